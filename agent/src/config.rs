@@ -1,0 +1,31 @@
+//! What an agent is started with.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Everything that an agent needs to know at its start.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it keeps its identity and its registrations.
+    pub data_dir: PathBuf,
+    /// Where it takes gossip (UDP). Port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Where it takes sync streams (QUIC, UDP). Defaults to a free port on the address of `bind`.
+    pub sync_bind: Option<SocketAddr>,
+    /// The address that others reach it at. Needed when `bind` is unspecified (`0.0.0.0`, `::`).
+    pub advertise: Option<IpAddr>,
+    /// Its local API.
+    pub socket: PathBuf,
+    /// Gossip addresses (`host:port`) to join at.
+    pub join: Vec<String>,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its zone; empty for none.
+    pub zone: String,
+    /// Keep the records in the cluster on exit, for a restart, instead of leaving.
+    pub keep_on_exit: bool,
+    /// Accept to listen on an address that is not loopback although traffic is neither sealed nor authenticated.
+    pub insecure: bool,
+}

@@ -1,0 +1,133 @@
+//! What goes into a [`Node`](crate::Node) and what comes out: the seam between the protocol and the world.
+
+use std::net::SocketAddr;
+
+use crate::identity::NodeId;
+use crate::record::{Key, Value};
+use crate::view::{Change, MemberChange};
+
+/// One stream between two nodes: ordered, reliable, carrying frames in both directions.
+///
+/// A node numbers the streams that it opens, its transport those that it accepts; the transport sets
+/// [`StreamId::ACCEPTED`] in its numbers, so that the two never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+impl StreamId {
+    /// The bit that marks a stream opened by the peer.
+    pub const ACCEPTED: u64 = 1 << 63;
+
+    /// The `n`th stream that a transport accepted.
+    #[must_use]
+    pub const fn accepted(n: u64) -> Self {
+        Self(n | Self::ACCEPTED)
+    }
+
+    /// Whether the peer opened it.
+    #[must_use]
+    pub const fn is_accepted(self) -> bool {
+        self.0 & Self::ACCEPTED != 0
+    }
+}
+
+/// Something that happened to a node.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A datagram arrived on the gossip socket.
+    Datagram {
+        /// The address that the network claims it came from.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// A peer opened a stream.
+    StreamAccepted {
+        /// Its number, made by [`StreamId::accepted`].
+        stream: StreamId,
+    },
+    /// A whole frame arrived on a stream.
+    StreamFrame {
+        /// The stream.
+        stream: StreamId,
+        /// The frame, without its length prefix.
+        bytes: &'a [u8],
+    },
+    /// The transport wrote one frame of those it was given. A node never has more than
+    /// [`MAX_FRAMES_IN_FLIGHT`](crate::limits::MAX_FRAMES_IN_FLIGHT) on their way.
+    StreamWritten {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A stream is over: finished by the peer, failed, or never established. Nothing else follows on it.
+    StreamClosed {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Write records of our own. All of them become one step for every reader here.
+    Write(Vec<(Key, Option<Value>)>),
+    /// Knock at these gossip addresses until somebody answers; added to those already known.
+    Join(Vec<SocketAddr>),
+    /// Leave the cluster for good; [`Event::Left`] follows when everybody reachable has been told.
+    Leave,
+    /// The time that [`Node::next_deadline`](crate::Node::next_deadline) asked for has come.
+    Deadline,
+}
+
+/// Something that a node wants done or known.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a datagram from the gossip socket.
+    Datagram {
+        /// The receiver.
+        to: SocketAddr,
+        /// The payload, at most [`MAX_DATAGRAM_BYTES`](crate::limits::MAX_DATAGRAM_BYTES).
+        bytes: Vec<u8>,
+    },
+    /// Open a stream to a peer's sync address. Frames may follow at once; a failure is told by
+    /// [`Input::StreamClosed`].
+    OpenStream {
+        /// Its number.
+        stream: StreamId,
+        /// The peer's sync address.
+        to: SocketAddr,
+        /// The node expected there.
+        peer: NodeId,
+    },
+    /// Send a frame on a stream.
+    StreamFrame {
+        /// The stream.
+        stream: StreamId,
+        /// The frame, at most [`MAX_FRAME_BYTES`](crate::limits::MAX_FRAME_BYTES).
+        bytes: Vec<u8>,
+    },
+    /// No frame of ours follows; what was sent is still delivered.
+    FinishStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Drop the stream at once, in both directions. No [`Input::StreamClosed`] follows.
+    ResetStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Something that the node's owner may want to know.
+    Event(Event),
+}
+
+/// Something that the owner of a node may want to know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An instance appeared, changed or went.
+    Instance(Change),
+    /// A member appeared, changed or went.
+    Member(MemberChange),
+    /// We hear at least one other member.
+    Connected,
+    /// We hear nobody: perhaps we are the one that is cut off.
+    Isolated,
+    /// The epoch of this node was raised; it must be persisted before the next start.
+    EpochRaised(crate::Epoch),
+    /// A [`Input::Leave`] is complete.
+    Left,
+}

@@ -1,0 +1,43 @@
+//! Every limit of the protocol, by name. Both sides check them: who encodes refuses to pass one, who decodes drops
+//! and counts what does.
+
+/// Bytes of a datagram's payload. Fits the 1,500 bytes of Ethernet with IPv6, UDP and a later seal around it.
+pub const MAX_DATAGRAM_BYTES: usize = 1_400;
+/// Bytes of one frame on a stream, its length prefix not counted.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// Bytes of one record, key and value, on the wire. Larger than a datagram: such a record travels by stream only.
+pub const MAX_RECORD_BYTES: usize = 4 * 1024;
+/// Bytes of a name: of a service, an instance id, a namespace, a tag, a metadata key, a node, a datacenter, a zone.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Tags of one instance.
+pub const MAX_TAGS: usize = 64;
+/// Metadata keys of one instance.
+pub const MAX_META_KEYS: usize = 64;
+/// Bytes of one metadata value.
+pub const MAX_META_VALUE_BYTES: usize = 512;
+/// The largest weight of an instance.
+pub const MAX_WEIGHT: u32 = 65_535;
+/// Keys of one origin, tombstones included: some 4,000 instances behind one agent.
+pub const MAX_KEYS_PER_ORIGIN: usize = 8_192;
+/// Tombstones that an origin keeps before it raises its `gc_floor`.
+pub const MAX_TOMBSTONES: usize = 256;
+/// Origins in a catalog, and members in a view.
+pub const MAX_ORIGINS: usize = 16_384;
+/// Version spans that a replica holds beyond the first gap of one origin.
+pub const MAX_SPANS_PER_ORIGIN: usize = 64;
+/// Rumors waiting to be sent. Beyond it the oldest foreign ones are dropped and left to repair.
+pub const MAX_RUMOR_QUEUE: usize = 1_000;
+/// Origins with a known gap that are pulled by datagram; the rest is left to streams.
+pub const MAX_PENDING_PULLS: usize = 1_024;
+/// Datagrams that answer one pull.
+pub const MAX_PULL_REPLY_DATAGRAMS: usize = 8;
+/// Sync sessions that a node serves at once.
+pub const MAX_SESSIONS_SERVED: usize = 8;
+/// Sync sessions that a node opens at once.
+pub const MAX_SESSIONS_OPENED: usize = 2;
+/// Frames of one session handed to the transport and not yet written.
+pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
+/// Seed addresses and addresses of former peers that an isolated node knocks at.
+pub const MAX_SEEDS: usize = 256;
+/// Outputs waiting for the driver before the oldest datagrams are dropped.
+pub const MAX_OUTPUTS: usize = 65_536;

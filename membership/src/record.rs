@@ -1,0 +1,241 @@
+//! What the catalog holds: records of nodes, services and their health, each written by one origin only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Epoch;
+use crate::limits;
+
+/// The namespace of a service that names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// What a record is about, within its origin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Key {
+    /// The origin itself.
+    Node,
+    /// The definition of the instance with this id.
+    Service(String),
+    /// The health of the instance with this id. Apart from the definition, so that a flap costs some 40 bytes.
+    Health(String),
+}
+
+/// What a record says. Its kind matches that of its [`Key`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    /// See [`Key::Node`].
+    Node(NodeRecord),
+    /// See [`Key::Service`].
+    Service(ServiceRecord),
+    /// See [`Key::Health`].
+    Health(Health),
+}
+
+/// A node's description of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The agent's name, for people.
+    pub name: String,
+    /// The datacenter that it runs in.
+    pub datacenter: String,
+    /// The failure domain within the datacenter; empty when none was given.
+    pub zone: String,
+    /// The version of its software.
+    pub software: String,
+    /// A hash of its instance key: two live nodes with one id and different hashes are a copied data directory.
+    pub instance_key_hash: u64,
+    /// How many versions this life wrote at its start. A newer epoch replaces an older one only when a replica
+    /// knows at least these, so that a restart never shows half of a node's services.
+    pub boot_version: u64,
+    /// The epoch of the member that left on purpose, once it has.
+    pub left: Option<Epoch>,
+}
+
+/// The definition of a service instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    /// The service that it belongs to.
+    pub service: String,
+    /// The namespace of the service.
+    pub namespace: String,
+    /// Where it answers: an IP address or a host name.
+    pub address: String,
+    /// The port where it answers.
+    pub port: u16,
+    /// Labels without a value.
+    pub tags: BTreeSet<String>,
+    /// Labels with a value.
+    pub meta: BTreeMap<String, String>,
+    /// Its capacity relative to others'.
+    pub weight: u32,
+    /// Whether its agent checks its health. An instance without a check is healthy while its agent lives.
+    pub checked: bool,
+}
+
+/// What the checks of an instance say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No check has run yet, or the last is overdue.
+    #[default]
+    Unknown,
+    /// The checks pass.
+    Passing,
+    /// The checks fail.
+    Failing,
+}
+
+/// A record that breaks a limit or contradicts its key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A text that must not be empty is.
+    #[error("{field} must not be empty")]
+    Empty {
+        /// Which text.
+        field: &'static str,
+    },
+    /// A text is longer than its limit.
+    #[error("{field} is {len} bytes long; the limit is {limit}")]
+    TooLong {
+        /// Which text.
+        field: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// A collection has more items than its limit.
+    #[error("there are {len} {field}; the limit is {limit}")]
+    TooMany {
+        /// Which collection.
+        field: &'static str,
+        /// How many items it has.
+        len: usize,
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// A name has a character that would break a terminal, a log line or a URL.
+    #[error("{field} `{value}` has a control character")]
+    ControlCharacter {
+        /// Which text.
+        field: &'static str,
+        /// The text, escaped.
+        value: String,
+    },
+    /// A number is outside its range.
+    #[error("{field} must be {expected}")]
+    OutOfRange {
+        /// Which number.
+        field: &'static str,
+        /// The allowed range, in words.
+        expected: &'static str,
+    },
+    /// The whole record is larger than the limit.
+    #[error("the record takes {len} bytes; the limit is {limit}: shorten its metadata or tags", limit = limits::MAX_RECORD_BYTES)]
+    TooLarge {
+        /// Its size in bytes on the wire.
+        len: usize,
+    },
+    /// The key is of one kind and the value of another.
+    #[error("the record's key and value are of different kinds")]
+    KindMismatch,
+}
+
+impl Key {
+    /// The instance that the record is about, if it is about one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Self::Node => None,
+            Self::Service(id) | Self::Health(id) => Some(id),
+        }
+    }
+
+    /// Checks the limits of the key itself.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        self.instance().map_or(Ok(()), |id| name("id", id))
+    }
+}
+
+impl Value {
+    /// Checks every limit, and that the value is of the kind that `key` promises.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self, key: &Key) -> Result<(), RecordError> {
+        key.validate()?;
+        match (key, self) {
+            (Key::Node, Self::Node(node)) => node.validate(),
+            (Key::Service(_), Self::Service(service)) => service.validate(),
+            (Key::Health(_), Self::Health(_)) => Ok(()),
+            _ => Err(RecordError::KindMismatch),
+        }
+    }
+}
+
+impl NodeRecord {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        name("name", &self.name)?;
+        name("datacenter", &self.datacenter)?;
+        text("zone", &self.zone, limits::MAX_NAME_BYTES)?;
+        text("software", &self.software, limits::MAX_NAME_BYTES)
+    }
+}
+
+impl ServiceRecord {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        name("service", &self.service)?;
+        name("namespace", &self.namespace)?;
+        name("address", &self.address)?;
+        if self.port == 0 {
+            return Err(RecordError::OutOfRange { field: "port", expected: "from 1 to 65535" });
+        }
+        if self.weight == 0 || self.weight > limits::MAX_WEIGHT {
+            return Err(RecordError::OutOfRange { field: "weight", expected: "from 1 to 65535" });
+        }
+        count("tags", self.tags.len(), limits::MAX_TAGS)?;
+        for tag in &self.tags {
+            name("tag", tag)?;
+        }
+        count("metadata keys", self.meta.len(), limits::MAX_META_KEYS)?;
+        for (key, value) in &self.meta {
+            name("metadata key", key)?;
+            text("metadata value", value, limits::MAX_META_VALUE_BYTES)?;
+        }
+        Ok(())
+    }
+}
+
+fn name(field: &'static str, value: &str) -> Result<(), RecordError> {
+    if value.is_empty() {
+        return Err(RecordError::Empty { field });
+    }
+    text(field, value, limits::MAX_NAME_BYTES)
+}
+
+fn text(field: &'static str, value: &str, limit: usize) -> Result<(), RecordError> {
+    if value.len() > limit {
+        return Err(RecordError::TooLong { field, len: value.len(), limit });
+    }
+    if value.chars().any(char::is_control) {
+        return Err(RecordError::ControlCharacter { field, value: value.escape_default().to_string() });
+    }
+    Ok(())
+}
+
+fn count(field: &'static str, len: usize, limit: usize) -> Result<(), RecordError> {
+    if len > limit { Err(RecordError::TooMany { field, len, limit }) } else { Ok(()) }
+}
