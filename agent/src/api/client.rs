@@ -1,0 +1,332 @@
+//! A client of the local API, over the binary codec.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tokio_util::codec::Framed;
+
+use super::codec::{BinaryCodec, CodecError};
+use super::types::{ApiError, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
+
+/// How long an agent may take to answer a call. Answers come from memory; only a registration waits for a disk.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where an agent serves its local API unless told otherwise: `/run/hobnob/hobnob.sock` for root, else
+/// `hobnob/hobnob.sock` in `$XDG_RUNTIME_DIR`, else `/tmp/hobnob-UID/hobnob.sock`.
+#[must_use]
+pub fn default_socket_path() -> PathBuf {
+    socket_path(
+        rustix::process::geteuid().as_raw(),
+        env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+    )
+}
+
+fn socket_path(uid: u32, runtime_dir: Option<PathBuf>) -> PathBuf {
+    let folder = match runtime_dir {
+        _ if uid == 0 => PathBuf::from("/run/hobnob"),
+        Some(dir) if dir.is_absolute() => dir.join("hobnob"),
+        _ => PathBuf::from(format!("/tmp/hobnob-{uid}")),
+    };
+    folder.join("hobnob.sock")
+}
+
+/// Why an agent could not be asked, or what it answered instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens at the socket.
+    #[error(
+        "no agent answers at {}: is it running? start one with `hobnob agent`, or name its socket with --socket or HOBNOB_SOCKET",
+        path.display()
+    )]
+    NoAgent {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket belongs to somebody else.
+    #[error(
+        "not allowed to talk to the agent at {}: run as the user that started it, or join the group of the socket",
+        path.display()
+    )]
+    NotAllowed {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket could not be opened for another reason.
+    #[error("cannot connect to {}: {source}: name an agent's socket with --socket or HOBNOB_SOCKET", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The connection failed, or the request cannot be sent.
+    #[error("the connection to the agent at {} failed: {source}", path.display())]
+    Connection {
+        /// The socket.
+        path: PathBuf,
+        /// What went wrong.
+        source: CodecError,
+    },
+    /// The agent closed the connection before it answered.
+    #[error("the agent at {} closed the connection: it is stopping, or has too many clients; try again", path.display())]
+    Closed {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The agent did not answer in time.
+    #[error("the agent at {} did not answer within {RESPONSE_TIMEOUT:?}: it may be overloaded; see its log", path.display())]
+    Timeout {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The answer makes no sense to this client.
+    #[error("the agent at {} gave an answer that this client cannot read ({reason}): are both of one version?", path.display())]
+    Unreadable {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The agent refused or failed to do it.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// A connection to an agent, for one call after the other.
+#[derive(Debug)]
+pub struct Client {
+    framed: Framed<UnixStream, BinaryCodec<Reply, Call>>,
+    path: PathBuf,
+    last_id: u64,
+}
+
+impl Client {
+    /// Connects to the agent that serves this socket.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAgent`], [`ClientError::NotAllowed`] or [`ClientError::Connect`].
+    pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
+        let path = path.as_ref().to_owned();
+        match UnixStream::connect(&path).await {
+            Ok(stream) => {
+                Ok(Self { framed: Framed::new(stream, BinaryCodec::client()), path, last_id: 0 })
+            }
+            Err(source) => Err(match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NoAgent { path }
+                }
+                io::ErrorKind::PermissionDenied => ClientError::NotAllowed { path },
+                _ => ClientError::Connect { path, source },
+            }),
+        }
+    }
+
+    /// Asks, and waits for the answer. Takes one answer only: use [`Client::watch`] to follow a service.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`] when the agent refuses; the connection can go on. After any other it cannot.
+    pub async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
+        let id = self.send(request).await?;
+        match timeout(RESPONSE_TIMEOUT, self.receive(id)).await {
+            Ok(response) => response,
+            Err(_) => Err(ClientError::Timeout { path: self.path.clone() }),
+        }
+    }
+
+    /// Follows a service on this connection: its instances now, then its changes.
+    ///
+    /// # Errors
+    /// When the request cannot be sent. A refusal comes as the first event.
+    pub async fn watch(mut self, query: WatchQuery) -> Result<Watch, ClientError> {
+        let id = self.send(Request::Watch(query)).await?;
+        Ok(Watch { client: self, id, ended: false })
+    }
+
+    async fn send(&mut self, request: Request) -> Result<u64, ClientError> {
+        self.last_id += 1;
+        let call = Call { id: self.last_id, request };
+        match self.framed.send(&call).await {
+            Ok(()) => Ok(call.id),
+            Err(CodecError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(ClientError::Closed { path: self.path.clone() })
+            }
+            Err(source) => Err(ClientError::Connection { path: self.path.clone(), source }),
+        }
+    }
+
+    /// The next response to call `id`. An error that carries the id 0 is about the connection, so about this call.
+    async fn receive(&mut self, id: u64) -> Result<Response, ClientError> {
+        loop {
+            let reply = match self.framed.next().await {
+                Some(Ok(Ok(reply))) => reply,
+                Some(Ok(Err(malformed))) => {
+                    return Err(ClientError::Unreadable {
+                        path: self.path.clone(),
+                        reason: malformed.reason,
+                    });
+                }
+                Some(Err(CodecError::Io(error)))
+                    if error.kind() == io::ErrorKind::ConnectionReset =>
+                {
+                    return Err(ClientError::Closed { path: self.path.clone() });
+                }
+                Some(Err(source)) => {
+                    return Err(ClientError::Connection { path: self.path.clone(), source });
+                }
+                None => return Err(ClientError::Closed { path: self.path.clone() }),
+            };
+            match reply {
+                Reply { id: answered, response: Response::Error(error) }
+                    if answered == id || answered == 0 =>
+                {
+                    return Err(ClientError::Api(error));
+                }
+                Reply { id: answered, response } if answered == id => return Ok(response),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What a watch says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchEvent {
+    /// All instances of the service now: the first event, and again when the agent had to start the watch over.
+    Instances(Instances),
+    /// The instances that changed since the last event.
+    Changes(Changes),
+}
+
+impl WatchEvent {
+    /// The revision up to which the watch has come; another watch can go on from it.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Instances(instances) => instances.revision,
+            Self::Changes(changes) => changes.revision,
+        }
+    }
+}
+
+/// The events of a watched service.
+#[derive(Debug)]
+pub struct Watch {
+    client: Client,
+    id: u64,
+    ended: bool,
+}
+
+impl Watch {
+    /// The next event, as soon as there is one. After an error there is none. Cancelling it loses no event.
+    pub async fn next(&mut self) -> Option<Result<WatchEvent, ClientError>> {
+        if self.ended {
+            return None;
+        }
+        let event = match self.client.receive(self.id).await {
+            Ok(Response::Instances(instances)) => Ok(WatchEvent::Instances(instances)),
+            Ok(Response::Changes(changes)) => Ok(WatchEvent::Changes(changes)),
+            Ok(other) => Err(ClientError::Unreadable {
+                path: self.client.path.clone(),
+                reason: format!("a watch was answered with {other:?}"),
+            }),
+            Err(error) => Err(error),
+        };
+        self.ended = event.is_err();
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ErrorKind;
+    use tokio::net::UnixListener;
+
+    type Server = Framed<UnixStream, BinaryCodec<Call, Reply>>;
+
+    async fn pair() -> (tempfile::TempDir, Client, Server) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = Client::connect(&path).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (folder, client, Framed::new(stream, BinaryCodec::server()))
+    }
+
+    async fn answer(server: &mut Server, id: u64, response: Response) {
+        server.send(&Reply { id, response }).await.unwrap();
+    }
+
+    fn query() -> WatchQuery {
+        WatchQuery { service: "web".to_owned(), namespace: "default".to_owned(), since: None }
+    }
+
+    #[test]
+    fn the_socket_lies_where_its_user_may_write() {
+        let runtime_dir = || Some(PathBuf::from("/run/user/7"));
+        assert_eq!(socket_path(0, runtime_dir()), Path::new("/run/hobnob/hobnob.sock"));
+        assert_eq!(socket_path(7, runtime_dir()), Path::new("/run/user/7/hobnob/hobnob.sock"));
+        assert_eq!(socket_path(7, None), Path::new("/tmp/hobnob-7/hobnob.sock"));
+        assert_eq!(socket_path(7, Some("".into())), Path::new("/tmp/hobnob-7/hobnob.sock"));
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_socket_is_said_with_what_to_do() {
+        let error = Client::connect("/nowhere/a.sock").await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("no agent answers at /nowhere/a.sock: is it running?"),
+            "{error}"
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        let stale = folder.path().join("stale.sock");
+        drop(UnixListener::bind(&stale).unwrap());
+        assert!(matches!(Client::connect(stale).await, Err(ClientError::NoAgent { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_call_takes_its_own_answer_and_an_error_does_not_end_the_connection() {
+        let (_folder, mut client, mut server) = pair().await;
+        let agent = async {
+            let call = server.next().await.unwrap().unwrap().unwrap();
+            assert_eq!(call.request, Request::Members);
+            answer(&mut server, 99, Response::Done).await;
+            answer(&mut server, call.id, Response::Members(vec![])).await;
+            let call = server.next().await.unwrap().unwrap().unwrap();
+            let error = ApiError { kind: ErrorKind::NotFound, message: "no `x`".to_owned() };
+            answer(&mut server, call.id, Response::Error(error)).await;
+            drop(server);
+        };
+        let calls = async {
+            assert_eq!(client.call(Request::Members).await.unwrap(), Response::Members(vec![]));
+            let error = client.call(Request::Info).await.unwrap_err();
+            assert!(matches!(error, ClientError::Api(ApiError { kind: ErrorKind::NotFound, .. })));
+            assert_eq!(error.to_string(), "no `x`");
+        };
+        tokio::join!(agent, calls);
+        let error = client.call(Request::Info).await.unwrap_err();
+        assert!(matches!(error, ClientError::Closed { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_watch_gives_instances_then_changes_then_ends() {
+        let (_folder, client, mut server) = pair().await;
+        let mut watch = client.watch(query()).await.unwrap();
+        let id = server.next().await.unwrap().unwrap().unwrap().id;
+        let now = Instances { revision: 4, isolated: false, instances: vec![] };
+        let then = Changes { revision: 5, instances: vec![] };
+        answer(&mut server, id, Response::Instances(now.clone())).await;
+        answer(&mut server, id, Response::Changes(then.clone())).await;
+        assert_eq!(watch.next().await.unwrap().unwrap(), WatchEvent::Instances(now));
+        assert_eq!(watch.next().await.unwrap().unwrap().revision(), then.revision);
+        drop(server);
+        assert!(matches!(watch.next().await, Some(Err(ClientError::Closed { .. }))));
+        assert!(watch.next().await.is_none());
+    }
+}

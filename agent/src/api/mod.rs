@@ -1,0 +1,7 @@
+//! The local API: its vocabulary, its two codecs, and a client.
+
+pub mod client;
+pub mod codec;
+mod types;
+
+pub use types::*;
