@@ -1,1 +1,48 @@
-//! placeholder
+//! Choosing an instance: load balancing over anything, without a clock, without IO and without a lock on the read path.
+//!
+//! A [`Balancer`] holds one service. [`Balancer::update`] turns a set of [`Target`]s into an immutable [`Snapshot`] and
+//! publishes it; a [`Picker`], one for each thread or connection, reads the latest snapshot and picks by a [`Strategy`].
+//! A [`Pick`] counts as in flight until it is completed or dropped, and what it reports steers the picks that follow.
+//!
+//! ```
+//! use hobnob_balancer::{Balancer, Config, Outcome, Strategy, Target};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! let balancer = Arc::new(Balancer::new(Config::default()));
+//! balancer.update(vec![
+//!     Target { id: "a".into(), weight: 1, item: "10.0.0.1:80" },
+//!     Target { id: "b".into(), weight: 1, item: "10.0.0.2:80" },
+//! ]);
+//! let mut picker = balancer.picker();
+//! let pick = picker.pick(Strategy::LeastConnections, None).expect("two targets");
+//! println!("calling {}", pick.item());
+//! pick.complete(Outcome::Success, Duration::from_millis(3));
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod balancer;
+mod config;
+mod instance;
+mod maglev;
+mod pick;
+mod picker;
+mod roster;
+mod rotation;
+mod schedule;
+mod snapshot;
+mod state;
+mod strategy;
+mod target;
+
+pub use balancer::{Balancer, Change};
+pub use config::Config;
+pub use instance::Instance;
+pub use maglev::{MAGLEV_SLOTS, Maglev};
+pub use pick::{Outcome, Pick};
+pub use picker::Picker;
+pub use roster::{HASH_SEED, Roster, hash_key};
+pub use schedule::{SCHEDULE_SLOTS_MAX, Schedule};
+pub use snapshot::Snapshot;
+pub use strategy::{Strategy, UnknownStrategy};
+pub use target::{MAX_TARGETS, MAX_WEIGHT, Target};

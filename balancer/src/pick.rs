@@ -1,0 +1,85 @@
+//! A pick, from the choice to its outcome.
+
+use crate::instance::Instance;
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+
+/// How a call to a picked target ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The target answered.
+    Success,
+    /// The target failed: no connection, no answer in time, or an answer that says so.
+    Failure,
+    /// The caller gave up for its own reasons; says nothing about the target. A dropped pick counts as this.
+    Cancelled,
+}
+
+/// A picked target. It counts as in flight until it is completed or dropped, keeps its target alive across updates, and
+/// can be sent to another thread.
+#[must_use = "a pick that is dropped counts as cancelled"]
+pub struct Pick<T> {
+    instance: Arc<Instance<T>>,
+    settled: bool,
+}
+
+impl<T> Pick<T> {
+    #[inline]
+    pub(crate) fn begin(instance: Arc<Instance<T>>) -> Self {
+        instance.state().begin();
+        Self { instance, settled: false }
+    }
+
+    /// The payload of the target.
+    #[inline]
+    pub fn item(&self) -> &T {
+        self.instance.item()
+    }
+
+    /// The identity of the target.
+    #[inline]
+    pub fn id(&self) -> &Arc<str> {
+        self.instance.id()
+    }
+
+    /// The target as part of its snapshot.
+    #[inline]
+    pub fn instance(&self) -> &Arc<Instance<T>> {
+        &self.instance
+    }
+
+    /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
+    #[inline]
+    pub fn complete(mut self, outcome: Outcome, latency: Duration) {
+        self.settle(outcome, latency);
+    }
+
+    #[inline]
+    fn settle(&mut self, _outcome: Outcome, _latency: Duration) {
+        if !self.settled {
+            self.settled = true;
+            self.instance.state().end();
+        }
+    }
+}
+
+impl<T> Drop for Pick<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.settle(Outcome::Cancelled, Duration::ZERO);
+    }
+}
+
+impl<T> Deref for Pick<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.item()
+    }
+}
+
+impl<T> fmt::Debug for Pick<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pick").field("id", self.id()).finish_non_exhaustive()
+    }
+}

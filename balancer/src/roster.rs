@@ -1,0 +1,142 @@
+//! What a table is built from: hashed identities and weights, in the order of the ids.
+
+use crate::target::MAX_WEIGHT;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The seed of every hash in this crate. Fixed, so that every agent maps a key alike.
+pub const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Hashes a key the way every keyed strategy does: xxh3 with [`HASH_SEED`].
+#[inline]
+pub fn hash_key(key: &[u8]) -> u64 {
+    xxh3_64_with_seed(key, HASH_SEED)
+}
+
+/// Spreads the bits of a number: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
+/// Number Generators", OOPSLA 2014, figure 17).
+#[inline]
+pub(crate) const fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// The identities and weights that a table is a pure function of. An index in a table is a position in the roster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    hashes: Box<[u64]>,
+    weights: Box<[u32]>,
+    total_weight: u64,
+    uniform: bool,
+}
+
+impl Roster {
+    /// Takes `(id, weight)` in the order given; for one result on every agent, give them in the order of the ids.
+    /// Weights are clamped into `1..=MAX_WEIGHT`.
+    pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
+        let (hashes, weights): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|(id, weight)| {
+                (xxh3_64_with_seed(id.as_bytes(), HASH_SEED), weight.clamp(1, MAX_WEIGHT))
+            })
+            .unzip();
+        let total_weight = weights.iter().map(|&weight| u64::from(weight)).sum();
+        let uniform = weights.windows(2).all(|pair| pair[0] == pair[1]);
+        Self { hashes: hashes.into(), weights: weights.into(), total_weight, uniform }
+    }
+
+    /// How many targets there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there is no target.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// The hashes of the ids.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// The weights, each in `1..=MAX_WEIGHT`.
+    #[inline]
+    pub fn weights(&self) -> &[u32] {
+        &self.weights
+    }
+
+    /// The sum of the weights.
+    pub fn total_weight(&self) -> u64 {
+        self.total_weight
+    }
+
+    /// Whether all weights are equal.
+    #[inline]
+    pub fn is_uniform(&self) -> bool {
+        self.uniform
+    }
+}
+
+/// Splits `slots` among weights in proportion, by largest remainder (Hamilton's method), at least one slot each; the
+/// earlier index wins a tie. The sum is `slots`, or the number of weights where that is larger.
+pub(crate) fn apportion(weights: &[u32], slots: u32) -> Vec<u32> {
+    let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+    let mut shares = Vec::with_capacity(weights.len());
+    let mut remainders = Vec::with_capacity(weights.len());
+    for (index, &weight) in weights.iter().enumerate() {
+        let exact = u64::from(weight) * u64::from(slots);
+        shares.push(((exact / total) as u32).max(1));
+        remainders.push((std::cmp::Reverse(exact % total), index));
+    }
+    let given: u64 = shares.iter().map(|&share| u64::from(share)).sum();
+    if given <= u64::from(slots) {
+        remainders.sort_unstable();
+        let missing = (u64::from(slots) - given) as usize;
+        remainders.iter().take(missing).for_each(|&(_, index)| shares[index] += 1);
+    } else {
+        take_back(&mut shares, given - u64::from(slots));
+    }
+    shares
+}
+
+/// Takes slots back from the largest shares, which lose the least by it; no share falls below one.
+fn take_back(shares: &mut [u32], mut excess: u64) {
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(shares[index]));
+    while excess > 0 {
+        let before = excess;
+        for &index in &order {
+            if excess > 0 && shares[index] > 1 {
+                shares[index] -= 1;
+                excess -= 1;
+            }
+        }
+        if excess == before {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apportioning_uses_up_all_slots() {
+        assert_eq!(apportion(&[1, 1, 1], 10), [4, 3, 3]);
+        assert_eq!(apportion(&[1, 2, 3], 12), [2, 4, 6]);
+        assert_eq!(apportion(&[65_535, 1, 1], 10), [8, 1, 1]);
+        assert_eq!(apportion(&[1, 1, 1], 2), [1, 1, 1]);
+    }
+
+    #[test]
+    fn weights_are_clamped() {
+        let roster = Roster::new([("a", 0), ("b", u32::MAX)]);
+        assert_eq!(roster.weights(), [1, MAX_WEIGHT]);
+        assert!(!roster.is_uniform());
+    }
+}
