@@ -1,0 +1,302 @@
+//! A data directory over its lives: starts, crashes, damage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use hobnob_membership::{Epoch, NodeId};
+use tempfile::TempDir;
+
+use super::*;
+use crate::api::types::Registration;
+
+fn new_dir() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+fn open(dir: &TempDir) -> DataDir {
+    DataDir::open(dir.path()).expect("opened")
+}
+
+fn registration(id: &str, port: u16) -> Registration {
+    Registration {
+        service: "web".into(),
+        id: Some(id.into()),
+        namespace: "default".into(),
+        address: Some("127.0.0.1".into()),
+        port,
+        tags: BTreeSet::from(["v1".into()]),
+        meta: BTreeMap::from([("line\nbreak".into(), "\"quoted\" \0".into())]),
+        weight: 1,
+        check: None,
+    }
+}
+
+fn ids(dir: &DataDir) -> Vec<String> {
+    dir.registrations().map(|registration| registration.instance_id().to_owned()).collect()
+}
+
+fn log_path(dir: &TempDir) -> std::path::PathBuf {
+    dir.path().join(log::FILE)
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    OpenOptions::new()
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .expect("appended");
+}
+
+#[test]
+fn it_can_move_to_a_thread_of_its_own() {
+    fn movable<T: Send + 'static>() {}
+    movable::<DataDir>();
+}
+
+#[test]
+fn an_identity_is_made_once() {
+    let dir = new_dir();
+    let first = open(&dir);
+    let (node_id, key) = (first.node_id(), first.instance_key());
+    assert_ne!(node_id, NodeId(0));
+    drop(first);
+    let second = open(&dir);
+    assert_eq!((second.node_id(), second.instance_key()), (node_id, key));
+    assert_ne!(open(&new_dir()).node_id(), node_id);
+}
+
+#[test]
+fn a_second_agent_is_refused_with_the_directory_and_the_process() {
+    let dir = new_dir();
+    let first = open(&dir);
+    let message = DataDir::open(dir.path()).err().expect("refused").to_string();
+    assert!(message.contains(&dir.path().display().to_string()), "{message}");
+    assert!(message.contains(&format!("process id {}", std::process::id())), "{message}");
+    assert!(message.contains("another data directory"), "{message}");
+    drop(first);
+    open(&dir);
+}
+
+#[test]
+fn epochs_grow_even_when_the_clock_goes_back() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    assert_eq!(life.mint_epoch(1_000).expect("minted"), Epoch(1_000));
+    assert_eq!(life.mint_epoch(5).expect("minted"), Epoch(1_001));
+    drop(life);
+    let mut life = open(&dir);
+    assert_eq!(life.mint_epoch(5).expect("minted"), Epoch(1_002));
+    life.save_epoch(Epoch(2_000)).expect("saved");
+    life.save_epoch(Epoch(7)).expect("a lower one is no error");
+    drop(life);
+    let mut life = open(&dir);
+    assert_eq!(life.mint_epoch(3_000).expect("minted"), Epoch(3_000));
+    assert_eq!(life.mint_epoch(u64::MAX).expect("minted"), Epoch::MAX);
+    assert_eq!(life.mint_epoch(0).expect("minted"), Epoch::MAX);
+}
+
+#[test]
+fn registrations_survive_a_restart() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("b", 1)).expect("put");
+    life.put_registration(&registration("a", 2)).expect("put");
+    life.put_registration(&registration("b", 3)).expect("replaced");
+    life.put_registration(&registration("c", 4)).expect("put");
+    assert!(life.remove_registration("c").expect("removed"));
+    assert!(!life.remove_registration("c").expect("already gone"));
+    drop(life);
+    let life = open(&dir);
+    let found: Vec<_> = life.registrations().cloned().collect();
+    assert_eq!(found, [registration("a", 2), registration("b", 3)]);
+    assert_eq!(life.torn_tail(), None);
+}
+
+#[test]
+fn putting_what_is_there_writes_nothing() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    let len = fs::metadata(log_path(&dir)).expect("there").len();
+    life.put_registration(&registration("a", 1)).expect("put");
+    assert_eq!(fs::metadata(log_path(&dir)).expect("there").len(), len);
+}
+
+/// Every length that a crash can cut the last append down to.
+#[test]
+fn a_torn_tail_is_cut_off_and_reported() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    let whole = fs::metadata(log_path(&dir)).expect("there").len();
+    life.put_registration(&registration("b", 2)).expect("put");
+    drop(life);
+    let content = fs::read(log_path(&dir)).expect("readable");
+    for len in whole as usize..content.len() {
+        fs::write(log_path(&dir), &content[..len]).expect("written");
+        let life = open(&dir);
+        assert_eq!(ids(&life), ["a"], "cut to {len} bytes");
+        let torn = life.torn_tail().map(|torn| (torn.line, torn.bytes));
+        assert_eq!(
+            torn,
+            (len as u64 > whole).then_some((3, len - whole as usize)),
+            "cut to {len} bytes"
+        );
+        assert_eq!(fs::metadata(log_path(&dir)).expect("there").len(), whole);
+    }
+}
+
+#[test]
+fn a_tail_of_blocks_that_never_reached_the_disk_is_torn() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    drop(life);
+    append(&log_path(&dir), b"\0\0\0\0\0\0\0\0\"port\":1}\n");
+    let mut life = open(&dir);
+    assert_eq!(life.torn_tail().map(|torn| torn.line), Some(3));
+    life.put_registration(&registration("b", 2)).expect("the log goes on behind the cut");
+    drop(life);
+    assert_eq!(ids(&open(&dir)), ["a", "b"]);
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_with_file_and_line() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("b", 2)).expect("put");
+    drop(life);
+    let content = fs::read_to_string(log_path(&dir)).expect("readable");
+    let damaged = content.replacen("\"port\":1", "\"port\":7", 1);
+    fs::write(log_path(&dir), &damaged).expect("written");
+    let message = DataDir::open(dir.path()).err().expect("refused").to_string();
+    for part in
+        ["line 2", &log_path(&dir).display().to_string(), "checksum", "backup", "register again"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(
+        fs::read_to_string(log_path(&dir)).expect("readable"),
+        damaged,
+        "nothing was touched"
+    );
+
+    let without: Vec<&str> =
+        damaged.lines().enumerate().filter(|(index, _)| *index != 1).map(|(_, l)| l).collect();
+    fs::write(log_path(&dir), without.join("\n") + "\n").expect("written");
+    assert_eq!(ids(&open(&dir)), ["b"], "the advice of the message works");
+}
+
+#[test]
+fn damage_in_an_acknowledged_last_line_is_refused() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    drop(life);
+    let content = fs::read_to_string(log_path(&dir)).expect("readable");
+    fs::write(log_path(&dir), content.replace("\"port\":1", "\"port\":7")).expect("written");
+    assert!(matches!(DataDir::open(dir.path()), Err(OpenError::CorruptLog { line: 2, .. })));
+}
+
+#[test]
+fn a_log_without_its_first_line_is_refused() {
+    let dir = new_dir();
+    drop(open(&dir));
+    for content in ["", "no checksum\n"] {
+        fs::write(log_path(&dir), content).expect("written");
+        assert!(
+            matches!(DataDir::open(dir.path()), Err(OpenError::CorruptLog { line: 1, .. })),
+            "{content:?}"
+        );
+    }
+}
+
+#[test]
+fn a_log_of_a_newer_format_is_refused() {
+    let dir = new_dir();
+    drop(open(&dir));
+    let text = r#"{"format":2}"#;
+    let line = format!("{:016x} {text}\n", xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
+    fs::write(log_path(&dir), line).expect("written");
+    assert!(matches!(DataDir::open(dir.path()), Err(OpenError::UnknownFormat { format: 2, .. })));
+}
+
+#[test]
+fn garbage_is_compacted_away() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("kept", 1)).expect("put");
+    let mut bulky = registration("bulky", 2);
+    let mut largest = 0;
+    for round in 0..40_u32 {
+        bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
+        life.put_registration(&bulky).expect("put");
+        largest = largest.max(fs::metadata(log_path(&dir)).expect("there").len());
+    }
+    assert!(largest < 100_000, "the log grew to {largest} bytes");
+    drop(life);
+    let life = open(&dir);
+    assert_eq!(life.registrations().cloned().collect::<Vec<_>>(), [bulky, registration("kept", 1)]);
+}
+
+#[test]
+fn a_registration_beyond_the_limits_is_refused_and_harms_nothing() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    let mut huge = registration("huge", 2);
+    huge.meta.insert("blob".into(), "x".repeat(MAX_REGISTRATION_BYTES));
+    assert!(matches!(life.put_registration(&huge), Err(WriteError::TooLarge { .. })));
+    drop(life);
+    assert_eq!(ids(&open(&dir)), ["a"]);
+}
+
+/// A directory that cannot be written to any more, and then can again.
+#[test]
+fn a_failed_write_is_not_acknowledged_and_the_log_recovers() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    life.put_registration(&registration("a", 1)).expect("put");
+    life.break_log();
+    let error = life.put_registration(&registration("b", 2)).expect_err("the file is not writable");
+    assert!(error.to_string().contains(log::FILE), "{error}");
+    assert_eq!(ids(&life), ["a"]);
+    life.put_registration(&registration("c", 3)).expect("rewritten and appended");
+    drop(life);
+    assert_eq!(ids(&open(&dir)), ["a", "c"]);
+}
+
+#[test]
+fn peers_are_remembered_up_to_the_limit() {
+    let dir = new_dir();
+    let mut life = open(&dir);
+    assert_eq!(life.peers(), []);
+    let peers: Vec<SocketAddr> =
+        (1..=100).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    life.save_peers(&peers).expect("saved");
+    let v6: Vec<SocketAddr> = vec!["[::1]:7946".parse().expect("an address")];
+    assert_eq!(life.peers(), peers[..MAX_PEERS]);
+    life.save_peers(&v6).expect("saved");
+    drop(life);
+    let life = open(&dir);
+    assert_eq!(life.peers(), v6);
+    fs::write(dir.path().join("peers.json"), "garbage").expect("written");
+    assert_eq!(life.peers(), [], "hints that cannot be read are no reason to stop");
+}
+
+#[test]
+fn damage_to_the_small_files_is_refused_with_advice() {
+    for (file, content) in
+        [("node.json", "{}"), ("epoch", "soon"), ("epoch", "18446744073709551615")]
+    {
+        let dir = new_dir();
+        drop(open(&dir));
+        fs::write(dir.path().join(file), content).expect("written");
+        let message = DataDir::open(dir.path()).err().expect("refused").to_string();
+        assert!(message.contains(file) && message.contains("remove it"), "{message}");
+    }
+}
