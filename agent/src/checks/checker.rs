@@ -1,0 +1,352 @@
+//! The task that tries one check again and again.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use hobnob_membership::record::Health;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{self, Instant, MissedTickBehavior};
+
+use super::outcome::Outcome;
+use super::probe::probe;
+use super::verdict::{Thresholds, Verdict};
+use crate::api::types::Check;
+
+/// How much later than its interval and its timeout together an outcome may come before it is overdue. Our own timers
+/// are not exact on a busy host, and a slow one is no news about the instance.
+pub const OVERDUE_SLACK: Duration = Duration::from_millis(100);
+
+/// The first try of a check begins within this part of its interval, at random, so that the checks of an agent that
+/// starts with many do not go on beating as one.
+const JITTER_PARTS: u32 = 10;
+/// The most that the first try is put off by that.
+const MAX_JITTER: Duration = Duration::from_millis(100);
+
+/// The verdict on an instance has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// The id that the checker was given.
+    pub id: String,
+    /// The verdict now.
+    pub health: Health,
+    /// What the latest try came to, for people.
+    pub output: String,
+}
+
+/// A running check. Dropping it stops the check; reports that were sent before may still be in the channel.
+///
+/// One try begins every interval, and the next at once when the one before took longer than that; tries never overlap.
+/// A verdict that changed is reported, and nothing else is. When the channel of the reports is full, tries go on and
+/// the report waits; a later verdict takes its place, so that a slow reader gets the latest one, not all of them.
+///
+/// When no outcome has come for interval, timeout and [`OVERDUE_SLACK`] together, then this process stood still, and
+/// what it knew is too old: the verdict becomes [`Health::Unknown`], the try under way is void, whatever its outcome
+/// would have been, and a new one begins.
+#[derive(Debug)]
+pub struct Checker {
+    task: AbortHandle,
+}
+
+impl Checker {
+    /// Starts to check the instance `id`. The check must be [valid](super::validate).
+    ///
+    /// Without a `first` outcome the verdict begins unknown and the first try begins at once, give or take a little
+    /// jitter. With one, of a try that the caller made after a restart, the verdict begins as
+    /// [`Verdict::restored`] says, which is reported unless it is unknown, and the first try follows after an interval.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn spawn(
+        id: String,
+        check: Check,
+        first: Option<Outcome>,
+        tx: mpsc::Sender<CheckReport>,
+    ) -> Self {
+        let task = tokio::spawn(async move {
+            let timeout = Duration::from_millis(check.timeout_ms);
+            let interval = Duration::from_millis(check.interval_ms).max(super::MIN_INTERVAL);
+            let schedule = Schedule { interval, timeout, jitter: jitter(interval) };
+            let attempt = || probe(&check.probe, timeout);
+            run(id, Thresholds::from(&check), schedule, first, attempt, tx).await;
+        });
+        Self { task: task.abort_handle() }
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn jitter(interval: Duration) -> Duration {
+    (interval / JITTER_PARTS).min(MAX_JITTER).mul_f64(rand::random())
+}
+
+/// When to try.
+#[derive(Clone, Copy)]
+struct Schedule {
+    interval: Duration,
+    timeout: Duration,
+    jitter: Duration,
+}
+
+impl Schedule {
+    fn first_try(&self, restored: bool) -> Instant {
+        Instant::now() + self.jitter + if restored { self.interval } else { Duration::ZERO }
+    }
+
+    fn overdue_after(&self, latest: Instant) -> Instant {
+        latest + self.interval + self.timeout + OVERDUE_SLACK
+    }
+}
+
+/// Tries, judges and reports until nobody listens.
+async fn run<A: Future<Output = Outcome>>(
+    id: String,
+    thresholds: Thresholds,
+    schedule: Schedule,
+    first: Option<Outcome>,
+    attempt: impl Fn() -> A,
+    tx: mpsc::Sender<CheckReport>,
+) {
+    let first_try = schedule.first_try(first.is_some());
+    let mut ticks = time::interval_at(first_try, schedule.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut verdict = match first {
+        Some(outcome) => Verdict::restored(thresholds, outcome),
+        None => Verdict::new(thresholds),
+    };
+    let mut reported = Health::Unknown;
+    let mut overdue_at = schedule.overdue_after(first_try);
+    loop {
+        let outcome = {
+            let mut next = pin!(async {
+                ticks.tick().await;
+                attempt().await
+            });
+            loop {
+                tokio::select! {
+                    biased;
+                    () = time::sleep_until(overdue_at) => break None,
+                    permit = tx.reserve(), if verdict.health() != reported => match permit {
+                        Ok(permit) => {
+                            reported = verdict.health();
+                            permit.send(report(&id, &verdict));
+                        }
+                        Err(_) => return,
+                    },
+                    outcome = &mut next => break Some(outcome),
+                }
+            }
+        };
+        match outcome {
+            Some(outcome) => verdict.record(outcome),
+            None => {
+                ticks.reset_immediately();
+                verdict.overdue()
+            }
+        };
+        overdue_at = schedule.overdue_after(Instant::now());
+    }
+}
+
+fn report(id: &str, verdict: &Verdict) -> CheckReport {
+    let output = match verdict.health() {
+        Health::Unknown => "no result in time: this agent stood still",
+        Health::Passing | Health::Failing => {
+            verdict.history().next_back().map_or("", Outcome::output)
+        }
+    };
+    CheckReport { id: id.to_owned(), health: verdict.health(), output: output.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::future;
+
+    use tokio::sync::mpsc::error::TryRecvError;
+
+    use super::*;
+    use crate::api::types::Probe;
+    use crate::checks::fake_server::{Behaviour, FakeServer};
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_millis(500);
+    const THRESHOLDS: Thresholds =
+        Thresholds { success_before_passing: 1, failures_before_critical: 2 };
+    const SCHEDULE: Schedule =
+        Schedule { interval: INTERVAL, timeout: TIMEOUT, jitter: Duration::ZERO };
+
+    /// Runs the loop with outcomes from a script: `+` and `-` come after 10 ms, `.` never does. When the script is at
+    /// its end so is the loop. Returns the reports with the milliseconds at which they came.
+    async fn reports_of(script: &str, first: Option<Outcome>) -> Vec<(u64, Health)> {
+        let (tx, mut rx) = mpsc::channel(1);
+        let began = Instant::now();
+        let script = RefCell::new(script.chars().collect::<VecDeque<_>>());
+        let (over, mut is_over) = mpsc::channel::<()>(1);
+        let attempt = || async {
+            let step = script.borrow_mut().pop_front();
+            time::sleep(Duration::from_millis(10)).await;
+            match step {
+                Some('+') => Outcome::success("up"),
+                Some('-') => Outcome::failure("down"),
+                Some(_) => future::pending().await,
+                None => {
+                    over.try_send(()).expect("the first time");
+                    future::pending().await
+                }
+            }
+        };
+        let mut reports = Vec::new();
+        tokio::select! {
+            () = run("web-1".into(), THRESHOLDS, SCHEDULE, first, attempt, tx) => {}
+            _ = async { while let Some(report) = rx.recv().await {
+                reports.push((began.elapsed().as_millis() as u64, report.health));
+            } } => {}
+            _ = is_over.recv() => {}
+        }
+        reports
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_changes_are_reported() {
+        use Health::{Failing, Passing};
+        assert_eq!(reports_of("+++", None).await, [(10, Passing)]);
+        assert_eq!(reports_of("-+-+", None).await, [(1_010, Passing)]);
+        assert_eq!(
+            reports_of("++---++", None).await,
+            [(10, Passing), (3_010, Failing), (5_010, Passing)]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restored_verdict_is_reported_and_the_first_try_follows_after_an_interval() {
+        use Health::{Failing, Passing};
+        assert_eq!(reports_of("++", Some(Outcome::success("up"))).await, [(0, Passing)]);
+        assert_eq!(
+            reports_of("--", Some(Outcome::success("up"))).await,
+            [(0, Passing), (2_010, Failing)]
+        );
+        assert_eq!(reports_of("--", Some(Outcome::failure("down"))).await, [(1_010, Failing)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overdue_result_makes_the_verdict_unknown_first() {
+        use Health::{Passing, Unknown};
+        assert_eq!(
+            reports_of("+.+", None).await,
+            [(10, Passing), (1_610, Unknown), (1_620, Passing)]
+        );
+    }
+
+    /// The clock jumps in the middle of a try, as it does for a process that was stopped.
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_voids_the_try_under_way() {
+        let (tx, mut rx) = mpsc::channel(4);
+        let tries = RefCell::new(0);
+        let attempt = || async {
+            *tries.borrow_mut() += 1;
+            time::sleep(Duration::from_millis(10)).await;
+            if *tries.borrow() == 2 {
+                Outcome::failure("it only seems so")
+            } else {
+                Outcome::success("up")
+            }
+        };
+        let strict = Thresholds { failures_before_critical: 1, ..THRESHOLDS };
+        let mut healths = Vec::new();
+        tokio::select! {
+            () = run("web-1".into(), strict, SCHEDULE, None, attempt, tx) => {}
+            () = async {
+                healths.push(rx.recv().await.map(|report| report.health));
+                time::sleep(Duration::from_millis(995)).await;
+                assert_eq!(*tries.borrow(), 2, "the second try is under way");
+                time::advance(Duration::from_secs(30)).await;
+                healths.push(rx.recv().await.map(|report| report.health));
+                healths.push(rx.recv().await.map(|report| report.health));
+            } => {}
+        }
+        assert_eq!(healths, [Some(Health::Passing), Some(Health::Unknown), Some(Health::Passing)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_gets_the_latest_verdict() {
+        let (tx, mut rx) = mpsc::channel(1);
+        tx.try_send(CheckReport {
+            id: "other".into(),
+            health: Health::Unknown,
+            output: String::new(),
+        })
+        .expect("room");
+        let tries = RefCell::new(0);
+        let attempt = || async {
+            *tries.borrow_mut() += 1;
+            if *tries.borrow() <= 3 { Outcome::success("up") } else { Outcome::failure("down") }
+        };
+        tokio::select! {
+            () = run("web-1".into(), THRESHOLDS, SCHEDULE, None, attempt, tx) => {}
+            () = async {
+                time::sleep(Duration::from_secs(20)).await;
+                assert_eq!(rx.recv().await.map(|report| report.id).as_deref(), Some("other"));
+                let report = rx.recv().await.expect("the run goes on");
+                assert_eq!((report.id.as_str(), report.health, report.output.as_str()), ("web-1", Health::Failing, "down"));
+                assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+            } => {}
+        }
+        assert!(*tries.borrow() >= 20, "tries go on while a report waits");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_nobody_listens() {
+        let (tx, rx) = mpsc::channel(1);
+        drop(rx);
+        run("web-1".into(), THRESHOLDS, SCHEDULE, None, || async { Outcome::success("up") }, tx)
+            .await;
+    }
+
+    fn http_check(server: &FakeServer) -> Check {
+        Check {
+            probe: Probe::Http { url: server.url() },
+            interval_ms: 20,
+            timeout_ms: 5_000,
+            success_before_passing: 2,
+            failures_before_critical: 2,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_stops_and_comes_back() {
+        let mut server = FakeServer::start().await;
+        let (tx, mut rx) = mpsc::channel(1);
+        let checker = Checker::spawn("web-1".into(), http_check(&server), None, tx);
+        let mut expect = async |health| {
+            let report = rx.recv().await.expect("a report");
+            assert_eq!((report.id.as_str(), report.health), ("web-1", health), "{}", report.output);
+        };
+        expect(Health::Passing).await;
+        server.behave(Behaviour::Status(503));
+        expect(Health::Failing).await;
+        server.behave(Behaviour::Status(204));
+        expect(Health::Passing).await;
+        server.stop().await;
+        expect(Health::Failing).await;
+        server.restart().await;
+        expect(Health::Passing).await;
+        drop(checker);
+        assert_eq!(rx.recv().await, None, "the task is gone and its sender with it");
+    }
+
+    #[test]
+    fn jitter_is_small() {
+        for interval in [super::super::MIN_INTERVAL, super::super::MAX_INTERVAL] {
+            for _ in 0..100 {
+                assert!(jitter(interval) <= (interval / 10).min(MAX_JITTER));
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What one try of a check came to.
+
+/// The most bytes of an output that are kept.
+pub const MAX_OUTPUT_BYTES: usize = 512;
+
+/// What one try of a check came to, with a line about it for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    success: bool,
+    output: String,
+}
+
+impl Outcome {
+    /// A try that succeeded. Of `output` the first [`MAX_OUTPUT_BYTES`] are kept.
+    #[must_use]
+    pub fn success(output: impl Into<String>) -> Self {
+        Self { success: true, output: truncated(output.into()) }
+    }
+
+    /// A try that failed. Of `output` the first [`MAX_OUTPUT_BYTES`] are kept.
+    #[must_use]
+    pub fn failure(output: impl Into<String>) -> Self {
+        Self { success: false, output: truncated(output.into()) }
+    }
+
+    /// Whether it succeeded.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.success
+    }
+
+    /// What happened, for people.
+    #[must_use]
+    pub fn output(&self) -> &str {
+        &self.output
+    }
+}
+
+fn truncated(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_OUTPUT_BYTES));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_cut_between_characters() {
+        let outcome = Outcome::failure(format!("a{}", "é".repeat(MAX_OUTPUT_BYTES)));
+        assert_eq!(outcome.output().len(), MAX_OUTPUT_BYTES - 1);
+        assert!(outcome.output().ends_with('é'));
+        assert_eq!(Outcome::success("fine").output(), "fine");
+    }
+}

@@ -1,0 +1,202 @@
+//! From single outcomes to a verdict that does not flap: so many in a row, and only then.
+
+use std::collections::VecDeque;
+
+use hobnob_membership::record::Health;
+
+use super::outcome::Outcome;
+use crate::api::types::Check;
+
+/// The most outcomes that a verdict remembers.
+pub const MAX_HISTORY: usize = 10;
+
+/// How many equal outcomes in a row it takes to change a verdict. Both are at least 1; a 0 counts as 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Successes in a row before the verdict is [`Health::Passing`].
+    pub success_before_passing: u32,
+    /// Failures in a row before the verdict is [`Health::Failing`].
+    pub failures_before_critical: u32,
+}
+
+impl From<&Check> for Thresholds {
+    fn from(check: &Check) -> Self {
+        Self {
+            success_before_passing: check.success_before_passing,
+            failures_before_critical: check.failures_before_critical,
+        }
+    }
+}
+
+/// What the outcomes of a check say about an instance.
+///
+/// It begins as [`Health::Unknown`]. From whatever it is, `success_before_passing` successes in a row make it
+/// [`Health::Passing`], `failures_before_critical` failures in a row make it [`Health::Failing`], and a check that is
+/// overdue makes it [`Health::Unknown`] with nothing in a row.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    thresholds: Thresholds,
+    health: Health,
+    /// How many of the latest outcomes in a row were like the latest; 0 when there is none that counts.
+    streak: u32,
+    /// The latest outcomes, oldest first.
+    history: VecDeque<Outcome>,
+}
+
+impl Verdict {
+    /// The verdict on an instance that was just registered.
+    #[must_use]
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            health: Health::Unknown,
+            streak: 0,
+            history: VecDeque::with_capacity(MAX_HISTORY),
+        }
+    }
+
+    /// The verdict on an instance that was registered before this agent started, after the first try since. A success
+    /// is taken for a sign that it has been passing all the while and makes it so at once, whatever the threshold; a
+    /// failure leaves it unknown, as the first of those in a row.
+    #[must_use]
+    pub fn restored(thresholds: Thresholds, first: Outcome) -> Self {
+        let mut verdict = Self::new(thresholds);
+        let passing = first.is_success();
+        verdict.record(first);
+        verdict.health = if passing { Health::Passing } else { Health::Unknown };
+        verdict
+    }
+
+    /// Takes an outcome in. Returns the verdict if this has changed it.
+    pub fn record(&mut self, outcome: Outcome) -> Option<Health> {
+        let success = outcome.is_success();
+        let continues = self.history.back().is_some_and(|latest| latest.is_success() == success);
+        self.streak = if continues { self.streak.saturating_add(1) } else { 1 };
+        if self.history.len() == MAX_HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(outcome);
+        let (needed, reached) = if success {
+            (self.thresholds.success_before_passing, Health::Passing)
+        } else {
+            (self.thresholds.failures_before_critical, Health::Failing)
+        };
+        if self.streak >= needed { self.change(reached) } else { None }
+    }
+
+    /// Notes that an outcome is overdue: what was known is too old to be trusted. Returns the verdict if this has
+    /// changed it.
+    pub fn overdue(&mut self) -> Option<Health> {
+        self.streak = 0;
+        self.change(Health::Unknown)
+    }
+
+    /// The verdict now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// The latest outcomes, at most [`MAX_HISTORY`], oldest first.
+    pub fn history(&self) -> impl DoubleEndedIterator<Item = &Outcome> {
+        self.history.iter()
+    }
+
+    fn change(&mut self, health: Health) -> Option<Health> {
+        let changed = self.health != health;
+        self.health = health;
+        changed.then_some(health)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thresholds(success_before_passing: u32, failures_before_critical: u32) -> Thresholds {
+        Thresholds { success_before_passing, failures_before_critical }
+    }
+
+    /// Feeds `+` (success), `-` (failure) and `o` (overdue) and writes down the verdict after each.
+    fn trace(verdict: &mut Verdict, steps: &str) -> String {
+        let mut trace = String::new();
+        for step in steps.chars() {
+            let before = verdict.health();
+            let changed = match step {
+                '+' => verdict.record(Outcome::success("")),
+                '-' => verdict.record(Outcome::failure("")),
+                _ => verdict.overdue(),
+            };
+            assert_eq!(
+                changed,
+                (verdict.health() != before).then_some(verdict.health()),
+                "{steps} at {trace}"
+            );
+            trace.push(letter(verdict.health()));
+        }
+        trace
+    }
+
+    fn letter(health: Health) -> char {
+        match health {
+            Health::Unknown => 'u',
+            Health::Passing => 'P',
+            Health::Failing => 'F',
+        }
+    }
+
+    #[test]
+    fn transitions() {
+        for (passing, critical, steps, expected) in [
+            (1, 1, "+-+-", "PFPF"),
+            (1, 3, "+---+", "PPPFP"),
+            (1, 3, "+--+--+", "PPPPPPP"),
+            (3, 1, "++-+++", "uuFFFP"),
+            (2, 2, "+-+-+-", "uuuuuu"),
+            (2, 2, "--++--", "uFFPPF"),
+            (3, 3, "++o+++", "uuuuuP"),
+            (1, 2, "+o-+", "PuuP"),
+            (1, 2, "--o-", "uFuu"),
+            (1, 2, "--o--", "uFuuF"),
+            (1, 1, "oo+", "uuP"),
+            (0, 0, "+-", "PF"),
+        ] {
+            let mut verdict = Verdict::new(thresholds(passing, critical));
+            assert_eq!(verdict.health(), Health::Unknown);
+            assert_eq!(trace(&mut verdict, steps), expected, "{passing} {critical} {steps}");
+        }
+    }
+
+    #[test]
+    fn transitions_after_a_restart() {
+        let (success, failure) = (Outcome::success("up"), Outcome::failure("down"));
+        for (passing, critical, first, steps, expected) in [
+            (5, 3, &success, "", "P"),
+            (5, 3, &success, "---", "PPPF"),
+            (5, 3, &success, "-+-", "PPPP"),
+            (2, 1, &failure, "", "u"),
+            (2, 1, &failure, "-", "uF"),
+            (2, 3, &failure, "--", "uuF"),
+            (2, 3, &failure, "++", "uuP"),
+        ] {
+            let mut verdict = Verdict::restored(thresholds(passing, critical), first.clone());
+            let after_first = letter(verdict.health());
+            let rest = trace(&mut verdict, steps);
+            assert_eq!(
+                format!("{after_first}{rest}"),
+                expected,
+                "{passing} {critical} {first:?} {steps}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_in_order() {
+        let mut verdict = Verdict::new(thresholds(1, 1));
+        for n in 0..25 {
+            verdict.record(Outcome::success(n.to_string()));
+        }
+        let outputs: Vec<&str> = verdict.history().map(Outcome::output).collect();
+        assert_eq!(outputs, ["15", "16", "17", "18", "19", "20", "21", "22", "23", "24"]);
+    }
+}
