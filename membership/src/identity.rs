@@ -1,16 +1,16 @@
 //! Who a member is: a node that keeps its id for life, an epoch for each of its lives, and where it listens.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A node's random 64-bit name on the wire, made at its first start and kept in its data directory.
 ///
 /// Among 10,000 nodes the odds of a collision are 3 in 10^12. Written as 16 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
 impl fmt::Display for NodeId {
@@ -41,12 +41,32 @@ impl FromStr for NodeId {
     }
 }
 
+/// Hexadecimal text for people (a JSON number would lose digits in JavaScript), 8 bytes on the wire.
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.to_le_bytes().serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        } else {
+            <[u8; 8]>::deserialize(deserializer).map(|bytes| Self(u64::from_le_bytes(bytes)))
+        }
+    }
+}
+
 /// One life of a node. Minted at every start as `max(persisted + 1, wall-clock ms)`, so that it only grows.
 ///
 /// A record's epoch is that of the life which wrote it. A member's epoch starts there too, and is raised by one
 /// whenever a live member has to contradict a verdict that it is down (SWIM's Down is terminal for an identity).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -63,6 +83,27 @@ impl Epoch {
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A number for people, 6 bytes on the wire.
+impl Serialize for Epoch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        let [a, b, c, d, e, f, _, _] = (*self).min(Self::MAX).0.to_le_bytes();
+        [a, b, c, d, e, f].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Epoch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return u64::deserialize(deserializer).map(Self);
+        }
+        let [a, b, c, d, e, f] = <[u8; 6]>::deserialize(deserializer)?;
+        Ok(Self(u64::from_le_bytes([a, b, c, d, e, f, 0, 0])))
     }
 }
 
@@ -85,6 +126,35 @@ impl Identity {
     #[must_use]
     pub fn sync_addr(&self) -> SocketAddr {
         SocketAddr::new(self.addr.ip(), self.sync_port)
+    }
+}
+
+/// The fields of an [`Identity`] on the wire: 23 bytes with an IPv4 address, 35 with IPv6.
+type WireIdentity = (NodeId, Epoch, IpAddr, [u8; 2], [u8; 2]);
+
+impl Serialize for Identity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire: WireIdentity = (
+            self.node_id,
+            self.epoch,
+            self.addr.ip(),
+            self.addr.port().to_le_bytes(),
+            self.sync_port.to_le_bytes(),
+        );
+        wire.serialize(serializer)
+    }
+}
+
+/// Refuses addresses that nobody can send to, so that no hostile member makes us try.
+impl<'de> Deserialize<'de> for Identity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (node_id, epoch, ip, port, sync_port) = WireIdentity::deserialize(deserializer)?;
+        let (port, sync_port) = (u16::from_le_bytes(port), u16::from_le_bytes(sync_port));
+        let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if port == 0 || sync_port == 0 || ip.is_unspecified() || ip.is_multicast() || broadcast {
+            return Err(D::Error::custom("an address that nobody can send to"));
+        }
+        Ok(Self { node_id, epoch, addr: SocketAddr::new(ip, port), sync_port })
     }
 }
 

@@ -1,1 +1,60 @@
-//! placeholder
+//! The whole of the Hobnob protocol as one state machine without IO.
+//!
+//! A [`Node`] is a member of a SWIM cluster that replicates service records to every other member. It takes what
+//! happens as [`Input`], gives what it wants done as [`Output`], and asks for one deadline; it never sees a socket, a
+//! thread, a clock, a file or entropy. So the agent and the simulator run the same code, and the same seed gives the
+//! same trace.
+//!
+//! ```
+//! use hobnob_membership::record::NodeRecord;
+//! use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Protocol, Time};
+//!
+//! let identity = Identity {
+//!     node_id: NodeId(7),
+//!     epoch: Epoch(1),
+//!     addr: "127.0.0.1:7946".parse()?,
+//!     sync_port: 7947,
+//! };
+//! let node = NodeRecord {
+//!     name: "a1".into(),
+//!     datacenter: "dc1".into(),
+//!     zone: String::new(),
+//!     software: "0.1.0".into(),
+//!     instance_key_hash: 0,
+//!     left: None,
+//! };
+//! let config = Config { identity, node, records: Vec::new(), seed: 42, protocol: Protocol::default() };
+//! let mut node = Node::new(config, Time::ZERO);
+//! node.handle(Input::Join(vec!["127.0.0.1:7950".parse()?]), Time::ZERO);
+//! while let Some(output) = node.poll_output() {
+//!     println!("to do: {output:?}");
+//! }
+//! println!("call again at {:?}", node.next_deadline());
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+mod config;
+mod counters;
+mod identity;
+mod io;
+mod join;
+pub mod limits;
+mod node;
+pub mod record;
+mod repair;
+mod rumor;
+mod session;
+mod swim;
+mod time;
+pub mod view;
+pub mod wire;
+
+pub use config::{Config, Protocol};
+pub use counters::Counters;
+pub use identity::{Epoch, Identity, NodeId, NodeIdError};
+pub use io::{Event, Input, Output, StreamId};
+pub use node::Node;
+pub use time::Time;

@@ -32,12 +32,10 @@ pub const MAX_PENDING_PULLS: usize = 1_024;
 /// Datagrams that answer one pull.
 pub const MAX_PULL_REPLY_DATAGRAMS: usize = 8;
 /// Sync sessions that a node serves at once.
-pub const MAX_SESSIONS_SERVED: usize = 8;
+pub const MAX_SESSIONS_SERVED: usize = 16;
 /// Sync sessions that a node opens at once.
 pub const MAX_SESSIONS_OPENED: usize = 2;
 /// Frames of one session handed to the transport and not yet written.
 pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
 /// Seed addresses and addresses of former peers that an isolated node knocks at.
 pub const MAX_SEEDS: usize = 256;
-/// Outputs waiting for the driver before the oldest datagrams are dropped.
-pub const MAX_OUTPUTS: usize = 65_536;

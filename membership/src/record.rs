@@ -45,9 +45,6 @@ pub struct NodeRecord {
     pub software: String,
     /// A hash of its instance key: two live nodes with one id and different hashes are a copied data directory.
     pub instance_key_hash: u64,
-    /// How many versions this life wrote at its start. A newer epoch replaces an older one only when a replica
-    /// knows at least these, so that a restart never shows half of a node's services.
-    pub boot_version: u64,
     /// The epoch of the member that left on purpose, once it has.
     pub left: Option<Epoch>,
 }
@@ -231,7 +228,10 @@ fn text(field: &'static str, value: &str, limit: usize) -> Result<(), RecordErro
         return Err(RecordError::TooLong { field, len: value.len(), limit });
     }
     if value.chars().any(char::is_control) {
-        return Err(RecordError::ControlCharacter { field, value: value.escape_default().to_string() });
+        return Err(RecordError::ControlCharacter {
+            field,
+            value: value.escape_default().to_string(),
+        });
     }
     Ok(())
 }

@@ -1,0 +1,117 @@
+//! What replicas tell each other: how far they know an origin, and what the other lacks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Epoch, NodeId};
+use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES};
+use crate::record::{Key, RecordError, Value};
+use crate::wire::{WireError, encoded_len};
+
+/// The number of a write of one origin within one epoch, from 1 without gaps. 0 stands before the first.
+pub type Version = u64;
+
+/// How far somebody knows an origin: everything up to `known_to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// The origin.
+    pub origin: NodeId,
+    /// The epoch that is known.
+    pub epoch: Epoch,
+    /// Nothing up to this version is missing.
+    pub known_to: Version,
+}
+
+/// What somebody lacks: everything of an origin after a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// The origin.
+    pub origin: NodeId,
+    /// The epoch that is known.
+    pub epoch: Epoch,
+    /// Everything up to this version is known.
+    pub after: Version,
+    /// The floor under which tombstones were already gone in what is known. Below the answerer's own floor, a
+    /// suffix is not enough.
+    pub gc_floor: Version,
+}
+
+/// One record, or its tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The version of the write.
+    pub version: Version,
+    /// What it is about.
+    pub key: Key,
+    /// The record; `None` is a tombstone.
+    pub value: Option<Value>,
+}
+
+/// A range of an origin's writes: all that still holds of the versions after `after` up to `to`. A version in the range
+/// that is not listed was overwritten since, or is a tombstone under the floor.
+///
+/// With `after` 0 it is the beginning of the whole state, which replaces what a replica below `gc_floor` had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The origin.
+    pub origin: NodeId,
+    /// The epoch of all its entries.
+    pub epoch: Epoch,
+    /// Where the range begins, itself not included.
+    pub after: Version,
+    /// Where the range ends, itself included.
+    pub to: Version,
+    /// How far the sender knows this origin.
+    pub head: Version,
+    /// The sender has no tombstone up to this version.
+    pub gc_floor: Version,
+    /// The entries, by version.
+    pub entries: Vec<Entry>,
+}
+
+impl Delta {
+    /// Checks what no honest peer would send: an empty or inverted range, entries outside it or out of order, records
+    /// over their limits.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), WireError> {
+        if self.after >= self.to || self.to > self.head || self.gc_floor > self.head {
+            return Err(WireError::Invalid("a delta's versions are out of order"));
+        }
+        if self.entries.len() > MAX_KEYS_PER_ORIGIN {
+            return Err(WireError::Invalid(
+                "a delta has more entries than an origin may have keys",
+            ));
+        }
+        let mut previous = self.after;
+        for entry in &self.entries {
+            if entry.version <= previous || entry.version > self.to {
+                return Err(WireError::Invalid("a delta's entries are out of order"));
+            }
+            previous = entry.version;
+            entry.validate().map_err(|_| WireError::Invalid("a record breaks its limits"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether it begins the whole state of its origin.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.after == 0
+    }
+}
+
+impl Entry {
+    /// Checks the limits of key, value and size.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        match &self.value {
+            Some(value) => value.validate(&self.key)?,
+            None => self.key.validate()?,
+        }
+        let len = encoded_len(self);
+        if len > MAX_RECORD_BYTES { Err(RecordError::TooLarge { len }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,159 @@
+//! One origin as a replica holds it: the state that is served, and the one that is being received to replace it.
+
+use super::{Delta, Replica, Version, Want};
+use crate::identity::NodeId;
+use crate::record::{Key, NodeRecord, Value};
+
+/// One origin.
+///
+/// A newer epoch, or a whole state for a replica below the garbage collection floor, is received beside what is served
+/// and takes its place at once when it is complete. So a restart of the origin makes nothing blink, and nobody sees a
+/// state of which half was deleted.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    current: Option<Replica>,
+    pending: Option<Pending>,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    replica: Replica,
+    /// The sender's floor; takes effect with the replacement.
+    gc_floor: Version,
+    /// Complete when everything up to here is known.
+    target: Version,
+}
+
+/// What applying a delta did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct OriginApplied {
+    /// Keys of the served state that changed.
+    pub(super) changed: Vec<Key>,
+    /// Whether anything was learned, served or not.
+    pub(super) news: bool,
+}
+
+impl Origin {
+    /// An origin with a state of its own making.
+    pub(super) fn own(replica: Replica) -> Self {
+        Self { current: Some(replica), pending: None }
+    }
+
+    /// The state that is served.
+    #[must_use]
+    pub fn current(&self) -> Option<&Replica> {
+        self.current.as_ref()
+    }
+
+    pub(super) fn current_mut(&mut self) -> Option<&mut Replica> {
+        self.current.as_mut()
+    }
+
+    /// The origin's description of itself.
+    #[must_use]
+    pub fn node(&self) -> Option<&NodeRecord> {
+        node_record(self.current.as_ref()?)
+    }
+
+    /// What to ask for to get on: of the state being received if there is one.
+    pub(super) fn want(&self, origin: NodeId) -> Option<Want> {
+        match (&self.pending, &self.current) {
+            (Some(Pending { replica, gc_floor, .. }), _) => {
+                Some(Want { gc_floor: *gc_floor, ..replica.want(origin) })
+            }
+            (None, Some(current)) => Some(current.want(origin)),
+            (None, None) => None,
+        }
+    }
+
+    pub(super) fn apply(&mut self, delta: &Delta) -> OriginApplied {
+        let mut applied = OriginApplied::default();
+        if let Some(current) = &mut self.current {
+            if delta.epoch < current.epoch() {
+                return applied;
+            }
+            if delta.epoch == current.epoch() {
+                let known_to = current.known_to();
+                let behind_floor = delta.is_whole() && delta.gc_floor > known_to;
+                applied.changed = current.apply(delta);
+                applied.news = !applied.changed.is_empty() || current.known_to() > known_to;
+                let receiving = self
+                    .pending
+                    .as_ref()
+                    .is_some_and(|pending| pending.replica.epoch() == delta.epoch);
+                if !behind_floor && !receiving {
+                    return applied;
+                }
+            }
+        }
+        applied.news |= self.receive(delta);
+        if let Some(replaced) = self.replace_when_complete() {
+            applied.changed.extend(replaced);
+            applied.changed.sort_unstable();
+            applied.changed.dedup();
+        }
+        applied
+    }
+
+    fn receive(&mut self, delta: &Delta) -> bool {
+        if self.pending.as_ref().is_none_or(|pending| pending.replica.epoch() < delta.epoch) {
+            self.pending =
+                Some(Pending { replica: Replica::new(delta.epoch), gc_floor: 0, target: 1 });
+        }
+        let Some(pending) =
+            self.pending.as_mut().filter(|pending| pending.replica.epoch() == delta.epoch)
+        else {
+            return false;
+        };
+        let Pending { replica, gc_floor, target } = pending;
+        if delta.is_whole() && delta.gc_floor > *gc_floor {
+            // What came so far may have been deleted by a tombstone that is gone now: begin again.
+            *replica = Replica::new(delta.epoch);
+            *gc_floor = delta.gc_floor;
+        }
+        let known_to = replica.known_to();
+        // A range below the target may lack what its sender wrote beyond it since: those writes are part of the whole.
+        if delta.after < *target {
+            *target = delta.head.max(*target);
+        }
+        let unfloored = Delta { gc_floor: 0, ..delta.clone() };
+        !replica.apply(&unfloored).is_empty() || replica.known_to() > known_to
+    }
+
+    fn replace_when_complete(&mut self) -> Option<Vec<Key>> {
+        let Pending { replica, target, .. } = self.pending.as_ref()?;
+        let served = self.current.as_ref().filter(|current| current.epoch() == replica.epoch());
+        let behind = served.is_some_and(|current| replica.known_to() < current.known_to());
+        if replica.known_to() < *target || node_record(replica).is_none() || behind {
+            return None;
+        }
+        let Pending { replica: mut fresh, gc_floor, .. } = self.pending.take()?;
+        fresh.raise_gc_floor(gc_floor);
+        let Some(old) = self.current.take() else {
+            let keys = fresh.slots().map(|(key, _)| key.clone()).collect();
+            self.current = Some(fresh);
+            return Some(keys);
+        };
+        if old.epoch() == fresh.epoch() {
+            fresh.absorb(&old);
+        }
+        let mut changed: Vec<Key> = fresh
+            .slots()
+            .map(|(key, _)| key)
+            .filter(|key| fresh.get(key) != old.get(key))
+            .cloned()
+            .collect();
+        changed.extend(
+            old.slots().map(|(key, _)| key).filter(|key| fresh.get(key).is_none()).cloned(),
+        );
+        self.current = Some(fresh);
+        Some(changed)
+    }
+}
+
+fn node_record(replica: &Replica) -> Option<&NodeRecord> {
+    match replica.get(&Key::Node) {
+        Some(Value::Node(node)) => Some(node),
+        _ => None,
+    }
+}

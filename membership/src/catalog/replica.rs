@@ -1,0 +1,238 @@
+//! The state of one origin in one epoch.
+
+use std::collections::BTreeMap;
+
+use super::{Delta, Entry, Version, Want};
+use crate::identity::{Epoch, NodeId};
+use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_SPANS_PER_ORIGIN};
+use crate::record::{Key, Value};
+use crate::wire::encoded_len;
+
+/// The newest that is known of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The version of the write.
+    pub version: Version,
+    /// The record; `None` is a tombstone.
+    pub value: Option<Value>,
+}
+
+/// The state of one origin in one epoch, as far as it is known.
+///
+/// Invariants: `gc_floor <= known_to`; every write up to `known_to` was applied or overwritten by a newer one that was;
+/// no tombstone at or below `gc_floor` is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    epoch: Epoch,
+    known_to: Version,
+    gc_floor: Version,
+    slots: BTreeMap<Key, Slot>,
+    by_version: BTreeMap<Version, Key>,
+    /// Ranges known beyond the first gap: where each begins (not included) and ends.
+    spans: BTreeMap<Version, Version>,
+    tombstones: usize,
+}
+
+impl Replica {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            known_to: 0,
+            gc_floor: 0,
+            slots: BTreeMap::new(),
+            by_version: BTreeMap::new(),
+            spans: BTreeMap::new(),
+            tombstones: 0,
+        }
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Nothing up to this version is missing.
+    #[must_use]
+    pub fn known_to(&self) -> Version {
+        self.known_to
+    }
+
+    /// No tombstone up to this version is kept.
+    #[must_use]
+    pub fn gc_floor(&self) -> Version {
+        self.gc_floor
+    }
+
+    /// The record of a key, unless there is none or it was deleted.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Value> {
+        self.slots.get(key)?.value.as_ref()
+    }
+
+    /// Every key that is known, deleted ones included.
+    pub fn slots(&self) -> impl Iterator<Item = (&Key, &Slot)> {
+        self.slots.iter()
+    }
+
+    /// How many tombstones it keeps.
+    #[must_use]
+    pub fn tombstones(&self) -> usize {
+        self.tombstones
+    }
+
+    /// How many keys it keeps, tombstones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether it keeps no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Writes as the origin: the next version. Returns false, and writes nothing, when it would change nothing.
+    pub(super) fn write(&mut self, key: Key, value: Option<Value>) -> bool {
+        if self.get(&key) == value.as_ref() {
+            return false;
+        }
+        let version = self.known_to + 1;
+        self.insert(key, Slot { version, value });
+        self.known_to = version;
+        true
+    }
+
+    /// Drops the tombstones up to `floor` and remembers that they are gone. A floor beyond `known_to` is ignored: what
+    /// is not known yet cannot be missed.
+    pub fn raise_gc_floor(&mut self, floor: Version) {
+        if floor <= self.gc_floor || floor > self.known_to {
+            return;
+        }
+        self.gc_floor = floor;
+        let Self { slots, by_version, tombstones, .. } = self;
+        by_version.retain(|version, key| {
+            let drop = *version <= floor && slots.get(key).is_some_and(|slot| slot.value.is_none());
+            if drop {
+                slots.remove(key);
+                *tombstones -= 1;
+            }
+            !drop
+        });
+    }
+
+    /// The version of the `n`th oldest tombstone.
+    pub(super) fn nth_tombstone(&self, n: usize) -> Option<Version> {
+        let tombstones = self.by_version.iter().filter(|(_, key)| self.get(key).is_none());
+        tombstones.map(|(version, _)| *version).nth(n)
+    }
+
+    /// Applies the entries of a delta of this epoch, key by key, and returns the keys that changed. `known_to` moves
+    /// over the delta's range only when nothing before it is missing.
+    pub fn apply(&mut self, delta: &Delta) -> Vec<Key> {
+        let mut changed = Vec::new();
+        for entry in &delta.entries {
+            if self.adopt(&entry.key, entry.version, entry.value.as_ref()) {
+                changed.push(entry.key.clone());
+            }
+        }
+        self.cover(delta.after, delta.to);
+        self.raise_gc_floor(delta.gc_floor);
+        changed
+    }
+
+    /// Takes over what `older` knows and this does not, when both are of one epoch.
+    pub(super) fn absorb(&mut self, older: &Self) {
+        for (key, slot) in &older.slots {
+            if slot.version > self.known_to {
+                self.adopt(key, slot.version, slot.value.as_ref());
+            }
+        }
+    }
+
+    /// What a replica that knows everything up to `after` lacks, as far as `budget` bytes go; `None` when nothing is
+    /// lacking, or when the first entry alone is larger than the budget.
+    #[must_use]
+    pub fn delta_after(&self, origin: NodeId, after: Version, budget: usize) -> Option<Delta> {
+        if after >= self.known_to {
+            return None;
+        }
+        let mut delta = Delta {
+            origin,
+            epoch: self.epoch,
+            after,
+            to: self.known_to,
+            head: self.known_to,
+            gc_floor: self.gc_floor,
+            entries: Vec::new(),
+        };
+        // The version numbers of the empty delta may yet shrink, and its entry count grow by two bytes.
+        let mut room = budget.checked_sub(encoded_len(&delta) + 2)?;
+        for (version, key) in self.by_version.range(after + 1..=self.known_to) {
+            let value = self.get(key).cloned();
+            let entry = Entry { version: *version, key: key.clone(), value };
+            match room.checked_sub(encoded_len(&entry)) {
+                Some(left) => room = left,
+                None => {
+                    delta.to = version - 1;
+                    break;
+                }
+            }
+            delta.entries.push(entry);
+        }
+        (delta.to > after).then_some(delta)
+    }
+
+    /// What this replica lacks.
+    #[must_use]
+    pub fn want(&self, origin: NodeId) -> Want {
+        Want { origin, epoch: self.epoch, after: self.known_to, gc_floor: self.gc_floor }
+    }
+
+    fn adopt(&mut self, key: &Key, version: Version, value: Option<&Value>) -> bool {
+        let newer = match self.slots.get(key) {
+            Some(slot) => slot.version < version,
+            // Up to the floor everything is known: what is not there was overwritten or deleted. An honest origin keeps
+            // well below twice its limit, whatever part of its history is under way.
+            None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
+        };
+        if newer {
+            self.insert(key.clone(), Slot { version, value: value.cloned() });
+        }
+        newer
+    }
+
+    fn insert(&mut self, key: Key, slot: Slot) {
+        self.by_version.insert(slot.version, key.clone());
+        self.tombstones += usize::from(slot.value.is_none());
+        if let Some(old) = self.slots.insert(key, slot) {
+            self.by_version.remove(&old.version);
+            self.tombstones -= usize::from(old.value.is_none());
+        }
+    }
+
+    fn cover(&mut self, after: Version, to: Version) {
+        if to <= self.known_to {
+            return;
+        }
+        if after > self.known_to {
+            let end = self.spans.entry(after).or_insert(to);
+            *end = to.max(*end);
+            // The farthest span is the one that repair reaches last; it is asked for again then.
+            if self.spans.len() > MAX_SPANS_PER_ORIGIN {
+                self.spans.pop_last();
+            }
+            return;
+        }
+        self.known_to = to;
+        while let Some(span) = self.spans.first_entry()
+            && *span.key() <= self.known_to
+        {
+            self.known_to = self.known_to.max(*span.get());
+            span.remove();
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! All origins together.
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::origin::OriginApplied;
+use super::{Delta, Entry, Head, Origin, Replica, Version, Want};
+use crate::identity::{Epoch, NodeId};
+use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
+use crate::record::{Key, RecordError, Value};
+
+/// The records of all origins, as one node holds them.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    own: NodeId,
+    epoch: Epoch,
+    origins: BTreeMap<NodeId, Origin>,
+    digest: u64,
+}
+
+/// What applying a delta did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Something was learned. Keys of the served state that changed.
+    News(Vec<Key>),
+    /// All of it was known.
+    Known,
+    /// It claims to be ours, from a life that we do not remember: our epoch must pass this one.
+    Contradicted(Epoch),
+    /// There is no room for another origin.
+    Full,
+}
+
+/// Why a write was refused. Nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The record breaks a rule.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// This agent holds as many records as it may.
+    #[error(
+        "this agent already holds {MAX_KEYS_PER_ORIGIN} records, the most that one agent may: deregister some instances, or register them with another agent"
+    )]
+    Full,
+}
+
+impl Catalog {
+    /// A catalog that knows only its owner, who has not written yet.
+    #[must_use]
+    pub fn new(own: NodeId, epoch: Epoch) -> Self {
+        let mut catalog = Self { own, epoch, origins: BTreeMap::new(), digest: 0 };
+        catalog.origins.insert(own, Origin::own(Replica::new(epoch)));
+        catalog
+    }
+
+    /// The epoch of our own records.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// One hash of all heads, whatever the order in which they were reached: equal on two nodes when both hold the same.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// An origin.
+    #[must_use]
+    pub fn origin(&self, origin: NodeId) -> Option<&Origin> {
+        self.origins.get(&origin)
+    }
+
+    /// Every origin.
+    pub fn origins(&self) -> impl Iterator<Item = (NodeId, &Origin)> {
+        self.origins.iter().map(|(id, origin)| (*id, origin))
+    }
+
+    /// How far an origin is known.
+    #[must_use]
+    pub fn head(&self, origin: NodeId) -> Option<Head> {
+        let replica = self.origins.get(&origin)?.current()?;
+        (replica.known_to() > 0).then(|| Head {
+            origin,
+            epoch: replica.epoch(),
+            known_to: replica.known_to(),
+        })
+    }
+
+    /// What to ask for to get on with an origin; everything when it is unknown.
+    #[must_use]
+    pub fn want(&self, origin: NodeId) -> Want {
+        let known = self.origins.get(&origin).and_then(|known| known.want(origin));
+        known.unwrap_or(Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 })
+    }
+
+    /// Checks that [`Catalog::write`] would take these records.
+    ///
+    /// # Errors
+    /// The first rule that one of them breaks.
+    pub fn check(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
+        let own = self.own_replica();
+        let mut new_keys = 0;
+        for (key, value) in records {
+            Entry { version: Version::MAX, key: key.clone(), value: value.clone() }.validate()?;
+            new_keys +=
+                usize::from(own.is_some_and(|own| own.get(key).is_none()) && value.is_some());
+        }
+        // Tombstones make room by garbage collection; live records do not.
+        let live = own.map_or(0, |own| own.len() - own.tombstones());
+        if live + new_keys + MAX_TOMBSTONES > MAX_KEYS_PER_ORIGIN {
+            Err(WriteError::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes records of our own, each as the next version, and returns the version before the first and the keys that
+    /// changed. What would change nothing takes no version.
+    ///
+    /// # Errors
+    /// When one of the records breaks a rule; then none is written.
+    pub fn write(
+        &mut self,
+        records: Vec<(Key, Option<Value>)>,
+    ) -> Result<(Version, Vec<Key>), WriteError> {
+        self.check(&records)?;
+        let mut changed = Vec::new();
+        let mut before = 0;
+        self.change(self.own, |origin| {
+            let Some(own) = origin.current_mut() else { return };
+            before = own.known_to();
+            for (key, value) in records {
+                if own.write(key.clone(), value) {
+                    changed.push(key);
+                }
+            }
+            if let Some(excess) = own.tombstones().checked_sub(MAX_TOMBSTONES)
+                && let Some(floor) = own.nth_tombstone(excess + MAX_TOMBSTONES / 2)
+            {
+                own.raise_gc_floor(floor);
+            }
+        });
+        Ok((before, changed))
+    }
+
+    /// Begins a new epoch with the live records of the old one, and returns the keys.
+    pub fn raise_epoch(&mut self, epoch: Epoch) {
+        let records: Vec<_> = self.own_replica().into_iter().flat_map(Replica::slots).collect();
+        let records: Vec<_> = records
+            .into_iter()
+            .filter_map(|(key, slot)| Some((key.clone(), Some(slot.value.clone()?))))
+            .collect();
+        self.epoch = epoch;
+        self.change(self.own, |origin| {
+            let mut fresh = Replica::new(epoch);
+            for (key, value) in records {
+                fresh.write(key, value);
+            }
+            *origin = Origin::own(fresh);
+        });
+    }
+
+    /// Applies what a peer told. The delta must be [valid](Delta::validate).
+    pub fn apply(&mut self, delta: &Delta) -> Applied {
+        if delta.origin == self.own {
+            return self.compare_with_own(delta);
+        }
+        if !self.origins.contains_key(&delta.origin) && self.origins.len() >= MAX_ORIGINS {
+            return Applied::Full;
+        }
+        let mut applied = OriginApplied::default();
+        self.change(delta.origin, |origin| applied = origin.apply(delta));
+        if applied.news { Applied::News(applied.changed) } else { Applied::Known }
+    }
+
+    /// What the sender of `want` lacks, as far as `budget` bytes go.
+    #[must_use]
+    pub fn answer(&self, want: &Want, budget: usize) -> Option<Delta> {
+        let replica = self.origins.get(&want.origin)?.current()?;
+        let after = match want.epoch.cmp(&replica.epoch()) {
+            std::cmp::Ordering::Greater => return None,
+            std::cmp::Ordering::Equal if want.after >= replica.gc_floor() => want.after,
+            // It is receiving the whole state, from somebody with the same floor.
+            std::cmp::Ordering::Equal if want.gc_floor == replica.gc_floor() => want.after,
+            _ => 0,
+        };
+        replica.delta_after(want.origin, after, budget)
+    }
+
+    fn own_replica(&self) -> Option<&Replica> {
+        self.origins.get(&self.own)?.current()
+    }
+
+    /// Only we write our records. A peer that knows more of them than we do remembers a life that we forgot.
+    fn compare_with_own(&self, delta: &Delta) -> Applied {
+        let known_to = self.own_replica().map_or(0, Replica::known_to);
+        if (delta.epoch, delta.head) > (self.epoch, known_to) {
+            Applied::Contradicted(delta.epoch)
+        } else {
+            Applied::Known
+        }
+    }
+
+    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Origin)) {
+        let before = self.head(id).map_or(0, head_hash);
+        change(self.origins.entry(id).or_default());
+        let after = self.head(id).map_or(0, head_hash);
+        self.digest ^= before ^ after;
+    }
+}
+
+fn head_hash(head: Head) -> u64 {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&head.origin.0.to_le_bytes());
+    bytes[8..16].copy_from_slice(&head.epoch.0.to_le_bytes());
+    bytes[16..].copy_from_slice(&head.known_to.to_le_bytes());
+    xxh3_64(&bytes)
+}

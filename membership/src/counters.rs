@@ -1,0 +1,87 @@
+//! What a node counts: everything that it sent, learned, dropped, repaired and refused.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What a node counted since its start.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams taken.
+    datagrams_received,
+    /// Datagrams sent.
+    datagrams_sent,
+    /// Bytes of the datagrams sent.
+    datagram_bytes_sent,
+    /// Datagrams that were noise, corrupted, or of another protocol.
+    datagrams_malformed,
+    /// Messages that do not decode or break a rule.
+    messages_invalid,
+    /// SWIM packets for somebody else, mostly for an earlier life of ours.
+    swim_not_for_us,
+    /// SWIM packets that foca refused.
+    swim_refused,
+    /// SWIM timers that foca refused.
+    swim_timer_errors,
+    /// Messages from nodes that are no active members.
+    strangers_ignored,
+    /// Knocks at seeds.
+    hellos_sent,
+    /// Knocks answered.
+    welcomes_sent,
+    /// Rumors received.
+    rumors_received,
+    /// Rumors that told something new.
+    rumors_news,
+    /// Rumors sent, one for each receiver.
+    rumors_sent,
+    /// Foreign rumors dropped because the queue was full; repair brings them.
+    rumors_dropped,
+    /// Digests sent.
+    digests_sent,
+    /// Digests received that equal ours.
+    digests_equal,
+    /// Digests received that differ from ours.
+    digests_different,
+    /// Pulls sent.
+    pulls_sent,
+    /// Pulls answered.
+    pulls_answered,
+    /// Gaps that no pull closed in time; a session takes over.
+    pulls_given_up,
+    /// Gaps not noted because too many were open.
+    gaps_dropped,
+    /// Sessions opened.
+    sessions_opened,
+    /// Sessions served.
+    sessions_served,
+    /// Sessions refused because too many were open.
+    sessions_refused,
+    /// Sessions that ended because both sides held the same.
+    sessions_equal,
+    /// Sessions that ended well.
+    sessions_completed,
+    /// Sessions that broke.
+    sessions_failed,
+    /// Deltas that a session brought.
+    session_deltas_received,
+    /// Bytes of the frames sent.
+    frame_bytes_sent,
+    /// Deltas refused because there are too many origins.
+    origins_refused,
+    /// Writes of ours that were refused.
+    writes_refused,
+    /// Messages that did not fit their datagram or frame; a bug when it is not 0.
+    encoding_errors,
+}

@@ -1,0 +1,51 @@
+//! A node on its way into a cluster.
+
+use std::net::SocketAddr;
+
+use super::Node;
+use crate::time::Time;
+use crate::wire::{Hello, Message};
+
+impl Node {
+    pub(super) fn handle_join_deadline(&mut self, now: Time) {
+        let former: Vec<SocketAddr> =
+            self.swim.peers().values().map(|peer| peer.identity.addr).collect();
+        let addresses = self.seeds.take_due(now, !self.connected, former.into_iter());
+        let own = self.identity().addr;
+        let hello = Message::Hello(self.hello(self.seeds.token()));
+        for address in addresses.into_iter().filter(|address| *address != own) {
+            self.counters.hellos_sent += 1;
+            self.send(address, &hello);
+        }
+    }
+
+    /// The answer is as long as the question, so a forged source address gains nothing.
+    pub(super) fn handle_hello(&mut self, from: SocketAddr, hello: &Hello) {
+        if self.leaving.is_some() || hello.identity.node_id == self.identity().node_id {
+            return;
+        }
+        self.counters.welcomes_sent += 1;
+        let welcome = Message::Welcome(self.hello(hello.token));
+        self.send(from, &welcome);
+    }
+
+    pub(super) fn handle_welcome(&mut self, from: SocketAddr, welcome: &Hello, now: Time) {
+        let peer = welcome.identity;
+        let expected =
+            welcome.token == self.seeds.token() && peer.node_id != self.identity().node_id;
+        if !expected || self.leaving.is_some() {
+            self.counters.strangers_ignored += 1;
+            return;
+        }
+        let wanted = !self.connected || self.seeds.is_eager();
+        let already = self.sessions.values().any(|session| session.peer() == Some(peer.node_id));
+        if !wanted || already {
+            return;
+        }
+        // Loopback and NAT may hide where the peer says it listens; where it answered from is surely reachable.
+        let mut reachable = peer;
+        reachable.addr.set_ip(from.ip());
+        self.seeds.answered();
+        self.open_session(&reachable, now);
+    }
+}

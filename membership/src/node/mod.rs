@@ -1,0 +1,416 @@
+//! One node: the whole protocol as a state machine without IO.
+
+mod gossip;
+mod join;
+mod sync;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
+
+use crate::catalog::{Catalog, Version, WriteError};
+use crate::config::{Config, Protocol};
+use crate::counters::Counters;
+use crate::identity::{Epoch, Identity, NodeId};
+use crate::io::{Event, Input, Output, StreamId};
+use crate::join::Seeds;
+use crate::record::{Key, NodeRecord, Value};
+use crate::repair::{DigestSchedule, Gaps, RecentHeads};
+use crate::rumor::{Rumor, Rumors};
+use crate::session::Session;
+use crate::swim::{Swim, SwimEvent};
+use crate::time::Time;
+use crate::view::{Instance, Member, MemberChange, MemberStatus, OriginStatus, View};
+use crate::wire::{DatagramBuilder, Message};
+
+/// Rounds in which a leaving node tells that it leaves, and the time between them.
+const LEAVE_ROUNDS: u32 = 5;
+const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
+/// A node takes a higher epoch at most this often, so that two agents on one identity do not race each other.
+const RAISE_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
+
+/// One node of a cluster.
+///
+/// It reads no clock, draws no entropy and owns no socket. Its driver hands in what happens with
+/// [`handle`](Self::handle), then takes what it wants done with [`poll_output`](Self::poll_output) until there is
+/// nothing left, then waits for the next input or for [`next_deadline`](Self::next_deadline), whichever comes first.
+/// The same configuration and the same inputs at the same times give the same outputs.
+pub struct Node {
+    protocol: Protocol,
+    rng: Xoshiro256PlusPlus,
+    swim: Swim,
+    catalog: Catalog,
+    view: View,
+    rumors: Rumors,
+    digests: DigestSchedule,
+    recent: RecentHeads,
+    gaps: Gaps,
+    seeds: Seeds,
+    sessions: BTreeMap<StreamId, Session>,
+    sync: sync::SyncSchedule,
+    leaving: Option<Leaving>,
+    connected: bool,
+    last_contact: Option<Time>,
+    epoch_raised_at: Option<Time>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+struct Leaving {
+    rounds_left: u32,
+    due: Time,
+}
+
+impl Node {
+    /// A node that knows only itself.
+    #[must_use]
+    pub fn new(config: Config, now: Time) -> Self {
+        let Config { identity, node, records, seed, protocol } = config;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        // Nodes that start together must not stay in step.
+        let first_digest = now + protocol.digest_period.mul_f64(rng.random::<f64>());
+        let first_sync = now + protocol.sync_period.mul_f64(0.5 + rng.random::<f64>() / 2.0);
+        let mut this = Self {
+            swim: Swim::new(identity, &protocol, rng.next_u64()),
+            catalog: Catalog::new(identity.node_id, identity.epoch),
+            view: View::default(),
+            rumors: Rumors::new(protocol.coalesce),
+            digests: DigestSchedule::new(&protocol, first_digest),
+            recent: RecentHeads::default(),
+            gaps: Gaps::default(),
+            seeds: Seeds::new(&protocol, rng.next_u64()),
+            sessions: BTreeMap::new(),
+            sync: sync::SyncSchedule::new(first_sync),
+            leaving: None,
+            connected: false,
+            last_contact: None,
+            epoch_raised_at: None,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            protocol,
+            rng,
+        };
+        let records = records.into_iter().map(|(key, value)| (key, Some(value)));
+        this.write(
+            [(Key::Node, Some(Value::Node(node)))].into_iter().chain(records).collect(),
+            now,
+        );
+        this
+    }
+
+    /// Takes something that happened. `now` must never be earlier than in the call before.
+    pub fn handle(&mut self, input: Input<'_>, now: Time) {
+        match input {
+            Input::Datagram { from, bytes } => self.handle_datagram(from, bytes, now),
+            Input::StreamAccepted { stream } => self.handle_stream_accepted(stream, now),
+            Input::StreamFrame { stream, bytes } => self.handle_frame(stream, bytes, now),
+            Input::StreamWritten { stream } => self.handle_stream_written(stream, now),
+            Input::StreamClosed { stream } => self.handle_stream_closed(stream),
+            Input::Write(records) => self.write(records, now),
+            Input::Join(addresses) => self.seeds.add(addresses, now),
+            Input::Leave => self.leave(now),
+            Input::Deadline => {}
+        }
+        self.handle_deadlines(now);
+        self.settle(now);
+    }
+
+    /// What the node wants done next; `None` until something happens again.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Deadline`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        let seeds =
+            if self.leaving.is_some() { None } else { self.seeds.next_deadline(!self.connected) };
+        [
+            self.swim.next_deadline(),
+            self.rumors.next_deadline(),
+            Some(self.digests.next_deadline()),
+            self.gaps.next_deadline(),
+            seeds,
+            self.next_sync_deadline(),
+            self.leaving.as_ref().map(|leaving| leaving.due),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Checks that an [`Input::Write`] of these records would be taken.
+    ///
+    /// # Errors
+    /// The first rule that one of them breaks.
+    pub fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
+        self.catalog.check(records)
+    }
+
+    /// Who we are now. The epoch grows when we contradict that we are down.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        self.swim.identity()
+    }
+
+    /// The records of all origins.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Every instance that is not gone, by origin and id.
+    pub fn instances(&self) -> impl ExactSizeIterator<Item = &Arc<Instance>> {
+        self.view.instances()
+    }
+
+    /// Every member that we know of, ourselves first.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        let own = self.identity().node_id;
+        let suspects: Vec<NodeId> = self.swim.suspects().collect();
+        let mut members: Vec<Member> = std::iter::once(own)
+            .chain(self.swim.peers().keys().copied())
+            .filter_map(|node| self.member(node))
+            .collect();
+        for member in &mut members {
+            if member.status == MemberStatus::Alive && suspects.contains(&member.identity.node_id) {
+                member.status = MemberStatus::Suspect;
+            }
+        }
+        members
+    }
+
+    /// How many members are active, ourselves included.
+    #[must_use]
+    pub fn active_members(&self) -> usize {
+        self.swim.active_count() + 1
+    }
+
+    /// The gossip addresses of the active members, to be remembered for the next start.
+    pub fn peer_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.swim.peers().values().filter(|peer| peer.is_active()).map(|peer| peer.identity.addr)
+    }
+
+    /// Whether we hear at least one other member.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// When we last heard another member.
+    #[must_use]
+    pub fn last_contact(&self) -> Option<Time> {
+        self.last_contact
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn handle_deadlines(&mut self, now: Time) {
+        if self.swim.handle_deadline(now).is_err() {
+            self.counters.swim_timer_errors += 1;
+        }
+        self.handle_leave_deadline(now);
+        if self.leaving.is_none() {
+            self.handle_join_deadline(now);
+            self.handle_sync_deadlines(now);
+        }
+        self.handle_gossip_deadlines(now);
+    }
+
+    /// Passes on what the parts have ready.
+    fn settle(&mut self, now: Time) {
+        while let Some(event) = self.swim.poll_event() {
+            self.handle_swim_event(event, now);
+        }
+        self.flush_rumors(now);
+        self.pump_sessions();
+        while let Some((to, packet)) = self.swim.poll_packet() {
+            self.send(to.addr, &Message::Swim(&packet));
+        }
+    }
+
+    fn handle_swim_event(&mut self, event: SwimEvent, now: Time) {
+        match event {
+            SwimEvent::Peer(node) => {
+                self.refresh(node, &[Key::Node]);
+                if let Some(member) = self.member(node) {
+                    self.emit(Event::Member(MemberChange { member }));
+                }
+            }
+            SwimEvent::Connected => {
+                self.connected = true;
+                self.last_contact = Some(now);
+                self.emit(Event::Connected);
+            }
+            SwimEvent::Isolated => {
+                self.connected = false;
+                self.seeds.hurry(now);
+                self.emit(Event::Isolated);
+            }
+            SwimEvent::Renewed(epoch) => self.emit(Event::EpochRaised(epoch)),
+        }
+    }
+
+    fn write(&mut self, records: Vec<(Key, Option<Value>)>, now: Time) {
+        match self.catalog.write(records) {
+            Ok((_, changed)) if changed.is_empty() => {}
+            Ok((before, changed)) => {
+                let own = self.identity().node_id;
+                self.refresh(own, &changed);
+                self.spread_own(before, now);
+            }
+            Err(_) => self.counters.writes_refused += 1,
+        }
+    }
+
+    /// Makes rumors of our own writes after a version. What does not fit a datagram is left to digests and sessions.
+    fn spread_own(&mut self, after: Version, now: Time) {
+        let own = self.identity().node_id;
+        let Some(replica) = self.catalog.origin(own).and_then(|origin| origin.current()) else {
+            return;
+        };
+        let mut after = after;
+        let mut deltas = Vec::new();
+        while after < replica.known_to() {
+            match replica.delta_after(own, after, gossip::RUMOR_BUDGET_BYTES) {
+                Some(delta) => {
+                    after = delta.to;
+                    deltas.push(delta);
+                }
+                None => after += 1,
+            }
+        }
+        for delta in deltas {
+            self.rumors.push(Rumor { delta, from: None }, now);
+        }
+        self.recent.moved(own, now);
+        self.digests.news(now);
+    }
+
+    /// Somebody remembers a life of ours that we forgot: takes an epoch beyond it.
+    fn contradict(&mut self, remembered: Epoch, now: Time) {
+        if self.epoch_raised_at.is_some_and(|at| now.since(at) < RAISE_EPOCH_MIN_GAP)
+            || self.leaving.is_some()
+        {
+            return;
+        }
+        self.epoch_raised_at = Some(now);
+        let epoch = remembered.max(self.identity().epoch).next();
+        if self.swim.raise_epoch(epoch, now).is_err() {
+            self.counters.swim_refused += 1;
+        }
+        self.catalog.raise_epoch(epoch);
+        self.spread_own(0, now);
+    }
+
+    fn leave(&mut self, now: Time) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let own = self.identity().node_id;
+        if let Some(node) = self.catalog.origin(own).and_then(|origin| origin.node()) {
+            let left = Some(self.identity().epoch);
+            let node = NodeRecord { left, ..node.clone() };
+            self.write(vec![(Key::Node, Some(Value::Node(node)))], now);
+        }
+        self.leaving = Some(Leaving { rounds_left: LEAVE_ROUNDS, due: now + LEAVE_ROUND_GAP });
+        if self.swim.leave(now).is_err() {
+            self.counters.swim_refused += 1;
+        }
+        if !self.connected {
+            self.leaving = Some(Leaving { rounds_left: 1, due: now });
+        }
+    }
+
+    /// foca tells three members once; some more rounds reach everybody in all but the worst networks.
+    fn handle_leave_deadline(&mut self, now: Time) {
+        let Some(leaving) =
+            self.leaving.as_mut().filter(|leaving| leaving.due <= now && leaving.rounds_left > 0)
+        else {
+            return;
+        };
+        leaving.rounds_left -= 1;
+        leaving.due = now + LEAVE_ROUND_GAP;
+        if leaving.rounds_left == 0 {
+            leaving.due = now + Duration::from_secs(3_600);
+            self.emit(Event::Left);
+            return;
+        }
+        if self.swim.gossip(now).is_err() {
+            self.counters.swim_refused += 1;
+        }
+        let own = self.identity().node_id;
+        let last = self.catalog.head(own).map_or(0, |head| head.known_to);
+        self.spread_own(last.saturating_sub(1), now);
+    }
+
+    fn member(&self, node: NodeId) -> Option<Member> {
+        let record = self.catalog.origin(node).and_then(|origin| origin.node()).cloned();
+        if node == self.identity().node_id {
+            let status =
+                if self.leaving.is_some() { MemberStatus::Left } else { MemberStatus::Alive };
+            return Some(Member { identity: *self.identity(), node: record, status });
+        }
+        let identity = self.swim.peers().get(&node)?.identity;
+        let status = match self.origin_status(node) {
+            OriginStatus::Active => MemberStatus::Alive,
+            OriginStatus::Down { .. } => MemberStatus::Down,
+            OriginStatus::Left => MemberStatus::Left,
+        };
+        Some(Member { identity, node: record, status })
+    }
+
+    fn origin_status(&self, node: NodeId) -> OriginStatus {
+        if node == self.identity().node_id {
+            return OriginStatus::Active;
+        }
+        let left = self
+            .catalog
+            .origin(node)
+            .and_then(|origin| origin.node())
+            .and_then(|record| record.left);
+        let peer = self.swim.peers().get(&node);
+        if left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch)) {
+            return OriginStatus::Left;
+        }
+        match peer.map(|peer| peer.down_since) {
+            Some(None) => OriginStatus::Active,
+            Some(Some(since)) => OriginStatus::Down { since },
+            None => OriginStatus::Down { since: Time::ZERO },
+        }
+    }
+
+    fn refresh(&mut self, origin: NodeId, keys: &[Key]) {
+        let status = self.origin_status(origin);
+        for change in self.view.refresh(&self.catalog, origin, status, keys) {
+            self.emit(Event::Instance(change));
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn send(&mut self, to: SocketAddr, message: &Message<'_>) {
+        let mut datagram = DatagramBuilder::default();
+        match datagram.push(message) {
+            Ok(()) => self.send_datagram(to, datagram.finish()),
+            Err(_) => self.counters.encoding_errors += 1,
+        }
+    }
+
+    fn send_datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        self.counters.datagrams_sent += 1;
+        self.counters.datagram_bytes_sent += bytes.len() as u64;
+        self.outputs.push_back(Output::Datagram { to, bytes });
+    }
+}

@@ -1,0 +1,223 @@
+//! A node's sync sessions: when they are made, and what their frames do.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Node;
+use crate::identity::Identity;
+use crate::io::{Output, StreamId};
+use crate::limits::{MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED};
+use crate::session::{Session, Step};
+use crate::time::Time;
+use crate::wire::{Frame, Opening};
+
+/// When this node opens sessions.
+#[derive(Debug)]
+pub(super) struct SyncSchedule {
+    next_stream: u64,
+    /// A session that a difference asks for, once one may be opened again.
+    requested: Option<Identity>,
+    not_before: Time,
+    periodic: Time,
+    /// Digests that differed without a head that explains it, in a row.
+    pub(super) mismatches: u32,
+}
+
+impl SyncSchedule {
+    pub(super) fn new(first: Time) -> Self {
+        Self {
+            next_stream: 0,
+            requested: None,
+            not_before: Time::ZERO,
+            periodic: first,
+            mismatches: 0,
+        }
+    }
+}
+
+impl Node {
+    /// Asks for a session; the latest request wins while none may be opened.
+    pub(super) fn request_sync(&mut self, peer: &Identity) {
+        self.sync.requested = Some(*peer);
+    }
+
+    pub(super) fn next_sync_deadline(&self) -> Option<Time> {
+        let requested = self.sync.requested.map(|_| self.sync.not_before);
+        let requested = requested.filter(|_| self.opened_sessions() < MAX_SESSIONS_OPENED);
+        let timeout = self
+            .sessions
+            .values()
+            .map(|session| session.last_activity() + self.protocol.session_timeout);
+        requested.into_iter().chain(timeout).chain([self.sync.periodic]).min()
+    }
+
+    pub(super) fn handle_sync_deadlines(&mut self, now: Time) {
+        self.drop_stalled_sessions(now);
+        if self.sync.periodic <= now {
+            let wait = self.protocol.sync_period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
+            self.sync.periodic = now + wait;
+            if let Some(peer) = self.swim.random_peers(1).pop() {
+                self.sync.requested.get_or_insert(peer);
+            }
+        }
+        if self.sync.not_before <= now
+            && self.opened_sessions() < MAX_SESSIONS_OPENED
+            && let Some(peer) = self.sync.requested.take()
+        {
+            self.open_session(&peer, now);
+        }
+    }
+
+    pub(super) fn open_session(&mut self, peer: &Identity, now: Time) {
+        if self.opened_sessions() >= MAX_SESSIONS_OPENED {
+            return;
+        }
+        let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
+        self.sync.not_before = now + self.protocol.sync_min_gap.mul_f64(jitter);
+        self.sync.next_stream += 1;
+        let stream = StreamId(self.sync.next_stream);
+        self.counters.sessions_opened += 1;
+        self.outputs.push_back(Output::OpenStream {
+            stream,
+            to: peer.sync_addr(),
+            peer: peer.node_id,
+        });
+        let mut session = Session::new(Some(peer.node_id), now);
+        session.open(self.opening());
+        self.sessions.insert(stream, session);
+    }
+
+    pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {
+        let served = self.sessions.keys().filter(|stream| stream.is_accepted()).count();
+        if served >= MAX_SESSIONS_SERVED || self.sessions.contains_key(&stream) {
+            self.counters.sessions_refused += 1;
+            self.outputs.push_back(Output::ResetStream { stream });
+            return;
+        }
+        self.counters.sessions_served += 1;
+        self.sessions.insert(stream, Session::new(None, now));
+    }
+
+    pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        let Some(session) = self.sessions.get_mut(&stream) else { return };
+        let step = Frame::decode(bytes).ok().and_then(|frame| session.handle(frame, now).ok());
+        let Some(step) = step else {
+            self.counters.messages_invalid += 1;
+            self.fail_session(stream);
+            return;
+        };
+        match step {
+            Step::Opened(identity) if identity.node_id == self.identity().node_id => {
+                self.fail_session(stream);
+                return;
+            }
+            Step::Opened(_) => self.answer_opening(stream),
+            Step::Members(members) => {
+                self.last_contact = Some(now);
+                if self.swim.handle_roster(members, now).is_err() {
+                    self.counters.swim_refused += 1;
+                }
+            }
+            Step::Deltas(deltas) => {
+                self.counters.session_deltas_received += deltas.len() as u64;
+                for delta in &deltas {
+                    self.learn(delta, now);
+                }
+            }
+            Step::Nothing => {
+                if let Some(session) = self.sessions.get_mut(&stream) {
+                    session.compare(&self.catalog);
+                }
+            }
+        }
+        self.complete_session(stream);
+    }
+
+    pub(super) fn handle_stream_written(&mut self, stream: StreamId, now: Time) {
+        if let Some(session) = self.sessions.get_mut(&stream) {
+            session.written(now);
+        }
+    }
+
+    pub(super) fn handle_stream_closed(&mut self, stream: StreamId) {
+        if self.sessions.remove(&stream).is_some() {
+            self.counters.sessions_failed += 1;
+        }
+    }
+
+    /// Gives the transport the frames that it has room for.
+    pub(super) fn pump_sessions(&mut self) {
+        let streams: Vec<StreamId> = self.sessions.keys().copied().collect();
+        for stream in streams {
+            while let Some(session) = self.sessions.get_mut(&stream)
+                && let Some(frame) = session.next_frame(&self.catalog)
+            {
+                match frame.encode() {
+                    Ok(bytes) => {
+                        self.counters.frame_bytes_sent += bytes.len() as u64;
+                        self.outputs.push_back(Output::StreamFrame { stream, bytes });
+                    }
+                    Err(_) => {
+                        self.counters.encoding_errors += 1;
+                        self.fail_session(stream);
+                    }
+                }
+            }
+            self.complete_session(stream);
+        }
+    }
+
+    fn answer_opening(&mut self, stream: StreamId) {
+        let opening = self.opening();
+        let roster = self.swim.roster();
+        let Some(session) = self.sessions.get_mut(&stream) else { return };
+        if session.needs_opening() {
+            session.open(opening);
+        }
+        if session.is_equal() == Some(true) {
+            self.counters.sessions_equal += 1;
+        }
+        session.tell(&roster, &self.catalog);
+    }
+
+    fn opening(&self) -> Opening {
+        Opening {
+            identity: *self.identity(),
+            members: self.swim.digest(),
+            catalog: self.catalog.digest(),
+        }
+    }
+
+    /// Forgets a session in which both sides have told all. What we sent last may still be on its way.
+    fn complete_session(&mut self, stream: StreamId) {
+        if self.sessions.get(&stream).is_some_and(Session::is_complete) {
+            self.sessions.remove(&stream);
+            self.counters.sessions_completed += 1;
+            self.outputs.push_back(Output::FinishStream { stream });
+        }
+    }
+
+    fn fail_session(&mut self, stream: StreamId) {
+        if self.sessions.remove(&stream).is_some() {
+            self.counters.sessions_failed += 1;
+            self.outputs.push_back(Output::ResetStream { stream });
+        }
+    }
+
+    fn drop_stalled_sessions(&mut self, now: Time) {
+        let timeout: Duration = self.protocol.session_timeout;
+        let stalled = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| now.since(session.last_activity()) >= timeout);
+        let stalled: Vec<StreamId> = stalled.map(|(stream, _)| *stream).collect();
+        for stream in stalled {
+            self.fail_session(stream);
+        }
+    }
+
+    fn opened_sessions(&self) -> usize {
+        self.sessions.keys().filter(|stream| !stream.is_accepted()).count()
+    }
+}

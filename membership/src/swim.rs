@@ -1,0 +1,387 @@
+//! SWIM membership: foca behind one deadline, a table of members, and a ring of the active ones.
+//!
+//! foca (Das, Gupta, Motivala, "SWIM", DSN 2002, section 4) tells us what it wants through its `Runtime`; here that is
+//! kept until the node takes it. foca's own member list is a vector without an index, so the table mirrors it from its
+//! notifications.
+
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::ops::Bound;
+use std::time::Duration;
+
+use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams, State, Timer};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::IteratorRandom;
+use rand::{Rng, SeedableRng};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::Protocol;
+use crate::identity::{Epoch, Identity, NodeId};
+use crate::limits::MAX_ORIGINS;
+use crate::time::Time;
+use crate::wire::{DatagramBuilder, SwimCodec, restore_destination, strip_destination};
+
+/// What SWIM believes of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) identity: Identity,
+    /// When it stopped being active; `None` while it is.
+    pub(crate) down_since: Option<Time>,
+}
+
+impl Peer {
+    pub(crate) fn is_active(&self) -> bool {
+        self.down_since.is_none()
+    }
+}
+
+/// Something that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SwimEvent {
+    /// A member's entry in the table is new or different.
+    Peer(NodeId),
+    /// We hear somebody.
+    Connected,
+    /// We hear nobody.
+    Isolated,
+    /// We took a new epoch, to contradict that we are down.
+    Renewed(Epoch),
+}
+
+/// A packet was not foca's, or not for us.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PacketError {
+    #[error("meant for another member")]
+    NotForUs,
+    #[error("there is no room for another member")]
+    Full,
+    #[error(transparent)]
+    Foca(#[from] foca::Error),
+}
+
+type Machine = Foca<Identity, SwimCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
+
+pub(crate) struct Swim {
+    foca: Machine,
+    effects: Effects,
+    timers: BinaryHeap<Scheduled>,
+    sequence: u64,
+    peers: BTreeMap<NodeId, Peer>,
+    /// Active peers by their place on the ring that all nodes share.
+    ring: BTreeMap<u64, NodeId>,
+    events: VecDeque<SwimEvent>,
+    rng: Xoshiro256PlusPlus,
+    protocol: Protocol,
+    leaving: bool,
+}
+
+impl Swim {
+    pub(crate) fn new(identity: Identity, protocol: &Protocol, seed: u64) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self {
+            foca: machine(identity, protocol, &mut rng),
+            effects: Effects::default(),
+            timers: BinaryHeap::new(),
+            sequence: 0,
+            peers: BTreeMap::new(),
+            ring: BTreeMap::new(),
+            events: VecDeque::new(),
+            rng,
+            protocol: protocol.clone(),
+            leaving: false,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        self.foca.identity()
+    }
+
+    /// Every member that we know of, ourselves not included.
+    pub(crate) fn peers(&self) -> &BTreeMap<NodeId, Peer> {
+        &self.peers
+    }
+
+    pub(crate) fn active_peer(&self, node: NodeId) -> Option<&Identity> {
+        self.peers.get(&node).filter(|peer| peer.is_active()).map(|peer| &peer.identity)
+    }
+
+    pub(crate) fn active_count(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Active members under suspicion.
+    pub(crate) fn suspects(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let members = self.foca.iter_members();
+        members.filter(|member| member.state() == State::Suspect).map(|member| member.id().node_id)
+    }
+
+    /// The active members with their incarnations, ourselves included: what a sync session tells.
+    pub(crate) fn roster(&self) -> Vec<(Identity, u16)> {
+        let mut roster: Vec<_> =
+            self.foca.iter_members().map(|member| (*member.id(), member.incarnation())).collect();
+        if !self.leaving {
+            roster.push((*self.identity(), 0));
+        }
+        roster
+    }
+
+    /// One hash of the identities of all active members: equal on two nodes when they know the same.
+    pub(crate) fn digest(&self) -> u64 {
+        self.roster().iter().fold(0, |digest, (identity, _)| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
+            bytes[8..].copy_from_slice(&identity.epoch.0.to_le_bytes());
+            digest ^ xxh3_64(&bytes)
+        })
+    }
+
+    /// Our neighbours on the ring and `random` others, without repetition.
+    pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
+        let own = ring_position(self.identity().node_id);
+        let next = self
+            .ring
+            .range((Bound::Excluded(own), Bound::Unbounded))
+            .next()
+            .or(self.ring.first_key_value());
+        let previous = self.ring.range(..own).next_back().or(self.ring.last_key_value());
+        let mut chosen: Vec<NodeId> =
+            next.into_iter().chain(previous).map(|(_, node)| *node).collect();
+        chosen.dedup();
+        let others = self
+            .ring
+            .values()
+            .filter(|node| !chosen.contains(node))
+            .copied()
+            .sample(&mut self.rng, random);
+        chosen.extend(others);
+        chosen.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+    }
+
+    pub(crate) fn random_peers(&mut self, count: usize) -> Vec<Identity> {
+        let nodes = self.ring.values().copied().sample(&mut self.rng, count);
+        nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.timers.peek().map(|timer| timer.at)
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<SwimEvent> {
+        self.events.pop_front()
+    }
+
+    /// A packet for the network: where it goes, and its bytes as the wire carries them.
+    pub(crate) fn poll_packet(&mut self) -> Option<(Identity, Vec<u8>)> {
+        self.effects.packets.pop_front()
+    }
+
+    /// Takes a packet as the wire carried it.
+    pub(crate) fn handle_packet(&mut self, packet: &[u8], now: Time) -> Result<(), PacketError> {
+        if self.leaving {
+            return Ok(());
+        }
+        if self.peers.len() >= MAX_ORIGINS {
+            return Err(PacketError::Full);
+        }
+        let packet =
+            restore_destination(self.foca.identity(), packet).ok_or(PacketError::NotForUs)?;
+        let result = self.foca.handle_data(&packet, &mut self.effects);
+        self.settle(now);
+        Ok(result?)
+    }
+
+    /// Takes what a peer knows of the active members.
+    pub(crate) fn handle_roster(
+        &mut self,
+        roster: Vec<(Identity, u16)>,
+        now: Time,
+    ) -> Result<(), foca::Error> {
+        if self.leaving {
+            return Ok(());
+        }
+        let room = MAX_ORIGINS.saturating_sub(self.peers.len());
+        let members = roster
+            .into_iter()
+            .take(room)
+            .filter(|(identity, _)| identity.node_id != self.identity().node_id);
+        let members: Vec<_> = members
+            .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
+            .collect();
+        let result = self.foca.apply_many(members.into_iter(), true, &mut self.effects);
+        self.settle(now);
+        result
+    }
+
+    pub(crate) fn handle_deadline(&mut self, now: Time) -> Result<(), foca::Error> {
+        let mut result = Ok(());
+        while let Some(scheduled) = self.timers.peek()
+            && scheduled.at <= now
+            && let Some(Scheduled { timer, .. }) = self.timers.pop()
+        {
+            let handled = self.foca.handle_timer(timer, &mut self.effects);
+            result = result.and(handled);
+            self.settle(now);
+        }
+        result
+    }
+
+    /// Takes a higher epoch, because somebody remembers one of ours that we forgot.
+    pub(crate) fn raise_epoch(&mut self, epoch: Epoch, now: Time) -> Result<(), foca::Error> {
+        let identity =
+            Identity { epoch: epoch.max(self.identity().epoch.next()), ..*self.identity() };
+        let result = self.foca.change_identity(identity, &mut self.effects);
+        self.events.push_back(SwimEvent::Renewed(identity.epoch));
+        self.settle(now);
+        result
+    }
+
+    /// Tells a few members that we leave; [`Swim::gossip`] tells more. Nothing is answered from here on.
+    pub(crate) fn leave(&mut self, now: Time) -> Result<(), foca::Error> {
+        self.leaving = true;
+        let result = self.foca.leave_cluster(&mut self.effects);
+        self.settle(now);
+        result
+    }
+
+    pub(crate) fn gossip(&mut self, now: Time) -> Result<(), foca::Error> {
+        let result = self.foca.gossip(&mut self.effects);
+        self.settle(now);
+        result
+    }
+
+    /// Schedules foca's timers and mirrors its notifications.
+    fn settle(&mut self, now: Time) {
+        while let Some((timer, after)) = self.effects.timers.pop_front() {
+            self.sequence += 1;
+            self.timers.push(Scheduled { at: now + after, sequence: self.sequence, timer });
+        }
+        while let Some(notification) = self.effects.notifications.pop_front() {
+            match notification {
+                OwnedNotification::MemberUp(identity) => self.record(identity, None),
+                OwnedNotification::MemberDown(identity) => self.record(identity, Some(now)),
+                OwnedNotification::Rename(_, identity) => {
+                    // What the table never had was never active; if it is now, that is told apart.
+                    if let Some(Peer { down_since, .. }) =
+                        self.peers.get(&identity.node_id).copied()
+                    {
+                        self.record(identity, down_since);
+                    }
+                }
+                OwnedNotification::Active => self.events.push_back(SwimEvent::Connected),
+                OwnedNotification::Idle => self.isolate(),
+                OwnedNotification::Rejoin(identity) => {
+                    self.events.push_back(SwimEvent::Renewed(identity.epoch))
+                }
+                OwnedNotification::Defunct => {}
+            }
+        }
+    }
+
+    fn record(&mut self, identity: Identity, down_since: Option<Time>) {
+        let position = ring_position(identity.node_id);
+        if down_since.is_none() {
+            self.ring.insert(position, identity.node_id);
+        } else {
+            self.ring.remove(&position);
+        }
+        self.peers.insert(identity.node_id, Peer { identity, down_since });
+        self.events.push_back(SwimEvent::Peer(identity.node_id));
+    }
+
+    /// Who hears nobody may be the one that is cut off. Its verdicts on the others would be final wherever they are
+    /// gossiped later, so they are forgotten: a fresh machine under a new epoch, which wins over what the others may
+    /// have said of the old one. The table still shows the members as down.
+    fn isolate(&mut self) {
+        if self.leaving {
+            return;
+        }
+        let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
+        self.foca = machine(identity, &self.protocol, &mut self.rng);
+        self.timers.clear();
+        self.effects.timers.clear();
+        self.events.push_back(SwimEvent::Renewed(identity.epoch));
+        self.events.push_back(SwimEvent::Isolated);
+    }
+}
+
+fn machine(identity: Identity, protocol: &Protocol, rng: &mut Xoshiro256PlusPlus) -> Machine {
+    let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+    let periodic =
+        |frequency, members| Some(PeriodicParams { frequency, num_members: at_least_one(members) });
+    let config = foca::Config {
+        probe_period: protocol.probe_period,
+        probe_rtt: protocol.probe_rtt,
+        num_indirect_probes: at_least_one(3),
+        max_transmissions: NonZeroU8::new(10).unwrap_or(NonZeroU8::MIN),
+        suspect_to_down_after: protocol.suspect_to_down_after,
+        remove_down_after: Some(Duration::from_secs(24 * 60 * 60)),
+        max_packet_size: at_least_one(DatagramBuilder::MAX_BODY_BYTES),
+        notify_down_members: true,
+        periodic_announce: periodic(Duration::from_secs(30), 1),
+        periodic_announce_to_down_members: periodic(protocol.announce_to_down_period, 2),
+        periodic_gossip: periodic(protocol.gossip_period, 3),
+    };
+    let rng = Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
+    Foca::new(identity, config, rng, SwimCodec)
+}
+
+fn ring_position(node: NodeId) -> u64 {
+    xxh3_64(&node.0.to_le_bytes())
+}
+
+/// What foca asked for and was not yet given.
+#[derive(Default)]
+struct Effects {
+    packets: VecDeque<(Identity, Vec<u8>)>,
+    timers: VecDeque<(Timer<Identity>, Duration)>,
+    notifications: VecDeque<OwnedNotification<Identity>>,
+}
+
+impl foca::Runtime<Identity> for Effects {
+    fn notify(&mut self, notification: foca::Notification<'_, Identity>) {
+        self.notifications.push_back(notification.to_owned());
+    }
+
+    fn send_to(&mut self, to: Identity, data: &[u8]) {
+        if let Some(packet) = strip_destination(&to, data) {
+            self.packets.push_back((to, packet));
+        }
+    }
+
+    fn submit_after(&mut self, event: Timer<Identity>, after: Duration) {
+        self.timers.push_back((event, after));
+    }
+}
+
+/// A timer in a heap that gives the earliest first, and those of one moment in the order in which they were set.
+struct Scheduled {
+    at: Time,
+    sequence: u64,
+    timer: Timer<Identity>,
+}
+
+impl Scheduled {
+    fn order(&self) -> (Time, u64) {
+        (self.at, self.sequence)
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.order().cmp(&self.order())
+    }
+}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Scheduled {}

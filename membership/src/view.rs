@@ -1,0 +1,199 @@
+//! What a node believes: the join of membership and catalog.
+//!
+//! | origin | checks | status |
+//! |---|---|---|
+//! | alive or suspect | passing, or none | healthy |
+//! | alive or suspect | failing | unhealthy |
+//! | alive or suspect | not yet run, or overdue | unknown |
+//! | down | any | unknown |
+//! | left | any | gone |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Replica};
+use crate::identity::{Identity, NodeId};
+use crate::record::{Health, Key, NodeRecord, ServiceRecord, Value};
+use crate::time::Time;
+
+/// What we believe of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemberStatus {
+    /// It answers.
+    Alive,
+    /// It did not answer somebody; it has a moment to contradict.
+    Suspect,
+    /// It is gone without a word.
+    Down,
+    /// It left on purpose.
+    Left,
+}
+
+/// A member as we believe it to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Who it is.
+    pub identity: Identity,
+    /// How it describes itself; `None` while its record has not arrived.
+    pub node: Option<NodeRecord>,
+    /// What we believe of it.
+    pub status: MemberStatus,
+}
+
+/// A change of a member's status, identity or description. Suspicion comes and goes without one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberChange {
+    /// The member as it is now.
+    pub member: Member,
+}
+
+/// Whether an instance should be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InstanceStatus {
+    /// Its checks pass and its node lives.
+    Healthy,
+    /// Its checks fail.
+    Unhealthy,
+    /// Its checks have not run, or its node is down.
+    Unknown,
+    /// It was deregistered, or its node left.
+    Gone,
+}
+
+/// A service instance as we believe it to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// The node that it is registered with.
+    pub origin: NodeId,
+    /// Its id on that node.
+    pub id: String,
+    /// The name of the node.
+    pub node: String,
+    /// The datacenter of the node.
+    pub datacenter: String,
+    /// The zone of the node; empty for none.
+    pub zone: String,
+    /// Its definition.
+    pub service: ServiceRecord,
+    /// What its checks say.
+    pub health: Health,
+    /// Whether it should be used.
+    pub status: InstanceStatus,
+    /// When its node stopped being alive; `None` while it is.
+    pub down_since: Option<Time>,
+}
+
+/// A change of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The instance as it is now; with [`InstanceStatus::Gone`], as it last was.
+    pub instance: Arc<Instance>,
+}
+
+/// How an origin stands, as far as its instances are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OriginStatus {
+    Active,
+    Down { since: Time },
+    Left,
+}
+
+/// Every instance that is not gone.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    instances: BTreeMap<(NodeId, String), Arc<Instance>>,
+}
+
+impl View {
+    pub(crate) fn instances(&self) -> impl ExactSizeIterator<Item = &Arc<Instance>> {
+        self.instances.values()
+    }
+
+    /// Brings the instances behind these keys of an origin up to date, and returns what changed. [`Key::Node`] stands
+    /// for all of its instances.
+    pub(crate) fn refresh(
+        &mut self,
+        catalog: &Catalog,
+        origin: NodeId,
+        status: OriginStatus,
+        keys: &[Key],
+    ) -> Vec<Change> {
+        let replica = catalog.origin(origin).and_then(|origin| origin.current());
+        let mut ids: Vec<String> =
+            keys.iter().filter_map(Key::instance).map(str::to_owned).collect();
+        if keys.contains(&Key::Node) {
+            let slots = replica.into_iter().flat_map(Replica::slots);
+            ids.extend(slots.filter_map(|(key, _)| key.instance()).map(str::to_owned));
+            let known = self
+                .instances
+                .range((origin, String::new())..)
+                .take_while(|((node, _), _)| *node == origin);
+            ids.extend(known.map(|((_, id), _)| id.clone()));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().flat_map(|id| self.refresh_one(replica, origin, status, id)).collect()
+    }
+
+    fn refresh_one(
+        &mut self,
+        replica: Option<&Replica>,
+        origin: NodeId,
+        status: OriginStatus,
+        id: String,
+    ) -> Vec<Change> {
+        let now = replica.and_then(|replica| join(replica, origin, status, &id)).map(Arc::new);
+        let key = (origin, id);
+        let before = self.instances.get(&key);
+        if before == now.as_ref() {
+            return Vec::new();
+        }
+        let moved = match (before, &now) {
+            (Some(before), Some(now)) => {
+                (&before.service.namespace, &before.service.service)
+                    != (&now.service.namespace, &now.service.service)
+            }
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let gone = before.filter(|_| moved).map(|before| Change {
+            instance: Arc::new(Instance { status: InstanceStatus::Gone, ..(**before).clone() }),
+        });
+        let changed = now.clone().map(|instance| Change { instance });
+        match now {
+            Some(instance) => self.instances.insert(key, instance),
+            None => self.instances.remove(&key),
+        };
+        gone.into_iter().chain(changed).collect()
+    }
+}
+
+fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &str) -> Option<Instance> {
+    let Some(Value::Service(service)) = replica.get(&Key::Service(id.to_owned())) else {
+        return None;
+    };
+    let Some(Value::Node(node)) = replica.get(&Key::Node) else { return None };
+    let health = match replica.get(&Key::Health(id.to_owned())) {
+        _ if !service.checked => Health::Passing,
+        Some(Value::Health(health)) => *health,
+        _ => Health::Unknown,
+    };
+    let (instance_status, down_since) = match (status, health) {
+        (OriginStatus::Left, _) => return None,
+        (OriginStatus::Down { since }, _) => (InstanceStatus::Unknown, Some(since)),
+        (OriginStatus::Active, Health::Passing) => (InstanceStatus::Healthy, None),
+        (OriginStatus::Active, Health::Failing) => (InstanceStatus::Unhealthy, None),
+        (OriginStatus::Active, Health::Unknown) => (InstanceStatus::Unknown, None),
+    };
+    Some(Instance {
+        origin,
+        id: id.to_owned(),
+        node: node.name.clone(),
+        datacenter: node.datacenter.clone(),
+        zone: node.zone.clone(),
+        service: service.clone(),
+        health,
+        status: instance_status,
+        down_since,
+    })
+}

@@ -1,0 +1,214 @@
+//! Datagrams: a checksummed envelope around messages.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{VERSION, WireError, from_bytes, to_bytes};
+use crate::catalog::{Delta, Head, Want};
+use crate::identity::{Identity, NodeId};
+use crate::limits::MAX_DATAGRAM_BYTES;
+
+/// Bytes before the first message: version and checksum.
+const ENVELOPE_BYTES: usize = 5;
+/// Bytes before the body of each message: kind and length.
+const MESSAGE_HEADER_BYTES: usize = 3;
+
+const SWIM: u8 = 1;
+const HELLO: u8 = 2;
+const WELCOME: u8 = 3;
+const RUMOR: u8 = 4;
+const DIGEST: u8 = 5;
+const PULL: u8 = 6;
+
+/// A knock at a seed address, and the answer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Drawn by who knocks; the answer must carry it back.
+    pub token: u64,
+    /// Who sends this.
+    pub identity: Identity,
+}
+
+/// What a node holds, in few bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Who sends this.
+    pub sender: NodeId,
+    /// The digest of its catalog.
+    pub catalog: u64,
+    /// The heads that moved lately.
+    pub recent: Vec<Head>,
+}
+
+/// A request for what the sender lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// Who sends this.
+    pub sender: NodeId,
+    /// What it lacks.
+    pub wants: Vec<Want>,
+}
+
+/// One message of a datagram.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message<'a> {
+    /// A packet of foca's, without its destination.
+    Swim(&'a [u8]),
+    /// A knock at a seed.
+    Hello(Hello),
+    /// The answer to a knock.
+    Welcome(Hello),
+    /// News of one origin, from the node that is named.
+    Rumor(NodeId, Delta),
+    /// A digest.
+    Digest(Digest),
+    /// A request for repair.
+    Pull(Pull),
+}
+
+/// Collects messages into one datagram.
+#[derive(Debug)]
+pub struct DatagramBuilder {
+    bytes: Vec<u8>,
+}
+
+impl Default for DatagramBuilder {
+    fn default() -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
+        Self { bytes }
+    }
+}
+
+impl DatagramBuilder {
+    /// Bytes that one message's body may take in a datagram of its own.
+    pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES - MESSAGE_HEADER_BYTES;
+
+    /// Whether nothing was added yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == ENVELOPE_BYTES
+    }
+
+    /// Adds a message; leaves the datagram as it was when there is no room.
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`] when it does not fit.
+    pub fn push(&mut self, message: &Message<'_>) -> Result<(), WireError> {
+        let room = (MAX_DATAGRAM_BYTES - MESSAGE_HEADER_BYTES).saturating_sub(self.bytes.len());
+        match message {
+            Message::Swim(packet) if packet.len() > room => {
+                Err(WireError::TooLarge { len: packet.len(), limit: room })
+            }
+            Message::Swim(packet) => {
+                self.append(SWIM, packet);
+                Ok(())
+            }
+            Message::Hello(hello) => self.encode(HELLO, hello, room),
+            Message::Welcome(hello) => self.encode(WELCOME, hello, room),
+            Message::Rumor(sender, delta) => self.encode(RUMOR, &(sender, delta), room),
+            Message::Digest(digest) => self.encode(DIGEST, digest, room),
+            Message::Pull(pull) => self.encode(PULL, pull, room),
+        }
+    }
+
+    /// The finished datagram.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        let checksum = checksum(&self.bytes[ENVELOPE_BYTES..]);
+        self.bytes[1..ENVELOPE_BYTES].copy_from_slice(&checksum);
+        self.bytes
+    }
+
+    fn encode<T: Serialize>(&mut self, kind: u8, body: &T, room: usize) -> Result<(), WireError> {
+        let body = to_bytes(body, room)?;
+        self.append(kind, &body);
+        Ok(())
+    }
+
+    fn append(&mut self, kind: u8, body: &[u8]) {
+        let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&len.to_le_bytes());
+        self.bytes.extend_from_slice(body);
+    }
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = xxh3_64(bytes).to_le_bytes();
+    [a, b, c, d]
+}
+
+/// Opens the envelope of a datagram.
+///
+/// # Errors
+/// When it is not one of ours: too short, another version, a checksum that does not match.
+pub fn decode_datagram(bytes: &[u8]) -> Result<Messages<'_>, WireError> {
+    let [version, a, b, c, d, rest @ ..] = bytes else { return Err(WireError::Truncated) };
+    if bytes.len() > MAX_DATAGRAM_BYTES {
+        return Err(WireError::TooLarge { len: bytes.len(), limit: MAX_DATAGRAM_BYTES });
+    }
+    if *version != VERSION {
+        return Err(WireError::Version(*version));
+    }
+    if checksum(rest) != [*a, *b, *c, *d] {
+        return Err(WireError::Checksum);
+    }
+    Ok(Messages { rest })
+}
+
+/// The messages of a datagram. Ends at the first one that is malformed; skips kinds that it does not know.
+#[derive(Debug)]
+pub struct Messages<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Message<'a>, WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let Some((kind, body)) = self.split() else {
+                self.rest = &[];
+                return Some(Err(WireError::Truncated));
+            };
+            match decode_body(kind, body) {
+                Err(WireError::Kind(_)) => {}
+                Err(error) => {
+                    self.rest = &[];
+                    return Some(Err(error));
+                }
+                message => return Some(message),
+            }
+        }
+    }
+}
+
+impl<'a> Messages<'a> {
+    fn split(&mut self) -> Option<(u8, &'a [u8])> {
+        let [kind, low, high, rest @ ..] = self.rest else { return None };
+        let (body, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
+        self.rest = rest;
+        Some((*kind, body))
+    }
+}
+
+fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
+    let limit = DatagramBuilder::MAX_BODY_BYTES;
+    match kind {
+        SWIM => Ok(Message::Swim(body)),
+        HELLO => from_bytes(body, limit).map(Message::Hello),
+        WELCOME => from_bytes(body, limit).map(Message::Welcome),
+        RUMOR => {
+            let (sender, delta): (NodeId, Delta) = from_bytes(body, limit)?;
+            delta.validate()?;
+            Ok(Message::Rumor(sender, delta))
+        }
+        DIGEST => from_bytes(body, limit).map(Message::Digest),
+        PULL => from_bytes(body, limit).map(Message::Pull),
+        kind => Err(WireError::Kind(kind)),
+    }
+}

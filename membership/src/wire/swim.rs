@@ -1,0 +1,184 @@
+//! foca's packets: our codec for it, and four bytes in place of a destination that the receiver knows anyway.
+//!
+//! foca hands us `destination, message, source, incarnation, updates`. On the wire the destination (23 bytes or more)
+//! becomes a hash of four; the receiver compares it with its own and puts its identity back before foca sees the packet.
+
+use bytes::{Buf, BufMut};
+use foca::{Header, Member, Message, State};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{WireError, decode_prefix, encoded_len, to_bytes};
+use crate::identity::Identity;
+use crate::limits::MAX_DATAGRAM_BYTES;
+
+const HASH_BYTES: usize = 4;
+const SEED_IDENTITY: u64 = 0;
+/// An announcement may be meant for whatever life of a node is there.
+const SEED_NODE: u64 = 1;
+
+/// foca's messages in an order that is ours to keep, whatever foca does with its own.
+#[derive(Serialize, Deserialize)]
+enum WireMessage {
+    Announce,
+    Feed,
+    Gossip,
+    Broadcast,
+    TurnUndead,
+    Ping(u8),
+    Ack(u8),
+    PingReq(Identity, u8),
+    IndirectPing(Identity, u8),
+    IndirectAck(Identity, u8),
+    ForwardedAck(Identity, u8),
+}
+const ANNOUNCE_TAG: u8 = 0;
+
+impl From<&Message<Identity>> for WireMessage {
+    fn from(message: &Message<Identity>) -> Self {
+        match message {
+            Message::Announce => Self::Announce,
+            Message::Feed => Self::Feed,
+            Message::Gossip => Self::Gossip,
+            Message::Broadcast => Self::Broadcast,
+            Message::TurnUndead => Self::TurnUndead,
+            Message::Ping(n) => Self::Ping(*n),
+            Message::Ack(n) => Self::Ack(*n),
+            Message::PingReq { target, probe_number } => Self::PingReq(*target, *probe_number),
+            Message::IndirectPing { origin, probe_number } => {
+                Self::IndirectPing(*origin, *probe_number)
+            }
+            Message::IndirectAck { target, probe_number } => {
+                Self::IndirectAck(*target, *probe_number)
+            }
+            Message::ForwardedAck { origin, probe_number } => {
+                Self::ForwardedAck(*origin, *probe_number)
+            }
+        }
+    }
+}
+
+impl From<WireMessage> for Message<Identity> {
+    fn from(message: WireMessage) -> Self {
+        match message {
+            WireMessage::Announce => Self::Announce,
+            WireMessage::Feed => Self::Feed,
+            WireMessage::Gossip => Self::Gossip,
+            WireMessage::Broadcast => Self::Broadcast,
+            WireMessage::TurnUndead => Self::TurnUndead,
+            WireMessage::Ping(n) => Self::Ping(n),
+            WireMessage::Ack(n) => Self::Ack(n),
+            WireMessage::PingReq(target, probe_number) => Self::PingReq { target, probe_number },
+            WireMessage::IndirectPing(origin, probe_number) => {
+                Self::IndirectPing { origin, probe_number }
+            }
+            WireMessage::IndirectAck(target, probe_number) => {
+                Self::IndirectAck { target, probe_number }
+            }
+            WireMessage::ForwardedAck(origin, probe_number) => {
+                Self::ForwardedAck { origin, probe_number }
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum WireState {
+    Alive,
+    Suspect,
+    Down,
+}
+
+/// The codec that foca writes and reads with.
+#[derive(Debug, Default)]
+pub(crate) struct SwimCodec;
+
+impl SwimCodec {
+    /// Writes all of a value or nothing: foca forbids a buffer left half written.
+    fn put<T: Serialize>(value: &T, mut buf: impl BufMut) -> Result<(), WireError> {
+        let bytes = to_bytes(value, buf.remaining_mut().min(MAX_DATAGRAM_BYTES))?;
+        buf.put_slice(&bytes);
+        Ok(())
+    }
+
+    fn get<T: for<'de> Deserialize<'de>>(mut buf: impl Buf) -> Result<T, WireError> {
+        let (value, read) = decode_prefix(buf.chunk())?;
+        buf.advance(read);
+        Ok(value)
+    }
+}
+
+impl foca::Codec<Identity> for SwimCodec {
+    type Error = WireError;
+
+    fn encode_header(
+        &mut self,
+        header: &Header<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), WireError> {
+        Self::put(
+            &(header.dst, WireMessage::from(&header.message), header.src, header.src_incarnation),
+            buf,
+        )
+    }
+
+    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<Identity>, WireError> {
+        let (dst, message, src, src_incarnation): (_, WireMessage, _, _) = Self::get(buf)?;
+        Ok(Header { src, src_incarnation, dst, message: message.into() })
+    }
+
+    fn encode_member(
+        &mut self,
+        member: &Member<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), WireError> {
+        let state = match member.state() {
+            State::Alive => WireState::Alive,
+            State::Suspect => WireState::Suspect,
+            State::Down => WireState::Down,
+        };
+        Self::put(&(*member.id(), member.incarnation(), state), buf)
+    }
+
+    fn decode_member(&mut self, buf: impl Buf) -> Result<Member<Identity>, WireError> {
+        let (id, incarnation, state) = Self::get(buf)?;
+        let state = match state {
+            WireState::Alive => State::Alive,
+            WireState::Suspect => State::Suspect,
+            WireState::Down => State::Down,
+        };
+        Ok(Member::new(id, incarnation, state))
+    }
+}
+
+/// A packet of foca's as it goes out: the destination replaced by its hash.
+pub(crate) fn strip_destination(to: &Identity, packet: &[u8]) -> Option<Vec<u8>> {
+    let rest = packet.get(encoded_len(to)..)?;
+    let seed = if rest.first() == Some(&ANNOUNCE_TAG) { SEED_NODE } else { SEED_IDENTITY };
+    let mut bytes = Vec::with_capacity(HASH_BYTES + rest.len());
+    bytes.extend_from_slice(&destination_hash(to, seed));
+    bytes.extend_from_slice(rest);
+    Some(bytes)
+}
+
+/// A packet as foca takes it, when it is meant for us; `None` when it is not.
+pub(crate) fn restore_destination(own: &Identity, packet: &[u8]) -> Option<Vec<u8>> {
+    let (hash, rest) = packet.split_at_checked(HASH_BYTES)?;
+    let seed = if rest.first()? == &ANNOUNCE_TAG { SEED_NODE } else { SEED_IDENTITY };
+    if hash != destination_hash(own, seed) {
+        return None;
+    }
+    let mut bytes = to_bytes(own, MAX_DATAGRAM_BYTES).ok()?;
+    bytes.extend_from_slice(rest);
+    Some(bytes)
+}
+
+fn destination_hash(identity: &Identity, seed: u64) -> [u8; HASH_BYTES] {
+    let mut words = [0; 14];
+    words[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
+    if seed == SEED_IDENTITY {
+        words[8..].copy_from_slice(&identity.epoch.0.to_le_bytes()[..6]);
+    }
+    let [a, b, c, d, ..] = xxh3_64_with_seed(&words, seed).to_le_bytes();
+    [a, b, c, d]
+}
