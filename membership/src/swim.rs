@@ -270,7 +270,7 @@ impl Swim {
                 OwnedNotification::Active => self.events.push_back(SwimEvent::Connected),
                 OwnedNotification::Idle => self.isolate(),
                 OwnedNotification::Rejoin(identity) => {
-                    self.events.push_back(SwimEvent::Renewed(identity.epoch))
+                    self.events.push_back(SwimEvent::Renewed(identity.epoch));
                 }
                 OwnedNotification::Defunct => {}
             }
