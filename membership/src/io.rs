@@ -122,6 +122,11 @@ pub enum Event {
     Instance(Change),
     /// A member appeared, changed or went.
     Member(MemberChange),
+    /// Somebody answered our knock.
+    Welcomed {
+        /// The address that the answer came from.
+        by: SocketAddr,
+    },
     /// We hear at least one other member.
     Connected,
     /// We hear nobody: perhaps we are the one that is cut off.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Node;
+use crate::io::Event;
 use crate::time::Time;
 use crate::wire::{Hello, Message};
 
@@ -37,6 +38,7 @@ impl Node {
             self.counters.strangers_ignored += 1;
             return;
         }
+        self.emit(Event::Welcomed { by: from });
         let wanted = !self.connected || self.seeds.is_eager();
         let already = self.sessions.values().any(|session| session.peer() == Some(peer.node_id));
         if !wanted || already {

@@ -113,9 +113,8 @@ impl Node {
             Input::Write(records) => self.write(records, now),
             Input::Join(addresses) => self.seeds.add(addresses, now),
             Input::Leave => self.leave(now),
-            Input::Deadline => {}
+            Input::Deadline => self.handle_deadlines(now),
         }
-        self.handle_deadlines(now);
         self.settle(now);
     }
 
