@@ -2,12 +2,15 @@
 
 use crate::{
     config::Config,
+    core::{Core, micros},
     instance::Instance,
+    outlier,
     picker::Picker,
-    roster::mix,
+    roster::{hash_key, mix},
     rotation::Rotation,
     snapshot::Snapshot,
     state::State,
+    strategy::Strategy,
     target::{MAX_TARGETS, MAX_WEIGHT, Target},
 };
 use arc_swap::ArcSwap;
@@ -16,25 +19,31 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
+
+/// While some target is not an ordinary one, the clock looks after it this often.
+const SWEEP_US: u64 = 100_000;
 
 /// Balances the picks of one service. Share it by `Arc`, give every thread or connection its own [`Picker`].
 ///
 /// Updates are serialised among themselves; a pick never waits for one.
 pub struct Balancer<T> {
-    config: Config,
+    core: Arc<Core>,
     published: ArcSwap<Snapshot<T>>,
-    /// Grows with every published snapshot, after it is published.
-    generation: CachePadded<AtomicU64>,
     pub(crate) rotation: Rotation,
     pub(crate) weighted_rotation: Rotation,
     pickers: AtomicU64,
+    next_sweep_us: AtomicU64,
+    next_comparison_us: AtomicU64,
     /// The states of the current targets, and of former targets that still have picks in flight.
-    states: Mutex<BTreeMap<Arc<str>, Arc<CachePadded<State>>>>,
+    states: Mutex<States>,
 }
+
+type States = BTreeMap<Arc<str>, Arc<CachePadded<State>>>;
 
 /// What an update changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,36 +60,38 @@ impl<T: Send + Sync + 'static> Balancer<T> {
     /// A balancer without targets.
     pub fn new(config: Config) -> Self {
         Self {
-            config,
+            core: Arc::new(Core::new(config)),
             published: ArcSwap::from_pointee(Snapshot::empty()),
-            generation: CachePadded::default(),
             rotation: Rotation::default(),
             weighted_rotation: Rotation::default(),
             pickers: AtomicU64::default(),
+            next_sweep_us: AtomicU64::default(),
+            next_comparison_us: AtomicU64::default(),
             states: Mutex::default(),
         }
     }
 
     /// Replaces the set of targets. The order does not matter; of targets with one id the last counts; weights are clamped
     /// into `1..=MAX_WEIGHT`. Targets that stay keep their state, and the turns of round robin go on where they were.
+    /// Targets that are new start slowly if so configured, except where there was none before.
     pub fn update(&self, targets: Vec<Target<T>>) -> Change {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.lock_states();
         let mut unique: BTreeMap<Arc<str>, Target<T>> = BTreeMap::new();
         for mut target in targets {
             target.weight = target.weight.clamp(1, MAX_WEIGHT);
             unique.insert(Arc::clone(&target.id), target);
         }
         let refused = unique.len().saturating_sub(MAX_TARGETS);
+        let before = self.published.load_full();
         let instances: Box<[_]> = unique
             .into_values()
             .take(MAX_TARGETS)
             .map(|target| {
-                let state = states.entry(Arc::clone(&target.id)).or_default();
-                Arc::new(Instance::new(target, Arc::clone(state)))
+                let state = self.state_of(&mut states, &target.id, !before.is_empty());
+                Arc::new(Instance::new(target, state))
             })
             .collect();
 
-        let before = self.published.load_full();
         let next = Snapshot::new(instances, &before);
         let kept =
             next.instances().iter().filter(|instance| before.get(instance.id()).is_some()).count();
@@ -90,7 +101,8 @@ impl<T: Send + Sync + 'static> Balancer<T> {
             self.continue_rotation(&before, &next);
         }
         self.published.store(Arc::new(next));
-        self.generation.fetch_add(1, Ordering::Release);
+        self.core.publish();
+        self.sweep();
         change
     }
 
@@ -101,8 +113,96 @@ impl<T: Send + Sync + 'static> Balancer<T> {
 
     /// A picker for one thread or connection.
     pub fn picker(self: &Arc<Self>) -> Picker<T> {
-        let ordinal = self.pickers.fetch_add(1, Ordering::Relaxed);
-        Picker::new(Arc::clone(self), mix(self.config.seed ^ mix(ordinal)))
+        let ordinal = self.pickers.fetch_add(1, Relaxed);
+        Picker::new(Arc::clone(self), mix(self.core.config.seed ^ mix(ordinal)))
+    }
+
+    /// Builds what a strategy needs now, so that not even its first pick has to. Later updates keep it built.
+    pub fn prepare(&self, strategy: Strategy) {
+        self.published.load().tables().prepare(strategy);
+    }
+
+    /// Moves the clock of this balancer: `now` is the time since any moment that the caller keeps to, and never goes back.
+    /// Cheap enough to call before every pick; a few times a second is enough for breakers and ramps, and peak EWMA is the
+    /// better the finer. Without a clock everything that takes time stands still.
+    pub fn advance(&self, now: Duration) {
+        if !self.core.advance(now) {
+            return;
+        }
+        let now_us = self.core.now_us();
+        if let Some(config) = &self.core.config.outlier
+            && is_due(&self.next_comparison_us, now_us, micros(config.interval))
+        {
+            outlier::compare(config, self.published.load().states(), &self.core);
+        }
+        if !self.core.is_calm() && is_due(&self.next_sweep_us, now_us, SWEEP_US) {
+            self.sweep();
+        }
+    }
+
+    /// Lets the weight of a target ramp down to nothing over a time, for a shutdown that nobody notices. It stays drained,
+    /// across updates too, until [`Balancer::undrain`]. Whether there is such a target.
+    pub fn drain(&self, id: &str, over: Duration) -> bool {
+        let now_us = self.core.now_us();
+        let states = self.lock_states();
+        let Some(state) = states.get(id) else { return false };
+        state.ramp.fall(now_us, now_us.saturating_add(micros(over)));
+        self.core.alert();
+        true
+    }
+
+    /// Gives a drained target its weight back, slowly if so configured. Whether there is such a target and it was drained.
+    pub fn undrain(&self, id: &str) -> bool {
+        let states = self.lock_states();
+        let Some(state) = states.get(id).filter(|state| state.ramp.is_falling()) else {
+            return false;
+        };
+        self.warm_up(state);
+        true
+    }
+
+    fn state_of(
+        &self,
+        states: &mut States,
+        id: &Arc<str>,
+        slowly: bool,
+    ) -> Arc<CachePadded<State>> {
+        let found = states.entry(Arc::clone(id)).or_insert_with(|| {
+            let state = State::new(Arc::clone(&self.core), hash_key(id.as_bytes()));
+            if slowly {
+                self.warm_up(&state);
+            }
+            Arc::new(CachePadded::new(state))
+        });
+        Arc::clone(found)
+    }
+
+    fn warm_up(&self, state: &State) {
+        let now_us = self.core.now_us();
+        match self.core.config.slow_start {
+            Some(over) => {
+                state.ramp.rise(now_us, now_us.saturating_add(micros(over)));
+                self.core.alert();
+            }
+            None => state.ramp.level(),
+        }
+    }
+
+    /// Looks at every target: corrects the counts, ends ramps, and ends the alert once every target is an ordinary one.
+    fn sweep(&self) {
+        let seen = self.core.alerts();
+        let (snapshot, now_us) = (self.published.load(), self.core.now_us());
+        let (mut down, mut ejected, mut extraordinary) = (0, 0, 0);
+        for state in snapshot.states() {
+            state.ramp.finish_rise(now_us);
+            down += u32::from(!state.is_up());
+            ejected += u32::from(state.record.is_ejected(now_us));
+            extraordinary += u32::from(!state.is_ordinary());
+        }
+        self.core.set_counts(snapshot.len(), down, ejected);
+        if extraordinary == 0 {
+            self.core.all_clear(seen);
+        }
     }
 
     /// Lets the next pick in turn be the target that would have been next, or the first one after it that is still there.
@@ -116,17 +216,21 @@ impl<T: Send + Sync + 'static> Balancer<T> {
             next.instances().partition_point(|instance| instance.id() < due) % next.len();
         self.rotation.set_position(position as u64);
     }
+
+    fn lock_states(&self) -> MutexGuard<'_, States> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<T> Balancer<T> {
     /// The settings it was made with.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.core.config
     }
 
     #[inline]
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     pub(crate) fn published(&self) -> Arc<Snapshot<T>> {
@@ -137,8 +241,15 @@ impl<T> Balancer<T> {
 impl<T> fmt::Debug for Balancer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balancer")
-            .field("config", &self.config)
+            .field("config", self.config())
             .field("targets", &self.published())
             .finish()
     }
+}
+
+/// Whether something periodic is due; if so, for one caller only, and next after another period.
+fn is_due(next_us: &AtomicU64, now_us: u64, period_us: u64) -> bool {
+    let due_us = next_us.load(Relaxed);
+    let next = now_us.saturating_add(period_us.max(1));
+    now_us >= due_us && next_us.compare_exchange(due_us, next, Relaxed, Relaxed).is_ok()
 }

@@ -1,8 +1,8 @@
 //! A target as part of a snapshot.
 
-use crate::{state::State, target::Target};
+use crate::{breaker::Circuit, state::State, target::Target};
 use crossbeam_utils::CachePadded;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// A target as part of a snapshot: what the caller gave, joined with what the balancer has learned about it.
 pub struct Instance<T> {
@@ -42,6 +42,37 @@ impl<T> Instance<T> {
     /// The picks made so far, across updates.
     pub fn picks(&self) -> u64 {
         self.state.picks()
+    }
+
+    /// The picks that ended in failure so far.
+    pub fn failures(&self) -> u64 {
+        self.state.failures()
+    }
+
+    /// The moving average of its latency, `None` before the first answer.
+    pub fn latency(&self) -> Option<Duration> {
+        let average_us = self.state.latency.average_us();
+        (average_us > 0.0).then(|| Duration::from_secs_f32(average_us / 1e6))
+    }
+
+    /// The state of its circuit breaker.
+    pub fn circuit(&self) -> Circuit {
+        self.state.circuit()
+    }
+
+    /// Whether it is ejected as an outlier.
+    pub fn is_ejected(&self) -> bool {
+        self.state.is_ejected()
+    }
+
+    /// The share of its weight that it has now, `0.0..=1.0`: less than 1 during slow start and drain.
+    pub fn share(&self) -> f32 {
+        self.state.share()
+    }
+
+    /// Whether a pick could go to it now.
+    pub fn is_available(&self) -> bool {
+        self.state.is_eligible()
     }
 
     #[inline]

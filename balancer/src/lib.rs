@@ -21,26 +21,44 @@
 
 #![forbid(unsafe_code)]
 
+mod alias;
 mod balancer;
+mod breaker;
 mod config;
+mod core;
+mod hot_cold;
 mod instance;
+mod latency;
+mod least_connections;
 mod maglev;
+mod outlier;
+mod peak_ewma;
 mod pick;
 mod picker;
+mod ramp;
+mod rendezvous;
+mod ring;
 mod roster;
 mod rotation;
 mod schedule;
 mod snapshot;
 mod state;
 mod strategy;
+mod tables;
 mod target;
+mod view;
 
+pub use alias::Alias;
 pub use balancer::{Balancer, Change};
-pub use config::Config;
+pub use breaker::{BreakerConfig, Circuit};
+pub use config::{Config, LOAD_BOUND};
 pub use instance::Instance;
 pub use maglev::{MAGLEV_SLOTS, Maglev};
+pub use outlier::OutlierConfig;
 pub use pick::{Outcome, Pick};
 pub use picker::Picker;
+pub use rendezvous::{RENDEZVOUS_BOUND_PERCENT, RENDEZVOUS_SLOTS, Rendezvous};
+pub use ring::{Ring, VIRTUAL_NODES};
 pub use roster::{HASH_SEED, Roster, hash_key};
 pub use schedule::{SCHEDULE_SLOTS_MAX, Schedule};
 pub use snapshot::Snapshot;

@@ -1,6 +1,6 @@
 //! A pick, from the choice to its outcome.
 
-use crate::instance::Instance;
+use crate::{breaker::Ticket, core::micros, instance::Instance};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 /// How a call to a picked target ended.
@@ -19,14 +19,16 @@ pub enum Outcome {
 #[must_use = "a pick that is dropped counts as cancelled"]
 pub struct Pick<T> {
     instance: Arc<Instance<T>>,
+    probe: Option<Ticket>,
+    counted: bool,
     settled: bool,
 }
 
 impl<T> Pick<T> {
     #[inline]
-    pub(crate) fn begin(instance: Arc<Instance<T>>) -> Self {
-        instance.state().begin();
-        Self { instance, settled: false }
+    pub(crate) fn begin(instance: Arc<Instance<T>>, probe: Option<Ticket>) -> Self {
+        let counted = instance.state().begin();
+        Self { instance, probe, counted, settled: false }
     }
 
     /// The payload of the target.
@@ -47,6 +49,11 @@ impl<T> Pick<T> {
         &self.instance
     }
 
+    /// Whether this pick is the one probe that decides whether an open circuit closes.
+    pub fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+
     /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
     #[inline]
     pub fn complete(mut self, outcome: Outcome, latency: Duration) {
@@ -54,10 +61,10 @@ impl<T> Pick<T> {
     }
 
     #[inline]
-    fn settle(&mut self, _outcome: Outcome, _latency: Duration) {
+    fn settle(&mut self, outcome: Outcome, latency: Duration) {
         if !self.settled {
             self.settled = true;
-            self.instance.state().end();
+            self.instance.state().end(self.counted, self.probe, outcome, micros(latency) as f32);
         }
     }
 }

@@ -13,7 +13,7 @@ pub fn hash_key(key: &[u8]) -> u64 {
 }
 
 /// Spreads the bits of a number: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
-/// Number Generators", OOPSLA 2014, figure 17).
+/// Number Generators", OOPSLA 2014, function `mix64`).
 #[inline]
 pub(crate) const fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);

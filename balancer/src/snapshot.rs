@@ -1,14 +1,12 @@
 //! The immutable view that pickers read.
 
 use crate::{
-    instance::Instance, maglev::Maglev, roster::Roster, roster::hash_key, schedule::Schedule,
-    state::State, strategy::Strategy,
+    alias::Alias, instance::Instance, maglev::Maglev, rendezvous::Rendezvous, ring::Ring,
+    roster::Roster, roster::hash_key, schedule::Schedule, state::State, strategy::Strategy,
+    tables::Tables,
 };
 use crossbeam_utils::CachePadded;
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 /// An immutable set of targets in the order of their ids, with the tables that strategies need.
 ///
@@ -19,14 +17,6 @@ pub struct Snapshot<T> {
     instances: Box<[Arc<Instance<T>>]>,
     states: Box<[Arc<CachePadded<State>>]>,
     tables: Arc<Tables>,
-}
-
-/// The tables over one roster.
-#[derive(Debug, Default)]
-pub(crate) struct Tables {
-    roster: Roster,
-    schedule: OnceLock<Schedule>,
-    maglev: OnceLock<Maglev>,
 }
 
 impl<T> Snapshot<T> {
@@ -73,17 +63,12 @@ impl<T> Snapshot<T> {
     /// Where a keyed strategy sends a key, the state of the targets aside. `None` for a strategy that is not keyed, and
     /// where there is no target.
     pub fn lookup(&self, strategy: Strategy, key: &[u8]) -> Option<&Arc<Instance<T>>> {
-        let hash = hash_key(key);
-        let index = match strategy {
-            Strategy::ConsistentHash => self.tables.maglev().get(hash),
-            _ => None,
-        };
-        index.map(|index| &self.instances[index])
+        self.tables.lookup(strategy, hash_key(key)).map(|index| &self.instances[index])
     }
 
     /// The identities and weights that the tables are built from.
     pub fn roster(&self) -> &Roster {
-        &self.tables.roster
+        self.tables.roster()
     }
 
     /// The turn of [`Strategy::Weighted`].
@@ -96,36 +81,29 @@ impl<T> Snapshot<T> {
         self.tables.maglev()
     }
 
+    /// The table of [`Strategy::WeightedRandom`], from which load-aware strategies draw their candidates too.
+    pub fn alias(&self) -> &Alias {
+        self.tables.alias()
+    }
+
+    /// The table of [`Strategy::Rendezvous`].
+    pub fn rendezvous(&self) -> &Rendezvous {
+        self.tables.rendezvous()
+    }
+
+    /// The table of [`Strategy::Ring`].
+    pub fn ring(&self) -> &Ring {
+        self.tables.ring()
+    }
+
+    #[inline]
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
     #[inline]
     pub(crate) fn states(&self) -> &[Arc<CachePadded<State>>] {
         &self.states
-    }
-}
-
-impl Tables {
-    /// The tables for the next roster, with everything built that is built here.
-    fn follow(self: &Arc<Self>, roster: Roster) -> Arc<Self> {
-        if self.roster == roster {
-            return Arc::clone(self);
-        }
-        let next = Self { roster, ..Self::default() };
-        if self.schedule.get().is_some() {
-            next.schedule();
-        }
-        if self.maglev.get().is_some() {
-            next.maglev();
-        }
-        Arc::new(next)
-    }
-
-    #[inline]
-    fn schedule(&self) -> &Schedule {
-        self.schedule.get_or_init(|| Schedule::new(&self.roster))
-    }
-
-    #[inline]
-    fn maglev(&self) -> &Maglev {
-        self.maglev.get_or_init(|| Maglev::new(&self.roster))
     }
 }
 

@@ -1,20 +1,63 @@
 //! What is remembered about a target from pick to pick and across updates.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::{
+    breaker::{Admission, Breaker, Circuit, Ticket, Verdict},
+    core::Core,
+    latency::Latency,
+    outlier::Record,
+    pick::Outcome,
+    ramp::Ramp,
+    roster::mix,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
 
 /// The bits of the load word that count picks in flight; the bits above count all picks ever made.
 const IN_FLIGHT_BITS: u32 = 24;
 const IN_FLIGHT_MASK: u64 = (1 << IN_FLIGHT_BITS) - 1;
 
+/// A success raises a target's reliability by this share of what is missing; a failure lowers it by this share.
+const RELIABILITY_STEP: f32 = 1.0 / 16.0;
+
 /// The live state of one target. It stands on a cache line of its own and is shared by every snapshot that contains the
 /// target, so an update forgets nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     /// Picks in flight and picks made, in one word, so that a pick costs one atomic operation.
     load: AtomicU64,
+    /// Failures since the last success.
+    streak: AtomicU32,
+    /// A moving average of outcomes as the bits of an `f32`: 1 is all well.
+    reliability: AtomicU32,
+    pub(crate) latency: Latency,
+    breaker: Breaker,
+    pub(crate) ramp: Ramp,
+    pub(crate) record: Record,
+    salt: u64,
+    failures: AtomicU64,
+    cancelled: AtomicU64,
+    core: Arc<Core>,
 }
 
 impl State {
+    pub(crate) fn new(core: Arc<Core>, salt: u64) -> Self {
+        Self {
+            load: AtomicU64::default(),
+            streak: AtomicU32::default(),
+            reliability: AtomicU32::new(1.0_f32.to_bits()),
+            latency: Latency::default(),
+            breaker: Breaker::default(),
+            ramp: Ramp::default(),
+            record: Record::default(),
+            salt,
+            failures: AtomicU64::default(),
+            cancelled: AtomicU64::default(),
+            core,
+        }
+    }
+
     /// The picks that have neither completed nor been dropped.
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
@@ -26,14 +69,168 @@ impl State {
         self.load.load(Relaxed) >> IN_FLIGHT_BITS
     }
 
-    #[inline]
-    pub(crate) fn begin(&self) {
-        self.load.fetch_add(1 + (1 << IN_FLIGHT_BITS), Relaxed);
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// The picks that ended in success or failure.
+    pub(crate) fn completed(&self) -> u64 {
+        let load = self.load.load(Relaxed);
+        let ended = (load >> IN_FLIGHT_BITS).saturating_sub(load & IN_FLIGHT_MASK);
+        ended.saturating_sub(self.cancelled.load(Relaxed))
     }
 
     #[inline]
-    pub(crate) fn end(&self) {
+    pub(crate) fn reliability(&self) -> f32 {
+        f32::from_bits(self.reliability.load(Relaxed))
+    }
+
+    pub(crate) fn circuit(&self) -> Circuit {
+        self.breaker.circuit()
+    }
+
+    /// Counts a pick as in flight. Whether the total over all targets counts it too, for [`State::end`].
+    #[inline]
+    pub(crate) fn begin(&self) -> bool {
+        self.load.fetch_add(1 + (1 << IN_FLIGHT_BITS), Relaxed);
+        let counted = self.core.counts_total();
+        if counted {
+            self.core.add_to_total(1);
+        }
+        counted
+    }
+
+    /// Ends a pick and learns from its outcome.
+    #[inline]
+    pub(crate) fn end(
+        &self,
+        counted: bool,
+        probe: Option<Ticket>,
+        outcome: Outcome,
+        latency_us: f32,
+    ) {
         let before = self.load.fetch_sub(1, Relaxed);
         debug_assert_ne!(before & IN_FLIGHT_MASK, 0, "a pick ended that never began");
+        if counted {
+            self.core.add_to_total(-1);
+        }
+        match outcome {
+            Outcome::Success => {
+                self.latency.observe(latency_us, &self.core);
+                if self.streak.load(Relaxed) != 0 {
+                    self.streak.store(0, Relaxed);
+                }
+                let reliability = self.reliability();
+                if reliability < 1.0 {
+                    self.succeed(reliability);
+                }
+            }
+            Outcome::Failure => self.fail(latency_us),
+            Outcome::Cancelled => {
+                self.cancelled.fetch_add(1, Relaxed);
+            }
+        }
+        if let Some(ticket) = probe {
+            self.resolve(ticket, outcome);
+        }
+    }
+
+    #[cold]
+    fn succeed(&self, reliability: f32) {
+        let next = reliability + (1.0 - reliability) * RELIABILITY_STEP;
+        self.reliability.store(if next > 0.999 { 1.0 } else { next }.to_bits(), Relaxed);
+    }
+
+    #[cold]
+    fn fail(&self, latency_us: f32) {
+        self.latency.observe_failure(latency_us, &self.core);
+        self.failures.fetch_add(1, Relaxed);
+        self.reliability.store((self.reliability() * (1.0 - RELIABILITY_STEP)).to_bits(), Relaxed);
+        let streak = self.streak.fetch_add(1, Relaxed).saturating_add(1);
+        let (core, now_us) = (&self.core, self.core.now_us());
+        if let Some(config) = &core.config.breaker
+            && streak >= config.failure_threshold
+            && self.breaker.trip(config, now_us, mix(self.salt ^ now_us))
+        {
+            core.target_down();
+        }
+        if let Some(config) = &core.config.outlier
+            && streak >= config.consecutive_failures
+        {
+            self.eject();
+        }
+    }
+
+    #[cold]
+    fn resolve(&self, ticket: Ticket, outcome: Outcome) {
+        let Some(config) = &self.core.config.breaker else { return };
+        let now_us = self.core.now_us();
+        let verdict = match outcome {
+            Outcome::Success => Verdict::Recovered,
+            Outcome::Failure => Verdict::StillFailing,
+            Outcome::Cancelled => Verdict::Unknown,
+        };
+        if self.breaker.resolve(config, ticket, verdict, now_us, mix(self.salt ^ now_us)) {
+            self.core.target_up();
+        }
+    }
+
+    /// Ejects the target if the limit on ejections allows; whether it did.
+    pub(crate) fn eject(&self) -> bool {
+        let Some(config) = &self.core.config.outlier else { return false };
+        let ejected = !self.record.is_ejected(self.core.now_us())
+            && self.core.reserve_ejection(config.max_ejected_share)
+            && self.record.eject(config, self.core.now_us());
+        if ejected {
+            self.streak.store(0, Relaxed);
+            self.core.target_down();
+        }
+        ejected
+    }
+
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.record.is_ejected(self.core.now_us())
+    }
+
+    pub(crate) fn share(&self) -> f32 {
+        self.ramp.share(self.core.now_us())
+    }
+
+    /// Whether ordinary picks pass: circuit closed, not ejected.
+    pub(crate) fn is_up(&self) -> bool {
+        self.breaker.is_closed() && !self.record.is_ejected(self.core.now_us())
+    }
+
+    /// Whether a pick that asks now could pass.
+    pub(crate) fn is_eligible(&self) -> bool {
+        let now_us = self.core.now_us();
+        let circuit = match self.circuit() {
+            Circuit::Closed => true,
+            Circuit::Open { until_us } | Circuit::HalfOpen { until_us } => now_us >= until_us,
+        };
+        circuit && !self.record.is_ejected(now_us) && self.ramp.share(now_us) > 0.0
+    }
+
+    /// Whether nothing about the target needs a check on each pick.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.is_up() && self.ramp.is_level()
+    }
+
+    /// Asks for a pick to pass. `lot` is a uniformly random number in `0.0..1.0`, drawn for the pick or from its key, that
+    /// decides whether a target with a share of its weight takes it. Only a pick that `claims` can be a probe.
+    pub(crate) fn admit(&self, claims: bool, lot: f32) -> Admission {
+        let now_us = self.core.now_us();
+        if self.record.is_ejected(now_us) || lot >= self.ramp.share(now_us) {
+            return Admission::Refused;
+        }
+        match &self.core.config.breaker {
+            Some(config) if claims => self.breaker.admit(config, now_us),
+            _ if self.breaker.is_closed() => Admission::Granted,
+            _ => Admission::Refused,
+        }
+    }
+
+    pub(crate) fn salt(&self) -> u64 {
+        self.salt
     }
 }

@@ -9,14 +9,33 @@ pub enum Strategy {
     /// Each target in turn, in the order of their ids, regardless of weight.
     #[default]
     RoundRobin,
-    /// Each target in turn, as often as its weight says and as evenly spread as possible.
+    /// Each target in turn, as often as its weight says and as evenly spread as possible. See [`Schedule`](crate::Schedule).
     Weighted,
+    /// Any target, in proportion to its weight. See [`Alias`](crate::Alias).
+    WeightedRandom,
     /// Any target, uniformly, regardless of weight.
     Random,
-    /// The one of two random targets with fewer picks in flight relative to its weight; of all, when there are few.
+    /// The one of two random targets with fewer picks in flight relative to its weight; of all, when there are few
+    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001, section 1).
     LeastConnections,
-    /// The target that a key hashes to; targets that come or go move few keys.
+    /// The one of two random targets with the lower latency times picks in flight; needs outcomes and a clock (Finagle's
+    /// `PeakEwma`).
+    PeakEwma,
+    /// The fastest of a few random targets that are not hot, that is, among the most loaded; needs outcomes and a clock
+    /// (Wydrowski et al., "Introducing Prequal", 2024, on replica selection).
+    HotCold,
+    /// The target that a key hashes to, shares even to within a slot. See [`Maglev`](crate::Maglev).
     ConsistentHash,
+    /// Like [`Strategy::ConsistentHash`], but a target with more than 1.25 times its fair share of the picks in flight lets
+    /// keys pass on to others (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018,
+    /// section 1; passing on by hashing again as in Chen, Coleman and Shrivastava, "Revisiting Consistent Hashing with
+    /// Bounded Loads", AAAI 2021, "Random Jump Consistent Hashing").
+    BoundedHash,
+    /// The target that a key hashes to; one that leaves moves next to no keys but its own. See
+    /// [`Rendezvous`](crate::Rendezvous).
+    Rendezvous,
+    /// The target that a key hashes to on the classic ring. See [`Ring`](crate::Ring).
+    Ring,
 }
 
 impl Strategy {
@@ -24,9 +43,15 @@ impl Strategy {
     pub const ALL: &'static [Self] = &[
         Self::RoundRobin,
         Self::Weighted,
+        Self::WeightedRandom,
         Self::Random,
         Self::LeastConnections,
+        Self::PeakEwma,
+        Self::HotCold,
         Self::ConsistentHash,
+        Self::BoundedHash,
+        Self::Rendezvous,
+        Self::Ring,
     ];
 
     /// The name in kebab-case.
@@ -34,15 +59,22 @@ impl Strategy {
         match self {
             Self::RoundRobin => "round-robin",
             Self::Weighted => "weighted",
+            Self::WeightedRandom => "weighted-random",
             Self::Random => "random",
             Self::LeastConnections => "least-connections",
+            Self::PeakEwma => "peak-ewma",
+            Self::HotCold => "hot-cold",
             Self::ConsistentHash => "consistent-hash",
+            Self::BoundedHash => "bounded-hash",
+            Self::Rendezvous => "rendezvous",
+            Self::Ring => "ring",
         }
     }
 
     /// Whether the key of a pick decides where it goes.
+    #[inline]
     pub const fn is_keyed(self) -> bool {
-        matches!(self, Self::ConsistentHash)
+        matches!(self, Self::ConsistentHash | Self::BoundedHash | Self::Rendezvous | Self::Ring)
     }
 }
 

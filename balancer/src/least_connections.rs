@@ -1,0 +1,37 @@
+//! The target with fewer picks in flight.
+
+use crate::{state::State, view::View};
+
+/// Up to this many targets, all of them are compared rather than two.
+const SCAN_MAX: usize = 4;
+
+/// The power of two choices: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001,
+/// section 1. Two targets are drawn in proportion to their weights and the one with fewer picks in flight for its weight
+/// wins. A few targets are compared all, from a random one on.
+#[inline]
+pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
+    let cost = |state: &State, index| (state.in_flight() + 1) as f32 / view.relative_weight(index);
+    two_choices(view, random, cost)
+}
+
+/// The cheaper one of two targets drawn at random, of all when there are few.
+#[inline]
+pub(crate) fn two_choices(
+    view: View<'_>,
+    random: &mut fastrand::Rng,
+    cost: impl Fn(&State, usize) -> f32,
+) -> usize {
+    let length = view.len();
+    if length > SCAN_MAX {
+        let first = view.draw(random);
+        let second = view.draw_another(first, random);
+        return view.cheaper(first, second, random, cost);
+    }
+    let mut best = crate::view::below(length, random.u64(..));
+    let mut next = best;
+    for _ in 1..length {
+        next = if next + 1 == length { 0 } else { next + 1 };
+        best = view.cheaper(best, next, random, &cost);
+    }
+    best
+}

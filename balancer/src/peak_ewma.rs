@@ -1,0 +1,15 @@
+//! The target that is expected to answer sooner.
+
+use crate::{least_connections::two_choices, state::State, view::View};
+
+/// Peak EWMA: of two targets the one with the lower `latency * (in flight + 1) / weight`, from Finagle's
+/// `com.twitter.finagle.loadbalancer.PeakEwma` (method `get` of class `Metric`) over the two choices of Mitzenmacher 2001,
+/// section 1.
+#[inline]
+pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
+    let now_us = view.core.now_us();
+    two_choices(view, random, |state: &State, index| {
+        let latency_us = state.latency.estimate_us(now_us, view.core);
+        latency_us * (state.in_flight() + 1) as f32 / view.relative_weight(index)
+    })
+}

@@ -1,0 +1,93 @@
+//! A weight that rises or falls with time.
+
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// The share of its weight that a target has at the start of its slow start, as in Envoy's slow start mode.
+const WARM_UP_FLOOR: f32 = 0.1;
+
+const LEVEL: u32 = 0;
+const RISING: u32 = 1;
+const FALLING: u32 = 2;
+
+/// The share of its weight that a target has at a time: all of it, rising (slow start) or falling to nothing (drain).
+#[derive(Debug, Default)]
+pub(crate) struct Ramp {
+    kind: AtomicU32,
+    from_us: AtomicU64,
+    until_us: AtomicU64,
+}
+
+impl Ramp {
+    #[inline]
+    pub(crate) fn is_level(&self) -> bool {
+        self.kind.load(Relaxed) == LEVEL
+    }
+
+    pub(crate) fn is_falling(&self) -> bool {
+        self.kind.load(Relaxed) == FALLING
+    }
+
+    pub(crate) fn rise(&self, from_us: u64, until_us: u64) {
+        self.start(RISING, from_us, until_us);
+    }
+
+    pub(crate) fn fall(&self, from_us: u64, until_us: u64) {
+        self.start(FALLING, from_us, until_us);
+    }
+
+    pub(crate) fn level(&self) {
+        self.kind.store(LEVEL, Release);
+    }
+
+    fn start(&self, kind: u32, from_us: u64, until_us: u64) {
+        self.from_us.store(from_us, Relaxed);
+        self.until_us.store(until_us, Relaxed);
+        self.kind.store(kind, Release);
+    }
+
+    /// The share at a time, `0.0..=1.0`.
+    pub(crate) fn share(&self, now_us: u64) -> f32 {
+        let kind = self.kind.load(Acquire);
+        if kind == LEVEL {
+            return 1.0;
+        }
+        let (from_us, until_us) = (self.from_us.load(Relaxed), self.until_us.load(Relaxed));
+        let done = if now_us >= until_us {
+            1.0
+        } else {
+            now_us.saturating_sub(from_us) as f32 / until_us.saturating_sub(from_us).max(1) as f32
+        };
+        if kind == RISING { done.max(WARM_UP_FLOOR) } else { 1.0 - done }
+    }
+
+    /// Ends a rise that is complete; whether the share is constant at the whole weight now.
+    pub(crate) fn finish_rise(&self, now_us: u64) -> bool {
+        if self.kind.load(Acquire) == RISING && now_us >= self.until_us.load(Relaxed) {
+            self.level();
+        }
+        self.is_level()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_over_time() {
+        let ramp = Ramp::default();
+        assert_eq!(ramp.share(5), 1.0);
+        ramp.rise(100, 200);
+        assert_eq!([50, 100, 150, 200].map(|now| ramp.share(now)), [0.1, 0.1, 0.5, 1.0]);
+        assert!(!ramp.finish_rise(199));
+        assert!(ramp.finish_rise(200));
+        ramp.fall(300, 400);
+        assert_eq!([300, 350, 400, 999].map(|now| ramp.share(now)), [1.0, 0.5, 0.0, 0.0]);
+        assert!(!ramp.finish_rise(999), "drained stays drained");
+        ramp.fall(500, 500);
+        assert_eq!(ramp.share(500), 0.0);
+    }
+}

@@ -1,0 +1,167 @@
+//! Rendezvous hashing from a table, with a bound on every share.
+
+use crate::roster::{Roster, mix};
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// The slots of a [`Rendezvous`] table: a prime.
+pub const RENDEZVOUS_SLOTS: u32 = 131_071;
+
+/// No target has more than its fair share of the slots by this factor, in percent.
+pub const RENDEZVOUS_BOUND_PERCENT: u64 = 105;
+
+const FREE: u16 = u16::MAX;
+
+/// A lookup table that moves next to nothing but the keys of a target that leaves, in exchange for shares that are only
+/// even to within 5 %.
+///
+/// Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM ToN 6(1), 1998, the highest
+/// random weight (HRW) mapping, for every slot instead of every key. Scores are arrival
+/// times: every target visits all slots in an order of its own, at a pace given by its weight, and a slot belongs to
+/// who comes first. That winner does not depend on the other targets, so only a leaving target's slots change hands. The
+/// bound is that of Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018, section 1: a
+/// target that has its fill lets slots pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendezvous {
+    slots: Box<[u16]>,
+}
+
+/// A target on its way through the slots.
+struct Visitor {
+    position: u32,
+    skip: u32,
+    pace: u64,
+    room: u32,
+}
+
+impl Rendezvous {
+    /// Fills the table. An empty roster gives an empty table.
+    pub fn new(roster: &Roster) -> Self {
+        if roster.is_empty() {
+            return Self::default();
+        }
+        let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
+        let mut visitors: Vec<Visitor> =
+            (0..roster.len()).map(|index| Visitor::new(roster, index)).collect();
+        let mut arrivals: BinaryHeap<Reverse<(u64, u16)>> = visitors
+            .iter()
+            .enumerate()
+            .map(|(index, visitor)| {
+                Reverse((visitor.first_arrival(roster.hashes()[index]), index as u16))
+            })
+            .collect();
+        let mut free = RENDEZVOUS_SLOTS;
+        while free > 0
+            && let Some(mut next) = arrivals.peek_mut()
+        {
+            let Reverse((time, index)) = *next;
+            let visitor = &mut visitors[usize::from(index)];
+            if slots[visitor.position as usize] == FREE {
+                slots[visitor.position as usize] = index;
+                visitor.room -= 1;
+                free -= 1;
+            }
+            if visitor.room == 0 {
+                std::collections::binary_heap::PeekMut::pop(next);
+            } else {
+                visitor.walk();
+                *next = Reverse((time + visitor.pace, index));
+            }
+        }
+        Self { slots }
+    }
+
+    /// The target for a hash, or `None` where there is no target.
+    #[inline]
+    pub fn get(&self, hash: u64) -> Option<usize> {
+        let slot = hash % u64::from(RENDEZVOUS_SLOTS);
+        self.slots.get(slot as usize).map(|&index| usize::from(index))
+    }
+
+    /// The target of each slot.
+    pub fn slots(&self) -> &[u16] {
+        &self.slots
+    }
+}
+
+impl Visitor {
+    fn new(roster: &Roster, index: usize) -> Self {
+        let (hash, weight) = (roster.hashes()[index], u64::from(roster.weights()[index]));
+        let allowed = weight * u64::from(RENDEZVOUS_SLOTS) * RENDEZVOUS_BOUND_PERCENT;
+        Self {
+            position: (hash % u64::from(RENDEZVOUS_SLOTS)) as u32,
+            skip: (mix(hash) % u64::from(RENDEZVOUS_SLOTS - 1) + 1) as u32,
+            pace: (1 << 40) / weight,
+            room: allowed.div_ceil(100 * roster.total_weight()) as u32,
+        }
+    }
+
+    /// A random moment within the first step.
+    fn first_arrival(&self, hash: u64) -> u64 {
+        mix(hash ^ 0x5bd1) % self.pace
+    }
+
+    fn walk(&mut self) {
+        self.position += self.skip;
+        if self.position >= RENDEZVOUS_SLOTS {
+            self.position -= RENDEZVOUS_SLOTS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(ids: &[String], weight: impl Fn(usize) -> u32) -> Rendezvous {
+        Rendezvous::new(&Roster::new(
+            ids.iter().enumerate().map(|(i, id)| (id.as_str(), weight(i))),
+        ))
+    }
+
+    fn ids(count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("i-{i:05}")).collect()
+    }
+
+    #[test]
+    fn no_share_exceeds_the_bound() {
+        for (count, step) in [(1, 1), (3, 1), (10, 3), (100, 1), (1_000, 1)] {
+            let weight = |i: usize| (i % step) as u32 + 1;
+            let table = table(&ids(count), weight);
+            let total: f64 = (0..count).map(|i| f64::from(weight(i))).sum();
+            let mut counts = vec![0_u32; count];
+            table.slots().iter().for_each(|&index| counts[usize::from(index)] += 1);
+            for (i, &count) in counts.iter().enumerate() {
+                let fair = f64::from(RENDEZVOUS_SLOTS) * f64::from(weight(i)) / total;
+                assert!(
+                    f64::from(count) <= (fair * 1.05).ceil(),
+                    "target {i} has {count}, fair is {fair}"
+                );
+                assert!(f64::from(count) >= fair * 0.6, "target {i} has {count}, fair is {fair}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_that_leaves_moves_next_to_nothing_else() {
+        let all = ids(100);
+        let before = table(&all, |_| 1);
+        let (mut moved, mut owned) = (0, 0);
+        for gone in (0..100).step_by(10) {
+            let mut rest = all.clone();
+            rest.remove(gone);
+            let after = table(&rest, |_| 1);
+            for (&old, &new) in before.slots().iter().zip(after.slots()) {
+                let new = usize::from(new) + usize::from(usize::from(new) >= gone);
+                moved += usize::from(usize::from(old) != new);
+                owned += usize::from(usize::from(old) == gone);
+            }
+        }
+        let ratio = f64::from(moved as u32) / f64::from(owned as u32);
+        assert!(ratio <= 1.05, "{ratio} times the minimum moved");
+    }
+
+    #[test]
+    fn nothing_maps_to_nothing() {
+        assert_eq!(table(&[], |_| 1).get(7), None);
+    }
+}
