@@ -58,20 +58,20 @@ pub enum ClientError {
         path: PathBuf,
     },
     /// The socket could not be opened for another reason.
-    #[error("cannot connect to {}: {source}: name an agent's socket with --socket or HOBNOB_SOCKET", path.display())]
+    #[error("cannot connect to {}: {cause}: name an agent's socket with --socket or HOBNOB_SOCKET", path.display())]
     Connect {
         /// The socket.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The connection failed, or the request cannot be sent.
-    #[error("the connection to the agent at {} failed: {source}", path.display())]
+    #[error("the connection to the agent at {} failed: {cause}", path.display())]
     Connection {
         /// The socket.
         path: PathBuf,
         /// What went wrong.
-        source: CodecError,
+        cause: CodecError,
     },
     /// The agent closed the connection before it answered.
     #[error("the agent at {} closed the connection: it is stopping, or has too many clients; try again", path.display())]
@@ -117,12 +117,12 @@ impl Client {
             Ok(stream) => {
                 Ok(Self { framed: Framed::new(stream, BinaryCodec::client()), path, last_id: 0 })
             }
-            Err(source) => Err(match source.kind() {
+            Err(cause) => Err(match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                     ClientError::NoAgent { path }
                 }
                 io::ErrorKind::PermissionDenied => ClientError::NotAllowed { path },
-                _ => ClientError::Connect { path, source },
+                _ => ClientError::Connect { path, cause },
             }),
         }
     }
@@ -156,7 +156,7 @@ impl Client {
             Err(CodecError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Err(ClientError::Closed { path: self.path.clone() })
             }
-            Err(source) => Err(ClientError::Connection { path: self.path.clone(), source }),
+            Err(cause) => Err(ClientError::Connection { path: self.path.clone(), cause }),
         }
     }
 
@@ -176,8 +176,8 @@ impl Client {
                 {
                     return Err(ClientError::Closed { path: self.path.clone() });
                 }
-                Some(Err(source)) => {
-                    return Err(ClientError::Connection { path: self.path.clone(), source });
+                Some(Err(cause)) => {
+                    return Err(ClientError::Connection { path: self.path.clone(), cause });
                 }
                 None => return Err(ClientError::Closed { path: self.path.clone() }),
             };

@@ -1,0 +1,164 @@
+//! The command line: what can be typed, and what its help says.
+
+mod agent;
+mod dev;
+mod environment;
+mod query;
+mod register;
+mod values;
+
+use std::env;
+use std::path::PathBuf;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use hobnob_agent::api::client::default_socket_path;
+
+pub(crate) use agent::AgentArgs;
+pub(crate) use dev::DevArgs;
+pub(crate) use query::{InfoArgs, MembersArgs, PickArgs, ResolveArgs, ServicesArgs, WatchArgs};
+pub(crate) use register::RegisterArgs;
+
+const ABOUT: &str = "\
+Service discovery without a server: one agent on every host, no leader, every answer from local memory";
+
+const AFTER_HELP: &str = "\
+Examples:
+  hobnob dev                                        try it: three agents and six services, live
+  hobnob agent --join 10.0.0.7:7946                 run the agent of this host
+  hobnob register web --port 8001 --check-http http://127.0.0.1:8001/
+  hobnob resolve web                                who serves web?
+  hobnob pick web                                   where should this call go?
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched";
+
+/// The arguments of the process.
+#[derive(Debug, Parser)]
+#[command(name = "hobnob", version, about = ABOUT, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// The unix socket of the agent [default: /run/hobnob/hobnob.sock for root, else
+    /// hobnob/hobnob.sock in $XDG_RUNTIME_DIR, else /tmp/hobnob-UID/hobnob.sock]
+    #[arg(
+        long,
+        global = true,
+        display_order = 100,
+        value_name = "PATH",
+        env = "HOBNOB_SOCKET",
+        hide_env_values = true
+    )]
+    socket: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try Hobnob: run a few agents and services in this terminal and watch them find each other
+    Dev(DevArgs),
+    /// Run the agent of this host until it is told to stop
+    Agent(AgentArgs),
+    /// Register a service instance with this agent, or replace it
+    Register(RegisterArgs),
+    /// Remove a service instance that is registered with this agent
+    #[command(
+        after_help = "Examples:\n  hobnob deregister web-1\n\nExits with 3 when this agent has no such instance."
+    )]
+    Deregister {
+        /// The id of the instance
+        id: String,
+    },
+    /// List the healthy instances of a service
+    Resolve(ResolveArgs),
+    /// Choose the instance that a call should go to
+    Pick(PickArgs),
+    /// Follow a service: its instances now, then every change
+    Watch(WatchArgs),
+    /// List the services
+    Services(ServicesArgs),
+    /// List the members of the cluster
+    Members(MembersArgs),
+    /// Join a cluster through one or more of its members
+    #[command(
+        after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nThe agent goes on knocking for as long as nobody answers."
+    )]
+    Join {
+        /// Gossip addresses of members, as host:port
+        #[arg(required = true, value_name = "ADDRESS", value_parser = values::host_port)]
+        addresses: Vec<String>,
+    },
+    /// Leave the cluster and stop this agent
+    #[command(
+        after_help = "Examples:\n  hobnob leave\n\nThe others see this member as `left`, not `down`, and drop its services."
+    )]
+    Leave,
+    /// Describe this agent: addresses, uptime, counters
+    Info(InfoArgs),
+}
+
+impl Cli {
+    /// The socket that was named, else the default one.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(default_socket_path)
+    }
+}
+
+/// Parses the arguments of this process. Prints help or what is wrong, and exits, when there is nothing to run.
+pub(crate) fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|mut error| {
+        let mut command = Cli::command();
+        command.build();
+        let command_line: Vec<_> = env::args_os().collect();
+        if let Some(variable) =
+            environment::culprit(&error, &command, &command_line, |name| env::var_os(name))
+        {
+            let tip =
+                format!("the value is that of the variable {variable}: correct it or unset it");
+            let tips = vec![StyledStr::from(tip)];
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+        error.exit()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("Examples:\n  hobnob {}", command.get_name());
+            assert!(help.starts_with(&example), "{}: {help}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn every_flag_of_agent_has_a_variable() {
+        let mut command = Cli::command();
+        command.build();
+        let agent = command.find_subcommand("agent").unwrap();
+        for arg in agent.get_arguments().filter(|arg| arg.get_id() != "help") {
+            let long = arg.get_long().unwrap();
+            let variable = format!("HOBNOB_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(&*variable), "--{long}");
+        }
+    }
+
+    #[test]
+    fn the_socket_may_stand_before_and_after_the_command() {
+        for line in [["hobnob", "--socket", "/a", "leave"], ["hobnob", "leave", "--socket", "/a"]] {
+            assert_eq!(Cli::try_parse_from(line).unwrap().socket(), PathBuf::from("/a"));
+        }
+    }
+}

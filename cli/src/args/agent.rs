@@ -1,0 +1,175 @@
+//! The arguments of `hobnob agent`.
+
+use std::env;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use hobnob_agent::AgentConfig;
+
+use super::values;
+use crate::logging::LogFormat;
+
+const AFTER_HELP: &str = "\
+Examples:
+  hobnob agent
+  hobnob agent --name a2 --data-dir /tmp/a2 --bind 127.0.0.1:7947 \\
+      --socket /tmp/a2.sock --join 127.0.0.1:7946
+  HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
+
+SIGTERM and SIGINT make it leave the cluster and stop.
+A second one stops it at once, with exit code 1.";
+
+/// How an agent is started.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct AgentArgs {
+    /// Its name, for people [default: the name of the host]
+    #[arg(long, env = "HOBNOB_NAME", hide_env_values = true)]
+    name: Option<String>,
+
+    /// Where it keeps its identity and its registrations [default: /var/lib/hobnob for root, else
+    /// hobnob in $XDG_STATE_HOME, else ~/.local/state/hobnob]
+    #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+
+    /// Where it takes gossip (UDP); port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
+    #[arg(env = "HOBNOB_BIND", hide_env_values = true)]
+    bind: SocketAddr,
+
+    /// Where it takes sync streams (QUIC, UDP) [default: a free port on the address of --bind]
+    #[arg(long, value_name = "ADDRESS", env = "HOBNOB_SYNC_BIND", hide_env_values = true)]
+    sync_bind: Option<SocketAddr>,
+
+    /// The address that others reach it at; needed when --bind is 0.0.0.0 or [::]
+    #[arg(long, value_name = "IP", env = "HOBNOB_ADVERTISE", hide_env_values = true)]
+    advertise: Option<IpAddr>,
+
+    /// A member to join at, as host:port; may be repeated, and separated by commas in the variable
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::host_port)]
+    #[arg(env = "HOBNOB_JOIN", hide_env_values = true)]
+    join: Vec<String>,
+
+    /// Its datacenter
+    #[arg(long, default_value = "dc1", env = "HOBNOB_DATACENTER", hide_env_values = true)]
+    datacenter: String,
+
+    /// Its failure domain within the datacenter, such as a rack
+    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(env = "HOBNOB_ZONE", hide_env_values = true)]
+    zone: String,
+
+    /// The form of its log lines
+    #[arg(long, value_enum, default_value_t = LogFormat::Human)]
+    #[arg(env = "HOBNOB_LOG_FORMAT", hide_env_values = true)]
+    pub(crate) log_format: LogFormat,
+
+    /// What it logs: a level, or directives such as info,hobnob_agent=debug
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
+    #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
+    pub(crate) log: String,
+
+    /// Keep its records in the cluster when it stops, for a restart, instead of leaving
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
+    keep_on_exit: bool,
+
+    /// Accept to listen beyond this host although the traffic is neither sealed nor authenticated
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
+    insecure: bool,
+}
+
+impl AgentArgs {
+    /// The configuration that they spell, for an agent that serves `socket`.
+    ///
+    /// # Errors
+    /// When a default is needed and this host offers none.
+    pub(crate) fn into_config(self, socket: PathBuf) -> anyhow::Result<AgentConfig> {
+        Ok(AgentConfig {
+            name: self.name.map_or_else(host_name, Ok)?,
+            data_dir: self.data_dir.map_or_else(default_data_dir, Ok)?,
+            bind: self.bind,
+            sync_bind: self.sync_bind,
+            advertise: self.advertise,
+            socket,
+            join: self.join,
+            datacenter: self.datacenter,
+            zone: self.zone,
+            keep_on_exit: self.keep_on_exit,
+            insecure: self.insecure,
+        })
+    }
+}
+
+fn host_name() -> anyhow::Result<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let unset = name.is_empty() || name == "(none)";
+    (!unset)
+        .then_some(name)
+        .context("this host has no name to call the agent by: name it with --name or HOBNOB_NAME")
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let is_root = rustix::process::geteuid().is_root();
+    let folder = |name| env::var_os(name).map(PathBuf::from);
+    data_dir(is_root, folder("XDG_STATE_HOME"), folder("HOME")).context(
+        "there is no place to keep the agent's data, for neither XDG_STATE_HOME nor HOME is set: \
+         name a folder with --data-dir or HOBNOB_DATA_DIR",
+    )
+}
+
+fn data_dir(is_root: bool, state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    if is_root {
+        return Some(PathBuf::from("/var/lib/hobnob"));
+    }
+    let state = state.filter(|dir| dir.is_absolute());
+    let home = home.filter(|dir| dir.is_absolute());
+    Some(state.or_else(|| Some(home?.join(".local/state")))?.join("hobnob"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+
+    fn config(line: &[&str]) -> AgentConfig {
+        let words = ["hobnob", "agent"].iter().chain(line);
+        let cli = Cli::try_parse_from(words).unwrap();
+        let socket = cli.socket();
+        match cli.command {
+            Command::Agent(args) => args.into_config(socket).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let config = config(&["--data-dir", "/d"]);
+        assert!(!config.name.is_empty());
+        assert_eq!(config.bind.to_string(), "127.0.0.1:7946");
+        assert_eq!((config.datacenter.as_str(), config.zone.as_str()), ("dc1", ""));
+        assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
+    }
+
+    #[test]
+    fn seeds_add_up() {
+        let config = config(&["--join", "a:1", "--join", "b:2,[::1]:3", "--keep-on-exit"]);
+        assert_eq!(config.join, ["a:1", "b:2", "[::1]:3"]);
+        assert!(config.keep_on_exit);
+    }
+
+    #[test]
+    fn data_lies_where_its_user_may_write() {
+        let (state, home) = (|| Some("/s".into()), || Some("/h".into()));
+        assert_eq!(data_dir(true, state(), home()), Some("/var/lib/hobnob".into()));
+        assert_eq!(data_dir(false, state(), home()), Some("/s/hobnob".into()));
+        assert_eq!(data_dir(false, None, home()), Some("/h/.local/state/hobnob".into()));
+        assert_eq!(data_dir(false, Some("".into()), None), None);
+    }
+}

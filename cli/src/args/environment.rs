@@ -1,0 +1,82 @@
+//! Makes the error of a wrong environment variable name the variable: clap names only the flag that it stands for.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command, Error};
+
+/// The variable that `error` is about, if its value came from the environment. `command` has to be built.
+///
+/// `command_line` are the arguments of the process; a flag among them takes precedence over its variable.
+pub(super) fn culprit(
+    error: &Error,
+    command: &Command,
+    command_line: &[OsString],
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
+        return None;
+    };
+    let arg = all_args(command).find(|arg| arg.to_string() == *flag)?;
+    let name = arg.get_env()?;
+    let content = variable(name)?;
+    let content = content.to_string_lossy();
+    let from_variable = match arg.get_value_delimiter() {
+        Some(delimiter) => content.split(delimiter).any(|item| item == value),
+        None => content == *value,
+    };
+    (from_variable && !is_given(arg, command_line)).then(|| name.to_string_lossy().into_owned())
+}
+
+fn all_args(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments))
+}
+
+fn is_given(arg: &Arg, command_line: &[OsString]) -> bool {
+    let Some(long) = arg.get_long() else { return false };
+    command_line.iter().filter_map(|given| given.to_str()?.strip_prefix("--")).any(|given| {
+        given.strip_prefix(long).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> Command {
+        let bind = Arg::new("bind").long("bind").env("X_BIND");
+        let join = Arg::new("join").long("join").env("X_JOIN").value_delimiter(',');
+        let agent = Command::new("agent")
+            .arg(bind.value_parser(clap::value_parser!(u16)))
+            .arg(join.value_parser(clap::value_parser!(u16)));
+        let mut command = Command::new("x").subcommand(agent);
+        command.build();
+        command
+    }
+
+    fn culprit_of(command_line: &[&str], bind: &str, join: &str) -> Option<String> {
+        let command_line: Vec<OsString> = command_line.iter().map(OsString::from).collect();
+        // The environment of the test process is shared, so the values are given as if they were flags.
+        let flags = ["x", "agent", "--bind", bind, "--join", join];
+        let error = command().try_get_matches_from(flags).unwrap_err();
+        let variable = |name: &OsStr| match name.to_str() {
+            Some("X_BIND") => Some(bind.into()),
+            Some("X_JOIN") => Some(join.into()),
+            _ => None,
+        };
+        culprit(&error, &command(), &command_line, variable)
+    }
+
+    #[test]
+    fn the_variable_with_the_wrong_value_is_found() {
+        assert_eq!(culprit_of(&["x", "agent"], "no", "1").as_deref(), Some("X_BIND"));
+        assert_eq!(culprit_of(&["x", "agent"], "1", "2,no").as_deref(), Some("X_JOIN"));
+    }
+
+    #[test]
+    fn a_flag_takes_the_blame_from_its_variable() {
+        assert_eq!(culprit_of(&["x", "agent", "--bind", "no"], "no", "1"), None);
+        assert_eq!(culprit_of(&["x", "agent", "--bind=no"], "no", "1"), None);
+    }
+}

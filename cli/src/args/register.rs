@@ -1,0 +1,201 @@
+//! The arguments of `hobnob register`.
+
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+
+use hobnob_agent::api::{
+    Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT, DEFAULT_FAILURES_BEFORE_CRITICAL,
+    DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe, Registration,
+};
+
+use super::values;
+
+const AFTER_HELP: &str = "\
+Examples:
+  hobnob register web --port 8001
+  hobnob register web --id web-1 --address 10.0.0.7 --port 8001 \\
+      --tag v1 --meta version=1.4 --weight 2
+  hobnob register web --port 8001 \\
+      --check-http http://127.0.0.1:8001/health --interval 2s --timeout 500ms
+  hobnob register db --port 5432 --check-tcp 127.0.0.1:5432
+
+Without a check an instance is healthy while its agent lives.
+Registrations outlast a restart of the agent.";
+
+/// A service instance to be registered.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct RegisterArgs {
+    /// The name of the service
+    service: String,
+
+    /// The id of the instance, unique on this agent [default: the name of the service]
+    #[arg(long)]
+    id: Option<String>,
+
+    /// Where it answers: an IP address or a host name [default: the address of the agent]
+    #[arg(long, value_name = "HOST")]
+    address: Option<String>,
+
+    /// The port where it answers
+    #[arg(long, value_parser = value_parser!(u16).range(1..))]
+    port: u16,
+
+    /// A label without a value; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+
+    /// A label with a value; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::key_value)]
+    meta: Vec<(String, String)>,
+
+    /// Its capacity relative to other instances', from 1 to 65535
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=65535))]
+    weight: u32,
+
+    /// The namespace of the service
+    #[arg(long, default_value = DEFAULT_NAMESPACE)]
+    namespace: String,
+
+    /// Healthy while GET of this http:// URL answers with 2xx
+    #[arg(long, value_name = "URL", group = "check", value_parser = values::http_url)]
+    check_http: Option<String>,
+
+    /// Healthy while this host:port accepts connections
+    #[arg(long, value_name = "ADDRESS", group = "check", value_parser = values::host_port)]
+    check_tcp: Option<String>,
+
+    /// From the start of one check to the next [default: 1s]
+    #[arg(long, value_name = "DURATION", requires = "check", value_parser = values::duration)]
+    interval: Option<Duration>,
+
+    /// How long a check may take [default: 500ms]
+    #[arg(long, value_name = "DURATION", requires = "check", value_parser = values::duration)]
+    timeout: Option<Duration>,
+
+    /// Successes in a row before it is healthy [default: 1]
+    #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
+    success_before_passing: Option<u32>,
+
+    /// Failures in a row before it is unhealthy [default: 3]
+    #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
+    failures_before_critical: Option<u32>,
+}
+
+impl From<RegisterArgs> for Registration {
+    fn from(args: RegisterArgs) -> Self {
+        let check = args.check();
+        Self {
+            service: args.service,
+            id: args.id,
+            namespace: args.namespace,
+            address: args.address,
+            port: args.port,
+            tags: args.tags.into_iter().collect(),
+            meta: args.meta.into_iter().collect(),
+            weight: args.weight,
+            check,
+        }
+    }
+}
+
+impl RegisterArgs {
+    fn check(&self) -> Option<Check> {
+        let http = self.check_http.clone().map(|url| Probe::Http { url });
+        let tcp = self.check_tcp.clone().map(|address| Probe::Tcp { address });
+        Some(Check {
+            probe: http.or(tcp)?,
+            interval_ms: millis(self.interval.unwrap_or(DEFAULT_CHECK_INTERVAL)),
+            timeout_ms: millis(self.timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT)),
+            success_before_passing: self
+                .success_before_passing
+                .unwrap_or(DEFAULT_SUCCESS_BEFORE_PASSING),
+            failures_before_critical: self
+                .failures_before_critical
+                .unwrap_or(DEFAULT_FAILURES_BEFORE_CRITICAL),
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::{CommandFactory, Parser};
+
+    fn parse(line: &str) -> Result<Registration, clap::Error> {
+        let words = ["hobnob", "register"].into_iter().chain(line.split(' '));
+        match Cli::try_parse_from(words)?.command {
+            Command::Register(args) => Ok(args.into()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn little_is_needed() {
+        let registration = parse("web --port 80").unwrap();
+        assert_eq!(registration.instance_id(), "web");
+        assert_eq!((registration.address, registration.check), (None, None));
+        assert_eq!((registration.weight, registration.namespace.as_str()), (1, "default"));
+    }
+
+    #[test]
+    fn labels_add_up() {
+        let registration =
+            parse("web --port 80 --tag v1 --tag canary --meta a=1 --meta b=x=y").unwrap();
+        assert_eq!(Vec::from_iter(registration.tags), ["canary", "v1"]);
+        let meta: Vec<_> =
+            registration.meta.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(meta, [("a", "1"), ("b", "x=y")]);
+    }
+
+    #[test]
+    fn a_check_has_the_defaults_that_the_help_names() {
+        let check = parse("web --port 80 --check-tcp h:80").unwrap().check.unwrap();
+        let help =
+            Cli::command().find_subcommand_mut("register").unwrap().render_help().to_string();
+        let interval = humantime::format_duration(Duration::from_millis(check.interval_ms));
+        let timeout = humantime::format_duration(Duration::from_millis(check.timeout_ms));
+        for default in [
+            format!("the next [default: {interval}]"),
+            format!("may take [default: {timeout}]"),
+            format!("is healthy [default: {}]", check.success_before_passing),
+            format!("is unhealthy [default: {}]", check.failures_before_critical),
+        ] {
+            assert!(help.contains(&default), "{default}: {help}");
+        }
+    }
+
+    #[test]
+    fn a_check_is_tuned() {
+        let line = "web --port 80 --check-http http://h/ --interval 2s --timeout 100ms \
+                    --success-before-passing 2 --failures-before-critical 5";
+        let check = parse(line).unwrap().check.unwrap();
+        assert_eq!(check.probe, Probe::Http { url: "http://h/".to_owned() });
+        assert_eq!((check.interval_ms, check.timeout_ms), (2000, 100));
+        assert_eq!((check.success_before_passing, check.failures_before_critical), (2, 5));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        for (line, named) in [
+            ("web", "--port"),
+            ("web --port 0", "--port"),
+            ("web --port 80 --meta version", "key=value"),
+            ("web --port 80 --weight 0", "--weight"),
+            ("web --port 80 --interval 1s", "--check-http"),
+            ("web --port 80 --check-tcp h:1 --check-http http://h/", "--check-tcp"),
+            ("web --port 80 --check-tcp h", "host:port"),
+            ("web --port 80 --check-tcp h:1 --timeout soon", "500ms"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(named), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What each command does.
+
+mod agent;
+mod catalog;
+mod cluster;
+mod pick;
+mod register;
+mod watch;
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use hobnob_agent::api::Response;
+use hobnob_agent::api::client::Client;
+use tokio::runtime;
+
+use crate::args::{Cli, Command};
+use crate::dev;
+use crate::exit::Exit;
+
+/// Runs the command, and says how it ended.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let socket = cli.socket();
+    let mut builder = match cli.command {
+        Command::Agent(_) | Command::Dev(_) => runtime::Builder::new_multi_thread(),
+        _ => runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build()?;
+    let exit = runtime.block_on(async {
+        match cli.command {
+            Command::Agent(args) => agent::run(args, socket).await,
+            Command::Dev(args) => dev::run(args).await,
+            asking => ask(asking, socket).await,
+        }
+    });
+    runtime.shutdown_background();
+    exit
+}
+
+/// Asks the agent behind `socket`.
+async fn ask(command: Command, socket: PathBuf) -> anyhow::Result<Exit> {
+    let mut client = Client::connect(socket).await?;
+    match command {
+        Command::Register(args) => register::register(&mut client, args.into()).await,
+        Command::Deregister { id } => register::deregister(&mut client, id).await,
+        Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
+        Command::Services(args) => catalog::services(&mut client, args).await,
+        Command::Pick(args) => pick::run(&mut client, &args).await,
+        Command::Watch(args) => watch::run(client, &args).await,
+        Command::Members(args) => cluster::members(&mut client, &args).await,
+        Command::Info(args) => cluster::info(&mut client, &args).await,
+        Command::Join { addresses } => cluster::join(&mut client, addresses).await,
+        Command::Leave => cluster::leave(&mut client).await,
+        Command::Agent(_) | Command::Dev(_) => Err(anyhow!("this command asks no agent")),
+    }
+}
+
+/// The error for an answer of another kind than the question.
+fn unexpected(response: &Response) -> anyhow::Error {
+    anyhow!("the agent gave an answer to another question: {response:?}; are both of one version?")
+}

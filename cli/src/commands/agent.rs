@@ -1,0 +1,47 @@
+//! `hobnob agent`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use hobnob_agent::Agent;
+use tracing::{info, warn};
+
+use crate::args::AgentArgs;
+use crate::exit::Exit;
+use crate::logging;
+use crate::signals::StopSignals;
+
+/// Runs an agent until a signal or a `leave` stops it. A second signal stops it at once.
+pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit> {
+    logging::to_stderr(args.log_format, &args.log)?;
+    let config = args.into_config(socket)?;
+    let mut signals = StopSignals::new()?;
+    let mut agent = tokio::select! {
+        started = Agent::start(config) => started.context("the agent cannot start")?,
+        signal = signals.next() => {
+            info!(signal, "stopped before it was ready");
+            return Ok(Exit::Done);
+        }
+    };
+    info!(
+        name = agent.name(),
+        gossip = %agent.gossip_addr(),
+        sync = %agent.sync_addr(),
+        socket = %agent.socket().display(),
+        "ready"
+    );
+    tokio::select! {
+        () = agent.stopped() => info!("left the cluster, stopping"),
+        signal = signals.next() => info!(signal, "stopping; a second signal stops at once"),
+    }
+    tokio::select! {
+        () = agent.shutdown() => {
+            info!("stopped");
+            Ok(Exit::Done)
+        }
+        signal = signals.next() => {
+            warn!(signal, "stopped at once");
+            Ok(Exit::Failed)
+        }
+    }
+}

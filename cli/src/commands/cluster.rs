@@ -1,0 +1,62 @@
+//! `hobnob members`, `hobnob info`, `hobnob join` and `hobnob leave`.
+
+use hobnob_agent::api::client::Client;
+use hobnob_agent::api::{Request, Response};
+
+use super::unexpected;
+use crate::args::{InfoArgs, MembersArgs};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+/// Lists the members.
+pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::Result<Exit> {
+    let members = match client.call(Request::Members).await? {
+        Response::Members(members) => members,
+        other => return Err(unexpected(&other)),
+    };
+    let mut out = Output::new();
+    if args.json {
+        out.json(&members)?;
+    } else {
+        out.line(&output::members(&members, out.style()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Describes this agent.
+pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result<Exit> {
+    let info = match client.call(Request::Info).await? {
+        Response::Info(info) => info,
+        other => return Err(unexpected(&other)),
+    };
+    output::warn_if_isolated(info.isolated);
+    let mut out = Output::new();
+    if args.json {
+        out.json(&info)?;
+    } else {
+        out.line(&output::info(&info, out.style()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Joins a cluster through these addresses.
+pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow::Result<Exit> {
+    let through = addresses.join(", ");
+    match client.call(Request::Join { addresses }).await? {
+        Response::Done => {
+            let done = format!("joining through {through}: `hobnob members` shows who answered");
+            Output::new().line(&done)?;
+        }
+        other => return Err(unexpected(&other)),
+    }
+    Ok(Exit::Done)
+}
+
+/// Leaves the cluster.
+pub(super) async fn leave(client: &mut Client) -> anyhow::Result<Exit> {
+    match client.call(Request::Leave).await? {
+        Response::Done => Output::new().line("left the cluster: the agent is stopping")?,
+        other => return Err(unexpected(&other)),
+    }
+    Ok(Exit::Done)
+}

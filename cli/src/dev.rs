@@ -1,0 +1,142 @@
+//! `hobnob dev`: a whole cluster in this process, to look at and to play with.
+
+mod cluster;
+mod folder;
+mod hints;
+mod observer;
+mod plain;
+mod screen;
+mod service;
+mod snapshot;
+mod view;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use crate::args::DevArgs;
+use crate::exit::Exit;
+use crate::logging;
+use crate::signals::StopSignals;
+
+use cluster::Cluster;
+use folder::Folder;
+use observer::Observer;
+use plain::Plain;
+use screen::{Key, Screen};
+use snapshot::Snapshot;
+use view::Status;
+
+/// How often the display may change.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Runs the cluster until it is told to stop, and removes what it made.
+pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let mut signals = StopSignals::new()?;
+    let folder = Folder::create()?;
+    if let Some(filter) = &args.log {
+        logging::to_file(&folder.log(), filter)?;
+    }
+    let mut cluster = Cluster::new(&folder);
+    let shown = tokio::select! {
+        shown = start_and_show(&mut cluster, &args, &folder, started) => shown,
+        _ = signals.next() => Ok(Exit::Done),
+    };
+    let stopped = tokio::select! {
+        () = cluster.stop() => true,
+        _ = signals.next() => false,
+    };
+    folder.remove()?;
+    if stopped { shown } else { Ok(Exit::Failed) }
+}
+
+async fn start_and_show(
+    cluster: &mut Cluster<'_>,
+    args: &DevArgs,
+    folder: &Folder,
+    started: Instant,
+) -> anyhow::Result<Exit> {
+    cluster.start(usize::from(args.agents)).await?;
+    let observer = Observer::start(cluster);
+    let mut display = Display::open();
+    let hints = hints::commands(cluster.first_socket(), args.log.as_ref().map(|_| folder.log()));
+    let end = args.run_for.map(|run_for| started + run_for);
+    let mut status = Status::new(started, hints);
+    let mut ticks = interval(REFRESH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let last = loop {
+        let snapshot = observer.snapshot(cluster);
+        status.observe(&snapshot);
+        display.show(&snapshot, &status).context("cannot show the cluster")?;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = end_of(end) => break observer.snapshot(cluster),
+            key = display.key() => match key {
+                Key::Quit => break snapshot,
+                Key::Toggle => status.notice = cluster.toggle_service().await,
+                Key::Redraw => {}
+            },
+        }
+    };
+    display.close(&status).context("cannot show the cluster")?;
+    match args.run_for {
+        Some(run_for) if !last.is_complete() && end.is_some_and(|end| Instant::now() >= end) => {
+            Err(not_all_healthy(run_for, &last))
+        }
+        _ => Ok(Exit::Done),
+    }
+}
+
+async fn end_of(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn not_all_healthy(run_for: Duration, snapshot: &Snapshot) -> anyhow::Error {
+    anyhow!(
+        "not everything is healthy after {}: {}; --log debug with a longer --for shows why",
+        humantime::format_duration(run_for),
+        snapshot.missing().join("; "),
+    )
+}
+
+/// Where the state of the cluster is shown.
+enum Display {
+    /// A terminal: a table that is redrawn in place.
+    Screen(Screen),
+    /// Anything else: a line when the state changes.
+    Plain(Plain),
+}
+
+impl Display {
+    fn open() -> Self {
+        Screen::open().map_or_else(|| Self::Plain(Plain::new()), Self::Screen)
+    }
+
+    fn show(&mut self, snapshot: &Snapshot, status: &Status) -> std::io::Result<()> {
+        match self {
+            Self::Screen(screen) => screen.show(snapshot, status),
+            Self::Plain(plain) => plain.show(snapshot, status),
+        }
+    }
+
+    /// The next key that means something.
+    async fn key(&mut self) -> Key {
+        match self {
+            Self::Screen(screen) => screen.key().await,
+            Self::Plain(_) => std::future::pending().await,
+        }
+    }
+
+    /// Gives the terminal back, and leaves on it what is worth keeping.
+    fn close(self, status: &Status) -> std::io::Result<()> {
+        match self {
+            Self::Screen(screen) => screen.close(status),
+            Self::Plain(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The agents and the services of the demonstration.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use anyhow::Context;
+use hobnob_agent::api::client::Client;
+use hobnob_agent::api::{Request, Response};
+use hobnob_agent::{Agent, AgentConfig};
+use tokio::task::JoinSet;
+
+use super::folder::Folder;
+use super::service::{SPECS, Service, TOGGLED};
+
+/// Agents that found each other through the first, and services registered with them.
+pub(super) struct Cluster<'a> {
+    folder: &'a Folder,
+    agents: Vec<Agent>,
+    services: Vec<(usize, Service)>,
+}
+
+impl<'a> Cluster<'a> {
+    /// An empty one, whose files will lie in `folder`.
+    pub(super) fn new(folder: &'a Folder) -> Self {
+        Self { folder, agents: Vec::new(), services: Vec::new() }
+    }
+
+    /// Starts `count` agents, then the services, and registers each service with an agent, in turn.
+    ///
+    /// After an error, what has started runs on until [`Cluster::stop`].
+    pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
+        let seed = start_agent(self.config(0, vec![])).await?;
+        let join = vec![seed.gossip_addr().to_string()];
+        self.agents.push(seed);
+        let mut starting = JoinSet::new();
+        for index in 1..count {
+            starting.spawn(start_agent(self.config(index, join.clone())));
+        }
+        let mut failed = None;
+        while let Some(started) = starting.join_next().await {
+            match started.context("an agent panicked").flatten() {
+                Ok(agent) => self.agents.push(agent),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.agents.sort_by_key(|agent| agent_number(agent.name()));
+        self.start_services().await
+    }
+
+    async fn start_services(&mut self) -> anyhow::Result<()> {
+        for (index, spec) in SPECS.into_iter().enumerate() {
+            let agent = index % self.agents.len();
+            let service =
+                Service::start(spec).await.with_context(|| format!("cannot start {}", spec.id))?;
+            register(self.agents[agent].socket(), &service)
+                .await
+                .with_context(|| format!("cannot register {}", spec.id))?;
+            self.services.push((agent, service));
+        }
+        Ok(())
+    }
+
+    fn config(&self, index: usize, join: Vec<String>) -> AgentConfig {
+        let name = format!("a{}", index + 1);
+        AgentConfig {
+            data_dir: self.folder.data_dir(&name),
+            socket: self.folder.socket(&name),
+            name,
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            sync_bind: None,
+            advertise: None,
+            join,
+            datacenter: "dc1".to_owned(),
+            zone: format!("z{}", index % 3 + 1),
+            // They all stop at once: nobody would be left to hear one leave.
+            keep_on_exit: true,
+            insecure: false,
+        }
+    }
+
+    /// The agents, the seed first.
+    pub(super) fn agents(&self) -> &[Agent] {
+        &self.agents
+    }
+
+    /// The services, each with the agent that it is registered with.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&Agent, &Service)> {
+        self.services.iter().map(|(agent, service)| (&self.agents[*agent], service))
+    }
+
+    /// The socket to try commands on.
+    pub(super) fn first_socket(&self) -> &Path {
+        self.agents[0].socket()
+    }
+
+    /// Stops the service that may be stopped, or starts it again. Says what happened.
+    pub(super) async fn toggle_service(&mut self) -> Option<String> {
+        let mut services = self.services.iter_mut().map(|(_, service)| service);
+        let service = services.find(|service| service.spec.id == TOGGLED)?;
+        Some(match service.toggle().await {
+            Ok(()) if service.is_running() => format!("{TOGGLED} is started again"),
+            Ok(()) => {
+                format!("{TOGGLED} is stopped: its check is about to fail; s starts it again")
+            }
+            Err(error) => format!("{TOGGLED} cannot start on {}: {error}", service.addr),
+        })
+    }
+
+    /// Stops all agents, then the services.
+    pub(super) async fn stop(&mut self) {
+        let mut stopping: JoinSet<()> = self.agents.drain(..).map(Agent::shutdown).collect();
+        while stopping.join_next().await.is_some() {}
+        self.services.clear();
+    }
+}
+
+async fn start_agent(config: AgentConfig) -> anyhow::Result<Agent> {
+    let name = config.name.clone();
+    Agent::start(config).await.with_context(|| format!("agent {name} cannot start"))
+}
+
+async fn register(socket: &Path, service: &Service) -> anyhow::Result<()> {
+    let mut client = Client::connect(socket).await?;
+    match client.call(Request::Register(service.registration())).await? {
+        Response::Done => Ok(()),
+        other => Err(anyhow::anyhow!("the agent answered {other:?}")),
+    }
+}
+
+fn agent_number(name: &str) -> usize {
+    name.trim_start_matches('a').parse().unwrap_or(0)
+}

@@ -1,0 +1,82 @@
+//! The temporary folder of a cluster: sockets, data directories, and perhaps a log.
+
+use std::env;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::{Builder, TempDir};
+
+/// The longest path of a unix socket on every system that we know (macOS has 104 bytes, with the final zero).
+const MAX_SOCKET_PATH_BYTES: usize = 103;
+
+/// A folder that only its user may read, removed with everything in it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    temporary: TempDir,
+}
+
+impl Folder {
+    /// Makes one in the system's temporary folder; in `/tmp`, where that has too long a name for sockets.
+    pub(super) fn create() -> anyhow::Result<Self> {
+        let base = env::temp_dir();
+        let folder = Self::create_in(&base)?;
+        if folder.socket("a16").as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
+            Ok(folder)
+        } else {
+            Self::create_in(Path::new("/tmp"))
+        }
+    }
+
+    fn create_in(base: &Path) -> anyhow::Result<Self> {
+        let temporary = Builder::new()
+            .prefix("hobnob-dev-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(base)
+            .with_context(|| {
+                format!("cannot make a folder in {}: choose another with TMPDIR", base.display())
+            })?;
+        Ok(Self { temporary })
+    }
+
+    /// The socket of the agent with this name.
+    pub(super) fn socket(&self, agent: &str) -> PathBuf {
+        self.temporary.path().join(format!("{agent}.sock"))
+    }
+
+    /// The data directory of the agent with this name.
+    pub(super) fn data_dir(&self, agent: &str) -> PathBuf {
+        self.temporary.path().join(agent)
+    }
+
+    /// The log of all agents.
+    pub(super) fn log(&self) -> PathBuf {
+        self.temporary.path().join("agents.log")
+    }
+
+    /// Removes it. Without this call it is removed all the same, but nobody hears of a failure.
+    pub(super) fn remove(self) -> anyhow::Result<()> {
+        let path = self.temporary.path().to_owned();
+        self.temporary.close().with_context(|| format!("cannot remove {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_removed_with_what_is_in_it() {
+        let folder = Folder::create().unwrap();
+        let mode = folder.temporary.path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let path = folder.data_dir("a1");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("identity"), "x").unwrap();
+        let socket = folder.socket("a16");
+        assert!(socket.as_os_str().len() <= MAX_SOCKET_PATH_BYTES, "{}", socket.display());
+        folder.remove().unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,62 @@
+//! What to try in another terminal.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Commands to paste, and where the log is.
+pub(super) fn commands(socket: &Path, log: Option<PathBuf>) -> Vec<String> {
+    let program = quote(&program());
+    let socket = quote(socket);
+    let tries = ["members", "resolve web", "pick web -n 5", "watch web"];
+    let mut lines: Vec<_> =
+        tries.iter().map(|command| format!("{program} --socket {socket} {command}")).collect();
+    if let Some(log) = log {
+        lines.push(format!("tail -f {}", quote(&log)));
+    }
+    lines
+}
+
+/// `hobnob`, where that finds this very executable; else the path of it.
+fn program() -> PathBuf {
+    let name = PathBuf::from("hobnob");
+    let Ok(running) = env::current_exe() else { return name };
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|dir| dir.join(&name)).find(|found| found.is_file());
+    match found.and_then(|found| found.canonicalize().ok()) {
+        Some(found) if running.canonicalize().is_ok_and(|running| running == found) => name,
+        _ => running,
+    }
+}
+
+/// A path as a POSIX shell reads it.
+fn quote(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_what_was_meant() {
+        assert_eq!(
+            quote(Path::new("/tmp/hobnob-dev-Xy_1/a1.sock")),
+            "/tmp/hobnob-dev-Xy_1/a1.sock"
+        );
+        assert_eq!(quote(Path::new("/my projects/it's")), r"'/my projects/it'\''s'");
+        assert_eq!(quote(Path::new("")), "''");
+    }
+
+    #[test]
+    fn commands_name_the_socket() {
+        let commands = commands(Path::new("/t/a1.sock"), Some("/t/agents.log".into()));
+        assert!(commands[1].ends_with(" --socket /t/a1.sock resolve web"), "{commands:?}");
+        assert_eq!(commands.last().unwrap(), "tail -f /t/agents.log");
+    }
+}

@@ -1,0 +1,189 @@
+//! The display on a terminal: a picture that is redrawn in place, and keys.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::style::Print;
+use crossterm::terminal::{
+    self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen,
+};
+use crossterm::{cursor, execute, queue};
+use tokio::sync::mpsc;
+
+use super::snapshot::Snapshot;
+use super::view::{self, Status};
+use crate::output::{Style, colours_wanted};
+
+/// Keys that wait to be handled; more are dropped.
+const MAX_KEYS: usize = 16;
+/// How long the keyboard may keep the end of the display waiting.
+const KEY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a key, or the terminal, asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// End the demonstration.
+    Quit,
+    /// Stop or start a service.
+    Toggle,
+    /// Draw again: the terminal has another size.
+    Redraw,
+}
+
+/// A terminal that shows one picture. It gets its old content and mode back when this is dropped.
+pub(super) struct Screen {
+    keys: mpsc::Receiver<Key>,
+    keyboard: Option<JoinHandle<()>>,
+    closing: Arc<AtomicBool>,
+    style: Style,
+    shown: Option<((u16, u16), Vec<String>)>,
+}
+
+impl Screen {
+    /// Takes over the terminal, if stdout is one that can be redrawn.
+    pub(super) fn open() -> Option<Self> {
+        let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        if dumb || !io::stdout().is_terminal() || terminal::enable_raw_mode().is_err() {
+            return None;
+        }
+        restore_on_panic();
+        let (sender, keys) = mpsc::channel(MAX_KEYS);
+        let closing = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&closing);
+        let keyboard = Some(thread::spawn(move || read_keys(&sender, &flag)));
+        let style = Style { colours: colours_wanted(true) };
+        let screen = Self { keys, keyboard, closing, style, shown: None };
+        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).ok()?;
+        Some(screen)
+    }
+
+    /// Draws the snapshot, unless that is what is shown.
+    pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
+        let size = terminal::size()?;
+        let (columns, rows) = (usize::from(size.0), usize::from(size.1));
+        let lines = view::lines(snapshot, status, self.style, (columns, rows));
+        let picture = Some((size, lines));
+        if self.shown != picture {
+            self.shown = picture;
+            self.draw()?;
+        }
+        Ok(())
+    }
+
+    fn draw(&self) -> io::Result<()> {
+        let Some(((columns, rows), lines)) = &self.shown else { return Ok(()) };
+        let mut out = io::stdout().lock();
+        queue!(out, BeginSynchronizedUpdate)?;
+        let mut row = 0u16;
+        for line in lines {
+            let taken = view::rows_of(line, usize::from(*columns));
+            let next = row.saturating_add(u16::try_from(taken).unwrap_or(u16::MAX));
+            for stale in row..next {
+                queue!(out, cursor::MoveTo(0, stale), Clear(ClearType::CurrentLine))?;
+            }
+            queue!(out, cursor::MoveTo(0, row), Print(line))?;
+            row = next;
+        }
+        if row < *rows {
+            queue!(out, cursor::MoveTo(0, row), Clear(ClearType::FromCursorDown))?;
+        }
+        queue!(out, EndSynchronizedUpdate)?;
+        out.flush()
+    }
+
+    /// The next key that means something.
+    pub(super) async fn key(&mut self) -> Key {
+        match self.keys.recv().await {
+            Some(key) => key,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the terminal back and leaves the fact of having been ready on it.
+    pub(super) fn close(self, status: &Status) -> io::Result<()> {
+        drop(self);
+        match status.ready_line() {
+            Some(line) => writeln!(io::stdout(), "{line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        if let Some(keyboard) = self.keyboard.take() {
+            // A keyboard that panicked has nothing to add to what the panic itself said.
+            let _ = keyboard.join();
+        }
+        restore();
+    }
+}
+
+/// Leaves the terminal as it was found. Doing so twice does no harm; where it fails, the terminal is gone.
+fn restore() {
+    let _ = execute!(io::stdout(), EndSynchronizedUpdate, cursor::Show, LeaveAlternateScreen);
+    let _ = terminal::disable_raw_mode();
+}
+
+fn restore_on_panic() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        restore();
+        tell(info);
+    }));
+}
+
+fn read_keys(keys: &mpsc::Sender<Key>, closing: &AtomicBool) {
+    while !closing.load(Ordering::Relaxed) {
+        match event::poll(KEY_PAUSE) {
+            Ok(false) => {}
+            Ok(true) => match event::read() {
+                Ok(event) => {
+                    if let Some(key) = meaning(&event) {
+                        let _ = keys.try_send(key);
+                    }
+                }
+                Err(_) => return,
+            },
+            Err(_) => return,
+        }
+    }
+}
+
+fn meaning(event: &Event) -> Option<Key> {
+    match event {
+        Event::Resize(..) => Some(Key::Redraw),
+        Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) => {
+            match (code, modifiers.contains(KeyModifiers::CONTROL)) {
+                (KeyCode::Char('c'), true) | (KeyCode::Char('q'), false) => Some(Key::Quit),
+                (KeyCode::Char('s'), false) => Some(Key::Toggle),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_meanings() {
+        let press = |c, modifiers| Event::Key(KeyEvent::new(KeyCode::Char(c), modifiers));
+        let plain = KeyModifiers::NONE;
+        assert_eq!(meaning(&press('c', KeyModifiers::CONTROL)), Some(Key::Quit));
+        assert_eq!(meaning(&press('q', plain)), Some(Key::Quit));
+        assert_eq!(meaning(&press('s', plain)), Some(Key::Toggle));
+        assert_eq!(meaning(&press('c', plain)), None);
+        assert_eq!(meaning(&Event::Resize(80, 24)), Some(Key::Redraw));
+    }
+}

@@ -1,0 +1,263 @@
+//! The picture of a snapshot: tables, cut to the size of a terminal.
+
+use std::time::{Duration, Instant};
+
+use comfy_table::{Cell, Color};
+
+use super::snapshot::Snapshot;
+use crate::output::{Style, member_status, render};
+
+/// What is shown besides the snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Status {
+    /// When the command was started.
+    pub(super) started: Instant,
+    /// How long it took until everything was seen everywhere, once it was.
+    pub(super) ready_after: Option<Duration>,
+    /// What a key did.
+    pub(super) notice: Option<String>,
+    /// Commands to paste in another terminal.
+    pub(super) hints: Vec<String>,
+    /// What everything being there was called when it was.
+    pub(super) ready_summary: String,
+}
+
+impl Status {
+    pub(super) fn new(started: Instant, hints: Vec<String>) -> Self {
+        Self { started, ready_after: None, notice: None, hints, ready_summary: String::new() }
+    }
+
+    /// Notes when everything is there for the first time.
+    pub(super) fn observe(&mut self, snapshot: &Snapshot) {
+        if self.ready_after.is_none() && snapshot.is_complete() {
+            self.ready_after = Some(self.started.elapsed());
+            self.ready_summary = snapshot.summary();
+        }
+    }
+
+    /// The line that says so.
+    pub(super) fn ready_line(&self) -> Option<String> {
+        let after = self.ready_after?.as_secs_f64();
+        Some(format!("ready after {after:.1} s: {}", self.ready_summary))
+    }
+}
+
+/// The lines that show a snapshot in a terminal of this many columns and rows.
+pub(super) fn lines(
+    snapshot: &Snapshot,
+    status: &Status,
+    style: Style,
+    (columns, rows): (usize, usize),
+) -> Vec<String> {
+    let summary = snapshot.summary();
+    let colour = if snapshot.is_complete() { Color::Green } else { Color::Yellow };
+    let state = match status.ready_line() {
+        Some(line) if summary == status.ready_summary => line,
+        Some(_) => format!("now: {summary}"),
+        None => format!("starting: {summary}"),
+    };
+    let state = style.paint(&state, colour);
+    let mut foot = vec![String::new(), style.bold("In another terminal:")];
+    foot.extend(status.hints.iter().map(|hint| format!("  {hint}")));
+    foot.push(String::new());
+    foot.push("s stops or starts web-2, q quits".to_owned());
+    foot.extend(status.notice.iter().map(|notice| style.paint(notice, Color::Yellow)));
+
+    let mut head = vec![format!("{}  {state}", style.bold("hobnob dev")), String::new()];
+    let mut agents = agents(snapshot, style);
+    let mut instances = vec![String::new()];
+    instances.extend(self::instances(snapshot, style));
+
+    let fixed = [&head, &instances, &foot];
+    let height: usize = fixed.into_iter().flatten().map(|line| rows_of(line, columns)).sum();
+    shorten(&mut agents, rows.saturating_sub(height), "agents");
+    head.append(&mut agents);
+    head.append(&mut instances);
+    head.append(&mut foot);
+    cut(head, (columns, rows))
+}
+
+fn agents(snapshot: &Snapshot, style: Style) -> Vec<String> {
+    let header = ["AGENT", "STATUS", "GOSSIP", "SEES ALIVE", "SEES HEALTHY"];
+    let rows = snapshot.agents.iter().map(|agent| {
+        let beliefs = snapshot.beliefs_of(&agent.name);
+        let words: Vec<_> = beliefs.iter().map(|status| member_status(*status).0).collect();
+        let colour = match beliefs[..] {
+            [status] => member_status(status).1,
+            _ => Color::Yellow,
+        };
+        let status = if words.is_empty() { "not seen".to_owned() } else { words.join("/") };
+        let (members, instances) = (snapshot.agents.len(), snapshot.instances.len());
+        let (alive, healthy) = (snapshot.alive_for(agent), snapshot.healthy_for(agent));
+        let mut row =
+            vec![Cell::new(&agent.name), Cell::new(status).fg(colour), Cell::new(agent.gossip)];
+        if agent.sight.is_some() {
+            row.push(share(alive, members));
+            row.push(share(healthy, instances));
+        } else {
+            row.push(Cell::new("no answer").fg(Color::Red));
+        }
+        row
+    });
+    table(&header, rows, style)
+}
+
+fn instances(snapshot: &Snapshot, style: Style) -> Vec<String> {
+    let header = ["INSTANCE", "SERVICE", "ADDRESS", "AGENT", "STATUS"];
+    let rows = snapshot.instances.iter().map(|instance| {
+        let verdicts = snapshot.verdicts_on(instance);
+        let (text, colour) = match verdicts[..] {
+            [] => ("not known".to_owned(), Color::Yellow),
+            [("healthy", _)] => ("healthy on every agent".to_owned(), Color::Green),
+            [(word, _)] => (format!("{word} on every agent"), Color::Red),
+            _ => {
+                let parts: Vec<_> =
+                    verdicts.iter().map(|(word, count)| format!("{word} on {count}")).collect();
+                (parts.join(", "), Color::Yellow)
+            }
+        };
+        vec![
+            Cell::new(&instance.id),
+            Cell::new(&instance.service),
+            Cell::new(instance.addr),
+            Cell::new(&instance.agent),
+            Cell::new(text).fg(colour),
+        ]
+    });
+    table(&header, rows, style)
+}
+
+fn share(part: usize, whole: usize) -> Cell {
+    let colour = if part == whole { Color::Green } else { Color::Yellow };
+    Cell::new(format!("{part} of {whole}")).fg(colour)
+}
+
+fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, style: Style) -> Vec<String> {
+    render(header, rows, style).lines().map(str::to_owned).collect()
+}
+
+/// Drops the last rows of a table that may take `rows` rows, and says how many.
+fn shorten(table: &mut Vec<String>, rows: usize, noun: &str) {
+    const LEAST: usize = 3;
+    let rows = rows.max(LEAST);
+    if table.len() > rows {
+        let hidden = table.len() - (rows - 1);
+        table.truncate(rows - 1);
+        table.push(format!("… and {hidden} more {noun}"));
+    }
+}
+
+/// The first lines, as many as fit.
+fn cut(lines: Vec<String>, (columns, rows): (usize, usize)) -> Vec<String> {
+    let mut left = rows;
+    let fits = |line: &String| {
+        let taken = rows_of(line, columns);
+        let fits = taken <= left;
+        left = left.saturating_sub(taken);
+        fits
+    };
+    lines.into_iter().take_while(fits).collect()
+}
+
+/// How many rows of a terminal a line takes, wrapped.
+pub(super) fn rows_of(line: &str, columns: usize) -> usize {
+    visible_width(line).div_ceil(columns.max(1)).max(1)
+}
+
+/// The columns that a line takes: its characters without escape sequences. Nothing wider than one column is shown.
+fn visible_width(line: &str) -> usize {
+    let (mut width, mut in_escape) = (0, false);
+    for c in line.chars() {
+        match c {
+            '\u{1b}' => in_escape = true,
+            'm' if in_escape => in_escape = false,
+            _ if in_escape => {}
+            _ => width += 1,
+        }
+    }
+    width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::snapshot::tests::complete;
+
+    const PLAIN: Style = Style { colours: false };
+
+    fn status(ready: bool) -> Status {
+        let mut status = Status::new(Instant::now(), vec!["hobnob --socket S members".to_owned()]);
+        if ready {
+            status.ready_after = Some(Duration::from_millis(840));
+            status.ready_summary = complete(3).summary();
+        }
+        status
+    }
+
+    #[test]
+    fn a_picture_has_agents_instances_and_commands() {
+        let lines = lines(&complete(3), &status(true), PLAIN, (100, 40));
+        assert_eq!(
+            lines.join("\n"),
+            "\
+hobnob dev  ready after 0.8 s: 3 agents alive, 2 instances healthy on every agent
+
+AGENT  STATUS  GOSSIP          SEES ALIVE  SEES HEALTHY
+a1     alive   127.0.0.1:7946  3 of 3      2 of 2
+a2     alive   127.0.0.1:7946  3 of 3      2 of 2
+a3     alive   127.0.0.1:7946  3 of 3      2 of 2
+
+INSTANCE  SERVICE  ADDRESS         AGENT  STATUS
+web-1     web      127.0.0.1:8001  a1     healthy on every agent
+web-2     web      127.0.0.1:8001  a3     healthy on every agent
+
+In another terminal:
+  hobnob --socket S members
+
+s stops or starts web-2, q quits"
+        );
+    }
+
+    #[test]
+    fn the_first_line_says_what_is_and_not_what_was() {
+        let mut snapshot = complete(3);
+        snapshot.agents[0].sight = None;
+        let first = |ready| lines(&snapshot, &status(ready), PLAIN, (100, 40)).swap_remove(0);
+        assert_eq!(first(false), "hobnob dev  starting: a1 does not answer");
+        assert_eq!(first(true), "hobnob dev  now: a1 does not answer");
+    }
+
+    #[test]
+    fn a_small_terminal_keeps_the_commands_and_hides_agents() {
+        let lines = lines(&complete(16), &status(true), PLAIN, (100, 20));
+        assert!(lines.len() <= 20);
+        assert!(lines.iter().any(|line| line == "… and 9 more agents"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("--socket S")));
+    }
+
+    #[test]
+    fn no_picture_is_higher_than_its_terminal() {
+        for (columns, rows) in [(20, 5), (7, 24), (1, 1), (80, 24), (0, 0)] {
+            let lines =
+                lines(&complete(16), &status(false), Style { colours: true }, (columns, rows));
+            let taken: usize = lines.iter().map(|line| rows_of(line, columns)).sum();
+            assert!(taken <= rows, "{taken} rows in {columns}x{rows}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_ready_once() {
+        let mut status = status(false);
+        assert_eq!(status.ready_line(), None);
+        status.observe(&complete(2));
+        let line = status.ready_line().unwrap();
+        assert!(line.starts_with("ready after 0."), "{line}");
+        assert!(line.ends_with(" s: 2 agents alive, 2 instances healthy on every agent"), "{line}");
+    }
+
+    #[test]
+    fn colours_take_no_columns() {
+        assert_eq!(visible_width("\u{1b}[32mok\u{1b}[0m"), 2);
+        assert_eq!(visible_width(&Style { colours: true }.bold("ok")), 2);
+    }
+}

@@ -1,0 +1,94 @@
+//! What the exit code of a command says.
+
+use std::io;
+use std::process::ExitCode;
+
+use hobnob_agent::api::ErrorKind;
+use hobnob_agent::api::client::ClientError;
+
+/// How a command ended. The number is the exit code of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// It is done.
+    Done = 0,
+    /// It could not be done.
+    Failed = 1,
+    /// It was asked for in a way that can never work.
+    Usage = 2,
+    /// There is nothing of that name, or nothing that can be offered.
+    NothingMatched = 3,
+}
+
+impl Exit {
+    /// What an error means. That nobody reads the output any more is the reader's right, no error.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        for cause in error.chain() {
+            if let Some(ClientError::Api(refusal)) = cause.downcast_ref() {
+                return match refusal.kind {
+                    ErrorKind::Invalid => Self::Usage,
+                    ErrorKind::NotFound => Self::NothingMatched,
+                    ErrorKind::Failed => Self::Failed,
+                };
+            }
+            if let Some(error) = cause.downcast_ref::<io::Error>()
+                && error.kind() == io::ErrorKind::BrokenPipe
+            {
+                return Self::Done;
+            }
+        }
+        Self::Failed
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error and its causes on one line, without a cause that an outer message already tells.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        if told.is_empty() {
+            cause
+        } else if told.contains(&cause) {
+            told
+        } else {
+            format!("{told}: {cause}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+    use hobnob_agent::api::ApiError;
+
+    fn refusal(kind: ErrorKind) -> anyhow::Error {
+        ClientError::Api(ApiError { kind, message: "no".to_owned() }).into()
+    }
+
+    #[test]
+    fn an_error_decides_the_exit_code() {
+        assert_eq!(Exit::of(&refusal(ErrorKind::Invalid)), Exit::Usage);
+        assert_eq!(Exit::of(&refusal(ErrorKind::NotFound)), Exit::NothingMatched);
+        assert_eq!(Exit::of(&refusal(ErrorKind::Failed)), Exit::Failed);
+        assert_eq!(Exit::of(&anyhow!("else")), Exit::Failed);
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow!("disk full").context("cannot write: disk full").context("no start");
+        assert_eq!(describe(&error), "no start: cannot write: disk full");
+    }
+
+    #[test]
+    fn a_broken_pipe_is_no_error_however_deep() {
+        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(Exit::of(&error), Exit::Done);
+        let wrapped = Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)).context("printing");
+        assert_eq!(Exit::of(&wrapped.unwrap_err()), Exit::Done);
+    }
+}

@@ -1,0 +1,121 @@
+//! What goes to stdout and what it looks like.
+
+mod format;
+mod table;
+
+use std::env;
+use std::io::{self, IsTerminal, StdoutLock, Write};
+
+use hobnob_agent::api::InstanceStatus;
+use serde::Serialize;
+
+pub(crate) use format::{age, endpoint, watch_line};
+pub(crate) use table::{
+    Style, info, instances, member_status, members, render, services, status_style,
+};
+
+/// Standard output, for one command.
+pub(crate) struct Output {
+    stdout: StdoutLock<'static>,
+    style: Style,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        let stdout = io::stdout().lock();
+        let style = Style { colours: colours_wanted(stdout.is_terminal()) };
+        Self { stdout, style }
+    }
+
+    /// What text may look like here.
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Prints a line, and does not keep a reader waiting for it.
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.stdout, "{text}")?;
+        self.stdout.flush()
+    }
+
+    /// Prints one JSON value on a line of its own.
+    pub(crate) fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
+        let text = serde_json::to_string(value)?;
+        self.line(&text)
+    }
+}
+
+/// Whether to colour what goes to a stream: only a terminal, and not where `NO_COLOR` is set (<https://no-color.org>).
+pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
+    is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Says on stderr that an answer may be old, when the agent is on its own.
+pub(crate) fn warn_if_isolated(isolated: bool) {
+    if isolated {
+        eprintln!("warning: this agent hears no other member: what it knows of them may be old");
+    }
+}
+
+/// The word for a status, as in JSON.
+pub(crate) fn status_word(status: InstanceStatus) -> &'static str {
+    match status {
+        InstanceStatus::Healthy => "healthy",
+        InstanceStatus::Unhealthy => "unhealthy",
+        InstanceStatus::Unknown => "unknown",
+        InstanceStatus::Gone => "gone",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table::tests::{info, instance, member, summary};
+    use super::*;
+
+    fn fields<T: Serialize>(value: &T) -> Vec<String> {
+        let serde_json::Value::Object(fields) = serde_json::to_value(value).unwrap() else {
+            panic!("not an object")
+        };
+        fields.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn sorted(names: &str) -> Vec<&str> {
+        let mut names: Vec<_> = names.split(' ').collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Scripts rely on these names: a change here breaks them.
+    #[test]
+    fn the_field_names_of_json_are_stable() {
+        let expected = "service id node node_id datacenter zone address port tags meta weight \
+                        namespace status age_ms";
+        assert_eq!(fields(&instance("web-1")), sorted(expected));
+        let expected = "name node_id address status datacenter zone epoch";
+        assert_eq!(fields(&member("a1")), sorted(expected));
+        let expected = "service namespace instances healthy tags";
+        assert_eq!(fields(&summary()), sorted(expected));
+        let expected = "name node_id epoch version datacenter zone address sync_address pid \
+                        uptime_ms isolated last_contact_ms members_alive instances catalog_digest \
+                        counters";
+        assert_eq!(fields(&info()), sorted(expected));
+    }
+
+    #[test]
+    fn the_values_of_json_are_plain() {
+        let json = serde_json::to_value(instance("web-1")).unwrap();
+        assert_eq!(json["status"], "healthy");
+        assert_eq!(json["node_id"], "00000000000000ab");
+        assert_eq!(json["tags"], serde_json::json!(["eu", "v1"]));
+        assert_eq!(json["meta"], serde_json::json!({"k": "v"}));
+        assert_eq!(serde_json::to_value(member("a1")).unwrap()["status"], "alive");
+    }
+
+    #[test]
+    fn every_status_has_the_word_that_json_has() {
+        use InstanceStatus::{Gone, Healthy, Unhealthy, Unknown};
+        for status in [Healthy, Unhealthy, Unknown, Gone] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status_word(status));
+        }
+    }
+}

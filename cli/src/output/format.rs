@@ -1,0 +1,79 @@
+//! Single values and lines, as people read them.
+
+use std::net::Ipv6Addr;
+use std::time::{Duration, SystemTime};
+
+use hobnob_agent::api::Instance;
+
+use super::{Style, status_style, status_word};
+
+/// `address:port`, with brackets around an IPv6 address.
+pub(crate) fn endpoint(address: &str, port: u16) -> String {
+    if address.parse::<Ipv6Addr>().is_ok() {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// A duration to two units at most: `120ms`, `3s`, `2h 5m`.
+pub(crate) fn age(ms: u64) -> String {
+    let coarse = match ms {
+        0..1_000 => Duration::from_millis(ms),
+        1_000..3_600_000 => Duration::from_secs(ms / 1_000),
+        _ => Duration::from_secs(ms / 60_000 * 60),
+    };
+    let text = humantime::format_duration(coarse).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// One line of `watch`: when, what it is now, which instance, where.
+pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> String {
+    let status = format!("{:<9}", status_word(instance.status));
+    format!(
+        "{}  {}  {:<16} {:<21} {}",
+        humantime::format_rfc3339_seconds(at),
+        style.paint(&status, status_style(instance.status)),
+        instance.id,
+        endpoint(&instance.address, instance.port),
+        instance.node,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::table::tests::instance;
+
+    #[test]
+    fn an_endpoint_can_be_pasted_into_a_url() {
+        assert_eq!(endpoint("127.0.0.1", 80), "127.0.0.1:80");
+        assert_eq!(endpoint("db.example", 5432), "db.example:5432");
+        assert_eq!(endpoint("::1", 80), "[::1]:80");
+    }
+
+    #[test]
+    fn an_age_is_as_coarse_as_it_is_long() {
+        for (ms, text) in [
+            (0, "0s"),
+            (120, "120ms"),
+            (3_900, "3s"),
+            (61_000, "1m 1s"),
+            (7_530_000, "2h 5m"),
+            (90_000_000, "1day 1h"),
+        ] {
+            assert_eq!(age(ms), text);
+        }
+    }
+
+    #[test]
+    fn a_watch_line_is_aligned_and_plain_without_colours() {
+        let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style { colours: false });
+        assert_eq!(
+            line,
+            "1970-01-01T00:00:00Z  healthy    web-1            127.0.0.1:8001        a1"
+        );
+        let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style { colours: true });
+        assert!(line.contains("\u{1b}["));
+    }
+}

@@ -1,0 +1,293 @@
+//! Aligned tables without borders, which people read and `cut` and `awk` can split.
+
+use comfy_table::{Cell, Color, Table, presets};
+
+use hobnob_agent::api::{Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary};
+
+use super::{age, endpoint, status_word};
+
+/// What text may look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Whether it may have colours.
+    pub(crate) colours: bool,
+}
+
+impl Style {
+    /// The text in a colour, where colours are wanted.
+    pub(crate) fn paint(self, text: &str, colour: Color) -> String {
+        if !self.colours {
+            return text.to_owned();
+        }
+        // The codes that comfy-table uses, so that a line and a table agree.
+        let code = match colour {
+            Color::Green => 10,
+            Color::Red => 9,
+            Color::Yellow => 11,
+            Color::DarkGrey => 8,
+            _ => return text.to_owned(),
+        };
+        format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m")
+    }
+
+    /// The text in bold letters, where styles are wanted.
+    pub(crate) fn bold(self, text: &str) -> String {
+        if self.colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// The colour of an instance's status.
+pub(crate) fn status_style(status: InstanceStatus) -> Color {
+    match status {
+        InstanceStatus::Healthy => Color::Green,
+        InstanceStatus::Unhealthy => Color::Red,
+        InstanceStatus::Unknown => Color::Yellow,
+        InstanceStatus::Gone => Color::DarkGrey,
+    }
+}
+
+/// The word for what is believed of a member, as in JSON, and its colour.
+pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
+    match status {
+        MemberStatus::Alive => ("alive", Color::Green),
+        MemberStatus::Suspect => ("suspect", Color::Yellow),
+        MemberStatus::Down => ("down", Color::Red),
+        MemberStatus::Left => ("left", Color::DarkGrey),
+    }
+}
+
+/// `hobnob resolve`.
+pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
+    let header = ["ID", "ADDRESS", "STATUS", "NODE", "DC", "ZONE", "WEIGHT", "TAGS", "META", "AGE"];
+    let rows = instances.iter().map(|instance| {
+        let tags: Vec<_> = instance.tags.iter().map(String::as_str).collect();
+        let meta: Vec<_> = instance.meta.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        vec![
+            Cell::new(&instance.id),
+            Cell::new(endpoint(&instance.address, instance.port)),
+            Cell::new(status_word(instance.status)).fg(status_style(instance.status)),
+            Cell::new(&instance.node),
+            Cell::new(&instance.datacenter),
+            Cell::new(or_dash(&instance.zone)),
+            Cell::new(instance.weight),
+            Cell::new(or_dash(&tags.join(","))),
+            Cell::new(or_dash(&meta.join(","))),
+            Cell::new(age(instance.age_ms)),
+        ]
+    });
+    render(&header, rows, style)
+}
+
+/// `hobnob members`.
+pub(crate) fn members(members: &[Member], style: Style) -> String {
+    let header = ["NAME", "STATUS", "ADDRESS", "DC", "ZONE", "NODE ID", "EPOCH"];
+    let rows = members.iter().map(|member| {
+        let (status, colour) = member_status(member.status);
+        vec![
+            Cell::new(&member.name),
+            Cell::new(status).fg(colour),
+            Cell::new(&member.address),
+            Cell::new(or_dash(&member.datacenter)),
+            Cell::new(or_dash(&member.zone)),
+            Cell::new(member.node_id),
+            Cell::new(member.epoch),
+        ]
+    });
+    render(&header, rows, style)
+}
+
+/// `hobnob services`.
+pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
+    let rows = services.iter().map(|service| {
+        let tags: Vec<_> = service.tags.iter().map(String::as_str).collect();
+        let colour = match service.healthy {
+            0 => Color::Red,
+            healthy if healthy < service.instances => Color::Yellow,
+            _ => Color::Green,
+        };
+        vec![
+            Cell::new(&service.service),
+            Cell::new(&service.namespace),
+            Cell::new(service.instances),
+            Cell::new(service.healthy).fg(colour),
+            Cell::new(or_dash(&tags.join(","))),
+        ]
+    });
+    render(&["SERVICE", "NAMESPACE", "INSTANCES", "HEALTHY", "TAGS"], rows, style)
+}
+
+/// `hobnob info`.
+pub(crate) fn info(info: &Info, style: Style) -> String {
+    let heard = match info.last_contact_ms {
+        Some(ms) => format!("{} ago", age(ms)),
+        None => "nobody yet".to_owned(),
+    };
+    let facts = [
+        ("name", info.name.clone()),
+        ("node id", info.node_id.to_string()),
+        ("epoch", info.epoch.to_string()),
+        ("version", info.version.clone()),
+        ("datacenter", info.datacenter.clone()),
+        ("zone", or_dash(&info.zone).to_owned()),
+        ("gossip", info.address.clone()),
+        ("sync", info.sync_address.clone()),
+        ("pid", info.pid.to_string()),
+        ("uptime", age(info.uptime_ms)),
+        ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
+        ("last heard", heard),
+        ("members alive", info.members_alive.to_string()),
+        ("instances", info.instances.to_string()),
+        ("catalog digest", info.catalog_digest.clone()),
+    ];
+    let counters = info.counters.iter().map(|(name, count)| (name.as_str(), count.to_string()));
+    let facts = facts.into_iter().chain(counters);
+    render(&[], facts.map(|(name, fact)| vec![Cell::new(name), Cell::new(fact)]), style)
+}
+
+/// A table of these rows. No line of it ends in white space.
+pub(crate) fn render(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<Cell>>,
+    style: Style,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if style.colours {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    if !header.is_empty() {
+        table.set_header(header);
+    }
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use hobnob_agent::api::NodeId;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    const PLAIN: Style = Style { colours: false };
+
+    pub(in crate::output) fn instance(id: &str) -> Instance {
+        Instance {
+            service: "web".to_owned(),
+            id: id.to_owned(),
+            node: "a1".to_owned(),
+            node_id: NodeId(0xab),
+            datacenter: "dc1".to_owned(),
+            zone: String::new(),
+            address: "127.0.0.1".to_owned(),
+            port: 8001,
+            tags: BTreeSet::from(["v1".to_owned(), "eu".to_owned()]),
+            meta: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+            weight: 2,
+            namespace: "default".to_owned(),
+            status: InstanceStatus::Healthy,
+            age_ms: 120,
+        }
+    }
+
+    pub(in crate::output) fn member(name: &str) -> Member {
+        Member {
+            name: name.to_owned(),
+            node_id: NodeId(0xab),
+            address: "127.0.0.1:7946".to_owned(),
+            status: MemberStatus::Alive,
+            datacenter: "dc1".to_owned(),
+            zone: "z1".to_owned(),
+            epoch: 7,
+        }
+    }
+
+    pub(in crate::output) fn summary() -> ServiceSummary {
+        ServiceSummary {
+            service: "web".to_owned(),
+            namespace: "default".to_owned(),
+            instances: 3,
+            healthy: 2,
+            tags: BTreeSet::new(),
+        }
+    }
+
+    pub(in crate::output) fn info() -> Info {
+        Info {
+            name: "a1".to_owned(),
+            node_id: NodeId(0xab),
+            epoch: 7,
+            version: "0.1.0".to_owned(),
+            datacenter: "dc1".to_owned(),
+            zone: String::new(),
+            address: "127.0.0.1:7946".to_owned(),
+            sync_address: "127.0.0.1:7947".to_owned(),
+            pid: 1,
+            uptime_ms: 61_000,
+            isolated: true,
+            last_contact_ms: None,
+            members_alive: 1,
+            instances: 0,
+            catalog_digest: "0".to_owned(),
+            counters: BTreeMap::from([("datagrams_received".to_owned(), 3)]),
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_nothing_is_empty() {
+        let table = instances(&[instance("web-1"), instance("web-1000")], PLAIN);
+        assert_eq!(
+            table,
+            "\
+ID        ADDRESS         STATUS   NODE  DC   ZONE  WEIGHT  TAGS   META  AGE
+web-1     127.0.0.1:8001  healthy  a1    dc1  -     2       eu,v1  k=v   120ms
+web-1000  127.0.0.1:8001  healthy  a1    dc1  -     2       eu,v1  k=v   120ms"
+        );
+    }
+
+    #[test]
+    fn members_show_their_status() {
+        let left = Member { status: MemberStatus::Left, ..member("a2") };
+        let table = members(&[member("a1"), left], PLAIN);
+        assert_eq!(
+            table,
+            "\
+NAME  STATUS  ADDRESS         DC   ZONE  NODE ID           EPOCH
+a1    alive   127.0.0.1:7946  dc1  z1    00000000000000ab  7
+a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
+        );
+    }
+
+    #[test]
+    fn info_lists_facts_and_counters() {
+        let text = super::info(&info(), PLAIN);
+        for line in
+            ["uptime              1m 1s", "last heard          nobody yet", "datagrams_received  3"]
+        {
+            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn colours_appear_only_where_they_are_wanted() {
+        let rows = [instance("web-1")];
+        assert!(!instances(&rows, PLAIN).contains('\u{1b}'));
+        assert!(instances(&rows, Style { colours: true }).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn services_are_summed_up() {
+        assert_eq!(
+            services(&[summary()], PLAIN),
+            "SERVICE  NAMESPACE  INSTANCES  HEALTHY  TAGS\nweb      default    3          2        -"
+        );
+    }
+}

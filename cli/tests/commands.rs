@@ -1,0 +1,178 @@
+//! Commands against an agent that answers from a script: what they ask, print, and exit with.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use hobnob_agent::api::{
+    ApiError, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Pick, Picked,
+    Request, Response,
+};
+use serde_json::{Value, json};
+use support::{ScriptedAgent, hobnob, stderr, stdout};
+
+fn instance(id: &str, status: InstanceStatus) -> Instance {
+    Instance {
+        service: "web".to_owned(),
+        id: id.to_owned(),
+        node: "a1".to_owned(),
+        node_id: NodeId(0xab),
+        datacenter: "dc1".to_owned(),
+        zone: "z1".to_owned(),
+        address: "127.0.0.1".to_owned(),
+        port: 8001,
+        tags: BTreeSet::from(["v1".to_owned()]),
+        meta: BTreeMap::new(),
+        weight: 1,
+        namespace: "default".to_owned(),
+        status,
+        age_ms: 5,
+    }
+}
+
+fn found(instances: Vec<Instance>) -> Response {
+    Response::Instances(Instances { revision: 1, isolated: false, instances })
+}
+
+fn refusal(kind: ErrorKind, message: &str) -> Response {
+    Response::Error(ApiError { kind, message: message.to_owned() })
+}
+
+fn changed(revision: u64, instance: Instance) -> Response {
+    Response::Changes(Changes { revision, instances: vec![instance] })
+}
+
+#[test]
+fn resolve_prints_one_json_array() {
+    let agent =
+        ScriptedAgent::start(vec![vec![found(vec![instance("web-1", InstanceStatus::Healthy)])]]);
+    let (output, requests) = agent.run(&["resolve", "web", "--json", "--tag", "v1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let array: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        array,
+        json!([{
+            "service": "web", "id": "web-1", "node": "a1", "node_id": "00000000000000ab",
+            "datacenter": "dc1", "zone": "z1", "address": "127.0.0.1", "port": 8001,
+            "tags": ["v1"], "meta": {}, "weight": 1, "namespace": "default",
+            "status": "healthy", "age_ms": 5
+        }])
+    );
+    let Request::Resolve(query) = &requests[0] else { panic!("{requests:?}") };
+    assert!(!query.all && query.tags.contains("v1"), "{query:?}");
+}
+
+#[test]
+fn a_table_has_no_colours_in_a_pipe() {
+    let agent =
+        ScriptedAgent::start(vec![vec![found(vec![instance("web-1", InstanceStatus::Healthy)])]]);
+    let (output, _) = agent.run(&["resolve", "web"]);
+    let text = stdout(&output);
+    assert!(text.starts_with("ID     ADDRESS         STATUS "), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn resolve_of_nothing_exits_with_3_and_says_what_is_known() {
+    let unhealthy = found(vec![instance("web-1", InstanceStatus::Unhealthy)]);
+    let agent = ScriptedAgent::start(vec![vec![found(vec![])], vec![unhealthy]]);
+    let (output, _) = agent.run(&["resolve", "web", "--json"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(stdout(&output), "[]\n");
+    assert!(stderr(&output).contains("--all shows it"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_isolated_answer_comes_with_a_warning() {
+    let instances = vec![instance("web-1", InstanceStatus::Healthy)];
+    let alone = Response::Instances(Instances { revision: 1, isolated: true, instances });
+    let (output, _) = ScriptedAgent::start(vec![vec![alone]]).run(&["resolve", "web"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).starts_with("warning: this agent hears no other member"));
+}
+
+#[test]
+fn pick_prints_a_line_a_pick() {
+    let picks = || {
+        let ids = ["web-1", "web-2"];
+        let instances = ids.map(|id| instance(id, InstanceStatus::Healthy));
+        let picks = instances.map(|instance| Pick { token: 0, instance }).to_vec();
+        vec![vec![Response::Picked(Picked { isolated: false, picks })]]
+    };
+    let (output, requests) = ScriptedAgent::start(picks()).run(&["pick", "web", "-n", "2"]);
+    assert_eq!(stdout(&output), "127.0.0.1:8001  web-1\n127.0.0.1:8001  web-2\n");
+    let Request::Pick(query) = &requests[0] else { panic!("{requests:?}") };
+    assert_eq!(query.count, 2);
+
+    let (output, _) = ScriptedAgent::start(picks()).run(&["pick", "web", "-n", "2", "--json"]);
+    let text = stdout(&output);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1]["id"], lines[1].get("token")), (2, &json!("web-2"), None));
+}
+
+#[test]
+fn pick_of_nothing_exits_with_3() {
+    let nothing = Response::Picked(Picked { isolated: false, picks: vec![] });
+    let (output, _) = ScriptedAgent::start(vec![vec![nothing]]).run(&["pick", "web"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("no instance of `web` can be offered"));
+}
+
+#[test]
+fn a_refusal_decides_the_exit_code() {
+    for (kind, code) in [(ErrorKind::NotFound, 3), (ErrorKind::Invalid, 2), (ErrorKind::Failed, 1)]
+    {
+        let agent = ScriptedAgent::start(vec![vec![refusal(kind, "web-9 is not here")]]);
+        let (output, _) = agent.run(&["deregister", "web-9"]);
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(stderr(&output), "error: web-9 is not here\n");
+    }
+}
+
+#[test]
+fn register_asks_for_what_was_typed() {
+    let agent = ScriptedAgent::start(vec![vec![Response::Done]]);
+    let line =
+        ["register", "web", "--id", "web-1", "--port", "8001", "--meta", "a=b", "--weight", "2"];
+    let (output, requests) = agent.run(&line);
+    assert_eq!(stdout(&output), "registered web-1\n");
+    let Request::Register(registration) = &requests[0] else { panic!("{requests:?}") };
+    assert_eq!((registration.instance_id(), registration.weight), ("web-1", 2));
+    assert_eq!(registration.meta["a"], "b");
+}
+
+#[test]
+fn watch_prints_what_is_and_then_what_changes() {
+    let script = vec![
+        found(vec![instance("web-1", InstanceStatus::Healthy)]),
+        changed(2, instance("web-1", InstanceStatus::Unhealthy)),
+        changed(3, instance("web-1", InstanceStatus::Gone)),
+    ];
+    let (output, _) = ScriptedAgent::start(vec![script]).run(&["watch", "web", "--json"]);
+    let text = stdout(&output);
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let statuses: Vec<_> = lines.map(|line| line["status"].clone()).collect();
+    assert_eq!(statuses, ["healthy", "unhealthy", "gone"]);
+    assert_eq!(output.status.code(), Some(1), "an agent that went away is a failure");
+    assert!(stderr(&output).contains("closed the connection"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let first = found(vec![instance("web-1", InstanceStatus::Healthy)]);
+    let rest = (2..20_000).map(|at| changed(at, instance("web-1", InstanceStatus::Healthy)));
+    let agent = ScriptedAgent::start(vec![[first].into_iter().chain(rest).collect()]);
+    let mut watch = hobnob(&["watch", "web", "--json"])
+        .env("HOBNOB_SOCKET", agent.socket())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("web-1"));
+    let output = watch.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}

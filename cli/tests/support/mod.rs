@@ -1,0 +1,86 @@
+//! An agent that answers from a script, so that the command line can be tested by itself.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread::{self, JoinHandle};
+
+use futures_util::{SinkExt, StreamExt};
+use hobnob_agent::api::codec::BinaryCodec;
+use hobnob_agent::api::{Reply, Request, Response};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio_util::codec::Framed;
+
+/// Answers one connection: the n-th request gets the n-th list of responses. Then the connection ends.
+pub(crate) struct ScriptedAgent {
+    folder: TempDir,
+    thread: JoinHandle<Vec<Request>>,
+}
+
+impl ScriptedAgent {
+    /// Listens when this returns.
+    pub(crate) fn start(script: Vec<Vec<Response>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener =
+            std::os::unix::net::UnixListener::bind(folder.path().join("a.sock")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(serve(listener, script))
+        });
+        Self { folder, thread }
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("a.sock")
+    }
+
+    /// Runs `hobnob` against it, and gives what that printed and what it asked.
+    pub(crate) fn run(self, args: &[&str]) -> (Output, Vec<Request>) {
+        let output = hobnob(args).env("HOBNOB_SOCKET", self.socket()).output().unwrap();
+        (output, self.thread.join().unwrap())
+    }
+}
+
+async fn serve(
+    listener: std::os::unix::net::UnixListener,
+    script: Vec<Vec<Response>>,
+) -> Vec<Request> {
+    let (stream, _) = UnixListener::from_std(listener).unwrap().accept().await.unwrap();
+    let mut connection = Framed::new(stream, BinaryCodec::server());
+    let mut requests = vec![];
+    for responses in script {
+        let Some(call) = connection.next().await else { break };
+        let call = call.unwrap().unwrap();
+        requests.push(call.request);
+        for response in responses {
+            // A command that ended before the script does is the point of some tests.
+            let _ = connection.send(&Reply { id: call.id, response }).await;
+        }
+    }
+    requests
+}
+
+/// The binary, without what the environment of the tests would tell it.
+pub(crate) fn hobnob(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+    let variables = std::env::vars_os().map(|(name, _)| name);
+    for name in variables.filter(|name| name.to_string_lossy().starts_with("HOBNOB_")) {
+        command.env_remove(name);
+    }
+    command.args(args);
+    command
+}
+
+/// What a command wrote to stdout.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What a command wrote to stderr.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}

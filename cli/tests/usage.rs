@@ -1,0 +1,95 @@
+//! What is said, and exited with, when a command cannot work.
+
+mod support;
+
+use std::process::Output;
+
+use support::{ScriptedAgent, hobnob, stderr, stdout};
+
+fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    hobnob(args).envs(variables.iter().copied()).output().expect("the binary can be run")
+}
+
+#[test]
+fn nobody_at_the_socket_is_said_with_what_to_do() {
+    let output = run(&["--socket", "/nowhere/a.sock", "members"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "error: no agent answers at /nowhere/a.sock: is it running? start one with \
+         `hobnob agent`, or name its socket with --socket or HOBNOB_SOCKET\n"
+    );
+}
+
+#[test]
+fn an_agent_that_hangs_up_is_named() {
+    let agent = ScriptedAgent::start(vec![]);
+    let socket = agent.socket().display().to_string();
+    let (output, _) = agent.run(&["info"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&socket), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_names_the_input() {
+    for (args, named) in [
+        (&["register", "web", "--port", "1", "--meta", "version"][..], "'version' for '--meta"),
+        (&["register", "web", "--port", "1", "--meta", "version"], "key=value"),
+        (&["register", "web", "--port", "http"], "--port"),
+        (&["pick", "web", "--strategy", "fastest"], "round-robin"),
+        (&["resolve"], "<SERVICE>"),
+        (&["join", "10.0.0.7"], "host:port"),
+        (&["dev", "--agents", "17"], "1..=16"),
+        (&["dev", "--for", "soon"], "500ms"),
+        (&["dance"], "dance"),
+        (&[], "Usage"),
+    ] {
+        let output = run(args, &[]);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(named), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    for (name, value) in [
+        ("HOBNOB_BIND", "everywhere"),
+        ("HOBNOB_BIND", ""),
+        ("HOBNOB_SYNC_BIND", "7947"),
+        ("HOBNOB_ADVERTISE", "me"),
+        ("HOBNOB_JOIN", "10.0.0.7:7946,10.0.0.8"),
+        ("HOBNOB_LOG_FORMAT", "xml"),
+        ("HOBNOB_LOG", "hobnob=loud"),
+        ("HOBNOB_KEEP_ON_EXIT", "perhaps"),
+        ("HOBNOB_INSECURE", "perhaps"),
+        ("HOBNOB_SOCKET", ""),
+    ] {
+        let output = run(&["agent"], &[(name, value)]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(name), "{name}: {}", stderr(&output));
+    }
+    let output = run(&["agent", "--bind", "nowhere"], &[("HOBNOB_BIND", "127.0.0.1:7946")]);
+    assert!(!stderr(&output).contains("HOBNOB_BIND"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in [
+        "agent",
+        "dev",
+        "register",
+        "deregister",
+        "resolve",
+        "pick",
+        "watch",
+        "services",
+        "members",
+        "join",
+        "leave",
+        "info",
+    ] {
+        let output = run(&[command, "--help"], &[]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("Examples:"), "{command}");
+    }
+}
