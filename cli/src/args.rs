@@ -87,8 +87,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nThe agent goes on knocking for as long as nobody answers."
     )]
     Join {
-        /// Gossip addresses of members, as host:port
-        #[arg(required = true, value_name = "ADDRESS", value_parser = values::host_port)]
+        /// The gossip addresses of members
+        #[arg(required = true, value_name = "ADDRESS", value_parser = values::join_address)]
         addresses: Vec<String>,
     },
     /// Leave the cluster and stop this agent

@@ -1,6 +1,7 @@
 //! Parsers of single values. Each error says what the value should look like.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -31,6 +32,16 @@ pub(crate) fn host_port(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected host:port, such as 10.0.0.7:7946".to_owned())
+    }
+}
+
+/// Where to join: `host:port`, or a host alone, whose agent then listens on the usual port.
+pub(crate) fn join_address(text: &str) -> Result<String, String> {
+    let alone = text.parse::<IpAddr>().is_ok() || is_host_port(&format!("{text}:1"));
+    if alone || is_host_port(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the gossip address of a member, such as 10.0.0.7:7946".to_owned())
     }
 }
 
@@ -104,6 +115,16 @@ mod tests {
             ["", "host", ":80", "host:", "host:0", "host:65536", "::1:80", "[]:80", "a b:1"]
         {
             assert!(host_port(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_joined_with_and_without_a_port() {
+        for right in ["10.0.0.7:7946", "10.0.0.7", "::1", "[::1]:7946", "seed.example"] {
+            assert_eq!(join_address(right), Ok(right.to_owned()));
+        }
+        for wrong in ["", ":7946", "seed:", "seed:0", "http://seed", "a b"] {
+            assert!(join_address(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -23,15 +23,8 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
             return Ok(Exit::Done);
         }
     };
-    info!(
-        name = agent.name(),
-        gossip = %agent.gossip_addr(),
-        sync = %agent.sync_addr(),
-        socket = %agent.socket().display(),
-        "ready"
-    );
     tokio::select! {
-        () = agent.stopped() => info!("left the cluster, stopping"),
+        () = agent.stopped() => info!("asked to leave, stopping"),
         signal = signals.next() => info!(signal, "stopping; a second signal stops at once"),
     }
     tokio::select! {

@@ -1,13 +1,14 @@
 //! The agents and the services of the demonstration.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use hobnob_agent::api::client::Client;
 use hobnob_agent::api::{Request, Response};
 use hobnob_agent::{Agent, AgentConfig};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::folder::Folder;
 use super::service::{SPECS, Service, TOGGLED};
@@ -15,8 +16,39 @@ use super::service::{SPECS, Service, TOGGLED};
 /// Agents that found each other through the first, and services registered with them.
 pub(super) struct Cluster<'a> {
     folder: &'a Folder,
-    agents: Vec<Agent>,
+    agents: Vec<RunningAgent>,
     services: Vec<(usize, Service)>,
+}
+
+/// An agent of the cluster. It runs until it is told to stop, or to leave through its socket.
+pub(super) struct RunningAgent {
+    pub(super) name: String,
+    pub(super) gossip: SocketAddr,
+    pub(super) socket: PathBuf,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl RunningAgent {
+    fn new(mut agent: Agent) -> Self {
+        let (name, gossip) = (agent.name().to_owned(), agent.gossip_addr());
+        let socket = agent.socket().to_owned();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = agent.stopped() => {}
+                _ = stopped => {}
+            }
+            agent.shutdown().await;
+        });
+        Self { name, gossip, socket, stop, task }
+    }
+
+    async fn stop(self) {
+        // An agent that has left takes no more messages, and one that panicked has said so.
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
 }
 
 impl<'a> Cluster<'a> {
@@ -30,7 +62,7 @@ impl<'a> Cluster<'a> {
     /// After an error, what has started runs on until [`Cluster::stop`].
     pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
         let seed = start_agent(self.config(0, vec![])).await?;
-        let join = vec![seed.gossip_addr().to_string()];
+        let join = vec![seed.gossip.to_string()];
         self.agents.push(seed);
         let mut starting = JoinSet::new();
         for index in 1..count {
@@ -46,7 +78,7 @@ impl<'a> Cluster<'a> {
         if let Some(error) = failed {
             return Err(error);
         }
-        self.agents.sort_by_key(|agent| agent_number(agent.name()));
+        self.agents.sort_by_key(|agent| agent_number(&agent.name));
         self.start_services().await
     }
 
@@ -55,7 +87,7 @@ impl<'a> Cluster<'a> {
             let agent = index % self.agents.len();
             let service =
                 Service::start(spec).await.with_context(|| format!("cannot start {}", spec.id))?;
-            register(self.agents[agent].socket(), &service)
+            register(&self.agents[agent].socket, &service)
                 .await
                 .with_context(|| format!("cannot register {}", spec.id))?;
             self.services.push((agent, service));
@@ -82,18 +114,18 @@ impl<'a> Cluster<'a> {
     }
 
     /// The agents, the seed first.
-    pub(super) fn agents(&self) -> &[Agent] {
+    pub(super) fn agents(&self) -> &[RunningAgent] {
         &self.agents
     }
 
     /// The services, each with the agent that it is registered with.
-    pub(super) fn services(&self) -> impl Iterator<Item = (&Agent, &Service)> {
+    pub(super) fn services(&self) -> impl Iterator<Item = (&RunningAgent, &Service)> {
         self.services.iter().map(|(agent, service)| (&self.agents[*agent], service))
     }
 
     /// The socket to try commands on.
     pub(super) fn first_socket(&self) -> &Path {
-        self.agents[0].socket()
+        &self.agents[0].socket
     }
 
     /// Stops the service that may be stopped, or starts it again. Says what happened.
@@ -111,15 +143,16 @@ impl<'a> Cluster<'a> {
 
     /// Stops all agents, then the services.
     pub(super) async fn stop(&mut self) {
-        let mut stopping: JoinSet<()> = self.agents.drain(..).map(Agent::shutdown).collect();
+        let mut stopping: JoinSet<()> = self.agents.drain(..).map(RunningAgent::stop).collect();
         while stopping.join_next().await.is_some() {}
         self.services.clear();
     }
 }
 
-async fn start_agent(config: AgentConfig) -> anyhow::Result<Agent> {
+async fn start_agent(config: AgentConfig) -> anyhow::Result<RunningAgent> {
     let name = config.name.clone();
-    Agent::start(config).await.with_context(|| format!("agent {name} cannot start"))
+    let agent = Agent::start(config).await;
+    agent.map(RunningAgent::new).with_context(|| format!("agent {name} cannot start"))
 }
 
 async fn register(socket: &Path, service: &Service) -> anyhow::Result<()> {

@@ -1,16 +1,16 @@
 //! Asks every agent, over and over and through its socket as anybody would, what it sees.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hobnob_agent::api::client::{Client, ClientError};
 use hobnob_agent::api::{DEFAULT_NAMESPACE, Instance, Member, Query, Request, Response};
-use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, RunningAgent};
 use super::service::SPECS;
 use super::snapshot::{AgentRow, InstanceRow, Snapshot};
 
@@ -37,9 +37,9 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn start(cluster: &Cluster<'_>) -> Self {
         let mut tasks = JoinSet::new();
-        let observe = |agent: &hobnob_agent::Agent| {
+        let observe = |agent: &RunningAgent| {
             let (sender, receiver) = watch::channel(None);
-            tasks.spawn(observe(agent.socket().to_owned(), sender));
+            tasks.spawn(observe(agent.socket.clone(), sender));
             receiver
         };
         let latest = cluster.agents().iter().map(observe).collect();
@@ -49,8 +49,8 @@ impl Observer {
     /// What all agents see now, next to what there is to be seen.
     pub(super) fn snapshot(&self, cluster: &Cluster<'_>) -> Snapshot {
         let agents = cluster.agents().iter().zip(&self.latest).map(|(agent, latest)| AgentRow {
-            name: agent.name().to_owned(),
-            gossip: agent.gossip_addr(),
+            name: agent.name.clone(),
+            gossip: agent.gossip,
             sight: latest
                 .borrow()
                 .as_ref()
@@ -60,7 +60,7 @@ impl Observer {
         let instances = cluster.services().map(|(agent, service)| InstanceRow {
             service: service.spec.service.to_owned(),
             id: service.spec.id.to_owned(),
-            agent: agent.name().to_owned(),
+            agent: agent.name.clone(),
             addr: service.addr,
             is_running: service.is_running(),
         });

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, counted};
 use super::view::Status;
 
 /// Between two lines about the state.
@@ -58,8 +58,9 @@ impl Plain {
 }
 
 fn greet(out: &mut impl Write, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
-    let (agents, instances) = (snapshot.agents.len(), snapshot.instances.len());
-    writeln!(out, "{agents} agents and {instances} service instances run here until Ctrl-C.")?;
+    let agents = counted(snapshot.agents.len(), "agent");
+    let instances = counted(snapshot.instances.len(), "service instance");
+    writeln!(out, "{agents} and {instances} run here until Ctrl-C.")?;
     writeln!(out, "In another terminal:")?;
     for hint in &status.hints {
         writeln!(out, "  {hint}")?;

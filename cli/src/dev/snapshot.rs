@@ -1,6 +1,5 @@
 //! What there is, what every agent sees of it, and what is still missing.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use hobnob_agent::api::{InstanceStatus, MemberStatus};
@@ -108,7 +107,7 @@ impl Snapshot {
         let answering = || self.agents.iter().filter(|agent| agent.sight.is_some());
         for agent in answering() {
             let not_alive = self.agents.iter().map(|other| other.name.as_str());
-            let not_alive: BTreeSet<_> = not_alive
+            let not_alive: Vec<_> = not_alive
                 .filter(|other| agent.status_of_member(other) != Some(MemberStatus::Alive))
                 .collect();
             if !not_alive.is_empty() {
@@ -116,7 +115,7 @@ impl Snapshot {
             }
         }
         for instance in self.instances.iter().filter(|instance| instance.is_running) {
-            let not_healthy: BTreeSet<_> = answering()
+            let not_healthy: Vec<_> = answering()
                 .filter(|agent| agent.status_of_instance(instance) != Some(InstanceStatus::Healthy))
                 .map(|agent| agent.name.as_str())
                 .collect();
@@ -143,11 +142,16 @@ impl Snapshot {
     }
 }
 
-fn list(names: &BTreeSet<&str>) -> String {
-    names.iter().copied().collect::<Vec<_>>().join(", ")
+fn list(names: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    match names.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
 }
 
-fn counted(count: usize, noun: &str) -> String {
+/// `1 agent`, `2 agents`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -155,6 +159,7 @@ fn counted(count: usize, noun: &str) -> String {
 pub(super) mod tests {
     use super::*;
     use hobnob_agent::api::{Instance, Member, NodeId};
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn member(name: &str, status: MemberStatus) -> Member {
         Member {
@@ -179,7 +184,7 @@ pub(super) mod tests {
             address: row.addr.ip().to_string(),
             port: row.addr.port(),
             tags: BTreeSet::new(),
-            meta: std::collections::BTreeMap::new(),
+            meta: BTreeMap::new(),
             weight: 1,
             namespace: "default".to_owned(),
             status,
@@ -230,6 +235,13 @@ pub(super) mod tests {
         sight(&mut snapshot, 0).members[2].status = MemberStatus::Down;
         assert_eq!(snapshot.beliefs_of("a3"), [MemberStatus::Down]);
         assert_eq!(snapshot.alive_for(&snapshot.agents[0]), 2);
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let mut snapshot = complete(16);
+        sight(&mut snapshot, 0).members.drain(5..);
+        assert_eq!(snapshot.missing(), ["a1 does not see a6, a7, a8, a9 and 7 more alive"]);
     }
 
     #[test]
