@@ -1,0 +1,52 @@
+//! What the transport counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn increment(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the transport counted since it was bound.
+#[derive(Debug, Default)]
+pub struct QuicCounters {
+    /// Connections that peers opened and that passed the handshake.
+    pub(super) connections_accepted: Counter,
+    /// Connections that were refused because there were too many.
+    pub(super) connections_refused: Counter,
+    /// Connections that peers began and that did not pass the handshake.
+    pub(super) handshakes_failed: Counter,
+    /// Connections on which the peer opened no stream in time.
+    pub(super) connections_unused: Counter,
+    /// Frames, of peers or our own, of no bytes or of too many.
+    pub(super) frames_invalid: Counter,
+    /// Streams that we were asked to carry more frames on than may be in flight.
+    pub(super) sends_overflowed: Counter,
+    /// Streams that ended in another way than by being finished or by our own reset.
+    pub(super) streams_failed: Counter,
+}
+
+impl QuicCounters {
+    /// All counters now, by name.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("quic_connections_accepted", self.connections_accepted.get()),
+            ("quic_connections_refused", self.connections_refused.get()),
+            ("quic_handshakes_failed", self.handshakes_failed.get()),
+            ("quic_connections_unused", self.connections_unused.get()),
+            ("quic_frames_invalid", self.frames_invalid.get()),
+            ("quic_sends_overflowed", self.sends_overflowed.get()),
+            ("quic_streams_failed", self.streams_failed.get()),
+        ]
+    }
+}

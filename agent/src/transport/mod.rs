@@ -1,0 +1,21 @@
+//! Streams between agents, over QUIC: what carries the protocol's frames when datagrams will not do.
+//!
+//! One stream of the protocol is one bidirectional QUIC stream on a connection of its own, so that a peer that stops
+//! reading holds up nothing but itself. A frame is preceded by its length, a big-endian `u32` from 1 to
+//! [`MAX_FRAME_BYTES`](hobnob_membership::limits::MAX_FRAME_BYTES). [`limits`] has every bound on what a hostile peer
+//! can make us hold or wait for.
+
+mod counters;
+mod frames;
+pub mod limits;
+mod outbox;
+mod quic;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use counters::QuicCounters;
+pub use quic::{Quic, QuicError};
+pub use session::StreamEvent;
+pub use tls::{CertificateError, NodeCertificate};

@@ -1,0 +1,169 @@
+//! What the driver wants done with one stream, on its way to the task that does it.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hobnob_membership::limits::MAX_FRAMES_IN_FLIGHT;
+use tokio::sync::Notify;
+
+use super::frames;
+
+/// Why a stream is given up from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Abort {
+    /// The driver reset it.
+    Reset,
+    /// The driver sent more frames than may be in flight.
+    Overflow,
+    /// The driver sent a frame of a length that no peer takes.
+    InvalidFrame,
+}
+
+/// A queue of at most [`MAX_FRAMES_IN_FLIGHT`] frames, with the wish to finish behind them or to give up. Filled by the
+/// driver without waiting, emptied by the stream's task.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    /// Wakes the one that waits in [`Outbox::take`].
+    filled: Notify,
+    /// Wakes the one that waits in [`Outbox::aborted`].
+    aborted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    frames: VecDeque<Bytes>,
+    /// Frames that were pushed and are not yet written.
+    in_flight: usize,
+    finished: bool,
+    abort: Option<Abort>,
+}
+
+impl Outbox {
+    /// Queues a frame. The stream is given up when that would exceed the limit; a frame after the end is dropped.
+    pub(super) fn push(&self, frame: Vec<u8>) {
+        let mut state = self.lock();
+        if state.finished || state.abort.is_some() {
+            return;
+        }
+        if !frames::is_valid_len(frame.len()) {
+            drop(state);
+            return self.abort(Abort::InvalidFrame);
+        }
+        if state.in_flight >= MAX_FRAMES_IN_FLIGHT {
+            drop(state);
+            return self.abort(Abort::Overflow);
+        }
+        state.in_flight += 1;
+        state.frames.push_back(Bytes::from(frame));
+        self.filled.notify_one();
+    }
+
+    /// No frame follows.
+    pub(super) fn finish(&self) {
+        self.lock().finished = true;
+        self.filled.notify_one();
+    }
+
+    /// Whether no frame follows, though some may still be queued.
+    pub(super) fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
+    /// Gives the stream up; the first reason stays.
+    pub(super) fn abort(&self, reason: Abort) {
+        self.lock().abort.get_or_insert(reason);
+        self.aborted.notify_one();
+    }
+
+    /// The next frame, or `None` once all were taken and none follows. Cancel-safe; for one caller at a time.
+    pub(super) async fn take(&self) -> Option<Bytes> {
+        loop {
+            {
+                let mut state = self.lock();
+                if let Some(frame) = state.frames.pop_front() {
+                    return Some(frame);
+                }
+                if state.finished {
+                    return None;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Notes that a frame that was taken is written, and makes room for another.
+    pub(super) fn written(&self) {
+        let mut state = self.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+    }
+
+    /// Waits until the stream is given up. Cancel-safe; for one caller at a time.
+    pub(super) async fn aborted(&self) -> Abort {
+        loop {
+            if let Some(reason) = self.lock().abort {
+                return reason;
+            }
+            self.aborted.notified().await;
+        }
+    }
+
+    /// Every state between two statements is a valid one, so a panic elsewhere does no harm here.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn frames_come_in_order_and_then_the_end() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.take().now_or_never(), None, "nothing yet");
+        outbox.push(vec![1]);
+        outbox.push(vec![2]);
+        outbox.finish();
+        outbox.push(vec![3]);
+        assert_eq!(outbox.take().now_or_never(), Some(Some(Bytes::from_static(&[1]))));
+        assert_eq!(outbox.take().now_or_never(), Some(Some(Bytes::from_static(&[2]))));
+        assert_eq!(outbox.take().now_or_never(), Some(None));
+        assert_eq!(outbox.aborted().now_or_never(), None);
+    }
+
+    #[test]
+    fn a_frame_counts_until_it_is_written_not_until_it_is_taken() {
+        let outbox = Outbox::default();
+        for _ in 0..MAX_FRAMES_IN_FLIGHT {
+            outbox.push(vec![1]);
+        }
+        assert!(outbox.take().now_or_never().is_some());
+        outbox.written();
+        outbox.push(vec![1]);
+        assert_eq!(outbox.aborted().now_or_never(), None);
+        assert!(outbox.take().now_or_never().is_some());
+        outbox.push(vec![1]);
+        assert_eq!(outbox.aborted().now_or_never(), Some(Abort::Overflow));
+    }
+
+    #[test]
+    fn frames_that_no_peer_takes_are_refused() {
+        for len in [0, hobnob_membership::limits::MAX_FRAME_BYTES + 1] {
+            let outbox = Outbox::default();
+            outbox.push(vec![0; len]);
+            assert_eq!(outbox.aborted().now_or_never(), Some(Abort::InvalidFrame));
+        }
+    }
+
+    #[test]
+    fn the_first_reason_to_give_up_stays() {
+        let outbox = Outbox::default();
+        outbox.abort(Abort::Reset);
+        outbox.abort(Abort::Overflow);
+        assert_eq!(outbox.aborted().now_or_never(), Some(Abort::Reset));
+    }
+}

@@ -1,0 +1,316 @@
+//! The QUIC endpoint: takes streams from peers, opens streams to them, and carries frames for the driver.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hobnob_membership::StreamId;
+use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use super::counters::QuicCounters;
+use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_ACCEPTED, MAX_OPENED};
+use super::outbox::{Abort, Outbox};
+use super::session::{CloseCode, Link, Session, StreamEvent};
+use super::tls::{NODE_NAME, NodeCertificate};
+
+/// The endpoint could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuicError {
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen for sync streams on {addr} (UDP): {source}; choose an address of this host and a port that is \
+         free, or port 0 for any"
+    )]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(
+        "the certificate of this node cannot be used for sync streams: {0}; replace it together with its key"
+    )]
+    Certificate(#[from] rustls::Error),
+}
+
+/// The sync endpoint of an agent: one UDP socket that both serves and dials.
+///
+/// No call waits, but for [`shutdown`](Self::shutdown). What comes of them arrives as [`StreamEvent`]s on the channel
+/// given to [`bind`](Self::bind). That channel is the only buffer for what peers send: while it is full, nothing more
+/// is read, and the peers are slowed down by QUIC's flow control.
+///
+/// The peer of a stream that we open first hears of it with our first frame, so the opener has to speak first.
+#[derive(Debug)]
+pub struct Quic {
+    endpoint: Endpoint,
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The streams in being, for the driver's calls.
+    streams: Mutex<HashMap<StreamId, Arc<Outbox>>>,
+    events: mpsc::Sender<StreamEvent>,
+    shutdown: CancellationToken,
+    counters: Arc<QuicCounters>,
+    /// One for each connection that a peer opens; all of them are there when no task of such a connection is.
+    accepting: Arc<Semaphore>,
+    /// One for each stream that we open, likewise.
+    opening: Arc<Semaphore>,
+    accepted: AtomicU64,
+}
+
+impl Quic {
+    /// Listens on `addr`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, this is not called within a tokio runtime, or the certificate is unusable.
+    pub fn bind(
+        addr: SocketAddr,
+        certificate: &NodeCertificate,
+        events: mpsc::Sender<StreamEvent>,
+    ) -> Result<Self, QuicError> {
+        let bind_error = |source| QuicError::Bind { addr, source };
+        let mut endpoint =
+            Endpoint::server(certificate.server_config()?, addr).map_err(bind_error)?;
+        endpoint.set_default_client_config(certificate.client_config()?);
+        let local_addr = endpoint.local_addr().map_err(bind_error)?;
+        let shared = Arc::new(Shared {
+            streams: Mutex::default(),
+            events,
+            shutdown: CancellationToken::new(),
+            counters: Arc::default(),
+            accepting: Arc::new(Semaphore::new(MAX_ACCEPTED)),
+            opening: Arc::new(Semaphore::new(MAX_OPENED)),
+            accepted: AtomicU64::new(0),
+        });
+        tokio::spawn(accept(endpoint.clone(), shared.clone()));
+        Ok(Self { endpoint, local_addr, shared })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What it counted since it was bound.
+    #[must_use]
+    pub fn counters(&self) -> &QuicCounters {
+        &self.shared.counters
+    }
+
+    /// Opens a stream to a peer. Frames can be sent at once. A failure, also one for there being [`MAX_OPENED`]
+    /// already, is told by [`StreamEvent::Closed`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open(&self, stream: StreamId, to: SocketAddr) {
+        let link = self.shared.link(stream);
+        let mut streams = self.shared.streams();
+        if streams.contains_key(&stream) {
+            error!(stream = stream.0, "a stream was opened twice; the second one is ignored");
+            return;
+        }
+        match self.shared.opening.clone().try_acquire_owned() {
+            Ok(slot) => {
+                streams.insert(stream, link.outbox.clone());
+                tokio::spawn(dial(self.endpoint.clone(), self.shared.clone(), link, to, slot));
+            }
+            Err(_) => {
+                tokio::spawn(async move { link.fail(&"too many streams are open", false).await });
+            }
+        }
+    }
+
+    /// Sends a frame of 1 to [`MAX_FRAME_BYTES`](hobnob_membership::limits::MAX_FRAME_BYTES) bytes.
+    /// [`StreamEvent::Written`] follows when the stream has taken it. At most
+    /// [`MAX_FRAMES_IN_FLIGHT`](hobnob_membership::limits::MAX_FRAMES_IN_FLIGHT) may be on their way there; one more,
+    /// or one of another length, fails the stream and is counted. A frame for a stream that is over is dropped.
+    pub fn send(&self, stream: StreamId, frame: Vec<u8>) {
+        if let Some(outbox) = self.shared.streams().get(&stream) {
+            outbox.push(frame);
+        }
+    }
+
+    /// No frame of ours follows on this stream; those that were sent are still delivered.
+    ///
+    /// Call it also on [`StreamEvent::Closed`], unless there is more to say: until then, or until
+    /// [`LINGER`](super::limits::LINGER) has passed, the connection is kept for answers to the peer's last frames.
+    pub fn finish(&self, stream: StreamId) {
+        if let Some(outbox) = self.shared.streams().get(&stream) {
+            outbox.finish();
+        }
+    }
+
+    /// Drops a stream at once, in both directions, and what is on its way there. Events that were told before may
+    /// still be in the channel; no other follows.
+    pub fn reset(&self, stream: StreamId) {
+        if let Some(outbox) = self.shared.streams().remove(&stream) {
+            outbox.abort(Abort::Reset);
+        }
+    }
+
+    /// Stops: takes no new streams, reads nothing more, delivers what was sent on each stream, and closes. Waits for
+    /// that, at most `grace`. From now on no event comes.
+    pub async fn shutdown(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        self.shared.shutdown.cancel();
+        let all_ended = async {
+            let _ = self.shared.accepting.acquire_many(MAX_ACCEPTED as u32).await;
+            let _ = self.shared.opening.acquire_many(MAX_OPENED as u32).await;
+        };
+        let _ = timeout_at(deadline, all_ended).await;
+        self.endpoint.close(CloseCode::Shutdown.into(), b"");
+        let _ = timeout_at(deadline, self.endpoint.wait_idle()).await;
+    }
+}
+
+impl Drop for Quic {
+    fn drop(&mut self) {
+        self.shared.shutdown.cancel();
+        self.endpoint.close(CloseCode::Shutdown.into(), b"");
+    }
+}
+
+impl Shared {
+    /// The lock is held for a look-up only, and no state between two statements is invalid.
+    fn streams(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Outbox>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link(&self, stream: StreamId) -> Link {
+        Link {
+            stream,
+            outbox: Arc::default(),
+            events: self.events.clone(),
+            shutdown: self.shutdown.clone(),
+            counters: self.counters.clone(),
+        }
+    }
+}
+
+/// Takes connections until the shutdown.
+async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
+    loop {
+        let incoming = tokio::select! {
+            () = shared.shutdown.cancelled() => return,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        if !incoming.remote_address_validated() && incoming.may_retry() {
+            // Costs us nothing to remember: whoever claims an address comes back with the token that was sent there.
+            let _ = incoming.retry();
+            continue;
+        }
+        match shared.accepting.clone().try_acquire_owned() {
+            Ok(slot) => {
+                tokio::spawn(serve(shared.clone(), incoming, slot));
+            }
+            Err(_) => {
+                shared.counters.connections_refused.increment();
+                incoming.refuse();
+            }
+        }
+    }
+}
+
+/// Serves the one stream of a connection that a peer opens.
+async fn serve(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePermit) {
+    let accepted = tokio::select! {
+        () = shared.shutdown.cancelled() => return,
+        accepted = accept_stream(&shared.counters, incoming) => accepted,
+    };
+    let Some((connection, send, recv)) = accepted else { return };
+    let stream = StreamId::accepted(shared.accepted.fetch_add(1, Ordering::Relaxed));
+    let link = shared.link(stream);
+    shared.streams().insert(stream, link.outbox.clone());
+    match link.deliver(StreamEvent::Accepted { stream }).await {
+        Ok(()) => Session::new(link, connection, send, recv).run().await,
+        // The driver does not know the stream, so it cannot have given it up: the transport ends, or the driver has.
+        Err(_) => connection.close(CloseCode::Shutdown.into(), b""),
+    }
+    shared.streams().remove(&stream);
+}
+
+async fn accept_stream(
+    counters: &QuicCounters,
+    incoming: Incoming,
+) -> Option<(Connection, SendStream, RecvStream)> {
+    let from = incoming.remote_address();
+    let handshake = async { incoming.accept()?.await };
+    let connection = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            debug!(%from, %error, "a handshake failed");
+            counters.handshakes_failed.increment();
+            return None;
+        }
+        Err(_) => {
+            debug!(%from, "a handshake took too long");
+            counters.handshakes_failed.increment();
+            return None;
+        }
+    };
+    counters.connections_accepted.increment();
+    match timeout(FIRST_STREAM_TIMEOUT, connection.accept_bi()).await {
+        Ok(Ok((send, recv))) => Some((connection, send, recv)),
+        Ok(Err(_)) | Err(_) => {
+            debug!(%from, "a connection opened no stream");
+            counters.connections_unused.increment();
+            connection.close(CloseCode::Violation.into(), b"no stream was opened");
+            None
+        }
+    }
+}
+
+/// Connects to a peer and carries the one stream of that connection.
+async fn dial(
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+    link: Link,
+    to: SocketAddr,
+    _slot: OwnedSemaphorePermit,
+) {
+    let stream = link.stream;
+    let connected = tokio::select! {
+        interrupt = link.interrupted() => Err(interrupt),
+        connected = timeout(HANDSHAKE_TIMEOUT, open_stream(&endpoint, to)) => Ok(connected),
+    };
+    match connected {
+        Ok(Ok(Ok((connection, send, recv)))) => {
+            Session::new(link, connection, send, recv).run().await;
+        }
+        Ok(Ok(Err(error))) => link.fail(&format!("cannot connect to {to}: {error}"), false).await,
+        Ok(Err(_)) => link.fail(&format!("cannot connect to {to}: no answer"), false).await,
+        Err(interrupt) => link.conclude(&interrupt, false).await,
+    }
+    shared.streams().remove(&stream);
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error(transparent)]
+    Address(#[from] quinn::ConnectError),
+    #[error(transparent)]
+    Connection(#[from] quinn::ConnectionError),
+}
+
+async fn open_stream(
+    endpoint: &Endpoint,
+    to: SocketAddr,
+) -> Result<(Connection, SendStream, RecvStream), DialError> {
+    let connection = endpoint.connect(to, NODE_NAME)?.await?;
+    let (send, recv) = connection.open_bi().await?;
+    Ok((connection, send, recv))
+}
