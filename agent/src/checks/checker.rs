@@ -11,7 +11,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use super::outcome::Outcome;
 use super::probe::probe;
 use super::verdict::{Thresholds, Verdict};
-use crate::api::types::Check;
+use crate::api::Check;
 
 /// How much later than its interval and its timeout together an outcome may come before it is overdue. Our own timers
 /// are not exact on a busy host, and a slow one is no news about the instance.
@@ -49,7 +49,8 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Starts to check the instance `id`. The check must be [valid](super::validate).
+    /// Starts to check the instance `id`. Of a check that is not [valid](super::validate), interval and
+    /// timeout are taken to the nearest that would be.
     ///
     /// Without a `first` outcome the verdict begins unknown and the first try begins at once, give or take a little
     /// jitter. With one, of a try that the caller made after a restart, the verdict begins as
@@ -65,8 +66,9 @@ impl Checker {
         tx: mpsc::Sender<CheckReport>,
     ) -> Self {
         let task = tokio::spawn(async move {
-            let timeout = Duration::from_millis(check.timeout_ms);
-            let interval = Duration::from_millis(check.interval_ms).max(super::MIN_INTERVAL);
+            let timeout = Duration::from_millis(check.timeout_ms).min(super::MAX_TIMEOUT);
+            let interval = Duration::from_millis(check.interval_ms)
+                .clamp(super::MIN_INTERVAL, super::MAX_INTERVAL);
             let schedule = Schedule { interval, timeout, jitter: jitter(interval) };
             let attempt = || probe(&check.probe, timeout);
             run(id, Thresholds::from(&check), schedule, first, attempt, tx).await;
@@ -172,7 +174,7 @@ mod tests {
     use tokio::sync::mpsc::error::TryRecvError;
 
     use super::*;
-    use crate::api::types::Probe;
+    use crate::api::Probe;
     use crate::checks::fake_server::{Behaviour, FakeServer};
 
     const INTERVAL: Duration = Duration::from_secs(1);

@@ -53,10 +53,8 @@ impl NodeIdentity {
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let stored: Stored = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let node_id: NodeId = stored
-            .node_id
-            .parse()
-            .map_err(|error: <NodeId as FromStr>::Err| error.to_string())?;
+        let node_id: NodeId =
+            stored.node_id.parse().map_err(|error: <NodeId as FromStr>::Err| error.to_string())?;
         if node_id == NodeId(0) {
             return Err("the node id is 0".to_owned());
         }
