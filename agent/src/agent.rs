@@ -1,0 +1,302 @@
+//! A running agent: everything started in order, and stopped in the opposite one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_membership::record::{NodeRecord, RecordError};
+use hobnob_membership::{Config, Identity, Node, Protocol};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::api::SocketError;
+use crate::api::handler::{AgentFacts, Handler};
+use crate::api::server::Socket;
+use crate::clock::{Clock, wall_clock_ms};
+use crate::config::AgentConfig;
+use crate::driver::{Command, Driver, Ended, State};
+use crate::join::{self, JoinAddressError};
+use crate::registrar::{self, Registrar};
+use crate::registry::Registry;
+use crate::storage::{DataDir, OpenError, WriteError};
+use crate::transport::{CertificateError, NodeCertificate, Quic, QuicError};
+
+/// Commands, requests and stream events that wait for their task; who has more waits.
+const QUEUE: usize = 256;
+/// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why an agent could not be started. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The traffic would be open to everybody.
+    #[error(
+        "refusing to listen on {0}: gossip and sync are neither sealed nor authenticated yet, so anybody who reaches \
+         that address could read and forge the catalog. Bind to a loopback address, or pass --insecure if you trust \
+         everybody on that network"
+    )]
+    NotLoopback(SocketAddr),
+    /// Others would not know where to send.
+    #[error(
+        "{0} is no address that others could send to: name this host's own address with --advertise"
+    )]
+    NothingToAdvertise(SocketAddr),
+    /// A text of the configuration breaks a rule.
+    #[error("the agent's {0}")]
+    Node(#[from] RecordError),
+    /// An address to join at is none.
+    #[error(transparent)]
+    Join(#[from] JoinAddressError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] OpenError),
+    /// The data directory cannot be written.
+    #[error(transparent)]
+    Storage(#[from] WriteError),
+    /// The gossip socket cannot be opened.
+    #[error(
+        "cannot take gossip at {addr} (UDP): {source}; is another agent running? choose another port with --bind"
+    )]
+    Gossip {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The sync endpoint cannot be opened.
+    #[error(transparent)]
+    Sync(#[from] QuicError),
+    /// The certificate of the sync endpoint cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The unix socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+/// A running agent. Dropping it stops it at once, as a crash would; [`Agent::shutdown`] leaves the cluster first.
+pub struct Agent {
+    facts: AgentFacts,
+    socket: PathBuf,
+    keep_on_exit: bool,
+    driver: mpsc::Sender<Command>,
+    driving: Task<Ended>,
+    server: Task<()>,
+    registrar: Task<()>,
+    seeding: Task<()>,
+    leave: mpsc::Receiver<()>,
+}
+
+impl Agent {
+    /// Starts an agent. When this returns, its sockets are bound, its registrations restored and its API answers.
+    ///
+    /// # Errors
+    /// When a part of the configuration is wrong or in use; see [`StartError`].
+    pub async fn start(config: AgentConfig) -> Result<Self, StartError> {
+        let sync_bind = config.sync_bind.unwrap_or(SocketAddr::new(config.bind.ip(), 0));
+        for addr in [config.bind, sync_bind] {
+            if !addr.ip().is_loopback() && !config.insecure {
+                return Err(StartError::NotLoopback(addr));
+            }
+        }
+        let advertise = advertised(&config)?;
+        config.join.iter().try_for_each(|address| join::parse(address).map(drop))?;
+
+        let mut data_dir = DataDir::open(&config.data_dir)?;
+        if let Some(torn) = data_dir.torn_tail() {
+            tracing::warn!(
+                ?torn,
+                "the last write before the end of the earlier agent was not complete; it is dropped"
+            );
+        }
+        let node = NodeRecord {
+            name: config.name.clone(),
+            datacenter: config.datacenter.clone(),
+            zone: config.zone.clone(),
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            instance_key_hash: instance_key_hash(data_dir.instance_key()),
+            left: None,
+        };
+        node.validate()?;
+        let socket = Socket::bind(&config.socket).await?;
+        let bound = UdpSocket::bind(config.bind).await;
+        let udp = bound.map_err(|source| StartError::Gossip { addr: config.bind, source })?;
+        let gossip =
+            udp.local_addr().map_err(|source| StartError::Gossip { addr: config.bind, source })?;
+        let (stream_tx, stream_events) = mpsc::channel(QUEUE);
+        let quic = Quic::bind(sync_bind, &NodeCertificate::self_signed()?, stream_tx)?;
+        let facts = AgentFacts {
+            name: config.name,
+            node_id: data_dir.node_id(),
+            datacenter: config.datacenter,
+            zone: config.zone,
+            gossip_addr: SocketAddr::new(advertise, gossip.port()),
+            sync_addr: SocketAddr::new(advertise, quic.local_addr().port()),
+        };
+
+        let default_address = advertise.to_string();
+        let restored = registrar::restore(&data_dir, &default_address).await;
+        let epoch = data_dir.mint_epoch(wall_clock_ms())?;
+        let identity = Identity {
+            node_id: facts.node_id,
+            epoch,
+            addr: facts.gossip_addr,
+            sync_port: facts.sync_addr.port(),
+        };
+        let clock = Clock::start();
+        // Microseconds, so that no life of this agent ever reaches the revisions of the next.
+        let (registry, writer) =
+            Registry::new(facts.node_id, clock, wall_clock_ms().saturating_mul(1_000));
+        let former_peers = data_dir.peers();
+        let config_of_node = Config {
+            identity,
+            node,
+            records: restored.records.clone(),
+            seed: rand::random(),
+            protocol: Protocol::default(),
+        };
+
+        let (driver, commands) = mpsc::channel(QUEUE);
+        let (requests_tx, requests) = mpsc::channel(QUEUE);
+        let (keep, kept) = mpsc::channel(QUEUE);
+        let (leave_tx, leave) = mpsc::channel(1);
+        let driving = Driver {
+            node: Node::new(config_of_node, clock.now()),
+            clock,
+            udp,
+            quic,
+            stream_events,
+            commands,
+            writer,
+            keep,
+            state: State::default(),
+        };
+        let driving = Task::spawn(driving.run());
+        let registrar =
+            Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);
+        let registrar = Task::spawn(registrar.run(requests, kept));
+        let mut seeds = config.join;
+        seeds.extend(former_peers.iter().map(ToString::to_string));
+        let seeding = Task::spawn(join::seed(seeds, driver.clone()));
+        let path = socket.path().to_owned();
+        let handler = Handler {
+            facts: facts.clone(),
+            clock,
+            registry,
+            driver: driver.clone(),
+            registrar: requests_tx,
+            leave: leave_tx,
+            counters: Default::default(),
+        };
+        let server = Task::spawn(socket.serve(Arc::new(handler)));
+        tracing::info!(name = facts.name, node_id = %facts.node_id, %epoch, gossip = %facts.gossip_addr,
+            sync = %facts.sync_addr, socket = %path.display(), "the agent is ready");
+        let keep_on_exit = config.keep_on_exit;
+        Ok(Self {
+            facts,
+            socket: path,
+            keep_on_exit,
+            driver,
+            driving,
+            server,
+            registrar,
+            seeding,
+            leave,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.facts.name
+    }
+
+    /// Where it takes gossip.
+    #[must_use]
+    pub fn gossip_addr(&self) -> SocketAddr {
+        self.facts.gossip_addr
+    }
+
+    /// Where it takes sync streams.
+    #[must_use]
+    pub fn sync_addr(&self) -> SocketAddr {
+        self.facts.sync_addr
+    }
+
+    /// Its unix socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
+    pub async fn stopped(&mut self) {
+        // The handler holds the other end for as long as the server runs.
+        if self.leave.recv().await.is_some() {
+            self.keep_on_exit = false;
+        }
+    }
+
+    /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its socket.
+    pub async fn shutdown(self) {
+        let Self { keep_on_exit, driver, driving, server, registrar, seeding, .. } = self;
+        seeding.stop().await;
+        if keep_on_exit {
+            driving.stop().await;
+        } else {
+            // Fails only when the driver has ended already.
+            let _ = driver.send(Command::Leave).await;
+            if !driving.ends_within(LEAVE_WITHIN).await {
+                tracing::warn!("the cluster could not be told in time that this agent leaves");
+            }
+        }
+        server.stop().await;
+        if !registrar.ends_within(LEAVE_WITHIN).await {
+            tracing::warn!("the data directory did not come to rest in time");
+        }
+    }
+}
+
+fn advertised(config: &AgentConfig) -> Result<IpAddr, StartError> {
+    let ip = config.advertise.unwrap_or(config.bind.ip());
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Err(StartError::NothingToAdvertise(SocketAddr::new(ip, config.bind.port())));
+    }
+    Ok(ip)
+}
+
+/// The key itself stays here; its hash tells two agents on one node id apart.
+fn instance_key_hash(key: u128) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(&key.to_le_bytes())
+}
+
+/// A task that does not outlive its handle.
+struct Task<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Task<T> {
+    fn spawn(task: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+
+    /// Ends the task and waits until it is gone, with everything that it held.
+    async fn stop(mut self) {
+        self.0.abort();
+        // Cancelled is what it should be.
+        let _ = (&mut self.0).await;
+    }
+
+    /// Whether the task ends by itself in time; if not, it is ended.
+    async fn ends_within(mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, &mut self.0).await.is_ok()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,155 @@
+//! One connection: its dialect, its calls one after the other, and the watches that go on beside them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::codec::{Decoder, Encoder, Framed};
+
+use super::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
+use super::handler::Handler;
+use super::pickers::Pickers;
+use super::types::{
+    ApiError, Call, Changes, ErrorKind, Instances, Reply, Request, Response, WatchQuery,
+};
+use crate::registry::{ServiceKey, Since};
+
+/// Replies of watches that wait to be written; a watch waits when they are full, and catches up afterwards.
+const MAX_WAITING_REPLIES: usize = 16;
+/// Watches of one connection.
+const MAX_WATCHES: usize = 64;
+/// Changes are collected for this long before they are sent.
+const COALESCE: Duration = Duration::from_millis(5);
+
+/// Serves a connection until the client closes it.
+pub(super) async fn serve(stream: UnixStream, handler: Arc<Handler>) -> Result<(), CodecError> {
+    let mut stream = BufReader::new(stream);
+    match stream.fill_buf().await? {
+        [] => Ok(()),
+        [first, ..] => match Dialect::of_first_byte(*first) {
+            Dialect::Json => converse(Framed::new(stream, JsonCodec::server()), handler).await,
+            Dialect::Binary => converse(Framed::new(stream, BinaryCodec::server()), handler).await,
+        },
+    }
+}
+
+async fn converse<C>(
+    mut framed: Framed<BufReader<UnixStream>, C>,
+    handler: Arc<Handler>,
+) -> Result<(), CodecError>
+where
+    C: Decoder<Item = Result<Call, Malformed>, Error = CodecError>
+        + for<'a> Encoder<&'a Reply, Error = CodecError>,
+{
+    let (replies, mut waiting) = mpsc::channel(MAX_WAITING_REPLIES);
+    let mut watches = JoinSet::new();
+    let mut pickers = Pickers::default();
+    loop {
+        tokio::select! {
+            call = framed.next() => {
+                let reply = match call {
+                    None => return Ok(()),
+                    Some(Err(error)) => {
+                        handler.counters.malformed.fetch_add(1, Ordering::Relaxed);
+                        let response = refusal(&error.to_string());
+                        // The connection is lost either way; the client may still read why.
+                        let _ = send(&mut framed, &Reply { id: 0, response }).await;
+                        return Err(error);
+                    }
+                    Some(Ok(Err(malformed))) => {
+                        handler.counters.malformed.fetch_add(1, Ordering::Relaxed);
+                        Some(Reply { id: malformed.id, response: refusal(&malformed.to_string()) })
+                    }
+                    Some(Ok(Ok(Call { id, request: Request::Watch(query) }))) => {
+                        handler.counters.calls.fetch_add(1, Ordering::Relaxed);
+                        while watches.try_join_next().is_some() {}
+                        if watches.len() < MAX_WATCHES {
+                            watches.spawn(watch(handler.clone(), id, query, replies.clone()));
+                            None
+                        } else {
+                            let message = format!("a connection may watch {MAX_WATCHES} services: open another one");
+                            Some(Reply { id, response: refusal(&message) })
+                        }
+                    }
+                    Some(Ok(Ok(Call { id, request }))) => {
+                        handler.counters.calls.fetch_add(1, Ordering::Relaxed);
+                        Some(Reply { id, response: handler.answer(request, &mut pickers).await })
+                    }
+                };
+                if let Some(reply) = reply {
+                    send(&mut framed, &reply).await?;
+                }
+            }
+            Some(reply) = waiting.recv() => send(&mut framed, &reply).await?,
+        }
+    }
+}
+
+/// Sends a reply; one that is too large for the codec becomes an error of the same call.
+async fn send<C>(
+    framed: &mut Framed<BufReader<UnixStream>, C>,
+    reply: &Reply,
+) -> Result<(), CodecError>
+where
+    C: for<'a> Encoder<&'a Reply, Error = CodecError>,
+{
+    match framed.send(reply).await {
+        Err(error @ CodecError::Unencodable { .. }) => {
+            framed.send(&Reply { id: reply.id, response: refusal(&error.to_string()) }).await
+        }
+        sent => sent,
+    }
+}
+
+fn refusal(message: &str) -> Response {
+    Response::Error(ApiError { kind: ErrorKind::Invalid, message: message.to_owned() })
+}
+
+/// Follows a service until the connection ends.
+async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc::Sender<Reply>) {
+    let key = ServiceKey { namespace: query.namespace, service: query.service };
+    let registry = handler.registry();
+    let mut revisions = registry.revisions();
+    let mut seen = query.since;
+    loop {
+        revisions.mark_unchanged();
+        let known = seen.map(|revision| registry.changes_since(&key, revision));
+        let response = match known {
+            Some(Since::Changes { revision, instances }) => {
+                seen = Some(revision);
+                let instances: Vec<_> =
+                    instances.iter().map(|instance| registry.describe(instance)).collect();
+                (!instances.is_empty())
+                    .then_some(Response::Changes(Changes { revision, instances }))
+            }
+            Some(Since::Forgotten) | None => {
+                // Read before the instances: what comes between is told again, which does no harm.
+                let revision = registry.revision();
+                seen = Some(revision);
+                let service = registry.service(&key);
+                let instances =
+                    service.into_iter().flat_map(|service| service.instances().to_vec());
+                let instances = instances.map(|instance| registry.describe(&instance)).collect();
+                Some(Response::Instances(Instances {
+                    revision,
+                    isolated: registry.is_isolated(),
+                    instances,
+                }))
+            }
+        };
+        if let Some(response) = response
+            && replies.send(Reply { id, response }).await.is_err()
+        {
+            return;
+        }
+        if revisions.changed().await.is_err() {
+            return;
+        }
+        tokio::time::sleep(COALESCE).await;
+    }
+}

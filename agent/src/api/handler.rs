@@ -1,0 +1,250 @@
+//! What the agent answers: reads from the registry without waiting, everything else through the driver and the
+//! registrar.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_membership::NodeId;
+use hobnob_membership::view;
+use tokio::sync::{mpsc, oneshot};
+
+use super::pickers::Pickers;
+use super::server::Counters;
+use super::types::*;
+use crate::clock::Clock;
+use crate::driver::Command;
+use crate::join;
+use crate::registrar::{self, stopping};
+use crate::registry::{Registry, ServiceKey};
+
+/// Picks in one call.
+const MAX_PICKS: u32 = 100_000;
+/// How long a request to join waits for an answer. The agent goes on knocking after it.
+const JOIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What does not change while an agent runs.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentFacts {
+    pub(crate) name: String,
+    pub(crate) node_id: NodeId,
+    pub(crate) datacenter: String,
+    pub(crate) zone: String,
+    pub(crate) gossip_addr: SocketAddr,
+    pub(crate) sync_addr: SocketAddr,
+}
+
+/// Answers calls. Shared by all connections.
+pub(crate) struct Handler {
+    pub(crate) facts: AgentFacts,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) driver: mpsc::Sender<Command>,
+    pub(crate) registrar: mpsc::Sender<registrar::Request>,
+    pub(crate) leave: mpsc::Sender<()>,
+    pub(crate) counters: Counters,
+}
+
+impl Handler {
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Answers any call but a watch, which the connection follows itself.
+    pub(super) async fn answer(&self, request: Request, pickers: &mut Pickers) -> Response {
+        let answer = match request {
+            Request::Register(registration) => self.register(registration).await,
+            Request::Deregister { id } => self.deregister(id).await,
+            Request::Resolve(query) => Ok(Response::Instances(self.resolve(&query))),
+            Request::Pick(query) => self.pick(&query, pickers).map(Response::Picked),
+            Request::Release { tokens } => {
+                pickers.release(&tokens);
+                Ok(Response::Done)
+            }
+            Request::Services { namespace } => {
+                Ok(Response::Services(self.services(namespace.as_deref())))
+            }
+            Request::Members => self.members().await.map(Response::Members),
+            Request::Watch(_) => Err(invalid("a watch cannot be answered once".to_owned())),
+            Request::Join { addresses } => self.join(addresses).await,
+            Request::Leave => {
+                // Full means that it was asked before.
+                let _ = self.leave.try_send(());
+                Ok(Response::Done)
+            }
+            Request::Info => self.info().await.map(|info| Response::Info(Box::new(info))),
+        };
+        answer.unwrap_or_else(Response::Error)
+    }
+
+    async fn register(&self, registration: Registration) -> Result<Response, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let registration = Box::new(registration);
+        self.registrar
+            .send(registrar::Request::Register { registration, reply })
+            .await
+            .map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.map(|()| Response::Done)
+    }
+
+    async fn deregister(&self, id: String) -> Result<Response, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.registrar
+            .send(registrar::Request::Deregister { id, reply })
+            .await
+            .map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.map(|()| Response::Done)
+    }
+
+    fn resolve(&self, query: &Query) -> Instances {
+        let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
+        let revision = self.registry.revision();
+        let service = self.registry.service(&key);
+        let instances = service.map(|service| service.instances()).unwrap_or_default();
+        let matching = instances.iter().filter(|instance| {
+            let healthy = instance.status == view::InstanceStatus::Healthy;
+            let service = &instance.service;
+            (query.all || healthy)
+                && query.tags.is_subset(&service.tags)
+                && query.meta.iter().all(|(key, value)| service.meta.get(key) == Some(value))
+        });
+        let instances = matching.map(|instance| self.registry.describe(instance)).collect();
+        Instances { revision, isolated: self.registry.is_isolated(), instances }
+    }
+
+    fn pick(&self, query: &PickQuery, pickers: &mut Pickers) -> Result<Picked, ApiError> {
+        if !(1..=MAX_PICKS).contains(&query.count) {
+            return Err(invalid(format!(
+                "count must be from 1 to {MAX_PICKS}, not {}",
+                query.count
+            )));
+        }
+        if query.strategy == Strategy::ConsistentHash && query.key.is_none() {
+            return Err(invalid("consistent-hash needs a key: name one with --key".to_owned()));
+        }
+        let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
+        let isolated = self.registry.is_isolated();
+        let Some(service) = self.registry.service(&key) else {
+            return Ok(Picked { isolated, picks: Vec::new() });
+        };
+        let picks = pickers.pick(&key, &service, query)?.into_iter();
+        let picks = picks
+            .map(|(token, instance)| Pick { token, instance: self.registry.describe(&instance) });
+        Ok(Picked { isolated, picks: picks.collect() })
+    }
+
+    fn services(&self, namespace: Option<&str>) -> Vec<ServiceSummary> {
+        let services = self.registry.services();
+        let chosen = services
+            .iter()
+            .filter(|(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace));
+        let summary = chosen.map(|(key, service)| {
+            let instances = service.instances();
+            let healthy = instances
+                .iter()
+                .filter(|instance| instance.status == view::InstanceStatus::Healthy);
+            let tags: BTreeSet<String> =
+                instances.iter().flat_map(|instance| &instance.service.tags).cloned().collect();
+            ServiceSummary {
+                service: key.service.clone(),
+                namespace: key.namespace.clone(),
+                instances: instances.len(),
+                healthy: healthy.count(),
+                tags,
+            }
+        });
+        summary.collect()
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.driver.send(Command::Members { reply }).await.map_err(|_| stopping())?;
+        let mut members: Vec<Member> =
+            answer.await.map_err(|_| stopping())?.into_iter().map(member).collect();
+        members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
+        Ok(members)
+    }
+
+    async fn join(&self, addresses: Vec<String>) -> Result<Response, ApiError> {
+        if addresses.is_empty() {
+            return Err(invalid("name at least one address to join".to_owned()));
+        }
+        let mut resolved = Vec::new();
+        for address in &addresses {
+            let found = join::resolve(address).await.map_err(|error| invalid(error.to_string()))?;
+            resolved.extend(found);
+        }
+        if resolved.iter().all(|address| *address == self.facts.gossip_addr) {
+            return Err(invalid(format!(
+                "{} is this agent itself: name another one",
+                addresses.join(", ")
+            )));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.driver
+            .send(Command::Join { addresses: resolved, reply })
+            .await
+            .map_err(|_| stopping())?;
+        match tokio::time::timeout(JOIN_WITHIN, answer).await {
+            Ok(Ok(_)) => Ok(Response::Done),
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => Err(ApiError {
+                kind: ErrorKind::Failed,
+                message: format!(
+                    "nobody answered at {} within {} s: is it the gossip address (--bind) of a running agent, and \
+                     does UDP reach it?",
+                    addresses.join(", "),
+                    JOIN_WITHIN.as_secs()
+                ),
+            }),
+        }
+    }
+
+    async fn info(&self) -> Result<Info, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.driver.send(Command::Report { reply }).await.map_err(|_| stopping())?;
+        let report = answer.await.map_err(|_| stopping())?;
+        let mut counters = report.counters;
+        counters.extend(self.counters.snapshot().map(|(name, count)| (name.to_owned(), count)));
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Ok(Info {
+            name: self.facts.name.clone(),
+            node_id: self.facts.node_id,
+            epoch: report.epoch.0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            datacenter: self.facts.datacenter.clone(),
+            zone: self.facts.zone.clone(),
+            address: self.facts.gossip_addr.to_string(),
+            sync_address: self.facts.sync_addr.to_string(),
+            pid: std::process::id(),
+            uptime_ms: millis(self.clock.now().since(hobnob_membership::Time::ZERO)),
+            isolated: self.registry.is_isolated(),
+            last_contact_ms: self.registry.since_last_contact().map(millis),
+            members_alive: report.members_alive,
+            instances: report.instances,
+            catalog_digest: format!("{:016x}", report.catalog_digest),
+            counters,
+        })
+    }
+}
+
+fn member(member: view::Member) -> Member {
+    let node_id = member.identity.node_id;
+    let (name, datacenter, zone) = match member.node {
+        Some(node) => (node.name, node.datacenter, node.zone),
+        None => (node_id.to_string(), String::new(), String::new()),
+    };
+    let status = match member.status {
+        view::MemberStatus::Alive => MemberStatus::Alive,
+        view::MemberStatus::Suspect => MemberStatus::Suspect,
+        view::MemberStatus::Down => MemberStatus::Down,
+        view::MemberStatus::Left => MemberStatus::Left,
+    };
+    let (address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
+    Member { name, node_id, address, status, datacenter, zone, epoch }
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError { kind: ErrorKind::Invalid, message }
+}

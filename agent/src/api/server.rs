@@ -1,0 +1,146 @@
+//! The unix socket: taken over when it is stale, left alone when another agent answers on it, removed at the end.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::connection;
+use super::handler::Handler;
+
+/// Connections at once. A further one is closed at once, and counted.
+const MAX_CONNECTIONS: usize = 1_024;
+/// The owner and the group may use the socket.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Why the socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SocketError {
+    /// Another agent answers on it.
+    #[error("another agent already answers on the socket {}: stop it, or choose another path with --socket", path.display())]
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is something else than a socket.
+    #[error("{} exists and is not a socket: choose another path with --socket", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} the socket {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What the server counts.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) calls: AtomicU64,
+    pub(super) malformed: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn snapshot(&self) -> [(&'static str, u64); 4] {
+        [
+            ("api_connections_accepted", self.accepted.load(Ordering::Relaxed)),
+            ("api_connections_refused", self.refused.load(Ordering::Relaxed)),
+            ("api_calls", self.calls.load(Ordering::Relaxed)),
+            ("api_malformed", self.malformed.load(Ordering::Relaxed)),
+        ]
+    }
+}
+
+/// The listening socket. Dropping it removes the file.
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Opens the socket. A file that a dead agent left behind is removed first.
+    pub(crate) async fn bind(path: &Path) -> Result<Self, SocketError> {
+        let failed =
+            |action| move |source| SocketError::Io { action, path: path.to_owned(), source };
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent).map_err(failed("create the directory of"))?;
+        }
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look at")(error)),
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(SocketError::NotASocket { path: path.to_owned() });
+            }
+            Ok(_) => match UnixStream::connect(path).await {
+                Ok(_) => return Err(SocketError::InUse { path: path.to_owned() }),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    tracing::info!(path = %path.display(), "removing the socket that an earlier agent left behind");
+                    fs::remove_file(path).map_err(failed("remove the stale file of"))?;
+                }
+                Err(error) => return Err(failed("test")(error)),
+            },
+        }
+        let listener = UnixListener::bind(path).map_err(failed("bind"))?;
+        let socket = Self { listener, path: path.to_owned() };
+        fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
+            .map_err(failed("set the mode of"))?;
+        Ok(socket)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves connections until dropped; then they end with it.
+    pub(crate) async fn serve(self, handler: Arc<Handler>) {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: waiting is all that helps, and spinning would not.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            while connections.try_join_next().is_some() {}
+            let Ok(permit) = room.clone().try_acquire_owned() else {
+                handler.counters.refused.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            handler.counters.accepted.fetch_add(1, Ordering::Relaxed);
+            let handler = handler.clone();
+            connections.spawn(async move {
+                if let Err(error) = connection::serve(stream, handler).await {
+                    tracing::debug!(%error, "a connection ended");
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Already gone is as good as removed.
+        let _ = fs::remove_file(&self.path);
+    }
+}

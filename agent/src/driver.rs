@@ -1,0 +1,300 @@
+//! The driver: one task that owns the protocol's state machine, and one loop that feeds it.
+//!
+//! Datagrams, stream events, commands and the one deadline go in; what comes out is carried out before the next input
+//! is taken. Nothing in the loop waits: sockets that are full drop and count, as UDP may.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hobnob_membership::catalog::WriteError;
+use hobnob_membership::record::{Key, Value};
+use hobnob_membership::view::Member;
+use hobnob_membership::{Epoch, Event, Input, Node, Output};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::registry::Writer;
+use crate::transport::{Quic, StreamEvent};
+
+/// Datagrams taken before anything else gets its turn.
+const DATAGRAM_BATCH: usize = 64;
+/// Longer than any datagram of ours, so that one that is too long is seen to be.
+const DATAGRAM_BUFFER_BYTES: usize = 2_048;
+/// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
+/// crashed agent finds back; later changes seldom matter.
+const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
+const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
+/// How long streams may go on to be written at the end.
+const STREAMS_WITHIN: Duration = Duration::from_millis(200);
+
+/// What the rest of the agent asks of the driver.
+pub(crate) enum Command {
+    /// Whether [`Command::Write`] would be taken.
+    Check { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<Result<(), WriteError>> },
+    /// Write records of our own; answered when they are visible here.
+    Write { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<()> },
+    /// Knock at these addresses; answered by the first that answers.
+    Join { addresses: Vec<SocketAddr>, reply: oneshot::Sender<SocketAddr> },
+    /// Leave the cluster; the driver ends when that is done.
+    Leave,
+    /// Every member.
+    Members { reply: oneshot::Sender<Vec<Member>> },
+    /// What the node says of itself.
+    Report { reply: oneshot::Sender<Report> },
+}
+
+/// What the node says of itself.
+pub(crate) struct Report {
+    pub(crate) epoch: Epoch,
+    pub(crate) members_alive: usize,
+    pub(crate) instances: usize,
+    pub(crate) catalog_digest: u64,
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// What the driver asks to be kept for the next start.
+pub(crate) enum Keep {
+    Epoch(Epoch),
+    Peers(Vec<SocketAddr>),
+}
+
+/// Why the driver ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The node left the cluster.
+    Left,
+    /// Nobody can give commands any more.
+    Abandoned,
+}
+
+/// The driver's side of everything.
+pub(crate) struct Driver {
+    pub(crate) node: Node,
+    pub(crate) clock: Clock,
+    pub(crate) udp: UdpSocket,
+    pub(crate) quic: Quic,
+    pub(crate) stream_events: mpsc::Receiver<StreamEvent>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) writer: Writer,
+    pub(crate) keep: mpsc::Sender<Keep>,
+    pub(crate) state: State,
+}
+
+/// What the driver remembers beside the node.
+#[derive(Default)]
+pub(crate) struct State {
+    joins: Vec<(Vec<SocketAddr>, oneshot::Sender<SocketAddr>)>,
+    save_peers_at: Option<tokio::time::Instant>,
+    saved_peers: Vec<SocketAddr>,
+    send_blocked: u64,
+    send_failed: u64,
+    receive_failed: u64,
+    keep_dropped: u64,
+    left: bool,
+}
+
+impl Driver {
+    /// Runs until the node has left or nobody can give commands any more.
+    pub(crate) async fn run(mut self) -> Ended {
+        self.drain();
+        let mut buffer = [0; DATAGRAM_BUFFER_BYTES];
+        loop {
+            if self.state.left {
+                self.quic.shutdown(STREAMS_WITHIN).await;
+                return Ended::Left;
+            }
+            let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
+            let wake = deadline.into_iter().chain(self.state.save_peers_at).min();
+            tokio::select! {
+                biased;
+                received = self.udp.recv_from(&mut buffer) => self.take_datagrams(received, &mut buffer),
+                Some(event) = self.stream_events.recv() => self.take_stream_event(&event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.take_command(command),
+                    None => return Ended::Abandoned,
+                },
+                () = sleep_until(wake) => {}
+            }
+            self.take_deadlines();
+            self.drain();
+        }
+    }
+
+    fn take_datagrams(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &mut [u8]) {
+        let mut received = received;
+        for _ in 0..DATAGRAM_BATCH {
+            match received {
+                Ok((len, from)) => {
+                    let bytes = buffer.get(..len).unwrap_or_default();
+                    self.node.handle(Input::Datagram { from, bytes }, self.clock.now());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.state.receive_failed += 1,
+            }
+            received = self.udp.try_recv_from(buffer);
+        }
+    }
+
+    fn take_stream_event(&mut self, event: &StreamEvent) {
+        let now = self.clock.now();
+        match event {
+            StreamEvent::Accepted { stream } => {
+                self.node.handle(Input::StreamAccepted { stream: *stream }, now)
+            }
+            StreamEvent::Frame { stream, bytes } => {
+                self.node.handle(Input::StreamFrame { stream: *stream, bytes }, now);
+            }
+            StreamEvent::Written { stream } => {
+                self.node.handle(Input::StreamWritten { stream: *stream }, now)
+            }
+            StreamEvent::Closed { stream } => {
+                self.node.handle(Input::StreamClosed { stream: *stream }, now)
+            }
+        }
+    }
+
+    fn take_command(&mut self, command: Command) {
+        let now = self.clock.now();
+        // Who asked may have gone away since; then nobody needs the answer.
+        match command {
+            Command::Check { records, reply } => drop(reply.send(self.node.check_write(&records))),
+            Command::Write { records, reply } => {
+                self.node.handle(Input::Write(records), now);
+                self.drain();
+                let _ = reply.send(());
+            }
+            Command::Join { addresses, reply } => {
+                self.state.joins.retain(|(_, reply)| !reply.is_closed());
+                self.state.joins.push((addresses.clone(), reply));
+                self.node.handle(Input::Join(addresses), now);
+            }
+            Command::Leave => self.node.handle(Input::Leave, now),
+            Command::Members { reply } => drop(reply.send(self.node.members())),
+            Command::Report { reply } => drop(reply.send(self.report())),
+        }
+    }
+
+    fn take_deadlines(&mut self) {
+        let now = self.clock.now();
+        if self.node.next_deadline().is_some_and(|due| due <= now) {
+            self.node.handle(Input::Deadline, now);
+        }
+        if self.state.save_peers_at.is_some_and(|at| at <= self.clock.instant(now)) {
+            self.state.save_peers_at = None;
+            let peers: Vec<_> = self.node.peer_addresses().collect();
+            // Whoever is alone keeps the peers that it had: they are how it gets back.
+            if !peers.is_empty() && peers != self.state.saved_peers {
+                self.state.saved_peers.clone_from(&peers);
+                self.keep(Keep::Peers(peers));
+            }
+        }
+    }
+
+    /// Carries out what the node wants, then shows what it learned.
+    fn drain(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Datagram { to, bytes } => self.send(to, &bytes),
+                Output::OpenStream { stream, to, .. } => self.quic.open(stream, to),
+                Output::StreamFrame { stream, bytes } => self.quic.send(stream, bytes),
+                Output::FinishStream { stream } => self.quic.finish(stream),
+                Output::ResetStream { stream } => self.quic.reset(stream),
+                Output::Event(event) => self.take_event(event),
+            }
+        }
+        self.writer.set_last_contact(self.node.last_contact());
+        self.writer.publish();
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Instance(change) => self.writer.apply(change),
+            Event::Member(change) => {
+                let member = &change.member;
+                let name = member.node.as_ref().map_or("", |node| &node.name);
+                tracing::info!(node_id = %member.identity.node_id, name, address = %member.identity.addr,
+                    status = ?member.status, "member");
+                let first = self.state.saved_peers.is_empty();
+                let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
+                self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
+            }
+            Event::Connected => {
+                tracing::info!("in touch with the cluster");
+                self.writer.set_isolated(false);
+            }
+            Event::Isolated => {
+                tracing::warn!(
+                    "no other member can be heard: answers are from memory until one can"
+                );
+                self.writer.set_isolated(true);
+            }
+            Event::EpochRaised(epoch) => {
+                tracing::info!(%epoch, "epoch raised");
+                self.keep(Keep::Epoch(epoch));
+            }
+            Event::Welcomed { by } => self.answer_joins(by),
+            Event::Left => {
+                tracing::info!("left the cluster");
+                self.state.left = true;
+            }
+            event => tracing::debug!(?event, "event"),
+        }
+    }
+
+    /// A full queue means a disk that stands still. Nothing is lost that the next start needs: its epoch passes the
+    /// clock's anyway, and the peers come again.
+    fn keep(&mut self, keep: Keep) {
+        if self.keep.try_send(keep).is_err() {
+            self.state.keep_dropped += 1;
+        }
+    }
+
+    fn answer_joins(&mut self, by: SocketAddr) {
+        let (answered, waiting) = std::mem::take(&mut self.state.joins)
+            .into_iter()
+            .partition(|(addresses, _)| addresses.contains(&by));
+        self.state.joins = waiting;
+        for (_, reply) in answered as Vec<(Vec<SocketAddr>, oneshot::Sender<SocketAddr>)> {
+            let _ = reply.send(by);
+        }
+    }
+
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        match self.udp.try_send_to(bytes, to) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.state.send_blocked += 1,
+            Err(error) => {
+                self.state.send_failed += 1;
+                tracing::debug!(%to, %error, "a datagram could not be sent");
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let udp = [
+            ("udp_send_blocked", self.state.send_blocked),
+            ("udp_send_failed", self.state.send_failed),
+            ("udp_receive_failed", self.state.receive_failed),
+            ("storage_keep_dropped", self.state.keep_dropped),
+        ];
+        let counters =
+            self.node.counters().iter().chain(udp).chain(self.quic.counters().snapshot());
+        Report {
+            epoch: self.node.identity().epoch,
+            members_alive: self.node.active_members(),
+            instances: self.node.instances().len(),
+            catalog_digest: self.node.catalog().digest(),
+            counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<tokio::time::Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

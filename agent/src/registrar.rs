@@ -1,0 +1,301 @@
+//! The registrar: one task that owns the data directory and the health checks of this agent's instances.
+//!
+//! A registration is checked, made durable, then written to the catalog, in this order and one at a time, so that what
+//! was acknowledged survives a crash and what was refused leaves no trace.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::api::{ApiError, ErrorKind, Registration};
+use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
+use crate::driver::{Command, Keep};
+use crate::registry::Registry;
+use crate::storage::{self, DataDir};
+
+/// Check reports that wait for the registrar; a checker waits when they are full.
+const MAX_REPORTS: usize = 1_024;
+/// A restarting agent waits at most this long for the first round of its checks before it shows itself.
+const RESTORE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the API asks of the registrar.
+pub(crate) enum Request {
+    Register { registration: Box<Registration>, reply: oneshot::Sender<Result<(), ApiError>> },
+    Deregister { id: String, reply: oneshot::Sender<Result<(), ApiError>> },
+}
+
+/// What a data directory held at the start.
+pub(crate) struct Restored {
+    /// The records to start with.
+    pub(crate) records: Vec<(Key, Value)>,
+    registrations: Vec<(Registration, Option<Outcome>)>,
+}
+
+/// Reads the registrations and runs each of their checks once, so that the agent starts with what it would have found.
+pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
+    let mut tries = JoinSet::new();
+    let mut registrations = BTreeMap::new();
+    for registration in data_dir.registrations() {
+        let id = registration.instance_id().to_owned();
+        if let Some(check) = registration.check.clone() {
+            let id = id.clone();
+            tries.spawn(async move {
+                (id, checks::probe(&check.probe, Duration::from_millis(check.timeout_ms)).await)
+            });
+        }
+        registrations.insert(id, (registration.clone(), None));
+    }
+    let deadline = tokio::time::Instant::now() + RESTORE_WITHIN;
+    while let Ok(Some(tried)) = tokio::time::timeout_at(deadline, tries.join_next()).await {
+        if let Ok((id, outcome)) = tried
+            && let Some((_, first)) = registrations.get_mut(&id)
+        {
+            *first = Some(outcome);
+        }
+    }
+    let mut records = Vec::new();
+    for (id, (registration, first)) in &registrations {
+        records.push((
+            Key::Service(id.clone()),
+            Value::Service(record(registration, default_address)),
+        ));
+        if let Some((check, first)) = registration.check.as_ref().zip(first.clone()) {
+            let health = Verdict::restored(Thresholds::from(check), first).health();
+            records.push((Key::Health(id.clone()), Value::Health(health)));
+        }
+    }
+    Restored { records, registrations: registrations.into_values().collect() }
+}
+
+fn record(registration: &Registration, default_address: &str) -> ServiceRecord {
+    ServiceRecord {
+        service: registration.service.clone(),
+        namespace: registration.namespace.clone(),
+        address: registration.address.clone().unwrap_or_else(|| default_address.to_owned()),
+        port: registration.port,
+        tags: registration.tags.clone(),
+        meta: registration.meta.clone(),
+        weight: registration.weight,
+        checked: registration.check.is_some(),
+    }
+}
+
+/// The task. See the module.
+pub(crate) struct Registrar {
+    /// Gone only if its thread panicked; then every change is refused.
+    data_dir: Option<DataDir>,
+    default_address: String,
+    registry: Arc<Registry>,
+    driver: mpsc::Sender<Command>,
+    checks: BTreeMap<String, RunningCheck>,
+    next_check: u64,
+    reports: (mpsc::Sender<CheckReport>, mpsc::Receiver<CheckReport>),
+}
+
+struct RunningCheck {
+    _checker: Checker,
+    /// Which of the checks that ever ran; a report of an earlier one is stale.
+    number: u64,
+}
+
+impl Registrar {
+    pub(crate) fn new(
+        data_dir: DataDir,
+        default_address: String,
+        registry: Arc<Registry>,
+        driver: mpsc::Sender<Command>,
+        restored: Restored,
+    ) -> Self {
+        let mut this = Self {
+            data_dir: Some(data_dir),
+            default_address,
+            registry,
+            driver,
+            checks: BTreeMap::new(),
+            next_check: 0,
+            reports: mpsc::channel(MAX_REPORTS),
+        };
+        for (registration, first) in restored.registrations {
+            this.start_check(&registration, first);
+        }
+        this
+    }
+
+    /// Runs until nobody can ask any more.
+    pub(crate) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut keep: mpsc::Receiver<Keep>,
+    ) {
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(Request::Register { registration, reply }) => {
+                        let _ = reply.send(self.register(*registration).await);
+                    }
+                    Some(Request::Deregister { id, reply }) => {
+                        let _ = reply.send(self.deregister(&id).await);
+                    }
+                    None => break,
+                },
+                Some(report) = self.reports.1.recv() => self.report(report).await,
+                Some(kept) = keep.recv() => self.keep(kept).await,
+            }
+        }
+        while let Ok(kept) = keep.try_recv() {
+            self.keep(kept).await;
+        }
+    }
+
+    async fn register(&mut self, registration: Registration) -> Result<(), ApiError> {
+        let id = registration.instance_id().to_owned();
+        if let Some(check) = &registration.check {
+            checks::validate(check)
+                .map_err(|error| invalid(format!("the check of `{id}`: {error}")))?;
+        }
+        let service = Value::Service(record(&registration, &self.default_address));
+        // A registration starts anew: what an earlier check of this id found says nothing about it.
+        let records =
+            vec![(Key::Health(id.clone()), None), (Key::Service(id.clone()), Some(service))];
+        self.check_write(&id, records.clone()).await?;
+        let stored = registration.clone();
+        self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
+        self.checks.remove(&id);
+        self.write(records).await?;
+        self.start_check(&registration, None);
+        tracing::info!(id, service = registration.service, "registered");
+        Ok(())
+    }
+
+    async fn deregister(&mut self, id: &str) -> Result<(), ApiError> {
+        let owned = id.to_owned();
+        let known =
+            self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned)).await?;
+        if !known {
+            return Err(self.not_found(id));
+        }
+        self.checks.remove(id);
+        self.write(vec![(Key::Service(id.to_owned()), None), (Key::Health(id.to_owned()), None)])
+            .await?;
+        tracing::info!(id, "deregistered");
+        Ok(())
+    }
+
+    fn not_found(&self, id: &str) -> ApiError {
+        let services = self.registry.services();
+        let elsewhere = services.values().find_map(|service| {
+            service
+                .instances()
+                .iter()
+                .find(|instance| instance.id == id)
+                .map(|instance| instance.node.clone())
+        });
+        let message = match elsewhere {
+            Some(node) => format!(
+                "`{id}` is registered with the agent `{node}`, not with this one: deregister it there"
+            ),
+            None => format!("no instance `{id}` is registered with this agent"),
+        };
+        ApiError { kind: ErrorKind::NotFound, message }
+    }
+
+    fn start_check(&mut self, registration: &Registration, first: Option<Outcome>) {
+        let Some(check) = &registration.check else { return };
+        self.next_check += 1;
+        let number = self.next_check;
+        let id = registration.instance_id().to_owned();
+        let checker =
+            Checker::spawn(format!("{number}/{id}"), check.clone(), first, self.reports.0.clone());
+        self.checks.insert(id, RunningCheck { _checker: checker, number });
+    }
+
+    async fn report(&mut self, report: CheckReport) {
+        let Some((number, id)) = report.id.split_once('/') else { return };
+        let current = self.checks.get(id).is_some_and(|check| check.number.to_string() == number);
+        if !current {
+            return;
+        }
+        match report.health {
+            Health::Passing => {
+                tracing::info!(id, output = report.output, "the instance is healthy")
+            }
+            Health::Failing => {
+                tracing::warn!(id, output = report.output, "the instance is unhealthy")
+            }
+            Health::Unknown => {
+                tracing::warn!(id, output = report.output, "the instance's check is overdue")
+            }
+        }
+        let record = (Key::Health(id.to_owned()), Some(Value::Health(report.health)));
+        if let Err(error) = self.write(vec![record]).await {
+            tracing::error!(id, %error, "the instance's health could not be written");
+        }
+    }
+
+    async fn keep(&mut self, keep: Keep) {
+        let kept = self
+            .with_data_dir(move |data_dir| match keep {
+                Keep::Epoch(epoch) => data_dir.save_epoch(epoch),
+                Keep::Peers(peers) => data_dir.save_peers(&peers),
+            })
+            .await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what the next start would use could not be kept");
+        }
+    }
+
+    async fn check_write(
+        &self,
+        id: &str,
+        records: Vec<(Key, Option<Value>)>,
+    ) -> Result<(), ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Check { records, reply }).await?;
+        let checked = answer.await.map_err(|_| stopping())?;
+        checked.map_err(|error| invalid(format!("`{id}` cannot be registered: {error}")))
+    }
+
+    async fn write(&self, records: Vec<(Key, Option<Value>)>) -> Result<(), ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Write { records, reply }).await?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    async fn command(&self, command: Command) -> Result<(), ApiError> {
+        self.driver.send(command).await.map_err(|_| stopping())
+    }
+
+    /// Works on the data directory on a thread that may block.
+    async fn with_data_dir<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut DataDir) -> Result<T, storage::WriteError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let gone = || {
+            failed("the data directory is lost to an earlier failure: restart the agent".to_owned())
+        };
+        let mut data_dir = self.data_dir.take().ok_or_else(gone)?;
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = work(&mut data_dir);
+            (data_dir, result)
+        });
+        let (data_dir, result) = worked.await.map_err(|_| gone())?;
+        self.data_dir = Some(data_dir);
+        result.map_err(|error| failed(error.to_string()))
+    }
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError { kind: ErrorKind::Invalid, message }
+}
+
+fn failed(message: String) -> ApiError {
+    ApiError { kind: ErrorKind::Failed, message }
+}
+
+pub(crate) fn stopping() -> ApiError {
+    failed("the agent is stopping".to_owned())
+}

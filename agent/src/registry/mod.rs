@@ -1,0 +1,129 @@
+//! What the agent answers from: every service with its instances and its balancer, readable from any thread.
+//!
+//! The driver is the only writer. Readers load immutable snapshots and wait for nobody.
+
+mod changes;
+mod service;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hobnob_membership::view::{Instance, InstanceStatus};
+use hobnob_membership::{NodeId, Time};
+use imbl::OrdMap;
+use tokio::sync::watch;
+
+use crate::api;
+use crate::clock::Clock;
+
+use changes::ChangeLog;
+pub(crate) use changes::Since;
+pub(crate) use service::{Service, ServiceKey};
+pub(crate) use writer::Writer;
+
+/// The agent's view of all services.
+pub(crate) struct Registry {
+    own: NodeId,
+    clock: Clock,
+    services: ArcSwap<OrdMap<ServiceKey, Arc<Service>>>,
+    isolated: AtomicBool,
+    /// Microseconds on the agent's clock; `u64::MAX` before the first contact.
+    last_contact: AtomicU64,
+    changes: ChangeLog,
+}
+
+impl Registry {
+    /// A view without services. `first_revision` must be higher than any that an earlier life of this agent reached.
+    pub(crate) fn new(own: NodeId, clock: Clock, first_revision: u64) -> (Arc<Self>, Writer) {
+        let registry = Arc::new(Self {
+            own,
+            clock,
+            services: ArcSwap::default(),
+            isolated: AtomicBool::new(true),
+            last_contact: AtomicU64::new(u64::MAX),
+            changes: ChangeLog::new(first_revision),
+        });
+        (registry.clone(), Writer::new(registry))
+    }
+
+    /// A service, unless it has no instance.
+    pub(crate) fn service(&self, key: &ServiceKey) -> Option<Arc<Service>> {
+        self.services.load().get(key).cloned()
+    }
+
+    /// Every service that has an instance.
+    pub(crate) fn services(&self) -> Arc<OrdMap<ServiceKey, Arc<Service>>> {
+        self.services.load_full()
+    }
+
+    /// Whether this agent hears no other member.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.isolated.load(Ordering::Relaxed)
+    }
+
+    /// How long ago another member was heard.
+    pub(crate) fn since_last_contact(&self) -> Option<Duration> {
+        let micros = self.last_contact.load(Ordering::Relaxed);
+        (micros != u64::MAX).then(|| self.clock.now().since(Time::from_micros(micros)))
+    }
+
+    /// The revision of the view now.
+    pub(crate) fn revision(&self) -> u64 {
+        self.changes.revision()
+    }
+
+    /// Tells of every new revision.
+    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+        self.changes.revisions()
+    }
+
+    /// What changed of a service after a revision.
+    pub(crate) fn changes_since(&self, key: &ServiceKey, revision: u64) -> Since {
+        self.changes.since(key, revision)
+    }
+
+    /// An instance as the API shows it, with its age now.
+    pub(crate) fn describe(&self, instance: &Instance) -> api::Instance {
+        let service = &instance.service;
+        api::Instance {
+            service: service.service.clone(),
+            id: instance.id.clone(),
+            node: instance.node.clone(),
+            node_id: instance.origin,
+            datacenter: instance.datacenter.clone(),
+            zone: instance.zone.clone(),
+            address: service.address.clone(),
+            port: service.port,
+            tags: service.tags.clone(),
+            meta: service.meta.clone(),
+            weight: service.weight,
+            namespace: service.namespace.clone(),
+            status: match instance.status {
+                InstanceStatus::Healthy => api::InstanceStatus::Healthy,
+                InstanceStatus::Unhealthy => api::InstanceStatus::Unhealthy,
+                InstanceStatus::Unknown => api::InstanceStatus::Unknown,
+                InstanceStatus::Gone => api::InstanceStatus::Gone,
+            },
+            age_ms: u64::try_from(self.age(instance).as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// How long since the instance's node was last known to be alive. While SWIM holds it alive that knowledge is as
+    /// fresh as our last contact with anybody; after that it ages from the moment when it was held down.
+    fn age(&self, instance: &Instance) -> Duration {
+        if instance.origin == self.own {
+            return Duration::ZERO;
+        }
+        let contact = self.since_last_contact().unwrap_or(Duration::MAX);
+        let down =
+            instance.down_since.map_or(Duration::ZERO, |since| self.clock.now().since(since));
+        if contact == Duration::MAX {
+            self.clock.now().since(Time::ZERO)
+        } else {
+            contact.max(down)
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Agents in one process, on real sockets, talked to over their unix sockets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hobnob_agent::api::client::{Client, WatchEvent};
+use hobnob_agent::api::{
+    Instance, InstanceStatus, MemberStatus, PickQuery, Query, Registration, Request, Response,
+    Strategy, WatchQuery,
+};
+use hobnob_agent::{Agent, AgentConfig};
+
+/// Longer than anything here should take; what is asserted is that it happens, not when.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
+    AgentConfig {
+        name: name.to_owned(),
+        data_dir: home.join(name),
+        bind: "127.0.0.1:0".parse().expect("an address"),
+        sync_bind: None,
+        advertise: None,
+        socket: home.join(format!("{name}.sock")),
+        join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
+        datacenter: "dc1".to_owned(),
+        zone: String::new(),
+        keep_on_exit: false,
+        insecure: false,
+    }
+}
+
+fn registration(service: &str, id: &str, port: u16) -> Registration {
+    let json = format!(r#"{{"service":"{service}","id":"{id}","port":{port},"tags":["v1"]}}"#);
+    serde_json::from_str(&json).expect("a registration")
+}
+
+async fn call(agent: &Agent, request: Request) -> Response {
+    let mut client = Client::connect(agent.socket()).await.expect("connected");
+    client.call(request).await.expect("answered")
+}
+
+fn query(service: &str) -> Query {
+    serde_json::from_str(&format!(r#"{{"service":"{service}"}}"#)).expect("a query")
+}
+
+async fn resolve(agent: &Agent, service: &str) -> Vec<Instance> {
+    match call(agent, Request::Resolve(query(service))).await {
+        Response::Instances(instances) => instances.instances,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Follows a watch until its service has this many healthy instances.
+async fn until_healthy(agent: &Agent, service: &str, count: usize) {
+    let query: WatchQuery =
+        serde_json::from_str(&format!(r#"{{"service":"{service}"}}"#)).expect("a query");
+    let follow = async {
+        let client = Client::connect(agent.socket()).await.expect("connected");
+        let mut watch = client.watch(query).await.expect("watching");
+        loop {
+            if resolve(agent, service).await.len() == count {
+                return;
+            }
+            watch.next().await.expect("the watch goes on").expect("no error");
+        }
+    };
+    tokio::time::timeout(PATIENCE, follow).await.expect("in time");
+}
+
+async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
+    let poll = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            pause.tick().await;
+            let Response::Members(members) = call(agent, Request::Members).await else {
+                panic!("members")
+            };
+            if members.iter().filter(|member| member.status == status).count() == count {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, poll).await.expect("in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_registered_anywhere_is_picked_everywhere() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
+    let c = Agent::start(config(home.path(), "c", &[&a])).await.expect("c");
+    call(&a, Request::Register(registration("web", "web-1", 8001))).await;
+    call(&b, Request::Register(registration("web", "web-2", 8002))).await;
+    for agent in [&a, &b, &c] {
+        until_healthy(agent, "web", 2).await;
+        until_members(agent, MemberStatus::Alive, 3).await;
+    }
+    let pick = PickQuery {
+        service: "web".into(),
+        namespace: "default".into(),
+        strategy: Strategy::RoundRobin,
+        key: None,
+        count: 10,
+    };
+    let Response::Picked(picked) = call(&c, Request::Pick(pick)).await else { panic!("picked") };
+    let ids: Vec<_> = picked.picks.iter().map(|pick| pick.instance.id.as_str()).collect();
+    assert_eq!(ids.len(), 10);
+    assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
+
+    call(&b, Request::Deregister { id: "web-2".into() }).await;
+    for agent in [&a, &b, &c] {
+        until_healthy(agent, "web", 1).await;
+    }
+    c.shutdown().await;
+    until_members(&a, MemberStatus::Left, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registrations_survive_a_crash() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
+    call(&b, Request::Register(registration("web", "web-1", 8001))).await;
+    until_healthy(&a, "web", 1).await;
+    let before = resolve(&a, "web").await;
+    until_exists(&home.path().join("b/peers.json")).await;
+    drop(b);
+    until_members(&a, MemberStatus::Down, 1).await;
+    assert_eq!(resolve(&a, "web").await, []);
+    let all = Query { all: true, ..query("web") };
+    let Response::Instances(all) = call(&a, Request::Resolve(all)).await else {
+        panic!("instances")
+    };
+    assert_eq!(all.instances[0].status, InstanceStatus::Unknown);
+    // No address to join at: the peers of its last life are enough.
+    let b = restart(config(home.path(), "b", &[])).await;
+    until_healthy(&a, "web", 1).await;
+    until_members(&a, MemberStatus::Alive, 2).await;
+    let after = resolve(&a, "web").await;
+    assert_eq!(before[0].node_id, after[0].node_id);
+    drop(b);
+}
+
+async fn until_exists(path: &Path) {
+    let poll = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        while !path.exists() {
+            pause.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, poll).await.expect("in time");
+}
+
+/// A dropped agent lets go of its directory and ports when its tasks are next polled.
+async fn restart(config: AgentConfig) -> Agent {
+    let attempt = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            pause.tick().await;
+            if let Ok(agent) = Agent::start(config.clone()).await {
+                return agent;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, attempt).await.expect("in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_tells_what_is_there_and_what_changes() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    call(&a, Request::Register(registration("web", "web-1", 8001))).await;
+    let client = Client::connect(a.socket()).await.expect("connected");
+    let query = WatchQuery { service: "web".into(), namespace: "default".into(), since: None };
+    let mut watch = client.watch(query).await.expect("watching");
+    let Some(Ok(WatchEvent::Instances(now))) = watch.next().await else {
+        panic!("instances first")
+    };
+    assert_eq!(now.instances.len(), 1);
+    call(&a, Request::Deregister { id: "web-1".into() }).await;
+    let Some(Ok(WatchEvent::Changes(changes))) = watch.next().await else { panic!("then changes") };
+    assert_eq!(changes.instances[0].status, InstanceStatus::Gone);
+    assert!(changes.revision > now.revision);
+
+    // Resumed after the first answer, the change comes again; resumed after the change, nothing does.
+    let client = Client::connect(a.socket()).await.expect("connected");
+    let query = WatchQuery {
+        service: "web".into(),
+        namespace: "default".into(),
+        since: Some(now.revision),
+    };
+    let mut resumed = client.watch(query).await.expect("watching");
+    let Some(Ok(WatchEvent::Changes(again))) = resumed.next().await else { panic!("changes") };
+    assert_eq!(again.instances, changes.instances);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn least_connections_counts_calls_until_they_are_released() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    for (id, port) in [("web-1", 8001), ("web-2", 8002)] {
+        call(&a, Request::Register(registration("web", id, port))).await;
+    }
+    let pick = |count| {
+        Request::Pick(PickQuery {
+            service: "web".into(),
+            namespace: "default".into(),
+            strategy: Strategy::LeastConnections,
+            key: None,
+            count,
+        })
+    };
+    let mut client = Client::connect(a.socket()).await.expect("connected");
+    let Ok(Response::Picked(picked)) = client.call(pick(10)).await else { panic!("picked") };
+    let tokens = |id: &str| -> Vec<u64> {
+        picked.picks.iter().filter(|pick| pick.instance.id == id).map(|pick| pick.token).collect()
+    };
+    assert_eq!((tokens("web-1").len(), tokens("web-2").len()), (5, 5));
+    client.call(Request::Release { tokens: tokens("web-1") }).await.expect("released");
+    let Ok(Response::Picked(next)) = client.call(pick(5)).await else { panic!("picked") };
+    assert!(next.picks.iter().all(|pick| pick.instance.id == "web-1"), "{next:?}");
+}
