@@ -98,7 +98,7 @@ async fn end_of(end: Option<Instant>) {
 
 fn not_all_healthy(run_for: Duration, snapshot: &Snapshot) -> anyhow::Error {
     anyhow!(
-        "not everything is healthy after {}: {}; --log debug with a longer --for shows why",
+        "not everything is healthy after {}: {}; run it without --for to look closer",
         humantime::format_duration(run_for),
         snapshot.missing().join("; "),
     )

@@ -56,10 +56,12 @@ pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
     }
 }
 
-/// `hobnob resolve`.
+/// `hobnob resolve`, by id.
 pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
     let header = ["ID", "ADDRESS", "STATUS", "NODE", "DC", "ZONE", "WEIGHT", "TAGS", "META", "AGE"];
-    let rows = instances.iter().map(|instance| {
+    let mut sorted: Vec<_> = instances.iter().collect();
+    sorted.sort_by_key(|instance| (&instance.id, &instance.node));
+    let rows = sorted.into_iter().map(|instance| {
         let tags: Vec<_> = instance.tags.iter().map(String::as_str).collect();
         let meta: Vec<_> = instance.meta.iter().map(|(k, v)| format!("{k}={v}")).collect();
         vec![
@@ -243,7 +245,7 @@ pub(super) mod tests {
 
     #[test]
     fn columns_are_aligned_and_nothing_is_empty() {
-        let table = instances(&[instance("web-1"), instance("web-1000")], PLAIN);
+        let table = instances(&[instance("web-1000"), instance("web-1")], PLAIN);
         assert_eq!(
             table,
             "\

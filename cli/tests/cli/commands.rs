@@ -1,17 +1,15 @@
 //! Commands against an agent that answers from a script: what they ask, print, and exit with.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
 use hobnob_agent::api::{
     ApiError, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Pick, Picked,
     Request, Response,
 };
 use serde_json::{Value, json};
-use support::{ScriptedAgent, hobnob, stderr, stdout};
 
 fn instance(id: &str, status: InstanceStatus) -> Instance {
     Instance {

@@ -1,10 +1,8 @@
 //! What is said, and exited with, when a command cannot work.
 
-mod support;
-
 use std::process::Output;
 
-use support::{ScriptedAgent, hobnob, stderr, stdout};
+use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
 
 fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
     hobnob(args).envs(variables.iter().copied()).output().expect("the binary can be run")

@@ -1,7 +1,5 @@
 //! An agent that answers from a script, so that the command line can be tested by itself.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};

@@ -1,0 +1,8 @@
+//! The binary from outside: what it prints, asks and exits with.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
+
+mod commands;
+mod dev;
+mod support;
+mod usage;
