@@ -1,6 +1,7 @@
 //! Weighted random choice in constant time.
 
 use crate::roster::Roster;
+use std::hint;
 
 /// Draws a target in proportion to its weight with one random number and one look into a table.
 ///
@@ -58,9 +59,10 @@ impl Alias {
     /// The target for a uniformly random number. The table must not be empty.
     #[inline]
     pub fn draw(&self, random: u64) -> usize {
-        let index = (((random >> 32) * self.columns.len() as u64) >> 32) as usize;
+        let scaled = u128::from(random) * self.columns.len() as u128;
+        let (index, fraction) = ((scaled >> 64) as usize, (scaled >> 32) as u32);
         let column = self.columns[index];
-        if (random as u32) < column.threshold { index } else { column.other as usize }
+        hint::select_unpredictable(fraction < column.threshold, index, column.other as usize)
     }
 }
 

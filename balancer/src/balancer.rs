@@ -83,7 +83,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         }
         let refused = unique.len().saturating_sub(MAX_TARGETS);
         let before = self.published.load_full();
-        let instances: Box<[_]> = unique
+        let instances: Arc<[_]> = unique
             .into_values()
             .take(MAX_TARGETS)
             .map(|target| {
@@ -101,7 +101,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
             self.continue_rotation(&before, &next);
         }
         self.published.store(Arc::new(next));
-        self.core.publish();
+        self.core.announce();
         self.sweep();
         change
     }

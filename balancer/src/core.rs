@@ -18,7 +18,8 @@ const TICK_US: u64 = 100;
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) decay_us: f32,
-    /// Grows with every published snapshot, after it is published.
+    /// Grows after a snapshot is published and after calm ends or begins: a picker that sees no change need look at nothing
+    /// else.
     generation: AtomicU64,
     now_us: AtomicU64,
     /// Grows whenever some target stops being an ordinary one, back to 0 once all are. At 0 picks check nothing.
@@ -56,7 +57,8 @@ impl Core {
         self.generation.load(Acquire)
     }
 
-    pub(crate) fn publish(&self) {
+    /// Lets every picker look again at what it keeps at hand.
+    pub(crate) fn announce(&self) {
         self.generation.fetch_add(1, Release);
     }
 
@@ -79,11 +81,13 @@ impl Core {
     /// Whether every target is an ordinary one: nothing open, ejected, warming up or draining.
     #[inline]
     pub(crate) fn is_calm(&self) -> bool {
-        self.alerts.load(Relaxed) == 0
+        self.alerts.load(Acquire) == 0
     }
 
     pub(crate) fn alert(&self) {
-        self.alerts.fetch_add(1, AcqRel);
+        if self.alerts.fetch_add(1, AcqRel) == 0 {
+            self.announce();
+        }
     }
 
     pub(crate) fn alerts(&self) -> u64 {
@@ -92,7 +96,9 @@ impl Core {
 
     /// Ends the alert unless there has been another one since `seen`.
     pub(crate) fn all_clear(&self, seen: u64) {
-        let _ = self.alerts.compare_exchange(seen, 0, AcqRel, Relaxed);
+        if self.alerts.compare_exchange(seen, 0, AcqRel, Relaxed).is_ok() {
+            self.announce();
+        }
     }
 
     pub(crate) fn target_down(&self) {
@@ -140,6 +146,11 @@ impl Core {
     #[inline]
     pub(crate) fn counts_total(&self) -> bool {
         self.counts_total.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn bounds_every_key(&self) -> bool {
+        self.config.load_bound.is_some()
     }
 
     /// Starts to count picks in flight at all targets, for the first pick with a bounded load.

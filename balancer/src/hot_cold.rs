@@ -58,7 +58,7 @@ pub(crate) fn choose(
         return 0;
     }
     let now_us = view.core.now_us();
-    let load = |state: &State, index| state.in_flight() as f32 / view.relative_weight(index);
+    let load = |state: &State, index| view.load(state.in_flight(), index);
     let latency = |state: &State| state.latency.estimate_us(now_us, view.core);
     let quantile = view.core.config.cold_quantile as f32;
 

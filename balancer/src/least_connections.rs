@@ -10,24 +10,26 @@ const SCAN_MAX: usize = 4;
 /// wins. A few targets are compared all, from a random one on.
 #[inline]
 pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
-    let cost = |state: &State, index| (state.in_flight() + 1) as f32 / view.relative_weight(index);
-    two_choices(view, random, cost)
+    if view.tables.roster().is_uniform() {
+        two_choices(view, random, |state: &State, _| state.in_flight())
+    } else {
+        two_choices(view, random, |state: &State, index| view.load(state.in_flight() + 1, index))
+    }
 }
 
 /// The cheaper one of two targets drawn at random, of all when there are few.
 #[inline]
-pub(crate) fn two_choices(
+pub(crate) fn two_choices<C: PartialOrd>(
     view: View<'_>,
     random: &mut fastrand::Rng,
-    cost: impl Fn(&State, usize) -> f32,
+    cost: impl Fn(&State, usize) -> C,
 ) -> usize {
     let length = view.len();
     if length > SCAN_MAX {
-        let first = view.draw(random);
-        let second = view.draw_another(first, random);
+        let (first, second) = view.draw_two(random);
         return view.cheaper(first, second, random, cost);
     }
-    let mut best = crate::view::below(length, random.u64(..));
+    let mut best = crate::roster::below(length, random.u64(..));
     let mut next = best;
     for _ in 1..length {
         next = if next + 1 == length { 0 } else { next + 1 };

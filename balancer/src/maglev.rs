@@ -1,7 +1,7 @@
 //! Maglev hashing, the default for keys.
 
 use crate::{
-    roster::{Roster, apportion, mix},
+    roster::{Roster, apportion, below, mix},
     schedule::interleave,
 };
 
@@ -50,8 +50,8 @@ impl Maglev {
     /// The target for a hash, or `None` where there is no target.
     #[inline]
     pub fn get(&self, hash: u64) -> Option<usize> {
-        let slot = hash % u64::from(MAGLEV_SLOTS);
-        self.slots.get(slot as usize).map(|&index| usize::from(index))
+        let slot = below(MAGLEV_SLOTS as usize, hash);
+        self.slots.get(slot).map(|&index| usize::from(index))
     }
 
     /// The target of each slot.

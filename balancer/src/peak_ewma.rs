@@ -10,6 +10,6 @@ pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
     let now_us = view.core.now_us();
     two_choices(view, random, |state: &State, index| {
         let latency_us = state.latency.estimate_us(now_us, view.core);
-        latency_us * (state.in_flight() + 1) as f32 / view.relative_weight(index)
+        latency_us * view.load(state.in_flight() + 1, index)
     })
 }

@@ -1,6 +1,6 @@
 //! A pick, from the choice to its outcome.
 
-use crate::{breaker::Ticket, core::micros, instance::Instance};
+use crate::{breaker::Ticket, core::micros, instance::Instance, state::State};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 /// How a call to a picked target ended.
@@ -19,16 +19,44 @@ pub enum Outcome {
 #[must_use = "a pick that is dropped counts as cancelled"]
 pub struct Pick<T> {
     instance: Arc<Instance<T>>,
+    flight: Flight,
+}
+
+/// A picked target on loan from its picker: a [`Pick`] for a thread that makes one call after the other.
+#[must_use = "a pick that is dropped counts as cancelled"]
+pub struct PickRef<'a, T> {
+    instance: &'a Arc<Instance<T>>,
+    flight: Flight,
+}
+
+/// The time in which a pick counts as in flight.
+struct Flight {
     probe: Option<Ticket>,
+    /// Whether the total over all targets counts it.
     counted: bool,
-    settled: bool,
+    over: bool,
+}
+
+impl Flight {
+    #[inline]
+    fn begin(state: &State, probe: Option<Ticket>) -> Self {
+        Self { probe, counted: state.begin(), over: false }
+    }
+
+    #[inline]
+    fn end(&mut self, state: &State, outcome: Outcome, latency: Duration) {
+        if !self.over {
+            self.over = true;
+            state.end(self.counted, self.probe, outcome, micros(latency) as f32);
+        }
+    }
 }
 
 impl<T> Pick<T> {
     #[inline]
     pub(crate) fn begin(instance: Arc<Instance<T>>, probe: Option<Ticket>) -> Self {
-        let counted = instance.state().begin();
-        Self { instance, probe, counted, settled: false }
+        let flight = Flight::begin(instance.state(), probe);
+        Self { instance, flight }
     }
 
     /// The payload of the target.
@@ -51,28 +79,58 @@ impl<T> Pick<T> {
 
     /// Whether this pick is the one probe that decides whether an open circuit closes.
     pub fn is_probe(&self) -> bool {
-        self.probe.is_some()
+        self.flight.probe.is_some()
     }
 
     /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
     #[inline]
     pub fn complete(mut self, outcome: Outcome, latency: Duration) {
-        self.settle(outcome, latency);
+        self.flight.end(self.instance.state(), outcome, latency);
+    }
+}
+
+impl<'a, T> PickRef<'a, T> {
+    #[inline]
+    pub(crate) fn begin(instance: &'a Arc<Instance<T>>, probe: Option<Ticket>) -> Self {
+        Self { instance, flight: Flight::begin(instance.state(), probe) }
     }
 
+    /// The payload of the target.
     #[inline]
-    fn settle(&mut self, outcome: Outcome, latency: Duration) {
-        if !self.settled {
-            self.settled = true;
-            self.instance.state().end(self.counted, self.probe, outcome, micros(latency) as f32);
-        }
+    pub fn item(&self) -> &'a T {
+        self.instance.item()
+    }
+
+    /// The identity of the target.
+    #[inline]
+    pub fn id(&self) -> &'a Arc<str> {
+        self.instance.id()
+    }
+
+    /// The target as part of its snapshot.
+    #[inline]
+    pub fn instance(&self) -> &'a Arc<Instance<T>> {
+        self.instance
+    }
+
+    /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
+    #[inline]
+    pub fn complete(mut self, outcome: Outcome, latency: Duration) {
+        self.flight.end(self.instance.state(), outcome, latency);
     }
 }
 
 impl<T> Drop for Pick<T> {
     #[inline]
     fn drop(&mut self) {
-        self.settle(Outcome::Cancelled, Duration::ZERO);
+        self.flight.end(self.instance.state(), Outcome::Cancelled, Duration::ZERO);
+    }
+}
+
+impl<T> Drop for PickRef<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.flight.end(self.instance.state(), Outcome::Cancelled, Duration::ZERO);
     }
 }
 
@@ -85,8 +143,23 @@ impl<T> Deref for Pick<T> {
     }
 }
 
+impl<T> Deref for PickRef<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.item()
+    }
+}
+
 impl<T> fmt::Debug for Pick<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pick").field("id", self.id()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for PickRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PickRef").field("id", self.id()).finish_non_exhaustive()
     }
 }

@@ -7,61 +7,60 @@ use crate::{
     hot_cold::{self, Threshold},
     instance::Instance,
     least_connections, peak_ewma,
-    pick::Pick,
-    roster::{hash_key, mix},
+    pick::{Pick, PickRef},
+    request::{Choice, Request},
+    roster::{below, hash_key},
     rotation::Lease,
     snapshot::Snapshot,
     strategy::Strategy,
-    view::{View, below},
+    view::View,
 };
 use std::{fmt, sync::Arc};
 
-/// So many times a strategy is asked for another target when one refuses; then the first that does not is taken.
-const ATTEMPTS_MAX: u64 = 16;
+/// In place of an index: the targets must be asked.
+const NOT_AT_ONCE: usize = usize::MAX;
+
+/// In place of a generation: none is like it.
+const NEVER: u64 = u64::MAX;
 
 /// Picks for one thread or connection. It keeps the latest snapshot at hand, allocates nothing per pick and takes no lock.
+/// It stands on cache lines of its own, so that threads do not disturb each other.
+#[repr(align(128))]
 pub struct Picker<T> {
     balancer: Arc<Balancer<T>>,
     core: Arc<Core>,
     snapshot: Arc<Snapshot<T>>,
+    instances: Arc<[Arc<Instance<T>>]>,
     generation: u64,
+    /// The generation at which what a strategy says can be taken at once, [`NEVER`] while it cannot.
+    generation_at_once: u64,
+    /// Whether what a strategy says can be taken without asking the target.
+    calm: bool,
     random: fastrand::Rng,
     turn: Lease,
     weighted_turn: Lease,
     threshold: Threshold,
 }
 
-/// A target that takes the pick, by index.
-struct Choice {
-    index: usize,
-    probe: Option<Ticket>,
-}
-
-/// What a pick asks for.
-#[derive(Clone, Copy)]
-struct Request {
-    strategy: Strategy,
-    /// The hash of the key, for keyed strategies.
-    hash: u64,
-    bounded: bool,
-    /// Whether the pick will be counted and report back, so that it may be the probe of a circuit.
-    claims: bool,
-}
-
 impl<T> Picker<T> {
     pub(crate) fn new(balancer: Arc<Balancer<T>>, seed: u64) -> Self {
         let core = Arc::clone(balancer.core());
-        let generation = core.generation();
-        Self {
-            snapshot: balancer.published(),
-            generation,
+        let snapshot = balancer.published();
+        let mut picker = Self {
+            instances: snapshot.shared_instances(),
+            snapshot,
+            generation: NEVER,
+            generation_at_once: NEVER,
+            calm: false,
             random: fastrand::Rng::with_seed(seed),
             turn: Lease::default(),
             weighted_turn: Lease::default(),
             threshold: Threshold::new(&core),
             core,
             balancer,
-        }
+        };
+        picker.refresh();
+        picker
     }
 
     /// Picks a target and counts it as in flight until the pick is completed or dropped. `None` if there is no target, or
@@ -71,15 +70,26 @@ impl<T> Picker<T> {
     /// and nothing is consistent.
     #[inline]
     pub fn pick(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<Pick<T>> {
-        let choice = self.select(strategy, key, true)?;
-        Some(Pick::begin(Arc::clone(&self.snapshot.instances()[choice.index]), choice.probe))
+        let (index, probe) = self.claim(strategy, key)?;
+        self.instances.get(index).map(|instance| Pick::begin(Arc::clone(instance), probe))
+    }
+
+    /// Picks as [`Picker::pick`] does, but lends the target instead of sharing it: cheaper, for a thread that makes one call
+    /// after the other.
+    #[inline]
+    pub fn pick_ref(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<PickRef<'_, T>> {
+        let (index, probe) = self.claim(strategy, key)?;
+        self.instances.get(index).map(|instance| PickRef::begin(instance, probe))
     }
 
     /// Chooses as [`Picker::pick`] does, but counts nothing as in flight and expects no outcome: the cheapest way to ask.
     #[inline]
     pub fn choose(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<&Arc<Instance<T>>> {
-        let choice = self.select(strategy, key, false)?;
-        self.snapshot.instances().get(choice.index)
+        let mut index = self.at_once(strategy, key);
+        if index == NOT_AT_ONCE {
+            index = self.select(strategy, key, false)?.index;
+        }
+        self.instances.get(index)
     }
 
     /// Lets a closure choose: it sees the targets in the order of their ids and names one by its index. Whatever it keeps
@@ -89,8 +99,8 @@ impl<T> Picker<T> {
         F: FnOnce(&[Arc<Instance<T>>]) -> Option<usize>,
     {
         self.refresh_if_stale();
-        let index = choose(self.snapshot.instances())?;
-        let instance = self.snapshot.instances().get(index)?;
+        let index = choose(&self.instances)?;
+        let instance = self.instances.get(index)?;
         let probe = match instance.state().admit(true, 0.0) {
             Admission::Granted => None,
             Admission::Probe(ticket) => Some(ticket),
@@ -104,127 +114,125 @@ impl<T> Picker<T> {
         &self.snapshot
     }
 
+    /// Uniformly random in `0.0..1.0`.
+    pub(crate) fn lot(&mut self) -> f32 {
+        self.random.f32()
+    }
+
     /// The balancer that it picks for.
     pub fn balancer(&self) -> &Arc<Balancer<T>> {
         &self.balancer
     }
 
     #[inline]
-    fn select(&mut self, strategy: Strategy, key: Option<&[u8]>, claims: bool) -> Option<Choice> {
-        self.refresh_if_stale();
-        if self.snapshot.is_empty() {
-            return None;
+    fn claim(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<(usize, Option<Ticket>)> {
+        let index = self.at_once(strategy, key);
+        if index == NOT_AT_ONCE {
+            return self.select(strategy, key, true).map(|choice| (choice.index, choice.probe));
         }
-        let hash = match key {
-            Some(key) if strategy.is_keyed() => hash_key(key),
-            None if strategy.is_keyed() => self.random.u64(..),
-            _ => 0,
-        };
-        let bounded = strategy == Strategy::BoundedHash
-            || strategy.is_keyed() && self.core.config.load_bound.is_some();
-        let calm = self.core.is_calm();
-        let index = self.candidate(strategy, hash, calm);
-        if calm && !bounded {
-            return Some(Choice { index, probe: None });
-        }
-        self.select_among_refusals(Request { strategy, hash, bounded, claims }, index)
+        Some((index, None))
     }
 
-    /// What the strategy says, before anyone asks the target.
+    /// What the strategy says where nobody needs to be asked, which one comparison tells; otherwise [`NOT_AT_ONCE`].
+    #[inline(always)]
+    fn at_once(&mut self, strategy: Strategy, key: Option<&[u8]>) -> usize {
+        if self.core.generation() != self.generation_at_once {
+            return NOT_AT_ONCE;
+        }
+        match (strategy, key) {
+            (Strategy::RoundRobin, _) => {
+                self.turn.advance(&self.balancer.rotation, self.instances.len())
+            }
+            (Strategy::Weighted, _) => {
+                let schedule = self.snapshot.schedule();
+                schedule.at(self
+                    .weighted_turn
+                    .advance(&self.balancer.weighted_rotation, schedule.len()))
+            }
+            (Strategy::Random, _) => below(self.instances.len(), self.random.u64(..)),
+            (Strategy::ConsistentHash, Some(key)) => {
+                self.snapshot.maglev().get(hash_key(key)).unwrap_or(NOT_AT_ONCE)
+            }
+            (Strategy::LeastConnections, _) => self.least_connected(),
+            (Strategy::BoundedHash, _) => NOT_AT_ONCE,
+            _ => {
+                let hash = self.hash(strategy, key);
+                self.candidate(strategy, hash)
+            }
+        }
+    }
+
     #[inline]
-    fn candidate(&mut self, strategy: Strategy, hash: u64, calm: bool) -> usize {
-        let (snapshot, random) = (&*self.snapshot, &mut self.random);
-        let view =
-            View { states: snapshot.states(), tables: snapshot.tables(), core: &self.core, calm };
+    fn least_connected(&mut self) -> usize {
+        let view = View::new(&self.snapshot, &self.core, true);
+        least_connections::choose(view, &mut self.random)
+    }
+
+    /// What the strategy says, before anyone asks the target. There must be targets.
+    #[inline(never)]
+    pub(crate) fn candidate(&mut self, strategy: Strategy, hash: u64) -> usize {
+        let view = View::new(&self.snapshot, &self.core, self.calm);
+        let random = &mut self.random;
         match strategy {
-            Strategy::RoundRobin => self.turn.advance(&self.balancer.rotation, snapshot.len()),
+            Strategy::RoundRobin => self.turn.advance(&self.balancer.rotation, view.len()),
             Strategy::Weighted => {
-                let schedule = snapshot.schedule();
+                let schedule = view.tables.schedule();
                 schedule.at(self
                     .weighted_turn
                     .advance(&self.balancer.weighted_rotation, schedule.len()))
             }
             Strategy::WeightedRandom => view.draw(random),
-            Strategy::Random => below(snapshot.len(), random.u64(..)),
+            Strategy::Random => below(view.len(), random.u64(..)),
             Strategy::LeastConnections => least_connections::choose(view, random),
             Strategy::PeakEwma => peak_ewma::choose(view, random),
             Strategy::HotCold => hot_cold::choose(view, random, &mut self.threshold),
             Strategy::ConsistentHash
             | Strategy::BoundedHash
             | Strategy::Rendezvous
-            | Strategy::Ring => snapshot.tables().lookup(strategy, hash).unwrap_or(0),
+            | Strategy::Ring => view.tables.lookup(strategy, hash).unwrap_or(0),
         }
     }
 
-    /// Asks target after target. A key that is refused is hashed again, so that the keys of a target that refuses spread
-    /// over all others and no other key moves; no table is rebuilt.
-    #[cold]
-    #[inline(never)]
-    fn select_among_refusals(&mut self, request: Request, first: usize) -> Option<Choice> {
-        if request.bounded {
-            self.core.count_total();
-        }
-        let panics = self.core.panics();
-        let mut index = first;
-        for attempt in 1..=ATTEMPTS_MAX {
-            let lot = self.lot(request, index);
-            if let Some(choice) = self.ask(request, index, lot, panics) {
-                return Some(choice);
-            }
-            let hash = mix(request.hash.wrapping_add(attempt));
-            index = self.candidate(request.strategy, hash, panics);
-        }
-        let length = self.snapshot.len();
-        let all = (0..length).map(|step| (index + step) % length);
-        let unbounded = Request { bounded: false, ..request };
-        let mut within = all.clone().filter_map(|index| self.ask(request, index, 0.0, panics));
-        within
-            .next()
-            .or_else(|| all.clone().find_map(|index| self.ask(unbounded, index, 0.0, panics)))
-    }
-
-    /// The number in `0.0..1.0` that a target with a share of its weight holds against that share. A key always draws the same
-    /// at a target.
-    fn lot(&mut self, request: Request, index: usize) -> f32 {
-        if request.strategy.is_keyed() {
-            let drawn = mix(request.hash ^ self.snapshot.states()[index].salt());
-            (drawn >> 40) as f32 / (1_u64 << 24) as f32
-        } else {
-            self.random.f32()
-        }
-    }
-
-    fn ask(&self, request: Request, index: usize, lot: f32, panics: bool) -> Option<Choice> {
-        let state = &self.snapshot.states()[index];
-        if request.bounded {
-            let roster = self.snapshot.roster();
-            if state.in_flight() >= self.core.bound(roster.weights()[index], roster.total_weight())
-            {
-                return None;
-            }
-        }
-        if panics {
-            return (!state.ramp.is_falling()).then_some(Choice { index, probe: None });
-        }
-        match state.admit(request.claims, lot) {
-            Admission::Granted => Some(Choice { index, probe: None }),
-            Admission::Probe(ticket) => Some(Choice { index, probe: Some(ticket) }),
-            Admission::Refused => None,
-        }
-    }
-
+    /// The hash of the key, of a random one where there is none; of no use to a strategy that is not keyed.
     #[inline]
+    fn hash(&mut self, strategy: Strategy, key: Option<&[u8]>) -> u64 {
+        match key {
+            _ if !strategy.is_keyed() => 0,
+            Some(key) => hash_key(key),
+            None => self.random.u64(..),
+        }
+    }
+
+    /// Brings the snapshot up to date and asks the targets for one that takes the pick.
+    #[cold]
+    fn select(&mut self, strategy: Strategy, key: Option<&[u8]>, claims: bool) -> Option<Choice> {
+        self.refresh_if_stale();
+        if self.instances.is_empty() {
+            return None;
+        }
+        let bounded = strategy == Strategy::BoundedHash
+            || strategy.is_keyed() && self.core.bounds_every_key();
+        let hash = self.hash(strategy, key);
+        if self.calm && !bounded {
+            return Some(Choice { index: self.candidate(strategy, hash), probe: None });
+        }
+        Request { strategy, hash, bounded, claims }.settle(self)
+    }
+
     fn refresh_if_stale(&mut self) {
         if self.core.generation() != self.generation {
             self.refresh();
         }
     }
 
-    #[cold]
     fn refresh(&mut self) {
         self.release_turns();
         self.generation = self.core.generation();
+        self.calm = self.core.is_calm();
         self.snapshot = self.balancer.published();
+        self.instances = self.snapshot.shared_instances();
+        let at_once = self.calm && !self.instances.is_empty() && !self.core.bounds_every_key();
+        self.generation_at_once = if at_once { self.generation } else { NEVER };
     }
 
     fn release_turns(&mut self) {

@@ -1,6 +1,6 @@
 //! Rendezvous hashing from a table, with a bound on every share.
 
-use crate::roster::{Roster, mix};
+use crate::roster::{Roster, below, mix};
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// The slots of a [`Rendezvous`] table: a prime.
@@ -73,8 +73,8 @@ impl Rendezvous {
     /// The target for a hash, or `None` where there is no target.
     #[inline]
     pub fn get(&self, hash: u64) -> Option<usize> {
-        let slot = hash % u64::from(RENDEZVOUS_SLOTS);
-        self.slots.get(slot as usize).map(|&index| usize::from(index))
+        let slot = below(RENDEZVOUS_SLOTS as usize, hash);
+        self.slots.get(slot).map(|&index| usize::from(index))
     }
 
     /// The target of each slot.

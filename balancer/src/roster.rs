@@ -22,11 +22,20 @@ pub(crate) const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// A number below `length` from a uniformly random one: Lemire, "Fast Random Integer Generation in an Interval", ACM
+/// TOMACS 29(1), 2019, section 4, without the rejection step, whose bias at these lengths is below 2^-48.
+#[inline]
+pub(crate) fn below(length: usize, random: u64) -> usize {
+    ((u128::from(random) * length as u128) >> 64) as usize
+}
+
 /// The identities and weights that a table is a pure function of. An index in a table is a position in the roster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Roster {
     hashes: Box<[u64]>,
     weights: Box<[u32]>,
+    /// The average weight divided by each weight: what one pick in flight costs.
+    costs: Box<[f32]>,
     total_weight: u64,
     uniform: bool,
 }
@@ -41,9 +50,11 @@ impl Roster {
                 (xxh3_64_with_seed(id.as_bytes(), HASH_SEED), weight.clamp(1, MAX_WEIGHT))
             })
             .unzip();
-        let total_weight = weights.iter().map(|&weight| u64::from(weight)).sum();
+        let total_weight: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+        let mean = total_weight as f64 / weights.len().max(1) as f64;
+        let costs = weights.iter().map(|&weight| (mean / f64::from(weight)) as f32).collect();
         let uniform = weights.windows(2).all(|pair| pair[0] == pair[1]);
-        Self { hashes: hashes.into(), weights: weights.into(), total_weight, uniform }
+        Self { hashes: hashes.into(), weights: weights.into(), costs, total_weight, uniform }
     }
 
     /// How many targets there are.
@@ -67,6 +78,11 @@ impl Roster {
     #[inline]
     pub fn weights(&self) -> &[u32] {
         &self.weights
+    }
+
+    #[inline]
+    pub(crate) fn costs(&self) -> &[f32] {
+        &self.costs
     }
 
     /// The sum of the weights.

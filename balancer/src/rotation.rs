@@ -36,7 +36,8 @@ impl Rotation {
 pub(crate) struct Lease {
     /// The next position, reduced modulo the length of the turn.
     slot: usize,
-    next: u64,
+    /// How many positions are left, the last of them before `end`.
+    left: u64,
     end: u64,
     picks: u64,
 }
@@ -46,11 +47,11 @@ impl Lease {
     /// [`Lease::release`].
     #[inline]
     pub(crate) fn advance(&mut self, rotation: &Rotation, length: usize) -> usize {
-        if self.next == self.end {
+        if self.left == 0 {
             self.renew(rotation, length);
         }
         let slot = self.slot;
-        self.next += 1;
+        self.left -= 1;
         self.slot = if slot + 1 == length { 0 } else { slot + 1 };
         slot
     }
@@ -59,16 +60,18 @@ impl Lease {
     fn renew(&mut self, rotation: &Rotation, length: usize) {
         let size = (self.picks / PICKS_PER_POSITION).clamp(1, LEASE_MAX);
         self.picks = self.picks.saturating_add(size);
-        self.next = rotation.next.fetch_add(size, Relaxed);
-        self.end = self.next.wrapping_add(size);
-        self.slot = (self.next % length as u64) as usize;
+        let next = rotation.next.fetch_add(size, Relaxed);
+        self.left = size;
+        self.end = next.wrapping_add(size);
+        self.slot = (next % length as u64) as usize;
     }
 
     /// Gives back what is left if nobody has taken a position since; otherwise lets it go.
     pub(crate) fn release(&mut self, rotation: &Rotation) {
-        if self.next != self.end {
-            let _ = rotation.next.compare_exchange(self.end, self.next, Relaxed, Relaxed);
-            self.end = self.next;
+        if self.left > 0 {
+            let next = self.end.wrapping_sub(self.left);
+            let _ = rotation.next.compare_exchange(self.end, next, Relaxed, Relaxed);
+            self.left = 0;
         }
     }
 }

@@ -14,19 +14,19 @@ use std::{fmt, sync::Arc};
 /// gives the same tables, on every agent. A table is built when a strategy first asks for it; from then on updates build
 /// it before they publish, so that picks do not wait.
 pub struct Snapshot<T> {
-    instances: Box<[Arc<Instance<T>>]>,
+    instances: Arc<[Arc<Instance<T>>]>,
     states: Box<[Arc<CachePadded<State>>]>,
     tables: Arc<Tables>,
 }
 
 impl<T> Snapshot<T> {
     pub(crate) fn empty() -> Self {
-        Self { instances: Box::default(), states: Box::default(), tables: Arc::default() }
+        Self { instances: Arc::from([]), states: Box::default(), tables: Arc::default() }
     }
 
     /// Takes the instances in the order of their ids. Tables that `before` had are there at once, and are the same ones
     /// when neither ids nor weights have changed.
-    pub(crate) fn new(instances: Box<[Arc<Instance<T>>]>, before: &Self) -> Self {
+    pub(crate) fn new(instances: Arc<[Arc<Instance<T>>]>, before: &Self) -> Self {
         let states = instances.iter().map(|instance| Arc::clone(instance.shared_state())).collect();
         let roster = Roster::new(
             instances.iter().map(|instance| (instance.id().as_ref(), instance.weight())),
@@ -94,6 +94,10 @@ impl<T> Snapshot<T> {
     /// The table of [`Strategy::Ring`].
     pub fn ring(&self) -> &Ring {
         self.tables.ring()
+    }
+
+    pub(crate) fn shared_instances(&self) -> Arc<[Arc<Instance<T>>]> {
+        Arc::clone(&self.instances)
     }
 
     #[inline]

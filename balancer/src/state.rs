@@ -21,9 +21,10 @@ const IN_FLIGHT_MASK: u64 = (1 << IN_FLIGHT_BITS) - 1;
 /// A success raises a target's reliability by this share of what is missing; a failure lowers it by this share.
 const RELIABILITY_STEP: f32 = 1.0 / 16.0;
 
-/// The live state of one target. It stands on a cache line of its own and is shared by every snapshot that contains the
+/// The live state of one target, what picks read first. It stands on a cache line of its own and is shared by every snapshot that contains the
 /// target, so an update forgets nothing.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct State {
     /// Picks in flight and picks made, in one word, so that a pick costs one atomic operation.
     load: AtomicU64,

@@ -1,8 +1,8 @@
 //! What a policy sees of the targets when it weighs them against each other.
 
-use crate::{core::Core, state::State, tables::Tables};
+use crate::{core::Core, roster::below, snapshot::Snapshot, state::State, tables::Tables};
 use crossbeam_utils::CachePadded;
-use std::sync::Arc;
+use std::{hint, sync::Arc};
 
 /// A target whose reliability is lower than another's by more than this gets no credit for being less loaded.
 const RELIABILITY_MARGIN: f32 = 0.15;
@@ -17,21 +17,21 @@ pub(crate) struct View<'a> {
     pub(crate) calm: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    #[inline]
+    pub(crate) fn new<T>(snapshot: &'a Snapshot<T>, core: &'a Core, calm: bool) -> Self {
+        Self { states: snapshot.states(), tables: snapshot.tables(), core, calm }
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
 
-    /// The weight of a target in units of the average, 1 where all are equal.
+    /// What a number of picks in flight weighs on a target: itself at the average weight, less on a heavier target.
     #[inline]
-    pub(crate) fn relative_weight(&self, index: usize) -> f32 {
-        let roster = self.tables.roster();
-        if roster.is_uniform() {
-            1.0
-        } else {
-            roster.weights()[index] as f32 * roster.len() as f32 / roster.total_weight() as f32
-        }
+    pub(crate) fn load(&self, in_flight: u32, index: usize) -> f32 {
+        in_flight as f32 * self.tables.roster().costs()[index]
     }
 
     /// A target at random in proportion to its weight.
@@ -44,19 +44,42 @@ impl View<'_> {
         }
     }
 
-    /// A target at random that is not `first`, out of at least two: in proportion to weight unless that fails twice.
+    /// Two different targets at random, of at least two, each in proportion to its weight.
+    #[inline]
+    pub(crate) fn draw_two(&self, random: &mut fastrand::Rng) -> (usize, usize) {
+        let (length, drawn) = (self.len(), random.u64(..));
+        let (high, low) = (drawn >> 32, drawn & u64::from(u32::MAX));
+        if self.tables.roster().is_uniform() {
+            let first = (high * length as u64) >> 32;
+            let second = first + 1 + ((low * (length as u64 - 1)) >> 32);
+            let wrapped = second.wrapping_sub(length as u64);
+            return (first as usize, second.min(wrapped) as usize);
+        }
+        let alias = self.tables.alias();
+        let first = alias.draw(high << 32);
+        (first, self.not(first, alias.draw(low << 32), random))
+    }
+
+    /// A target at random that is not `first`, out of at least two.
     #[inline]
     pub(crate) fn draw_another(&self, first: usize, random: &mut fastrand::Rng) -> usize {
         let second = self.draw(random);
-        if second != first {
-            return second;
-        }
+        self.not(first, second, random)
+    }
+
+    /// `second`, or where that is `first` a target that is not: in proportion to weight unless that fails again.
+    #[inline]
+    fn not(&self, first: usize, second: usize, random: &mut fastrand::Rng) -> usize {
+        if second == first { self.redraw(first, random) } else { second }
+    }
+
+    #[cold]
+    fn redraw(&self, first: usize, random: &mut fastrand::Rng) -> usize {
         let third = self.draw(random);
         if third != first {
             return third;
         }
-        let step = 1 + below(self.len() - 1, random.u64(..));
-        if first + step < self.len() { first + step } else { first + step - self.len() }
+        (first + 1 + below(self.len() - 1, random.u64(..))) % self.len()
     }
 
     /// The one of two targets with the lower cost, the first on a tie.
@@ -66,27 +89,24 @@ impl View<'_> {
     /// reliable target a win by low cost counts only half of the time, which leaves an unreliable target its fair share
     /// and no more. A target that may not be picked loses.
     #[inline]
-    pub(crate) fn cheaper(
+    pub(crate) fn cheaper<C: PartialOrd>(
         &self,
         a: usize,
         b: usize,
         random: &mut fastrand::Rng,
-        cost: impl Fn(&State, usize) -> f32,
+        cost: impl Fn(&State, usize) -> C,
     ) -> usize {
         let (first, second) = (&*self.states[a], &*self.states[b]);
         if !self.calm && first.is_eligible() != second.is_eligible() {
             return if first.is_eligible() { a } else { b };
         }
-        let (winner, loser) = if cost(second, b) < cost(first, a) { (b, a) } else { (a, b) };
-        let unreliable = self.states[winner].reliability() + RELIABILITY_MARGIN
-            < self.states[loser].reliability();
-        if unreliable && random.bool() { loser } else { winner }
+        let (cost_a, cost_b) = (cost(first, a), cost(second, b));
+        let (reliability_a, reliability_b) = (first.reliability(), second.reliability());
+        let cheaper = hint::select_unpredictable(cost_b < cost_a, b, a);
+        if (reliability_a - reliability_b).abs() <= RELIABILITY_MARGIN {
+            return cheaper;
+        }
+        let reliable = if reliability_a > reliability_b { a } else { b };
+        if random.bool() { reliable } else { cheaper }
     }
-}
-
-/// A number below `length` from a uniformly random one: Lemire, "Fast Random Integer Generation in an Interval", ACM
-/// TOMACS 29(1), 2019, section 4, without the rejection step, whose bias at these lengths is below 2^-48.
-#[inline]
-pub(crate) fn below(length: usize, random: u64) -> usize {
-    ((u128::from(random) * length as u128) >> 64) as usize
 }
