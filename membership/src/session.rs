@@ -214,7 +214,7 @@ impl Session {
             };
             *want = Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..*want };
             room = room.saturating_sub(crate::wire::encoded_len(&delta));
-            let complete = delta.to == delta.head;
+            let complete = catalog.head(want.origin).is_none_or(|head| want.after >= head.known_to);
             deltas.push(delta);
             if complete {
                 self.lacking.pop();

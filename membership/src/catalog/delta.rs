@@ -60,7 +60,8 @@ pub struct Delta {
     pub after: Version,
     /// Where the range ends, itself included.
     pub to: Version,
-    /// How far the sender knows this origin.
+    /// What the range leaves out was overwritten up to this version at the latest: how far the sender knows the origin,
+    /// or knows that others do.
     pub head: Version,
     /// The sender has no tombstone up to this version.
     pub gc_floor: Version,

@@ -18,10 +18,9 @@ pub struct Origin {
 #[derive(Clone, Debug)]
 struct Pending {
     replica: Replica,
-    /// The sender's floor; takes effect with the replacement.
+    /// The floor of the whole state that is being received: nothing up to it comes from a state with another floor.
+    /// It takes effect with the replacement.
     gc_floor: Version,
-    /// Complete when everything up to here is known.
-    target: Version,
 }
 
 /// What applying a delta did.
@@ -87,6 +86,7 @@ impl Origin {
             }
         }
         applied.news |= self.receive(delta);
+        self.drop_pending_when_passed();
         if let Some(replaced) = self.replace_when_complete() {
             applied.changed.extend(replaced);
             applied.changed.sort_unstable();
@@ -97,37 +97,46 @@ impl Origin {
 
     fn receive(&mut self, delta: &Delta) -> bool {
         if self.pending.as_ref().is_none_or(|pending| pending.replica.epoch() < delta.epoch) {
-            self.pending =
-                Some(Pending { replica: Replica::new(delta.epoch), gc_floor: 0, target: 1 });
+            self.pending = Some(Pending { replica: Replica::new(delta.epoch), gc_floor: 0 });
         }
-        let Some(pending) =
+        let Some(Pending { replica, gc_floor }) =
             self.pending.as_mut().filter(|pending| pending.replica.epoch() == delta.epoch)
         else {
             return false;
         };
-        let Pending { replica, gc_floor, target } = pending;
-        if delta.is_whole() && delta.gc_floor > *gc_floor {
+        let known_to = replica.known_to();
+        if delta.is_whole() && delta.gc_floor > known_to.max(*gc_floor) {
             // What came so far may have been deleted by a tombstone that is gone now: begin again.
             *replica = Replica::new(delta.epoch);
             *gc_floor = delta.gc_floor;
         }
-        let known_to = replica.known_to();
-        // A range below the target may lack what its sender wrote beyond it since: those writes are part of the whole.
-        if delta.after < *target {
-            *target = delta.head.max(*target);
+        // A record of one state may be deleted in another whose floor hides that: up to the floors, states do not mix.
+        let above = if delta.gc_floor == *gc_floor { 0 } else { delta.gc_floor.max(*gc_floor) };
+        !replica.take(delta, above).is_empty() || replica.known_to() > known_to
+    }
+
+    /// The state that is served may have reached the floor by another way.
+    fn drop_pending_when_passed(&mut self) {
+        let passed = |current: &Replica, pending: &Pending| {
+            current.epoch() == pending.replica.epoch()
+                && current.known_to() >= pending.replica.known_to().max(pending.gc_floor)
+        };
+        if let (Some(current), Some(pending)) = (&self.current, &self.pending)
+            && passed(current, pending)
+        {
+            self.pending = None;
         }
-        let unfloored = Delta { gc_floor: 0, ..delta.clone() };
-        !replica.apply(&unfloored).is_empty() || replica.known_to() > known_to
     }
 
     fn replace_when_complete(&mut self) -> Option<Vec<Key>> {
-        let Pending { replica, target, .. } = self.pending.as_ref()?;
+        let Pending { replica, gc_floor } = self.pending.as_ref()?;
         let served = self.current.as_ref().filter(|current| current.epoch() == replica.epoch());
         let behind = served.is_some_and(|current| replica.known_to() < current.known_to());
-        if replica.known_to() < *target || node_record(replica).is_none() || behind {
+        let whole = replica.known_to() >= *gc_floor && replica.is_settled();
+        if !whole || node_record(replica).is_none() || behind {
             return None;
         }
-        let Pending { replica: mut fresh, gc_floor, .. } = self.pending.take()?;
+        let Pending { replica: mut fresh, gc_floor } = self.pending.take()?;
         fresh.raise_gc_floor(gc_floor);
         let Some(old) = self.current.take() else {
             let keys = fresh.slots().map(|(key, _)| key.clone()).collect();
@@ -135,6 +144,7 @@ impl Origin {
             return Some(keys);
         };
         if old.epoch() == fresh.epoch() {
+            fresh.raise_gc_floor(old.gc_floor());
             fresh.absorb(&old);
         }
         let mut changed: Vec<Key> = fresh

@@ -19,18 +19,29 @@ pub struct Slot {
 
 /// The state of one origin in one epoch, as far as it is known.
 ///
-/// Invariants: `gc_floor <= known_to`; every write up to `known_to` was applied or overwritten by a newer one that was;
-/// no tombstone at or below `gc_floor` is kept.
+/// Invariants: `gc_floor <= known_to`; every write up to `known_to` was applied, or overwritten by a newer one that is
+/// at most `settled_at`; no tombstone at or below `gc_floor` is kept. So once `known_to` reaches `settled_at`, no key is
+/// older here than it was at the origin at `known_to`, and none is missing but the tombstones up to the floor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
     epoch: Epoch,
     known_to: Version,
+    /// The highest head of the ranges up to `known_to`: what they left out was overwritten up to here.
+    settled_at: Version,
     gc_floor: Version,
     slots: BTreeMap<Key, Slot>,
     by_version: BTreeMap<Version, Key>,
-    /// Ranges known beyond the first gap: where each begins (not included) and ends.
-    spans: BTreeMap<Version, Version>,
+    /// Ranges known beyond the first gap, by where each begins (not included).
+    spans: BTreeMap<Version, Span>,
     tombstones: usize,
+}
+
+/// A range that is known beyond a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    to: Version,
+    /// How far its sender knew the origin.
+    head: Version,
 }
 
 impl Replica {
@@ -40,6 +51,7 @@ impl Replica {
         Self {
             epoch,
             known_to: 0,
+            settled_at: 0,
             gc_floor: 0,
             slots: BTreeMap::new(),
             by_version: BTreeMap::new(),
@@ -58,6 +70,13 @@ impl Replica {
     #[must_use]
     pub fn known_to(&self) -> Version {
         self.known_to
+    }
+
+    /// Whether every key is at least as new as it was at the origin at `known_to`. While it is not, some are older or
+    /// missing: their newer writes are on their way.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.known_to >= self.settled_at
     }
 
     /// No tombstone up to this version is kept.
@@ -132,24 +151,32 @@ impl Replica {
 
     /// Applies the entries of a delta of this epoch, key by key, and returns the keys that changed. `known_to` moves
     /// over the delta's range only when nothing before it is missing.
+    ///
+    /// A delta does not tell which keys were deleted up to its `gc_floor`. When that lies beyond `known_to`, only what is
+    /// above the floor is taken; the rest must come as a whole state.
     pub fn apply(&mut self, delta: &Delta) -> Vec<Key> {
-        let mut changed = Vec::new();
-        for entry in &delta.entries {
-            if self.adopt(&entry.key, entry.version, entry.value.as_ref()) {
-                changed.push(entry.key.clone());
-            }
-        }
-        self.cover(delta.after, delta.to);
+        let above = if delta.gc_floor > self.known_to { delta.gc_floor } else { 0 };
+        let changed = self.take(delta, above);
         self.raise_gc_floor(delta.gc_floor);
         changed
     }
 
-    /// Takes over what `older` knows and this does not, when both are of one epoch.
-    pub(super) fn absorb(&mut self, older: &Self) {
-        for (key, slot) in &older.slots {
-            if slot.version > self.known_to {
-                self.adopt(key, slot.version, slot.value.as_ref());
+    /// Takes what a delta tells of the versions after `above`, and leaves the floor alone.
+    pub(super) fn take(&mut self, delta: &Delta, above: Version) -> Vec<Key> {
+        let mut changed = Vec::new();
+        for entry in delta.entries.iter().filter(|entry| entry.version > above) {
+            if self.adopt(&entry.key, entry.version, entry.value.as_ref()) {
+                changed.push(entry.key.clone());
             }
+        }
+        self.cover(delta.after.max(above), Span { to: delta.to, head: delta.head });
+        changed
+    }
+
+    /// Takes over what `other`, of the same epoch, knows of beyond a gap.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        for (key, slot) in &other.slots {
+            self.adopt(key, slot.version, slot.value.as_ref());
         }
     }
 
@@ -157,6 +184,17 @@ impl Replica {
     /// lacking, or when the first entry alone is larger than the budget.
     #[must_use]
     pub fn delta_after(&self, origin: NodeId, after: Version, budget: usize) -> Option<Delta> {
+        self.delta_over_floor(origin, after, self.gc_floor, budget)
+    }
+
+    /// [`Replica::delta_after`] without the tombstones up to `gc_floor`, as if they had been dropped already.
+    pub(super) fn delta_over_floor(
+        &self,
+        origin: NodeId,
+        after: Version,
+        gc_floor: Version,
+        budget: usize,
+    ) -> Option<Delta> {
         if after >= self.known_to {
             return None;
         }
@@ -165,14 +203,17 @@ impl Replica {
             epoch: self.epoch,
             after,
             to: self.known_to,
-            head: self.known_to,
-            gc_floor: self.gc_floor,
+            head: self.head(),
+            gc_floor,
             entries: Vec::new(),
         };
         // The version numbers of the empty delta may yet shrink, and its entry count grow by two bytes.
         let mut room = budget.checked_sub(encoded_len(&delta) + 2)?;
         for (version, key) in self.by_version.range(after + 1..=self.known_to) {
             let value = self.get(key).cloned();
+            if value.is_none() && *version <= gc_floor {
+                continue;
+            }
             let entry = Entry { version: *version, key: key.clone(), value };
             match room.checked_sub(encoded_len(&entry)) {
                 Some(left) => room = left,
@@ -190,6 +231,13 @@ impl Replica {
     #[must_use]
     pub fn want(&self, origin: NodeId) -> Want {
         Want { origin, epoch: self.epoch, after: self.known_to, gc_floor: self.gc_floor }
+    }
+
+    /// Whatever a range up to `known_to` leaves out was overwritten up to here: by what others have, or by what we heard
+    /// beyond a gap.
+    fn head(&self) -> Version {
+        let newest = self.by_version.last_key_value().map_or(0, |(version, _)| *version);
+        self.known_to.max(self.settled_at).max(newest)
     }
 
     fn adopt(&mut self, key: &Key, version: Version, value: Option<&Value>) -> bool {
@@ -214,25 +262,32 @@ impl Replica {
         }
     }
 
-    fn cover(&mut self, after: Version, to: Version) {
-        if to <= self.known_to {
+    fn cover(&mut self, after: Version, span: Span) {
+        if span.to <= self.known_to.max(after) {
             return;
         }
         if after > self.known_to {
-            let end = self.spans.entry(after).or_insert(to);
-            *end = to.max(*end);
+            let known = self.spans.entry(after).or_insert(span);
+            *known = Span { to: span.to.max(known.to), head: span.head.max(known.head) };
             // The farthest span is the one that repair reaches last; it is asked for again then.
             if self.spans.len() > MAX_SPANS_PER_ORIGIN {
                 self.spans.pop_last();
             }
             return;
         }
-        self.known_to = to;
-        while let Some(span) = self.spans.first_entry()
-            && *span.key() <= self.known_to
+        self.reach(span);
+        while let Some(next) = self.spans.first_entry()
+            && *next.key() <= self.known_to
         {
-            self.known_to = self.known_to.max(*span.get());
-            span.remove();
+            let next = next.remove();
+            self.reach(next);
+        }
+    }
+
+    fn reach(&mut self, span: Span) {
+        if span.to > self.known_to {
+            self.known_to = span.to;
+            self.settled_at = self.settled_at.max(span.head);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! All origins together.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -140,7 +141,9 @@ impl Catalog {
             if let Some(excess) = own.tombstones().checked_sub(MAX_TOMBSTONES)
                 && let Some(floor) = own.nth_tombstone(excess + MAX_TOMBSTONES / 2)
             {
-                own.raise_gc_floor(floor);
+                // The rumor of this write must not begin below the floor: who has all before it would need the whole
+                // state to learn what was deleted.
+                own.raise_gc_floor(floor.min(before));
             }
         });
         Ok((before, changed))
@@ -180,14 +183,23 @@ impl Catalog {
     #[must_use]
     pub fn answer(&self, want: &Want, budget: usize) -> Option<Delta> {
         let replica = self.origins.get(&want.origin)?.current()?;
+        let mut gc_floor = replica.gc_floor();
         let after = match want.epoch.cmp(&replica.epoch()) {
-            std::cmp::Ordering::Greater => return None,
-            std::cmp::Ordering::Equal if want.after >= replica.gc_floor() => want.after,
-            // It is receiving the whole state, from somebody with the same floor.
-            std::cmp::Ordering::Equal if want.gc_floor == replica.gc_floor() => want.after,
-            _ => 0,
+            Ordering::Less => 0,
+            Ordering::Greater => return None,
+            Ordering::Equal => {
+                // It is receiving a whole state with a floor that may be higher than ours; states of different floors
+                // do not mix, so it gets ours as it would be with that floor.
+                if want.after < want.gc_floor && want.gc_floor > gc_floor {
+                    if want.gc_floor > replica.known_to() {
+                        return None;
+                    }
+                    gc_floor = want.gc_floor;
+                }
+                if want.after >= gc_floor || want.gc_floor == gc_floor { want.after } else { 0 }
+            }
         };
-        replica.delta_after(want.origin, after, budget)
+        replica.delta_over_floor(want.origin, after, gc_floor, budget)
     }
 
     fn own_replica(&self) -> Option<&Replica> {

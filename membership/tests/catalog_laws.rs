@@ -1,0 +1,535 @@
+//! The laws of the catalog's merge, on histories of a real origin, cut into deltas in every way in which the system
+//! cuts them, then delivered in any order, more than once or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hobnob_membership::catalog::{Catalog, Delta, Replica, Version, Want};
+use hobnob_membership::limits::MAX_FRAME_BYTES;
+use hobnob_membership::record::{Health, Key, NodeRecord, Value};
+use hobnob_membership::{Epoch, NodeId};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+const ORIGIN: NodeId = NodeId(1);
+const REPLICAS: usize = 3;
+/// What one datagram carries of an origin.
+const RUMOR_BUDGET: usize = 1_384;
+
+fn node_value(generation: u64) -> Value {
+    Value::Node(NodeRecord {
+        name: format!("origin-{generation}"),
+        datacenter: "dc1".into(),
+        zone: String::new(),
+        software: "test".into(),
+        instance_key_hash: 0,
+        left: None,
+    })
+}
+
+fn key(n: u8) -> Key {
+    Key::Health(format!("k{n}"))
+}
+
+fn value(n: u8) -> Value {
+    Value::Health([Health::Unknown, Health::Passing, Health::Failing][usize::from(n) % 3])
+}
+
+/// Something that the origin does.
+#[derive(Clone, Debug)]
+enum Act {
+    /// Writes or deletes some of a few keys, in one step.
+    Write(Vec<(u8, Option<u8>)>),
+    /// Writes many keys and deletes them again: this is what makes tombstones be collected.
+    Churn { keys: u16, in_one_step: bool },
+    /// Ends, and starts again in a new epoch with the records that it had.
+    Restart,
+    /// Takes a higher epoch while it runs.
+    Raise,
+}
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    Act(Act),
+    /// A delta that was ever sent arrives, perhaps late, perhaps again.
+    Deliver {
+        to: usize,
+        which: Index,
+    },
+    /// A replica asks the origin (0) or another replica for what it lacks, and gets a part of the answer.
+    Pull {
+        by: usize,
+        from: usize,
+        budget: usize,
+        arrives: u8,
+        backwards: bool,
+    },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => vec((0..8_u8, proptest::option::weighted(0.7, 0..3_u8)), 1..6).prop_map(Act::Write),
+        2 => (100..320_u16, any::<bool>())
+            .prop_map(|(keys, in_one_step)| Act::Churn { keys, in_one_step }),
+        1 => Just(Act::Restart),
+        1 => Just(Act::Raise),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => act().prop_map(Step::Act),
+        6 => (0..REPLICAS, any::<Index>()).prop_map(|(to, which)| Step::Deliver { to, which }),
+        6 => (0..REPLICAS, 0..=REPLICAS, prop_oneof![60..400_usize, Just(RUMOR_BUDGET)], any::<u8>(), any::<bool>())
+            .prop_map(|(by, from, budget, arrives, backwards)| Step::Pull { by, from, budget, arrives, backwards }),
+    ]
+}
+
+/// An origin and everything that it ever said.
+struct Origin {
+    catalog: Catalog,
+    /// What each version of each epoch wrote.
+    history: BTreeMap<(Epoch, Version), (Key, Option<Value>)>,
+    /// The keys with which each epoch began.
+    beginnings: BTreeMap<Epoch, BTreeSet<Key>>,
+    /// Its rumors.
+    rumors: Vec<Delta>,
+    generation: u64,
+}
+
+impl Origin {
+    fn new() -> Self {
+        let mut origin = Self {
+            catalog: Catalog::new(ORIGIN, Epoch(1)),
+            history: BTreeMap::new(),
+            beginnings: BTreeMap::new(),
+            rumors: Vec::new(),
+            generation: 0,
+        };
+        origin.begin(Vec::new());
+        origin
+    }
+
+    fn replica(&self) -> &Replica {
+        served(&self.catalog).expect("an origin knows itself")
+    }
+
+    fn live(&self) -> BTreeMap<Key, Value> {
+        live(&self.catalog)
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Write(records) => {
+                let records: BTreeMap<Key, Option<Value>> =
+                    records.into_iter().map(|(k, v)| (key(k), v.map(value))).collect();
+                self.write(records.into_iter().collect());
+            }
+            Act::Churn { keys, in_one_step } => {
+                self.generation += 1;
+                let generation = self.generation;
+                let names = (0..keys).map(|n| Key::Health(format!("g{generation}-{n}")));
+                let all = |value: Option<Value>| names.clone().map(move |k| (k, value.clone()));
+                let writes = all(Some(value(0))).chain(all(None));
+                if in_one_step {
+                    self.write(all(Some(value(0))).collect());
+                    self.write(all(None).collect());
+                } else {
+                    for write in writes.collect::<Vec<_>>() {
+                        self.write(vec![write]);
+                    }
+                }
+            }
+            Act::Restart => {
+                self.generation += 1;
+                let records = self.live().into_iter().filter(|(key, _)| *key != Key::Node);
+                let records = records.map(|(key, value)| (key, Some(value))).collect();
+                self.catalog = Catalog::new(ORIGIN, Epoch(self.catalog.epoch().0 + 10));
+                self.begin(records);
+            }
+            Act::Raise => {
+                self.catalog.raise_epoch(self.catalog.epoch().next());
+                self.note_beginning();
+                self.note(0, &self.replica().slots().map(|(k, _)| k.clone()).collect::<Vec<_>>());
+                self.spread(0);
+            }
+        }
+    }
+
+    fn begin(&mut self, records: Vec<(Key, Option<Value>)>) {
+        let node = (Key::Node, Some(node_value(self.generation)));
+        self.write([node].into_iter().chain(records).collect());
+        self.note_beginning();
+    }
+
+    fn note_beginning(&mut self) {
+        let keys = self.live().into_keys().collect();
+        self.beginnings.insert(self.catalog.epoch(), keys);
+    }
+
+    fn write(&mut self, records: Vec<(Key, Option<Value>)>) {
+        let (before, changed) = self.catalog.write(records).expect("within the limits");
+        self.note(before, &changed);
+        self.spread(before);
+    }
+
+    fn note(&mut self, before: Version, changed: &[Key]) {
+        let epoch = self.catalog.epoch();
+        // `raise_epoch` numbers the keys in order, as `slots` gives them.
+        for (version, key) in (before + 1..).zip(changed) {
+            let value = self.replica().get(key).cloned();
+            self.history.insert((epoch, version), (key.clone(), value));
+        }
+    }
+
+    fn spread(&mut self, before: Version) {
+        let mut after = before;
+        while let Some(delta) = self.replica().delta_after(ORIGIN, after, RUMOR_BUDGET) {
+            after = delta.to;
+            self.rumors.push(delta);
+        }
+        assert_eq!(after, self.replica().known_to(), "a rumor for each write");
+    }
+
+    /// The version under which a key was deleted for good within an epoch, if it was.
+    fn deletions(&self, epoch: Epoch) -> BTreeMap<&Key, Option<Version>> {
+        let mut last = BTreeMap::new();
+        for ((_, version), (key, value)) in self.history.range((epoch, 0)..=(epoch, Version::MAX)) {
+            last.insert(key, value.is_none().then_some(*version));
+        }
+        last
+    }
+
+    fn was_deleted(&self, epoch: Epoch, key: &Key) -> bool {
+        self.history
+            .range((epoch, 0)..=(epoch, Version::MAX))
+            .any(|(_, (k, value))| k == key && value.is_none())
+    }
+}
+
+fn served(catalog: &Catalog) -> Option<&Replica> {
+    catalog.origin(ORIGIN)?.current()
+}
+
+fn live(catalog: &Catalog) -> BTreeMap<Key, Value> {
+    let slots = served(catalog).into_iter().flat_map(Replica::slots);
+    slots.filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
+}
+
+/// A replica, and what it served before.
+struct Observed {
+    catalog: Catalog,
+    epoch: Epoch,
+    /// The newest version of each key that was served in this epoch, and whether the key lived.
+    seen: BTreeMap<Key, (Version, bool)>,
+}
+
+impl Observed {
+    fn new(id: u64) -> Self {
+        Self { catalog: Catalog::new(NodeId(id), Epoch(1)), epoch: Epoch(0), seen: BTreeMap::new() }
+    }
+
+    fn apply(&mut self, delta: &Delta, origin: &Origin) {
+        delta.validate().expect("an honest delta");
+        self.catalog.apply(delta);
+        self.check(origin);
+    }
+
+    fn check(&mut self, origin: &Origin) {
+        let Some(replica) = served(&self.catalog) else {
+            assert_eq!(self.epoch, Epoch(0), "what was served is served no more");
+            return;
+        };
+        assert!(replica.epoch() >= self.epoch, "the epoch fell");
+        assert!(replica.gc_floor() <= replica.known_to(), "the floor is above what is known");
+        let epoch = replica.epoch();
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.seen.clear();
+        }
+        for key in &origin.beginnings[&epoch] {
+            assert!(
+                replica.get(key).is_some() || origin.was_deleted(epoch, key),
+                "{key:?} of the beginning of the epoch is not served"
+            );
+        }
+        let deletions = origin.deletions(epoch);
+        for (key, slot) in replica.slots() {
+            let written = &origin.history[&(epoch, slot.version)];
+            assert_eq!((key, &slot.value), (&written.0, &written.1), "never written");
+            let deleted_for_good = deletions[key].is_some_and(|at| at <= replica.known_to());
+            assert!(
+                slot.value.is_none() || !deleted_for_good,
+                "{key:?} is served although its deletion is known"
+            );
+            if let Some((version, lived)) = self.seen.get(key) {
+                assert!(slot.version >= *version, "{key:?} went back to an older version");
+                assert!(
+                    slot.version > *version || *lived || slot.value.is_none(),
+                    "{key:?} returned after its deletion"
+                );
+            }
+        }
+        for (key, (_, lived)) in &mut self.seen {
+            *lived &= replica.get(key).is_some();
+        }
+        let slots = replica.slots().map(|(key, slot)| (key, slot.version, slot.value.is_some()));
+        for (key, version, lives) in slots {
+            self.seen.insert(key.clone(), (version, lives));
+        }
+    }
+}
+
+/// The answers to a want, as a pull and a session make them.
+fn answers(answerer: &Catalog, mut want: Want, budget: usize, most: usize) -> Vec<Delta> {
+    let mut deltas = Vec::new();
+    while deltas.len() < most
+        && let Some(delta) = answerer.answer(&want, budget)
+    {
+        assert!((delta.epoch, delta.to) > (want.epoch, want.after) || delta.after == 0);
+        want = Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..want };
+        deltas.push(delta);
+    }
+    deltas
+}
+
+/// Lets everybody ask everybody until nothing changes, and says in how many rounds.
+fn exchange_until_quiet(replicas: &mut [Observed], origin: &Origin) {
+    for _ in 0..20 {
+        let before: Vec<Want> = replicas.iter().map(|r| r.catalog.want(ORIGIN)).collect();
+        for by in 0..replicas.len() {
+            for from in 0..=replicas.len() {
+                let want = replicas[by].catalog.want(ORIGIN);
+                let answerer =
+                    if from == 0 { &origin.catalog } else { &replicas[from - 1].catalog };
+                for delta in answers(answerer, want, MAX_FRAME_BYTES, usize::MAX) {
+                    replicas[by].apply(&delta, origin);
+                }
+            }
+        }
+        let after: Vec<Want> = replicas.iter().map(|r| r.catalog.want(ORIGIN)).collect();
+        if before == after {
+            return;
+        }
+    }
+    panic!("never quiet");
+}
+
+fn assert_converged(replicas: &[Observed], origin: &Origin) {
+    for replica in replicas {
+        assert_eq!(live(&replica.catalog), origin.live());
+        assert_eq!(replica.catalog.digest(), origin.catalog.digest());
+        assert_eq!(replica.catalog.head(ORIGIN), origin.catalog.head(ORIGIN));
+    }
+}
+
+fn run(steps: Vec<Step>) {
+    let mut origin = Origin::new();
+    let mut replicas: Vec<Observed> = (0..REPLICAS as u64).map(|n| Observed::new(10 + n)).collect();
+    let mut sent: Vec<Delta> = origin.rumors.clone();
+    for step in steps {
+        match step {
+            Step::Act(act) => {
+                let rumors = origin.rumors.len();
+                origin.act(act);
+                sent.extend_from_slice(&origin.rumors[rumors..]);
+            }
+            Step::Deliver { to, which } => {
+                if !sent.is_empty() {
+                    replicas[to].apply(which.get(&sent), &origin);
+                }
+            }
+            Step::Pull { by, from, budget, arrives, backwards } => {
+                let want = replicas[by].catalog.want(ORIGIN);
+                let answerer =
+                    if from == 0 { &origin.catalog } else { &replicas[from - 1].catalog };
+                let mut deltas = answers(answerer, want, budget, 8);
+                sent.extend_from_slice(&deltas);
+                if backwards {
+                    deltas.reverse();
+                }
+                for (n, delta) in deltas.iter().enumerate() {
+                    if arrives & (1 << n) != 0 {
+                        replicas[by].apply(delta, &origin);
+                    }
+                }
+            }
+        }
+    }
+    exchange_until_quiet(&mut replicas, &origin);
+    assert_converged(&replicas, &origin);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn replicas_keep_every_promise_and_converge(steps in vec(step(), 1..60)) {
+        run(steps);
+    }
+
+    #[test]
+    fn every_order_and_repetition_of_all_rumors_ends_in_the_same_state(
+        acts in vec(act(), 1..8),
+        order in vec(any::<Index>(), 0..200),
+        other_order in vec(any::<Index>(), 0..200),
+    ) {
+        let mut origin = Origin::new();
+        for act in acts {
+            // One rumor for each write: an order may leave more gaps open than a replica holds.
+            if !matches!(act, Act::Churn { in_one_step: false, .. }) {
+                origin.act(act);
+            }
+        }
+        let mut replicas = [Observed::new(10), Observed::new(11)];
+        for (replica, order) in replicas.iter_mut().zip([order, other_order]) {
+            for which in order {
+                replica.apply(which.get(&origin.rumors), &origin);
+            }
+        }
+        let backwards: Vec<&Delta> = origin.rumors.iter().rev().collect();
+        for delta in &origin.rumors {
+            replicas[0].apply(delta, &origin);
+        }
+        for delta in backwards {
+            replicas[1].apply(delta, &origin);
+        }
+        assert_converged(&replicas, &origin);
+    }
+
+    #[test]
+    fn merging_replicas_groups_and_repeats_as_it_likes(
+        acts in vec(act(), 1..10),
+        parts in vec(vec(any::<Index>(), 0..30), 3),
+    ) {
+        let mut origin = Origin::new();
+        for act in acts {
+            origin.act(act);
+        }
+        let replicas = || -> Vec<Observed> {
+            let replica = |(n, part): (usize, &Vec<Index>)| {
+                let mut replica = Observed::new(10 + n as u64);
+                for which in part {
+                    replica.apply(which.get(&origin.rumors), &origin);
+                }
+                replica
+            };
+            parts.iter().enumerate().map(replica).collect()
+        };
+        // a with (b with c), (a with b) with c, and all of it twice, each with the origin at the end.
+        for grouping in [[[1, 2], [0, 1]], [[0, 1], [1, 2]]] {
+            for repeat in 1..=2 {
+                let mut replicas = replicas();
+                for [a, b] in (0..repeat).flat_map(|_| grouping) {
+                    for (by, from) in [(a, b), (b, a)] {
+                        let want = replicas[by].catalog.want(ORIGIN);
+                        let deltas = answers(&replicas[from].catalog, want, 300, usize::MAX);
+                        for delta in deltas {
+                            replicas[by].apply(&delta, &origin);
+                        }
+                    }
+                }
+                exchange_until_quiet(&mut replicas, &origin);
+                assert_converged(&replicas, &origin);
+            }
+        }
+    }
+}
+
+/// An origin with its node record, k0 to k3, and then 300 keys that came and went, which raised the floor beyond the
+/// deletion of k3.
+fn origin_with_a_floor() -> (Origin, Catalog) {
+    let mut origin = Origin::new();
+    origin.act(Act::Write((0..4).map(|n| (n, Some(0))).collect()));
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    for rumor in &origin.rumors {
+        replica.apply(rumor);
+    }
+    origin.act(Act::Write(vec![(3, None)]));
+    origin.act(Act::Churn { keys: 300, in_one_step: false });
+    assert!(origin.replica().gc_floor() > served(&replica).expect("known").known_to());
+    (origin, replica)
+}
+
+#[test]
+fn a_part_of_a_whole_state_hides_no_deletion_from_who_is_below_the_floor() {
+    let (origin, mut replica) = origin_with_a_floor();
+    let want = replica.want(ORIGIN);
+    let parts = answers(&origin.catalog, want, 200, usize::MAX);
+    assert!(parts.len() > 2 && parts[0].is_whole());
+    for part in &parts[1..] {
+        replica.apply(part);
+    }
+    assert_eq!(replica.want(ORIGIN).after, want.after, "the first part was lost");
+    for part in answers(&origin.catalog, replica.want(ORIGIN), 200, usize::MAX) {
+        replica.apply(&part);
+    }
+    assert_eq!(live(&replica), origin.live());
+    assert_eq!(replica.digest(), origin.catalog.digest());
+}
+
+#[test]
+fn a_state_with_a_lower_floor_does_not_mix_into_one_with_a_higher() {
+    let (origin, below) = origin_with_a_floor();
+    // Another replica learned of every deletion when it happened: it has a lower floor, and the same records.
+    let mut other = below.clone();
+    let floorless = origin.rumors.iter().map(|rumor| Delta { gc_floor: 0, ..rumor.clone() });
+    floorless.for_each(|rumor| drop(other.apply(&rumor)));
+    assert_eq!(served(&other).expect("known").gc_floor(), 0);
+    let mut replica = Catalog::new(NodeId(11), Epoch(1));
+    let want = replica.want(ORIGIN);
+    replica.apply(&origin.catalog.answer(&want, 150).expect("a part"));
+    // What an older state says of the time before the floor: k3 lived.
+    for part in answers(&below, want, 150, usize::MAX) {
+        replica.apply(&part);
+    }
+    for part in answers(&other, replica.want(ORIGIN), 150, usize::MAX) {
+        let floor = origin.replica().gc_floor();
+        assert!(part.after >= floor || part.gc_floor == floor, "as if the floors were the same");
+        replica.apply(&part);
+    }
+    assert_eq!(live(&replica), origin.live());
+}
+
+#[test]
+fn who_is_behind_what_is_being_received_has_nothing_to_say() {
+    let (origin, below) = origin_with_a_floor();
+    let mut replica = Catalog::new(NodeId(11), Epoch(1));
+    let first = origin.catalog.answer(&replica.want(ORIGIN), 150).expect("a part");
+    replica.apply(&first);
+    assert_eq!(below.answer(&replica.want(ORIGIN), 150), None);
+}
+
+#[test]
+fn many_deletions_in_one_step_reach_who_has_all_before_them() {
+    let mut origin = Origin::new();
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    origin.act(Act::Churn { keys: 300, in_one_step: true });
+    for rumor in &origin.rumors {
+        replica.apply(rumor);
+    }
+    assert_eq!(live(&replica), origin.live());
+    assert_eq!(replica.digest(), origin.catalog.digest());
+}
+
+#[test]
+fn a_new_epoch_from_somebody_with_a_gap_waits_for_what_lies_beyond_the_gap() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0))]));
+    origin.act(Act::Restart);
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    let mut gappy = Catalog::new(NodeId(11), Epoch(1));
+    replica.apply(&origin.rumors[0]);
+    gappy.apply(origin.rumors.last().expect("the new epoch"));
+    origin.act(Act::Write(vec![(0, Some(1))]));
+    origin.act(Act::Write(vec![(0, Some(2))]));
+    gappy.apply(origin.rumors.last().expect("beyond a gap"));
+    let part = gappy.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the new epoch");
+    assert!(part.entries.iter().all(|entry| entry.key != key(0)), "overwritten beyond the gap");
+    replica.apply(&part);
+    assert_eq!(served(&replica).map(Replica::epoch), Some(Epoch(1)), "k0 would be missing");
+    let rest = origin.catalog.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
+    replica.apply(&rest);
+    assert_eq!(live(&replica), origin.live());
+}
