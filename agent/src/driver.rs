@@ -142,16 +142,16 @@ impl Driver {
         let now = self.clock.now();
         match event {
             StreamEvent::Accepted { stream } => {
-                self.node.handle(Input::StreamAccepted { stream: *stream }, now)
+                self.node.handle(Input::StreamAccepted { stream: *stream }, now);
             }
             StreamEvent::Frame { stream, bytes } => {
                 self.node.handle(Input::StreamFrame { stream: *stream, bytes }, now);
             }
             StreamEvent::Written { stream } => {
-                self.node.handle(Input::StreamWritten { stream: *stream }, now)
+                self.node.handle(Input::StreamWritten { stream: *stream }, now);
             }
             StreamEvent::Closed { stream } => {
-                self.node.handle(Input::StreamClosed { stream: *stream }, now)
+                self.node.handle(Input::StreamClosed { stream: *stream }, now);
             }
         }
     }
@@ -213,10 +213,15 @@ impl Driver {
         match event {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
-                let member = &change.member;
-                let name = member.node.as_ref().map_or("", |node| &node.name);
-                tracing::info!(node_id = %member.identity.node_id, name, address = %member.identity.addr,
-                    status = ?member.status, "member");
+                let Member { identity, node, status } = &change.member;
+                let (node_id, address) = (identity.node_id, identity.addr);
+                match node {
+                    Some(node) => {
+                        tracing::info!(%node_id, name = node.name, %address, ?status, "member");
+                    }
+                    // Its record follows in a moment, with its name.
+                    None => tracing::debug!(%node_id, %address, ?status, "member"),
+                }
                 let first = self.state.saved_peers.is_empty();
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);

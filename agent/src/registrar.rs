@@ -221,13 +221,13 @@ impl Registrar {
         }
         match report.health {
             Health::Passing => {
-                tracing::info!(id, output = report.output, "the instance is healthy")
+                tracing::info!(id, output = report.output, "the instance is healthy");
             }
             Health::Failing => {
-                tracing::warn!(id, output = report.output, "the instance is unhealthy")
+                tracing::warn!(id, output = report.output, "the instance is unhealthy");
             }
             Health::Unknown => {
-                tracing::warn!(id, output = report.output, "the instance's check is overdue")
+                tracing::warn!(id, output = report.output, "the instance's check is overdue");
             }
         }
         let record = (Key::Health(id.to_owned()), Some(Value::Health(report.health)));

@@ -278,7 +278,7 @@ pub struct Instances {
     pub revision: u64,
     /// Whether this agent hears no other member, so that what it knows of them may be old.
     pub isolated: bool,
-    /// The instances, by node and id.
+    /// The instances, by id and node.
     pub instances: Vec<Instance>,
 }
 

@@ -33,7 +33,7 @@ impl Service {
         Self { instances: ArcSwap::default(), balancer: Arc::new(Balancer::new(Config::default())) }
     }
 
-    /// All instances, by node and id.
+    /// All instances, by id and node.
     pub(crate) fn instances(&self) -> Arc<Vec<Arc<Instance>>> {
         self.instances.load_full()
     }

@@ -12,7 +12,7 @@ use super::{Registry, Service, ServiceKey};
 /// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once.
 pub(crate) struct Writer {
     registry: Arc<Registry>,
-    services: BTreeMap<ServiceKey, BTreeMap<(NodeId, String), Arc<Instance>>>,
+    services: BTreeMap<ServiceKey, BTreeMap<(String, NodeId), Arc<Instance>>>,
     dirty: BTreeSet<ServiceKey>,
     changes: Vec<(ServiceKey, Arc<Instance>)>,
 }
@@ -25,7 +25,7 @@ impl Writer {
     pub(crate) fn apply(&mut self, Change { instance }: Change) {
         let key = ServiceKey::of(&instance);
         let instances = self.services.entry(key.clone()).or_default();
-        let id = (instance.origin, instance.id.clone());
+        let id = (instance.id.clone(), instance.origin);
         if instance.status == InstanceStatus::Gone {
             instances.remove(&id);
         } else {

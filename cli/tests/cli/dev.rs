@@ -19,9 +19,9 @@ fn is_empty(folder: &Path) -> bool {
 }
 
 #[test]
-fn everything_is_healthy_everywhere_within_three_seconds() {
+fn everything_is_healthy_everywhere_before_it_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let output = dev(&["--for", "3s"], &folder).output().unwrap();
+    let output = dev(&["--for", "10s"], &folder).output().unwrap();
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     let ready = text.lines().find(|line| line.starts_with("ready after ")).unwrap();

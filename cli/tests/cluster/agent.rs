@@ -1,0 +1,216 @@
+//! One agent in a process of its own, and what can be asked of it.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than anything here should take on a busy machine. How long it did take is printed (`--nocapture`).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running agent. It is killed when dropped.
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    home: PathBuf,
+    bind: SocketAddr,
+    child: Child,
+    /// Drained by a thread, so that the agent never waits for a full pipe.
+    _log: std::thread::JoinHandle<()>,
+}
+
+impl Agent {
+    /// Starts an agent on free ports that joins at the others.
+    pub(crate) fn start(home: &Path, name: &str, join: &[&Agent]) -> Self {
+        let join: Vec<String> = join.iter().map(|agent| agent.bind.to_string()).collect();
+        Self::start_at(home, name, free_udp_port(), &join)
+    }
+
+    /// Starts an agent, and returns when it answers.
+    pub(crate) fn start_at(home: &Path, name: &str, bind: SocketAddr, join: &[String]) -> Self {
+        let join: Vec<String> = join.iter().map(|address| format!("--join={address}")).collect();
+        Self::start_with(home, name, bind, &join)
+    }
+
+    /// Starts an agent with more arguments, and returns when it answers.
+    pub(crate) fn start_with(home: &Path, name: &str, bind: SocketAddr, args: &[String]) -> Self {
+        let mut command = hobnob(&["agent", "--name", name, "--bind", &bind.to_string()]);
+        command.arg("--data-dir").arg(home.join(name)).arg("--socket").arg(socket(home, name));
+        command.args(args);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut started = String::new();
+        while !started.contains("the agent is ready") {
+            let read = log.read_line(&mut started).unwrap();
+            assert_ne!(read, 0, "the agent {name} did not start: {started}");
+        }
+        let name = name.to_owned();
+        let log = drain(name.clone(), log);
+        Self { name, home: home.to_owned(), bind, child, _log: log }
+    }
+
+    pub(crate) fn bind(&self) -> SocketAddr {
+        self.bind
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        socket(&self.home, &self.name)
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, as a service manager would, and expects that it ends well.
+    pub(crate) fn terminate(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.expect_end();
+    }
+
+    /// Expects that it ends by itself, and well.
+    pub(crate) fn expect_end(&mut self) {
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{} ended with {status}", self.name);
+        assert!(!self.socket().exists(), "{} left its socket behind", self.name);
+    }
+
+    /// Starts it again where it was: same name, data directory and address, joining nobody by name.
+    pub(crate) fn restart(self) -> Self {
+        let (home, name, bind) = (self.home.clone(), self.name.clone(), self.bind);
+        drop(self);
+        Self::start_at(&home, &name, bind, &[])
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Runs a command against it.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        hobnob(args).env("HOBNOB_SOCKET", self.socket()).output().unwrap()
+    }
+
+    /// Runs a command that must succeed.
+    pub(crate) fn ok(&self, args: &[&str]) {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a command prints with `--json`; an empty list when nothing matched.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error} in `{text}`"))
+    }
+
+    /// The ids of the instances of a service, with the status of each.
+    pub(crate) fn instances(&self, service: &str) -> Vec<(String, String)> {
+        let all = self.json(&["resolve", service, "--all"]);
+        let mut found: Vec<_> =
+            items(&all).iter().map(|item| (text(item, "id"), text(item, "status"))).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The ids of the instances of a service that are offered.
+    pub(crate) fn healthy(&self, service: &str) -> Vec<String> {
+        let mut ids: Vec<_> =
+            items(&self.json(&["resolve", service])).iter().map(|item| text(item, "id")).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// What is picked in a number of picks.
+    pub(crate) fn picks(&self, service: &str, count: u32) -> Vec<String> {
+        let output = self.run(&["pick", service, "-n", &count.to_string(), "--json"]);
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| text(&serde_json::from_str(line).unwrap(), "id")).collect()
+    }
+
+    /// The status of a member, by its name.
+    pub(crate) fn status_of(&self, member: &str) -> Option<String> {
+        let members = self.json(&["members"]);
+        let found = items(&members).iter().find(|item| text(item, "name") == member)?;
+        Some(text(found, "status"))
+    }
+
+    /// How many members it believes alive.
+    pub(crate) fn alive(&self) -> usize {
+        items(&self.json(&["members"]))
+            .iter()
+            .filter(|item| text(item, "status") == "alive")
+            .count()
+    }
+
+    /// One of its counters.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.json(&["info"])["counters"][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no counter {name}"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks again and again, at the pace of the commands themselves, and prints how long it took to become true.
+pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(start.elapsed() < PATIENCE, "not true after {PATIENCE:?}: {what}");
+    }
+    println!("{what}: after {} ms", start.elapsed().as_millis());
+}
+
+pub(crate) fn items(array: &Value) -> &[Value] {
+    array.as_array().map_or(&[], Vec::as_slice)
+}
+
+pub(crate) fn text(item: &Value, field: &str) -> String {
+    item[field].as_str().unwrap_or_else(|| panic!("no {field} in {item}")).to_owned()
+}
+
+pub(crate) fn socket(home: &Path, name: &str) -> PathBuf {
+    home.join(format!("{name}.sock"))
+}
+
+/// A port that was free a moment ago: an agent that restarts must know its own in advance.
+pub(crate) fn free_udp_port() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+pub(crate) fn free_tcp_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The binary, without what the environment of the tests would tell it.
+pub(crate) fn hobnob(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+    let variables = std::env::vars_os().map(|(name, _)| name);
+    for name in variables.filter(|name| name.to_string_lossy().starts_with("HOBNOB_")) {
+        command.env_remove(name);
+    }
+    command.args(args);
+    command
+}
+
+/// Reads an agent's log to its end. A panic of an agent is the test's to see.
+fn drain(name: String, log: BufReader<ChildStderr>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            println!("{name}: {line}");
+            assert!(!line.contains("panicked"), "{name}: {line}");
+        }
+    })
+}

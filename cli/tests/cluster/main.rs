@@ -1,0 +1,12 @@
+//! Real agents in processes of their own, on loopback, driven through the command line.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
+
+mod agent;
+mod crash;
+mod deletion;
+mod garbage;
+mod growth;
+mod mistakes;
+mod walk;
+mod web;

@@ -1,0 +1,87 @@
+//! What goes wrong gets a clear word, and nothing else is harmed.
+
+use std::os::unix::net::UnixListener;
+use std::process::Output;
+
+use crate::agent::{Agent, free_udp_port, hobnob, socket};
+
+fn failed(output: &Output, code: i32, says: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    for part in says {
+        assert!(error.contains(part), "no `{part}` in: {error}");
+    }
+}
+
+#[test]
+fn commands_that_cannot_be_done() {
+    let home = tempfile::tempdir().unwrap();
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let nobody = free_udp_port().to_string();
+    failed(&a1.run(&["join", &nobody]), 1, &["nobody answered", &nobody]);
+    failed(&a1.run(&["join", "nowhere:"]), 2, &["nowhere:"]);
+    failed(&a1.run(&["join", &a1.bind().to_string()]), 2, &["this agent itself"]);
+    failed(&a1.run(&["resolve", "nothing"]), 3, &["nothing"]);
+    failed(&a1.run(&["pick", "nothing"]), 3, &["nothing"]);
+    failed(&a1.run(&["deregister", "nothing"]), 3, &["`nothing`"]);
+    failed(
+        &a1.run(&["register", "web", "--port", "80", "--meta", "tier"]),
+        2,
+        &["tier", "key=value"],
+    );
+    failed(&a1.run(&["register", "web", "--port", "0"]), 2, &["port"]);
+    failed(&a1.run(&["register", &"x".repeat(200), "--port", "80"]), 2, &["128"]);
+    failed(
+        &a1.run(&["register", "web", "--port", "80", "--check-http", "https://x/"]),
+        2,
+        &["https"],
+    );
+    assert!(a1.is_running());
+    let home = home.path().join("missing.sock");
+    let output = hobnob(&["members", "--socket"]).arg(&home).output().unwrap();
+    failed(&output, 1, &["no agent answers", "missing.sock"]);
+}
+
+#[test]
+fn agents_that_must_not_start() {
+    let home = tempfile::tempdir().unwrap();
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let bind = free_udp_port().to_string();
+    let start = |data_dir: &str, socket_name: &str, bind: &str, more: &[&str]| {
+        let mut command = hobnob(&["agent", "--name", "second", "--bind", bind]);
+        command.arg("--data-dir").arg(home.path().join(data_dir));
+        command.arg("--socket").arg(socket(home.path(), socket_name));
+        command.args(more).output().unwrap()
+    };
+    failed(&start("second", "a1", &bind, &[]), 1, &["another agent already answers", "a1.sock"]);
+    failed(&start("a1", "second", &bind, &[]), 1, &["a1"]);
+    let taken = a1.bind().to_string();
+    failed(&start("second", "second", &taken, &[]), 1, &[&taken, "--bind"]);
+    failed(
+        &start("second", "second", "0.0.0.0:0", &[]),
+        1,
+        &["--insecure", "neither sealed nor authenticated"],
+    );
+    failed(&start("second", "second", "0.0.0.0:0", &["--insecure"]), 1, &["--advertise"]);
+    failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense"]);
+    assert!(a1.is_running());
+    a1.ok(&["members"]);
+    assert!(!socket(home.path(), "second").exists(), "a failed start leaves no socket");
+}
+
+#[test]
+fn a_stale_socket_is_taken_over_and_another_file_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    drop(UnixListener::bind(socket(home.path(), "a1")).unwrap());
+    assert!(socket(home.path(), "a1").exists(), "a socket that nobody listens on");
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    a1.ok(&["members"]);
+
+    let file = socket(home.path(), "precious");
+    std::fs::write(&file, "data").unwrap();
+    let mut command = hobnob(&["agent", "--bind", &free_udp_port().to_string(), "--socket"]);
+    let output =
+        command.arg(&file).arg("--data-dir").arg(home.path().join("other")).output().unwrap();
+    failed(&output, 1, &["is not a socket", "precious"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
+}
