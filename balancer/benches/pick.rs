@@ -61,7 +61,11 @@ impl Costs {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a benchmark measures time"
+)]
 fn timed(work: impl FnOnce()) -> Duration {
     let start = std::time::Instant::now();
     work();

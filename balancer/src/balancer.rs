@@ -6,7 +6,8 @@ use crate::{
     instance::Instance,
     outlier,
     picker::Picker,
-    roster::{hash_key, mix},
+    report::{Report, TargetReport},
+    roster::hash_key,
     rotation::Rotation,
     snapshot::Snapshot,
     state::State,
@@ -114,7 +115,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
     /// A picker for one thread or connection.
     pub fn picker(self: &Arc<Self>) -> Picker<T> {
         let ordinal = self.pickers.fetch_add(1, Relaxed);
-        Picker::new(Arc::clone(self), mix(self.core.config.seed ^ mix(ordinal)))
+        Picker::new(Arc::clone(self), ordinal)
     }
 
     /// Builds what a strategy needs now, so that not even its first pick has to. Later updates keep it built.
@@ -159,6 +160,19 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         };
         self.warm_up(state);
         true
+    }
+
+    /// What each target has done so far, and how evenly.
+    pub fn report(&self) -> Report {
+        let target = |instance: &Arc<Instance<T>>| TargetReport {
+            id: Arc::clone(instance.id()),
+            weight: instance.weight(),
+            picks: instance.picks(),
+            failures: instance.failures(),
+            in_flight: instance.in_flight(),
+            available: instance.is_available(),
+        };
+        Report { targets: self.published.load().instances().iter().map(target).collect() }
     }
 
     fn state_of(

@@ -27,7 +27,7 @@ pub struct Config {
     pub load_bound: Option<f64>,
     /// The time in which peak EWMA forgets a latency (to 1/e).
     pub latency_decay: Duration,
-    /// What peak EWMA expects of a target that has not answered yet.
+    /// What peak EWMA and hot/cold expect of a target that has picks in flight but has not answered yet.
     pub initial_latency: Duration,
     /// The share of targets that hot/cold takes to be cold, by picks in flight.
     pub cold_quantile: f64,

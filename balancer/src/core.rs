@@ -18,6 +18,7 @@ const TICK_US: u64 = 100;
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) decay_us: f32,
+    pub(crate) initial_latency_us: f32,
     /// Grows after a snapshot is published and after calm ends or begins: a picker that sees no change need look at nothing
     /// else.
     generation: AtomicU64,
@@ -39,6 +40,7 @@ impl Core {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             decay_us: config.latency_decay.as_secs_f32().max(1e-6) * 1e6,
+            initial_latency_us: config.initial_latency.as_secs_f32() * 1e6,
             counts_total: AtomicBool::new(config.load_bound.is_some()),
             config,
             generation: AtomicU64::default(),

@@ -59,7 +59,7 @@ pub(crate) fn choose(
     }
     let now_us = view.core.now_us();
     let load = |state: &State, index| view.load(state.in_flight(), index);
-    let latency = |state: &State| state.latency.estimate_us(now_us, view.core);
+    let latency = |state: &State| state.latency.estimate_us(state.in_flight(), now_us, view.core);
     let quantile = view.core.config.cold_quantile as f32;
 
     let mut best = view.draw(random);

@@ -27,12 +27,13 @@ impl Latency {
         f32::from_bits(self.average.load(Relaxed))
     }
 
-    /// The average in microseconds, faded by the time since its last observation; what is expected before the first.
+    /// The average in microseconds, faded by the time since its last observation. Before the first, an idle target is worth
+    /// a try, at 0, and a busy one is taken to be as slow as configured.
     #[inline]
-    pub(crate) fn estimate_us(&self, now_us: u64, core: &Core) -> f32 {
+    pub(crate) fn estimate_us(&self, in_flight: u32, now_us: u64, core: &Core) -> f32 {
         let average = self.average_us();
         if average == 0.0 {
-            return core.config.initial_latency.as_secs_f32() * 1e6;
+            return if in_flight == 0 { 0.0 } else { core.initial_latency_us };
         }
         let elapsed_us = now_us.saturating_sub(self.stamp_us.load(Relaxed)) as f32;
         if elapsed_us * 64.0 < core.decay_us {
@@ -101,7 +102,10 @@ mod tests {
     #[test]
     fn up_at_once_and_down_with_time() {
         let (core, latency) = (core(), Latency::default());
-        assert_eq!(latency.estimate_us(0, &core), 30_000.0);
+        assert_eq!(
+            [0, 1].map(|in_flight| latency.estimate_us(in_flight, 0, &core)),
+            [0.0, 30_000.0]
+        );
         latency.observe(1_000.0, at(&core, 1.0));
         latency.observe(9_000.0, at(&core, 1.1));
         assert_eq!(latency.average_us(), 9_000.0);
@@ -115,7 +119,7 @@ mod tests {
         let (core, latency) = (core(), Latency::default());
         latency.observe(10_000.0, at(&core, 1.0));
         at(&core, 4.0);
-        let estimate = latency.estimate_us(core.now_us(), &core);
+        let estimate = latency.estimate_us(0, core.now_us(), &core);
         assert!(estimate < 800.0, "{estimate}");
     }
 
@@ -123,7 +127,7 @@ mod tests {
     fn failures_do_not_make_a_target_look_fast() {
         let (core, latency) = (core(), Latency::default());
         latency.observe_failure(10.0, at(&core, 1.0));
-        assert_eq!(latency.estimate_us(core.now_us(), &core), 30_000.0);
+        assert_eq!(latency.estimate_us(1, core.now_us(), &core), 30_000.0);
         latency.observe(1_000.0, at(&core, 1.1));
         latency.observe_failure(10.0, at(&core, 1.2));
         assert_eq!(latency.average_us(), 1_000.0);

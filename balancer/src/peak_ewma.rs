@@ -9,7 +9,7 @@ use crate::{least_connections::two_choices, state::State, view::View};
 pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
     let now_us = view.core.now_us();
     two_choices(view, random, |state: &State, index| {
-        let latency_us = state.latency.estimate_us(now_us, view.core);
-        latency_us * view.load(state.in_flight() + 1, index)
+        let in_flight = state.in_flight();
+        state.latency.estimate_us(in_flight, now_us, view.core) * view.load(in_flight + 1, index)
     })
 }

@@ -9,7 +9,7 @@ use crate::{
     least_connections, peak_ewma,
     pick::{Pick, PickRef},
     request::{Choice, Request},
-    roster::{below, hash_key},
+    roster::{below, hash_key, mix},
     rotation::Lease,
     snapshot::Snapshot,
     strategy::Strategy,
@@ -37,13 +37,14 @@ pub struct Picker<T> {
     /// Whether what a strategy says can be taken without asking the target.
     calm: bool,
     random: fastrand::Rng,
+    ordinal: u64,
     turn: Lease,
     weighted_turn: Lease,
     threshold: Threshold,
 }
 
 impl<T> Picker<T> {
-    pub(crate) fn new(balancer: Arc<Balancer<T>>, seed: u64) -> Self {
+    pub(crate) fn new(balancer: Arc<Balancer<T>>, ordinal: u64) -> Self {
         let core = Arc::clone(balancer.core());
         let snapshot = balancer.published();
         let mut picker = Self {
@@ -52,7 +53,8 @@ impl<T> Picker<T> {
             generation: NEVER,
             generation_at_once: NEVER,
             calm: false,
-            random: fastrand::Rng::with_seed(seed),
+            random: fastrand::Rng::with_seed(mix(core.config.seed ^ mix(ordinal))),
+            ordinal,
             turn: Lease::default(),
             weighted_turn: Lease::default(),
             threshold: Threshold::new(&core),
@@ -117,6 +119,11 @@ impl<T> Picker<T> {
     /// Uniformly random in `0.0..1.0`.
     pub(crate) fn lot(&mut self) -> f32 {
         self.random.f32()
+    }
+
+    /// Which of its balancer's pickers it is.
+    pub(crate) fn ordinal(&self) -> u64 {
+        self.ordinal
     }
 
     /// The balancer that it picks for.

@@ -1,0 +1,228 @@
+//! Picks of clients that only ask, and report later.
+
+use crate::pick::{Outcome, Pick};
+use std::{collections::VecDeque, time::Duration};
+
+/// The picks handed out to clients in other processes. Such a client gets a token with its answer and may report with it
+/// how its call went; a token that is not reported in time expires, and its pick counts as cancelled.
+///
+/// Bounded: when it is full, the oldest pick makes room. A token is never valid twice.
+#[derive(Debug)]
+pub struct Ledger<T> {
+    entries: Vec<Entry<T>>,
+    free: Vec<u32>,
+    /// In the order in which they expire, which is the order in which they were issued.
+    issued: VecDeque<(Duration, Token)>,
+    open: usize,
+    capacity: usize,
+    time_to_live: Duration,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    /// Tells the token of this pick from earlier tokens for the same entry.
+    serial: u32,
+    pick: Option<Pick<T>>,
+}
+
+/// What a client reports with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(u64);
+
+/// How one call went, in a batch of [`Ledger::report_all`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// From [`Ledger::issue`].
+    pub token: Token,
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// The time from the call to its end.
+    pub latency: Duration,
+}
+
+/// The token was never issued, is used up or has expired. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("token {} is unknown: reported before, or expired", .0.0)]
+pub struct UnknownToken(pub Token);
+
+impl<T> Ledger<T> {
+    /// A ledger for at most `capacity` open picks, each for at most `time_to_live`.
+    pub fn new(capacity: usize, time_to_live: Duration) -> Self {
+        let capacity = capacity.clamp(1, u32::MAX as usize);
+        let (entries, free, issued) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { entries, free, issued, open: 0, capacity, time_to_live }
+    }
+
+    /// The number of picks that are neither reported nor expired.
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Whether no pick is open.
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Keeps a pick until its token is reported or expires.
+    pub fn issue(&mut self, pick: Pick<T>, now: Duration) -> Token {
+        self.expire(now);
+        while self.open >= self.capacity
+            && let Some((_, oldest)) = self.issued.pop_front()
+        {
+            drop(self.take(oldest));
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry { serial: 0, pick: None });
+            self.entries.len() as u32 - 1
+        });
+        let entry = &mut self.entries[index as usize];
+        entry.serial = entry.serial.wrapping_add(1);
+        entry.pick = Some(pick);
+        self.open += 1;
+        let token = Token(u64::from(entry.serial) << 32 | u64::from(index));
+        self.issued.push_back((now.saturating_add(self.time_to_live), token));
+        token
+    }
+
+    /// Completes the pick of a token.
+    pub fn report(
+        &mut self,
+        token: Token,
+        outcome: Outcome,
+        latency: Duration,
+    ) -> Result<(), UnknownToken> {
+        self.take(token).ok_or(UnknownToken(token))?.complete(outcome, latency);
+        self.forget_reported();
+        Ok(())
+    }
+
+    /// Completes a batch of picks and says how many tokens were known.
+    pub fn report_all(&mut self, completions: impl IntoIterator<Item = Completion>) -> usize {
+        let report = |done: Completion| self.report(done.token, done.outcome, done.latency).is_ok();
+        completions.into_iter().map(report).filter(|&known| known).count()
+    }
+
+    /// Cancels the picks whose time is up and says how many there were.
+    pub fn expire(&mut self, now: Duration) -> usize {
+        let mut expired = 0;
+        while let Some(&(deadline, token)) = self.issued.front()
+            && deadline <= now
+        {
+            self.issued.pop_front();
+            expired += usize::from(self.take(token).is_some());
+        }
+        expired
+    }
+
+    /// When the next pick may expire.
+    pub fn next_expiry(&self) -> Option<Duration> {
+        self.issued.front().map(|&(deadline, _)| deadline)
+    }
+
+    fn take(&mut self, token: Token) -> Option<Pick<T>> {
+        let index = token.0 as u32;
+        let entry = self.entries.get_mut(index as usize)?;
+        let pick = entry.pick.take_if(|_| u64::from(entry.serial) == token.0 >> 32)?;
+        self.free.push(index);
+        self.open -= 1;
+        Some(pick)
+    }
+
+    /// Keeps the queue of deadlines from growing past what is open: at most as many reported tokens wait in it as open ones.
+    fn forget_reported(&mut self) {
+        if self.issued.len() > 2 * self.open + 16 {
+            let entries = &self.entries;
+            self.issued.retain(|&(_, token)| {
+                let entry = &entries[token.0 as u32 as usize];
+                entry.pick.is_some() && u64::from(entry.serial) == token.0 >> 32
+            });
+        }
+    }
+}
+
+impl From<u64> for Token {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl From<Token> for u64 {
+    fn from(token: Token) -> Self {
+        token.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Balancer, Config, Picker, Strategy, Target};
+    use std::sync::Arc;
+
+    fn picker() -> Picker<()> {
+        let balancer = Arc::new(Balancer::new(Config::default()));
+        balancer.update(vec![Target { id: "a".into(), weight: 1, item: () }]);
+        balancer.picker()
+    }
+
+    fn pick(picker: &mut Picker<()>) -> Pick<()> {
+        picker.pick(Strategy::RoundRobin, None).unwrap()
+    }
+
+    fn in_flight(picker: &Picker<()>) -> u32 {
+        picker.balancer().snapshot().instances()[0].in_flight()
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_token_reports_once() {
+        let (mut picker, mut ledger) = (picker(), Ledger::new(10, SECOND));
+        let token = ledger.issue(pick(&mut picker), Duration::ZERO);
+        assert_eq!(in_flight(&picker), 1);
+        assert_eq!(ledger.report(token, Outcome::Failure, SECOND), Ok(()));
+        assert_eq!(ledger.report(token, Outcome::Failure, SECOND), Err(UnknownToken(token)));
+        assert_eq!((in_flight(&picker), picker.snapshot().instances()[0].failures()), (0, 1));
+        let next = ledger.issue(pick(&mut picker), Duration::ZERO);
+        assert_ne!(next, token, "the entry is used again, the token is not");
+    }
+
+    #[test]
+    fn a_token_expires() {
+        let (mut picker, mut ledger) = (picker(), Ledger::new(10, SECOND));
+        let early = ledger.issue(pick(&mut picker), Duration::ZERO);
+        let late = ledger.issue(pick(&mut picker), SECOND / 2);
+        assert_eq!(ledger.next_expiry(), Some(SECOND));
+        assert_eq!(ledger.expire(SECOND), 1);
+        let report = |token| Completion { token, outcome: Outcome::Success, latency: SECOND };
+        assert_eq!(ledger.report_all([early, late].map(report)), 1);
+        assert_eq!((ledger.len(), in_flight(&picker)), (0, 0));
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let (mut picker, mut ledger) = (picker(), Ledger::new(2, SECOND));
+        let tokens: Vec<Token> =
+            (0..3).map(|_| ledger.issue(pick(&mut picker), Duration::ZERO)).collect();
+        assert_eq!((ledger.len(), in_flight(&picker)), (2, 2));
+        assert!(ledger.report(tokens[0], Outcome::Success, SECOND).is_err());
+        assert!(ledger.report(tokens[2], Outcome::Success, SECOND).is_ok());
+    }
+
+    #[test]
+    fn it_does_not_grow_with_use() {
+        let (mut picker, mut ledger) = (picker(), Ledger::new(100, SECOND));
+        for _ in 0..10_000 {
+            let token = ledger.issue(pick(&mut picker), Duration::ZERO);
+            assert!(ledger.report(token, Outcome::Success, SECOND).is_ok());
+        }
+        assert!(ledger.entries.len() == 1 && ledger.issued.len() <= 17);
+    }
+
+    #[test]
+    fn an_invented_token_is_unknown() {
+        let mut ledger = Ledger::<()>::new(1, SECOND);
+        for number in [0, 1, u64::MAX] {
+            assert!(ledger.report(Token::from(number), Outcome::Success, SECOND).is_err());
+        }
+    }
+}
