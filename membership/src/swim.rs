@@ -180,11 +180,11 @@ impl Swim {
         if self.leaving {
             return Ok(());
         }
-        if self.peers.len() >= MAX_ORIGINS {
-            return Err(PacketError::Full);
-        }
         let packet =
             restore_destination(self.foca.identity(), packet).ok_or(PacketError::NotForUs)?;
+        if self.ring.len() >= MAX_ORIGINS && !self.is_from_a_peer(&packet) {
+            return Err(PacketError::Full);
+        }
         let result = self.foca.handle_data(&packet, &mut self.effects);
         self.settle(now);
         Ok(result?)
@@ -199,7 +199,7 @@ impl Swim {
         if self.leaving {
             return Ok(());
         }
-        let room = MAX_ORIGINS.saturating_sub(self.peers.len());
+        let room = MAX_ORIGINS.saturating_sub(self.ring.len());
         let members = roster
             .into_iter()
             .take(room)
@@ -218,9 +218,16 @@ impl Swim {
             && scheduled.at <= now
             && let Some(Scheduled { timer, .. }) = self.timers.pop()
         {
+            let forgotten = match &timer {
+                Timer::RemoveDown(identity) => Some(*identity),
+                _ => None,
+            };
             let handled = self.foca.handle_timer(timer, &mut self.effects);
             result = result.and(handled);
             self.settle(now);
+            if let Some(identity) = forgotten {
+                self.forget(&identity);
+            }
         }
         result
     }
@@ -274,6 +281,20 @@ impl Swim {
                 }
                 OwnedNotification::Defunct => {}
             }
+        }
+    }
+
+    fn is_from_a_peer(&self, packet: &[u8]) -> bool {
+        let header = foca::Codec::decode_header(&mut SwimCodec, packet);
+        header.is_ok_and(|header| self.peers.contains_key(&header.src.node_id))
+    }
+
+    /// Drops a member from the table when foca does, if it has not come back since.
+    fn forget(&mut self, identity: &Identity) {
+        let stale = |peer: &Peer| peer.identity == *identity && !peer.is_active();
+        if self.peers.get(&identity.node_id).is_some_and(stale) {
+            self.peers.remove(&identity.node_id);
+            self.events.push_back(SwimEvent::Peer(identity.node_id));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,8 @@ use super::handler::Handler;
 const MAX_CONNECTIONS: usize = 1_024;
 /// The owner and the group may use the socket.
 const SOCKET_MODE: u32 = 0o660;
+/// Directories that are made for the socket are the owner's alone; others are left as they are.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +81,14 @@ impl Socket {
         let failed =
             |action| move |source| SocketError::Io { action, path: path.to_owned(), source };
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            fs::create_dir_all(parent).map_err(failed("create the directory of"))?;
+            let mut directory = fs::DirBuilder::new();
+            directory.recursive(true).mode(DIRECTORY_MODE);
+            directory.create(parent).map_err(failed("create the directory of"))?;
+            let owner = fs::metadata(parent).map_err(failed("look at the directory of"))?.uid();
+            if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+                tracing::warn!(path = %path.display(), owner,
+                    "the directory of the socket belongs to another user, who could replace the socket");
+            }
         }
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
