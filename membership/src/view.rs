@@ -197,3 +197,112 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &str) -> Op
         down_since,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::identity::Epoch;
+
+    const NODE: NodeId = NodeId(1);
+    const DOWN: OriginStatus = OriginStatus::Down { since: Time::from_millis(5) };
+
+    fn service(name: &str, checked: bool) -> Value {
+        Value::Service(ServiceRecord {
+            service: name.into(),
+            namespace: "default".into(),
+            address: "127.0.0.1".into(),
+            port: 80,
+            tags: BTreeSet::new(),
+            meta: BTreeMap::new(),
+            weight: 1,
+            checked,
+        })
+    }
+
+    fn catalog(records: Vec<(Key, Value)>) -> Catalog {
+        let mut catalog = Catalog::new(NODE, Epoch(1));
+        let node = NodeRecord {
+            name: "a1".into(),
+            datacenter: "dc1".into(),
+            zone: String::new(),
+            software: "test".into(),
+            instance_key_hash: 0,
+            left: None,
+        };
+        let node = [(Key::Node, Value::Node(node))];
+        let records = node.into_iter().chain(records).map(|(key, value)| (key, Some(value)));
+        catalog.write(records.collect()).expect("legal records");
+        catalog
+    }
+
+    fn key() -> Key {
+        Key::Service("x".into())
+    }
+
+    fn with_health(checked: bool, health: Option<Health>) -> Catalog {
+        let health = health.map(|health| (Key::Health("x".into()), Value::Health(health)));
+        catalog([(key(), service("web", checked))].into_iter().chain(health).collect())
+    }
+
+    #[test]
+    fn the_status_is_the_join_of_the_origin_and_its_checks() {
+        use Health::{Failing, Passing, Unknown};
+        use InstanceStatus as Is;
+        use OriginStatus::{Active, Left};
+        let table = [
+            (Active, true, Some(Passing), Some(Is::Healthy)),
+            (Active, true, Some(Failing), Some(Is::Unhealthy)),
+            (Active, true, Some(Unknown), Some(Is::Unknown)),
+            (Active, true, None, Some(Is::Unknown)),
+            (Active, false, None, Some(Is::Healthy)),
+            (Active, false, Some(Failing), Some(Is::Healthy)),
+            (DOWN, true, Some(Passing), Some(Is::Unknown)),
+            (DOWN, true, Some(Failing), Some(Is::Unknown)),
+            (DOWN, false, None, Some(Is::Unknown)),
+            (Left, true, Some(Passing), None),
+            (Left, false, None, None),
+        ];
+        for (origin, checked, health, expected) in table {
+            let mut view = View::default();
+            view.refresh(&with_health(checked, health), NODE, origin, &[key()]);
+            let status = view.instances().next().map(|instance| instance.status);
+            assert_eq!(status, expected, "{origin:?} {checked} {health:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let mut view = View::default();
+        let catalog = with_health(true, Some(Health::Passing));
+        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]).len(), 1);
+        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]), []);
+        let down = view.refresh(&catalog, NODE, DOWN, &[Key::Node]);
+        assert_eq!(down[0].instance.down_since, Some(Time::from_millis(5)));
+        let left = view.refresh(&catalog, NODE, OriginStatus::Left, &[Key::Node]);
+        assert_eq!(left[0].instance.status, InstanceStatus::Gone);
+        assert_eq!(view.instances().len(), 0);
+    }
+
+    #[test]
+    fn an_instance_that_changes_its_service_goes_from_one_and_comes_to_the_other() {
+        let mut view = View::default();
+        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
+        let moved = catalog(vec![(key(), service("api", false))]);
+        let changes = view.refresh(&moved, NODE, OriginStatus::Active, &[key()]);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|change| (change.instance.service.service.as_str(), change.instance.status))
+            .collect();
+        assert_eq!(told, [("web", InstanceStatus::Gone), ("api", InstanceStatus::Healthy)]);
+    }
+
+    #[test]
+    fn an_instance_that_is_no_longer_defined_is_gone() {
+        let mut view = View::default();
+        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
+        let changes = view.refresh(&catalog(Vec::new()), NODE, OriginStatus::Active, &[Key::Node]);
+        assert_eq!(changes[0].instance.status, InstanceStatus::Gone);
+    }
+}

@@ -4,6 +4,8 @@
 
 mod changes;
 mod service;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;

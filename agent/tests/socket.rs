@@ -1,0 +1,134 @@
+//! The unix socket as any language sees it: lines of JSON.
+
+use std::path::Path;
+
+use hobnob_agent::{Agent, AgentConfig};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+async fn agent(home: &Path) -> Agent {
+    let config = AgentConfig {
+        name: "a".to_owned(),
+        data_dir: home.join("data"),
+        bind: "127.0.0.1:0".parse().expect("an address"),
+        sync_bind: None,
+        advertise: None,
+        socket: home.join("a.sock"),
+        join: Vec::new(),
+        datacenter: "dc1".to_owned(),
+        zone: "z1".to_owned(),
+        keep_on_exit: false,
+        insecure: false,
+    };
+    Agent::start(config).await.expect("started")
+}
+
+struct Connection {
+    answers: Lines<BufReader<OwnedReadHalf>>,
+    calls: OwnedWriteHalf,
+}
+
+impl Connection {
+    async fn open(agent: &Agent) -> Self {
+        let stream = UnixStream::connect(agent.socket()).await.expect("connected");
+        let (answers, calls) = stream.into_split();
+        Self { answers: BufReader::new(answers).lines(), calls }
+    }
+
+    async fn send(&mut self, line: &str) {
+        self.calls.write_all(line.as_bytes()).await.expect("sent");
+        self.calls.write_all(b"\n").await.expect("sent");
+    }
+
+    async fn answer(&mut self) -> Value {
+        let line = self.answers.next_line().await.expect("read").expect("an answer");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
+    async fn call(&mut self, request: Value) -> Value {
+        self.send(&json!({ "id": 1, "request": request }).to_string()).await;
+        self.answer().await["response"].clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_answered_in_order_with_their_ids() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    let register = json!({ "register": { "service": "web", "port": 80 } });
+    assert_eq!(connection.call(register).await, "done");
+    for id in [7, 8, 9] {
+        let request = json!({ "resolve": { "service": "web" } });
+        connection.send(&json!({ "id": id, "request": request }).to_string()).await;
+    }
+    for id in [7, 8, 9] {
+        let answer = connection.answer().await;
+        assert_eq!(answer["id"], id);
+        let instance = &answer["response"]["instances"]["instances"][0];
+        assert_eq!(instance["id"], "web");
+        assert_eq!(instance["address"], "127.0.0.1", "the agent's own address by default");
+        assert_eq!(instance["zone"], "z1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    for line in ["{}", "{\"id\":1,\"request\":\"dance\"}", "{\"id\":1", "nonsense", "[]"] {
+        connection.send(line).await;
+        let answer = connection.answer().await;
+        assert_eq!(answer["response"]["error"]["kind"], "invalid", "{line}: {answer}");
+    }
+    let refused = [
+        (json!({ "pick": { "service": "web", "count": 0 } }), "count"),
+        (json!({ "pick": { "service": "web", "strategy": "consistent-hash" } }), "key"),
+        (json!({ "register": { "service": "", "port": 1 } }), "empty"),
+        (json!({ "register": { "service": "web", "port": 1, "weight": 0 } }), "weight"),
+        (json!({ "register": { "service": "a\u{7}b", "port": 1 } }), "control"),
+        (json!({ "join": { "addresses": [] } }), "address"),
+    ];
+    for (request, says) in refused {
+        let answer = connection.call(request).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(says), "no `{says}` in {answer}");
+    }
+    assert_eq!(connection.call(json!("members")).await["members"][0]["name"], "a");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_may_watch_only_so_many_services() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    for number in 0..65 {
+        let watch = json!({ "watch": { "service": format!("s{number}") } });
+        connection.send(&json!({ "id": number, "request": watch }).to_string()).await;
+    }
+    let mut refused = Vec::new();
+    for _ in 0..65 {
+        let answer = connection.answer().await;
+        if answer["response"]["error"].is_object() {
+            refused.push(answer["id"].clone());
+        }
+    }
+    assert_eq!(refused, [64]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_without_end_is_refused_and_costs_its_connection_only() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut stream = UnixStream::connect(agent.socket()).await.expect("connected");
+    let endless = vec![b'{'; 2 << 20];
+    // The agent may hang up before all of it is written.
+    let _ = stream.write_all(&endless).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let mut connection = Connection::open(&agent).await;
+    assert!(connection.call(json!("info")).await["info"]["counters"]["api_malformed"] == 1);
+}
