@@ -35,6 +35,8 @@ pub const MAX_PULL_REPLY_DATAGRAMS: usize = 8;
 pub const MAX_SESSIONS_SERVED: usize = 16;
 /// Sync sessions that a node opens at once.
 pub const MAX_SESSIONS_OPENED: usize = 2;
+/// Frames that a node takes, and sends, in one session. What is left comes in the next one.
+pub const MAX_FRAMES_PER_SESSION: usize = 4_096;
 /// Frames of one session handed to the transport and not yet written.
 pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
 /// Seed addresses and addresses of former peers that an isolated node knocks at.

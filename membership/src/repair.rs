@@ -101,8 +101,11 @@ struct Gap {
     head: Version,
     /// Who has it.
     source: NodeId,
+    /// Pulls since it last got smaller.
     tries: u32,
     due: Time,
+    /// How far we knew the origin when it last got smaller.
+    known: (Epoch, Version),
 }
 
 /// The gaps, by origin.
@@ -126,22 +129,27 @@ impl Gaps {
         if !self.gaps.contains_key(&head.origin) && self.gaps.len() >= MAX_PENDING_PULLS {
             return false;
         }
-        let fresh = Gap { epoch: head.epoch, head: head.known_to, source, tries: 0, due };
+        let known = (Epoch(0), 0);
+        let fresh = Gap { epoch: head.epoch, head: head.known_to, source, tries: 0, due, known };
         let gap = self.gaps.entry(head.origin).or_insert(fresh);
-        if (head.epoch, head.known_to) > (gap.epoch, gap.head) {
+        if head.epoch > gap.epoch {
             *gap = Gap { due: gap.due.min(due), ..fresh };
+        } else if head.epoch == gap.epoch && head.known_to > gap.head {
+            // Steady news must not put off the session that a gap needs which no pull closes.
+            *gap = Gap { head: head.known_to, source, ..*gap };
         }
         true
     }
 
-    /// Forgets the gap of an origin if `want` shows that it is closed.
+    /// Forgets the gap of an origin if `want` shows that it is closed, and counts its pulls anew if it got smaller.
     pub(crate) fn check(&mut self, want: &Want) {
-        if self
-            .gaps
-            .get(&want.origin)
-            .is_some_and(|gap| (want.epoch, want.after) >= (gap.epoch, gap.head))
-        {
+        let Some(gap) = self.gaps.get_mut(&want.origin) else { return };
+        let known = (want.epoch, want.after);
+        if known >= (gap.epoch, gap.head) {
             self.gaps.remove(&want.origin);
+        } else if known > gap.known {
+            gap.known = known;
+            gap.tries = 0;
         }
     }
 
@@ -159,7 +167,7 @@ impl Gaps {
                 result.given_up.push(gap.source);
                 return false;
             }
-            gap.due = now + protocol.pull_retry * (1 << gap.tries);
+            gap.due = now + protocol.pull_retry * (1 << gap.tries.min(16));
             gap.tries += 1;
             result.pulls.entry(gap.source).or_default().push(*origin);
             true
@@ -227,6 +235,25 @@ mod tests {
         assert!(gaps.next_deadline().is_some());
         gaps.check(&Want { origin: NodeId(1), epoch: Epoch(5), after: 3, gc_floor: 0 });
         assert!(gaps.next_deadline().is_none());
+    }
+
+    #[test]
+    fn news_beyond_a_gap_does_not_put_off_the_session_and_a_smaller_gap_does() {
+        let protocol = Protocol::default();
+        let pull = |gaps: &mut Gaps| {
+            let due = gaps.next_deadline().expect("open");
+            gaps.take_due(due, &protocol)
+        };
+        let mut gaps = Gaps::default();
+        for n in 0..u64::from(protocol.pull_tries) {
+            gaps.note(head(3 + n), NodeId(9), MS(10));
+            assert!(pull(&mut gaps).given_up.is_empty());
+        }
+        let mut smaller = Gaps { gaps: gaps.gaps.clone() };
+        gaps.note(head(10), NodeId(8), MS(10));
+        assert_eq!(pull(&mut gaps).given_up, [NodeId(8)]);
+        smaller.check(&Want { origin: NodeId(1), epoch: Epoch(5), after: 2, gc_floor: 0 });
+        assert!(pull(&mut smaller).given_up.is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::catalog::{Catalog, Delta, Want};
 use crate::identity::{Identity, NodeId};
-use crate::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_ORIGINS};
+use crate::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION, MAX_ORIGINS};
 use crate::time::Time;
 use crate::wire::{Frame, Opening};
 
@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Members(Vec<(Identity, u16)>),
     /// Deltas to be applied.
     Deltas(Vec<Delta>),
+    /// The peer's heads are complete: compare them with ours.
+    Compare,
     /// Nothing.
     Nothing,
 }
@@ -52,6 +54,9 @@ pub(crate) struct Session {
     /// What the peer lacks and is not yet framed; the last is next.
     lacking: Vec<Want>,
     in_flight: usize,
+    frames_received: usize,
+    frames_sent: usize,
+    members_received: usize,
     told_all: bool,
     peer_told_all: bool,
     last_activity: Time,
@@ -68,6 +73,9 @@ impl Session {
             ready: VecDeque::new(),
             lacking: Vec::new(),
             in_flight: 0,
+            frames_received: 0,
+            frames_sent: 0,
+            members_received: 0,
             told_all: false,
             peer_told_all: false,
             last_activity: now,
@@ -107,17 +115,17 @@ impl Session {
         }
         let members = roster.chunks(ITEMS_PER_FRAME).map(|chunk| Frame::Members(chunk.to_vec()));
         self.ready.extend(members);
-        let heads: Vec<Want> = catalog
-            .origins()
-            .filter(|(_, origin)| origin.current().is_some())
-            .map(|(id, _)| catalog.want(id))
-            .collect();
+        let heads: Vec<Want> = catalog.origins().map(|(id, _)| catalog.want(id)).collect();
         self.ready.extend(heads.chunks(ITEMS_PER_FRAME).map(|chunk| Frame::Heads(chunk.to_vec())));
         self.ready.push_back(Frame::HeadsEnd);
     }
 
     pub(crate) fn handle(&mut self, frame: Frame, now: Time) -> Result<Step, ProtocolViolation> {
         self.last_activity = now;
+        self.frames_received += 1;
+        if self.frames_received > MAX_FRAMES_PER_SESSION || says_nothing(&frame) {
+            return Err(ProtocolViolation);
+        }
         match frame {
             Frame::Opening(opening) => {
                 let identity = opening.identity;
@@ -130,7 +138,13 @@ impl Session {
                 Ok(Step::Opened(identity))
             }
             _ if self.peer_opening.is_none() || self.peer_told_all => Err(ProtocolViolation),
-            Frame::Members(members) => Ok(Step::Members(members)),
+            Frame::Members(members) => {
+                self.members_received += members.len();
+                if self.members_received > MAX_ORIGINS {
+                    return Err(ProtocolViolation);
+                }
+                Ok(Step::Members(members))
+            }
             Frame::Heads(heads) if !self.heads_complete => {
                 self.peer_heads.extend(heads.into_iter().map(|want| (want.origin, want)));
                 if self.peer_heads.len() > MAX_ORIGINS {
@@ -141,7 +155,7 @@ impl Session {
             }
             Frame::HeadsEnd if !self.heads_complete => {
                 self.heads_complete = true;
-                Ok(Step::Nothing)
+                Ok(Step::Compare)
             }
             Frame::Heads(_) | Frame::HeadsEnd => Err(ProtocolViolation),
             Frame::Deltas(deltas) => Ok(Step::Deltas(deltas)),
@@ -152,11 +166,8 @@ impl Session {
         }
     }
 
-    /// Lists what the peer lacks, once its heads are complete.
+    /// Lists what the peer lacks, by the heads that it told.
     pub(crate) fn compare(&mut self, catalog: &Catalog) {
-        if !self.heads_complete || self.is_equal() == Some(true) {
-            return;
-        }
         let heads = std::mem::take(&mut self.peer_heads);
         let ours = catalog.origins().filter_map(|(id, _)| catalog.head(id));
         self.lacking = ours
@@ -186,14 +197,14 @@ impl Session {
                 return None;
             }
             None if !self.heads_complete || self.is_equal().is_none() => return None,
+            None if self.frames_sent + 1 >= MAX_FRAMES_PER_SESSION => Frame::End,
             None => match self.next_deltas(catalog) {
-                deltas if deltas.is_empty() => {
-                    self.told_all = true;
-                    Frame::End
-                }
+                deltas if deltas.is_empty() => Frame::End,
                 deltas => Frame::Deltas(deltas),
             },
         };
+        self.told_all = frame == Frame::End;
+        self.frames_sent += 1;
         self.in_flight += 1;
         Some(frame)
     }
@@ -228,5 +239,15 @@ impl Session {
     /// Both sides have told all.
     pub(crate) fn is_complete(&self) -> bool {
         self.told_all && self.peer_told_all
+    }
+}
+
+/// An empty list costs its receiver a frame and tells it nothing; nobody honest sends one.
+fn says_nothing(frame: &Frame) -> bool {
+    match frame {
+        Frame::Members(members) => members.is_empty(),
+        Frame::Heads(heads) => heads.is_empty(),
+        Frame::Deltas(deltas) => deltas.is_empty(),
+        Frame::Opening(_) | Frame::HeadsEnd | Frame::End => false,
     }
 }

@@ -66,6 +66,7 @@ pub struct Delta {
     /// The sender has no tombstone up to this version.
     pub gc_floor: Version,
     /// The entries, by version.
+    #[serde(deserialize_with = "crate::wire::list")]
     pub entries: Vec<Entry>,
 }
 

@@ -135,7 +135,10 @@ impl Node {
             self.gaps.next_deadline(),
             seeds,
             self.next_sync_deadline(),
-            self.leaving.as_ref().map(|leaving| leaving.due),
+            self.leaving
+                .as_ref()
+                .filter(|leaving| leaving.rounds_left > 0)
+                .map(|leaving| leaving.due),
         ]
         .into_iter()
         .flatten()
@@ -220,9 +223,10 @@ impl Node {
         self.handle_leave_deadline(now);
         if self.leaving.is_none() {
             self.handle_join_deadline(now);
-            self.handle_sync_deadlines(now);
         }
+        // Repair by datagram may end in a wish for a session.
         self.handle_gossip_deadlines(now);
+        self.handle_sync_deadlines(now);
     }
 
     /// Passes on what the parts have ready.
@@ -302,8 +306,12 @@ impl Node {
         {
             return;
         }
-        self.epoch_raised_at = Some(now);
         let epoch = remembered.max(self.identity().epoch).next();
+        // The last epoch that there is cannot be passed, and a version must never be written twice in one.
+        if epoch <= self.catalog.epoch() {
+            return;
+        }
+        self.epoch_raised_at = Some(now);
         if self.swim.raise_epoch(epoch, now).is_err() {
             self.counters.swim_refused += 1;
         }
@@ -340,7 +348,6 @@ impl Node {
         leaving.rounds_left -= 1;
         leaving.due = now + LEAVE_ROUND_GAP;
         if leaving.rounds_left == 0 {
-            leaving.due = now + Duration::from_secs(3_600);
             self.emit(Event::Left);
             return;
         }

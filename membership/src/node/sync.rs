@@ -43,17 +43,24 @@ impl Node {
     }
 
     pub(super) fn next_sync_deadline(&self) -> Option<Time> {
-        let requested = self.sync.requested.map(|_| self.sync.not_before);
-        let requested = requested.filter(|_| self.opened_sessions() < MAX_SESSIONS_OPENED);
         let timeout = self
             .sessions
             .values()
-            .map(|session| session.last_activity() + self.protocol.session_timeout);
+            .map(|session| session.last_activity() + self.protocol.session_timeout)
+            .min();
+        if self.leaving.is_some() {
+            return timeout;
+        }
+        let requested = self.sync.requested.map(|_| self.sync.not_before);
+        let requested = requested.filter(|_| self.opened_sessions() < MAX_SESSIONS_OPENED);
         requested.into_iter().chain(timeout).chain([self.sync.periodic]).min()
     }
 
     pub(super) fn handle_sync_deadlines(&mut self, now: Time) {
         self.drop_stalled_sessions(now);
+        if self.leaving.is_some() {
+            return;
+        }
         if self.sync.periodic <= now {
             let wait = self.protocol.sync_period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
             self.sync.periodic = now + wait;
@@ -125,7 +132,8 @@ impl Node {
                     self.learn(delta, now);
                 }
             }
-            Step::Nothing => {
+            Step::Nothing => {}
+            Step::Compare => {
                 if let Some(session) = self.sessions.get_mut(&stream) {
                     session.compare(&self.catalog);
                 }

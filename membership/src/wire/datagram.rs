@@ -37,6 +37,7 @@ pub struct Digest {
     /// The digest of its catalog.
     pub catalog: u64,
     /// The heads that moved lately.
+    #[serde(deserialize_with = "super::list")]
     pub recent: Vec<Head>,
 }
 
@@ -46,6 +47,7 @@ pub struct Pull {
     /// Who sends this.
     pub sender: NodeId,
     /// What it lacks.
+    #[serde(deserialize_with = "super::list")]
     pub wants: Vec<Want>,
 }
 
@@ -95,7 +97,10 @@ impl DatagramBuilder {
     /// # Errors
     /// [`WireError::TooLarge`] when it does not fit.
     pub fn push(&mut self, message: &Message<'_>) -> Result<(), WireError> {
-        let room = (MAX_DATAGRAM_BYTES - MESSAGE_HEADER_BYTES).saturating_sub(self.bytes.len());
+        let len = self.bytes.len() + MESSAGE_HEADER_BYTES;
+        let Some(room) = MAX_DATAGRAM_BYTES.checked_sub(len) else {
+            return Err(WireError::TooLarge { len, limit: MAX_DATAGRAM_BYTES });
+        };
         match message {
             Message::Swim(packet) if packet.len() > room => {
                 Err(WireError::TooLarge { len: packet.len(), limit: room })

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{VERSION, WireError, from_bytes, to_bytes};
+use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Want};
 use crate::identity::Identity;
 use crate::limits::MAX_FRAME_BYTES;
@@ -75,16 +75,20 @@ impl Frame {
         let limit = MAX_FRAME_BYTES - 2;
         match *kind {
             OPENING => from_bytes(body, limit).map(Self::Opening),
-            MEMBERS => from_bytes(body, limit).map(Self::Members),
-            HEADS => from_bytes(body, limit).map(Self::Heads),
-            HEADS_END => Ok(Self::HeadsEnd),
+            MEMBERS => from_bytes(body, limit).map(|List(members)| Self::Members(members)),
+            HEADS => from_bytes(body, limit).map(|List(heads)| Self::Heads(heads)),
+            HEADS_END => empty(body).map(|()| Self::HeadsEnd),
             DELTAS => {
-                let deltas: Vec<Delta> = from_bytes(body, limit)?;
+                let List(deltas): List<Delta> = from_bytes(body, limit)?;
                 deltas.iter().try_for_each(Delta::validate)?;
                 Ok(Self::Deltas(deltas))
             }
-            END => Ok(Self::End),
+            END => empty(body).map(|()| Self::End),
             kind => Err(WireError::Kind(kind)),
         }
     }
+}
+
+fn empty(body: &[u8]) -> Result<(), WireError> {
+    if body.is_empty() { Ok(()) } else { Err(WireError::TrailingBytes(body.len())) }
 }

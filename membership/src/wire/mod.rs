@@ -11,9 +11,12 @@ mod datagram;
 mod frame;
 mod swim;
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use frame::{Frame, Opening};
@@ -108,10 +111,42 @@ pub(crate) fn encoded_len<T: Serialize>(value: &T) -> usize {
     }
 }
 
+/// Reads a list without making room for as many items as it claims to have: serde would allocate a megabyte for a few
+/// hostile bytes.
+pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Items<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(Items(PhantomData))
+}
+
+/// A whole body that is one [`list`].
+#[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+struct List<T>(#[serde(deserialize_with = "list")] Vec<T>);
+
 /// Reads a value from the front of `bytes` and tells how many it took. What it allocates is bounded by the length of
-/// `bytes`, whatever the lengths inside claim.
+/// `bytes`, whatever the lengths inside claim: 64 times for a text, and for a list what its items take.
 fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), WireError> {
-    const SMALL: usize = 2 << 10;
+    const TINY: usize = 256;
+    const SMALL: usize = 1 << 10;
+    const RECORD: usize = 4 << 10;
+    const MEDIUM: usize = 16 << 10;
     const FRAME: usize = 64 << 10;
     const LARGE: usize = 1 << 20;
     const HUGE: usize = 16 << 20;
@@ -120,7 +155,10 @@ fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), WireEr
         Ok(bincode::serde::decode_from_slice(bytes, config)?)
     }
     match bytes.len() {
+        len if len <= TINY => with::<T, { LIMIT_FACTOR * TINY }>(bytes),
         len if len <= SMALL => with::<T, { LIMIT_FACTOR * SMALL }>(bytes),
+        len if len <= RECORD => with::<T, { LIMIT_FACTOR * RECORD }>(bytes),
+        len if len <= MEDIUM => with::<T, { LIMIT_FACTOR * MEDIUM }>(bytes),
         len if len <= FRAME => with::<T, { LIMIT_FACTOR * FRAME }>(bytes),
         len if len <= LARGE => with::<T, { LIMIT_FACTOR * LARGE }>(bytes),
         len if len <= HUGE => with::<T, { LIMIT_FACTOR * HUGE }>(bytes),

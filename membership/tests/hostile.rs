@@ -1,0 +1,383 @@
+//! A node among liars and noise: it never panics, never holds or says more than its limits, and the honest ones still
+//! converge.
+
+mod common;
+
+use std::time::Duration;
+
+use hobnob_membership::catalog::{Delta, Entry, Head, Want};
+use hobnob_membership::limits::{
+    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_FRAMES_PER_SESSION, MAX_ORIGINS, MAX_SESSIONS_OPENED,
+    MAX_SESSIONS_SERVED,
+};
+use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::wire::{DatagramBuilder, Digest, Frame, Message, Opening, Pull};
+use hobnob_membership::{Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
+use xxhash_rust::xxh3::xxh3_64;
+
+use common::{Net, health, identity};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// No single input makes a node say more than this.
+const MAX_OUTPUTS: usize = 2_000;
+
+fn datagram(message: &Message<'_>) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::default();
+    datagram.push(message).expect("fits");
+    datagram.finish()
+}
+
+fn frame(frame: &Frame) -> Vec<u8> {
+    frame.encode().expect("fits")
+}
+
+fn opening(n: usize) -> Vec<u8> {
+    frame(&Frame::Opening(Opening { identity: identity(n), members: 0, catalog: 0 }))
+}
+
+fn delta(origin: NodeId, epoch: u64, version: u64) -> Delta {
+    let entry = Entry {
+        version,
+        key: Key::Health("x".into()),
+        value: Some(Value::Health(Health::Passing)),
+    };
+    Delta {
+        origin,
+        epoch: Epoch(epoch),
+        after: version - 1,
+        to: version,
+        head: version,
+        gc_floor: 0,
+        entries: vec![entry],
+    }
+}
+
+fn open_sessions(node: &Node) -> u64 {
+    let counters = node.counters();
+    counters.sessions_opened + counters.sessions_served
+        - counters.sessions_completed
+        - counters.sessions_failed
+}
+
+fn random_bytes(rng: &mut Xoshiro256PlusPlus, most: usize) -> Vec<u8> {
+    let mut bytes = vec![0; rng.random_range(0..=most)];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// What damage does to real bytes: flips, cuts, swaps of parts, growth.
+fn mutate(rng: &mut Xoshiro256PlusPlus, recorded: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = recorded[rng.random_range(0..recorded.len())].clone();
+    for _ in 0..rng.random_range(1..4) {
+        let at = rng.random_range(0..bytes.len().max(1));
+        match rng.random_range(0..5) {
+            0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << rng.random_range(0..8),
+            2 if !bytes.is_empty() => bytes[at] = rng.random(),
+            3 => bytes.truncate(at),
+            _ => {
+                let other = &recorded[rng.random_range(0..recorded.len())];
+                let from = rng.random_range(0..other.len());
+                bytes.extend_from_slice(&other[from..]);
+            }
+        }
+    }
+    bytes
+}
+
+/// Makes the checksum fit again, so that the damage is not found in the envelope already.
+fn seal(datagram: &mut Vec<u8>) {
+    datagram.truncate(MAX_DATAGRAM_BYTES);
+    if datagram.len() >= 5 {
+        datagram[0] = 1;
+        let checksum = xxh3_64(&datagram[5..]).to_le_bytes();
+        datagram[1..5].copy_from_slice(&checksum[..4]);
+    }
+}
+
+/// Two nodes that talked about all that there is to talk about.
+fn talkative() -> Net {
+    let mut net = Net::joined(2);
+    for round in 0..20 {
+        let health = health(&format!("i{round}"), Health::Passing);
+        drop(net.handle(round % 2, Input::Write(health)));
+        net.run_for(Duration::from_millis(50));
+    }
+    let deleted = (0..10).map(|n| (Key::Health(format!("i{}", 2 * n)), None)).collect();
+    drop(net.handle(0, Input::Write(deleted)));
+    let lies = Message::Digest(Digest { sender: identity(0).node_id, catalog: 1, recent: vec![] });
+    let lies = datagram(&lies);
+    drop(net.handle(1, Input::Datagram { from: identity(0).addr, bytes: &lies }));
+    net.run_for(40 * SECOND);
+    net
+}
+
+fn check_bounds(net: &Net, n: usize, outputs: &[Output]) {
+    assert!(outputs.len() <= MAX_OUTPUTS, "{} outputs", outputs.len());
+    let most = MAX_SESSIONS_OPENED + MAX_SESSIONS_SERVED;
+    assert!(open_sessions(&net.nodes[n]) <= most as u64, "too many sessions");
+    for output in outputs {
+        match output {
+            Output::Datagram { bytes, .. } => assert!(bytes.len() <= MAX_DATAGRAM_BYTES),
+            Output::StreamFrame { bytes, .. } => assert!(bytes.len() <= MAX_FRAME_BYTES),
+            _ => {}
+        }
+    }
+}
+
+/// Both learn what the other writes from now on.
+fn assert_still_converges(net: &mut Net) {
+    net.run_for(60 * SECOND);
+    for n in 0..2 {
+        drop(net.handle(n, Input::Write(health(&format!("after-{n}"), Health::Failing))));
+    }
+    net.run_for(60 * SECOND);
+    for n in 0..2 {
+        let other = identity(1 - n).node_id;
+        let origin = net.nodes[n].catalog().origin(other).and_then(|origin| origin.current());
+        let key = Key::Health(format!("after-{}", 1 - n));
+        let learned = origin.and_then(|replica| replica.get(&key));
+        assert_eq!(learned, Some(&Value::Health(Health::Failing)), "node {n} did not learn");
+    }
+}
+
+#[test]
+fn noise_and_damaged_datagrams_do_no_harm() {
+    let recorded = talkative().datagrams;
+    for seed in 0..4 {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut net = Net::joined(2);
+        for round in 0..4_000 {
+            let bytes = match round % 3 {
+                0 => random_bytes(&mut rng, 2_000),
+                1 => mutate(&mut rng, &recorded),
+                _ => {
+                    let mut bytes = mutate(&mut rng, &recorded);
+                    seal(&mut bytes);
+                    bytes
+                }
+            };
+            let victim = rng.random_range(0..2);
+            let input = Input::Datagram { from: identity(7).addr, bytes: &bytes };
+            let outputs = net.handle(victim, input);
+            check_bounds(&net, victim, &outputs);
+            if round % 10 == 0 {
+                net.run_for(Duration::from_millis(5));
+            }
+        }
+        assert!(net.nodes[0].counters().datagrams_malformed > 0);
+        assert!(net.nodes[0].counters().messages_invalid > 0);
+        assert_still_converges(&mut net);
+    }
+}
+
+#[test]
+fn noise_and_damaged_frames_do_no_harm() {
+    let recorded = talkative().frames;
+    for seed in 0..4 {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut net = Net::joined(2);
+        for round in 0..3_000 {
+            let stream = StreamId::accepted(1 << 40 | rng.random_range(0..40));
+            let victim = rng.random_range(0..2);
+            let mutated;
+            let input = match rng.random_range(0..10) {
+                0 | 1 => Input::StreamAccepted { stream },
+                2 => Input::StreamClosed { stream },
+                3 => Input::StreamWritten { stream },
+                4 => {
+                    mutated = opening(5 + victim);
+                    Input::StreamFrame { stream, bytes: &mutated }
+                }
+                5 => Input::StreamFrame { stream, bytes: &recorded[round % recorded.len()] },
+                6 => {
+                    mutated = random_bytes(&mut rng, 300);
+                    Input::StreamFrame { stream, bytes: &mutated }
+                }
+                _ => {
+                    mutated = mutate(&mut rng, &recorded);
+                    Input::StreamFrame { stream, bytes: &mutated }
+                }
+            };
+            let outputs = net.handle(victim, input);
+            check_bounds(&net, victim, &outputs);
+            if round % 10 == 0 {
+                net.run_for(Duration::from_millis(5));
+            }
+        }
+        assert!(net.nodes[0].counters().messages_invalid > 0);
+        assert_still_converges(&mut net);
+        assert!(net.nodes.iter().all(|node| open_sessions(node) <= 2), "sessions were left behind");
+    }
+}
+
+#[test]
+fn a_pull_from_a_stranger_gets_no_answer_and_one_in_a_members_name_goes_to_the_member() {
+    let mut net = Net::joined(2);
+    let wants = vec![Want { origin: identity(0).node_id, epoch: Epoch(0), after: 0, gc_floor: 0 }];
+    let pull = |sender| datagram(&Message::Pull(Pull { sender, wants: wants.clone() }));
+    let from = identity(7).addr;
+    let stranger = pull(NodeId(7));
+    assert!(net.handle(0, Input::Datagram { from, bytes: &stranger }).is_empty());
+    assert_eq!(net.nodes[0].counters().strangers_ignored, 1);
+    let forged = pull(identity(1).node_id);
+    let outputs = net.handle(0, Input::Datagram { from, bytes: &forged });
+    assert!(!outputs.is_empty());
+    for output in outputs {
+        let Output::Datagram { to, .. } = output else { panic!("{output:?}") };
+        assert_eq!(to, identity(1).addr);
+    }
+}
+
+/// Feeds frames to a served session until the node drops it, and says how many it took.
+fn frames_until_dropped(mut next: impl FnMut(usize) -> Vec<u8>) -> usize {
+    let mut node = common::node(0);
+    let stream = StreamId::accepted(1);
+    node.handle(Input::StreamAccepted { stream }, Time::ZERO);
+    node.handle(Input::StreamFrame { stream, bytes: &opening(7) }, Time::ZERO);
+    for count in 1..=2 * MAX_FRAMES_PER_SESSION {
+        node.handle(Input::StreamFrame { stream, bytes: &next(count) }, Time::ZERO);
+        while let Some(output) = node.poll_output() {
+            if matches!(output, Output::ResetStream { .. }) {
+                return count;
+            }
+        }
+    }
+    panic!("never dropped");
+}
+
+#[test]
+fn a_peer_whose_frames_never_end_is_dropped() {
+    let deltas = |count: usize| frame(&Frame::Deltas(vec![delta(NodeId(9), 1, count as u64)]));
+    assert_eq!(frames_until_dropped(deltas), MAX_FRAMES_PER_SESSION);
+    let same_head = |_| {
+        frame(&Frame::Heads(vec![Want {
+            origin: NodeId(9),
+            epoch: Epoch(1),
+            after: 1,
+            gc_floor: 0,
+        }]))
+    };
+    assert_eq!(frames_until_dropped(same_head), MAX_FRAMES_PER_SESSION);
+    let members = frame(&Frame::Members(vec![(identity(7), 0); 1_000]));
+    assert_eq!(frames_until_dropped(|_| members.clone()), MAX_ORIGINS / 1_000 + 1);
+    for empty in [Frame::Members(vec![]), Frame::Heads(vec![]), Frame::Deltas(vec![])] {
+        assert_eq!(frames_until_dropped(|_| frame(&empty)), 1);
+    }
+}
+
+#[test]
+fn heads_beyond_the_limit_are_refused() {
+    let heads = |count: usize| {
+        let origin = |n: usize| NodeId((count * 1_000 + n) as u64);
+        let want = |n| Want { origin: origin(n), epoch: Epoch(1), after: 1, gc_floor: 0 };
+        frame(&Frame::Heads((0..1_000).map(want).collect()))
+    };
+    assert_eq!(frames_until_dropped(heads), MAX_ORIGINS / 1_000 + 1);
+}
+
+#[test]
+fn more_origins_than_the_limit_are_refused_and_counted() {
+    let mut node = common::node(0);
+    let stream = StreamId::accepted(1);
+    node.handle(Input::StreamAccepted { stream }, Time::ZERO);
+    node.handle(Input::StreamFrame { stream, bytes: &opening(7) }, Time::ZERO);
+    let deltas: Vec<Delta> =
+        (0..MAX_ORIGINS as u64 + 50).map(|n| delta(NodeId(10_000 + n), 1, 1)).collect();
+    for part in deltas.chunks(500) {
+        let bytes = frame(&Frame::Deltas(part.to_vec()));
+        node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);
+    }
+    assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);
+    // One place is our own.
+    assert_eq!(node.counters().origins_refused, 51);
+}
+
+#[test]
+fn a_stream_that_stalls_is_dropped_when_its_time_is_over() {
+    let mut net = Net::joined(2);
+    let stream = StreamId::accepted(1 << 40);
+    drop(net.handle(0, Input::StreamAccepted { stream }));
+    drop(net.handle(0, Input::StreamFrame { stream, bytes: &opening(7) }));
+    let before = open_sessions(&net.nodes[0]);
+    let timeout = Protocol::default().session_timeout;
+    net.run_for(timeout - Duration::from_millis(1));
+    assert_eq!(net.nodes[0].counters().sessions_failed, 0);
+    net.run_for(Duration::from_millis(1));
+    assert_eq!(net.nodes[0].counters().sessions_failed, 1);
+    assert!(open_sessions(&net.nodes[0]) < before);
+}
+
+#[test]
+fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_a_race() {
+    let mut net = Net::joined(2);
+    let own = identity(0).node_id;
+    let raised = |net: &Net| {
+        let raised = net.events[0].iter().filter_map(|event| match event {
+            Event::EpochRaised(epoch) => Some(*epoch),
+            _ => None,
+        });
+        raised.collect::<Vec<_>>()
+    };
+    for n in 0..50 {
+        let lie = Message::Rumor(identity(1).node_id, delta(own, 5_000 + 10 * n, 3));
+        let bytes = datagram(&lie);
+        drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
+        net.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(raised(&net), [Epoch(5_001)]);
+    assert_eq!(net.nodes[0].catalog().epoch(), Epoch(5_001));
+    assert!(net.is_converged());
+}
+
+#[test]
+fn nobody_can_take_our_last_epoch() {
+    let mut net = Net::joined(2);
+    drop(net.handle(0, Input::Write(health("mine", Health::Passing))));
+    for version in [7, 8] {
+        let lie = delta(identity(0).node_id, Epoch::MAX.0, version);
+        let bytes = datagram(&Message::Rumor(identity(1).node_id, lie));
+        drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
+        net.run_for(20 * SECOND);
+    }
+    let catalog = net.nodes[0].catalog();
+    let known_to = catalog.head(identity(0).node_id).map(|head| head.known_to);
+    assert_eq!((catalog.epoch(), known_to), (Epoch::MAX, Some(2)), "no version was written twice");
+}
+
+#[test]
+fn invented_heads_make_few_questions_and_no_lasting_gaps() {
+    let mut net = Net::joined(2);
+    let sent = net.nodes[0].counters().datagrams_sent;
+    for n in 0..100 {
+        let head = |m| Head { origin: NodeId(50_000 + 60 * n + m), epoch: Epoch(9), known_to: 9 };
+        let digest =
+            Digest { sender: identity(1).node_id, catalog: n, recent: (0..60).map(head).collect() };
+        let bytes = datagram(&Message::Digest(digest));
+        drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
+    }
+    assert!(net.nodes[0].counters().gaps_dropped > 0);
+    net.run_for(10 * SECOND);
+    let counters = net.nodes[0].counters();
+    assert!(counters.datagrams_sent - sent < 500, "{}", counters.datagrams_sent - sent);
+    let pulls = counters.pulls_sent;
+    net.run_for(10 * SECOND);
+    assert_eq!(net.nodes[0].counters().pulls_sent, pulls, "gaps are still asked for");
+}
+
+#[test]
+fn who_has_left_is_quiet() {
+    let mut net = Net::joined(3);
+    drop(net.handle(1, Input::Write(health("x", Health::Passing))));
+    drop(net.handle(0, Input::Leave));
+    let stream = StreamId::accepted(1 << 40);
+    drop(net.handle(0, Input::StreamAccepted { stream }));
+    net.run_for(2 * SECOND);
+    assert!(net.events[0].contains(&Event::Left));
+    net.deadlines = 0;
+    net.run_for(Duration::from_secs(2 * 3_600));
+    let an_hour = 3_600 * 60;
+    assert!(net.deadlines < an_hour, "{} deadlines in two hours", net.deadlines);
+    assert_eq!(open_sessions(&net.nodes[0]), 0);
+}
