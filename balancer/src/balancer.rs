@@ -15,7 +15,6 @@ use crate::{
     target::{MAX_TARGETS, MAX_WEIGHT, Target},
 };
 use arc_swap::ArcSwap;
-use crossbeam_utils::CachePadded;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -40,11 +39,11 @@ pub struct Balancer<T> {
     pickers: AtomicU64,
     next_sweep_us: AtomicU64,
     next_comparison_us: AtomicU64,
-    /// The states of the current targets, and of former targets that still have picks in flight.
-    states: Mutex<States>,
+    /// The states of former targets that still have picks in flight, should the targets return. Held through an update.
+    departed: Mutex<Departed>,
 }
 
-type States = BTreeMap<Arc<str>, Arc<CachePadded<State>>>;
+type Departed = BTreeMap<Arc<str>, Arc<State>>;
 
 /// What an update changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
             pickers: AtomicU64::default(),
             next_sweep_us: AtomicU64::default(),
             next_comparison_us: AtomicU64::default(),
-            states: Mutex::default(),
+            departed: Mutex::default(),
         }
     }
 
@@ -76,28 +75,36 @@ impl<T: Send + Sync + 'static> Balancer<T> {
     /// into `1..=MAX_WEIGHT`. Targets that stay keep their state, and the turns of round robin go on where they were.
     /// Targets that are new start slowly if so configured, except where there was none before.
     pub fn update(&self, targets: Vec<Target<T>>) -> Change {
-        let mut states = self.lock_states();
-        let mut unique: BTreeMap<Arc<str>, Target<T>> = BTreeMap::new();
-        for mut target in targets {
-            target.weight = target.weight.clamp(1, MAX_WEIGHT);
-            unique.insert(Arc::clone(&target.id), target);
-        }
-        let refused = unique.len().saturating_sub(MAX_TARGETS);
+        let mut departed = self.lock_departed();
         let before = self.published.load_full();
-        let instances: Arc<[_]> = unique
-            .into_values()
-            .take(MAX_TARGETS)
-            .map(|target| {
-                let state = self.state_of(&mut states, &target.id, !before.is_empty());
-                Arc::new(Instance::new(target, state))
-            })
-            .collect();
+        let targets = sorted_and_unique(targets);
+        let mut change =
+            Change { refused: targets.len().saturating_sub(MAX_TARGETS), ..Change::default() };
+        let mut former = before.instances().iter().peekable();
+        let mut instances = Vec::with_capacity(targets.len().min(MAX_TARGETS));
+        for target in targets.into_iter().take(MAX_TARGETS) {
+            while let Some(gone) = former.next_if(|instance| *instance.id() < target.id) {
+                change.removed += 1;
+                departed.insert(Arc::clone(gone.id()), Arc::clone(gone.shared_state()));
+            }
+            let state = match former.next_if(|instance| *instance.id() == target.id) {
+                Some(kept) => Arc::clone(kept.shared_state()),
+                None => {
+                    change.added += 1;
+                    departed
+                        .remove(&target.id)
+                        .unwrap_or_else(|| self.arrive(&target.id, !before.is_empty()))
+                }
+            };
+            instances.push(Arc::new(Instance::new(target, state)));
+        }
+        for gone in former {
+            change.removed += 1;
+            departed.insert(Arc::clone(gone.id()), Arc::clone(gone.shared_state()));
+        }
+        departed.retain(|_, state| state.in_flight() > 0);
 
-        let next = Snapshot::new(instances, &before);
-        let kept =
-            next.instances().iter().filter(|instance| before.get(instance.id()).is_some()).count();
-        let change = Change { added: next.len() - kept, removed: before.len() - kept, refused };
-        states.retain(|id, state| next.get(id).is_some() || state.in_flight() > 0);
+        let next = Snapshot::new(instances.into(), &before);
         if change.added + change.removed > 0 {
             self.continue_rotation(&before, &next);
         }
@@ -145,21 +152,24 @@ impl<T: Send + Sync + 'static> Balancer<T> {
     /// across updates too, until [`Balancer::undrain`]. Whether there is such a target.
     pub fn drain(&self, id: &str, over: Duration) -> bool {
         let now_us = self.core.now_us();
-        let states = self.lock_states();
-        let Some(state) = states.get(id) else { return false };
-        state.ramp.fall(now_us, now_us.saturating_add(micros(over)));
+        let snapshot = self.published.load();
+        let Some(instance) = snapshot.get(id) else { return false };
+        instance.state().ramp.fall(now_us, now_us.saturating_add(micros(over)));
         self.core.alert();
         true
     }
 
     /// Gives a drained target its weight back, slowly if so configured. Whether there is such a target and it was drained.
     pub fn undrain(&self, id: &str) -> bool {
-        let states = self.lock_states();
-        let Some(state) = states.get(id).filter(|state| state.ramp.is_falling()) else {
-            return false;
-        };
-        self.warm_up(state);
-        true
+        let snapshot = self.published.load();
+        let drained = snapshot
+            .get(id)
+            .map(|instance| instance.state())
+            .filter(|state| state.ramp.is_falling());
+        if let Some(state) = drained {
+            self.warm_up(state);
+        }
+        drained.is_some()
     }
 
     /// What each target has done so far, and how evenly.
@@ -175,20 +185,13 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         Report { targets: self.published.load().instances().iter().map(target).collect() }
     }
 
-    fn state_of(
-        &self,
-        states: &mut States,
-        id: &Arc<str>,
-        slowly: bool,
-    ) -> Arc<CachePadded<State>> {
-        let found = states.entry(Arc::clone(id)).or_insert_with(|| {
-            let state = State::new(Arc::clone(&self.core), hash_key(id.as_bytes()));
-            if slowly {
-                self.warm_up(&state);
-            }
-            Arc::new(CachePadded::new(state))
-        });
-        Arc::clone(found)
+    /// The state of a target that was not there before.
+    fn arrive(&self, id: &str, slowly: bool) -> Arc<State> {
+        let state = State::new(Arc::clone(&self.core), hash_key(id.as_bytes()));
+        if slowly {
+            self.warm_up(&state);
+        }
+        Arc::new(state)
     }
 
     fn warm_up(&self, state: &State) {
@@ -231,8 +234,8 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         self.rotation.set_position(position as u64);
     }
 
-    fn lock_states(&self) -> MutexGuard<'_, States> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_departed(&self) -> MutexGuard<'_, Departed> {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -266,4 +269,18 @@ fn is_due(next_us: &AtomicU64, now_us: u64, period_us: u64) -> bool {
     let due_us = next_us.load(Relaxed);
     let next = now_us.saturating_add(period_us.max(1));
     now_us >= due_us && next_us.compare_exchange(due_us, next, Relaxed, Relaxed).is_ok()
+}
+
+/// Targets in the order of their ids with weights in range; of targets with one id the last.
+fn sorted_and_unique<T>(mut targets: Vec<Target<T>>) -> Vec<Target<T>> {
+    targets.iter_mut().for_each(|target| target.weight = target.weight.clamp(1, MAX_WEIGHT));
+    targets.sort_by(|a, b| a.id.cmp(&b.id));
+    targets.dedup_by(|later, earlier| {
+        let same = later.id == earlier.id;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    targets
 }

@@ -1,17 +1,16 @@
 //! A target as part of a snapshot.
 
 use crate::{breaker::Circuit, state::State, target::Target};
-use crossbeam_utils::CachePadded;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// A target as part of a snapshot: what the caller gave, joined with what the balancer has learned about it.
 pub struct Instance<T> {
     target: Target<T>,
-    state: Arc<CachePadded<State>>,
+    state: Arc<State>,
 }
 
 impl<T> Instance<T> {
-    pub(crate) fn new(target: Target<T>, state: Arc<CachePadded<State>>) -> Self {
+    pub(crate) fn new(target: Target<T>, state: Arc<State>) -> Self {
         Self { target, state }
     }
 
@@ -80,7 +79,7 @@ impl<T> Instance<T> {
         &self.state
     }
 
-    pub(crate) fn shared_state(&self) -> &Arc<CachePadded<State>> {
+    pub(crate) fn shared_state(&self) -> &Arc<State> {
         &self.state
     }
 }

@@ -1,7 +1,6 @@
 //! Taking targets out that do worse than the others.
 
 use crate::{core::Core, core::micros, state::State};
-use crossbeam_utils::CachePadded;
 use std::{
     sync::{
         Arc,
@@ -97,14 +96,14 @@ impl Record {
 }
 
 /// Compares the success rates of the interval that ends now and ejects those that fall short.
-pub(crate) fn compare(config: &OutlierConfig, states: &[Arc<CachePadded<State>>], core: &Core) {
+pub(crate) fn compare(config: &OutlierConfig, states: &[Arc<State>], core: &Core) {
     let now_us = core.now_us();
     let rates: Vec<(f64, &State)> = states
         .iter()
         .filter_map(|state| {
             let (completed, failures) = state.record.turn_over(state, now_us);
             let enough = completed >= config.min_picks.max(1);
-            enough.then(|| (1.0 - failures as f64 / completed as f64, &***state))
+            enough.then(|| (1.0 - failures as f64 / completed as f64, &**state))
         })
         .collect();
     if rates.len() < config.min_targets.max(1) {

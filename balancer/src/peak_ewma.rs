@@ -1,6 +1,12 @@
 //! The target that is expected to answer sooner.
 
-use crate::{least_connections::two_choices, state::State, view::View};
+use crate::{
+    core::Core,
+    least_connections::{cheaper_of_pair, two_choices},
+    state::State,
+    view::View,
+};
+use std::sync::Arc;
 
 /// Peak EWMA: of two targets the one with the lower `latency * (in flight + 1) / weight`, from Finagle's
 /// `com.twitter.finagle.loadbalancer.PeakEwma` (method `get` of class `Metric`) over the two choices of Mitzenmacher 2001,
@@ -11,5 +17,15 @@ pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
     two_choices(view, random, |state: &State, index| {
         let in_flight = state.in_flight();
         state.latency.estimate_us(in_flight, now_us, view.core) * view.load(in_flight + 1, index)
+    })
+}
+
+/// [`choose`] for many targets of equal weight, all of which may be picked.
+#[inline]
+pub(crate) fn of_pair(states: &[Arc<State>], core: &Core, random: &mut fastrand::Rng) -> usize {
+    let now_us = core.now_us();
+    cheaper_of_pair(states, random, |state: &State| {
+        let in_flight = state.in_flight();
+        state.latency.estimate_us(in_flight, now_us, core) * (in_flight + 1) as f32
     })
 }

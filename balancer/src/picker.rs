@@ -36,6 +36,8 @@ pub struct Picker<T> {
     generation_at_once: u64,
     /// Whether what a strategy says can be taken without asking the target.
     calm: bool,
+    /// Whether targets have equal weights and are too many to compare them all.
+    pairs: bool,
     random: fastrand::Rng,
     ordinal: u64,
     turn: Lease,
@@ -53,6 +55,7 @@ impl<T> Picker<T> {
             generation: NEVER,
             generation_at_once: NEVER,
             calm: false,
+            pairs: false,
             random: fastrand::Rng::with_seed(mix(core.config.seed ^ mix(ordinal))),
             ordinal,
             turn: Lease::default(),
@@ -160,19 +163,18 @@ impl<T> Picker<T> {
             (Strategy::ConsistentHash, Some(key)) => {
                 self.snapshot.maglev().get(hash_key(key)).unwrap_or(NOT_AT_ONCE)
             }
-            (Strategy::LeastConnections, _) => self.least_connected(),
+            (Strategy::LeastConnections, _) if self.pairs => {
+                least_connections::of_pair(self.snapshot.states(), &mut self.random)
+            }
+            (Strategy::PeakEwma, _) if self.pairs => {
+                peak_ewma::of_pair(self.snapshot.states(), &self.core, &mut self.random)
+            }
             (Strategy::BoundedHash, _) => NOT_AT_ONCE,
             _ => {
                 let hash = self.hash(strategy, key);
                 self.candidate(strategy, hash)
             }
         }
-    }
-
-    #[inline]
-    fn least_connected(&mut self) -> usize {
-        let view = View::new(&self.snapshot, &self.core, true);
-        least_connections::choose(view, &mut self.random)
     }
 
     /// What the strategy says, before anyone asks the target. There must be targets.
@@ -238,6 +240,7 @@ impl<T> Picker<T> {
         self.calm = self.core.is_calm();
         self.snapshot = self.balancer.published();
         self.instances = self.snapshot.shared_instances();
+        self.pairs = least_connections::draws_pairs(self.snapshot.roster());
         let at_once = self.calm && !self.instances.is_empty() && !self.core.bounds_every_key();
         self.generation_at_once = if at_once { self.generation } else { NEVER };
     }

@@ -5,7 +5,6 @@ use crate::{
     roster::Roster, roster::hash_key, schedule::Schedule, state::State, strategy::Strategy,
     tables::Tables,
 };
-use crossbeam_utils::CachePadded;
 use std::{fmt, sync::Arc};
 
 /// An immutable set of targets in the order of their ids, with the tables that strategies need.
@@ -15,7 +14,7 @@ use std::{fmt, sync::Arc};
 /// it before they publish, so that picks do not wait.
 pub struct Snapshot<T> {
     instances: Arc<[Arc<Instance<T>>]>,
-    states: Box<[Arc<CachePadded<State>>]>,
+    states: Box<[Arc<State>]>,
     tables: Arc<Tables>,
 }
 
@@ -106,7 +105,7 @@ impl<T> Snapshot<T> {
     }
 
     #[inline]
-    pub(crate) fn states(&self) -> &[Arc<CachePadded<State>>] {
+    pub(crate) fn states(&self) -> &[Arc<State>] {
         &self.states
     }
 }

@@ -18,19 +18,22 @@ use std::sync::{
 const IN_FLIGHT_BITS: u32 = 24;
 const IN_FLIGHT_MASK: u64 = (1 << IN_FLIGHT_BITS) - 1;
 
-/// A success raises a target's reliability by this share of what is missing; a failure lowers it by this share.
-const RELIABILITY_STEP: f32 = 1.0 / 16.0;
+/// The reliability of a target that has not failed of late.
+pub(crate) const RELIABLE: u32 = 1 << 16;
+
+/// A success raises a target's reliability by one part in 2^4 of what is missing; a failure lowers it by one part in 2^4.
+const RELIABILITY_SHIFT: u32 = 4;
 
 /// The live state of one target, what picks read first. It stands on a cache line of its own and is shared by every snapshot that contains the
 /// target, so an update forgets nothing.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct State {
     /// Picks in flight and picks made, in one word, so that a pick costs one atomic operation.
     load: AtomicU64,
     /// Failures since the last success.
     streak: AtomicU32,
-    /// A moving average of outcomes as the bits of an `f32`: 1 is all well.
+    /// A moving average of outcomes, `0..=RELIABLE`.
     reliability: AtomicU32,
     pub(crate) latency: Latency,
     breaker: Breaker,
@@ -47,7 +50,7 @@ impl State {
         Self {
             load: AtomicU64::default(),
             streak: AtomicU32::default(),
-            reliability: AtomicU32::new(1.0_f32.to_bits()),
+            reliability: AtomicU32::new(RELIABLE),
             latency: Latency::default(),
             breaker: Breaker::default(),
             ramp: Ramp::default(),
@@ -82,8 +85,8 @@ impl State {
     }
 
     #[inline]
-    pub(crate) fn reliability(&self) -> f32 {
-        f32::from_bits(self.reliability.load(Relaxed))
+    pub(crate) fn reliability(&self) -> u32 {
+        self.reliability.load(Relaxed)
     }
 
     pub(crate) fn circuit(&self) -> Circuit {
@@ -122,7 +125,7 @@ impl State {
                     self.streak.store(0, Relaxed);
                 }
                 let reliability = self.reliability();
-                if reliability < 1.0 {
+                if reliability < RELIABLE {
                     self.succeed(reliability);
                 }
             }
@@ -137,16 +140,17 @@ impl State {
     }
 
     #[cold]
-    fn succeed(&self, reliability: f32) {
-        let next = reliability + (1.0 - reliability) * RELIABILITY_STEP;
-        self.reliability.store(if next > 0.999 { 1.0 } else { next }.to_bits(), Relaxed);
+    fn succeed(&self, reliability: u32) {
+        let step = ((RELIABLE - reliability) >> RELIABILITY_SHIFT).max(1);
+        self.reliability.store(reliability + step, Relaxed);
     }
 
     #[cold]
     fn fail(&self, latency_us: f32) {
         self.latency.observe_failure(latency_us, &self.core);
         self.failures.fetch_add(1, Relaxed);
-        self.reliability.store((self.reliability() * (1.0 - RELIABILITY_STEP)).to_bits(), Relaxed);
+        let reliability = self.reliability();
+        self.reliability.store(reliability - (reliability >> RELIABILITY_SHIFT), Relaxed);
         let streak = self.streak.fetch_add(1, Relaxed).saturating_add(1);
         let (core, now_us) = (&self.core, self.core.now_us());
         if let Some(config) = &core.config.breaker

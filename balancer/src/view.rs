@@ -1,16 +1,21 @@
 //! What a policy sees of the targets when it weighs them against each other.
 
-use crate::{core::Core, roster::below, snapshot::Snapshot, state::State, tables::Tables};
-use crossbeam_utils::CachePadded;
+use crate::{
+    core::Core,
+    roster::below,
+    snapshot::Snapshot,
+    state::{RELIABLE, State},
+    tables::Tables,
+};
 use std::{hint, sync::Arc};
 
 /// A target whose reliability is lower than another's by more than this gets no credit for being less loaded.
-const RELIABILITY_MARGIN: f32 = 0.15;
+const RELIABILITY_MARGIN: u32 = RELIABLE / 8;
 
 /// The live state of all targets, for one pick.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub(crate) states: &'a [Arc<CachePadded<State>>],
+    pub(crate) states: &'a [Arc<State>],
     pub(crate) tables: &'a Tables,
     pub(crate) core: &'a Core,
     /// Whether every target may be picked, so that none needs a check.
@@ -45,19 +50,15 @@ impl<'a> View<'a> {
     }
 
     /// Two different targets at random, of at least two, each in proportion to its weight.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn draw_two(&self, random: &mut fastrand::Rng) -> (usize, usize) {
         let (length, drawn) = (self.len(), random.u64(..));
-        let (high, low) = (drawn >> 32, drawn & u64::from(u32::MAX));
         if self.tables.roster().is_uniform() {
-            let first = (high * length as u64) >> 32;
-            let second = first + 1 + ((low * (length as u64 - 1)) >> 32);
-            let wrapped = second.wrapping_sub(length as u64);
-            return (first as usize, second.min(wrapped) as usize);
+            return pair(length, drawn);
         }
         let alias = self.tables.alias();
-        let first = alias.draw(high << 32);
-        (first, self.not(first, alias.draw(low << 32), random))
+        let first = alias.draw(drawn);
+        (first, self.not(first, alias.draw(drawn << 32), random))
     }
 
     /// A target at random that is not `first`, out of at least two.
@@ -83,11 +84,7 @@ impl<'a> View<'a> {
     }
 
     /// The one of two targets with the lower cost, the first on a tie.
-    ///
-    /// Load-aware policies are drawn to a target that fails fast, since it always looks idle ("sinkholing" in Wydrowski et
-    /// al., "Load is not what you should balance: Introducing Prequal", NSDI 2024, on error aversion). So against a more
-    /// reliable target a win by low cost counts only half of the time, which leaves an unreliable target its fair share
-    /// and no more. A target that may not be picked loses.
+    /// A target that may not be picked loses, and the less reliable one wins less often: see [`more_reliable`].
     #[inline]
     pub(crate) fn cheaper<C: PartialOrd>(
         &self,
@@ -101,12 +98,31 @@ impl<'a> View<'a> {
             return if first.is_eligible() { a } else { b };
         }
         let (cost_a, cost_b) = (cost(first, a), cost(second, b));
-        let (reliability_a, reliability_b) = (first.reliability(), second.reliability());
         let cheaper = hint::select_unpredictable(cost_b < cost_a, b, a);
-        if (reliability_a - reliability_b).abs() <= RELIABILITY_MARGIN {
-            return cheaper;
+        match more_reliable(first, second) {
+            None => cheaper,
+            Some(other) => hint::select_unpredictable(random.bool(), [a, b][other], cheaper),
         }
-        let reliable = if reliability_a > reliability_b { a } else { b };
-        if random.bool() { reliable } else { cheaper }
     }
+}
+
+/// Two different indices below `length >= 2` from a uniformly random number.
+#[inline]
+pub(crate) fn pair(length: usize, random: u64) -> (usize, usize) {
+    let (high, low) = (random >> 32, random & u64::from(u32::MAX));
+    let first = (high * length as u64) >> 32;
+    let second = first + 1 + ((low * (length as u64 - 1)) >> 32);
+    (first as usize, second.min(second.wrapping_sub(length as u64)) as usize)
+}
+
+/// Which of two targets, 0 or 1, has been more reliable of late, by more than a margin.
+///
+/// Load-aware policies are drawn to a target that fails fast, since it always looks idle ("sinkholing" in Wydrowski et al.,
+/// "Load is not what you should balance: Introducing Prequal", NSDI 2024, on error aversion). So against a more
+/// reliable target a win by low cost counts only half of the time, which leaves an unreliable target its fair share and no
+/// more.
+#[inline]
+pub(crate) fn more_reliable(first: &State, second: &State) -> Option<usize> {
+    let (first, second) = (first.reliability(), second.reliability());
+    (first.abs_diff(second) > RELIABILITY_MARGIN).then(|| usize::from(second > first))
 }

@@ -1,6 +1,6 @@
 //! Laws of the balancer that hold for every set of targets.
 
-use hobnob_balancer::{Balancer, Config, Outcome, Snapshot, Strategy, Target};
+use hobnob_balancer::{Balancer, Config, MAX_TARGETS, Outcome, Snapshot, Strategy, Target};
 use proptest::{collection::btree_map, prelude::*};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -223,4 +223,29 @@ fn a_target_that_leaves_moves_few_keys_of_others() {
             / 10.0;
     }
     assert!(moved <= 1.6, "{moved} times the minimum moved");
+}
+
+#[test]
+fn an_update_says_what_changed() {
+    let balancer = balancer(&named(3, |_| 1));
+    let change = balancer.update(targets(&named(5, |_| 1)).split_off(1));
+    assert_eq!((change.added, change.removed, change.refused), (2, 1, 0));
+    let mut twice = targets(&named(2, |_| 1));
+    twice.push(Target { id: "i-0000".into(), weight: 9, item: () });
+    assert_eq!(balancer.update(twice).removed, 3);
+    let weights: Vec<u32> =
+        balancer.snapshot().instances().iter().map(|instance| instance.weight()).collect();
+    assert_eq!(weights, [9, 1], "of targets with one id the last counts");
+}
+
+#[test]
+fn targets_beyond_the_limit_are_refused() {
+    let many =
+        (0..MAX_TARGETS + 3).map(|i| Target { id: format!("{i:06}").into(), weight: 1, item: () });
+    let balancer = Arc::new(Balancer::new(Config::default()));
+    let change = balancer.update(many.collect());
+    assert_eq!((change.added, change.refused), (MAX_TARGETS, 3));
+    for &strategy in Strategy::ALL {
+        assert!(balancer.picker().pick(strategy, Some(b"key")).is_some(), "{strategy}");
+    }
 }
