@@ -32,13 +32,20 @@ impl Threshold {
         self.above = self.above.max(0.0);
     }
 
+    /// Shares what has been learned since the last time.
+    pub(crate) fn release(&mut self, core: &Core) {
+        if self.picks > 0 {
+            self.picks = 0;
+            self.above = f32::midpoint(self.above, core.hot_above());
+            core.set_hot_above(self.above);
+        }
+    }
+
     #[inline]
     fn share(&mut self, core: &Core) {
         self.picks += 1;
         if self.picks >= SHARE_EVERY {
-            self.picks = 0;
-            self.above = f32::midpoint(self.above, core.hot_above());
-            core.set_hot_above(self.above);
+            self.release(core);
         }
     }
 }

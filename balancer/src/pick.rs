@@ -113,6 +113,11 @@ impl<'a, T> PickRef<'a, T> {
         self.instance
     }
 
+    /// Whether this pick is the one probe that decides whether an open circuit closes.
+    pub fn is_probe(&self) -> bool {
+        self.flight.probe.is_some()
+    }
+
     /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
     #[inline]
     pub fn complete(mut self, outcome: Outcome, latency: Duration) {

@@ -254,6 +254,7 @@ impl<T> Picker<T> {
 impl<T> Drop for Picker<T> {
     fn drop(&mut self) {
         self.release_turns();
+        self.threshold.release(&self.core);
     }
 }
 

@@ -1,7 +1,10 @@
 //! Rendezvous hashing from a table, with a bound on every share.
 
 use crate::roster::{Roster, below, mix};
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+};
 
 /// The slots of a [`Rendezvous`] table: a prime.
 pub const RENDEZVOUS_SLOTS: u32 = 131_071;
@@ -29,6 +32,9 @@ pub struct Rendezvous {
 struct Visitor {
     position: u32,
     skip: u32,
+    /// When it comes to its next slot.
+    time: u64,
+    /// The time from slot to slot.
     pace: u64,
     room: u32,
 }
@@ -39,35 +45,14 @@ impl Rendezvous {
         if roster.is_empty() {
             return Self::default();
         }
-        let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
-        let mut visitors: Vec<Visitor> =
-            (0..roster.len()).map(|index| Visitor::new(roster, index)).collect();
-        let mut arrivals: BinaryHeap<Reverse<(u64, u16)>> = visitors
-            .iter()
-            .enumerate()
-            .map(|(index, visitor)| {
-                Reverse((visitor.first_arrival(roster.hashes()[index]), index as u16))
-            })
-            .collect();
-        let mut free = RENDEZVOUS_SLOTS;
-        while free > 0
-            && let Some(mut next) = arrivals.peek_mut()
-        {
-            let Reverse((time, index)) = *next;
-            let visitor = &mut visitors[usize::from(index)];
-            if slots[visitor.position as usize] == FREE {
-                slots[visitor.position as usize] = index;
-                visitor.room -= 1;
-                free -= 1;
-            }
-            if visitor.room == 0 {
-                std::collections::binary_heap::PeekMut::pop(next);
+        let visitors = (0..roster.len()).map(|index| Visitor::new(roster, index)).collect();
+        Self {
+            slots: if roster.is_uniform() {
+                visit_in_turn(visitors)
             } else {
-                visitor.walk();
-                *next = Reverse((time + visitor.pace, index));
-            }
+                visit_by_time(visitors)
+            },
         }
-        Self { slots }
     }
 
     /// The target for a hash, or `None` where there is no target.
@@ -86,26 +71,73 @@ impl Rendezvous {
 impl Visitor {
     fn new(roster: &Roster, index: usize) -> Self {
         let (hash, weight) = (roster.hashes()[index], u64::from(roster.weights()[index]));
+        let pace = (1 << 40) / weight;
         let allowed = weight * u64::from(RENDEZVOUS_SLOTS) * RENDEZVOUS_BOUND_PERCENT;
         Self {
             position: (hash % u64::from(RENDEZVOUS_SLOTS)) as u32,
             skip: (mix(hash) % u64::from(RENDEZVOUS_SLOTS - 1) + 1) as u32,
-            pace: (1 << 40) / weight,
+            // A random moment within the first step.
+            time: mix(hash ^ 0x5bd1) % pace,
+            pace,
             room: allowed.div_ceil(100 * roster.total_weight()) as u32,
         }
     }
 
-    /// A random moment within the first step.
-    fn first_arrival(&self, hash: u64) -> u64 {
-        mix(hash ^ 0x5bd1) % self.pace
+    /// Takes the slot it has come to if that is free, and goes on to the next; whether it took it.
+    #[inline]
+    fn visit(&mut self, slots: &mut [u16], index: u16) -> bool {
+        let slot = &mut slots[self.position as usize];
+        let free = *slot == FREE && self.room > 0;
+        if free {
+            *slot = index;
+            self.room -= 1;
+        }
+        self.walk();
+        free
     }
 
     fn walk(&mut self) {
+        self.time += self.pace;
         self.position += self.skip;
         if self.position >= RENDEZVOUS_SLOTS {
             self.position -= RENDEZVOUS_SLOTS;
         }
     }
+}
+
+/// Lets everyone visit slots in the order of arrival until all are taken.
+fn visit_by_time(mut visitors: Vec<Visitor>) -> Box<[u16]> {
+    let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
+    let arrival = |(index, visitor): (usize, &Visitor)| Reverse((visitor.time, index as u16));
+    let mut arrivals: BinaryHeap<_> = visitors.iter().enumerate().map(arrival).collect();
+    let mut free = RENDEZVOUS_SLOTS;
+    while free > 0
+        && let Some(mut next) = arrivals.peek_mut()
+    {
+        let Reverse((_, index)) = *next;
+        let visitor = &mut visitors[usize::from(index)];
+        free -= u32::from(visitor.visit(&mut slots, index));
+        if visitor.room == 0 {
+            PeekMut::pop(next);
+        } else {
+            *next = Reverse((visitor.time, index));
+        }
+    }
+    slots
+}
+
+/// The same where all have one pace, so that the order of their first arrivals repeats for ever.
+fn visit_in_turn(visitors: Vec<Visitor>) -> Box<[u16]> {
+    let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
+    let mut turn: Vec<(u16, Visitor)> = (0..=u16::MAX).zip(visitors).collect();
+    turn.sort_by_key(|(index, visitor)| (visitor.time, *index));
+    let mut free = RENDEZVOUS_SLOTS;
+    while free > 0 {
+        for (index, visitor) in &mut turn {
+            free -= u32::from(visitor.visit(&mut slots, *index));
+        }
+    }
+    slots
 }
 
 #[cfg(test)]
@@ -158,6 +190,16 @@ mod tests {
         }
         let ratio = f64::from(moved as u32) / f64::from(owned as u32);
         assert!(ratio <= 1.05, "{ratio} times the minimum moved");
+    }
+
+    #[test]
+    fn taking_turns_is_the_order_of_time() {
+        for count in [1, 2, 50, 3_000] {
+            let ids = ids(count);
+            let roster = Roster::new(ids.iter().map(|id| (id.as_str(), 7)));
+            let visitors = || (0..count).map(|index| Visitor::new(&roster, index)).collect();
+            assert!(visit_in_turn(visitors()) == visit_by_time(visitors()), "{count} targets");
+        }
     }
 
     #[test]
