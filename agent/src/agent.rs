@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hobnob_membership::catalog::Catalog;
 use hobnob_membership::record::{NodeRecord, RecordError};
 use hobnob_membership::{Config, Identity, Node, Protocol};
 use tokio::net::UdpSocket;
@@ -48,6 +49,9 @@ pub enum StartError {
     /// A text of the configuration breaks a rule.
     #[error("the agent's {0}")]
     Node(#[from] RecordError),
+    /// What the data directory holds is more than one agent may register.
+    #[error("the registrations in the data directory cannot all be taken back: {0}")]
+    Registrations(hobnob_membership::catalog::WriteError),
     /// An address to join at is none.
     #[error(transparent)]
     Join(#[from] JoinAddressError),
@@ -147,6 +151,12 @@ impl Agent {
             addr: facts.gossip_addr,
             sync_port: facts.sync_addr.port(),
         };
+        // The node would refuse all of a step of which one record breaks a rule.
+        let records =
+            restored.records.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+        Catalog::new(facts.node_id, epoch)
+            .check(&records.collect::<Vec<_>>())
+            .map_err(StartError::Registrations)?;
         let clock = Clock::start();
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
         let (registry, writer) =

@@ -318,7 +318,8 @@ impl Swim {
         }
         let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
         self.foca = machine(identity, &self.protocol, &mut self.rng);
-        self.timers.clear();
+        // The table still has to be rid of them one day.
+        self.timers.retain(|scheduled| matches!(scheduled.timer, Timer::RemoveDown(_)));
         self.effects.timers.clear();
         self.events.push_back(SwimEvent::Renewed(identity.epoch));
         self.events.push_back(SwimEvent::Isolated);

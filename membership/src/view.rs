@@ -98,15 +98,30 @@ pub(crate) enum OriginStatus {
     Left,
 }
 
-/// Every instance that is not gone.
+/// Every instance that is not gone, and every member as it was last told.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     instances: BTreeMap<(NodeId, String), Arc<Instance>>,
+    members: BTreeMap<NodeId, Member>,
 }
 
 impl View {
     pub(crate) fn instances(&self) -> impl ExactSizeIterator<Item = &Arc<Instance>> {
         self.instances.values()
+    }
+
+    /// Takes a member as it is now, or that there is none, and returns what there is to tell.
+    pub(crate) fn refresh_member(
+        &mut self,
+        node: NodeId,
+        now: Option<Member>,
+    ) -> Option<MemberChange> {
+        let Some(member) = now else {
+            self.members.remove(&node);
+            return None;
+        };
+        let told = self.members.insert(node, member.clone());
+        (told.as_ref() != Some(&member)).then_some(MemberChange { member })
     }
 
     /// Brings the instances behind these keys of an origin up to date, and returns what changed. [`Key::Node`] stands

@@ -45,7 +45,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "ADDRESS", env = "HOBNOB_SYNC_BIND", hide_env_values = true)]
     sync_bind: Option<SocketAddr>,
 
-    /// The address that others reach it at; needed when --bind is 0.0.0.0 or [::]
+    /// The address that others reach it at; needed when --bind is 0.0.0.0 or `[::]`
     #[arg(long, value_name = "IP", env = "HOBNOB_ADVERTISE", hide_env_values = true)]
     advertise: Option<IpAddr>,
 

@@ -114,10 +114,8 @@ impl Node {
             }
             Applied::News(changed) => {
                 self.refresh(origin, &changed);
-                if changed.contains(&Key::Node)
-                    && let Some(member) = self.member(origin)
-                {
-                    self.emit(crate::Event::Member(crate::view::MemberChange { member }));
+                if changed.contains(&Key::Node) {
+                    self.refresh_member(origin);
                 }
                 self.recent.moved(origin, now);
                 self.digests.news(now);

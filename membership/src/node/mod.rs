@@ -24,7 +24,7 @@ use crate::rumor::{Rumor, Rumors};
 use crate::session::Session;
 use crate::swim::{Swim, SwimEvent};
 use crate::time::Time;
-use crate::view::{Instance, Member, MemberChange, MemberStatus, OriginStatus, View};
+use crate::view::{Instance, Member, MemberStatus, OriginStatus, View};
 use crate::wire::{DatagramBuilder, Message};
 
 /// Rounds in which a leaving node tells that it leaves, and the time between them.
@@ -245,9 +245,7 @@ impl Node {
         match event {
             SwimEvent::Peer(node) => {
                 self.refresh(node, &[Key::Node]);
-                if let Some(member) = self.member(node) {
-                    self.emit(Event::Member(MemberChange { member }));
-                }
+                self.refresh_member(node);
             }
             SwimEvent::Connected => {
                 self.connected = true;
@@ -399,6 +397,13 @@ impl Node {
         let status = self.origin_status(origin);
         for change in self.view.refresh(&self.catalog, origin, status, keys) {
             self.emit(Event::Instance(change));
+        }
+    }
+
+    fn refresh_member(&mut self, node: NodeId) {
+        let member = self.member(node);
+        if let Some(change) = self.view.refresh_member(node, member) {
+            self.emit(Event::Member(change));
         }
     }
 
