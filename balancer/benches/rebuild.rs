@@ -31,7 +31,12 @@ fn rebuild(criterion: &mut Criterion) {
         bench("maglev, weights 1 to 8", &weighted, &|roster| drop(black_box(Maglev::new(roster))));
         bench("alias", &weighted, &|roster| drop(black_box(Alias::new(roster))));
         bench("schedule", &weighted, &|roster| drop(black_box(Schedule::new(roster))));
-        bench("rendezvous", &weighted, &|roster| drop(black_box(Rendezvous::new(roster))));
+        bench("rendezvous, equal weights", &equal, &|roster| {
+            drop(black_box(Rendezvous::new(roster)));
+        });
+        bench("rendezvous, weights 1 to 8", &weighted, &|roster| {
+            drop(black_box(Rendezvous::new(roster)));
+        });
         bench("ring", &weighted, &|roster| drop(black_box(Ring::new(roster))));
         let mut ring = hashring_of(&targets);
         criterion.bench_with_input(
