@@ -17,6 +17,21 @@ macro_rules! counters {
     };
 }
 
+/// What a node holds at one moment, each under a limit of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Members that it knows, itself included.
+    pub members: usize,
+    /// Rumors of its own that wait to be sent.
+    pub own_rumors: usize,
+    /// Rumors of others that wait to be sent.
+    pub foreign_rumors: usize,
+    /// Origins of which it knows that something is missing.
+    pub gaps: usize,
+    /// Sync sessions, opened and served.
+    pub sessions: usize,
+}
+
 counters! {
     /// Datagrams taken.
     datagrams_received,

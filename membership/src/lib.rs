@@ -42,6 +42,7 @@ mod identity;
 mod io;
 mod join;
 pub mod limits;
+mod mutant;
 mod node;
 pub mod record;
 mod repair;
@@ -53,8 +54,10 @@ pub mod view;
 pub mod wire;
 
 pub use config::{Config, Protocol};
-pub use counters::Counters;
+pub use counters::{Counters, Load};
 pub use identity::{Epoch, Identity, NodeId, NodeIdError};
 pub use io::{Event, Input, Output, StreamId};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use node::Node;
 pub use time::Time;

@@ -141,6 +141,11 @@ impl Gaps {
         true
     }
 
+    /// How many origins have one.
+    pub(crate) fn len(&self) -> usize {
+        self.gaps.len()
+    }
+
     /// Forgets the gap of an origin if `want` shows that it is closed, and counts its pulls anew if it got smaller.
     pub(crate) fn check(&mut self, want: &Want) {
         let Some(gap) = self.gaps.get_mut(&want.origin) else { return };

@@ -54,6 +54,16 @@ impl Rumors {
         self.flush_at
     }
 
+    /// How many of our own wait.
+    pub(crate) fn own(&self) -> usize {
+        self.queue.iter().filter(|rumor| rumor.from.is_none()).count()
+    }
+
+    /// How many of others wait.
+    pub(crate) fn foreign(&self) -> usize {
+        self.queue.len() - self.own()
+    }
+
     /// Everything that waits, when its time has come.
     pub(crate) fn take_due(&mut self, now: Time) -> VecDeque<Rumor> {
         if self.flush_at.is_none_or(|at| at > now) {

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::catalog::{Catalog, Delta, Want};
 use crate::identity::{Identity, NodeId};
 use crate::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION, MAX_ORIGINS};
+use crate::mutant::{self, Mutant};
 use crate::time::Time;
 use crate::wire::{Frame, Opening};
 
@@ -213,7 +214,7 @@ impl Session {
         let mut room = MAX_FRAME_BYTES - FRAME_OVERHEAD_BYTES;
         let mut deltas = Vec::new();
         while let Some(want) = self.lacking.last_mut() {
-            let Some(delta) = catalog.answer(want, room) else {
+            let Some(mut delta) = catalog.answer(want, room) else {
                 // Nothing is left of this origin, or there is no room for more of it in this frame.
                 let exhausted =
                     catalog.head(want.origin).is_none_or(|head| want.after >= head.known_to);
@@ -225,6 +226,9 @@ impl Session {
             };
             *want = Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..*want };
             room = room.saturating_sub(crate::wire::encoded_len(&delta));
+            if mutant::is(Mutant::TruncateSync) {
+                delta.entries.truncate(delta.entries.len() / 2);
+            }
             let complete = catalog.head(want.origin).is_none_or(|head| want.after >= head.known_to);
             deltas.push(delta);
             if complete {

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::config::Protocol;
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::limits::MAX_ORIGINS;
+use crate::mutant::{self, Mutant};
 use crate::time::Time;
 use crate::wire::{DatagramBuilder, SwimCodec, restore_destination, strip_destination};
 
@@ -285,7 +286,8 @@ impl Swim {
     }
 
     fn is_from_a_peer(&self, packet: &[u8]) -> bool {
-        let header = foca::Codec::decode_header(&mut SwimCodec, packet);
+        let header =
+            foca::Codec::decode_header(&mut SwimCodec::new(self.identity().node_id), packet);
         header.is_ok_and(|header| self.peers.contains_key(&header.src.node_id))
     }
 
@@ -316,6 +318,9 @@ impl Swim {
         if self.leaving {
             return;
         }
+        if mutant::is(Mutant::KeepVerdictsAlone) {
+            return self.events.push_back(SwimEvent::Isolated);
+        }
         let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
         self.foca = machine(identity, &self.protocol, &mut self.rng);
         // The table still has to be rid of them one day.
@@ -344,7 +349,7 @@ fn machine(identity: Identity, protocol: &Protocol, rng: &mut Xoshiro256PlusPlus
         periodic_gossip: periodic(protocol.gossip_period, 3),
     };
     let rng = Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
-    Foca::new(identity, config, rng, SwimCodec)
+    Foca::new(identity, config, rng, SwimCodec::new(identity.node_id))
 }
 
 fn ring_position(node: NodeId) -> u64 {

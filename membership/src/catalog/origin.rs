@@ -2,6 +2,7 @@
 
 use super::{Delta, Replica, Version, Want};
 use crate::identity::NodeId;
+use crate::mutant::{self, Mutant};
 use crate::record::{Key, NodeRecord, Value};
 
 /// One origin.
@@ -69,6 +70,10 @@ impl Origin {
         let mut applied = OriginApplied::default();
         if let Some(current) = &mut self.current {
             if delta.epoch < current.epoch() {
+                if mutant::is(Mutant::ApplyOldEpoch) {
+                    applied.changed = current.apply(delta);
+                    applied.news = !applied.changed.is_empty();
+                }
                 return applied;
             }
             if delta.epoch == current.epoch() {
@@ -133,6 +138,7 @@ impl Origin {
         let served = self.current.as_ref().filter(|current| current.epoch() == replica.epoch());
         let behind = served.is_some_and(|current| replica.known_to() < current.known_to());
         let whole = replica.known_to() >= *gc_floor && replica.is_settled();
+        let whole = whole || mutant::is(Mutant::ReplaceBeforeWhole);
         if !whole || node_record(replica).is_none() || behind {
             return None;
         }

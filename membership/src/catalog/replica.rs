@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Delta, Entry, Version, Want};
 use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_SPANS_PER_ORIGIN};
+use crate::mutant::{self, Mutant};
 use crate::record::{Key, Value};
 use crate::wire::encoded_len;
 
@@ -164,7 +165,9 @@ impl Replica {
     /// Takes what a delta tells of the versions after `above`, and leaves the floor alone.
     pub(super) fn take(&mut self, delta: &Delta, above: Version) -> Vec<Key> {
         let mut changed = Vec::new();
-        for entry in delta.entries.iter().filter(|entry| entry.version > above) {
+        let out_of_order = delta.after > self.known_to;
+        let skipped = out_of_order && mutant::is(Mutant::SeenBeforeApplied);
+        for entry in delta.entries.iter().filter(|entry| entry.version > above && !skipped) {
             if self.adopt(&entry.key, entry.version, entry.value.as_ref()) {
                 changed.push(entry.key.clone());
             }
@@ -240,9 +243,16 @@ impl Replica {
         self.known_to.max(self.settled_at).max(newest)
     }
 
+    /// Drops tombstones of long ago without a word: see [`Mutant::ForgetTombstones`].
+    pub(super) fn forget_tombstones(&mut self, up_to: Version) {
+        let floor = self.gc_floor;
+        self.raise_gc_floor(up_to);
+        self.gc_floor = floor;
+    }
+
     fn adopt(&mut self, key: &Key, version: Version, value: Option<&Value>) -> bool {
         let newer = match self.slots.get(key) {
-            Some(slot) => slot.version < version,
+            Some(slot) => slot.version < version || mutant::is(Mutant::MergeByArrival),
             // Up to the floor everything is known: what is not there was overwritten or deleted. An honest origin keeps
             // well below twice its limit, whatever part of its history is under way.
             None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
@@ -266,7 +276,7 @@ impl Replica {
         if span.to <= self.known_to.max(after) {
             return;
         }
-        if after > self.known_to {
+        if after > self.known_to && !mutant::is(Mutant::KnownOverGap) {
             let known = self.spans.entry(after).or_insert(span);
             *known = Span { to: span.to.max(known.to), head: span.head.max(known.head) };
             // The farthest span is the one that repair reaches last; it is asked for again then.

@@ -9,6 +9,7 @@ use super::origin::OriginApplied;
 use super::{Delta, Entry, Head, Origin, Replica, Version, Want};
 use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
+use crate::mutant::{self, Mutant};
 use crate::record::{Key, RecordError, Value};
 
 /// The records of all origins, as one node holds them.
@@ -138,6 +139,9 @@ impl Catalog {
                     changed.push(key);
                 }
             }
+            if mutant::is(Mutant::ForgetTombstones) {
+                own.forget_tombstones(before.saturating_sub(4));
+            }
             if let Some(excess) = own.tombstones().checked_sub(MAX_TOMBSTONES)
                 && let Some(floor) = own.nth_tombstone(excess + MAX_TOMBSTONES / 2)
             {
@@ -196,7 +200,8 @@ impl Catalog {
                     }
                     gc_floor = want.gc_floor;
                 }
-                if want.after >= gc_floor || want.gc_floor == gc_floor { want.after } else { 0 }
+                let enough = want.after >= gc_floor || want.gc_floor == gc_floor;
+                if enough || mutant::is(Mutant::SuffixBelowFloor) { want.after } else { 0 }
             }
         };
         replica.delta_over_floor(want.origin, after, gc_floor, budget)
@@ -209,7 +214,8 @@ impl Catalog {
     /// Only we write our records. A peer that knows more of them than we do remembers a life that we forgot.
     fn compare_with_own(&self, delta: &Delta) -> Applied {
         let known_to = self.own_replica().map_or(0, Replica::known_to);
-        if (delta.epoch, delta.head) > (self.epoch, known_to) {
+        let forgotten = (delta.epoch, delta.head) > (self.epoch, known_to);
+        if forgotten && !mutant::is(Mutant::IgnoreRememberedEpoch) {
             Applied::Contradicted(delta.epoch)
         } else {
             Applied::Known

@@ -10,6 +10,7 @@ use super::Node;
 use crate::catalog::{Applied, Delta, Head, Want};
 use crate::identity::{Identity, NodeId};
 use crate::limits::MAX_PULL_REPLY_DATAGRAMS;
+use crate::mutant::{self, Mutant};
 use crate::record::Key;
 use crate::rumor::Rumor;
 use crate::time::Time;
@@ -129,7 +130,8 @@ impl Node {
     fn note_gap(&mut self, head: Head, source: NodeId, due: Time) -> bool {
         let want = self.catalog.want(head.origin);
         let own = self.identity().node_id;
-        if head.origin == own || (want.epoch, want.after) >= (head.epoch, head.known_to) {
+        let known = (want.epoch, want.after) >= (head.epoch, head.known_to);
+        if head.origin == own || known || mutant::is(Mutant::NeverRepair) {
             return false;
         }
         if !self.gaps.note(head, source, due) {
@@ -139,7 +141,7 @@ impl Node {
     }
 
     fn handle_digest(&mut self, peer: &Identity, digest: &Digest, now: Time) {
-        if digest.catalog == self.catalog.digest() {
+        if digest.catalog == self.catalog.digest() || mutant::is(Mutant::NeverRepair) {
             self.counters.digests_equal += 1;
             self.sync.mismatches = 0;
             return;

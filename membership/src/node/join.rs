@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Node;
 use crate::io::Event;
+use crate::mutant::{self, Mutant};
 use crate::time::Time;
 use crate::wire::{Hello, Message};
 
@@ -12,6 +13,9 @@ impl Node {
         let former: Vec<SocketAddr> =
             self.swim.peers().values().map(|peer| peer.identity.addr).collect();
         let addresses = self.seeds.take_due(now, !self.connected, former.into_iter());
+        if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
+            return;
+        }
         let own = self.identity().addr;
         let hello = Message::Hello(self.hello(self.seeds.token()));
         for address in addresses.into_iter().filter(|address| *address != own) {

@@ -14,10 +14,11 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::catalog::{Catalog, Version, WriteError};
 use crate::config::{Config, Protocol};
-use crate::counters::Counters;
+use crate::counters::{Counters, Load};
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::io::{Event, Input, Output, StreamId};
 use crate::join::Seeds;
+use crate::mutant::{self, Mutant};
 use crate::record::{Key, NodeRecord, Value};
 use crate::repair::{DigestSchedule, Gaps, RecentHeads};
 use crate::rumor::{Rumor, Rumors};
@@ -210,6 +211,18 @@ impl Node {
         self.last_contact
     }
 
+    /// What is held at this moment, against the limits of [`crate::limits`].
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            members: self.swim.peers().len() + 1,
+            own_rumors: self.rumors.own(),
+            foreign_rumors: self.rumors.foreign(),
+            gaps: self.gaps.len(),
+            sessions: self.sessions.len(),
+        }
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -243,6 +256,9 @@ impl Node {
 
     fn handle_swim_event(&mut self, event: SwimEvent, now: Time) {
         match event {
+            SwimEvent::Peer(_)
+                if mutant::is(Mutant::DropMemberEvent)
+                    && self.counters.datagrams_received.is_multiple_of(4) => {}
             SwimEvent::Peer(node) => {
                 self.refresh(node, &[Key::Node]);
                 self.refresh_member(node);

@@ -8,6 +8,7 @@ use super::Node;
 use crate::identity::Identity;
 use crate::io::{Output, StreamId};
 use crate::limits::{MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED};
+use crate::mutant::{self, Mutant};
 use crate::session::{Session, Step};
 use crate::time::Time;
 use crate::wire::{Frame, Opening};
@@ -64,7 +65,9 @@ impl Node {
         if self.sync.periodic <= now {
             let wait = self.protocol.sync_period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
             self.sync.periodic = now + wait;
-            if let Some(peer) = self.swim.random_peers(1).pop() {
+            if let Some(peer) = self.swim.random_peers(1).pop()
+                && !mutant::is(Mutant::NeverRepair)
+            {
                 self.sync.requested.get_or_insert(peer);
             }
         }

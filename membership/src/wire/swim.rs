@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{WireError, decode_prefix, encoded_len, to_bytes};
-use crate::identity::Identity;
+use crate::identity::{Identity, NodeId};
 use crate::limits::MAX_DATAGRAM_BYTES;
+#[cfg(feature = "mutants")]
+use crate::mutant::{self, Mutant};
 
 const HASH_BYTES: usize = 4;
 const SEED_IDENTITY: u64 = 0;
@@ -90,10 +92,23 @@ enum WireState {
 }
 
 /// The codec that foca writes and reads with.
-#[derive(Debug, Default)]
-pub(crate) struct SwimCodec;
+#[derive(Debug)]
+pub(crate) struct SwimCodec {
+    #[cfg(feature = "mutants")]
+    own: NodeId,
+}
 
 impl SwimCodec {
+    #[cfg(feature = "mutants")]
+    pub(crate) fn new(own: NodeId) -> Self {
+        Self { own }
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    pub(crate) fn new(_: NodeId) -> Self {
+        Self {}
+    }
+
     /// Writes all of a value or nothing: foca forbids a buffer left half written.
     fn put<T: Serialize>(value: &T, mut buf: impl BufMut) -> Result<(), WireError> {
         let bytes = to_bytes(value, buf.remaining_mut().min(MAX_DATAGRAM_BYTES))?;
@@ -141,7 +156,11 @@ impl foca::Codec<Identity> for SwimCodec {
     }
 
     fn decode_member(&mut self, buf: impl Buf) -> Result<Member<Identity>, WireError> {
-        let (id, incarnation, state) = Self::get(buf)?;
+        let (id, incarnation, state): (Identity, _, _) = Self::get(buf)?;
+        #[cfg(feature = "mutants")]
+        if id.node_id == self.own && mutant::is(Mutant::NeverRefute) {
+            return Ok(Member::new(id, incarnation, State::Alive));
+        }
         let state = match state {
             WireState::Alive => State::Alive,
             WireState::Suspect => State::Suspect,

@@ -1,0 +1,87 @@
+//! Protocol bugs that can be switched on, to show that the simulator's checkers find them.
+//!
+//! Without the feature `mutants` there is nothing here but a constant `false`: no production binary has the bugs, and
+//! none pays for asking. With it, one bug at a time is switched on for the calling thread.
+
+/// A realistic bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "mutants"), allow(unreachable_pub, dead_code))]
+pub enum Mutant {
+    /// A suspect does not contradict.
+    NeverRefute,
+    /// The origin drops a tombstone at once, and does not say so in its floor.
+    ForgetTombstones,
+    /// A replica below the floor is sent a suffix, although tombstones in it are gone.
+    SuffixBelowFloor,
+    /// A range is marked as known before it is applied, and then not applied when it came out of order.
+    SeenBeforeApplied,
+    /// `known_to` moves over a gap.
+    KnownOverGap,
+    /// Nobody minds that others remember a higher epoch of ours.
+    IgnoreRememberedEpoch,
+    /// A delta of an old epoch is applied to the state of a new one.
+    ApplyOldEpoch,
+    /// What arrives last wins, whatever its version.
+    MergeByArrival,
+    /// A newer epoch replaces what is served before it is whole.
+    ReplaceBeforeWhole,
+    /// An isolated node does not knock at its seeds again.
+    NeverRetrySeeds,
+    /// Gaps are not noted, digests that differ are ignored, and no session is made on its own.
+    NeverRepair,
+    /// Every fourth change of a member is not passed on.
+    DropMemberEvent,
+    /// A session sends the first half of each range and says that it was all.
+    TruncateSync,
+    /// A node that was alone keeps the verdicts that it passed on all others.
+    KeepVerdictsAlone,
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    impl Mutant {
+        /// Every bug.
+        pub const ALL: &'static [Self] = &[
+            Self::NeverRefute,
+            Self::ForgetTombstones,
+            Self::SuffixBelowFloor,
+            Self::SeenBeforeApplied,
+            Self::KnownOverGap,
+            Self::IgnoreRememberedEpoch,
+            Self::ApplyOldEpoch,
+            Self::MergeByArrival,
+            Self::ReplaceBeforeWhole,
+            Self::NeverRetrySeeds,
+            Self::NeverRepair,
+            Self::DropMemberEvent,
+            Self::TruncateSync,
+            Self::KeepVerdictsAlone,
+        ];
+
+        /// Switches a bug on for this thread, or all off.
+        pub fn activate(mutant: Option<Self>) {
+            ACTIVE.set(mutant);
+        }
+    }
+
+    /// Whether this bug is on.
+    pub(crate) fn is(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) use switch::is;
+
+/// Whether this bug is on: never.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn is(_: Mutant) -> bool {
+    false
+}
