@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
-use hobnob_simulations::{Link, Network, World, node_id};
+use hobnob_simulations::World;
+use hobnob_simulations::network::{Conditions, Network, Partition};
+use hobnob_simulations::world::{Storage, WriteOutcome, node_id};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,8 +31,23 @@ fn instance(id: &str) -> Vec<(Key, Value)> {
     ]
 }
 
+fn write(world: &mut World, node: usize, records: Vec<(Key, Option<Value>)>) {
+    assert_eq!(world.write(node, records), WriteOutcome::Acknowledged);
+}
+
 fn register(world: &mut World, node: usize, id: &str) {
-    world.write(node, instance(id).into_iter().map(|(key, value)| (key, Some(value))).collect());
+    let records = instance(id).into_iter().map(|(key, value)| (key, Some(value)));
+    write(world, node, records.collect());
+}
+
+fn start_all(seed: u64, nodes: usize, conditions: Conditions) -> World {
+    let mut world = World::new(seed, Network::new(nodes, conditions));
+    world.seeds = vec![0];
+    for number in 0..nodes {
+        world.add("dc1", "");
+        world.start(number);
+    }
+    world
 }
 
 fn all_see_members(world: &World, count: usize) -> bool {
@@ -49,11 +66,8 @@ fn all_equal(world: &World) -> bool {
     digests.len() == 1
 }
 
-fn cluster(seed: u64, nodes: usize, link: Link) -> World {
-    let mut world = World::new(seed, Network::new(link));
-    for number in 0..nodes {
-        world.add(if number == 0 { &[] } else { &[0] });
-    }
+fn cluster(seed: u64, nodes: usize, conditions: Conditions) -> World {
+    let mut world = start_all(seed, nodes, conditions);
     let joined =
         world.run_until(10 * SECOND, |world| all_see_members(world, nodes) && all_equal(world));
     assert!(joined.is_some(), "{nodes} nodes have not joined");
@@ -62,29 +76,27 @@ fn cluster(seed: u64, nodes: usize, link: Link) -> World {
 
 #[test]
 fn twenty_nodes_join_through_one_seed_at_once() {
-    let mut world = World::new(1, Network::new(Link::default()));
-    for number in 0..20 {
-        world.add(if number == 0 { &[] } else { &[0] });
-    }
+    let mut world = start_all(1, 20, Conditions::default());
     let took = world.run_until(5 * SECOND, |world| all_see_members(world, 20));
     assert!(took.is_some(), "not within 5 s");
 }
 
 #[test]
 fn a_record_reaches_every_node_and_so_does_its_end() {
-    let mut world = cluster(2, 20, Link::default());
+    let mut world = cluster(2, 20, Conditions::default());
     register(&mut world, 7, "web-1");
     let took = world.run_until(SECOND, |world| all_see_instances(world, 1)).expect("spread");
     assert!(took < Duration::from_millis(100), "{took:?}");
-    world.write(7, vec![(Key::Service("web-1".into()), None), (Key::Health("web-1".into()), None)]);
+    let gone = vec![(Key::Service("web-1".into()), None), (Key::Health("web-1".into()), None)];
+    write(&mut world, 7, gone);
     let took = world.run_until(SECOND, |world| all_see_instances(world, 0)).expect("withdrawn");
     assert!(took < Duration::from_millis(100), "{took:?}");
 }
 
 #[test]
 fn nothing_is_lost_when_a_quarter_of_the_datagrams_is() {
-    let mut world = cluster(3, 20, Link::default());
-    world.network.link.loss = 0.25;
+    let mut world = cluster(3, 20, Conditions::default());
+    world.network().set_all(Conditions { loss: 0.25, ..Conditions::default() });
     for number in 0..20 {
         for id in 0..10 {
             register(&mut world, number, &format!("web-{id}"));
@@ -98,31 +110,31 @@ fn nothing_is_lost_when_a_quarter_of_the_datagrams_is() {
 
 #[test]
 fn a_record_larger_than_a_datagram_travels_by_stream() {
-    let mut world = cluster(4, 5, Link::default());
+    let mut world = cluster(4, 5, Conditions::default());
     let Value::Service(mut large) = service("web", 80) else { unreachable!() };
     large.meta = (0..7).map(|n| (format!("key-{n}"), "y".repeat(500))).collect();
     large.checked = false;
-    world.write(1, vec![(Key::Service("large".into()), Some(Value::Service(large)))]);
+    write(&mut world, 1, vec![(Key::Service("large".into()), Some(Value::Service(large)))]);
     let took = world.run_until(5 * SECOND, |world| all_see_instances(world, 1));
     assert!(took.is_some(), "not within 5 s");
 }
 
 #[test]
 fn a_crash_hides_instances_and_a_restart_brings_them_back() {
-    let mut world = cluster(5, 5, Link::default());
+    let mut world = cluster(5, 5, Conditions::default());
     register(&mut world, 3, "web-1");
     world.run_until(SECOND, |world| all_see_instances(world, 1)).expect("spread");
-    world.crash(3);
+    world.crash(3, Storage::Kept);
     let noticed = world.run_until(10 * SECOND, |world| {
         world.running().all(|(_, node)| {
             node.members().iter().any(|member| {
-                member.identity.node_id == node_id(3) && member.status == MemberStatus::Down
+                member.identity.node_id == node_id(3, 0) && member.status == MemberStatus::Down
             })
         })
     });
     assert!(noticed.is_some(), "the crash went unnoticed");
     assert!(all_see_instances(&world, 0));
-    world.restart(3, &[0], instance("web-1"));
+    world.start(3);
     let back = world
         .run_until(5 * SECOND, |world| all_see_members(world, 5) && all_see_instances(world, 1));
     assert!(back.is_some(), "not back within 5 s");
@@ -130,11 +142,11 @@ fn a_crash_hides_instances_and_a_restart_brings_them_back() {
 
 #[test]
 fn a_quick_restart_shows_no_gap() {
-    let mut world = cluster(6, 5, Link::default());
+    let mut world = cluster(6, 5, Conditions::default());
     register(&mut world, 3, "web-1");
     world.run_until(SECOND, |world| all_see_instances(world, 1)).expect("spread");
-    world.crash(3);
-    world.restart(3, &[0], instance("web-1"));
+    world.crash(3, Storage::Kept);
+    world.start(3);
     let others = |world: &World| {
         world.running().filter(|(number, _)| *number != 3).all(|(_, node)| {
             node.instances().any(|instance| instance.status == InstanceStatus::Healthy)
@@ -147,7 +159,7 @@ fn a_quick_restart_shows_no_gap() {
 
 #[test]
 fn who_leaves_has_left_and_is_not_down() {
-    let mut world = cluster(7, 10, Link::default());
+    let mut world = cluster(7, 10, Conditions::default());
     register(&mut world, 4, "web-1");
     world.run_until(SECOND, |world| all_see_instances(world, 1)).expect("spread");
     world.leave(4);
@@ -155,32 +167,33 @@ fn who_leaves_has_left_and_is_not_down() {
         world.running().filter(|(number, _)| *number != 4).all(|(_, node)| {
             node.instances().len() == 0
                 && node.members().iter().any(|member| {
-                    member.identity.node_id == node_id(4) && member.status == MemberStatus::Left
+                    member.identity.node_id == node_id(4, 0) && member.status == MemberStatus::Left
                 })
         })
     });
     assert!(told.is_some(), "not everybody knows within 1 s");
     world.run_for(SECOND);
-    world.crash(4);
+    world.crash(4, Storage::Kept);
     world.run_for(10 * SECOND);
     for (_, node) in world.running() {
         let status =
-            node.members().iter().find(|m| m.identity.node_id == node_id(4)).map(|m| m.status);
+            node.members().iter().find(|m| m.identity.node_id == node_id(4, 0)).map(|m| m.status);
         assert_eq!(status, Some(MemberStatus::Left));
     }
 }
 
 #[test]
 fn two_halves_become_one_again() {
-    let mut world = cluster(8, 10, Link::default());
+    let mut world = cluster(8, 10, Conditions::default());
     let halves: (Vec<usize>, Vec<usize>) = (0..10).partition(|number| *number < 5);
-    world.network.cut(&halves.0, &halves.1);
+    let partition = Partition::full(&halves.0, &halves.1);
+    partition.begin(world.network());
     world.run_for(20 * SECOND);
     assert!(all_see_members(&world, 5));
     register(&mut world, 1, "left");
     register(&mut world, 8, "right");
     world.run_for(SECOND);
-    world.network.heal();
+    partition.end(world.network());
     let healed = world
         .run_until(60 * SECOND, |world| all_see_members(world, 10) && all_see_instances(world, 2));
     assert!(healed.is_some(), "not one within 60 s");
@@ -188,11 +201,12 @@ fn two_halves_become_one_again() {
 
 #[test]
 fn a_lone_node_finds_its_way_back() {
-    let mut world = cluster(9, 5, Link::default());
-    world.network.cut(&[2], &[0, 1, 3, 4]);
+    let mut world = cluster(9, 5, Conditions::default());
+    let partition = Partition::isolate(&[2], &[0, 1, 2, 3, 4]);
+    partition.begin(world.network());
     world.run_for(20 * SECOND);
     assert!(world.node(2).is_some_and(|node| !node.is_connected()));
-    world.network.heal();
+    partition.end(world.network());
     let healed = world.run_until(20 * SECOND, |world| all_see_members(world, 5));
     assert!(healed.is_some(), "not back within 20 s");
 }
@@ -200,7 +214,7 @@ fn a_lone_node_finds_its_way_back() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
-        let mut world = cluster(seed, 8, Link { loss: 0.1, ..Link::default() });
+        let mut world = cluster(seed, 8, Conditions { loss: 0.1, ..Conditions::default() });
         register(&mut world, 2, "web-1");
         world.run_for(5 * SECOND);
         world.trace_hash()

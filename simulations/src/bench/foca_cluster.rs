@@ -1,0 +1,338 @@
+//! Plain foca, to be measured: `Config::new_lan`, its own custom broadcasts, and a driver that announces again until
+//! somebody answers. Nothing else: no push-pull, no repair.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::Duration;
+
+use foca::{BroadcastHandler, Foca, Invalidates, Notification, PostcardCodec, Runtime, Timer};
+use hobnob_membership::Time;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::Subject;
+use crate::network::{Channel, Conditions, Network, Partition};
+
+/// An agent's address, and which of its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Id {
+    /// Six bytes stand for an address and a port.
+    addr: (u32, u16),
+    bump: u16,
+}
+
+impl foca::Identity for Id {
+    type Addr = (u32, u16);
+
+    fn renew(&self) -> Option<Self> {
+        Some(Self { bump: self.bump.wrapping_add(1), ..*self })
+    }
+
+    fn addr(&self) -> (u32, u16) {
+        self.addr
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        self.bump > adversary.bump
+    }
+}
+
+/// What a broadcast is about.
+#[derive(Clone, Copy)]
+struct Change {
+    origin: u32,
+    value: u16,
+}
+
+impl Invalidates for Change {
+    fn invalidates(&self, other: &Self) -> bool {
+        self.origin == other.origin && self.value > other.value
+    }
+}
+
+/// What an agent knows: the newest change of each origin. Shared with foca, which hides its handler.
+type Shared = Rc<RefCell<Catalog>>;
+
+/// Keeps the newest change of each origin.
+struct Keeper(Shared);
+
+#[derive(Default)]
+struct Catalog {
+    known: BTreeMap<u32, u16>,
+    copies: u64,
+}
+
+/// A broadcast is as long as a rumor of Hobnob's about the same record.
+const BROADCAST_BYTES: usize = 90;
+
+impl BroadcastHandler<Id> for Keeper {
+    type Key = Change;
+    type Error = Infallible;
+
+    fn receive_item(
+        &mut self,
+        data: &[u8],
+        sender: Option<&Id>,
+    ) -> Result<Option<Change>, Infallible> {
+        let [a, b, c, d, low, high, ..] = *data else { return Ok(None) };
+        let mut catalog = self.0.borrow_mut();
+        catalog.copies += u64::from(sender.is_some());
+        let change = Change {
+            origin: u32::from_le_bytes([a, b, c, d]),
+            value: u16::from_le_bytes([low, high]),
+        };
+        let known = catalog.known.entry(change.origin).or_default();
+        if change.value <= *known {
+            return Ok(None);
+        }
+        *known = change.value;
+        Ok(Some(change))
+    }
+}
+
+#[derive(Default)]
+struct Effects {
+    packets: Vec<(Id, Vec<u8>)>,
+    timers: Vec<(Timer<Id>, Duration)>,
+    members: Vec<(usize, bool)>,
+}
+
+impl Runtime<Id> for Effects {
+    fn notify(&mut self, notification: Notification<'_, Id>) {
+        match notification {
+            Notification::MemberUp(id) => self.members.push((id.addr.0 as usize, true)),
+            Notification::MemberDown(id) => self.members.push((id.addr.0 as usize, false)),
+            _ => {}
+        }
+    }
+
+    fn send_to(&mut self, to: Id, data: &[u8]) {
+        self.packets.push((to, data.to_vec()));
+    }
+
+    fn submit_after(&mut self, event: Timer<Id>, after: Duration) {
+        self.timers.push((event, after));
+    }
+}
+
+struct Agent {
+    foca: Foca<Id, PostcardCodec, Xoshiro256PlusPlus, Keeper>,
+    catalog: Shared,
+    alive: BTreeSet<usize>,
+    paused_until: Time,
+    held: VecDeque<Happening>,
+}
+
+enum Happening {
+    Packet(Vec<u8>),
+    Timer(Timer<Id>),
+    Announce,
+    Resume,
+}
+
+/// A cluster of plain foca.
+pub struct FocaCluster {
+    agents: Vec<Option<Agent>>,
+    network: Network,
+    halves: Partition,
+    /// By time and order; the happenings stand in a map beside, because timers have no order.
+    queue: BinaryHeap<Reverse<(Time, u64, usize)>>,
+    happenings: BTreeMap<u64, Happening>,
+    sequence: u64,
+    now: Time,
+    rng: Xoshiro256PlusPlus,
+    bytes: u64,
+    false_downs: u64,
+}
+
+fn id(agent: usize) -> Id {
+    Id { addr: (agent as u32, 7_946), bump: 0 }
+}
+
+impl FocaCluster {
+    fn schedule(&mut self, at: Time, agent: usize, what: Happening) {
+        self.sequence += 1;
+        self.queue.push(Reverse((at, self.sequence, agent)));
+        self.happenings.insert(self.sequence, what);
+    }
+
+    fn happen(&mut self, number: usize, what: Happening) {
+        let now = self.now;
+        let Some(agent) = self.agents[number].as_mut() else { return };
+        if agent.paused_until > now {
+            if !matches!(what, Happening::Resume) {
+                agent.held.push_back(what);
+            }
+            return;
+        }
+        let mut effects = Effects::default();
+        let mut again = false;
+        // What foca refuses is of a former life, or a duplicate.
+        let _ = match what {
+            Happening::Packet(bytes) => agent.foca.handle_data(&bytes, &mut effects),
+            Happening::Timer(timer) => agent.foca.handle_timer(timer, &mut effects),
+            Happening::Announce if agent.foca.num_members() == 0 => {
+                again = true;
+                agent.foca.announce(id(0), &mut effects)
+            }
+            Happening::Announce | Happening::Resume => Ok(()),
+        };
+        self.settle(number, effects);
+        if again {
+            self.schedule(now + Duration::from_secs(1), number, Happening::Announce);
+        }
+    }
+
+    fn settle(&mut self, number: usize, effects: Effects) {
+        let now = self.now;
+        for (timer, after) in effects.timers {
+            self.schedule(now + after, number, Happening::Timer(timer));
+        }
+        for (to, bytes) in effects.packets {
+            let to = to.addr.0 as usize;
+            self.bytes += bytes.len() as u64;
+            let fate = self.network.datagram(number, to, bytes.len(), now, &mut self.rng);
+            if let Some(after) = fate.and_then(|arrivals| arrivals.after[0]) {
+                self.schedule(now + after, to, Happening::Packet(bytes));
+            }
+        }
+        for (other, up) in effects.members {
+            let lives = self.agents[other].is_some();
+            let Some(agent) = self.agents[number].as_mut() else { return };
+            if up {
+                agent.alive.insert(other);
+            } else if agent.alive.remove(&other) && lives {
+                self.false_downs += 1;
+            }
+        }
+    }
+}
+
+impl Subject for FocaCluster {
+    const NAME: &'static str = "plain foca";
+
+    fn new(nodes: usize, loss: f64, seed: u64) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let size = NonZeroU32::new(nodes as u32).unwrap_or(NonZeroU32::MIN);
+        let agents = (0..nodes).map(|agent| {
+            let seed = rng.next_u64();
+            let catalog = Shared::default();
+            let foca = Foca::with_custom_broadcast(
+                id(agent),
+                foca::Config::new_lan(size),
+                Xoshiro256PlusPlus::seed_from_u64(seed),
+                PostcardCodec,
+                Keeper(Rc::clone(&catalog)),
+            );
+            let (alive, held) = (BTreeSet::new(), VecDeque::new());
+            Some(Agent { foca, catalog, alive, paused_until: Time::ZERO, held })
+        });
+        let agents = agents.collect();
+        let hosts: Vec<usize> = (0..nodes).collect();
+        let (left, right) = hosts.split_at(nodes / 2);
+        let conditions = Conditions { loss, ..Conditions::default() };
+        let mut cluster = Self {
+            agents,
+            network: Network::new(nodes, conditions),
+            halves: Partition::full(left, right),
+            queue: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            sequence: 0,
+            now: Time::ZERO,
+            rng,
+            bytes: 0,
+            false_downs: 0,
+        };
+        for agent in 1..nodes {
+            cluster.schedule(Time::ZERO, agent, Happening::Announce);
+        }
+        cluster
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(Reverse((at, sequence, agent))) = self.queue.peek().copied()
+            && at <= end
+        {
+            self.queue.pop();
+            self.now = at;
+            if let Some(what) = self.happenings.remove(&sequence) {
+                let resumes = matches!(what, Happening::Resume);
+                self.happen(agent, what);
+                if resumes {
+                    let held =
+                        self.agents[agent].as_mut().map(|agent| std::mem::take(&mut agent.held));
+                    for what in held.unwrap_or_default() {
+                        self.happen(agent, what);
+                    }
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    fn publish(&mut self, agent: usize, value: u16) {
+        let mut data = vec![0; BROADCAST_BYTES];
+        data[..4].copy_from_slice(&(agent as u32).to_le_bytes());
+        data[4..6].copy_from_slice(&value.to_le_bytes());
+        if let Some(agent) = self.agents[agent].as_mut() {
+            // The data is well-formed, and the handler refuses nothing.
+            let _ = agent.foca.add_broadcast(&data);
+        }
+    }
+
+    fn known(&self, agent: usize, origin: usize) -> u16 {
+        let Some(agent) = self.agents[agent].as_ref() else { return 0 };
+        agent.catalog.borrow().known.get(&(origin as u32)).copied().unwrap_or(0)
+    }
+
+    fn crash(&mut self, agent: usize) {
+        self.agents[agent] = None;
+    }
+
+    fn pause(&mut self, agent: usize, time: Duration) {
+        let until = self.now + time;
+        if let Some(paused) = self.agents[agent].as_mut() {
+            paused.paused_until = paused.paused_until.max(until);
+            self.schedule(until, agent, Happening::Resume);
+        }
+    }
+
+    fn cut_halves(&mut self) {
+        self.halves.begin(&mut self.network);
+        debug_assert!(self.network.is_cut(0, self.agents.len() - 1, Channel::Datagrams));
+    }
+
+    fn heal(&mut self) {
+        self.halves.end(&mut self.network);
+    }
+
+    fn active(&self, agent: usize) -> usize {
+        self.agents[agent].as_ref().map_or(0, |agent| agent.foca.num_members() + 1)
+    }
+
+    fn believes_alive(&self, agent: usize, other: usize) -> bool {
+        self.agents[agent].as_ref().is_some_and(|agent| agent.alive.contains(&other))
+    }
+
+    fn false_downs(&self) -> u64 {
+        self.false_downs
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn copies(&self) -> u64 {
+        self.agents.iter().flatten().map(|agent| agent.catalog.borrow().copies).sum()
+    }
+}

@@ -1,0 +1,163 @@
+//! Hobnob, to be measured.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hobnob_membership::record::{Key, ServiceRecord, Value};
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Event, Time};
+
+use super::Subject;
+use crate::network::{Conditions, Network, Partition};
+use crate::world::{Storage, Told, Witness, World, host_of};
+
+/// A cluster of the real protocol.
+pub struct HobnobCluster {
+    world: World,
+    counts: Counts,
+    halves: Partition,
+}
+
+/// Who believes whom alive, and how often a live agent was called down.
+struct Counts {
+    alive: Vec<BTreeSet<usize>>,
+    dead: BTreeSet<usize>,
+    false_downs: u64,
+}
+
+impl Witness for Counts {
+    fn told(&mut self, _: &World, told: &Told) {
+        let Event::Member(change) = &told.event else { return };
+        let other = host_of(change.member.identity.node_id);
+        if change.member.status == MemberStatus::Alive {
+            self.alive[told.host].insert(other);
+        } else if self.alive[told.host].remove(&other) && !self.dead.contains(&other) {
+            self.false_downs += 1;
+        }
+    }
+}
+
+impl Subject for HobnobCluster {
+    const NAME: &'static str = "hobnob";
+
+    fn new(nodes: usize, loss: f64, seed: u64) -> Self {
+        let conditions = Conditions { loss, ..Conditions::default() };
+        let mut world = World::new(seed, Network::new(nodes, conditions));
+        world.seeds = vec![0];
+        for agent in 0..nodes {
+            world.add("dc1", "");
+            world.start(agent);
+        }
+        let hosts: Vec<usize> = (0..nodes).collect();
+        let (left, right) = hosts.split_at(nodes / 2);
+        Self {
+            world,
+            counts: Counts {
+                alive: vec![BTreeSet::new(); nodes],
+                dead: BTreeSet::new(),
+                false_downs: 0,
+            },
+            halves: Partition::full(left, right),
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.world.now()
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let end = self.world.now() + time;
+        self.world.run_to(end, &mut self.counts);
+    }
+
+    fn publish(&mut self, agent: usize, value: u16) {
+        let service = ServiceRecord {
+            service: "bench".into(),
+            namespace: "default".into(),
+            address: "10.0.0.1".into(),
+            port: value,
+            tags: BTreeSet::new(),
+            meta: [("version".to_owned(), "1.2.3".to_owned())].into(),
+            weight: 1,
+            checked: false,
+        };
+        let record = (Key::Service("bench".into()), Some(Value::Service(service)));
+        self.world.write(agent, vec![record]);
+    }
+
+    fn known(&self, agent: usize, origin: usize) -> u16 {
+        let id = self.world.host(origin).id;
+        let replica = self.world.node(agent).and_then(|node| node.catalog().origin(id)?.current());
+        match replica.and_then(|replica| replica.get(&Key::Service("bench".into()))) {
+            Some(Value::Service(service)) => service.port,
+            _ => 0,
+        }
+    }
+
+    fn crash(&mut self, agent: usize) {
+        self.counts.dead.insert(agent);
+        self.world.crash(agent, Storage::Kept);
+    }
+
+    fn pause(&mut self, agent: usize, time: Duration) {
+        self.world.pause(agent, time);
+    }
+
+    fn cut_halves(&mut self) {
+        self.halves.begin(self.world.network());
+    }
+
+    fn heal(&mut self) {
+        self.halves.end(self.world.network());
+    }
+
+    fn active(&self, agent: usize) -> usize {
+        self.world.node(agent).map_or(0, hobnob_membership::Node::active_members)
+    }
+
+    fn believes_alive(&self, agent: usize, other: usize) -> bool {
+        self.counts.alive[agent].contains(&other)
+    }
+
+    fn false_downs(&self) -> u64 {
+        self.counts.false_downs
+    }
+
+    fn bytes(&self) -> u64 {
+        let meters = (0..self.world.len()).map(|host| self.world.host(host).meter());
+        meters.map(|meter| meter.datagram_bytes + meter.frame_bytes).sum()
+    }
+
+    fn copies(&self) -> u64 {
+        self.world.running().map(|(_, node)| node.counters().rumors_received).sum()
+    }
+}
+
+/// Bytes of the session in which an agent that was cut off learns of a change at each of `differing` others, in a
+/// cluster of `nodes`: both directions, all frames.
+#[must_use]
+pub fn session_bytes(nodes: usize, differing: usize, seed: u64) -> u64 {
+    let mut cluster = HobnobCluster::new(nodes, 0.0, seed);
+    cluster.run_for(Duration::from_secs(20));
+    let alone = Partition::isolate(&[nodes - 1], &(0..nodes).collect::<Vec<_>>());
+    // Short enough for nobody to be called down.
+    alone.begin(cluster.world.network());
+    for agent in 0..differing.min(nodes - 1) {
+        cluster.publish(agent, 1);
+    }
+    cluster.run_for(Duration::from_millis(1_500));
+    let frames = |cluster: &HobnobCluster| -> u64 {
+        let hosts = 0..cluster.world.len();
+        hosts.map(|host| cluster.world.host(host).meter().frame_bytes).sum()
+    };
+    let before = frames(&cluster);
+    alone.end(cluster.world.network());
+    for _ in 0..500 {
+        cluster.run_for(Duration::from_millis(10));
+        if (0..differing.min(nodes - 1)).all(|origin| cluster.known(nodes - 1, origin) == 1) {
+            break;
+        }
+    }
+    cluster.run_for(Duration::from_millis(100));
+    frames(&cluster) - before
+}

@@ -1,0 +1,113 @@
+//! Whether all live nodes hold the same.
+
+use std::collections::BTreeMap;
+
+use hobnob_membership::record::{Key, Value};
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Epoch, Node, NodeId};
+
+use super::Scene;
+use crate::truth::{Life, Truth};
+
+/// What keeps the live nodes from agreeing; `None` when they do: the same members, and the same records byte for byte.
+#[must_use]
+pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
+    let running: Vec<(usize, &Node)> = scene.world.running().collect();
+    let up = running.len();
+    for (host, node) in &running {
+        if node.active_members() != up {
+            let active = node.active_members();
+            return Some(format!("n{host} counts {active} active members of {up}"));
+        }
+    }
+    if let Some(difference) = running.windows(2).find_map(different_digests) {
+        return Some(difference);
+    }
+    for (id, life) in scene.truth.lives() {
+        let Life::Up { .. } = life else { continue };
+        for (host, _) in &running {
+            if scene.world.host(*host).id == id {
+                continue;
+            }
+            match scene.beliefs.of(*host, id) {
+                Some((MemberStatus::Alive | MemberStatus::Suspect, _)) => {}
+                other => {
+                    let what = other.map_or("nothing".to_owned(), |(s, _)| format!("{s:?}"));
+                    let name = Truth::name(id);
+                    return Some(format!("n{host} last told {what} of {name}, which is alive"));
+                }
+            }
+        }
+    }
+    let (first, reference) = running.first()?;
+    let reference = contents(reference);
+    for (host, node) in &running[1..] {
+        let held = contents(node);
+        if held != reference {
+            let difference = first_difference(&reference, &held);
+            return Some(format!(
+                "n{first} and n{host} have equal digests and different records: {difference}"
+            ));
+        }
+    }
+    None
+}
+
+fn different_digests(pair: &[(usize, &Node)]) -> Option<String> {
+    let [(a, left), (b, right)] = pair else { return None };
+    if left.catalog().digest() == right.catalog().digest() {
+        return None;
+    }
+    let heads = |node: &Node| -> BTreeMap<NodeId, (Epoch, u64)> {
+        let ids = node.catalog().origins().map(|(id, _)| id);
+        let heads = ids.filter_map(|id| node.catalog().head(id));
+        heads.map(|head| (head.origin, (head.epoch, head.known_to))).collect()
+    };
+    let (left, right) = (heads(left), heads(right));
+    let id = left.keys().chain(right.keys()).find(|id| left.get(id) != right.get(id))?;
+    let tell = |head: Option<&(Epoch, u64)>| {
+        head.map_or("nothing".to_owned(), |(epoch, to)| format!("epoch {epoch} up to {to}"))
+    };
+    Some(format!(
+        "of {} n{a} knows {} and n{b} knows {}",
+        Truth::name(*id),
+        tell(left.get(id)),
+        tell(right.get(id))
+    ))
+}
+
+type Contents<'a> = BTreeMap<NodeId, (Epoch, u64, Vec<(&'a Key, u64, &'a Value)>)>;
+
+/// Everything that is served, without the tombstones, which may be dropped earlier or later.
+fn contents(node: &Node) -> Contents<'_> {
+    let origins = node.catalog().origins();
+    let served = origins.filter_map(|(id, origin)| Some((id, origin.current()?)));
+    served
+        .filter(|(_, replica)| replica.known_to() > 0)
+        .map(|(id, replica)| {
+            let live = replica
+                .slots()
+                .filter_map(|(key, slot)| Some((key, slot.version, slot.value.as_ref()?)));
+            (id, (replica.epoch(), replica.known_to(), live.collect()))
+        })
+        .collect()
+}
+
+fn first_difference(left: &Contents<'_>, right: &Contents<'_>) -> String {
+    let id = left.keys().chain(right.keys()).find(|id| left.get(id) != right.get(id));
+    let Some(id) = id else { return "none".into() };
+    let entries = |side: &Contents<'_>| side.get(id).map_or(0, |(_, _, entries)| entries.len());
+    let key = |side: &Contents<'_>, other: &Contents<'_>| {
+        let theirs = other.get(id).map(|(_, _, entries)| entries);
+        let ours = side.get(id).map(|(_, _, entries)| entries)?;
+        let odd = ours.iter().find(|entry| theirs.is_none_or(|theirs| !theirs.contains(entry)))?;
+        Some(format!("{:?} in version {}", odd.0, odd.1))
+    };
+    let odd = key(left, right).or_else(|| key(right, left)).unwrap_or_default();
+    format!(
+        "of {} {} against {} live records, for one {odd}",
+        Truth::name(*id),
+        entries(left),
+        entries(right)
+    )
+}

@@ -1,0 +1,57 @@
+//! A dead agent is called down within a bound.
+
+use std::collections::BTreeSet;
+
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{NodeId, Time};
+
+use super::{Checker, Scene};
+use crate::truth::{Life, Truth};
+
+/// Looks for dead agents that are still believed alive.
+#[derive(Default)]
+pub(super) struct Detection {
+    disturbed_at: Time,
+    told_of: BTreeSet<(usize, NodeId)>,
+}
+
+impl Checker for Detection {
+    fn name(&self) -> &'static str {
+        "detection"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "a dead agent must be called down by all who run undisturbed, within the scenario's `detect_within`"
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        let now = scene.world.now();
+        if !scene.truth.is_calm(now) {
+            self.disturbed_at = now;
+            return;
+        }
+        let bound = scene.limits.detect_within.0;
+        if now.since(self.disturbed_at) < bound {
+            return;
+        }
+        for (id, life) in scene.truth.lives() {
+            let (Life::Dead { since } | Life::Left { since }) = life else { continue };
+            if now.since(since) < bound || scene.truth.is_doubled(id) {
+                continue;
+            }
+            for (host, _) in scene.world.running() {
+                let Some((MemberStatus::Alive | MemberStatus::Suspect, at)) =
+                    scene.beliefs.of(host, id)
+                else {
+                    continue;
+                };
+                if self.told_of.insert((host, id)) {
+                    let name = Truth::name(id);
+                    failures.push(format!(
+                        "n{host} still believes what it was told at {at}, that {name} lives, which is gone since {since}"
+                    ));
+                }
+            }
+        }
+    }
+}

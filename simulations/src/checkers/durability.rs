@@ -1,0 +1,67 @@
+//! An acknowledged registration survives.
+
+use hobnob_membership::record::{Key, Value};
+use hobnob_membership::{Node, NodeId};
+
+use super::{Checker, Scene};
+use crate::truth::{Promise, Truth, stamp_of};
+
+/// Compares what clients were told with what is held.
+pub(super) struct Durability;
+
+impl Checker for Durability {
+    fn name(&self) -> &'static str {
+        "durability"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "a registration that a client was told is stored must be held by its agent as long as its disk is, and by everybody when all is healed"
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        for (host, node) in scene.world.running() {
+            let id = scene.world.host(host).id;
+            if scene.truth.is_doubled(id) {
+                continue;
+            }
+            for (instance, promise) in scene.truth.promises_of(id) {
+                if let Some(what) = broken(node, id, instance, promise) {
+                    let name = Truth::name(id);
+                    failures.push(format!("{name} itself holds {what} of {instance}"));
+                }
+            }
+        }
+    }
+
+    fn healed(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        for (id, _) in scene.truth.lives() {
+            if !scene.truth.is_up(id) || scene.truth.is_doubled(id) {
+                continue;
+            }
+            for (instance, promise) in scene.truth.promises_of(id) {
+                for (host, node) in scene.world.running() {
+                    if let Some(what) = broken(node, id, instance, promise) {
+                        let name = Truth::name(id);
+                        failures.push(format!("n{host} holds {what} of {instance} at {name}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is held instead of what was promised.
+fn broken(node: &Node, id: NodeId, instance: &str, promise: Promise) -> Option<String> {
+    let replica = node.catalog().origin(id).and_then(|origin| origin.current());
+    let get = |key: Key| replica.and_then(|replica| replica.get(&key));
+    let held = get(Key::Service(instance.to_owned())).and_then(stamp_of);
+    if held != Some(promise.stamp) {
+        let held = held.map_or("no registration".to_owned(), |stamp| format!("number {stamp}"));
+        return Some(format!("{held} instead of number {}", promise.stamp));
+    }
+    let health = match get(Key::Health(instance.to_owned())) {
+        Some(Value::Health(health)) => Some(*health),
+        _ => None,
+    };
+    (health != promise.health).then(|| format!("health {health:?} instead of {:?}", promise.health))
+}

@@ -1,0 +1,88 @@
+//! Queues, members, tombstones, bytes and packets stay under their limits.
+
+use hobnob_membership::limits;
+
+use super::{Checker, Scene};
+use crate::truth::Truth;
+
+/// Seconds over which bytes are counted.
+const PERIOD_SECONDS: u64 = 10;
+
+/// Looks at every node each second, and at what it sent every ten.
+#[derive(Default)]
+pub(super) struct LimitsKept {
+    windows: u64,
+    sent: Vec<u64>,
+    digests: Vec<u64>,
+}
+
+impl Checker for LimitsKept {
+    fn name(&self) -> &'static str {
+        "limits"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "queues, members, tombstones, keys, sessions, packets and the bytes sent must stay under their named limits, and no message may be made that does not fit"
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        let hosts = scene.world.len();
+        self.sent.resize(hosts, 0);
+        self.digests.resize(hosts, 0);
+        self.windows += 1;
+        for (host, node) in scene.world.running() {
+            let mut over = |what: &str, count: u64, limit: u64| {
+                if count > limit {
+                    failures.push(format!("n{host} has {count} {what}; the limit is {limit}"));
+                }
+            };
+            over("deadlines at one moment, all past", u64::from(scene.world.host(host).spins()), 0);
+            let flooded = scene.world.host(host).meter().flooded;
+            over("datagrams too many for one second", flooded, 0);
+            let load = node.load();
+            // Rumors of its own are never dropped; a client may write many at once.
+            over(
+                "foreign rumors waiting",
+                load.foreign_rumors as u64,
+                limits::MAX_RUMOR_QUEUE as u64,
+            );
+            over("open gaps", load.gaps as u64, limits::MAX_PENDING_PULLS as u64);
+            let sessions = limits::MAX_SESSIONS_SERVED + limits::MAX_SESSIONS_OPENED;
+            over("sessions", load.sessions as u64, sessions as u64);
+            over("members", load.members as u64, limits::MAX_ORIGINS as u64);
+            over("messages that did not fit", node.counters().encoding_errors, 0);
+            let longest = scene.world.host(host).meter().longest_datagram;
+            over("bytes in a datagram", longest as u64, limits::MAX_DATAGRAM_BYTES as u64);
+            let digest = node.catalog().digest();
+            if std::mem::replace(&mut self.digests[host], digest) == digest {
+                continue;
+            }
+            for (id, origin) in node.catalog().origins() {
+                let Some(replica) = origin.current() else { continue };
+                let name = Truth::name(id);
+                let mut over = |what: &str, count: usize, limit: usize| {
+                    if count > limit {
+                        let what = format!("n{host} keeps {count} {what} of {name}");
+                        failures.push(format!("{what}; the limit is {limit}"));
+                    }
+                };
+                over("keys", replica.len(), limits::MAX_KEYS_PER_ORIGIN);
+                // A replica may not have heard of the latest floor yet.
+                over("tombstones", replica.tombstones(), 2 * limits::MAX_TOMBSTONES);
+            }
+        }
+        if self.windows.is_multiple_of(PERIOD_SECONDS) {
+            for host in 0..hosts {
+                let meter = scene.world.host(host).meter();
+                let total = meter.datagram_bytes + meter.frame_bytes;
+                let sent = total - std::mem::replace(&mut self.sent[host], total);
+                let limit = scene.limits.bytes_per_second * PERIOD_SECONDS;
+                if sent > limit {
+                    failures.push(format!(
+                        "n{host} sent {sent} bytes in {PERIOD_SECONDS} s; the limit is {limit}"
+                    ));
+                }
+            }
+        }
+    }
+}

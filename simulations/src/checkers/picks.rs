@@ -1,0 +1,31 @@
+//! Picks never offer what the picker knows to be down.
+
+use hobnob_membership::view::InstanceStatus;
+
+use super::{Checker, Scene};
+use crate::truth::Truth;
+use crate::workload::Answer;
+
+/// Compares each pick with what its own node believes at that moment.
+pub(super) struct Picks;
+
+impl Checker for Picks {
+    fn name(&self) -> &'static str {
+        "picks"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "an instance that a client is given must be one that its own node believes to be healthy at that moment"
+    }
+
+    fn answered(&mut self, scene: &Scene<'_>, answer: &Answer, failures: &mut Vec<String>) {
+        let Answer::Pick { host, picked: Some((origin, id)) } = answer else { return };
+        let Some(node) = scene.world.node(*host) else { return };
+        let held = node.instances().find(|held| held.origin == *origin && held.id == *id);
+        let status = held.map_or(InstanceStatus::Gone, |held| held.status);
+        if status != InstanceStatus::Healthy {
+            let name = Truth::name(*origin);
+            failures.push(format!("n{host} picks {id} at {name}, which it knows to be {status:?}"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a node has seen never goes back.
+
+use std::collections::BTreeMap;
+
+use hobnob_membership::catalog::Version;
+use hobnob_membership::record::Key;
+use hobnob_membership::{Epoch, Event, NodeId};
+
+use super::{Checker, Scene};
+use crate::truth::Truth;
+use crate::world::Told;
+
+/// Remembers how far each node was.
+#[derive(Default)]
+pub(super) struct Regression {
+    seen: Vec<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    life: u32,
+    digest: u64,
+    records: BTreeMap<(NodeId, Key), (Epoch, Version)>,
+    /// Epoch, how far it is known, and the floor.
+    heads: BTreeMap<NodeId, (Epoch, Version, Version)>,
+}
+
+impl Regression {
+    fn of(&mut self, host: usize, life: u32) -> &mut Seen {
+        if self.seen.len() <= host {
+            self.seen.resize_with(host + 1, Seen::default);
+        }
+        let seen = &mut self.seen[host];
+        if seen.life != life {
+            *seen = Seen { life, ..Seen::default() };
+        }
+        seen
+    }
+}
+
+impl Checker for Regression {
+    fn name(&self) -> &'static str {
+        "regression"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "the version of a record that a node shows, and how far it knows an origin, must never go back while it runs"
+    }
+
+    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
+        let Event::Instance(change) = &told.event else { return };
+        let instance = &change.instance;
+        let Some(node) = scene.world.node(told.host) else { return };
+        let Some(replica) = node.catalog().origin(instance.origin).and_then(|o| o.current()) else {
+            return;
+        };
+        if scene.truth.is_doubled(instance.origin) {
+            return;
+        }
+        let seen = self.of(told.host, told.life);
+        for key in [Key::Service(instance.id.clone()), Key::Health(instance.id.clone())] {
+            let Some((_, slot)) = replica.slots().find(|(held, _)| **held == key) else { continue };
+            let now = (replica.epoch(), slot.version);
+            let last = seen.records.entry((instance.origin, key)).or_insert(now);
+            if now < *last {
+                failures.push(format!(
+                    "n{} shows {} of {} in version {now:?} after {last:?}",
+                    told.host,
+                    instance.id,
+                    Truth::name(instance.origin)
+                ));
+            }
+            *last = now.max(*last);
+        }
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        for (host, node) in scene.world.running() {
+            let seen = self.of(host, scene.world.host(host).lives());
+            let digest = node.catalog().digest();
+            if std::mem::replace(&mut seen.digest, digest) == digest {
+                continue;
+            }
+            for (id, origin) in node.catalog().origins() {
+                let Some(replica) = origin.current() else { continue };
+                let now = (replica.epoch(), replica.known_to(), replica.gc_floor());
+                let last = seen.heads.insert(id, now).unwrap_or(now);
+                let back =
+                    now.0 < last.0 || (now.0 == last.0 && (now.1 < last.1 || now.2 < last.2));
+                if back && !scene.truth.is_doubled(id) {
+                    let name = Truth::name(id);
+                    failures.push(format!("n{host} knows {name} only to {now:?} after {last:?}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! No deleted record returns.
+
+use std::collections::BTreeMap;
+
+use hobnob_membership::record::Key;
+use hobnob_membership::view::InstanceStatus;
+use hobnob_membership::{Event, NodeId};
+
+use super::{Checker, Scene};
+use crate::truth::{STAMP_KEY, Stamp, Truth};
+use crate::world::Told;
+
+/// Remembers which registrations each node saw deleted.
+#[derive(Default)]
+pub(super) struct Resurrection {
+    seen: Vec<(u32, Deleted)>,
+}
+
+type Deleted = BTreeMap<(NodeId, String), Stamp>;
+
+impl Checker for Resurrection {
+    fn name(&self) -> &'static str {
+        "resurrection"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "a registration that a node has seen deleted or replaced must never be seen there again, and when all is healed nobody may hold one that its origin deleted"
+    }
+
+    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
+        let Event::Instance(change) = &told.event else { return };
+        let instance = &change.instance;
+        let stamp = instance.service.meta.get(STAMP_KEY).and_then(|stamp| stamp.parse().ok());
+        let Some(stamp) = stamp else { return };
+        if scene.truth.is_doubled(instance.origin) || scene.truth.is_restored(stamp) {
+            return;
+        }
+        if self.seen.len() <= told.host {
+            self.seen.resize_with(told.host + 1, Default::default);
+        }
+        let (life, deleted) = &mut self.seen[told.host];
+        if *life != told.life {
+            (*life, *deleted) = (told.life, Deleted::new());
+        }
+        let key = (instance.origin, instance.id.clone());
+        if instance.status != InstanceStatus::Gone {
+            let last = deleted.entry(key).or_default();
+            if *last >= stamp {
+                failures.push(format!(
+                    "n{} sees registration {stamp} of {} at {} again, after it saw {last} end",
+                    told.host,
+                    instance.id,
+                    Truth::name(instance.origin)
+                ));
+            }
+            // An update ends what it replaces.
+            *last = (*last).max(stamp - 1);
+            return;
+        }
+        // What is gone because its node left may return; what has no record any more may not.
+        let current = scene.world.node(told.host).and_then(|node| {
+            node.catalog()
+                .origin(instance.origin)?
+                .current()?
+                .get(&Key::Service(instance.id.clone()))
+        });
+        if current.is_none() {
+            let last = deleted.entry(key).or_default();
+            *last = (*last).max(stamp);
+        }
+    }
+
+    fn healed(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        for (host, node) in scene.world.running() {
+            for instance in node.instances() {
+                let origin = instance.origin;
+                if !scene.truth.is_up(origin) || scene.truth.is_doubled(origin) {
+                    continue;
+                }
+                let stamp = instance.service.meta.get(STAMP_KEY).and_then(|s| s.parse().ok());
+                let promised = scene.truth.promise(origin, &instance.id).map(|p| p.stamp);
+                if stamp.is_some() && stamp != promised {
+                    failures.push(format!(
+                        "n{host} still offers registration {} of {} at {}, which was deleted",
+                        stamp.unwrap_or(0),
+                        instance.id,
+                        Truth::name(origin)
+                    ));
+                }
+            }
+        }
+    }
+}

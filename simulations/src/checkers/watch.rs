@@ -1,0 +1,97 @@
+//! What a watcher pieces together equals the snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hobnob_membership::view::{Instance, InstanceStatus, MemberStatus};
+use hobnob_membership::{Event, NodeId};
+
+use super::{Checker, Scene};
+use crate::truth::Truth;
+use crate::world::Told;
+
+/// Hosts beyond this are not watched: each watcher holds every instance.
+const MAX_WATCHED: usize = 50;
+
+/// Replays the events of nodes from their start.
+#[derive(Default)]
+pub(super) struct Watch {
+    watched: Vec<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    life: u32,
+    changed: bool,
+    instances: BTreeMap<(NodeId, String), Arc<Instance>>,
+}
+
+impl Checker for Watch {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "whoever follows a node's changes from its start must hold the same instances and members as the node itself"
+    }
+
+    fn told(&mut self, _: &Scene<'_>, told: &Told, _: &mut Vec<String>) {
+        if told.host >= MAX_WATCHED {
+            return;
+        }
+        if self.watched.len() <= told.host {
+            self.watched.resize_with(told.host + 1, Watched::default);
+        }
+        let watched = &mut self.watched[told.host];
+        if watched.life != told.life {
+            *watched = Watched { life: told.life, ..Watched::default() };
+        }
+        watched.changed = true;
+        if let Event::Instance(change) = &told.event {
+            let instance = &change.instance;
+            let key = (instance.origin, instance.id.clone());
+            if instance.status == InstanceStatus::Gone {
+                watched.instances.remove(&key);
+            } else {
+                watched.instances.insert(key, Arc::clone(instance));
+            }
+        }
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        for (host, watched) in self.watched.iter_mut().enumerate() {
+            if !std::mem::take(&mut watched.changed) {
+                continue;
+            }
+            let Some(node) = scene.world.node(host) else { continue };
+            if scene.world.host(host).lives() != watched.life {
+                continue;
+            }
+            if node.instances().len() != watched.instances.len() {
+                let (held, told) = (node.instances().len(), watched.instances.len());
+                failures.push(format!("n{host} holds {held} instances and told of {told}"));
+                continue;
+            }
+            let differs = node.instances().find(|held| {
+                let told = watched.instances.get(&(held.origin, held.id.clone()));
+                told.is_none_or(|told| !Arc::ptr_eq(told, held) && told != *held)
+            });
+            if let Some(held) = differs {
+                let name = Truth::name(held.origin);
+                failures
+                    .push(format!("n{host} holds {} of {name} otherwise than it told", held.id));
+            }
+            for member in &node.members()[1..] {
+                let status = match member.status {
+                    MemberStatus::Suspect => MemberStatus::Alive,
+                    status => status,
+                };
+                let told = scene.beliefs.of(host, member.identity.node_id).map(|told| told.0);
+                if told != Some(status) {
+                    let name = Truth::name(member.identity.node_id);
+                    failures.push(format!("n{host} holds {name} for {status:?} and told {told:?}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `replay`, and trace files.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hobnob_simulations::run::{Outcome, Wanted};
+use hobnob_simulations::swarm::{self, Size, run_caught};
+use hobnob_simulations::world::{Detail, Sink};
+
+use super::run::{load, summary};
+use super::{Verdict, print, repeat, tell_failures};
+
+/// The first word of a trace file.
+const HEADER: &str = "# hobnob-simulations ";
+/// The beginning of its last line.
+const FOOTER: &str = "# trace hash ";
+
+/// What `replay` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// A seed of the swarm, or a file that `run --trace` or `replay --trace` wrote.
+    what: String,
+    /// Hosts of the swarm's world.
+    #[arg(long, default_value_t = Size::default().nodes)]
+    nodes: usize,
+    /// Seconds under faults of the swarm's world.
+    #[arg(long, default_value_t = Size::default().seconds)]
+    seconds: u64,
+    /// Write the trace to this file; to standard output when not given.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<std::path::PathBuf>,
+    /// With every packet.
+    #[arg(long)]
+    packets: bool,
+    /// Only the result, no trace.
+    #[arg(long)]
+    quiet: bool,
+    /// Only tell the scenario that the seed stands for, as TOML.
+    #[arg(long)]
+    scenario: bool,
+}
+
+/// A trace on its way to a file.
+pub(super) struct TraceFile {
+    file: Arc<Mutex<BufWriter<Box<dyn Write + Send>>>>,
+}
+
+impl TraceFile {
+    /// A trace of what this command runs.
+    pub(super) fn create(path: &Path, command: &str) -> anyhow::Result<Self> {
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Self::to(Box::new(file), command)
+    }
+
+    fn to(out: Box<dyn Write + Send>, command: &str) -> anyhow::Result<Self> {
+        let mut file = BufWriter::new(out);
+        writeln!(file, "{HEADER}{command}")?;
+        Ok(Self { file: Arc::new(Mutex::new(file)) })
+    }
+
+    pub(super) fn sink(&self, packets: bool) -> (Detail, Sink) {
+        let file = Arc::clone(&self.file);
+        let detail = if packets { Detail::Packets } else { Detail::Events };
+        let sink = move |line: &str| {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // A full disk or a closed pipe shows when the file is finished.
+            let _ = writeln!(file, "{line}");
+        };
+        (detail, Box::new(sink))
+    }
+
+    pub(super) fn finish(&self, outcome: &Outcome) -> anyhow::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = (|| {
+            for failure in &outcome.failures {
+                writeln!(file, "# BROKEN {failure}")?;
+            }
+            writeln!(file, "{FOOTER}{}", outcome.trace_hash)?;
+            file.flush()
+        })();
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.context("cannot write the trace"),
+        }
+    }
+}
+
+pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    if let Ok(seed) = arguments.what.parse::<u64>() {
+        return replay_seed(seed, arguments);
+    }
+    replay_trace(Path::new(&arguments.what))
+}
+
+fn replay_seed(seed: u64, arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let size = Size { nodes: arguments.nodes.max(2), seconds: arguments.seconds.max(10) };
+    let scenario = swarm::scenario(seed, size);
+    if arguments.scenario {
+        print(&toml::to_string(&scenario)?)?;
+        return Ok(Verdict::Green);
+    }
+    let command = format!("replay {seed} --nodes {} --seconds {}", size.nodes, size.seconds);
+    let trace = match &arguments.trace {
+        _ if arguments.quiet => None,
+        Some(path) => Some(TraceFile::create(path, &command)?),
+        None => Some(TraceFile::to(Box::new(std::io::stdout()), &command)?),
+    };
+    let wanted = Wanted {
+        trace: trace.as_ref().map(|trace| trace.sink(arguments.packets)),
+        ..Wanted::default()
+    };
+    let outcome = run_caught(&scenario, seed, wanted);
+    if let Some(trace) = trace {
+        trace.finish(&outcome)?;
+    }
+    eprint!("{}", summary(&outcome, None));
+    if outcome.is_green() {
+        return Ok(Verdict::Green);
+    }
+    eprint!("{}", tell_failures(&outcome, &repeat(&command)));
+    Ok(Verdict::Broken)
+}
+
+/// Runs again what a trace is of, and compares the hashes.
+fn replay_trace(path: &Path) -> anyhow::Result<Verdict> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| {
+        format!("`{shown}` is neither a seed of the swarm nor a trace file that can be read")
+    })?;
+    let Some(command) = text.lines().next().and_then(|line| line.strip_prefix(HEADER)) else {
+        bail!("{shown} does not begin with `{HEADER}`: it is not a trace of this simulator");
+    };
+    let Some(hash) = text.lines().last().and_then(|line| line.strip_prefix(FOOTER)) else {
+        bail!("{shown} does not end with `{FOOTER}`: its run was broken off");
+    };
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let number = |word: &str| word.parse::<u64>().context("the first line of the trace is damaged");
+    let (scenario, seed) = match words[..] {
+        ["run", name, "--nodes", nodes, "--seed", seed] => {
+            (load(name)?.with_nodes(number(nodes)? as usize), number(seed)?)
+        }
+        ["replay", seed, "--nodes", nodes, "--seconds", seconds] => {
+            let size = Size { nodes: number(nodes)? as usize, seconds: number(seconds)? };
+            (swarm::scenario(number(seed)?, size), number(seed)?)
+        }
+        _ => bail!("{shown} is of a command that is not known: {command}"),
+    };
+    let outcome = run_caught(&scenario, seed, Wanted::default());
+    print(&summary(&outcome, None))?;
+    if !outcome.is_green() {
+        print(&tell_failures(&outcome, &repeat(command)))?;
+    }
+    if outcome.trace_hash != hash {
+        print(&format!(
+            "  the trace is of another run: {hash}. The program has changed since, or it is not deterministic.\n"
+        ))?;
+        return Ok(Verdict::Broken);
+    }
+    Ok(if outcome.is_green() { Verdict::Green } else { Verdict::Broken })
+}

@@ -1,0 +1,135 @@
+//! `run`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hobnob_simulations::report;
+use hobnob_simulations::run::{Outcome, Wanted};
+use hobnob_simulations::scenario::{Scenario, builtin};
+use hobnob_simulations::swarm::run_caught;
+
+use super::progress::Progress;
+use super::replay::TraceFile;
+use super::{Verdict, print, repeat, tell_failures};
+
+/// What `run` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The name of a scenario that comes with the simulator (see `list`), or the path of a TOML file.
+    scenario: String,
+    /// Another number of hosts than the scenario says.
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Another seed than the scenario says.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Tell the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Write a report for people to this file.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Write the trace to this file, one line an event.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// With every packet in the trace.
+    #[arg(long, requires = "trace")]
+    packets: bool,
+}
+
+/// A scenario by its name or path.
+pub(super) fn load(name: &str) -> anyhow::Result<Scenario> {
+    if let Some(builtin) = builtin(name) {
+        return Ok(builtin.load()?);
+    }
+    if !name.ends_with(".toml") {
+        bail!(
+            "there is no scenario `{name}`: `list` names those that there are, and a path to a file of your own ends in `.toml`"
+        );
+    }
+    let text = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
+    Scenario::parse(&text).with_context(|| format!("{name} is not a scenario"))
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let mut scenario = load(&arguments.scenario)?;
+    if let Some(nodes) = arguments.nodes {
+        if nodes == 0 {
+            bail!("--nodes must be at least 1");
+        }
+        scenario = scenario.with_nodes(nodes);
+    }
+    let seed = arguments.seed.unwrap_or(scenario.seed);
+    let trace = arguments
+        .trace
+        .as_ref()
+        .map(|path| {
+            TraceFile::create(
+                path,
+                &format!("run {} --nodes {} --seed {seed}", arguments.scenario, scenario.nodes),
+            )
+        })
+        .transpose()?;
+    let progress = progress_of(&scenario.name);
+    let wanted = Wanted {
+        recording: arguments.report.is_some(),
+        stop_at_failure: false,
+        trace: trace.as_ref().map(|trace| trace.sink(arguments.packets)),
+        progress: Some(Box::new(progress)),
+    };
+    let clock = Progress::new();
+    let outcome = run_caught(&scenario, seed, wanted);
+    clock.done();
+    if let Some(trace) = trace {
+        trace.finish(&outcome)?;
+    }
+    if let (Some(path), Some(recording)) = (&arguments.report, &outcome.recording) {
+        let html = report::render(recording, &outcome)?;
+        fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    tell(&outcome, arguments, clock.seconds())
+}
+
+fn tell(outcome: &Outcome, arguments: &Arguments, seconds: f64) -> anyhow::Result<Verdict> {
+    if arguments.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(outcome)?))?;
+    } else {
+        print(&summary(outcome, Some(seconds)))?;
+        if !outcome.is_green() {
+            let again = format!(
+                "run {} --nodes {} --seed {}",
+                arguments.scenario, outcome.nodes, outcome.seed
+            );
+            print(&tell_failures(outcome, &repeat(&again)))?;
+        }
+    }
+    Ok(if outcome.is_green() { Verdict::Green } else { Verdict::Broken })
+}
+
+/// A run in one line.
+pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
+    let verdict = if outcome.is_green() { "ok    " } else { "BROKEN" };
+    let healed = outcome.healed_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
+    let took = seconds.map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
+    format!(
+        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {} downs of live agents, trace {}\n",
+        outcome.scenario,
+        outcome.nodes,
+        outcome.seed,
+        outcome.simulated_seconds,
+        outcome.bytes_per_second_per_node,
+        outcome.downs_of_live_agents,
+        outcome.trace_hash,
+    )
+}
+
+/// Tells how far a run is.
+pub(super) fn progress_of(
+    name: &str,
+) -> impl FnMut(hobnob_membership::Time, hobnob_membership::Time) + use<> {
+    let name = name.to_owned();
+    let mut progress = Progress::new();
+    move |now, end| progress.tell(|| format!("{name}: {now} of {end}"))
+}

@@ -1,0 +1,84 @@
+//! `smoke`.
+
+use clap::Args;
+use hobnob_simulations::checkers::{DETERMINISM, Failure};
+use hobnob_simulations::run::{Outcome, Wanted};
+use hobnob_simulations::scenario::builtins;
+use hobnob_simulations::swarm::{Size, in_parallel, run_caught};
+
+use super::progress::Progress;
+use super::run::{load, summary};
+use super::swarm::run_checked;
+use super::{Verdict, print, repeat, tell_failures};
+
+/// What `smoke` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Runs at the same time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Seeds of the swarm, from 0.
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+}
+
+/// Scenarios are no larger than this.
+const MAX_NODES: usize = 20;
+/// The worlds of the swarm.
+const SIZE: Size = Size { nodes: 20, seconds: 60 };
+
+pub(super) fn smoke(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let names: Vec<&str> = builtins().iter().map(|builtin| builtin.name).collect();
+    let scenarios = names.len() as u64;
+    // First the scenarios, then the seeds, in one row.
+    let numbers: Vec<u64> = (0..scenarios + arguments.seeds).collect();
+    let mut progress = Progress::new();
+    let mut results = Vec::new();
+    let work = |number: u64| -> anyhow::Result<(Outcome, String)> {
+        match names.get(number as usize) {
+            Some(name) => run_twice(name),
+            None => {
+                let seed = number - scenarios;
+                let again =
+                    format!("replay {seed} --nodes {} --seconds {}", SIZE.nodes, SIZE.seconds);
+                Ok((run_checked(seed, SIZE), again))
+            }
+        }
+    };
+    let done = |number, result| {
+        results.push((number, result));
+        let (finished, of) = (results.len(), numbers.len());
+        progress.tell(|| format!("{finished} of {of} runs"));
+    };
+    in_parallel(&numbers, arguments.jobs, work, done);
+    progress.done();
+    results.sort_by_key(|(number, _)| *number);
+    let mut broken = 0;
+    for (_, result) in results {
+        let (outcome, again) = result?;
+        print(&summary(&outcome, None))?;
+        if !outcome.is_green() {
+            broken += 1;
+            print(&tell_failures(&outcome, &repeat(&again)))?;
+        }
+    }
+    let seconds = progress.seconds();
+    print(&format!("{} runs in {seconds:.0} s: {broken} broken\n", numbers.len()))?;
+    Ok(if broken == 0 { Verdict::Green } else { Verdict::Broken })
+}
+
+/// A scenario at small size, twice: the traces must be equal.
+fn run_twice(name: &str) -> anyhow::Result<(Outcome, String)> {
+    let mut scenario = load(name)?;
+    if scenario.nodes > MAX_NODES {
+        scenario = scenario.with_nodes(MAX_NODES);
+    }
+    let seed = scenario.seed;
+    let mut outcome = run_caught(&scenario, seed, Wanted::default());
+    let again = run_caught(&scenario, seed, Wanted::default());
+    if again.trace_hash != outcome.trace_hash {
+        let what = format!("traces {} and {}", outcome.trace_hash, again.trace_hash);
+        outcome.failures.push(Failure { checker: DETERMINISM.0, at_micros: 0, what });
+    }
+    Ok((outcome, format!("run {name} --nodes {} --seed {seed}", scenario.nodes)))
+}

@@ -1,0 +1,141 @@
+//! The timetable of a run: when which fault begins and ends.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hobnob_membership::Time;
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::{Fault, FaultKind};
+
+/// What is to be done about a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The `occurrence` of the fault with this index begins.
+    Begin {
+        /// Which fault of the scenario.
+        fault: usize,
+        /// Which time it is, counted over all faults.
+        occurrence: usize,
+    },
+    /// It goes on: the next host of a rolling restart, the next pause, the other state of a flapping link.
+    Continue {
+        /// Which fault of the scenario.
+        fault: usize,
+        /// Which time it is.
+        occurrence: usize,
+        /// The how-manieth step it is.
+        step: usize,
+    },
+    /// It ends.
+    End {
+        /// Which time it was.
+        occurrence: usize,
+    },
+}
+
+/// The timetable.
+#[derive(Debug, Default)]
+pub struct Plan {
+    orders: BTreeMap<(Time, u64), Order>,
+    sequence: u64,
+}
+
+impl Plan {
+    /// The timetable of these faults; those that repeat do so until `end`.
+    #[must_use]
+    pub fn new(faults: &[Fault], end: Time, rng: &mut Xoshiro256PlusPlus) -> Self {
+        let mut plan = Self::default();
+        let mut occurrence = 0;
+        for (index, fault) in faults.iter().enumerate() {
+            let mut at = Time::ZERO + fault.at.0;
+            while at < end {
+                plan.add(at, Order::Begin { fault: index, occurrence });
+                if let Some(lasts) = fault.lasts {
+                    plan.add(at + lasts.0, Order::End { occurrence });
+                }
+                occurrence += 1;
+                let Some(every) = fault.every else { break };
+                at = at
+                    + fault.lasts.map_or(Duration::ZERO, |span| span.0)
+                    + every.0.mul_f64(2.0 * rng.random::<f64>()).max(Duration::from_millis(1));
+            }
+        }
+        plan
+    }
+
+    /// Adds an order.
+    pub fn add(&mut self, at: Time, order: Order) {
+        self.sequence += 1;
+        self.orders.insert((at, self.sequence), order);
+    }
+
+    /// When the next order is due.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Time> {
+        self.orders.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes the next order, if it is due.
+    pub fn take_due(&mut self, now: Time) -> Option<Order> {
+        let entry = self.orders.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Forgets what has not happened yet.
+    pub fn clear(&mut self) {
+        self.orders.clear();
+    }
+}
+
+/// When a fault goes on after a step; `None` when it does not.
+pub(super) fn next_step(
+    kind: &FaultKind,
+    step: usize,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Option<Duration> {
+    match kind {
+        FaultKind::Flap { down, up, .. } => {
+            Some(if step.is_multiple_of(2) { down.0 } else { up.0 })
+        }
+        FaultKind::RollingRestart { gap, .. } => Some(gap.0),
+        FaultKind::Stutter { gap, .. } => {
+            let wait = gap.0.mul_f64(2.0 * rng.random::<f64>());
+            Some(wait.max(Duration::from_millis(1)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Select, Span};
+    use rand::SeedableRng;
+
+    #[test]
+    fn a_fault_that_repeats_does_so_until_the_end_and_never_overlaps_itself() {
+        let fault = Fault {
+            at: Span::seconds(5),
+            lasts: Some(Span::seconds(3)),
+            every: Some(Span::seconds(10)),
+            what: FaultKind::Pause { nodes: Select::All },
+        };
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut plan = Plan::new(&[fault], Time::from_millis(200_000), &mut rng);
+        let mut begun = 0;
+        let mut open = None;
+        while let Some(order) = plan.take_due(Time::from_millis(u64::MAX)) {
+            match order {
+                Order::Begin { occurrence, .. } => {
+                    assert_eq!(open.replace(occurrence), None);
+                    begun += 1;
+                }
+                Order::End { occurrence } => assert_eq!(open.take(), Some(occurrence)),
+                Order::Continue { .. } => panic!("a pause does not go on"),
+            }
+        }
+        assert!((8..30).contains(&begun), "{begun} times");
+    }
+}

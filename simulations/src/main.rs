@@ -1,0 +1,30 @@
+//! The simulator's command line.
+//!
+//! Exit codes: 0 when nothing was broken, 1 when a checker fired, 2 when the command cannot be carried out.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::{Command, Verdict};
+
+/// Hobnob in virtual time, on a network that loses, delays, cuts and lies.
+#[derive(Parser)]
+#[command(name = "hobnob-simulations", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    match commands::carry_out(Arguments::parse().command) {
+        Ok(Verdict::Green) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("hobnob-simulations: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

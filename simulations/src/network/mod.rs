@@ -1,0 +1,336 @@
+//! The network between the hosts: a directed matrix of links, each with its conditions, its state and its cuts.
+
+mod conditions;
+mod latency;
+mod partition;
+
+use std::time::Duration;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt};
+
+use hobnob_membership::Time;
+
+pub use conditions::{Burst, Conditions};
+pub use latency::Latency;
+pub use partition::Partition;
+
+/// Whether it is about datagrams or about streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// UDP.
+    Datagrams,
+    /// QUIC.
+    Streams,
+}
+
+/// What a link remembers from one packet to the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct LinkState {
+    bad: bool,
+    busy_until: Time,
+}
+
+/// Copies of a datagram that will arrive.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    /// How long each copy takes.
+    pub(crate) after: [Option<Duration>; 2],
+    /// Only so many bytes of it.
+    pub(crate) cut_to: Option<usize>,
+    /// A random number to choose the bits that flip.
+    pub(crate) flip: Option<u64>,
+}
+
+/// The links between hosts, which are named by number.
+#[derive(Clone, Debug)]
+pub struct Network {
+    hosts: usize,
+    profiles: Vec<Conditions>,
+    profile_of: Vec<u8>,
+    states: Vec<LinkState>,
+    datagram_cuts: Vec<u8>,
+    stream_cuts: Vec<u8>,
+}
+
+/// Datagrams that would wait longer for a link with a bandwidth cap are dropped.
+const MAX_BACKLOG: Duration = Duration::from_millis(250);
+
+impl Network {
+    /// A network with room for so many hosts, in which all links are alike.
+    #[must_use]
+    pub fn new(hosts: usize, conditions: Conditions) -> Self {
+        Self {
+            hosts,
+            profiles: vec![conditions],
+            profile_of: vec![0; hosts * hosts],
+            states: Vec::new(),
+            datagram_cuts: vec![0; hosts * hosts],
+            stream_cuts: vec![0; hosts * hosts],
+        }
+    }
+
+    /// How many hosts there is room for.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.hosts
+    }
+
+    /// What one link does.
+    #[must_use]
+    pub fn conditions(&self, from: usize, to: usize) -> &Conditions {
+        &self.profiles[usize::from(self.profile_of[self.index(from, to)])]
+    }
+
+    /// Changes what one directed link does, whatever it did.
+    pub fn set(&mut self, from: usize, to: usize, conditions: Conditions) {
+        let profile = match self.profiles.iter().position(|known| *known == conditions) {
+            Some(profile) => profile,
+            None => self.new_profile(conditions),
+        };
+        let index = self.index(from, to);
+        self.profile_of[index] = u8::try_from(profile).unwrap_or(u8::MAX);
+    }
+
+    /// Changes what all links do.
+    pub fn set_all(&mut self, conditions: Conditions) {
+        self.profiles = vec![conditions];
+        self.profile_of.fill(0);
+    }
+
+    /// Takes the place of a profile that no link has, or makes a new one; there are at most 256.
+    fn new_profile(&mut self, conditions: Conditions) -> usize {
+        let mut used = [false; 256];
+        for profile in &self.profile_of {
+            used[usize::from(*profile)] = true;
+        }
+        match (0..self.profiles.len()).find(|profile| !used[*profile]) {
+            Some(free) => {
+                self.profiles[free] = conditions;
+                free
+            }
+            None => {
+                assert!(self.profiles.len() < 256, "a network has at most 256 kinds of links");
+                self.profiles.push(conditions);
+                self.profiles.len() - 1
+            }
+        }
+    }
+
+    /// Cuts a directed link, once more if it is cut already.
+    pub fn cut(&mut self, from: usize, to: usize, channel: Channel) {
+        let index = self.index(from, to);
+        let cuts = self.cuts(channel);
+        cuts[index] = cuts[index].saturating_add(1);
+    }
+
+    /// Takes back one cut of a directed link.
+    pub fn mend(&mut self, from: usize, to: usize, channel: Channel) {
+        let index = self.index(from, to);
+        let cuts = self.cuts(channel);
+        cuts[index] = cuts[index].saturating_sub(1);
+    }
+
+    /// Takes back every cut.
+    pub fn heal(&mut self) {
+        self.datagram_cuts.fill(0);
+        self.stream_cuts.fill(0);
+    }
+
+    /// Whether nothing passes from one host to another.
+    #[must_use]
+    pub fn is_cut(&self, from: usize, to: usize, channel: Channel) -> bool {
+        let index = self.index(from, to);
+        match channel {
+            Channel::Datagrams => self.datagram_cuts[index] > 0,
+            // A stream needs the way back for its acknowledgements.
+            Channel::Streams => {
+                self.stream_cuts[index] > 0 || self.stream_cuts[self.index(to, from)] > 0
+            }
+        }
+    }
+
+    /// The fate of a datagram.
+    pub(crate) fn datagram(
+        &mut self,
+        from: usize,
+        to: usize,
+        len: usize,
+        now: Time,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Option<Arrivals> {
+        let index = self.index(from, to);
+        if self.datagram_cuts[index] > 0 {
+            return None;
+        }
+        let conditions = self.profiles[usize::from(self.profile_of[index])];
+        let chance =
+            |share: f64, rng: &mut Xoshiro256PlusPlus| share > 0.0 && rng.random::<f64>() < share;
+        if len > conditions.mtu || chance(conditions.loss, rng) {
+            return None;
+        }
+        if let Some(burst) = conditions.burst {
+            let state = self.state(index);
+            state.bad = if state.bad { !chance(burst.end, rng) } else { chance(burst.begin, rng) };
+            if state.bad && chance(burst.loss, rng) {
+                return None;
+            }
+        }
+        let queued = self.transmit(index, len, conditions.bandwidth, now);
+        if queued > MAX_BACKLOG {
+            return None;
+        }
+        let mut arrivals = Arrivals::default();
+        let mut latency = queued + conditions.latency.sample(rng);
+        if chance(conditions.reorder, rng) {
+            latency += conditions.latency.typical().mul_f64(10.0 * rng.random::<f64>());
+        }
+        arrivals.after[0] = Some(latency);
+        if chance(conditions.duplicate, rng) {
+            arrivals.after[1] = Some(queued + conditions.latency.sample(rng));
+        }
+        if chance(conditions.replay, rng) {
+            arrivals.after[1] = Some(conditions.replay_within.mul_f64(rng.random()));
+        }
+        if chance(conditions.truncate, rng) {
+            arrivals.cut_to = Some(rng.random_range(0..len.max(1)));
+        }
+        if chance(conditions.corrupt, rng) {
+            arrivals.flip = Some(rng.next_u64());
+        }
+        Some(arrivals)
+    }
+
+    /// How long a frame takes on an open stream, which repeats what is lost.
+    pub(crate) fn frame(
+        &mut self,
+        from: usize,
+        to: usize,
+        len: usize,
+        now: Time,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Duration {
+        let index = self.index(from, to);
+        let conditions = self.profiles[usize::from(self.profile_of[index])];
+        let queued = self.transmit(index, len, conditions.bandwidth, now);
+        let round_trip = conditions.latency.typical() * 2;
+        let loss = conditions.effective_loss().min(0.9);
+        let mut time = queued + conditions.latency.sample(rng);
+        // A packet lost is noticed by those after it; the last ones by a timeout.
+        for _ in 0..len.div_ceil(1_200) {
+            let mut timeout = round_trip + Duration::from_millis(25);
+            while loss > 0.0 && rng.random::<f64>() < loss {
+                time += timeout;
+                timeout = (timeout * 2).min(Duration::from_secs(2));
+            }
+        }
+        if conditions.stream_stall > 0.0 && rng.random::<f64>() < conditions.stream_stall {
+            time += conditions.stall_for.mul_f64(rng.random());
+        }
+        time
+    }
+
+    /// How long the link is busy before a packet of this length is through.
+    fn transmit(
+        &mut self,
+        index: usize,
+        len: usize,
+        bandwidth: Option<u64>,
+        now: Time,
+    ) -> Duration {
+        let Some(bandwidth) = bandwidth else { return Duration::ZERO };
+        let takes = Duration::from_micros(len as u64 * 1_000_000 / bandwidth.max(1));
+        let state = self.state(index);
+        let begin = state.busy_until.max(now);
+        if begin - now <= MAX_BACKLOG {
+            state.busy_until = begin + takes;
+        }
+        begin + takes - now
+    }
+
+    fn state(&mut self, index: usize) -> &mut LinkState {
+        if self.states.is_empty() {
+            self.states = vec![LinkState::default(); self.hosts * self.hosts];
+        }
+        &mut self.states[index]
+    }
+
+    fn cuts(&mut self, channel: Channel) -> &mut Vec<u8> {
+        match channel {
+            Channel::Datagrams => &mut self.datagram_cuts,
+            Channel::Streams => &mut self.stream_cuts,
+        }
+    }
+
+    fn index(&self, from: usize, to: usize) -> usize {
+        debug_assert!(from < self.hosts && to < self.hosts);
+        from * self.hosts + to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn send(network: &mut Network, rng: &mut Xoshiro256PlusPlus) -> Option<Arrivals> {
+        network.datagram(0, 1, 100, Time::ZERO, rng)
+    }
+
+    fn lost(conditions: Conditions) -> usize {
+        let mut network = Network::new(2, conditions);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        (0..10_000).filter(|_| send(&mut network, &mut rng).is_none()).count()
+    }
+
+    #[test]
+    fn loss_comes_as_asked_alone_and_in_bursts() {
+        let independent = lost(Conditions { loss: 0.25, ..Conditions::default() });
+        assert!((2_300..2_700).contains(&independent), "{independent} of 10,000");
+        let burst = Some(Burst { begin: 0.01, end: 0.09, loss: 1.0 });
+        let conditions = Conditions { burst, ..Conditions::default() };
+        let bursty = lost(conditions);
+        assert!((700..1_300).contains(&bursty), "{bursty} of 10,000");
+        assert!((conditions.effective_loss() - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn cuts_are_directed_and_counted() {
+        let mut network = Network::new(2, Conditions::default());
+        network.cut(0, 1, Channel::Datagrams);
+        network.cut(0, 1, Channel::Datagrams);
+        network.mend(0, 1, Channel::Datagrams);
+        assert!(network.is_cut(0, 1, Channel::Datagrams));
+        assert!(!network.is_cut(1, 0, Channel::Datagrams));
+        assert!(!network.is_cut(0, 1, Channel::Streams));
+        network.mend(0, 1, Channel::Datagrams);
+        assert!(!network.is_cut(0, 1, Channel::Datagrams));
+    }
+
+    #[test]
+    fn a_narrow_link_delays_and_then_drops() {
+        let narrow = Conditions { bandwidth: Some(10_000), ..Conditions::default() };
+        let mut network = Network::new(2, narrow);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let fates: Vec<_> = (0..40).map(|_| send(&mut network, &mut rng).is_some()).collect();
+        assert_eq!(fates.iter().filter(|arrives| **arrives).count(), 25);
+        assert!(fates[..25].iter().all(|arrives| *arrives));
+    }
+
+    #[test]
+    fn too_long_for_the_path_is_lost() {
+        let mut network = Network::new(2, Conditions { mtu: 99, ..Conditions::default() });
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        assert!(send(&mut network, &mut rng).is_none());
+    }
+
+    #[test]
+    fn profiles_that_no_link_has_are_reused() {
+        let mut network = Network::new(2, Conditions::default());
+        for n in 1..1_000 {
+            let conditions = Conditions { loss: f64::from(n) / 1_000.0, ..Conditions::default() };
+            network.set(0, 1, conditions);
+        }
+        assert!(network.profiles.len() < 4);
+    }
+}

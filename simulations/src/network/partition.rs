@@ -1,0 +1,165 @@
+//! The shapes in which a network breaks.
+
+use super::{Channel, Network};
+
+/// A set of directed links that are cut together, and mended together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    links: Vec<(usize, usize)>,
+    datagrams: bool,
+    streams: bool,
+}
+
+impl Partition {
+    fn new(links: Vec<(usize, usize)>) -> Self {
+        Self { links, datagrams: true, streams: true }
+    }
+
+    /// Nothing passes between the two groups.
+    #[must_use]
+    pub fn full(left: &[usize], right: &[usize]) -> Self {
+        let there = left.iter().flat_map(|a| right.iter().map(move |b| (*a, *b)));
+        Self::new(there.flat_map(|(a, b)| [(a, b), (b, a)]).filter(|(a, b)| a != b).collect())
+    }
+
+    /// Nothing passes from the first group to the second; the way back is open, for datagrams. Streams need both
+    /// ways.
+    #[must_use]
+    pub fn one_way(from: &[usize], to: &[usize]) -> Self {
+        let links = from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b)));
+        Self::new(links.filter(|(a, b)| a != b).collect())
+    }
+
+    /// Two halves that do not see each other, and one host that sees both.
+    #[must_use]
+    pub fn bridge(hosts: &[usize], bridge: usize) -> Self {
+        let rest: Vec<usize> = hosts.iter().copied().filter(|host| *host != bridge).collect();
+        let (left, right) = rest.split_at(rest.len() / 2);
+        Self::full(left, right)
+    }
+
+    /// Every host sees a majority, and no two hosts see the same one: each sees only those at most a quarter of the
+    /// ring away, in either direction.
+    #[must_use]
+    pub fn majority_ring(hosts: &[usize]) -> Self {
+        let count = hosts.len();
+        let reach = count.div_ceil(4).max(1);
+        let mut links = Vec::new();
+        for (i, a) in hosts.iter().enumerate() {
+            for (j, b) in hosts.iter().enumerate() {
+                let distance = i.abs_diff(j);
+                if distance.min(count - distance) > reach {
+                    links.push((*a, *b));
+                }
+            }
+        }
+        Self::new(links)
+    }
+
+    /// Each of `alone` sees nobody.
+    #[must_use]
+    pub fn isolate(alone: &[usize], hosts: &[usize]) -> Self {
+        let mut links = Self::full(alone, hosts).links;
+        links.sort_unstable();
+        links.dedup();
+        Self::new(links)
+    }
+
+    /// Only datagrams, or only streams, are cut.
+    #[must_use]
+    pub fn only(mut self, channel: Channel) -> Self {
+        self.datagrams = channel == Channel::Datagrams;
+        self.streams = channel == Channel::Streams;
+        self
+    }
+
+    /// The hosts at either end of a cut link.
+    pub fn touches(&self) -> impl Iterator<Item = usize> + '_ {
+        self.links.iter().flat_map(|(a, b)| [*a, *b])
+    }
+
+    /// Whether some link is cut in one direction only, or for datagrams only.
+    #[must_use]
+    pub fn is_lopsided(&self) -> bool {
+        self.datagrams != self.streams
+            || self.links.first().is_some_and(|(a, b)| !self.links.contains(&(*b, *a)))
+    }
+
+    /// Whether it cuts nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Cuts the links.
+    pub fn begin(&self, network: &mut Network) {
+        self.each(|from, to, channel| network.cut(from, to, channel));
+    }
+
+    /// Mends them.
+    pub fn end(&self, network: &mut Network) {
+        self.each(|from, to, channel| network.mend(from, to, channel));
+    }
+
+    fn each(&self, mut change: impl FnMut(usize, usize, Channel)) {
+        for (from, to) in &self.links {
+            if self.datagrams {
+                change(*from, *to, Channel::Datagrams);
+            }
+            if self.streams {
+                change(*from, *to, Channel::Streams);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Conditions;
+
+    fn sees(partition: &Partition, hosts: usize, from: usize) -> Vec<usize> {
+        let mut network = Network::new(hosts, Conditions::default());
+        partition.begin(&mut network);
+        (0..hosts)
+            .filter(|to| *to != from && !network.is_cut(from, *to, Channel::Datagrams))
+            .collect()
+    }
+
+    #[test]
+    fn a_bridge_sees_both_sides_and_nobody_else_does() {
+        let partition = Partition::bridge(&[0, 1, 2, 3, 4], 2);
+        assert_eq!(sees(&partition, 5, 2), [0, 1, 3, 4]);
+        assert_eq!(sees(&partition, 5, 0), [1, 2]);
+        assert_eq!(sees(&partition, 5, 4), [2, 3]);
+    }
+
+    #[test]
+    fn in_a_ring_of_majorities_all_see_a_different_majority() {
+        let hosts: Vec<usize> = (0..9).collect();
+        let partition = Partition::majority_ring(&hosts);
+        let views: Vec<_> = hosts.iter().map(|host| sees(&partition, 9, *host)).collect();
+        assert!(views.iter().all(|view| view.len() + 1 > 9 / 2));
+        assert!(views.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn one_way_leaves_the_way_back_and_ends_as_it_began() {
+        let partition = Partition::one_way(&[0], &[1, 2]);
+        assert_eq!(sees(&partition, 3, 0), [] as [usize; 0]);
+        assert_eq!(sees(&partition, 3, 1), [0, 2]);
+        assert!(partition.is_lopsided());
+        let mut network = Network::new(3, Conditions::default());
+        partition.begin(&mut network);
+        partition.end(&mut network);
+        assert!(!network.is_cut(0, 1, Channel::Datagrams));
+    }
+
+    #[test]
+    fn a_lone_host_sees_nobody() {
+        let partition = Partition::isolate(&[1], &[0, 1, 2]);
+        assert_eq!(sees(&partition, 3, 1), [] as [usize; 0]);
+        assert_eq!(sees(&partition, 3, 0), [2]);
+        assert!(!partition.is_lopsided());
+    }
+}

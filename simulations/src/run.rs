@@ -1,0 +1,355 @@
+//! One run of a scenario: first safety under faults, then everything is healed and the cluster must become live.
+//!
+//! The two phases are TigerBeetle's (`src/vopr.zig`): faults may stop progress, and must never break a promise; without
+//! faults, progress is a promise too.
+
+use std::time::Duration;
+
+use hobnob_membership::Time;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
+use serde::Serialize;
+
+use crate::checkers::{Beliefs, CONVERGENCE, Checkers, Failure, Scene, disagreement};
+use crate::fault::{Outages, Plan};
+use crate::recording::Recording;
+use crate::scenario::Scenario;
+use crate::truth::Truth;
+use crate::workload::Workload;
+use crate::world::{Detail, Sink, Told, Witness, World};
+
+/// Checkers look at everything this often.
+const WINDOW: Duration = Duration::from_secs(1);
+/// While everything heals, they look this often.
+const HEALING_WINDOW: Duration = Duration::from_millis(250);
+/// A healed cluster goes on for a while: what returns late returns in this time.
+const AFTER_HEALED: Duration = Duration::from_secs(5);
+
+/// What is wanted of a run beside its result.
+#[derive(Default)]
+pub struct Wanted {
+    /// Keep what a report shows.
+    pub recording: bool,
+    /// Stop when something is broken.
+    pub stop_at_failure: bool,
+    /// Tells every line of the trace.
+    pub trace: Option<(Detail, Sink)>,
+    /// Called each simulated second with the time and the end of the faults.
+    pub progress: Option<Box<dyn FnMut(Time, Time)>>,
+}
+
+/// How a run went.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The scenario.
+    pub scenario: String,
+    /// How many hosts.
+    pub nodes: usize,
+    /// The seed.
+    pub seed: u64,
+    /// A hash of everything that was delivered, in hexadecimal digits.
+    pub trace_hash: String,
+    /// What was broken.
+    pub failures: Vec<Failure>,
+    /// Simulated seconds.
+    pub simulated_seconds: f64,
+    /// How long it took until all agreed after the last heal, in milliseconds.
+    pub healed_after_ms: Option<u64>,
+    /// How much was delivered.
+    pub deliveries: u64,
+    /// Bytes a second that a host sent, on average.
+    pub bytes_per_second_per_node: f64,
+    /// How often a live agent was called down, excused or not.
+    pub downs_of_live_agents: u64,
+    /// Writes and reads of clients.
+    pub client_actions: usize,
+    /// What a report shows.
+    #[serde(skip)]
+    pub recording: Option<Recording>,
+}
+
+impl Outcome {
+    /// A run of which nothing is left but what broke it.
+    #[must_use]
+    pub fn broken(scenario: &Scenario, seed: u64, failure: Failure) -> Self {
+        Self {
+            scenario: scenario.name.clone(),
+            nodes: scenario.nodes,
+            seed,
+            trace_hash: String::new(),
+            failures: vec![failure],
+            simulated_seconds: 0.0,
+            healed_after_ms: None,
+            deliveries: 0,
+            bytes_per_second_per_node: 0.0,
+            downs_of_live_agents: 0,
+            client_actions: 0,
+            recording: None,
+        }
+    }
+
+    /// Whether nothing was broken.
+    #[must_use]
+    pub fn is_green(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// What the checkers look at; a macro, because it borrows some fields of a run and leaves the others.
+macro_rules! scene {
+    ($run:expr) => {
+        Scene {
+            world: &$run.world,
+            truth: &$run.truth,
+            beliefs: &$run.beliefs,
+            limits: &$run.scenario.limits,
+            healing_since: $run.healing_since,
+        }
+    };
+}
+
+/// Everything that looks on while the world runs.
+struct Eyes<'a> {
+    truth: &'a Truth,
+    beliefs: &'a mut Beliefs,
+    checkers: &'a mut Checkers,
+    workload: &'a mut Workload,
+    recording: &'a mut Option<Recording>,
+    scenario: &'a Scenario,
+    healing_since: Option<Time>,
+    false_downs: &'a mut u64,
+}
+
+impl Witness for Eyes<'_> {
+    fn told(&mut self, world: &World, told: &Told) {
+        self.beliefs.told(told);
+        self.workload.watchers().iter_mut().for_each(|watcher| watcher.told(told));
+        if is_false_down(self.truth, told) {
+            *self.false_downs += 1;
+        }
+        if let Some(recording) = self.recording {
+            recording.told(told);
+        }
+        let scene = Scene {
+            world,
+            truth: self.truth,
+            beliefs: self.beliefs,
+            limits: &self.scenario.limits,
+            healing_since: self.healing_since,
+        };
+        self.checkers.told(&scene, told);
+    }
+}
+
+fn is_false_down(truth: &Truth, told: &Told) -> bool {
+    use hobnob_membership::view::MemberStatus;
+    let hobnob_membership::Event::Member(change) = &told.event else { return false };
+    change.member.status == MemberStatus::Down && truth.is_up(change.member.identity.node_id)
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    world: World,
+    truth: Truth,
+    beliefs: Beliefs,
+    checkers: Checkers,
+    workload: Workload,
+    outages: Outages,
+    plan: Plan,
+    recording: Option<Recording>,
+    healing_since: Option<Time>,
+    false_downs: u64,
+    stop_at_failure: bool,
+}
+
+/// Runs a scenario with a seed.
+pub fn run(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut fork = || Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
+    let end = Time::ZERO + scenario.duration.0;
+    let mut joins = fork();
+    let mut run = Run {
+        world: scenario.build(fork().next_u64()),
+        truth: Truth::default(),
+        beliefs: Beliefs::default(),
+        checkers: Checkers::default(),
+        workload: Workload::new(scenario.workload, fork()),
+        outages: Outages::new(scenario, fork()),
+        plan: Plan::new(&scenario.fault, end, &mut fork()),
+        recording: wanted.recording.then(|| Recording::new(scenario)),
+        healing_since: None,
+        false_downs: 0,
+        stop_at_failure: wanted.stop_at_failure,
+        scenario,
+    };
+    if let Some((detail, sink)) = wanted.trace {
+        run.world.trace().tell(detail, sink);
+    }
+    let mut progress = wanted.progress;
+    run.boot(&mut joins, end, &mut progress);
+    let healed = run.heal();
+    let world = &mut run.world;
+    let seconds = world.now().as_micros() as f64 / 1e6;
+    let hosts = 0..world.len();
+    let bytes: u64 = hosts
+        .map(|host| world.host(host).meter())
+        .map(|meter| meter.datagram_bytes + meter.frame_bytes)
+        .sum();
+    if let Some(recording) = &mut run.recording {
+        recording.finish(&run.outages, run.world.now(), run.checkers.failures());
+    }
+    Outcome {
+        scenario: scenario.name.clone(),
+        nodes: scenario.nodes,
+        seed,
+        trace_hash: format!("{:016x}", run.world.trace_hash()),
+        failures: run.checkers.failures().to_vec(),
+        simulated_seconds: seconds,
+        healed_after_ms: healed.map(|healed| healed.as_millis() as u64),
+        deliveries: run.world.deliveries(),
+        bytes_per_second_per_node: bytes as f64 / seconds / scenario.nodes.max(1) as f64,
+        downs_of_live_agents: run.false_downs,
+        client_actions: run.workload.history().len(),
+        recording: run.recording,
+    }
+}
+
+impl Run<'_> {
+    /// The first phase: all hosts start, clients work, faults come and go.
+    fn boot(
+        &mut self,
+        joins: &mut Xoshiro256PlusPlus,
+        end: Time,
+        progress: &mut Option<Box<dyn FnMut(Time, Time)>>,
+    ) {
+        let within = self.scenario.join_within.0;
+        let mut starts: Vec<(Time, usize)> = (0..self.world.len())
+            .map(|host| {
+                let wait = if host == 0 { Duration::ZERO } else { within.mul_f64(joins.random()) };
+                (Time::ZERO + wait, host)
+            })
+            .collect();
+        starts.sort_unstable();
+        starts.reverse();
+        let mut window = Time::ZERO + WINDOW;
+        loop {
+            let start = starts.last().map(|(at, _)| *at);
+            let next = [start, self.plan.next_at(), self.workload.next_at(), Some(window)];
+            let next = next.into_iter().flatten().min().unwrap_or(end).min(end);
+            self.advance(next);
+            let now = self.world.now();
+            if now >= end || self.is_given_up() {
+                return;
+            }
+            while let Some((_, host)) = starts.pop_if(|(at, _)| *at <= now) {
+                self.truth.started(&self.world, host, self.scenario.limits.grace.0);
+                self.world.start(host);
+            }
+            while let Some(order) = self.plan.take_due(now) {
+                let (plan, world) = (&mut self.plan, &mut self.world);
+                self.outages.carry_out(order, plan, world, &mut self.truth);
+            }
+            self.clients();
+            if window <= now {
+                window = now + WINDOW;
+                self.look();
+                if let Some(progress) = progress {
+                    progress(now, end);
+                }
+            }
+        }
+    }
+
+    /// The second phase: no more faults, no more writes; who is not dead for good must agree in time.
+    fn heal(&mut self) -> Option<Duration> {
+        if self.is_given_up() {
+            return None;
+        }
+        self.plan.clear();
+        self.outages.heal(&mut self.world, &mut self.truth);
+        self.workload.stop_writing();
+        let start = self.world.now();
+        self.healing_since = Some(start);
+        // Who restarted without a disk has yet to register what it begins with.
+        self.workload.furnish(&mut self.world, &mut self.truth);
+        let limit = start + self.scenario.limits.heal_within.0;
+        let healed = loop {
+            self.pass_time(HEALING_WINDOW);
+            let Some(difference) = disagreement(&self.scene()) else {
+                break self.world.now() - start;
+            };
+            if self.world.now() >= limit {
+                let what =
+                    format!("{difference}, {} s after the last heal", limit.since(start).as_secs());
+                self.checkers.fail(CONVERGENCE.0, self.world.now(), what);
+                return None;
+            }
+        };
+        let scene = scene!(self);
+        self.checkers.healed(&scene);
+        self.pass_time(AFTER_HEALED);
+        let scene = scene!(self);
+        self.checkers.healed(&scene);
+        Some(healed)
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.stop_at_failure && !self.checkers.failures().is_empty()
+    }
+
+    /// Time passes; only clients that read are about.
+    fn pass_time(&mut self, time: Duration) {
+        let end = self.world.now() + time;
+        while self.world.now() < end {
+            let window = (self.world.now() + WINDOW).min(end);
+            let next = self.workload.next_at().map_or(window, |at| at.min(window));
+            self.advance(next);
+            self.clients();
+            if self.world.now() == window {
+                self.look();
+            }
+        }
+    }
+
+    fn clients(&mut self) {
+        if self.healing_since.is_none() {
+            self.workload.furnish(&mut self.world, &mut self.truth);
+        }
+        let answers = self.workload.act(&mut self.world, &mut self.truth);
+        self.advance(self.world.now());
+        for answer in answers {
+            if let Some(recording) = &mut self.recording {
+                recording.answered(&answer, &self.truth, self.world.now());
+            }
+            let scene = scene!(self);
+            self.checkers.answered(&scene, &answer);
+        }
+    }
+
+    fn look(&mut self) {
+        self.advance(self.world.now());
+        let scene = scene!(self);
+        self.checkers.window(&scene);
+        if let Some(recording) = &mut self.recording {
+            recording.window(&scene);
+        }
+    }
+
+    fn advance(&mut self, to: Time) {
+        let mut eyes = Eyes {
+            truth: &self.truth,
+            beliefs: &mut self.beliefs,
+            checkers: &mut self.checkers,
+            workload: &mut self.workload,
+            recording: &mut self.recording,
+            scenario: self.scenario,
+            healing_since: self.healing_since,
+            false_downs: &mut self.false_downs,
+        };
+        self.world.run_to(to, &mut eyes);
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        scene!(self)
+    }
+}

@@ -1,0 +1,94 @@
+//! The scenarios that come with the simulator.
+
+use super::Scenario;
+
+/// A scenario that comes with the simulator.
+#[derive(Clone, Copy, Debug)]
+pub struct Builtin {
+    /// Its file, without the ending.
+    pub name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! builtins {
+    ($($name:literal,)*) => {
+        &[$(Builtin { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".toml")) },)*]
+    };
+}
+
+const BUILTINS: &[Builtin] = builtins![
+    "address-change",
+    "asymmetric-loss",
+    "bandwidth-cap",
+    "bridge",
+    "bursty-loss",
+    "churn",
+    "clock-jumps",
+    "corruption",
+    "crash",
+    "datacenter-cut",
+    "deaf-agent",
+    "disk-full",
+    "flapping-link",
+    "gc-partition",
+    "half-half",
+    "id-collision",
+    "isolated-node",
+    "late-replay",
+    "lossy-lan",
+    "lost-storage",
+    "majority-ring",
+    "mass-join",
+    "mtu-black-hole",
+    "one-way",
+    "pauses",
+    "rolled-back-storage",
+    "rolling-restart",
+    "seed-outage",
+    "slow-agents",
+    "small-cluster",
+    "steady",
+    "streams-blocked",
+    "torn-writes",
+    "udp-blocked",
+    "wan",
+];
+
+impl Builtin {
+    /// The scenario.
+    ///
+    /// # Errors
+    /// What is wrong with its file.
+    pub fn load(&self) -> Result<Scenario, toml::de::Error> {
+        Scenario::parse(self.text)
+    }
+}
+
+/// All of them, by name.
+#[must_use]
+pub fn builtins() -> &'static [Builtin] {
+    BUILTINS
+}
+
+/// One of them.
+#[must_use]
+pub fn builtin(name: &str) -> Option<&'static Builtin> {
+    BUILTINS.iter().find(|builtin| builtin.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_reads_is_named_as_its_file_and_says_what_it_is_about() {
+        for builtin in builtins() {
+            let scenario =
+                builtin.load().unwrap_or_else(|error| panic!("{}: {error}", builtin.name));
+            assert_eq!(scenario.name, builtin.name);
+            assert!(scenario.about.len() > 30, "{} says nothing", builtin.name);
+            let written = toml::to_string(&scenario).expect("a scenario can be written");
+            assert_eq!(Scenario::parse(&written).expect("and read"), scenario, "{}", builtin.name);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A scenario: a topology, a workload, faults, and the limits under which the checkers hold. Written as TOML, or drawn
+//! by the swarm from a seed.
+
+mod library;
+mod link;
+mod span;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::network::{Conditions, Network};
+use crate::world::World;
+
+pub use library::{Builtin, builtin, builtins};
+pub use link::{BurstSpec, LatencySpec, LinkSpec};
+pub use span::{Places, Select, Span};
+
+/// Everything about a run but its seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is about, in a sentence or two.
+    pub about: String,
+    /// How many hosts; those of the datacenters when there are some.
+    #[serde(default = "default_nodes")]
+    pub nodes: usize,
+    /// The seed of a run that names none.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// How long the faults and the workload last. Then everything is healed, and the cluster must become live.
+    #[serde(default = "default_duration")]
+    pub duration: Span,
+    /// The seeds are the first so many hosts.
+    #[serde(default = "default_seed_hosts")]
+    pub seed_hosts: usize,
+    /// All hosts start within this time.
+    #[serde(default)]
+    pub join_within: Span,
+    /// The limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The links that nothing else is said of.
+    #[serde(default)]
+    pub link: LinkSpec,
+    /// The datacenters; one without a name when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub datacenter: Vec<Datacenter>,
+    /// Links between two sets of hosts, in one direction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<Between>,
+    /// What clients do.
+    #[serde(default)]
+    pub workload: WorkloadSpec,
+    /// What goes wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
+}
+
+/// Hosts that stand together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Datacenter {
+    /// Its name.
+    pub name: String,
+    /// How many hosts.
+    pub nodes: usize,
+    /// Zones that they are dealt to in turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+}
+
+/// What is different on the links from one set of hosts to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Between {
+    /// The senders.
+    pub from: Select,
+    /// The receivers.
+    pub to: Select,
+    /// The same for the way back.
+    #[serde(default)]
+    pub both_ways: bool,
+    /// What is different.
+    pub link: LinkSpec,
+}
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadSpec {
+    /// Instances that each host registers at its first start.
+    pub instances: usize,
+    /// Writes a second in the whole cluster: registrations, changes of health, deregistrations.
+    pub writes_per_second: f64,
+    /// Reads a second in the whole cluster: queries and picks.
+    pub reads_per_second: f64,
+    /// How many hosts have a client that watches.
+    pub watchers: usize,
+    /// The share of registrations that do not fit a datagram.
+    pub large: f64,
+    /// When one host registers and deregisters `storm` short-lived instances, more than it keeps tombstones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm_at: Option<Span>,
+    /// How many.
+    pub storm: usize,
+}
+
+impl Default for WorkloadSpec {
+    fn default() -> Self {
+        Self {
+            instances: 2,
+            writes_per_second: 5.0,
+            reads_per_second: 10.0,
+            watchers: 5,
+            large: 0.02,
+            storm_at: None,
+            storm: 400,
+        }
+    }
+}
+
+/// What the protocol promises in this scenario; the checkers hold it to that.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// After the last heal, all replicas are equal and all members agree within this time.
+    pub heal_within: Span,
+    /// A dead host is called down by everybody who is reachable within this time.
+    pub detect_within: Span,
+    /// Which live hosts may be called down.
+    pub false_downs: FalseDowns,
+    /// A host that was cut, paused or slow has an excuse for this long after.
+    pub grace: Span,
+    /// Bytes a second that a host sends, over ten seconds.
+    pub bytes_per_second: u64,
+}
+
+/// Which live hosts may be called down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FalseDowns {
+    /// None, whatever the faults.
+    Never,
+    /// Those that were cut off, paused or slow; and any while somebody may wrongly accuse it: who is paused, or hears
+    /// only half of what is said.
+    Excused,
+    /// Any: the faults are beyond what plain SWIM bears.
+    Allowed,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            heal_within: Span::seconds(45),
+            detect_within: Span::seconds(45),
+            false_downs: FalseDowns::Excused,
+            grace: Span::seconds(20),
+            bytes_per_second: 100_000,
+        }
+    }
+}
+
+fn default_nodes() -> usize {
+    20
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_duration() -> Span {
+    Span::seconds(60)
+}
+
+fn default_seed_hosts() -> usize {
+    3
+}
+
+impl Scenario {
+    /// A quiet scenario with this name.
+    #[must_use]
+    pub fn quiet(name: &str, nodes: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            about: String::new(),
+            nodes,
+            seed: default_seed(),
+            duration: default_duration(),
+            seed_hosts: default_seed_hosts(),
+            join_within: Span::default(),
+            limits: Limits::default(),
+            link: LinkSpec::default(),
+            datacenter: Vec::new(),
+            between: Vec::new(),
+            workload: WorkloadSpec::default(),
+            fault: Vec::new(),
+        }
+    }
+
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// What is wrong, and in which line.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        let mut scenario: Self = toml::from_str(text)?;
+        if !scenario.datacenter.is_empty() {
+            scenario.nodes = scenario.datacenter.iter().map(|dc| dc.nodes).sum();
+        }
+        Ok(scenario)
+    }
+
+    /// The same with another number of hosts; datacenters keep their shares.
+    #[must_use]
+    pub fn with_nodes(mut self, nodes: usize) -> Self {
+        let before = self.nodes.max(1);
+        let mut left = nodes;
+        let count = self.datacenter.len();
+        for (index, dc) in self.datacenter.iter_mut().enumerate() {
+            let share = dc.nodes * nodes / before;
+            dc.nodes = if index + 1 == count { left } else { share.max(1).min(left) };
+            left -= dc.nodes;
+        }
+        self.nodes = nodes;
+        self
+    }
+
+    /// The conditions of links that nothing else is said of.
+    #[must_use]
+    pub fn base(&self) -> Conditions {
+        self.link.over(Conditions::default())
+    }
+
+    /// A world with the hosts and links of this scenario, in which nothing runs yet.
+    #[must_use]
+    pub fn build(&self, seed: u64) -> World {
+        let mut world = World::new(seed, Network::new(self.nodes, self.base()));
+        if self.datacenter.is_empty() {
+            (0..self.nodes).for_each(|_| {
+                world.add("dc1", "");
+            });
+        }
+        for dc in &self.datacenter {
+            for number in 0..dc.nodes {
+                let zone = dc.zones.get(number % dc.zones.len().max(1));
+                world.add(&dc.name, zone.map_or("", String::as_str));
+            }
+        }
+        world.seeds = (0..self.seed_hosts.clamp(1, self.nodes.max(1))).collect();
+        self.reset_links(&mut world);
+        world
+    }
+
+    /// Makes every link as the scenario describes it, whatever faults made of it.
+    pub fn reset_links(&self, world: &mut World) {
+        use rand::SeedableRng;
+        let mut rng = rand::rngs::Xoshiro256PlusPlus::seed_from_u64(0);
+        world.network().set_all(self.base());
+        for between in &self.between {
+            let (from, to) =
+                (between.from.choose(world, &mut rng), between.to.choose(world, &mut rng));
+            for a in &from {
+                for b in to.iter().filter(|b| *b != a) {
+                    let there = between.link.over(*world.links().conditions(*a, *b));
+                    world.network().set(*a, *b, there);
+                    if between.both_ways {
+                        let back = between.link.over(*world.links().conditions(*b, *a));
+                        world.network().set(*b, *a, back);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The swarm: for each seed another scenario, with some kinds of trouble switched on and others off.
+//!
+//! Groce et al., "Swarm Testing", ISSTA 2012: tests that each leave most features out find more than tests that have a
+//! little of everything.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use crate::checkers::{Failure, PANIC};
+use crate::fault::{Fault, FaultKind, StorageSpec};
+use crate::run::{Outcome, Wanted, run};
+use crate::scenario::{
+    Between, BurstSpec, Datacenter, FalseDowns, LatencySpec, Limits, LinkSpec, Scenario, Select,
+    Span, WorkloadSpec,
+};
+
+/// How large the worlds of a swarm are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Hosts.
+    pub nodes: usize,
+    /// Seconds under faults.
+    pub seconds: u64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { nodes: 50, seconds: 120 }
+    }
+}
+
+/// The scenario that a seed stands for.
+#[must_use]
+pub fn scenario(seed: u64, size: Size) -> Scenario {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5eed_0f5c_e4a1);
+    let mut scenario = Scenario::quiet(&format!("swarm-{seed}"), size.nodes);
+    scenario.about = format!("drawn from seed {seed}");
+    scenario.seed = seed;
+    scenario.duration = Span::seconds(size.seconds);
+    scenario.join_within = Span::millis(rng.random_range(0..5_000));
+    // A lone seed that loses its disk knows nobody, and nobody looks for it: that is a matter of configuration.
+    scenario.seed_hosts = rng.random_range(2..=3);
+    scenario.limits = Limits {
+        heal_within: Span::seconds(90),
+        detect_within: Span::seconds(30 + 2 * size.nodes as u64 / 2),
+        bytes_per_second: 400_000,
+        ..Limits::default()
+    };
+    places(&mut scenario, &mut rng);
+    scenario.link = link(&mut rng);
+    if scenario.link.burst.is_some() {
+        scenario.limits.false_downs = FalseDowns::Allowed;
+    }
+    scenario.workload = WorkloadSpec {
+        instances: rng.random_range(0..4),
+        writes_per_second: *[0.5, 5.0, 20.0, 50.0].choose(&mut rng).unwrap_or(&5.0),
+        reads_per_second: 10.0,
+        watchers: rng.random_range(1..=size.nodes.min(8)),
+        large: *[0.0, 0.02, 0.2].choose(&mut rng).unwrap_or(&0.0),
+        storm_at: rng
+            .random_bool(0.3)
+            .then(|| Span::seconds(rng.random_range(size.seconds / 4..size.seconds * 3 / 4))),
+        storm: 400,
+    };
+    let kinds = rng.random_range(1..=5);
+    for _ in 0..kinds {
+        let fault = fault(&mut rng, size, &scenario);
+        scenario.fault.push(fault);
+    }
+    scenario
+}
+
+/// One datacenter, or two with a long way between.
+fn places(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    if !rng.random_bool(0.25) {
+        return;
+    }
+    let east = scenario.nodes / 2;
+    let dc = |name: &str, nodes| Datacenter {
+        name: name.into(),
+        nodes,
+        zones: vec!["a".into(), "b".into()],
+    };
+    scenario.datacenter = vec![dc("east", east), dc("west", scenario.nodes - east)];
+    let median = Span::millis(rng.random_range(5..35));
+    scenario.between = vec![Between {
+        from: Select::Datacenter("east".into()),
+        to: Select::Datacenter("west".into()),
+        both_ways: true,
+        link: LinkSpec {
+            latency: Some(LatencySpec::LogNormal { median, sigma: 0.15 }),
+            ..LinkSpec::default()
+        },
+    }];
+}
+
+/// What all links do, all the time.
+fn link(rng: &mut Xoshiro256PlusPlus) -> LinkSpec {
+    let mut some = |chance: f64, most: f64| {
+        let on = rng.random_bool(chance);
+        let share = rng.random::<f64>() * most;
+        on.then_some(share)
+    };
+    let mut link = LinkSpec {
+        loss: some(0.4, 0.03),
+        duplicate: some(0.3, 0.2),
+        replay: some(0.3, 0.01),
+        reorder: some(0.3, 0.2),
+        truncate: some(0.2, 0.005),
+        corrupt: some(0.2, 0.005),
+        stream_reset: some(0.2, 0.05),
+        stream_stall: some(0.2, 0.1),
+        ..LinkSpec::default()
+    };
+    link.mtu = rng.random_bool(0.1).then_some(1_200);
+    if rng.random_bool(0.15) {
+        link.burst = Some(BurstSpec { begin: 0.005, end: 0.1, loss: 0.7 });
+    }
+    link
+}
+
+/// Something that goes wrong.
+fn fault(rng: &mut Xoshiro256PlusPlus, size: Size, scenario: &Scenario) -> Fault {
+    let few = || Select::Random(1 + size.nodes / 20);
+    let share = |rng: &mut Xoshiro256PlusPlus| Select::RandomPercent(rng.random_range(2..40));
+    let what = match rng.random_range(0..26) {
+        0 => FaultKind::Cut { left: Select::FirstHalf, right: Select::SecondHalf },
+        1 => FaultKind::Cut { left: share(rng), right: share(rng) },
+        2 => FaultKind::OneWay { from: share(rng), to: share(rng) },
+        3 => FaultKind::Bridge { node: Select::Random(1) },
+        4 => FaultKind::MajorityRing,
+        5 | 6 => FaultKind::Isolate { nodes: few() },
+        7 if !scenario.datacenter.is_empty() => FaultKind::DatacenterCut { name: "west".into() },
+        7 | 8 => FaultKind::Flap {
+            left: Select::FirstHalf,
+            right: Select::SecondHalf,
+            down: Span::millis(rng.random_range(200..6_000)),
+            up: Span::millis(rng.random_range(200..6_000)),
+        },
+        9 => FaultKind::UdpBlocked { left: few(), right: Select::All },
+        10 => FaultKind::StreamsBlocked { left: share(rng), right: Select::All },
+        11 => FaultKind::Degrade {
+            from: share(rng),
+            to: Select::All,
+            link: LinkSpec { loss: Some(rng.random::<f64>() * 0.4), ..LinkSpec::default() }.into(),
+        },
+        12 => FaultKind::Degrade {
+            from: few(),
+            to: Select::All,
+            link: LinkSpec { bandwidth: Some(20_000), ..LinkSpec::default() }.into(),
+        },
+        13 | 14 => FaultKind::Crash { nodes: few(), storage: StorageSpec::Kept },
+        15 => FaultKind::Crash { nodes: share(rng), storage: StorageSpec::Kept },
+        16 => FaultKind::Crash { nodes: few(), storage: StorageSpec::Lost },
+        17 => FaultKind::Crash { nodes: few(), storage: StorageSpec::RolledBack },
+        18 => FaultKind::Crash { nodes: few(), storage: StorageSpec::Torn },
+        19 => FaultKind::SeedOutage,
+        20 => FaultKind::RollingRestart {
+            nodes: share(rng),
+            gap: Span::millis(rng.random_range(200..3_000)),
+            down: Span::millis(rng.random_range(10..5_000)),
+        },
+        21 => FaultKind::Stutter {
+            nodes: few(),
+            min: Span::millis(100),
+            max: Span::millis(2_000),
+            gap: Span::millis(rng.random_range(300..3_000)),
+        },
+        22 => FaultKind::Pause { nodes: few() },
+        23 => FaultKind::DiskFull { nodes: share(rng) },
+        24 => FaultKind::AddressChange { nodes: few() },
+        _ => match rng.random_range(0..5) {
+            0 => FaultKind::ClockDrift { nodes: Select::All, ppm: 20_000 },
+            1 => FaultKind::WallJump {
+                nodes: share(rng),
+                seconds: rng.random_range(-90_000..90_000),
+            },
+            2 => FaultKind::Leave { nodes: few() },
+            3 => FaultKind::Slow { nodes: few(), service: Span::millis(2) },
+            _ => FaultKind::LateTimers { nodes: share(rng), by: Span::millis(150) },
+        },
+    };
+    let third = size.seconds / 3;
+    let at = Span::millis(rng.random_range(1_000..2_000 * third));
+    let repeats = rng.random_bool(0.4);
+    let lasts = Span::millis(rng.random_range(500..1_000 * if repeats { 10 } else { third }));
+    // Some last until all is healed; a crash like that is for good.
+    let endless =
+        rng.random_bool(0.15) && !matches!(what, FaultKind::SeedOutage | FaultKind::Pause { .. });
+    Fault {
+        at,
+        lasts: (!endless).then_some(lasts),
+        every: (repeats && !endless).then(|| Span::millis(rng.random_range(3_000..30_000))),
+        what,
+    }
+}
+
+/// Runs the scenario of a seed; a panic is a failure like others.
+#[must_use]
+pub fn run_seed(seed: u64, size: Size) -> Outcome {
+    run_caught(&scenario(seed, size), seed, Wanted::default())
+}
+
+/// Runs the scenario of a seed until something is broken.
+#[must_use]
+pub fn run_seed_to_failure(seed: u64, size: Size) -> Outcome {
+    let wanted = Wanted { stop_at_failure: true, ..Wanted::default() };
+    run_caught(&scenario(seed, size), seed, wanted)
+}
+
+/// Runs a scenario; a panic is a failure like others.
+#[must_use]
+pub fn run_caught(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
+    let result = catch_unwind(AssertUnwindSafe(|| run(scenario, seed, wanted)));
+    result.unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let what = text.unwrap_or_else(|| "of an unknown kind".to_owned());
+        Outcome::broken(scenario, seed, Failure { checker: PANIC.0, at_micros: 0, what })
+    })
+}
+
+/// Does `work` for each of these numbers in `jobs` threads, and hands each result to `done` as it comes.
+pub fn in_parallel<T: Send>(
+    numbers: &[u64],
+    jobs: usize,
+    work: impl Fn(u64) -> T + Sync,
+    mut done: impl FnMut(u64, T) + Send,
+) {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(&mut done);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = work(*number);
+                    let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    done(*number, result);
+                }
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_gives_a_scenario_that_can_be_written_and_read() {
+        for seed in 0..200 {
+            let drawn = scenario(seed, Size::default());
+            let text = toml::to_string(&drawn).expect("a scenario can be written");
+            let read = Scenario::parse(&text).expect("and read");
+            assert_eq!(toml::to_string(&read).expect("again"), text, "seed {seed}");
+            assert_eq!(drawn, scenario(seed, Size::default()));
+        }
+    }
+
+    #[test]
+    fn work_is_done_once_each() {
+        let numbers: Vec<u64> = (0..50).collect();
+        let mut results = Vec::new();
+        in_parallel(
+            &numbers,
+            2,
+            |number| number * 2,
+            |number, double| results.push((number, double)),
+        );
+        results.sort_unstable();
+        assert_eq!(results, (0..50).map(|number| (number, number * 2)).collect::<Vec<_>>());
+    }
+}

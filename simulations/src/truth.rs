@@ -1,0 +1,223 @@
+//! What is really so, as only the simulator knows: who lives, who was disturbed, and what clients were promised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::{NodeId, Time};
+
+use crate::world::{World, host_of};
+
+/// A number that the workload gives to each registration, so that any two can be told apart wherever they turn up.
+pub type Stamp = u64;
+
+/// The metadata key of a registration's stamp.
+pub const STAMP_KEY: &str = "stamp";
+
+/// The state of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It runs.
+    Up {
+        /// Since when.
+        since: Time,
+    },
+    /// It stopped without a word.
+    Dead {
+        /// Since when.
+        since: Time,
+    },
+    /// It left in order.
+    Left {
+        /// Since when.
+        since: Time,
+    },
+}
+
+/// What a client was told that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Which registration.
+    pub stamp: Stamp,
+    /// The health that was set last.
+    pub health: Option<Health>,
+    /// When it was acknowledged.
+    pub at: Time,
+}
+
+/// Everything that is so.
+#[derive(Debug, Default)]
+pub struct Truth {
+    lives: BTreeMap<NodeId, Life>,
+    promises: BTreeMap<(NodeId, String), Promise>,
+    /// Deleted registrations that came back from an old disk, as they should.
+    restored: BTreeSet<Stamp>,
+    /// Who is disturbed now, by the occurrence of a fault; `None` is everybody.
+    disturbed: BTreeMap<usize, Option<BTreeSet<usize>>>,
+    excused_until: BTreeMap<usize, Time>,
+    all_excused_until: Time,
+    /// Nodes with an id that another has too.
+    doubled: BTreeSet<NodeId>,
+}
+
+impl Truth {
+    /// A node runs from now on; it has an excuse for a while, because others may still think of its last life.
+    pub fn started(&mut self, world: &World, host: usize, grace: Duration) {
+        let id = world.host(host).id;
+        self.lives.insert(id, Life::Up { since: world.now() });
+        self.excuse(host, world.now() + grace);
+    }
+
+    /// A node stopped.
+    pub fn stopped(&mut self, id: NodeId, now: Time) {
+        if !matches!(self.lives.get(&id), Some(Life::Left { .. })) {
+            self.lives.insert(id, Life::Dead { since: now });
+        }
+    }
+
+    /// A node leaves.
+    pub fn left(&mut self, id: NodeId, now: Time) {
+        self.lives.insert(id, Life::Left { since: now });
+    }
+
+    /// The state of a node; `None` when there never was such a one.
+    #[must_use]
+    pub fn life(&self, id: NodeId) -> Option<Life> {
+        self.lives.get(&id).copied()
+    }
+
+    /// Every node that there ever was.
+    pub fn lives(&self) -> impl Iterator<Item = (NodeId, Life)> {
+        self.lives.iter().map(|(id, life)| (*id, *life))
+    }
+
+    /// A fault disturbs hosts; `None` is everybody.
+    pub fn disturb(&mut self, occurrence: usize, hosts: Option<BTreeSet<usize>>) {
+        self.disturbed.insert(occurrence, hosts);
+    }
+
+    /// It no longer does; its effects may last a while.
+    pub fn calm(&mut self, occurrence: usize, until: Time) {
+        match self.disturbed.remove(&occurrence) {
+            Some(Some(hosts)) => hosts.into_iter().for_each(|host| self.excuse(host, until)),
+            Some(None) => self.all_excused_until = self.all_excused_until.max(until),
+            None => {}
+        }
+    }
+
+    /// A host has an excuse until then.
+    pub fn excuse(&mut self, host: usize, until: Time) {
+        let excuse = self.excused_until.entry(host).or_insert(until);
+        *excuse = until.max(*excuse);
+    }
+
+    /// Whether a host has an excuse for being called down.
+    #[must_use]
+    pub fn is_excused(&self, host: usize, now: Time) -> bool {
+        now < self.all_excused_until
+            || self.excused_until.get(&host).is_some_and(|until| now < *until)
+            || self.disturbed.values().any(|hosts| hosts.as_ref().is_none_or(|h| h.contains(&host)))
+    }
+
+    /// Whether somebody is disturbed, or was a short while ago.
+    #[must_use]
+    pub fn is_calm(&self, now: Time) -> bool {
+        self.disturbed.is_empty()
+            && now >= self.all_excused_until
+            && self.excused_until.values().all(|until| now >= *until)
+    }
+
+    /// Two hosts have this id from now on.
+    pub fn set_doubled(&mut self, id: NodeId) {
+        self.doubled.insert(id);
+    }
+
+    /// Whether two hosts had this id at some time: then two wrote as one, and nothing is promised of its records.
+    #[must_use]
+    pub fn is_doubled(&self, id: NodeId) -> bool {
+        self.doubled.contains(&id)
+    }
+
+    /// A client was told that its write is stored.
+    pub fn acknowledged(&mut self, node: NodeId, records: &[(Key, Option<Value>)], now: Time) {
+        for (key, value) in records {
+            let Some(id) = key.instance() else { continue };
+            let at = (node, id.to_owned());
+            match (key, value) {
+                (Key::Service(_), None) => {
+                    self.promises.remove(&at);
+                }
+                (Key::Service(_), Some(value)) => {
+                    let stamp = stamp_of(value).unwrap_or(0);
+                    let health = self.promises.get(&at).and_then(|promise| promise.health);
+                    self.promises.insert(at, Promise { stamp, health, at: now });
+                }
+                (Key::Health(_), Some(Value::Health(health))) => {
+                    if let Some(promise) = self.promises.get_mut(&at) {
+                        promise.health = Some(*health);
+                        promise.at = now;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What a host promises is from now on what is on its disk: it may have been rolled back.
+    pub fn reload(&mut self, world: &World, host: usize) {
+        let now = world.now();
+        let host = world.host(host);
+        let before: BTreeSet<Stamp> =
+            self.promises_of(host.id).iter().map(|(_, promise)| promise.stamp).collect();
+        self.promises.retain(|(node, _), _| *node != host.id);
+        let records: Vec<_> =
+            host.disk.records().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+        for stamp in records.iter().filter_map(|(_, value)| stamp_of(value.as_ref()?)) {
+            if !before.contains(&stamp) {
+                self.restored.insert(stamp);
+            }
+        }
+        self.acknowledged(host.id, &records, now);
+    }
+
+    /// What a node promised.
+    #[must_use]
+    pub fn promises_of(&self, node: NodeId) -> Vec<(&str, Promise)> {
+        let from = (node, String::new());
+        let of_node = self.promises.range(from..).take_while(|((id, _), _)| *id == node);
+        of_node.map(|((_, id), promise)| (id.as_str(), *promise)).collect()
+    }
+
+    /// One promise.
+    #[must_use]
+    pub fn promise(&self, node: NodeId, id: &str) -> Option<Promise> {
+        self.promises.get(&(node, id.to_owned())).copied()
+    }
+
+    /// Whether a deleted registration came back from an old disk.
+    #[must_use]
+    pub fn is_restored(&self, stamp: Stamp) -> bool {
+        self.restored.contains(&stamp)
+    }
+
+    /// Whether a node is up, whichever host it runs on.
+    #[must_use]
+    pub fn is_up(&self, id: NodeId) -> bool {
+        matches!(self.life(id), Some(Life::Up { .. }))
+    }
+
+    /// The host of a node, for people.
+    #[must_use]
+    pub fn name(id: NodeId) -> String {
+        let generation = id.0 >> 32;
+        let host = host_of(id);
+        if generation == 0 { format!("n{host}") } else { format!("n{host}'{generation}") }
+    }
+}
+
+/// The stamp of a registration.
+#[must_use]
+pub fn stamp_of(value: &Value) -> Option<Stamp> {
+    let Value::Service(service) = value else { return None };
+    service.meta.get(STAMP_KEY)?.parse().ok()
+}

@@ -1,0 +1,70 @@
+//! What a client asks, and what it is told.
+
+use std::fmt;
+
+use hobnob_membership::record::Health;
+use hobnob_membership::{NodeId, Time};
+
+use crate::truth::Stamp;
+use crate::world::WriteOutcome;
+
+/// What a client asks its agent to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Register an instance, with this stamp.
+    Register(String, Stamp),
+    /// Set the health of an instance.
+    SetHealth(String, Health),
+    /// Deregister an instance.
+    Deregister(String),
+    /// Ask for the healthy instances of a service; how many there were.
+    Query(String, usize),
+    /// Pick one; which it was.
+    Pick(String, Option<String>),
+}
+
+/// What a client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub at: Time,
+    /// By which host's agent.
+    pub host: usize,
+    /// What it asked.
+    pub action: Action,
+    /// What became of a write; `None` for a read.
+    pub outcome: Option<WriteOutcome>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.action {
+            Action::Register(id, stamp) => write!(f, "registers {id} as number {stamp}")?,
+            Action::SetHealth(id, health) => write!(f, "sets {id} to {health:?}")?,
+            Action::Deregister(id) => write!(f, "deregisters {id}")?,
+            Action::Query(service, found) => write!(f, "finds {found} of {service}")?,
+            Action::Pick(service, Some(id)) => write!(f, "picks {id} of {service}")?,
+            Action::Pick(service, None) => write!(f, "finds none of {service} to pick")?,
+        }
+        self.outcome.map_or(Ok(()), |outcome| write!(f, ": {outcome:?}"))
+    }
+}
+
+/// The answer to a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The healthy instances of a service.
+    Query {
+        /// Who answered.
+        host: usize,
+        /// What was found.
+        found: Vec<(NodeId, String)>,
+    },
+    /// An instance to call.
+    Pick {
+        /// Who answered.
+        host: usize,
+        /// The instance; `None` when there is none.
+        picked: Option<(NodeId, String)>,
+    },
+}

@@ -1,0 +1,256 @@
+//! What clients do, and what they are told.
+
+mod client;
+mod watcher;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use hobnob_membership::{NodeId, Time};
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use crate::scenario::WorkloadSpec;
+use crate::truth::{STAMP_KEY, Stamp, Truth};
+use crate::world::{Detail, World, WriteOutcome};
+
+pub use client::{Action, Answer, Told as ClientTold};
+pub use watcher::Watcher;
+
+/// The services that instances belong to.
+const SERVICES: [&str; 3] = ["web", "api", "db"];
+/// Ids that a host registers under, so that each comes and goes and comes again.
+const IDS_PER_HOST: u64 = 8;
+/// Writes that a storm makes at once.
+const STORM_BATCH: usize = 40;
+
+/// The clients of all hosts.
+pub struct Workload {
+    spec: WorkloadSpec,
+    rng: Xoshiro256PlusPlus,
+    next_stamp: Stamp,
+    next_write: Option<Time>,
+    next_read: Option<Time>,
+    next_storm: Option<Time>,
+    storm_left: Vec<usize>,
+    storm_host: usize,
+    /// Nodes that have registered what they begin with.
+    furnished: BTreeSet<NodeId>,
+    watchers: Vec<Watcher>,
+    history: Vec<ClientTold>,
+}
+
+/// Answers that are kept.
+const MAX_HISTORY: usize = 20_000;
+
+impl Workload {
+    /// Clients that have done nothing yet.
+    #[must_use]
+    pub fn new(spec: WorkloadSpec, rng: Xoshiro256PlusPlus) -> Self {
+        let due = |rate: f64| (rate > 0.0).then_some(Time::from_millis(2_000));
+        Self {
+            spec,
+            rng,
+            next_stamp: 1,
+            next_write: due(spec.writes_per_second),
+            next_read: due(spec.reads_per_second),
+            next_storm: spec.storm_at.map(|at| Time::ZERO + at.0),
+            storm_left: (0..spec.storm).collect(),
+            storm_host: 0,
+            furnished: BTreeSet::new(),
+            watchers: (0..spec.watchers).map(Watcher::new).collect(),
+            history: Vec::new(),
+        }
+    }
+
+    /// The clients that watch.
+    pub fn watchers(&mut self) -> &mut [Watcher] {
+        &mut self.watchers
+    }
+
+    /// What clients were told, the first first.
+    #[must_use]
+    pub fn history(&self) -> &[ClientTold] {
+        &self.history
+    }
+
+    /// When a client does something next.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Time> {
+        [self.next_write, self.next_read, self.next_storm].into_iter().flatten().min()
+    }
+
+    /// No client writes any more.
+    pub fn stop_writing(&mut self) {
+        self.next_write = None;
+        self.next_storm = None;
+    }
+
+    /// Registers what each node begins with, where that has not happened.
+    pub fn furnish(&mut self, world: &mut World, truth: &mut Truth) {
+        for host in 0..world.len() {
+            let id = world.host(host).id;
+            if world.node(host).is_none() || !self.furnished.insert(id) {
+                continue;
+            }
+            for number in 0..self.spec.instances as u64 {
+                self.register(host, number, world, truth);
+            }
+        }
+    }
+
+    /// Does what is due, and returns the answers of reads.
+    pub fn act(&mut self, world: &mut World, truth: &mut Truth) -> Vec<Answer> {
+        let now = world.now();
+        if self.next_write.is_some_and(|due| due <= now) {
+            self.next_write = Some(now + self.wait(self.spec.writes_per_second));
+            self.write(world, truth);
+        }
+        if self.next_storm.is_some_and(|due| due <= now) {
+            self.storm(world, truth);
+        }
+        if self.next_read.is_some_and(|due| due <= now) {
+            self.next_read = Some(now + self.wait(self.spec.reads_per_second));
+            return self.read(world);
+        }
+        Vec::new()
+    }
+
+    fn wait(&mut self, rate: f64) -> Duration {
+        let mean = Duration::from_secs_f64(1.0 / rate);
+        mean.mul_f64(2.0 * self.rng.random::<f64>()).max(Duration::from_micros(1))
+    }
+
+    fn write(&mut self, world: &mut World, truth: &mut Truth) {
+        let host = self.rng.random_range(0..world.len());
+        let number = self.rng.random_range(0..IDS_PER_HOST);
+        let id = instance_id(host, number);
+        let node = world.host(host).id;
+        let known = truth.promise(node, &id);
+        let dice: f64 = self.rng.random();
+        match known {
+            None => self.register(host, number, world, truth),
+            Some(_) if dice < 0.55 => {
+                let health = if self.rng.random() { Health::Passing } else { Health::Failing };
+                let records = vec![(Key::Health(id.clone()), Some(Value::Health(health)))];
+                self.submit(host, Action::SetHealth(id, health), &records, world, truth);
+            }
+            Some(_) if dice < 0.75 => self.register(host, number, world, truth),
+            Some(_) => self.deregister(host, id, world, truth),
+        }
+    }
+
+    fn register(&mut self, host: usize, number: u64, world: &mut World, truth: &mut Truth) {
+        let id = instance_id(host, number);
+        let large = self.rng.random::<f64>() < self.spec.large;
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        let service = Value::Service(service(number, stamp, large));
+        let mut records = vec![(Key::Service(id.clone()), Some(service))];
+        if truth.promise(world.host(host).id, &id).is_none() {
+            let health = Value::Health(Health::Passing);
+            records.push((Key::Health(id.clone()), Some(health)));
+        }
+        self.submit(host, Action::Register(id, stamp), &records, world, truth);
+    }
+
+    fn deregister(&mut self, host: usize, id: String, world: &mut World, truth: &mut Truth) {
+        let records = vec![(Key::Service(id.clone()), None), (Key::Health(id.clone()), None)];
+        self.submit(host, Action::Deregister(id), &records, world, truth);
+    }
+
+    /// One host registers and deregisters many short-lived instances, a batch every 50 ms.
+    fn storm(&mut self, world: &mut World, truth: &mut Truth) {
+        let now = world.now();
+        if self.storm_left.len() == self.spec.storm {
+            let running = (0..world.len()).filter(|host| world.node(*host).is_some());
+            let running: Vec<usize> = running.collect();
+            if let Some(host) = running.get(self.rng.random_range(0..running.len().max(1))) {
+                self.storm_host = *host;
+            }
+        }
+        for _ in 0..STORM_BATCH {
+            let Some(number) = self.storm_left.pop() else {
+                self.next_storm = None;
+                return;
+            };
+            let number = IDS_PER_HOST + number as u64;
+            self.register(self.storm_host, number, world, truth);
+            let id = instance_id(self.storm_host, number);
+            self.deregister(self.storm_host, id, world, truth);
+        }
+        self.next_storm = Some(now + Duration::from_millis(50));
+    }
+
+    fn submit(
+        &mut self,
+        host: usize,
+        action: Action,
+        records: &[(Key, Option<Value>)],
+        world: &mut World,
+        truth: &mut Truth,
+    ) {
+        let now = world.now();
+        let id = world.host(host).id;
+        let outcome = world.write(host, records.to_vec());
+        match outcome {
+            WriteOutcome::Acknowledged => truth.acknowledged(id, records, now),
+            WriteOutcome::Crashed => truth.stopped(id, now),
+            WriteOutcome::Refused | WriteOutcome::Unavailable => {}
+        }
+        self.note(ClientTold { at: now, host, action, outcome: Some(outcome) }, world);
+    }
+
+    fn read(&mut self, world: &mut World) -> Vec<Answer> {
+        if self.watchers.is_empty() {
+            return Vec::new();
+        }
+        let chosen = self.rng.random_range(0..self.watchers.len());
+        let service = SERVICES[self.rng.random_range(0..SERVICES.len())];
+        let watcher = &mut self.watchers[chosen];
+        if world.node(watcher.host()).is_none() {
+            return Vec::new();
+        }
+        let host = watcher.host();
+        let picked = watcher.pick(service);
+        let found = watcher.query(service);
+        let picked_id = picked.as_ref().map(|(_, id)| id.clone());
+        let at = world.now();
+        let action = Action::Query(service.to_owned(), found.len());
+        self.note(ClientTold { at, host, action, outcome: None }, world);
+        let action = Action::Pick(service.to_owned(), picked_id);
+        self.note(ClientTold { at, host, action, outcome: None }, world);
+        vec![Answer::Query { host, found }, Answer::Pick { host, picked }]
+    }
+
+    fn note(&mut self, told: ClientTold, world: &mut World) {
+        if world.trace().wants(Detail::Events) {
+            world.trace().line(told.at, format_args!("n{} client {told}", told.host));
+        }
+        if self.history.len() < MAX_HISTORY {
+            self.history.push(told);
+        }
+    }
+}
+
+fn instance_id(host: usize, number: u64) -> String {
+    format!("i{host}-{number}")
+}
+
+fn service(number: u64, stamp: Stamp, large: bool) -> ServiceRecord {
+    let mut record = ServiceRecord {
+        service: SERVICES[number as usize % SERVICES.len()].into(),
+        namespace: "default".into(),
+        address: "10.1.2.3".into(),
+        port: 8_000 + (number % 1_000) as u16,
+        tags: BTreeSet::new(),
+        meta: [(STAMP_KEY.to_owned(), stamp.to_string())].into(),
+        weight: 1,
+        checked: true,
+    };
+    if large {
+        record.meta.extend((0..5).map(|n| (format!("large-{n}"), "x".repeat(400))));
+    }
+    record
+}

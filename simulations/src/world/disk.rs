@@ -1,0 +1,154 @@
+//! The data directory of a host, and what can become of it.
+
+use std::collections::BTreeMap;
+
+use hobnob_membership::record::{Key, Value};
+
+/// Steps that a rolled-back disk can forget.
+const MAX_HISTORY: usize = 4_096;
+
+/// Why something could not be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskError {
+    /// There is no room.
+    Full,
+    /// The machine stopped in the middle; what was half written is dropped when it starts again.
+    Torn,
+}
+
+/// What was there before a step.
+#[derive(Clone, Debug)]
+enum Step {
+    Epoch(u64),
+    Records(Vec<(Key, Option<Value>)>),
+}
+
+/// What a host keeps over a crash: the epoch, its registrations, and where its peers were.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    epoch: u64,
+    records: BTreeMap<Key, Value>,
+    pub(super) peers: Vec<u32>,
+    history: Vec<Step>,
+    full: bool,
+    tears_next: bool,
+}
+
+impl Disk {
+    /// The last epoch that was stored.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The registrations.
+    pub fn records(&self) -> impl Iterator<Item = (&Key, &Value)> {
+        self.records.iter()
+    }
+
+    /// Refuses everything from now on, or takes it again.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// The next write of records stops the machine half way.
+    pub fn tear_next(&mut self) {
+        self.tears_next = true;
+    }
+
+    /// Stores an epoch; a full disk keeps the old one.
+    pub(super) fn store_epoch(&mut self, epoch: u64) {
+        if !self.full && epoch > self.epoch {
+            self.remember(Step::Epoch(self.epoch));
+            self.epoch = epoch;
+        }
+    }
+
+    /// Stores records, all or none.
+    pub(super) fn store(&mut self, records: &[(Key, Option<Value>)]) -> Result<(), DiskError> {
+        if std::mem::take(&mut self.tears_next) {
+            return Err(DiskError::Torn);
+        }
+        if self.full {
+            return Err(DiskError::Full);
+        }
+        let mut before = Vec::new();
+        for (key, value) in records {
+            let old = match value {
+                Some(value) => self.records.insert(key.clone(), value.clone()),
+                None => self.records.remove(key),
+            };
+            before.push((key.clone(), old));
+        }
+        self.remember(Step::Records(before));
+        Ok(())
+    }
+
+    /// Forgets everything.
+    pub(super) fn lose(&mut self) {
+        *self = Self { full: self.full, ..Self::default() };
+    }
+
+    /// Forgets the last `steps` steps, as a machine does that is restored from an old image.
+    pub(super) fn roll_back(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.history.pop() {
+                Some(Step::Epoch(epoch)) => self.epoch = epoch,
+                Some(Step::Records(before)) => {
+                    for (key, value) in before.into_iter().rev() {
+                        match value {
+                            Some(value) => self.records.insert(key, value),
+                            None => self.records.remove(&key),
+                        };
+                    }
+                }
+                None => break,
+            }
+        }
+    }
+
+    fn remember(&mut self, step: Step) {
+        if self.history.len() >= MAX_HISTORY {
+            self.history.drain(..MAX_HISTORY / 2);
+        }
+        self.history.push(step);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hobnob_membership::record::Health;
+
+    fn record(id: &str, health: Health) -> Vec<(Key, Option<Value>)> {
+        vec![(Key::Health(id.into()), Some(Value::Health(health)))]
+    }
+
+    #[test]
+    fn rolling_back_undoes_the_last_steps_and_no_others() {
+        let mut disk = Disk::default();
+        disk.store(&record("a", Health::Passing)).expect("room");
+        disk.store_epoch(5);
+        disk.store(&record("a", Health::Failing)).expect("room");
+        disk.store(&[(Key::Health("a".into()), None)]).expect("room");
+        disk.roll_back(2);
+        let health = Value::Health(Health::Passing);
+        assert_eq!(disk.records().collect::<Vec<_>>(), [(&Key::Health("a".into()), &health)]);
+        assert_eq!(disk.epoch(), 5);
+        disk.roll_back(10);
+        assert_eq!((disk.epoch(), disk.records().count()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_refused_changes_nothing() {
+        let mut disk = Disk::default();
+        disk.set_full(true);
+        disk.store_epoch(5);
+        assert_eq!(disk.store(&record("a", Health::Passing)), Err(DiskError::Full));
+        disk.set_full(false);
+        disk.tear_next();
+        assert_eq!(disk.store(&record("a", Health::Passing)), Err(DiskError::Torn));
+        assert_eq!((disk.epoch(), disk.records().count()), (0, 0));
+        assert_eq!(disk.store(&record("a", Health::Passing)), Ok(()));
+    }
+}

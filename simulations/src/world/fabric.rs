@@ -1,0 +1,272 @@
+//! What lies between the processes: packets and streams under way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use hobnob_membership::{Output, StreamId, Time};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use super::host::{MAX_DATAGRAMS_PER_SECOND, Meter, address_index};
+use super::queue::{Delivery, Endpoint, Happening, Queue};
+use super::trace::{Detail, Trace};
+use crate::network::{Channel, Network};
+
+/// A connection attempt that nobody answers fails after this long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection on which nothing passes ends after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A stalled stream tries again this often.
+const STREAM_RETRY: Duration = Duration::from_millis(250);
+
+struct Stream {
+    other: Endpoint,
+    /// Frames arrive in order: none before this.
+    not_before: Time,
+    finished: bool,
+    /// Frames that found the way cut, and since when it is.
+    stalled: VecDeque<Vec<u8>>,
+    stalled_since: Time,
+}
+
+/// The network, the queue of what is under way, and the streams.
+pub(super) struct Fabric {
+    pub(super) network: Network,
+    pub(super) queue: Queue,
+    pub(super) rng: Xoshiro256PlusPlus,
+    pub(super) trace: Trace,
+    streams: BTreeMap<Endpoint, Stream>,
+    next_accepted: u64,
+    /// The host that has an address now.
+    owners: Vec<Option<usize>>,
+}
+
+impl Fabric {
+    pub(super) fn new(seed: u64, network: Network) -> Self {
+        Self {
+            network,
+            queue: Queue::default(),
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            trace: Trace::default(),
+            streams: BTreeMap::new(),
+            next_accepted: 0,
+            owners: Vec::new(),
+        }
+    }
+
+    /// A new address for a host.
+    pub(super) fn assign_address(&mut self, host: usize) -> u32 {
+        self.owners.push(Some(host));
+        (self.owners.len() - 1) as u32
+    }
+
+    pub(super) fn release_address(&mut self, address: u32) {
+        if let Some(owner) = self.owners.get_mut(address as usize) {
+            *owner = None;
+        }
+    }
+
+    pub(super) fn owner(&self, address: u32) -> Option<usize> {
+        self.owners.get(address as usize).copied().flatten()
+    }
+
+    pub(super) fn has_stream(&self, end: Endpoint) -> bool {
+        self.streams.contains_key(&end)
+    }
+
+    /// Does what a node wants done.
+    pub(super) fn carry_out(
+        &mut self,
+        from: usize,
+        address: u32,
+        output: Output,
+        meter: &mut Meter,
+        now: Time,
+    ) {
+        match output {
+            Output::Datagram { to, bytes } => {
+                let second = now.as_micros() / 1_000_000;
+                meter.second = if meter.second.0 == second {
+                    (second, meter.second.1 + 1)
+                } else {
+                    (second, 1)
+                };
+                if meter.second.1 > MAX_DATAGRAMS_PER_SECOND {
+                    meter.flooded += 1;
+                    return;
+                }
+                meter.datagrams += 1;
+                meter.datagram_bytes += bytes.len() as u64;
+                meter.longest_datagram = meter.longest_datagram.max(bytes.len());
+                if let Some(to) = address_index(to) {
+                    self.send_datagram(from, address, to, bytes, now);
+                }
+            }
+            Output::OpenStream { stream, to, .. } => {
+                meter.streams += 1;
+                let peer = address_index(to).and_then(|address| self.owner(address));
+                self.open((from, stream), peer, now);
+            }
+            Output::StreamFrame { stream, bytes } => {
+                meter.frame_bytes += bytes.len() as u64;
+                self.send_frame((from, stream), bytes, now);
+            }
+            Output::FinishStream { stream } => self.finish((from, stream), now),
+            Output::ResetStream { stream } => self.reset((from, stream), now),
+            Output::Event(_) => {}
+        }
+    }
+
+    fn send_datagram(&mut self, from: usize, address: u32, to: u32, bytes: Vec<u8>, now: Time) {
+        let Some(receiver) = self.owner(to) else { return };
+        let fate = self.network.datagram(from, receiver, bytes.len(), now, &mut self.rng);
+        let Some(arrivals) = fate else {
+            if self.trace.wants(Detail::Packets) {
+                self.trace.line(now, format_args!("n{from} -x n{receiver} {} B", bytes.len()));
+            }
+            return;
+        };
+        let mut bytes = bytes;
+        if let Some(cut_to) = arrivals.cut_to {
+            bytes.truncate(cut_to);
+        }
+        if let Some(flip) = arrivals.flip.filter(|_| !bytes.is_empty()) {
+            let at = flip as usize % bytes.len();
+            bytes[at] ^= ((flip >> 32) as u8).max(1);
+        }
+        if let Some(copy_after) = arrivals.after[1] {
+            let bytes = bytes.clone();
+            let copy = Happening::Datagram { from: address, to, bytes, late: false };
+            self.queue.push(now + copy_after, copy);
+        }
+        if let Some(after) = arrivals.after[0] {
+            let datagram = Happening::Datagram { from: address, to, bytes, late: false };
+            self.queue.push(now + after, datagram);
+        }
+    }
+
+    /// A handshake takes three ways over the link.
+    fn open(&mut self, opener: Endpoint, peer: Option<usize>, now: Time) {
+        let Some(peer) =
+            peer.filter(|peer| !self.network.is_cut(opener.0, *peer, Channel::Streams))
+        else {
+            return self.close(opener, now + CONNECT_TIMEOUT);
+        };
+        let ways = (0..3).map(|way| {
+            let (from, to) = if way % 2 == 0 { (opener.0, peer) } else { (peer, opener.0) };
+            self.network.frame(from, to, 1_200, now, &mut self.rng)
+        });
+        let at = now + ways.sum::<Duration>();
+        self.next_accepted += 1;
+        let accepted = (peer, StreamId::accepted(self.next_accepted));
+        let end = |other| Stream {
+            other,
+            not_before: at,
+            finished: false,
+            stalled: VecDeque::new(),
+            stalled_since: at,
+        };
+        self.streams.insert(opener, end(accepted));
+        self.streams.insert(accepted, end(opener));
+        let accept = Delivery::Accept { stream: accepted.1 };
+        self.queue.push(at, Happening::Stream { to: peer, delivery: accept });
+    }
+
+    /// Nobody is there to accept: the opener finds out when its attempt times out.
+    pub(super) fn refuse(&mut self, accepted: Endpoint, now: Time) {
+        if let Some(Stream { other, .. }) = self.streams.remove(&accepted) {
+            self.close(other, now + CONNECT_TIMEOUT);
+        }
+    }
+
+    fn send_frame(&mut self, from: Endpoint, bytes: Vec<u8>, now: Time) {
+        let Some(stream) = self.streams.get_mut(&from) else { return };
+        let waits = !stream.stalled.is_empty();
+        if waits || self.network.is_cut(from.0, stream.other.0, Channel::Streams) {
+            if !waits {
+                stream.stalled_since = now;
+                self.queue.push(now + STREAM_RETRY, Happening::Retry { from });
+            }
+            stream.stalled.push_back(bytes);
+            return;
+        }
+        self.pass_frame(from, bytes, now);
+    }
+
+    fn pass_frame(&mut self, from: Endpoint, bytes: Vec<u8>, now: Time) {
+        let Some(stream) = self.streams.get_mut(&from) else { return };
+        let to = stream.other;
+        let breaks = self.network.conditions(from.0, to.0).stream_reset;
+        if breaks > 0.0 && self.rng.random::<f64>() < breaks {
+            self.close(from, now);
+            return self.reset(from, now);
+        }
+        let time = self.network.frame(from.0, to.0, bytes.len(), now, &mut self.rng);
+        let at = stream.not_before.max(now + time);
+        stream.not_before = at;
+        let frame = Delivery::Frame { stream: to.1, bytes };
+        self.queue.push(at, Happening::Stream { to: to.0, delivery: frame });
+        let written = Delivery::Written { stream: from.1 };
+        self.queue.push(at, Happening::Stream { to: from.0, delivery: written });
+    }
+
+    /// A stalled stream goes on when the way is free again, and ends when that takes too long.
+    pub(super) fn retry(&mut self, from: Endpoint, now: Time) {
+        let Some(stream) = self.streams.get_mut(&from) else { return };
+        let other = stream.other;
+        if self.network.is_cut(from.0, other.0, Channel::Streams) {
+            if now.since(stream.stalled_since) < IDLE_TIMEOUT {
+                self.queue.push(now + STREAM_RETRY, Happening::Retry { from });
+            } else {
+                self.close(from, now);
+                self.close(other, now);
+            }
+            return;
+        }
+        for bytes in std::mem::take(&mut stream.stalled) {
+            self.pass_frame(from, bytes, now);
+        }
+    }
+
+    fn finish(&mut self, from: Endpoint, now: Time) {
+        let Some(stream) = self.streams.get_mut(&from) else { return };
+        stream.finished = true;
+        let (other, not_before) = (stream.other, stream.not_before);
+        if self.streams.get(&other).is_none_or(|other| other.finished) {
+            let at = not_before.max(now);
+            self.close(other, at);
+            self.close(from, at);
+        }
+    }
+
+    /// Ends a stream at once at this end, and at the other when the news arrives.
+    fn reset(&mut self, from: Endpoint, now: Time) {
+        let Some(Stream { other, .. }) = self.streams.remove(&from) else { return };
+        if self.network.is_cut(from.0, other.0, Channel::Streams) {
+            return self.close(other, now + IDLE_TIMEOUT);
+        }
+        let latency = self.network.conditions(from.0, other.0).latency.sample(&mut self.rng);
+        self.close(other, now + latency);
+    }
+
+    fn close(&mut self, end: Endpoint, at: Time) {
+        let delivery = Delivery::Closed { stream: end.1 };
+        self.queue.push(at, Happening::Stream { to: end.0, delivery });
+    }
+
+    /// Forgets an end that is told that it is over.
+    pub(super) fn closed(&mut self, end: Endpoint) {
+        self.streams.remove(&end);
+    }
+
+    /// A host stopped without a word: its peers hear no more of its streams, and give up in time.
+    pub(super) fn abandon(&mut self, host: usize, now: Time) {
+        let of_host = (host, StreamId(0))..=(host, StreamId(u64::MAX));
+        let ends: Vec<Endpoint> = self.streams.range(of_host).map(|(end, _)| *end).collect();
+        for end in ends {
+            if let Some(Stream { other, .. }) = self.streams.remove(&end) {
+                self.close(other, now + IDLE_TIMEOUT);
+            }
+        }
+    }
+}

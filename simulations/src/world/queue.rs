@@ -1,0 +1,107 @@
+//! What happens next.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use hobnob_membership::{StreamId, Time};
+
+/// One end of a stream: the host, and the stream's number there.
+pub(super) type Endpoint = (usize, StreamId);
+
+/// Something that reaches a process.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// A datagram, from an address.
+    Datagram { from: u32, bytes: Vec<u8> },
+    /// A peer opened a stream.
+    Accept { stream: StreamId },
+    /// A frame arrived.
+    Frame { stream: StreamId, bytes: Vec<u8> },
+    /// A frame was written.
+    Written { stream: StreamId },
+    /// A stream is over.
+    Closed { stream: StreamId },
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// A datagram reaches an address, whoever has it then. `late` when it has waited at the receiver already.
+    Datagram { from: u32, to: u32, bytes: Vec<u8>, late: bool },
+    /// Something of a stream reaches a host.
+    Stream { to: usize, delivery: Delivery },
+    /// A stream that is stalled tries again.
+    Retry { from: Endpoint },
+    /// A process asked to be woken, or can go on.
+    Wake { host: usize, life: u32 },
+}
+
+struct Scheduled {
+    at: Time,
+    sequence: u64,
+    what: Happening,
+}
+
+/// Everything that will happen, the earliest first, and what is due together in the order in which it was scheduled.
+#[derive(Default)]
+pub(super) struct Queue {
+    heap: BinaryHeap<Scheduled>,
+    sequence: u64,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, at: Time, what: Happening) {
+        self.sequence += 1;
+        self.heap.push(Scheduled { at, sequence: self.sequence, what });
+    }
+
+    pub(super) fn next_at(&self) -> Option<Time> {
+        self.heap.peek().map(|next| next.at)
+    }
+
+    pub(super) fn pop_until(&mut self, end: Time) -> Option<(Time, Happening)> {
+        if self.next_at().is_none_or(|at| at > end) {
+            return None;
+        }
+        self.heap.pop().map(|next| (next.at, next.what))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Scheduled {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_together_keeps_its_order() {
+        let mut queue = Queue::default();
+        for (at, host) in [(2, 0), (1, 1), (1, 2), (3, 3)] {
+            queue.push(Time::from_millis(at), Happening::Wake { host, life: 0 });
+        }
+        let mut order = Vec::new();
+        while let Some((_, Happening::Wake { host, .. })) = queue.pop_until(Time::from_millis(2)) {
+            order.push(host);
+        }
+        assert_eq!(order, [1, 2, 0]);
+        assert_eq!(queue.next_at(), Some(Time::from_millis(3)));
+    }
+}
