@@ -21,7 +21,7 @@ use crate::config::AgentConfig;
 use crate::driver::{Command, Driver, Ended, State};
 use crate::join::{self, JoinAddressError};
 use crate::registrar::{self, Registrar};
-use crate::registry::Registry;
+use crate::registry::{Here, Registry};
 use crate::storage::{DataDir, OpenError, WriteError};
 use crate::transport::{CertificateError, NodeCertificate, Quic, QuicError};
 
@@ -92,6 +92,7 @@ pub struct Agent {
     server: Task<()>,
     registrar: Task<()>,
     seeding: Task<()>,
+    timing: Task<()>,
     leave: mpsc::Receiver<()>,
 }
 
@@ -158,9 +159,10 @@ impl Agent {
             .check(&records.collect::<Vec<_>>())
             .map_err(StartError::Registrations)?;
         let clock = Clock::start();
+        let here = Here { datacenter: facts.datacenter.clone(), zone: facts.zone.clone() };
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
         let (registry, writer) =
-            Registry::new(facts.node_id, clock, wall_clock_ms().saturating_mul(1_000));
+            Registry::new(facts.node_id, here, clock, wall_clock_ms().saturating_mul(1_000));
         let former_peers = data_dir.peers();
         let config_of_node = Config {
             identity,
@@ -192,6 +194,7 @@ impl Agent {
         let mut seeds = config.join;
         seeds.extend(former_peers.iter().map(ToString::to_string));
         let seeding = Task::spawn(join::seed(seeds, driver.clone()));
+        let timing = Task::spawn(registry.clone().advance());
         let path = socket.path().to_owned();
         let handler = Handler {
             facts: facts.clone(),
@@ -207,6 +210,7 @@ impl Agent {
             sync = %facts.sync_addr, socket = %path.display(), "the agent is ready");
         let keep_on_exit = config.keep_on_exit;
         Ok(Self {
+            timing,
             facts,
             socket: path,
             keep_on_exit,
@@ -253,7 +257,8 @@ impl Agent {
 
     /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its socket.
     pub async fn shutdown(self) {
-        let Self { keep_on_exit, driver, driving, server, registrar, seeding, .. } = self;
+        let Self { keep_on_exit, driver, driving, server, registrar, seeding, timing, .. } = self;
+        timing.stop().await;
         seeding.stop().await;
         if keep_on_exit {
             driving.stop().await;

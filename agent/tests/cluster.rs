@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hobnob_agent::api::client::{Client, WatchEvent};
 use hobnob_agent::api::{
-    Instance, InstanceStatus, MemberStatus, PickQuery, Query, Registration, Request, Response,
-    Strategy, WatchQuery,
+    CallOutcome, CallReport, Instance, InstanceStatus, MemberStatus, PickQuery, Query,
+    Registration, Request, Response, WatchQuery,
 };
 use hobnob_agent::{Agent, AgentConfig};
 
@@ -95,13 +95,7 @@ async fn what_is_registered_anywhere_is_picked_everywhere() {
         until_healthy(agent, "web", 2).await;
         until_members(agent, MemberStatus::Alive, 3).await;
     }
-    let pick = PickQuery {
-        service: "web".into(),
-        namespace: "default".into(),
-        strategy: Strategy::RoundRobin,
-        key: None,
-        count: 10,
-    };
+    let pick = pick_query(r#"{"service":"web","count":10}"#);
     let Response::Picked(picked) = call(&c, Request::Pick(pick)).await else { panic!("picked") };
     let ids: Vec<_> = picked.picks.iter().map(|pick| pick.instance.id.as_str()).collect();
     assert_eq!(ids.len(), 10);
@@ -195,28 +189,34 @@ async fn a_watch_tells_what_is_there_and_what_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn least_connections_counts_calls_until_they_are_released() {
+async fn least_connections_counts_calls_until_they_are_reported() {
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     for (id, port) in [("web-1", 8001), ("web-2", 8002)] {
         call(&a, Request::Register(registration("web", id, port))).await;
     }
-    let pick = |count| {
-        Request::Pick(PickQuery {
-            service: "web".into(),
-            namespace: "default".into(),
-            strategy: Strategy::LeastConnections,
-            key: None,
-            count,
-        })
+    let pick = |count: u32| {
+        let json = r#"{"service":"web","strategy":"least-connections","report":true}"#;
+        Request::Pick(PickQuery { count, ..pick_query(json) })
     };
-    let mut client = Client::connect(a.socket()).await.expect("connected");
-    let Ok(Response::Picked(picked)) = client.call(pick(10)).await else { panic!("picked") };
-    let tokens = |id: &str| -> Vec<u64> {
-        picked.picks.iter().filter(|pick| pick.instance.id == id).map(|pick| pick.token).collect()
+    // Each call on a connection of its own: a promised report is not bound to one.
+    let Response::Picked(picked) = call(&a, pick(10)).await else { panic!("picked") };
+    let reports = |id: &str| -> Vec<CallReport> {
+        let of_id = picked.picks.iter().filter(|pick| pick.instance.id == id);
+        let report = |token| CallReport { token, outcome: CallOutcome::Success, latency_us: 900 };
+        of_id.map(|pick| report(pick.token)).collect()
     };
-    assert_eq!((tokens("web-1").len(), tokens("web-2").len()), (5, 5));
-    client.call(Request::Release { tokens: tokens("web-1") }).await.expect("released");
-    let Ok(Response::Picked(next)) = client.call(pick(5)).await else { panic!("picked") };
+    assert_eq!((reports("web-1").len(), reports("web-2").len()), (5, 5));
+    let reported = call(&a, Request::Report { reports: reports("web-1") }).await;
+    assert_eq!(reported, Response::Reported { known: 5 });
+    let Response::Picked(next) = call(&a, pick(5)).await else { panic!("picked") };
     assert!(next.picks.iter().all(|pick| pick.instance.id == "web-1"), "{next:?}");
+    let Response::Services(services) = call(&a, Request::Services { namespace: None }).await else {
+        panic!("services")
+    };
+    assert_eq!(services[0].efficiency, Some(0.5), "10 picks and 5");
+}
+
+fn pick_query(json: &str) -> PickQuery {
+    serde_json::from_str(json).expect("a pick query")
 }

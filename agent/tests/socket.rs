@@ -87,6 +87,8 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
     let refused = [
         (json!({ "pick": { "service": "web", "count": 0 } }), "count"),
         (json!({ "pick": { "service": "web", "strategy": "consistent-hash" } }), "key"),
+        (json!({ "pick": { "service": "web", "selector": "tier in (" } }), "selector"),
+        (json!({ "resolve": { "service": "web", "selector": "=" } }), "selector"),
         (json!({ "register": { "service": "", "port": 1 } }), "empty"),
         (json!({ "register": { "service": "web", "port": 1, "weight": 0 } }), "weight"),
         (json!({ "register": { "service": "a\u{7}b", "port": 1 } }), "control"),

@@ -3,6 +3,7 @@
 mod agent;
 mod dev;
 mod environment;
+mod pick;
 mod query;
 mod register;
 mod values;
@@ -18,7 +19,8 @@ use hobnob_agent::api::client::default_socket_path;
 
 pub(crate) use agent::AgentArgs;
 pub(crate) use dev::DevArgs;
-pub(crate) use query::{InfoArgs, MembersArgs, PickArgs, ResolveArgs, ServicesArgs, WatchArgs};
+pub(crate) use pick::{PickArgs, ReportArgs};
+pub(crate) use query::{InfoArgs, MembersArgs, ResolveArgs, ServicesArgs, WatchArgs};
 pub(crate) use register::RegisterArgs;
 
 const ABOUT: &str = "\
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to
     Pick(PickArgs),
+    /// Say how the calls of earlier picks went
+    Report(ReportArgs),
     /// Follow a service: its instances now, then every change
     Watch(WatchArgs),
     /// List the services

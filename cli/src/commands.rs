@@ -46,6 +46,7 @@ async fn ask(command: Command, socket: PathBuf) -> anyhow::Result<Exit> {
         Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
         Command::Services(args) => catalog::services(&mut client, args).await,
         Command::Pick(args) => pick::run(&mut client, &args).await,
+        Command::Report(args) => pick::report(&mut client, &args).await,
         Command::Watch(args) => watch::run(client, &args).await,
         Command::Members(args) => cluster::members(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use table::{
-    Style, info, instances, member_status, members, render, services, status_style,
+    Style, info, instances, member_status, members, render, services, spread, status_style,
 };
 
 /// Standard output, for one command.
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(fields(&instance("web-1")), sorted(expected));
         let expected = "name node_id address status datacenter zone epoch";
         assert_eq!(fields(&member("a1")), sorted(expected));
-        let expected = "service namespace instances healthy tags";
+        let expected = "service namespace instances healthy tags efficiency fairness";
         assert_eq!(fields(&summary()), sorted(expected));
         let expected = "name node_id epoch version datacenter zone address sync_address pid \
                         uptime_ms isolated last_contact_ms members_alive instances catalog_digest \

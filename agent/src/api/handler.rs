@@ -6,21 +6,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::NodeId;
 use hobnob_membership::view;
 use tokio::sync::{mpsc, oneshot};
 
-use super::pickers::Pickers;
+use super::pickers::{self, MAX_PICKS, Pickers};
 use super::server::Counters;
 use super::types::*;
 use crate::clock::Clock;
 use crate::driver::Command;
 use crate::join;
 use crate::registrar::{self, stopping};
-use crate::registry::{Registry, ServiceKey};
+use crate::registry::{Registry, ServiceKey, matches};
 
-/// Picks in one call.
-const MAX_PICKS: u32 = 100_000;
 /// How long a request to join waits for an answer. The agent goes on knocking after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -56,12 +55,9 @@ impl Handler {
         let answer = match request {
             Request::Register(registration) => self.register(registration).await,
             Request::Deregister { id } => self.deregister(id).await,
-            Request::Resolve(query) => Ok(Response::Instances(self.resolve(&query))),
+            Request::Resolve(query) => self.resolve(&query).map(Response::Instances),
             Request::Pick(query) => self.pick(&query, pickers).map(Response::Picked),
-            Request::Release { tokens } => {
-                pickers.release(&tokens);
-                Ok(Response::Done)
-            }
+            Request::Report { reports } => self.report(&reports),
             Request::Services { namespace } => {
                 Ok(Response::Services(self.services(namespace.as_deref())))
             }
@@ -97,8 +93,14 @@ impl Handler {
         answer.await.map_err(|_| stopping())?.map(|()| Response::Done)
     }
 
-    fn resolve(&self, query: &Query) -> Instances {
+    fn resolve(&self, query: &Query) -> Result<Instances, ApiError> {
         let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
+        let selector: Selector = query
+            .selector
+            .as_deref()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|error| bad_selector(&error))?;
         let revision = self.registry.revision();
         let service = self.registry.service(&key);
         let instances = service.map(|service| service.instances()).unwrap_or_default();
@@ -108,30 +110,29 @@ impl Handler {
             (query.all || healthy)
                 && query.tags.is_subset(&service.tags)
                 && query.meta.iter().all(|(key, value)| service.meta.get(key) == Some(value))
+                && matches(&selector, query.datacenter.as_deref(), instance)
         });
         let instances = matching.map(|instance| self.registry.describe(instance)).collect();
-        Instances { revision, isolated: self.registry.is_isolated(), instances }
+        Ok(Instances { revision, isolated: self.registry.is_isolated(), instances })
     }
 
     fn pick(&self, query: &PickQuery, pickers: &mut Pickers) -> Result<Picked, ApiError> {
-        if !(1..=MAX_PICKS).contains(&query.count) {
-            return Err(invalid(format!(
-                "count must be from 1 to {MAX_PICKS}, not {}",
-                query.count
-            )));
-        }
-        if query.strategy == Strategy::ConsistentHash && query.key.is_none() {
-            return Err(invalid("consistent-hash needs a key: name one with --key".to_owned()));
-        }
+        pickers::check(query)?;
         let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
         let isolated = self.registry.is_isolated();
         let Some(service) = self.registry.service(&key) else {
             return Ok(Picked { isolated, picks: Vec::new() });
         };
-        let picks = pickers.pick(&key, &service, query)?.into_iter();
-        let picks = picks
-            .map(|(token, instance)| Pick { token, instance: self.registry.describe(&instance) });
-        Ok(Picked { isolated, picks: picks.collect() })
+        let picks = pickers.pick(&self.registry, key, &service, query)?;
+        Ok(Picked { isolated, picks })
+    }
+
+    fn report(&self, reports: &[CallReport]) -> Result<Response, ApiError> {
+        if reports.len() > MAX_PICKS as usize {
+            let message = format!("{} reports in one call: at most {MAX_PICKS}", reports.len());
+            return Err(invalid(message));
+        }
+        Ok(Response::Reported { known: self.registry.close_calls(reports) })
     }
 
     fn services(&self, namespace: Option<&str>) -> Vec<ServiceSummary> {
@@ -146,12 +147,15 @@ impl Handler {
                 .filter(|instance| instance.status == view::InstanceStatus::Healthy);
             let tags: BTreeSet<String> =
                 instances.iter().flat_map(|instance| &instance.service.tags).cloned().collect();
+            let report = service.whole().report();
             ServiceSummary {
                 service: key.service.clone(),
                 namespace: key.namespace.clone(),
                 instances: instances.len(),
                 healthy: healthy.count(),
                 tags,
+                efficiency: report.efficiency(),
+                fairness: report.fairness(),
             }
         });
         summary.collect()
@@ -245,6 +249,10 @@ fn member(member: view::Member) -> Member {
     Member { name, node_id, address, status, datacenter, zone, epoch }
 }
 
-fn invalid(message: String) -> ApiError {
+pub(super) fn bad_selector(error: &SelectorError) -> ApiError {
+    invalid(error.to_string())
+}
+
+pub(super) fn invalid(message: String) -> ApiError {
     ApiError { kind: ErrorKind::Invalid, message }
 }

@@ -1,15 +1,19 @@
-//! What a connection keeps for its picks: a picker for each service that it asked for, and the calls in flight.
+//! What a connection keeps for its picks: a picker for each scope that it asked for, and the calls in flight that nobody
+//! will report.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hobnob_balancer::{Pick, Picker};
+use hobnob_balancer::{Pick, Selector, Strategy};
 use hobnob_membership::view::Instance;
 
-use super::types::{self, ApiError, ErrorKind};
-use crate::registry::{Service, ServiceKey};
+use super::handler::{bad_selector, invalid};
+use super::types::{self, ApiError, PickQuery};
+use crate::registry::{Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey};
 
-/// Pickers of one connection. Beyond it they are made anew for each call.
+/// Picks, and reports, in one call: the answer must fit a frame.
+pub(super) const MAX_PICKS: u32 = 10_000;
+/// Pickers of one connection. Beyond it they are made anew.
 const MAX_PICKERS: usize = 1_024;
 /// Calls in flight on one connection.
 const MAX_IN_FLIGHT: usize = 100_000;
@@ -17,71 +21,100 @@ const MAX_IN_FLIGHT: usize = 100_000;
 /// The picks of one connection. Dropping it ends all calls in flight.
 #[derive(Default)]
 pub(super) struct Pickers {
-    pickers: BTreeMap<ServiceKey, (Arc<Service>, Picker<Arc<Instance>>)>,
-    in_flight: BTreeMap<u64, Pick<Arc<Instance>>>,
-    last_token: u64,
+    pickers: BTreeMap<(ServiceKey, Scope), (Arc<Scoped>, ScopedPicker)>,
+    in_flight: Vec<Pick<Arc<Instance>>>,
 }
 
 impl Pickers {
-    /// Picks `count` times, as far as there is something to pick.
+    /// Picks as often as the query says, as far as there is something to pick.
     pub(super) fn pick(
         &mut self,
-        key: &ServiceKey,
+        registry: &Registry,
+        key: ServiceKey,
         service: &Arc<Service>,
-        query: &types::PickQuery,
-    ) -> Result<Vec<(u64, Arc<Instance>)>, ApiError> {
-        let (strategy, held) = match query.strategy {
-            types::Strategy::RoundRobin => (hobnob_balancer::Strategy::RoundRobin, false),
-            types::Strategy::Weighted => (hobnob_balancer::Strategy::Weighted, false),
-            types::Strategy::LeastConnections => {
-                (hobnob_balancer::Strategy::LeastConnections, true)
-            }
-            types::Strategy::ConsistentHash => (hobnob_balancer::Strategy::ConsistentHash, false),
-        };
+        query: &PickQuery,
+    ) -> Result<Vec<types::Pick>, ApiError> {
+        let strategy = strategy(query.strategy.unwrap_or_default());
+        let counts_in_flight =
+            matches!(strategy, Strategy::LeastConnections | Strategy::BoundedHash);
+        let held = counts_in_flight && !query.report;
         let count = query.count as usize;
         if held && self.in_flight.len() + count > MAX_IN_FLIGHT {
-            let message = format!(
-                "a connection may have {MAX_IN_FLIGHT} calls in flight: release some of them"
-            );
-            return Err(ApiError { kind: ErrorKind::Invalid, message });
+            return Err(invalid(format!(
+                "{MAX_IN_FLIGHT} calls are in flight on this connection, the most that may be: report them, or \
+                 close the connection"
+            )));
         }
-        let mut picks = Vec::with_capacity(count);
-        for _ in 0..count {
-            let picker = self.picker(key, service);
-            let Some(pick) = picker.pick(strategy, query.key.as_deref().map(str::as_bytes)) else {
-                break;
+        let picker = self.picker(key, service, query)?;
+        let hashed = query.key.as_deref().map(str::as_bytes);
+        let picked: Vec<_> = (0..count).map_while(|_| picker.pick(strategy, hashed)).collect();
+        let picks = picked.into_iter().map(|pick| {
+            let instance = registry.describe(pick.item());
+            let token = match (query.report, held) {
+                (true, _) => registry.open_call(service, pick),
+                (false, true) => {
+                    self.in_flight.push(pick);
+                    0
+                }
+                (false, false) => 0,
             };
-            let instance = pick.item().clone();
-            if held {
-                self.last_token += 1;
-                self.in_flight.insert(self.last_token, pick);
-                picks.push((self.last_token, instance));
-            } else {
-                picks.push((0, instance));
-            }
-        }
-        Ok(picks)
+            types::Pick { token, instance }
+        });
+        Ok(picks.collect())
     }
 
-    /// Ends calls; tokens that are not known have ended before.
-    pub(super) fn release(&mut self, tokens: &[u64]) {
-        for token in tokens {
-            self.in_flight.remove(token);
+    fn picker(
+        &mut self,
+        key: ServiceKey,
+        service: &Arc<Service>,
+        query: &PickQuery,
+    ) -> Result<&mut ScopedPicker, ApiError> {
+        let scope = Scope {
+            selector: query.selector.clone(),
+            datacenter: query.datacenter.clone(),
+            prefer: query.prefer,
+        };
+        let key = (key, scope);
+        if self.pickers.get(&key).is_some_and(|(scoped, _)| scoped.is_retired()) {
+            self.pickers.remove(&key);
         }
+        if !self.pickers.contains_key(&key) && self.pickers.len() >= MAX_PICKERS {
+            self.pickers.clear();
+        }
+        let scoped = service.scoped(&key.1).map_err(|error| bad_selector(&error))?;
+        let (_, picker) = self.pickers.entry(key).or_insert_with(|| {
+            let picker = scoped.picker();
+            (scoped, picker)
+        });
+        Ok(picker)
     }
+}
 
-    fn picker(&mut self, key: &ServiceKey, service: &Arc<Service>) -> &mut Picker<Arc<Instance>> {
-        let known = self.pickers.get(key).is_some_and(|(of, _)| Arc::ptr_eq(of, service));
-        if !known {
-            if self.pickers.len() >= MAX_PICKERS {
-                self.pickers.clear();
-            }
-            self.pickers.insert(key.clone(), (service.clone(), service.balancer().picker()));
-        }
-        let (_, picker) = self
-            .pickers
-            .entry(key.clone())
-            .or_insert_with(|| (service.clone(), service.balancer().picker()));
-        picker
+/// Checks what can be checked of a query without its service.
+pub(super) fn check(query: &PickQuery) -> Result<(), ApiError> {
+    if !(1..=MAX_PICKS).contains(&query.count) {
+        return Err(invalid(format!("count must be from 1 to {MAX_PICKS}, not {}", query.count)));
+    }
+    let strategy = strategy(query.strategy.unwrap_or_default());
+    if strategy.is_keyed() && query.key.is_none() {
+        return Err(invalid(format!("{strategy} needs a key: name one with --key")));
+    }
+    let selector = query.selector.as_deref().unwrap_or_default();
+    selector.parse::<Selector>().map(drop).map_err(|error| bad_selector(&error))
+}
+
+fn strategy(strategy: types::Strategy) -> Strategy {
+    match strategy {
+        types::Strategy::RoundRobin => Strategy::RoundRobin,
+        types::Strategy::Weighted => Strategy::Weighted,
+        types::Strategy::WeightedRandom => Strategy::WeightedRandom,
+        types::Strategy::Random => Strategy::Random,
+        types::Strategy::LeastConnections => Strategy::LeastConnections,
+        types::Strategy::PeakEwma => Strategy::PeakEwma,
+        types::Strategy::HotCold => Strategy::HotCold,
+        types::Strategy::ConsistentHash => Strategy::ConsistentHash,
+        types::Strategy::BoundedHash => Strategy::BoundedHash,
+        types::Strategy::Rendezvous => Strategy::Rendezvous,
+        types::Strategy::Ring => Strategy::Ring,
     }
 }

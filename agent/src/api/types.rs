@@ -44,10 +44,10 @@ pub enum Request {
     Resolve(Query),
     /// Choose instances of a service for calls. Answered by [`Response::Picked`].
     Pick(PickQuery),
-    /// End the calls of earlier picks on this connection. Answered by [`Response::Done`].
-    Release {
-        /// The tokens of the picks.
-        tokens: Vec<u64>,
+    /// Say how the calls of earlier picks went. Answered by [`Response::Reported`].
+    Report {
+        /// One for each call, at most 10,000.
+        reports: Vec<CallReport>,
     },
     /// List the services. Answered by [`Response::Services`].
     Services {
@@ -82,6 +82,11 @@ pub enum Response {
     Instances(Instances),
     /// What was picked.
     Picked(Picked),
+    /// What became of the reports.
+    Reported {
+        /// How many tokens were known. The others were reported before, or expired.
+        known: usize,
+    },
     /// The services.
     Services(Vec<ServiceSummary>),
     /// The members.
@@ -217,6 +222,13 @@ pub struct Query {
     /// Only instances with all this metadata.
     #[serde(default)]
     pub meta: BTreeMap<String, String>,
+    /// Only instances that this label selector matches, as in Kubernetes: `tier in (a,b),env!=prod,!canary`. Metadata
+    /// are labels; a tag is a label with an empty value.
+    #[serde(default)]
+    pub selector: Option<String>,
+    /// Only instances of this datacenter.
+    #[serde(default)]
+    pub datacenter: Option<String>,
 }
 
 /// Which instance a call should go to.
@@ -227,34 +239,102 @@ pub struct PickQuery {
     /// Its namespace.
     #[serde(default = "default_namespace")]
     pub namespace: String,
-    /// How to choose.
+    /// How to choose. Defaults to round robin.
     #[serde(default)]
-    pub strategy: Strategy,
-    /// What consistent hashing hashes; a key sticks to an instance while it is there.
+    pub strategy: Option<Strategy>,
+    /// What keyed strategies hash; a key sticks to an instance while it is there.
     #[serde(default)]
     pub key: Option<String>,
-    /// How many picks, from 1 to 100,000.
+    /// How many picks, from 1 to 10,000.
     #[serde(default = "default_count")]
     pub count: u32,
+    /// Only instances that this label selector matches; see [`Query::selector`].
+    #[serde(default)]
+    pub selector: Option<String>,
+    /// Only instances of this datacenter.
+    #[serde(default)]
+    pub datacenter: Option<String>,
+    /// Which instances first.
+    #[serde(default)]
+    pub prefer: Prefer,
+    /// Whether [`Request::Report`] will follow. Each pick then has a token, and its call counts as in flight until it is
+    /// reported, for a minute at most.
+    #[serde(default)]
+    pub report: bool,
 }
 
 fn default_count() -> u32 {
     1
 }
 
-/// How an instance is chosen.
+/// How an instance is chosen. Keyed strategies need a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// Each in turn.
     #[default]
     RoundRobin,
-    /// In proportion to the weights, smoothly interleaved.
+    /// Each in turn, as often as its weight says.
     Weighted,
+    /// Any, in proportion to its weight.
+    WeightedRandom,
+    /// Any.
+    Random,
     /// The one with fewer calls in flight, of two drawn at random.
     LeastConnections,
-    /// The one that the key hashes to.
+    /// The one with the lower latency times calls in flight, of two drawn at random; needs reports.
+    PeakEwma,
+    /// The fastest that is not among the most loaded, of a few drawn at random; needs reports.
+    HotCold,
+    /// The one that the key hashes to (Maglev).
     ConsistentHash,
+    /// The same, but none gets more than 1.25 times its share of the calls in flight.
+    BoundedHash,
+    /// The one that the key hashes to; one that goes moves next to no other's keys.
+    Rendezvous,
+    /// The one that the key hashes to, on the classic ring.
+    Ring,
+}
+
+/// Which instances are picked first. The others follow as far as the first ones are not healthy enough.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prefer {
+    /// All alike.
+    #[default]
+    Any,
+    /// Those in this agent's zone, then those in its datacenter.
+    Zone,
+    /// Those in this agent's datacenter.
+    Datacenter,
+}
+
+/// How the call of a pick went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallReport {
+    /// The token of the pick.
+    pub token: u64,
+    /// How it ended.
+    #[serde(default)]
+    pub outcome: CallOutcome,
+    /// Microseconds from the call to its end; not used for a cancelled one.
+    #[serde(default)]
+    pub latency_us: u64,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallOutcome {
+    /// The instance answered.
+    #[default]
+    Success,
+    /// No connection, no answer in time, or an answer that says so.
+    Failure,
+    /// The caller gave up for its own reasons.
+    Cancelled,
 }
 
 /// Which service to follow.
@@ -341,8 +421,9 @@ pub struct Picked {
 /// One pick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pick {
-    /// Names the call that this pick is for, so that it can be released. With [`Strategy::LeastConnections`] the
-    /// call counts against the instance until it is released or the connection ends; else it is 0.
+    /// Names the call in its report, when one was promised; else 0. Without a report the calls of
+    /// [`Strategy::LeastConnections`] and [`Strategy::BoundedHash`] count as in flight until the connection ends, and
+    /// those of the others not at all.
     pub token: u64,
     /// Where the call should go.
     pub instance: Instance,
@@ -361,6 +442,11 @@ pub struct ServiceSummary {
     pub healthy: usize,
     /// All tags of its instances.
     pub tags: BTreeSet<String>,
+    /// The fewest picks over the most picks that any of its healthy instances got from this agent: 1 is even. `None`
+    /// before the first pick.
+    pub efficiency: Option<f64>,
+    /// The same for picks over weight: 1 is fair.
+    pub fairness: Option<f64>,
 }
 
 /// One member of the cluster.

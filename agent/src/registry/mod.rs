@@ -3,46 +3,68 @@
 //! The driver is the only writer. Readers load immutable snapshots and wait for nobody.
 
 mod changes;
+mod ledger;
+mod scope;
 mod service;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hobnob_balancer::Pick;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::api;
 use crate::clock::Clock;
 
 use changes::ChangeLog;
 pub(crate) use changes::Since;
+use ledger::Ledger;
+pub(crate) use scope::{Here, Scope, Scoped, ScopedPicker, matches};
 pub(crate) use service::{Service, ServiceKey};
 pub(crate) use writer::Writer;
+
+/// How often the balancers that live by the clock are told the time.
+const ADVANCE_PERIOD: Duration = Duration::from_millis(100);
 
 /// The agent's view of all services.
 pub(crate) struct Registry {
     own: NodeId,
+    here: Here,
     clock: Clock,
     services: ArcSwap<OrdMap<ServiceKey, Arc<Service>>>,
     isolated: AtomicBool,
     /// Microseconds on the agent's clock; `u64::MAX` before the first contact.
     last_contact: AtomicU64,
     changes: ChangeLog,
+    /// The services whose balancers live by the clock.
+    timed: Mutex<Vec<Weak<Service>>>,
+    some_timed: Notify,
+    ledger: Ledger,
 }
 
 impl Registry {
     /// A view without services. `first_revision` must be higher than any that an earlier life of this agent reached.
-    pub(crate) fn new(own: NodeId, clock: Clock, first_revision: u64) -> (Arc<Self>, Writer) {
+    pub(crate) fn new(
+        own: NodeId,
+        here: Here,
+        clock: Clock,
+        first_revision: u64,
+    ) -> (Arc<Self>, Writer) {
         let registry = Arc::new(Self {
             own,
+            here,
             clock,
+            timed: Mutex::default(),
+            some_timed: Notify::new(),
+            ledger: Ledger::default(),
             services: ArcSwap::default(),
             isolated: AtomicBool::new(true),
             last_contact: AtomicU64::new(u64::MAX),
@@ -85,6 +107,46 @@ impl Registry {
     /// What changed of a service after a revision.
     pub(crate) fn changes_since(&self, key: &ServiceKey, revision: u64) -> Since {
         self.changes.since(key, revision)
+    }
+
+    /// Keeps a call that will be reported, and names it.
+    pub(crate) fn open_call(&self, service: &Arc<Service>, pick: Pick<Arc<Instance>>) -> u64 {
+        if service.need_clock() {
+            self.keep_time(service);
+        }
+        self.ledger.open(pick, self.clock.now().since(Time::ZERO))
+    }
+
+    /// Ends calls, and says how many of them were open.
+    pub(crate) fn close_calls(&self, reports: &[api::CallReport]) -> usize {
+        self.ledger.close(reports, self.clock.now().since(Time::ZERO))
+    }
+
+    /// Moves the clock of a service's balancers from now on.
+    fn keep_time(&self, service: &Arc<Service>) {
+        let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+        timed.push(Arc::downgrade(service));
+        self.some_timed.notify_one();
+    }
+
+    /// Moves the clock of all balancers that need one; sleeps while there are none.
+    pub(crate) async fn advance(self: Arc<Self>) {
+        loop {
+            let services: Vec<Arc<Service>> = {
+                let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+                timed.retain(|service| service.strong_count() > 0);
+                timed.iter().filter_map(Weak::upgrade).collect()
+            };
+            if services.is_empty() {
+                self.some_timed.notified().await;
+                continue;
+            }
+            let now = self.clock.now().since(Time::ZERO);
+            services.iter().for_each(|service| service.advance(now));
+            self.ledger.expire(now);
+            drop(services);
+            tokio::time::sleep(ADVANCE_PERIOD).await;
+        }
     }
 
     /// An instance as the API shows it, with its age now.

@@ -1,10 +1,18 @@
-//! One service: its instances, and the balancer over those that may be offered.
+//! One service: its instances, and the balancers over those that may be offered.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_balancer::{Balancer, Config, Target};
-use hobnob_membership::view::{Instance, InstanceStatus};
+use hobnob_balancer::{Config, Selector, SelectorError};
+use hobnob_membership::view::Instance;
+
+use super::scope::{Here, Scope, Scoped};
+
+/// Scopes of one service that have a balancer of their own. The one that was made first gives way to a further one.
+const MAX_SCOPES: usize = 64;
 
 /// The name of a service within its namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,13 +32,34 @@ impl ServiceKey {
 
 /// One service.
 pub(crate) struct Service {
+    config: Config,
+    here: Here,
     instances: ArcSwap<Vec<Arc<Instance>>>,
-    balancer: Arc<Balancer<Arc<Instance>>>,
+    whole: Arc<Scoped>,
+    scopes: Mutex<Scopes>,
+    /// Whether its balancers live by the clock: a breaker, or reported latencies.
+    timed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Scopes {
+    isolated: bool,
+    made: u64,
+    scopes: BTreeMap<Scope, (u64, Arc<Scoped>)>,
 }
 
 impl Service {
-    pub(super) fn new() -> Self {
-        Self { instances: ArcSwap::default(), balancer: Arc::new(Balancer::new(Config::default())) }
+    pub(super) fn new(config: Config, here: Here) -> Self {
+        let timed =
+            config.breaker.is_some() || config.outlier.is_some() || config.slow_start.is_some();
+        Self {
+            whole: Arc::new(Scoped::new(&Scope::default(), Selector::default(), &config)),
+            config,
+            here,
+            instances: ArcSwap::default(),
+            scopes: Mutex::default(),
+            timed: AtomicBool::new(timed),
+        }
     }
 
     /// All instances, by id and node.
@@ -38,37 +67,67 @@ impl Service {
         self.instances.load_full()
     }
 
-    /// Chooses among the instances that may be offered.
-    pub(crate) fn balancer(&self) -> &Arc<Balancer<Arc<Instance>>> {
-        &self.balancer
+    /// The balancer over every instance that is offered.
+    pub(crate) fn whole(&self) -> &Arc<Scoped> {
+        &self.whole
     }
 
-    /// Healthy instances are offered. An agent that is cut off cannot tell a dead node from its own dead link: when it
-    /// has nothing healthy, it offers what worked before it lost touch.
-    pub(super) fn publish(&self, instances: Vec<Arc<Instance>>, isolated: bool) {
-        let offered = |status| {
-            let of_status = instances.iter().filter(move |instance| instance.status == status);
-            of_status.map(target).collect::<Vec<_>>()
-        };
-        let mut targets = offered(InstanceStatus::Healthy);
-        if targets.is_empty() && isolated {
-            targets = instances
-                .iter()
-                .filter(|instance| instance.down_since.is_some())
-                .filter(|instance| instance.health == hobnob_membership::record::Health::Passing)
-                .map(target)
-                .collect();
+    /// The balancer of a scope, made at its first use.
+    pub(crate) fn scoped(&self, scope: &Scope) -> Result<Arc<Scoped>, SelectorError> {
+        if scope.is_whole() {
+            return Ok(self.whole.clone());
         }
-        self.balancer.update(targets);
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, scoped)) = scopes.scopes.get(scope) {
+            return Ok(scoped.clone());
+        }
+        let selector = scope.selector.as_deref().unwrap_or_default().parse()?;
+        if scopes.scopes.len() >= MAX_SCOPES {
+            let oldest = scopes.scopes.iter().min_by_key(|(_, (made, _))| *made);
+            if let Some(oldest) = oldest.map(|(scope, _)| scope.clone())
+                && let Some((_, retired)) = scopes.scopes.remove(&oldest)
+            {
+                retired.retire();
+            }
+        }
+        let scoped = Arc::new(Scoped::new(scope, selector, &self.config));
+        scoped.publish(&self.instances.load(), scopes.isolated, &self.here);
+        scopes.made += 1;
+        let made = scopes.made;
+        scopes.scopes.insert(scope.clone(), (made, scoped.clone()));
+        Ok(scoped)
+    }
+
+    /// Shows these instances to everybody, in each scope.
+    pub(super) fn publish(&self, instances: Vec<Arc<Instance>>, isolated: bool) {
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.isolated = isolated;
+        self.whole.publish(&instances, isolated, &self.here);
+        for (_, scoped) in scopes.scopes.values() {
+            scoped.publish(&instances, isolated, &self.here);
+        }
         self.instances.store(Arc::new(instances));
     }
-}
 
-/// The id is the same on every agent, so that keys land alike everywhere.
-fn target(instance: &Arc<Instance>) -> Target<Arc<Instance>> {
-    Target {
-        id: format!("{}/{}", instance.origin, instance.id).into(),
-        weight: instance.service.weight,
-        item: instance.clone(),
+    /// Its balancers are no longer updated.
+    pub(super) fn retire(&self) {
+        self.whole.retire();
+        let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.scopes.values().for_each(|(_, scoped)| scoped.retire());
+    }
+
+    /// From now on its balancers need the time. Returns whether they did not before.
+    pub(super) fn need_clock(&self) -> bool {
+        !self.timed.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_timed(&self) -> bool {
+        self.timed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn advance(&self, now: Duration) {
+        self.whole.advance(now);
+        let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.scopes.values().for_each(|(_, scoped)| scoped.advance(now));
     }
 }

@@ -8,7 +8,8 @@ use hobnob_membership::record::{Health, ServiceRecord};
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
-use super::{Registry, ServiceKey, Since, Writer};
+use super::{Here, Registry, Scope, ServiceKey, Since, Writer};
+use crate::api::{CallOutcome, CallReport, Prefer};
 use crate::clock::Clock;
 
 const OWN: NodeId = NodeId(1);
@@ -16,7 +17,8 @@ const OTHER: NodeId = NodeId(2);
 const FIRST_REVISION: u64 = 1_000;
 
 fn registry() -> (Arc<Registry>, Writer) {
-    Registry::new(OWN, Clock::start(), FIRST_REVISION)
+    let here = Here { datacenter: "dc1".into(), zone: "z1".into() };
+    Registry::new(OWN, here, Clock::start(), FIRST_REVISION)
 }
 
 fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
@@ -51,7 +53,7 @@ fn web() -> ServiceKey {
 
 fn offered(registry: &Registry) -> BTreeSet<String> {
     let service = registry.service(&web()).expect("the service");
-    let mut picker = service.balancer().picker();
+    let mut picker = service.whole().picker();
     (0..10)
         .filter_map(|_| picker.pick(Strategy::RoundRobin, None))
         .map(|pick| pick.item().id.clone())
@@ -144,4 +146,86 @@ async fn revisions_of_another_life_and_forgotten_ones_start_over() {
     writer.publish();
     assert!(forgotten(FIRST_REVISION));
     assert!(!forgotten(FIRST_REVISION + 4_999));
+}
+
+fn placed(id: &str, datacenter: &str, zone: &str, status: InstanceStatus) -> Change {
+    let change = instance(OTHER, id, status);
+    let mut instance = (*change.instance).clone();
+    instance.datacenter = datacenter.into();
+    instance.zone = zone.into();
+    instance.service.meta = BTreeMap::from([("tier".to_owned(), zone.to_owned())]);
+    Change { instance: Arc::new(instance) }
+}
+
+fn offered_in(registry: &Registry, scope: &Scope) -> BTreeSet<String> {
+    let scoped = registry.service(&web()).expect("the service").scoped(scope).expect("a selector");
+    let mut picker = scoped.picker();
+    (0..30)
+        .filter_map(|_| picker.pick(Strategy::RoundRobin, None))
+        .map(|pick| pick.item().id.clone())
+        .collect()
+}
+
+fn set(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn scopes_narrow_and_follow_what_changes() {
+    let (registry, mut writer) = registry();
+    writer.set_isolated(false);
+    writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
+    writer.apply(placed("close", "dc1", "z2", InstanceStatus::Healthy));
+    writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
+    writer.publish();
+    let zone = Scope { prefer: Prefer::Zone, ..Scope::default() };
+    let datacenter = Scope { prefer: Prefer::Datacenter, ..Scope::default() };
+    let dc2 = Scope { datacenter: Some("dc2".into()), ..Scope::default() };
+    let tier = Scope { selector: Some("tier in (z2)".into()), ..Scope::default() };
+    assert_eq!(offered_in(&registry, &zone), set(&["near"]));
+    assert_eq!(offered_in(&registry, &datacenter), set(&["near", "close"]));
+    assert_eq!(offered_in(&registry, &dc2), set(&["far"]));
+    assert_eq!(offered_in(&registry, &tier), set(&["close"]));
+
+    writer.apply(placed("near", "dc1", "z1", InstanceStatus::Unhealthy));
+    writer.publish();
+    assert_eq!(offered_in(&registry, &zone), set(&["close"]), "the next layer takes over");
+    writer.apply(placed("close", "dc1", "z2", InstanceStatus::Unhealthy));
+    writer.publish();
+    assert_eq!(offered_in(&registry, &zone), set(&["far"]));
+    assert_eq!(offered_in(&registry, &tier), set(&[]));
+}
+
+#[tokio::test]
+async fn a_scope_too_many_retires_the_oldest_and_a_service_that_goes_retires_all() {
+    let (registry, mut writer) = registry();
+    writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
+    writer.publish();
+    let service = registry.service(&web()).expect("the service");
+    let scope = |n: usize| Scope { datacenter: Some(format!("dc{n}")), ..Scope::default() };
+    let first = service.scoped(&scope(0)).expect("no selector");
+    let second = service.scoped(&scope(1)).expect("no selector");
+    for n in 2..=64 {
+        service.scoped(&scope(n)).expect("no selector");
+    }
+    assert!(first.is_retired() && !second.is_retired());
+    writer.apply(instance(OWN, "a", InstanceStatus::Gone));
+    writer.publish();
+    assert!(second.is_retired());
+}
+
+#[tokio::test]
+async fn a_call_counts_as_in_flight_until_it_is_reported_and_a_token_is_used_once() {
+    let (registry, mut writer) = registry();
+    writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
+    writer.publish();
+    let service = registry.service(&web()).expect("the service");
+    let pick = service.whole().picker().pick(Strategy::RoundRobin, None).expect("one");
+    let token = registry.open_call(&service, pick);
+    let in_flight = || service.whole().report().targets[0].in_flight;
+    assert_eq!(in_flight(), 1);
+    let report = CallReport { token, outcome: CallOutcome::Failure, latency_us: 5 };
+    assert_eq!(registry.close_calls(std::slice::from_ref(&report)), 1);
+    assert_eq!((in_flight(), service.whole().report().targets[0].failures), (0, 1));
+    assert_eq!(registry.close_calls(&[report]), 0);
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hobnob_balancer::Config;
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
@@ -62,13 +63,18 @@ impl Writer {
             let gone = instances.is_empty();
             let service = services.get(&key).cloned().unwrap_or_else(|| {
                 names_changed = true;
-                Arc::new(Service::new())
+                let service = Arc::new(Service::new(Config::default(), self.registry.here.clone()));
+                if service.is_timed() {
+                    self.registry.keep_time(&service);
+                }
+                service
             });
             service.publish(instances, isolated);
             if gone {
                 names_changed = true;
                 self.services.remove(&key);
                 services.remove(&key);
+                service.retire();
             } else {
                 services.insert(key, service);
             }

@@ -26,6 +26,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long a call took, with its unit, at most a day.
+pub(crate) fn latency(text: &str) -> Result<Duration, String> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    match humantime::parse_duration(text) {
+        Ok(latency) if latency <= DAY => Ok(latency),
+        Ok(_) => Err("expected at most 24h".to_owned()),
+        Err(_) => Err("expected a number and a unit, such as 800us, 12ms or 2s".to_owned()),
+    }
+}
+
 /// `host:port`, where the host is a name, an IPv4 address or an IPv6 address in brackets.
 pub(crate) fn host_port(text: &str) -> Result<String, String> {
     if is_host_port(text) {

@@ -84,6 +84,8 @@ mod tests {
             all: false,
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
+            selector: None,
+            datacenter: None,
         };
         assert!(nothing_matched(&query, 0).contains("`hobnob services`"));
         assert!(nothing_matched(&query, 1).contains("--all"));

@@ -1,38 +1,168 @@
-//! `hobnob pick`.
+//! `hobnob pick` and `hobnob report`.
 
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
 use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{PickQuery, Request, Response};
+use hobnob_agent::api::{Instance, Pick, PickQuery, Request, Response};
+use serde::Serialize;
 
 use super::unexpected;
-use crate::args::PickArgs;
+use crate::args::{PickArgs, ReportArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// Prints one line for each pick.
+/// Picks in one call of the API.
+const PICKS_PER_CALL: u32 = 10_000;
+
+/// Prints one line for each pick, or how they spread.
 pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<Exit> {
     let query = PickQuery::from(args);
-    let service = query.service.clone();
-    let picked = match client.call(Request::Pick(query)).await? {
-        Response::Picked(picked) => picked,
-        other => return Err(unexpected(&other)),
-    };
-    output::warn_if_isolated(picked.isolated);
-    if picked.picks.is_empty() {
+    let mut out = Output::new();
+    let mut spread = Spread::default();
+    let mut left = args.count;
+    while left > 0 {
+        let count = left.min(PICKS_PER_CALL);
+        let picked = match client.call(Request::Pick(PickQuery { count, ..query.clone() })).await? {
+            Response::Picked(picked) => picked,
+            other => return Err(unexpected(&other)),
+        };
+        if left == args.count {
+            output::warn_if_isolated(picked.isolated);
+        }
+        if picked.picks.is_empty() {
+            break;
+        }
+        for pick in picked.picks {
+            if args.summary {
+                spread.count(pick.instance);
+            } else {
+                print(&mut out, args, &pick)?;
+            }
+        }
+        left -= count;
+    }
+    if left == args.count {
+        let service = &query.service;
         eprintln!(
             "no instance of `{service}` can be offered: \
              `hobnob resolve {service} --all` lists what is known"
         );
         return Ok(Exit::NothingMatched);
     }
-    let mut out = Output::new();
-    for pick in &picked.picks {
-        let instance = &pick.instance;
-        if args.json {
-            out.json(instance)?;
-        } else {
-            let endpoint = output::endpoint(&instance.address, instance.port);
-            out.line(&format!("{endpoint}  {}", instance.id))?;
-        }
+    if args.summary {
+        spread.print(&mut out, args.json)?;
     }
     Ok(Exit::Done)
+}
+
+/// Tells the agent how calls went.
+pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Result<Exit> {
+    let reports: Vec<_> = args.into();
+    let sent = reports.len();
+    match client.call(Request::Report { reports }).await? {
+        Response::Reported { known } if known == sent => Ok(Exit::Done),
+        Response::Reported { known: 0 } => {
+            eprintln!("no such token: it was reported before, or more than a minute ago");
+            Ok(Exit::NothingMatched)
+        }
+        Response::Reported { known } => Err(anyhow!(
+            "only {known} of {sent} tokens were known: the others were reported before, or expired"
+        )),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn print(out: &mut Output, args: &PickArgs, pick: &Pick) -> anyhow::Result<()> {
+    let Pick { token, instance } = pick;
+    let endpoint = output::endpoint(&instance.address, instance.port);
+    match (args.json, args.report) {
+        (true, true) => out.json(&WithToken { token: *token, instance })?,
+        (true, false) => out.json(instance)?,
+        (false, true) => out.line(&format!("{endpoint}  {}  {token}", instance.id))?,
+        (false, false) => out.line(&format!("{endpoint}  {}", instance.id))?,
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct WithToken<'a> {
+    token: u64,
+    #[serde(flatten)]
+    instance: &'a Instance,
+}
+
+/// How picks spread over instances.
+#[derive(Default)]
+struct Spread {
+    picks: u64,
+    instances: BTreeMap<(String, String), (Instance, u64)>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    picks: u64,
+    /// The fewest picks over the most.
+    efficiency: f64,
+    /// The same for picks over weight.
+    fairness: f64,
+    instances: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    node: String,
+    address: String,
+    port: u16,
+    weight: u32,
+    picks: u64,
+    share: f64,
+}
+
+impl Spread {
+    fn count(&mut self, instance: Instance) {
+        self.picks += 1;
+        let key = (instance.id.clone(), instance.node.clone());
+        self.instances.entry(key).or_insert((instance, 0)).1 += 1;
+    }
+
+    fn print(&self, out: &mut Output, json: bool) -> anyhow::Result<()> {
+        let summary = self.summary();
+        if json {
+            return Ok(out.json(&summary)?);
+        }
+        let counts = self.instances.values().map(|(instance, picks)| (instance, *picks));
+        let text = output::spread(counts, self.picks, out.style());
+        out.line(&text)?;
+        Ok(out.line(&format!(
+            "{} picks over {} instances: efficiency {:.3}, fairness {:.3}",
+            summary.picks,
+            summary.instances.len(),
+            summary.efficiency,
+            summary.fairness
+        ))?)
+    }
+
+    fn summary(&self) -> Summary {
+        let ratio = |load: &dyn Fn(&(Instance, u64)) -> f64| {
+            let loads = || self.instances.values().map(load);
+            loads().fold(f64::MAX, f64::min) / loads().fold(f64::MIN_POSITIVE, f64::max)
+        };
+        let lines = self.instances.values().map(|(instance, picks)| Line {
+            id: instance.id.clone(),
+            node: instance.node.clone(),
+            address: instance.address.clone(),
+            port: instance.port,
+            weight: instance.weight,
+            picks: *picks,
+            share: *picks as f64 / self.picks as f64,
+        });
+        Summary {
+            picks: self.picks,
+            efficiency: ratio(&|(_, picks)| *picks as f64),
+            fairness: ratio(&|(instance, picks)| *picks as f64 / f64::from(instance.weight)),
+            instances: lines.collect(),
+        }
+    }
 }

@@ -104,5 +104,7 @@ fn all_of(service: &str) -> Request {
         all: true,
         tags: BTreeSet::new(),
         meta: BTreeMap::new(),
+        selector: None,
+        datacenter: None,
     })
 }

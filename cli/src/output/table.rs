@@ -113,9 +113,35 @@ pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
             Cell::new(service.instances),
             Cell::new(service.healthy).fg(colour),
             Cell::new(or_dash(&tags.join(","))),
+            Cell::new(ratio(service.efficiency)),
+            Cell::new(ratio(service.fairness)),
         ]
     });
-    render(&["SERVICE", "NAMESPACE", "INSTANCES", "HEALTHY", "TAGS"], rows, style)
+    let header = ["SERVICE", "NAMESPACE", "INSTANCES", "HEALTHY", "TAGS", "EFFICIENCY", "FAIRNESS"];
+    render(&header, rows, style)
+}
+
+/// `hobnob pick --summary`: the instances, and how many picks of all each of them got.
+pub(crate) fn spread<'a>(
+    counts: impl Iterator<Item = (&'a Instance, u64)>,
+    all: u64,
+    style: Style,
+) -> String {
+    let rows = counts.map(|(instance, picks)| {
+        vec![
+            Cell::new(&instance.id),
+            Cell::new(&instance.node),
+            Cell::new(endpoint(&instance.address, instance.port)),
+            Cell::new(instance.weight),
+            Cell::new(picks),
+            Cell::new(format!("{:.2}%", 100.0 * picks as f64 / all as f64)),
+        ]
+    });
+    render(&["ID", "NODE", "ADDRESS", "WEIGHT", "PICKS", "SHARE"], rows, style)
+}
+
+fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
 /// `hobnob info`.
@@ -219,6 +245,8 @@ pub(super) mod tests {
             instances: 3,
             healthy: 2,
             tags: BTreeSet::new(),
+            efficiency: None,
+            fairness: None,
         }
     }
 
@@ -289,7 +317,8 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
     fn services_are_summed_up() {
         assert_eq!(
             services(&[summary()], PLAIN),
-            "SERVICE  NAMESPACE  INSTANCES  HEALTHY  TAGS\nweb      default    3          2        -"
+            "SERVICE  NAMESPACE  INSTANCES  HEALTHY  TAGS  EFFICIENCY  FAIRNESS\n\
+             web      default    3          2        -     -           -"
         );
     }
 }

@@ -83,7 +83,43 @@ fn strategies_filters_and_namespaces() {
     assert_eq!(large(&picked(&["--strategy", "weighted", "-n", "8"])), 6);
     let keyed = picked(&["--strategy", "consistent-hash", "--key", "user-1", "-n", "5"]);
     assert!(keyed.windows(2).all(|pair| pair[0] == pair[1]), "{keyed:?}");
-    assert_eq!(picked(&["--strategy", "least-connections", "-n", "8"]).len(), 8);
+    let every = "round-robin weighted weighted-random random least-connections peak-ewma hot-cold \
+                 consistent-hash bounded-hash rendezvous ring";
+    for strategy in every.split_whitespace() {
+        let ids = picked(&["--strategy", strategy, "--key", "k", "-n", "8"]);
+        assert_eq!(ids.len(), 8, "{strategy}");
+    }
+    assert_eq!(picked(&["--selector", "tier in (gold,silver)", "-n", "3"]), ["small"; 3]);
+    assert_eq!(
+        picked(&["--selector", "!v1,!canary", "--dc", "dc1", "--prefer", "zone"]),
+        ["large"]
+    );
+    assert_eq!(a1.run(&["pick", "web", "--dc", "dc2"]).status.code(), Some(3));
+    assert_eq!(a1.run(&["pick", "web", "--selector", "tier in"]).status.code(), Some(2));
+    assert_eq!(a1.run(&["pick", "web", "--strategy", "ring"]).status.code(), Some(2));
+    assert_eq!(ids(&["--selector", "v2"]), ["large"]);
+}
+
+#[test]
+fn many_picks_are_summed_up_and_calls_are_reported() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    a1.ok(&["register", "web", "--id", "small", "--port", "80"]);
+    a1.ok(&["register", "web", "--id", "large", "--port", "81", "--weight", "3"]);
+    let summary = a1.json(&["pick", "web", "-n", "25000", "--strategy", "weighted", "--summary"]);
+    assert_eq!(summary["picks"], 25_000);
+    assert_eq!(summary["fairness"], 1.0, "{summary}");
+    assert_eq!(summary["instances"][0]["id"], "large");
+    assert_eq!(summary["instances"][0]["picks"], 18_750);
+    assert_eq!(a1.json(&["services"])[0]["fairness"], 1.0);
+
+    let picked = a1.json(&["pick", "web", "--report"]);
+    let token = picked["token"].to_string();
+    let report = |token: &str| {
+        let args = ["report", token, "--outcome", "failure", "--latency", "12ms"];
+        a1.run(&args).status.code()
+    };
+    assert_eq!((report(&token), report(&token)), (Some(0), Some(3)), "a token is good once");
 }
 
 #[test]

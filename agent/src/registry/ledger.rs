@@ -1,0 +1,53 @@
+//! The calls that clients promised to report, whatever connection they do it on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hobnob_balancer::{Completion, Outcome, Pick, Token};
+use hobnob_membership::view::Instance;
+
+use crate::api::{CallOutcome, CallReport};
+
+/// Calls at once. Beyond it the oldest one counts as cancelled.
+const MAX_OPEN_CALLS: usize = 100_000;
+/// A call that is not reported for this long counts as cancelled.
+const REPORT_WITHIN: Duration = Duration::from_secs(60);
+
+/// The open calls of all clients.
+pub(crate) struct Ledger {
+    calls: Mutex<hobnob_balancer::Ledger<Arc<Instance>>>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { calls: Mutex::new(hobnob_balancer::Ledger::new(MAX_OPEN_CALLS, REPORT_WITHIN)) }
+    }
+}
+
+impl Ledger {
+    /// Keeps a call until it is reported, and names it.
+    pub(crate) fn open(&self, pick: Pick<Arc<Instance>>, now: Duration) -> u64 {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.issue(pick, now).into()
+    }
+
+    /// Ends calls, and says how many of them were open.
+    pub(crate) fn close(&self, reports: &[CallReport], now: Duration) -> usize {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.expire(now);
+        calls.report_all(reports.iter().map(|report| Completion {
+            token: Token::from(report.token),
+            outcome: match report.outcome {
+                CallOutcome::Success => Outcome::Success,
+                CallOutcome::Failure => Outcome::Failure,
+                CallOutcome::Cancelled => Outcome::Cancelled,
+            },
+            latency: Duration::from_micros(report.latency_us),
+        }))
+    }
+
+    /// Cancels the calls whose time is up.
+    pub(crate) fn expire(&self, now: Duration) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).expire(now);
+    }
+}

@@ -1,0 +1,190 @@
+//! Which instances of a service a pick may go to and which of them first, with a balancer for each such choice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hobnob_balancer::{
+    Balancer, Config, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick, Picker,
+    Place, Report, Selector, Strategy, Target,
+};
+use hobnob_membership::record::Health;
+use hobnob_membership::view::{Instance, InstanceStatus};
+
+use crate::api::Prefer;
+
+/// A choice among the instances of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Scope {
+    /// A label selector, as it was written.
+    pub(crate) selector: Option<String>,
+    /// Only this datacenter.
+    pub(crate) datacenter: Option<String>,
+    /// What comes first.
+    pub(crate) prefer: Prefer,
+}
+
+impl Scope {
+    /// Whether it is every instance alike.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether an instance is what a query asks for: metadata are labels, and a tag is a label with an empty value.
+pub(crate) fn matches(selector: &Selector, datacenter: Option<&str>, instance: &Instance) -> bool {
+    let service = &instance.service;
+    let label = |name: &str| {
+        let tag = || service.tags.contains(name).then_some("");
+        service.meta.get(name).map(String::as_str).or_else(tag)
+    };
+    datacenter.is_none_or(|datacenter| datacenter == instance.datacenter) && selector.matches(label)
+}
+
+/// Where the agent is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Here {
+    pub(crate) datacenter: String,
+    pub(crate) zone: String,
+}
+
+/// The balancer of one scope.
+pub(crate) struct Scoped {
+    selector: Selector,
+    datacenter: Option<String>,
+    nearness: Nearness,
+    balancer: Kind,
+    /// No longer updated: whoever holds it asks for another one.
+    retired: AtomicBool,
+}
+
+enum Kind {
+    Flat(Arc<Balancer<Arc<Instance>>>),
+    Layered(Arc<Layered<Arc<Instance>>>),
+}
+
+impl Scoped {
+    /// A balancer without instances. `selector` is that of the scope, parsed.
+    pub(super) fn new(scope: &Scope, selector: Selector, config: &Config) -> Self {
+        let (nearness, balancer) = match scope.prefer {
+            Prefer::Any => {
+                (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config.clone()))))
+            }
+            Prefer::Zone | Prefer::Datacenter => {
+                let prefer = match scope.prefer {
+                    Prefer::Zone => hobnob_balancer::Prefer::Zone,
+                    _ => hobnob_balancer::Prefer::Datacenter,
+                };
+                let nearness = Nearness::listed(prefer, []);
+                let layered = Layered::new(config, nearness.layers(), OVERPROVISIONING);
+                (nearness, Kind::Layered(Arc::new(layered)))
+            }
+        };
+        let datacenter = scope.datacenter.clone();
+        Self { selector, datacenter, nearness, balancer, retired: AtomicBool::new(false) }
+    }
+
+    /// Offers the healthy instances. An agent that is cut off cannot tell a dead node from its own dead link: when it
+    /// has nothing healthy, it offers what worked before it lost touch.
+    pub(super) fn publish(&self, instances: &[Arc<Instance>], isolated: bool, here: &Here) {
+        let within: Vec<&Arc<Instance>> = instances
+            .iter()
+            .filter(|instance| matches(&self.selector, self.datacenter.as_deref(), instance))
+            .collect();
+        let healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
+        let remembered = |instance: &Instance| {
+            instance.down_since.is_some() && instance.health == Health::Passing
+        };
+        let fallback = isolated && !within.iter().any(|instance| healthy(instance));
+        let offered =
+            |instance: &Instance| if fallback { remembered(instance) } else { healthy(instance) };
+        match &self.balancer {
+            Kind::Flat(balancer) => {
+                let targets = within
+                    .iter()
+                    .filter(|instance| offered(instance))
+                    .map(|instance| target(instance));
+                balancer.update(targets.collect());
+            }
+            Kind::Layered(layered) => {
+                let mut layers = Vec::new();
+                layers.resize_with(self.nearness.layers(), || Layer {
+                    targets: Vec::new(),
+                    total: 0,
+                });
+                let here = Place { datacenter: &here.datacenter, zone: &here.zone };
+                for instance in within {
+                    let there = Place { datacenter: &instance.datacenter, zone: &instance.zone };
+                    let layer = &mut layers[self.nearness.layer(here, there)];
+                    layer.total += 1;
+                    if offered(instance) {
+                        layer.targets.push(target(instance));
+                    }
+                }
+                layered.update(layers);
+            }
+        }
+    }
+
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether a picker of it has to be replaced.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    pub(super) fn advance(&self, now: Duration) {
+        match &self.balancer {
+            Kind::Flat(balancer) => balancer.advance(now),
+            Kind::Layered(layered) => layered.advance(now),
+        }
+    }
+
+    /// What was picked so far. Layers are reported together.
+    pub(crate) fn report(&self) -> Report {
+        match &self.balancer {
+            Kind::Flat(balancer) => balancer.report(),
+            Kind::Layered(layered) => {
+                let reports = layered.layers().iter().map(|balancer| balancer.report());
+                Report { targets: reports.flat_map(|report| report.targets).collect() }
+            }
+        }
+    }
+
+    pub(crate) fn picker(&self) -> ScopedPicker {
+        match &self.balancer {
+            Kind::Flat(balancer) => ScopedPicker::Flat(Box::new(balancer.picker())),
+            Kind::Layered(layered) => ScopedPicker::Layered(layered.picker()),
+        }
+    }
+}
+
+/// Picks from one scope, for one connection.
+pub(crate) enum ScopedPicker {
+    Flat(Box<Picker<Arc<Instance>>>),
+    Layered(LayeredPicker<Arc<Instance>>),
+}
+
+impl ScopedPicker {
+    pub(crate) fn pick(
+        &mut self,
+        strategy: Strategy,
+        key: Option<&[u8]>,
+    ) -> Option<Pick<Arc<Instance>>> {
+        match self {
+            Self::Flat(picker) => picker.pick(strategy, key),
+            Self::Layered(picker) => picker.pick(strategy, key),
+        }
+    }
+}
+
+/// The id is the same on every agent, so that keys land alike everywhere.
+fn target(instance: &Arc<Instance>) -> Target<Arc<Instance>> {
+    Target {
+        id: format!("{}/{}", instance.origin, instance.id).into(),
+        weight: instance.service.weight,
+        item: instance.clone(),
+    }
+}
