@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams, State, Timer};
 use rand::rngs::Xoshiro256PlusPlus;
-use rand::seq::IteratorRandom;
+use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -70,6 +70,8 @@ pub(crate) struct Swim {
     peers: BTreeMap<NodeId, Peer>,
     /// Active peers by their place on the ring that all nodes share.
     ring: BTreeMap<u64, NodeId>,
+    /// The same without an order, to draw from.
+    active: Vec<NodeId>,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
     protocol: Protocol,
@@ -86,6 +88,7 @@ impl Swim {
             sequence: 0,
             peers: BTreeMap::new(),
             ring: BTreeMap::new(),
+            active: Vec::new(),
             events: VecDeque::new(),
             rng,
             protocol: protocol.clone(),
@@ -148,19 +151,22 @@ impl Swim {
         let mut chosen: Vec<NodeId> =
             next.into_iter().chain(previous).map(|(_, node)| *node).collect();
         chosen.dedup();
-        let others = self
-            .ring
-            .values()
-            .filter(|node| !chosen.contains(node))
-            .copied()
-            .sample(&mut self.rng, random);
-        chosen.extend(others);
+        let others = self.sample(random + chosen.len());
+        let others = others.into_iter().filter(|node| !chosen.contains(node)).take(random);
+        chosen.extend(others.collect::<Vec<_>>());
         chosen.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
     }
 
     pub(crate) fn random_peers(&mut self, count: usize) -> Vec<Identity> {
-        let nodes = self.ring.values().copied().sample(&mut self.rng, count);
+        let nodes = self.sample(count);
         nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+    }
+
+    /// So many active peers, or all, without repetition.
+    fn sample(&mut self, count: usize) -> Vec<NodeId> {
+        let amount = count.min(self.active.len());
+        let chosen = index::sample(&mut self.rng, self.active.len(), amount);
+        chosen.into_iter().map(|place| self.active[place]).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -303,9 +309,11 @@ impl Swim {
     fn record(&mut self, identity: Identity, down_since: Option<Time>) {
         let position = ring_position(identity.node_id);
         if down_since.is_none() {
-            self.ring.insert(position, identity.node_id);
-        } else {
-            self.ring.remove(&position);
+            if self.ring.insert(position, identity.node_id).is_none() {
+                self.active.push(identity.node_id);
+            }
+        } else if self.ring.remove(&position).is_some() {
+            self.active.retain(|node| *node != identity.node_id);
         }
         self.peers.insert(identity.node_id, Peer { identity, down_since });
         self.events.push_back(SwimEvent::Peer(identity.node_id));

@@ -10,6 +10,9 @@ use crate::wire::{Hello, Message};
 
 impl Node {
     pub(super) fn handle_join_deadline(&mut self, now: Time) {
+        if self.seeds.next_deadline(!self.connected).is_none_or(|due| due > now) {
+            return;
+        }
         let former: Vec<SocketAddr> =
             self.swim.peers().values().map(|peer| peer.identity.addr).collect();
         let addresses = self.seeds.take_due(now, !self.connected, former.into_iter());
