@@ -6,8 +6,14 @@ use hobnob_membership::{Node, NodeId};
 use super::{Checker, Scene};
 use crate::truth::{Promise, Truth, stamp_of};
 
+/// Agents are asked for what they promised every so many seconds: the catalog is large, and seldom changes.
+const PERIOD_SECONDS: u64 = 5;
+
 /// Compares what clients were told with what is held.
-pub(super) struct Durability;
+#[derive(Default)]
+pub(super) struct Durability {
+    windows: u64,
+}
 
 impl Checker for Durability {
     fn name(&self) -> &'static str {
@@ -19,6 +25,10 @@ impl Checker for Durability {
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        self.windows += 1;
+        if !self.windows.is_multiple_of(PERIOD_SECONDS) {
+            return;
+        }
         for (host, node) in scene.world.running() {
             let id = scene.world.host(host).id;
             if scene.truth.is_doubled(id) {

@@ -108,7 +108,7 @@ impl Default for Checkers {
         let checkers: Vec<Box<dyn Checker>> = vec![
             Box::new(resurrection::Resurrection::default()),
             Box::new(regression::Regression::default()),
-            Box::new(durability::Durability),
+            Box::new(durability::Durability::default()),
             Box::new(false_down::FalseDown),
             Box::new(detection::Detection::default()),
             Box::new(picks::Picks),

@@ -1,0 +1,28 @@
+//! Every known bug is found.
+
+use hobnob_membership::Mutant;
+use hobnob_simulations::mutants::hunt;
+use hobnob_simulations::swarm::{Size, run_seed};
+
+const SIZE: Size = Size { nodes: 10, seconds: 40 };
+
+/// The bugs that show within seconds of simulated time, quickly enough for a debug build. The command `mutants` hunts
+/// all of them.
+const QUICK: [Mutant; 4] =
+    [Mutant::KnownOverGap, Mutant::NeverRepair, Mutant::DropMemberEvent, Mutant::TruncateSync];
+
+#[test]
+fn known_bugs_are_found() {
+    for mutant in QUICK {
+        let caught = hunt(mutant, 20, SIZE);
+        assert!(caught.failure.is_some(), "{mutant:?} escaped");
+    }
+}
+
+#[test]
+fn without_a_bug_nothing_fires() {
+    for seed in 0..3 {
+        let outcome = run_seed(seed, SIZE);
+        assert!(outcome.is_green(), "seed {seed}: {:?}", outcome.failures);
+    }
+}
