@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use hobnob_membership::record::{self, Health, Key, ServiceRecord, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -61,7 +61,7 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
     for (id, (registration, first)) in &registrations {
         records.push((
             Key::Service(id.clone()),
-            Value::Service(record(registration, default_address)),
+            Value::Service(service_record(registration, default_address)),
         ));
         if let Some((check, first)) = registration.check.as_ref().zip(first.clone()) {
             let health = Verdict::restored(Thresholds::from(check), first).health();
@@ -71,7 +71,7 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
     Restored { records, registrations: registrations.into_values().collect() }
 }
 
-fn record(registration: &Registration, default_address: &str) -> ServiceRecord {
+fn service_record(registration: &Registration, default_address: &str) -> ServiceRecord {
     ServiceRecord {
         service: registration.service.clone(),
         namespace: registration.namespace.clone(),
@@ -81,6 +81,15 @@ fn record(registration: &Registration, default_address: &str) -> ServiceRecord {
         meta: registration.meta.clone(),
         weight: registration.weight,
         checked: registration.check.is_some(),
+        balancing: balancing(&registration.balancing),
+    }
+}
+
+fn balancing(settings: &crate::api::Balancing) -> record::Balancing {
+    record::Balancing {
+        strategy: settings.strategy.map(|strategy| strategy.name().to_owned()),
+        failure_threshold: settings.failure_threshold,
+        recovery_timeout_ms: settings.recovery_timeout_ms,
     }
 }
 
@@ -157,7 +166,7 @@ impl Registrar {
             checks::validate(check)
                 .map_err(|error| invalid(format!("the check of `{id}`: {error}")))?;
         }
-        let service = Value::Service(record(&registration, &self.default_address));
+        let service = Value::Service(service_record(&registration, &self.default_address));
         // A registration starts anew: what an earlier check of this id found says nothing about it.
         let records =
             vec![(Key::Health(id.clone()), None), (Key::Service(id.clone()), Some(service))];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hobnob_agent::api::client::{Client, WatchEvent};
 use hobnob_agent::api::{
-    CallOutcome, CallReport, Instance, InstanceStatus, MemberStatus, PickQuery, Query,
+    CallOutcome, CallReport, Instance, InstanceStatus, MemberStatus, Pick, PickQuery, Query,
     Registration, Request, Response, WatchQuery,
 };
 use hobnob_agent::{Agent, AgentConfig};
@@ -219,4 +219,37 @@ async fn least_connections_counts_calls_until_they_are_reported() {
 
 fn pick_query(json: &str) -> PickQuery {
     serde_json::from_str(json).expect("a pick query")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_a_service_is_balanced_is_said_where_it_is_registered() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
+    let register = |id: &str, balancing: &str| {
+        let json = format!(
+            r#"{{"service":"web","id":"{id}","port":80,"weight":{},"balancing":{balancing}}}"#,
+            id.len()
+        );
+        Request::Register(serde_json::from_str(&json).expect("a registration"))
+    };
+    call(&a, register("x", r#"{"strategy":"weighted","failure_threshold":2}"#)).await;
+    call(&a, register("yyy", "{}")).await;
+    until_healthy(&b, "web", 2).await;
+
+    // The other agent follows: three of four picks go to the heavier instance, without being asked to.
+    let query = pick_query(r#"{"service":"web","count":8,"report":true}"#);
+    let Response::Picked(picked) = call(&b, Request::Pick(query.clone())).await else { panic!() };
+    let heavy = |picked: &[Pick]| picked.iter().filter(|pick| pick.instance.id == "yyy").count();
+    assert_eq!(heavy(&picked.picks), 6);
+
+    // Two failures in a row open the circuit of the instance, here, and its share goes to the other.
+    let failed = picked.picks.iter().filter(|pick| pick.instance.id == "yyy").take(2);
+    let report = |token| CallReport { token, outcome: CallOutcome::Failure, latency_us: 0 };
+    let reports = failed.map(|pick| report(pick.token)).collect();
+    assert_eq!(call(&b, Request::Report { reports }).await, Response::Reported { known: 2 });
+    let Response::Picked(picked) = call(&b, Request::Pick(query.clone())).await else { panic!() };
+    assert_eq!((picked.picks.len(), heavy(&picked.picks)), (8, 0));
+    let Response::Picked(picked) = call(&a, Request::Pick(query)).await else { panic!() };
+    assert_eq!(heavy(&picked.picks), 6, "the other agent has seen no failure");
 }

@@ -68,6 +68,21 @@ pub struct ServiceRecord {
     pub weight: u32,
     /// Whether its agent checks its health. An instance without a check is healthy while its agent lives.
     pub checked: bool,
+    /// How calls to its service should be balanced.
+    pub balancing: Balancing,
+}
+
+/// How calls to a service are balanced, wherever they come from. What is not given is left to whoever calls.
+///
+/// Every instance may carry it; of those that do, the one with the lowest id, then node id, speaks for its service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Balancing {
+    /// The name of the strategy of picks that name none. A name that a reader does not know is as good as none.
+    pub strategy: Option<String>,
+    /// So many failures without a success in between open the circuit of an instance. Without it there is no breaker.
+    pub failure_threshold: Option<u32>,
+    /// Milliseconds until an open circuit lets one probe through.
+    pub recovery_timeout_ms: Option<u64>,
 }
 
 /// What the checks of an instance say.
@@ -207,10 +222,36 @@ impl ServiceRecord {
         for tag in &self.tags {
             name("tag", tag)?;
         }
+        self.balancing.validate()?;
         count("metadata keys", self.meta.len(), limits::MAX_META_KEYS)?;
         for (key, value) in &self.meta {
             name("metadata key", key)?;
             text("metadata value", value, limits::MAX_META_VALUE_BYTES)?;
+        }
+        Ok(())
+    }
+}
+
+impl Balancing {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        if let Some(strategy) = &self.strategy {
+            name("strategy", strategy)?;
+        }
+        if self.failure_threshold.is_some_and(|failures| !(1..=1_000).contains(&failures)) {
+            return Err(RecordError::OutOfRange {
+                field: "failure threshold",
+                expected: "from 1 to 1000",
+            });
+        }
+        if self.recovery_timeout_ms.is_some_and(|ms| !(1..=86_400_000).contains(&ms)) {
+            return Err(RecordError::OutOfRange {
+                field: "recovery timeout",
+                expected: "from 1 ms to a day",
+            });
         }
         Ok(())
     }

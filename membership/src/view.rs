@@ -233,6 +233,7 @@ mod tests {
             meta: BTreeMap::new(),
             weight: 1,
             checked,
+            balancing: crate::record::Balancing::default(),
         })
     }
 

@@ -21,6 +21,7 @@ fn service(name: &str, port: u16) -> Value {
         meta: [("large".to_string(), "x".repeat(200))].into(),
         weight: 1,
         checked: true,
+        balancing: hobnob_membership::record::Balancing::default(),
     })
 }
 

@@ -34,7 +34,8 @@ impl Pickers {
         service: &Arc<Service>,
         query: &PickQuery,
     ) -> Result<Vec<types::Pick>, ApiError> {
-        let strategy = strategy(query.strategy.unwrap_or_default());
+        let strategy = query.strategy.map_or_else(|| service.strategy(), Strategy::from);
+        need_key(strategy, query)?;
         let counts_in_flight =
             matches!(strategy, Strategy::LeastConnections | Strategy::BoundedHash);
         let held = counts_in_flight && !query.report;
@@ -95,26 +96,16 @@ pub(super) fn check(query: &PickQuery) -> Result<(), ApiError> {
     if !(1..=MAX_PICKS).contains(&query.count) {
         return Err(invalid(format!("count must be from 1 to {MAX_PICKS}, not {}", query.count)));
     }
-    let strategy = strategy(query.strategy.unwrap_or_default());
-    if strategy.is_keyed() && query.key.is_none() {
-        return Err(invalid(format!("{strategy} needs a key: name one with --key")));
+    if let Some(strategy) = query.strategy {
+        need_key(strategy.into(), query)?;
     }
     let selector = query.selector.as_deref().unwrap_or_default();
     selector.parse::<Selector>().map(drop).map_err(|error| bad_selector(&error))
 }
 
-fn strategy(strategy: types::Strategy) -> Strategy {
-    match strategy {
-        types::Strategy::RoundRobin => Strategy::RoundRobin,
-        types::Strategy::Weighted => Strategy::Weighted,
-        types::Strategy::WeightedRandom => Strategy::WeightedRandom,
-        types::Strategy::Random => Strategy::Random,
-        types::Strategy::LeastConnections => Strategy::LeastConnections,
-        types::Strategy::PeakEwma => Strategy::PeakEwma,
-        types::Strategy::HotCold => Strategy::HotCold,
-        types::Strategy::ConsistentHash => Strategy::ConsistentHash,
-        types::Strategy::BoundedHash => Strategy::BoundedHash,
-        types::Strategy::Rendezvous => Strategy::Rendezvous,
-        types::Strategy::Ring => Strategy::Ring,
+fn need_key(strategy: Strategy, query: &PickQuery) -> Result<(), ApiError> {
+    if strategy.is_keyed() && query.key.is_none() {
+        return Err(invalid(format!("{strategy} needs a key: name one with --key")));
     }
+    Ok(())
 }

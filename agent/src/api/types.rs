@@ -127,6 +127,27 @@ pub struct Registration {
     /// How its health is checked. Without a check it is healthy while its agent lives.
     #[serde(default)]
     pub check: Option<Check>,
+    /// How calls to its service are balanced, on every agent.
+    #[serde(default)]
+    pub balancing: Balancing,
+}
+
+/// How calls to a service are balanced. What is not given is left to whoever calls.
+///
+/// Every instance may carry it; of those that do, the one with the lowest id speaks for its service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balancing {
+    /// The strategy of picks that name none.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
+    /// So many reported failures without a success in between open the circuit of an instance: it gets no calls, from
+    /// the agents that saw them. Without it there is no breaker.
+    #[serde(default)]
+    pub failure_threshold: Option<u32>,
+    /// Milliseconds until an open circuit lets one call through, which decides; doubles each time that it fails.
+    /// Defaults to 5,000.
+    #[serde(default)]
+    pub recovery_timeout_ms: Option<u64>,
 }
 
 impl Registration {
@@ -239,7 +260,7 @@ pub struct PickQuery {
     /// Its namespace.
     #[serde(default = "default_namespace")]
     pub namespace: String,
-    /// How to choose. Defaults to round robin.
+    /// How to choose. Defaults to what the service was registered with, then to round robin.
     #[serde(default)]
     pub strategy: Option<Strategy>,
     /// What keyed strategies hash; a key sticks to an instance while it is there.
@@ -294,6 +315,32 @@ pub enum Strategy {
     Rendezvous,
     /// The one that the key hashes to, on the classic ring.
     Ring,
+}
+
+impl Strategy {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        hobnob_balancer::Strategy::from(self).name()
+    }
+}
+
+impl From<Strategy> for hobnob_balancer::Strategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::RoundRobin => Self::RoundRobin,
+            Strategy::Weighted => Self::Weighted,
+            Strategy::WeightedRandom => Self::WeightedRandom,
+            Strategy::Random => Self::Random,
+            Strategy::LeastConnections => Self::LeastConnections,
+            Strategy::PeakEwma => Self::PeakEwma,
+            Strategy::HotCold => Self::HotCold,
+            Strategy::ConsistentHash => Self::ConsistentHash,
+            Strategy::BoundedHash => Self::BoundedHash,
+            Strategy::Rendezvous => Self::Rendezvous,
+            Strategy::Ring => Self::Ring,
+        }
+    }
 }
 
 /// Which instances are picked first. The others follow as far as the first ones are not healthy enough.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hobnob_balancer::Pick;
+use hobnob_membership::record::Balancing;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
@@ -120,6 +121,15 @@ impl Registry {
     /// Ends calls, and says how many of them were open.
     pub(crate) fn close_calls(&self, reports: &[api::CallReport]) -> usize {
         self.ledger.close(reports, self.clock.now().since(Time::ZERO))
+    }
+
+    /// A service without instances yet.
+    fn new_service(&self, balancing: Balancing) -> Arc<Service> {
+        let service = Arc::new(Service::new(balancing, self.here.clone()));
+        if service.is_timed() {
+            self.keep_time(&service);
+        }
+        service
     }
 
     /// Moves the clock of a service's balancers from now on.

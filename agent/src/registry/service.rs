@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_balancer::{Config, Selector, SelectorError};
+use hobnob_balancer::{BreakerConfig, Config, Selector, SelectorError, Strategy};
+use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 
 use super::scope::{Here, Scope, Scoped};
@@ -32,6 +33,8 @@ impl ServiceKey {
 
 /// One service.
 pub(crate) struct Service {
+    balancing: Balancing,
+    strategy: Strategy,
     config: Config,
     here: Here,
     instances: ArcSwap<Vec<Arc<Instance>>>,
@@ -49,10 +52,14 @@ struct Scopes {
 }
 
 impl Service {
-    pub(super) fn new(config: Config, here: Here) -> Self {
-        let timed =
-            config.breaker.is_some() || config.outlier.is_some() || config.slow_start.is_some();
+    pub(super) fn new(balancing: Balancing, here: Here) -> Self {
+        let config = config(&balancing);
+        let timed = config.breaker.is_some();
+        // A name from a newer version is as good as none.
+        let strategy = balancing.strategy.as_deref().and_then(|name| name.parse().ok());
         Self {
+            balancing,
+            strategy: strategy.unwrap_or_default(),
             whole: Arc::new(Scoped::new(&Scope::default(), Selector::default(), &config)),
             config,
             here,
@@ -60,6 +67,16 @@ impl Service {
             scopes: Mutex::default(),
             timed: AtomicBool::new(timed),
         }
+    }
+
+    /// What its balancers were made with.
+    pub(super) fn balancing(&self) -> &Balancing {
+        &self.balancing
+    }
+
+    /// The strategy of picks that name none.
+    pub(crate) fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     /// All instances, by id and node.
@@ -130,4 +147,17 @@ impl Service {
         let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
         scopes.scopes.values().for_each(|(_, scoped)| scoped.advance(now));
     }
+}
+
+fn config(balancing: &Balancing) -> Config {
+    let breaker = balancing.failure_threshold.map(|failure_threshold| {
+        let default = BreakerConfig::default();
+        let recovery = balancing.recovery_timeout_ms.map(Duration::from_millis);
+        BreakerConfig {
+            failure_threshold,
+            recovery_timeout: recovery.unwrap_or(default.recovery_timeout),
+            ..default
+        }
+    });
+    Config { breaker, ..Config::default() }
 }

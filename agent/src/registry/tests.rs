@@ -32,6 +32,7 @@ fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
         meta: BTreeMap::new(),
         weight: 1,
         checked: false,
+        balancing: hobnob_membership::record::Balancing::default(),
     };
     let instance = Instance {
         origin,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hobnob_balancer::Config;
+use hobnob_membership::record::Balancing;
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
-use super::{Registry, Service, ServiceKey};
+use super::{Registry, ServiceKey};
 
 /// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once.
 pub(crate) struct Writer {
@@ -60,24 +60,22 @@ impl Writer {
         for key in std::mem::take(&mut self.dirty) {
             let instances: Vec<_> =
                 self.services.get(&key).into_iter().flat_map(BTreeMap::values).cloned().collect();
-            let gone = instances.is_empty();
-            let service = services.get(&key).cloned().unwrap_or_else(|| {
-                names_changed = true;
-                let service = Arc::new(Service::new(Config::default(), self.registry.here.clone()));
-                if service.is_timed() {
-                    self.registry.keep_time(&service);
-                }
-                service
-            });
-            service.publish(instances, isolated);
-            if gone {
-                names_changed = true;
-                self.services.remove(&key);
-                services.remove(&key);
-                service.retire();
-            } else {
-                services.insert(key, service);
+            let balancing = balancing_of(&instances);
+            let known = services.remove(&key);
+            let kept = known
+                .clone()
+                .filter(|known| !instances.is_empty() && *known.balancing() == balancing);
+            names_changed |= kept.is_none();
+            if let Some(outdated) = known.filter(|_| kept.is_none()) {
+                outdated.retire();
             }
+            if instances.is_empty() {
+                self.services.remove(&key);
+                continue;
+            }
+            let service = kept.unwrap_or_else(|| self.registry.new_service(balancing));
+            service.publish(instances, isolated);
+            services.insert(key, service);
         }
         if names_changed {
             self.registry.services.store(Arc::new(services));
@@ -86,4 +84,10 @@ impl Writer {
             self.registry.changes.append(self.changes.drain(..));
         }
     }
+}
+
+/// Of the instances that say how to balance, the first by id and node speaks for the service.
+fn balancing_of(instances: &[Arc<Instance>]) -> Balancing {
+    let mut said = instances.iter().map(|instance| &instance.service.balancing);
+    said.find(|said| **said != Balancing::default()).cloned().unwrap_or_default()
 }

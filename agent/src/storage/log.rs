@@ -51,6 +51,7 @@ pub struct TornTail {
 /// One line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time, for as long as a line is read")]
 enum Entry<'a> {
     Format(u32),
     Put(Cow<'a, Registration>),

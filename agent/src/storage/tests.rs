@@ -10,7 +10,7 @@ use hobnob_membership::{Epoch, NodeId};
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::Registration;
+use crate::api::{Balancing, Registration};
 
 fn new_dir() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
@@ -31,6 +31,7 @@ fn registration(id: &str, port: u16) -> Registration {
         meta: BTreeMap::from([("line\nbreak".into(), "\"quoted\" \0".into())]),
         weight: 1,
         check: None,
+        balancing: Balancing::default(),
     }
 }
 

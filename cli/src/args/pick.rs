@@ -36,7 +36,7 @@ pub(crate) struct PickArgs {
     #[command(flatten)]
     service: ServiceArgs,
 
-    /// How to choose [default: round-robin]
+    /// How to choose [default: what the service was registered with, else round-robin]
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
 
@@ -86,7 +86,7 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum StrategyArg {
+pub(super) enum StrategyArg {
     /// Each in turn
     RoundRobin,
     /// Each in turn, as often as its weight says

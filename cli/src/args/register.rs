@@ -5,10 +5,12 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 
 use hobnob_agent::api::{
-    Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT, DEFAULT_FAILURES_BEFORE_CRITICAL,
-    DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe, Registration,
+    Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
+    DEFAULT_FAILURES_BEFORE_CRITICAL, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
+    Registration, Strategy,
 };
 
+use super::pick::StrategyArg;
 use super::values;
 
 const AFTER_HELP: &str = "\
@@ -19,6 +21,8 @@ Examples:
   hobnob register web --port 8001 \\
       --check-http http://127.0.0.1:8001/health --interval 2s --timeout 500ms
   hobnob register db --port 5432 --check-tcp 127.0.0.1:5432
+  hobnob register api --port 8080 --strategy least-connections \\
+      --failure-threshold 5 --recovery-timeout 10s
 
 Without a check an instance is healthy while its agent lives.
 Registrations outlast a restart of the agent.";
@@ -81,6 +85,35 @@ pub(crate) struct RegisterArgs {
     /// Failures in a row before it is unhealthy [default: 3]
     #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
     failures_before_critical: Option<u32>,
+
+    #[command(flatten)]
+    balancing: BalancingArgs,
+}
+
+/// How calls to the service are balanced.
+#[derive(Debug, Args)]
+struct BalancingArgs {
+    /// How picks of this service choose, unless they say it themselves
+    #[arg(long, value_enum)]
+    strategy: Option<StrategyArg>,
+
+    /// Reported failures in a row that open an instance's circuit: it then gets no calls [default: no breaker]
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000))]
+    failure_threshold: Option<u32>,
+
+    /// How long an open circuit stays so before one call is let through [default: 5s]
+    #[arg(long, value_name = "DURATION", requires = "failure_threshold", value_parser = values::duration)]
+    recovery_timeout: Option<Duration>,
+}
+
+impl From<BalancingArgs> for Balancing {
+    fn from(args: BalancingArgs) -> Self {
+        Self {
+            strategy: args.strategy.map(Strategy::from),
+            failure_threshold: args.failure_threshold,
+            recovery_timeout_ms: args.recovery_timeout.map(millis),
+        }
+    }
 }
 
 impl From<RegisterArgs> for Registration {
@@ -96,6 +129,7 @@ impl From<RegisterArgs> for Registration {
             meta: args.meta.into_iter().collect(),
             weight: args.weight,
             check,
+            balancing: args.balancing.into(),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Subject for HobnobCluster {
             meta: [("version".to_owned(), "1.2.3".to_owned())].into(),
             weight: 1,
             checked: false,
+            balancing: hobnob_membership::record::Balancing::default(),
         };
         let record = (Key::Service("bench".into()), Some(Value::Service(service)));
         self.world.write(agent, vec![record]);

@@ -248,6 +248,7 @@ fn service(number: u64, stamp: Stamp, large: bool) -> ServiceRecord {
         meta: [(STAMP_KEY.to_owned(), stamp.to_string())].into(),
         weight: 1,
         checked: true,
+        balancing: hobnob_membership::record::Balancing::default(),
     };
     if large {
         record.meta.extend((0..5).map(|n| (format!("large-{n}"), "x".repeat(400))));
