@@ -19,9 +19,9 @@ pub struct Sample {
     pub up: bool,
     /// The share of the running nodes that believe it down, from 0 to 1.
     pub believed_down: f64,
-    /// Bytes that it sent.
+    /// Bytes a second that it sent.
     pub bytes: u64,
-    /// Packets that it sent.
+    /// Packets a second that it sent.
     pub packets: u64,
 }
 
@@ -59,7 +59,8 @@ pub struct Recording {
     pub end: f64,
     /// What was broken.
     pub failures: Vec<String>,
-    last_bytes: Vec<(u64, u64)>,
+    last_sent: Vec<(u64, u64)>,
+    last_at: Time,
     picks: (u64, u64),
     /// For each host, who believes it down.
     down_at: BTreeMap<usize, BTreeMap<usize, u32>>,
@@ -103,7 +104,7 @@ impl Recording {
     /// A second has passed.
     pub fn window(&mut self, scene: &Scene<'_>) {
         let world = scene.world;
-        self.last_bytes.resize(world.len(), (0, 0));
+        self.last_sent.resize(world.len(), (0, 0));
         let mut digests: BTreeMap<u64, usize> = BTreeMap::new();
         for (_, node) in world.running() {
             *digests.entry(node.catalog().digest()).or_default() += 1;
@@ -112,6 +113,7 @@ impl Recording {
         let most = digests.values().max().copied().unwrap_or(0);
         let hosts: Vec<Sample> =
             (0..world.len()).map(|host| self.sample(host, world, running)).collect();
+        self.last_at = world.now();
         let (picks_right, picks_wrong) = std::mem::take(&mut self.picks);
         self.seconds.push(Second {
             at: world.now().as_micros() as f64 / 1e6,
@@ -126,7 +128,8 @@ impl Recording {
     fn sample(&mut self, host: usize, world: &World, running: usize) -> Sample {
         let meter = world.host(host).meter();
         let total = (meter.datagram_bytes + meter.frame_bytes, meter.datagrams + meter.streams);
-        let last = std::mem::replace(&mut self.last_bytes[host], total);
+        let last = std::mem::replace(&mut self.last_sent[host], total);
+        let micros = world.now().since(self.last_at).as_micros().max(1) as u64;
         let votes = self.down_at.get(&host).map_or(0, |observers| {
             let alive = observers.iter().filter(|(observer, life)| {
                 world.node(**observer).is_some() && world.host(**observer).lives() == **life
@@ -136,8 +139,8 @@ impl Recording {
         Sample {
             up: world.node(host).is_some(),
             believed_down: votes as f64 / running.saturating_sub(1).max(1) as f64,
-            bytes: total.0 - last.0,
-            packets: total.1 - last.1,
+            bytes: (total.0 - last.0) * 1_000_000 / micros,
+            packets: (total.1 - last.1) * 1_000_000 / micros,
         }
     }
 

@@ -58,7 +58,7 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     }
     scenario.workload = WorkloadSpec {
         instances: rng.random_range(0..4),
-        writes_per_second: *[0.5, 5.0, 20.0, 50.0].choose(&mut rng).unwrap_or(&5.0),
+        writes_per_second: *[0.5, 2.0, 5.0, 20.0].choose(&mut rng).unwrap_or(&5.0),
         reads_per_second: 10.0,
         watchers: rng.random_range(1..=size.nodes.min(8)),
         large: *[0.0, 0.02, 0.2].choose(&mut rng).unwrap_or(&0.0),
@@ -107,7 +107,7 @@ fn link(rng: &mut Xoshiro256PlusPlus) -> LinkSpec {
         on.then_some(share)
     };
     let mut link = LinkSpec {
-        loss: some(0.4, 0.03),
+        loss: some(0.4, 0.05),
         duplicate: some(0.3, 0.2),
         replay: some(0.3, 0.01),
         reorder: some(0.3, 0.2),

@@ -1,6 +1,9 @@
 //! Queues, members, tombstones, bytes and packets stay under their limits.
 
-use hobnob_membership::limits;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hobnob_membership::{NodeId, Time, limits};
 
 use super::{Checker, Scene};
 use crate::truth::Truth;
@@ -8,12 +11,17 @@ use crate::truth::Truth;
 /// Seconds over which bytes are counted.
 const PERIOD_SECONDS: u64 = 10;
 
+/// A replica hears of the floor under which its origin keeps no tombstones within this time.
+const FLOOR_HEARD_WITHIN: Duration = Duration::from_secs(45);
+
 /// Looks at every node each second, and at what it sent every ten.
 #[derive(Default)]
 pub(super) struct LimitsKept {
     windows: u64,
     sent: Vec<u64>,
     digests: Vec<u64>,
+    /// Replicas with too many tombstones, and since when.
+    heaped: BTreeMap<(usize, NodeId), Time>,
 }
 
 impl Checker for LimitsKept {
@@ -54,12 +62,14 @@ impl Checker for LimitsKept {
             let longest = scene.world.host(host).meter().longest_datagram;
             over("bytes in a datagram", longest as u64, limits::MAX_DATAGRAM_BYTES as u64);
             let digest = node.catalog().digest();
-            if std::mem::replace(&mut self.digests[host], digest) == digest {
+            let heaped = self.heaped.keys().any(|(at, _)| *at == host);
+            if std::mem::replace(&mut self.digests[host], digest) == digest && !heaped {
                 continue;
             }
             for (id, origin) in node.catalog().origins() {
                 let Some(replica) = origin.current() else { continue };
                 let name = Truth::name(id);
+                let own = id == scene.world.host(host).id;
                 let mut over = |what: &str, count: usize, limit: usize| {
                     if count > limit {
                         let what = format!("n{host} keeps {count} {what} of {name}");
@@ -67,8 +77,19 @@ impl Checker for LimitsKept {
                     }
                 };
                 over("keys", replica.len(), limits::MAX_KEYS_PER_ORIGIN);
-                // A replica may not have heard of the latest floor yet.
-                over("tombstones", replica.tombstones(), 2 * limits::MAX_TOMBSTONES);
+                if own {
+                    over("tombstones", replica.tombstones(), limits::MAX_TOMBSTONES);
+                } else if replica.tombstones() <= 2 * limits::MAX_TOMBSTONES {
+                    self.heaped.remove(&(host, id));
+                } else {
+                    // A replica may not have heard of the latest floor yet.
+                    let now = scene.world.now();
+                    let since = *self.heaped.entry((host, id)).or_insert(now);
+                    if now.since(since) > FLOOR_HEARD_WITHIN {
+                        let kept = replica.tombstones();
+                        over("tombstones", kept, 2 * limits::MAX_TOMBSTONES);
+                    }
+                }
             }
         }
         if self.windows.is_multiple_of(PERIOD_SECONDS) {

@@ -90,6 +90,7 @@ fn draw(
         let top = highest * 1.05;
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
+            .margin_top(24)
             .margin_right(16)
             .x_label_area_size(24)
             .y_label_area_size(64)
@@ -115,7 +116,7 @@ fn draw(
         for (number, curve) in curves.iter().enumerate() {
             let anchor = Pos::new(HPos::Right, VPos::Top);
             let style = ("sans-serif", 13).into_font().color(&curve.colour).pos(anchor);
-            let at = (SIZE.0 as i32 - 24, 12 + 16 * number as i32);
+            let at = (SIZE.0 as i32 - 24 - 110 * number as i32, 4);
             area.draw(&Text::new(curve.name, at, style))?;
         }
         area.present()?;

@@ -79,7 +79,7 @@ pub fn render(recording: &Recording, outcome: &Outcome) -> Result<String, Report
         "<h2>Every host</h2><p class=\"faint key\">A row for each host, in the order of their numbers.\
          <span style=\"background:var(--up)\"></span>runs<span style=\"background:var(--down)\"></span>does not run\
          <span style=\"background:var(--fault)\"></span>under a fault\
-         <span style=\"background:var(--bad)\"></span>believed down by others, the darker the more. Point at a bar for its name.</p>{}",
+         <span style=\"background:var(--bad)\"></span>believed down by others, the stronger the more. Point at a bar for its name.</p>{}",
         timeline::draw(recording)
     );
     let pictures = [

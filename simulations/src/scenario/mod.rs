@@ -222,6 +222,9 @@ impl Scenario {
             dc.nodes = if index + 1 == count { left } else { share.max(1).min(left) };
             left -= dc.nodes;
         }
+        // Joining, and healing, cost more when there are more to tell.
+        let growth = nodes.div_ceil(before).max(1) as u64;
+        self.limits.bytes_per_second *= growth;
         self.nodes = nodes;
         self
     }

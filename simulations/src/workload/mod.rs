@@ -213,6 +213,7 @@ impl Workload {
             return Vec::new();
         }
         let host = watcher.host();
+        watcher.attach(world.host(host).lives());
         let picked = watcher.pick(service);
         let found = watcher.query(service);
         let picked_id = picked.as_ref().map(|(_, id)| id.clone());

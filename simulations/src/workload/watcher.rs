@@ -46,16 +46,21 @@ impl Watcher {
         self.host
     }
 
+    /// Speaks with this life of the agent from now on: what an earlier one told counts no more.
+    pub fn attach(&mut self, life: u32) {
+        if life != self.life {
+            self.life = life;
+            self.healthy.clear();
+            self.changed = true;
+        }
+    }
+
     /// The agent tells of a change.
     pub fn told(&mut self, told: &Told) {
         if told.host != self.host {
             return;
         }
-        if told.life != self.life {
-            self.life = told.life;
-            self.healthy.clear();
-            self.changed = true;
-        }
+        self.attach(told.life);
         let Event::Instance(change) = &told.event else { return };
         let instance = &change.instance;
         let key = (instance.origin, instance.id.clone());

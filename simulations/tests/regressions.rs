@@ -1,0 +1,46 @@
+//! Seeds and situations that once broke a promise.
+
+use std::time::Duration;
+
+use hobnob_simulations::World;
+use hobnob_simulations::network::{Conditions, Network};
+use hobnob_simulations::run::{Wanted, run};
+use hobnob_simulations::scenario::Scenario;
+use hobnob_simulations::world::Storage;
+
+/// Two seeds that know each other: one loses its disk and finds the cluster through the other. With a single seed it
+/// would know nobody, and nobody would look for it.
+#[test]
+fn a_seed_that_lost_its_disk_comes_back_through_the_other() {
+    let mut world = World::new(3, Network::new(6, Conditions::default()));
+    world.seeds = vec![0, 1];
+    let hosts: Vec<usize> = (0..6).map(|_| world.add("dc1", "")).collect();
+    hosts.iter().for_each(|host| world.start(*host));
+    let all = |world: &World| world.running().all(|(_, node)| node.active_members() == 6);
+    world.run_until(Duration::from_secs(10), all).expect("they join");
+    world.crash(0, Storage::Lost);
+    world.run_for(Duration::from_secs(2));
+    world.start(0);
+    world.run_until(Duration::from_secs(20), all).expect("and join again");
+}
+
+/// A storm of short-lived instances while hosts restart once left replicas with more tombstones than their limit until
+/// the origin wrote again.
+#[test]
+fn a_storm_among_restarts_leaves_no_heap_of_tombstones() {
+    let scenario = Scenario::parse(
+        r#"
+        name = "storm"
+        about = "a storm of short-lived instances while hosts restart"
+        nodes = 8
+        duration = "60s"
+        limits = { bytes_per_second = 400000 }
+        link = { stream_stall = 0.1 }
+        workload = { instances = 1, writes_per_second = 8.0, storm_at = "15s", storm = 400 }
+        fault = [{ at = "14s", for = "8s", what = { rolling-restart = { nodes = "2..6", gap = "1s", down = "1s" } } }]
+        "#,
+    )
+    .expect("it reads");
+    let outcome = run(&scenario, 62, Wanted::default());
+    assert!(outcome.is_green(), "{:?}", outcome.failures);
+}
