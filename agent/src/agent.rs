@@ -41,6 +41,27 @@ pub enum StartError {
          everybody on that network"
     )]
     NotLoopback(SocketAddr),
+    /// Others would not reach the sync streams.
+    #[error(
+        "sync streams on {sync} cannot be reached at the advertised address {advertised}: give --sync-bind the IP \
+         address of --bind, or 0.0.0.0 or [::]"
+    )]
+    SyncElsewhere {
+        /// Where the streams would be taken.
+        sync: SocketAddr,
+        /// Where others would look for them.
+        advertised: IpAddr,
+    },
+    /// Others would send to an address that loopback does not answer for.
+    #[error(
+        "{advertised} cannot reach an agent that listens on {bind}, which is loopback: bind to {advertised}, or to 0.0.0.0"
+    )]
+    AdvertisedElsewhere {
+        /// Where gossip would be taken.
+        bind: SocketAddr,
+        /// Where others would send it.
+        advertised: IpAddr,
+    },
     /// Others would not know where to send.
     #[error(
         "{0} is no address that others could send to: name this host's own address with --advertise"
@@ -62,9 +83,7 @@ pub enum StartError {
     #[error(transparent)]
     Storage(#[from] WriteError),
     /// The gossip socket cannot be opened.
-    #[error(
-        "cannot take gossip at {addr} (UDP): {source}; is another agent running? choose another port with --bind"
-    )]
+    #[error("cannot take gossip at {addr} (UDP): {source}; {}", remedy(source))]
     Gossip {
         /// The address.
         addr: SocketAddr,
@@ -80,6 +99,36 @@ pub enum StartError {
     /// The unix socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),
+}
+
+impl StartError {
+    /// Whether what was asked for can never work, as opposed to what went wrong this time.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NotLoopback(_)
+                | Self::SyncElsewhere { .. }
+                | Self::AdvertisedElsewhere { .. }
+                | Self::NothingToAdvertise(_)
+                | Self::Node(_)
+                | Self::Join(JoinAddressError::Malformed(_))
+                | Self::Socket(SocketError::PathTooLong { .. })
+        )
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "is another agent running? choose another port with --bind",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this host has that address: choose another with --bind"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need privileges: choose another port with --bind"
+        }
+        _ => "choose another address with --bind",
+    }
 }
 
 /// A running agent. Dropping it stops it at once, as a crash would; [`Agent::shutdown`] leaves the cluster first.
@@ -109,6 +158,20 @@ impl Agent {
             }
         }
         let advertise = advertised(&config)?;
+        let reachable = |bound: IpAddr| {
+            let same_family = bound.is_ipv4() == advertise.is_ipv4();
+            same_family
+                && (bound.is_unspecified() || bound == config.bind.ip() || bound == advertise)
+        };
+        if !reachable(sync_bind.ip()) {
+            return Err(StartError::SyncElsewhere { sync: sync_bind, advertised: advertise });
+        }
+        if advertise != config.bind.ip() && config.bind.ip().is_loopback() {
+            return Err(StartError::AdvertisedElsewhere {
+                bind: config.bind,
+                advertised: advertise,
+            });
+        }
         config.join.iter().try_for_each(|address| join::parse(address).map(drop))?;
 
         let mut data_dir = DataDir::open(&config.data_dir)?;
@@ -161,9 +224,11 @@ impl Agent {
         let clock = Clock::start();
         let here = Here { datacenter: facts.datacenter.clone(), zone: facts.zone.clone() };
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
-        let (registry, writer) =
+        let (registry, mut writer) =
             Registry::new(facts.node_id, here, clock, wall_clock_ms().saturating_mul(1_000));
         let former_peers = data_dir.peers();
+        // Who expects company and has none yet may be the one that is cut off.
+        writer.set_isolated(!config.join.is_empty() || !former_peers.is_empty());
         let config_of_node = Config {
             identity,
             node,
@@ -185,7 +250,7 @@ impl Agent {
             commands,
             writer,
             keep,
-            state: State::default(),
+            state: State::expecting(&config.join),
         };
         let driving = Task::spawn(driving.run());
         let registrar =

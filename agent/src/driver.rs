@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, Value};
-use hobnob_membership::view::Member;
+use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Epoch, Event, Input, Node, Output};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +27,9 @@ const DATAGRAM_BUFFER_BYTES: usize = 2_048;
 /// crashed agent finds back; later changes seldom matter.
 const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
 const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
+/// Nobody answering at the addresses to join at is worth a word this soon, and then now and then.
+const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
+const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How long streams may go on to be written at the end.
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 
@@ -94,6 +97,17 @@ pub(crate) struct State {
     receive_failed: u64,
     keep_dropped: u64,
     left: bool,
+    /// The addresses to join at, as they were given, and when to say that nobody answers there.
+    seeds: String,
+    alone_warning: Option<tokio::time::Instant>,
+}
+
+impl State {
+    /// Of an agent that is to join at these addresses.
+    pub(crate) fn expecting(join: &[String]) -> Self {
+        let soon = (!join.is_empty()).then(|| tokio::time::Instant::now() + WARN_ALONE_AFTER);
+        Self { seeds: join.join(", "), alone_warning: soon, ..Self::default() }
+    }
 }
 
 impl Driver {
@@ -107,7 +121,8 @@ impl Driver {
                 return Ended::Left;
             }
             let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
-            let wake = deadline.into_iter().chain(self.state.save_peers_at).min();
+            let own = self.state.save_peers_at.into_iter().chain(self.state.alone_warning);
+            let wake = own.chain(deadline).min();
             tokio::select! {
                 biased;
                 received = self.udp.recv_from(&mut buffer) => self.take_datagrams(received, &mut buffer),
@@ -182,6 +197,14 @@ impl Driver {
         if self.node.next_deadline().is_some_and(|due| due <= now) {
             self.node.handle(Input::Deadline, now);
         }
+        if self.state.alone_warning.is_some_and(|at| at <= self.clock.instant(now)) {
+            self.state.alone_warning = Some(self.clock.instant(now) + WARN_ALONE_AGAIN_AFTER);
+            tracing::warn!(
+                join = self.state.seeds,
+                "nobody answers there yet: is it the gossip address (--bind) of a running agent, and does UDP reach \
+                 it? trying on"
+            );
+        }
         if self.state.save_peers_at.is_some_and(|at| at <= self.clock.instant(now)) {
             self.state.save_peers_at = None;
             let peers: Vec<_> = self.node.peer_addresses().collect();
@@ -214,10 +237,10 @@ impl Driver {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
                 let Member { identity, node, status } = &change.member;
-                let (node_id, address) = (identity.node_id, identity.addr);
+                let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
                 match node {
                     Some(node) => {
-                        tracing::info!(%node_id, name = node.name, %address, ?status, "member");
+                        tracing::info!(%node_id, name = node.name, %address, %epoch, ?status, "member");
                     }
                     // Its record follows in a moment, with its name.
                     None => tracing::debug!(%node_id, %address, ?status, "member"),
@@ -227,15 +250,28 @@ impl Driver {
                 self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
             }
             Event::Connected => {
+                self.state.alone_warning = None;
                 tracing::info!("in touch with the cluster");
                 self.writer.set_isolated(false);
             }
             Event::Isolated => {
-                tracing::warn!(
-                    "no other member can be heard: answers are from memory until one can"
-                );
-                self.writer.set_isolated(true);
+                // Alone because everybody left on purpose is not cut off.
+                let lost =
+                    self.node.members().iter().any(|member| member.status == MemberStatus::Down);
+                if lost {
+                    tracing::warn!(
+                        "no other member can be heard: answers are from memory until one can"
+                    );
+                } else {
+                    tracing::info!("all other members have left");
+                }
+                self.writer.set_isolated(lost);
             }
+            Event::DuplicateNodeId { address } => tracing::error!(
+                %address,
+                "another agent runs under this agent's node id: its data directory was copied, or this one's. Both \
+                 disturb each other: stop one of them, and remove node.json from its copy of the data directory"
+            ),
             Event::EpochRaised(epoch) => {
                 tracing::info!(%epoch, "epoch raised");
                 self.keep(Keep::Epoch(epoch));

@@ -92,6 +92,8 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
         (json!({ "register": { "service": "", "port": 1 } }), "empty"),
         (json!({ "register": { "service": "web", "port": 1, "weight": 0 } }), "weight"),
         (json!({ "register": { "service": "a\u{7}b", "port": 1 } }), "control"),
+        (json!({ "register": { "service": "web", "port": 1, "chekc": {} } }), "chekc"),
+        (json!({ "pick": { "service": "web", "stratgy": "ring" } }), "stratgy"),
         (json!({ "join": { "addresses": [] } }), "address"),
     ];
     for (request, says) in refused {

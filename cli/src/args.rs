@@ -15,7 +15,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use hobnob_agent::api::client::default_socket_path;
+use hobnob_agent::api::client::{default_client_socket_path, default_socket_path};
 
 pub(crate) use agent::AgentArgs;
 pub(crate) use dev::DevArgs;
@@ -41,7 +41,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched";
 #[command(name = "hobnob", version, about = ABOUT, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     /// The unix socket of the agent [default: /run/hobnob/hobnob.sock for root, else
-    /// hobnob/hobnob.sock in $XDG_RUNTIME_DIR, else /tmp/hobnob-UID/hobnob.sock]
+    /// hobnob/hobnob.sock in $XDG_RUNTIME_DIR, else /tmp/hobnob-UID/hobnob.sock; without an agent of
+    /// your own there, that of root]
     #[arg(
         long,
         global = true,
@@ -88,7 +89,7 @@ pub(crate) enum Command {
     Members(MembersArgs),
     /// Join a cluster through one or more of its members
     #[command(
-        after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nThe agent goes on knocking for as long as nobody answers."
+        after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on knocking for some time, and for as long as it is alone."
     )]
     Join {
         /// The gossip addresses of members
@@ -107,7 +108,11 @@ pub(crate) enum Command {
 impl Cli {
     /// The socket that was named, else the default one.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(default_socket_path)
+        let default = match self.command {
+            Command::Agent(_) => default_socket_path,
+            _ => default_client_socket_path,
+        };
+        self.socket.clone().unwrap_or_else(default)
     }
 }
 

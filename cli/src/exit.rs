@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use hobnob_agent::StartError;
 use hobnob_agent::api::ErrorKind;
 use hobnob_agent::api::client::ClientError;
 
@@ -30,6 +31,9 @@ impl Exit {
                     ErrorKind::NotFound => Self::NothingMatched,
                     ErrorKind::Failed => Self::Failed,
                 };
+            }
+            if cause.downcast_ref().is_some_and(StartError::is_usage) {
+                return Self::Usage;
             }
             if let Some(error) = cause.downcast_ref::<io::Error>()
                 && error.kind() == io::ErrorKind::BrokenPipe

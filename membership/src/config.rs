@@ -30,6 +30,8 @@ pub struct Protocol {
     pub probe_rtt: Duration,
     /// SWIM: how long a suspect has to contradict.
     pub suspect_to_down_after: Duration,
+    /// Who has heard nobody for this long takes itself to be cut off. Longer than SWIM needs to find everybody else down.
+    pub isolated_after: Duration,
     /// SWIM: how often membership updates are gossiped while there are any.
     pub gossip_period: Duration,
     /// SWIM: how often two members that are believed down are asked whether they are.
@@ -71,6 +73,7 @@ impl Default for Protocol {
             probe_period: ms(500),
             probe_rtt: ms(200),
             suspect_to_down_after: ms(2_000),
+            isolated_after: ms(5_000),
             gossip_period: ms(200),
             announce_to_down_period: ms(10_000),
             coalesce: ms(1),

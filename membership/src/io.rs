@@ -133,6 +133,11 @@ pub enum Event {
     Isolated,
     /// The epoch of this node was raised; it must be persisted before the next start.
     EpochRaised(crate::Epoch),
+    /// Another node runs under our node id: a data directory was copied. Both disturb each other until one stops.
+    DuplicateNodeId {
+        /// Where the other one takes gossip.
+        address: SocketAddr,
+    },
     /// A [`Input::Leave`] is complete.
     Left,
 }

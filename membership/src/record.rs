@@ -1,6 +1,7 @@
 //! What the catalog holds: records of nodes, services and their health, each written by one origin only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,12 @@ pub enum RecordError {
         /// The text, escaped.
         value: String,
     },
+    /// An address is neither an IP address nor a host name.
+    #[error("`{address}` is neither an IP address nor a host name")]
+    NotAHost {
+        /// The address.
+        address: String,
+    },
     /// A number is outside its range.
     #[error("{field} must be {expected}")]
     OutOfRange {
@@ -212,6 +219,9 @@ impl ServiceRecord {
         name("service", &self.service)?;
         name("namespace", &self.namespace)?;
         name("address", &self.address)?;
+        if !is_host(&self.address) {
+            return Err(RecordError::NotAHost { address: self.address.clone() });
+        }
         if self.port == 0 {
             return Err(RecordError::OutOfRange { field: "port", expected: "from 1 to 65535" });
         }
@@ -255,6 +265,11 @@ impl Balancing {
         }
         Ok(())
     }
+}
+
+fn is_host(address: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    address.parse::<IpAddr>().is_ok() || address.chars().all(legal)
 }
 
 fn name(field: &'static str, value: &str) -> Result<(), RecordError> {

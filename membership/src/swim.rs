@@ -319,6 +319,16 @@ impl Swim {
         self.events.push_back(SwimEvent::Peer(identity.node_id));
     }
 
+    /// We have heard nobody for so long that no verdict of ours is worth anything: everybody is out of reach.
+    pub(crate) fn lose_contact(&mut self, now: Time) {
+        let active: Vec<Identity> =
+            self.peers.values().filter(|peer| peer.is_active()).map(|peer| peer.identity).collect();
+        for identity in active {
+            self.record(identity, Some(now));
+        }
+        self.isolate();
+    }
+
     /// Who hears nobody may be the one that is cut off. Its verdicts on the others would be final wherever they are
     /// gossiped later, so they are forgotten: a fresh machine under a new epoch, which wins over what the others may
     /// have said of the old one. The table still shows the members as down.

@@ -213,6 +213,46 @@ fn a_lone_node_finds_its_way_back() {
 }
 
 #[test]
+fn who_leaves_in_a_hurry_has_left_and_is_not_down() {
+    for seed in 40..60 {
+        let mut world = cluster(seed, 3, Conditions::default());
+        // The word that it leaves has to wait for these rumors, and SWIM's does not.
+        register(&mut world, 1, "web-1");
+        world.leave(1);
+        world.run_for(SECOND);
+        for (number, node) in world.running().filter(|(number, _)| *number != 1) {
+            let members = node.members();
+            let left = members.iter().find(|member| member.identity.node_id == node_id(1, 0));
+            assert_eq!(
+                left.map(|member| member.status),
+                Some(MemberStatus::Left),
+                "{seed} {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_return_after_a_leave_shows_no_moment_of_doubt() {
+    for seed in 20..30 {
+        let mut world = cluster(seed, 5, Conditions::default());
+        register(&mut world, 3, "web-1");
+        world.run_until(SECOND, |world| all_see_instances(world, 1)).expect("spread");
+        world.leave(3);
+        world.run_for(2 * SECOND);
+        world.crash(3, Storage::Kept);
+        world.start(3);
+        let doubted = |world: &World| {
+            world.running().any(|(_, node)| {
+                node.instances().any(|instance| instance.status == InstanceStatus::Unknown)
+            })
+        };
+        assert_eq!(world.run_until(5 * SECOND, doubted), None, "seed {seed}");
+        assert!(all_see_instances(&world, 1), "seed {seed}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
         let mut world = cluster(seed, 8, Conditions { loss: 0.1, ..Conditions::default() });

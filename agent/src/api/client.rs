@@ -16,6 +16,15 @@ use super::types::{ApiError, Call, Changes, Instances, Reply, Request, Response,
 /// How long an agent may take to answer a call. Answers come from memory; only a registration waits for a disk.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Where a client looks for an agent unless told otherwise: where an agent of its own user serves by default, else
+/// where one of root does.
+#[must_use]
+pub fn default_client_socket_path() -> PathBuf {
+    let own = default_socket_path();
+    let host = socket_path(0, None);
+    if !own.exists() && host.exists() { host } else { own }
+}
+
 /// Where an agent serves its local API unless told otherwise: `/run/hobnob/hobnob.sock` for root, else
 /// `hobnob/hobnob.sock` in `$XDG_RUNTIME_DIR`, else `/tmp/hobnob-UID/hobnob.sock`.
 #[must_use]
@@ -50,7 +59,7 @@ pub enum ClientError {
     },
     /// The socket belongs to somebody else.
     #[error(
-        "not allowed to talk to the agent at {}: run as the user that started it, or join the group of the socket",
+        "not allowed to talk to the agent at {}: run as the user that started it, or join the group of the socket, which must also be able to enter its directory",
         path.display()
     )]
     NotAllowed {

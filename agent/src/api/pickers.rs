@@ -105,7 +105,7 @@ pub(super) fn check(query: &PickQuery) -> Result<(), ApiError> {
 
 fn need_key(strategy: Strategy, query: &PickQuery) -> Result<(), ApiError> {
     if strategy.is_keyed() && query.key.is_none() {
-        return Err(invalid(format!("{strategy} needs a key: name one with --key")));
+        return Err(invalid(format!("{strategy} needs a `key` (--key on the command line)")));
     }
     Ok(())
 }

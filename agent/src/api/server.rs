@@ -16,10 +16,12 @@ use super::handler::Handler;
 
 /// Connections at once. A further one is closed at once, and counted.
 const MAX_CONNECTIONS: usize = 1_024;
+/// What `sockaddr_un` has room for, without the final zero.
+const MAX_PATH_BYTES: usize = 107;
 /// The owner and the group may use the socket.
 const SOCKET_MODE: u32 = 0o660;
-/// Directories that are made for the socket are the owner's alone; others are left as they are.
-const DIRECTORY_MODE: u32 = 0o700;
+/// Of directories that are made for the socket: it is the socket's own mode that says who may use it.
+const DIRECTORY_MODE: u32 = 0o755;
 
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,12 @@ pub enum SocketError {
     /// There is something else than a socket.
     #[error("{} exists and is not a socket: choose another path with --socket", path.display())]
     NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system has no room for the path.
+    #[error("the path of the socket, {}, is longer than the 107 bytes that a unix socket may have: choose a shorter one with --socket", path.display())]
+    PathTooLong {
         /// The path.
         path: PathBuf,
     },
@@ -78,6 +86,9 @@ pub(crate) struct Socket {
 impl Socket {
     /// Opens the socket. A file that a dead agent left behind is removed first.
     pub(crate) async fn bind(path: &Path) -> Result<Self, SocketError> {
+        if path.as_os_str().len() > MAX_PATH_BYTES {
+            return Err(SocketError::PathTooLong { path: path.to_owned() });
+        }
         let failed =
             |action| move |source| SocketError::Io { action, path: path.to_owned(), source };
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {

@@ -12,6 +12,7 @@ pub use hobnob_membership::{NodeId, record::DEFAULT_NAMESPACE};
 
 /// A request with the number that its responses carry. Requests on one connection may be pipelined.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Call {
     /// Chosen by the client; responses carry it back.
     #[serde(default)]
@@ -31,7 +32,7 @@ pub struct Reply {
 
 /// What a client can ask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Register an instance with this agent, or replace it. Answered by [`Response::Done`] once it is durable.
     Register(Registration),
@@ -101,6 +102,7 @@ pub enum Response {
 
 /// A service instance to be registered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Registration {
     /// The service that it belongs to.
     pub service: String,
@@ -136,6 +138,7 @@ pub struct Registration {
 ///
 /// Every instance may carry it; of those that do, the one with the lowest id speaks for its service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Balancing {
     /// The strategy of picks that name none.
     #[serde(default)]
@@ -168,6 +171,7 @@ fn default_weight() -> u32 {
 
 /// A periodic health check and what it takes to change its verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Check {
     /// What is tried.
     pub probe: Probe,
@@ -187,7 +191,7 @@ pub struct Check {
 
 /// One try of a health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Probe {
     /// `GET` this `http://` URL; any 2xx status is a success.
     Http {
@@ -228,6 +232,7 @@ fn default_failures_before_critical() -> u32 {
 
 /// Which instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Query {
     /// The service.
     pub service: String,
@@ -254,6 +259,7 @@ pub struct Query {
 
 /// Which instance a call should go to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PickQuery {
     /// The service.
     pub service: String,
@@ -360,6 +366,7 @@ pub enum Prefer {
 
 /// How the call of a pick went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CallReport {
     /// The token of the pick.
     pub token: u64,
@@ -386,6 +393,7 @@ pub enum CallOutcome {
 
 /// Which service to follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WatchQuery {
     /// The service.
     pub service: String,
@@ -403,7 +411,7 @@ pub struct WatchQuery {
 pub struct Instances {
     /// The revision of the agent's view that this is taken from.
     pub revision: u64,
-    /// Whether this agent hears no other member, so that what it knows of them may be old.
+    /// Whether this agent has lost touch with all other members, so that what it knows of them may be old.
     pub isolated: bool,
     /// The instances, by id and node.
     pub instances: Vec<Instance>,

@@ -67,7 +67,7 @@ impl Registry {
             some_timed: Notify::new(),
             ledger: Ledger::default(),
             services: ArcSwap::default(),
-            isolated: AtomicBool::new(true),
+            isolated: AtomicBool::new(false),
             last_contact: AtomicU64::new(u64::MAX),
             changes: ChangeLog::new(first_revision),
         });
@@ -84,7 +84,7 @@ impl Registry {
         self.services.load_full()
     }
 
-    /// Whether this agent hears no other member.
+    /// Whether this agent has lost touch with all other members.
     pub(crate) fn is_isolated(&self) -> bool {
         self.isolated.load(Ordering::Relaxed)
     }

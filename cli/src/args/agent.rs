@@ -38,11 +38,12 @@ pub(crate) struct AgentArgs {
 
     /// Where it takes gossip (UDP); port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
-    #[arg(env = "HOBNOB_BIND", hide_env_values = true)]
+    #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::socket_addr)]
     bind: SocketAddr,
 
     /// Where it takes sync streams (QUIC, UDP) [default: a free port on the address of --bind]
     #[arg(long, value_name = "ADDRESS", env = "HOBNOB_SYNC_BIND", hide_env_values = true)]
+    #[arg(value_parser = values::socket_addr)]
     sync_bind: Option<SocketAddr>,
 
     /// The address that others reach it at; needed when --bind is 0.0.0.0 or `[::]`

@@ -1,7 +1,7 @@
 //! Parsers of single values. Each error says what the value should look like.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -24,6 +24,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     } else {
         Err("expected a duration between 1ms and 24h".to_owned())
     }
+}
+
+/// Where to listen: an IP address and a port.
+pub(crate) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:7946".to_owned())
 }
 
 /// How long a call took, with its unit, at most a day.

@@ -47,9 +47,11 @@ fn nothing_matched(query: &Query, known: usize) -> String {
             "no instance of `{service}`{which} in namespace `{namespace}`: \
              `hobnob services` lists what there is"
         ),
-        1 => format!("the one instance of `{service}`{which} is not healthy: --all shows it"),
+        1 => format!(
+            "the one instance of `{service}`{which} is not known to be healthy: --all shows it"
+        ),
         _ => format!(
-            "none of the {known} instances of `{service}`{which} is healthy: --all shows them"
+            "none of the {known} instances of `{service}`{which} is known to be healthy: --all shows them"
         ),
     }
 }

@@ -30,6 +30,7 @@ fn commands_that_cannot_be_done() {
         &["tier", "key=value"],
     );
     failed(&a1.run(&["register", "web", "--port", "0"]), 2, &["port"]);
+    failed(&a1.run(&["register", "web", "--port", "80", "--address", "a b"]), 2, &["host name"]);
     failed(&a1.run(&["register", &"x".repeat(200), "--port", "80"]), 2, &["128"]);
     failed(
         &a1.run(&["register", "web", "--port", "80", "--check-http", "https://x/"]),
@@ -59,11 +60,14 @@ fn agents_that_must_not_start() {
     failed(&start("second", "second", &taken, &[]), 1, &[&taken, "--bind"]);
     failed(
         &start("second", "second", "0.0.0.0:0", &[]),
-        1,
+        2,
         &["--insecure", "neither sealed nor authenticated"],
     );
-    failed(&start("second", "second", "0.0.0.0:0", &["--insecure"]), 1, &["--advertise"]);
-    failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense"]);
+    failed(&start("second", "second", "0.0.0.0:0", &["--insecure"]), 2, &["--advertise"]);
+    failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense", "127.0.0.1:7946"]);
+    failed(&start("second", "second", &bind, &["--sync-bind", "[::1]:0"]), 2, &["--sync-bind"]);
+    failed(&start("second", "second", &bind, &["--advertise", "10.1.2.3"]), 2, &["loopback"]);
+    failed(&start("second", &"x".repeat(120), &bind, &[]), 2, &["107 bytes"]);
     assert!(a1.is_running());
     a1.ok(&["members"]);
     assert!(!socket(home.path(), "second").exists(), "a failed start leaves no socket");

@@ -1,7 +1,7 @@
 //! One origin as a replica holds it: the state that is served, and the one that is being received to replace it.
 
 use super::{Delta, Replica, Version, Want};
-use crate::identity::NodeId;
+use crate::identity::{Epoch, NodeId};
 use crate::mutant::{self, Mutant};
 use crate::record::{Key, NodeRecord, Value};
 
@@ -14,6 +14,8 @@ use crate::record::{Key, NodeRecord, Value};
 pub struct Origin {
     current: Option<Replica>,
     pending: Option<Pending>,
+    /// The epoch of the member that last left on purpose, whatever its records say by now.
+    left: Option<Epoch>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,13 +38,20 @@ pub(super) struct OriginApplied {
 impl Origin {
     /// An origin with a state of its own making.
     pub(super) fn own(replica: Replica) -> Self {
-        Self { current: Some(replica), pending: None }
+        Self { current: Some(replica), pending: None, left: None }
     }
 
     /// The state that is served.
     #[must_use]
     pub fn current(&self) -> Option<&Replica> {
         self.current.as_ref()
+    }
+
+    /// The epoch of the member that last left on purpose. A new life's records often arrive before SWIM knows of the new
+    /// life; until it does, the member is one that left, not one that is down.
+    #[must_use]
+    pub fn left(&self) -> Option<Epoch> {
+        self.left.max(self.node().and_then(|node| node.left))
     }
 
     pub(super) fn current_mut(&mut self) -> Option<&mut Replica> {
@@ -142,6 +151,7 @@ impl Origin {
         if !whole || node_record(replica).is_none() || behind {
             return None;
         }
+        self.left = self.left();
         let Pending { replica: mut fresh, gc_floor } = self.pending.take()?;
         fresh.raise_gc_floor(gc_floor);
         let Some(old) = self.current.take() else {

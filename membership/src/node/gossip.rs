@@ -51,8 +51,13 @@ impl Node {
             Message::Hello(hello) => self.handle_hello(from, &hello),
             Message::Welcome(welcome) => self.handle_welcome(from, &welcome, now),
             Message::Rumor(sender, delta) => {
-                if self.hear(sender, now).is_some() {
+                // News is not answered, so whoever was a member may bring some: who leaves is down to SWIM before the
+                // word that it left may have arrived.
+                if self.swim.peers().contains_key(&sender) {
+                    self.last_contact = Some(now);
                     self.handle_rumor(sender, delta, now);
+                } else {
+                    self.counters.strangers_ignored += 1;
                 }
             }
             Message::Digest(digest) => {

@@ -29,7 +29,10 @@ impl Node {
 
     /// The answer is as long as the question, so a forged source address gains nothing.
     pub(super) fn handle_hello(&mut self, from: SocketAddr, hello: &Hello) {
-        if self.leaving.is_some() || hello.identity.node_id == self.identity().node_id {
+        if hello.identity.node_id == self.identity().node_id {
+            return self.meet_double(&hello.identity);
+        }
+        if self.leaving.is_some() {
             return;
         }
         self.counters.welcomes_sent += 1;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::catalog::{Catalog, Version, WriteError};
+use crate::catalog::{Catalog, Origin, Version, WriteError};
 use crate::config::{Config, Protocol};
 use crate::counters::{Counters, Load};
 use crate::identity::{Epoch, Identity, NodeId};
@@ -136,6 +136,7 @@ impl Node {
             self.gaps.next_deadline(),
             seeds,
             self.next_sync_deadline(),
+            self.isolation_deadline(),
             self.leaving
                 .as_ref()
                 .filter(|leaving| leaving.rounds_left > 0)
@@ -229,7 +230,16 @@ impl Node {
         &self.counters
     }
 
+    /// When silence becomes isolation.
+    fn isolation_deadline(&self) -> Option<Time> {
+        let heard = self.last_contact.filter(|_| self.connected && self.leaving.is_none());
+        heard.map(|heard| heard + self.protocol.isolated_after)
+    }
+
     fn handle_deadlines(&mut self, now: Time) {
+        if self.isolation_deadline().is_some_and(|due| due <= now) {
+            self.swim.lose_contact(now);
+        }
         if self.swim.handle_deadline(now).is_err() {
             self.counters.swim_timer_errors += 1;
         }
@@ -268,6 +278,8 @@ impl Node {
                 self.last_contact = Some(now);
                 self.emit(Event::Connected);
             }
+            // Silence may be noticed twice, by SWIM and by the clock.
+            SwimEvent::Isolated if !self.connected => {}
             SwimEvent::Isolated => {
                 self.connected = false;
                 self.seeds.hurry(now);
@@ -393,11 +405,7 @@ impl Node {
         if node == self.identity().node_id {
             return OriginStatus::Active;
         }
-        let left = self
-            .catalog
-            .origin(node)
-            .and_then(|origin| origin.node())
-            .and_then(|record| record.left);
+        let left = self.catalog.origin(node).and_then(Origin::left);
         let peer = self.swim.peers().get(&node);
         if left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch)) {
             return OriginStatus::Left;
@@ -420,6 +428,13 @@ impl Node {
         let member = self.member(node);
         if let Some(change) = self.view.refresh_member(node, member) {
             self.emit(Event::Member(change));
+        }
+    }
+
+    /// Somebody goes by our node id. If it is not ourselves, people have to know.
+    fn meet_double(&mut self, identity: &Identity) {
+        if identity.addr != self.identity().addr {
+            self.emit(Event::DuplicateNodeId { address: identity.addr });
         }
     }
 

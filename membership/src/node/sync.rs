@@ -119,12 +119,22 @@ impl Node {
         };
         match step {
             Step::Opened(identity) if identity.node_id == self.identity().node_id => {
+                self.meet_double(&identity);
                 self.fail_session(stream);
                 return;
             }
             Step::Opened(_) => self.answer_opening(stream),
             Step::Members(members) => {
                 self.last_contact = Some(now);
+                // Only a life that is not ours can be under a later epoch at another address.
+                let (node_id, epoch) = (self.identity().node_id, self.identity().epoch);
+                let double = members
+                    .iter()
+                    .map(|(identity, _)| *identity)
+                    .find(|identity| identity.node_id == node_id && identity.epoch >= epoch);
+                if let Some(double) = double {
+                    self.meet_double(&double);
+                }
                 if self.swim.handle_roster(members, now).is_err() {
                     self.counters.swim_refused += 1;
                 }
