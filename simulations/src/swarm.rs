@@ -46,7 +46,7 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     // A lone seed that loses its disk knows nobody, and nobody looks for it: that is a matter of configuration.
     scenario.seed_hosts = rng.random_range(2..=3);
     scenario.limits = Limits {
-        heal_within: Span::seconds(90),
+        heal_within: Span::seconds(240),
         detect_within: Span::seconds(30 + 2 * size.nodes as u64 / 2),
         bytes_per_second: 400_000,
         ..Limits::default()
@@ -71,6 +71,9 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     for _ in 0..kinds {
         let fault = fault(&mut rng, size, &scenario);
         scenario.fault.push(fault);
+    }
+    if rng.random_bool(0.06) {
+        scenario.fault.push(blackout(&mut rng, size));
     }
     scenario
 }
@@ -122,6 +125,17 @@ fn link(rng: &mut Xoshiro256PlusPlus) -> LinkSpec {
         link.burst = Some(BurstSpec { begin: 0.005, end: 0.1, loss: 0.7 });
     }
     link
+}
+
+/// Nobody hears anybody: all are alone at the same time, and must find each other again.
+fn blackout(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
+    let third = size.seconds / 3;
+    Fault {
+        at: Span::seconds(rng.random_range(third..2 * third)),
+        lasts: None,
+        every: None,
+        what: FaultKind::Isolate { nodes: Select::All },
+    }
 }
 
 /// Something that goes wrong.

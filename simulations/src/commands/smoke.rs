@@ -62,9 +62,31 @@ pub(super) fn smoke(arguments: &Arguments) -> anyhow::Result<Verdict> {
             print(&tell_failures(&outcome, &repeat(&again)))?;
         }
     }
+    #[cfg(feature = "mutants")]
+    {
+        broken += hunt_all(arguments.jobs)?;
+    }
     let seconds = progress.seconds();
     print(&format!("{} runs in {seconds:.0} s: {broken} broken\n", numbers.len()))?;
     Ok(if broken == 0 { Verdict::Green } else { Verdict::Broken })
+}
+
+/// Hunts every known bug at small size, and returns how many escaped.
+#[cfg(feature = "mutants")]
+fn hunt_all(jobs: usize) -> anyhow::Result<usize> {
+    use hobnob_membership::Mutant;
+    use hobnob_simulations::mutants::hunt;
+    const SEEDS: u64 = 200;
+    let numbers: Vec<u64> = (0..Mutant::ALL.len() as u64).collect();
+    let mut caught = Vec::new();
+    let work = |number: u64| hunt(Mutant::ALL[number as usize], SEEDS, SIZE);
+    in_parallel(&numbers, jobs, work, |_, found| caught.push(found));
+    caught.sort_by(|a, b| a.mutant.cmp(&b.mutant));
+    for found in &caught {
+        let by = found.failure.as_ref().map_or("nobody: it escaped", |failure| failure.checker);
+        print(&format!("bug    {:24} found by {by} with {} seeds\n", found.mutant, found.seeds))?;
+    }
+    Ok(caught.iter().filter(|found| found.failure.is_none()).count())
 }
 
 /// A scenario at small size, twice: the traces must be equal.

@@ -20,6 +20,7 @@ const BUILTINS: &[Builtin] = builtins![
     "address-change",
     "asymmetric-loss",
     "bandwidth-cap",
+    "blackout",
     "bridge",
     "bursty-loss",
     "churn",
