@@ -60,7 +60,21 @@ impl Alias {
     #[inline]
     pub fn draw(&self, random: u64) -> usize {
         let scaled = u128::from(random) * self.columns.len() as u128;
-        let (index, fraction) = ((scaled >> 64) as usize, (scaled >> 32) as u32);
+        self.look_up((scaled >> 64) as usize, (scaled >> 32) as u32)
+    }
+
+    /// Two targets, drawn independently, for a uniformly random number. The table must not be empty.
+    #[inline]
+    pub(crate) fn draw_two(&self, random: u64) -> (usize, usize) {
+        let draw = |half: u64| {
+            let scaled = half * self.columns.len() as u64;
+            self.look_up((scaled >> 32) as usize, scaled as u32)
+        };
+        (draw(random >> 32), draw(random & u64::from(u32::MAX)))
+    }
+
+    #[inline]
+    fn look_up(&self, index: usize, fraction: u32) -> usize {
         let column = self.columns[index];
         hint::select_unpredictable(fraction < column.threshold, index, column.other as usize)
     }

@@ -17,7 +17,10 @@ const TICK_US: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: Config,
-    pub(crate) decay_us: f32,
+    /// By which a time in microseconds becomes one in units of the decay.
+    pub(crate) decay_rate: f32,
+    /// An average that is younger than this need not be faded.
+    pub(crate) fresh_us: u64,
     pub(crate) initial_latency_us: f32,
     /// Grows after a snapshot is published and after calm ends or begins: a picker that sees no change need look at nothing
     /// else.
@@ -39,7 +42,8 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            decay_us: config.latency_decay.as_secs_f32().max(1e-6) * 1e6,
+            fresh_us: micros(config.latency_decay) / 64,
+            decay_rate: 1e-6 / config.latency_decay.as_secs_f32().max(1e-6),
             initial_latency_us: config.initial_latency.as_secs_f32() * 1e6,
             counts_total: AtomicBool::new(config.load_bound.is_some()),
             config,

@@ -1,7 +1,10 @@
 //! How long a target takes to answer.
 
 use crate::core::Core;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::{
+    hint,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
 
 /// Without a clock every success counts for this share of the average.
 const CLOCKLESS_STEP: f32 = 1.0 / 16.0;
@@ -35,11 +38,11 @@ impl Latency {
         if average == 0.0 {
             return if in_flight == 0 { 0.0 } else { core.initial_latency_us };
         }
-        let elapsed_us = now_us.saturating_sub(self.stamp_us.load(Relaxed)) as f32;
-        if elapsed_us * 64.0 < core.decay_us {
+        let elapsed_us = now_us.saturating_sub(self.stamp_us.load(Relaxed));
+        if elapsed_us < core.fresh_us {
             average
         } else {
-            average * fade(elapsed_us / core.decay_us)
+            average * fade(elapsed_us as i64 as f32 * core.decay_rate)
         }
     }
 
@@ -47,20 +50,15 @@ impl Latency {
     pub(crate) fn observe(&self, latency_us: f32, core: &Core) {
         let (average, now_us) = (self.average_us(), core.now_us());
         let latency_us = latency_us.max(f32::MIN_POSITIVE);
-        if latency_us >= average {
-            self.write(latency_us, now_us);
-            return;
-        }
         let kept = if now_us == 0 {
             1.0 - CLOCKLESS_STEP
         } else {
             let elapsed_us = now_us.saturating_sub(self.stamp_us.load(Relaxed));
-            if elapsed_us == 0 {
-                return;
-            }
-            fade(elapsed_us as f32 / core.decay_us)
+            fade(elapsed_us as i64 as f32 * core.decay_rate)
         };
-        self.write(average * kept + latency_us * (1.0 - kept), now_us);
+        let faded = latency_us + (average - latency_us) * kept;
+        // Which of them it is, nobody can guess.
+        self.write(hint::select_unpredictable(latency_us >= average, latency_us, faded), now_us);
     }
 
     /// A failure can raise the average but not lower it: failing fast is no merit.
@@ -78,10 +76,15 @@ impl Latency {
     }
 }
 
-/// `exp(-x)` for `x >= 0` to within 1 % of its value below 1, from the Taylor series of its reciprocal.
+/// `exp(-x)` for `x >= 0` to within 1 % of its value below 1: the Taylor series for the small steps between frequent
+/// answers, from the Taylor series of its reciprocal for larger ones.
 #[inline]
 fn fade(x: f32) -> f32 {
-    1.0 / (1.0 + x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0)))))
+    if x < 0.125 {
+        1.0 - x * (1.0 - x * 0.5)
+    } else {
+        1.0 / (1.0 + x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0)))))
+    }
 }
 
 #[cfg(test)]

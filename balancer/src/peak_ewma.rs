@@ -4,13 +4,12 @@ use crate::{
     core::Core,
     least_connections::{cheaper_of_pair, two_choices},
     state::State,
-    view::View,
+    view::{View, pair},
 };
 use std::sync::Arc;
 
 /// Peak EWMA: of two targets the one with the lower `latency * (in flight + 1) / weight`, from Finagle's
-/// `com.twitter.finagle.loadbalancer.PeakEwma` (method `get` of class `Metric`) over the two choices of Mitzenmacher 2001,
-/// section 1.
+/// `com.twitter.finagle.loadbalancer.PeakEwma` (method `get` of class `Metric`) over the two choices of Mitzenmacher 2001.
 #[inline]
 pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
     let now_us = view.core.now_us();
@@ -24,7 +23,8 @@ pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
 #[inline]
 pub(crate) fn of_pair(states: &[Arc<State>], core: &Core, random: &mut fastrand::Rng) -> usize {
     let now_us = core.now_us();
-    cheaper_of_pair(states, random, |state: &State| {
+    let drawn = pair(states.len(), random.u64(..));
+    cheaper_of_pair(states, drawn, random, |state: &State| {
         let in_flight = state.in_flight();
         state.latency.estimate_us(in_flight, now_us, core) * (in_flight + 1) as f32
     })

@@ -6,7 +6,8 @@ use crate::{
     core::Core,
     hot_cold::{self, Threshold},
     instance::Instance,
-    least_connections, peak_ewma,
+    least_connections::{self, Comparison},
+    peak_ewma,
     pick::{Pick, PickRef},
     request::{Choice, Request},
     roster::{below, hash_key, mix},
@@ -36,8 +37,8 @@ pub struct Picker<T> {
     generation_at_once: u64,
     /// Whether what a strategy says can be taken without asking the target.
     calm: bool,
-    /// Whether targets have equal weights and are too many to compare them all.
-    pairs: bool,
+    /// How load-aware strategies compare the targets.
+    comparison: Comparison,
     random: fastrand::Rng,
     ordinal: u64,
     turn: Lease,
@@ -55,7 +56,7 @@ impl<T> Picker<T> {
             generation: NEVER,
             generation_at_once: NEVER,
             calm: false,
-            pairs: false,
+            comparison: Comparison::All,
             random: fastrand::Rng::with_seed(mix(core.config.seed ^ mix(ordinal))),
             ordinal,
             turn: Lease::default(),
@@ -163,10 +164,18 @@ impl<T> Picker<T> {
             (Strategy::ConsistentHash, Some(key)) => {
                 self.snapshot.maglev().get(hash_key(key)).unwrap_or(NOT_AT_ONCE)
             }
-            (Strategy::LeastConnections, _) if self.pairs => {
+            (Strategy::WeightedRandom, _) => self.snapshot.alias().draw(self.random.u64(..)),
+            (Strategy::LeastConnections, _) if self.comparison == Comparison::Pair => {
                 least_connections::of_pair(self.snapshot.states(), &mut self.random)
             }
-            (Strategy::PeakEwma, _) if self.pairs => {
+            (Strategy::LeastConnections, _) if self.comparison == Comparison::WeightedPair => {
+                least_connections::of_weighted_pair(
+                    self.snapshot.states(),
+                    self.snapshot.tables(),
+                    &mut self.random,
+                )
+            }
+            (Strategy::PeakEwma, _) if self.comparison == Comparison::Pair => {
                 peak_ewma::of_pair(self.snapshot.states(), &self.core, &mut self.random)
             }
             (Strategy::BoundedHash, _) => NOT_AT_ONCE,
@@ -240,7 +249,7 @@ impl<T> Picker<T> {
         self.calm = self.core.is_calm();
         self.snapshot = self.balancer.published();
         self.instances = self.snapshot.shared_instances();
-        self.pairs = least_connections::draws_pairs(self.snapshot.roster());
+        self.comparison = Comparison::of(self.snapshot.roster());
         let at_once = self.calm && !self.instances.is_empty() && !self.core.bounds_every_key();
         self.generation_at_once = if at_once { self.generation } else { NEVER };
     }

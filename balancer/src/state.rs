@@ -24,8 +24,8 @@ pub(crate) const RELIABLE: u32 = 1 << 16;
 /// A success raises a target's reliability by one part in 2^4 of what is missing; a failure lowers it by one part in 2^4.
 const RELIABILITY_SHIFT: u32 = 4;
 
-/// The live state of one target, what picks read first. It stands on a cache line of its own and is shared by every snapshot that contains the
-/// target, so an update forgets nothing.
+/// The live state of one target, shared by every snapshot that contains the target, so an update forgets nothing. It
+/// stands on cache lines of its own; what an ordinary pick and its completion need is on the first.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct State {
@@ -36,13 +36,13 @@ pub(crate) struct State {
     /// A moving average of outcomes, `0..=RELIABLE`.
     reliability: AtomicU32,
     pub(crate) latency: Latency,
+    core: Arc<Core>,
     breaker: Breaker,
     pub(crate) ramp: Ramp,
     pub(crate) record: Record,
     salt: u64,
     failures: AtomicU64,
     cancelled: AtomicU64,
-    core: Arc<Core>,
 }
 
 impl State {
@@ -52,13 +52,13 @@ impl State {
             streak: AtomicU32::default(),
             reliability: AtomicU32::new(RELIABLE),
             latency: Latency::default(),
+            core,
             breaker: Breaker::default(),
             ramp: Ramp::default(),
             record: Record::default(),
             salt,
             failures: AtomicU64::default(),
             cancelled: AtomicU64::default(),
-            core,
         }
     }
 
@@ -96,8 +96,8 @@ impl State {
     /// Counts a pick as in flight. Whether the total over all targets counts it too, for [`State::end`].
     #[inline]
     pub(crate) fn begin(&self) -> bool {
-        self.load.fetch_add(1 + (1 << IN_FLIGHT_BITS), Relaxed);
         let counted = self.core.counts_total();
+        self.load.fetch_add(1 + (1 << IN_FLIGHT_BITS), Relaxed);
         if counted {
             self.core.add_to_total(1);
         }

@@ -1,6 +1,7 @@
 //! What a policy sees of the targets when it weighs them against each other.
 
 use crate::{
+    alias::Alias,
     core::Core,
     roster::below,
     snapshot::Snapshot,
@@ -11,6 +12,9 @@ use std::{hint, sync::Arc};
 
 /// A target whose reliability is lower than another's by more than this gets no credit for being less loaded.
 const RELIABILITY_MARGIN: u32 = RELIABLE / 8;
+
+/// Makes other bits of a random number that is used up: the multiplier of Knuth's linear congruential generator MMIX.
+const MULTIPLIER: u64 = 6_364_136_223_846_793_005;
 
 /// The live state of all targets, for one pick.
 #[derive(Clone, Copy)]
@@ -56,31 +60,16 @@ impl<'a> View<'a> {
         if self.tables.roster().is_uniform() {
             return pair(length, drawn);
         }
-        let alias = self.tables.alias();
-        let first = alias.draw(drawn);
-        (first, self.not(first, alias.draw(drawn << 32), random))
+        weighted_pair(self.tables.alias(), drawn)
     }
 
-    /// A target at random that is not `first`, out of at least two.
+    /// A target at random that is not `first`, out of at least two: in proportion to weight, any other where that draws
+    /// `first` again.
     #[inline]
     pub(crate) fn draw_another(&self, first: usize, random: &mut fastrand::Rng) -> usize {
         let second = self.draw(random);
-        self.not(first, second, random)
-    }
-
-    /// `second`, or where that is `first` a target that is not: in proportion to weight unless that fails again.
-    #[inline]
-    fn not(&self, first: usize, second: usize, random: &mut fastrand::Rng) -> usize {
-        if second == first { self.redraw(first, random) } else { second }
-    }
-
-    #[cold]
-    fn redraw(&self, first: usize, random: &mut fastrand::Rng) -> usize {
-        let third = self.draw(random);
-        if third != first {
-            return third;
-        }
-        (first + 1 + below(self.len() - 1, random.u64(..))) % self.len()
+        let other = another(self.len(), first, random.u64(..) >> 32);
+        hint::select_unpredictable(second == first, other, second)
     }
 
     /// The one of two targets with the lower cost, the first on a tie.
@@ -109,10 +98,24 @@ impl<'a> View<'a> {
 /// Two different indices below `length >= 2` from a uniformly random number.
 #[inline]
 pub(crate) fn pair(length: usize, random: u64) -> (usize, usize) {
-    let (high, low) = (random >> 32, random & u64::from(u32::MAX));
-    let first = (high * length as u64) >> 32;
-    let second = first + 1 + ((low * (length as u64 - 1)) >> 32);
-    (first as usize, second.min(second.wrapping_sub(length as u64)) as usize)
+    let first = (((random >> 32) * length as u64) >> 32) as usize;
+    (first, another(length, first, random & u64::from(u32::MAX)))
+}
+
+/// Two different targets of at least two, each in proportion to its weight, from a uniformly random number. Where both draws
+/// are the same, the second is any other: no branch that a processor would have to guess.
+#[inline]
+pub(crate) fn weighted_pair(alias: &Alias, random: u64) -> (usize, usize) {
+    let (first, second) = alias.draw_two(random);
+    let other = another(alias.len(), first, random.wrapping_mul(MULTIPLIER) >> 32);
+    (first, hint::select_unpredictable(second == first, other, second))
+}
+
+/// An index below `length >= 2` that is not `first`, from a uniformly random number of 32 bits.
+#[inline]
+fn another(length: usize, first: usize, random: u64) -> usize {
+    let next = first + 1 + ((random * (length as u64 - 1)) >> 32) as usize;
+    next.min(next.wrapping_sub(length))
 }
 
 /// Which of two targets, 0 or 1, has been more reliable of late, by more than a margin.
