@@ -1,10 +1,6 @@
 //! Rendezvous hashing from a table, with a bound on every share.
 
 use crate::roster::{Roster, below, mix};
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, binary_heap::PeekMut},
-};
 
 /// The slots of a [`Rendezvous`] table: a prime.
 pub const RENDEZVOUS_SLOTS: u32 = 131_071;
@@ -14,6 +10,9 @@ pub const RENDEZVOUS_BOUND_PERCENT: u64 = 105;
 
 const FREE: u16 = u16::MAX;
 
+/// A target of weight 1 takes 2^40 units of time from slot to slot.
+const PACE_BITS: u32 = 40;
+
 /// A lookup table that moves next to nothing but the keys of a target that leaves, in exchange for shares that are only
 /// even to within 5 %.
 ///
@@ -21,7 +20,7 @@ const FREE: u16 = u16::MAX;
 /// random weight (HRW) mapping, for every slot instead of every key. Scores are arrival
 /// times: every target visits all slots in an order of its own, at a pace given by its weight, and a slot belongs to
 /// who comes first. That winner does not depend on the other targets, so only a leaving target's slots change hands. The
-/// bound is that of Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018, section 1: a
+/// bound is that of Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018: a
 /// target that has its fill lets slots pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendezvous {
@@ -50,7 +49,7 @@ impl Rendezvous {
             slots: if roster.is_uniform() {
                 visit_in_turn(visitors)
             } else {
-                visit_by_time(visitors)
+                visit_by_time(visitors, roster.total_weight())
             },
         }
     }
@@ -71,7 +70,7 @@ impl Rendezvous {
 impl Visitor {
     fn new(roster: &Roster, index: usize) -> Self {
         let (hash, weight) = (roster.hashes()[index], u64::from(roster.weights()[index]));
-        let pace = (1 << 40) / weight;
+        let pace = (1 << PACE_BITS) / weight;
         let allowed = weight * u64::from(RENDEZVOUS_SLOTS) * RENDEZVOUS_BOUND_PERCENT;
         Self {
             position: (hash % u64::from(RENDEZVOUS_SLOTS)) as u32,
@@ -105,23 +104,27 @@ impl Visitor {
     }
 }
 
-/// Lets everyone visit slots in the order of arrival until all are taken.
-fn visit_by_time(mut visitors: Vec<Visitor>) -> Box<[u16]> {
+/// Lets everyone visit slots in the order of arrival until all are taken. Arrivals are put in order for a span of time at
+/// once, so short that there are about as many of them as visitors: that is faster than a heap.
+fn visit_by_time(mut visitors: Vec<Visitor>, total_weight: u64) -> Box<[u16]> {
     let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
-    let arrival = |(index, visitor): (usize, &Visitor)| Reverse((visitor.time, index as u16));
-    let mut arrivals: BinaryHeap<_> = visitors.iter().enumerate().map(arrival).collect();
-    let mut free = RENDEZVOUS_SLOTS;
-    while free > 0
-        && let Some(mut next) = arrivals.peek_mut()
-    {
-        let Reverse((_, index)) = *next;
-        let visitor = &mut visitors[usize::from(index)];
-        free -= u32::from(visitor.visit(&mut slots, index));
-        if visitor.room == 0 {
-            PeekMut::pop(next);
-        } else {
-            *next = Reverse((visitor.time, index));
+    let span = (((visitors.len() as u64) << PACE_BITS) / total_weight).max(1);
+    let mut arrivals: Vec<u64> = Vec::with_capacity(2 * visitors.len());
+    let (mut free, mut start) = (RENDEZVOUS_SLOTS, 0);
+    while free > 0 {
+        arrivals.clear();
+        for (index, visitor) in
+            (0..=u16::MAX).zip(&visitors).filter(|(_, visitor)| visitor.room > 0)
+        {
+            let times = (visitor.time..start + span).step_by(visitor.pace as usize);
+            arrivals.extend(times.map(|time| (time - start) << 16 | u64::from(index)));
         }
+        arrivals.sort_unstable();
+        for &arrival in &arrivals {
+            let index = arrival as u16;
+            free -= u32::from(visitors[usize::from(index)].visit(&mut slots, index));
+        }
+        start += span;
     }
     slots
 }
@@ -198,7 +201,10 @@ mod tests {
             let ids = ids(count);
             let roster = Roster::new(ids.iter().map(|id| (id.as_str(), 7)));
             let visitors = || (0..count).map(|index| Visitor::new(&roster, index)).collect();
-            assert!(visit_in_turn(visitors()) == visit_by_time(visitors()), "{count} targets");
+            assert!(
+                visit_in_turn(visitors()) == visit_by_time(visitors(), roster.total_weight()),
+                "{count} targets"
+            );
         }
     }
 
