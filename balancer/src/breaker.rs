@@ -8,7 +8,7 @@ use std::{
 
 /// When a target's circuit opens and how it closes again.
 ///
-/// Nygard, "Release It!", 2nd edition, 2018, chapter 5, "Circuit Breaker". The doubling with jitter follows Brooker,
+/// Nygard, "Release It!", 2nd edition, 2018, the stability pattern "Circuit Breaker". The doubling with jitter follows Brooker,
 /// "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerConfig {

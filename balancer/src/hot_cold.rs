@@ -24,7 +24,7 @@ impl Threshold {
     }
 
     /// Moves towards the quantile at which a share of `quantile` of the loads lies below: Robbins and Monro, "A Stochastic
-    /// Approximation Method", Annals of Mathematical Statistics 22(3), 1951, section 4.
+    /// Approximation Method", Annals of Mathematical Statistics 22(3), 1951.
     #[inline]
     fn observe(&mut self, load: f32, quantile: f32) {
         let step = self.above.max(1.0) * QUANTILE_STEP;

@@ -12,8 +12,8 @@ const FREE: u16 = u16::MAX;
 
 /// A lookup table from hash to target: even to within a slot, and little disturbed when a target leaves.
 ///
-/// Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section 3.4 and figure 6
-/// pseudocode "Populate". Weights, which the paper leaves open, work as in Envoy's Maglev balancer: a target takes turns
+/// Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section 3.4,
+/// pseudocode 1. Weights, which the paper leaves open, work as in Envoy's Maglev balancer: a target takes turns
 /// as often as its weight says. The turns come from the same stride schedule as weighted round robin, so the cost does
 /// not depend on how unequal the weights are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ impl Report {
     }
 
     /// Jain's index of load over capacity, from 1/n (one target has it all) to 1 (fair): Jain, Chiu and Hawe, "A
-    /// Quantitative Measure of Fairness and Discrimination for Resource Allocation", DEC-TR-301, 1984, section 2. Unlike
+    /// Quantitative Measure of Fairness and Discrimination for Resource Allocation in Shared Computer Systems", DEC-TR-301, 1984. Unlike
     /// [`Report::fairness`] it does not hang on the two extremes.
     pub fn jain_index(&self) -> Option<f64> {
         let loads =

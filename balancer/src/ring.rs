@@ -7,8 +7,8 @@ pub const VIRTUAL_NODES: u32 = 150;
 
 /// A ring of virtual nodes: a key belongs to the first node at or after its hash.
 ///
-/// Karger et al., "Consistent Hashing and Random Trees", STOC 1997, section 4; virtual nodes as in Stoica et al., "Chord",
-/// SIGCOMM 2001, section 6.2. Each target has [`VIRTUAL_NODES`] points, or in proportion to its weight where weights differ.
+/// Karger et al., "Consistent Hashing and Random Trees", STOC 1997; virtual nodes as in Stoica et al., "Chord: A Scalable
+/// Peer-to-peer Lookup Service for Internet Applications", SIGCOMM 2001. Each target has [`VIRTUAL_NODES`] points, or in proportion to its weight where weights differ.
 /// The look-up needs no search: an index by the leading bits of the hash leads to within a node or two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ring {

@@ -23,7 +23,7 @@ pub(crate) const fn mix(value: u64) -> u64 {
 }
 
 /// A number below `length` from a uniformly random one: Lemire, "Fast Random Integer Generation in an Interval", ACM
-/// TOMACS 29(1), 2019, section 4, without the rejection step, whose bias at these lengths is below 2^-48.
+/// TOMACS 29(1), 2019, without the rejection step, whose bias at these lengths is below 2^-48.
 #[inline]
 pub(crate) fn below(length: usize, random: u64) -> usize {
     ((u128::from(random) * length as u128) >> 64) as usize

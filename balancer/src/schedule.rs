@@ -12,7 +12,7 @@ const TURN: f64 = (1_u64 << 47) as f64;
 /// One whole turn of weighted round robin, spread as evenly as the weights allow.
 ///
 /// Stride scheduling (Waldspurger and Weihl, "Stride Scheduling: Deterministic Proportional-Share Resource Management",
-/// MIT/LCS/TM-528, 1995, section 2) computed ahead of time: a target of weight `w` owns `w` of the slots (weights are first
+/// MIT/LCS/TM-528, 1995) computed ahead of time: a target of weight `w` owns `w` of the slots (weights are first
 /// divided by their greatest common divisor), its `j`-th slot is due at `(j + phase) / w` of the turn, and slots stand in
 /// the order in which they are due. Targets of one weight have their phases spread over `0..1`, so that they do not come in
 /// a bunch. With equal weights this is plain round robin.

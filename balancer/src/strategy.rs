@@ -16,20 +16,20 @@ pub enum Strategy {
     /// Any target, uniformly, regardless of weight.
     Random,
     /// The one of two random targets with fewer picks in flight relative to its weight; of all, when there are few
-    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001, section 1).
+    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
     LeastConnections,
     /// The one of two random targets with the lower latency times picks in flight; needs outcomes and a clock (Finagle's
     /// `PeakEwma`).
     PeakEwma,
     /// The fastest of a few random targets that are not hot, that is, among the most loaded; needs outcomes and a clock
-    /// (Wydrowski et al., "Introducing Prequal", 2024, on replica selection).
+    /// (Wydrowski et al., "Load is not what you should balance: Introducing Prequal", NSDI 2024).
     HotCold,
     /// The target that a key hashes to, shares even to within a slot. See [`Maglev`](crate::Maglev).
     ConsistentHash,
     /// Like [`Strategy::ConsistentHash`], but a target with more than 1.25 times its fair share of the picks in flight lets
-    /// keys pass on to others (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018,
-    /// section 1; passing on by hashing again as in Chen, Coleman and Shrivastava, "Revisiting Consistent Hashing with
-    /// Bounded Loads", AAAI 2021, "Random Jump Consistent Hashing").
+    /// keys pass on to others (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018;
+    /// passing on by hashing again as in Chen, Coleman and Shrivastava, "Revisiting Consistent Hashing with Bounded Loads",
+    /// AAAI 2021).
     BoundedHash,
     /// The target that a key hashes to; one that leaves moves next to no keys but its own. See
     /// [`Rendezvous`](crate::Rendezvous).
