@@ -59,6 +59,11 @@ impl Seeds {
         self.eager_rounds = 0;
     }
 
+    /// The addresses that we were told to join at.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.addresses.iter().copied()
+    }
+
     pub(crate) fn is_eager(&self) -> bool {
         self.eager_rounds > 0
     }

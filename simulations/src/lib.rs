@@ -1,6 +1,6 @@
 //! Hobnob in virtual time, on a network that loses, delays, cuts and lies.
 //!
-//! A [`World`](world::World) is one loop around [`hobnob_membership::Node`], as the agent's driver is: deliver an input,
+//! A [`World`] is one loop around [`hobnob_membership::Node`], as the agent's driver is: deliver an input,
 //! drain the outputs, go on to whatever is due next. A [`Scenario`](scenario::Scenario) says what hosts there are, what
 //! their clients do and what goes wrong; [`run()`](run::run) runs it, and the [`checkers`] say what was broken. All
 //! randomness comes from one seed, so every failure can be repeated to the letter.

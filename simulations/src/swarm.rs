@@ -46,7 +46,7 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     // A lone seed that loses its disk knows nobody, and nobody looks for it: that is a matter of configuration.
     scenario.seed_hosts = rng.random_range(2..=3);
     scenario.limits = Limits {
-        heal_within: Span::seconds(240),
+        heal_within: Span::seconds(90),
         detect_within: Span::seconds(30 + 2 * size.nodes as u64 / 2),
         bytes_per_second: 400_000,
         ..Limits::default()

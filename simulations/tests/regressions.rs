@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_simulations::World;
-use hobnob_simulations::network::{Conditions, Network};
+use hobnob_simulations::network::{Conditions, Network, Partition};
 use hobnob_simulations::run::{Wanted, run};
 use hobnob_simulations::scenario::Scenario;
 use hobnob_simulations::world::Storage;
@@ -43,4 +43,31 @@ fn a_storm_among_restarts_leaves_no_heap_of_tombstones() {
     .expect("it reads");
     let outcome = run(&scenario, 62, Wanted::default());
     assert!(outcome.is_green(), "{:?}", outcome.failures);
+}
+
+/// Hosts that were all alone found back in islands that never met, since who is not alone did not look for the others
+/// (seeds 25 and 69 of the swarm).
+#[test]
+fn islands_find_together() {
+    for seed in 1..=5 {
+        let mut world = World::new(seed, Network::new(12, Conditions::default()));
+        world.seeds = vec![0, 1];
+        let hosts: Vec<usize> = (0..12).map(|_| world.add("dc1", "")).collect();
+        hosts.iter().for_each(|host| world.start(*host));
+        let whole = |world: &World| world.running().all(|(_, node)| node.active_members() == 12);
+        world.run_until(Duration::from_secs(10), whole).expect("they join");
+        let blackout = Partition::full(&hosts, &hosts);
+        blackout.begin(world.network());
+        world.run_for(Duration::from_secs(30));
+        assert!(world.running().all(|(_, node)| !node.is_connected()));
+        // Power returns to one half of the network first: two islands, each with a seed.
+        blackout.end(world.network());
+        let (left, right): (Vec<usize>, Vec<usize>) = hosts.iter().partition(|host| *host % 2 == 0);
+        let halves = Partition::full(&left, &right);
+        halves.begin(world.network());
+        world.run_for(Duration::from_secs(30));
+        halves.end(world.network());
+        let took = world.run_until(Duration::from_secs(60), whole);
+        assert!(took.is_some(), "seed {seed}: not one cluster within 60 s");
+    }
 }

@@ -1,11 +1,16 @@
 //! A node on its way into a cluster.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+
+use rand::RngExt;
+use rand::seq::IteratorRandom;
 
 use super::Node;
 use crate::io::Event;
 use crate::mutant::{self, Mutant};
 use crate::time::Time;
+use crate::view::OriginStatus;
 use crate::wire::{Hello, Message};
 
 impl Node {
@@ -23,6 +28,34 @@ impl Node {
         let hello = Message::Hello(self.hello(self.seeds.token()));
         for address in addresses.into_iter().filter(|address| *address != own) {
             self.counters.hellos_sent += 1;
+            self.send(address, &hello);
+        }
+    }
+
+    /// Islands that each think themselves whole would never meet: whoever is on one asks, now and then, one address of
+    /// those that it has lost or was told of.
+    pub(super) fn handle_reunion_deadline(&mut self, now: Time) {
+        if self.reunion_at > now {
+            return;
+        }
+        let jitter = 0.75 + self.rng.random::<f64>() / 2.0;
+        self.reunion_at = now + self.protocol.reunion_period.mul_f64(jitter);
+        if !self.connected || mutant::is(Mutant::NeverRetrySeeds) {
+            return;
+        }
+        let peers = self.swim.peers();
+        let mut heard: BTreeSet<SocketAddr> =
+            peers.values().filter(|peer| peer.is_active()).map(|peer| peer.identity.addr).collect();
+        heard.insert(self.identity().addr);
+        let lost = peers
+            .iter()
+            .filter(|(node, _)| matches!(self.origin_status(**node), OriginStatus::Down { .. }))
+            .map(|(_, peer)| peer.identity.addr);
+        let silent: BTreeSet<SocketAddr> =
+            lost.chain(self.seeds.addresses()).filter(|address| !heard.contains(address)).collect();
+        if let Some(address) = silent.into_iter().choose(&mut self.rng) {
+            self.counters.hellos_sent += 1;
+            let hello = Message::Hello(self.hello(self.seeds.token()));
             self.send(address, &hello);
         }
     }
@@ -49,7 +82,8 @@ impl Node {
             return;
         }
         self.emit(Event::Welcomed { by: from });
-        let wanted = !self.connected || self.seeds.is_eager();
+        let stranger = self.swim.active_peer(peer.node_id).is_none();
+        let wanted = !self.connected || self.seeds.is_eager() || stranger;
         let already = self.sessions.values().any(|session| session.peer() == Some(peer.node_id));
         if !wanted || already {
             return;

@@ -51,6 +51,8 @@ pub struct Node {
     recent: RecentHeads,
     gaps: Gaps,
     seeds: Seeds,
+    /// When one of those that were lost is asked again.
+    reunion_at: Time,
     sessions: BTreeMap<StreamId, Session>,
     sync: sync::SyncSchedule,
     leaving: Option<Leaving>,
@@ -84,6 +86,7 @@ impl Node {
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
             seeds: Seeds::new(&protocol, rng.next_u64()),
+            reunion_at: now + protocol.reunion_period,
             sessions: BTreeMap::new(),
             sync: sync::SyncSchedule::new(first_sync),
             leaving: None,
@@ -135,6 +138,7 @@ impl Node {
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
+            Some(self.reunion_at).filter(|_| self.leaving.is_none()),
             self.next_sync_deadline(),
             self.isolation_deadline(),
             self.leaving
@@ -246,6 +250,7 @@ impl Node {
         self.handle_leave_deadline(now);
         if self.leaving.is_none() {
             self.handle_join_deadline(now);
+            self.handle_reunion_deadline(now);
         }
         // Repair by datagram may end in a wish for a session.
         self.handle_gossip_deadlines(now);

@@ -76,7 +76,7 @@ pub struct Picked {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pick {
     /// Names the call in its report, when one was promised; else 0. Without a report the calls of
-    /// [`Strategy::LeastConnections`] and [`Strategy::BoundedHash`] count as in flight until the connection ends, and
+    /// `least-connections` and `bounded-hash` count as in flight until the connection ends, and
     /// those of the others not at all.
     pub token: u64,
     /// Where the call should go.

@@ -60,7 +60,7 @@ pub struct PickQuery {
     /// Which instances first.
     #[serde(default)]
     pub prefer: Prefer,
-    /// Whether [`Request::Report`] will follow. Each pick then has a token, and its call counts as in flight until it is
+    /// Whether [`Request::Report`](super::Request::Report) will follow. Each pick then has a token, and its call counts as in flight until it is
     /// reported, for a minute at most.
     #[serde(default)]
     pub report: bool,
