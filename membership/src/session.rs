@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::catalog::{Catalog, Delta, Want};
-use crate::identity::{Identity, NodeId};
+use crate::identity::{Epoch, Identity, NodeId};
 use crate::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION, MAX_ORIGINS};
 use crate::mutant::{self, Mutant};
 use crate::time::Time;
@@ -165,6 +165,11 @@ impl Session {
                 Ok(Step::Nothing)
             }
         }
+    }
+
+    /// The epoch in which the peer knows, or waits for, an origin.
+    pub(crate) fn told_epoch(&self, origin: NodeId) -> Option<Epoch> {
+        self.peer_heads.get(&origin).map(|want| want.epoch)
     }
 
     /// Lists what the peer lacks, by the heads that it told.

@@ -214,7 +214,7 @@ fn served(catalog: &Catalog) -> Option<&Replica> {
 
 fn live(catalog: &Catalog) -> BTreeMap<Key, Value> {
     let slots = served(catalog).into_iter().flat_map(Replica::slots);
-    slots.filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
+    slots.filter_map(|(key, slot)| Some((key.clone(), slot.value()?.clone()))).collect()
 }
 
 /// A replica, and what it served before.
@@ -257,16 +257,16 @@ impl Observed {
         let deletions = origin.deletions(epoch);
         for (key, slot) in replica.slots() {
             let written = &origin.history[&(epoch, slot.version)];
-            assert_eq!((key, &slot.value), (&written.0, &written.1), "never written");
+            assert_eq!((key, slot.value()), (&written.0, written.1.as_ref()), "never written");
             let deleted_for_good = deletions[key].is_some_and(|at| at <= replica.known_to());
             assert!(
-                slot.value.is_none() || !deleted_for_good,
+                slot.value().is_none() || !deleted_for_good,
                 "{key:?} is served although its deletion is known"
             );
             if let Some((version, lived)) = self.seen.get(key) {
                 assert!(slot.version >= *version, "{key:?} went back to an older version");
                 assert!(
-                    slot.version > *version || *lived || slot.value.is_none(),
+                    slot.version > *version || *lived || slot.value().is_none(),
                     "{key:?} returned after its deletion"
                 );
             }
@@ -274,7 +274,7 @@ impl Observed {
         for (key, (_, lived)) in &mut self.seen {
             *lived &= replica.get(key).is_some();
         }
-        let slots = replica.slots().map(|(key, slot)| (key, slot.version, slot.value.is_some()));
+        let slots = replica.slots().map(|(key, slot)| (key, slot.version, slot.value().is_some()));
         for (key, version, lives) in slots {
             self.seen.insert(key.clone(), (version, lives));
         }

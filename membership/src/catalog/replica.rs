@@ -14,8 +14,20 @@ use crate::wire::encoded_len;
 pub struct Slot {
     /// The version of the write.
     pub version: Version,
+    /// Apart, so that a map of few slots stays small: there are as many maps as there are origins.
+    value: Option<Box<Value>>,
+}
+
+impl Slot {
+    fn new(version: Version, value: Option<Value>) -> Self {
+        Self { version, value: value.map(Box::new) }
+    }
+
     /// The record; `None` is a tombstone.
-    pub value: Option<Value>,
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        self.value.as_deref()
+    }
 }
 
 /// The state of one origin in one epoch, as far as it is known.
@@ -89,7 +101,7 @@ impl Replica {
     /// The record of a key, unless there is none or it was deleted.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Value> {
-        self.slots.get(key)?.value.as_ref()
+        self.slots.get(key)?.value()
     }
 
     /// Every key that is known, deleted ones included.
@@ -121,7 +133,7 @@ impl Replica {
             return false;
         }
         let version = self.known_to + 1;
-        self.insert(key, Slot { version, value });
+        self.insert(key, Slot::new(version, value));
         self.known_to = version;
         true
     }
@@ -179,7 +191,7 @@ impl Replica {
     /// Takes over what `other`, of the same epoch, knows of beyond a gap.
     pub(super) fn absorb(&mut self, other: &Self) {
         for (key, slot) in &other.slots {
-            self.adopt(key, slot.version, slot.value.as_ref());
+            self.adopt(key, slot.version, slot.value());
         }
     }
 
@@ -258,7 +270,7 @@ impl Replica {
             None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
         };
         if newer {
-            self.insert(key.clone(), Slot { version, value: value.cloned() });
+            self.insert(key.clone(), Slot::new(version, value.cloned()));
         }
         newer
     }

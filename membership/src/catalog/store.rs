@@ -158,7 +158,7 @@ impl Catalog {
         let records: Vec<_> = self.own_replica().into_iter().flat_map(Replica::slots).collect();
         let records: Vec<_> = records
             .into_iter()
-            .filter_map(|(key, slot)| Some((key.clone(), Some(slot.value.clone()?))))
+            .filter_map(|(key, slot)| Some((key.clone(), Some(slot.value()?.clone()))))
             .collect();
         self.epoch = epoch;
         self.change(self.own, |origin| {

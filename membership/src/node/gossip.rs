@@ -67,6 +67,9 @@ impl Node {
             }
             Message::Pull(pull) => {
                 if let Some(peer) = self.hear(pull.sender, now) {
+                    for want in &pull.wants {
+                        self.compare_epoch(want.origin, want.epoch, now);
+                    }
                     self.handle_pull(&peer, &pull);
                 }
             }
@@ -154,6 +157,7 @@ impl Node {
         self.counters.digests_different += 1;
         let mut explained = false;
         for head in &digest.recent {
+            self.compare_epoch(head.origin, head.epoch, now);
             explained |= self.note_gap(*head, peer.node_id, now);
         }
         if explained {

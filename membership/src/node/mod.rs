@@ -330,6 +330,14 @@ impl Node {
         self.digests.news(now);
     }
 
+    /// Somebody names the epoch in which it knows an origin, or waits for it. If that is us, and the epoch is one that we
+    /// never reached, whoever waits for it would wait for ever.
+    fn compare_epoch(&mut self, origin: NodeId, epoch: Epoch, now: Time) {
+        if origin == self.identity().node_id && epoch > self.catalog.epoch() {
+            self.contradict(epoch, now);
+        }
+    }
+
     /// Somebody remembers a life of ours that we forgot: takes an epoch beyond it.
     fn contradict(&mut self, remembered: Epoch, now: Time) {
         if self.epoch_raised_at.is_some_and(|at| now.since(at) < RAISE_EPOCH_MIN_GAP)

@@ -147,6 +147,9 @@ impl Node {
             }
             Step::Nothing => {}
             Step::Compare => {
+                let own = self.identity().node_id;
+                let told = self.sessions.get(&stream).and_then(|session| session.told_epoch(own));
+                self.compare_epoch(own, told.unwrap_or_default(), now);
                 if let Some(session) = self.sessions.get_mut(&stream) {
                     session.compare(&self.catalog);
                 }

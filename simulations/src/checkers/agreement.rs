@@ -85,9 +85,8 @@ fn contents(node: &Node) -> Contents<'_> {
     served
         .filter(|(_, replica)| replica.known_to() > 0)
         .map(|(id, replica)| {
-            let live = replica
-                .slots()
-                .filter_map(|(key, slot)| Some((key, slot.version, slot.value.as_ref()?)));
+            let live =
+                replica.slots().filter_map(|(key, slot)| Some((key, slot.version, slot.value()?)));
             (id, (replica.epoch(), replica.known_to(), live.collect()))
         })
         .collect()

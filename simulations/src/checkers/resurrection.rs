@@ -8,7 +8,7 @@ use hobnob_membership::{Event, NodeId};
 
 use super::{Checker, Scene};
 use crate::truth::{STAMP_KEY, Stamp, Truth};
-use crate::world::Told;
+use crate::world::{Told, host_of};
 
 /// Remembers which registrations each node saw deleted.
 #[derive(Default)]
@@ -58,13 +58,16 @@ impl Checker for Resurrection {
             return;
         }
         // What is gone because its node left may return; what has no record any more may not.
-        let current = scene.world.node(told.host).and_then(|node| {
-            node.catalog()
-                .origin(instance.origin)?
-                .current()?
-                .get(&Key::Service(instance.id.clone()))
+        let held = scene.world.node(told.host).and_then(|node| {
+            let replica = node.catalog().origin(instance.origin)?.current()?;
+            Some((replica.epoch(), replica.get(&Key::Service(instance.id.clone())).is_some()))
         });
-        if current.is_none() {
+        // Nor is it a verdict on this registration when somebody remembers a later life, which the origin itself lost
+        // with its disk and its clock: the origin has yet to hear of it, and then passes it.
+        let origin = scene.world.node(host_of(instance.origin));
+        let of_this_life = origin
+            .is_none_or(|origin| held.is_none_or(|(epoch, _)| epoch == origin.catalog().epoch()));
+        if of_this_life && !held.is_some_and(|(_, has_record)| has_record) {
             let last = deleted.entry(key).or_default();
             *last = (*last).max(stamp);
         }
