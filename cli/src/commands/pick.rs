@@ -1,10 +1,10 @@
 //! `hobnob pick` and `hobnob report`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Instance, Pick, PickQuery, Request, Response};
+use hobnob_agent::api::{Instance, Pick, PickQuery, Query, Request, Response};
 use serde::Serialize;
 
 use super::unexpected;
@@ -51,9 +51,27 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
         return Ok(Exit::NothingMatched);
     }
     if args.summary {
+        spread.include(healthy(client, &query).await?);
         spread.print(&mut out, args.json)?;
     }
     Ok(Exit::Done)
+}
+
+/// The instances that could have been picked: those that were not belong into the sum, too.
+async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<Instance>> {
+    let query = Query {
+        service: query.service.clone(),
+        namespace: query.namespace.clone(),
+        all: false,
+        tags: BTreeSet::new(),
+        meta: BTreeMap::new(),
+        selector: query.selector.clone(),
+        datacenter: query.datacenter.clone(),
+    };
+    match client.call(Request::Resolve(query)).await? {
+        Response::Instances(found) => Ok(found.instances),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Tells the agent how calls went.
@@ -125,6 +143,13 @@ impl Spread {
         self.picks += 1;
         let key = (instance.id.clone(), instance.node.clone());
         self.instances.entry(key).or_insert((instance, 0)).1 += 1;
+    }
+
+    fn include(&mut self, instances: Vec<Instance>) {
+        for instance in instances {
+            let key = (instance.id.clone(), instance.node.clone());
+            self.instances.entry(key).or_insert((instance, 0));
+        }
     }
 
     fn print(&self, out: &mut Output, json: bool) -> anyhow::Result<()> {

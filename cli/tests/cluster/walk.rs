@@ -112,6 +112,10 @@ fn many_picks_are_summed_up_and_calls_are_reported() {
     assert_eq!(summary["instances"][0]["id"], "large");
     assert_eq!(summary["instances"][0]["picks"], 18_750);
     assert_eq!(a1.json(&["services"])[0]["fairness"], 1.0);
+    let keyed = ["pick", "web", "-n", "100", "--strategy", "ring", "--key", "k", "--summary"];
+    let keyed = a1.json(&keyed);
+    assert_eq!(crate::agent::items(&keyed["instances"]).len(), 2, "also who got none: {keyed}");
+    assert_eq!(keyed["efficiency"], 0.0);
 
     let picked = a1.json(&["pick", "web", "--report"]);
     let token = picked["token"].to_string();
