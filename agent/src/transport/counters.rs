@@ -21,7 +21,7 @@ impl Counter {
 pub struct QuicCounters {
     /// Connections that peers opened and that passed the handshake.
     pub(super) connections_accepted: Counter,
-    /// Connections that were refused because there were too many.
+    /// Connections that were refused because there were too many, in all or from one host.
     pub(super) connections_refused: Counter,
     /// Connections that peers began and that did not pass the handshake.
     pub(super) handshakes_failed: Counter,

@@ -9,6 +9,7 @@ mod counters;
 mod frames;
 pub mod limits;
 mod outbox;
+mod places;
 mod quic;
 mod session;
 #[cfg(test)]

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use super::counters::QuicCounters;
-use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_ACCEPTED, MAX_OPENED};
+use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_OPENED};
 use super::outbox::{Abort, Outbox};
+use super::places::{Place, Places};
 use super::session::{CloseCode, Link, Session, StreamEvent};
 use super::tls::{NODE_NAME, NodeCertificate};
 
@@ -63,8 +64,8 @@ struct Shared {
     events: mpsc::Sender<StreamEvent>,
     shutdown: CancellationToken,
     counters: Arc<QuicCounters>,
-    /// One for each connection that a peer opens; all of them are there when no task of such a connection is.
-    accepting: Arc<Semaphore>,
+    /// One for each connection that a peer opens; all of them are free when no task of such a connection is left.
+    accepting: Places,
     /// One for each stream that we open, likewise.
     opening: Arc<Semaphore>,
     accepted: AtomicU64,
@@ -90,7 +91,7 @@ impl Quic {
             events,
             shutdown: CancellationToken::new(),
             counters: Arc::default(),
-            accepting: Arc::new(Semaphore::new(MAX_ACCEPTED)),
+            accepting: Places::new(),
             opening: Arc::new(Semaphore::new(MAX_OPENED)),
             accepted: AtomicU64::new(0),
         });
@@ -167,7 +168,7 @@ impl Quic {
         let deadline = Instant::now() + grace;
         self.shared.shutdown.cancel();
         let all_ended = async {
-            let _ = self.shared.accepting.acquire_many(MAX_ACCEPTED as u32).await;
+            self.shared.accepting.all_free().await;
             let _ = self.shared.opening.acquire_many(MAX_OPENED as u32).await;
         };
         let _ = timeout_at(deadline, all_ended).await;
@@ -213,11 +214,11 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
             let _ = incoming.retry();
             continue;
         }
-        match shared.accepting.clone().try_acquire_owned() {
-            Ok(slot) => {
-                tokio::spawn(serve(shared.clone(), incoming, slot));
+        match shared.accepting.take(incoming.remote_address().ip()) {
+            Some(place) => {
+                tokio::spawn(serve(shared.clone(), incoming, place));
             }
-            Err(_) => {
+            None => {
                 shared.counters.connections_refused.increment();
                 incoming.refuse();
             }
@@ -226,7 +227,7 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
 }
 
 /// Serves the one stream of a connection that a peer opens.
-async fn serve(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePermit) {
+async fn serve(shared: Arc<Shared>, incoming: Incoming, _place: Place) {
     let accepted = tokio::select! {
         () = shared.shutdown.cancelled() => return,
         accepted = accept_stream(&shared.counters, incoming) => accepted,
