@@ -30,6 +30,7 @@ pub mod fault;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod network;
+pub mod processes;
 pub mod recording;
 pub mod report;
 pub mod run;

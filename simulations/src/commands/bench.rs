@@ -7,20 +7,22 @@ use hobnob_simulations::bench::{Effort, FocaCluster, HobnobCluster, Row, measure
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Verdict, print};
+use super::{Verdict, print, processes};
 
 /// What `bench` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    real: processes::Arguments,
     /// How many agents.
     #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
     nodes: Vec<usize>,
     /// Loss in percent.
     #[arg(long, value_delimiter = ',', default_value = "0,5,25")]
     loss: Vec<f64>,
-    /// Changes that are followed.
-    #[arg(long, default_value_t = 20)]
-    changes: u16,
+    /// Changes that are followed [default: 20, or 100 with --processes]
+    #[arg(long)]
+    changes: Option<u16>,
     /// Crashes that are followed.
     #[arg(long, default_value_t = 5)]
     crashes: usize,
@@ -39,11 +41,15 @@ pub(crate) struct Arguments {
 const DIFFERING: [usize; 4] = [1, 10, 50, 90];
 
 pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    if let Some(agents) = arguments.real.processes {
+        let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes);
+        return processes::bench(&arguments.real, agents, changes.into(), kills, arguments.json);
+    }
     if arguments.nodes.iter().any(|nodes| *nodes < 10) || arguments.crashes == 0 {
         bail!("--nodes must be at least 10 and --crashes at least 1");
     }
     let effort = Effort {
-        changes: arguments.changes,
+        changes: arguments.changes.unwrap_or(20),
         crashes: arguments.crashes,
         minutes: arguments.minutes,
         seed: arguments.seed,

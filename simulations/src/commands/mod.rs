@@ -4,6 +4,7 @@ mod bench;
 mod list;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod processes;
 mod progress;
 mod replay;
 mod run;
@@ -35,7 +36,7 @@ pub(crate) enum Command {
     Swarm(swarm::Arguments),
     /// Run a seed of the swarm, or a run of which there is a trace, again, and tell every event.
     Replay(replay::Arguments),
-    /// Measure Hobnob, and plain foca beside it.
+    /// Measure Hobnob in virtual time, and plain foca beside it; or real agents, with --processes.
     Bench(bench::Arguments),
     /// Switch on known bugs, one at a time, and see which checker finds each.
     #[cfg(feature = "mutants")]

@@ -1,0 +1,103 @@
+//! `bench --processes`.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use comfy_table::{Table, presets};
+use hobnob_simulations::processes::{Effort, Report, measure};
+use humantime::parse_duration;
+
+use super::progress::Progress;
+use super::{Verdict, print};
+
+/// What `bench` takes for real processes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Measure so many real agents on loopback instead, each a process of its own (Linux).
+    #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "loss", "minutes", "seed"])]
+    pub(super) processes: Option<usize>,
+    /// The binary of these agents [default: `hobnob` beside this one]
+    #[arg(long, value_name = "PATH", requires = "processes")]
+    hobnob: Option<PathBuf>,
+    /// How long these agents are measured at rest.
+    #[arg(long, value_name = "TIME", requires = "processes", default_value = "30s")]
+    #[arg(value_parser = parse_duration)]
+    rest: Duration,
+}
+
+pub(super) fn bench(
+    arguments: &Arguments,
+    processes: usize,
+    changes: usize,
+    kills: usize,
+    json: bool,
+) -> anyhow::Result<Verdict> {
+    if processes < 2 || changes == 0 || arguments.rest.is_zero() {
+        bail!(
+            "--processes must be at least 2, --changes at least 1, and --rest longer than nothing"
+        );
+    }
+    if !(1..processes).contains(&kills) {
+        bail!(
+            "--crashes must be at least 1 and fewer than --processes, for the first agent is spared"
+        );
+    }
+    let hobnob = match &arguments.hobnob {
+        Some(path) => path.clone(),
+        None => env::current_exe()
+            .context("this binary cannot be found, beside which `hobnob` should be: name it with --hobnob")?
+            .with_file_name("hobnob"),
+    };
+    let effort = Effort { processes, changes, kills, rest: arguments.rest };
+    let mut progress = Progress::new();
+    let report = measure(&hobnob, effort, |what| {
+        progress.tell(|| format!("{processes} processes: {what}"));
+    });
+    progress.done();
+    let report = report?;
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+    } else {
+        print(&format!("{}\n", table(&report)))?;
+    }
+    Ok(Verdict::Green)
+}
+
+fn table(report: &Report) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    let title = format!("{} processes", report.processes);
+    table.set_header([title.as_str(), "goal", "measured", ""]);
+    let mut row = |what: &str, unit: &str, digits: usize, measured: f64, goal: Option<f64>| {
+        let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+        let verdict = match goal {
+            Some(goal) if measured <= goal => "met",
+            Some(_) => "**missed**",
+            None => "",
+        };
+        let goal = goal.map_or(String::new(), |goal| format!("{goal}{unit}"));
+        table.add_row([what, &goal, &format!("{measured:.digits$}{unit}"), verdict]);
+    };
+    let r = report;
+    row("join, until all see all", "ms", 0, r.join_ms, Some(1_500.0));
+    row("change seen at all agents, p50", "ms", 1, r.change_p50_ms, Some(20.0));
+    row("change seen at all agents, p99", "ms", 1, r.change_p99_ms, Some(60.0));
+    row("change seen at all agents, worst", "ms", 1, r.change_max_ms, None);
+    row("changes not seen by all within 30 s", "", 0, r.changes_lost as f64, Some(0.0));
+    row("processor time that went to watching", "%", 0, r.observer_cpu_share * 100.0, None);
+    row("`kill -9` known to all others, p50", "ms", 0, r.kill_p50_ms, Some(3_000.0));
+    row("`kill -9` known to all others, p99", "ms", 0, r.kill_p99_ms, Some(3_000.0));
+    row("kills not known to all within 30 s", "", 0, r.kills_lost as f64, Some(0.0));
+    row("killed agent back at all, p50", "ms", 0, r.back_p50_ms, None);
+    row("live agents taken to be down", "", 0, r.false_downs as f64, Some(0.0));
+    row("processor at rest, an agent", "%", 2, r.rest_cpu_percent, Some(0.2));
+    row("resident memory at rest, an agent", "MiB", 1, r.resident_mib, Some(12.0));
+    row("resident memory at rest, the largest", "MiB", 1, r.resident_max_mib, None);
+    row("wakeups at rest, an agent", "a second", 1, r.wakeups_per_second, None);
+    row("sent at rest, an agent", "B/s", 0, r.bytes_per_second, None);
+    row("sent at rest, an agent", "packets/s", 1, r.packets_per_second, None);
+    table.to_string()
+}

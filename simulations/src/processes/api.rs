@@ -1,0 +1,111 @@
+//! A connection to an agent's local API, in JSON lines.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{PATIENCE, ProcessError};
+
+/// A connection to one agent.
+pub(super) struct Api {
+    agent: usize,
+    stream: BufReader<UnixStream>,
+    line: String,
+}
+
+/// What an agent says of itself, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Info {
+    pub(super) address: String,
+    pub(super) members_alive: usize,
+    counters: Counters,
+}
+
+#[derive(Debug, Deserialize)]
+struct Counters {
+    datagrams_sent: u64,
+    datagram_bytes_sent: u64,
+    frame_bytes_sent: u64,
+}
+
+impl Info {
+    /// Datagrams sent since its start.
+    pub(super) fn packets_sent(&self) -> u64 {
+        self.counters.datagrams_sent
+    }
+
+    /// Bytes sent since its start, in datagrams and in frames.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.counters.datagram_bytes_sent + self.counters.frame_bytes_sent
+    }
+}
+
+impl Api {
+    /// Connects, if the agent listens.
+    pub(super) fn connect(agent: usize, socket: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { agent, stream: BufReader::new(stream), line: String::new() })
+    }
+
+    /// Asks what the agent says of itself.
+    pub(super) fn info(&mut self) -> Result<Info, ProcessError> {
+        let response = self.call(&json!("info"))?;
+        let info = response.get("info").cloned().unwrap_or_default();
+        serde_json::from_value(info).map_err(|_| self.unexpected(&response))
+    }
+
+    /// Registers an instance of the service that is watched.
+    pub(super) fn register(&mut self, id: &str) -> Result<(), ProcessError> {
+        self.done(&json!({ "register": { "service": SERVICE, "id": id, "port": 80 } }))
+    }
+
+    /// Removes one.
+    pub(super) fn deregister(&mut self, id: &str) -> Result<(), ProcessError> {
+        self.done(&json!({ "deregister": { "id": id } }))
+    }
+
+    /// Goes on as a watch of the service: every line that comes from now on tells instances.
+    pub(super) fn watch(mut self) -> Result<BufReader<UnixStream>, ProcessError> {
+        self.send(&json!({ "watch": { "service": SERVICE } }))
+            .and_then(|()| self.stream.get_ref().set_read_timeout(None))
+            .map_err(|cause| self.failed(cause))?;
+        Ok(self.stream)
+    }
+
+    fn done(&mut self, request: &Value) -> Result<(), ProcessError> {
+        let response = self.call(request)?;
+        if response == "done" { Ok(()) } else { Err(self.unexpected(&response)) }
+    }
+
+    fn call(&mut self, request: &Value) -> Result<Value, ProcessError> {
+        self.line.clear();
+        self.send(request)
+            .and_then(|()| self.stream.read_line(&mut self.line))
+            .map_err(|cause| self.failed(cause))?;
+        let reply: Value = serde_json::from_str(&self.line).unwrap_or_default();
+        reply.get("response").cloned().ok_or_else(|| self.unexpected(&reply))
+    }
+
+    fn send(&mut self, request: &Value) -> io::Result<()> {
+        let line = format!("{}\n", json!({ "request": request }));
+        self.stream.get_mut().write_all(line.as_bytes())
+    }
+
+    fn failed(&self, cause: io::Error) -> ProcessError {
+        match cause.kind() {
+            io::ErrorKind::WouldBlock => ProcessError::Silent { agent: self.agent },
+            _ => ProcessError::Connection { agent: self.agent, cause },
+        }
+    }
+
+    fn unexpected(&self, answer: &Value) -> ProcessError {
+        ProcessError::Answer { agent: self.agent, answer: answer.to_string() }
+    }
+}
+
+/// The service of all instances.
+const SERVICE: &str = "bench";

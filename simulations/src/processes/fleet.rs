@@ -1,0 +1,169 @@
+//! Processes and the folder that they live in; both go when the fleet does.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio, exit};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tempfile::TempDir;
+
+use super::api::Api;
+use super::{PATIENCE, ProcessError};
+
+/// Between two tries to reach an agent that starts.
+const RETRY: Duration = Duration::from_millis(2);
+/// Lines of an agent's log that are told when it ends by itself.
+const LOG_LINES: usize = 5;
+
+/// Agents, by number, and their folder. Nothing of them is left when this is dropped, also by a panic, or when the
+/// process is asked to stop by a signal.
+pub(super) struct Fleet {
+    hobnob: PathBuf,
+    folder: PathBuf,
+    belongings: Arc<Mutex<Belongings>>,
+}
+
+struct Belongings {
+    agents: Vec<Child>,
+    folder: Option<TempDir>,
+}
+
+impl Fleet {
+    /// No agent yet, of this binary.
+    pub(super) fn new(hobnob: &Path) -> Result<Self, ProcessError> {
+        if !hobnob.is_file() {
+            return Err(ProcessError::NoBinary(hobnob.to_owned()));
+        }
+        let prefix = "hobnob-bench-";
+        let folder =
+            tempfile::Builder::new().prefix(prefix).tempdir().map_err(ProcessError::Folder)?;
+        let path = folder.path().to_owned();
+        let belongings = Belongings { agents: Vec::new(), folder: Some(folder) };
+        let belongings = Arc::new(Mutex::new(belongings));
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(ProcessError::Signals)?;
+        let to_clear = belongings.clone();
+        thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                // Held until the end, so that nobody starts or asks another agent.
+                let mut belongings = lock(&to_clear);
+                belongings.clear();
+                exit(128 + signal);
+            }
+        });
+        Ok(Self { hobnob: hobnob.to_owned(), folder: path, belongings })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.belongings).agents.len()
+    }
+
+    /// Starts another agent, on free ports.
+    pub(super) fn start(&mut self, join: Option<&str>) -> Result<(), ProcessError> {
+        let mut belongings = lock(&self.belongings);
+        let child = self.spawn(belongings.agents.len(), "127.0.0.1:0", join)?;
+        belongings.agents.push(child);
+        Ok(())
+    }
+
+    /// Ends an agent without giving it a chance to say so. It is gone when this returns.
+    pub(super) fn kill(&mut self, agent: usize) {
+        end(&mut lock(&self.belongings).agents[agent]);
+    }
+
+    /// Starts an agent again that was killed, with the data that it has.
+    pub(super) fn restart(
+        &mut self,
+        agent: usize,
+        bind: &str,
+        join: &str,
+    ) -> Result<(), ProcessError> {
+        let mut belongings = lock(&self.belongings);
+        belongings.agents[agent] = self.spawn(agent, bind, Some(join))?;
+        Ok(())
+    }
+
+    /// The process of an agent.
+    pub(super) fn pid(&self, agent: usize) -> u32 {
+        lock(&self.belongings).agents[agent].id()
+    }
+
+    /// Connects to an agent, as soon as it answers.
+    pub(super) fn connect(&self, agent: usize) -> Result<Api, ProcessError> {
+        let (socket, since) = (self.socket(agent), Instant::now());
+        loop {
+            if let Ok(api) = Api::connect(agent, &socket) {
+                return Ok(api);
+            }
+            if matches!(lock(&self.belongings).agents[agent].try_wait(), Ok(Some(_))) {
+                return Err(ProcessError::Ended { agent, log: self.end_of_log(agent) });
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(ProcessError::Silent { agent });
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    fn spawn(&self, agent: usize, bind: &str, join: Option<&str>) -> Result<Child, ProcessError> {
+        let failed = |cause| ProcessError::Start { path: self.hobnob.clone(), cause };
+        let log = File::create(self.log(agent)).map_err(failed)?;
+        let mut command = Command::new(&self.hobnob);
+        // What the user's shell configures is meant for the user's agent.
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("HOBNOB_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(["agent", "--bind", bind, "--name", &format!("agent-{agent}")]);
+        command.arg("--data-dir").arg(self.folder.join(format!("{agent}.data")));
+        command.arg("--socket").arg(self.socket(agent));
+        command.args(join.map(|address| format!("--join={address}")));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.spawn().map_err(failed)
+    }
+
+    fn socket(&self, agent: usize) -> PathBuf {
+        self.folder.join(format!("{agent}.sock"))
+    }
+
+    fn log(&self, agent: usize) -> PathBuf {
+        self.folder.join(format!("{agent}.log"))
+    }
+
+    fn end_of_log(&self, agent: usize) -> String {
+        let log = fs::read_to_string(self.log(agent)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        lock(&self.belongings).clear();
+    }
+}
+
+impl Belongings {
+    fn clear(&mut self) {
+        self.agents.iter_mut().for_each(end);
+        // A folder that cannot be removed now is one in the system's own folder for such.
+        drop(self.folder.take().map(TempDir::close));
+    }
+}
+
+/// By its handle, so that no other process can be meant. Both fail only for a process that has ended already.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// No state between two statements under the lock is invalid.
+fn lock(belongings: &Mutex<Belongings>) -> MutexGuard<'_, Belongings> {
+    belongings.lock().unwrap_or_else(PoisonError::into_inner)
+}

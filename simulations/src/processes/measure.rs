@@ -1,0 +1,305 @@
+//! The measurements.
+
+use std::path::Path;
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use serde::Serialize;
+
+use super::api::{Api, Info};
+use super::fleet::Fleet;
+use super::usage::Usage;
+use super::watch::{Status, Watches};
+use super::{PATIENCE, ProcessError};
+
+/// Between two looks at the members of an agent that joins.
+const LOOK: Duration = Duration::from_millis(5);
+/// After a change has reached all, its repair goes on for some time; the next one waits for a random part of this.
+const BETWEEN_CHANGES: Duration = Duration::from_millis(60);
+/// After a killed agent is back.
+const BETWEEN_KILLS: Duration = Duration::from_secs(2);
+/// Until the agents count as being at rest.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Agents.
+    pub processes: usize,
+    /// Changes that are followed: registrations, and the deregistration of each.
+    pub changes: usize,
+    /// Agents that are killed, one after the other.
+    pub kills: usize,
+    /// How long the agents are measured at rest.
+    pub rest: Duration,
+}
+
+/// What was measured. Times in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Agents.
+    pub processes: usize,
+    /// From the start of the first until all see all.
+    pub join_ms: f64,
+    /// From a call until the watches of all agents told of the change, at the median of changes.
+    pub change_p50_ms: f64,
+    /// The same at the 99th percentile.
+    pub change_p99_ms: f64,
+    /// The same, the worst.
+    pub change_max_ms: f64,
+    /// Changes that somebody did not learn of in time.
+    pub changes_lost: usize,
+    /// The share of all processor time that went to watching, while changes were measured.
+    pub observer_cpu_share: f64,
+    /// From the kill until all others take the agent to be down, at the median of kills.
+    pub kill_p50_ms: f64,
+    /// The same at the 99th percentile; with fewer than a hundred kills, the worst.
+    pub kill_p99_ms: f64,
+    /// Kills that somebody did not notice in time.
+    pub kills_lost: usize,
+    /// From the start of a killed agent until all see its instance again, at the median.
+    pub back_p50_ms: f64,
+    /// How often anybody took a live agent to be down.
+    pub false_downs: u64,
+    /// Processor time at rest, in percent of one core, an agent.
+    pub rest_cpu_percent: f64,
+    /// Resident memory at rest, an agent.
+    pub resident_mib: f64,
+    /// The same, of the largest agent.
+    pub resident_max_mib: f64,
+    /// How often a thread wakes at rest, an agent.
+    pub wakeups_per_second: f64,
+    /// Bytes sent at rest, an agent; IP and UDP headers not counted.
+    pub bytes_per_second: f64,
+    /// Datagrams sent at rest, an agent.
+    pub packets_per_second: f64,
+}
+
+/// Starts agents, measures them and ends them. `told` hears what is being done.
+///
+/// # Errors
+/// When agents do not start, do not answer, or do not find together.
+pub fn measure(
+    hobnob: &Path,
+    effort: Effort,
+    mut told: impl FnMut(&str),
+) -> Result<Report, ProcessError> {
+    let mut fleet = Fleet::new(hobnob)?;
+    told("joining");
+    let (mut agents, addresses, join) = join(&mut fleet, effort.processes)?;
+    let mut watches = Watches::new();
+    for agent in 0..effort.processes {
+        watches.add(&fleet, agent)?;
+    }
+    let standing: Vec<String> = (0..effort.processes).map(standing).collect();
+    for (agent, id) in agents.iter_mut().zip(&standing) {
+        agent.register(id)?;
+    }
+    let incomplete = |agent| ProcessError::Incomplete { agent, what: standing.join(", ") };
+    let everybody = 0..effort.processes;
+    watches.all_say(everybody, &standing, Status::Healthy).map_err(incomplete)?;
+
+    told("changes");
+    let (observer, observed) = (Usage::of(process::id())?, cpu_of_all(&fleet)?);
+    let changes = changes(&mut watches, &mut agents, effort.changes)?;
+    let observer = Usage::of(process::id())?.cpu.saturating_sub(observer.cpu);
+    let observed = cpu_of_all(&fleet)?.saturating_sub(observed);
+
+    told("rest");
+    thread::sleep(SETTLE);
+    let rest = rest(&fleet, &mut agents, effort.rest)?;
+    watches.catch_up();
+
+    told("kills");
+    let (kills, back) = kills(&mut fleet, &mut watches, &addresses, effort.kills)?;
+    watches.catch_up();
+    Ok(Report {
+        processes: effort.processes,
+        join_ms: millis(join),
+        change_p50_ms: percentile(&changes, 0.5),
+        change_p99_ms: percentile(&changes, 0.99),
+        change_max_ms: percentile(&changes, 1.0),
+        changes_lost: effort.changes - changes.len(),
+        observer_cpu_share: observer.as_secs_f64() / (observer + observed).as_secs_f64(),
+        kill_p50_ms: percentile(&kills, 0.5),
+        kill_p99_ms: percentile(&kills, 0.99),
+        kills_lost: effort.kills - kills.len(),
+        back_p50_ms: percentile(&back, 0.5),
+        false_downs: watches.false_downs,
+        rest_cpu_percent: rest.cpu_percent,
+        resident_mib: rest.resident_mib,
+        resident_max_mib: rest.resident_max_mib,
+        wakeups_per_second: rest.wakeups_per_second,
+        bytes_per_second: rest.bytes_per_second,
+        packets_per_second: rest.packets_per_second,
+    })
+}
+
+/// The id of the instance that an agent has all the time.
+fn standing(agent: usize) -> String {
+    format!("standing-{agent}")
+}
+
+/// Starts the agents, all but the first at once, and waits until each sees all.
+fn join(
+    fleet: &mut Fleet,
+    processes: usize,
+) -> Result<(Vec<Api>, Vec<String>, Duration), ProcessError> {
+    let began = Instant::now();
+    fleet.start(None)?;
+    let seed = fleet.connect(0)?.info()?.address;
+    for _ in 1..processes {
+        fleet.start(Some(&seed))?;
+    }
+    // One is looked at until it sees all, then the next, so that looking costs next to nothing.
+    let (mut agents, mut addresses) = (Vec::new(), Vec::new());
+    for agent in 0..processes {
+        let mut api = fleet.connect(agent)?;
+        while api.info()?.members_alive < processes {
+            if began.elapsed() > PATIENCE {
+                let what = format!("all {processes} members");
+                return Err(ProcessError::Incomplete { agent, what });
+            }
+            thread::sleep(LOOK);
+        }
+        agents.push(api);
+    }
+    let took = began.elapsed();
+    for api in &mut agents {
+        addresses.push(api.info()?.address);
+    }
+    Ok((agents, addresses, took))
+}
+
+/// How long each change took from the call until all had told of it.
+fn changes(
+    watches: &mut Watches,
+    agents: &mut [Api],
+    changes: usize,
+) -> Result<Vec<Duration>, ProcessError> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let (everybody, mut took) = (agents.len(), Vec::new());
+    let mut origin = 0;
+    for number in 0..changes {
+        let id = [format!("change-{}", number / 2)];
+        let began = Instant::now();
+        let status = if number % 2 == 0 {
+            origin = rng.random_range(0..everybody);
+            agents[origin].register(&id[0])?;
+            Status::Healthy
+        } else {
+            agents[origin].deregister(&id[0])?;
+            Status::Gone
+        };
+        if let Ok(last) = watches.all_say(0..everybody, &id, status) {
+            took.push(last - began);
+        }
+        thread::sleep(BETWEEN_CHANGES.mul_f64(rng.random_range(0.5..1.0)));
+    }
+    Ok(took)
+}
+
+struct Rest {
+    cpu_percent: f64,
+    resident_mib: f64,
+    resident_max_mib: f64,
+    wakeups_per_second: f64,
+    bytes_per_second: f64,
+    packets_per_second: f64,
+}
+
+fn rest(fleet: &Fleet, agents: &mut [Api], time: Duration) -> Result<Rest, ProcessError> {
+    let (before, used, began) = (infos(agents)?, usages(fleet)?, Instant::now());
+    thread::sleep(time);
+    let (using, seconds) = (usages(fleet)?, began.elapsed().as_secs_f64());
+    let after = infos(agents)?;
+    let rate = |total: u64| total as f64 / seconds / fleet.len() as f64;
+    let spent = |of: fn(&Usage) -> u64| -> u64 {
+        using.iter().zip(&used).map(|(now, then)| of(now).saturating_sub(of(then))).sum()
+    };
+    let sent = |of: fn(&Info) -> u64| -> u64 {
+        after.iter().zip(&before).map(|(now, then)| of(now).saturating_sub(of(then))).sum()
+    };
+    const MIB: f64 = 1024.0 * 1024.0;
+    let resident = using.iter().map(|usage| usage.resident_bytes as f64 / MIB);
+    Ok(Rest {
+        cpu_percent: rate(spent(|usage| usage.cpu.as_micros() as u64)) / 1e6 * 100.0,
+        resident_mib: resident.clone().sum::<f64>() / using.len() as f64,
+        resident_max_mib: resident.fold(0.0, f64::max),
+        wakeups_per_second: rate(spent(|usage| usage.wakeups)),
+        bytes_per_second: rate(sent(Info::bytes_sent)),
+        packets_per_second: rate(sent(Info::packets_sent)),
+    })
+}
+
+/// How long it took all others to notice each kill, and to see the instance of the killed agent after its return.
+fn kills(
+    fleet: &mut Fleet,
+    watches: &mut Watches,
+    addresses: &[String],
+    kills: usize,
+) -> Result<(Vec<Duration>, Vec<Duration>), ProcessError> {
+    let (everybody, mut noticed, mut back) = (addresses.len(), Vec::new(), Vec::new());
+    for number in 0..kills {
+        // Never the first, at which the others join.
+        let victim = 1 + number * (everybody - 1) / kills;
+        let id = [standing(victim)];
+        watches.catch_up();
+        let began = Instant::now();
+        fleet.kill(victim);
+        let others = (0..everybody).filter(|agent| *agent != victim);
+        if let Ok(last) = watches.all_say(others, &id, Status::Unknown) {
+            noticed.push(last - began);
+        }
+        let began = Instant::now();
+        fleet.restart(victim, &addresses[victim], &addresses[0])?;
+        watches.add(fleet, victim)?;
+        if let Ok(last) = watches.all_say(0..everybody, &id, Status::Healthy) {
+            back.push(last - began);
+        }
+        thread::sleep(BETWEEN_KILLS);
+    }
+    Ok((noticed, back))
+}
+
+fn infos(agents: &mut [Api]) -> Result<Vec<Info>, ProcessError> {
+    agents.iter_mut().map(Api::info).collect()
+}
+
+fn usages(fleet: &Fleet) -> Result<Vec<Usage>, ProcessError> {
+    (0..fleet.len()).map(|agent| Usage::of(fleet.pid(agent))).collect()
+}
+
+fn cpu_of_all(fleet: &Fleet) -> Result<Duration, ProcessError> {
+    Ok(usages(fleet)?.iter().map(|usage| usage.cpu).sum())
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The time that this share of times do not exceed; infinite when there is none.
+fn percentile(times: &[Duration], share: f64) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).map_or(f64::INFINITY, |time| millis(*time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let times: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 0.5), 50.0);
+        assert_eq!(percentile(&times, 0.99), 99.0);
+        assert_eq!(percentile(&times, 1.0), 100.0);
+        assert_eq!(percentile(&times[..1], 0.5), 100.0);
+        assert_eq!(percentile(&[], 0.5), f64::INFINITY);
+    }
+}

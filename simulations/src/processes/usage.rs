@@ -1,0 +1,81 @@
+//! What a process uses, as Linux tells it.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use super::ProcessError;
+
+/// A tick of the times in `/proc/PID/stat`: `USER_HZ` is 100 wherever Linux runs today.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a process has used since its start, and holds now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    /// Processor time of all its threads.
+    pub(super) cpu: Duration,
+    /// Memory that is resident, shared pages of its binary included.
+    pub(super) resident_bytes: u64,
+    /// How often a thread of it went to sleep, so how often one was woken.
+    pub(super) wakeups: u64,
+}
+
+impl Usage {
+    /// Of a process.
+    pub(super) fn of(pid: u32) -> Result<Self, ProcessError> {
+        read(pid).map_err(|cause| ProcessError::Usage { pid, cause })
+    }
+}
+
+fn read(pid: u32) -> io::Result<Usage> {
+    let mut wakeups = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        wakeups += field(&status, "voluntary_ctxt_switches:")?;
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let resident_kib = field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:")?;
+    Ok(Usage { cpu: cpu(&stat)?, resident_bytes: resident_kib * 1024, wakeups })
+}
+
+/// The 14th and 15th field of the line; the second one, a name in parentheses, may have spaces in it.
+fn cpu(stat: &str) -> io::Result<Duration> {
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    let ticks: Vec<u32> = ticks.collect::<Result<_, _>>().map_err(io::Error::other)?;
+    match ticks[..] {
+        [user, system] => Ok(TICK * (user + system)),
+        _ => Err(io::Error::other("no processor times in /proc/PID/stat")),
+    }
+}
+
+fn field(status: &str, name: &str) -> io::Result<u64> {
+    let mut rests = status.lines().filter_map(|line| line.strip_prefix(name));
+    let number = rests.next().and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_follow_a_name_of_any_kind() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 100 0 0 0 12 30 0 0 20 0 3 0 55";
+        assert_eq!(cpu(stat).unwrap(), Duration::from_millis(420));
+        assert!(cpu("7 (a").is_err());
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_name() {
+        let status = "Name:\tx\nVmRSS:\t    8124 kB\nThreads:\t3\n";
+        assert_eq!(field(status, "VmRSS:").unwrap(), 8124);
+        assert!(field(status, "Rss:").is_err());
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        let usage = Usage::of(std::process::id()).unwrap();
+        assert!(usage.resident_bytes > 100_000, "{usage:?}");
+    }
+}

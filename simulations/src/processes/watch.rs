@@ -1,0 +1,125 @@
+//! What all agents see of the service, as it happens.
+
+use std::io::BufRead;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use super::fleet::Fleet;
+use super::{PATIENCE, ProcessError};
+
+/// An agent told of an instance.
+#[derive(Debug)]
+pub(super) struct Sighting {
+    /// Who told.
+    pub(super) agent: usize,
+    /// When its words were read.
+    pub(super) at: Instant,
+    /// The instance.
+    pub(super) id: String,
+    /// What it is now.
+    pub(super) status: Status,
+}
+
+/// What becomes of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    Healthy,
+    Unhealthy,
+    /// Its agent is down, says the one that is asked.
+    Unknown,
+    Gone,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    response: Told,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Told {
+    Instances(Instances),
+    Changes(Instances),
+}
+
+#[derive(Deserialize)]
+struct Instances {
+    instances: Vec<Instance>,
+}
+
+#[derive(Deserialize)]
+struct Instance {
+    id: String,
+    status: Status,
+}
+
+/// Watches of all agents: a thread each, which sleeps until its agent speaks.
+pub(super) struct Watches {
+    sender: Sender<Sighting>,
+    sightings: Receiver<Sighting>,
+    /// How often a live agent's instance was said to be of an agent that is down.
+    pub(super) false_downs: u64,
+}
+
+impl Watches {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        let (sender, sightings) = channel();
+        Self { sender, sightings, false_downs: 0 }
+    }
+
+    /// Watches an agent from now on, until it ends.
+    pub(super) fn add(&self, fleet: &Fleet, agent: usize) -> Result<(), ProcessError> {
+        let (mut lines, sender) = (fleet.connect(agent)?.watch()?, self.sender.clone());
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+                let at = Instant::now();
+                let Ok(reply) = serde_json::from_slice::<Reply>(&line) else { return };
+                let (Told::Instances(told) | Told::Changes(told)) = reply.response;
+                for Instance { id, status } in told.instances {
+                    if sender.send(Sighting { agent, at, id, status }).is_err() {
+                        return;
+                    }
+                }
+                line.clear();
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits until every agent of these says of each of `ids` that it is `status`, and returns when the last one said
+    /// so. `Err` names an agent that did not in time.
+    pub(super) fn all_say(
+        &mut self,
+        agents: impl Iterator<Item = usize>,
+        ids: &[String],
+        status: Status,
+    ) -> Result<Instant, usize> {
+        let mut missing: Vec<(usize, &str)> =
+            agents.flat_map(|agent| ids.iter().map(move |id| (agent, id.as_str()))).collect();
+        let (began, mut last) = (Instant::now(), Instant::now());
+        while let Some(&(lacking, _)) = missing.first() {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            let Ok(sighting) = self.sightings.recv_timeout(left) else { return Err(lacking) };
+            let expected = sighting.status == status && ids.contains(&sighting.id);
+            if expected {
+                missing.retain(|&(agent, id)| (agent, id) != (sighting.agent, &sighting.id));
+                last = sighting.at;
+            } else if sighting.status == Status::Unknown {
+                self.false_downs += 1;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Takes what was said while nobody waited.
+    pub(super) fn catch_up(&mut self) {
+        let unknown = self.sightings.try_iter().filter(|said| said.status == Status::Unknown);
+        self.false_downs += unknown.count() as u64;
+    }
+}
