@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_membership::catalog::Catalog;
-use hobnob_membership::record::{NodeRecord, RecordError};
-use hobnob_membership::{Config, Identity, Node, Protocol};
+use hobnob_membership::record::{self, NodeRecord, RecordError};
+use hobnob_membership::{ClusterId, Config, Identity, Node, Protocol};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -174,7 +174,8 @@ impl Agent {
         }
         config.join.iter().try_for_each(|address| join::parse(address).map(drop))?;
 
-        let mut data_dir = DataDir::open(&config.data_dir)?;
+        record::name("cluster", &config.cluster)?;
+        let mut data_dir = DataDir::open(&config.data_dir, &config.cluster)?;
         if let Some(torn) = data_dir.torn_tail() {
             tracing::warn!(
                 ?torn,
@@ -199,6 +200,7 @@ impl Agent {
         let quic = Quic::bind(sync_bind, &NodeCertificate::self_signed()?, stream_tx)?;
         let facts = AgentFacts {
             name: config.name,
+            cluster: config.cluster,
             node_id: data_dir.node_id(),
             datacenter: config.datacenter,
             zone: config.zone,
@@ -230,6 +232,7 @@ impl Agent {
         // Who expects company and has none yet may be the one that is cut off.
         writer.set_isolated(!config.join.is_empty() || !former_peers.is_empty());
         let config_of_node = Config {
+            cluster: ClusterId::named(&facts.cluster),
             identity,
             node,
             records: restored.records.clone(),
@@ -250,7 +253,7 @@ impl Agent {
             commands,
             writer,
             keep,
-            state: State::expecting(&config.join),
+            state: State::expecting(&config.join, &facts.cluster),
         };
         let driving = Task::spawn(driving.run());
         let registrar =
@@ -271,7 +274,7 @@ impl Agent {
             counters: Default::default(),
         };
         let server = Task::spawn(socket.serve(Arc::new(handler)));
-        tracing::info!(name = facts.name, node_id = %facts.node_id, %epoch, gossip = %facts.gossip_addr,
+        tracing::info!(name = facts.name, cluster = facts.cluster, node_id = %facts.node_id, %epoch, gossip = %facts.gossip_addr,
             sync = %facts.sync_addr, socket = %path.display(), "the agent is ready");
         let keep_on_exit = config.keep_on_exit;
         Ok(Self {

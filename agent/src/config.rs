@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct AgentConfig {
     /// Its name, for people.
     pub name: String,
+    /// The name of the cluster that it belongs to. Agents of different clusters never mix, wherever they meet.
+    pub cluster: String,
     /// Where it keeps its identity and its registrations.
     pub data_dir: PathBuf,
     /// Where it takes gossip (UDP). Port 0 takes a free one.

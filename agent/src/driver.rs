@@ -99,14 +99,16 @@ pub(crate) struct State {
     left: bool,
     /// The addresses to join at, as they were given, and when to say that nobody answers there.
     seeds: String,
+    cluster: String,
     alone_warning: Option<tokio::time::Instant>,
 }
 
 impl State {
     /// Of an agent that is to join at these addresses.
-    pub(crate) fn expecting(join: &[String]) -> Self {
+    pub(crate) fn expecting(join: &[String], cluster: &str) -> Self {
         let soon = (!join.is_empty()).then(|| tokio::time::Instant::now() + WARN_ALONE_AFTER);
-        Self { seeds: join.join(", "), alone_warning: soon, ..Self::default() }
+        let (seeds, cluster) = (join.join(", "), cluster.to_owned());
+        Self { seeds, cluster, alone_warning: soon, ..Self::default() }
     }
 }
 
@@ -201,8 +203,9 @@ impl Driver {
             self.state.alone_warning = Some(self.clock.instant(now) + WARN_ALONE_AGAIN_AFTER);
             tracing::warn!(
                 join = self.state.seeds,
-                "nobody answers there yet: is it the gossip address (--bind) of a running agent, and does UDP reach \
-                 it? trying on"
+                cluster = self.state.cluster,
+                "nobody answers there yet: is it the gossip address (--bind) of a running agent of the same cluster, and \
+                 does UDP reach it? trying on"
             );
         }
         if self.state.save_peers_at.is_some_and(|at| at <= self.clock.instant(now)) {
@@ -271,6 +274,12 @@ impl Driver {
                 %address,
                 "another agent runs under this agent's node id: its data directory was copied, or this one's. Both \
                  disturb each other: stop one of them, and remove node.json from its copy of the data directory"
+            ),
+            Event::OtherCluster { address } => tracing::warn!(
+                %address,
+                cluster = self.state.cluster,
+                "an agent of another cluster sends to this one, and is not heard: check its --cluster and --join, and those \
+                 of this agent"
             ),
             Event::EpochRaised(epoch) => {
                 tracing::info!(%epoch, "epoch raised");

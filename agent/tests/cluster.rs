@@ -17,6 +17,7 @@ fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
     AgentConfig {
         name: name.to_owned(),
         data_dir: home.join(name),
+        cluster: "default".to_owned(),
         bind: "127.0.0.1:0".parse().expect("an address"),
         sync_bind: None,
         advertise: None,

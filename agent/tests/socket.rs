@@ -12,6 +12,7 @@ async fn agent(home: &Path) -> Agent {
     let config = AgentConfig {
         name: "a".to_owned(),
         data_dir: home.join("data"),
+        cluster: "default".to_owned(),
         bind: "127.0.0.1:0".parse().expect("an address"),
         sync_bind: None,
         advertise: None,

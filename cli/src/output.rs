@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(fields(&member("a1")), sorted(expected));
         let expected = "service namespace instances healthy tags efficiency fairness";
         assert_eq!(fields(&summary()), sorted(expected));
-        let expected = "name node_id epoch version datacenter zone address sync_address pid \
+        let expected = "name cluster node_id epoch version datacenter zone address sync_address pid \
                         uptime_ms isolated last_contact_ms members_alive instances catalog_digest \
                         counters";
         assert_eq!(fields(&info()), sorted(expected));

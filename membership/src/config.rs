@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use crate::cluster::ClusterId;
 use crate::identity::Identity;
 use crate::record::{Key, NodeRecord, Value};
 
 /// Everything that a node needs to know at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Which cluster it belongs to; it hears and reaches nodes of this one only.
+    pub cluster: ClusterId,
     /// Who it is. The epoch is also that of its records.
     pub identity: Identity,
     /// How it describes itself.

@@ -41,6 +41,8 @@ counters! {
     datagram_bytes_sent,
     /// Datagrams that were noise, corrupted, or of another protocol.
     datagrams_malformed,
+    /// Datagrams of other clusters.
+    datagrams_other_cluster,
     /// Messages that do not decode or break a rule.
     messages_invalid,
     /// SWIM packets for somebody else, mostly for an earlier life of ours.
@@ -83,6 +85,8 @@ counters! {
     sessions_served,
     /// Sessions refused because too many were open.
     sessions_refused,
+    /// Sessions refused because the peer belongs to another cluster.
+    sessions_other_cluster,
     /// Sessions that ended because both sides held the same.
     sessions_equal,
     /// Sessions that ended well.

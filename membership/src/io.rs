@@ -138,6 +138,11 @@ pub enum Event {
         /// Where the other one takes gossip.
         address: SocketAddr,
     },
+    /// Datagrams of another cluster come from this address; told once for each.
+    OtherCluster {
+        /// Where they come from.
+        address: SocketAddr,
+    },
     /// A [`Input::Leave`] is complete.
     Left,
 }

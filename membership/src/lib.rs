@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use hobnob_membership::record::NodeRecord;
-//! use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Protocol, Time};
+//! use hobnob_membership::{ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Protocol, Time};
 //!
 //! let identity = Identity {
 //!     node_id: NodeId(7),
@@ -23,7 +23,14 @@
 //!     instance_key_hash: 0,
 //!     left: None,
 //! };
-//! let config = Config { identity, node, records: Vec::new(), seed: 42, protocol: Protocol::default() };
+//! let config = Config {
+//!     cluster: ClusterId::named("production"),
+//!     identity,
+//!     node,
+//!     records: Vec::new(),
+//!     seed: 42,
+//!     protocol: Protocol::default(),
+//! };
 //! let mut node = Node::new(config, Time::ZERO);
 //! node.handle(Input::Join(vec!["127.0.0.1:7950".parse()?]), Time::ZERO);
 //! while let Some(output) = node.poll_output() {
@@ -36,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+mod cluster;
 mod config;
 mod counters;
 mod identity;
@@ -53,6 +61,7 @@ mod time;
 pub mod view;
 pub mod wire;
 
+pub use cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
 pub use config::{Config, Protocol};
 pub use counters::{Counters, Load};
 pub use identity::{Epoch, Identity, NodeId, NodeIdError};

@@ -39,5 +39,7 @@ pub const MAX_SESSIONS_OPENED: usize = 2;
 pub const MAX_FRAMES_PER_SESSION: usize = 4_096;
 /// Frames of one session handed to the transport and not yet written.
 pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
+/// Addresses from which other clusters were heard, so that each is told of once.
+pub const MAX_FOREIGN_ADDRESSES: usize = 64;
 /// Seed addresses and addresses of former peers that an isolated node knocks at.
 pub const MAX_SEEDS: usize = 256;

@@ -35,6 +35,8 @@ pub enum Mutant {
     TruncateSync,
     /// A node that was alone keeps the verdicts that it passed on all others.
     KeepVerdictsAlone,
+    /// The name of the cluster is not looked at.
+    MixClusters,
 }
 
 #[cfg(feature = "mutants")]
@@ -63,6 +65,7 @@ mod switch {
             Self::DropMemberEvent,
             Self::TruncateSync,
             Self::KeepVerdictsAlone,
+            Self::MixClusters,
         ];
 
         /// Switches a bug on for this thread, or all off.

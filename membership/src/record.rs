@@ -272,7 +272,11 @@ fn is_host(address: &str) -> bool {
     address.parse::<IpAddr>().is_ok() || address.chars().all(legal)
 }
 
-fn name(field: &'static str, value: &str) -> Result<(), RecordError> {
+/// Checks that a text can be a name: not empty, not too long, fit for a terminal.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn name(field: &'static str, value: &str) -> Result<(), RecordError> {
     if value.is_empty() {
         return Err(RecordError::Empty { field });
     }

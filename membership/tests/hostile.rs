@@ -12,10 +12,12 @@ use hobnob_membership::limits::{
 };
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::wire::{DatagramBuilder, Digest, Frame, Message, Opening, Pull};
-use hobnob_membership::{Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time};
+use hobnob_membership::{
+    ClusterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
+};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use common::{Net, health, identity};
 
@@ -26,7 +28,7 @@ const MAX_OUTPUTS: usize = 2_000;
 fn datagram(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::default();
     datagram.push(message).expect("fits");
-    datagram.finish()
+    datagram.finish(ClusterId::default())
 }
 
 fn frame(frame: &Frame) -> Vec<u8> {
@@ -34,7 +36,8 @@ fn frame(frame: &Frame) -> Vec<u8> {
 }
 
 fn opening(n: usize) -> Vec<u8> {
-    frame(&Frame::Opening(Opening { identity: identity(n), members: 0, catalog: 0 }))
+    let cluster = ClusterId::default().mark();
+    frame(&Frame::Opening(Opening { cluster, identity: identity(n), members: 0, catalog: 0 }))
 }
 
 fn delta(origin: NodeId, epoch: u64, version: u64) -> Delta {
@@ -89,9 +92,11 @@ fn mutate(rng: &mut Xoshiro256PlusPlus, recorded: &[Vec<u8>]) -> Vec<u8> {
 /// Makes the checksum fit again, so that the damage is not found in the envelope already.
 fn seal(datagram: &mut Vec<u8>) {
     datagram.truncate(MAX_DATAGRAM_BYTES);
-    if datagram.len() >= 5 {
+    if datagram.len() >= 7 {
         datagram[0] = 1;
-        let checksum = xxh3_64(&datagram[5..]).to_le_bytes();
+        datagram[5..7].copy_from_slice(&ClusterId::default().tag());
+        let seed = ClusterId::default().0;
+        let checksum = xxh3_64_with_seed(&datagram[5..], seed).to_le_bytes();
         datagram[1..5].copy_from_slice(&checksum[..4]);
     }
 }

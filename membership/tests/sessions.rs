@@ -6,14 +6,15 @@ use hobnob_membership::catalog::{Catalog, Want};
 use hobnob_membership::limits::MAX_FRAMES_IN_FLIGHT;
 use hobnob_membership::record::{Health, Key};
 use hobnob_membership::wire::{Frame, Opening};
-use hobnob_membership::{Epoch, Input, Node, NodeId, Output, StreamId, Time};
+use hobnob_membership::{ClusterId, Epoch, Input, Node, NodeId, Output, StreamId, Time};
 
 use common::{health, identity};
 
 const STREAM: StreamId = StreamId::accepted(1);
 
 fn opening(members: u64, catalog: u64) -> Frame {
-    Frame::Opening(Opening { identity: identity(1), members, catalog })
+    let cluster = ClusterId::default().mark();
+    Frame::Opening(Opening { cluster, identity: identity(1), members, catalog })
 }
 
 /// Gives a node a frame of ours, and returns the frames that it sends, and whether it is done.

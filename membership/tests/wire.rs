@@ -19,11 +19,14 @@ use hobnob_membership::wire::{
     DatagramBuilder, Digest, Frame, Hello, Message, Opening, Pull, VERSION, WireError,
     decode_datagram, from_bytes, to_bytes,
 };
-use hobnob_membership::{Epoch, Identity, NodeId};
+use hobnob_membership::{ClusterId, Epoch, Identity, NodeId};
 use proptest::prelude::*;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The cluster whose bytes these are.
+const CLUSTER: ClusterId = ClusterId(0x0807_0605_0403_0201);
 
 /// Decoding may hold at most this many bytes for each byte of input ...
 const MAX_GROWTH: usize = 256;
@@ -146,7 +149,7 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
 }
 
 fn frames() -> Vec<(&'static str, Frame)> {
-    let opening = Opening { identity: v6(), members: 1, catalog: 1 << 40 };
+    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40 };
     vec![
         ("opening", Frame::Opening(opening)),
         ("members", Frame::Members(vec![(v4(), 0), (v6(), 300)])),
@@ -158,22 +161,25 @@ fn frames() -> Vec<(&'static str, Frame)> {
 }
 
 const GOLDEN: &[(&str, &str)] = &[
-    ("swim", "011e694b4d010300010203"),
-    ("hello v4", "014db447f602180009080706050403020100f451c21800000a0102030a1f0b1f"),
+    ("swim", "01c63a28b10102010300010203"),
+    ("hello v4", "01f627d34d010202180009080706050403020100f451c21800000a0102030a1f0b1f"),
     (
         "hello v6",
-        "0182db68a102240009080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f",
+        "01c393e131010202240009080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f",
     ),
-    ("welcome", "011967ee54032000fdffffffffffffffff080706050403020100f451c21800000a0102030a1f0b1f"),
+    (
+        "welcome",
+        "010335d0e40102032000fdffffffffffffffff080706050403020100f451c21800000a0102030a1f0b1f",
+    ),
     (
         "rumor",
-        "01387e0ee90485000500000000000000080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
+        "01331b2c7b01020485000500000000000000080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
     ),
-    ("digest", "010b66ad03051d000100000000000000fcefbeadde01020000000000000003000000000004"),
-    ("pull", "017c0b928b061b00010000000000000001080706050403020100f451c21800fbfb0009"),
+    ("digest", "01d601995f0102051d000100000000000000fcefbeadde01020000000000000003000000000004"),
+    ("pull", "01449266080102061b00010000000000000001080706050403020100f451c21800fbfb0009"),
     (
         "opening",
-        "0101080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f01fd0000000000010000",
+        "010105060708080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f01fd0000000000010000",
     ),
     (
         "members",
@@ -191,7 +197,7 @@ const GOLDEN: &[(&str, &str)] = &[
 fn datagram(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::default();
     datagram.push(message).expect("fits");
-    datagram.finish()
+    datagram.finish(CLUSTER)
 }
 
 fn encoded() -> Vec<(&'static str, Vec<u8>)> {
@@ -205,12 +211,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn seal(datagram: &mut [u8]) {
-    let checksum = xxh3_64(&datagram[5..]).to_le_bytes();
+    datagram[5..7].copy_from_slice(&CLUSTER.tag());
+    let checksum = xxh3_64_with_seed(&datagram[5..], CLUSTER.0).to_le_bytes();
     datagram[1..5].copy_from_slice(&checksum[..4]);
 }
 
 fn decode_all(bytes: &[u8]) {
-    if let Ok(messages) = decode_datagram(bytes) {
+    if let Ok(messages) = decode_datagram(bytes, CLUSTER) {
         messages.for_each(drop);
     }
 }
@@ -237,7 +244,7 @@ fn what_is_written_is_read() {
     for (name, message) in messages() {
         let bytes = datagram(&message);
         let read: Vec<Message<'_>> =
-            decode_datagram(&bytes).expect(name).collect::<Result<_, _>>().expect(name);
+            decode_datagram(&bytes, CLUSTER).expect(name).collect::<Result<_, _>>().expect(name);
         assert_eq!(read, [message]);
     }
     for (name, frame) in frames() {
@@ -268,13 +275,15 @@ fn several_messages_share_a_datagram_and_unknown_kinds_are_skipped() {
     for (_, message) in messages() {
         builder.push(&message).expect("fits");
     }
-    let mut bytes = builder.finish();
+    let mut bytes = builder.finish(CLUSTER);
     let unknown = [200, 3, 0, 7, 7, 7];
-    bytes.splice(5..5, unknown);
+    bytes.splice(7..7, unknown);
     bytes.extend_from_slice(&unknown);
     seal(&mut bytes);
-    let read: Vec<Message<'_>> =
-        decode_datagram(&bytes).expect("sealed").collect::<Result<_, _>>().expect("all known");
+    let read: Vec<Message<'_>> = decode_datagram(&bytes, CLUSTER)
+        .expect("sealed")
+        .collect::<Result<_, _>>()
+        .expect("all known");
     let sent: Vec<Message<'_>> = messages().into_iter().map(|(_, message)| message).collect();
     assert_eq!(read, sent);
 }
@@ -283,10 +292,10 @@ fn several_messages_share_a_datagram_and_unknown_kinds_are_skipped() {
 fn a_malformed_message_ends_its_datagram_and_spares_what_stands_before() {
     let mut builder = DatagramBuilder::default();
     builder.push(&messages()[1].1).expect("fits");
-    let mut bytes = builder.finish();
+    let mut bytes = builder.finish(CLUSTER);
     bytes.extend_from_slice(&[2, 1, 0, 0, 6, 200, 0]);
     seal(&mut bytes);
-    let read: Vec<_> = decode_datagram(&bytes).expect("sealed").collect();
+    let read: Vec<_> = decode_datagram(&bytes, CLUSTER).expect("sealed").collect();
     assert!(matches!(read[..], [Ok(Message::Hello(_)), Err(_)]), "{read:?}");
 }
 
@@ -296,7 +305,7 @@ fn an_unknown_kind_of_frame_and_another_version_are_named() {
     assert!(matches!(Frame::decode(&[VERSION + 1, 1]), Err(WireError::Version(2))));
     let mut bytes = datagram(&messages()[1].1);
     bytes[0] = VERSION + 1;
-    assert!(matches!(decode_datagram(&bytes), Err(WireError::Version(2))));
+    assert!(matches!(decode_datagram(&bytes, CLUSTER), Err(WireError::Version(2))));
 }
 
 #[test]
@@ -304,11 +313,11 @@ fn every_cut_is_refused() {
     for (name, message) in messages() {
         let bytes = datagram(&message);
         for len in 0..bytes.len() {
-            assert!(decode_datagram(&bytes[..len]).is_err(), "{name} cut to {len}");
-            if len > 5 && !matches!(message, Message::Swim(_)) {
+            assert!(decode_datagram(&bytes[..len], CLUSTER).is_err(), "{name} cut to {len}");
+            if len > 7 && !matches!(message, Message::Swim(_)) {
                 let mut cut = bytes[..len].to_vec();
                 seal(&mut cut);
-                let mut messages = decode_datagram(&cut).expect("sealed");
+                let mut messages = decode_datagram(&cut, CLUSTER).expect("sealed");
                 assert!(matches!(messages.next(), Some(Err(_))), "{name} cut to {len} and sealed");
             }
         }
@@ -329,7 +338,7 @@ fn every_flipped_bit_is_noticed_by_the_checksum_or_decoded_without_harm() {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             if is_datagram {
-                assert!(decode_datagram(&flipped).is_err(), "{name}, bit {bit}");
+                assert!(decode_datagram(&flipped, CLUSTER).is_err(), "{name}, bit {bit}");
                 seal(&mut flipped);
                 decode_all(&flipped);
             } else {
@@ -358,7 +367,7 @@ fn limits_hold_when_writing() {
     assert!(builder.is_empty(), "left as it was");
     builder.push(&Message::Swim(&most)).expect("the most that fits");
     assert!(builder.push(&Message::Swim(&[])).is_err());
-    assert_eq!(builder.finish().len(), MAX_DATAGRAM_BYTES);
+    assert_eq!(builder.finish(CLUSTER).len(), MAX_DATAGRAM_BYTES);
     let wants = |count| Message::Pull(Pull { sender: NodeId(1), wants: vec![want(); count] });
     assert!(matches!(
         DatagramBuilder::default().push(&wants(1_000)),
@@ -375,7 +384,7 @@ fn limits_hold_when_reading() {
     let mut long = vec![0; MAX_DATAGRAM_BYTES + 1];
     long[0] = VERSION;
     seal(&mut long);
-    assert!(matches!(decode_datagram(&long), Err(WireError::TooLarge { .. })));
+    assert!(matches!(decode_datagram(&long, CLUSTER), Err(WireError::TooLarge { .. })));
     let mut long = vec![0; MAX_FRAME_BYTES + 1];
     (long[0], long[1]) = (VERSION, 3);
     assert!(matches!(Frame::decode(&long), Err(WireError::TooLarge { .. })));
@@ -385,7 +394,7 @@ fn limits_hold_when_reading() {
         let frame = Frame::Deltas(vec![delta.clone()]).encode().expect("fits");
         assert!(Frame::decode(&frame).is_err(), "{delta:?}");
         let bytes = datagram(&Message::Rumor(NodeId(1), delta));
-        let mut messages = decode_datagram(&bytes).expect("sealed");
+        let mut messages = decode_datagram(&bytes, CLUSTER).expect("sealed");
         assert!(matches!(messages.next(), Some(Err(_))));
     };
     refused(&|delta| delta.to = delta.after);
@@ -514,12 +523,12 @@ fn random_bytes_never_panic_nor_take_more_memory_than_stated() {
                 bytes
             }
         };
-        if bytes.len() >= 8 && round % 2 == 0 {
-            (bytes[0], bytes[5]) = (VERSION, rng.random_range(1..8));
-            let len = u16::try_from(bytes.len() - 8).expect("short");
-            bytes[6..8].copy_from_slice(&len.to_le_bytes());
+        if bytes.len() >= 10 && round % 2 == 0 {
+            (bytes[0], bytes[7]) = (VERSION, rng.random_range(1..8));
+            let len = u16::try_from(bytes.len() - 10).expect("short");
+            bytes[8..10].copy_from_slice(&len.to_le_bytes());
             seal(&mut bytes);
-            reached += usize::from(decode_datagram(&bytes).is_ok());
+            reached += usize::from(decode_datagram(&bytes, CLUSTER).is_ok());
         } else if bytes.len() >= 2 {
             (bytes[0], bytes[1]) = (VERSION, rng.random_range(1..8));
         }

@@ -75,6 +75,9 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     if rng.random_bool(0.06) {
         scenario.fault.push(blackout(&mut rng, size));
     }
+    if rng.random_bool(0.06) {
+        scenario.fault.push(strangers(&mut rng, size));
+    }
     scenario
 }
 
@@ -135,6 +138,17 @@ fn blackout(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
         lasts: None,
         every: None,
         what: FaultKind::Isolate { nodes: Select::All },
+    }
+}
+
+/// Some hosts turn up in another cluster.
+fn strangers(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
+    let third = size.seconds / 3;
+    Fault {
+        at: Span::seconds(rng.random_range(third / 2..third)),
+        lasts: Some(Span::seconds(third)),
+        every: None,
+        what: FaultKind::OtherCluster { nodes: Select::Random(2) },
     }
 }
 

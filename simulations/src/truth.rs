@@ -56,6 +56,8 @@ pub struct Truth {
     disturbed: BTreeMap<usize, Option<BTreeSet<usize>>>,
     excused_until: BTreeMap<usize, Time>,
     all_excused_until: Time,
+    /// Nodes of another cluster.
+    strangers: BTreeSet<NodeId>,
     /// Nodes with an id that another has too.
     doubled: BTreeSet<NodeId>,
 }
@@ -125,6 +127,17 @@ impl Truth {
         self.disturbed.is_empty()
             && now >= self.all_excused_until
             && self.excused_until.values().all(|until| now >= *until)
+    }
+
+    /// A node with this id runs in another cluster.
+    pub fn set_stranger(&mut self, id: NodeId) {
+        self.strangers.insert(id);
+    }
+
+    /// Whether a node with this id ran in another cluster.
+    #[must_use]
+    pub fn is_stranger(&self, id: NodeId) -> bool {
+        self.strangers.contains(&id)
     }
 
     /// Two hosts have this id from now on.

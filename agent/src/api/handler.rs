@@ -27,6 +27,7 @@ const JOIN_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct AgentFacts {
     pub(crate) name: String,
+    pub(crate) cluster: String,
     pub(crate) node_id: NodeId,
     pub(crate) datacenter: String,
     pub(crate) zone: String,
@@ -196,10 +197,11 @@ impl Handler {
             Err(_) => Err(ApiError {
                 kind: ErrorKind::Failed,
                 message: format!(
-                    "nobody answered at {} within {} s: is it the gossip address (--bind) of a running agent, and \
-                     does UDP reach it?",
+                    "nobody answered at {} within {} s: is it the gossip address (--bind) of a running agent of the \
+                     cluster `{}`, and does UDP reach it?",
                     addresses.join(", "),
-                    JOIN_WITHIN.as_secs()
+                    JOIN_WITHIN.as_secs(),
+                    self.facts.cluster
                 ),
             }),
         }
@@ -214,6 +216,7 @@ impl Handler {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Ok(Info {
             name: self.facts.name.clone(),
+            cluster: self.facts.cluster.clone(),
             node_id: self.facts.node_id,
             epoch: report.epoch.0,
             version: env!("CARGO_PKG_VERSION").to_owned(),

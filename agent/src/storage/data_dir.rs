@@ -35,20 +35,30 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens a data directory, creating it (mode 0700) when it is not there.
+    /// Opens the data directory of an agent of this cluster, creating it (mode 0700) when it is not there.
     ///
     /// # Errors
-    /// Another agent has it open, the disk refuses, or a file in it is damaged. See [`OpenError`].
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
+    /// Another agent has it open, it belongs to another cluster, the disk refuses, or a file in it is damaged. See
+    /// [`OpenError`].
+    pub fn open(path: impl Into<PathBuf>, cluster: &str) -> Result<Self, OpenError> {
         let path = path.into();
         durable::create_dir(&path)?;
         let lock = lock(&path)?;
-        let identity = NodeIdentity::load_or_create(&path)?;
+        let identity = NodeIdentity::load(&path, cluster)?;
         let epoch = load_epoch(&path)?;
         let (log, torn_tail) = RegistrationLog::open(&path)?;
         if let Some(TornTail { path, line, bytes }) = &torn_tail {
             warn!(path = %path.display(), line, bytes, "cut off an unfinished last line, which was never acknowledged");
         }
+        let identity = match identity {
+            Some(identity) => identity,
+            None => {
+                if log.registrations().next().is_some() {
+                    warn!(path = %path.display(), "node.json is gone, and registrations are there: this agent is a new member with them, and the earlier one stays in the cluster as down until it is forgotten");
+                }
+                NodeIdentity::create(&path, cluster)?
+            }
+        };
         Ok(Self { path, identity, epoch, log, torn_tail, _lock: lock })
     }
 

@@ -22,6 +22,20 @@ pub enum OpenError {
         /// The process that uses it, when the lock file tells.
         pid: Option<u32>,
     },
+    /// The directory belongs to an agent of another cluster.
+    #[error(
+        "the data directory {} belongs to an agent of the cluster `{stored}`, and this one is to join `{wanted}`: start \
+         it with --cluster {stored}, or give it another data directory",
+        dir.display()
+    )]
+    OtherCluster {
+        /// The directory.
+        dir: PathBuf,
+        /// The cluster that it belongs to.
+        stored: String,
+        /// The cluster of the agent that was to be started.
+        wanted: String,
+    },
     /// The disk or its permissions said no.
     #[error("cannot {action} {}: {source}; check that the disk is writable by this user and has room", path.display())]
     Io {

@@ -17,7 +17,7 @@ fn new_dir() -> TempDir {
 }
 
 fn open(dir: &TempDir) -> DataDir {
-    DataDir::open(dir.path()).expect("opened")
+    DataDir::open(dir.path(), "default").expect("opened")
 }
 
 fn registration(id: &str, port: u16) -> Registration {
@@ -73,12 +73,23 @@ fn an_identity_is_made_once() {
 fn a_second_agent_is_refused_with_the_directory_and_the_process() {
     let dir = new_dir();
     let first = open(&dir);
-    let message = DataDir::open(dir.path()).err().expect("refused").to_string();
+    let message = DataDir::open(dir.path(), "default").err().expect("refused").to_string();
     assert!(message.contains(&dir.path().display().to_string()), "{message}");
     assert!(message.contains(&format!("process id {}", std::process::id())), "{message}");
     assert!(message.contains("another data directory"), "{message}");
     drop(first);
     open(&dir);
+}
+
+#[test]
+fn a_directory_of_another_cluster_is_refused_with_the_remedy_and_left_alone() {
+    let dir = new_dir();
+    let node_id = open(&dir).node_id();
+    let message = DataDir::open(dir.path(), "green").err().expect("refused").to_string();
+    for part in ["`default`", "`green`", "--cluster default", "another data directory"] {
+        assert!(message.contains(part), "no {part} in: {message}");
+    }
+    assert_eq!(open(&dir).node_id(), node_id);
 }
 
 #[test]
@@ -174,7 +185,7 @@ fn damage_in_the_middle_is_refused_with_file_and_line() {
     let content = fs::read_to_string(log_path(&dir)).expect("readable");
     let damaged = content.replacen("\"port\":1", "\"port\":7", 1);
     fs::write(log_path(&dir), &damaged).expect("written");
-    let message = DataDir::open(dir.path()).err().expect("refused").to_string();
+    let message = DataDir::open(dir.path(), "default").err().expect("refused").to_string();
     for part in
         ["line 2", &log_path(&dir).display().to_string(), "checksum", "backup", "register again"]
     {
@@ -200,7 +211,10 @@ fn damage_in_an_acknowledged_last_line_is_refused() {
     drop(life);
     let content = fs::read_to_string(log_path(&dir)).expect("readable");
     fs::write(log_path(&dir), content.replace("\"port\":1", "\"port\":7")).expect("written");
-    assert!(matches!(DataDir::open(dir.path()), Err(OpenError::CorruptLog { line: 2, .. })));
+    assert!(matches!(
+        DataDir::open(dir.path(), "default"),
+        Err(OpenError::CorruptLog { line: 2, .. })
+    ));
 }
 
 #[test]
@@ -210,7 +224,10 @@ fn a_log_without_its_first_line_is_refused() {
     for content in ["", "no checksum\n"] {
         fs::write(log_path(&dir), content).expect("written");
         assert!(
-            matches!(DataDir::open(dir.path()), Err(OpenError::CorruptLog { line: 1, .. })),
+            matches!(
+                DataDir::open(dir.path(), "default"),
+                Err(OpenError::CorruptLog { line: 1, .. })
+            ),
             "{content:?}"
         );
     }
@@ -223,7 +240,10 @@ fn a_log_of_a_newer_format_is_refused() {
     let text = r#"{"format":2}"#;
     let line = format!("{:016x} {text}\n", xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
     fs::write(log_path(&dir), line).expect("written");
-    assert!(matches!(DataDir::open(dir.path()), Err(OpenError::UnknownFormat { format: 2, .. })));
+    assert!(matches!(
+        DataDir::open(dir.path(), "default"),
+        Err(OpenError::UnknownFormat { format: 2, .. })
+    ));
 }
 
 #[test]
@@ -297,7 +317,7 @@ fn damage_to_the_small_files_is_refused_with_advice() {
         let dir = new_dir();
         drop(open(&dir));
         fs::write(dir.path().join(file), content).expect("written");
-        let message = DataDir::open(dir.path()).err().expect("refused").to_string();
+        let message = DataDir::open(dir.path(), "default").err().expect("refused").to_string();
         assert!(message.contains(file) && message.contains("remove it"), "{message}");
     }
 }

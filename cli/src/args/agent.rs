@@ -31,6 +31,10 @@ pub(crate) struct AgentArgs {
     #[arg(long, env = "HOBNOB_NAME", hide_env_values = true)]
     name: Option<String>,
 
+    /// The cluster that it belongs to; agents of different clusters never mix
+    #[arg(long, default_value = "default", env = "HOBNOB_CLUSTER", hide_env_values = true)]
+    cluster: String,
+
     /// Where it keeps its identity and its registrations [default: /var/lib/hobnob for root, else
     /// hobnob in $XDG_STATE_HOME, else ~/.local/state/hobnob]
     #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
@@ -93,6 +97,7 @@ impl AgentArgs {
     pub(crate) fn into_config(self, socket: PathBuf) -> anyhow::Result<AgentConfig> {
         Ok(AgentConfig {
             name: self.name.map_or_else(host_name, Ok)?,
+            cluster: self.cluster,
             data_dir: self.data_dir.map_or_else(default_data_dir, Ok)?,
             bind: self.bind,
             sync_bind: self.sync_bind,
@@ -154,6 +159,7 @@ mod tests {
         let config = config(&["--data-dir", "/d"]);
         assert!(!config.name.is_empty());
         assert_eq!(config.bind.to_string(), "127.0.0.1:7946");
+        assert_eq!(config.cluster, "default");
         assert_eq!((config.datacenter.as_str(), config.zone.as_str()), ("dc1", ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
     }

@@ -98,6 +98,7 @@ impl<'a> Cluster<'a> {
     fn config(&self, index: usize, join: Vec<String>) -> AgentConfig {
         let name = format!("a{}", index + 1);
         AgentConfig {
+            cluster: "dev".to_owned(),
             data_dir: self.folder.data_dir(&name),
             socket: self.folder.socket(&name),
             name,

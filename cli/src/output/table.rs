@@ -152,6 +152,7 @@ pub(crate) fn info(info: &Info, style: Style) -> String {
     };
     let facts = [
         ("name", info.name.clone()),
+        ("cluster", info.cluster.clone()),
         ("node id", info.node_id.to_string()),
         ("epoch", info.epoch.to_string()),
         ("version", info.version.clone()),
@@ -253,6 +254,7 @@ pub(super) mod tests {
     pub(in crate::output) fn info() -> Info {
         Info {
             name: "a1".to_owned(),
+            cluster: "default".to_owned(),
             node_id: NodeId(0xab),
             epoch: 7,
             version: "0.1.0".to_owned(),

@@ -9,12 +9,13 @@ use rand::RngExt;
 use super::Node;
 use crate::catalog::{Applied, Delta, Head, Want};
 use crate::identity::{Identity, NodeId};
+use crate::io::Event;
 use crate::limits::MAX_PULL_REPLY_DATAGRAMS;
 use crate::mutant::{self, Mutant};
 use crate::record::Key;
 use crate::rumor::Rumor;
 use crate::time::Time;
-use crate::wire::{DatagramBuilder, Digest, Hello, Message, Pull, decode_datagram};
+use crate::wire::{DatagramBuilder, Digest, Hello, Message, Pull, WireError, decode_datagram};
 
 /// Bytes of a delta in a datagram of its own, beside the sender's id.
 pub(super) const RUMOR_BUDGET_BYTES: usize = DatagramBuilder::MAX_BODY_BYTES - 8;
@@ -30,8 +31,15 @@ const DIGEST_JITTER: Duration = Duration::from_millis(5);
 impl Node {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Time) {
         self.counters.datagrams_received += 1;
-        let messages = match decode_datagram(bytes) {
+        let messages = match decode_datagram(bytes, self.cluster) {
             Ok(messages) => messages,
+            Err(WireError::OtherCluster) => {
+                self.counters.datagrams_other_cluster += 1;
+                if self.foreigners.heard(from) {
+                    self.emit(Event::OtherCluster { address: from });
+                }
+                return;
+            }
             Err(_) => {
                 self.counters.datagrams_malformed += 1;
                 return;
@@ -184,7 +192,7 @@ impl Node {
                     Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..want };
                 let rumor = Message::Rumor(own, delta);
                 if datagram.push(&rumor).is_err() {
-                    datagrams.push(std::mem::take(&mut datagram).finish());
+                    datagrams.push(std::mem::take(&mut datagram).finish(self.cluster));
                     room -= 1;
                     if room == 0 {
                         break 'wants;
@@ -196,7 +204,7 @@ impl Node {
             }
         }
         if !datagram.is_empty() {
-            datagrams.push(datagram.finish());
+            datagrams.push(datagram.finish(self.cluster));
         }
         for bytes in datagrams {
             self.send_datagram(peer.addr, bytes);
@@ -290,7 +298,10 @@ impl Node {
         for Rumor { delta, from } in rumors {
             let message = Message::Rumor(sender, delta);
             if datagram.push(&message).is_err() {
-                packed.push((std::mem::take(&mut datagram).finish(), std::mem::take(&mut told_by)));
+                packed.push((
+                    std::mem::take(&mut datagram).finish(self.cluster),
+                    std::mem::take(&mut told_by),
+                ));
                 if datagram.push(&message).is_err() {
                     self.counters.encoding_errors += 1;
                 }
@@ -298,7 +309,7 @@ impl Node {
             told_by.insert(from);
         }
         if !datagram.is_empty() {
-            packed.push((datagram.finish(), told_by));
+            packed.push((datagram.finish(self.cluster), told_by));
         }
         packed
     }

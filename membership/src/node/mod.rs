@@ -13,6 +13,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::catalog::{Catalog, Origin, Version, WriteError};
+use crate::cluster::{ClusterId, Foreigners};
 use crate::config::{Config, Protocol};
 use crate::counters::{Counters, Load};
 use crate::identity::{Epoch, Identity, NodeId};
@@ -41,6 +42,8 @@ const RAISE_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
 /// nothing left, then waits for the next input or for [`next_deadline`](Self::next_deadline), whichever comes first.
 /// The same configuration and the same inputs at the same times give the same outputs.
 pub struct Node {
+    cluster: ClusterId,
+    foreigners: Foreigners,
     protocol: Protocol,
     rng: Xoshiro256PlusPlus,
     swim: Swim,
@@ -72,12 +75,15 @@ impl Node {
     /// A node that knows only itself.
     #[must_use]
     pub fn new(config: Config, now: Time) -> Self {
-        let Config { identity, node, records, seed, protocol } = config;
+        let Config { cluster, identity, node, records, seed, protocol } = config;
+        let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         // Nodes that start together must not stay in step.
         let first_digest = now + protocol.digest_period.mul_f64(rng.random::<f64>());
         let first_sync = now + protocol.sync_period.mul_f64(0.5 + rng.random::<f64>() / 2.0);
         let mut this = Self {
+            cluster,
+            foreigners: Foreigners::default(),
             swim: Swim::new(identity, &protocol, rng.next_u64()),
             catalog: Catalog::new(identity.node_id, identity.epoch),
             view: View::default(),
@@ -458,7 +464,7 @@ impl Node {
     fn send(&mut self, to: SocketAddr, message: &Message<'_>) {
         let mut datagram = DatagramBuilder::default();
         match datagram.push(message) {
-            Ok(()) => self.send_datagram(to, datagram.finish()),
+            Ok(()) => self.send_datagram(to, datagram.finish(self.cluster)),
             Err(_) => self.counters.encoding_errors += 1,
         }
     }

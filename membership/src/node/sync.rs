@@ -111,7 +111,14 @@ impl Node {
 
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
         let Some(session) = self.sessions.get_mut(&stream) else { return };
-        let step = Frame::decode(bytes).ok().and_then(|frame| session.handle(frame, now).ok());
+        let frame = Frame::decode(bytes).ok();
+        if let Some(Frame::Opening(opening)) = &frame
+            && opening.cluster != self.cluster.mark()
+        {
+            self.counters.sessions_other_cluster += 1;
+            return self.fail_session(stream);
+        }
+        let step = frame.and_then(|frame| session.handle(frame, now).ok());
         let Some(step) = step else {
             self.counters.messages_invalid += 1;
             self.fail_session(stream);
@@ -207,6 +214,7 @@ impl Node {
 
     fn opening(&self) -> Opening {
         Opening {
+            cluster: self.cluster.mark(),
             identity: *self.identity(),
             members: self.swim.digest(),
             catalog: self.catalog.digest(),

@@ -1,15 +1,18 @@
 //! Datagrams: a checksummed envelope around messages.
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Head, Want};
+use crate::cluster::ClusterId;
 use crate::identity::{Identity, NodeId};
 use crate::limits::MAX_DATAGRAM_BYTES;
 
-/// Bytes before the first message: version and checksum.
-const ENVELOPE_BYTES: usize = 5;
+/// Bytes before the first message: version, checksum and the tag of the cluster.
+const ENVELOPE_BYTES: usize = 7;
+/// Where that tag begins, and what is checksummed.
+const TAG_AT: usize = 5;
 /// Bytes before the body of each message: kind and length.
 const MESSAGE_HEADER_BYTES: usize = 3;
 
@@ -77,7 +80,7 @@ pub struct DatagramBuilder {
 impl Default for DatagramBuilder {
     fn default() -> Self {
         let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0]);
         Self { bytes }
     }
 }
@@ -117,11 +120,12 @@ impl DatagramBuilder {
         }
     }
 
-    /// The finished datagram.
+    /// The finished datagram, for nodes of this cluster.
     #[must_use]
-    pub fn finish(mut self) -> Vec<u8> {
-        let checksum = checksum(&self.bytes[ENVELOPE_BYTES..]);
-        self.bytes[1..ENVELOPE_BYTES].copy_from_slice(&checksum);
+    pub fn finish(mut self, cluster: ClusterId) -> Vec<u8> {
+        self.bytes[TAG_AT..ENVELOPE_BYTES].copy_from_slice(&cluster.tag());
+        let checksum = checksum(&self.bytes[TAG_AT..], cluster);
+        self.bytes[1..TAG_AT].copy_from_slice(&checksum);
         self.bytes
     }
 
@@ -139,27 +143,33 @@ impl DatagramBuilder {
     }
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = xxh3_64(bytes).to_le_bytes();
+fn checksum(bytes: &[u8], cluster: ClusterId) -> [u8; 4] {
+    let [a, b, c, d, ..] = xxh3_64_with_seed(bytes, cluster.0).to_le_bytes();
     [a, b, c, d]
 }
 
 /// Opens the envelope of a datagram.
 ///
 /// # Errors
-/// When it is not one of ours: too short, another version, a checksum that does not match.
-pub fn decode_datagram(bytes: &[u8]) -> Result<Messages<'_>, WireError> {
-    let [version, a, b, c, d, rest @ ..] = bytes else { return Err(WireError::Truncated) };
+/// When it is not one of ours: too short, another version, another cluster, a checksum that does not match.
+pub fn decode_datagram(bytes: &[u8], cluster: ClusterId) -> Result<Messages<'_>, WireError> {
+    let Some((envelope, messages)) = bytes.split_first_chunk::<ENVELOPE_BYTES>() else {
+        return Err(WireError::Truncated);
+    };
+    let [version, a, b, c, d, tag @ ..] = envelope;
     if bytes.len() > MAX_DATAGRAM_BYTES {
         return Err(WireError::TooLarge { len: bytes.len(), limit: MAX_DATAGRAM_BYTES });
     }
     if *version != VERSION {
         return Err(WireError::Version(*version));
     }
-    if checksum(rest) != [*a, *b, *c, *d] {
+    if *tag != cluster.tag() {
+        return Err(WireError::OtherCluster);
+    }
+    if checksum(&bytes[TAG_AT..], cluster) != [*a, *b, *c, *d] {
         return Err(WireError::Checksum);
     }
-    Ok(Messages { rest })
+    Ok(Messages { rest: messages })
 }
 
 /// The messages of a datagram. Ends at the first one that is malformed; skips kinds that it does not know.

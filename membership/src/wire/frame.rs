@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Want};
+use crate::cluster::ClusterMark;
 use crate::identity::Identity;
 use crate::limits::MAX_FRAME_BYTES;
 
@@ -17,6 +18,8 @@ const END: u8 = 6;
 /// What either side of a session says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
+    /// The cluster of the speaker; no other is served.
+    pub cluster: ClusterMark,
     /// Who is speaking.
     pub identity: Identity,
     /// The digest of its members.

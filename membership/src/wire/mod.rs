@@ -1,8 +1,9 @@
 //! The wire format. This module owns every byte that a node sends or takes, and is the only one that knows bincode.
 //!
-//! A datagram is `version: u8, checksum: u32 LE` and then messages, each `kind: u8, len: u16 LE, body`. The checksum is
-//! the low half of XXH3-64 over the rest, so that noise and corruption end here. A receiver skips the kinds that it does
-//! not know. A stream frame is `version: u8, kind: u8, body`; QUIC sees to its integrity.
+//! A datagram is `version: u8, checksum: u32 LE, cluster: [u8; 2]` and then messages, each `kind: u8, len: u16 LE, body`.
+//! The checksum is the low half of XXH3-64 over the rest, seeded with the cluster, so that noise, corruption and other
+//! clusters end here. A receiver skips the kinds that it does not know. A stream frame is `version: u8, kind: u8, body`;
+//! QUIC sees to its integrity.
 //!
 //! Bodies are bincode 2 (little endian, variable-length integers) under a limit: bincode would otherwise allocate what
 //! a hostile length field asks for.
@@ -39,6 +40,9 @@ pub enum WireError {
     /// Noise, corruption, or another protocol.
     #[error("the checksum does not match")]
     Checksum,
+    /// A datagram of another cluster.
+    #[error("of another cluster")]
+    OtherCluster,
     /// A kind of frame that we do not know.
     #[error("unknown kind {0}")]
     Kind(u8),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hobnob_membership::record::{Health, Key, NodeRecord, Value};
 use hobnob_membership::{
-    Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
+    ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
+    Time,
 };
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -62,8 +63,13 @@ pub(crate) fn record(n: usize) -> Value {
 }
 
 pub(crate) fn node(n: usize) -> Node {
+    node_of(ClusterId::default(), n)
+}
+
+pub(crate) fn node_of(cluster: ClusterId, n: usize) -> Node {
     let Value::Node(record) = record(n) else { unreachable!("a node's record") };
     let config = Config {
+        cluster,
         identity: identity(n),
         node: record,
         records: Vec::new(),

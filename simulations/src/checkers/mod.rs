@@ -2,6 +2,7 @@
 
 mod agreement;
 mod beliefs;
+mod clusters;
 mod detection;
 mod durability;
 mod false_down;
@@ -111,6 +112,7 @@ impl Default for Checkers {
             Box::new(durability::Durability::default()),
             Box::new(false_down::FalseDown),
             Box::new(detection::Detection::default()),
+            Box::new(clusters::Clusters),
             Box::new(picks::Picks),
             Box::new(watch::Watch::default()),
             Box::new(limits::LimitsKept::default()),

@@ -173,6 +173,12 @@ pub enum FaultKind {
         /// Which.
         nodes: Select,
     },
+    /// Hosts lose their disks and start in another cluster, with the seeds of this one; they return, as new nodes, when
+    /// it ends.
+    OtherCluster {
+        /// Which.
+        nodes: Select,
+    },
     /// One host starts on a copy of another's data directory, so that two live nodes have one id; its own returns when
     /// it ends.
     IdCollision {
@@ -211,6 +217,7 @@ impl FaultKind {
             Self::WallJump { .. } => "wall-jump",
             Self::DiskFull { .. } => "disk-full",
             Self::AddressChange { .. } => "address-change",
+            Self::OtherCluster { .. } => "other-cluster",
             Self::IdCollision { .. } => "id-collision",
         }
     }

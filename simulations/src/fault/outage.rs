@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hobnob_membership::Time;
+use hobnob_membership::{ClusterId, Time};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
@@ -34,6 +34,7 @@ enum Undo {
     Pace,
     Clocks,
     Disks,
+    HomeCluster,
     /// A host goes back to its own data directory.
     OwnDisk(Box<(hobnob_membership::NodeId, crate::world::Disk)>),
 }
@@ -219,6 +220,18 @@ impl Outages {
                 }
                 (hosts, Undo::Nothing)
             }
+            FaultKind::OtherCluster { nodes } => {
+                let hosts = self.running(nodes, world);
+                truth.disturb(occurrence, Some(hosts.iter().copied().collect()));
+                for host in &hosts {
+                    self.crash(*host, StorageSpec::Lost, world, truth);
+                    let stranger = world.host_mut(*host);
+                    stranger.cluster = ClusterId::named("another");
+                    truth.set_stranger(stranger.id);
+                    world.start(*host);
+                }
+                (hosts, Undo::HomeCluster)
+            }
             FaultKind::IdCollision { from, to } => {
                 let (from, to) = (self.running(from, world), self.running(to, world));
                 let from = from.first().copied();
@@ -403,6 +416,13 @@ impl Outages {
             Undo::Disks => {
                 for host in &hosts {
                     world.host_mut(*host).disk.set_full(false);
+                }
+            }
+            Undo::HomeCluster => {
+                for host in &hosts {
+                    world.crash(*host, Storage::Lost);
+                    world.host_mut(*host).cluster = ClusterId::default();
+                    self.start(*host, world, truth);
                 }
             }
             Undo::OwnDisk(own) => {

@@ -51,6 +51,7 @@ const BUILTINS: &[Builtin] = builtins![
     "steady",
     "streams-blocked",
     "torn-writes",
+    "two-clusters",
     "udp-blocked",
     "wan",
 ];

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_membership::{ClusterId, Node, NodeId, Time};
 
 use super::clock::Clock;
 use super::disk::Disk;
@@ -67,6 +67,8 @@ pub struct Meter {
 pub struct Host {
     /// The node id in its data directory.
     pub id: NodeId,
+    /// The cluster that its node is configured for.
+    pub cluster: ClusterId,
     /// What it keeps over a crash.
     pub disk: Disk,
     /// How it tells time.
@@ -136,6 +138,7 @@ impl Host {
     pub(super) fn new(number: usize, address: u32, skew_micros: u64) -> Self {
         Self {
             id: node_id(number, 0),
+            cluster: ClusterId::default(),
             disk: Disk::default(),
             clock: Clock::new(skew_micros),
             pace: Pace::default(),

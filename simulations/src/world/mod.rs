@@ -204,6 +204,7 @@ impl World {
             left: None,
         };
         let config = Config {
+            cluster: host.cluster,
             identity: Identity {
                 node_id: host.id,
                 epoch: Epoch(epoch),

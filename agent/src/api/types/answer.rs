@@ -150,6 +150,8 @@ pub struct Changes {
 pub struct Info {
     /// Its name.
     pub name: String,
+    /// The cluster that it belongs to.
+    pub cluster: String,
     /// Its node id.
     pub node_id: NodeId,
     /// Which of its lives.

@@ -1,0 +1,33 @@
+//! Clusters that meet do not mix.
+
+use hobnob_membership::Event;
+
+use super::{Checker, Scene};
+use crate::truth::Truth;
+use crate::world::Told;
+
+/// Looks at every member and instance that a node tells of.
+pub(super) struct Clusters;
+
+impl Checker for Clusters {
+    fn name(&self) -> &'static str {
+        "clusters"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "a node must never tell of a member or an instance of another cluster"
+    }
+
+    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
+        let id = match &told.event {
+            Event::Member(change) => change.member.identity.node_id,
+            Event::Instance(change) => change.instance.origin,
+            _ => return,
+        };
+        let own = scene.world.host(told.host).id;
+        if scene.truth.is_stranger(id) != scene.truth.is_stranger(own) {
+            let (host, name) = (told.host, Truth::name(id));
+            failures.push(format!("n{host} tells of {name}, which belongs to another cluster"));
+        }
+    }
+}
