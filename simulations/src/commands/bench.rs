@@ -1,33 +1,54 @@
 //! `bench`.
 
+use std::fmt::Write as _;
+
 use anyhow::bail;
 use clap::Args;
 use comfy_table::{Table, presets};
-use hobnob_simulations::bench::{Effort, FocaCluster, HobnobCluster, Row, measure, session_bytes};
+use hobnob_simulations::bench::compare::{self, Effort, FocaCluster, HobnobCluster, Row};
+use hobnob_simulations::bench::goals::{Measurement, SECTIONS, Setting};
 use serde_json::json;
 
 use super::progress::Progress;
 use super::{Verdict, print, processes};
+
+/// The section that measures plain foca beside Hobnob.
+const COMPARE: &str = "compare";
 
 /// What `bench` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     real: processes::Arguments,
-    /// How many agents.
-    #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
+    /// How many agents [default: 100,1000, and for `compare` 100,300,1000].
+    #[arg(long, value_delimiter = ',')]
     nodes: Vec<usize>,
-    /// Loss in percent.
+    /// Loss in percent, for what is measured at several.
     #[arg(long, value_delimiter = ',', default_value = "0,5,25")]
     loss: Vec<f64>,
-    /// Changes that are followed [default: 20, or 100 with --processes]
+    /// Only these sections; `--list` names them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// All but these sections.
+    #[arg(long, value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Lists the sections.
     #[arg(long)]
-    changes: Option<u16>,
-    /// Crashes that are followed.
-    #[arg(long, default_value_t = 5)]
-    crashes: usize,
-    /// Minutes in which false downs are counted.
-    #[arg(long, default_value_t = 10)]
+    list: bool,
+    /// Changes that are followed [default: 500, or 100 with --processes]
+    #[arg(long)]
+    changes: Option<usize>,
+    /// Changes in the section `delivery`.
+    #[arg(long, default_value_t = 100_000)]
+    deliveries: usize,
+    /// Crashes that are followed [default: 40, or 5 with --processes]
+    #[arg(long)]
+    crashes: Option<usize>,
+    /// Clean agents that begin to pause.
+    #[arg(long, default_value_t = 50)]
+    onsets: usize,
+    /// Minutes in which false downs are counted, and that the longer cut of `halves` lasts.
+    #[arg(long, default_value_t = 60)]
     minutes: u64,
     /// The seed.
     #[arg(long, default_value_t = 1)]
@@ -37,56 +58,176 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Origins that differ in a measured session.
-const DIFFERING: [usize; 4] = [1, 10, 50, 90];
+/// Changes that are followed when nothing else is asked for.
+const CHANGES: usize = 500;
+/// Crashes that are followed when nothing else is asked for.
+const CRASHES: usize = 40;
 
 pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<Verdict> {
     if let Some(agents) = arguments.real.processes {
-        let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes);
-        return processes::bench(&arguments.real, agents, changes.into(), kills, arguments.json);
+        let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes.unwrap_or(5));
+        return processes::bench(&arguments.real, agents, changes, kills, arguments.json);
     }
-    if arguments.nodes.iter().any(|nodes| *nodes < 10) || arguments.crashes == 0 {
-        bail!("--nodes must be at least 10 and --crashes at least 1");
+    if arguments.list {
+        let lines =
+            SECTIONS.iter().map(|section| format!("{:12} {}\n", section.name, section.about));
+        let compare =
+            format!("{COMPARE:12} everything that plain foca has too, with foca beside it\n");
+        print(&lines.chain([compare]).collect::<String>())?;
+        return Ok(Verdict::Green);
     }
+    check(arguments)?;
+    let mut progress = Progress::new();
+    let measurements = goals(arguments, &mut progress);
+    let rows =
+        if wants(arguments, COMPARE) { compared(arguments, &mut progress) } else { Vec::new() };
+    progress.done();
+    if arguments.json {
+        let all = json!({ "goals": measurements, "compare": rows });
+        print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        return Ok(Verdict::Green);
+    }
+    let mut text = String::new();
+    if !measurements.is_empty() {
+        writeln!(text, "Seed {}.\n\n{}", arguments.seed, goal_table(&measurements))?;
+    }
+    if !rows.is_empty() {
+        writeln!(text, "\n{}", compare_table(&rows, compare_minutes(arguments)))?;
+    }
+    print(&text)?;
+    Ok(Verdict::Green)
+}
+
+fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    let known = |name: &String| name == COMPARE || SECTIONS.iter().any(|known| known.name == name);
+    if let Some(unknown) = arguments.only.iter().chain(&arguments.skip).find(|name| !known(name)) {
+        bail!("there is no section {unknown}; see bench --list");
+    }
+    if arguments.nodes.iter().any(|nodes| *nodes < 10) {
+        bail!("--nodes must be at least 10");
+    }
+    let counts = [arguments.changes, arguments.crashes];
+    let counts = counts.into_iter().flatten().chain([arguments.deliveries, arguments.onsets]);
+    if counts.min() == Some(0) || arguments.minutes == 0 {
+        bail!("--changes, --deliveries, --crashes, --onsets and --minutes must be at least 1");
+    }
+    if arguments.loss.iter().any(|loss| !(0.0..100.0).contains(loss)) {
+        bail!("--loss is in percent, from 0 to less than 100");
+    }
+    Ok(())
+}
+
+fn wants(arguments: &Arguments, section: &str) -> bool {
+    let named = |names: &[String]| names.iter().any(|name| name == section);
+    (arguments.only.is_empty() || named(&arguments.only)) && !named(&arguments.skip)
+}
+
+fn nodes<'a>(arguments: &'a Arguments, default: &'a [usize]) -> &'a [usize] {
+    if arguments.nodes.is_empty() { default } else { &arguments.nodes }
+}
+
+fn goals(arguments: &Arguments, progress: &mut Progress) -> Vec<Measurement> {
+    let mut measurements = Vec::new();
+    for nodes in nodes(arguments, &[100, 1_000]) {
+        let setting = Setting {
+            nodes: *nodes,
+            losses: arguments.loss.iter().map(|percent| percent / 100.0).collect(),
+            seed: arguments.seed,
+            changes: arguments.changes.unwrap_or(CHANGES),
+            deliveries: arguments.deliveries,
+            crashes: arguments.crashes.unwrap_or(CRASHES),
+            minutes: arguments.minutes,
+            onsets: arguments.onsets,
+        };
+        for section in SECTIONS.iter().filter(|section| wants(arguments, section.name)) {
+            let name = section.name;
+            let began = progress.seconds();
+            let mut told = |what: &str| progress.tell(|| format!("{name}, {nodes} agents: {what}"));
+            let measured = section.measure(&setting, &mut told);
+            let took = progress.seconds() - began;
+            progress.note(&format!("{name}, {nodes} agents: measured in {took:.0} s"));
+            for one in &measured {
+                progress.note(&format!("  {}: {}{}", one.what, number(one), verdict(one)));
+            }
+            measurements.extend(measured);
+        }
+    }
+    measurements
+}
+
+/// A measured number with its unit.
+fn number(measurement: &Measurement) -> String {
+    let Some(measured) = measurement.measured else { return "never".into() };
+    format!("{} {}", rounded(measured), measurement.unit).trim_end().to_owned()
+}
+
+fn rounded(number: f64) -> String {
+    if number.fract() == 0.0 || number >= 100.0 {
+        format!("{number:.0}")
+    } else if number >= 10.0 {
+        format!("{number:.1}")
+    } else {
+        format!("{number:.2}")
+    }
+}
+
+fn verdict(measurement: &Measurement) -> &'static str {
+    match measurement.is_met() {
+        Some(true) => " (met)",
+        Some(false) => " (MISSED)",
+        None => "",
+    }
+}
+
+fn goal_table(measurements: &[Measurement]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["what", "agents", "loss %", "measured", "goal", "", "remarks"]);
+    for one in measurements {
+        table.add_row([
+            one.what.clone(),
+            one.nodes.to_string(),
+            format!("{:.0}", one.loss * 100.0),
+            number(one),
+            one.goal.map_or(String::new(), rounded),
+            one.is_met().map_or("", |met| if met { "met" } else { "**missed**" }).to_owned(),
+            one.note.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// False downs are compared over a tenth of the time in which they are counted for the goals: foca has many.
+fn compare_minutes(arguments: &Arguments) -> u64 {
+    arguments.minutes.div_ceil(6)
+}
+
+fn compared(arguments: &Arguments, progress: &mut Progress) -> Vec<Row> {
     let effort = Effort {
-        changes: arguments.changes.unwrap_or(20),
-        crashes: arguments.crashes,
-        minutes: arguments.minutes,
+        changes: u16::try_from(arguments.changes.unwrap_or(CHANGES).min(20)).unwrap_or(20),
+        crashes: arguments.crashes.unwrap_or(CRASHES).min(5),
+        minutes: compare_minutes(arguments),
         seed: arguments.seed,
     };
-    let mut progress = Progress::new();
     let mut rows = Vec::new();
-    for nodes in &arguments.nodes {
+    for nodes in nodes(arguments, &[100, 300, 1_000]) {
         for loss in &arguments.loss {
             let mut told = |protocol: &str, what: &str| {
                 progress.tell(|| format!("{protocol}, {nodes} agents, {loss} % loss: {what}"));
             };
             let share = loss / 100.0;
-            rows.push(measure::<HobnobCluster>(*nodes, share, effort, |w| told("hobnob", w)));
-            rows.push(measure::<FocaCluster>(*nodes, share, effort, |w| told("plain foca", w)));
+            let hobnob =
+                compare::measure::<HobnobCluster>(*nodes, share, effort, |w| told("hobnob", w));
+            rows.push(hobnob);
+            let foca =
+                compare::measure::<FocaCluster>(*nodes, share, effort, |w| told("plain foca", w));
+            rows.push(foca);
         }
     }
-    let mut sessions = Vec::new();
-    for nodes in &arguments.nodes {
-        for differing in DIFFERING.into_iter().filter(|differing| differing < nodes) {
-            sessions.push((*nodes, differing, session_bytes(*nodes, differing, arguments.seed)));
-        }
-    }
-    progress.done();
-    if arguments.json {
-        let sessions: Vec<_> = sessions
-            .iter()
-            .map(|(nodes, differing, bytes)| json!({ "nodes": nodes, "differing": differing, "bytes": bytes }))
-            .collect();
-        let all = json!({ "rows": rows, "sessions": sessions });
-        print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
-    } else {
-        print(&format!("{}\n\n{}\n", table(&rows, arguments.minutes), session_table(&sessions)))?;
-    }
-    Ok(Verdict::Green)
+    rows
 }
 
-fn table(rows: &[Row], minutes: u64) -> String {
+fn compare_table(rows: &[Row], minutes: u64) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let downs = format!("false downs in {minutes} min");
@@ -135,16 +276,6 @@ fn table(rows: &[Row], minutes: u64) -> String {
             format!("{:.0}", row.rest_bytes_per_second),
             s(row.heal_ms),
         ]);
-    }
-    table.to_string()
-}
-
-fn session_table(sessions: &[(usize, usize, u64)]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["agents", "origins that differ", "bytes of the session"]);
-    for (nodes, differing, bytes) in sessions {
-        table.add_row([nodes.to_string(), differing.to_string(), bytes.to_string()]);
     }
     table.to_string()
 }

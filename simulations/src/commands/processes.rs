@@ -17,7 +17,7 @@ use super::{Verdict, print};
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Measure so many real agents on loopback instead, each a process of its own (Linux).
-    #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "loss", "minutes", "seed"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "loss", "only", "seed"])]
     pub(super) processes: Option<usize>,
     /// The binary of these agents [default: `hobnob` beside this one]
     #[arg(long, value_name = "PATH", requires = "processes")]

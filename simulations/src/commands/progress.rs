@@ -36,6 +36,12 @@ impl Progress {
         }
     }
 
+    /// Tells a line that stays.
+    pub(super) fn note(&mut self, line: &str) {
+        self.done();
+        eprintln!("{line}");
+    }
+
     /// Wipes the line.
     pub(super) fn done(&self) {
         if self.is_terminal {

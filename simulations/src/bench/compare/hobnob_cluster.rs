@@ -133,32 +133,3 @@ impl Subject for HobnobCluster {
         self.world.running().map(|(_, node)| node.counters().rumors_received).sum()
     }
 }
-
-/// Bytes of the session in which an agent that was cut off learns of a change at each of `differing` others, in a
-/// cluster of `nodes`: both directions, all frames.
-#[must_use]
-pub fn session_bytes(nodes: usize, differing: usize, seed: u64) -> u64 {
-    let mut cluster = HobnobCluster::new(nodes, 0.0, seed);
-    cluster.run_for(Duration::from_secs(20));
-    let alone = Partition::isolate(&[nodes - 1], &(0..nodes).collect::<Vec<_>>());
-    // Short enough for nobody to be called down.
-    alone.begin(cluster.world.network());
-    for agent in 0..differing.min(nodes - 1) {
-        cluster.publish(agent, 1);
-    }
-    cluster.run_for(Duration::from_millis(1_500));
-    let frames = |cluster: &HobnobCluster| -> u64 {
-        let hosts = 0..cluster.world.len();
-        hosts.map(|host| cluster.world.host(host).meter().frame_bytes).sum()
-    };
-    let before = frames(&cluster);
-    alone.end(cluster.world.network());
-    for _ in 0..500 {
-        cluster.run_for(Duration::from_millis(10));
-        if (0..differing.min(nodes - 1)).all(|origin| cluster.known(nodes - 1, origin) == 1) {
-            break;
-        }
-    }
-    cluster.run_for(Duration::from_millis(100));
-    frames(&cluster) - before
-}

@@ -1,0 +1,11 @@
+//! Hobnob and plain foca, measured side by side with the same yardstick.
+
+mod foca_cluster;
+mod hobnob_cluster;
+mod measure;
+mod subject;
+
+pub use foca_cluster::FocaCluster;
+pub use hobnob_cluster::HobnobCluster;
+pub use measure::{Effort, Row, measure};
+pub use subject::Subject;

@@ -1,0 +1,378 @@
+//! A cluster of the real protocol, with everything written down that the goals are about.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hobnob_membership::record::{Balancing, Key, ServiceRecord, Value};
+use hobnob_membership::view::{Change, InstanceStatus, MemberStatus};
+use hobnob_membership::{Event, Node, Time};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use super::followed::Followed;
+use crate::network::{Conditions, Latency, Network, Partition};
+use crate::world::{Storage, Told, Witness, World, host_of};
+
+/// Until the agents of a new cluster are sure of each other.
+const SETTLE: Duration = Duration::from_secs(90);
+/// Between two pauses of a slow agent.
+const BEAT: Duration = Duration::from_secs(1);
+/// A local network.
+const LATENCY: Latency =
+    Latency::Uniform { min: Duration::from_micros(250), max: Duration::from_millis(1) };
+
+/// Somebody began or ceased to believe somebody alive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Belief {
+    /// When.
+    pub(super) at: Time,
+    /// Who believes.
+    pub(super) observer: usize,
+    /// Of whom.
+    pub(super) about: usize,
+    /// Whether it is alive.
+    pub(super) alive: bool,
+    /// Whether it was running.
+    pub(super) was_running: bool,
+}
+
+/// What was seen of the agents.
+pub(super) struct Seen {
+    alive: Vec<Vec<bool>>,
+    alive_count: Vec<usize>,
+    running: Vec<bool>,
+    /// Since the last [`Cluster::take_beliefs`].
+    beliefs: Vec<Belief>,
+    /// Changes, and who knows them.
+    pub(super) followed: Followed,
+    /// Records that were deleted, and those who were told so.
+    deleted: BTreeSet<(usize, String)>,
+    told_gone: BTreeSet<(usize, usize, String)>,
+    /// Deleted records that came back to somebody who had seen them go.
+    pub(super) returned: u64,
+}
+
+impl Seen {
+    fn change(&mut self, at: Time, observer: usize, change: &Change) {
+        let instance = &change.instance;
+        let origin = host_of(instance.origin);
+        if instance.status != InstanceStatus::Gone {
+            self.followed.knows(at, observer, origin, &instance.id, instance.service.port);
+        }
+        if self.deleted.is_empty() {
+            return;
+        }
+        let key = (origin, instance.id.clone());
+        if self.deleted.contains(&key) {
+            let key = (observer, key.0, key.1);
+            if instance.status == InstanceStatus::Gone {
+                self.told_gone.insert(key);
+            } else if self.told_gone.contains(&key) {
+                self.returned += 1;
+            }
+        }
+    }
+}
+
+impl Witness for Seen {
+    fn told(&mut self, _: &World, told: &Told) {
+        match &told.event {
+            Event::Instance(change) => self.change(told.at, told.host, change),
+            Event::Member(change) => {
+                let about = host_of(change.member.identity.node_id);
+                if about == told.host {
+                    return;
+                }
+                let alive = change.member.status == MemberStatus::Alive;
+                if std::mem::replace(&mut self.alive[told.host][about], alive) == alive {
+                    return;
+                }
+                let count = &mut self.alive_count[told.host];
+                *count = if alive { *count + 1 } else { *count - 1 };
+                self.beliefs.push(Belief {
+                    at: told.at,
+                    observer: told.host,
+                    about,
+                    alive,
+                    was_running: self.running[about],
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Agents that all start at once and join through the first two.
+pub(super) struct Cluster {
+    /// What was seen of them.
+    pub(super) seen: Seen,
+    /// Chance, for those who measure.
+    pub(super) rng: Xoshiro256PlusPlus,
+    world: World,
+    slow: BTreeSet<usize>,
+    ports: u16,
+}
+
+impl Cluster {
+    /// Agents in the moment in which they start, with so many instances each.
+    pub(super) fn new(nodes: usize, instances: usize, seed: u64) -> Self {
+        let conditions = Conditions { latency: LATENCY, ..Conditions::default() };
+        let mut world = World::new(seed, Network::new(nodes, conditions));
+        world.seeds = vec![0, 1];
+        for _ in 0..nodes {
+            world.add("dc1", "");
+        }
+        for agent in 0..nodes {
+            world.start(agent);
+        }
+        let mut cluster = Self {
+            seen: Seen {
+                alive: vec![vec![false; nodes]; nodes],
+                alive_count: vec![0; nodes],
+                running: vec![true; nodes],
+                beliefs: Vec::new(),
+                followed: Followed::new(nodes),
+                deleted: BTreeSet::new(),
+                told_gone: BTreeSet::new(),
+                returned: 0,
+            },
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            world,
+            slow: BTreeSet::new(),
+            ports: 0,
+        };
+        for agent in 0..nodes {
+            for number in 0..instances {
+                cluster.register(agent, number, 0);
+            }
+        }
+        cluster
+    }
+
+    /// Agents that have known each other for a while, on links that lose so much from then on.
+    pub(super) fn settled(nodes: usize, instances: usize, loss: f64, seed: u64) -> Self {
+        let mut cluster = Self::new(nodes, instances, seed);
+        cluster.run_for(SETTLE);
+        cluster.set_loss(loss);
+        cluster.take_beliefs();
+        cluster
+    }
+
+    /// How many agents there are.
+    pub(super) fn len(&self) -> usize {
+        self.world.len()
+    }
+
+    /// Virtual time.
+    pub(super) fn now(&self) -> Time {
+        self.world.now()
+    }
+
+    /// Lets time pass; slow agents are slow.
+    pub(super) fn run_for(&mut self, time: Duration) {
+        let end = self.now() + time;
+        while !self.slow.is_empty() && self.now() + BEAT <= end {
+            for agent in &self.slow {
+                if self.rng.random_bool(0.5) {
+                    let pause = Duration::from_millis(self.rng.random_range(100..2_000));
+                    self.world.pause(*agent, pause);
+                }
+            }
+            let beat = self.now() + BEAT;
+            self.world.run_to(beat, &mut self.seen);
+        }
+        self.world.run_to(end, &mut self.seen);
+    }
+
+    /// Lets time pass until something is true, and returns how long that took, or `None` beyond a limit.
+    pub(super) fn run_until(
+        &mut self,
+        step: Duration,
+        limit: Duration,
+        done: impl Fn(&Self) -> bool,
+    ) -> Option<Duration> {
+        let start = self.now();
+        while !done(self) {
+            if self.now() - start >= limit {
+                return None;
+            }
+            self.run_for(step);
+        }
+        Some(self.now() - start)
+    }
+
+    /// All links lose so much from now on.
+    pub(super) fn set_loss(&mut self, loss: f64) {
+        let conditions = Conditions { latency: LATENCY, loss, ..Conditions::default() };
+        self.world.network().set_all(conditions);
+    }
+
+    /// One agent in twenty pauses for 0.1 to 2 s from now on, in every other second.
+    pub(super) fn slow_some(&mut self) {
+        self.slow = (0..self.len().div_ceil(20)).map(|number| 2 + number * 19).collect();
+    }
+
+    /// A client registers an instance, or changes its port.
+    pub(super) fn register(&mut self, agent: usize, number: usize, port: u16) {
+        let service = ServiceRecord {
+            service: "bench".into(),
+            namespace: "default".into(),
+            address: "10.0.0.1".into(),
+            port,
+            tags: BTreeSet::new(),
+            meta: [("version".to_owned(), "1.2.3".to_owned())].into(),
+            weight: 1,
+            checked: false,
+            balancing: Balancing::default(),
+        };
+        let record = (Key::Service(instance_id(number)), Some(Value::Service(service)));
+        self.world.write(agent, vec![record]);
+    }
+
+    /// An agent changes one of its instances, and everybody is followed who learns of it.
+    pub(super) fn change(&mut self, agent: usize, number: usize) {
+        let port = self.seen.followed.begin(self.now(), agent, &instance_id(number));
+        self.register(agent, number, port);
+    }
+
+    /// An agent changes one of its instances.
+    pub(super) fn touch(&mut self, agent: usize, number: usize) {
+        self.ports = self.ports.wrapping_add(1);
+        self.register(agent, number, self.ports);
+    }
+
+    /// A client deregisters an instance; it is followed whether that comes back.
+    pub(super) fn delete(&mut self, agent: usize, number: usize) {
+        let id = instance_id(number);
+        self.world.write(agent, vec![(Key::Service(id.clone()), None)]);
+        self.seen.deleted.insert((agent, id.clone()));
+        self.seen.told_gone.insert((agent, agent, id));
+    }
+
+    /// An agent does nothing for a while.
+    pub(super) fn pause(&mut self, agent: usize, time: Duration) {
+        self.world.pause(agent, time);
+    }
+
+    /// An agent stops without a word.
+    pub(super) fn crash(&mut self, agent: usize) {
+        self.world.crash(agent, Storage::Kept);
+        self.seen.running[agent] = false;
+        self.seen.alive[agent].fill(false);
+        self.seen.alive_count[agent] = 0;
+    }
+
+    /// An agent that stopped starts again, with what is on its disk.
+    pub(super) fn start(&mut self, agent: usize) {
+        self.world.start(agent);
+        self.seen.running[agent] = true;
+    }
+
+    /// Cuts links.
+    pub(super) fn cut(&mut self, partition: &mut Partition) {
+        partition.begin(self.world.network());
+    }
+
+    /// Mends them.
+    pub(super) fn mend(&mut self, partition: &mut Partition) {
+        partition.end(self.world.network());
+    }
+
+    /// The agents that run.
+    pub(super) fn running(&self) -> Vec<usize> {
+        (0..self.len()).filter(|agent| self.seen.running[*agent]).collect()
+    }
+
+    /// Whether every agent that runs believes all of them alive, and nobody else.
+    pub(super) fn is_whole(&self) -> bool {
+        let running = self.running();
+        let right = |agent: &usize| {
+            self.seen.alive_count[*agent] == running.len() - 1
+                && running.iter().all(|other| other == agent || self.seen.alive[*agent][*other])
+        };
+        running.iter().all(right)
+    }
+
+    /// How many beliefs of those who run are wrong: of the dead that they live, and of the living that they are dead.
+    pub(super) fn wrong_beliefs(&self) -> usize {
+        let running = self.running();
+        let wrong = |agent: usize| {
+            let others = (0..self.len()).filter(move |other| *other != agent);
+            others
+                .filter(|other| self.seen.alive[agent][*other] != self.seen.running[*other])
+                .count()
+        };
+        running.into_iter().map(wrong).sum()
+    }
+
+    /// Whether somebody who runs believes any of these alive.
+    pub(super) fn believed_alive(&self, victims: &[usize]) -> bool {
+        let running = self.running();
+        running.iter().any(|agent| victims.iter().any(|victim| self.seen.alive[*agent][*victim]))
+    }
+
+    /// Whether all agents that run hold the same records.
+    pub(super) fn is_converged(&self) -> bool {
+        let mut digests = self.world.running().map(|(_, node)| node.catalog().digest());
+        let first = digests.next();
+        digests.all(|digest| Some(digest) == first)
+    }
+
+    /// How many instances an agent offers; 0 when it does not run.
+    pub(super) fn healthy(&self, agent: usize) -> usize {
+        let instances = self.world.node(agent).into_iter().flat_map(Node::instances);
+        instances.filter(|instance| instance.status == InstanceStatus::Healthy).count()
+    }
+
+    /// How many deleted records are still shown, counted once for each agent that shows one.
+    pub(super) fn deleted_in_views(&self) -> u64 {
+        let instances = self.world.running().flat_map(|(_, node)| node.instances());
+        let deleted = instances.filter(|instance| {
+            self.seen.deleted.contains(&(host_of(instance.origin), instance.id.clone()))
+        });
+        deleted.count() as u64
+    }
+
+    /// Takes what was believed anew since the last time.
+    pub(super) fn take_beliefs(&mut self) -> Vec<Belief> {
+        std::mem::take(&mut self.seen.beliefs)
+    }
+
+    /// Bytes that each agent sent since the beginning.
+    pub(super) fn sent(&self) -> Sent {
+        let meters = (0..self.len()).map(|agent| self.world.host(agent).meter());
+        Sent(meters.map(|meter| (meter.datagram_bytes, meter.frame_bytes)).collect())
+    }
+
+    /// Copies of changes that agents received in datagrams, since they started.
+    pub(super) fn copies(&self) -> u64 {
+        self.world.running().map(|(_, node)| node.counters().rumors_received).sum()
+    }
+}
+
+/// Bytes that each agent sent: in datagrams, and on streams.
+#[derive(Clone, Debug)]
+pub(super) struct Sent(pub(super) Vec<(u64, u64)>);
+
+impl Sent {
+    /// What was sent since.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let both = self.0.iter().zip(&before.0);
+        Self(both.map(|(now, before)| (now.0 - before.0, now.1 - before.1)).collect())
+    }
+
+    /// What an agent sent in datagrams, on average.
+    pub(super) fn datagrams(&self) -> f64 {
+        self.0.iter().map(|sent| sent.0).sum::<u64>() as f64 / self.0.len() as f64
+    }
+
+    /// What an agent sent on streams, on average.
+    pub(super) fn streams(&self) -> f64 {
+        self.0.iter().map(|sent| sent.1).sum::<u64>() as f64 / self.0.len() as f64
+    }
+}
+
+/// The id of an agent's instance.
+fn instance_id(number: usize) -> String {
+    format!("i{number}")
+}

@@ -1,0 +1,88 @@
+//! The protocol against its goals, section by section.
+
+mod cluster;
+mod detection;
+mod followed;
+mod links;
+mod load;
+mod measurement;
+mod restart;
+mod spread;
+
+pub use measurement::{Measurement, Report, Row, Setting, quantile};
+
+/// Something that is measured.
+pub struct Section {
+    /// Its name.
+    pub name: &'static str,
+    /// What it measures.
+    pub about: &'static str,
+    run: fn(&Setting, &mut Report<'_>),
+}
+
+impl Section {
+    /// Measures it; `told` hears how far it is.
+    pub fn measure(&self, setting: &Setting, told: &mut dyn FnMut(&str)) -> Vec<Measurement> {
+        let mut report = Report::new(self.name, setting, told);
+        (self.run)(setting, &mut report);
+        report.finish()
+    }
+}
+
+/// Everything that is measured.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "changes",
+        about: "until a change is known to all, and the copies that it takes",
+        run: spread::changes,
+    },
+    Section {
+        name: "delivery",
+        about: "very many changes at 25 % loss: none may be lost",
+        run: spread::delivery,
+    },
+    Section { name: "storm", about: "10,000 changes within a second", run: load::storm },
+    Section {
+        name: "absence",
+        about: "an agent is cut off for a minute while 10,000 changes happen",
+        run: load::absence,
+    },
+    Section { name: "join", about: "all agents start at once", run: load::join },
+    Section { name: "rest", about: "what agents send while nothing happens", run: load::rest },
+    Section { name: "crash", about: "until all know of a crash", run: detection::crash },
+    Section {
+        name: "mass-crash",
+        about: "30 % of the agents crash at once",
+        run: detection::mass_crash,
+    },
+    Section {
+        name: "false-downs",
+        about: "an hour of slow agents and of loss: nobody alive may be called down",
+        run: detection::false_downs,
+    },
+    Section {
+        name: "onsets",
+        about: "clean agents that begin to pause for 1.7 to 2 s",
+        run: detection::onsets,
+    },
+    Section {
+        name: "one-way",
+        about: "one agent is cut off in one direction for 2 min",
+        run: links::one_way,
+    },
+    Section {
+        name: "udp-blocked",
+        about: "one agent has QUIC only for 2 min",
+        run: links::udp_blocked,
+    },
+    Section {
+        name: "halves",
+        about: "two halves are cut apart, for a minute and for long, and healed",
+        run: links::halves,
+    },
+    Section {
+        name: "restart",
+        about: "all agents restart, one after the other, while clients pick",
+        run: restart::rolling,
+    },
+];
