@@ -19,8 +19,14 @@ use crate::clock::Clock;
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent};
 
-/// Datagrams taken before anything else gets its turn.
+/// Datagrams taken before anything else gets its turn, and of each other kind of input before it is done again.
 const DATAGRAM_BATCH: usize = 64;
+const BATCH: usize = 16;
+/// A deadline that is so late tells of a process that stood still. What others have said meanwhile counts before what
+/// we would conclude from their silence.
+const STALLED_AFTER: Duration = Duration::from_millis(100);
+/// Batches of datagrams taken first then: a full receive buffer of small ones.
+const STALLED_BATCHES: usize = 32;
 /// Longer than any datagram of ours, so that one that is too long is seen to be.
 const DATAGRAM_BUFFER_BYTES: usize = 2_048;
 /// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
@@ -135,8 +141,40 @@ impl Driver {
                 },
                 () = sleep_until(wake) => {}
             }
+            self.take_what_else_is_there();
+            if self.has_stalled() {
+                self.catch_up(&mut buffer);
+            }
             self.take_deadlines();
             self.drain();
+        }
+    }
+
+    /// Whoever floods one kind of input must not keep the others waiting.
+    fn take_what_else_is_there(&mut self) {
+        for _ in 0..BATCH {
+            let Ok(event) = self.stream_events.try_recv() else { break };
+            self.take_stream_event(&event);
+        }
+        for _ in 0..BATCH {
+            // That nobody can give commands any more is seen by who waits for one.
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.take_command(command);
+        }
+    }
+
+    fn has_stalled(&self) -> bool {
+        let now = self.clock.now();
+        self.node.next_deadline().is_some_and(|due| now.since(due) > STALLED_AFTER)
+    }
+
+    fn catch_up(&mut self, buffer: &mut [u8]) {
+        for _ in 0..STALLED_BATCHES {
+            let received = self.udp.try_recv_from(buffer);
+            if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return;
+            }
+            self.take_datagrams(received, buffer);
         }
     }
 
