@@ -13,8 +13,10 @@ use super::followed::Followed;
 use crate::network::{Conditions, Latency, Network, Partition};
 use crate::world::{Storage, Told, Witness, World, host_of};
 
+/// A join that takes longer is left as it is.
+const JOIN_LIMIT: Duration = Duration::from_secs(300);
 /// Until the agents of a new cluster are sure of each other.
-const SETTLE: Duration = Duration::from_secs(90);
+const SETTLE: Duration = Duration::from_secs(60);
 /// Between two pauses of a slow agent.
 const BEAT: Duration = Duration::from_secs(1);
 /// A local network.
@@ -152,6 +154,7 @@ impl Cluster {
     /// Agents that have known each other for a while, on links that lose so much from then on.
     pub(super) fn settled(nodes: usize, instances: usize, loss: f64, seed: u64) -> Self {
         let mut cluster = Self::new(nodes, instances, seed);
+        cluster.run_until(Duration::from_millis(100), JOIN_LIMIT, Self::is_whole);
         cluster.run_for(SETTLE);
         cluster.set_loss(loss);
         cluster.take_beliefs();

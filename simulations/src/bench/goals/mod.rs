@@ -1,12 +1,14 @@
 //! The protocol against its goals, section by section.
 
 mod cluster;
+mod desk;
 mod detection;
 mod followed;
 mod links;
 mod load;
 mod measurement;
 mod restart;
+mod sessions;
 mod spread;
 
 pub use measurement::{Measurement, Report, Row, Setting, quantile};
@@ -48,6 +50,16 @@ pub const SECTIONS: &[Section] = &[
         run: load::absence,
     },
     Section { name: "join", about: "all agents start at once", run: load::join },
+    Section {
+        name: "newcomer",
+        about: "an agent joins one that knows 100 records of each agent",
+        run: sessions::newcomer,
+    },
+    Section {
+        name: "sessions",
+        about: "bytes until two agents are equal, when few origins of many differ",
+        run: sessions::sessions,
+    },
     Section { name: "rest", about: "what agents send while nothing happens", run: load::rest },
     Section { name: "crash", about: "until all know of a crash", run: detection::crash },
     Section {

@@ -1,0 +1,224 @@
+//! Two agents at a time and a cable between them: what passes when one joins the other.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hobnob_membership::record::{Key, NodeRecord, Value};
+use hobnob_membership::{
+    ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
+};
+
+/// Bytes that the cable carries in a second, in each direction: a gigabit.
+const BANDWIDTH: u64 = 125_000_000;
+/// An exchange that has not come to its end by then never does.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// An agent on the desk. Its clock stands still while it is not plugged in.
+pub(super) struct Agent {
+    pub(super) node: Node,
+    now: Time,
+}
+
+impl Agent {
+    /// The agent with this number, and what it has registered.
+    pub(super) fn new(number: usize, records: Vec<(Key, Value)>) -> Self {
+        let [_, high, mid, low] = (number as u32 + 1).to_be_bytes();
+        let config = Config {
+            cluster: ClusterId::default(),
+            identity: Identity {
+                node_id: NodeId(0x1000 + number as u64),
+                epoch: Epoch(1),
+                addr: SocketAddr::from(([10, high, mid, low], 7_946)),
+                sync_port: 7_947,
+            },
+            node: NodeRecord {
+                name: format!("n{number}"),
+                datacenter: "dc1".into(),
+                zone: String::new(),
+                software: "simulation".into(),
+                instance_key_hash: number as u64,
+                left: None,
+            },
+            records,
+            seed: number as u64,
+            protocol: Protocol::default(),
+        };
+        Self { node: Node::new(config, Time::ZERO), now: Time::ZERO }
+    }
+
+    /// A client writes a record.
+    pub(super) fn write(&mut self, key: Key, value: Value) {
+        self.node.handle(Input::Write(vec![(key, Some(value))]), self.now);
+    }
+}
+
+/// What passed between two agents.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    /// From the first knock until both held the same records.
+    pub(super) took: Duration,
+    /// Bytes of frames, in both directions.
+    pub(super) frame_bytes: u64,
+}
+
+enum Delivery {
+    Datagram(SocketAddr, Vec<u8>),
+    Accepted(StreamId),
+    Frame(StreamId, Vec<u8>),
+    Written(StreamId),
+    Closed(StreamId),
+}
+
+/// The cable.
+struct Cable {
+    latency: Duration,
+    now: Time,
+    queue: BTreeMap<(Time, u64), (usize, Delivery)>,
+    sequence: u64,
+    /// The other end of each stream, and whether this end has finished.
+    streams: BTreeMap<(usize, StreamId), (StreamId, bool)>,
+    /// Until when each direction is taken.
+    busy: [Time; 2],
+    frame_bytes: u64,
+    sessions: u64,
+}
+
+/// One agent joins another, and they go on until they hold the same records and have nothing more to say. `None` when
+/// that does not come to pass.
+pub(super) fn exchange(
+    newcomer: &mut Agent,
+    host: &mut Agent,
+    latency: Duration,
+) -> Option<Exchange> {
+    let start = newcomer.now.max(host.now);
+    let mut cable = Cable {
+        latency,
+        now: start,
+        queue: BTreeMap::new(),
+        sequence: 0,
+        streams: BTreeMap::new(),
+        busy: [start; 2],
+        frame_bytes: 0,
+        sessions: 0,
+    };
+    let mut ends = [&mut newcomer.node, &mut host.node];
+    let address = ends[1].identity().addr;
+    let mut equal_at = None;
+    cable.hand(&mut ends, 0, Input::Join(vec![address]));
+    loop {
+        let equal = ends[0].catalog().digest() == ends[1].catalog().digest();
+        equal_at = equal.then_some(equal_at.unwrap_or(cable.now));
+        let silent = cable.streams.is_empty() && ends.iter().all(|end| end.load().sessions == 0);
+        if (equal && silent && cable.sessions > 0) || cable.now - start > LIMIT {
+            break;
+        }
+        cable.step(&mut ends);
+    }
+    newcomer.now = cable.now;
+    host.now = cable.now;
+    Some(Exchange { took: equal_at? - start, frame_bytes: cable.frame_bytes })
+}
+
+impl Cable {
+    /// Lets happen what is due next.
+    fn step(&mut self, ends: &mut [&mut Node; 2]) {
+        let deadlines = ends.iter().enumerate();
+        let deadline = deadlines.filter_map(|(end, node)| Some((node.next_deadline()?, end))).min();
+        let arrival = self.queue.first_key_value().map(|((at, _), _)| *at);
+        match (deadline, arrival) {
+            (Some((due, end)), arrival) if arrival.is_none_or(|arrival| due < arrival) => {
+                self.now = self.now.max(due);
+                self.hand(ends, end, Input::Deadline);
+            }
+            (_, Some(at)) => {
+                self.now = self.now.max(at);
+                if let Some((_, (end, delivery))) = self.queue.pop_first() {
+                    self.deliver(ends, end, &delivery);
+                }
+            }
+            // Nothing will ever happen again: let the limit pass.
+            _ => self.now = self.now + LIMIT,
+        }
+    }
+
+    fn deliver(&mut self, ends: &mut [&mut Node; 2], end: usize, delivery: &Delivery) {
+        let input = match delivery {
+            Delivery::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
+            Delivery::Accepted(stream) => Input::StreamAccepted { stream: *stream },
+            Delivery::Closed(stream) => {
+                self.streams.remove(&(end, *stream));
+                Input::StreamClosed { stream: *stream }
+            }
+            Delivery::Frame(stream, _) | Delivery::Written(stream)
+                if !self.streams.contains_key(&(end, *stream)) =>
+            {
+                return;
+            }
+            Delivery::Frame(stream, bytes) => Input::StreamFrame { stream: *stream, bytes },
+            Delivery::Written(stream) => Input::StreamWritten { stream: *stream },
+        };
+        self.hand(ends, end, input);
+    }
+
+    /// Hands an input to one end, and carries out what it wants done.
+    fn hand(&mut self, ends: &mut [&mut Node; 2], end: usize, input: Input<'_>) {
+        let other = ends[1 - end].identity().addr.ip();
+        let own = ends[end].identity().addr;
+        ends[end].handle(input, self.now);
+        while let Some(output) = ends[end].poll_output() {
+            match output {
+                Output::Datagram { to, bytes } if to.ip() == other => {
+                    self.send(1 - end, self.now + self.latency, Delivery::Datagram(own, bytes));
+                }
+                Output::OpenStream { stream, to, .. } if to.ip() == other => {
+                    self.sessions += 1;
+                    let accepted = StreamId::accepted(self.sequence);
+                    self.streams.insert((end, stream), (accepted, false));
+                    self.streams.insert((1 - end, accepted), (stream, false));
+                    // The handshake.
+                    let at = self.now + self.latency * 3;
+                    self.busy = self.busy.map(|busy| busy.max(at));
+                    self.send(1 - end, at, Delivery::Accepted(accepted));
+                }
+                // The others are not on the desk.
+                Output::OpenStream { stream, .. } => {
+                    self.send(end, self.now + self.latency, Delivery::Closed(stream));
+                }
+                Output::StreamFrame { stream, bytes } => self.send_frame(end, stream, bytes),
+                Output::FinishStream { stream } => self.finish(end, stream),
+                Output::ResetStream { stream } => {
+                    if let Some((other, _)) = self.streams.remove(&(end, stream)) {
+                        self.send(1 - end, self.now + self.latency, Delivery::Closed(other));
+                    }
+                }
+                Output::Datagram { .. } | Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn send_frame(&mut self, end: usize, stream: StreamId, bytes: Vec<u8>) {
+        let Some((other, _)) = self.streams.get(&(end, stream)).copied() else { return };
+        self.frame_bytes += bytes.len() as u64;
+        let takes = Duration::from_nanos(bytes.len() as u64 * 1_000_000_000 / BANDWIDTH);
+        self.busy[end] = self.busy[end].max(self.now) + takes;
+        let at = self.busy[end] + self.latency;
+        self.send(1 - end, at, Delivery::Frame(other, bytes));
+        self.send(end, self.busy[end], Delivery::Written(stream));
+    }
+
+    fn finish(&mut self, end: usize, stream: StreamId) {
+        let Some((other, finished)) = self.streams.get_mut(&(end, stream)) else { return };
+        *finished = true;
+        let other = *other;
+        if self.streams.get(&(1 - end, other)).is_none_or(|(_, finished)| *finished) {
+            self.streams.remove(&(end, stream));
+            self.streams.remove(&(1 - end, other));
+        }
+    }
+
+    fn send(&mut self, to: usize, at: Time, delivery: Delivery) {
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), (to, delivery));
+    }
+}
