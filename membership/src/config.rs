@@ -41,6 +41,9 @@ pub struct Protocol {
     pub announce_to_down_period: Duration,
     /// Rumors wait for company this long, unless the line was idle before.
     pub coalesce: Duration,
+    /// Bytes that rumors, digests and pulls with their answers may take in a second, as datagrams. Streams have their own
+    /// flow control, and SWIM must be heard whatever else there is to say.
+    pub datagram_bytes_per_second: u64,
     /// Random peers that a rumor goes to, beside the two ring neighbours.
     pub rumor_fanout: usize,
     /// Random peers that the origin of a rumor sends it to, beside the two ring neighbours.
@@ -53,7 +56,8 @@ pub struct Protocol {
     pub digest_period: Duration,
     /// How long a gap may close by itself before it is pulled.
     pub pull_after: Duration,
-    /// How long an unanswered pull waits before it is repeated; doubles each time.
+    /// How long an unanswered pull waits before it is repeated, beside twice the time of our own backlog; doubles from the
+    /// third on.
     pub pull_retry: Duration,
     /// Pulls of one gap before a sync session takes over.
     pub pull_tries: u32,
@@ -82,6 +86,7 @@ impl Default for Protocol {
             gossip_period: ms(200),
             announce_to_down_period: ms(10_000),
             coalesce: ms(1),
+            datagram_bytes_per_second: 1_250_000,
             rumor_fanout: 2,
             origin_fanout: 4,
             digest_after_news: [ms(20), ms(40), ms(80), ms(200)],
@@ -89,7 +94,7 @@ impl Default for Protocol {
             digest_period: ms(500),
             pull_after: ms(10),
             pull_retry: ms(10),
-            pull_tries: 4,
+            pull_tries: 6,
             sync_period: ms(30_000),
             sync_min_gap: ms(200),
             session_timeout: ms(10_000),

@@ -22,10 +22,12 @@ macro_rules! counters {
 pub struct Load {
     /// Members that it knows, itself included.
     pub members: usize,
-    /// Rumors of its own that wait to be sent.
-    pub own_rumors: usize,
-    /// Rumors of others that wait to be sent.
-    pub foreign_rumors: usize,
+    /// Versions of its own that nobody was told of yet.
+    pub own_unsent: u64,
+    /// Rumors in the queue, those included that were sent to some already.
+    pub rumors: usize,
+    /// Datagrams that answer pulls and wait to be sent.
+    pub answers: usize,
     /// Origins of which it knows that something is missing.
     pub gaps: usize,
     /// Sync sessions, opened and served.
@@ -63,7 +65,7 @@ counters! {
     rumors_news,
     /// Rumors sent, one for each receiver.
     rumors_sent,
-    /// Foreign rumors dropped because the queue was full; repair brings them.
+    /// Rumors dropped before all their copies were sent, because the queue was full; repair brings them.
     rumors_dropped,
     /// Digests sent.
     digests_sent,
@@ -75,6 +77,10 @@ counters! {
     pulls_sent,
     /// Pulls answered.
     pulls_answered,
+    /// Pulls not answered because too many answers were waiting.
+    pulls_refused,
+    /// Gaps that were too large for pulls; a session takes over.
+    pulls_too_large,
     /// Gaps that no pull closed in time; a session takes over.
     pulls_given_up,
     /// Gaps not noted because too many were open.

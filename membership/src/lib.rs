@@ -42,10 +42,12 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod catalog;
 mod cluster;
 mod config;
 mod counters;
+mod digest;
 mod identity;
 mod io;
 mod join;

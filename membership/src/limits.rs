@@ -25,12 +25,19 @@ pub const MAX_TOMBSTONES: usize = 256;
 pub const MAX_ORIGINS: usize = 16_384;
 /// Version spans that a replica holds beyond the first gap of one origin.
 pub const MAX_SPANS_PER_ORIGIN: usize = 64;
-/// Rumors waiting to be sent. Beyond it the oldest foreign ones are dropped and left to repair.
+/// Rumors waiting to be sent for the first time, or again. Beyond it those that were sent most are dropped and left to
+/// repair. What we write ourselves waits in the catalog, not here.
 pub const MAX_RUMOR_QUEUE: usize = 1_000;
+/// Datagrams of rumors that answer pulls and wait to be sent. Beyond it pulls are not answered.
+pub const MAX_ANSWERS_WAITING: usize = 48;
+/// Moves of heads that are remembered, to be named in digests.
+pub const MAX_RECENT_HEADS: usize = 1_000;
 /// Origins with a known gap that are pulled by datagram; the rest is left to streams.
 pub const MAX_PENDING_PULLS: usize = 1_024;
+/// Versions missing at one peer beyond which a session is opened instead of a pull sent: some 16 kB.
+pub const MAX_PULLED_VERSIONS: u64 = 160;
 /// Datagrams that answer one pull.
-pub const MAX_PULL_REPLY_DATAGRAMS: usize = 8;
+pub const MAX_PULL_REPLY_DATAGRAMS: usize = 12;
 /// Sync sessions that a node serves at once.
 pub const MAX_SESSIONS_SERVED: usize = 16;
 /// Sync sessions that a node opens at once.

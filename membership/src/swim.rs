@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::num::{NonZeroU8, NonZeroUsize};
-use std::ops::Bound;
 use std::time::Duration;
 
 use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams, State, Timer};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::config::Protocol;
 use crate::identity::{Epoch, Identity, NodeId};
@@ -69,9 +68,7 @@ pub(crate) struct Swim {
     sequence: u64,
     peers: BTreeMap<NodeId, Peer>,
     /// Active peers by their place on the ring that all nodes share.
-    ring: BTreeMap<u64, NodeId>,
-    /// The same without an order, to draw from.
-    active: Vec<NodeId>,
+    ring: Vec<(u64, NodeId)>,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
     protocol: Protocol,
@@ -87,8 +84,7 @@ impl Swim {
             timers: BinaryHeap::new(),
             sequence: 0,
             peers: BTreeMap::new(),
-            ring: BTreeMap::new(),
-            active: Vec::new(),
+            ring: Vec::new(),
             events: VecDeque::new(),
             rng,
             protocol: protocol.clone(),
@@ -139,22 +135,34 @@ impl Swim {
         })
     }
 
-    /// Our neighbours on the ring and `random` others, without repetition.
+    /// `random` peers and our two neighbours on the ring, without repetition. Whoever can reach only some of them begins
+    /// with the random ones, which spread the word fastest; the ring then leaves nobody out.
     pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
-        let own = ring_position(self.identity().node_id);
-        let next = self
-            .ring
-            .range((Bound::Excluded(own), Bound::Unbounded))
-            .next()
-            .or(self.ring.first_key_value());
-        let previous = self.ring.range(..own).next_back().or(self.ring.last_key_value());
-        let mut chosen: Vec<NodeId> =
-            next.into_iter().chain(previous).map(|(_, node)| *node).collect();
-        chosen.dedup();
-        let others = self.sample(random + chosen.len());
-        let others = others.into_iter().filter(|node| !chosen.contains(node)).take(random);
-        chosen.extend(others.collect::<Vec<_>>());
-        chosen.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+        let next = self.at_offset(1);
+        let previous = self.at_offset(self.ring.len()).filter(|previous| Some(*previous) != next);
+        let neighbours = next.into_iter().chain(previous);
+        let drawn = self.sample(random + 2);
+        let others =
+            drawn.into_iter().filter(|node| Some(*node) != next && Some(*node) != previous);
+        let targets: Vec<NodeId> = others.take(random).chain(neighbours).collect();
+        targets.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+    }
+
+    /// So many peers at distances along the ring that `seed` decides: of nodes with the same seed and members, no two
+    /// choose the same peer at once, and nobody is left out.
+    pub(crate) fn offset_peers(&self, seed: u64, count: usize) -> Vec<Identity> {
+        let len = self.ring.len();
+        let mut distances: Vec<usize> = Vec::with_capacity(count);
+        for n in 0..count.min(len) {
+            let drawn = xxh3_64_with_seed(&(n as u64).to_le_bytes(), seed) % len as u64;
+            let mut distance = usize::try_from(drawn).unwrap_or_default();
+            while distances.contains(&distance) {
+                distance = (distance + 1) % len;
+            }
+            distances.push(distance);
+        }
+        let nodes = distances.into_iter().filter_map(|distance| self.at_offset(distance + 1));
+        nodes.filter_map(|node| self.active_peer(node).copied()).collect()
     }
 
     pub(crate) fn random_peers(&mut self, count: usize) -> Vec<Identity> {
@@ -162,11 +170,19 @@ impl Swim {
         nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
     }
 
+    /// The active peer so many places after ours on the ring, from 1 to as many as there are.
+    fn at_offset(&self, offset: usize) -> Option<NodeId> {
+        let own = ring_position(self.identity().node_id);
+        let after = self.ring.partition_point(|(position, _)| *position < own);
+        let place = (after + offset).checked_sub(1)?.checked_rem(self.ring.len())?;
+        self.ring.get(place).map(|(_, node)| *node)
+    }
+
     /// So many active peers, or all, without repetition.
     fn sample(&mut self, count: usize) -> Vec<NodeId> {
-        let amount = count.min(self.active.len());
-        let chosen = index::sample(&mut self.rng, self.active.len(), amount);
-        chosen.into_iter().map(|place| self.active[place]).collect()
+        let amount = count.min(self.ring.len());
+        let chosen = index::sample(&mut self.rng, self.ring.len(), amount);
+        chosen.into_iter().map(|place| self.ring[place].1).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -307,13 +323,11 @@ impl Swim {
     }
 
     fn record(&mut self, identity: Identity, down_since: Option<Time>) {
-        let position = ring_position(identity.node_id);
-        if down_since.is_none() {
-            if self.ring.insert(position, identity.node_id).is_none() {
-                self.active.push(identity.node_id);
-            }
-        } else if self.ring.remove(&position).is_some() {
-            self.active.retain(|node| *node != identity.node_id);
+        let place = (ring_position(identity.node_id), identity.node_id);
+        match (self.ring.binary_search(&place), down_since) {
+            (Err(at), None) => self.ring.insert(at, place),
+            (Ok(at), Some(_)) => drop(self.ring.remove(at)),
+            _ => {}
         }
         self.peers.insert(identity.node_id, Peer { identity, down_since });
         self.events.push_back(SwimEvent::Peer(identity.node_id));

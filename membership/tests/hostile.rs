@@ -326,7 +326,7 @@ fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_
         raised.collect::<Vec<_>>()
     };
     for n in 0..50 {
-        let lie = Message::Rumor(identity(1).node_id, delta(own, 5_000 + 10 * n, 3));
+        let lie = Message::Rumors(identity(1).node_id, vec![delta(own, 5_000 + 10 * n, 3)]);
         let bytes = datagram(&lie);
         drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
         net.run_for(Duration::from_millis(50));
@@ -342,7 +342,7 @@ fn nobody_can_take_our_last_epoch() {
     drop(net.handle(0, Input::Write(health("mine", Health::Passing))));
     for version in [7, 8] {
         let lie = delta(identity(0).node_id, Epoch::MAX.0, version);
-        let bytes = datagram(&Message::Rumor(identity(1).node_id, lie));
+        let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie]));
         drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
         net.run_for(20 * SECOND);
     }

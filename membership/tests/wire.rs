@@ -142,7 +142,7 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
         ("hello v4", Message::Hello(Hello { token: 9, identity: v4() })),
         ("hello v6", Message::Hello(Hello { token: 9, identity: v6() })),
         ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4() })),
-        ("rumor", Message::Rumor(NodeId(5), delta())),
+        ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
     ]
@@ -172,8 +172,8 @@ const GOLDEN: &[(&str, &str)] = &[
         "010335d0e40102032000fdffffffffffffffff080706050403020100f451c21800000a0102030a1f0b1f",
     ),
     (
-        "rumor",
-        "01331b2c7b01020485000500000000000000080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
+        "rumors",
+        "010e855b9b0102048600050000000000000001080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
     ),
     ("digest", "01d601995f0102051d000100000000000000fcefbeadde01020000000000000003000000000004"),
     ("pull", "01449266080102061b00010000000000000001080706050403020100f451c21800fbfb0009"),
@@ -393,7 +393,7 @@ fn limits_hold_when_reading() {
         change(&mut delta);
         let frame = Frame::Deltas(vec![delta.clone()]).encode().expect("fits");
         assert!(Frame::decode(&frame).is_err(), "{delta:?}");
-        let bytes = datagram(&Message::Rumor(NodeId(1), delta));
+        let bytes = datagram(&Message::Rumors(NodeId(1), vec![delta]));
         let mut messages = decode_datagram(&bytes, CLUSTER).expect("sealed");
         assert!(matches!(messages.next(), Some(Err(_))));
     };

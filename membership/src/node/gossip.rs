@@ -1,30 +1,35 @@
 //! A node's datagrams: rumors, digests and pulls.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
 
 use super::Node;
-use crate::catalog::{Applied, Delta, Head, Want};
+use crate::catalog::{Applied, Delta, Head, Version, Want};
+use crate::digest::Round;
 use crate::identity::{Identity, NodeId};
 use crate::io::Event;
-use crate::limits::MAX_PULL_REPLY_DATAGRAMS;
+use crate::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
 use crate::mutant::{self, Mutant};
 use crate::record::Key;
-use crate::rumor::Rumor;
+use crate::rumor::{Batch, Rumor, ToldBy};
 use crate::time::Time;
-use crate::wire::{DatagramBuilder, Digest, Hello, Message, Pull, WireError, decode_datagram};
+use crate::wire::{
+    DatagramBuilder, Digest, Hello, Message, Pull, WireError, decode_datagram, encoded_len,
+};
 
-/// Bytes of a delta in a datagram of its own, beside the sender's id.
-pub(super) const RUMOR_BUDGET_BYTES: usize = DatagramBuilder::MAX_BODY_BYTES - 8;
+/// Bytes of the deltas in one datagram, beside the sender's id and their number.
+const RUMORS_BUDGET_BYTES: usize = DatagramBuilder::MAX_BODY_BYTES - 8 - 1;
 /// Wants in one datagram: each takes at most 32 bytes.
 const WANTS_PER_PULL: usize = 40;
 /// Digests that differ although no head explains why, before a session looks into it.
 const MISMATCHES_BEFORE_SYNC: u32 = 3;
 /// With no news for this long, the first such digest is enough.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
+/// Between the seeds of one round's distances and the next one's; odd, so that none is met again.
+const ROUND_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Spreads the digests of a burst, so that nodes which heard of a change together do not all speak together.
 const DIGEST_JITTER: Duration = Duration::from_millis(5);
 
@@ -58,12 +63,14 @@ impl Node {
             Message::Swim(packet) => self.handle_swim_packet(packet, now),
             Message::Hello(hello) => self.handle_hello(from, &hello),
             Message::Welcome(welcome) => self.handle_welcome(from, &welcome, now),
-            Message::Rumor(sender, delta) => {
+            Message::Rumors(sender, deltas) => {
                 // News is not answered, so whoever was a member may bring some: who leaves is down to SWIM before the
                 // word that it left may have arrived.
                 if self.swim.peers().contains_key(&sender) {
                     self.last_contact = Some(now);
-                    self.handle_rumor(sender, delta, now);
+                    for delta in deltas {
+                        self.handle_rumor(sender, delta, now);
+                    }
                 } else {
                     self.counters.strangers_ignored += 1;
                 }
@@ -109,9 +116,8 @@ impl Node {
         let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
         if self.learn(&delta, now) {
             self.counters.rumors_news += 1;
-            if !self.rumors.push(Rumor { delta, from: Some(sender) }, now) {
-                self.counters.rumors_dropped += 1;
-            }
+            self.counters.rumors_dropped +=
+                self.rumors.push(Rumor { delta, from: sender }, now) as u64;
         }
         self.note_gap(head, sender, now + self.protocol.pull_after);
     }
@@ -150,7 +156,7 @@ impl Node {
         if head.origin == own || known || mutant::is(Mutant::NeverRepair) {
             return false;
         }
-        if !self.gaps.note(head, source, due) {
+        if !self.gaps.note(head, &want, source, due) {
             self.counters.gaps_dropped += 1;
         }
         true
@@ -172,7 +178,7 @@ impl Node {
             return;
         }
         self.sync.mismatches += 1;
-        let quiet = self.recent.last_moved().is_none_or(|at| now.since(at) > QUIET_AFTER);
+        let quiet = now.since(self.digests.last_news()) > QUIET_AFTER;
         if quiet || self.sync.mismatches >= MISMATCHES_BEFORE_SYNC {
             self.sync.mismatches = 0;
             self.request_sync(peer);
@@ -180,74 +186,84 @@ impl Node {
     }
 
     fn handle_pull(&mut self, peer: &Identity, pull: &Pull) {
+        let waiting = self.answers.iter().any(|(to, _)| *to == peer.addr);
+        if waiting || self.answers.len() + MAX_PULL_REPLY_DATAGRAMS > MAX_ANSWERS_WAITING {
+            self.counters.pulls_refused += 1;
+            return;
+        }
         self.counters.pulls_answered += 1;
-        let own = self.identity().node_id;
-        let mut room = MAX_PULL_REPLY_DATAGRAMS;
-        let mut datagram = DatagramBuilder::default();
         let mut datagrams = Vec::new();
+        let mut deltas = Vec::new();
+        let mut room = RUMORS_BUDGET_BYTES;
         'wants: for want in &pull.wants {
             let mut want = *want;
-            while let Some(delta) = self.catalog.answer(&want, RUMOR_BUDGET_BYTES) {
+            while let Some(delta) = self.catalog.answer(&want, RUMORS_BUDGET_BYTES) {
                 want =
                     Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..want };
-                let rumor = Message::Rumor(own, delta);
-                if datagram.push(&rumor).is_err() {
-                    datagrams.push(std::mem::take(&mut datagram).finish(self.cluster));
-                    room -= 1;
-                    if room == 0 {
+                let len = encoded_len(&delta);
+                if len > room && !deltas.is_empty() {
+                    datagrams.push(std::mem::take(&mut deltas));
+                    room = RUMORS_BUDGET_BYTES;
+                    if datagrams.len() == MAX_PULL_REPLY_DATAGRAMS {
                         break 'wants;
                     }
-                    if datagram.push(&rumor).is_err() {
-                        self.counters.encoding_errors += 1;
-                    }
                 }
+                room = room.saturating_sub(len);
+                deltas.push(delta);
             }
         }
-        if !datagram.is_empty() {
-            datagrams.push(datagram.finish(self.cluster));
+        if !deltas.is_empty() {
+            datagrams.push(deltas);
         }
-        for bytes in datagrams {
-            self.send_datagram(peer.addr, bytes);
+        let own = self.identity().node_id;
+        for deltas in datagrams {
+            if let Some(bytes) = self.seal(&Message::Rumors(own, deltas)) {
+                self.answers.push_back((peer.addr, bytes));
+            }
         }
     }
 
     pub(super) fn handle_gossip_deadlines(&mut self, now: Time) {
         let jitter = DIGEST_JITTER.mul_f64(self.rng.random());
-        if self.digests.take_burst(now, jitter) {
-            self.send_digest(self.protocol.digest_fanout, now);
+        if let Some(round) = self.digests.take_burst(now, jitter) {
+            self.send_digest(round, self.protocol.digest_fanout, now);
         }
         let jitter = self.protocol.digest_period.mul_f64(self.rng.random::<f64>() / 10.0);
-        if self.digests.take_quiet(now, jitter) {
-            self.send_digest(1, now);
+        if let Some(round) = self.digests.take_quiet(now, jitter) {
+            self.send_digest(round, 1, now);
         }
-        let due = self.gaps.take_due(now, &self.protocol);
+        let waiting = self.rumors.backlog_bytes() + self.answers_bytes();
+        let due = self.gaps.take_due(now, self.budget.time_for(waiting), &self.protocol);
         for (source, origins) in due.pulls {
-            self.pull(source, &origins);
+            self.pull(source, &origins, now);
         }
-        for source in due.given_up {
-            self.counters.pulls_given_up += 1;
-            let peer =
-                self.swim.active_peer(source).copied().or_else(|| self.swim.random_peers(1).pop());
-            if let Some(peer) = peer {
+        self.counters.pulls_too_large += due.large.len() as u64;
+        self.counters.pulls_given_up += due.given_up.len() as u64;
+        for source in due.large.into_iter().chain(due.given_up) {
+            let peer = self.swim.active_peer(source).copied();
+            if let Some(peer) = peer.or_else(|| self.swim.random_peers(1).pop()) {
                 self.request_sync(&peer);
             }
         }
     }
 
-    fn send_digest(&mut self, fanout: usize, now: Time) {
-        let peers = self.swim.random_peers(fanout);
+    /// To peers at distances along the ring that the round and what we hold decide: of all who hold the same, each
+    /// speaks to others, so nobody who lacks something is left out by chance.
+    fn send_digest(&mut self, round: Round, fanout: usize, now: Time) {
+        let catalog = self.catalog.digest();
+        let seed = catalog.wrapping_add(round.0.wrapping_mul(ROUND_STEP));
+        let peers = self.swim.offset_peers(seed, fanout);
         let recent =
             self.recent.settled(now).filter_map(|origin| self.catalog.head(origin)).collect();
-        let digest =
-            Digest { sender: self.identity().node_id, catalog: self.catalog.digest(), recent };
+        let digest = Digest { sender: self.identity().node_id, catalog, recent };
         self.counters.digests_sent += peers.len() as u64;
         let message = Message::Digest(digest);
         for peer in peers {
-            self.send(peer.addr, &message);
+            self.send_repair(peer.addr, &message, now);
         }
     }
 
-    fn pull(&mut self, source: NodeId, origins: &[NodeId]) {
+    fn pull(&mut self, source: NodeId, origins: &[NodeId], now: Time) {
         let source =
             self.swim.active_peer(source).copied().or_else(|| self.swim.random_peers(1).pop());
         let Some(peer) = source else { return };
@@ -255,63 +271,118 @@ impl Node {
         for wants in wants.chunks(WANTS_PER_PULL) {
             self.counters.pulls_sent += 1;
             let pull = Pull { sender: self.identity().node_id, wants: wants.to_vec() };
-            self.send(peer.addr, &Message::Pull(pull));
+            self.send_repair(peer.addr, &Message::Pull(pull), now);
         }
     }
 
-    /// Sends what waits: our own rumors to more peers than those of others.
+    /// Digests and pulls are small and tell what to send: they do not wait for bandwidth, but they take theirs.
+    fn send_repair(&mut self, to: SocketAddr, message: &Message<'_>, now: Time) {
+        let before = self.counters.datagram_bytes_sent;
+        self.send(to, message);
+        let sent = self.counters.datagram_bytes_sent - before;
+        self.budget.spend(usize::try_from(sent).unwrap_or(usize::MAX), now);
+    }
+
+    fn answers_bytes(&self) -> usize {
+        self.answers.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// When there is something to send and the bandwidth to do so.
+    pub(super) fn next_rumor_deadline(&self) -> Option<Time> {
+        let answers = self.answers.front().map(|_| Time::ZERO);
+        let waiting = answers.into_iter().chain(self.rumors.next_deadline()).min()?;
+        Some(waiting.max(self.budget.ready_at()))
+    }
+
+    /// Sends what waits, as far as the bandwidth goes: answers, which somebody surely lacks; then what nobody was told
+    /// of yet; then further copies.
     pub(super) fn flush_rumors(&mut self, now: Time) {
-        let due = self.rumors.take_due(now);
-        let (own, foreign): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|rumor| rumor.from.is_none());
-        self.send_rumors(own, self.protocol.origin_fanout);
-        self.send_rumors(foreign, self.protocol.rumor_fanout);
-    }
-
-    fn send_rumors(&mut self, rumors: Vec<Rumor>, fanout: usize) {
-        if rumors.is_empty() {
-            return;
-        }
-        let targets = self.swim.rumor_targets(fanout);
-        let sender = self.identity().node_id;
-        for (bytes, told_by) in self.pack(sender, rumors) {
-            for target in &targets {
-                // Who alone told us all of this needs none of it.
-                if told_by.len() == 1 && told_by.contains(&Some(target.node_id)) {
-                    continue;
-                }
-                self.counters.rumors_sent += 1;
-                self.send_datagram(target.addr, bytes.clone());
+        while !self.answers.is_empty() && self.budget.is_ready(now) {
+            if let Some((to, bytes)) = self.answers.pop_front() {
+                self.send_within_budget(to, bytes, now);
             }
         }
+        if let Some((mut own, mut heard)) = self.rumors.take_fresh(now) {
+            while self.budget.is_ready(now) && (own.is_some() || !heard.is_empty()) {
+                own = own.and_then(|after| self.send_own(after, now));
+                if !heard.is_empty() && self.budget.is_ready(now) {
+                    self.send_heard(&mut heard, now);
+                }
+            }
+            self.rumors.put_back(own, heard, now);
+        }
+        while self.budget.is_ready(now)
+            && let Some((to, bytes, rumors)) = self.rumors.take_copy()
+        {
+            self.counters.rumors_sent += rumors as u64;
+            self.send_within_budget(to, bytes, now);
+        }
     }
 
-    /// Datagrams, each with the set of those who told us what is in it.
-    fn pack(
+    fn send_within_budget(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Time) {
+        self.budget.spend(bytes.len(), now);
+        self.send_datagram(to, bytes);
+    }
+
+    /// Cuts one datagram of our own writes after a version and sends the first copy of it. Returns after which version to
+    /// go on. What does not fit a datagram is left to digests and sessions.
+    fn send_own(&mut self, after: Version, now: Time) -> Option<Version> {
+        let own = self.identity().node_id;
+        let replica = self.catalog.origin(own)?.current()?;
+        let last = replica.known_to();
+        if after >= last {
+            return None;
+        }
+        let Some(delta) = replica.delta_after(own, after, RUMORS_BUDGET_BYTES) else {
+            return Some(after + 1);
+        };
+        let after = delta.to;
+        let targets = self.swim.rumor_targets(self.protocol.origin_fanout);
+        self.send_batch(vec![delta], targets.iter().map(|target| target.addr), now);
+        (after < last).then_some(after)
+    }
+
+    /// Packs one datagram of what we heard and sends the first copy of it.
+    fn send_heard(&mut self, heard: &mut VecDeque<Rumor>, now: Time) {
+        let mut told_by = ToldBy::new();
+        let mut room = RUMORS_BUDGET_BYTES;
+        let mut deltas = Vec::new();
+        while let Some(rumor) = heard.front() {
+            let len = encoded_len(&rumor.delta);
+            if len > room && !deltas.is_empty() {
+                break;
+            }
+            let Some(rumor) = heard.pop_front() else { break };
+            room = room.saturating_sub(len);
+            told_by.insert(rumor.from);
+            deltas.push(rumor.delta);
+        }
+        let targets = self.swim.rumor_targets(self.protocol.rumor_fanout);
+        // Who alone told us all of this needs none of it.
+        let needing = targets
+            .iter()
+            .filter(|target| told_by.len() > 1 || !told_by.contains(&target.node_id))
+            .map(|target| target.addr);
+        self.send_batch(deltas, needing, now);
+    }
+
+    fn send_batch(
         &mut self,
-        sender: NodeId,
-        rumors: Vec<Rumor>,
-    ) -> Vec<(Vec<u8>, BTreeSet<Option<NodeId>>)> {
-        let mut packed = Vec::new();
-        let mut datagram = DatagramBuilder::default();
-        let mut told_by = BTreeSet::new();
-        for Rumor { delta, from } in rumors {
-            let message = Message::Rumor(sender, delta);
-            if datagram.push(&message).is_err() {
-                packed.push((
-                    std::mem::take(&mut datagram).finish(self.cluster),
-                    std::mem::take(&mut told_by),
-                ));
-                if datagram.push(&message).is_err() {
-                    self.counters.encoding_errors += 1;
-                }
-            }
-            told_by.insert(from);
+        deltas: Vec<Delta>,
+        targets: impl Iterator<Item = SocketAddr>,
+        now: Time,
+    ) {
+        let rumors = deltas.len();
+        let Some(bytes) = self.seal(&Message::Rumors(self.identity().node_id, deltas)) else {
+            return;
+        };
+        let targets = targets.collect();
+        let dropped = self.rumors.push_batch(Batch { bytes, rumors, targets });
+        self.counters.rumors_dropped += dropped as u64;
+        if let Some((to, bytes, rumors)) = self.rumors.take_copy() {
+            self.counters.rumors_sent += rumors as u64;
+            self.send_within_budget(to, bytes, now);
         }
-        if !datagram.is_empty() {
-            packed.push((datagram.finish(self.cluster), told_by));
-        }
-        packed
     }
 
     pub(super) fn hello(&self, token: u64) -> Hello {

@@ -12,17 +12,19 @@ use std::time::Duration;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
+use crate::budget::Budget;
 use crate::catalog::{Catalog, Origin, Version, WriteError};
 use crate::cluster::{ClusterId, Foreigners};
 use crate::config::{Config, Protocol};
 use crate::counters::{Counters, Load};
+use crate::digest::{DigestSchedule, RecentHeads};
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::io::{Event, Input, Output, StreamId};
 use crate::join::Seeds;
 use crate::mutant::{self, Mutant};
 use crate::record::{Key, NodeRecord, Value};
-use crate::repair::{DigestSchedule, Gaps, RecentHeads};
-use crate::rumor::{Rumor, Rumors};
+use crate::repair::Gaps;
+use crate::rumor::Rumors;
 use crate::session::Session;
 use crate::swim::{Swim, SwimEvent};
 use crate::time::Time;
@@ -50,6 +52,9 @@ pub struct Node {
     catalog: Catalog,
     view: View,
     rumors: Rumors,
+    /// Datagrams that answer pulls, and to whom they go.
+    answers: VecDeque<(SocketAddr, Vec<u8>)>,
+    budget: Budget,
     digests: DigestSchedule,
     recent: RecentHeads,
     gaps: Gaps,
@@ -88,7 +93,9 @@ impl Node {
             catalog: Catalog::new(identity.node_id, identity.epoch),
             view: View::default(),
             rumors: Rumors::new(protocol.coalesce),
-            digests: DigestSchedule::new(&protocol, first_digest),
+            answers: VecDeque::new(),
+            budget: Budget::new(protocol.datagram_bytes_per_second, now),
+            digests: DigestSchedule::new(&protocol, now, first_digest),
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
             seeds: Seeds::new(&protocol, rng.next_u64()),
@@ -140,7 +147,7 @@ impl Node {
             if self.leaving.is_some() { None } else { self.seeds.next_deadline(!self.connected) };
         [
             self.swim.next_deadline(),
-            self.rumors.next_deadline(),
+            self.next_rumor_deadline(),
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
@@ -227,8 +234,9 @@ impl Node {
     pub fn load(&self) -> Load {
         Load {
             members: self.swim.peers().len() + 1,
-            own_rumors: self.rumors.own(),
-            foreign_rumors: self.rumors.foreign(),
+            own_unsent: self.own_unsent(),
+            rumors: self.rumors.len(),
+            answers: self.answers.len(),
             gaps: self.gaps.len(),
             sessions: self.sessions.len(),
         }
@@ -312,27 +320,10 @@ impl Node {
         }
     }
 
-    /// Makes rumors of our own writes after a version. What does not fit a datagram is left to digests and sessions.
+    /// Makes a rumor of our own writes after a version.
     fn spread_own(&mut self, after: Version, now: Time) {
-        let own = self.identity().node_id;
-        let Some(replica) = self.catalog.origin(own).and_then(|origin| origin.current()) else {
-            return;
-        };
-        let mut after = after;
-        let mut deltas = Vec::new();
-        while after < replica.known_to() {
-            match replica.delta_after(own, after, gossip::RUMOR_BUDGET_BYTES) {
-                Some(delta) => {
-                    after = delta.to;
-                    deltas.push(delta);
-                }
-                None => after += 1,
-            }
-        }
-        for delta in deltas {
-            self.rumors.push(Rumor { delta, from: None }, now);
-        }
-        self.recent.moved(own, now);
+        self.rumors.push_own(after, now);
+        self.recent.moved(self.identity().node_id, now);
         self.digests.news(now);
     }
 
@@ -461,12 +452,25 @@ impl Node {
         self.outputs.push_back(Output::Event(event));
     }
 
+    fn own_unsent(&self) -> Version {
+        let last = self.catalog.head(self.identity().node_id).map_or(0, |head| head.known_to);
+        self.rumors.own_unsent_after().map_or(0, |after| last.saturating_sub(after))
+    }
+
     fn send(&mut self, to: SocketAddr, message: &Message<'_>) {
-        let mut datagram = DatagramBuilder::default();
-        match datagram.push(message) {
-            Ok(()) => self.send_datagram(to, datagram.finish(self.cluster)),
-            Err(_) => self.counters.encoding_errors += 1,
+        if let Some(bytes) = self.seal(message) {
+            self.send_datagram(to, bytes);
         }
+    }
+
+    /// A message as a datagram of its own.
+    fn seal(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
+        let mut datagram = DatagramBuilder::default();
+        if datagram.push(message).is_err() {
+            self.counters.encoding_errors += 1;
+            return None;
+        }
+        Some(datagram.finish(self.cluster))
     }
 
     fn send_datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {

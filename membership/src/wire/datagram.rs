@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{VERSION, WireError, from_bytes, to_bytes};
+use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Head, Want};
 use crate::cluster::ClusterId;
 use crate::identity::{Identity, NodeId};
@@ -19,7 +19,7 @@ const MESSAGE_HEADER_BYTES: usize = 3;
 const SWIM: u8 = 1;
 const HELLO: u8 = 2;
 const WELCOME: u8 = 3;
-const RUMOR: u8 = 4;
+const RUMORS: u8 = 4;
 const DIGEST: u8 = 5;
 const PULL: u8 = 6;
 
@@ -63,8 +63,8 @@ pub enum Message<'a> {
     Hello(Hello),
     /// The answer to a knock.
     Welcome(Hello),
-    /// News of one origin, from the node that is named.
-    Rumor(NodeId, Delta),
+    /// News, from the node that is named.
+    Rumors(NodeId, Vec<Delta>),
     /// A digest.
     Digest(Digest),
     /// A request for repair.
@@ -114,7 +114,7 @@ impl DatagramBuilder {
             }
             Message::Hello(hello) => self.encode(HELLO, hello, room),
             Message::Welcome(hello) => self.encode(WELCOME, hello, room),
-            Message::Rumor(sender, delta) => self.encode(RUMOR, &(sender, delta), room),
+            Message::Rumors(sender, deltas) => self.encode(RUMORS, &(sender, deltas), room),
             Message::Digest(digest) => self.encode(DIGEST, digest, room),
             Message::Pull(pull) => self.encode(PULL, pull, room),
         }
@@ -217,10 +217,10 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
         SWIM => Ok(Message::Swim(body)),
         HELLO => from_bytes(body, limit).map(Message::Hello),
         WELCOME => from_bytes(body, limit).map(Message::Welcome),
-        RUMOR => {
-            let (sender, delta): (NodeId, Delta) = from_bytes(body, limit)?;
-            delta.validate()?;
-            Ok(Message::Rumor(sender, delta))
+        RUMORS => {
+            let (sender, List(deltas)): (NodeId, List<Delta>) = from_bytes(body, limit)?;
+            deltas.iter().try_for_each(Delta::validate)?;
+            Ok(Message::Rumors(sender, deltas))
         }
         DIGEST => from_bytes(body, limit).map(Message::Digest),
         PULL => from_bytes(body, limit).map(Message::Pull),

@@ -48,12 +48,8 @@ impl Checker for LimitsKept {
             let flooded = scene.world.host(host).meter().flooded;
             over("datagrams too many for one second", flooded, 0);
             let load = node.load();
-            // Rumors of its own are never dropped; a client may write many at once.
-            over(
-                "foreign rumors waiting",
-                load.foreign_rumors as u64,
-                limits::MAX_RUMOR_QUEUE as u64,
-            );
+            over("rumors waiting", load.rumors as u64, limits::MAX_RUMOR_QUEUE as u64);
+            over("answers waiting", load.answers as u64, limits::MAX_ANSWERS_WAITING as u64);
             over("open gaps", load.gaps as u64, limits::MAX_PENDING_PULLS as u64);
             let sessions = limits::MAX_SESSIONS_SERVED + limits::MAX_SESSIONS_OPENED;
             over("sessions", load.sessions as u64, sessions as u64);
