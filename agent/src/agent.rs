@@ -183,10 +183,10 @@ impl Agent {
             );
         }
         let node = NodeRecord {
-            name: config.name.clone(),
-            datacenter: config.datacenter.clone(),
-            zone: config.zone.clone(),
-            software: env!("CARGO_PKG_VERSION").to_owned(),
+            name: config.name.as_str().into(),
+            datacenter: config.datacenter.as_str().into(),
+            zone: config.zone.as_str().into(),
+            software: env!("CARGO_PKG_VERSION").into(),
             instance_key_hash: instance_key_hash(data_dir.instance_key()),
             left: None,
         };

@@ -281,7 +281,7 @@ impl Driver {
                 let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
                 match node {
                     Some(node) => {
-                        tracing::info!(%node_id, name = node.name, %address, %epoch, ?status, "member");
+                        tracing::info!(%node_id, name = %node.name, %address, %epoch, ?status, "member");
                     }
                     // Its record follows in a moment, with its name.
                     None => tracing::debug!(%node_id, %address, ?status, "member"),

@@ -60,12 +60,12 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
     let mut records = Vec::new();
     for (id, (registration, first)) in &registrations {
         records.push((
-            Key::Service(id.clone()),
-            Value::Service(service_record(registration, default_address)),
+            Key::Service(id.into()),
+            Value::Service(service_record(registration, default_address).into()),
         ));
         if let Some((check, first)) = registration.check.as_ref().zip(first.clone()) {
             let health = Verdict::restored(Thresholds::from(check), first).health();
-            records.push((Key::Health(id.clone()), Value::Health(health)));
+            records.push((Key::Health(id.into()), Value::Health(health)));
         }
     }
     Restored { records, registrations: registrations.into_values().collect() }
@@ -73,12 +73,12 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
 
 fn service_record(registration: &Registration, default_address: &str) -> ServiceRecord {
     ServiceRecord {
-        service: registration.service.clone(),
-        namespace: registration.namespace.clone(),
-        address: registration.address.clone().unwrap_or_else(|| default_address.to_owned()),
+        service: registration.service.as_str().into(),
+        namespace: registration.namespace.as_str().into(),
+        address: registration.address.as_deref().unwrap_or(default_address).into(),
         port: registration.port,
-        tags: registration.tags.clone(),
-        meta: registration.meta.clone(),
+        tags: registration.tags.iter().collect(),
+        meta: registration.meta.iter().collect(),
         weight: registration.weight,
         checked: registration.check.is_some(),
         balancing: balancing(&registration.balancing),
@@ -87,7 +87,7 @@ fn service_record(registration: &Registration, default_address: &str) -> Service
 
 fn balancing(settings: &crate::api::Balancing) -> record::Balancing {
     record::Balancing {
-        strategy: settings.strategy.map(|strategy| strategy.name().to_owned()),
+        strategy: settings.strategy.map(|strategy| strategy.name().into()),
         failure_threshold: settings.failure_threshold,
         recovery_timeout_ms: settings.recovery_timeout_ms,
     }
@@ -166,10 +166,10 @@ impl Registrar {
             checks::validate(check)
                 .map_err(|error| invalid(format!("the check of `{id}`: {error}")))?;
         }
-        let service = Value::Service(service_record(&registration, &self.default_address));
+        let service = Value::Service(service_record(&registration, &self.default_address).into());
         // A registration starts anew: what an earlier check of this id found says nothing about it.
         let records =
-            vec![(Key::Health(id.clone()), None), (Key::Service(id.clone()), Some(service))];
+            vec![(Key::Health((&id).into()), None), (Key::Service((&id).into()), Some(service))];
         self.check_write(&id, records.clone()).await?;
         let stored = registration.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
@@ -188,8 +188,7 @@ impl Registrar {
             return Err(self.not_found(id));
         }
         self.checks.remove(id);
-        self.write(vec![(Key::Service(id.to_owned()), None), (Key::Health(id.to_owned()), None)])
-            .await?;
+        self.write(vec![(Key::Service(id.into()), None), (Key::Health(id.into()), None)]).await?;
         tracing::info!(id, "deregistered");
         Ok(())
     }
@@ -201,7 +200,7 @@ impl Registrar {
                 .instances()
                 .iter()
                 .find(|instance| instance.id == id)
-                .map(|instance| instance.node.clone())
+                .map(|instance| instance.node.name.clone())
         });
         let message = match elsewhere {
             Some(node) => format!(
@@ -239,7 +238,7 @@ impl Registrar {
                 tracing::warn!(id, output = report.output, "the instance's check is overdue");
             }
         }
-        let record = (Key::Health(id.to_owned()), Some(Value::Health(report.health)));
+        let record = (Key::Health(id.into()), Some(Value::Health(report.health)));
         if let Err(error) = self.write(vec![record]).await {
             tracing::error!(id, %error, "the instance's health could not be written");
         }

@@ -18,7 +18,7 @@
 //! let node = NodeRecord {
 //!     name: "a1".into(),
 //!     datacenter: "dc1".into(),
-//!     zone: String::new(),
+//!     zone: "".into(),
 //!     software: "0.1.0".into(),
 //!     instance_key_hash: 0,
 //!     left: None,
@@ -51,6 +51,7 @@ mod digest;
 mod identity;
 mod io;
 mod join;
+mod labels;
 pub mod limits;
 mod mutant;
 mod node;

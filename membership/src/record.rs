@@ -1,12 +1,16 @@
 //! What the catalog holds: records of nodes, services and their health, each written by one origin only.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Epoch;
 use crate::limits;
+
+pub use crate::labels::{Meta, Tags};
+/// A text that is cheap to copy, and takes no room of its own up to 23 bytes.
+pub use smol_str::SmolStr as Text;
 
 /// The namespace of a service that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -17,18 +21,18 @@ pub enum Key {
     /// The origin itself.
     Node,
     /// The definition of the instance with this id.
-    Service(String),
+    Service(Text),
     /// The health of the instance with this id. Apart from the definition, so that a flap costs some 40 bytes.
-    Health(String),
+    Health(Text),
 }
 
-/// What a record says. Its kind matches that of its [`Key`].
+/// What a record says. Its kind matches that of its [`Key`]. Whoever shows a record shares it with the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
     /// See [`Key::Node`].
-    Node(NodeRecord),
+    Node(Arc<NodeRecord>),
     /// See [`Key::Service`].
-    Service(ServiceRecord),
+    Service(Arc<ServiceRecord>),
     /// See [`Key::Health`].
     Health(Health),
 }
@@ -37,13 +41,13 @@ pub enum Value {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// The agent's name, for people.
-    pub name: String,
+    pub name: Text,
     /// The datacenter that it runs in.
-    pub datacenter: String,
+    pub datacenter: Text,
     /// The failure domain within the datacenter; empty when none was given.
-    pub zone: String,
+    pub zone: Text,
     /// The version of its software.
-    pub software: String,
+    pub software: Text,
     /// A hash of its instance key: two live nodes with one id and different hashes are a copied data directory.
     pub instance_key_hash: u64,
     /// The epoch of the member that left on purpose, once it has.
@@ -54,17 +58,17 @@ pub struct NodeRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRecord {
     /// The service that it belongs to.
-    pub service: String,
+    pub service: Text,
     /// The namespace of the service.
-    pub namespace: String,
+    pub namespace: Text,
     /// Where it answers: an IP address or a host name.
-    pub address: String,
+    pub address: Text,
     /// The port where it answers.
     pub port: u16,
     /// Labels without a value.
-    pub tags: BTreeSet<String>,
+    pub tags: Tags,
     /// Labels with a value.
-    pub meta: BTreeMap<String, String>,
+    pub meta: Meta,
     /// Its capacity relative to others'.
     pub weight: u32,
     /// Whether its agent checks its health. An instance without a check is healthy while its agent lives.
@@ -79,7 +83,7 @@ pub struct ServiceRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Balancing {
     /// The name of the strategy of picks that name none. A name that a reader does not know is as good as none.
-    pub strategy: Option<String>,
+    pub strategy: Option<Text>,
     /// So many failures without a success in between open the circuit of an instance. Without it there is no breaker.
     pub failure_threshold: Option<u32>,
     /// Milliseconds until an open circuit lets one probe through.
@@ -165,7 +169,7 @@ pub enum RecordError {
 impl Key {
     /// The instance that the record is about, if it is about one.
     #[must_use]
-    pub fn instance(&self) -> Option<&str> {
+    pub fn instance(&self) -> Option<&Text> {
         match self {
             Self::Node => None,
             Self::Service(id) | Self::Health(id) => Some(id),
@@ -220,7 +224,7 @@ impl ServiceRecord {
         name("namespace", &self.namespace)?;
         name("address", &self.address)?;
         if !is_host(&self.address) {
-            return Err(RecordError::NotAHost { address: self.address.clone() });
+            return Err(RecordError::NotAHost { address: self.address.to_string() });
         }
         if self.port == 0 {
             return Err(RecordError::OutOfRange { field: "port", expected: "from 1 to 65535" });
@@ -229,12 +233,12 @@ impl ServiceRecord {
             return Err(RecordError::OutOfRange { field: "weight", expected: "from 1 to 65535" });
         }
         count("tags", self.tags.len(), limits::MAX_TAGS)?;
-        for tag in &self.tags {
+        for tag in self.tags.iter() {
             name("tag", tag)?;
         }
         self.balancing.validate()?;
         count("metadata keys", self.meta.len(), limits::MAX_META_KEYS)?;
-        for (key, value) in &self.meta {
+        for (key, value) in self.meta.iter() {
             name("metadata key", key)?;
             text("metadata value", value, limits::MAX_META_VALUE_BYTES)?;
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Replica};
 use crate::identity::{Identity, NodeId};
-use crate::record::{Health, Key, NodeRecord, ServiceRecord, Value};
+use crate::record::{Health, Key, NodeRecord, ServiceRecord, Text, Value};
 use crate::time::Time;
 
 /// What we believe of a member.
@@ -35,7 +35,7 @@ pub struct Member {
     /// Who it is.
     pub identity: Identity,
     /// How it describes itself; `None` while its record has not arrived.
-    pub node: Option<NodeRecord>,
+    pub node: Option<Arc<NodeRecord>>,
     /// What we believe of it.
     pub status: MemberStatus,
 }
@@ -66,15 +66,11 @@ pub struct Instance {
     /// The node that it is registered with.
     pub origin: NodeId,
     /// Its id on that node.
-    pub id: String,
-    /// The name of the node.
-    pub node: String,
-    /// The datacenter of the node.
-    pub datacenter: String,
-    /// The zone of the node; empty for none.
-    pub zone: String,
+    pub id: Text,
+    /// How the node describes itself.
+    pub node: Arc<NodeRecord>,
     /// Its definition.
-    pub service: ServiceRecord,
+    pub service: Arc<ServiceRecord>,
     /// What its checks say.
     pub health: Health,
     /// Whether it should be used.
@@ -101,7 +97,7 @@ pub(crate) enum OriginStatus {
 /// Every instance that is not gone, and every member as it was last told.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    instances: BTreeMap<(NodeId, String), Arc<Instance>>,
+    instances: BTreeMap<(NodeId, Text), Arc<Instance>>,
     members: BTreeMap<NodeId, Member>,
 }
 
@@ -134,14 +130,13 @@ impl View {
         keys: &[Key],
     ) -> Vec<Change> {
         let replica = catalog.origin(origin).and_then(|origin| origin.current());
-        let mut ids: Vec<String> =
-            keys.iter().filter_map(Key::instance).map(str::to_owned).collect();
+        let mut ids: Vec<Text> = keys.iter().filter_map(Key::instance).cloned().collect();
         if keys.contains(&Key::Node) {
             let slots = replica.into_iter().flat_map(Replica::slots);
-            ids.extend(slots.filter_map(|(key, _)| key.instance()).map(str::to_owned));
+            ids.extend(slots.filter_map(|slot| slot.key().instance()).cloned());
             let known = self
                 .instances
-                .range((origin, String::new())..)
+                .range((origin, Text::default())..)
                 .take_while(|((node, _), _)| *node == origin);
             ids.extend(known.map(|((_, id), _)| id.clone()));
         }
@@ -155,7 +150,7 @@ impl View {
         replica: Option<&Replica>,
         origin: NodeId,
         status: OriginStatus,
-        id: String,
+        id: Text,
     ) -> Vec<Change> {
         let now = replica.and_then(|replica| join(replica, origin, status, &id)).map(Arc::new);
         let key = (origin, id);
@@ -183,12 +178,12 @@ impl View {
     }
 }
 
-fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &str) -> Option<Instance> {
-    let Some(Value::Service(service)) = replica.get(&Key::Service(id.to_owned())) else {
+fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &Text) -> Option<Instance> {
+    let Some(Value::Service(service)) = replica.get(&Key::Service(id.clone())) else {
         return None;
     };
     let Some(Value::Node(node)) = replica.get(&Key::Node) else { return None };
-    let health = match replica.get(&Key::Health(id.to_owned())) {
+    let health = match replica.get(&Key::Health(id.clone())) {
         _ if !service.checked => Health::Passing,
         Some(Value::Health(health)) => *health,
         _ => Health::Unknown,
@@ -202,10 +197,8 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &str) -> Op
     };
     Some(Instance {
         origin,
-        id: id.to_owned(),
-        node: node.name.clone(),
-        datacenter: node.datacenter.clone(),
-        zone: node.zone.clone(),
+        id: id.clone(),
+        node: node.clone(),
         service: service.clone(),
         health,
         status: instance_status,
@@ -215,8 +208,6 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &str) -> Op
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::identity::Epoch;
 
@@ -224,17 +215,17 @@ mod tests {
     const DOWN: OriginStatus = OriginStatus::Down { since: Time::from_millis(5) };
 
     fn service(name: &str, checked: bool) -> Value {
-        Value::Service(ServiceRecord {
+        Value::Service(Arc::new(ServiceRecord {
             service: name.into(),
             namespace: "default".into(),
             address: "127.0.0.1".into(),
             port: 80,
-            tags: BTreeSet::new(),
-            meta: BTreeMap::new(),
+            tags: crate::record::Tags::default(),
+            meta: crate::record::Meta::default(),
             weight: 1,
             checked,
             balancing: crate::record::Balancing::default(),
-        })
+        }))
     }
 
     fn catalog(records: Vec<(Key, Value)>) -> Catalog {
@@ -242,12 +233,12 @@ mod tests {
         let node = NodeRecord {
             name: "a1".into(),
             datacenter: "dc1".into(),
-            zone: String::new(),
+            zone: Text::default(),
             software: "test".into(),
             instance_key_hash: 0,
             left: None,
         };
-        let node = [(Key::Node, Value::Node(node))];
+        let node = [(Key::Node, Value::Node(Arc::new(node)))];
         let records = node.into_iter().chain(records).map(|(key, value)| (key, Some(value)));
         catalog.write(records.collect()).expect("legal records");
         catalog

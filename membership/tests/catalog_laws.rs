@@ -2,6 +2,7 @@
 //! cuts them, then delivered in any order, more than once or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hobnob_membership::catalog::{Catalog, Delta, Replica, Version, Want};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
@@ -17,18 +18,18 @@ const REPLICAS: usize = 3;
 const RUMOR_BUDGET: usize = 1_384;
 
 fn node_value(generation: u64) -> Value {
-    Value::Node(NodeRecord {
-        name: format!("origin-{generation}"),
+    Value::Node(Arc::new(NodeRecord {
+        name: format!("origin-{generation}").into(),
         datacenter: "dc1".into(),
-        zone: String::new(),
+        zone: "".into(),
         software: "test".into(),
         instance_key_hash: 0,
         left: None,
-    })
+    }))
 }
 
 fn key(n: u8) -> Key {
-    Key::Health(format!("k{n}"))
+    Key::Health(format!("k{n}").into())
 }
 
 fn value(n: u8) -> Value {
@@ -129,7 +130,7 @@ impl Origin {
             Act::Churn { keys, in_one_step } => {
                 self.generation += 1;
                 let generation = self.generation;
-                let names = (0..keys).map(|n| Key::Health(format!("g{generation}-{n}")));
+                let names = (0..keys).map(|n| Key::Health(format!("g{generation}-{n}").into()));
                 let all = |value: Option<Value>| names.clone().map(move |k| (k, value.clone()));
                 let writes = all(Some(value(0))).chain(all(None));
                 if in_one_step {
@@ -151,7 +152,10 @@ impl Origin {
             Act::Raise => {
                 self.catalog.raise_epoch(self.catalog.epoch().next());
                 self.note_beginning();
-                self.note(0, &self.replica().slots().map(|(k, _)| k.clone()).collect::<Vec<_>>());
+                self.note(
+                    0,
+                    &self.replica().slots().map(|slot| slot.key().clone()).collect::<Vec<_>>(),
+                );
                 self.spread(0);
             }
         }
@@ -214,7 +218,7 @@ fn served(catalog: &Catalog) -> Option<&Replica> {
 
 fn live(catalog: &Catalog) -> BTreeMap<Key, Value> {
     let slots = served(catalog).into_iter().flat_map(Replica::slots);
-    slots.filter_map(|(key, slot)| Some((key.clone(), slot.value()?.clone()))).collect()
+    slots.filter_map(|slot| Some((slot.key().clone(), slot.value()?.clone()))).collect()
 }
 
 /// A replica, and what it served before.
@@ -255,8 +259,9 @@ impl Observed {
             );
         }
         let deletions = origin.deletions(epoch);
-        for (key, slot) in replica.slots() {
-            let written = &origin.history[&(epoch, slot.version)];
+        for slot in replica.slots() {
+            let (key, at) = (slot.key(), slot.version());
+            let written = &origin.history[&(epoch, at)];
             assert_eq!((key, slot.value()), (&written.0, written.1.as_ref()), "never written");
             let deleted_for_good = deletions[key].is_some_and(|at| at <= replica.known_to());
             assert!(
@@ -264,9 +269,9 @@ impl Observed {
                 "{key:?} is served although its deletion is known"
             );
             if let Some((version, lived)) = self.seen.get(key) {
-                assert!(slot.version >= *version, "{key:?} went back to an older version");
+                assert!(at >= *version, "{key:?} went back to an older version");
                 assert!(
-                    slot.version > *version || *lived || slot.value().is_none(),
+                    at > *version || *lived || slot.value().is_none(),
                     "{key:?} returned after its deletion"
                 );
             }
@@ -274,7 +279,8 @@ impl Observed {
         for (key, (_, lived)) in &mut self.seen {
             *lived &= replica.get(key).is_some();
         }
-        let slots = replica.slots().map(|(key, slot)| (key, slot.version, slot.value().is_some()));
+        let slots =
+            replica.slots().map(|slot| (slot.key(), slot.version(), slot.value().is_some()));
         for (key, version, lives) in slots {
             self.seen.insert(key.clone(), (version, lives));
         }

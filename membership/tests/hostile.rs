@@ -109,7 +109,7 @@ fn talkative() -> Net {
         drop(net.handle(round % 2, Input::Write(health)));
         net.run_for(Duration::from_millis(50));
     }
-    let deleted = (0..10).map(|n| (Key::Health(format!("i{}", 2 * n)), None)).collect();
+    let deleted = (0..10).map(|n| (Key::Health(format!("i{}", 2 * n).into()), None)).collect();
     drop(net.handle(0, Input::Write(deleted)));
     let lies = Message::Digest(Digest { sender: identity(0).node_id, catalog: 1, recent: vec![] });
     let lies = datagram(&lies);
@@ -141,7 +141,7 @@ fn assert_still_converges(net: &mut Net) {
     for n in 0..2 {
         let other = identity(1 - n).node_id;
         let origin = net.nodes[n].catalog().origin(other).and_then(|origin| origin.current());
-        let key = Key::Health(format!("after-{}", 1 - n));
+        let key = Key::Health(format!("after-{}", 1 - n).into());
         let learned = origin.and_then(|replica| replica.get(&key));
         assert_eq!(learned, Some(&Value::Health(Health::Failing)), "node {n} did not learn");
     }

@@ -7,14 +7,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use hobnob_membership::catalog::{Delta, Entry, Head, Want};
 use hobnob_membership::limits::{
     MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_NAME_BYTES, MAX_RECORD_BYTES,
 };
-use hobnob_membership::record::{Health, Key, NodeRecord, ServiceRecord, Value};
+use hobnob_membership::record::{Health, Key, Meta, NodeRecord, ServiceRecord, Value};
 use hobnob_membership::wire::{
     DatagramBuilder, Digest, Frame, Hello, Message, Opening, Pull, VERSION, WireError,
     decode_datagram, from_bytes, to_bytes,
@@ -93,8 +93,8 @@ fn service() -> ServiceRecord {
         namespace: "default".into(),
         address: "10.1.2.3".into(),
         port: 8_001,
-        tags: BTreeSet::from(["v1".to_string()]),
-        meta: BTreeMap::from([("k".to_string(), "v".to_string())]),
+        tags: ["v1"].into(),
+        meta: [("k", "v")].into(),
         weight: 2,
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
@@ -119,8 +119,8 @@ fn delta() -> Delta {
         head: 70_000,
         gc_floor: 2,
         entries: vec![
-            entry(4, Key::Node, Some(Value::Node(node))),
-            entry(5, Key::Service("web-1".into()), Some(Value::Service(service()))),
+            entry(4, Key::Node, Some(Value::Node(Arc::new(node)))),
+            entry(5, Key::Service("web-1".into()), Some(Value::Service(Arc::new(service())))),
             entry(6, Key::Health("web-1".into()), Some(Value::Health(Health::Failing))),
             entry(300, Key::Service("web-2".into()), None),
         ],
@@ -404,31 +404,37 @@ fn limits_hold_when_reading() {
     refused(&|delta| delta.entries[1].version = 4);
     refused(&|delta| delta.to = 299);
     refused(&|delta| delta.entries[2].key = Key::Node);
-    refused(&|delta| delta.entries[3].key = Key::Service(String::new()));
-    refused(&|delta| delta.entries[3].key = Key::Service("x".repeat(MAX_NAME_BYTES + 1)));
+    refused(&|delta| delta.entries[3].key = Key::Service("".into()));
+    refused(&|delta| delta.entries[3].key = Key::Service("x".repeat(MAX_NAME_BYTES + 1).into()));
     refused(&|delta| {
         let Some(Value::Service(service)) = &mut delta.entries[1].value else { return };
-        service.weight = 0;
+        Arc::make_mut(service).weight = 0;
     });
 }
 
 /// A record of exactly the largest size.
 fn largest() -> Entry {
     let mut service = service();
-    service.meta = (0..8).map(|n| (format!("m{n}"), "y".repeat(490))).collect();
+    let mut values = vec![490; 8];
+    let meta = |values: &[usize]| -> Meta {
+        let label = |(n, len): (usize, &usize)| (format!("m{n}"), "y".repeat(*len));
+        values.iter().enumerate().map(label).collect()
+    };
     let entry = |service: &ServiceRecord| Entry {
         version: 1,
         key: Key::Service("large".into()),
-        value: Some(Value::Service(service.clone())),
+        value: Some(Value::Service(Arc::new(service.clone()))),
     };
     let len = |entry: &Entry| to_bytes(entry, usize::MAX).expect("no limit").len();
-    while len(&entry(&service)) < MAX_RECORD_BYTES {
+    loop {
+        service.meta = meta(&values);
         let missing = MAX_RECORD_BYTES - len(&entry(&service));
-        let shortest = service.meta.values_mut().min_by_key(|value| value.len());
-        let value = shortest.expect("there are some");
-        value.push_str(&"y".repeat(missing.min(22).min(512 - value.len())));
+        if missing == 0 {
+            return entry(&service);
+        }
+        let shortest = values.iter_mut().min().expect("there are some");
+        *shortest += missing.min(22).min(512 - *shortest);
     }
-    entry(&service)
 }
 
 #[test]
@@ -439,7 +445,7 @@ fn the_largest_bodies_that_are_legal_are_carried() {
     delta.validate().expect("legal");
     let mut larger = delta.clone();
     let Some(Value::Service(service)) = &mut larger.entries[0].value else { unreachable!() };
-    service.namespace.push('x');
+    Arc::make_mut(service).namespace = "defaultx".into();
     assert!(larger.validate().is_err(), "one byte more");
     let mut deltas = Vec::new();
     while Frame::Deltas(deltas.clone()).encode().is_ok() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::record::{Health, Key, Text, Value};
 use hobnob_membership::{NodeId, Time};
 
 use crate::world::{World, host_of};
@@ -49,7 +49,7 @@ pub struct Promise {
 #[derive(Debug, Default)]
 pub struct Truth {
     lives: BTreeMap<NodeId, Life>,
-    promises: BTreeMap<(NodeId, String), Promise>,
+    promises: BTreeMap<(NodeId, Text), Promise>,
     /// Deleted registrations that came back from an old disk, as they should.
     restored: BTreeSet<Stamp>,
     /// Who is disturbed now, by the occurrence of a fault; `None` is everybody.
@@ -155,7 +155,7 @@ impl Truth {
     pub fn acknowledged(&mut self, node: NodeId, records: &[(Key, Option<Value>)], now: Time) {
         for (key, value) in records {
             let Some(id) = key.instance() else { continue };
-            let at = (node, id.to_owned());
+            let at = (node, id.clone());
             match (key, value) {
                 (Key::Service(_), None) => {
                     self.promises.remove(&at);
@@ -196,7 +196,7 @@ impl Truth {
     /// What a node promised.
     #[must_use]
     pub fn promises_of(&self, node: NodeId) -> Vec<(&str, Promise)> {
-        let from = (node, String::new());
+        let from = (node, Text::default());
         let of_node = self.promises.range(from..).take_while(|((id, _), _)| *id == node);
         of_node.map(|((_, id), promise)| (id.as_str(), *promise)).collect()
     }
@@ -204,7 +204,7 @@ impl Truth {
     /// One promise.
     #[must_use]
     pub fn promise(&self, node: NodeId, id: &str) -> Option<Promise> {
-        self.promises.get(&(node, id.to_owned())).copied()
+        self.promises.get(&(node, id.into())).copied()
     }
 
     /// Whether a deleted registration came back from an old disk.

@@ -1,9 +1,10 @@
 //! The real protocol in virtual time: joining, spreading, repairing, noticing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use hobnob_membership::record::{Health, Key, ServiceRecord, Tags, Value};
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
 use hobnob_simulations::World;
 use hobnob_simulations::network::{Conditions, Network, Partition};
@@ -12,17 +13,18 @@ use hobnob_simulations::world::{Storage, WriteOutcome, node_id};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn service(name: &str, port: u16) -> Value {
-    Value::Service(ServiceRecord {
+    let record = ServiceRecord {
         service: name.into(),
         namespace: "default".into(),
         address: "10.0.0.1".into(),
         port,
-        tags: BTreeSet::new(),
-        meta: [("large".to_string(), "x".repeat(200))].into(),
+        tags: Tags::default(),
+        meta: [("large", "x".repeat(200))].into(),
         weight: 1,
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
-    })
+    };
+    Value::Service(record.into())
 }
 
 fn instance(id: &str) -> Vec<(Key, Value)> {
@@ -112,10 +114,11 @@ fn nothing_is_lost_when_a_quarter_of_the_datagrams_is() {
 #[test]
 fn a_record_larger_than_a_datagram_travels_by_stream() {
     let mut world = cluster(4, 5, Conditions::default());
-    let Value::Service(mut large) = service("web", 80) else { unreachable!() };
+    let Value::Service(mut record) = service("web", 80) else { unreachable!() };
+    let large = Arc::make_mut(&mut record);
     large.meta = (0..7).map(|n| (format!("key-{n}"), "y".repeat(500))).collect();
     large.checked = false;
-    write(&mut world, 1, vec![(Key::Service("large".into()), Some(Value::Service(large)))]);
+    write(&mut world, 1, vec![(Key::Service("large".into()), Some(Value::Service(record)))]);
     let took = world.run_until(5 * SECOND, |world| all_see_instances(world, 1));
     assert!(took.is_some(), "not within 5 s");
 }

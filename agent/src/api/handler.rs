@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::NodeId;
+use hobnob_membership::record::Text;
 use hobnob_membership::view;
 use tokio::sync::{mpsc, oneshot};
 
@@ -109,8 +110,11 @@ impl Handler {
             let healthy = instance.status == view::InstanceStatus::Healthy;
             let service = &instance.service;
             (query.all || healthy)
-                && query.tags.is_subset(&service.tags)
-                && query.meta.iter().all(|(key, value)| service.meta.get(key) == Some(value))
+                && query.tags.iter().all(|tag| service.tags.contains(tag))
+                && query
+                    .meta
+                    .iter()
+                    .all(|(key, value)| service.meta.get(key) == Some(value.as_str()))
                 && matches(&selector, query.datacenter.as_deref(), instance)
         });
         let instances = matching.map(|instance| self.registry.describe(instance)).collect();
@@ -146,8 +150,11 @@ impl Handler {
             let healthy = instances
                 .iter()
                 .filter(|instance| instance.status == view::InstanceStatus::Healthy);
-            let tags: BTreeSet<String> =
-                instances.iter().flat_map(|instance| &instance.service.tags).cloned().collect();
+            let tags: BTreeSet<String> = instances
+                .iter()
+                .flat_map(|instance| instance.service.tags.iter())
+                .map(Text::to_string)
+                .collect();
             let report = service.whole().report();
             ServiceSummary {
                 service: key.service.clone(),
@@ -166,7 +173,7 @@ impl Handler {
         let (reply, answer) = oneshot::channel();
         self.driver.send(Command::Members { reply }).await.map_err(|_| stopping())?;
         let mut members: Vec<Member> =
-            answer.await.map_err(|_| stopping())?.into_iter().map(member).collect();
+            answer.await.map_err(|_| stopping())?.iter().map(member).collect();
         members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
         Ok(members)
     }
@@ -236,10 +243,10 @@ impl Handler {
     }
 }
 
-fn member(member: view::Member) -> Member {
+fn member(member: &view::Member) -> Member {
     let node_id = member.identity.node_id;
-    let (name, datacenter, zone) = match member.node {
-        Some(node) => (node.name, node.datacenter, node.zone),
+    let (name, datacenter, zone) = match &member.node {
+        Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),
         None => (node_id.to_string(), String::new(), String::new()),
     };
     let status = match member.status {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hobnob_balancer::Pick;
-use hobnob_membership::record::Balancing;
+use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
@@ -163,18 +163,18 @@ impl Registry {
     pub(crate) fn describe(&self, instance: &Instance) -> api::Instance {
         let service = &instance.service;
         api::Instance {
-            service: service.service.clone(),
-            id: instance.id.clone(),
-            node: instance.node.clone(),
+            service: service.service.to_string(),
+            id: instance.id.to_string(),
+            node: instance.node.name.to_string(),
             node_id: instance.origin,
-            datacenter: instance.datacenter.clone(),
-            zone: instance.zone.clone(),
-            address: service.address.clone(),
+            datacenter: instance.node.datacenter.to_string(),
+            zone: instance.node.zone.to_string(),
+            address: service.address.to_string(),
             port: service.port,
-            tags: service.tags.clone(),
-            meta: service.meta.clone(),
+            tags: service.tags.iter().map(Text::to_string).collect(),
+            meta: service.meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             weight: service.weight,
-            namespace: service.namespace.clone(),
+            namespace: service.namespace.to_string(),
             status: match instance.status {
                 InstanceStatus::Healthy => api::InstanceStatus::Healthy,
                 InstanceStatus::Unhealthy => api::InstanceStatus::Unhealthy,

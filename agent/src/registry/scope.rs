@@ -36,9 +36,10 @@ pub(crate) fn matches(selector: &Selector, datacenter: Option<&str>, instance: &
     let service = &instance.service;
     let label = |name: &str| {
         let tag = || service.tags.contains(name).then_some("");
-        service.meta.get(name).map(String::as_str).or_else(tag)
+        service.meta.get(name).or_else(tag)
     };
-    datacenter.is_none_or(|datacenter| datacenter == instance.datacenter) && selector.matches(label)
+    datacenter.is_none_or(|datacenter| datacenter == instance.node.datacenter)
+        && selector.matches(label)
 }
 
 /// Where the agent is.
@@ -114,7 +115,8 @@ impl Scoped {
                 });
                 let here = Place { datacenter: &here.datacenter, zone: &here.zone };
                 for instance in within {
-                    let there = Place { datacenter: &instance.datacenter, zone: &instance.zone };
+                    let node = &instance.node;
+                    let there = Place { datacenter: &node.datacenter, zone: &node.zone };
                     let layer = &mut layers[self.nearness.layer(here, there)];
                     layer.total += 1;
                     if offered(instance) {

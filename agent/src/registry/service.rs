@@ -25,8 +25,8 @@ pub(crate) struct ServiceKey {
 impl ServiceKey {
     pub(crate) fn of(instance: &Instance) -> Self {
         Self {
-            namespace: instance.service.namespace.clone(),
-            service: instance.service.service.clone(),
+            namespace: instance.service.namespace.to_string(),
+            service: instance.service.service.to_string(),
         }
     }
 }

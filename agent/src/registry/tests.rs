@@ -1,10 +1,10 @@
 //! The registry, written as the driver does and read as a connection does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hobnob_balancer::Strategy;
-use hobnob_membership::record::{Health, ServiceRecord};
+use hobnob_membership::record::{Health, Meta, NodeRecord, ServiceRecord, Tags};
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
@@ -28,8 +28,8 @@ fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
         namespace: "default".into(),
         address: "127.0.0.1".into(),
         port: 80,
-        tags: BTreeSet::new(),
-        meta: BTreeMap::new(),
+        tags: Tags::default(),
+        meta: Meta::default(),
         weight: 1,
         checked: false,
         balancing: hobnob_membership::record::Balancing::default(),
@@ -37,15 +37,24 @@ fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
     let instance = Instance {
         origin,
         id: id.into(),
-        node: "a".into(),
-        datacenter: "dc1".into(),
-        zone: String::new(),
-        service,
+        node: node("dc1", ""),
+        service: service.into(),
         health: Health::Passing,
         status,
         down_since: down.then_some(Time::ZERO),
     };
     Change { instance: Arc::new(instance) }
+}
+
+fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
+    Arc::new(NodeRecord {
+        name: "a".into(),
+        datacenter: datacenter.into(),
+        zone: zone.into(),
+        software: "test".into(),
+        instance_key_hash: 0,
+        left: None,
+    })
 }
 
 fn web() -> ServiceKey {
@@ -57,13 +66,13 @@ fn offered(registry: &Registry) -> BTreeSet<String> {
     let mut picker = service.whole().picker();
     (0..10)
         .filter_map(|_| picker.pick(Strategy::RoundRobin, None))
-        .map(|pick| pick.item().id.clone())
+        .map(|pick| pick.item().id.to_string())
         .collect()
 }
 
 fn ids(since: Since) -> Vec<(String, InstanceStatus)> {
     let Since::Changes { instances, .. } = since else { panic!("forgotten") };
-    instances.iter().map(|instance| (instance.id.clone(), instance.status)).collect()
+    instances.iter().map(|instance| (instance.id.to_string(), instance.status)).collect()
 }
 
 #[tokio::test]
@@ -152,9 +161,8 @@ async fn revisions_of_another_life_and_forgotten_ones_start_over() {
 fn placed(id: &str, datacenter: &str, zone: &str, status: InstanceStatus) -> Change {
     let change = instance(OTHER, id, status);
     let mut instance = (*change.instance).clone();
-    instance.datacenter = datacenter.into();
-    instance.zone = zone.into();
-    instance.service.meta = BTreeMap::from([("tier".to_owned(), zone.to_owned())]);
+    instance.node = node(datacenter, zone);
+    Arc::make_mut(&mut instance.service).meta = [("tier", zone)].into();
     Change { instance: Arc::new(instance) }
 }
 
@@ -163,7 +171,7 @@ fn offered_in(registry: &Registry, scope: &Scope) -> BTreeSet<String> {
     let mut picker = scoped.picker();
     (0..30)
         .filter_map(|_| picker.pick(Strategy::RoundRobin, None))
-        .map(|pick| pick.item().id.clone())
+        .map(|pick| pick.item().id.to_string())
         .collect()
 }
 

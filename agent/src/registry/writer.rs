@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hobnob_membership::record::Balancing;
+use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
@@ -13,7 +13,7 @@ use super::{Registry, ServiceKey};
 /// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once.
 pub(crate) struct Writer {
     registry: Arc<Registry>,
-    services: BTreeMap<ServiceKey, BTreeMap<(String, NodeId), Arc<Instance>>>,
+    services: BTreeMap<ServiceKey, BTreeMap<(Text, NodeId), Arc<Instance>>>,
     dirty: BTreeSet<ServiceKey>,
     changes: Vec<(ServiceKey, Arc<Instance>)>,
 }

@@ -8,9 +8,12 @@
 mod delta;
 mod origin;
 mod replica;
+mod slots;
+mod spans;
 mod store;
 
 pub use delta::{Delta, Entry, Head, Version, Want};
 pub use origin::Origin;
-pub use replica::{Replica, Slot};
+pub use replica::Replica;
+pub use slots::Slot;
 pub use store::{Applied, Catalog, WriteError};

@@ -1,6 +1,8 @@
 //! One origin as a replica holds it: the state that is served, and the one that is being received to replace it.
 
-use super::{Delta, Replica, Version, Want};
+use std::sync::Arc;
+
+use super::{Delta, Replica, Slot, Version, Want};
 use crate::identity::{Epoch, NodeId};
 use crate::mutant::{self, Mutant};
 use crate::record::{Key, NodeRecord, Value};
@@ -13,7 +15,8 @@ use crate::record::{Key, NodeRecord, Value};
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     current: Option<Replica>,
-    pending: Option<Pending>,
+    /// Apart, because it is rare.
+    pending: Option<Box<Pending>>,
     /// The epoch of the member that last left on purpose, whatever its records say by now.
     left: Option<Epoch>,
 }
@@ -60,15 +63,15 @@ impl Origin {
 
     /// The origin's description of itself.
     #[must_use]
-    pub fn node(&self) -> Option<&NodeRecord> {
+    pub fn node(&self) -> Option<&Arc<NodeRecord>> {
         node_record(self.current.as_ref()?)
     }
 
     /// What to ask for to get on: of the state being received if there is one.
     pub(super) fn want(&self, origin: NodeId) -> Option<Want> {
         match (&self.pending, &self.current) {
-            (Some(Pending { replica, gc_floor, .. }), _) => {
-                Some(Want { gc_floor: *gc_floor, ..replica.want(origin) })
+            (Some(pending), _) => {
+                Some(Want { gc_floor: pending.gc_floor, ..pending.replica.want(origin) })
             }
             (None, Some(current)) => Some(current.want(origin)),
             (None, None) => None,
@@ -111,10 +114,11 @@ impl Origin {
 
     fn receive(&mut self, delta: &Delta) -> bool {
         if self.pending.as_ref().is_none_or(|pending| pending.replica.epoch() < delta.epoch) {
-            self.pending = Some(Pending { replica: Replica::new(delta.epoch), gc_floor: 0 });
+            let fresh = Pending { replica: Replica::new(delta.epoch), gc_floor: 0 };
+            self.pending = Some(Box::new(fresh));
         }
         let Some(Pending { replica, gc_floor }) =
-            self.pending.as_mut().filter(|pending| pending.replica.epoch() == delta.epoch)
+            self.pending.as_deref_mut().filter(|pending| pending.replica.epoch() == delta.epoch)
         else {
             return false;
         };
@@ -143,7 +147,7 @@ impl Origin {
     }
 
     fn replace_when_complete(&mut self) -> Option<Vec<Key>> {
-        let Pending { replica, gc_floor } = self.pending.as_ref()?;
+        let Pending { replica, gc_floor } = self.pending.as_deref()?;
         let served = self.current.as_ref().filter(|current| current.epoch() == replica.epoch());
         let behind = served.is_some_and(|current| replica.known_to() < current.known_to());
         let whole = replica.known_to() >= *gc_floor && replica.is_settled();
@@ -152,10 +156,10 @@ impl Origin {
             return None;
         }
         self.left = self.left();
-        let Pending { replica: mut fresh, gc_floor } = self.pending.take()?;
+        let Pending { replica: mut fresh, gc_floor } = *self.pending.take()?;
         fresh.raise_gc_floor(gc_floor);
         let Some(old) = self.current.take() else {
-            let keys = fresh.slots().map(|(key, _)| key.clone()).collect();
+            let keys = fresh.slots().map(|slot| slot.key().clone()).collect();
             self.current = Some(fresh);
             return Some(keys);
         };
@@ -165,19 +169,17 @@ impl Origin {
         }
         let mut changed: Vec<Key> = fresh
             .slots()
-            .map(|(key, _)| key)
+            .map(Slot::key)
             .filter(|key| fresh.get(key) != old.get(key))
             .cloned()
             .collect();
-        changed.extend(
-            old.slots().map(|(key, _)| key).filter(|key| fresh.get(key).is_none()).cloned(),
-        );
+        changed.extend(old.slots().map(Slot::key).filter(|key| fresh.get(key).is_none()).cloned());
         self.current = Some(fresh);
         Some(changed)
     }
 }
 
-fn node_record(replica: &Replica) -> Option<&NodeRecord> {
+fn node_record(replica: &Replica) -> Option<&Arc<NodeRecord>> {
     match replica.get(&Key::Node) {
         Some(Value::Node(node)) => Some(node),
         _ => None,

@@ -1,34 +1,13 @@
 //! The state of one origin in one epoch.
 
-use std::collections::BTreeMap;
-
-use super::{Delta, Entry, Version, Want};
+use super::slots::Slots;
+use super::spans::{Span, Spans};
+use super::{Delta, Entry, Slot, Version, Want};
 use crate::identity::{Epoch, NodeId};
-use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_SPANS_PER_ORIGIN};
+use crate::limits::MAX_KEYS_PER_ORIGIN;
 use crate::mutant::{self, Mutant};
 use crate::record::{Key, Value};
 use crate::wire::encoded_len;
-
-/// The newest that is known of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// The version of the write.
-    pub version: Version,
-    /// Apart, so that a map of few slots stays small: there are as many maps as there are origins.
-    value: Option<Box<Value>>,
-}
-
-impl Slot {
-    fn new(version: Version, value: Option<Value>) -> Self {
-        Self { version, value: value.map(Box::new) }
-    }
-
-    /// The record; `None` is a tombstone.
-    #[must_use]
-    pub fn value(&self) -> Option<&Value> {
-        self.value.as_deref()
-    }
-}
 
 /// The state of one origin in one epoch, as far as it is known.
 ///
@@ -42,19 +21,8 @@ pub struct Replica {
     /// The highest head of the ranges up to `known_to`: what they left out was overwritten up to here.
     settled_at: Version,
     gc_floor: Version,
-    slots: BTreeMap<Key, Slot>,
-    by_version: BTreeMap<Version, Key>,
-    /// Ranges known beyond the first gap, by where each begins (not included).
-    spans: BTreeMap<Version, Span>,
-    tombstones: usize,
-}
-
-/// A range that is known beyond a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    to: Version,
-    /// How far its sender knew the origin.
-    head: Version,
+    slots: Slots,
+    spans: Spans,
 }
 
 impl Replica {
@@ -66,10 +34,8 @@ impl Replica {
             known_to: 0,
             settled_at: 0,
             gc_floor: 0,
-            slots: BTreeMap::new(),
-            by_version: BTreeMap::new(),
-            spans: BTreeMap::new(),
-            tombstones: 0,
+            slots: Slots::default(),
+            spans: Spans::default(),
         }
     }
 
@@ -104,15 +70,21 @@ impl Replica {
         self.slots.get(key)?.value()
     }
 
-    /// Every key that is known, deleted ones included.
-    pub fn slots(&self) -> impl Iterator<Item = (&Key, &Slot)> {
+    /// The newest that is known of a key.
+    #[must_use]
+    pub fn slot(&self, key: &Key) -> Option<&Slot> {
+        self.slots.get(key)
+    }
+
+    /// The newest that is known of each key, deleted ones included, by key.
+    pub fn slots(&self) -> impl ExactSizeIterator<Item = &Slot> {
         self.slots.iter()
     }
 
     /// How many tombstones it keeps.
     #[must_use]
     pub fn tombstones(&self) -> usize {
-        self.tombstones
+        self.slots.tombstones()
     }
 
     /// How many keys it keeps, tombstones included.
@@ -124,7 +96,7 @@ impl Replica {
     /// Whether it keeps no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.len() == 0
     }
 
     /// Writes as the origin: the next version. Returns false, and writes nothing, when it would change nothing.
@@ -133,7 +105,7 @@ impl Replica {
             return false;
         }
         let version = self.known_to + 1;
-        self.insert(key, Slot::new(version, value));
+        self.slots.insert(key, version, value);
         self.known_to = version;
         true
     }
@@ -145,21 +117,13 @@ impl Replica {
             return;
         }
         self.gc_floor = floor;
-        let Self { slots, by_version, tombstones, .. } = self;
-        by_version.retain(|version, key| {
-            let drop = *version <= floor && slots.get(key).is_some_and(|slot| slot.value.is_none());
-            if drop {
-                slots.remove(key);
-                *tombstones -= 1;
-            }
-            !drop
-        });
+        self.slots.drop_tombstones(floor);
     }
 
     /// The version of the `n`th oldest tombstone.
     pub(super) fn nth_tombstone(&self, n: usize) -> Option<Version> {
-        let tombstones = self.by_version.iter().filter(|(_, key)| self.get(key).is_none());
-        tombstones.map(|(version, _)| *version).nth(n)
+        let tombstones = self.slots.after(0).filter(|slot| slot.value().is_none());
+        tombstones.map(Slot::version).nth(n)
     }
 
     /// Applies the entries of a delta of this epoch, key by key, and returns the keys that changed. `known_to` moves
@@ -184,14 +148,14 @@ impl Replica {
                 changed.push(entry.key.clone());
             }
         }
-        self.cover(delta.after.max(above), Span { to: delta.to, head: delta.head });
+        self.cover(Span { after: delta.after.max(above), to: delta.to, head: delta.head });
         changed
     }
 
     /// Takes over what `other`, of the same epoch, knows of beyond a gap.
     pub(super) fn absorb(&mut self, other: &Self) {
-        for (key, slot) in &other.slots {
-            self.adopt(key, slot.version, slot.value());
+        for slot in other.slots() {
+            self.adopt(slot.key(), slot.version(), slot.value());
         }
     }
 
@@ -224,12 +188,12 @@ impl Replica {
         };
         // The version numbers of the empty delta may yet shrink, and its entry count grow by two bytes.
         let mut room = budget.checked_sub(encoded_len(&delta) + 2)?;
-        for (version, key) in self.by_version.range(after + 1..=self.known_to) {
-            let value = self.get(key).cloned();
-            if value.is_none() && *version <= gc_floor {
+        for slot in self.slots.after(after).take_while(|slot| slot.version() <= self.known_to) {
+            let (version, value) = (slot.version(), slot.value().cloned());
+            if value.is_none() && version <= gc_floor {
                 continue;
             }
-            let entry = Entry { version: *version, key: key.clone(), value };
+            let entry = Entry { version, key: slot.key().clone(), value };
             match room.checked_sub(encoded_len(&entry)) {
                 Some(left) => room = left,
                 None => {
@@ -251,8 +215,7 @@ impl Replica {
     /// Whatever a range up to `known_to` leaves out was overwritten up to here: by what others have, or by what we heard
     /// beyond a gap.
     fn head(&self) -> Version {
-        let newest = self.by_version.last_key_value().map_or(0, |(version, _)| *version);
-        self.known_to.max(self.settled_at).max(newest)
+        self.known_to.max(self.settled_at).max(self.slots.newest())
     }
 
     /// Drops tombstones of long ago without a word: see [`Mutant::ForgetTombstones`].
@@ -264,44 +227,27 @@ impl Replica {
 
     fn adopt(&mut self, key: &Key, version: Version, value: Option<&Value>) -> bool {
         let newer = match self.slots.get(key) {
-            Some(slot) => slot.version < version || mutant::is(Mutant::MergeByArrival),
+            Some(slot) => slot.version() < version || mutant::is(Mutant::MergeByArrival),
             // Up to the floor everything is known: what is not there was overwritten or deleted. An honest origin keeps
             // well below twice its limit, whatever part of its history is under way.
             None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
         };
         if newer {
-            self.insert(key.clone(), Slot::new(version, value.cloned()));
+            self.slots.insert(key.clone(), version, value.cloned());
         }
         newer
     }
 
-    fn insert(&mut self, key: Key, slot: Slot) {
-        self.by_version.insert(slot.version, key.clone());
-        self.tombstones += usize::from(slot.value.is_none());
-        if let Some(old) = self.slots.insert(key, slot) {
-            self.by_version.remove(&old.version);
-            self.tombstones -= usize::from(old.value.is_none());
-        }
-    }
-
-    fn cover(&mut self, after: Version, span: Span) {
-        if span.to <= self.known_to.max(after) {
+    fn cover(&mut self, span: Span) {
+        if span.to <= self.known_to.max(span.after) {
             return;
         }
-        if after > self.known_to && !mutant::is(Mutant::KnownOverGap) {
-            let known = self.spans.entry(after).or_insert(span);
-            *known = Span { to: span.to.max(known.to), head: span.head.max(known.head) };
-            // The farthest span is the one that repair reaches last; it is asked for again then.
-            if self.spans.len() > MAX_SPANS_PER_ORIGIN {
-                self.spans.pop_last();
-            }
+        if span.after > self.known_to && !mutant::is(Mutant::KnownOverGap) {
+            self.spans.insert(span);
             return;
         }
         self.reach(span);
-        while let Some(next) = self.spans.first_entry()
-            && *next.key() <= self.known_to
-        {
-            let next = next.remove();
+        while let Some(next) = self.spans.take_reached(self.known_to) {
             self.reach(next);
         }
     }

@@ -17,7 +17,8 @@ use crate::record::{Key, RecordError, Value};
 pub struct Catalog {
     own: NodeId,
     epoch: Epoch,
-    origins: BTreeMap<NodeId, Origin>,
+    /// Apart, so that the tree does not have room for origins that it does not hold.
+    origins: BTreeMap<NodeId, Box<Origin>>,
     digest: u64,
 }
 
@@ -53,7 +54,7 @@ impl Catalog {
     #[must_use]
     pub fn new(own: NodeId, epoch: Epoch) -> Self {
         let mut catalog = Self { own, epoch, origins: BTreeMap::new(), digest: 0 };
-        catalog.origins.insert(own, Origin::own(Replica::new(epoch)));
+        catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
         catalog
     }
 
@@ -72,12 +73,12 @@ impl Catalog {
     /// An origin.
     #[must_use]
     pub fn origin(&self, origin: NodeId) -> Option<&Origin> {
-        self.origins.get(&origin)
+        self.origins.get(&origin).map(Box::as_ref)
     }
 
     /// Every origin.
     pub fn origins(&self) -> impl Iterator<Item = (NodeId, &Origin)> {
-        self.origins.iter().map(|(id, origin)| (*id, origin))
+        self.origins.iter().map(|(id, origin)| (*id, origin.as_ref()))
     }
 
     /// How far an origin is known.
@@ -158,7 +159,7 @@ impl Catalog {
         let records: Vec<_> = self.own_replica().into_iter().flat_map(Replica::slots).collect();
         let records: Vec<_> = records
             .into_iter()
-            .filter_map(|(key, slot)| Some((key.clone(), Some(slot.value()?.clone()))))
+            .filter_map(|slot| Some((slot.key().clone(), Some(slot.value()?.clone()))))
             .collect();
         self.epoch = epoch;
         self.change(self.own, |origin| {

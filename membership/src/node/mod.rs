@@ -37,6 +37,9 @@ const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
 /// A node takes a higher epoch at most this often, so that two agents on one identity do not race each other.
 const RAISE_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
 
+/// Room for so many outputs is kept while there are none.
+const MAX_IDLE_OUTPUTS: usize = 64;
+
 /// One node of a cluster.
 ///
 /// It reads no clock, draws no entropy and owns no socket. Its driver hands in what happens with
@@ -113,7 +116,7 @@ impl Node {
         };
         let records = records.into_iter().map(|(key, value)| (key, Some(value)));
         this.write(
-            [(Key::Node, Some(Value::Node(node)))].into_iter().chain(records).collect(),
+            [(Key::Node, Some(Value::Node(Arc::new(node))))].into_iter().chain(records).collect(),
             now,
         );
         this
@@ -137,7 +140,11 @@ impl Node {
 
     /// What the node wants done next; `None` until something happens again.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() && self.outputs.capacity() > MAX_IDLE_OUTPUTS {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When [`Input::Deadline`] is due.
@@ -362,8 +369,8 @@ impl Node {
         let own = self.identity().node_id;
         if let Some(node) = self.catalog.origin(own).and_then(|origin| origin.node()) {
             let left = Some(self.identity().epoch);
-            let node = NodeRecord { left, ..node.clone() };
-            self.write(vec![(Key::Node, Some(Value::Node(node)))], now);
+            let node = NodeRecord { left, ..(**node).clone() };
+            self.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
         }
         self.leaving = Some(Leaving { rounds_left: LEAVE_ROUNDS, due: now + LEAVE_ROUND_GAP });
         if self.swim.leave(now).is_err() {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_membership::record::{Health, Key, NodeRecord, Value};
@@ -52,14 +53,14 @@ pub(crate) fn identity(n: usize) -> Identity {
 
 /// How the `n`th node describes itself.
 pub(crate) fn record(n: usize) -> Value {
-    Value::Node(NodeRecord {
-        name: format!("n{n}"),
+    Value::Node(Arc::new(NodeRecord {
+        name: format!("n{n}").into(),
         datacenter: "dc1".into(),
-        zone: String::new(),
+        zone: "".into(),
         software: "test".into(),
         instance_key_hash: 0,
         left: None,
-    })
+    }))
 }
 
 pub(crate) fn node(n: usize) -> Node {
@@ -71,7 +72,7 @@ pub(crate) fn node_of(cluster: ClusterId, n: usize) -> Node {
     let config = Config {
         cluster,
         identity: identity(n),
-        node: record,
+        node: Arc::unwrap_or_clone(record),
         records: Vec::new(),
         seed: n as u64,
         protocol: Protocol::default(),

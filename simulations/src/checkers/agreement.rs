@@ -85,8 +85,9 @@ fn contents(node: &Node) -> Contents<'_> {
     served
         .filter(|(_, replica)| replica.known_to() > 0)
         .map(|(id, replica)| {
-            let live =
-                replica.slots().filter_map(|(key, slot)| Some((key, slot.version, slot.value()?)));
+            let live = replica
+                .slots()
+                .filter_map(|slot| Some((slot.key(), slot.version(), slot.value()?)));
             (id, (replica.epoch(), replica.known_to(), live.collect()))
         })
         .collect()

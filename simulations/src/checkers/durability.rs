@@ -64,12 +64,12 @@ impl Checker for Durability {
 fn broken(node: &Node, id: NodeId, instance: &str, promise: Promise) -> Option<String> {
     let replica = node.catalog().origin(id).and_then(|origin| origin.current());
     let get = |key: Key| replica.and_then(|replica| replica.get(&key));
-    let held = get(Key::Service(instance.to_owned())).and_then(stamp_of);
+    let held = get(Key::Service(instance.into())).and_then(stamp_of);
     if held != Some(promise.stamp) {
         let held = held.map_or("no registration".to_owned(), |stamp| format!("number {stamp}"));
         return Some(format!("{held} instead of number {}", promise.stamp));
     }
-    let health = match get(Key::Health(instance.to_owned())) {
+    let health = match get(Key::Health(instance.into())) {
         Some(Value::Health(health)) => Some(*health),
         _ => None,
     };

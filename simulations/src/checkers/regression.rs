@@ -59,8 +59,8 @@ impl Checker for Regression {
         }
         let seen = self.of(told.host, told.life);
         for key in [Key::Service(instance.id.clone()), Key::Health(instance.id.clone())] {
-            let Some((_, slot)) = replica.slots().find(|(held, _)| **held == key) else { continue };
-            let now = (replica.epoch(), slot.version);
+            let Some(slot) = replica.slot(&key) else { continue };
+            let now = (replica.epoch(), slot.version());
             let last = seen.records.entry((instance.origin, key)).or_insert(now);
             if now < *last {
                 failures.push(format!(

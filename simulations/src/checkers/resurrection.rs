@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hobnob_membership::record::Key;
+use hobnob_membership::record::{Key, Text};
 use hobnob_membership::view::InstanceStatus;
 use hobnob_membership::{Event, NodeId};
 
@@ -16,7 +16,7 @@ pub(super) struct Resurrection {
     seen: Vec<(u32, Deleted)>,
 }
 
-type Deleted = BTreeMap<(NodeId, String), Stamp>;
+type Deleted = BTreeMap<(NodeId, Text), Stamp>;
 
 impl Checker for Resurrection {
     fn name(&self) -> &'static str {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus, MemberStatus};
 use hobnob_membership::{Event, NodeId};
 
@@ -23,7 +24,7 @@ pub(super) struct Watch {
 struct Watched {
     life: u32,
     changed: bool,
-    instances: BTreeMap<(NodeId, String), Arc<Instance>>,
+    instances: BTreeMap<(NodeId, Text), Arc<Instance>>,
 }
 
 impl Checker for Watch {

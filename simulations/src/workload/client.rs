@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hobnob_membership::record::Health;
+use hobnob_membership::record::{Health, Text};
 use hobnob_membership::{NodeId, Time};
 
 use crate::truth::Stamp;
@@ -12,15 +12,15 @@ use crate::world::WriteOutcome;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Register an instance, with this stamp.
-    Register(String, Stamp),
+    Register(Text, Stamp),
     /// Set the health of an instance.
-    SetHealth(String, Health),
+    SetHealth(Text, Health),
     /// Deregister an instance.
-    Deregister(String),
+    Deregister(Text),
     /// Ask for the healthy instances of a service; how many there were.
     Query(String, usize),
     /// Pick one; which it was.
-    Pick(String, Option<String>),
+    Pick(String, Option<Text>),
 }
 
 /// What a client was told.
@@ -58,13 +58,13 @@ pub enum Answer {
         /// Who answered.
         host: usize,
         /// What was found.
-        found: Vec<(NodeId, String)>,
+        found: Vec<(NodeId, Text)>,
     },
     /// An instance to call.
     Pick {
         /// Who answered.
         host: usize,
         /// The instance; `None` when there is none.
-        picked: Option<(NodeId, String)>,
+        picked: Option<(NodeId, Text)>,
     },
 }

@@ -6,7 +6,7 @@ mod watcher;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use hobnob_membership::record::{Health, Key, ServiceRecord, Tags, Text, Value};
 use hobnob_membership::{NodeId, Time};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -146,7 +146,7 @@ impl Workload {
         let large = self.rng.random::<f64>() < self.spec.large;
         let stamp = self.next_stamp;
         self.next_stamp += 1;
-        let service = Value::Service(service(number, stamp, large));
+        let service = Value::Service(service(number, stamp, large).into());
         let mut records = vec![(Key::Service(id.clone()), Some(service))];
         if truth.promise(world.host(host).id, &id).is_none() {
             let health = Value::Health(Health::Passing);
@@ -155,7 +155,7 @@ impl Workload {
         self.submit(host, Action::Register(id, stamp), &records, world, truth);
     }
 
-    fn deregister(&mut self, host: usize, id: String, world: &mut World, truth: &mut Truth) {
+    fn deregister(&mut self, host: usize, id: Text, world: &mut World, truth: &mut Truth) {
         let records = vec![(Key::Service(id.clone()), None), (Key::Health(id.clone()), None)];
         self.submit(host, Action::Deregister(id), &records, world, truth);
     }
@@ -235,24 +235,22 @@ impl Workload {
     }
 }
 
-fn instance_id(host: usize, number: u64) -> String {
-    format!("i{host}-{number}")
+fn instance_id(host: usize, number: u64) -> Text {
+    format!("i{host}-{number}").into()
 }
 
 fn service(number: u64, stamp: Stamp, large: bool) -> ServiceRecord {
-    let mut record = ServiceRecord {
+    let large = 0..if large { 5 } else { 0 };
+    let large = large.map(|n| (format!("large-{n}"), "x".repeat(400)));
+    ServiceRecord {
         service: SERVICES[number as usize % SERVICES.len()].into(),
         namespace: "default".into(),
         address: "10.1.2.3".into(),
         port: 8_000 + (number % 1_000) as u16,
-        tags: BTreeSet::new(),
-        meta: [(STAMP_KEY.to_owned(), stamp.to_string())].into(),
+        tags: Tags::default(),
+        meta: large.chain([(STAMP_KEY.to_owned(), stamp.to_string())]).collect(),
         weight: 1,
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
-    };
-    if large {
-        record.meta.extend((0..5).map(|n| (format!("large-{n}"), "x".repeat(400))));
     }
-    record
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hobnob_balancer::{Balancer, Config, Picker, Strategy, Target};
+use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{Event, NodeId};
 
 use crate::world::Told;
 
-type InstanceKey = (NodeId, String);
+type InstanceKey = (NodeId, Text);
 
 /// A watching client of one host.
 pub struct Watcher {

@@ -196,9 +196,9 @@ impl World {
         host.lives += 1;
         let (datacenter, zone) = self.datacenters[number].clone();
         let node = NodeRecord {
-            name: format!("n{number}"),
-            datacenter,
-            zone,
+            name: format!("n{number}").into(),
+            datacenter: datacenter.into(),
+            zone: zone.into(),
             software: "simulation".into(),
             instance_key_hash: ((number as u64) << 32) | host.generation,
             left: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Key, ServiceRecord, Value};
+use hobnob_membership::record::{Key, ServiceRecord, Tags, Value};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, Time};
 
@@ -76,13 +76,13 @@ impl Subject for HobnobCluster {
             namespace: "default".into(),
             address: "10.0.0.1".into(),
             port: value,
-            tags: BTreeSet::new(),
-            meta: [("version".to_owned(), "1.2.3".to_owned())].into(),
+            tags: Tags::default(),
+            meta: [("version", "1.2.3")].into(),
             weight: 1,
             checked: false,
             balancing: hobnob_membership::record::Balancing::default(),
         };
-        let record = (Key::Service("bench".into()), Some(Value::Service(service)));
+        let record = (Key::Service("bench".into()), Some(Value::Service(service.into())));
         self.world.write(agent, vec![record]);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Balancing, Key, ServiceRecord, Value};
+use hobnob_membership::record::{Balancing, Key, ServiceRecord, Tags, Text, Value};
 use hobnob_membership::view::{Change, InstanceStatus, MemberStatus};
 use hobnob_membership::{Event, Node, Time};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -48,8 +48,8 @@ pub(super) struct Seen {
     /// Changes, and who knows them.
     pub(super) followed: Followed,
     /// Records that were deleted, and those who were told so.
-    deleted: BTreeSet<(usize, String)>,
-    told_gone: BTreeSet<(usize, usize, String)>,
+    deleted: BTreeSet<(usize, Text)>,
+    told_gone: BTreeSet<(usize, usize, Text)>,
     /// Deleted records that came back to somebody who had seen them go.
     pub(super) returned: u64,
 }
@@ -222,13 +222,13 @@ impl Cluster {
             namespace: "default".into(),
             address: "10.0.0.1".into(),
             port,
-            tags: BTreeSet::new(),
-            meta: [("version".to_owned(), "1.2.3".to_owned())].into(),
+            tags: Tags::default(),
+            meta: [("version", "1.2.3")].into(),
             weight: 1,
             checked: false,
             balancing: Balancing::default(),
         };
-        let record = (Key::Service(instance_id(number)), Some(Value::Service(service)));
+        let record = (Key::Service(instance_id(number)), Some(Value::Service(service.into())));
         self.world.write(agent, vec![record]);
     }
 
@@ -376,6 +376,6 @@ impl Sent {
 }
 
 /// The id of an agent's instance.
-fn instance_id(number: usize) -> String {
-    format!("i{number}")
+fn instance_id(number: usize) -> Text {
+    format!("i{number}").into()
 }

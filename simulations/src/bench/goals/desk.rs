@@ -33,9 +33,9 @@ impl Agent {
                 sync_port: 7_947,
             },
             node: NodeRecord {
-                name: format!("n{number}"),
+                name: format!("n{number}").into(),
                 datacenter: "dc1".into(),
-                zone: String::new(),
+                zone: "".into(),
                 software: "simulation".into(),
                 instance_key_hash: number as u64,
                 left: None,

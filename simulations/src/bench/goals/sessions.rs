@@ -1,9 +1,8 @@
 //! What two agents say to each other to become equal.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Balancing, Key, ServiceRecord, Value};
+use hobnob_membership::record::{Balancing, Key, ServiceRecord, Tags, Value};
 use hobnob_membership::{NodeId, wire};
 
 use super::desk::{Agent, Exchange, exchange};
@@ -19,21 +18,22 @@ const GROUP: usize = 100;
 const DIFFERING: [usize; 4] = [1, 10, 100, 1_000];
 
 fn service(port: u16) -> Value {
-    Value::Service(ServiceRecord {
+    let record = ServiceRecord {
         service: "bench".into(),
         namespace: "default".into(),
         address: "10.0.0.1".into(),
         port,
-        tags: BTreeSet::new(),
-        meta: [("version".to_owned(), "1.2.3".to_owned())].into(),
+        tags: Tags::default(),
+        meta: [("version", "1.2.3")].into(),
         weight: 1,
         checked: false,
         balancing: Balancing::default(),
-    })
+    };
+    Value::Service(record.into())
 }
 
 fn key(number: usize) -> Key {
-    Key::Service(format!("i{number}"))
+    Key::Service(format!("i{number}").into())
 }
 
 /// Hands out agents.

@@ -1,0 +1,185 @@
+//! The newest that is known of each key of one origin: found by key, told by version.
+
+use super::Version;
+use crate::record::{Key, Value};
+
+/// The newest that is known of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    key: Key,
+    version: Version,
+    value: Option<Value>,
+}
+
+impl Slot {
+    /// What it is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The version of the write.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The record; `None` is a tombstone.
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
+    }
+}
+
+/// Slots, one for each key.
+///
+/// Vectors, because a node holds one of these for each origin, and most have a handful of keys: a tree has room for
+/// eleven in its smallest node. The largest origins have some thousands; a new key there moves some hundred kB.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slots {
+    by_key: Vec<Slot>,
+    /// Places in `by_key`, the oldest version first.
+    by_version: Vec<u32>,
+    tombstones: usize,
+}
+
+impl Slots {
+    /// Up to so many the room grows by one slot at a time.
+    const FEW: usize = 8;
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Slot> {
+        self.by_key.get(self.find(key).ok()?)
+    }
+
+    /// By key.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Slot> {
+        self.by_key.iter()
+    }
+
+    /// By version, those after one.
+    pub(super) fn after(&self, version: Version) -> impl Iterator<Item = &Slot> {
+        let from = self.rank(version.saturating_add(1));
+        self.by_version[from..].iter().map(|place| &self.by_key[*place as usize])
+    }
+
+    pub(super) fn newest(&self) -> Version {
+        self.by_version.last().map_or(0, |place| self.by_key[*place as usize].version)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn tombstones(&self) -> usize {
+        self.tombstones
+    }
+
+    /// Takes a write in place of what was known of its key.
+    pub(super) fn insert(&mut self, key: Key, version: Version, value: Option<Value>) {
+        self.tombstones += usize::from(value.is_none());
+        let slot = Slot { key, version, value };
+        let place = match self.find(&slot.key) {
+            Ok(place) => {
+                self.forget_version(place);
+                let old = std::mem::replace(&mut self.by_key[place], slot);
+                self.tombstones -= usize::from(old.value.is_none());
+                place
+            }
+            Err(place) => {
+                if self.by_key.len() < Self::FEW {
+                    self.by_key.reserve_exact(1);
+                }
+                self.by_key.insert(place, slot);
+                for other in &mut self.by_version {
+                    *other += u32::from(*other as usize >= place);
+                }
+                place
+            }
+        };
+        let rank = self.rank(version);
+        self.by_version.insert(rank, place as u32);
+    }
+
+    /// Drops the tombstones up to a version.
+    pub(super) fn drop_tombstones(&mut self, up_to: Version) {
+        if self.tombstones == 0 {
+            return;
+        }
+        let keep = |slot: &Slot| slot.value.is_some() || slot.version > up_to;
+        let mut kept = 0;
+        let mut place_of = |slot: &Slot| {
+            let place = keep(slot).then_some(kept);
+            kept += u32::from(place.is_some());
+            place
+        };
+        let places: Vec<Option<u32>> = self.by_key.iter().map(&mut place_of).collect();
+        self.by_version =
+            self.by_version.iter().filter_map(|place| places[*place as usize]).collect();
+        let before = self.by_key.len();
+        self.by_key.retain(keep);
+        self.tombstones -= before - self.by_key.len();
+    }
+
+    fn find(&self, key: &Key) -> Result<usize, usize> {
+        self.by_key.binary_search_by(|slot| slot.key.cmp(key))
+    }
+
+    /// How many versions are older.
+    fn rank(&self, version: Version) -> usize {
+        self.by_version.partition_point(|place| self.by_key[*place as usize].version < version)
+    }
+
+    /// A liar may give one version to two keys, so the place must be looked for.
+    fn forget_version(&mut self, place: usize) {
+        let from = self.rank(self.by_key[place].version);
+        let rank = self.by_version[from..].iter().position(|other| *other as usize == place);
+        if let Some(rank) = rank {
+            self.by_version.remove(from + rank);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Health;
+
+    fn key(n: u8) -> Key {
+        Key::Health(format!("k{n}").into())
+    }
+
+    fn versions(slots: &Slots) -> Vec<Version> {
+        slots.after(0).map(Slot::version).collect()
+    }
+
+    #[test]
+    fn both_orders_hold_whatever_is_inserted_and_dropped() {
+        let mut slots = Slots::default();
+        let value = Some(Value::Health(Health::Passing));
+        for (n, version) in [(5, 3), (1, 9), (3, 4), (5, 7), (2, 5), (1, 2)] {
+            slots.insert(key(n), version, value.clone());
+        }
+        assert_eq!(versions(&slots), [2, 4, 5, 7]);
+        assert_eq!(slots.after(4).map(Slot::version).collect::<Vec<_>>(), [5, 7]);
+        slots.insert(key(3), 8, None);
+        slots.insert(key(5), 11, None);
+        assert_eq!((slots.tombstones(), slots.newest()), (2, 11));
+        slots.drop_tombstones(10);
+        assert_eq!(versions(&slots), [2, 5, 11]);
+        let keys: Vec<_> = slots.iter().map(|slot| slot.key().clone()).collect();
+        assert_eq!(keys, [key(1), key(2), key(5)]);
+        slots.drop_tombstones(11);
+        assert_eq!((versions(&slots), slots.tombstones()), (vec![2, 5], 0));
+    }
+
+    #[test]
+    fn one_version_for_two_keys_breaks_no_order() {
+        let mut slots = Slots::default();
+        slots.insert(key(2), 1, None);
+        slots.insert(key(1), 1, None);
+        slots.insert(key(2), 2, None);
+        assert_eq!(versions(&slots), [1, 2]);
+        slots.insert(key(1), 3, None);
+        assert_eq!(versions(&slots), [2, 3]);
+    }
+}
