@@ -30,8 +30,12 @@ impl Usage {
 fn read(pid: u32) -> io::Result<Usage> {
     let mut wakeups = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let status = fs::read_to_string(task?.path().join("status"))?;
-        wakeups += field(&status, "voluntary_ctxt_switches:")?;
+        // A thread may end between the listing and the reading.
+        match fs::read_to_string(task?.path().join("status")) {
+            Ok(status) => wakeups += field(&status, "voluntary_ctxt_switches:")?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let resident_kib = field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:")?;
