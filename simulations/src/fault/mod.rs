@@ -1,8 +1,11 @@
 //! What goes wrong, when, and what it takes to end it.
 
+mod course;
 mod kind;
+mod onset;
 mod outage;
 mod plan;
+mod recovery;
 
 use serde::{Deserialize, Serialize};
 

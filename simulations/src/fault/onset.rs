@@ -1,0 +1,262 @@
+//! How a fault begins.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hobnob_membership::ClusterId;
+use rand::RngExt;
+
+use super::recovery::Undo;
+use super::{Fault, FaultKind, Outages, StorageSpec};
+use crate::network::{Channel, Conditions, Partition};
+use crate::scenario::{LinkSpec, Select};
+use crate::truth::Truth;
+use crate::world::{Host, Pace, World};
+
+/// Loss up to this is no excuse for calling a live host down.
+const HARMLESS_LOSS: f64 = 0.05;
+/// Neither is a path that is no slower than this.
+const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
+
+/// Neither is a clock that runs no more than this too fast or too slow.
+const HARMLESS_DRIFT_PPM: u32 = 50_000;
+/// A pause that no end is given for.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(10);
+
+/// Who suffers, and how that is ended.
+type Inflicted = (Vec<usize>, Undo);
+
+impl Outages {
+    pub(super) fn inflict(
+        &mut self,
+        fault: &Fault,
+        occurrence: usize,
+        world: &mut World,
+        truth: &mut Truth,
+    ) -> Inflicted {
+        let kind = &fault.what;
+        if let Some(partition) = self.partition(kind, world) {
+            partition.begin(world.network());
+            let hosts: BTreeSet<usize> = partition.touches().collect();
+            truth.disturb(occurrence, Some(hosts.clone()));
+            let undo = match kind {
+                FaultKind::Flap { .. } => Undo::Flap(partition, true),
+                _ => Undo::Mend(partition),
+            };
+            return (hosts.into_iter().collect(), undo);
+        }
+        match kind {
+            FaultKind::Degrade { from, to, link } => {
+                let (from, to) = (self.choose(from, world), self.choose(to, world));
+                degrade(&from, &to, link, occurrence, world, truth)
+            }
+            FaultKind::Crash { nodes, storage } => self.stop(nodes, *storage, world, truth),
+            FaultKind::SeedOutage => self.stop(&Select::Seeds, StorageSpec::Kept, world, truth),
+            FaultKind::Leave { nodes } => {
+                let hosts = self.running(nodes, world);
+                for host in &hosts {
+                    truth.left(world.host(*host).id, world.now());
+                    world.leave(*host);
+                }
+                (hosts, Undo::Restart)
+            }
+            FaultKind::RollingRestart { nodes, .. } => (self.choose(nodes, world), Undo::Restart),
+            FaultKind::AddressChange { nodes } => {
+                let hosts = self.running(nodes, world);
+                for host in &hosts {
+                    self.crash(*host, StorageSpec::Kept, world, truth);
+                    world.change_address(*host);
+                    self.start(*host, world, truth);
+                }
+                (hosts, Undo::Nothing)
+            }
+            FaultKind::OtherCluster { nodes } => self.emigrate(nodes, occurrence, world, truth),
+            FaultKind::IdCollision { from, to } => self.collide(from, to, occurrence, world, truth),
+            FaultKind::DiskFull { nodes } => {
+                let full = |host: &mut Host| host.disk.set_full(true);
+                (self.tamper(nodes, world, full), Undo::Disks)
+            }
+            FaultKind::WallJump { nodes, seconds } => {
+                let jump = |host: &mut Host| host.clock.jump(seconds * 1_000);
+                (self.tamper(nodes, world, jump), Undo::Nothing)
+            }
+            FaultKind::ClockDrift { nodes, ppm } => {
+                if *ppm > HARMLESS_DRIFT_PPM {
+                    truth.disturb(occurrence, None);
+                }
+                (self.drift(nodes, i64::from(*ppm), world), Undo::Clocks)
+            }
+            _ => {
+                truth.disturb(occurrence, None);
+                self.slow_down(fault, world)
+            }
+        }
+    }
+
+    fn partition(&mut self, kind: &FaultKind, world: &World) -> Option<Partition> {
+        let all: Vec<usize> = (0..world.len()).collect();
+        Some(match kind {
+            FaultKind::Cut { left, right } | FaultKind::Flap { left, right, .. } => {
+                Partition::full(&self.choose(left, world), &self.choose(right, world))
+            }
+            FaultKind::OneWay { from, to } => {
+                Partition::one_way(&self.choose(from, world), &self.choose(to, world))
+            }
+            FaultKind::Bridge { node } => {
+                let bridge = self.choose(node, world).first().copied().unwrap_or(0);
+                Partition::bridge(&all, bridge)
+            }
+            FaultKind::MajorityRing => Partition::majority_ring(&all),
+            FaultKind::Isolate { nodes } => {
+                let alone = self.choose(nodes, world);
+                Partition::isolate(&alone, &all)
+            }
+            FaultKind::DatacenterCut { name } => {
+                let (inside, outside): (Vec<usize>, Vec<usize>) =
+                    all.iter().partition(|host| world.place(**host).0 == name);
+                Partition::full(&inside, &outside)
+            }
+            FaultKind::UdpBlocked { left, right } => {
+                Partition::full(&self.choose(left, world), &self.choose(right, world))
+                    .only(Channel::Datagrams)
+            }
+            FaultKind::StreamsBlocked { left, right } => {
+                Partition::full(&self.choose(left, world), &self.choose(right, world))
+                    .only(Channel::Streams)
+            }
+            _ => return None,
+        })
+    }
+
+    fn stop(
+        &mut self,
+        nodes: &Select,
+        storage: StorageSpec,
+        world: &mut World,
+        truth: &mut Truth,
+    ) -> Inflicted {
+        let hosts = self.running(nodes, world);
+        for host in &hosts {
+            self.crash(*host, storage, world, truth);
+        }
+        (hosts, Undo::Restart)
+    }
+
+    /// Hosts start anew in another cluster.
+    fn emigrate(
+        &mut self,
+        nodes: &Select,
+        occurrence: usize,
+        world: &mut World,
+        truth: &mut Truth,
+    ) -> Inflicted {
+        let hosts = self.running(nodes, world);
+        truth.disturb(occurrence, Some(hosts.iter().copied().collect()));
+        for host in &hosts {
+            self.crash(*host, StorageSpec::Lost, world, truth);
+            let stranger = world.host_mut(*host);
+            stranger.cluster = ClusterId::named("another");
+            truth.set_stranger(stranger.id);
+            world.start(*host);
+        }
+        (hosts, Undo::HomeCluster)
+    }
+
+    /// A host starts with a copy of the data directory of another.
+    fn collide(
+        &mut self,
+        from: &Select,
+        to: &Select,
+        occurrence: usize,
+        world: &mut World,
+        truth: &mut Truth,
+    ) -> Inflicted {
+        let (from, to) = (self.running(from, world), self.running(to, world));
+        let from = from.first().copied();
+        let to = to.iter().copied().find(|to| Some(*to) != from);
+        let (Some(from), Some(to)) = (from, to) else { return (Vec::new(), Undo::Nothing) };
+        self.crash(to, StorageSpec::Kept, world, truth);
+        let own = (world.host(to).id, world.host(to).disk.clone());
+        world.clone_disk(from, to);
+        truth.set_doubled(world.host(to).id);
+        truth.disturb(occurrence, Some([from, to].into()));
+        self.start(to, world, truth);
+        (vec![to], Undo::OwnDisk(Box::new(own)))
+    }
+
+    fn drift(&mut self, nodes: &Select, ppm: i64, world: &mut World) -> Vec<usize> {
+        let hosts = self.choose(nodes, world);
+        let now = world.now();
+        for host in &hosts {
+            let drift = self.rng.random_range(-ppm..=ppm);
+            world.host_mut(*host).clock.set_drift(now, drift);
+        }
+        hosts
+    }
+
+    fn tamper(&mut self, nodes: &Select, world: &mut World, how: impl Fn(&mut Host)) -> Vec<usize> {
+        let hosts = self.choose(nodes, world);
+        hosts.iter().for_each(|host| how(world.host_mut(*host)));
+        hosts
+    }
+
+    /// Hosts work slowly, or not at all for a while.
+    fn slow_down(&mut self, fault: &Fault, world: &mut World) -> Inflicted {
+        let (nodes, pace) = match &fault.what {
+            FaultKind::Pause { nodes } => {
+                let hosts = self.choose(nodes, world);
+                let lasts = fault.lasts.map_or(DEFAULT_PAUSE, |lasts| lasts.0);
+                hosts.iter().for_each(|host| world.pause(*host, lasts));
+                return (hosts, Undo::Nothing);
+            }
+            FaultKind::Stutter { nodes, .. } => {
+                return (self.choose(nodes, world), Undo::Nothing);
+            }
+            FaultKind::Slow { nodes, service } => {
+                (nodes, Pace { service: service.0, ..Pace::default() })
+            }
+            FaultKind::SlowReceive { nodes, per_second } => {
+                let gap = Duration::from_secs(1) / (*per_second).max(1);
+                (nodes, Pace { receive_gap: gap, ..Pace::default() })
+            }
+            FaultKind::LateTimers { nodes, by } => {
+                (nodes, Pace { timers_late: by.0, ..Pace::default() })
+            }
+            _ => return (Vec::new(), Undo::Nothing),
+        };
+        (self.tamper(nodes, world, |host| host.pace = pace), Undo::Pace)
+    }
+}
+
+fn degrade(
+    from: &[usize],
+    to: &[usize],
+    link: &LinkSpec,
+    occurrence: usize,
+    world: &mut World,
+    truth: &mut Truth,
+) -> Inflicted {
+    let mut links = Vec::new();
+    let mut harmful = false;
+    for (a, b) in from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b))) {
+        if a != b {
+            let conditions = link.over(*world.links().conditions(a, b));
+            harmful |= is_harmful(&conditions);
+            world.network().set(a, b, conditions);
+            links.push((a, b));
+        }
+    }
+    let hosts: BTreeSet<usize> = from.iter().chain(to).copied().collect();
+    if harmful {
+        truth.disturb(occurrence, Some(hosts.clone()));
+    }
+    (hosts.into_iter().collect(), Undo::Links(links))
+}
+
+fn is_harmful(conditions: &Conditions) -> bool {
+    conditions.effective_loss() > HARMLESS_LOSS
+        || conditions.latency.typical() > HARMLESS_LATENCY
+        || conditions.bandwidth.is_some()
+        || conditions.reorder > 0.0
+        || conditions.mtu < 1_400
+}

@@ -1,0 +1,104 @@
+//! How a fault ends.
+
+use hobnob_membership::{ClusterId, NodeId};
+
+use super::outage::Open;
+use super::{FaultKind, Outages};
+use crate::network::Partition;
+use crate::truth::Truth;
+use crate::world::{Detail, Disk, Pace, Storage, World};
+
+/// How to end a fault.
+pub(super) enum Undo {
+    Nothing,
+    Mend(Partition),
+    /// A flapping link, and whether it is cut now.
+    Flap(Partition, bool),
+    Links(Vec<(usize, usize)>),
+    Restart,
+    Pace,
+    Clocks,
+    Disks,
+    HomeCluster,
+    /// A host goes back to its own data directory.
+    OwnDisk(Box<(NodeId, Disk)>),
+}
+
+impl Outages {
+    pub(super) fn end(&mut self, occurrence: usize, world: &mut World, truth: &mut Truth) {
+        let Some(Open { kind, hosts, undo }) = self.open.remove(&occurrence) else { return };
+        let now = world.now();
+        if world.trace().wants(Detail::Events) {
+            let name = self.scenario.fault[kind].what.name();
+            world.trace().line(now, format_args!("FAULT {name} ends"));
+        }
+        match undo {
+            Undo::Nothing => {}
+            Undo::Mend(partition) => partition.end(world.network()),
+            Undo::Flap(partition, is_cut) => {
+                if is_cut {
+                    partition.end(world.network());
+                }
+            }
+            Undo::Links(links) => self.mend_links(&links, world),
+            Undo::Restart => {
+                for host in &hosts {
+                    self.start(*host, world, truth);
+                }
+            }
+            Undo::Pace => {
+                for host in &hosts {
+                    world.host_mut(*host).pace = Pace::default();
+                }
+            }
+            Undo::Clocks => {
+                for host in &hosts {
+                    world.host_mut(*host).clock.set_drift(now, 0);
+                }
+            }
+            Undo::Disks => {
+                for host in &hosts {
+                    world.host_mut(*host).disk.set_full(false);
+                }
+            }
+            Undo::HomeCluster => {
+                for host in &hosts {
+                    world.crash(*host, Storage::Lost);
+                    world.host_mut(*host).cluster = ClusterId::default();
+                    self.start(*host, world, truth);
+                }
+            }
+            Undo::OwnDisk(own) => {
+                for host in &hosts {
+                    world.crash(*host, Storage::Kept);
+                    let restored = world.host_mut(*host);
+                    (restored.id, restored.disk) = (own.0, own.1.clone());
+                    self.start(*host, world, truth);
+                }
+            }
+        }
+        truth.calm(occurrence, now + self.scenario.limits.grace.0);
+        for suffered in self.suffered.iter_mut().filter(|s| s.occurrence == occurrence) {
+            suffered.to = Some(now);
+        }
+    }
+
+    /// Puts links back as the scenario has them, and then under the faults that are still in force.
+    fn mend_links(&mut self, links: &[(usize, usize)], world: &mut World) {
+        let mut pristine = self.scenario.build(0);
+        for (from, to) in links {
+            let conditions = *pristine.network().conditions(*from, *to);
+            world.network().set(*from, *to, conditions);
+        }
+        for open in self.open.values() {
+            let FaultKind::Degrade { link, .. } = &self.scenario.fault[open.kind].what else {
+                continue;
+            };
+            let Undo::Links(others) = &open.undo else { continue };
+            for (from, to) in others.iter().filter(|other| links.contains(other)) {
+                let conditions = link.over(*world.links().conditions(*from, *to));
+                world.network().set(*from, *to, conditions);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What is done to hosts from outside: by their operators, by their clients, and by fate.
+
+use std::time::Duration;
+
+use hobnob_membership::record::{Key, NodeRecord, Value};
+use hobnob_membership::{Config, Epoch, Identity, Input, Node};
+use rand::Rng;
+
+use super::host::{Process, SYNC_PORT, address_index, socket_address};
+use super::{DiskError, Storage, World, node_id};
+
+/// Peer addresses that a host remembers over a crash.
+const MAX_REMEMBERED_PEERS: usize = 32;
+
+/// What became of a write that a client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It is stored, and the client was told so.
+    Acknowledged,
+    /// The client was told that it was refused; nothing of it is stored.
+    Refused,
+    /// The machine stopped before an answer.
+    Crashed,
+    /// Nobody answers.
+    Unavailable,
+}
+
+impl World {
+    /// Starts a node on a host on which none runs, from what is on its disk, with a new epoch.
+    pub fn start(&mut self, number: usize) {
+        if self.hosts[number].process.is_some() {
+            return;
+        }
+        let mut seeds: Vec<_> =
+            self.seeds.iter().map(|seed| socket_address(self.hosts[*seed].address)).collect();
+        let seed = self.fabric.rng.next_u64();
+        let host = &mut self.hosts[number];
+        seeds.extend(host.disk.peers.iter().map(|peer| socket_address(*peer)));
+        let epoch = (host.disk.epoch() + 1).max(host.clock.wall_ms(self.now));
+        host.disk.store_epoch(epoch);
+        host.lives += 1;
+        let (datacenter, zone) = self.datacenters[number].clone();
+        let node = NodeRecord {
+            name: format!("n{number}").into(),
+            datacenter: datacenter.into(),
+            zone: zone.into(),
+            software: "simulation".into(),
+            instance_key_hash: ((number as u64) << 32) | host.generation,
+            left: None,
+        };
+        let config = Config {
+            cluster: host.cluster,
+            identity: Identity {
+                node_id: host.id,
+                epoch: Epoch(epoch),
+                addr: socket_address(host.address),
+                sync_port: SYNC_PORT,
+            },
+            node,
+            records: host.disk.records().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            seed,
+            protocol: self.protocol.clone(),
+        };
+        let node = Node::new(config, host.clock.local(self.now));
+        host.process = Some(Process::new(node, host.lives));
+        self.act(number, Input::Join(seeds));
+    }
+
+    /// Stops a node without a word. What is under way to it is lost.
+    pub fn crash(&mut self, number: usize, storage: Storage) {
+        self.stop(number);
+        let host = &mut self.hosts[number];
+        match storage {
+            Storage::Kept => {}
+            Storage::RolledBack(steps) => host.disk.roll_back(steps),
+            Storage::Lost => {
+                host.disk.lose();
+                host.generation += 1;
+                host.id = node_id(number, host.generation);
+            }
+        }
+    }
+
+    pub(super) fn stop(&mut self, number: usize) {
+        let host = &mut self.hosts[number];
+        let Some(process) = host.process.take() else { return };
+        let peers = process.node.peer_addresses().filter_map(address_index);
+        host.disk.peers = peers.take(MAX_REMEMBERED_PEERS).collect();
+        self.fabric.abandon(number, self.now);
+    }
+
+    /// Moves a host that is stopped to another address; nobody has the old one from then on.
+    pub fn change_address(&mut self, number: usize) {
+        self.fabric.release_address(self.hosts[number].address);
+        self.hosts[number].address = self.fabric.assign_address(number);
+    }
+
+    /// Copies the data directory of one host, its node id included, to another that is stopped.
+    pub fn clone_disk(&mut self, from: usize, to: usize) {
+        let (id, disk) = (self.hosts[from].id, self.hosts[from].disk.clone());
+        self.hosts[to].id = id;
+        self.hosts[to].disk = disk;
+        self.hosts[to].generation += 1;
+    }
+
+    /// Nothing happens in the process for a while; what arrives waits.
+    pub fn pause(&mut self, number: usize, time: Duration) {
+        let until = self.now + time;
+        if let Some(process) = self.hosts[number].process.as_mut() {
+            process.ready_at = process.ready_at.max(until);
+        }
+    }
+
+    /// A client writes records at a host: to its disk, and then to its node.
+    pub fn write(&mut self, number: usize, records: Vec<(Key, Option<Value>)>) -> WriteOutcome {
+        let host = &mut self.hosts[number];
+        let paused = host.paused_until(self.now).is_some();
+        let Some(process) = host.process.as_ref().filter(|_| !paused) else {
+            return WriteOutcome::Unavailable;
+        };
+        if process.node.check_write(&records).is_err() {
+            return WriteOutcome::Refused;
+        }
+        match host.disk.store(&records) {
+            Err(DiskError::Full) => WriteOutcome::Refused,
+            Err(DiskError::Torn) => {
+                self.stop(number);
+                WriteOutcome::Crashed
+            }
+            Ok(()) => {
+                self.act(number, Input::Write(records));
+                WriteOutcome::Acknowledged
+            }
+        }
+    }
+
+    /// Makes a node leave; it stops when it has told everybody.
+    pub fn leave(&mut self, number: usize) {
+        self.act(number, Input::Leave);
+    }
+}

@@ -1,0 +1,181 @@
+//! One step: something reaches a host, its node takes it, and what the node wants done is done.
+
+use std::time::Duration;
+
+use hobnob_membership::{Event, Input, Output};
+use rand::RngExt;
+
+use super::host::{MAX_WAKES, socket_address};
+use super::queue::{Delivery, Happening};
+use super::told::describe;
+use super::{Detail, Told, World};
+
+impl World {
+    pub(super) fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Datagram { from, to, bytes, late } => {
+                let Some(receiver) = self.fabric.owner(to) else { return };
+                let gap = self.hosts[receiver].pace.receive_gap;
+                let Some(process) = self.hosts[receiver].process.as_mut() else { return };
+                if !gap.is_zero() && !late {
+                    let at = process.receives_at.max(self.now);
+                    // What waits longer than two seconds has long overflowed the socket's buffer.
+                    if at - self.now < Duration::from_secs(2) {
+                        process.receives_at = at + gap;
+                        let datagram = Happening::Datagram { from, to, bytes, late: true };
+                        self.fabric.queue.push(at, datagram);
+                    }
+                    return;
+                }
+                self.arrive(receiver, Delivery::Datagram { from, bytes });
+            }
+            Happening::Stream { to, delivery } => {
+                if self.hosts[to].process.is_some() {
+                    self.arrive(to, delivery);
+                } else if let Delivery::Accept { stream } = delivery {
+                    self.fabric.refuse((to, stream), self.now);
+                }
+            }
+            Happening::Retry { from } => self.fabric.retry(from, self.now),
+            Happening::Wake { host, life } => self.wake(host, life),
+        }
+    }
+
+    /// Hands something to a process, or keeps it until the process is ready.
+    fn arrive(&mut self, number: usize, delivery: Delivery) {
+        let now = self.now;
+        let Some(process) = self.hosts[number].process.as_mut() else { return };
+        if process.ready_at > now || !process.inbox.is_empty() {
+            process.hold(delivery);
+            let at = process.ready_at.max(now);
+            if process.wake_at.is_none_or(|wake| wake > at) {
+                process.wake_at = Some(at);
+                self.fabric.queue.push(at, Happening::Wake { host: number, life: process.life });
+            }
+            return;
+        }
+        self.deliver(number, delivery);
+    }
+
+    fn deliver(&mut self, number: usize, delivery: Delivery) {
+        match delivery {
+            Delivery::Datagram { from, bytes } => {
+                self.fabric.trace.delivered(self.now, number, &bytes);
+                if self.fabric.trace.wants(Detail::Packets) {
+                    let line = format!("n{number} <- 10.x#{from} datagram of {} B", bytes.len());
+                    self.fabric.trace.line(self.now, line);
+                }
+                let from = socket_address(from);
+                self.act(number, Input::Datagram { from, bytes: &bytes });
+            }
+            Delivery::Accept { stream } => {
+                self.act(number, Input::StreamAccepted { stream });
+            }
+            Delivery::Frame { stream, bytes } => {
+                if self.fabric.has_stream((number, stream)) {
+                    self.fabric.trace.delivered(self.now, number, &bytes);
+                    if self.fabric.trace.wants(Detail::Packets) {
+                        let line = format!("n{number} <- {stream:?} frame of {} B", bytes.len());
+                        self.fabric.trace.line(self.now, line);
+                    }
+                    self.act(number, Input::StreamFrame { stream, bytes: &bytes });
+                }
+            }
+            Delivery::Written { stream } => {
+                if self.fabric.has_stream((number, stream)) {
+                    self.act(number, Input::StreamWritten { stream });
+                }
+            }
+            Delivery::Closed { stream } => {
+                self.fabric.closed((number, stream));
+                self.act(number, Input::StreamClosed { stream });
+            }
+        }
+    }
+
+    /// A process goes on: with what has waited, and with what is due.
+    fn wake(&mut self, number: usize, life: u32) {
+        loop {
+            let now = self.now;
+            let host = &mut self.hosts[number];
+            let Some(process) = host.process.as_mut().filter(|p| p.life == life) else { return };
+            if process.wake_at.is_some_and(|at| at <= now) {
+                process.wake_at = None;
+            }
+            if process.ready_at > now {
+                let at = process.ready_at;
+                if process.wake_at.is_none_or(|wake| wake > at) {
+                    process.wake_at = Some(at);
+                    self.fabric.queue.push(at, Happening::Wake { host: number, life });
+                }
+                return;
+            }
+            if let Some(delivery) = process.take() {
+                self.deliver(number, delivery);
+                continue;
+            }
+            let due = process.node.next_deadline();
+            if due.is_some_and(|due| due <= host.clock.local(now)) {
+                let (at, wakes) = &mut process.wakes_at;
+                if *wakes >= MAX_WAKES {
+                    process.ready_at = now + Duration::from_millis(1);
+                } else {
+                    *wakes = if *at == now { *wakes + 1 } else { 1 };
+                    *at = now;
+                }
+                self.act(number, Input::Deadline);
+            } else {
+                self.schedule_wake(number);
+            }
+            return;
+        }
+    }
+
+    /// Hands an input to a node, and carries out what it wants done.
+    pub(super) fn act(&mut self, number: usize, input: Input<'_>) {
+        let Self { hosts, fabric, told, now, .. } = self;
+        let now = *now;
+        let host = &mut hosts[number];
+        let Some(process) = host.process.as_mut() else { return };
+        process.node.handle(input, host.clock.local(now));
+        while let Some(output) = process.node.poll_output() {
+            let Output::Event(event) = output else {
+                fabric.carry_out(number, host.address, output, &mut host.meter, now);
+                continue;
+            };
+            match &event {
+                Event::EpochRaised(epoch) => host.disk.store_epoch(epoch.0),
+                Event::Left => process.left = true,
+                _ => {}
+            }
+            if fabric.trace.wants(Detail::Events) {
+                fabric.trace.line(now, format_args!("n{number} {}", describe(&event)));
+            }
+            told.push(Told { at: now, host: number, life: process.life, event });
+        }
+        if !host.pace.service.is_zero() {
+            process.ready_at = process.ready_at.max(now + host.pace.service);
+        }
+        if process.left {
+            self.stop(number);
+        } else {
+            self.schedule_wake(number);
+        }
+    }
+
+    /// Sees to it that a process is woken when its next deadline comes, unless it is woken before.
+    fn schedule_wake(&mut self, number: usize) {
+        let host = &mut self.hosts[number];
+        let Some(process) = host.process.as_mut() else { return };
+        let Some(due) = process.node.next_deadline() else { return };
+        let due = host.clock.world(due).max(self.now).max(process.ready_at);
+        if process.wake_at.is_some_and(|at| at <= due) {
+            return;
+        }
+        let late = host.pace.timers_late.as_micros() as u64;
+        let late = if late == 0 { 0 } else { self.fabric.rng.random_range(0..=late) };
+        let at = due + Duration::from_micros(late);
+        process.wake_at = Some(at);
+        self.fabric.queue.push(at, Happening::Wake { host: number, life: process.life });
+    }
+}

@@ -1,0 +1,46 @@
+//! What nodes tell their owners.
+
+use hobnob_membership::{Event, Time};
+
+use super::{World, host_of};
+
+/// What a node told its owner.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// When.
+    pub at: Time,
+    /// On which host.
+    pub host: usize,
+    /// In which of the host's lives.
+    pub life: u32,
+    /// What.
+    pub event: Event,
+}
+
+/// Somebody who looks on.
+pub trait Witness {
+    /// A node told its owner something. The world is as it was right after.
+    fn told(&mut self, world: &World, told: &Told);
+}
+
+/// Looks at nothing.
+impl Witness for () {
+    fn told(&mut self, _: &World, _: &Told) {}
+}
+
+/// An event in a few words.
+pub(super) fn describe(event: &Event) -> String {
+    match event {
+        Event::Instance(change) => {
+            let instance = &change.instance;
+            let origin = host_of(instance.origin);
+            format!("sees instance {} of n{origin} {:?}", instance.id, instance.status)
+        }
+        Event::Member(change) => {
+            let identity = &change.member.identity;
+            let (host, epoch) = (host_of(identity.node_id), identity.epoch);
+            format!("sees member n{host} {:?} in epoch {epoch}", change.member.status)
+        }
+        other => format!("says {other:?}"),
+    }
+}
