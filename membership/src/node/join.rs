@@ -49,6 +49,7 @@ impl Node {
         heard.insert(self.identity().addr);
         let lost = peers
             .iter()
+            .filter(|(_, peer)| !peer.is_active())
             .filter(|(node, _)| matches!(self.origin_status(**node), OriginStatus::Down { .. }))
             .map(|(_, peer)| peer.identity.addr);
         let silent: BTreeSet<SocketAddr> =
