@@ -23,7 +23,7 @@ use crate::registry::{ServiceKey, Since};
 const MAX_WAITING_REPLIES: usize = 16;
 /// Watches of one connection.
 const MAX_WATCHES: usize = 64;
-/// Changes are collected for this long before they are sent.
+/// After a change was told, the next ones are collected for this long; the first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);
 
 /// Serves a connection until the client closes it.
@@ -147,9 +147,9 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
         {
             return;
         }
+        tokio::time::sleep(COALESCE).await;
         if revisions.changed().await.is_err() {
             return;
         }
-        tokio::time::sleep(COALESCE).await;
     }
 }
