@@ -28,12 +28,16 @@ pub(crate) struct Net {
     pub(crate) deadlines: usize,
     /// Such calls in a row after which another was due already.
     overdue: usize,
+    /// Everything that arrived at a node.
+    pub(crate) arrivals: Vec<(Time, usize, Arrival)>,
     queue: BTreeMap<(Time, u64), (usize, Arrival)>,
     streams: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     sequence: u64,
 }
 
-enum Arrival {
+/// What can arrive at a node.
+#[derive(Clone)]
+pub(crate) enum Arrival {
     Datagram(SocketAddr, Vec<u8>),
     Accepted(StreamId),
     Frame(StreamId, Vec<u8>),
@@ -95,6 +99,7 @@ impl Net {
             events: vec![Vec::new(); count],
             deadlines: 0,
             overdue: 0,
+            arrivals: Vec::new(),
             queue: BTreeMap::new(),
             streams: BTreeMap::new(),
             sequence: 0,
@@ -151,6 +156,7 @@ impl Net {
     }
 
     fn deliver(&mut self, n: usize, arrival: &Arrival) {
+        self.arrivals.push((self.now, n, arrival.clone()));
         match arrival {
             Arrival::Datagram(from, bytes) => {
                 self.handle(n, Input::Datagram { from: *from, bytes });

@@ -1,0 +1,46 @@
+//! What the fuzz targets do with their bytes. `tests/corpus.rs` does the same with the corpus, so each entry is a file
+//! that both can include.
+
+pub mod datagram;
+pub mod frame;
+pub mod node;
+pub mod subject;
+pub mod swim;
+
+use hobnob_membership::ClusterId;
+use hobnob_membership::limits::MAX_DATAGRAM_BYTES;
+use hobnob_membership::wire::{DatagramBuilder, Message, WireError, decode_datagram};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Bytes before the messages of a datagram: version, checksum, and the tag of the cluster.
+pub const ENVELOPE_BYTES: usize = 7;
+/// Where what the checksum covers begins.
+const CHECKED_FROM: usize = 5;
+
+/// The cluster of everybody.
+pub fn cluster() -> ClusterId {
+    ClusterId::default()
+}
+
+/// A datagram of these messages, cut to what fits, in an envelope that is in order: noise would hardly ever pass the
+/// checksum.
+fn sealed(messages: &[u8]) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::default().finish(cluster());
+    datagram
+        .extend_from_slice(&messages[..messages.len().min(MAX_DATAGRAM_BYTES - ENVELOPE_BYTES)]);
+    let checksum = xxh3_64_with_seed(&datagram[CHECKED_FROM..], cluster().0).to_le_bytes();
+    datagram[1..CHECKED_FROM].copy_from_slice(&checksum[..4]);
+    datagram
+}
+
+/// A datagram of this message alone.
+fn alone(message: &Message<'_>) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::default();
+    datagram.push(message).expect("it fits a datagram");
+    datagram.finish(cluster())
+}
+
+/// The messages of a datagram, up to the first that makes no sense.
+pub fn read(datagram: &[u8]) -> Result<Vec<Message<'_>>, WireError> {
+    Ok(decode_datagram(datagram, cluster())?.map_while(Result::ok).collect())
+}

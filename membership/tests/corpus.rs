@@ -1,0 +1,174 @@
+//! The corpus of the fuzz targets, replayed: what fuzzing found once stays found, without a fuzzer.
+
+#![allow(clippy::disallowed_methods, reason = "the core reads no files, its tests do")]
+
+mod common;
+#[path = "../fuzz/src/lib.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a crate of its own elsewhere")]
+mod fuzz;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hobnob_membership::limits::MAX_RECORD_BYTES;
+use hobnob_membership::record::{Key, ServiceRecord, Value};
+use hobnob_membership::wire::Message;
+use hobnob_membership::{Input, Time};
+
+use common::{Arrival, Net, identity};
+use fuzz::node as script;
+
+fn folder(target: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect()
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder(target))
+        .expect("a corpus")
+        .map(|file| file.expect("a file").path())
+        .collect();
+    files.sort_unstable();
+    assert!(!files.is_empty(), "the corpus of {target} is empty");
+    for file in files {
+        println!("{}", file.display());
+        check(&fs::read(&file).expect("readable"));
+    }
+}
+
+#[test]
+fn datagrams() {
+    replay("datagram", fuzz::datagram::check);
+}
+
+#[test]
+fn frames() {
+    replay("frame", fuzz::frame::check);
+}
+
+#[test]
+fn packets_of_swim() {
+    replay("swim", fuzz::swim::check);
+}
+
+#[test]
+fn nodes() {
+    replay("node", fuzz::node::check);
+}
+
+/// What a node is told in a story, as a script.
+fn step(operation: u8, about: u8, body: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(body.len()).expect("a body").to_le_bytes();
+    [&[operation, about], &len[..], body].concat()
+}
+
+fn script_of(net: &Net, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
+    let arrivals = net.arrivals.iter().filter(|(_, n, _)| *n == 1);
+    let heard = arrivals.map(|(at, _, arrival)| {
+        let stream = |stream: hobnob_membership::StreamId| {
+            (stream.0 & 0x7f) as u8 | if stream.is_accepted() { 0x80 } else { 0 }
+        };
+        let step = match arrival {
+            Arrival::Datagram(from, bytes) => {
+                let n = (0..16).find(|n| identity(*n).addr == *from).expect("a node");
+                step(script::MESSAGES, n as u8, &bytes[fuzz::ENVELOPE_BYTES..])
+            }
+            Arrival::Accepted(id) => step(script::ACCEPTED, stream(*id), &[]),
+            Arrival::Frame(id, bytes) => step(script::FRAME, stream(*id), bytes),
+            Arrival::Written(id) => step(script::WRITTEN, stream(*id), &[]),
+            Arrival::Closed(id) => step(script::CLOSED, stream(*id), &[]),
+        };
+        (*at, step)
+    });
+    let mut steps: Vec<(Time, Vec<u8>)> = own.iter().cloned().chain(heard).collect();
+    steps.sort_by_key(|(at, _)| *at);
+    let (mut now, mut script) = (Time::ZERO, Vec::new());
+    for (at, step_then) in steps {
+        let micros = (at - now).as_micros().min(script::MAX_MICROS.into()) as u32;
+        if micros > 0 {
+            script.extend(step(script::TIME, 0, &micros.to_le_bytes()));
+        }
+        script.extend(step_then);
+        now = at;
+    }
+    script
+}
+
+/// Some nodes that say to each other all that there is to say, and what the second is told meanwhile.
+fn story(nodes: usize, rounds: u64, tell: impl Fn(&mut Net, u64)) -> (Net, Vec<u8>) {
+    let mut net = Net::joined(nodes);
+    // The second node joined through the first at the beginning.
+    let mut own = vec![(Time::ZERO, step(script::JOIN, 0, &[]))];
+    for round in 0..rounds {
+        let about = (round * 5) as u8;
+        own.push((net.now, step(script::WRITE, about, &[])));
+        drop(net.handle(1, Input::Write(vec![script::record(about)])));
+        tell(&mut net, round);
+        net.run_for(Duration::from_millis(60));
+    }
+    net.run_for(Duration::from_secs(3));
+    let script = script_of(&net, &own);
+    (net, script)
+}
+
+fn service(len: usize) -> Vec<(Key, Option<Value>)> {
+    let service = ServiceRecord {
+        service: "web".into(),
+        namespace: "default".into(),
+        address: "10.0.0.1".into(),
+        port: 80,
+        tags: ["a".to_owned(), "b".to_owned()].into(),
+        meta: (0..len / 500).map(|n| (format!("k{n}"), "v".repeat(480))).collect(),
+        weight: 3,
+        checked: true,
+        balancing: Default::default(),
+    };
+    vec![(Key::Service("web-1".into()), Some(Value::Service(service.into())))]
+}
+
+/// Writes the beginnings of a corpus: messages, frames, packets and scripts of real conversations. The rest of it the
+/// fuzzer found.
+#[test]
+#[ignore = "writes the corpus; for a change of the wire"]
+fn write_the_seeds() {
+    let stories = [
+        story(2, 6, |_, _| {}),
+        story(3, 4, |net, round| {
+            drop(net.handle(2, Input::Write(vec![script::record(round as u8 * 3)])));
+            drop(net.handle(0, Input::Write(service(round as usize * MAX_RECORD_BYTES / 5))));
+        }),
+        story(3, 3, |net, round| {
+            if round == 1 {
+                drop(net.handle(2, Input::Leave));
+            }
+        }),
+    ];
+    let write = |target: &str, name: String, bytes: &[u8]| {
+        fs::create_dir_all(folder(target)).expect("a folder");
+        fs::write(folder(target).join(name), bytes).expect("a file");
+    };
+    for (n, (net, script)) in stories.iter().enumerate() {
+        assert_eq!(net.nodes[1].counters().messages_invalid, 0);
+        write("node", format!("story-{n}"), script);
+        // One of each length will do: others have the same form.
+        for datagram in &net.datagrams {
+            write(
+                "datagram",
+                format!("length-{}", datagram.len()),
+                &datagram[fuzz::ENVELOPE_BYTES..],
+            );
+            for message in fuzz::read(datagram).expect("ours") {
+                let Message::Swim(packet) = message else { continue };
+                let packet = &packet[4..];
+                if packet.len() >= 256 {
+                    continue;
+                }
+                let len = packet.len() as u8;
+                write("swim", format!("length-{len}"), &[&[len], packet].concat());
+            }
+        }
+        for frame in &net.frames {
+            write("frame", format!("length-{}", frame.len()), frame);
+        }
+    }
+}
