@@ -15,6 +15,8 @@ use hobnob_membership::{Epoch, Event, Input, Node, Output};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api::Duplicate;
+use crate::api::handler::millis;
 use crate::clock::Clock;
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent};
@@ -58,6 +60,7 @@ pub(crate) enum Command {
 /// What the node says of itself.
 pub(crate) struct Report {
     pub(crate) epoch: Epoch,
+    pub(crate) duplicate: Option<Duplicate>,
     pub(crate) members_alive: usize,
     pub(crate) instances: usize,
     pub(crate) catalog_digest: u64,
@@ -310,8 +313,20 @@ impl Driver {
             }
             Event::DuplicateNodeId { address } => tracing::error!(
                 %address,
-                "another agent runs under this agent's node id: its data directory was copied, or this one's. Both \
-                 disturb each other: stop one of them, and remove node.json from its copy of the data directory"
+                "another agent runs under this agent's node id: its data directory is a copy of this one's. It gives way \
+                 to this agent and is silent. Stop it, remove node.json from its data directory, and start it again"
+            ),
+            Event::GaveWay { to } => {
+                tracing::error!(
+                    %to,
+                    "another agent runs under this agent's node id: this data directory is a copy, or was copied. This \
+                     agent started later and gives way: it is silent, and answers from memory, until the other is gone. \
+                     If this is the copy, stop this agent, remove node.json from its data directory, and start it again"
+                );
+                self.writer.set_isolated(true);
+            }
+            Event::Resumed => tracing::warn!(
+                "the other agent under this agent's node id is gone: this agent joins again"
             ),
             Event::OtherCluster { address } => tracing::warn!(
                 %address,
@@ -370,8 +385,16 @@ impl Driver {
         ];
         let counters =
             self.node.counters().iter().chain(udp).chain(self.quic.counters().snapshot());
+        let now = self.clock.now();
         Report {
             epoch: self.node.identity().epoch,
+            duplicate: self.node.duplicate(now).map(|duplicate| Duplicate {
+                address: duplicate.address.to_string(),
+                silent: duplicate.we_are_silent,
+                same_key: duplicate.same_key,
+                since_ms: millis(now.since(duplicate.since)),
+                proven_ms: millis(now.since(duplicate.proven)),
+            }),
             members_alive: self.node.active_members(),
             instances: self.node.instances().len(),
             catalog_digest: self.node.catalog().digest(),

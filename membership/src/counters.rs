@@ -49,12 +49,20 @@ counters! {
     messages_invalid,
     /// SWIM packets for somebody else, mostly for an earlier life of ours.
     swim_not_for_us,
+    /// SWIM packets dropped because they ask for a new epoch right after another one.
+    swim_renewals_put_off,
     /// SWIM packets that foca refused.
     swim_refused,
     /// SWIM timers that foca refused.
     swim_timer_errors,
     /// Messages from nodes that are no active members.
     strangers_ignored,
+    /// Messages ignored because we gave way to another agent under our node id.
+    ignored_while_silent,
+    /// Claims to our node id sent to another agent that goes by it.
+    claims_sent,
+    /// Times that we fell silent for another agent under our node id.
+    gave_way,
     /// Knocks at seeds.
     hellos_sent,
     /// Knocks answered.

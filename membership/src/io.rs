@@ -133,11 +133,18 @@ pub enum Event {
     Isolated,
     /// The epoch of this node was raised; it must be persisted before the next start.
     EpochRaised(crate::Epoch),
-    /// Another node runs under our node id: a data directory was copied. Both disturb each other until one stops.
+    /// Another agent runs under our node id: a data directory was copied. It gives way to us.
     DuplicateNodeId {
         /// Where the other one takes gossip.
         address: SocketAddr,
     },
+    /// Another agent runs under our node id, and we give way to it: we are silent until it is gone.
+    GaveWay {
+        /// Where the other one takes gossip.
+        to: SocketAddr,
+    },
+    /// The agent that we gave way to is gone: we speak again.
+    Resumed,
     /// Datagrams of another cluster come from this address; told once for each.
     OtherCluster {
         /// Where they come from.

@@ -48,6 +48,7 @@ mod cluster;
 mod config;
 mod counters;
 mod digest;
+mod duplicate;
 mod identity;
 mod io;
 mod join;
@@ -67,6 +68,7 @@ pub mod wire;
 pub use cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
 pub use config::{Config, Protocol};
 pub use counters::{Counters, Load};
+pub use duplicate::{Claim, Duplicate, Life};
 pub use identity::{Epoch, Identity, NodeId, NodeIdError};
 pub use io::{Event, Input, Output, StreamId};
 #[cfg(feature = "mutants")]

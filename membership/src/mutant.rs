@@ -37,6 +37,8 @@ pub enum Mutant {
     KeepVerdictsAlone,
     /// The name of the cluster is not looked at.
     MixClusters,
+    /// Of two agents under one node id neither gives way.
+    NeverGiveWay,
 }
 
 #[cfg(feature = "mutants")]
@@ -66,6 +68,7 @@ mod switch {
             Self::TruncateSync,
             Self::KeepVerdictsAlone,
             Self::MixClusters,
+            Self::NeverGiveWay,
         ];
 
         /// Switches a bug on for this thread, or all off.

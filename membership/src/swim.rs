@@ -19,7 +19,11 @@ use crate::identity::{Epoch, Identity, NodeId};
 use crate::limits::MAX_ORIGINS;
 use crate::mutant::{self, Mutant};
 use crate::time::Time;
-use crate::wire::{DatagramBuilder, SwimCodec, restore_destination, strip_destination};
+use crate::wire::{DatagramBuilder, SwimCodec, overhear, restore_destination, strip_destination};
+
+/// A new epoch is taken at most this often, so that two agents under one id which cannot settle it, because they do not
+/// reach each other, do not push each other out as fast as messages go.
+const RENEW_MIN_GAP: Duration = Duration::from_secs(1);
 
 /// What SWIM believes of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(crate) enum SwimEvent {
     Isolated,
     /// We took a new epoch, to contradict that we are down.
     Renewed(Epoch),
+    /// Somebody is said to go by our node id elsewhere.
+    Elsewhere(Identity),
 }
 
 /// A packet was not foca's, or not for us.
@@ -53,6 +59,8 @@ pub(crate) enum SwimEvent {
 pub(crate) enum PacketError {
     #[error("meant for another member")]
     NotForUs,
+    #[error("we contradicted a moment ago")]
+    RenewedBefore,
     #[error("there is no room for another member")]
     Full,
     #[error(transparent)]
@@ -73,6 +81,8 @@ pub(crate) struct Swim {
     rng: Xoshiro256PlusPlus,
     protocol: Protocol,
     leaving: bool,
+    /// When we last took a new epoch because others held us for down.
+    renewed_at: Option<Time>,
 }
 
 impl Swim {
@@ -89,6 +99,7 @@ impl Swim {
             rng,
             protocol: protocol.clone(),
             leaving: false,
+            renewed_at: None,
         }
     }
 
@@ -203,8 +214,15 @@ impl Swim {
         if self.leaving {
             return Ok(());
         }
+        let overheard = overhear(self.foca.identity(), packet);
         let packet =
             restore_destination(self.foca.identity(), packet).ok_or(PacketError::NotForUs)?;
+        if overheard.calls_us_down
+            && self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP)
+        {
+            return Err(PacketError::RenewedBefore);
+        }
+        self.events.extend(overheard.elsewhere.map(SwimEvent::Elsewhere));
         if self.ring.len() >= MAX_ORIGINS && !self.is_from_a_peer(&packet) {
             return Err(PacketError::Full);
         }
@@ -300,6 +318,7 @@ impl Swim {
                 OwnedNotification::Active => self.events.push_back(SwimEvent::Connected),
                 OwnedNotification::Idle => self.isolate(),
                 OwnedNotification::Rejoin(identity) => {
+                    self.renewed_at = Some(now);
                     self.events.push_back(SwimEvent::Renewed(identity.epoch));
                 }
                 OwnedNotification::Defunct => {}

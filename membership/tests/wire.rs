@@ -19,7 +19,7 @@ use hobnob_membership::wire::{
     DatagramBuilder, Digest, Frame, Hello, Message, Opening, Pull, VERSION, WireError,
     decode_datagram, from_bytes, to_bytes,
 };
-use hobnob_membership::{ClusterId, Epoch, Identity, NodeId};
+use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
 use proptest::prelude::*;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
@@ -145,7 +145,13 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
         ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
+        ("claim", Message::Claim(claim())),
     ]
+}
+
+fn claim() -> Claim {
+    let life = Life { yielded: true, started: Epoch(5), key: 0xfeed, number: 6 };
+    Claim { identity: v4(), life, silent: false, nonce: 7, echo: 8 }
 }
 
 fn frames() -> Vec<(&'static str, Frame)> {
@@ -177,6 +183,10 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     ("digest", "01d601995f0102051d000100000000000000fcefbeadde01020000000000000003000000000004"),
     ("pull", "01449266080102061b00010000000000000001080706050403020100f451c21800fbfb0009"),
+    (
+        "claim",
+        "01cbd518dc0102072500080706050403020100f451c21800000a0102030a1f0b1f01050000000000fbedfe06000708",
+    ),
     (
         "opening",
         "010105060708080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f01fd0000000000010000",

@@ -78,6 +78,9 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     if rng.random_bool(0.06) {
         scenario.fault.push(strangers(&mut rng, size));
     }
+    if rng.random_bool(0.06) {
+        scenario.fault.push(copied(&mut rng, size));
+    }
     scenario
 }
 
@@ -149,6 +152,22 @@ fn strangers(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
         lasts: Some(Span::seconds(third)),
         every: None,
         what: FaultKind::OtherCluster { nodes: Select::Random(2) },
+    }
+}
+
+/// A data directory is copied to another host.
+fn copied(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
+    let third = size.seconds / 3;
+    let mut host = || {
+        let number = rng.random_range(0..size.nodes);
+        Select::Range(number, number + 1)
+    };
+    let what = FaultKind::IdCollision { from: host(), to: host() };
+    Fault {
+        at: Span::seconds(rng.random_range(third / 2..third)),
+        lasts: Some(Span::seconds(third)),
+        every: None,
+        what,
     }
 }
 

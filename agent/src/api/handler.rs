@@ -220,7 +220,6 @@ impl Handler {
         let report = answer.await.map_err(|_| stopping())?;
         let mut counters = report.counters;
         counters.extend(self.counters.snapshot().map(|(name, count)| (name.to_owned(), count)));
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Ok(Info {
             name: self.facts.name.clone(),
             cluster: self.facts.cluster.clone(),
@@ -235,12 +234,18 @@ impl Handler {
             uptime_ms: millis(self.clock.now().since(hobnob_membership::Time::ZERO)),
             isolated: self.registry.is_isolated(),
             last_contact_ms: self.registry.since_last_contact().map(millis),
+            duplicate: report.duplicate,
             members_alive: report.members_alive,
             instances: report.instances,
             catalog_digest: format!("{:016x}", report.catalog_digest),
             counters,
         })
     }
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn member(member: &view::Member) -> Member {

@@ -2,7 +2,9 @@
 
 use comfy_table::{Cell, Color, Table, presets};
 
-use hobnob_agent::api::{Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary};
+use hobnob_agent::api::{
+    Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary,
+};
 
 use super::{age, endpoint, status_word};
 
@@ -144,6 +146,23 @@ fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
+/// Another agent under the same node id, in a few words.
+fn duplicate(duplicate: Option<&Duplicate>) -> String {
+    let Some(Duplicate { address, silent, proven_ms, .. }) = duplicate else {
+        return "no".to_owned();
+    };
+    let heard = age(*proven_ms);
+    if *silent {
+        format!(
+            "YES: {address}, heard {heard} ago. This agent gave way and is silent; if its data directory is the copy, stop it, remove node.json there, and start it again"
+        )
+    } else {
+        format!(
+            "YES: {address}, heard {heard} ago. It gave way and is silent: stop it, remove node.json from its data directory, and start it again"
+        )
+    }
+}
+
 /// `hobnob info`.
 pub(crate) fn info(info: &Info, style: Style) -> String {
     let heard = match info.last_contact_ms {
@@ -164,6 +183,7 @@ pub(crate) fn info(info: &Info, style: Style) -> String {
         ("uptime", age(info.uptime_ms)),
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
         ("last heard", heard),
+        ("duplicate", duplicate(info.duplicate.as_ref())),
         ("members alive", info.members_alive.to_string()),
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
@@ -266,6 +286,7 @@ pub(super) mod tests {
             uptime_ms: 61_000,
             isolated: true,
             last_contact_ms: None,
+            duplicate: None,
             members_alive: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),

@@ -4,6 +4,7 @@
 
 mod agent;
 mod clusters;
+mod copy;
 mod crash;
 mod deletion;
 mod garbage;

@@ -59,9 +59,14 @@ impl Node {
     }
 
     fn handle_message(&mut self, from: SocketAddr, message: Message<'_>, now: Time) {
+        if self.is_silent() && !matches!(message, Message::Claim(_)) {
+            self.counters.ignored_while_silent += 1;
+            return;
+        }
         match message {
+            Message::Claim(claim) => self.handle_claim(from, &claim, now),
             Message::Swim(packet) => self.handle_swim_packet(packet, now),
-            Message::Hello(hello) => self.handle_hello(from, &hello),
+            Message::Hello(hello) => self.handle_hello(from, &hello, now),
             Message::Welcome(welcome) => self.handle_welcome(from, &welcome, now),
             Message::Rumors(sender, deltas) => {
                 // News is not answered, so whoever was a member may bring some: who leaves is down to SWIM before the
@@ -95,6 +100,7 @@ impl Node {
         use crate::swim::PacketError;
         match self.swim.handle_packet(packet, now) {
             Ok(()) => self.last_contact = Some(now),
+            Err(PacketError::RenewedBefore) => self.counters.swim_renewals_put_off += 1,
             Err(PacketError::NotForUs) => self.counters.swim_not_for_us += 1,
             Err(PacketError::Full | PacketError::Foca(_)) => self.counters.swim_refused += 1,
         }

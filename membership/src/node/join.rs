@@ -62,9 +62,9 @@ impl Node {
     }
 
     /// The answer is as long as the question, so a forged source address gains nothing.
-    pub(super) fn handle_hello(&mut self, from: SocketAddr, hello: &Hello) {
+    pub(super) fn handle_hello(&mut self, from: SocketAddr, hello: &Hello, now: Time) {
         if hello.identity.node_id == self.identity().node_id {
-            return self.meet_double(&hello.identity);
+            return self.meet_double(&hello.identity, now);
         }
         if self.leaving.is_some() {
             return;
@@ -76,9 +76,10 @@ impl Node {
 
     pub(super) fn handle_welcome(&mut self, from: SocketAddr, welcome: &Hello, now: Time) {
         let peer = welcome.identity;
-        let expected =
-            welcome.token == self.seeds.token() && peer.node_id != self.identity().node_id;
-        if !expected || self.leaving.is_some() {
+        if peer.node_id == self.identity().node_id {
+            return self.meet_double(&peer, now);
+        }
+        if welcome.token != self.seeds.token() || self.leaving.is_some() {
             self.counters.strangers_ignored += 1;
             return;
         }

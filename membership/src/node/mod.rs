@@ -1,5 +1,6 @@
 //! One node: the whole protocol as a state machine without IO.
 
+mod duplicate;
 mod gossip;
 mod join;
 mod sync;
@@ -18,6 +19,7 @@ use crate::cluster::{ClusterId, Foreigners};
 use crate::config::{Config, Protocol};
 use crate::counters::{Counters, Load};
 use crate::digest::{DigestSchedule, RecentHeads};
+use crate::duplicate::{Duplicates, Life};
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::io::{Event, Input, Output, StreamId};
 use crate::join::Seeds;
@@ -66,6 +68,7 @@ pub struct Node {
     reunion_at: Time,
     sessions: BTreeMap<StreamId, Session>,
     sync: sync::SyncSchedule,
+    duplicates: Duplicates,
     leaving: Option<Leaving>,
     connected: bool,
     last_contact: Option<Time>,
@@ -105,6 +108,12 @@ impl Node {
             reunion_at: now + protocol.reunion_period,
             sessions: BTreeMap::new(),
             sync: sync::SyncSchedule::new(first_sync),
+            duplicates: Duplicates::new(Life {
+                yielded: false,
+                started: identity.epoch,
+                key: node.instance_key_hash,
+                number: rng.next_u64(),
+            }),
             leaving: None,
             connected: false,
             last_contact: None,
@@ -150,17 +159,18 @@ impl Node {
     /// When [`Input::Deadline`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        let seeds =
-            if self.leaving.is_some() { None } else { self.seeds.next_deadline(!self.connected) };
+        let knocks = self.leaving.is_none() && !self.is_silent();
+        let seeds = if knocks { self.seeds.next_deadline(!self.connected) } else { None };
         [
             self.swim.next_deadline(),
             self.next_rumor_deadline(),
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
-            Some(self.reunion_at).filter(|_| self.leaving.is_none()),
+            Some(self.reunion_at).filter(|_| knocks),
             self.next_sync_deadline(),
             self.isolation_deadline(),
+            self.duplicates.next_deadline(),
             self.leaving
                 .as_ref()
                 .filter(|leaving| leaving.rounds_left > 0)
@@ -269,7 +279,8 @@ impl Node {
             self.counters.swim_timer_errors += 1;
         }
         self.handle_leave_deadline(now);
-        if self.leaving.is_none() {
+        self.handle_duplicate_deadline(now);
+        if self.leaving.is_none() && !self.is_silent() {
             self.handle_join_deadline(now);
             self.handle_reunion_deadline(now);
         }
@@ -312,6 +323,7 @@ impl Node {
                 self.emit(Event::Isolated);
             }
             SwimEvent::Renewed(epoch) => self.emit(Event::EpochRaised(epoch)),
+            SwimEvent::Elsewhere(identity) => self.meet_double(&identity, now),
         }
     }
 
@@ -445,13 +457,6 @@ impl Node {
         let member = self.member(node);
         if let Some(change) = self.view.refresh_member(node, member) {
             self.emit(Event::Member(change));
-        }
-    }
-
-    /// Somebody goes by our node id. If it is not ourselves, people have to know.
-    fn meet_double(&mut self, identity: &Identity) {
-        if identity.addr != self.identity().addr {
-            self.emit(Event::DuplicateNodeId { address: identity.addr });
         }
     }
 

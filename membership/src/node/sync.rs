@@ -100,7 +100,8 @@ impl Node {
 
     pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {
         let served = self.sessions.keys().filter(|stream| stream.is_accepted()).count();
-        if served >= MAX_SESSIONS_SERVED || self.sessions.contains_key(&stream) {
+        if self.is_silent() || served >= MAX_SESSIONS_SERVED || self.sessions.contains_key(&stream)
+        {
             self.counters.sessions_refused += 1;
             self.outputs.push_back(Output::ResetStream { stream });
             return;
@@ -126,21 +127,17 @@ impl Node {
         };
         match step {
             Step::Opened(identity) if identity.node_id == self.identity().node_id => {
-                self.meet_double(&identity);
+                self.meet_double(&identity, now);
                 self.fail_session(stream);
                 return;
             }
             Step::Opened(_) => self.answer_opening(stream),
             Step::Members(members) => {
                 self.last_contact = Some(now);
-                // Only a life that is not ours can be under a later epoch at another address.
-                let (node_id, epoch) = (self.identity().node_id, self.identity().epoch);
-                let double = members
-                    .iter()
-                    .map(|(identity, _)| *identity)
-                    .find(|identity| identity.node_id == node_id && identity.epoch >= epoch);
-                if let Some(double) = double {
-                    self.meet_double(&double);
+                let own = self.identity().node_id;
+                let double = members.iter().find(|(identity, _)| identity.node_id == own);
+                if let Some((double, _)) = double {
+                    self.meet_double(double, now);
                 }
                 if self.swim.handle_roster(members, now).is_err() {
                     self.counters.swim_refused += 1;
@@ -235,6 +232,15 @@ impl Node {
             self.counters.sessions_failed += 1;
             self.outputs.push_back(Output::ResetStream { stream });
         }
+    }
+
+    /// Says no more to anybody.
+    pub(super) fn fail_all_sessions(&mut self) {
+        let streams: Vec<StreamId> = self.sessions.keys().copied().collect();
+        for stream in streams {
+            self.fail_session(stream);
+        }
+        self.sync.requested = None;
     }
 
     fn drop_stalled_sessions(&mut self, now: Time) {

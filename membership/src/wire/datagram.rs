@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Head, Want};
 use crate::cluster::ClusterId;
+use crate::duplicate::Claim;
 use crate::identity::{Identity, NodeId};
 use crate::limits::MAX_DATAGRAM_BYTES;
 
@@ -22,6 +23,7 @@ const WELCOME: u8 = 3;
 const RUMORS: u8 = 4;
 const DIGEST: u8 = 5;
 const PULL: u8 = 6;
+const CLAIM: u8 = 7;
 
 /// A knock at a seed address, and the answer to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +71,8 @@ pub enum Message<'a> {
     Digest(Digest),
     /// A request for repair.
     Pull(Pull),
+    /// To another agent under the sender's node id.
+    Claim(Claim),
 }
 
 /// Collects messages into one datagram.
@@ -117,6 +121,7 @@ impl DatagramBuilder {
             Message::Rumors(sender, deltas) => self.encode(RUMORS, &(sender, deltas), room),
             Message::Digest(digest) => self.encode(DIGEST, digest, room),
             Message::Pull(pull) => self.encode(PULL, pull, room),
+            Message::Claim(claim) => self.encode(CLAIM, claim, room),
         }
     }
 
@@ -224,6 +229,7 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
         }
         DIGEST => from_bytes(body, limit).map(Message::Digest),
         PULL => from_bytes(body, limit).map(Message::Pull),
+        CLAIM => from_bytes(body, limit).map(Message::Claim),
         kind => Err(WireError::Kind(kind)),
     }
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use frame::{Frame, Opening};
 pub(crate) use swim::SwimCodec;
-pub(crate) use swim::{restore_destination, strip_destination};
+pub(crate) use swim::{overhear, restore_destination, strip_destination};
 
 /// The version that every datagram and frame starts with.
 pub const VERSION: u8 = 1;

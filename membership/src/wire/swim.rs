@@ -35,6 +35,7 @@ enum WireMessage {
     ForwardedAck(Identity, u8),
 }
 const ANNOUNCE_TAG: u8 = 0;
+const TURN_UNDEAD_TAG: u8 = 4;
 
 impl From<&Message<Identity>> for WireMessage {
     fn from(message: &Message<Identity>) -> Self {
@@ -190,6 +191,45 @@ pub(crate) fn restore_destination(own: &Identity, packet: &[u8]) -> Option<Vec<u
     let mut bytes = to_bytes(own, MAX_DATAGRAM_BYTES).ok()?;
     bytes.extend_from_slice(rest);
     Some(bytes)
+}
+
+/// What a packet says of the node that receives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overheard {
+    /// Another identity of ours, elsewhere and not down: an earlier life of ours, or another agent under our id.
+    pub(crate) elsewhere: Option<Identity>,
+    /// Somebody holds us for down: to contradict takes a new epoch.
+    pub(crate) calls_us_down: bool,
+}
+
+/// Looks for our node id in a packet as it came. Nearly all packets are done with at the first look.
+pub(crate) fn overhear(own: &Identity, packet: &[u8]) -> Overheard {
+    let mut overheard = Overheard::default();
+    let Some((_, packet)) = packet.split_at_checked(HASH_BYTES) else { return overheard };
+    overheard.calls_us_down = packet.first() == Some(&TURN_UNDEAD_TAG);
+    let id = own.node_id.0.to_le_bytes();
+    if !packet.windows(id.len()).any(|window| window == id) {
+        return overheard;
+    }
+    let mut note = |identity: Identity, down: bool| {
+        if identity == *own {
+            overheard.calls_us_down |= down;
+        } else if identity.node_id == own.node_id && identity.addr != own.addr && !down {
+            overheard.elsewhere = Some(identity);
+        }
+    };
+    let Ok(((_, source, _), read)) = decode_prefix::<(WireMessage, Identity, u16)>(packet) else {
+        return overheard;
+    };
+    note(source, false);
+    let mut members = packet.get(read + 2..).unwrap_or_default();
+    while let Ok(((identity, _, state), read)) =
+        decode_prefix::<(Identity, u16, WireState)>(members)
+    {
+        note(identity, matches!(state, WireState::Down));
+        members = members.get(read..).unwrap_or_default();
+    }
+    overheard
 }
 
 fn destination_hash(identity: &Identity, seed: u64) -> [u8; HASH_BYTES] {

@@ -4,6 +4,7 @@ mod agreement;
 mod beliefs;
 mod clusters;
 mod detection;
+mod duplicates;
 mod durability;
 mod false_down;
 mod limits;
@@ -113,6 +114,7 @@ impl Default for Checkers {
             Box::new(false_down::FalseDown),
             Box::new(detection::Detection::default()),
             Box::new(clusters::Clusters),
+            Box::new(duplicates::Duplicates::default()),
             Box::new(picks::Picks),
             Box::new(watch::Watch::default()),
             Box::new(limits::LimitsKept::default()),

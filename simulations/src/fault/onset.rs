@@ -176,7 +176,8 @@ impl Outages {
         let to = to.iter().copied().find(|to| Some(*to) != from);
         let (Some(from), Some(to)) = (from, to) else { return (Vec::new(), Undo::Nothing) };
         self.crash(to, StorageSpec::Kept, world, truth);
-        let own = (world.host(to).id, world.host(to).disk.clone());
+        let host = world.host(to);
+        let own = (host.id, host.key, host.disk.clone());
         world.clone_disk(from, to);
         truth.set_doubled(world.host(to).id);
         truth.disturb(occurrence, Some([from, to].into()));

@@ -21,7 +21,7 @@ pub(super) enum Undo {
     Disks,
     HomeCluster,
     /// A host goes back to its own data directory.
-    OwnDisk(Box<(NodeId, Disk)>),
+    OwnDisk(Box<(NodeId, u64, Disk)>),
 }
 
 impl Outages {
@@ -72,7 +72,7 @@ impl Outages {
                 for host in &hosts {
                     world.crash(*host, Storage::Kept);
                     let restored = world.host_mut(*host);
-                    (restored.id, restored.disk) = (own.0, own.1.clone());
+                    (restored.id, restored.key, restored.disk) = (own.0, own.1, own.2.clone());
                     self.start(*host, world, truth);
                 }
             }

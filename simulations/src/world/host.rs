@@ -69,6 +69,8 @@ pub struct Host {
     pub id: NodeId,
     /// The cluster that its node is configured for.
     pub cluster: ClusterId,
+    /// The hash of the instance key in its data directory.
+    pub key: u64,
     /// What it keeps over a crash.
     pub disk: Disk,
     /// How it tells time.
@@ -139,6 +141,7 @@ impl Host {
         Self {
             id: node_id(number, 0),
             cluster: ClusterId::default(),
+            key: number as u64,
             disk: Disk::default(),
             clock: Clock::new(skew_micros),
             pace: Pace::default(),

@@ -45,7 +45,7 @@ impl World {
             datacenter: datacenter.into(),
             zone: zone.into(),
             software: "simulation".into(),
-            instance_key_hash: ((number as u64) << 32) | host.generation,
+            instance_key_hash: host.key,
             left: None,
         };
         let config = Config {
@@ -77,6 +77,7 @@ impl World {
                 host.disk.lose();
                 host.generation += 1;
                 host.id = node_id(number, host.generation);
+                host.key = (host.generation << 32) | number as u64;
             }
         }
     }
@@ -95,12 +96,12 @@ impl World {
         self.hosts[number].address = self.fabric.assign_address(number);
     }
 
-    /// Copies the data directory of one host, its node id included, to another that is stopped.
+    /// Copies the data directory of one host, its node id and instance key included, to another that is stopped.
     pub fn clone_disk(&mut self, from: usize, to: usize) {
-        let (id, disk) = (self.hosts[from].id, self.hosts[from].disk.clone());
-        self.hosts[to].id = id;
-        self.hosts[to].disk = disk;
-        self.hosts[to].generation += 1;
+        let original = &self.hosts[from];
+        let (id, key, disk) = (original.id, original.key, original.disk.clone());
+        let copy = &mut self.hosts[to];
+        (copy.id, copy.key, copy.disk) = (id, key, disk);
     }
 
     /// Nothing happens in the process for a while; what arrives waits.

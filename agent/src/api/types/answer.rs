@@ -174,6 +174,8 @@ pub struct Info {
     pub isolated: bool,
     /// Milliseconds since it last heard another member; absent when it never did.
     pub last_contact_ms: Option<u64>,
+    /// Another agent that runs under the same node id, while it is there.
+    pub duplicate: Option<Duplicate>,
     /// Members believed alive or suspect, itself included.
     pub members_alive: usize,
     /// Instances in its catalog.
@@ -182,4 +184,19 @@ pub struct Info {
     pub catalog_digest: String,
     /// What it counted since its start, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// Another agent under the node id of this one: one of the two gives way and is silent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duplicate {
+    /// Where the other takes gossip.
+    pub address: String,
+    /// Whether this agent is the one that gave way: it says nothing to the cluster, and answers from memory.
+    pub silent: bool,
+    /// Whether both run on copies of one data directory, as opposed to two that hold the same node id.
+    pub same_key: bool,
+    /// Milliseconds since this agent noticed.
+    pub since_ms: u64,
+    /// Milliseconds since the other last proved that it runs.
+    pub proven_ms: u64,
 }

@@ -1,0 +1,74 @@
+//! Of two live agents under one node id exactly one speaks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hobnob_membership::{Node, Time};
+
+use super::{Checker, Scene};
+use crate::network::Channel;
+use crate::truth::Truth;
+use crate::world::Pace;
+
+/// Two that reach each other settle it within this time.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+/// With more loss than this they may take longer.
+const HARMLESS_LOSS: f64 = 0.2;
+
+/// Remembers since when two hosts with one id reach each other undisturbed.
+#[derive(Default)]
+pub(super) struct Duplicates {
+    /// By the two hosts and their lives.
+    since: BTreeMap<[(usize, u32); 2], Time>,
+}
+
+impl Checker for Duplicates {
+    fn name(&self) -> &'static str {
+        "duplicates"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "of two live agents under one node id that reach each other exactly one must go on, and the other be silent"
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        let world = scene.world;
+        let running: Vec<usize> = world.running().map(|(host, _)| host).collect();
+        let mut together = BTreeMap::new();
+        for (place, a) in running.iter().enumerate() {
+            for b in &running[place + 1..] {
+                if world.host(*a).id != world.host(*b).id || !reach_each_other(scene, *a, *b) {
+                    continue;
+                }
+                let pair = [(*a, world.host(*a).lives()), (*b, world.host(*b).lives())];
+                let since = self.since.get(&pair).copied().unwrap_or(world.now());
+                together.insert(pair, since);
+                if world.now().since(since) < SETTLED_WITHIN {
+                    continue;
+                }
+                let silent = [a, b].map(|host| world.node(*host).is_some_and(Node::is_silent));
+                if silent[0] == silent[1] {
+                    let name = Truth::name(world.host(*a).id);
+                    let what = if silent[0] { "are silent" } else { "speak" };
+                    failures
+                        .push(format!("n{a} and n{b} both go by the id of {name} and both {what}"));
+                }
+            }
+        }
+        self.since = together;
+    }
+}
+
+fn reach_each_other(scene: &Scene<'_>, a: usize, b: usize) -> bool {
+    let world = scene.world;
+    let free = |from, to| {
+        let links = world.links();
+        let loss = links.conditions(from, to).effective_loss();
+        !links.is_cut(from, to, Channel::Datagrams) && loss <= HARMLESS_LOSS
+    };
+    let well = |host| {
+        let host = world.host(host);
+        host.paused_until(world.now()).is_none() && host.pace == Pace::default()
+    };
+    free(a, b) && free(b, a) && well(a) && well(b)
+}
