@@ -104,7 +104,7 @@ fn draw(
             .axis_style(GRID)
             .label_style(labels.clone())
             .x_label_formatter(&|at| format!("{at:.0} s"))
-            .y_label_formatter(&|value| format!("{value:.0} {unit}"))
+            .y_label_formatter(&|value| format!("{} {unit}", short(*value)))
             .y_labels(5)
             .draw()?;
         let healed = [(recording.faults_end, 0.0), (recording.faults_end, top)];
@@ -122,4 +122,13 @@ fn draw(
         area.present()?;
     }
     Ok(svg)
+}
+
+/// A number in few letters.
+fn short(number: f64) -> String {
+    match number {
+        number if number >= 1e6 => format!("{:.1} M", number / 1e6),
+        number if number >= 1e4 => format!("{:.0} k", number / 1e3),
+        number => format!("{number:.0}"),
+    }
 }

@@ -33,9 +33,9 @@ const STAND_INS: &[(&str, &str)] = &[
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1c1f24; --grid: #d9dde3; --faint: #8a929e;
-  --good: #1a7f5a; --bad: #c8402f; --bytes: #2f62c8; --up: #dfe5ec; --down: #1c1f24; --fault: #e39a2d; }
+  --good: #1a7f5a; --bad: #c8402f; --bytes: #2f62c8; --up: #dfe5ec; --down: #1c1f24; --fault: #7a55d8; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171c; --ink: #e6e9ee; --grid: #333a45; --faint: #8f99a8;
-  --good: #4cc796; --bad: #ff7b66; --bytes: #7ba6ff; --up: #2a313b; --down: #e6e9ee; --fault: #e3a84a; } }
+  --good: #4cc796; --bad: #ff7b66; --bytes: #7ba6ff; --up: #2a313b; --down: #e6e9ee; --fault: #a98bff; } }
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1120px; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.05rem; margin: 1.8rem 0 .3rem; }
 p { margin: .3rem 0; } .faint { color: var(--faint); } .bad { color: var(--bad); } .good { color: var(--good); }

@@ -6,6 +6,8 @@ use crate::recording::Recording;
 
 /// Room for names on the left, and for the axis below.
 const LEFT: f64 = 46.0;
+/// Room on the right for half of the last time.
+const RIGHT: f64 = 18.0;
 const WIDTH: f64 = 1_100.0;
 const AXIS: f64 = 22.0;
 /// Height of all rows together, when there are many.
@@ -16,7 +18,7 @@ pub(super) fn draw(recording: &Recording) -> String {
     let hosts = recording.seconds.first().map_or(0, |second| second.hosts.len());
     let row = (MOST / hosts.max(1) as f64).clamp(4.0, 22.0);
     let height = row * hosts as f64 + AXIS;
-    let x = |at: f64| LEFT + (WIDTH - LEFT) * at / recording.end.max(1.0);
+    let x = |at: f64| LEFT + (WIDTH - LEFT - RIGHT) * at / recording.end.max(1.0);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\">");
     let mut bar = |from: f64,
                    to: f64,
@@ -69,8 +71,8 @@ pub(super) fn draw(recording: &Recording) -> String {
         }
     }
     for host in (0..hosts).step_by((14.0 / row).ceil() as usize) {
-        let y = row * host as f64 + row.min(14.0) * 0.75;
         let size = row.clamp(9.0, 12.0);
+        let y = (row * host as f64 + row.min(14.0) * 0.75).max(size * 0.8);
         let _ = write!(
             svg,
             "<text x=\"{:.0}\" y=\"{y:.1}\" font-size=\"{size:.0}\" text-anchor=\"end\" fill=\"var(--ink)\">n{host}</text>",
@@ -100,22 +102,26 @@ pub(super) fn draw(recording: &Recording) -> String {
     svg
 }
 
-/// Stretches of seconds in which a host was alike.
+/// Stretches of seconds in which a host was alike. A sample holds until the next one, and the first also before.
 fn spells<T: PartialEq + Copy>(
     recording: &Recording,
     host: usize,
     of: impl Fn(&crate::recording::Sample) -> T,
 ) -> Vec<(f64, f64, T)> {
     let mut spells: Vec<(f64, f64, T)> = Vec::new();
-    let mut last = 0.0;
     for second in &recording.seconds {
         let Some(sample) = second.hosts.get(host) else { continue };
         let value = of(sample);
-        match spells.last_mut() {
-            Some((_, to, current)) if *current == value => *to = second.at,
-            _ => spells.push((last, second.at, value)),
+        if spells.last().is_some_and(|(_, _, current)| *current == value) {
+            continue;
         }
-        last = second.at;
+        let from = if let Some((_, to, _)) = spells.last_mut() {
+            *to = second.at;
+            second.at
+        } else {
+            0.0
+        };
+        spells.push((from, recording.end, value));
     }
     spells
 }
@@ -134,7 +140,8 @@ mod tests {
         });
         let mut recording = Recording::default();
         recording.seconds = seconds.collect();
+        recording.end = 5.0;
         let spells = spells(&recording, 0, |sample| sample.up);
-        assert_eq!(spells, [(0.0, 2.0, true), (2.0, 3.0, false), (3.0, 4.0, true)]);
+        assert_eq!(spells, [(0.0, 3.0, true), (3.0, 4.0, false), (4.0, 5.0, true)]);
     }
 }
