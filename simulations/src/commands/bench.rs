@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::bail;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use hobnob_simulations::bench::compare::{self, Effort, FocaCluster, HobnobCluster, Row};
 use hobnob_simulations::bench::goals::{Measurement, SECTIONS, Setting};
@@ -50,12 +50,24 @@ pub(crate) struct Arguments {
     /// Minutes in which false downs are counted, and that the longer cut of `halves` lasts.
     #[arg(long, default_value_t = 60)]
     minutes: u64,
+    /// In the section `compare`, only this protocol.
+    #[arg(long)]
+    protocol: Option<Protocol>,
     /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// As JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// The protocol of this project.
+    Hobnob,
+    /// foca as it comes.
+    Foca,
 }
 
 /// Changes that are followed when nothing else is asked for.
@@ -212,16 +224,22 @@ fn compared(arguments: &Arguments, progress: &mut Progress) -> Vec<Row> {
     let mut rows = Vec::new();
     for nodes in nodes(arguments, &[100, 300, 1_000]) {
         for loss in &arguments.loss {
+            let began = progress.seconds();
             let mut told = |protocol: &str, what: &str| {
                 progress.tell(|| format!("{protocol}, {nodes} agents, {loss} % loss: {what}"));
             };
             let share = loss / 100.0;
-            let hobnob =
-                compare::measure::<HobnobCluster>(*nodes, share, effort, |w| told("hobnob", w));
-            rows.push(hobnob);
-            let foca =
-                compare::measure::<FocaCluster>(*nodes, share, effort, |w| told("plain foca", w));
-            rows.push(foca);
+            if arguments.protocol != Some(Protocol::Foca) {
+                let told = |what: &str| told("hobnob", what);
+                rows.push(compare::measure::<HobnobCluster>(*nodes, share, effort, told));
+            }
+            if arguments.protocol != Some(Protocol::Hobnob) {
+                let told = |what: &str| told("plain foca", what);
+                rows.push(compare::measure::<FocaCluster>(*nodes, share, effort, told));
+            }
+            let took = progress.seconds() - began;
+            let spent = format!("compare, {nodes} agents, {loss} % loss: measured in {took:.0} s");
+            progress.note(&spent);
         }
     }
     rows

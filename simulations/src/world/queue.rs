@@ -1,6 +1,6 @@
 //! What happens next.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use hobnob_membership::{StreamId, Time};
@@ -36,56 +36,45 @@ pub(super) enum Happening {
     Wake { host: usize, life: u32 },
 }
 
-struct Scheduled {
-    at: Time,
-    sequence: u64,
-    what: Happening,
-}
-
 /// Everything that will happen, the earliest first, and what is due together in the order in which it was scheduled.
 #[derive(Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Scheduled>,
+    /// When, which in that order, and where it stands; the happenings themselves need not move while these are sorted.
+    heap: BinaryHeap<Reverse<(Time, u64, u32)>>,
+    happenings: Vec<Option<Happening>>,
+    free: Vec<u32>,
     sequence: u64,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, at: Time, what: Happening) {
         self.sequence += 1;
-        self.heap.push(Scheduled { at, sequence: self.sequence, what });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.happenings[place as usize] = Some(what);
+                place
+            }
+            None => {
+                self.happenings.push(Some(what));
+                (self.happenings.len() - 1) as u32
+            }
+        };
+        self.heap.push(Reverse((at, self.sequence, place)));
     }
 
     pub(super) fn next_at(&self) -> Option<Time> {
-        self.heap.peek().map(|next| next.at)
+        self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
     pub(super) fn pop_until(&mut self, end: Time) -> Option<(Time, Happening)> {
         if self.next_at().is_none_or(|at| at > end) {
             return None;
         }
-        self.heap.pop().map(|next| (next.at, next.what))
+        let Reverse((at, _, place)) = self.heap.pop()?;
+        self.free.push(place);
+        Some((at, self.happenings[place as usize].take()?))
     }
 }
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
-    }
-}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Scheduled {}
 
 #[cfg(test)]
 mod tests {
