@@ -27,18 +27,10 @@ pub struct Config {
 /// The protocol's parameters. All nodes of a cluster should agree on them; nothing breaks when they do not.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// SWIM: one member is probed in each period.
-    pub probe_period: Duration,
-    /// SWIM: a probe not answered for this long is repeated through others.
-    pub probe_rtt: Duration,
-    /// SWIM: how long a suspect has to contradict.
-    pub suspect_to_down_after: Duration,
-    /// Who has heard nobody for this long takes itself to be cut off. Longer than SWIM needs to find everybody else down.
+    /// Who has heard nobody for this long takes itself to be cut off. Longer than a crash takes to be noticed.
     pub isolated_after: Duration,
     /// SWIM: how often membership updates are gossiped while there are any.
     pub gossip_period: Duration,
-    /// SWIM: how often two members that are believed down are asked whether they are.
-    pub announce_to_down_period: Duration,
     /// Rumors wait for company this long, unless the line was idle before.
     pub coalesce: Duration,
     /// Bytes that rumors, digests and pulls with their answers may take in a second, as datagrams. Streams have their own
@@ -79,12 +71,8 @@ impl Default for Protocol {
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self {
-            probe_period: ms(500),
-            probe_rtt: ms(200),
-            suspect_to_down_after: ms(2_000),
             isolated_after: ms(5_000),
             gossip_period: ms(200),
-            announce_to_down_period: ms(10_000),
             coalesce: ms(1),
             datagram_bytes_per_second: 1_250_000,
             rumor_fanout: 2,

@@ -32,6 +32,10 @@ pub struct Load {
     pub gaps: usize,
     /// Sync sessions, opened and served.
     pub sessions: usize,
+    /// Suspects that it accuses, or looks for signs of life in.
+    pub inquiries: usize,
+    /// News of members that wait to be told.
+    pub tidings: usize,
 }
 
 counters! {
@@ -63,6 +67,38 @@ counters! {
     claims_sent,
     /// Times that we fell silent for another agent under our node id.
     gave_way,
+    /// Pings sent.
+    pings_sent,
+    /// Pings answered.
+    pings_answered,
+    /// Members that we accused.
+    accusations,
+    /// Accusations that ended with a sign of life.
+    acquittals,
+    /// Questions of and to referees that found no room.
+    inquiries_refused,
+    /// Signs of life sought by stream.
+    knocks_sent,
+    /// Signs of life given by stream.
+    knocks_answered,
+    /// Verdicts passed.
+    verdicts_passed,
+    /// Verdicts of others believed.
+    verdicts_believed,
+    /// Verdicts of others that we doubted, since the condemned had just answered us.
+    verdicts_doubted,
+    /// Verdicts on ourselves that we contradicted.
+    verdicts_contradicted,
+    /// News of members sent, one for each receiver.
+    tidings_sent,
+    /// News of members not passed on because too many waited.
+    tidings_dropped,
+    /// Views compared with another member's.
+    views_compared,
+    /// Members that we lost and asked whether they are there.
+    lost_asked,
+    /// Times that our own loop came more than a tenth of a second late.
+    stalls,
     /// Knocks at seeds.
     hellos_sent,
     /// Knocks answered.

@@ -48,5 +48,23 @@ pub const MAX_FRAMES_PER_SESSION: usize = 4_096;
 pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
 /// Addresses from which other clusters were heard, so that each is told of once.
 pub const MAX_FOREIGN_ADDRESSES: usize = 64;
+/// Referees that a verdict names.
+pub const MAX_REFEREES: usize = 16;
+/// Members that a node accuses at once. Further ones wait until their next question goes unanswered.
+pub const MAX_CASES: usize = 64;
+/// Suspects in which a node looks for signs of life at once. Questions about further ones are not answered.
+pub const MAX_INQUIRIES: usize = 256;
+/// Members that a node looks into at once because others see them differently; the rest is for the next comparison.
+pub const MAX_CHECKS: usize = 32;
+/// Pings that may still be answered. Beyond it the oldest are forgotten.
+pub const MAX_PENDING_PINGS: usize = 4_096;
+/// Streams on which a node looks for a sign of life at once. Beyond it there are only datagrams.
+pub const MAX_KNOCKS: usize = 64;
+/// News of members waiting to be told. Beyond it comparing views brings them.
+pub const MAX_TIDINGS: usize = 4_096;
+/// Parts of the ring that two views are compared by.
+pub const MAX_MEMBER_BUCKETS: usize = 256;
+/// Datagrams that answer one comparison of views.
+pub const MAX_LISTING_DATAGRAMS: usize = 8;
 /// Seed addresses and addresses of former peers that an isolated node knocks at.
 pub const MAX_SEEDS: usize = 256;

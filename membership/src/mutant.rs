@@ -39,6 +39,16 @@ pub enum Mutant {
     MixClusters,
     /// Of two agents under one node id neither gives way.
     NeverGiveWay,
+    /// Who finds a member silent decides alone.
+    NoReferees,
+    /// A sign of life does not end an accusation.
+    NeverAcquit,
+    /// A verdict is believed by who passed it, and not told.
+    VerdictNotSpread,
+    /// Who says that it is slow gets no more time than others.
+    IgnoreSlowness,
+    /// Nobody minds that others see other members.
+    IgnoreMemberDigest,
 }
 
 #[cfg(feature = "mutants")]
@@ -69,6 +79,11 @@ mod switch {
             Self::KeepVerdictsAlone,
             Self::MixClusters,
             Self::NeverGiveWay,
+            Self::NoReferees,
+            Self::NeverAcquit,
+            Self::VerdictNotSpread,
+            Self::IgnoreSlowness,
+            Self::IgnoreMemberDigest,
         ];
 
         /// Switches a bug on for this thread, or all off.

@@ -138,6 +138,7 @@ impl Session {
                 self.peer_opening = Some(opening);
                 Ok(Step::Opened(identity))
             }
+            Frame::Ping(..) | Frame::Pong(_) => Err(ProtocolViolation),
             _ if self.peer_opening.is_none() || self.peer_told_all => Err(ProtocolViolation),
             Frame::Members(members) => {
                 self.members_received += members.len();
@@ -257,6 +258,8 @@ fn says_nothing(frame: &Frame) -> bool {
         Frame::Members(members) => members.is_empty(),
         Frame::Heads(heads) => heads.is_empty(),
         Frame::Deltas(deltas) => deltas.is_empty(),
-        Frame::Opening(_) | Frame::HeadsEnd | Frame::End => false,
+        Frame::Opening(_) | Frame::HeadsEnd | Frame::End | Frame::Ping(..) | Frame::Pong(_) => {
+            false
+        }
     }
 }

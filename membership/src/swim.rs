@@ -3,6 +3,10 @@
 //! foca (Das, Gupta, Motivala, "SWIM", DSN 2002, section 4) tells us what it wants through its `Runtime`; here that is
 //! kept until the node takes it. foca's own member list is a vector without an index, so the table mirrors it from its
 //! notifications.
+//!
+//! foca keeps the members, spreads and refutes; it does not probe. Its probes would raise suspicion, and that is the
+//! business of [`crate::detector`], so the timers that begin them are dropped (foca then has no probe to complete, and
+//! never sets a timer that calls a suspect down). Whoever is down here was put there by a verdict, or left.
 
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -16,14 +20,21 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::config::Protocol;
 use crate::identity::{Epoch, Identity, NodeId};
-use crate::limits::MAX_ORIGINS;
+use crate::limits::{MAX_MEMBER_BUCKETS, MAX_ORIGINS};
 use crate::mutant::{self, Mutant};
+use crate::ring::{self, Ring};
 use crate::time::Time;
 use crate::wire::{DatagramBuilder, SwimCodec, overhear, restore_destination, strip_destination};
 
 /// A new epoch is taken at most this often, so that two agents under one id which cannot settle it, because they do not
 /// reach each other, do not push each other out as fast as messages go.
 const RENEW_MIN_GAP: Duration = Duration::from_secs(1);
+
+/// foca wants to know these, and never gets to use them.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
+const PROBE_RTT: Duration = Duration::from_millis(150);
+/// How often foca passes on an update; verdicts have a way of their own.
+const MAX_TRANSMISSIONS: u8 = 6;
 
 /// What SWIM believes of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +87,11 @@ pub(crate) struct Swim {
     sequence: u64,
     peers: BTreeMap<NodeId, Peer>,
     /// Active peers by their place on the ring that all nodes share.
-    ring: Vec<(u64, NodeId)>,
+    ring: Ring,
+    /// Digests of the active peers, by the part of the ring they stand on.
+    buckets: Vec<u64>,
+    /// Counts the changes of the active peers.
+    generation: u64,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
     protocol: Protocol,
@@ -94,7 +109,9 @@ impl Swim {
             timers: BinaryHeap::new(),
             sequence: 0,
             peers: BTreeMap::new(),
-            ring: Vec::new(),
+            ring: Ring::default(),
+            buckets: vec![0; MAX_MEMBER_BUCKETS],
+            generation: 0,
             events: VecDeque::new(),
             rng,
             protocol: protocol.clone(),
@@ -120,10 +137,14 @@ impl Swim {
         self.ring.len()
     }
 
-    /// Active members under suspicion.
-    pub(crate) fn suspects(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let members = self.foca.iter_members();
-        members.filter(|member| member.state() == State::Suspect).map(|member| member.id().node_id)
+    /// The active members, ourselves not included, on the ring that all share.
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// A number that changes whenever an active member does.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The active members with their incarnations, ourselves included: what a sync session tells.
@@ -136,21 +157,36 @@ impl Swim {
         roster
     }
 
-    /// One hash of the identities of all active members: equal on two nodes when they know the same.
+    /// One hash of the identities of all active members, ourselves included unless we leave: equal on two nodes when
+    /// they know the same.
     pub(crate) fn digest(&self) -> u64 {
-        self.roster().iter().fold(0, |digest, (identity, _)| {
-            let mut bytes = [0; 16];
-            bytes[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
-            bytes[8..].copy_from_slice(&identity.epoch.0.to_le_bytes());
-            digest ^ xxh3_64(&bytes)
-        })
+        let peers = self.buckets.iter().fold(0, |digest, bucket| digest ^ bucket);
+        if self.leaving { peers } else { peers ^ member_hash(self.identity()) }
+    }
+
+    /// The same for each part of the ring.
+    pub(crate) fn bucket_digests(&self) -> Vec<u64> {
+        let mut buckets = self.buckets.clone();
+        if !self.leaving {
+            buckets[bucket_of(self.identity().node_id)] ^= member_hash(self.identity());
+        }
+        buckets
+    }
+
+    /// The active members on one part of the ring, ourselves included.
+    pub(crate) fn bucket(&self, bucket: usize) -> Vec<Identity> {
+        let peers = self.peers.values().filter(|peer| peer.is_active()).map(|peer| peer.identity);
+        let own = (!self.leaving).then_some(*self.identity());
+        peers.chain(own).filter(|identity| bucket_of(identity.node_id) == bucket).collect()
     }
 
     /// `random` peers and our two neighbours on the ring, without repetition. Whoever can reach only some of them begins
     /// with the random ones, which spread the word fastest; the ring then leaves nobody out.
     pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
-        let next = self.at_offset(1);
-        let previous = self.at_offset(self.ring.len()).filter(|previous| Some(*previous) != next);
+        let own = self.identity().node_id;
+        let next = self.ring.at_offset(own, 1);
+        let previous =
+            self.ring.at_offset(own, self.ring.len()).filter(|previous| Some(*previous) != next);
         let neighbours = next.into_iter().chain(previous);
         let drawn = self.sample(random + 2);
         let others =
@@ -162,6 +198,7 @@ impl Swim {
     /// So many peers at distances along the ring that `seed` decides: of nodes with the same seed and members, no two
     /// choose the same peer at once, and nobody is left out.
     pub(crate) fn offset_peers(&self, seed: u64, count: usize) -> Vec<Identity> {
+        let own = self.identity().node_id;
         let len = self.ring.len();
         let mut distances: Vec<usize> = Vec::with_capacity(count);
         for n in 0..count.min(len) {
@@ -172,7 +209,8 @@ impl Swim {
             }
             distances.push(distance);
         }
-        let nodes = distances.into_iter().filter_map(|distance| self.at_offset(distance + 1));
+        let nodes =
+            distances.into_iter().filter_map(|distance| self.ring.at_offset(own, distance + 1));
         nodes.filter_map(|node| self.active_peer(node).copied()).collect()
     }
 
@@ -181,19 +219,11 @@ impl Swim {
         nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
     }
 
-    /// The active peer so many places after ours on the ring, from 1 to as many as there are.
-    fn at_offset(&self, offset: usize) -> Option<NodeId> {
-        let own = ring_position(self.identity().node_id);
-        let after = self.ring.partition_point(|(position, _)| *position < own);
-        let place = (after + offset).checked_sub(1)?.checked_rem(self.ring.len())?;
-        self.ring.get(place).map(|(_, node)| *node)
-    }
-
     /// So many active peers, or all, without repetition.
     fn sample(&mut self, count: usize) -> Vec<NodeId> {
         let amount = count.min(self.ring.len());
         let chosen = index::sample(&mut self.rng, self.ring.len(), amount);
-        chosen.into_iter().map(|place| self.ring[place].1).collect()
+        chosen.into_iter().filter_map(|place| self.ring.get(place)).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -253,6 +283,27 @@ impl Swim {
         result
     }
 
+    /// Takes the word that a member lives.
+    pub(crate) fn apply_alive(&mut self, identity: Identity, now: Time) -> Result<(), foca::Error> {
+        self.handle_roster(vec![(identity, 0)], now)
+    }
+
+    /// Takes a verdict on a member as we know it. foca passes it on if `spread`.
+    pub(crate) fn apply_down(
+        &mut self,
+        node: NodeId,
+        spread: bool,
+        now: Time,
+    ) -> Result<(), foca::Error> {
+        let Some(identity) = self.active_peer(node).copied().filter(|_| !self.leaving) else {
+            return Ok(());
+        };
+        let down = foca::Member::new(identity, 0, State::Down);
+        let result = self.foca.apply_many(std::iter::once(down), spread, &mut self.effects);
+        self.settle(now);
+        result
+    }
+
     pub(crate) fn handle_deadline(&mut self, now: Time) -> Result<(), foca::Error> {
         let mut result = Ok(());
         while let Some(scheduled) = self.timers.peek()
@@ -261,6 +312,10 @@ impl Swim {
         {
             let forgotten = match &timer {
                 Timer::RemoveDown(identity) => Some(*identity),
+                // The detector probes; see above.
+                Timer::ProbeRandomMember(_)
+                | Timer::SendIndirectProbe { .. }
+                | Timer::ChangeSuspectToDown { .. } => continue,
                 _ => None,
             };
             let handled = self.foca.handle_timer(timer, &mut self.effects);
@@ -278,6 +333,8 @@ impl Swim {
         let identity =
             Identity { epoch: epoch.max(self.identity().epoch.next()), ..*self.identity() };
         let result = self.foca.change_identity(identity, &mut self.effects);
+        // It takes itself to be disconnected now, until it hears of somebody again.
+        let result = result.and(self.foca.apply_many(std::iter::empty(), false, &mut self.effects));
         self.events.push_back(SwimEvent::Renewed(identity.epoch));
         self.settle(now);
         result
@@ -342,14 +399,19 @@ impl Swim {
     }
 
     fn record(&mut self, identity: Identity, down_since: Option<Time>) {
-        let place = (ring_position(identity.node_id), identity.node_id);
-        match (self.ring.binary_search(&place), down_since) {
-            (Err(at), None) => self.ring.insert(at, place),
-            (Ok(at), Some(_)) => drop(self.ring.remove(at)),
-            _ => {}
+        let node = identity.node_id;
+        if let Some(before) = self.active_peer(node).copied() {
+            self.buckets[bucket_of(node)] ^= member_hash(&before);
         }
-        self.peers.insert(identity.node_id, Peer { identity, down_since });
-        self.events.push_back(SwimEvent::Peer(identity.node_id));
+        if down_since.is_none() {
+            self.buckets[bucket_of(node)] ^= member_hash(&identity);
+            self.ring.insert(node);
+        } else {
+            self.ring.remove(node);
+        }
+        self.generation += 1;
+        self.peers.insert(node, Peer { identity, down_since });
+        self.events.push_back(SwimEvent::Peer(node));
     }
 
     /// We have heard nobody for so long that no verdict of ours is worth anything: everybody is out of reach.
@@ -387,24 +449,34 @@ fn machine(identity: Identity, protocol: &Protocol, rng: &mut Xoshiro256PlusPlus
     let periodic =
         |frequency, members| Some(PeriodicParams { frequency, num_members: at_least_one(members) });
     let config = foca::Config {
-        probe_period: protocol.probe_period,
-        probe_rtt: protocol.probe_rtt,
+        probe_period: PROBE_PERIOD,
+        probe_rtt: PROBE_RTT,
         num_indirect_probes: at_least_one(3),
-        max_transmissions: NonZeroU8::new(10).unwrap_or(NonZeroU8::MIN),
-        suspect_to_down_after: protocol.suspect_to_down_after,
+        max_transmissions: NonZeroU8::new(MAX_TRANSMISSIONS).unwrap_or(NonZeroU8::MIN),
+        suspect_to_down_after: PROBE_PERIOD,
         remove_down_after: Some(Duration::from_secs(24 * 60 * 60)),
         max_packet_size: at_least_one(DatagramBuilder::MAX_BODY_BYTES),
         notify_down_members: true,
-        periodic_announce: periodic(Duration::from_secs(30), 1),
-        periodic_announce_to_down_members: periodic(protocol.announce_to_down_period, 2),
+        // Views are compared, and the lost are asked, by the detector's ways.
+        periodic_announce: None,
+        periodic_announce_to_down_members: None,
         periodic_gossip: periodic(protocol.gossip_period, 3),
     };
     let rng = Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
     Foca::new(identity, config, rng, SwimCodec::new(identity.node_id))
 }
 
-fn ring_position(node: NodeId) -> u64 {
-    xxh3_64(&node.0.to_le_bytes())
+/// What a member adds to the digest.
+fn member_hash(identity: &Identity) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
+    bytes[8..].copy_from_slice(&identity.epoch.0.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
+/// The part of the ring on which a member stands.
+pub(crate) fn bucket_of(node: NodeId) -> usize {
+    usize::from(ring::position(node).to_be_bytes()[0])
 }
 
 /// What foca asked for and was not yet given.

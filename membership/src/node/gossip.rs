@@ -85,6 +85,13 @@ impl Node {
                     self.handle_digest(&peer, &digest, now);
                 }
             }
+            Message::Ping(ping) => self.handle_ping(from, &ping, now),
+            Message::Pong(pong) => self.handle_pong(&pong, false, now),
+            Message::Ask(ask) => self.handle_ask(&ask, now),
+            Message::Vote(vote) => self.handle_vote(&vote, now),
+            Message::Tidings(tidings) => self.handle_tidings(from, &tidings, now),
+            Message::Compare(compare) => self.handle_compare(&compare, now),
+            Message::Listing(listing) => self.handle_listing(&listing, now),
             Message::Pull(pull) => {
                 if let Some(peer) = self.hear(pull.sender, now) {
                     for want in &pull.wants {
@@ -108,7 +115,7 @@ impl Node {
 
     /// Only active members are listened to, and answers go to where they said that they listen, not to where a
     /// datagram claims to come from: nobody is flooded by a forged source address.
-    fn hear(&mut self, sender: NodeId, now: Time) -> Option<Identity> {
+    pub(super) fn hear(&mut self, sender: NodeId, now: Time) -> Option<Identity> {
         let peer = self.swim.active_peer(sender).copied();
         match peer {
             Some(_) => self.last_contact = Some(now),

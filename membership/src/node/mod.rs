@@ -1,5 +1,6 @@
 //! One node: the whole protocol as a state machine without IO.
 
+mod detect;
 mod duplicate;
 mod gossip;
 mod join;
@@ -18,6 +19,7 @@ use crate::catalog::{Catalog, Origin, Version, WriteError};
 use crate::cluster::{ClusterId, Foreigners};
 use crate::config::{Config, Protocol};
 use crate::counters::{Counters, Load};
+use crate::detector::Cause;
 use crate::digest::{DigestSchedule, RecentHeads};
 use crate::duplicate::{Duplicates, Life};
 use crate::identity::{Epoch, Identity, NodeId};
@@ -54,6 +56,7 @@ pub struct Node {
     protocol: Protocol,
     rng: Xoshiro256PlusPlus,
     swim: Swim,
+    detection: detect::Detection,
     catalog: Catalog,
     view: View,
     rumors: Rumors,
@@ -96,6 +99,7 @@ impl Node {
             cluster,
             foreigners: Foreigners::default(),
             swim: Swim::new(identity, &protocol, rng.next_u64()),
+            detection: detect::Detection::new(identity.node_id, rng.next_u64(), now),
             catalog: Catalog::new(identity.node_id, identity.epoch),
             view: View::default(),
             rumors: Rumors::new(protocol.coalesce),
@@ -133,6 +137,7 @@ impl Node {
 
     /// Takes something that happened. `now` must never be earlier than in the call before.
     pub fn handle(&mut self, input: Input<'_>, now: Time) {
+        self.notice_lateness(now);
         match input {
             Input::Datagram { from, bytes } => self.handle_datagram(from, bytes, now),
             Input::StreamAccepted { stream } => self.handle_stream_accepted(stream, now),
@@ -164,6 +169,7 @@ impl Node {
         [
             self.swim.next_deadline(),
             self.next_rumor_deadline(),
+            self.detection.next_deadline(self.leaving.is_some()),
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
@@ -210,17 +216,17 @@ impl Node {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         let own = self.identity().node_id;
-        let suspects: Vec<NodeId> = self.swim.suspects().collect();
-        let mut members: Vec<Member> = std::iter::once(own)
+        std::iter::once(own)
             .chain(self.swim.peers().keys().copied())
             .filter_map(|node| self.member(node))
-            .collect();
-        for member in &mut members {
-            if member.status == MemberStatus::Alive && suspects.contains(&member.identity.node_id) {
-                member.status = MemberStatus::Suspect;
-            }
-        }
-        members
+            .map(|mut member| {
+                let suspected = self.detection.detector.is_suspect(member.identity.node_id);
+                if member.status == MemberStatus::Alive && suspected {
+                    member.status = MemberStatus::Suspect;
+                }
+                member
+            })
+            .collect()
     }
 
     /// How many members are active, ourselves included.
@@ -256,6 +262,8 @@ impl Node {
             answers: self.answers.len(),
             gaps: self.gaps.len(),
             sessions: self.sessions.len(),
+            inquiries: self.detection.detector.open(),
+            tidings: self.detection.waiting(),
         }
     }
 
@@ -278,6 +286,7 @@ impl Node {
         if self.swim.handle_deadline(now).is_err() {
             self.counters.swim_timer_errors += 1;
         }
+        self.handle_detection_deadlines(now);
         self.handle_leave_deadline(now);
         self.handle_duplicate_deadline(now);
         if self.leaving.is_none() && !self.is_silent() {
@@ -291,14 +300,27 @@ impl Node {
 
     /// Passes on what the parts have ready.
     fn settle(&mut self, now: Time) {
-        while let Some(event) = self.swim.poll_event() {
-            self.handle_swim_event(event, now);
-        }
+        self.pass_on_swim_events(now);
+        self.follow_detector(now);
         self.flush_rumors(now);
         self.pump_sessions();
         while let Some((to, packet)) = self.swim.poll_packet() {
             self.send(to.addr, &Message::Swim(&packet));
         }
+    }
+
+    fn pass_on_swim_events(&mut self, now: Time) {
+        let mut arrivals = Vec::new();
+        while let Some(event) = self.swim.poll_event() {
+            if let SwimEvent::Peer(node) = event
+                && self.swim.active_peer(node).is_some()
+            {
+                self.forget_belief(node);
+                arrivals.push(node);
+            }
+            self.handle_swim_event(event, now);
+        }
+        self.tell_arrivals(&arrivals, now);
     }
 
     fn handle_swim_event(&mut self, event: SwimEvent, now: Time) {
@@ -385,6 +407,7 @@ impl Node {
             self.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
         }
         self.leaving = Some(Leaving { rounds_left: LEAVE_ROUNDS, due: now + LEAVE_ROUND_GAP });
+        self.tell_leaving(now);
         if self.swim.leave(now).is_err() {
             self.counters.swim_refused += 1;
         }
@@ -437,6 +460,14 @@ impl Node {
         let left = self.catalog.origin(node).and_then(Origin::left);
         let peer = self.swim.peers().get(&node);
         if left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch)) {
+            return OriginStatus::Left;
+        }
+        // The word that it leaves may arrive before its record says so.
+        let told = self.detection.cause(node).filter(|verdict| verdict.cause == Cause::Left);
+        if let (Some(verdict), Some(peer)) = (told, peer)
+            && !peer.is_active()
+            && peer.identity.epoch <= verdict.epoch
+        {
             return OriginStatus::Left;
         }
         match peer.map(|peer| peer.down_since) {

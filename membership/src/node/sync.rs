@@ -85,8 +85,7 @@ impl Node {
         }
         let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
         self.sync.not_before = now + self.protocol.sync_min_gap.mul_f64(jitter);
-        self.sync.next_stream += 1;
-        let stream = StreamId(self.sync.next_stream);
+        let stream = self.next_stream();
         self.counters.sessions_opened += 1;
         self.outputs.push_back(Output::OpenStream {
             stream,
@@ -96,6 +95,12 @@ impl Node {
         let mut session = Session::new(Some(peer.node_id), now);
         session.open(self.opening());
         self.sessions.insert(stream, session);
+    }
+
+    /// A number for a stream of ours.
+    pub(super) fn next_stream(&mut self) -> StreamId {
+        self.sync.next_stream += 1;
+        StreamId(self.sync.next_stream)
     }
 
     pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {
@@ -111,6 +116,9 @@ impl Node {
     }
 
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        if self.take_knock_frame(stream, bytes, now) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&stream) else { return };
         let frame = Frame::decode(bytes).ok();
         if let Some(Frame::Opening(opening)) = &frame
@@ -169,6 +177,7 @@ impl Node {
     }
 
     pub(super) fn handle_stream_closed(&mut self, stream: StreamId) {
+        self.knock_closed(stream);
         if self.sessions.remove(&stream).is_some() {
             self.counters.sessions_failed += 1;
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Vote};
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Head, Want};
 use crate::cluster::ClusterId;
@@ -24,6 +25,13 @@ const RUMORS: u8 = 4;
 const DIGEST: u8 = 5;
 const PULL: u8 = 6;
 const CLAIM: u8 = 7;
+const PING: u8 = 10;
+const PONG: u8 = 11;
+const ASK: u8 = 12;
+const VOTE: u8 = 13;
+const TIDINGS: u8 = 14;
+const COMPARE: u8 = 15;
+const LISTING: u8 = 16;
 
 /// A knock at a seed address, and the answer to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +81,20 @@ pub enum Message<'a> {
     Pull(Pull),
     /// To another agent under the sender's node id.
     Claim(Claim),
+    /// A question whether somebody is there.
+    Ping(Ping),
+    /// The answer to it.
+    Pong(Pong),
+    /// A question to a referee.
+    Ask(Ask),
+    /// What a referee knows.
+    Vote(Vote),
+    /// News of members.
+    Tidings(Tidings),
+    /// Digests of a view of the members.
+    Compare(Compare),
+    /// A part of a view of the members.
+    Listing(Listing),
 }
 
 /// Collects messages into one datagram.
@@ -122,6 +144,13 @@ impl DatagramBuilder {
             Message::Digest(digest) => self.encode(DIGEST, digest, room),
             Message::Pull(pull) => self.encode(PULL, pull, room),
             Message::Claim(claim) => self.encode(CLAIM, claim, room),
+            Message::Ping(ping) => self.encode(PING, ping, room),
+            Message::Pong(pong) => self.encode(PONG, pong, room),
+            Message::Ask(ask) => self.encode(ASK, ask, room),
+            Message::Vote(vote) => self.encode(VOTE, vote, room),
+            Message::Tidings(tidings) => self.encode(TIDINGS, tidings, room),
+            Message::Compare(compare) => self.encode(COMPARE, compare, room),
+            Message::Listing(listing) => self.encode(LISTING, listing, room),
         }
     }
 
@@ -230,6 +259,21 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
         DIGEST => from_bytes(body, limit).map(Message::Digest),
         PULL => from_bytes(body, limit).map(Message::Pull),
         CLAIM => from_bytes(body, limit).map(Message::Claim),
+        PING => from_bytes(body, limit).map(Message::Ping),
+        PONG => from_bytes(body, limit).map(Message::Pong),
+        ASK => from_bytes(body, limit).map(Message::Ask),
+        VOTE => from_bytes(body, limit).map(Message::Vote),
+        TIDINGS => {
+            let tidings: Tidings = from_bytes(body, limit)?;
+            tidings.validate()?;
+            Ok(Message::Tidings(tidings))
+        }
+        COMPARE => {
+            let compare: Compare = from_bytes(body, limit)?;
+            compare.validate()?;
+            Ok(Message::Compare(compare))
+        }
+        LISTING => from_bytes(body, limit).map(Message::Listing),
         kind => Err(WireError::Kind(kind)),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::liveness::{Ping, Pong};
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::catalog::{Delta, Want};
 use crate::cluster::ClusterMark;
@@ -14,6 +15,8 @@ const HEADS: u8 = 3;
 const HEADS_END: u8 = 4;
 const DELTAS: u8 = 5;
 const END: u8 = 6;
+const PING: u8 = 10;
+const PONG: u8 = 11;
 
 /// What either side of a session says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,10 @@ pub enum Frame {
     Deltas(Vec<Delta>),
     /// Nothing follows.
     End,
+    /// A question whether somebody of this cluster is there, alone on its stream.
+    Ping(ClusterMark, Ping),
+    /// The answer to it.
+    Pong(Pong),
 }
 
 impl Frame {
@@ -59,11 +66,18 @@ impl Frame {
             Self::HeadsEnd => (HEADS_END, Vec::new()),
             Self::Deltas(deltas) => (DELTAS, to_bytes(deltas, limit)?),
             Self::End => (END, Vec::new()),
+            Self::Ping(cluster, ping) => (PING, to_bytes(&(cluster, ping), limit)?),
+            Self::Pong(pong) => (PONG, to_bytes(pong, limit)?),
         };
         let mut bytes = Vec::with_capacity(body.len() + 2);
         bytes.extend_from_slice(&[VERSION, kind]);
         bytes.extend_from_slice(&body);
         Ok(bytes)
+    }
+
+    /// Whether these bytes claim to ask for, or to give, a sign of life.
+    pub(crate) fn is_sign_of_life(bytes: &[u8]) -> bool {
+        matches!(bytes, [_, PING | PONG, ..])
     }
 
     /// Reads a frame.
@@ -87,6 +101,8 @@ impl Frame {
                 Ok(Self::Deltas(deltas))
             }
             END => empty(body).map(|()| Self::End),
+            PING => from_bytes(body, limit).map(|(cluster, ping)| Self::Ping(cluster, ping)),
+            PONG => from_bytes(body, limit).map(Self::Pong),
             kind => Err(WireError::Kind(kind)),
         }
     }

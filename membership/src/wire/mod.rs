@@ -10,6 +10,7 @@
 
 mod datagram;
 mod frame;
+mod liveness;
 mod swim;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use frame::{Frame, Opening};
+pub use liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Update, Vote, pong_tag};
 pub(crate) use swim::SwimCodec;
 pub(crate) use swim::{overhear, restore_destination, strip_destination};
 

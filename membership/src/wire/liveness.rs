@@ -1,0 +1,159 @@
+//! What failure detection says by datagram: pings, votes, and news of members.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::WireError;
+use crate::detector::{Pace, Verdict};
+use crate::identity::{Epoch, Identity, NodeId};
+use crate::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
+
+/// A question whether somebody is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Who asks.
+    pub sender: NodeId,
+    /// Drawn by who asks.
+    pub nonce: [u8; 4],
+}
+
+/// The answer to a ping; shorter than that, so that a forged source address gains nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// Which ping, and who answers: see [`pong_tag`].
+    pub tag: [u8; 4],
+    /// The low half of the digest of the answerer's members.
+    pub members: [u8; 4],
+    /// How reliably the answerer answers in time.
+    pub pace: Pace,
+}
+
+/// What only the node that is meant answers to a nonce: the low half of XXH3-64 over node id and nonce. Nobody else's
+/// answer counts as its sign of life, and who has taken over its address does not pass for it.
+#[must_use]
+pub fn pong_tag(node: NodeId, nonce: [u8; 4]) -> [u8; 4] {
+    let [a, b, c, d, e, f, g, h] = node.0.to_le_bytes();
+    let [i, j, k, l] = nonce;
+    let [tag @ .., _, _, _, _] = xxh3_64(&[a, b, c, d, e, f, g, h, i, j, k, l]).to_le_bytes();
+    tag
+}
+
+/// A question to a referee: do you hear this member?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Who asks.
+    pub sender: NodeId,
+    /// Of whom.
+    pub suspect: NodeId,
+    /// Of which of its lives.
+    pub epoch: Epoch,
+}
+
+/// What a referee knows, as of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// The referee.
+    pub sender: NodeId,
+    /// The suspect.
+    pub suspect: NodeId,
+    /// How long ago the suspect last answered it, in milliseconds; the largest number when it never did, or not for long.
+    pub silence_ms: u16,
+    /// For how long it has been looking, awake, in milliseconds.
+    pub probed_ms: u16,
+    /// The suspect's pace, when it is known.
+    pub pace: Option<Pace>,
+}
+
+impl Vote {
+    /// How long ago the suspect last answered; `None` when that is unknown.
+    #[must_use]
+    pub fn silence(&self) -> Option<Duration> {
+        (self.silence_ms < u16::MAX).then(|| Duration::from_millis(u64::from(self.silence_ms)))
+    }
+
+    /// For how long the referee has been looking.
+    #[must_use]
+    pub fn probed(&self) -> Duration {
+        Duration::from_millis(u64::from(self.probed_ms))
+    }
+}
+
+/// Something that is true of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Update {
+    /// It lives.
+    Alive(Identity),
+    /// It does not.
+    Down(Verdict),
+}
+
+impl Update {
+    /// Whom it is about.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        match self {
+            Self::Alive(identity) => identity.node_id,
+            Self::Down(verdict) => verdict.node,
+        }
+    }
+}
+
+/// News of members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tidings {
+    /// Who sends this.
+    pub sender: NodeId,
+    /// The news.
+    #[serde(deserialize_with = "super::list")]
+    pub updates: Vec<Update>,
+}
+
+impl Tidings {
+    pub(super) fn validate(&self) -> Result<(), WireError> {
+        let fair = |update: &Update| match update {
+            Update::Alive(_) => true,
+            Update::Down(verdict) => verdict.referees.len() <= MAX_REFEREES,
+        };
+        if self.updates.iter().all(fair) {
+            Ok(())
+        } else {
+            Err(WireError::Invalid("a verdict with too many referees"))
+        }
+    }
+}
+
+/// The digests of the sender's active members, by where on the ring they stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compare {
+    /// Who sends this.
+    pub sender: NodeId,
+    /// The low half of the digest of each part of the ring.
+    #[serde(deserialize_with = "super::list")]
+    pub buckets: Vec<[u8; 4]>,
+}
+
+impl Compare {
+    pub(super) fn validate(&self) -> Result<(), WireError> {
+        if self.buckets.len() == MAX_MEMBER_BUCKETS {
+            Ok(())
+        } else {
+            Err(WireError::Invalid("not as many digests as the ring has parts"))
+        }
+    }
+}
+
+/// All active members of one part of the ring, as the sender knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Who sends this.
+    pub sender: NodeId,
+    /// Which part.
+    pub bucket: u8,
+    /// Whether the sender wants the same from us.
+    pub wanted: bool,
+    /// The members.
+    #[serde(deserialize_with = "super::list")]
+    pub members: Vec<Identity>,
+}
