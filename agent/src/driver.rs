@@ -15,9 +15,10 @@ use hobnob_membership::{Epoch, Event, Input, Node, Output};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::Duplicate;
 use crate::api::handler::millis;
+use crate::api::{Duplicate, MemberExplained};
 use crate::clock::Clock;
+use crate::explain::{self, InstanceFacts};
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent};
 
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Leave,
     /// Every member.
     Members { reply: oneshot::Sender<Vec<Member>> },
+    /// What the node knows of who or what goes by this name.
+    Explain { subject: String, reply: oneshot::Sender<Known> },
     /// What the node says of itself.
     Report { reply: oneshot::Sender<Report> },
 }
@@ -65,6 +68,12 @@ pub(crate) struct Report {
     pub(crate) instances: usize,
     pub(crate) catalog_digest: u64,
     pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// What the node knows of a name.
+pub(crate) struct Known {
+    pub(crate) members: Vec<MemberExplained>,
+    pub(crate) instances: Vec<InstanceFacts>,
 }
 
 /// What the driver asks to be kept for the next start.
@@ -231,6 +240,11 @@ impl Driver {
             }
             Command::Leave => self.node.handle(Input::Leave, now),
             Command::Members { reply } => drop(reply.send(self.node.members())),
+            Command::Explain { subject, reply } => {
+                let members = explain::members(&self.node, &subject, now);
+                let instances = explain::instances(&self.node, &subject, now);
+                drop(reply.send(Known { members, instances }));
+            }
             Command::Report { reply } => drop(reply.send(self.report())),
         }
     }

@@ -24,8 +24,19 @@ const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the API asks of the registrar.
 pub(crate) enum Request {
-    Register { registration: Box<Registration>, reply: oneshot::Sender<Result<(), ApiError>> },
-    Deregister { id: String, reply: oneshot::Sender<Result<(), ApiError>> },
+    Register {
+        registration: Box<Registration>,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    Deregister {
+        id: String,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// What the check of an instance of ours last said.
+    CheckOutput {
+        id: String,
+        reply: oneshot::Sender<Option<String>>,
+    },
 }
 
 /// What a data directory held at the start.
@@ -109,6 +120,8 @@ struct RunningCheck {
     _checker: Checker,
     /// Which of the checks that ever ran; a report of an earlier one is stale.
     number: u64,
+    /// What it said when its verdict last changed.
+    output: Option<String>,
 }
 
 impl Registrar {
@@ -145,6 +158,10 @@ impl Registrar {
                 request = requests.recv() => match request {
                     Some(Request::Register { registration, reply }) => {
                         let _ = reply.send(self.register(*registration).await);
+                    }
+                    Some(Request::CheckOutput { id, reply }) => {
+                        let check = self.checks.get(&id);
+                        let _ = reply.send(check.and_then(|check| check.output.clone()));
                     }
                     Some(Request::Deregister { id, reply }) => {
                         let _ = reply.send(self.deregister(&id).await);
@@ -218,15 +235,16 @@ impl Registrar {
         let id = registration.instance_id().to_owned();
         let checker =
             Checker::spawn(format!("{number}/{id}"), check.clone(), first, self.reports.0.clone());
-        self.checks.insert(id, RunningCheck { _checker: checker, number });
+        self.checks.insert(id, RunningCheck { _checker: checker, number, output: None });
     }
 
     async fn report(&mut self, report: CheckReport) {
         let Some((number, id)) = report.id.split_once('/') else { return };
-        let current = self.checks.get(id).is_some_and(|check| check.number.to_string() == number);
-        if !current {
+        let running = self.checks.get_mut(id);
+        let Some(check) = running.filter(|check| check.number.to_string() == number) else {
             return;
-        }
+        };
+        check.output = Some(report.output.clone());
         match report.health {
             Health::Passing => {
                 tracing::info!(id, output = report.output, "the instance is healthy");

@@ -20,7 +20,7 @@ use hobnob_agent::api::client::{default_client_socket_path, default_socket_path}
 pub(crate) use agent::AgentArgs;
 pub(crate) use dev::DevArgs;
 pub(crate) use pick::{PickArgs, ReportArgs};
-pub(crate) use query::{InfoArgs, MembersArgs, ResolveArgs, ServicesArgs, WatchArgs};
+pub(crate) use query::{ExplainArgs, InfoArgs, MembersArgs, ResolveArgs, ServicesArgs, WatchArgs};
 pub(crate) use register::RegisterArgs;
 
 const ABOUT: &str = "\
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Services(ServicesArgs),
     /// List the members of the cluster
     Members(MembersArgs),
+    /// Say why this agent believes what it believes of a member or an instance
+    Explain(ExplainArgs),
     /// Join a cluster through one or more of its members
     #[command(
         after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on knocking for some time, and for as long as it is alone."

@@ -3,6 +3,7 @@
 mod agent;
 mod catalog;
 mod cluster;
+mod explain;
 mod pick;
 mod register;
 mod watch;
@@ -49,6 +50,7 @@ async fn ask(command: Command, socket: PathBuf) -> anyhow::Result<Exit> {
         Command::Report(args) => pick::report(&mut client, &args).await,
         Command::Watch(args) => watch::run(client, &args).await,
         Command::Members(args) => cluster::members(&mut client, &args).await,
+        Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join { addresses } => cluster::join(&mut client, addresses).await,
         Command::Leave => cluster::leave(&mut client).await,

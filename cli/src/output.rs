@@ -1,5 +1,6 @@
 //! What goes to stdout and what it looks like.
 
+mod explain;
 mod format;
 mod table;
 
@@ -9,6 +10,7 @@ use std::io::{self, IsTerminal, StdoutLock, Write};
 use hobnob_agent::api::InstanceStatus;
 use serde::Serialize;
 
+pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use table::{
     Style, info, instances, member_status, members, render, services, spread, status_style,

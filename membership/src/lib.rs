@@ -57,6 +57,7 @@ mod labels;
 pub mod limits;
 mod mutant;
 mod node;
+mod provenance;
 pub mod record;
 mod repair;
 mod ring;
@@ -76,4 +77,5 @@ pub use io::{Event, Input, Output, StreamId};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use node::Node;
+pub use provenance::{Arrival, Heard, Provenance, Route, Sign};
 pub use time::Time;

@@ -75,6 +75,16 @@ impl Gaps {
         true
     }
 
+    /// Whether an origin has one.
+    pub(crate) fn is_open(&self, origin: NodeId) -> bool {
+        self.gaps.contains_key(&origin)
+    }
+
+    /// Whether an origin has one that was pulled.
+    pub(crate) fn is_pulled(&self, origin: NodeId) -> bool {
+        self.gaps.get(&origin).is_some_and(|gap| gap.tries > 0)
+    }
+
     /// How many origins have one.
     pub(crate) fn len(&self) -> usize {
         self.gaps.len()

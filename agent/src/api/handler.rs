@@ -12,11 +12,12 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view;
 use tokio::sync::{mpsc, oneshot};
 
+use super::offer;
 use super::pickers::{self, MAX_PICKS, Pickers};
 use super::server::Counters;
 use super::types::*;
 use crate::clock::Clock;
-use crate::driver::Command;
+use crate::driver::{Command, Known};
 use crate::join;
 use crate::registrar::{self, stopping};
 use crate::registry::{Registry, ServiceKey, matches};
@@ -71,6 +72,7 @@ impl Handler {
                 let _ = self.leave.try_send(());
                 Ok(Response::Done)
             }
+            Request::Explain { subject } => self.explain(subject).await,
             Request::Info => self.info().await.map(|info| Response::Info(Box::new(info))),
         };
         answer.unwrap_or_else(Response::Error)
@@ -214,6 +216,36 @@ impl Handler {
         }
     }
 
+    async fn explain(&self, subject: String) -> Result<Response, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Explain { subject: subject.clone(), reply };
+        self.driver.send(command).await.map_err(|_| stopping())?;
+        let Known { members, instances } = answer.await.map_err(|_| stopping())?;
+        if members.is_empty() && instances.is_empty() {
+            return Err(ApiError {
+                kind: ErrorKind::NotFound,
+                message: format!(
+                    "nothing here goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
+                     id of an instance (`hobnob resolve SERVICE --all`)"
+                ),
+            });
+        }
+        let mut explained = Vec::new();
+        for facts in instances {
+            let own = facts.instance.origin == self.facts.node_id;
+            let output = if own { self.check_output(&subject).await? } else { None };
+            explained.push(offer::explain(&self.registry, facts, output));
+        }
+        Ok(Response::Explained(Box::new(Explanation { members, instances: explained })))
+    }
+
+    async fn check_output(&self, id: &str) -> Result<Option<String>, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let request = registrar::Request::CheckOutput { id: id.to_owned(), reply };
+        self.registrar.send(request).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
     async fn info(&self) -> Result<Info, ApiError> {
         let (reply, answer) = oneshot::channel();
         self.driver.send(Command::Report { reply }).await.map_err(|_| stopping())?;
@@ -248,7 +280,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn member(member: &view::Member) -> Member {
+pub(crate) fn member(member: &view::Member) -> Member {
     let node_id = member.identity.node_id;
     let (name, datacenter, zone) = match &member.node {
         Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),

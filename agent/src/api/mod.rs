@@ -4,6 +4,7 @@ pub mod client;
 pub mod codec;
 mod connection;
 pub(crate) mod handler;
+mod offer;
 mod pickers;
 pub(crate) mod server;
 pub(crate) mod types;

@@ -113,6 +113,28 @@ pub(crate) struct MembersArgs {
     pub(crate) json: bool,
 }
 
+const EXPLAIN_HELP: &str = "\
+Examples:
+  hobnob explain web-1          is this instance offered, and why, or why not?
+  hobnob explain a2             why is this member alive, suspect, down or left?
+  hobnob explain a2 --json
+
+Answers from this agent's memory: another agent may believe something else.
+Exits with 3 when nothing here goes by that name.";
+
+/// `hobnob explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_HELP)]
+pub(crate) struct ExplainArgs {
+    /// The name or node id of a member, or the id of an instance
+    #[arg(value_name = "MEMBER-OR-INSTANCE")]
+    pub(crate) subject: String,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `hobnob info`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hobnob info\n  hobnob info --json")]

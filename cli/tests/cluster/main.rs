@@ -7,6 +7,7 @@ mod clusters;
 mod copy;
 mod crash;
 mod deletion;
+mod explain;
 mod garbage;
 mod growth;
 mod mistakes;

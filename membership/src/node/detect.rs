@@ -13,6 +13,7 @@ use crate::identity::{Identity, NodeId};
 use crate::io::{Output, StreamId};
 use crate::limits::{MAX_KNOCKS, MAX_LISTING_DATAGRAMS};
 use crate::mutant::{self, Mutant};
+use crate::provenance::Sign;
 use crate::swim::{Peer, bucket_of};
 use crate::time::Time;
 use crate::view::OriginStatus;
@@ -120,7 +121,7 @@ impl Node {
     }
 
     pub(super) fn handle_detection_deadlines(&mut self, now: Time) {
-        if self.leaving.is_some() {
+        if self.leaving.is_some() || self.is_silent() {
             return;
         }
         self.detection.detector.handle_deadline(&self.swim, now);
@@ -202,7 +203,10 @@ impl Node {
         let pong = self.pong(ping, now);
         self.send(from, &Message::Pong(pong));
         match self.swim.peers().get(&ping.sender) {
-            Some(peer) if peer.is_active() => self.last_contact = Some(now),
+            Some(peer) if peer.is_active() => {
+                self.last_contact = Some(now);
+                self.note_heard(ping.sender, Sign::Ping, now);
+            }
             // It lives, and does not know that we think otherwise.
             Some(_) => self.warn(ping.sender),
             None => {}
@@ -219,13 +223,15 @@ impl Node {
 
     pub(super) fn handle_pong(&mut self, pong: &Pong, by_stream: bool, now: Time) {
         let members = short(self.swim.digest());
-        if self.detection.detector.pong(pong, members, by_stream, now).is_some() {
+        let answered = self.detection.detector.pong(pong, members, by_stream, now);
+        if let Some(node) = answered {
+            self.note_heard(node, Sign::Ping, now);
             self.last_contact = Some(now);
         }
     }
 
     pub(super) fn handle_ask(&mut self, ask: &Ask, now: Time) {
-        let Some(asker) = self.hear(ask.sender, now) else { return };
+        let Some(asker) = self.hear(ask.sender, Sign::Vote, now) else { return };
         let own = self.identity().node_id;
         if ask.suspect == own || self.leaving.is_some() {
             return;
@@ -247,7 +253,7 @@ impl Node {
     }
 
     pub(super) fn handle_vote(&mut self, vote: &Vote, now: Time) {
-        if self.hear(vote.sender, now).is_some() {
+        if self.hear(vote.sender, Sign::Vote, now).is_some() {
             self.detection.detector.vote(vote, now);
         }
     }
@@ -489,7 +495,7 @@ impl Node {
     }
 
     pub(super) fn handle_compare(&mut self, compare: &Compare, now: Time) {
-        let Some(peer) = self.hear(compare.sender, now) else { return };
+        let Some(peer) = self.hear(compare.sender, Sign::Members, now) else { return };
         let ours = self.short_digests();
         let pairs = ours.iter().zip(&compare.buckets).enumerate();
         let differing: Vec<usize> =
@@ -514,7 +520,7 @@ impl Node {
 
     /// Whom the sender lists and we hold down has to contradict; whom we know and it does not is looked into.
     pub(super) fn handle_listing(&mut self, listing: &Listing, now: Time) {
-        let Some(peer) = self.hear(listing.sender, now) else { return };
+        let Some(peer) = self.hear(listing.sender, Sign::Members, now) else { return };
         let own = self.identity().node_id;
         let bucket = usize::from(listing.bucket);
         let ours = self.swim.bucket(bucket);

@@ -13,11 +13,13 @@ use crate::identity::{Identity, NodeId};
 use crate::io::Event;
 use crate::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
 use crate::mutant::{self, Mutant};
+use crate::provenance::{Route, Sign};
 use crate::record::Key;
 use crate::rumor::{Batch, Rumor, ToldBy};
 use crate::time::Time;
 use crate::wire::{
     DatagramBuilder, Digest, Hello, Message, Pull, WireError, decode_datagram, encoded_len,
+    source_of,
 };
 
 /// Bytes of the deltas in one datagram, beside the sender's id and their number.
@@ -73,6 +75,7 @@ impl Node {
                 // word that it left may have arrived.
                 if self.swim.peers().contains_key(&sender) {
                     self.last_contact = Some(now);
+                    self.provenances.heard(sender, Sign::Rumor, now);
                     for delta in deltas {
                         self.handle_rumor(sender, delta, now);
                     }
@@ -81,7 +84,7 @@ impl Node {
                 }
             }
             Message::Digest(digest) => {
-                if let Some(peer) = self.hear(digest.sender, now) {
+                if let Some(peer) = self.hear(digest.sender, Sign::Digest, now) {
                     self.handle_digest(&peer, &digest, now);
                 }
             }
@@ -93,7 +96,7 @@ impl Node {
             Message::Compare(compare) => self.handle_compare(&compare, now),
             Message::Listing(listing) => self.handle_listing(&listing, now),
             Message::Pull(pull) => {
-                if let Some(peer) = self.hear(pull.sender, now) {
+                if let Some(peer) = self.hear(pull.sender, Sign::Pull, now) {
                     for want in &pull.wants {
                         self.compare_epoch(want.origin, want.epoch, now);
                     }
@@ -106,7 +109,12 @@ impl Node {
     fn handle_swim_packet(&mut self, packet: &[u8], now: Time) {
         use crate::swim::PacketError;
         match self.swim.handle_packet(packet, now) {
-            Ok(()) => self.last_contact = Some(now),
+            Ok(()) => {
+                self.last_contact = Some(now);
+                if let Some(source) = source_of(packet) {
+                    self.note_heard(source.node_id, Sign::Swim, now);
+                }
+            }
             Err(PacketError::RenewedBefore) => self.counters.swim_renewals_put_off += 1,
             Err(PacketError::NotForUs) => self.counters.swim_not_for_us += 1,
             Err(PacketError::Full | PacketError::Foca(_)) => self.counters.swim_refused += 1,
@@ -115,10 +123,13 @@ impl Node {
 
     /// Only active members are listened to, and answers go to where they said that they listen, not to where a
     /// datagram claims to come from: nobody is flooded by a forged source address.
-    pub(super) fn hear(&mut self, sender: NodeId, now: Time) -> Option<Identity> {
+    pub(super) fn hear(&mut self, sender: NodeId, by: Sign, now: Time) -> Option<Identity> {
         let peer = self.swim.active_peer(sender).copied();
         match peer {
-            Some(_) => self.last_contact = Some(now),
+            Some(_) => {
+                self.last_contact = Some(now);
+                self.provenances.heard(sender, by, now);
+            }
             None => self.counters.strangers_ignored += 1,
         }
         peer
@@ -127,7 +138,9 @@ impl Node {
     fn handle_rumor(&mut self, sender: NodeId, delta: Delta, now: Time) {
         self.counters.rumors_received += 1;
         let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
-        if self.learn(&delta, now) {
+        let pulled = self.gaps.is_pulled(delta.origin);
+        let route = if pulled { Route::Pull } else { Route::Rumor };
+        if self.learn(&delta, sender, route, now) {
             self.counters.rumors_news += 1;
             self.counters.rumors_dropped +=
                 self.rumors.push(Rumor { delta, from: sender }, now) as u64;
@@ -136,7 +149,7 @@ impl Node {
     }
 
     /// Applies a delta, and returns whether anything of it was new.
-    pub(super) fn learn(&mut self, delta: &Delta, now: Time) -> bool {
+    pub(super) fn learn(&mut self, delta: &Delta, from: NodeId, by: Route, now: Time) -> bool {
         let origin = delta.origin;
         match self.catalog.apply(delta) {
             Applied::Known => false,
@@ -153,6 +166,7 @@ impl Node {
                 if changed.contains(&Key::Node) {
                     self.refresh_member(origin);
                 }
+                self.provenances.news(origin, from, by, now);
                 self.recent.moved(origin, now);
                 self.digests.news(now);
                 self.gaps.check(&self.catalog.want(origin));

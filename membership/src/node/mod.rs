@@ -4,6 +4,7 @@ mod detect;
 mod duplicate;
 mod gossip;
 mod join;
+mod provenance;
 mod sync;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,7 @@ use crate::identity::{Epoch, Identity, NodeId};
 use crate::io::{Event, Input, Output, StreamId};
 use crate::join::Seeds;
 use crate::mutant::{self, Mutant};
+use crate::provenance::Provenances;
 use crate::record::{Key, NodeRecord, Value};
 use crate::repair::Gaps;
 use crate::rumor::Rumors;
@@ -72,6 +74,7 @@ pub struct Node {
     sessions: BTreeMap<StreamId, Session>,
     sync: sync::SyncSchedule,
     duplicates: Duplicates,
+    provenances: Provenances,
     leaving: Option<Leaving>,
     connected: bool,
     last_contact: Option<Time>,
@@ -112,6 +115,7 @@ impl Node {
             reunion_at: now + protocol.reunion_period,
             sessions: BTreeMap::new(),
             sync: sync::SyncSchedule::new(first_sync),
+            provenances: Provenances::default(),
             duplicates: Duplicates::new(Life {
                 yielded: false,
                 started: identity.epoch,
@@ -169,7 +173,7 @@ impl Node {
         [
             self.swim.next_deadline(),
             self.next_rumor_deadline(),
-            self.detection.next_deadline(self.leaving.is_some()),
+            self.detection.next_deadline(self.leaving.is_some() || self.is_silent()),
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
@@ -329,6 +333,7 @@ impl Node {
                 if mutant::is(Mutant::DropMemberEvent)
                     && self.counters.datagrams_received.is_multiple_of(4) => {}
             SwimEvent::Peer(node) => {
+                self.forget_provenance(node);
                 self.refresh(node, &[Key::Node]);
                 self.refresh_member(node);
             }

@@ -9,6 +9,7 @@ use crate::identity::Identity;
 use crate::io::{Output, StreamId};
 use crate::limits::{MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED};
 use crate::mutant::{self, Mutant};
+use crate::provenance::{Route, Sign};
 use crate::session::{Session, Step};
 use crate::time::Time;
 use crate::wire::{Frame, Opening};
@@ -139,7 +140,10 @@ impl Node {
                 self.fail_session(stream);
                 return;
             }
-            Step::Opened(_) => self.answer_opening(stream),
+            Step::Opened(identity) => {
+                self.note_heard(identity.node_id, Sign::Session, now);
+                self.answer_opening(stream);
+            }
             Step::Members(members) => {
                 self.last_contact = Some(now);
                 let own = self.identity().node_id;
@@ -153,8 +157,10 @@ impl Node {
             }
             Step::Deltas(deltas) => {
                 self.counters.session_deltas_received += deltas.len() as u64;
+                let peer = self.sessions.get(&stream).and_then(Session::peer);
+                let from = peer.unwrap_or(self.identity().node_id);
                 for delta in &deltas {
-                    self.learn(delta, now);
+                    self.learn(delta, from, Route::Session, now);
                 }
             }
             Step::Nothing => {}

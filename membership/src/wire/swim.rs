@@ -232,6 +232,13 @@ pub(crate) fn overhear(own: &Identity, packet: &[u8]) -> Overheard {
     overheard
 }
 
+/// Who sent a packet, as it came.
+pub(crate) fn source_of(packet: &[u8]) -> Option<Identity> {
+    let (_, packet) = packet.split_at_checked(HASH_BYTES)?;
+    let ((_, source), _) = decode_prefix::<(WireMessage, Identity)>(packet).ok()?;
+    Some(source)
+}
+
 fn destination_hash(identity: &Identity, seed: u64) -> [u8; HASH_BYTES] {
     let mut words = [0; 14];
     words[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());

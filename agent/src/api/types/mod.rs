@@ -4,6 +4,7 @@
 //! them out. Enums are externally tagged, the one form that both codecs can read.
 
 mod answer;
+mod explain;
 mod query;
 mod registration;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use hobnob_membership::{NodeId, record::DEFAULT_NAMESPACE};
 
 pub use answer::*;
+pub use explain::*;
 pub use query::*;
 pub use registration::*;
 
@@ -76,6 +78,11 @@ pub enum Request {
     Leave,
     /// Describe this agent. Answered by [`Response::Info`].
     Info,
+    /// Say why this agent believes what it believes of a member or an instance. Answered by [`Response::Explained`].
+    Explain {
+        /// The name or the node id of a member, or the id of an instance.
+        subject: String,
+    },
 }
 
 /// What the agent answers.
@@ -101,6 +108,8 @@ pub enum Response {
     Changes(Changes),
     /// This agent.
     Info(Box<Info>),
+    /// What is believed, and why.
+    Explained(Box<Explanation>),
     /// It could not be done.
     Error(ApiError),
 }

@@ -1,0 +1,187 @@
+//! Why this agent believes what it believes: facts of the node, in words for people.
+
+use hobnob_membership::catalog::Origin;
+use hobnob_membership::detector::{Belief, Cause};
+use hobnob_membership::record::{Health, Key};
+use hobnob_membership::view::{Instance, Member, MemberStatus};
+use hobnob_membership::{Node, NodeId, Route, Sign, Time};
+
+use crate::api::handler::{member, millis};
+use crate::api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
+
+/// What the driver knows of one instance.
+pub(crate) struct InstanceFacts {
+    pub(crate) instance: std::sync::Arc<Instance>,
+    pub(crate) version: u64,
+    pub(crate) health_version: Option<u64>,
+    pub(crate) origin: MemberExplained,
+}
+
+/// The members with this name or node id.
+pub(crate) fn members(node: &Node, subject: &str, now: Time) -> Vec<MemberExplained> {
+    let named = named(node, subject);
+    named.iter().map(|member| explain(node, member, now)).collect()
+}
+
+/// The members that go by this name or node id.
+pub(crate) fn named(node: &Node, subject: &str) -> Vec<Member> {
+    let goes_by = |member: &Member| {
+        let name = member.node.as_ref().is_some_and(|record| *record.name == *subject);
+        name || member.identity.node_id.to_string() == subject
+    };
+    node.members().into_iter().filter(goes_by).collect()
+}
+
+/// The instances with this id.
+pub(crate) fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceFacts> {
+    let known = node.members();
+    let found = node.instances().filter(|instance| *instance.id == *id);
+    let explained = found.filter_map(|instance| {
+        let origin = known.iter().find(|member| member.identity.node_id == instance.origin)?;
+        let version = |key| version_of(node, instance.origin, &key);
+        Some(InstanceFacts {
+            instance: instance.clone(),
+            version: version(Key::Service(instance.id.clone())).unwrap_or(0),
+            health_version: version(Key::Health(instance.id.clone())),
+            origin: explain(node, origin, now),
+        })
+    });
+    explained.collect()
+}
+
+fn version_of(node: &Node, origin: NodeId, key: &Key) -> Option<u64> {
+    let replica = node.catalog().origin(origin)?.current()?;
+    let slot = replica.slots().find(|slot| slot.key() == key)?;
+    slot.value().map(|_| slot.version())
+}
+
+fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
+    let id = about.identity.node_id;
+    let is_self = id == node.identity().node_id;
+    let provenance = node.provenance(id);
+    let heard = provenance.heard.map(|heard| HeardFrom {
+        ago_ms: millis(now.since(heard.at)),
+        from: name_of(node, id),
+        by: sign(heard.by).to_owned(),
+    });
+    let news = provenance.news.filter(|_| !is_self).map(|news| HeardFrom {
+        ago_ms: millis(now.since(news.at)),
+        from: name_of(node, news.from),
+        by: route(news.by).to_owned(),
+    });
+    let replica = node.catalog().origin(id).and_then(|origin| origin.current());
+    let records = replica.map(|replica| RecordsExplained {
+        epoch: replica.epoch().0,
+        version: replica.known_to(),
+        behind: !replica.is_settled() || node.lacks(id),
+        instances: node.instances().filter(|instance| instance.origin == id).count(),
+        news,
+    });
+    let down_since = node.down_since(id);
+    let verdict = node.belief(id).map(|belief| verdict(node, belief, now));
+    MemberExplained {
+        member: member(about),
+        is_self,
+        reason: if is_self { "it is this agent".to_owned() } else { reason(node, about, now) },
+        down_ms: down_since.map(|since| millis(now.since(since))),
+        verdict,
+        heard,
+        records,
+    }
+}
+
+fn reason(node: &Node, about: &Member, now: Time) -> String {
+    let id = about.identity.node_id;
+    match about.status {
+        MemberStatus::Alive if node.provenance(id).heard.is_some() => {
+            "it is an active member, and this agent hears it".to_owned()
+        }
+        MemberStatus::Alive => {
+            "others hold it alive; this agent has not heard it itself".to_owned()
+        }
+        MemberStatus::Suspect => {
+            "it did not answer somebody's probe, and has a moment to contradict".to_owned()
+        }
+        MemberStatus::Left => {
+            let epoch = node.catalog().origin(id).and_then(Origin::left);
+            let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
+            format!("it said that it leaves{epoch}")
+        }
+        MemberStatus::Down if !node.is_connected() => {
+            "this agent hears nobody: it may be the one that is cut off".to_owned()
+        }
+        MemberStatus::Down => {
+            let belief = node.belief(id);
+            belief.map_or_else(hearsay, |belief| sentence(&verdict(node, belief, now)))
+        }
+    }
+}
+
+fn hearsay() -> String {
+    "others hold it down, and who found that is not known here".to_owned()
+}
+
+fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
+    let Belief { verdict, told_by, since } = belief;
+    let cause = match verdict.cause {
+        Cause::Silence => "silence",
+        Cause::Left => "left",
+        Cause::Declared => "declared",
+        Cause::Isolation => "isolation",
+        Cause::Hearsay => "hearsay",
+    };
+    VerdictExplained {
+        cause: cause.to_owned(),
+        by: name_of(node, verdict.accuser),
+        agreed: verdict.referees.iter().map(|referee| name_of(node, *referee)).collect(),
+        told_by: name_of(node, *told_by),
+        ago_ms: millis(now.since(*since)),
+    }
+}
+
+fn sentence(verdict: &VerdictExplained) -> String {
+    let VerdictExplained { cause, by, agreed, .. } = verdict;
+    match cause.as_str() {
+        "silence" if agreed.is_empty() => format!("it answered nobody, found `{by}`"),
+        "silence" => format!("it answered nobody, found `{by}`; {} agreed", agreed.join(", ")),
+        "left" => "it said that it leaves".to_owned(),
+        "declared" => format!("an operator declared it gone, at `{by}`"),
+        "isolation" => "this agent hears nobody: it may be the one that is cut off".to_owned(),
+        _ => hearsay(),
+    }
+}
+
+fn name_of(node: &Node, id: NodeId) -> String {
+    let record = node.catalog().origin(id).and_then(|origin| origin.node());
+    record.map_or_else(|| id.to_string(), |record| record.name.to_string())
+}
+
+fn sign(sign: Sign) -> &'static str {
+    match sign {
+        Sign::Swim => "swim",
+        Sign::Ping => "ping",
+        Sign::Vote => "vote",
+        Sign::Members => "members",
+        Sign::Rumor => "rumor",
+        Sign::Digest => "digest",
+        Sign::Pull => "pull",
+        Sign::Session => "session",
+    }
+}
+
+fn route(route: Route) -> &'static str {
+    match route {
+        Route::Rumor => "rumor",
+        Route::Pull => "pull",
+        Route::Session => "session",
+    }
+}
+
+/// The word for a health.
+pub(crate) fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Passing => "passing",
+        Health::Failing => "failing",
+        Health::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,61 @@
+//! Why an agent believes what it believes.
+
+use crate::agent::{Agent, eventually, free_tcp_port, text};
+use crate::web::Web;
+
+fn reason(explained: &serde_json::Value) -> String {
+    text(explained, "reason")
+}
+
+#[test]
+fn an_instance_and_a_member_are_explained() {
+    let home = tempfile::tempdir().unwrap();
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let a2 = Agent::start(home.path(), "a2", &[&a1]);
+    let a3 = Agent::start(home.path(), "a3", &[&a1]);
+    eventually("all are there", || a2.alive() == 3 && a3.alive() == 3);
+    let web = Web::start(free_tcp_port());
+    let url = web.url();
+    let args = ["register", "web", "--id", "web-1", "--port", &web.port(), "--check-http", &url];
+    a1.ok(&[&args[..], &["--interval", "200ms", "--timeout", "200ms"]].concat());
+    eventually("a2 finds it", || a2.healthy("web") == ["web-1"]);
+
+    let explained = a2.json(&["explain", "web-1"]);
+    let instance = &explained["instances"][0];
+    assert_eq!((&instance["offered"], &instance["checked"]), (&true.into(), &true.into()));
+    assert!(reason(instance).contains("its check passes"), "{instance}");
+    assert_eq!(instance["output"], serde_json::Value::Null, "only its own agent knows");
+    let origin = &instance["origin"];
+    assert_eq!(origin["member"]["name"], "a1");
+    assert_eq!(origin["records"]["news"]["from"], "a1");
+    assert_eq!(origin["records"]["behind"], false);
+
+    web.stop();
+    eventually("it is unhealthy", || {
+        a2.json(&["explain", "web-1"])["instances"][0]["health"] == "failing"
+    });
+    let told = String::from_utf8(a1.run(&["explain", "web-1"]).stdout).unwrap();
+    for part in ["unhealthy, not offered", "its check fails", "failing: ", "member a1 is alive"] {
+        assert!(told.contains(part), "no `{part}` in: {told}");
+    }
+
+    a1.kill();
+    eventually("a1 is down", || a2.status_of("a1").as_deref() == Some("down"));
+    let explained = a2.json(&["explain", "a1"]);
+    let member = &explained["members"][0];
+    assert!(member["down_ms"].is_u64(), "{member}");
+    assert!(member["verdict"]["by"].is_string(), "{member}");
+    assert!(member["heard"]["ago_ms"].is_u64(), "{member}");
+    let explained = a2.json(&["explain", "web-1"]);
+    let instance = &explained["instances"][0];
+    assert_eq!(
+        (&instance["offered"], &instance["instance"]["status"]),
+        (&false.into(), &"unknown".into())
+    );
+    assert!(reason(instance).contains("its agent `a1` is down"), "{instance}");
+
+    let nothing = a2.run(&["explain", "nothing"]);
+    let error = String::from_utf8(nothing.stderr).unwrap();
+    assert_eq!(nothing.status.code(), Some(3), "{error}");
+    assert!(error.contains("`nothing`") && error.contains("hobnob members"), "{error}");
+}
