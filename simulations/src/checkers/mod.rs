@@ -7,6 +7,7 @@ mod detection;
 mod duplicates;
 mod durability;
 mod false_down;
+mod floors;
 mod limits;
 mod picks;
 mod regression;
@@ -117,6 +118,7 @@ impl Default for Checkers {
             Box::new(duplicates::Duplicates::default()),
             Box::new(picks::Picks),
             Box::new(watch::Watch::default()),
+            Box::new(floors::Floors),
             Box::new(limits::LimitsKept::default()),
         ];
         Self { checkers, failures: Vec::new(), scratch: Vec::new() }

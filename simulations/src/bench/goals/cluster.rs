@@ -11,12 +11,14 @@ use rand::{RngExt, SeedableRng};
 
 use super::followed::Followed;
 use crate::network::{Conditions, Latency, Network, Partition};
-use crate::world::{Storage, Told, Witness, World, host_of};
+use crate::world::{Storage, Told, Witness, World, WriteOutcome, host_of};
 
 /// A join that takes longer is left as it is.
 const JOIN_LIMIT: Duration = Duration::from_secs(300);
 /// Until the agents of a new cluster are sure of each other.
 const SETTLE: Duration = Duration::from_secs(60);
+/// The port of an instance that was not changed yet; those that are followed count from 1.
+const UNCHANGED: u16 = u16::MAX;
 /// Between two pauses of a slow agent.
 const BEAT: Duration = Duration::from_secs(1);
 /// A local network.
@@ -145,7 +147,7 @@ impl Cluster {
         };
         for agent in 0..nodes {
             for number in 0..instances {
-                cluster.register(agent, number, 0);
+                cluster.register(agent, number, UNCHANGED);
             }
         }
         cluster
@@ -229,7 +231,8 @@ impl Cluster {
             balancing: Balancing::default(),
         };
         let record = (Key::Service(instance_id(number)), Some(Value::Service(service.into())));
-        self.world.write(agent, vec![record]);
+        let outcome = self.world.write(agent, vec![record]);
+        assert_eq!(outcome, WriteOutcome::Acknowledged, "what is measured must happen");
     }
 
     /// An agent changes one of its instances, and everybody is followed who learns of it.
@@ -240,7 +243,7 @@ impl Cluster {
 
     /// An agent changes one of its instances.
     pub(super) fn touch(&mut self, agent: usize, number: usize) {
-        self.ports = self.ports.wrapping_add(1);
+        self.ports = self.ports % (UNCHANGED - 1) + 1;
         self.register(agent, number, self.ports);
     }
 

@@ -56,8 +56,8 @@ impl Followed {
     pub(super) fn knows(&mut self, at: Time, agent: usize, origin: usize, id: &str, port: u16) {
         let Some(instance) = self.instances[origin].get_mut(id) else { return };
         let known = usize::from(instance.known[agent]);
-        let port = usize::from(port).min(instance.changes.len());
-        if port <= known {
+        let port = usize::from(port);
+        if port <= known || port > instance.changes.len() {
             return;
         }
         instance.known[agent] = port as u16;

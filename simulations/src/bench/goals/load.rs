@@ -13,7 +13,7 @@ use crate::network::Partition;
 /// Changes that come at once.
 const STORM: usize = 10_000;
 /// Instances that all agents together keep of all agents: the memory that a run may take.
-const COPIES: usize = 1_000_000;
+const COPIES: usize = 4_000_000;
 /// Bytes that an agent may send in a second.
 const BUDGET: f64 = 1_250_000.0;
 /// The resolution of times.
