@@ -251,8 +251,7 @@ impl Cluster {
     pub(super) fn delete(&mut self, agent: usize, number: usize) {
         let id = instance_id(number);
         self.world.write(agent, vec![(Key::Service(id.clone()), None)]);
-        self.seen.deleted.insert((agent, id.clone()));
-        self.seen.told_gone.insert((agent, agent, id));
+        self.seen.deleted.insert((agent, id));
     }
 
     /// An agent does nothing for a while.
