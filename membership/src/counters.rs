@@ -135,6 +135,8 @@ counters! {
     sessions_served,
     /// Sessions refused because too many were open.
     sessions_refused,
+    /// Sessions refused because the same peer had another one open.
+    sessions_doubled,
     /// Sessions refused because the peer belongs to another cluster.
     sessions_other_cluster,
     /// Sessions that ended because both sides held the same.

@@ -100,6 +100,11 @@ impl RecentHeads {
         }
     }
 
+    /// When the head of an origin moved, if that was lately.
+    pub(crate) fn when_moved(&self, origin: NodeId) -> Option<Time> {
+        self.latest.get(&origin).copied()
+    }
+
     /// The most recent first.
     pub(crate) fn settled(&self, now: Time) -> impl Iterator<Item = NodeId> + '_ {
         let moves = self.moves.iter().rev();

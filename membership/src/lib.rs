@@ -58,6 +58,7 @@ pub mod limits;
 mod mutant;
 mod node;
 mod provenance;
+mod reconcile;
 pub mod record;
 mod repair;
 mod ring;

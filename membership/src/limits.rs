@@ -40,8 +40,16 @@ pub const MAX_PULLED_VERSIONS: u64 = 160;
 pub const MAX_PULL_REPLY_DATAGRAMS: usize = 12;
 /// Sync sessions that a node serves at once.
 pub const MAX_SESSIONS_SERVED: usize = 16;
+/// Of those, sessions with members that we know already; the other places are for those who join.
+pub const MAX_REPAIRS_SERVED: usize = 2;
 /// Sync sessions that a node opens at once.
 pub const MAX_SESSIONS_OPENED: usize = 2;
+/// Of those, sessions for repair; the other place is for joining.
+pub const MAX_REPAIRS_OPENED: usize = 1;
+/// Coded symbols in one frame.
+pub const MAX_SYMBOLS_PER_FRAME: usize = 4_096;
+/// A session that brings less than this on average, beyond its first `session_timeout`, is dropped.
+pub const MIN_SESSION_BYTES_PER_SECOND: u64 = 8 * 1024;
 /// Frames that a node takes, and sends, in one session. What is left comes in the next one.
 pub const MAX_FRAMES_PER_SESSION: usize = 4_096;
 /// Frames of one session handed to the transport and not yet written.

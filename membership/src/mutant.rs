@@ -49,6 +49,10 @@ pub enum Mutant {
     IgnoreSlowness,
     /// Nobody minds that others see other members.
     IgnoreMemberDigest,
+    /// The last head that a sketch tells is overlooked.
+    ForgetLastDifference,
+    /// What lies beyond a gap is not compared.
+    IgnoreBeyondGaps,
 }
 
 #[cfg(feature = "mutants")]
@@ -84,6 +88,8 @@ mod switch {
             Self::VerdictNotSpread,
             Self::IgnoreSlowness,
             Self::IgnoreMemberDigest,
+            Self::ForgetLastDifference,
+            Self::IgnoreBeyondGaps,
         ];
 
         /// Switches a bug on for this thread, or all off.

@@ -11,7 +11,7 @@ use hobnob_membership::limits::{
     MAX_SESSIONS_SERVED,
 };
 use hobnob_membership::record::{Health, Key, Value};
-use hobnob_membership::wire::{DatagramBuilder, Digest, Frame, Message, Opening, Pull};
+use hobnob_membership::wire::{DatagramBuilder, Digest, Frame, Heads, Message, Opening, Pull};
 use hobnob_membership::{
     ClusterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
 };
@@ -38,6 +38,10 @@ fn frame(frame: &Frame) -> Vec<u8> {
 fn opening(n: usize) -> Vec<u8> {
     let cluster = ClusterId::default().mark();
     frame(&Frame::Opening(Opening { cluster, identity: identity(n), members: 0, catalog: 0 }))
+}
+
+fn deltas(deltas: Vec<Delta>) -> Frame {
+    Frame::Deltas { deltas, last: false }
 }
 
 fn delta(origin: NodeId, epoch: u64, version: u64) -> Delta {
@@ -254,20 +258,21 @@ fn frames_until_dropped(mut next: impl FnMut(usize) -> Vec<u8>) -> usize {
 
 #[test]
 fn a_peer_whose_frames_never_end_is_dropped() {
-    let deltas = |count: usize| frame(&Frame::Deltas(vec![delta(NodeId(9), 1, count as u64)]));
-    assert_eq!(frames_until_dropped(deltas), MAX_FRAMES_PER_SESSION);
+    let delta = |count: usize| frame(&deltas(vec![delta(NodeId(9), 1, count as u64)]));
+    assert_eq!(frames_until_dropped(delta), MAX_FRAMES_PER_SESSION);
     let same_head = |_| {
-        frame(&Frame::Heads(vec![Want {
-            origin: NodeId(9),
-            epoch: Epoch(1),
-            after: 1,
-            gc_floor: 0,
-        }]))
+        let want = Want { origin: NodeId(9), epoch: Epoch(1), after: 1, gc_floor: 0 };
+        frame(&Frame::Heads(Heads::part(vec![want], vec![])))
     };
     assert_eq!(frames_until_dropped(same_head), MAX_FRAMES_PER_SESSION);
+    // More symbols than all heads would cost, or so few at a time that each is a pass over all heads.
+    assert!(frames_until_dropped(|_| frame(&Frame::More(1))) <= 100);
+    assert!(frames_until_dropped(|_| frame(&Frame::More(1_000))) <= 1);
+    assert_eq!(frames_until_dropped(|_| frame(&Frame::More(0))), 2);
     let members = frame(&Frame::Members(vec![(identity(7), 0); 1_000]));
     assert_eq!(frames_until_dropped(|_| members.clone()), MAX_ORIGINS / 1_000 + 1);
-    for empty in [Frame::Members(vec![]), Frame::Heads(vec![]), Frame::Deltas(vec![])] {
+    let nothing = Frame::Heads(Heads::part(vec![], vec![]));
+    for empty in [Frame::Members(vec![]), nothing, deltas(vec![])] {
         assert_eq!(frames_until_dropped(|_| frame(&empty)), 1);
     }
 }
@@ -277,9 +282,9 @@ fn heads_beyond_the_limit_are_refused() {
     let heads = |count: usize| {
         let origin = |n: usize| NodeId((count * 1_000 + n) as u64);
         let want = |n| Want { origin: origin(n), epoch: Epoch(1), after: 1, gc_floor: 0 };
-        frame(&Frame::Heads((0..1_000).map(want).collect()))
+        frame(&Frame::Heads(Heads::part((0..1_000).map(want).collect(), vec![])))
     };
-    assert_eq!(frames_until_dropped(heads), MAX_ORIGINS / 1_000 + 1);
+    assert_eq!(frames_until_dropped(heads), 2 * MAX_ORIGINS / 1_000 + 1);
 }
 
 #[test]
@@ -288,10 +293,10 @@ fn more_origins_than_the_limit_are_refused_and_counted() {
     let stream = StreamId::accepted(1);
     node.handle(Input::StreamAccepted { stream }, Time::ZERO);
     node.handle(Input::StreamFrame { stream, bytes: &opening(7) }, Time::ZERO);
-    let deltas: Vec<Delta> =
+    let many: Vec<Delta> =
         (0..MAX_ORIGINS as u64 + 50).map(|n| delta(NodeId(10_000 + n), 1, 1)).collect();
-    for part in deltas.chunks(500) {
-        let bytes = frame(&Frame::Deltas(part.to_vec()));
+    for part in many.chunks(500) {
+        let bytes = frame(&deltas(part.to_vec()));
         node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);
     }
     assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);

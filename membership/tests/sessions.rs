@@ -2,13 +2,16 @@
 
 mod common;
 
-use hobnob_membership::catalog::{Catalog, Want};
-use hobnob_membership::limits::MAX_FRAMES_IN_FLIGHT;
-use hobnob_membership::record::{Health, Key};
-use hobnob_membership::wire::{Frame, Opening};
-use hobnob_membership::{ClusterId, Epoch, Input, Node, NodeId, Output, StreamId, Time};
+use std::time::Duration;
 
-use common::{health, identity};
+use hobnob_membership::catalog::{Catalog, Want};
+use hobnob_membership::record::{Health, Key};
+use hobnob_membership::wire::{Frame, Heads, Opening};
+use hobnob_membership::{
+    ClusterId, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
+};
+
+use common::{Net, health, identity};
 
 const STREAM: StreamId = StreamId::accepted(1);
 
@@ -21,11 +24,6 @@ fn opening(members: u64, catalog: u64) -> Frame {
 fn tell(node: &mut Node, frame: &Frame) -> (Vec<Frame>, bool) {
     let bytes = frame.encode().expect("fits");
     node.handle(Input::StreamFrame { stream: STREAM, bytes: &bytes }, Time::ZERO);
-    drain(node)
-}
-
-fn written(node: &mut Node) -> (Vec<Frame>, bool) {
-    node.handle(Input::StreamWritten { stream: STREAM }, Time::ZERO);
     drain(node)
 }
 
@@ -53,27 +51,37 @@ fn serving() -> Node {
 }
 
 #[test]
-fn equal_digests_end_it_at_once() {
-    let mut node = serving();
-    let mut twin = serving();
-    let (frames, _) = tell(&mut twin, &opening(0, 0));
-    let Some(Frame::Opening(Opening { members, catalog, .. })) = frames.first() else {
-        panic!("{frames:?}");
+fn equal_digests_end_it_at_once_and_cost_next_to_nothing() {
+    let mut net = Net::joined(2);
+    net.run_for(Duration::from_secs(40));
+    let last = net.frames.iter().rev().find_map(|bytes| match Frame::decode(bytes) {
+        Ok(Frame::Opening(opening)) => Some((bytes.clone(), opening)),
+        _ => None,
+    });
+    let (bytes, opening) = last.expect("they compare now and then");
+    let server = usize::from(opening.identity == identity(0));
+    let before = net.nodes[server].counters().sessions_equal;
+    net.handle(server, Input::StreamAccepted { stream: STREAM });
+    let outputs = net.handle(server, Input::StreamFrame { stream: STREAM, bytes: &bytes });
+    let [Output::StreamFrame { bytes: end, .. }, Output::FinishStream { .. }] = &outputs[..] else {
+        panic!("{outputs:?}");
     };
-    let (frames, done) = tell(&mut node, &opening(*members, *catalog));
-    assert!(matches!(frames[..], [Frame::Opening(_)]) && done);
+    assert_eq!(Frame::decode(end).expect("ours"), Frame::End);
+    assert_eq!(net.nodes[server].counters().sessions_equal, before + 1);
+    assert!(bytes.len() + end.len() + 2 * 4 <= 64, "with the lengths before the frames");
 }
 
 #[test]
-fn a_peer_that_lacks_nothing_is_sent_nothing_although_it_ends_first() {
+fn a_peer_that_lacks_nothing_is_sent_nothing() {
     let mut node = serving();
     let all = node.catalog().want(identity(0).node_id);
     let (frames, _) = tell(&mut node, &opening(0, 0));
-    assert_eq!(frames.len(), MAX_FRAMES_IN_FLIGHT, "no more until one is written");
-    for frame in [Frame::Heads(vec![all]), Frame::HeadsEnd, Frame::End] {
-        assert_eq!(tell(&mut node, &frame), (vec![], false));
-    }
-    assert_eq!(written(&mut node), (vec![Frame::End], true));
+    assert!(matches!(frames[..], [Frame::Members(_), Frame::Sketch(_)]), "{frames:?}");
+    let heads = Frame::Heads(Heads::part(vec![all], vec![]).whole().last());
+    assert_eq!(tell(&mut node, &heads), (vec![Frame::End], false));
+    let members = Frame::Members(vec![(identity(1), 0)]);
+    assert_eq!(tell(&mut node, &members), (vec![], false));
+    assert_eq!(tell(&mut node, &Frame::End), (vec![], true), "the members were waited for");
 }
 
 #[test]
@@ -81,16 +89,24 @@ fn a_peer_that_lacks_something_is_sent_that() {
     let mut node = serving();
     let all = node.catalog().want(identity(0).node_id);
     drop(tell(&mut node, &opening(0, 0)));
-    drop(tell(&mut node, &Frame::Heads(vec![Want { after: 1, ..all }])));
-    drop(tell(&mut node, &Frame::HeadsEnd));
-    drop(tell(&mut node, &Frame::End));
-    let (mut frames, _) = written(&mut node);
-    let (more, done) = written(&mut node);
-    frames.extend(more);
-    let [Frame::Deltas(deltas), Frame::End] = &frames[..] else { panic!("{frames:?}") };
-    assert!(done);
+    let heads = Heads::part(vec![Want { after: 1, ..all }], vec![]).last();
+    let (frames, _) = tell(&mut node, &Frame::Heads(heads));
+    let [Frame::Deltas { deltas, last: true }] = &frames[..] else { panic!("{frames:?}") };
     let keys: Vec<&Key> = deltas.iter().flat_map(|d| &d.entries).map(|entry| &entry.key).collect();
     assert_eq!(keys, [&Key::Health("x".into())]);
+}
+
+#[test]
+fn who_has_fewer_heads_tells_them_when_asked_for_all() {
+    let mut node = serving();
+    drop(tell(&mut node, &opening(0, 0)));
+    let (frames, _) = tell(&mut node, &Frame::More(0));
+    let all = node.catalog().want(identity(0).node_id);
+    assert_eq!(frames, [Frame::Heads(Heads::part(vec![all], vec![]).whole().last())]);
+    let wants = Frame::Heads(Heads::part(vec![Want { after: 1, ..all }], vec![]).last());
+    let (frames, _) = tell(&mut node, &wants);
+    assert!(matches!(frames[..], [Frame::Deltas { last: true, .. }]), "{frames:?}");
+    assert_eq!(tell(&mut node, &Frame::End), (vec![], true));
 }
 
 #[test]
@@ -104,14 +120,56 @@ fn a_session_that_was_cut_goes_on_where_it_stopped() {
     let mut node = serving();
     let part = other.answer(&node.catalog().want(origin), 500).expect("a part");
     drop(tell(&mut node, &opening(0, 0)));
-    drop(tell(&mut node, &Frame::Deltas(vec![part.clone()])));
+    drop(tell(&mut node, &Frame::Deltas { deltas: vec![part.clone()], last: false }));
     assert!(node.catalog().origin(origin).and_then(|origin| origin.current()).is_none());
     node.handle(Input::StreamClosed { stream: STREAM }, Time::ZERO);
     node.handle(Input::StreamAccepted { stream: STREAM }, Time::ZERO);
-    let (frames, _) = tell(&mut node, &opening(0, 0));
-    let heads = frames.iter().find_map(|frame| match frame {
-        Frame::Heads(heads) => heads.iter().find(|head| head.origin == origin),
-        _ => None,
-    });
-    assert_eq!(heads.map(|head| head.after), Some(part.to));
+    drop(tell(&mut node, &opening(0, 0)));
+    let heads = vec![other.want(origin)];
+    let (frames, _) = tell(&mut node, &Frame::Heads(Heads::part(heads, vec![]).last()));
+    let [Frame::Heads(wants), Frame::End] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(wants.heads.iter().map(|want| want.after).collect::<Vec<_>>(), [part.to]);
+}
+
+#[test]
+fn a_second_session_of_the_same_peer_is_refused_until_the_first_is_over_or_of_an_earlier_life() {
+    let mut node = serving();
+    drop(tell(&mut node, &opening(0, 0)));
+    let open = |node: &mut Node, n: u64, epoch: u64| {
+        let stream = StreamId::accepted(n);
+        let identity = Identity { epoch: Epoch(epoch), ..identity(1) };
+        let cluster = ClusterId::default().mark();
+        let opening = Opening { cluster, identity, members: 0, catalog: 0 };
+        let bytes = Frame::Opening(opening).encode().expect("fits");
+        node.handle(Input::StreamAccepted { stream }, Time::ZERO);
+        node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+        outputs.into_iter().find_map(|output| match output {
+            Output::ResetStream { stream } => Some(stream),
+            _ => None,
+        })
+    };
+    let life = identity(1).epoch.0;
+    assert_eq!(open(&mut node, 2, life), Some(StreamId::accepted(2)));
+    assert_eq!(node.counters().sessions_doubled, 1);
+    assert_eq!(open(&mut node, 3, life + 1), Some(STREAM), "the old life's is over");
+    node.handle(Input::StreamClosed { stream: StreamId::accepted(3) }, Time::ZERO);
+    assert_eq!(open(&mut node, 4, life), None);
+}
+
+#[test]
+fn a_peer_that_trickles_holds_a_place_no_longer_than_a_silent_one() {
+    let mut node = serving();
+    let timeout = Protocol::default().session_timeout;
+    let frame = Frame::Members(vec![(identity(1), 0)]).encode().expect("fits");
+    drop(tell(&mut node, &opening(0, 0)));
+    let mut now = Time::ZERO;
+    while now < Time::from(timeout) {
+        assert_eq!(node.load().sessions, 1);
+        now = now + timeout / 4;
+        node.handle(Input::StreamFrame { stream: STREAM, bytes: &frame }, now);
+        node.handle(Input::Deadline, now);
+    }
+    node.handle(Input::Deadline, now + Duration::from_millis(100));
+    assert_eq!(node.load().sessions, 0);
 }

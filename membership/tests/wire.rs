@@ -18,9 +18,9 @@ use hobnob_membership::limits::{
 };
 use hobnob_membership::record::{Health, Key, Meta, NodeRecord, ServiceRecord, Value};
 use hobnob_membership::wire::{
-    Ask, Compare, DatagramBuilder, Digest, Frame, Hello, Listing, Message, Opening, Ping, Pong,
-    Pull, Tidings, Update, VERSION, Vote, WireError, decode_datagram, from_bytes, pong_tag,
-    to_bytes,
+    Ask, Compare, DatagramBuilder, Digest, Frame, Heads, Hello, Listing, Message, Opening, Ping,
+    Pong, Pull, Sketch, Symbol, Tidings, Update, VERSION, Vote, WireError, decode_datagram,
+    from_bytes, pong_tag, to_bytes,
 };
 use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
 use proptest::prelude::*;
@@ -190,14 +190,25 @@ fn claim() -> Claim {
     Claim { identity: v4(), life, silent: false, nonce: 7, echo: 8 }
 }
 
+fn heads(heads: Vec<Want>) -> Heads {
+    Heads::part(heads, vec![[1, 2, 3, 4]]).whole().beyond().last()
+}
+
+fn deltas(deltas: Vec<Delta>) -> Frame {
+    Frame::Deltas { deltas, last: false }
+}
+
 fn frames() -> Vec<(&'static str, Frame)> {
     let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40 };
     vec![
         ("opening", Frame::Opening(opening)),
         ("members", Frame::Members(vec![(v4(), 0), (v6(), 300)])),
-        ("heads", Frame::Heads(vec![want()])),
-        ("heads end", Frame::HeadsEnd),
-        ("deltas", Frame::Deltas(vec![delta()])),
+        ("sketch", Frame::Sketch(Sketch { heads: 300, symbols: vec![Symbol::default(); 2] })),
+        ("more", Frame::More(300)),
+        ("heads", Frame::Heads(heads(vec![want()]))),
+        ("wants", Frame::Heads(Heads::part(vec![want()], vec![]))),
+        ("deltas", deltas(vec![delta()])),
+        ("last deltas", Frame::Deltas { deltas: vec![delta()], last: true }),
         ("end", Frame::End),
         ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
         ("stream pong", Frame::Pong(pong())),
@@ -243,21 +254,27 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "opening",
-        "010105060708080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f01fd0000000000010000",
+        "010105060708080706050403020100f451c218000120010db80000000000000000000000170a1f0b1f01000000000000000000000000010000",
     ),
     (
         "members",
-        "010202080706050403020100f451c21800000a0102030a1f0b1f00080706050403020100f451c218000120010db80000000000000000000000170a1f0b1ffb2c01",
+        "0202080706050403020100f451c21800000a0102030a1f0b1f00080706050403020100f451c218000120010db80000000000000000000000170a1f0b1ffb2c01",
     ),
-    ("heads", "010301080706050403020100f451c21800fbfb0009"),
-    ("heads end", "0104"),
+    ("sketch", "03fb2c01020000000000000000000000000000000000000000000000000000"),
+    ("more", "04fb2c01"),
+    ("heads", "050701080706050403020100f451c21800fbfb00090101020304"),
+    ("wants", "050001080706050403020100f451c21800fbfb000900"),
     (
         "deltas",
-        "010501080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
+        "0601080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
     ),
-    ("end", "0106"),
-    ("stream ping", "010a05060708010000000000000001020304"),
-    ("stream pong", "010b59a05ded0506070812"),
+    (
+        "last deltas",
+        "0701080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",
+    ),
+    ("end", "08"),
+    ("stream ping", "0a0105060708010000000000000001020304"),
+    ("stream pong", "0b59a05ded0506070812"),
 ];
 
 fn datagram(message: &Message<'_>) -> Vec<u8> {
@@ -398,8 +415,8 @@ fn a_malformed_message_ends_its_datagram_and_spares_what_stands_before() {
 
 #[test]
 fn an_unknown_kind_of_frame_and_another_version_are_named() {
-    assert!(matches!(Frame::decode(&[VERSION, 99, 1]), Err(WireError::Kind(99))));
-    assert!(matches!(Frame::decode(&[VERSION + 1, 1]), Err(WireError::Version(2))));
+    assert!(matches!(Frame::decode(&[99, 1]), Err(WireError::Kind(99))));
+    assert!(matches!(Frame::decode(&[1, VERSION + 1]), Err(WireError::Version(2))));
     let mut bytes = datagram(&messages()[1].1);
     bytes[0] = VERSION + 1;
     assert!(matches!(decode_datagram(&bytes, CLUSTER), Err(WireError::Version(2))));
@@ -471,7 +488,7 @@ fn limits_hold_when_writing() {
         Err(WireError::TooLarge { .. })
     ));
     assert!(matches!(
-        Frame::Heads(vec![want(); MAX_FRAME_BYTES / 16]).encode(),
+        Frame::Heads(heads(vec![want(); MAX_FRAME_BYTES / 16])).encode(),
         Err(WireError::TooLarge { .. })
     ));
 }
@@ -483,12 +500,12 @@ fn limits_hold_when_reading() {
     seal(&mut long);
     assert!(matches!(decode_datagram(&long, CLUSTER), Err(WireError::TooLarge { .. })));
     let mut long = vec![0; MAX_FRAME_BYTES + 1];
-    (long[0], long[1]) = (VERSION, 3);
+    long[0] = 3;
     assert!(matches!(Frame::decode(&long), Err(WireError::TooLarge { .. })));
     let refused = |change: &dyn Fn(&mut Delta)| {
         let mut delta = delta();
         change(&mut delta);
-        let frame = Frame::Deltas(vec![delta.clone()]).encode().expect("fits");
+        let frame = deltas(vec![delta.clone()]).encode().expect("fits");
         assert!(Frame::decode(&frame).is_err(), "{delta:?}");
         let bytes = datagram(&Message::Rumors(NodeId(1), vec![delta]));
         let mut messages = decode_datagram(&bytes, CLUSTER).expect("sealed");
@@ -544,16 +561,16 @@ fn the_largest_bodies_that_are_legal_are_carried() {
     let Some(Value::Service(service)) = &mut larger.entries[0].value else { unreachable!() };
     Arc::make_mut(service).namespace = "defaultx".into();
     assert!(larger.validate().is_err(), "one byte more");
-    let mut deltas = Vec::new();
-    while Frame::Deltas(deltas.clone()).encode().is_ok() {
-        deltas.push(delta.clone());
+    let mut many = Vec::new();
+    while deltas(many.clone()).encode().is_ok() {
+        many.push(delta.clone());
     }
-    deltas.pop();
-    let frame = Frame::Deltas(deltas);
+    many.pop();
+    let frame = deltas(many);
     let bytes = frame.encode().expect("fits");
     assert!(bytes.len() > MAX_FRAME_BYTES - MAX_RECORD_BYTES - 100);
     assert_eq!(Frame::decode(&bytes).expect("legal"), frame);
-    let heads = Frame::Heads(vec![
+    let heads = Frame::Heads(heads(vec![
         Want {
             origin: NodeId(u64::MAX),
             epoch: Epoch::MAX,
@@ -561,12 +578,12 @@ fn the_largest_bodies_that_are_legal_are_carried() {
             gc_floor: u64::MAX
         };
         MAX_FRAME_BYTES / 32 - 1
-    ]);
+    ]));
     assert_eq!(Frame::decode(&heads.encode().expect("fits")).expect("legal"), heads);
     let small = Entry { version: 0, key: Key::Node, value: None };
     let entries = (1..=8_192).map(|version| Entry { version, ..small.clone() }).collect();
     let many = Delta { after: 0, to: 8_192, head: 8_192, entries, ..delta };
-    let frame = Frame::Deltas(vec![many]);
+    let frame = deltas(vec![many]);
     assert_eq!(Frame::decode(&frame.encode().expect("fits")).expect("legal"), frame);
 }
 
@@ -575,10 +592,11 @@ fn a_claimed_length_alone_allocates_nothing() {
     // A delta that claims 2^40 entries, a digest that claims 2^40 heads, a name of 2^40 bytes.
     let huge = [253, 0, 0, 0, 0, 0, 1, 0, 0];
     let head = to_bytes(&(NodeId(1), Epoch(1), 0_u64, 1_u64, 1_u64, 0_u64), 64).expect("fits");
-    let delta = [&[VERSION, 5, 1][..], &head, &huge].concat();
-    let name = [&[VERSION, 5, 1][..], &head, &[1, 1, 1], &huge].concat();
-    let members = [&[VERSION, 2][..], &huge].concat();
-    for bytes in [delta, name, members] {
+    let delta = [&[6, 1][..], &head, &huge].concat();
+    let name = [&[6, 1][..], &head, &[1, 1, 1], &huge].concat();
+    let members = [&[2][..], &huge].concat();
+    let symbols = [&[3, 1][..], &huge].concat();
+    for bytes in [delta, name, members, symbols] {
         let peak = peak_of(|| assert!(Frame::decode(&bytes).is_err()));
         assert!(peak <= 8 * 1_024, "{peak} bytes for {bytes:?}");
     }
@@ -646,11 +664,11 @@ fn the_densest_lists_take_no_more_memory_than_stated() {
     for count in [1, 5, 17, 129, 1_025, 8_192] {
         let entries: Vec<Entry> = (1..=count).map(tombstone).collect();
         let delta = Delta { after: 0, to: count, head: count, gc_floor: 0, entries, ..delta() };
-        check_growth(&Frame::Deltas(vec![delta]).encode().expect("fits"));
+        check_growth(&deltas(vec![delta]).encode().expect("fits"));
         let empty =
             Delta { after: 0, to: 1, head: 1, gc_floor: 0, entries: vec![], ..self::delta() };
         let count = usize::try_from(count).expect("small").min(2_800);
-        check_growth(&Frame::Deltas(vec![empty; count]).encode().expect("fits"));
+        check_growth(&deltas(vec![empty; count]).encode().expect("fits"));
         check_growth(&Frame::Members(vec![(v4(), 0); count.min(2_500)]).encode().expect("fits"));
     }
 }

@@ -160,7 +160,7 @@ impl Replica {
     }
 
     /// What a replica that knows everything up to `after` lacks, as far as `budget` bytes go; `None` when nothing is
-    /// lacking, or when the first entry alone is larger than the budget.
+    /// lacking, or when the first entry alone is larger than the budget. What is known beyond gaps comes after the rest.
     #[must_use]
     pub fn delta_after(&self, origin: NodeId, after: Version, budget: usize) -> Option<Delta> {
         self.delta_over_floor(origin, after, self.gc_floor, budget)
@@ -174,21 +174,19 @@ impl Replica {
         gc_floor: Version,
         budget: usize,
     ) -> Option<Delta> {
-        if after >= self.known_to {
-            return None;
-        }
+        let (after, to) = self.range_after(after)?;
         let mut delta = Delta {
             origin,
             epoch: self.epoch,
             after,
-            to: self.known_to,
+            to,
             head: self.head(),
             gc_floor,
             entries: Vec::new(),
         };
         // The version numbers of the empty delta may yet shrink, and its entry count grow by two bytes.
         let mut room = budget.checked_sub(encoded_len(&delta) + 2)?;
-        for slot in self.slots.after(after).take_while(|slot| slot.version() <= self.known_to) {
+        for slot in self.slots.after(after).take_while(|slot| slot.version() <= to) {
             let (version, value) = (slot.version(), slot.value().cloned());
             if value.is_none() && version <= gc_floor {
                 continue;
@@ -204,6 +202,24 @@ impl Replica {
             delta.entries.push(entry);
         }
         (delta.to > after).then_some(delta)
+    }
+
+    /// The next range after a version of which we know all.
+    pub(super) fn range_after(&self, after: Version) -> Option<(Version, Version)> {
+        if after < self.known_to {
+            return Some((after, self.known_to));
+        }
+        let beyond = !mutant::is(Mutant::IgnoreBeyondGaps);
+        self.spans
+            .joined()
+            .find(|(_, to)| *to > after && beyond)
+            .map(|(from, to)| (from.max(after), to))
+    }
+
+    /// One hash of what is known beyond the first gap; 0 when nothing is. The origin may be dead, and those who heard its
+    /// last words in part must find out that they heard different parts.
+    pub(super) fn beyond_hash(&self) -> u64 {
+        if mutant::is(Mutant::IgnoreBeyondGaps) { 0 } else { self.spans.hash() }
     }
 
     /// What this replica lacks.

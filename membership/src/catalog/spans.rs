@@ -1,5 +1,7 @@
 //! What is known of an origin beyond the first gap.
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::Version;
 use crate::limits::MAX_SPANS_PER_ORIGIN;
 
@@ -40,5 +42,50 @@ impl Spans {
             self.0 = Vec::new();
         }
         Some(span)
+    }
+
+    /// The ranges as `(after, to]`, in order, those that touch as one.
+    pub(super) fn joined(&self) -> impl Iterator<Item = (Version, Version)> + '_ {
+        let mut spans = self.0.iter().peekable();
+        std::iter::from_fn(move || {
+            let Span { after, mut to, .. } = *spans.next()?;
+            while let Some(next) = spans.next_if(|next| next.after <= to) {
+                to = to.max(next.to);
+            }
+            Some((after, to))
+        })
+    }
+
+    /// One hash of the ranges, however they came together; 0 when there are none.
+    pub(super) fn hash(&self) -> u64 {
+        self.joined().fold(0, |hash, (after, to)| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&after.to_le_bytes());
+            bytes[8..].copy_from_slice(&to.to_le_bytes());
+            xxh3_64_with_seed(&bytes, hash)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spans(ranges: &[(Version, Version)]) -> Spans {
+        let mut spans = Spans::default();
+        for (after, to) in ranges {
+            spans.insert(Span { after: *after, to: *to, head: 50 });
+        }
+        spans
+    }
+
+    #[test]
+    fn what_touches_is_one_range_and_hashes_as_such() {
+        let parts = spans(&[(7, 9), (3, 5), (12, 14), (4, 7), (13, 20)]);
+        let whole = spans(&[(3, 9), (12, 20)]);
+        assert_eq!(parts.joined().collect::<Vec<_>>(), [(3, 9), (12, 20)]);
+        assert_eq!(parts.hash(), whole.hash());
+        assert_ne!(parts.hash(), spans(&[(3, 9)]).hash());
+        assert_eq!(Spans::default().hash(), 0);
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::origin::OriginApplied;
 use super::{Delta, Entry, Head, Origin, Replica, Version, Want};
@@ -64,7 +64,8 @@ impl Catalog {
         self.epoch
     }
 
-    /// One hash of all heads, whatever the order in which they were reached: equal on two nodes when both hold the same.
+    /// One hash of all heads and what is known beyond them, whatever the order in which it was reached: equal on two nodes
+    /// when both hold the same.
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
@@ -208,6 +209,44 @@ impl Catalog {
         replica.delta_over_floor(want.origin, after, gc_floor, budget)
     }
 
+    /// The hashes of all heads, whose XOR is the digest.
+    pub fn head_hashes(&self) -> impl Iterator<Item = (u64, NodeId)> + '_ {
+        self.origins.keys().filter_map(|id| Some((self.head_hash(*id)?, *id)))
+    }
+
+    /// Whether something of an origin is known beyond a gap, which no head shows.
+    #[must_use]
+    pub fn has_beyond(&self, origin: NodeId) -> bool {
+        let replica = self.origins.get(&origin).and_then(|origin| origin.current());
+        replica.is_some_and(|replica| replica.range_after(replica.known_to()).is_some())
+    }
+
+    /// Whether [`Catalog::answer`] has something to say, however large.
+    #[must_use]
+    pub fn has_more(&self, want: &Want) -> bool {
+        let replica = self.origins.get(&want.origin).and_then(|origin| origin.current());
+        replica.is_some_and(|replica| match want.epoch.cmp(&replica.epoch()) {
+            Ordering::Less => true,
+            Ordering::Equal => replica.range_after(want.after).is_some(),
+            Ordering::Greater => false,
+        })
+    }
+
+    /// A head with what is known beyond it.
+    fn head_hash(&self, id: NodeId) -> Option<u64> {
+        let head = self.head(id)?;
+        let beyond = self
+            .origins
+            .get(&id)
+            .and_then(|origin| origin.current())
+            .map_or(0, Replica::beyond_hash);
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&head.origin.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&head.epoch.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&head.known_to.to_le_bytes());
+        Some(xxh3_64_with_seed(&bytes, beyond))
+    }
+
     fn own_replica(&self) -> Option<&Replica> {
         self.origins.get(&self.own)?.current()
     }
@@ -224,17 +263,9 @@ impl Catalog {
     }
 
     fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Origin)) {
-        let before = self.head(id).map_or(0, head_hash);
+        let before = self.head_hash(id).unwrap_or(0);
         change(self.origins.entry(id).or_default());
-        let after = self.head(id).map_or(0, head_hash);
+        let after = self.head_hash(id).unwrap_or(0);
         self.digest ^= before ^ after;
     }
-}
-
-fn head_hash(head: Head) -> u64 {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&head.origin.0.to_le_bytes());
-    bytes[8..16].copy_from_slice(&head.epoch.0.to_le_bytes());
-    bytes[16..].copy_from_slice(&head.known_to.to_le_bytes());
-    xxh3_64(&bytes)
 }

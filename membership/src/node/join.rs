@@ -86,7 +86,10 @@ impl Node {
         self.emit(Event::Welcomed { by: from });
         let stranger = self.swim.active_peer(peer.node_id).is_none();
         let wanted = !self.connected || self.seeds.is_eager() || stranger;
-        let already = self.sessions.values().any(|session| session.peer() == Some(peer.node_id));
+        let already = self
+            .sessions
+            .values()
+            .any(|session| session.peer().is_some_and(|other| other.node_id == peer.node_id));
         if !wanted || already {
             return;
         }

@@ -7,7 +7,9 @@ use rand::RngExt;
 use super::Node;
 use crate::identity::Identity;
 use crate::io::{Output, StreamId};
-use crate::limits::{MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED};
+use crate::limits::{
+    MAX_REPAIRS_OPENED, MAX_REPAIRS_SERVED, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+};
 use crate::mutant::{self, Mutant};
 use crate::provenance::{Route, Sign};
 use crate::session::{Session, Step};
@@ -45,16 +47,13 @@ impl Node {
     }
 
     pub(super) fn next_sync_deadline(&self) -> Option<Time> {
-        let timeout = self
-            .sessions
-            .values()
-            .map(|session| session.last_activity() + self.protocol.session_timeout)
-            .min();
+        let timeout =
+            self.sessions.values().map(|s| s.deadline(self.protocol.session_timeout)).min();
         if self.leaving.is_some() {
             return timeout;
         }
         let requested = self.sync.requested.map(|_| self.sync.not_before);
-        let requested = requested.filter(|_| self.opened_sessions() < MAX_SESSIONS_OPENED);
+        let requested = requested.filter(|_| self.opened_sessions() < MAX_REPAIRS_OPENED);
         requested.into_iter().chain(timeout).chain([self.sync.periodic]).min()
     }
 
@@ -73,7 +72,7 @@ impl Node {
             }
         }
         if self.sync.not_before <= now
-            && self.opened_sessions() < MAX_SESSIONS_OPENED
+            && self.opened_sessions() < MAX_REPAIRS_OPENED
             && let Some(peer) = self.sync.requested.take()
         {
             self.open_session(&peer, now);
@@ -93,9 +92,7 @@ impl Node {
             to: peer.sync_addr(),
             peer: peer.node_id,
         });
-        let mut session = Session::new(Some(peer.node_id), now);
-        session.open(self.opening());
-        self.sessions.insert(stream, session);
+        self.sessions.insert(stream, Session::open(*peer, self.opening(), now));
     }
 
     /// A number for a stream of ours.
@@ -113,7 +110,7 @@ impl Node {
             return;
         }
         self.counters.sessions_served += 1;
-        self.sessions.insert(stream, Session::new(None, now));
+        self.sessions.insert(stream, Session::serve(now));
     }
 
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
@@ -128,24 +125,21 @@ impl Node {
             self.counters.sessions_other_cluster += 1;
             return self.fail_session(stream);
         }
-        let step = frame.and_then(|frame| session.handle(frame, now).ok());
+        let len = bytes.len();
+        let step = frame.and_then(|frame| session.handle(frame, len, &self.catalog, now).ok());
         let Some(step) = step else {
             self.counters.messages_invalid += 1;
             self.fail_session(stream);
             return;
         };
+        let peer = self.sessions.get(&stream).and_then(Session::peer).map(|peer| peer.node_id);
+        if let Some(peer) = peer.filter(|peer| *peer != self.identity().node_id) {
+            self.last_contact = Some(now);
+            self.note_heard(peer, Sign::Session, now);
+        }
         match step {
-            Step::Opened(identity) if identity.node_id == self.identity().node_id => {
-                self.meet_double(&identity, now);
-                self.fail_session(stream);
-                return;
-            }
-            Step::Opened(identity) => {
-                self.note_heard(identity.node_id, Sign::Session, now);
-                self.answer_opening(stream);
-            }
+            Step::Opened(opening) => self.answer_opening(stream, &opening, now),
             Step::Members(members) => {
-                self.last_contact = Some(now);
                 let own = self.identity().node_id;
                 let double = members.iter().find(|(identity, _)| identity.node_id == own);
                 if let Some((double, _)) = double {
@@ -154,10 +148,13 @@ impl Node {
                 if self.swim.handle_roster(members, now).is_err() {
                     self.counters.swim_refused += 1;
                 }
+                let roster = self.swim.roster();
+                if let Some(session) = self.sessions.get_mut(&stream) {
+                    session.tell_members(&roster);
+                }
             }
             Step::Deltas(deltas) => {
                 self.counters.session_deltas_received += deltas.len() as u64;
-                let peer = self.sessions.get(&stream).and_then(Session::peer);
                 let from = peer.unwrap_or(self.identity().node_id);
                 for delta in &deltas {
                     self.learn(delta, from, Route::Session, now);
@@ -169,7 +166,7 @@ impl Node {
                 let told = self.sessions.get(&stream).and_then(|session| session.told_epoch(own));
                 self.compare_epoch(own, told.unwrap_or_default(), now);
                 if let Some(session) = self.sessions.get_mut(&stream) {
-                    session.compare(&self.catalog);
+                    session.compare(&self.catalog, |origin| self.recent.when_moved(origin));
                 }
             }
         }
@@ -199,6 +196,7 @@ impl Node {
                 match frame.encode() {
                     Ok(bytes) => {
                         self.counters.frame_bytes_sent += bytes.len() as u64;
+                        session.sent(bytes.len());
                         self.outputs.push_back(Output::StreamFrame { stream, bytes });
                     }
                     Err(_) => {
@@ -211,17 +209,39 @@ impl Node {
         }
     }
 
-    fn answer_opening(&mut self, stream: StreamId) {
-        let opening = self.opening();
-        let roster = self.swim.roster();
-        let Some(session) = self.sessions.get_mut(&stream) else { return };
-        if session.needs_opening() {
-            session.open(opening);
+    /// Answers who opened a session with us, unless it has one already or others wait for the same.
+    fn answer_opening(&mut self, stream: StreamId, opening: &Opening, now: Time) {
+        let peer = opening.identity;
+        if peer.node_id == self.identity().node_id {
+            self.meet_double(&peer, now);
+            return self.fail_session(stream);
         }
-        if session.is_equal() == Some(true) {
+        let served =
+            self.sessions.iter().filter(|(other, _)| other.is_accepted() && **other != stream);
+        let served = served.filter_map(|(other, session)| Some((*other, *session.peer()?)));
+        let served: Vec<(StreamId, Identity)> = served.collect();
+        if let Some((other, life)) = served.iter().find(|(_, life)| life.node_id == peer.node_id) {
+            if life.epoch >= peer.epoch {
+                self.counters.sessions_doubled += 1;
+                return self.fail_session(stream);
+            }
+            // An earlier life will not go on with it.
+            self.fail_session(*other);
+        }
+        let is_member = |identity: &Identity| self.swim.active_peer(identity.node_id).is_some();
+        let repairs = served.iter().filter(|(_, peer)| is_member(peer)).count();
+        if is_member(&peer) && repairs >= MAX_REPAIRS_SERVED {
+            self.counters.sessions_refused += 1;
+            return self.fail_session(stream);
+        }
+        let ours = self.opening();
+        let roster = (ours.members != opening.members).then(|| self.swim.roster());
+        if roster.is_none() && ours.catalog == opening.catalog {
             self.counters.sessions_equal += 1;
         }
-        session.tell(&roster, &self.catalog);
+        if let Some(session) = self.sessions.get_mut(&stream) {
+            session.answer(opening, roster.as_deref(), &self.catalog);
+        }
     }
 
     fn opening(&self) -> Opening {
@@ -260,10 +280,7 @@ impl Node {
 
     fn drop_stalled_sessions(&mut self, now: Time) {
         let timeout: Duration = self.protocol.session_timeout;
-        let stalled = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| now.since(session.last_activity()) >= timeout);
+        let stalled = self.sessions.iter().filter(|(_, session)| session.deadline(timeout) <= now);
         let stalled: Vec<StreamId> = stalled.map(|(stream, _)| *stream).collect();
         for stream in stalled {
             self.fail_session(stream);

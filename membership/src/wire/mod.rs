@@ -2,7 +2,7 @@
 //!
 //! A datagram is `version: u8, checksum: u32 LE, cluster: [u8; 2]` and then messages, each `kind: u8, len: u16 LE, body`.
 //! The checksum is the low half of XXH3-64 over the rest, seeded with the cluster, so that noise, corruption and other
-//! clusters end here. A receiver skips the kinds that it does not know. A stream frame is `version: u8, kind: u8, body`;
+//! clusters end here. A receiver skips the kinds that it does not know. A stream frame is `kind: u8, body`;
 //! QUIC sees to its integrity.
 //!
 //! Bodies are bincode 2 (little endian, variable-length integers) under a limit: bincode would otherwise allocate what
@@ -20,8 +20,9 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use crate::reconcile::Symbol;
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
-pub use frame::{Frame, Opening};
+pub use frame::{Frame, Heads, Opening, Sketch};
 pub use liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Update, Vote, pong_tag};
 pub(crate) use swim::SwimCodec;
 pub(crate) use swim::{overhear, restore_destination, source_of, strip_destination};
