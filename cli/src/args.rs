@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use hobnob_agent::api::client::{default_client_socket_path, default_socket_path};
 
@@ -120,8 +120,9 @@ impl Cli {
 
 /// Parses the arguments of this process. Prints help or what is wrong, and exits, when there is nothing to run.
 pub(crate) fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|mut error| {
-        let mut command = Cli::command();
+    let mut command = environment::without_empty(Cli::command(), |name| env::var_os(name));
+    let matches = command.clone().try_get_matches();
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|mut error| {
         command.build();
         let command_line: Vec<_> = env::args_os().collect();
         if let Some(variable) =

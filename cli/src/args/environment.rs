@@ -1,9 +1,23 @@
-//! Makes the error of a wrong environment variable name the variable: clap names only the flag that it stands for.
+//! Variables of the environment: an empty one counts as unset, and the error of a wrong one names the variable, where clap
+//! names only the flag that it stands for.
 
 use std::ffi::{OsStr, OsString};
 
+use clap::builder::{OsStr as Name, Resettable};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, Error};
+
+/// Takes the variables that are set to nothing for unset, as service files and containers leave them.
+pub(super) fn without_empty(
+    command: Command,
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> Command {
+    let unset = |arg: Arg| {
+        let empty = |name| variable(name).is_some_and(|value| value.is_empty());
+        if arg.get_env().is_some_and(empty) { arg.env(Resettable::<Name>::Reset) } else { arg }
+    };
+    command.mut_args(unset).mut_subcommands(|command| command.mut_args(unset))
+}
 
 /// The variable that `error` is about, if its value came from the environment. `command` has to be built.
 ///
@@ -53,6 +67,18 @@ mod tests {
         let mut command = Command::new("x").subcommand(agent);
         command.build();
         command
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let variable = |name: &OsStr| match name.to_str() {
+            Some("X_BIND") => Some(OsString::new()),
+            Some("X_JOIN") => Some("1".into()),
+            _ => None,
+        };
+        let command = without_empty(command(), variable);
+        let named: Vec<_> = all_args(&command).filter_map(Arg::get_env).collect();
+        assert_eq!(named, ["X_JOIN"]);
     }
 
     fn culprit_of(command_line: &[&str], bind: &str, join: &str) -> Option<String> {

@@ -49,10 +49,18 @@ fn wrong_usage_exits_with_2_and_names_the_input() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset() {
+    let empty = ["HOBNOB_BIND", "HOBNOB_ADVERTISE", "HOBNOB_JOIN", "HOBNOB_LOG", "HOBNOB_INSECURE"];
+    let mut variables: Vec<_> = empty.iter().map(|name| (*name, "")).collect();
+    variables.push(("HOBNOB_LOG_FORMAT", "xml"));
+    let error = stderr(&run(&["agent"], &variables));
+    assert!(error.contains("HOBNOB_LOG_FORMAT"), "the first thing that is wrong: {error}");
+}
+
+#[test]
 fn a_wrong_variable_is_named() {
     for (name, value) in [
         ("HOBNOB_BIND", "everywhere"),
-        ("HOBNOB_BIND", ""),
         ("HOBNOB_SYNC_BIND", "7947"),
         ("HOBNOB_ADVERTISE", "me"),
         ("HOBNOB_JOIN", "10.0.0.7:7946,10.0.0.8:"),
@@ -60,7 +68,6 @@ fn a_wrong_variable_is_named() {
         ("HOBNOB_LOG", "hobnob=loud"),
         ("HOBNOB_KEEP_ON_EXIT", "perhaps"),
         ("HOBNOB_INSECURE", "perhaps"),
-        ("HOBNOB_SOCKET", ""),
     ] {
         let output = run(&["agent"], &[(name, value)]);
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
