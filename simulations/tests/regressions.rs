@@ -71,3 +71,25 @@ fn islands_find_together() {
         assert!(took.is_some(), "seed {seed}: not one cluster within 60 s");
     }
 }
+
+/// A host that was in another cluster, and was restarted there, was expected to be known here (seed 61 of the swarm at 12
+/// hosts and 60 s).
+#[test]
+fn a_restart_in_another_cluster_is_nobody_elses_business() {
+    let scenario = Scenario::parse(
+        r#"
+        name = "abroad"
+        about = "a host restarts while it is in another cluster"
+        nodes = 6
+        duration = "40s"
+        seed_hosts = 2
+        fault = [
+            { at = "10s", for = "15s", what = { other-cluster = { nodes = "3" } } },
+            { at = "14s", for = "6s", what = { rolling-restart = { nodes = "3..5", gap = "1s", down = "1s" } } },
+        ]
+        "#,
+    )
+    .expect("it reads");
+    let outcome = run(&scenario, 61, Wanted::default());
+    assert!(outcome.is_green(), "{:?}", outcome.failures);
+}

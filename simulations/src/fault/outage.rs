@@ -144,7 +144,9 @@ impl Outages {
             StorageSpec::Torn => return world.host_mut(host).disk.tear_next(),
         };
         world.crash(host, storage);
-        truth.stopped(id, world.now());
+        if !truth.is_stranger(id) {
+            truth.stopped(id, world.now());
+        }
         truth.reload(world, host);
     }
 
@@ -154,7 +156,10 @@ impl Outages {
         }
         let grace = self.scenario.limits.grace.0;
         truth.reload(world, host);
-        truth.started(world, host, grace);
+        // Of a node of another cluster nobody here may know anything.
+        if !truth.is_stranger(world.host(host).id) {
+            truth.started(world, host, grace);
+        }
         world.start(host);
     }
 
