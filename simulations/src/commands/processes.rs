@@ -15,6 +15,7 @@ use super::{Verdict, print};
 
 /// What `bench` takes for real processes.
 #[derive(Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Measure so many real agents on loopback instead, each a process of its own (Linux).
     #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "loss", "only", "seed"])]
