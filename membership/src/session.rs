@@ -254,7 +254,7 @@ impl Session {
 
     /// Nobody needs more symbols than heads would cost.
     fn tell_more(&mut self, count: usize) -> Result<Step, ProtocolViolation> {
-        let most = 2 * self.snapshot.len() + 8 * SMALL_STEP;
+        let most = most_symbols(self.snapshot.len());
         let coded = self.encoder.as_ref().map_or(usize::MAX, Encoder::coded);
         let asked = coded.saturating_add(count);
         // Each frame is a pass over all heads: a peer that asks for one symbol at a time gets few.
@@ -290,7 +290,8 @@ impl Session {
                 let (received, differ) = (decoder.received(), decoder.estimate(others));
                 let more = next_symbols(received, differ);
                 let fewer = self.snapshot.len().min(others);
-                if more * Symbol::BYTES + differ / 2 * HEAD_BYTES >= fewer * HEAD_BYTES {
+                let dear = more * Symbol::BYTES + differ / 2 * HEAD_BYTES >= fewer * HEAD_BYTES;
+                if dear || received + more > most_symbols(fewer) {
                     self.give_up_sketch(others, catalog);
                 } else {
                     self.asked += more;
@@ -525,6 +526,11 @@ impl Session {
     pub(crate) fn is_complete(&self) -> bool {
         self.told_all && (self.peer_told_all || !self.awaits_end)
     }
+}
+
+/// How many symbols a side with so many heads is asked for at most: by then all of them would have cost less.
+fn most_symbols(heads: usize) -> usize {
+    2 * heads + 8 * SMALL_STEP
 }
 
 /// How many more symbols to ask for, with so many received and about so many elements that differ. At first, and close to

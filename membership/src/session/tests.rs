@@ -151,6 +151,16 @@ fn whatever_differs_is_equal_after_one_session_or_two() {
 }
 
 #[test]
+fn where_nearly_all_differs_nobody_asks_for_more_than_is_given() {
+    for common in (1..150).step_by(4) {
+        let [mut left, mut right] = catalogs(common, [common / 2, common / 2], [2, 1]);
+        run(&mut left, &mut right);
+        run(&mut left, &mut right);
+        assert_eq!(left.digest(), right.digest(), "{common}");
+    }
+}
+
+#[test]
 fn what_differs_is_found_at_a_price_that_follows_the_difference() {
     for differ in [0_u64, 1, 2, 10, 100, 1_000] {
         for behind in [[differ, 0], [0, differ]] {
