@@ -47,7 +47,7 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
     scenario.seed_hosts = rng.random_range(2..=3);
     scenario.limits = Limits {
         heal_within: Span::seconds(90),
-        detect_within: Span::seconds(30 + 2 * size.nodes as u64 / 2),
+        detect_within: Span::seconds(15),
         bytes_per_second: 400_000,
         ..Limits::default()
     };

@@ -304,6 +304,6 @@ mod tests {
         let mut case = case(4, 800);
         let slow = Vote { pace: Some(Pace(20)), ..vote(1, 600, 50) };
         case.vote(&slow, at(1_400));
-        assert_eq!(decided(&mut case, &[1, 2, 3, 4], 800), Some(4_300));
+        assert_eq!(decided(&mut case, &[1, 2, 3, 4], 800), Some(7_800));
     }
 }

@@ -40,9 +40,9 @@ impl Pace {
         if self == Self::PROMPT || mutant::is(Mutant::IgnoreSlowness) {
             return PATIENCE_PROMPT;
         }
-        let stall = UNIT * u32::from(self.0);
-        let twice = stall * 3 / 2 + UNIT * 5;
-        twice.clamp(PATIENCE_UNPROVEN, PATIENCE_MOST)
+        // Stalls that follow one another closely look like one.
+        let several = UNIT * u32::from(self.0) * 3 + UNIT * 10;
+        several.clamp(PATIENCE_UNPROVEN, PATIENCE_MOST)
     }
 }
 
@@ -112,8 +112,8 @@ mod tests {
         let patience = |pace: u8| Pace(pace).patience().as_millis();
         assert_eq!(patience(0), 2_000);
         assert_eq!(patience(1), 3_200);
-        assert_eq!(patience(20), 3_500);
-        assert_eq!(patience(40), 6_500);
+        assert_eq!(patience(5), 3_200);
+        assert_eq!(patience(20), 7_000);
         assert_eq!(patience(255), 10_000);
     }
 }

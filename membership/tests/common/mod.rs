@@ -136,6 +136,13 @@ impl Net {
         outputs
     }
 
+    /// Carries out what a node wants done that was called without an input.
+    pub(crate) fn flush(&mut self, n: usize) {
+        while let Some(output) = self.nodes[n].poll_output() {
+            self.carry_out(n, output);
+        }
+    }
+
     pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         loop {

@@ -14,7 +14,7 @@ use crate::truth::Truth;
 use crate::world::{Host, Pace, World};
 
 /// Loss up to this is no excuse for calling a live host down.
-const HARMLESS_LOSS: f64 = 0.05;
+const HARMLESS_LOSS: f64 = 0.25;
 /// Neither is a path that is no slower than this.
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
 
@@ -87,8 +87,10 @@ impl Outages {
                 (self.drift(nodes, i64::from(*ppm), world), Undo::Clocks)
             }
             _ => {
-                truth.disturb(occurrence, None);
-                self.slow_down(fault, world)
+                // They may be called down themselves; nobody may be for what they miss.
+                let inflicted = self.slow_down(fault, world);
+                truth.disturb(occurrence, Some(inflicted.0.iter().copied().collect()));
+                inflicted
             }
         }
     }
