@@ -12,7 +12,7 @@ use crate::record::{Key, NodeRecord, Value};
 /// A newer epoch, or a whole state for a replica below the garbage collection floor, is received beside what is served
 /// and takes its place at once when it is complete. So a restart of the origin makes nothing blink, and nobody sees a
 /// state of which half was deleted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     current: Option<Replica>,
     /// Apart, because it is rare.
@@ -21,7 +21,7 @@ pub struct Origin {
     left: Option<Epoch>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Pending {
     replica: Replica,
     /// The floor of the whole state that is being received: nothing up to it comes from a state with another floor.
@@ -130,7 +130,13 @@ impl Origin {
         }
         // A record of one state may be deleted in another whose floor hides that: up to the floors, states do not mix.
         let above = if delta.gc_floor == *gc_floor { 0 } else { delta.gc_floor.max(*gc_floor) };
-        !replica.take(delta, above).is_empty() || replica.known_to() > known_to
+        let changed = replica.take(delta, above);
+        if above == 0 && delta.entries.first().is_some_and(|entry| entry.version <= *gc_floor) {
+            // Its sender may hold a record that was overwritten beyond the floor since, and other states with this floor
+            // hide by which write. So nothing is complete before that write is here, wherever the range lies.
+            replica.settle_after(delta.head);
+        }
+        !changed.is_empty() || replica.known_to() > known_to
     }
 
     /// The state that is served may have reached the floor by another way.

@@ -152,6 +152,11 @@ impl Replica {
         changed
     }
 
+    /// Something that was taken was overwritten up to `head` at the latest.
+    pub(super) fn settle_after(&mut self, head: Version) {
+        self.settled_at = self.settled_at.max(head);
+    }
+
     /// Takes over what `other`, of the same epoch, knows of beyond a gap.
     pub(super) fn absorb(&mut self, other: &Self) {
         for slot in other.slots() {
@@ -248,10 +253,12 @@ impl Replica {
             // well below twice its limit, whatever part of its history is under way.
             None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
         };
-        if newer {
+        // Of a liar that gives one version to two keys only the first is believed: whoever asks us could not read both.
+        let adopted = newer && !self.slots.holds(version);
+        if adopted {
             self.slots.insert(key.clone(), version, value.cloned());
         }
-        newer
+        adopted
     }
 
     fn cover(&mut self, span: Span) {

@@ -62,6 +62,11 @@ impl Slots {
         self.by_version[from..].iter().map(|place| &self.by_key[*place as usize])
     }
 
+    /// Whether some key has this version.
+    pub(super) fn holds(&self, version: Version) -> bool {
+        self.after(version.saturating_sub(1)).next().is_some_and(|slot| slot.version == version)
+    }
+
     pub(super) fn newest(&self) -> Version {
         self.by_version.last().map_or(0, |place| self.by_key[*place as usize].version)
     }

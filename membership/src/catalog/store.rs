@@ -13,7 +13,7 @@ use crate::mutant::{self, Mutant};
 use crate::record::{Key, RecordError, Value};
 
 /// The records of all origins, as one node holds them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
     own: NodeId,
     epoch: Epoch,
@@ -153,6 +153,16 @@ impl Catalog {
             }
         });
         Ok((before, changed))
+    }
+
+    /// Drops our own tombstones up to `floor`, as [`Catalog::write`] does by itself when there are many: from then on
+    /// who does not know as much needs the whole state.
+    pub fn raise_gc_floor(&mut self, floor: Version) {
+        self.change(self.own, |origin| {
+            if let Some(own) = origin.current_mut() {
+                own.raise_gc_floor(floor);
+            }
+        });
     }
 
     /// Begins a new epoch with the live records of the old one, and returns the keys.
