@@ -63,6 +63,8 @@ pub struct Protocol {
     pub join_retry: Duration,
     /// The longest wait between two knocks at the seeds.
     pub join_retry_max: Duration,
+    /// How long the records of an origin that is no active member are kept.
+    pub retention: Duration,
     /// How often a node that is not alone knocks at one address of those that it has lost.
     pub reunion_period: Duration,
 }
@@ -88,6 +90,7 @@ impl Default for Protocol {
             session_timeout: ms(10_000),
             join_retry: ms(100),
             join_retry_max: ms(10_000),
+            retention: Duration::from_secs(24 * 60 * 60),
             reunion_period: ms(10_000),
         }
     }

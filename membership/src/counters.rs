@@ -151,6 +151,12 @@ counters! {
     frame_bytes_sent,
     /// Deltas refused because there are too many origins.
     origins_refused,
+    /// Dead origins whose records were dropped after their time.
+    origins_reaped,
+    /// Origins whose records were dropped because an operator asked for it here.
+    origins_buried,
+    /// Graves that had to go because there were too many.
+    graves_given_up,
     /// Writes of ours that were refused.
     writes_refused,
     /// Messages that did not fit their datagram or frame; a bug when it is not 0.

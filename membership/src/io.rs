@@ -67,6 +67,8 @@ pub enum Input<'a> {
     Write(Vec<(Key, Option<Value>)>),
     /// Knock at these gossip addresses until somebody answers; added to those already known.
     Join(Vec<SocketAddr>),
+    /// A node does not come back: drop its records here and, where it is not an active member, everywhere.
+    Bury(NodeId),
     /// Leave the cluster for good; [`Event::Left`] follows when everybody reachable has been told.
     Leave,
     /// The time that [`Node::next_deadline`](crate::Node::next_deadline) asked for has come.

@@ -23,6 +23,8 @@ pub const MAX_KEYS_PER_ORIGIN: usize = 8_192;
 pub const MAX_TOMBSTONES: usize = 256;
 /// Origins in a catalog, and members in a view.
 pub const MAX_ORIGINS: usize = 16_384;
+/// Origins that are dead and whose records were dropped. Beyond it the oldest lives are forgotten.
+pub const MAX_GRAVES: usize = 8_192;
 /// Version spans that a replica holds beyond the first gap of one origin.
 pub const MAX_SPANS_PER_ORIGIN: usize = 64;
 /// Rumors waiting to be sent for the first time, or again. Beyond it those that were sent most are dropped and left to

@@ -53,6 +53,12 @@ pub enum Mutant {
     ForgetLastDifference,
     /// What lies beyond a gap is not compared.
     IgnoreBeyondGaps,
+    /// The records of a dead origin are dropped, and nothing refuses them when somebody tells them again.
+    ReapWithoutGrave,
+    /// Who dropped the records of a dead origin has no head of it any more.
+    GraveNotInDigest,
+    /// A grave does not give way when its origin lives.
+    GraveForGood,
 }
 
 #[cfg(feature = "mutants")]
@@ -90,6 +96,9 @@ mod switch {
             Self::IgnoreMemberDigest,
             Self::ForgetLastDifference,
             Self::IgnoreBeyondGaps,
+            Self::ReapWithoutGrave,
+            Self::GraveNotInDigest,
+            Self::GraveForGood,
         ];
 
         /// Switches a bug on for this thread, or all off.

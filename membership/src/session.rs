@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::catalog::{Catalog, Delta, Want};
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::limits::{
-    MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION, MAX_ORIGINS,
+    MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION, MAX_GRAVES, MAX_ORIGINS,
     MAX_SYMBOLS_PER_FRAME, MIN_SESSION_BYTES_PER_SECOND,
 };
 use crate::mutant::{self, Mutant};
@@ -33,6 +33,8 @@ use crate::wire::{Frame, Heads, Opening, Sketch};
 
 /// Members, or heads, that surely fit one frame.
 const ITEMS_PER_FRAME: usize = 1_000;
+/// Heads that a peer may tell, of states that it serves and that it receives, and hashes that it may ask about.
+const MAX_HEADS: usize = 2 * MAX_ORIGINS + MAX_GRAVES;
 /// Room in a frame for its kind and number of deltas.
 const FRAME_OVERHEAD_BYTES: usize = 16;
 /// Symbols that are sent unasked: enough for the most frequent difference, one origin.
@@ -83,8 +85,8 @@ pub(crate) struct Session {
     decoder: Option<Decoder>,
     /// Symbols that we asked for.
     asked: usize,
-    /// Heads of the peer, when we compare.
-    peer_heads: BTreeMap<NodeId, Want>,
+    /// Heads of the peer, when we compare; two of an origin when it receives a new epoch.
+    peer_heads: BTreeMap<(NodeId, Epoch), Want>,
     peer_unknown: BTreeSet<[u8; 4]>,
     peer_is_whole: bool,
     /// How many heads came, as a list or as wants.
@@ -272,7 +274,7 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<Step, ProtocolViolation> {
         let others = sketch.heads as usize;
-        if !self.is_opener || self.role != Role::Undecided || others > MAX_ORIGINS {
+        if !self.is_opener || self.role != Role::Undecided || others > MAX_ORIGINS + MAX_GRAVES {
             return Err(ProtocolViolation);
         }
         if self.decoder.is_none() {
@@ -327,7 +329,7 @@ impl Session {
     }
 
     fn tell_all(&mut self, catalog: &Catalog) {
-        let heads: Vec<Want> = catalog.origins().map(|(id, _)| catalog.want(id)).collect();
+        let heads: Vec<Want> = catalog.all_wants().collect();
         self.push_heads(&heads, &[], catalog, true);
     }
 
@@ -338,7 +340,7 @@ impl Session {
             self.snapshot.get(place).map(|(_, origin)| *origin)
         };
         let heads: Vec<Want> =
-            difference.ours.iter().filter_map(origin).map(|id| catalog.want(id)).collect();
+            difference.ours.iter().filter_map(origin).flat_map(|id| catalog.wants(id)).collect();
         // A head that both have in different states is told by ours. When the other side has no more than we told, all of
         // its own are most likely those; if not, the next session finds the rest.
         let unknown = if difference.theirs.len() > difference.ours.len() {
@@ -353,7 +355,9 @@ impl Session {
     fn push_heads(&mut self, heads: &[Want], unknown: &[[u8; 4]], catalog: &Catalog, whole: bool) {
         self.role = Role::Teller;
         let beyond = heads.iter().filter(|want| catalog.has_beyond(want.origin));
-        self.lacking.extend(beyond.filter_map(|want| catalog.head(want.origin)).map(|head| Want {
+        let served = beyond
+            .filter_map(|want| catalog.head(want.origin).filter(|head| head.epoch == want.epoch));
+        self.lacking.extend(served.map(|head| Want {
             origin: head.origin,
             epoch: head.epoch,
             after: head.known_to,
@@ -388,7 +392,7 @@ impl Session {
 
     fn take_heads(&mut self, heads: Heads) -> Result<Step, ProtocolViolation> {
         self.heads_received += heads.heads.len() + heads.unknown.len();
-        if self.heads_complete || self.heads_received > 2 * MAX_ORIGINS {
+        if self.heads_complete || self.heads_received > 2 * MAX_HEADS {
             return Err(ProtocolViolation);
         }
         self.heads_complete = heads.is_last();
@@ -402,7 +406,8 @@ impl Session {
             Role::Comparer => {
                 self.peer_is_whole = heads.is_whole();
                 self.awaits_end |= heads.is_beyond();
-                self.peer_heads.extend(heads.heads.into_iter().map(|want| (want.origin, want)));
+                let told = heads.heads.into_iter();
+                self.peer_heads.extend(told.map(|want| ((want.origin, want.epoch), want)));
                 self.peer_unknown.extend(heads.unknown);
                 Ok(if self.heads_complete { Step::Compare } else { Step::Nothing })
             }
@@ -411,7 +416,8 @@ impl Session {
 
     /// The epoch in which the peer knows, or waits for, an origin.
     pub(crate) fn told_epoch(&self, origin: NodeId) -> Option<Epoch> {
-        self.peer_heads.get(&origin).map(|want| want.epoch)
+        let told = self.peer_heads.range((origin, Epoch(0))..=(origin, Epoch::MAX));
+        told.map(|((_, epoch), _)| *epoch).next_back()
     }
 
     /// Lists what the peer lacks, by the heads that it told, and asks for what we lack. `moved` tells when a head of ours
@@ -421,9 +427,9 @@ impl Session {
         let told = std::mem::take(&mut self.peer_heads);
         let unknown = std::mem::take(&mut self.peer_unknown);
         let snapshot = std::mem::take(&mut self.snapshot);
-        let mut candidates: BTreeSet<NodeId> = told.keys().copied().collect();
+        let mut candidates: BTreeSet<NodeId> = told.keys().map(|(origin, _)| *origin).collect();
         if self.peer_is_whole {
-            candidates.extend(catalog.origins().map(|(id, _)| id));
+            candidates.extend(catalog.heads().map(|head| head.origin));
         }
         let named = snapshot.iter().filter(|(hash, _)| unknown.contains(&prefix(*hash)));
         candidates.extend(named.map(|(_, origin)| *origin));
@@ -431,12 +437,20 @@ impl Session {
         let mut wants = Vec::new();
         for origin in candidates {
             let nothing = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };
-            let theirs = told.get(&origin).copied().unwrap_or(nothing);
-            let ours = catalog.want(origin);
-            if (ours.epoch, ours.after) < (theirs.epoch, theirs.after) {
-                wants.push(ours);
+            let in_epoch = |epoch: Epoch| told.get(&(origin, epoch)).copied();
+            let latest = told.range((origin, Epoch(0))..=(origin, Epoch::MAX)).next_back();
+            let latest = latest.map_or(nothing, |(_, want)| *want);
+            let mut newest = true;
+            for ours in catalog.wants(origin) {
+                let behind = match in_epoch(ours.epoch) {
+                    Some(theirs) => ours.after < theirs.after,
+                    None => newest && ours.epoch < latest.epoch,
+                };
+                wants.extend(behind.then_some(ours));
+                newest = false;
             }
             let Some(head) = catalog.head(origin) else { continue };
+            let theirs = in_epoch(head.epoch).unwrap_or(latest);
             let told = (theirs.epoch, theirs.after);
             let level = told == (head.epoch, head.known_to) && catalog.has_beyond(origin);
             if told < (head.epoch, head.known_to) || level {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hobnob_membership::catalog::{Delta, Entry, Head, Want};
 use hobnob_membership::limits::{
-    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_FRAMES_PER_SESSION, MAX_ORIGINS, MAX_SESSIONS_OPENED,
-    MAX_SESSIONS_SERVED,
+    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_FRAMES_PER_SESSION, MAX_GRAVES, MAX_ORIGINS,
+    MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
 };
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::wire::{DatagramBuilder, Digest, Frame, Heads, Message, Opening, Pull};
@@ -284,7 +284,8 @@ fn heads_beyond_the_limit_are_refused() {
         let want = |n| Want { origin: origin(n), epoch: Epoch(1), after: 1, gc_floor: 0 };
         frame(&Frame::Heads(Heads::part((0..1_000).map(want).collect(), vec![])))
     };
-    assert_eq!(frames_until_dropped(heads), 2 * MAX_ORIGINS / 1_000 + 1);
+    let limit = 2 * (2 * MAX_ORIGINS + MAX_GRAVES);
+    assert_eq!(frames_until_dropped(heads), limit / 1_000 + 1);
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
         bytes_per_second: 400_000,
         ..Limits::default()
     };
+    // From a source of its own, so that seeds go on to mean what they meant.
+    let mut other = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6a7e_5eed);
+    scenario.retention = other.random_bool(0.5).then(|| Span::seconds(other.random_range(3..30)));
     places(&mut scenario, &mut rng);
     scenario.link = link(&mut rng);
     if scenario.link.burst.is_some() {

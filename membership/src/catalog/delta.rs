@@ -49,7 +49,8 @@ pub struct Entry {
 /// A range of an origin's writes: all that still holds of the versions after `after` up to `to`. A version in the range
 /// that is not listed was overwritten since, or is a tombstone under the floor.
 ///
-/// With `after` 0 it is the beginning of the whole state, which replaces what a replica below `gc_floor` had.
+/// With `after` 0 it is the beginning of the whole state, which replaces what a replica below `gc_floor` had. A whole
+/// state without anything in it is a grave: everything up to its end was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
     /// The origin.
@@ -94,6 +95,20 @@ impl Delta {
             entry.validate().map_err(|_| WireError::Invalid("a record breaks its limits"))?;
         }
         Ok(())
+    }
+
+    /// Tells that an origin is dead, and that its records up to a version were dropped.
+    #[must_use]
+    pub fn grave(head: Head) -> Self {
+        let Head { origin, epoch, known_to } = head;
+        let (to, gc_floor) = (known_to, known_to);
+        Self { origin, epoch, after: 0, to, head: known_to, gc_floor, entries: Vec::new() }
+    }
+
+    /// Whether it tells of a grave. A state that holds something has its newest write above the floor.
+    #[must_use]
+    pub fn is_grave(&self) -> bool {
+        self.is_whole() && self.entries.is_empty() && [self.to, self.gc_floor] == [self.head; 2]
     }
 
     /// Whether it begins the whole state of its origin.

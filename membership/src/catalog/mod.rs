@@ -6,6 +6,7 @@
 //! repetition and route of deltas ends in the same state. Time plays no part.
 
 mod delta;
+mod grave;
 mod origin;
 mod replica;
 mod slots;
@@ -13,6 +14,7 @@ mod spans;
 mod store;
 
 pub use delta::{Delta, Entry, Head, Version, Want};
+pub use grave::Grave;
 pub use origin::Origin;
 pub use replica::Replica;
 pub use slots::Slot;

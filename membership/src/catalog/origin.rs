@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Delta, Replica, Slot, Version, Want};
+use super::{Delta, Grave, Replica, Slot, Version, Want};
 use crate::identity::{Epoch, NodeId};
 use crate::mutant::{self, Mutant};
 use crate::record::{Key, NodeRecord, Value};
@@ -67,18 +67,34 @@ impl Origin {
         node_record(self.current.as_ref()?)
     }
 
-    /// What to ask for to get on: of the state being received if there is one.
-    pub(super) fn want(&self, origin: NodeId) -> Option<Want> {
-        match (&self.pending, &self.current) {
-            (Some(pending), _) => {
-                Some(Want { gc_floor: pending.gc_floor, ..pending.replica.want(origin) })
-            }
-            (None, Some(current)) => Some(current.want(origin)),
-            (None, None) => None,
-        }
+    /// What to ask for to get on: of the state being received, then of the one that is served. Of one epoch only the
+    /// former, which replaces the latter.
+    pub(super) fn wants(&self, origin: NodeId) -> impl Iterator<Item = Want> {
+        let pending = self
+            .pending
+            .as_ref()
+            .map(|pending| Want { gc_floor: pending.gc_floor, ..pending.replica.want(origin) });
+        let current = self.current.as_ref().map(|current| current.want(origin));
+        let replaced = pending.map(|want| want.epoch);
+        pending.into_iter().chain(current.filter(move |want| Some(want.epoch) != replaced))
     }
 
-    pub(super) fn apply(&mut self, delta: &Delta) -> OriginApplied {
+    /// Whether nothing is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.current.is_none() && self.pending.is_none()
+    }
+
+    /// Drops what is served, and what is received of an epoch up to this one; returns the keys that were served.
+    pub(super) fn end(&mut self, epoch: Epoch) -> Vec<Key> {
+        if self.pending.as_ref().is_some_and(|pending| pending.replica.epoch() <= epoch) {
+            self.pending = None;
+        }
+        let current = self.current.take();
+        current.iter().flat_map(Replica::slots).map(|slot| slot.key().clone()).collect()
+    }
+
+    /// Applies a delta. What is received is not served before it passes the origin's grave.
+    pub(super) fn apply(&mut self, delta: &Delta, grave: Option<Grave>) -> OriginApplied {
         let mut applied = OriginApplied::default();
         if let Some(current) = &mut self.current {
             if delta.epoch < current.epoch() {
@@ -104,7 +120,7 @@ impl Origin {
         }
         applied.news |= self.receive(delta);
         self.drop_pending_when_passed();
-        if let Some(replaced) = self.replace_when_complete() {
+        if let Some(replaced) = self.replace_when_complete(grave) {
             applied.changed.extend(replaced);
             applied.changed.sort_unstable();
             applied.changed.dedup();
@@ -152,18 +168,20 @@ impl Origin {
         }
     }
 
-    fn replace_when_complete(&mut self) -> Option<Vec<Key>> {
+    fn replace_when_complete(&mut self, grave: Option<Grave>) -> Option<Vec<Key>> {
         let Pending { replica, gc_floor } = self.pending.as_deref()?;
         let served = self.current.as_ref().filter(|current| current.epoch() == replica.epoch());
         let behind = served.is_some_and(|current| replica.known_to() < current.known_to());
         let whole = replica.known_to() >= *gc_floor && replica.is_settled();
         let whole = whole || mutant::is(Mutant::ReplaceBeforeWhole);
-        if !whole || node_record(replica).is_none() || behind {
+        let older = grave.is_some_and(|grave| !grave.admits(replica));
+        if !whole || node_record(replica).is_none() || behind || older {
             return None;
         }
         self.left = self.left();
         let Pending { replica: mut fresh, gc_floor } = *self.pending.take()?;
         fresh.raise_gc_floor(gc_floor);
+        fresh.raise_gc_floor(grave.map_or(0, |grave| grave.gc_floor_of(fresh.epoch())));
         let Some(old) = self.current.take() else {
             let keys = fresh.slots().map(|slot| slot.key().clone()).collect();
             self.current = Some(fresh);

@@ -21,6 +21,8 @@ pub struct Replica {
     /// The highest head of the ranges up to `known_to`: what they left out was overwritten up to here.
     settled_at: Version,
     gc_floor: Version,
+    /// A floor that was heard of while something before it was missing.
+    floor_ahead: Version,
     slots: Slots,
     spans: Spans,
 }
@@ -34,6 +36,7 @@ impl Replica {
             known_to: 0,
             settled_at: 0,
             gc_floor: 0,
+            floor_ahead: 0,
             slots: Slots::default(),
             spans: Spans::default(),
         }
@@ -99,6 +102,16 @@ impl Replica {
         self.slots.len() == 0
     }
 
+    /// The newest version that is known of anything.
+    pub(super) fn newest(&self) -> Version {
+        self.known_to.max(self.slots.newest())
+    }
+
+    /// The newest version of which anything is known, gaps before it or not.
+    pub(super) fn farthest(&self) -> Version {
+        self.newest().max(self.spans.joined().last().map_or(0, |(_, to)| to))
+    }
+
     /// Writes as the origin: the next version. Returns false, and writes nothing, when it would change nothing.
     pub(super) fn write(&mut self, key: Key, value: Option<Value>) -> bool {
         if self.get(&key) == value.as_ref() {
@@ -134,7 +147,11 @@ impl Replica {
     pub fn apply(&mut self, delta: &Delta) -> Vec<Key> {
         let above = if delta.gc_floor > self.known_to { delta.gc_floor } else { 0 };
         let changed = self.take(delta, above);
+        if delta.gc_floor > self.known_to {
+            self.floor_ahead = self.floor_ahead.max(delta.gc_floor);
+        }
         self.raise_gc_floor(delta.gc_floor);
+        self.raise_gc_floor(self.floor_ahead);
         changed
     }
 
@@ -236,7 +253,7 @@ impl Replica {
     /// Whatever a range up to `known_to` leaves out was overwritten up to here: by what others have, or by what we heard
     /// beyond a gap.
     fn head(&self) -> Version {
-        self.known_to.max(self.settled_at).max(self.slots.newest())
+        self.settled_at.max(self.newest())
     }
 
     /// Drops tombstones of long ago without a word: see [`Mutant::ForgetTombstones`].

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::origin::OriginApplied;
-use super::{Delta, Entry, Head, Origin, Replica, Version, Want};
+use super::grave::Graves;
+use super::{Delta, Entry, Grave, Head, Origin, Replica, Version, Want};
 use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
 use crate::mutant::{self, Mutant};
@@ -19,6 +19,9 @@ pub struct Catalog {
     epoch: Epoch,
     /// Apart, so that the tree does not have room for origins that it does not hold.
     origins: BTreeMap<NodeId, Box<Origin>>,
+    /// Of origins of which nothing is served.
+    graves: Graves,
+    graves_given_up: u64,
     digest: u64,
 }
 
@@ -53,7 +56,14 @@ impl Catalog {
     /// A catalog that knows only its owner, who has not written yet.
     #[must_use]
     pub fn new(own: NodeId, epoch: Epoch) -> Self {
-        let mut catalog = Self { own, epoch, origins: BTreeMap::new(), digest: 0 };
+        let mut catalog = Self {
+            own,
+            epoch,
+            origins: BTreeMap::new(),
+            graves: Graves::default(),
+            graves_given_up: 0,
+            digest: 0,
+        };
         catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
         catalog
     }
@@ -82,9 +92,37 @@ impl Catalog {
         self.origins.iter().map(|(id, origin)| (*id, origin.as_ref()))
     }
 
-    /// How far an origin is known.
+    /// The grave of an origin whose records were dropped.
+    #[must_use]
+    pub fn grave(&self, origin: NodeId) -> Option<&Grave> {
+        self.graves.get(origin)
+    }
+
+    /// Every grave.
+    pub fn graves(&self) -> impl ExactSizeIterator<Item = (NodeId, &Grave)> {
+        self.graves.iter()
+    }
+
+    /// How many graves had to go because there were too many.
+    #[must_use]
+    pub fn graves_given_up(&self) -> u64 {
+        self.graves_given_up
+    }
+
+    /// The epoch of the member that last left on purpose, if its records or its grave tell of it.
+    #[must_use]
+    pub fn left(&self, origin: NodeId) -> Option<Epoch> {
+        let held = self.origins.get(&origin).and_then(|origin| origin.left());
+        held.max(self.graves.get(origin).and_then(Grave::left))
+    }
+
+    /// How far an origin is known. A grave of a dead one stands for its records.
     #[must_use]
     pub fn head(&self, origin: NodeId) -> Option<Head> {
+        if let Some(grave) = self.graves.get(origin) {
+            let stands = !grave.yields() && !mutant::is(Mutant::GraveNotInDigest);
+            return stands.then(|| grave.head(origin));
+        }
         let replica = self.origins.get(&origin)?.current()?;
         (replica.known_to() > 0).then(|| Head {
             origin,
@@ -93,11 +131,44 @@ impl Catalog {
         })
     }
 
-    /// What to ask for to get on with an origin; everything when it is unknown.
+    /// Every head.
+    pub fn heads(&self) -> impl Iterator<Item = Head> {
+        let served = self.origins.iter().filter(|(_, origin)| origin.current().is_some());
+        let known = served.map(|(id, _)| *id).chain(self.graves.iter().map(|(id, _)| id));
+        known.filter_map(|id| self.head(id))
+    }
+
+    /// What to ask for to get on with an origin: of a state that is being received, then of the one that is served, for
+    /// whoever is asked may have only the latter; everything when it is unknown.
+    pub fn wants(&self, origin: NodeId) -> impl Iterator<Item = Want> {
+        let held = self.origins.get(&origin).into_iter().flat_map(move |held| held.wants(origin));
+        let grave = self.graves.get(origin).filter(|grave| !grave.yields());
+        let grave = grave.map(|grave| grave.want(origin));
+        let mut wants = held.chain(grave).peekable();
+        let nothing = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };
+        let nothing = wants.peek().is_none().then_some(nothing);
+        wants.chain(nothing)
+    }
+
+    /// The first of [`Catalog::wants`].
     #[must_use]
     pub fn want(&self, origin: NodeId) -> Want {
-        let known = self.origins.get(&origin).and_then(|known| known.want(origin));
-        known.unwrap_or(Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 })
+        let nothing = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };
+        self.wants(origin).next().unwrap_or(nothing)
+    }
+
+    /// The one of [`Catalog::wants`] that is of an epoch, or the first.
+    #[must_use]
+    pub fn want_in(&self, origin: NodeId, epoch: Epoch) -> Want {
+        let of_epoch = self.wants(origin).find(|want| want.epoch == epoch);
+        of_epoch.unwrap_or_else(|| self.want(origin))
+    }
+
+    /// All that there is to tell of how far we are, for somebody to answer.
+    pub fn all_wants(&self) -> impl Iterator<Item = Want> {
+        let held = self.origins.iter().flat_map(|(id, origin)| origin.wants(*id));
+        let graves = self.graves.iter().filter(|(_, grave)| !grave.yields());
+        held.chain(graves.map(|(id, grave)| grave.want(id)))
     }
 
     /// Checks that [`Catalog::write`] would take these records.
@@ -133,8 +204,9 @@ impl Catalog {
         self.check(&records)?;
         let mut changed = Vec::new();
         let mut before = 0;
-        self.change(self.own, |origin| {
-            let Some(own) = origin.current_mut() else { return };
+        self.change(self.own, |catalog| {
+            let own = catalog.origins.get_mut(&catalog.own);
+            let Some(own) = own.and_then(|own| own.current_mut()) else { return };
             before = own.known_to();
             for (key, value) in records {
                 if own.write(key.clone(), value) {
@@ -158,8 +230,9 @@ impl Catalog {
     /// Drops our own tombstones up to `floor`, as [`Catalog::write`] does by itself when there are many: from then on
     /// who does not know as much needs the whole state.
     pub fn raise_gc_floor(&mut self, floor: Version) {
-        self.change(self.own, |origin| {
-            if let Some(own) = origin.current_mut() {
+        self.change(self.own, |catalog| {
+            let own = catalog.origins.get_mut(&catalog.own);
+            if let Some(own) = own.and_then(|own| own.current_mut()) {
                 own.raise_gc_floor(floor);
             }
         });
@@ -173,31 +246,87 @@ impl Catalog {
             .filter_map(|slot| Some((slot.key().clone(), Some(slot.value()?.clone()))))
             .collect();
         self.epoch = epoch;
-        self.change(self.own, |origin| {
+        self.change(self.own, |catalog| {
             let mut fresh = Replica::new(epoch);
             for (key, value) in records {
                 fresh.write(key, value);
             }
-            *origin = Origin::own(fresh);
+            catalog.origins.insert(catalog.own, Box::new(Origin::own(fresh)));
         });
     }
 
-    /// Applies what a peer told. The delta must be [valid](Delta::validate).
-    pub fn apply(&mut self, delta: &Delta) -> Applied {
+    /// Applies what a peer told. The delta must be [valid](Delta::validate). `lives` is whether its origin is an active
+    /// member.
+    pub fn apply(&mut self, delta: &Delta, lives: bool) -> Applied {
         if delta.origin == self.own {
             return self.compare_with_own(delta);
+        }
+        self.set_lives(delta.origin, lives);
+        if delta.is_grave() {
+            return self.apply_grave(delta, lives);
+        }
+        let grave = self.graves.get(delta.origin).copied();
+        if let Some(grave) = grave.filter(|grave| grave.refuses(delta)) {
+            let dead = delta.epoch == grave.epoch() && !grave.yields();
+            let moved = dead && self.change(delta.origin, |catalog| catalog.graves.follow(delta));
+            return if moved { Applied::News(Vec::new()) } else { Applied::Known };
         }
         if !self.origins.contains_key(&delta.origin) && self.origins.len() >= MAX_ORIGINS {
             return Applied::Full;
         }
-        let mut applied = OriginApplied::default();
-        self.change(delta.origin, |origin| applied = origin.apply(delta));
+        let applied = self.change(delta.origin, |catalog| {
+            let origin = catalog.origins.entry(delta.origin).or_default();
+            let applied = origin.apply(delta, grave);
+            if grave.is_some() && origin.current().is_some() {
+                catalog.graves.remove(delta.origin);
+            }
+            applied
+        });
         if applied.news { Applied::News(applied.changed) } else { Applied::Known }
+    }
+
+    /// Says whether an origin is an active member. The grave of one that is gives way.
+    pub fn set_lives(&mut self, id: NodeId, lives: bool) {
+        let Some(grave) = self.graves.get(id).copied() else { return };
+        if grave.yields() == lives || mutant::is(Mutant::GraveForGood) {
+            return;
+        }
+        self.change(id, |catalog| catalog.graves.set_yields(id, lives));
+        if !lives {
+            self.end(id, grave.standing());
+        }
+    }
+
+    /// Drops the records of a dead origin and leaves a grave; returns the keys that were served. Nobody else can tell.
+    pub fn reap(&mut self, id: NodeId) -> Vec<Key> {
+        let Some(origin) = self.origins.get_mut(&id).filter(|_| id != self.own) else {
+            return Vec::new();
+        };
+        match origin.current().map(|replica| Grave::of(replica, origin.left())) {
+            Some(grave) => self.end(id, grave),
+            None => {
+                self.origins.remove(&id);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Drops the records of an origin here and, once the delta is told, everywhere where it is not an active member:
+    /// the grave lies beyond the last write, so whoever has the records is behind. An origin that lives hears of a write
+    /// that it did not make, and takes a new epoch.
+    pub fn bury(&mut self, id: NodeId) -> Option<(Delta, Vec<Key>)> {
+        let head = self.head(id).filter(|_| id != self.own && self.graves.get(id).is_none())?;
+        let delta = Delta::grave(Head { known_to: head.known_to + 1, ..head });
+        let keys = self.end(id, self.grave_told(&delta));
+        Some((delta, keys))
     }
 
     /// What the sender of `want` lacks, as far as `budget` bytes go.
     #[must_use]
     pub fn answer(&self, want: &Want, budget: usize) -> Option<Delta> {
+        if let Some(grave) = self.graves.get(want.origin) {
+            return grave.answers(want).then(|| Delta::grave(grave.head(want.origin)));
+        }
         let replica = self.origins.get(&want.origin)?.current()?;
         let mut gc_floor = replica.gc_floor();
         let after = match want.epoch.cmp(&replica.epoch()) {
@@ -221,7 +350,7 @@ impl Catalog {
 
     /// The hashes of all heads, whose XOR is the digest.
     pub fn head_hashes(&self) -> impl Iterator<Item = (u64, NodeId)> + '_ {
-        self.origins.keys().filter_map(|id| Some((self.head_hash(*id)?, *id)))
+        self.heads().filter_map(|head| Some((self.head_hash(head.origin)?, head.origin)))
     }
 
     /// Whether something of an origin is known beyond a gap, which no head shows.
@@ -234,6 +363,9 @@ impl Catalog {
     /// Whether [`Catalog::answer`] has something to say, however large.
     #[must_use]
     pub fn has_more(&self, want: &Want) -> bool {
+        if let Some(grave) = self.graves.get(want.origin) {
+            return grave.answers(want);
+        }
         let replica = self.origins.get(&want.origin).and_then(|origin| origin.current());
         replica.is_some_and(|replica| match want.epoch.cmp(&replica.epoch()) {
             Ordering::Less => true,
@@ -272,10 +404,45 @@ impl Catalog {
         }
     }
 
-    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Origin)) {
+    fn apply_grave(&mut self, delta: &Delta, lives: bool) -> Applied {
+        let head = self.head(delta.origin).map(|head| (head.epoch, head.known_to));
+        if lives || Some((delta.epoch, delta.to)) <= head {
+            return Applied::Known;
+        }
+        Applied::News(self.end(delta.origin, self.grave_told(delta)))
+    }
+
+    /// The grave that a delta tells of, over what is held here.
+    fn grave_told(&self, delta: &Delta) -> Grave {
+        let held = self.origins.get(&delta.origin);
+        let served = held.and_then(|held| Some(Grave::of(held.current()?, held.left())));
+        Grave::told(delta, served.or(self.graves.get(delta.origin).copied()))
+    }
+
+    /// Puts a grave in place of what is held of an origin.
+    fn end(&mut self, id: NodeId, grave: Grave) -> Vec<Key> {
+        let (keys, evicted) = self.change(id, |catalog| {
+            let keys = catalog.origins.get_mut(&id).map_or_else(Vec::new, |o| o.end(grave.epoch()));
+            if catalog.origins.get(&id).is_some_and(|origin| origin.is_empty()) {
+                catalog.origins.remove(&id);
+            }
+            if mutant::is(Mutant::ReapWithoutGrave) {
+                return (keys, None);
+            }
+            (keys, catalog.graves.insert(id, grave))
+        });
+        if let Some(evicted) = evicted {
+            self.graves_given_up += 1;
+            self.change(evicted, |catalog| catalog.graves.remove(evicted));
+        }
+        keys
+    }
+
+    fn change<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.head_hash(id).unwrap_or(0);
-        change(self.origins.entry(id).or_default());
+        let result = change(self);
         let after = self.head_hash(id).unwrap_or(0);
         self.digest ^= before ^ after;
+        result
     }
 }

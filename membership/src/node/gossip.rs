@@ -138,6 +138,8 @@ impl Node {
     fn handle_rumor(&mut self, sender: NodeId, delta: Delta, now: Time) {
         self.counters.rumors_received += 1;
         let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
+        // A grave that was ignored, because its origin lives, is nothing that is missing.
+        let grave = delta.is_grave();
         let pulled = self.gaps.is_pulled(delta.origin);
         let route = if pulled { Route::Pull } else { Route::Rumor };
         if self.learn(&delta, sender, route, now) {
@@ -145,13 +147,16 @@ impl Node {
             self.counters.rumors_dropped +=
                 self.rumors.push(Rumor { delta, from: sender }, now) as u64;
         }
-        self.note_gap(head, sender, now + self.protocol.pull_after);
+        if !grave {
+            self.note_gap(head, sender, now + self.protocol.pull_after);
+        }
     }
 
     /// Applies a delta, and returns whether anything of it was new.
     pub(super) fn learn(&mut self, delta: &Delta, from: NodeId, by: Route, now: Time) -> bool {
         let origin = delta.origin;
-        match self.catalog.apply(delta) {
+        let lives = self.swim.active_peer(origin).is_some();
+        match self.catalog.apply(delta, lives) {
             Applied::Known => false,
             Applied::Full => {
                 self.counters.origins_refused += 1;
@@ -169,15 +174,15 @@ impl Node {
                 self.provenances.news(origin, from, by, now);
                 self.recent.moved(origin, now);
                 self.digests.news(now);
-                self.gaps.check(&self.catalog.want(origin));
+                self.gaps.check(&self.catalog.want_in(origin, delta.epoch));
                 true
             }
         }
     }
 
     /// Notes that somebody has more of an origin than we do, if so.
-    fn note_gap(&mut self, head: Head, source: NodeId, due: Time) -> bool {
-        let want = self.catalog.want(head.origin);
+    pub(super) fn note_gap(&mut self, head: Head, source: NodeId, due: Time) -> bool {
+        let want = self.catalog.want_in(head.origin, head.epoch);
         let own = self.identity().node_id;
         let known = (want.epoch, want.after) >= (head.epoch, head.known_to);
         if head.origin == own || known || mutant::is(Mutant::NeverRepair) {
@@ -222,7 +227,12 @@ impl Node {
         let mut datagrams = Vec::new();
         let mut deltas = Vec::new();
         let mut room = RUMORS_BUDGET_BYTES;
+        let mut answered = None;
         'wants: for want in &pull.wants {
+            // Who receives a new state of an origin asks for the old one too, which is of no use beside the new.
+            if answered == Some(want.origin) {
+                continue;
+            }
             let mut want = *want;
             while let Some(delta) = self.catalog.answer(&want, RUMORS_BUDGET_BYTES) {
                 want =
@@ -237,6 +247,7 @@ impl Node {
                 }
                 room = room.saturating_sub(len);
                 deltas.push(delta);
+                answered = Some(want.origin);
             }
         }
         if !deltas.is_empty() {
@@ -294,7 +305,8 @@ impl Node {
         let source =
             self.swim.active_peer(source).copied().or_else(|| self.swim.random_peers(1).pop());
         let Some(peer) = source else { return };
-        let wants: Vec<Want> = origins.iter().map(|origin| self.catalog.want(*origin)).collect();
+        let wants: Vec<Want> =
+            origins.iter().flat_map(|origin| self.catalog.wants(*origin)).collect();
         for wants in wants.chunks(WANTS_PER_PULL) {
             self.counters.pulls_sent += 1;
             let pull = Pull { sender: self.identity().node_id, wants: wants.to_vec() };
@@ -303,7 +315,7 @@ impl Node {
     }
 
     /// Digests and pulls are small and tell what to send: they do not wait for bandwidth, but they take theirs.
-    fn send_repair(&mut self, to: SocketAddr, message: &Message<'_>, now: Time) {
+    pub(super) fn send_repair(&mut self, to: SocketAddr, message: &Message<'_>, now: Time) {
         let before = self.counters.datagram_bytes_sent;
         self.send(to, message);
         let sent = self.counters.datagram_bytes_sent - before;

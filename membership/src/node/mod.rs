@@ -5,6 +5,7 @@ mod duplicate;
 mod gossip;
 mod join;
 mod provenance;
+mod retention;
 mod sync;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::budget::Budget;
-use crate::catalog::{Catalog, Origin, Version, WriteError};
+use crate::catalog::{Catalog, Version, WriteError};
 use crate::cluster::{ClusterId, Foreigners};
 use crate::config::{Config, Protocol};
 use crate::counters::{Counters, Load};
@@ -75,6 +76,7 @@ pub struct Node {
     sync: sync::SyncSchedule,
     duplicates: Duplicates,
     provenances: Provenances,
+    retention: retention::Retention,
     leaving: Option<Leaving>,
     connected: bool,
     last_contact: Option<Time>,
@@ -122,6 +124,7 @@ impl Node {
                 key: node.instance_key_hash,
                 number: rng.next_u64(),
             }),
+            retention: retention::Retention::default(),
             leaving: None,
             connected: false,
             last_contact: None,
@@ -150,6 +153,7 @@ impl Node {
             Input::StreamClosed { stream } => self.handle_stream_closed(stream),
             Input::Write(records) => self.write(records, now),
             Input::Join(addresses) => self.seeds.add(addresses, now),
+            Input::Bury(origin) => self.bury(origin, now),
             Input::Leave => self.leave(now),
             Input::Deadline => self.handle_deadlines(now),
         }
@@ -179,6 +183,7 @@ impl Node {
             seeds,
             Some(self.reunion_at).filter(|_| knocks),
             self.next_sync_deadline(),
+            Some(self.next_retention_deadline()),
             self.isolation_deadline(),
             self.duplicates.next_deadline(),
             self.leaving
@@ -300,6 +305,7 @@ impl Node {
         // Repair by datagram may end in a wish for a session.
         self.handle_gossip_deadlines(now);
         self.handle_sync_deadlines(now);
+        self.handle_retention_deadline(now);
     }
 
     /// Passes on what the parts have ready.
@@ -334,6 +340,7 @@ impl Node {
                     && self.counters.datagrams_received.is_multiple_of(4) => {}
             SwimEvent::Peer(node) => {
                 self.forget_provenance(node);
+                self.review_grave(node, now);
                 self.refresh(node, &[Key::Node]);
                 self.refresh_member(node);
             }
@@ -462,7 +469,7 @@ impl Node {
         if node == self.identity().node_id {
             return OriginStatus::Active;
         }
-        let left = self.catalog.origin(node).and_then(Origin::left);
+        let left = self.catalog.left(node);
         let peer = self.swim.peers().get(&node);
         if left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch)) {
             return OriginStatus::Left;

@@ -56,7 +56,7 @@ fn take(session: &mut Session, catalog: &mut Catalog, frame: Frame) {
     match session.handle(frame, 1, catalog, MS(0)).expect("by the rules") {
         Step::Opened(opening) => session.answer(&opening, None, catalog),
         Step::Members(_) => session.tell_members(&[]),
-        Step::Deltas(deltas) => deltas.iter().for_each(|delta| drop(catalog.apply(delta))),
+        Step::Deltas(deltas) => deltas.iter().for_each(|delta| drop(catalog.apply(delta, true))),
         Step::Compare => session.compare(catalog, |_| None),
         Step::Nothing => {}
     }
@@ -97,7 +97,7 @@ fn catalogs(common: u64, behind: [u64; 2], alone: [u64; 2]) -> [Catalog; 2] {
         delta.to = delta.to.min(to);
         // As if the origin had written no more at that time.
         delta.head = delta.to;
-        drop(sides[side].apply(&delta));
+        drop(sides[side].apply(&delta, true));
     };
     let mut id = 1_000;
     let mut next = || {
@@ -211,7 +211,7 @@ fn survivors_of_an_origin_that_died_in_mid_write_agree_on_what_lies_beyond_the_g
         for (catalog, ranges) in
             [(&mut left, [(0, 2), (3, 4), (6, 8)]), (&mut right, [(0, 2), (4, 5), (8, 9)])]
         {
-            ranges.into_iter().for_each(|(after, to)| drop(catalog.apply(&part(after, to))));
+            ranges.into_iter().for_each(|(after, to)| drop(catalog.apply(&part(after, to), true)));
         }
         assert_eq!(left.head(NodeId(77)), right.head(NodeId(77)));
         assert_ne!(left.digest(), right.digest());
@@ -231,7 +231,7 @@ fn what_moved_lately_goes_first_then_what_is_missed_most() {
     for (id, writes) in [(10, 3), (11, 9), (12, 5), (13, 2)] {
         let known = origin(id, writes);
         let all = known.answer(&server.want(NodeId(id)), usize::MAX).expect("it wrote");
-        drop(server.apply(&all));
+        drop(server.apply(&all, true));
     }
     let mut session = Session::serve(MS(0));
     session.peer_is_whole = true;

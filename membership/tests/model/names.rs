@@ -81,7 +81,7 @@ impl Names {
             return *known;
         }
         let mut changed = self.catalogs.get(catalog).clone();
-        changed.apply(self.deltas.get(delta));
+        changed.apply(self.deltas.get(delta), true);
         let is_same = changed == *self.catalogs.get(catalog);
         let name = if is_same { catalog } else { self.catalogs.name(changed) };
         self.applied.insert((catalog, delta), name);
@@ -130,7 +130,7 @@ impl Names {
             let mut replica = self.catalogs.get(catalog).clone();
             for _ in 0..MAX_ANSWERS {
                 match origins.answer(&replica.want(ORIGIN), budget) {
-                    Some(delta) => drop(replica.apply(&delta)),
+                    Some(delta) => drop(replica.apply(&delta, true)),
                     None => break,
                 }
             }

@@ -40,9 +40,8 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
         }
     }
     let (first, reference) = running.first()?;
-    let reference = contents(reference);
     for (host, node) in &running[1..] {
-        let held = contents(node);
+        let (reference, held) = (contents(reference, node), contents(node, reference));
         if held != reference {
             let difference = first_difference(&reference, &held);
             return Some(format!(
@@ -79,8 +78,10 @@ fn different_digests(pair: &[(usize, &Node)]) -> Option<String> {
 type Contents<'a> = BTreeMap<NodeId, (Epoch, u64, Vec<(&'a Key, u64, &'a Value)>)>;
 
 /// Everything that is served, without the tombstones, which may be dropped earlier or later.
-fn contents(node: &Node) -> Contents<'_> {
-    let origins = node.catalog().origins();
+/// What one of two has dropped is left out.
+fn contents<'a>(node: &'a Node, other: &Node) -> Contents<'a> {
+    let kept = |id: &NodeId| other.catalog().grave(*id).is_none();
+    let origins = node.catalog().origins().filter(|(id, _)| kept(id));
     let served = origins.filter_map(|(id, origin)| Some((id, origin.current()?)));
     served
         .filter(|(_, replica)| replica.known_to() > 0)

@@ -8,6 +8,7 @@ mod duplicates;
 mod durability;
 mod false_down;
 mod floors;
+mod graves;
 mod limits;
 mod picks;
 mod regression;
@@ -120,6 +121,7 @@ impl Default for Checkers {
             Box::new(watch::Watch::default()),
             Box::new(floors::Floors),
             Box::new(limits::LimitsKept::default()),
+            Box::new(graves::Graves::default()),
         ];
         Self { checkers, failures: Vec::new(), scratch: Vec::new() }
     }

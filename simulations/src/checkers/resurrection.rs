@@ -57,7 +57,14 @@ impl Checker for Resurrection {
             *last = (*last).max(stamp - 1);
             return;
         }
-        // What is gone because its node left may return; what has no record any more may not.
+        // What is gone because its node left, or was dead for long, may return; what has no record any more may not.
+        let dropped = scene
+            .world
+            .node(told.host)
+            .is_some_and(|node| node.catalog().grave(instance.origin).is_some());
+        if dropped {
+            return;
+        }
         let held = scene.world.node(told.host).and_then(|node| {
             let replica = node.catalog().origin(instance.origin)?.current()?;
             Some((replica.epoch(), replica.get(&Key::Service(instance.id.clone())).is_some()))

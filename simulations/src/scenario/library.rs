@@ -43,6 +43,7 @@ const BUILTINS: &[Builtin] = builtins![
     "mtu-black-hole",
     "one-way",
     "pauses",
+    "retention",
     "rolled-back-storage",
     "rolling-restart",
     "seed-outage",

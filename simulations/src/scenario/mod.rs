@@ -38,6 +38,10 @@ pub struct Scenario {
     /// All hosts start within this time.
     #[serde(default)]
     pub join_within: Span,
+    /// How long every other host, from the first on, keeps the records of the dead; the rest keep them for a day, and
+    /// nobody may notice the difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Span>,
     /// The limits.
     #[serde(default)]
     pub limits: Limits,
@@ -190,6 +194,7 @@ impl Scenario {
             duration: default_duration(),
             seed_hosts: default_seed_hosts(),
             join_within: Span::default(),
+            retention: None,
             limits: Limits::default(),
             link: LinkSpec::default(),
             datacenter: Vec::new(),
@@ -250,6 +255,7 @@ impl Scenario {
                 world.add(&dc.name, zone.map_or("", String::as_str));
             }
         }
+        world.retention = self.retention.map(|retention| retention.0);
         world.seeds = (0..self.seed_hosts.clamp(1, self.nodes.max(1))).collect();
         self.reset_links(&mut world);
         world

@@ -34,6 +34,8 @@ pub struct World {
     pub seeds: Vec<usize>,
     /// The parameters with which nodes are started.
     pub protocol: Protocol,
+    /// How long every other host, from the first on, keeps the records of the dead, if not as the protocol says.
+    pub retention: Option<Duration>,
     hosts: Vec<Host>,
     datacenters: Vec<(String, String)>,
     fabric: Fabric,
@@ -48,6 +50,7 @@ impl World {
         Self {
             seeds: Vec::new(),
             protocol: Protocol::default(),
+            retention: None,
             hosts: Vec::new(),
             datacenters: Vec::new(),
             fabric: Fabric::new(seed, network),
@@ -141,6 +144,12 @@ impl World {
     pub fn place(&self, number: usize) -> (&str, &str) {
         let (datacenter, zone) = &self.datacenters[number];
         (datacenter, zone)
+    }
+
+    /// How long a host keeps the records of the dead.
+    #[must_use]
+    pub fn retention_of(&self, number: usize) -> Duration {
+        self.retention.filter(|_| number.is_multiple_of(2)).unwrap_or(self.protocol.retention)
     }
 
     /// When something happens next.

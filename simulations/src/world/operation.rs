@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_membership::record::{Key, NodeRecord, Value};
-use hobnob_membership::{Config, Epoch, Identity, Input, Node};
+use hobnob_membership::{Config, Epoch, Identity, Input, Node, Protocol};
 use rand::Rng;
 
 use super::host::{Process, SYNC_PORT, address_index, socket_address};
@@ -34,6 +34,7 @@ impl World {
         let mut seeds: Vec<_> =
             self.seeds.iter().map(|seed| socket_address(self.hosts[*seed].address)).collect();
         let seed = self.fabric.rng.next_u64();
+        let protocol = Protocol { retention: self.retention_of(number), ..self.protocol.clone() };
         let host = &mut self.hosts[number];
         seeds.extend(host.disk.peers.iter().map(|peer| socket_address(*peer)));
         let epoch = (host.disk.epoch() + 1).max(host.clock.wall_ms(self.now));
@@ -59,7 +60,7 @@ impl World {
             node,
             records: host.disk.records().map(|(k, v)| (k.clone(), v.clone())).collect(),
             seed,
-            protocol: self.protocol.clone(),
+            protocol,
         };
         let node = Node::new(config, host.clock.local(self.now));
         host.process = Some(Process::new(node, host.lives));

@@ -1,10 +1,12 @@
 //! The laws of the catalog's merge, on histories of a real origin, cut into deltas in every way in which the system
 //! cuts them, then delivered in any order, more than once or not at all.
 
+mod examples;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hobnob_membership::catalog::{Catalog, Delta, Replica, Version, Want};
+use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, Replica, Version, Want};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
 use hobnob_membership::record::{Health, Key, NodeRecord, Value};
 use hobnob_membership::{Epoch, NodeId};
@@ -58,6 +60,15 @@ enum Step {
         to: usize,
         which: Index,
     },
+    /// A replica sees the origin as an active member, or no longer.
+    Lives {
+        by: usize,
+        lives: bool,
+    },
+    /// A replica drops the records of the origin, if it is dead as far as it knows.
+    Reap(usize),
+    /// An operator says at a replica that the origin is dead.
+    Bury(usize),
     /// A replica asks the origin (0) or another replica for what it lacks, and gets a part of the answer.
     Pull {
         by: usize,
@@ -82,6 +93,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => act().prop_map(Step::Act),
         6 => (0..REPLICAS, any::<Index>()).prop_map(|(to, which)| Step::Deliver { to, which }),
+        2 => (0..REPLICAS, any::<bool>()).prop_map(|(by, lives)| Step::Lives { by, lives }),
+        2 => (0..REPLICAS).prop_map(Step::Reap),
+        1 => (0..REPLICAS).prop_map(Step::Bury),
         6 => (0..REPLICAS, 0..=REPLICAS, prop_oneof![60..400_usize, Just(RUMOR_BUDGET)], any::<u8>(), any::<bool>())
             .prop_map(|(by, from, budget, arrives, backwards)| Step::Pull { by, from, budget, arrives, backwards }),
     ]
@@ -161,6 +175,17 @@ impl Origin {
         }
     }
 
+    /// Hears of its grave, if a replica has one: from a write that it never made follows a new epoch.
+    fn hear_of(&mut self, replica: &Catalog) {
+        let Some(grave) = replica.grave(ORIGIN) else { return };
+        let (epoch, known_to) = (grave.epoch(), grave.known_to());
+        let told = Delta::grave(Head { origin: ORIGIN, epoch, known_to });
+        if let Applied::Contradicted(epoch) = self.catalog.apply(&told, true) {
+            assert_eq!(epoch, self.catalog.epoch());
+            self.act(Act::Raise);
+        }
+    }
+
     fn begin(&mut self, records: Vec<(Key, Option<Value>)>) {
         let node = (Key::Node, Some(node_value(self.generation)));
         self.write([node].into_iter().chain(records).collect());
@@ -224,6 +249,8 @@ fn live(catalog: &Catalog) -> BTreeMap<Key, Value> {
 /// A replica, and what it served before.
 struct Observed {
     catalog: Catalog,
+    /// Whether it takes the origin for an active member.
+    lives: bool,
     epoch: Epoch,
     /// The newest version of each key that was served in this epoch, and whether the key lived.
     seen: BTreeMap<Key, (Version, bool)>,
@@ -231,18 +258,36 @@ struct Observed {
 
 impl Observed {
     fn new(id: u64) -> Self {
-        Self { catalog: Catalog::new(NodeId(id), Epoch(1)), epoch: Epoch(0), seen: BTreeMap::new() }
+        Self {
+            catalog: Catalog::new(NodeId(id), Epoch(1)),
+            lives: true,
+            epoch: Epoch(0),
+            seen: BTreeMap::new(),
+        }
     }
 
     fn apply(&mut self, delta: &Delta, origin: &Origin) {
         delta.validate().expect("an honest delta");
-        self.catalog.apply(delta);
+        self.catalog.apply(delta, self.lives);
         self.check(origin);
+    }
+
+    fn set_lives(&mut self, lives: bool) {
+        self.lives = lives;
+        self.catalog.set_lives(ORIGIN, lives);
+    }
+
+    fn reap(&mut self) {
+        if !self.lives {
+            self.catalog.reap(ORIGIN);
+            assert!(served(&self.catalog).is_none());
+        }
     }
 
     fn check(&mut self, origin: &Origin) {
         let Some(replica) = served(&self.catalog) else {
-            assert_eq!(self.epoch, Epoch(0), "what was served is served no more");
+            let dropped = self.epoch == Epoch(0) || self.catalog.grave(ORIGIN).is_some();
+            assert!(dropped, "what was served is served no more");
             return;
         };
         assert!(replica.epoch() >= self.epoch, "the epoch fell");
@@ -300,26 +345,52 @@ fn answers(answerer: &Catalog, mut want: Want, budget: usize, most: usize) -> Ve
     deltas
 }
 
-/// Lets everybody ask everybody until nothing changes, and says in how many rounds.
-fn exchange_until_quiet(replicas: &mut [Observed], origin: &Origin) {
+/// The answers to all that a replica asks for: the first that there are.
+fn all_answers(answerer: &Catalog, asker: &Catalog, budget: usize, most: usize) -> Vec<Delta> {
+    let wants = asker.wants(ORIGIN).map(|want| answers(answerer, want, budget, most));
+    wants.into_iter().find(|answers| !answers.is_empty()).unwrap_or_default()
+}
+
+/// Lets everybody ask everybody until nothing changes. The origin is the first of those that are asked, unless it is
+/// dead.
+fn exchange_until_quiet(replicas: &mut [Observed], origin: &mut Origin, dead: bool) {
+    let known = |replicas: &[Observed]| -> Vec<Want> {
+        replicas.iter().flat_map(|r| r.catalog.wants(ORIGIN).collect::<Vec<_>>()).collect()
+    };
     for _ in 0..20 {
-        let before: Vec<Want> = replicas.iter().map(|r| r.catalog.want(ORIGIN)).collect();
+        let before = known(replicas);
         for by in 0..replicas.len() {
-            for from in 0..=replicas.len() {
-                let want = replicas[by].catalog.want(ORIGIN);
+            for from in usize::from(dead)..=replicas.len() {
                 let answerer =
                     if from == 0 { &origin.catalog } else { &replicas[from - 1].catalog };
-                for delta in answers(answerer, want, MAX_FRAME_BYTES, usize::MAX) {
+                let answers =
+                    all_answers(answerer, &replicas[by].catalog, MAX_FRAME_BYTES, usize::MAX);
+                for delta in answers {
                     replicas[by].apply(&delta, origin);
                 }
             }
+            if !dead {
+                origin.hear_of(&replicas[by].catalog);
+            }
         }
-        let after: Vec<Want> = replicas.iter().map(|r| r.catalog.want(ORIGIN)).collect();
-        if before == after {
+        if before == known(replicas) {
             return;
         }
     }
     panic!("never quiet");
+}
+
+/// All hold the same, or its grave, of an origin that does not answer.
+fn assert_agreed(replicas: &[Observed]) {
+    let first = &replicas[0].catalog;
+    for replica in replicas {
+        assert_eq!(replica.catalog.head(ORIGIN), first.head(ORIGIN));
+        assert_eq!(replica.catalog.digest(), first.digest());
+    }
+    let served: Vec<_> = replicas.iter().filter(|r| served(&r.catalog).is_some()).collect();
+    for pair in served.windows(2) {
+        assert_eq!(live(&pair[0].catalog), live(&pair[1].catalog));
+    }
 }
 
 fn assert_converged(replicas: &[Observed], origin: &Origin) {
@@ -330,7 +401,7 @@ fn assert_converged(replicas: &[Observed], origin: &Origin) {
     }
 }
 
-fn run(steps: Vec<Step>) {
+fn run(steps: Vec<Step>, dies: Option<bool>) {
     let mut origin = Origin::new();
     let mut replicas: Vec<Observed> = (0..REPLICAS as u64).map(|n| Observed::new(10 + n)).collect();
     let mut sent: Vec<Delta> = origin.rumors.clone();
@@ -346,11 +417,17 @@ fn run(steps: Vec<Step>) {
                     replicas[to].apply(which.get(&sent), &origin);
                 }
             }
+            Step::Lives { by, lives } => replicas[by].set_lives(lives),
+            Step::Reap(by) => replicas[by].reap(),
+            Step::Bury(by) => {
+                if !replicas[by].lives {
+                    sent.extend(replicas[by].catalog.bury(ORIGIN).map(|(delta, _)| delta));
+                }
+            }
             Step::Pull { by, from, budget, arrives, backwards } => {
-                let want = replicas[by].catalog.want(ORIGIN);
                 let answerer =
                     if from == 0 { &origin.catalog } else { &replicas[from - 1].catalog };
-                let mut deltas = answers(answerer, want, budget, 8);
+                let mut deltas = all_answers(answerer, &replicas[by].catalog, budget, 8);
                 sent.extend_from_slice(&deltas);
                 if backwards {
                     deltas.reverse();
@@ -363,7 +440,19 @@ fn run(steps: Vec<Step>) {
             }
         }
     }
-    exchange_until_quiet(&mut replicas, &origin);
+    if let Some(reaped) = dies {
+        // One survivor knows all that the origin ever said, and may have dropped it; that is enough.
+        replicas[0].set_lives(true);
+        exchange_until_quiet(&mut replicas[..1], &mut origin, false);
+        replicas.iter_mut().for_each(|replica| replica.set_lives(false));
+        if reaped {
+            replicas[0].reap();
+        }
+        exchange_until_quiet(&mut replicas, &mut origin, true);
+        assert_agreed(&replicas);
+    }
+    replicas.iter_mut().for_each(|replica| replica.set_lives(true));
+    exchange_until_quiet(&mut replicas, &mut origin, false);
     assert_converged(&replicas, &origin);
 }
 
@@ -371,8 +460,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn replicas_keep_every_promise_and_converge(steps in vec(step(), 1..60)) {
-        run(steps);
+    fn replicas_keep_every_promise_and_converge(steps in vec(step(), 1..60), dies in any::<Option<bool>>()) {
+        run(steps, dies);
     }
 
     #[test]
@@ -413,11 +502,11 @@ proptest! {
         for act in acts {
             origin.act(act);
         }
-        let replicas = || -> Vec<Observed> {
+        let replicas = |origin: &Origin| -> Vec<Observed> {
             let replica = |(n, part): (usize, &Vec<Index>)| {
                 let mut replica = Observed::new(10 + n as u64);
                 for which in part {
-                    replica.apply(which.get(&origin.rumors), &origin);
+                    replica.apply(which.get(&origin.rumors), origin);
                 }
                 replica
             };
@@ -426,7 +515,7 @@ proptest! {
         // a with (b with c), (a with b) with c, and all of it twice, each with the origin at the end.
         for grouping in [[[1, 2], [0, 1]], [[0, 1], [1, 2]]] {
             for repeat in 1..=2 {
-                let mut replicas = replicas();
+                let mut replicas = replicas(&origin);
                 for [a, b] in (0..repeat).flat_map(|_| grouping) {
                     for (by, from) in [(a, b), (b, a)] {
                         let want = replicas[by].catalog.want(ORIGIN);
@@ -436,106 +525,9 @@ proptest! {
                         }
                     }
                 }
-                exchange_until_quiet(&mut replicas, &origin);
+                exchange_until_quiet(&mut replicas, &mut origin, false);
                 assert_converged(&replicas, &origin);
             }
         }
     }
-}
-
-/// An origin with its node record, k0 to k3, and then 300 keys that came and went, which raised the floor beyond the
-/// deletion of k3.
-fn origin_with_a_floor() -> (Origin, Catalog) {
-    let mut origin = Origin::new();
-    origin.act(Act::Write((0..4).map(|n| (n, Some(0))).collect()));
-    let mut replica = Catalog::new(NodeId(10), Epoch(1));
-    for rumor in &origin.rumors {
-        replica.apply(rumor);
-    }
-    origin.act(Act::Write(vec![(3, None)]));
-    origin.act(Act::Churn { keys: 300, in_one_step: false });
-    assert!(origin.replica().gc_floor() > served(&replica).expect("known").known_to());
-    (origin, replica)
-}
-
-#[test]
-fn a_part_of_a_whole_state_hides_no_deletion_from_who_is_below_the_floor() {
-    let (origin, mut replica) = origin_with_a_floor();
-    let want = replica.want(ORIGIN);
-    let parts = answers(&origin.catalog, want, 200, usize::MAX);
-    assert!(parts.len() > 2 && parts[0].is_whole());
-    for part in &parts[1..] {
-        replica.apply(part);
-    }
-    assert_eq!(replica.want(ORIGIN).after, want.after, "the first part was lost");
-    for part in answers(&origin.catalog, replica.want(ORIGIN), 200, usize::MAX) {
-        replica.apply(&part);
-    }
-    assert_eq!(live(&replica), origin.live());
-    assert_eq!(replica.digest(), origin.catalog.digest());
-}
-
-#[test]
-fn a_state_with_a_lower_floor_does_not_mix_into_one_with_a_higher() {
-    let (origin, below) = origin_with_a_floor();
-    // Another replica learned of every deletion when it happened: it has a lower floor, and the same records.
-    let mut other = below.clone();
-    let floorless = origin.rumors.iter().map(|rumor| Delta { gc_floor: 0, ..rumor.clone() });
-    floorless.for_each(|rumor| drop(other.apply(&rumor)));
-    assert_eq!(served(&other).expect("known").gc_floor(), 0);
-    let mut replica = Catalog::new(NodeId(11), Epoch(1));
-    let want = replica.want(ORIGIN);
-    replica.apply(&origin.catalog.answer(&want, 150).expect("a part"));
-    // What an older state says of the time before the floor: k3 lived.
-    for part in answers(&below, want, 150, usize::MAX) {
-        replica.apply(&part);
-    }
-    for part in answers(&other, replica.want(ORIGIN), 150, usize::MAX) {
-        let floor = origin.replica().gc_floor();
-        assert!(part.after >= floor || part.gc_floor == floor, "as if the floors were the same");
-        replica.apply(&part);
-    }
-    assert_eq!(live(&replica), origin.live());
-}
-
-#[test]
-fn who_is_behind_what_is_being_received_has_nothing_to_say() {
-    let (origin, below) = origin_with_a_floor();
-    let mut replica = Catalog::new(NodeId(11), Epoch(1));
-    let first = origin.catalog.answer(&replica.want(ORIGIN), 150).expect("a part");
-    replica.apply(&first);
-    assert_eq!(below.answer(&replica.want(ORIGIN), 150), None);
-}
-
-#[test]
-fn many_deletions_in_one_step_reach_who_has_all_before_them() {
-    let mut origin = Origin::new();
-    let mut replica = Catalog::new(NodeId(10), Epoch(1));
-    origin.act(Act::Churn { keys: 300, in_one_step: true });
-    for rumor in &origin.rumors {
-        replica.apply(rumor);
-    }
-    assert_eq!(live(&replica), origin.live());
-    assert_eq!(replica.digest(), origin.catalog.digest());
-}
-
-#[test]
-fn a_new_epoch_from_somebody_with_a_gap_waits_for_what_lies_beyond_the_gap() {
-    let mut origin = Origin::new();
-    origin.act(Act::Write(vec![(0, Some(0))]));
-    origin.act(Act::Restart);
-    let mut replica = Catalog::new(NodeId(10), Epoch(1));
-    let mut gappy = Catalog::new(NodeId(11), Epoch(1));
-    replica.apply(&origin.rumors[0]);
-    gappy.apply(origin.rumors.last().expect("the new epoch"));
-    origin.act(Act::Write(vec![(0, Some(1))]));
-    origin.act(Act::Write(vec![(0, Some(2))]));
-    gappy.apply(origin.rumors.last().expect("beyond a gap"));
-    let part = gappy.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the new epoch");
-    assert!(part.entries.iter().all(|entry| entry.key != key(0)), "overwritten beyond the gap");
-    replica.apply(&part);
-    assert_eq!(served(&replica).map(Replica::epoch), Some(Epoch(1)), "k0 would be missing");
-    let rest = origin.catalog.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
-    replica.apply(&rest);
-    assert_eq!(live(&replica), origin.live());
 }

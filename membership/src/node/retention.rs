@@ -1,0 +1,109 @@
+//! A node and the dead: what it keeps of them, and for how long.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Node;
+use crate::catalog::{Delta, Head};
+use crate::identity::NodeId;
+use crate::record::Key;
+use crate::rumor::Rumor;
+use crate::time::Time;
+use crate::wire::Message;
+
+/// How exactly the time is kept, as a share of it, within these bounds.
+const SHARE: u32 = 16;
+const MIN_PERIOD: Duration = Duration::from_millis(100);
+const MAX_PERIOD: Duration = Duration::from_secs(10);
+
+/// Since when origins are no active members.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    absent: BTreeMap<NodeId, Time>,
+    due: Time,
+}
+
+impl Node {
+    pub(super) fn next_retention_deadline(&self) -> Time {
+        self.retention.due
+    }
+
+    pub(super) fn handle_retention_deadline(&mut self, now: Time) {
+        if self.retention.due > now {
+            return;
+        }
+        let kept = self.protocol.retention;
+        self.retention.due = now + (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
+        let absent = std::mem::take(&mut self.retention.absent);
+        self.tell_the_living(now);
+        // Who hears nobody cannot tell who is dead.
+        if !self.connected {
+            return;
+        }
+        let own = self.identity().node_id;
+        let mut ended = Vec::new();
+        for (id, _) in self.catalog.origins() {
+            if id == own || self.swim.active_peer(id).is_some() {
+                continue;
+            }
+            let since = absent.get(&id).copied().unwrap_or(now);
+            if now.since(since) < kept {
+                self.retention.absent.insert(id, since);
+            } else {
+                ended.push(id);
+            }
+        }
+        for id in ended {
+            let keys = self.catalog.reap(id);
+            self.counters.origins_reaped += 1;
+            self.show_end(id, keys);
+        }
+        self.counters.graves_given_up = self.catalog.graves_given_up();
+    }
+
+    /// SWIM has news of a member: its grave stands while it is down, and gives way while it is active.
+    pub(super) fn review_grave(&mut self, id: NodeId, now: Time) {
+        let lives = self.swim.active_peer(id).is_some();
+        self.catalog.set_lives(id, lives);
+        let grave = self.catalog.grave(id).filter(|grave| grave.yields());
+        if let Some(head) = grave.map(|grave| grave.head(id)) {
+            self.note_gap(head, id, now);
+        }
+    }
+
+    /// An operator says that an origin does not come back: its records are dropped here and, by rumor and repair,
+    /// everywhere else where it is not an active member.
+    pub(super) fn bury(&mut self, id: NodeId, now: Time) {
+        let Some((delta, keys)) = self.catalog.bury(id) else { return };
+        self.counters.origins_buried += 1;
+        self.show_end(id, keys);
+        self.recent.moved(id, now);
+        self.digests.news(now);
+        let from = self.identity().node_id;
+        self.counters.rumors_dropped += self.rumors.push(Rumor { delta, from }, now) as u64;
+        self.catalog.set_lives(id, self.swim.active_peer(id).is_some());
+    }
+
+    /// An origin that was buried alive, and missed the rumor, takes a new epoch once it hears of its grave.
+    fn tell_the_living(&mut self, now: Time) {
+        let heads: Vec<Head> = self
+            .catalog
+            .graves()
+            .filter(|(_, grave)| grave.yields())
+            .map(|(id, grave)| grave.head(id))
+            .collect();
+        for head in heads {
+            if let Some(peer) = self.swim.active_peer(head.origin).copied() {
+                let told = Message::Rumors(self.identity().node_id, vec![Delta::grave(head)]);
+                self.send_repair(peer.addr, &told, now);
+            }
+        }
+    }
+
+    /// The instances of an origin whose records were dropped are gone.
+    fn show_end(&mut self, id: NodeId, mut keys: Vec<Key>) {
+        keys.push(Key::Node);
+        self.refresh(id, &keys);
+        self.refresh_member(id);
+    }
+}

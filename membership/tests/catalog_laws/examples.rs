@@ -1,0 +1,199 @@
+//! The laws in examples: what was got wrong once, and what a person may want to read first.
+
+use super::*;
+
+/// An origin with its node record, k0 to k3, and then 300 keys that came and went, which raised the floor beyond the
+/// deletion of k3.
+fn origin_with_a_floor() -> (Origin, Catalog) {
+    let mut origin = Origin::new();
+    origin.act(Act::Write((0..4).map(|n| (n, Some(0))).collect()));
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    for rumor in &origin.rumors {
+        replica.apply(rumor, true);
+    }
+    origin.act(Act::Write(vec![(3, None)]));
+    origin.act(Act::Churn { keys: 300, in_one_step: false });
+    assert!(origin.replica().gc_floor() > served(&replica).expect("known").known_to());
+    (origin, replica)
+}
+
+#[test]
+fn a_part_of_a_whole_state_hides_no_deletion_from_who_is_below_the_floor() {
+    let (origin, mut replica) = origin_with_a_floor();
+    let want = replica.want(ORIGIN);
+    let parts = answers(&origin.catalog, want, 200, usize::MAX);
+    assert!(parts.len() > 2 && parts[0].is_whole());
+    for part in &parts[1..] {
+        replica.apply(part, true);
+    }
+    assert_eq!(replica.want(ORIGIN).after, want.after, "the first part was lost");
+    for part in answers(&origin.catalog, replica.want(ORIGIN), 200, usize::MAX) {
+        replica.apply(&part, true);
+    }
+    assert_eq!(live(&replica), origin.live());
+    assert_eq!(replica.digest(), origin.catalog.digest());
+}
+
+#[test]
+fn a_state_with_a_lower_floor_does_not_mix_into_one_with_a_higher() {
+    let (origin, below) = origin_with_a_floor();
+    // Another replica learned of every deletion when it happened: it has a lower floor, and the same records.
+    let mut other = below.clone();
+    let floorless = origin.rumors.iter().map(|rumor| Delta { gc_floor: 0, ..rumor.clone() });
+    floorless.for_each(|rumor| drop(other.apply(&rumor, true)));
+    assert_eq!(served(&other).expect("known").gc_floor(), 0);
+    let mut replica = Catalog::new(NodeId(11), Epoch(1));
+    let want = replica.want(ORIGIN);
+    replica.apply(&origin.catalog.answer(&want, 150).expect("a part"), true);
+    // What an older state says of the time before the floor: k3 lived.
+    for part in answers(&below, want, 150, usize::MAX) {
+        replica.apply(&part, true);
+    }
+    for part in answers(&other, replica.want(ORIGIN), 150, usize::MAX) {
+        let floor = origin.replica().gc_floor();
+        assert!(part.after >= floor || part.gc_floor == floor, "as if the floors were the same");
+        replica.apply(&part, true);
+    }
+    assert_eq!(live(&replica), origin.live());
+}
+
+#[test]
+fn who_is_behind_what_is_being_received_has_nothing_to_say() {
+    let (origin, below) = origin_with_a_floor();
+    let mut replica = Catalog::new(NodeId(11), Epoch(1));
+    let first = origin.catalog.answer(&replica.want(ORIGIN), 150).expect("a part");
+    replica.apply(&first, true);
+    assert_eq!(below.answer(&replica.want(ORIGIN), 150), None);
+}
+
+#[test]
+fn a_floor_that_is_heard_beyond_a_gap_holds_once_the_gap_closes() {
+    let mut origin = Origin::new();
+    origin.act(Act::Churn { keys: 300, in_one_step: false });
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    replica.apply(&origin.rumors[0], true);
+    replica.apply(origin.rumors.last().expect("one with a floor"), true);
+    for rumor in &origin.rumors {
+        let floorless = Delta { gc_floor: 0, ..rumor.clone() };
+        replica.apply(&floorless, true);
+    }
+    let (replica, origin) = (served(&replica).expect("known"), origin.replica());
+    assert_eq!(
+        (replica.gc_floor(), replica.tombstones()),
+        (origin.gc_floor(), origin.tombstones())
+    );
+}
+
+/// A replica that knows all that its origin said, and then takes it for dead.
+fn mourner(origin: &Origin) -> Catalog {
+    let mut catalog = Catalog::new(NodeId(10), Epoch(1));
+    for rumor in &origin.rumors {
+        catalog.apply(rumor, true);
+    }
+    catalog
+}
+
+#[test]
+fn nobody_can_tell_who_dropped_the_records_of_the_dead_and_a_newcomer_takes_the_grave() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0)), (1, Some(1))]));
+    let (mut reaped, kept) = (mourner(&origin), mourner(&origin));
+    assert_eq!(reaped.reap(ORIGIN).len(), 3);
+    assert_eq!((reaped.digest(), reaped.head(ORIGIN)), (kept.digest(), kept.head(ORIGIN)));
+    assert_eq!(reaped.answer(&kept.want(ORIGIN), RUMOR_BUDGET), None);
+    assert_eq!(kept.answer(&reaped.want(ORIGIN), RUMOR_BUDGET), None);
+    for rumor in &origin.rumors {
+        assert_eq!(reaped.apply(rumor, false), Applied::Known, "what was dropped returned");
+    }
+    let mut newcomer = Catalog::new(NodeId(11), Epoch(1));
+    let grave = reaped.answer(&newcomer.want(ORIGIN), RUMOR_BUDGET).expect("the grave");
+    assert!(grave.is_grave());
+    newcomer.apply(&grave, false);
+    assert_eq!((newcomer.digest(), served(&newcomer)), (kept.digest(), None));
+    assert_eq!(newcomer.origins().count(), 1, "only itself: a grave is no origin");
+}
+
+#[test]
+fn the_grave_of_an_origin_that_lives_gives_way_to_nothing_older() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0))]));
+    let behind = mourner(&origin);
+    origin.act(Act::Write(vec![(0, None), (1, Some(1))]));
+    let mut reaped = mourner(&origin);
+    reaped.reap(ORIGIN);
+    reaped.set_lives(ORIGIN, true);
+    assert_ne!(reaped.digest(), origin.catalog.digest(), "it lacks something");
+    let older = behind.answer(&reaped.want(ORIGIN), RUMOR_BUDGET).expect("all that it has");
+    reaped.apply(&older, true);
+    assert_eq!(served(&reaped), None, "k0 was deleted");
+    let rest = origin.catalog.answer(&reaped.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
+    reaped.apply(&rest, true);
+    assert_eq!(live(&reaped), origin.live());
+    assert_eq!((reaped.digest(), reaped.grave(ORIGIN)), (origin.catalog.digest(), None));
+}
+
+#[test]
+fn who_is_buried_is_dropped_by_all_who_take_it_for_dead_and_returns_in_a_new_epoch() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0))]));
+    let (mut operated, mut other, mut seeing) =
+        (mourner(&origin), mourner(&origin), mourner(&origin));
+    let (grave, keys) = operated.bury(ORIGIN).expect("it was known");
+    assert_eq!(keys.len(), 2);
+    assert_eq!(seeing.apply(&grave, true), Applied::Known, "it lives here");
+    assert!(matches!(other.apply(&grave, false), Applied::News(keys) if keys.len() == 2));
+    assert_eq!(other.digest(), operated.digest());
+    origin.hear_of(&operated);
+    let fresh = origin.catalog.answer(&operated.want(ORIGIN), RUMOR_BUDGET).expect("a new epoch");
+    operated.apply(&fresh, false);
+    assert_eq!(live(&operated), origin.live());
+    assert_eq!(operated.grave(ORIGIN), None);
+}
+
+#[test]
+fn who_waits_for_an_epoch_of_which_nobody_has_the_rest_goes_on_with_the_one_before() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0))]));
+    let mut waiting = mourner(&origin);
+    origin.act(Act::Write(vec![(1, Some(1))]));
+    let survivor = mourner(&origin);
+    origin.act(Act::Restart);
+    origin.act(Act::Write(vec![(2, Some(2))]));
+    waiting.apply(origin.rumors.last().expect("of the new epoch"), false);
+    let answers = all_answers(&survivor, &waiting, RUMOR_BUDGET, 8);
+    answers.iter().for_each(|delta| drop(waiting.apply(delta, false)));
+    assert_eq!((live(&waiting), waiting.digest()), (live(&survivor), survivor.digest()));
+}
+
+#[test]
+fn many_deletions_in_one_step_reach_who_has_all_before_them() {
+    let mut origin = Origin::new();
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    origin.act(Act::Churn { keys: 300, in_one_step: true });
+    for rumor in &origin.rumors {
+        replica.apply(rumor, true);
+    }
+    assert_eq!(live(&replica), origin.live());
+    assert_eq!(replica.digest(), origin.catalog.digest());
+}
+
+#[test]
+fn a_new_epoch_from_somebody_with_a_gap_waits_for_what_lies_beyond_the_gap() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0))]));
+    origin.act(Act::Restart);
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    let mut gappy = Catalog::new(NodeId(11), Epoch(1));
+    replica.apply(&origin.rumors[0], true);
+    gappy.apply(origin.rumors.last().expect("the new epoch"), true);
+    origin.act(Act::Write(vec![(0, Some(1))]));
+    origin.act(Act::Write(vec![(0, Some(2))]));
+    gappy.apply(origin.rumors.last().expect("beyond a gap"), true);
+    let part = gappy.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the new epoch");
+    assert!(part.entries.iter().all(|entry| entry.key != key(0)), "overwritten beyond the gap");
+    replica.apply(&part, true);
+    assert_eq!(served(&replica).map(Replica::epoch), Some(Epoch(1)), "k0 would be missing");
+    let rest = origin.catalog.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
+    replica.apply(&rest, true);
+    assert_eq!(live(&replica), origin.live());
+}
