@@ -109,7 +109,7 @@ impl Replica {
 
     /// The newest version of which anything is known, gaps before it or not.
     pub(super) fn farthest(&self) -> Version {
-        self.newest().max(self.spans.joined().last().map_or(0, |(_, to)| to))
+        self.newest().max(self.spans.end())
     }
 
     /// Writes as the origin: the next version. Returns false, and writes nothing, when it would change nothing.
@@ -250,10 +250,9 @@ impl Replica {
         Want { origin, epoch: self.epoch, after: self.known_to, gc_floor: self.gc_floor }
     }
 
-    /// Whatever a range up to `known_to` leaves out was overwritten up to here: by what others have, or by what we heard
-    /// beyond a gap.
+    /// Whatever our ranges leave out was overwritten up to here: by what others have, or by what we heard beyond a gap.
     fn head(&self) -> Version {
-        self.settled_at.max(self.newest())
+        self.settled_at.max(self.newest()).max(self.spans.head())
     }
 
     /// Drops tombstones of long ago without a word: see [`Mutant::ForgetTombstones`].

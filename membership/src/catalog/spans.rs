@@ -56,6 +56,16 @@ impl Spans {
         })
     }
 
+    /// Where the farthest ends; 0 when there are none.
+    pub(super) fn end(&self) -> Version {
+        self.0.iter().map(|span| span.to).max().unwrap_or(0)
+    }
+
+    /// The highest head of their senders, which is no lower than their ends: what they left out was overwritten up to it.
+    pub(super) fn head(&self) -> Version {
+        self.0.iter().map(|span| span.head).max().unwrap_or(0)
+    }
+
     /// One hash of the ranges, however they came together; 0 when there are none.
     pub(super) fn hash(&self) -> u64 {
         self.joined().fold(0, |hash, (after, to)| {

@@ -197,3 +197,24 @@ fn a_new_epoch_from_somebody_with_a_gap_waits_for_what_lies_beyond_the_gap() {
     replica.apply(&rest, true);
     assert_eq!(live(&replica), origin.live());
 }
+
+#[test]
+fn what_is_told_from_beyond_a_gap_says_how_far_its_first_teller_was() {
+    let mut origin = Origin::new();
+    origin.act(Act::Write(vec![(0, Some(0))]));
+    origin.act(Act::Write(vec![(0, Some(1))]));
+    origin.act(Act::Write(vec![(1, Some(0))]));
+    origin.act(Act::Write(vec![(1, Some(1))]));
+    let whole = answers(&origin.catalog, Catalog::new(NodeId(9), Epoch(1)).want(ORIGIN), 4_000, 1);
+    let [whole] = &whole[..] else { panic!("one delta") };
+    // The origin's last words, cut so that what overwrote the third write is not among them.
+    let words = Delta { after: 2, to: whole.to - 1, entries: Vec::new(), ..whole.clone() };
+    let mut replica = Catalog::new(NodeId(10), Epoch(1));
+    replica.apply(&origin.rumors[0], true);
+    replica.apply(&words, true);
+    let want = replica.want(ORIGIN);
+    assert!(want.after < words.after, "a gap");
+    let told = replica.answer(&want, 4_000).expect("what lies beyond the gap");
+    assert_eq!((told.to, told.head), (words.to, words.head));
+    assert!(told.validate().is_ok());
+}
