@@ -16,8 +16,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::handler::millis;
-use crate::api::{Duplicate, MemberExplained};
+use crate::api::{ApiError, Duplicate, ForceLeft, MemberExplained};
 use crate::clock::Clock;
+use crate::eviction;
 use crate::explain::{self, InstanceFacts};
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent};
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Members { reply: oneshot::Sender<Vec<Member>> },
     /// What the node knows of who or what goes by this name.
     Explain { subject: String, reply: oneshot::Sender<Known> },
+    /// Declare a dead member gone for good.
+    ForceLeave { member: String, reply: oneshot::Sender<Result<ForceLeft, ApiError>> },
     /// What the node says of itself.
     Report { reply: oneshot::Sender<Report> },
 }
@@ -244,6 +247,15 @@ impl Driver {
                 let members = explain::members(&self.node, &subject, now);
                 let instances = explain::instances(&self.node, &subject, now);
                 drop(reply.send(Known { members, instances }));
+            }
+            Command::ForceLeave { member, reply } => {
+                let result = eviction::check(&self.node, &member);
+                if let Ok(gone) = &result {
+                    tracing::warn!(name = gone.name, node_id = %gone.node_id, instances = gone.instances, "declared gone for good");
+                    self.node.handle(Input::Bury(gone.node_id), now);
+                    self.drain();
+                }
+                drop(reply.send(result));
             }
             Command::Report { reply } => drop(reply.send(self.report())),
         }

@@ -15,6 +15,7 @@ pub mod checks;
 mod clock;
 mod config;
 mod driver;
+mod eviction;
 mod explain;
 mod join;
 mod registrar;

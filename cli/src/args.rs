@@ -20,7 +20,9 @@ use hobnob_agent::api::client::{default_client_socket_path, default_socket_path}
 pub(crate) use agent::AgentArgs;
 pub(crate) use dev::DevArgs;
 pub(crate) use pick::{PickArgs, ReportArgs};
-pub(crate) use query::{ExplainArgs, InfoArgs, MembersArgs, ResolveArgs, ServicesArgs, WatchArgs};
+pub(crate) use query::{
+    ExplainArgs, ForceLeaveArgs, InfoArgs, MembersArgs, ResolveArgs, ServicesArgs, WatchArgs,
+};
 pub(crate) use register::RegisterArgs;
 
 const ABOUT: &str = "\
@@ -103,6 +105,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  hobnob leave\n\nThe others see this member as `left`, not `down`, and drop its services."
     )]
     Leave,
+    /// Declare a dead member gone for good: its instances go everywhere at once
+    ForceLeave(ForceLeaveArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
 }

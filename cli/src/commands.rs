@@ -50,6 +50,7 @@ async fn ask(command: Command, socket: PathBuf) -> anyhow::Result<Exit> {
         Command::Report(args) => pick::report(&mut client, &args).await,
         Command::Watch(args) => watch::run(client, &args).await,
         Command::Members(args) => cluster::members(&mut client, &args).await,
+        Command::ForceLeave(args) => cluster::force_leave(&mut client, &args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join { addresses } => cluster::join(&mut client, addresses).await,

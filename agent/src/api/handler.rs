@@ -72,6 +72,7 @@ impl Handler {
                 let _ = self.leave.try_send(());
                 Ok(Response::Done)
             }
+            Request::ForceLeave { member } => self.force_leave(member).await,
             Request::Explain { subject } => self.explain(subject).await,
             Request::Info => self.info().await.map(|info| Response::Info(Box::new(info))),
         };
@@ -214,6 +215,13 @@ impl Handler {
                 ),
             }),
         }
+    }
+
+    async fn force_leave(&self, member: String) -> Result<Response, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::ForceLeave { member, reply };
+        self.driver.send(command).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.map(Response::ForceLeft)
     }
 
     async fn explain(&self, subject: String) -> Result<Response, ApiError> {

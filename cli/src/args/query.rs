@@ -135,6 +135,28 @@ pub(crate) struct ExplainArgs {
     pub(crate) json: bool,
 }
 
+const FORCE_LEAVE_HELP: &str = "\
+Examples:
+  hobnob force-leave a2
+  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several go by one name
+
+For a host that does not come back. Without it, the instances of a dead member are shown as
+`unknown` until they are forgotten. Refused while the member is alive or suspect (exit code 1).
+If it comes back after all, it registers its instances again.
+Exits with 3 when no member goes by that name.";
+
+/// `hobnob force-leave`.
+#[derive(Debug, Args)]
+#[command(after_help = FORCE_LEAVE_HELP)]
+pub(crate) struct ForceLeaveArgs {
+    /// The name or the node id of the member
+    pub(crate) member: String,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `hobnob info`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hobnob info\n  hobnob info --json")]

@@ -1,10 +1,10 @@
-//! `hobnob members`, `hobnob info`, `hobnob join` and `hobnob leave`.
+//! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave` and `hobnob force-leave`.
 
 use hobnob_agent::api::client::Client;
 use hobnob_agent::api::{Request, Response};
 
 use super::unexpected;
-use crate::args::{InfoArgs, MembersArgs};
+use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
@@ -48,6 +48,30 @@ pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow:
             Output::new().line(&done)?;
         }
         other => return Err(unexpected(&other)),
+    }
+    Ok(Exit::Done)
+}
+
+/// Declares a dead member gone for good.
+pub(super) async fn force_leave(
+    client: &mut Client,
+    args: &ForceLeaveArgs,
+) -> anyhow::Result<Exit> {
+    let request = Request::ForceLeave { member: args.member.clone() };
+    let gone = match client.call(request).await? {
+        Response::ForceLeft(gone) => gone,
+        other => return Err(unexpected(&other)),
+    };
+    let mut out = Output::new();
+    if args.json {
+        out.json(&gone)?;
+    } else {
+        let instances = match gone.instances {
+            0 => "it had no instances".to_owned(),
+            1 => "its one instance is gone".to_owned(),
+            count => format!("its {count} instances are gone"),
+        };
+        out.line(&format!("{} ({}) is gone for good: {instances}", gone.name, gone.node_id))?;
     }
     Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@ mod copy;
 mod crash;
 mod deletion;
 mod explain;
+mod force_leave;
 mod garbage;
 mod growth;
 mod mistakes;

@@ -200,3 +200,14 @@ pub struct Duplicate {
     /// Milliseconds since the other last proved that it runs.
     pub proven_ms: u64,
 }
+
+/// A member that was declared gone for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForceLeft {
+    /// Its name, else its node id.
+    pub name: String,
+    /// Its node id.
+    pub node_id: NodeId,
+    /// How many instances went with it.
+    pub instances: usize,
+}

@@ -76,6 +76,11 @@ pub enum Request {
     },
     /// Leave the cluster and stop the agent. Answered by [`Response::Done`] before it stops.
     Leave,
+    /// Declare a dead member gone for good: its instances go everywhere at once. Answered by [`Response::ForceLeft`].
+    ForceLeave {
+        /// The name or the node id of the member.
+        member: String,
+    },
     /// Describe this agent. Answered by [`Response::Info`].
     Info,
     /// Say why this agent believes what it believes of a member or an instance. Answered by [`Response::Explained`].
@@ -110,6 +115,8 @@ pub enum Response {
     Info(Box<Info>),
     /// What is believed, and why.
     Explained(Box<Explanation>),
+    /// The member that is gone.
+    ForceLeft(ForceLeft),
     /// It could not be done.
     Error(ApiError),
 }

@@ -1,0 +1,91 @@
+//! Which dead member an operator means who declares one gone for good, and whether it may be.
+
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Node, NodeId};
+
+use crate::api::{ApiError, ErrorKind, ForceLeft};
+
+/// A node that goes by what the operator typed.
+struct Candidate {
+    id: NodeId,
+    name: String,
+    /// What it is as a member; `None` when only its records are left.
+    status: Option<MemberStatus>,
+    whereabouts: String,
+}
+
+/// The one dead member that goes by this name or node id.
+///
+/// # Errors
+/// There is none, there are several, or it lives.
+pub(crate) fn check(node: &Node, subject: &str) -> Result<ForceLeft, ApiError> {
+    let mut found = candidates(node, subject);
+    let Some(candidate) = found.pop() else {
+        return Err(ApiError {
+            kind: ErrorKind::NotFound,
+            message: format!("no member goes by `{subject}`: `hobnob members` lists them"),
+        });
+    };
+    if !found.is_empty() {
+        found.push(candidate);
+        let mut list: Vec<String> = found
+            .iter()
+            .map(|one| format!("{} ({}, {})", one.id, word(one.status), one.whereabouts))
+            .collect();
+        list.sort_unstable();
+        let message = format!(
+            "{} members go by `{subject}`: name the one that you mean by its node id: {}",
+            list.len(),
+            list.join("; ")
+        );
+        return Err(ApiError { kind: ErrorKind::Invalid, message });
+    }
+    let Candidate { id, name, status, .. } = candidate;
+    if id == node.identity().node_id {
+        let message = format!("`{name}` is this agent itself: `hobnob leave` makes it leave");
+        return Err(ApiError { kind: ErrorKind::Invalid, message });
+    }
+    if matches!(status, Some(MemberStatus::Alive | MemberStatus::Suspect)) {
+        let message = format!(
+            "`{name}` is {}: stop its agent first, or let it leave with `hobnob leave`; when it is held down, it can be \
+             declared gone",
+            word(status)
+        );
+        return Err(ApiError { kind: ErrorKind::Failed, message });
+    }
+    let instances = node.instances().filter(|instance| instance.origin == id).count();
+    Ok(ForceLeft { name, node_id: id, instances })
+}
+
+/// Members, and nodes of which only records are left: those died before this agent started.
+fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
+    let members = node.members();
+    let member = |id| members.iter().find(|member| member.identity.node_id == id);
+    let mut ids: Vec<NodeId> = members.iter().map(|member| member.identity.node_id).collect();
+    ids.extend(node.catalog().origins().map(|(id, _)| id));
+    ids.sort_unstable();
+    ids.dedup();
+    let known = ids.into_iter().map(|id| {
+        let record = node.catalog().origin(id).and_then(|origin| origin.node());
+        let member = member(id);
+        Candidate {
+            id,
+            name: record.map_or_else(|| id.to_string(), |record| record.name.to_string()),
+            status: member.map(|member| member.status),
+            whereabouts: member.map_or_else(
+                || "only its records are left".to_owned(),
+                |member| format!("at {}", member.identity.addr),
+            ),
+        }
+    });
+    known.filter(|one| one.name == subject || one.id.to_string() == subject).collect()
+}
+
+fn word(status: Option<MemberStatus>) -> &'static str {
+    match status {
+        Some(MemberStatus::Alive) => "alive",
+        Some(MemberStatus::Suspect) => "suspect",
+        Some(MemberStatus::Left) => "left",
+        Some(MemberStatus::Down) | None => "down",
+    }
+}

@@ -1,0 +1,53 @@
+//! A dead member that an operator declares gone.
+
+use crate::agent::{Agent, eventually, items, text};
+
+fn members_called(agent: &Agent, name: &str) -> Vec<(String, String)> {
+    let members = agent.json(&["members"]);
+    let called = items(&members).iter().filter(|item| text(item, "name") == name);
+    called.map(|item| (text(item, "node_id"), text(item, "status"))).collect()
+}
+
+#[test]
+fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
+    let home = tempfile::tempdir().unwrap();
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let a2 = Agent::start(home.path(), "a2", &[&a1]);
+    let a3 = Agent::start(home.path(), "a3", &[&a1]);
+    a1.ok(&["register", "web", "--port", "80"]);
+    eventually("the others find it", || {
+        [&a2, &a3].iter().all(|agent| agent.healthy("web") == ["web"])
+    });
+    let refused = a2.run(&["force-leave", "a1"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{error}");
+    assert!(error.contains("`a1` is alive"), "{error}");
+    assert_eq!(a2.run(&["force-leave", "nobody"]).status.code(), Some(3));
+    assert_eq!(a2.run(&["force-leave", "a2"]).status.code(), Some(2), "itself");
+
+    a1.kill();
+    drop(a1);
+    eventually("both hold it down", || {
+        [&a2, &a3].iter().all(|agent| agent.status_of("a1").as_deref() == Some("down"))
+    });
+    assert_eq!(a3.instances("web"), [("web".to_owned(), "unknown".to_owned())]);
+
+    // A host that was set up anew has the old name and another id.
+    std::fs::remove_dir_all(home.path().join("a1")).unwrap();
+    let again = Agent::start(home.path(), "a1", &[&a2]);
+    eventually("both go by one name", || members_called(&a2, "a1").len() == 2);
+    let refused = a2.run(&["force-leave", "a1"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    let all = members_called(&a2, "a1");
+    for (id, status) in &all {
+        assert!(error.contains(id) && error.contains(status), "no {id} {status} in: {error}");
+    }
+    let (dead, _) = all.iter().find(|(_, status)| status == "down").unwrap();
+    let gone = a2.json(&["force-leave", dead]);
+    assert_eq!((&gone["name"], &gone["instances"]), (&"a1".into(), &1.into()), "{gone}");
+    eventually("its instance is gone everywhere", || {
+        [&a2, &a3, &again].iter().all(|agent| agent.instances("web").is_empty())
+    });
+    assert_eq!(again.alive(), 3, "who has its name is not touched");
+}
