@@ -20,6 +20,7 @@ use crate::api::{ApiError, Duplicate, ForceLeft, MemberExplained};
 use crate::clock::Clock;
 use crate::eviction;
 use crate::explain::{self, InstanceFacts};
+use crate::parameters::parameters;
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent};
 
@@ -71,6 +72,7 @@ pub(crate) struct Report {
     pub(crate) instances: usize,
     pub(crate) catalog_digest: u64,
     pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) protocol: BTreeMap<String, String>,
 }
 
 /// What the node knows of a name.
@@ -424,6 +426,7 @@ impl Driver {
             members_alive: self.node.active_members(),
             instances: self.node.instances().len(),
             catalog_digest: self.node.catalog().digest(),
+            protocol: parameters(self.node.protocol()),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
         }
     }

@@ -18,6 +18,7 @@ mod driver;
 mod eviction;
 mod explain;
 mod join;
+mod parameters;
 mod registrar;
 mod registry;
 pub mod storage;

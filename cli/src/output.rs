@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(fields(&summary()), sorted(expected));
         let expected = "name cluster node_id epoch version datacenter zone address sync_address pid \
                         uptime_ms isolated last_contact_ms duplicate members_alive instances catalog_digest \
-                        counters";
+                        counters protocol";
         assert_eq!(fields(&info()), sorted(expected));
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::cluster::ClusterId;
 use crate::identity::Identity;
 use crate::record::{Key, NodeRecord, Value};
@@ -25,7 +27,7 @@ pub struct Config {
 }
 
 /// The protocol's parameters. All nodes of a cluster should agree on them; nothing breaks when they do not.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Protocol {
     /// Who has heard nobody for this long takes itself to be cut off. Longer than a crash takes to be noticed.
     pub isolated_after: Duration,

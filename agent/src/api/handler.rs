@@ -279,6 +279,7 @@ impl Handler {
             instances: report.instances,
             catalog_digest: format!("{:016x}", report.catalog_digest),
             counters,
+            protocol: report.protocol,
         })
     }
 }

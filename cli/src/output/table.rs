@@ -291,6 +291,7 @@ pub(super) mod tests {
             instances: 0,
             catalog_digest: "0".to_owned(),
             counters: BTreeMap::from([("datagrams_received".to_owned(), 3)]),
+            protocol: BTreeMap::from([("probe_period".to_owned(), "1s".to_owned())]),
         }
     }
 

@@ -276,6 +276,12 @@ impl Node {
         }
     }
 
+    /// The parameters in use.
+    #[must_use]
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {

@@ -184,6 +184,8 @@ pub struct Info {
     pub catalog_digest: String,
     /// What it counted since its start, by name.
     pub counters: BTreeMap<String, u64>,
+    /// The parameters of the protocol in use, by name; durations as in `500ms`.
+    pub protocol: BTreeMap<String, String>,
 }
 
 /// Another agent under the node id of this one: one of the two gives way and is silent.
