@@ -343,6 +343,23 @@ fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_
 }
 
 #[test]
+fn an_origin_hears_of_an_epoch_that_others_wait_for_although_their_catalogs_are_equal() {
+    let mut net = Net::joined(3);
+    let origin = identity(2).node_id;
+    // A part of an epoch that the origin never reached; what is said of it at once is lost.
+    let lie = Delta { head: 9, ..delta(origin, 5_000, 3) };
+    let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie]));
+    net.nodes[0].handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, net.now);
+    while net.nodes[0].poll_output().is_some() {}
+    assert_eq!(net.nodes[0].catalog().half_received().count(), 1);
+    assert!(net.is_converged());
+    net.run_for(Duration::from_secs(20));
+    assert!(net.nodes[2].catalog().epoch() > Epoch(5_000));
+    assert!(net.is_converged());
+    assert!(net.nodes.iter().all(|node| node.catalog().half_received().count() == 0));
+}
+
+#[test]
 fn nobody_can_take_our_last_epoch() {
     let mut net = Net::joined(2);
     drop(net.handle(0, Input::Write(health("mine", Health::Passing))));

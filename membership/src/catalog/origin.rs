@@ -79,6 +79,11 @@ impl Origin {
         pending.into_iter().chain(current.filter(move |want| Some(want.epoch) != replaced))
     }
 
+    /// What to ask for of a state that is being received.
+    pub(super) fn receiving(&self, origin: NodeId) -> Option<Want> {
+        self.pending.as_ref().and_then(|_| self.wants(origin).next())
+    }
+
     /// Whether nothing is held.
     pub(super) fn is_empty(&self) -> bool {
         self.current.is_none() && self.pending.is_none()

@@ -150,6 +150,11 @@ impl Catalog {
         wants.chain(nothing)
     }
 
+    /// What is still wanted of states that are being received, to be served when they are whole.
+    pub fn half_received(&self) -> impl Iterator<Item = Want> {
+        self.origins.iter().filter_map(|(id, origin)| origin.receiving(*id))
+    }
+
     /// The first of [`Catalog::wants`].
     #[must_use]
     pub fn want(&self, origin: NodeId) -> Want {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Node;
-use crate::catalog::{Delta, Head};
+use crate::catalog::{Delta, Head, Want};
 use crate::identity::NodeId;
 use crate::record::Key;
 use crate::rumor::Rumor;
 use crate::time::Time;
-use crate::wire::Message;
+use crate::wire::{Message, Pull};
 
 /// How exactly the time is kept, as a share of it, within these bounds.
 const SHARE: u32 = 16;
@@ -36,6 +36,7 @@ impl Node {
         self.retention.due = now + (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
         let absent = std::mem::take(&mut self.retention.absent);
         self.tell_the_living(now);
+        self.ask_the_living(now);
         // Who hears nobody cannot tell who is dead.
         if !self.connected {
             return;
@@ -96,6 +97,19 @@ impl Node {
             if let Some(peer) = self.swim.active_peer(head.origin).copied() {
                 let told = Message::Rumors(self.identity().node_id, vec![Delta::grave(head)]);
                 self.send_repair(peer.addr, &told, now);
+            }
+        }
+    }
+
+    /// Nobody but the origin may have the rest of an epoch of which we have a part, and no digest shows that we wait for
+    /// it. An origin that never reached that epoch takes a later one once it is asked.
+    fn ask_the_living(&mut self, now: Time) {
+        let wants: Vec<Want> = self.catalog.half_received().collect();
+        for want in wants {
+            if let Some(peer) = self.swim.active_peer(want.origin).copied() {
+                let pull = Pull { sender: self.identity().node_id, wants: vec![want] };
+                self.counters.pulls_sent += 1;
+                self.send_repair(peer.addr, &Message::Pull(pull), now);
             }
         }
     }
