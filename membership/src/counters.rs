@@ -101,8 +101,12 @@ counters! {
     stalls,
     /// Knocks at seeds.
     hellos_sent,
-    /// Knocks answered.
+    /// Knocks answered with an invitation to a session.
     welcomes_sent,
+    /// Knocks answered with the address of another member, because too many came at once.
+    referrals_sent,
+    /// Such answers followed.
+    referrals_followed,
     /// Rumors received.
     rumors_received,
     /// Rumors that told something new.

@@ -1,15 +1,18 @@
-//! Knocking at seeds: for as long as we are alone, and for a while when asked to join somebody else.
+//! Knocking at seeds: for as long as we are alone, and for a while when asked to join somebody else. And how many of
+//! those who knock at us are asked in.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::Protocol;
-use crate::limits::MAX_SEEDS;
+use crate::limits::{MAX_REFERRALS, MAX_SEEDS, MAX_SESSIONS_SERVED};
 use crate::time::Time;
 
 /// Rounds of knocking after a request to join, although we are not alone.
 const EAGER_ROUNDS: u32 = 10;
+/// Who was asked in has come after this time, or will not.
+const INVITED_FOR: Duration = Duration::from_millis(100);
 
 /// The seeds, and when to knock next.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Seeds {
     wait: Duration,
     due: Time,
     eager_rounds: u32,
+    /// Referrals that may still be followed before we knock again.
+    referrals: u32,
     token: u64,
 }
 
@@ -33,6 +38,7 @@ impl Seeds {
             wait: protocol.join_retry,
             due: Time::ZERO,
             eager_rounds: 0,
+            referrals: 0,
             token,
         }
     }
@@ -54,9 +60,21 @@ impl Seeds {
         self.due = now;
     }
 
-    /// Somebody answered.
-    pub(crate) fn answered(&mut self) {
+    /// We joined somebody who answered. Before that a session may still be refused.
+    pub(crate) fn joined(&mut self) {
         self.eager_rounds = 0;
+    }
+
+    /// We knock outside of the rounds; what that leads to may be followed.
+    pub(crate) fn knocked(&mut self) {
+        self.referrals = MAX_REFERRALS;
+    }
+
+    /// Whether to knock where we are referred to: whoever sends us round in circles is not followed for long.
+    pub(crate) fn follow_referral(&mut self) -> bool {
+        let follow = self.referrals > 0;
+        self.referrals = self.referrals.saturating_sub(1);
+        follow
     }
 
     /// The addresses that we were told to join at.
@@ -72,17 +90,20 @@ impl Seeds {
         (alone || self.is_eager()).then_some(self.due)
     }
 
-    /// Where to knock now, if it is time: at the seeds and, when alone, at `former` peers.
+    /// Where to knock now, if it is time: at the seeds and, when alone, at `former` peers. The next wait is stretched, so
+    /// that those who started together do not knock together for ever.
     pub(crate) fn take_due(
         &mut self,
         now: Time,
         alone: bool,
         former: impl Iterator<Item = SocketAddr>,
+        stretch: f64,
     ) -> BTreeSet<SocketAddr> {
         if self.next_deadline(alone).is_none_or(|due| due > now) {
             return BTreeSet::new();
         }
-        self.due = now + self.wait;
+        self.due = now + self.wait.mul_f64(stretch);
+        self.referrals = MAX_REFERRALS;
         self.wait = (self.wait * 2).min(self.longest_wait);
         self.eager_rounds = self.eager_rounds.saturating_sub(1);
         let mut addresses = self.addresses.clone();
@@ -90,6 +111,30 @@ impl Seeds {
             addresses.extend(former.take(MAX_SEEDS));
         }
         addresses
+    }
+}
+
+/// Those who knocked, were asked in and did not come yet. Each will take a place among the sessions that we serve.
+#[derive(Debug, Default)]
+pub(crate) struct Invitations {
+    open: usize,
+    since: Time,
+}
+
+impl Invitations {
+    /// Asks one more in, unless all places beside those that are `taken` are promised.
+    pub(crate) fn invite(&mut self, taken: usize, now: Time) -> bool {
+        if now.since(self.since) >= INVITED_FOR {
+            *self = Self { open: 0, since: now };
+        }
+        let room = taken + self.open < MAX_SESSIONS_SERVED;
+        self.open += usize::from(room);
+        room
+    }
+
+    /// Somebody came.
+    pub(crate) fn came(&mut self) {
+        self.open = self.open.saturating_sub(1);
     }
 }
 
@@ -104,7 +149,7 @@ mod tests {
         let mut rounds = Vec::new();
         while rounds.len() < 12 {
             let due = seeds.next_deadline(true).expect("alone");
-            assert_eq!(seeds.take_due(due, true, std::iter::empty()).len(), 1);
+            assert_eq!(seeds.take_due(due, true, std::iter::empty(), 1.0).len(), 1);
             rounds.push(due);
         }
         let waits: Vec<_> = rounds.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
@@ -116,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn a_request_to_join_knocks_although_it_is_not_alone_until_it_is_answered() {
+    fn a_request_to_join_knocks_although_it_is_not_alone_until_it_has_joined() {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         assert_eq!(seeds.next_deadline(false), None);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         assert_eq!(seeds.next_deadline(false), Some(Time::ZERO));
-        seeds.answered();
+        seeds.joined();
         assert_eq!(seeds.next_deadline(false), None);
     }
 
@@ -130,8 +175,35 @@ mod tests {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         let former = || std::iter::once(SocketAddr::from(([127, 0, 0, 1], 2)));
-        assert_eq!(seeds.take_due(Time::ZERO, false, former()).len(), 1);
+        assert_eq!(seeds.take_due(Time::ZERO, false, former(), 1.0).len(), 1);
         seeds.hurry(Time::ZERO);
-        assert_eq!(seeds.take_due(Time::ZERO, true, former()).len(), 2);
+        assert_eq!(seeds.take_due(Time::ZERO, true, former(), 1.0).len(), 2);
+    }
+
+    #[test]
+    fn so_many_referrals_are_followed_in_each_round() {
+        let mut seeds = Seeds::new(&Protocol::default(), 1);
+        assert!(!seeds.follow_referral(), "nobody was asked");
+        seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
+        for _ in 0..2 {
+            let due = seeds.next_deadline(true).expect("alone");
+            seeds.take_due(due, true, std::iter::empty(), 1.0);
+            let followed = (0..100).filter(|_| seeds.follow_referral()).count();
+            assert_eq!(followed, MAX_REFERRALS as usize);
+        }
+    }
+
+    #[test]
+    fn as_many_are_asked_in_as_there_are_places() {
+        let mut invitations = Invitations::default();
+        let mut invite = |taken, now| {
+            (0..100).filter(|_| invitations.invite(taken, Time::from_millis(now))).count()
+        };
+        assert_eq!(invite(0, 5), MAX_SESSIONS_SERVED);
+        assert_eq!(invite(0, 50), 0, "they are on their way");
+        assert_eq!(invite(4, 105), MAX_SESSIONS_SERVED - 4, "they will not come any more");
+        invitations.came();
+        assert!(invitations.invite(4, Time::from_millis(106)));
+        assert!(!invitations.invite(4, Time::from_millis(106)));
     }
 }

@@ -76,5 +76,7 @@ pub const MAX_TIDINGS: usize = 4_096;
 pub const MAX_MEMBER_BUCKETS: usize = 256;
 /// Datagrams that answer one comparison of views.
 pub const MAX_LISTING_DATAGRAMS: usize = 8;
+/// Referrals to other members that a node follows in one round of knocking.
+pub const MAX_REFERRALS: u32 = 8;
 /// Seed addresses and addresses of former peers that an isolated node knocks at.
 pub const MAX_SEEDS: usize = 256;

@@ -171,6 +171,7 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
         ("hello v4", Message::Hello(Hello { token: 9, identity: v4() })),
         ("hello v6", Message::Hello(Hello { token: 9, identity: v6() })),
         ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4() })),
+        ("referral", Message::Referral(Hello { token: 9, identity: v4() })),
         ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
@@ -226,6 +227,7 @@ const GOLDEN: &[(&str, &str)] = &[
         "welcome",
         "010335d0e40102032000fdffffffffffffffff080706050403020100f451c21800000a0102030a1f0b1f",
     ),
+    ("referral", "01eba10380010208180009080706050403020100f451c21800000a0102030a1f0b1f"),
     (
         "rumors",
         "010e855b9b0102048600050000000000000001080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",

@@ -1,6 +1,6 @@
 //! News of members, told to a few and told again: rumors that do not wait for a catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::identity::NodeId;
@@ -29,6 +29,10 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct TidingsQueue {
     waiting: BTreeMap<NodeId, Waiting>,
+    /// The same in the order of their turns: in a mass join thousands wait, and everything that happens asks who is next.
+    turns: BTreeSet<(Time, NodeId)>,
+    /// What was too much for one go follows then.
+    not_before: Time,
 }
 
 impl TidingsQueue {
@@ -38,7 +42,11 @@ impl TidingsQueue {
         if self.waiting.len() >= MAX_TIDINGS && !self.waiting.contains_key(&node) {
             return false;
         }
-        self.waiting.insert(node, Waiting { update, told: 0, due: now + COALESCE });
+        let due = now + COALESCE;
+        if let Some(outdated) = self.waiting.insert(node, Waiting { update, told: 0, due }) {
+            self.turns.remove(&(outdated.due, node));
+        }
+        self.turns.insert((due, node));
         true
     }
 
@@ -47,7 +55,7 @@ impl TidingsQueue {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.waiting.values().map(|waiting| waiting.due).min()
+        self.turns.first().map(|(due, _)| self.not_before.max(*due))
     }
 
     /// What is to be told now.
@@ -56,19 +64,26 @@ impl TidingsQueue {
             return Vec::new();
         }
         let rounds = if self.waiting.len() > MANY { ROUNDS / 2 } else { ROUNDS };
-        let mut due = Vec::new();
-        for waiting in self.waiting.values_mut().filter(|waiting| waiting.due <= now) {
-            if due.len() == MOST_AT_ONCE {
-                // The rest follows; what has been told least comes first by its earlier turn.
-                waiting.due = now + COALESCE;
-                continue;
-            }
-            due.push(waiting.update.clone());
+        let mut told = Vec::new();
+        while let Some((due, node)) = self.turns.first().copied()
+            && due <= now
+            && told.len() < MOST_AT_ONCE
+        {
+            self.turns.pop_first();
+            let Some(waiting) = self.waiting.get_mut(&node) else { continue };
+            told.push(waiting.update.clone());
             waiting.told += 1;
-            waiting.due = now + AGAIN_AFTER;
+            if waiting.told < rounds {
+                waiting.due = now + AGAIN_AFTER;
+                self.turns.insert((waiting.due, node));
+            } else {
+                self.waiting.remove(&node);
+            }
         }
-        self.waiting.retain(|_, waiting| waiting.told < rounds);
-        due
+        if told.len() == MOST_AT_ONCE {
+            self.not_before = now + COALESCE;
+        }
+        told
     }
 }
 

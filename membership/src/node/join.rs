@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand::seq::IteratorRandom;
 
 use super::Node;
+use crate::identity::Identity;
 use crate::io::Event;
 use crate::mutant::{self, Mutant};
 use crate::time::Time;
@@ -20,7 +21,8 @@ impl Node {
         }
         let former: Vec<SocketAddr> =
             self.swim.peers().values().map(|peer| peer.identity.addr).collect();
-        let addresses = self.seeds.take_due(now, !self.connected, former.into_iter());
+        let stretch = 0.75 + self.rng.random::<f64>() / 2.0;
+        let addresses = self.seeds.take_due(now, !self.connected, former.into_iter(), stretch);
         if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
             return;
         }
@@ -56,12 +58,15 @@ impl Node {
             lost.chain(self.seeds.addresses()).filter(|address| !heard.contains(address)).collect();
         if let Some(address) = silent.into_iter().choose(&mut self.rng) {
             self.counters.hellos_sent += 1;
+            self.seeds.knocked();
             let hello = Message::Hello(self.hello(self.seeds.token()));
             self.send(address, &hello);
         }
     }
 
-    /// The answer is as long as the question, so a forged source address gains nothing.
+    /// The answer is as long as the question, so a forged source address gains nothing. When more knock than we have
+    /// places for, the others are referred to members at random, so that whoever has joined helps those who follow.
+    /// Who knows of nobody else asks all in: a flood of forged knocks must not keep out those who mean it.
     pub(super) fn handle_hello(&mut self, from: SocketAddr, hello: &Hello, now: Time) {
         if hello.identity.node_id == self.identity().node_id {
             return self.meet_double(&hello.identity, now);
@@ -69,9 +74,45 @@ impl Node {
         if self.leaving.is_some() {
             return;
         }
-        self.counters.welcomes_sent += 1;
-        let welcome = Message::Welcome(self.hello(hello.token));
-        self.send(from, &welcome);
+        let served = self.sessions.keys().filter(|stream| stream.is_accepted()).count();
+        let other =
+            if self.invitations.invite(served, now) { None } else { self.other_than(hello) };
+        let answer = if let Some(identity) = other {
+            self.counters.referrals_sent += 1;
+            Message::Referral(Hello { token: hello.token, identity })
+        } else {
+            self.counters.welcomes_sent += 1;
+            Message::Welcome(self.hello(hello.token))
+        };
+        self.send(from, &answer);
+    }
+
+    /// A member that who knocks can reach, and that takes no more bytes to name.
+    fn other_than(&mut self, hello: &Hello) -> Option<Identity> {
+        let peers = self.swim.random_peers(2);
+        let fits = |peer: &Identity| {
+            peer.node_id != hello.identity.node_id
+                && peer.addr.is_ipv4() == hello.identity.addr.is_ipv4()
+        };
+        peers.into_iter().find(fits)
+    }
+
+    /// Knocks where we are referred to by somebody at whom we knocked, unless we know that member.
+    pub(super) fn handle_referral(&mut self, from: SocketAddr, referral: &Hello) {
+        let Identity { node_id, addr, .. } = referral.identity;
+        if referral.token != self.seeds.token() || self.leaving.is_some() {
+            self.counters.strangers_ignored += 1;
+            return;
+        }
+        self.emit(Event::Welcomed { by: from });
+        let known = node_id == self.identity().node_id || self.swim.active_peer(node_id).is_some();
+        if known || !self.seeds.follow_referral() {
+            return;
+        }
+        self.counters.referrals_followed += 1;
+        self.counters.hellos_sent += 1;
+        let hello = Message::Hello(self.hello(self.seeds.token()));
+        self.send(addr, &hello);
     }
 
     pub(super) fn handle_welcome(&mut self, from: SocketAddr, welcome: &Hello, now: Time) {
@@ -96,7 +137,8 @@ impl Node {
         // Loopback and NAT may hide where the peer says it listens; where it answered from is surely reachable.
         let mut reachable = peer;
         reachable.addr.set_ip(from.ip());
-        self.seeds.answered();
-        self.open_session(&reachable, now);
+        if let Some(stream) = self.open_session(&reachable, now) {
+            self.sync.joins.insert(stream);
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::digest::{DigestSchedule, RecentHeads};
 use crate::duplicate::{Duplicates, Life};
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::io::{Event, Input, Output, StreamId};
-use crate::join::Seeds;
+use crate::join::{Invitations, Seeds};
 use crate::mutant::{self, Mutant};
 use crate::provenance::Provenances;
 use crate::record::{Key, NodeRecord, Value};
@@ -70,6 +70,7 @@ pub struct Node {
     recent: RecentHeads,
     gaps: Gaps,
     seeds: Seeds,
+    invitations: Invitations,
     /// When one of those that were lost is asked again.
     reunion_at: Time,
     sessions: BTreeMap<StreamId, Session>,
@@ -114,6 +115,7 @@ impl Node {
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
             seeds: Seeds::new(&protocol, rng.next_u64()),
+            invitations: Invitations::default(),
             reunion_at: now + protocol.reunion_period,
             sessions: BTreeMap::new(),
             sync: sync::SyncSchedule::new(first_sync),

@@ -1,5 +1,6 @@
 //! A node's sync sessions: when they are made, and what their frames do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -26,6 +27,8 @@ pub(super) struct SyncSchedule {
     periodic: Time,
     /// Digests that differed without a head that explains it, in a row.
     pub(super) mismatches: u32,
+    /// Sessions with those who answered a knock.
+    pub(super) joins: BTreeSet<StreamId>,
 }
 
 impl SyncSchedule {
@@ -36,6 +39,7 @@ impl SyncSchedule {
             not_before: Time::ZERO,
             periodic: first,
             mismatches: 0,
+            joins: BTreeSet::new(),
         }
     }
 }
@@ -79,9 +83,9 @@ impl Node {
         }
     }
 
-    pub(super) fn open_session(&mut self, peer: &Identity, now: Time) {
+    pub(super) fn open_session(&mut self, peer: &Identity, now: Time) -> Option<StreamId> {
         if self.opened_sessions() >= MAX_SESSIONS_OPENED {
-            return;
+            return None;
         }
         let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
         self.sync.not_before = now + self.protocol.sync_min_gap.mul_f64(jitter);
@@ -93,6 +97,7 @@ impl Node {
             peer: peer.node_id,
         });
         self.sessions.insert(stream, Session::open(*peer, self.opening(), now));
+        Some(stream)
     }
 
     /// A number for a stream of ours.
@@ -110,6 +115,7 @@ impl Node {
             return;
         }
         self.counters.sessions_served += 1;
+        self.invitations.came();
         self.sessions.insert(stream, Session::serve(now));
     }
 
@@ -181,6 +187,7 @@ impl Node {
 
     pub(super) fn handle_stream_closed(&mut self, stream: StreamId) {
         self.knock_closed(stream);
+        self.sync.joins.remove(&stream);
         if self.sessions.remove(&stream).is_some() {
             self.counters.sessions_failed += 1;
         }
@@ -258,11 +265,15 @@ impl Node {
         if self.sessions.get(&stream).is_some_and(Session::is_complete) {
             self.sessions.remove(&stream);
             self.counters.sessions_completed += 1;
+            if self.sync.joins.remove(&stream) {
+                self.seeds.joined();
+            }
             self.outputs.push_back(Output::FinishStream { stream });
         }
     }
 
     fn fail_session(&mut self, stream: StreamId) {
+        self.sync.joins.remove(&stream);
         if self.sessions.remove(&stream).is_some() {
             self.counters.sessions_failed += 1;
             self.outputs.push_back(Output::ResetStream { stream });

@@ -25,6 +25,7 @@ const RUMORS: u8 = 4;
 const DIGEST: u8 = 5;
 const PULL: u8 = 6;
 const CLAIM: u8 = 7;
+const REFERRAL: u8 = 8;
 const PING: u8 = 10;
 const PONG: u8 = 11;
 const ASK: u8 = 12;
@@ -33,12 +34,12 @@ const TIDINGS: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
 
-/// A knock at a seed address, and the answer to it.
+/// A knock at a seed address, and the answers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Drawn by who knocks; the answer must carry it back.
     pub token: u64,
-    /// Who sends this.
+    /// Who sends this; in a referral, who is to be asked instead.
     pub identity: Identity,
 }
 
@@ -73,6 +74,8 @@ pub enum Message<'a> {
     Hello(Hello),
     /// The answer to a knock.
     Welcome(Hello),
+    /// The answer of who has no time: another member to knock at.
+    Referral(Hello),
     /// News, from the node that is named.
     Rumors(NodeId, Vec<Delta>),
     /// A digest.
@@ -140,6 +143,7 @@ impl DatagramBuilder {
             }
             Message::Hello(hello) => self.encode(HELLO, hello, room),
             Message::Welcome(hello) => self.encode(WELCOME, hello, room),
+            Message::Referral(hello) => self.encode(REFERRAL, hello, room),
             Message::Rumors(sender, deltas) => self.encode(RUMORS, &(sender, deltas), room),
             Message::Digest(digest) => self.encode(DIGEST, digest, room),
             Message::Pull(pull) => self.encode(PULL, pull, room),
@@ -251,6 +255,7 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
         SWIM => Ok(Message::Swim(body)),
         HELLO => from_bytes(body, limit).map(Message::Hello),
         WELCOME => from_bytes(body, limit).map(Message::Welcome),
+        REFERRAL => from_bytes(body, limit).map(Message::Referral),
         RUMORS => {
             let (sender, List(deltas)): (NodeId, List<Delta>) = from_bytes(body, limit)?;
             deltas.iter().try_for_each(Delta::validate)?;
