@@ -11,7 +11,9 @@ use hobnob_membership::limits::{
     MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
 };
 use hobnob_membership::record::{Health, Key, Value};
-use hobnob_membership::wire::{DatagramBuilder, Digest, Frame, Heads, Message, Opening, Pull};
+use hobnob_membership::wire::{
+    DatagramBuilder, Digest, Frame, Heads, Hello, Message, Opening, Pull,
+};
 use hobnob_membership::{
     ClusterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
 };
@@ -392,6 +394,35 @@ fn invented_heads_make_few_questions_and_no_lasting_gaps() {
     let pulls = counters.pulls_sent;
     net.run_for(10 * SECOND);
     assert_eq!(net.nodes[0].counters().pulls_sent, pulls, "gaps are still asked for");
+}
+
+#[test]
+fn a_flood_of_knocks_is_referred_to_others_and_gains_no_bytes() {
+    let mut net = Net::joined(2);
+    let mut referred = 0;
+    for n in 50..200 {
+        let knock = datagram(&Message::Hello(Hello { token: 7, identity: identity(n) }));
+        let input = Input::Datagram { from: identity(n).addr, bytes: &knock };
+        for output in net.handle(0, input) {
+            let Output::Datagram { to, bytes } = output else { continue };
+            if to != identity(n).addr {
+                continue;
+            }
+            assert_eq!(bytes.len(), knock.len());
+            let other = identity(1);
+            let referral = Message::Referral(Hello { token: 7, identity: other });
+            referred += usize::from(bytes == datagram(&referral));
+        }
+    }
+    assert_eq!(referred, 150 - MAX_SESSIONS_SERVED);
+}
+
+#[test]
+fn referrals_that_nobody_asked_for_are_not_followed() {
+    let mut net = Net::joined(2);
+    let referral = datagram(&Message::Referral(Hello { token: 7, identity: identity(9) }));
+    let input = Input::Datagram { from: identity(1).addr, bytes: &referral };
+    assert!(net.handle(0, input).is_empty());
 }
 
 #[test]
