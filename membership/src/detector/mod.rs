@@ -4,7 +4,7 @@
 //! answered opens a *case*: the other monitors become *referees*, who look for a sign of life themselves. One sign
 //! acquits; silence for long enough, said by a quorum, is a *verdict*. Suspicion is never gossiped, a verdict is.
 //!
-//! This is a machine without IO like all others here: it takes answers and questions, and gives [`Order`]s.
+//! This is a machine without IO like all others here: it takes answers and questions, and gives orders.
 
 mod case;
 mod inquiry;
