@@ -209,6 +209,8 @@ impl Node {
             }
             // It lives, and does not know that we think otherwise.
             Some(_) => self.warn(ping.sender),
+            // We may be a new life of somebody whom it knows; it hears the answers, and takes the old one to go on.
+            None if !self.connected => self.knock_back(from),
             None => {}
         }
     }

@@ -64,6 +64,17 @@ impl Node {
         }
     }
 
+    /// Somebody speaks to us although we know nobody: it knows where the others are. As often as referrals are followed,
+    /// for the source of a datagram may be forged.
+    pub(super) fn knock_back(&mut self, from: SocketAddr) {
+        if !self.seeds.follow_referral() {
+            return;
+        }
+        self.counters.hellos_sent += 1;
+        let hello = Message::Hello(self.hello(self.seeds.token()));
+        self.send(from, &hello);
+    }
+
     /// The answer is as long as the question, so a forged source address gains nothing. When more knock than we have
     /// places for, the others are referred to members at random, so that whoever has joined helps those who follow.
     /// Who knows of nobody else asks all in: a flood of forged knocks must not keep out those who mean it.
