@@ -39,7 +39,7 @@ pub enum Mutant {
     MixClusters,
     /// Of two agents under one node id neither gives way.
     NeverGiveWay,
-    /// Who finds a member silent decides alone.
+    /// Who finds a member silent asks nobody, and decides alone.
     NoReferees,
     /// A sign of life does not end an accusation.
     NeverAcquit,

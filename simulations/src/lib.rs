@@ -26,6 +26,7 @@
 
 pub mod bench;
 pub mod checkers;
+mod drill;
 pub mod fault;
 #[cfg(feature = "mutants")]
 pub mod mutants;

@@ -1,7 +1,7 @@
 //! The swarm: for each seed another scenario, with some kinds of trouble switched on and others off.
 //!
 //! Groce et al., "Swarm Testing", ISSTA 2012: tests that each leave most features out find more than tests that have a
-//! little of everything.
+//! little of everything. Some seeds are drills: one stress, and tight limits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -12,6 +12,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::checkers::{Failure, PANIC};
+use crate::drill::drill;
 use crate::fault::{Fault, FaultKind, StorageSpec};
 use crate::run::{Outcome, Wanted, run};
 use crate::scenario::{
@@ -37,6 +38,11 @@ impl Default for Size {
 /// The scenario that a seed stands for.
 #[must_use]
 pub fn scenario(seed: u64, size: Size) -> Scenario {
+    drill(seed, size).unwrap_or_else(|| mixed(seed, size))
+}
+
+/// Some troubles at once.
+fn mixed(seed: u64, size: Size) -> Scenario {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5eed_0f5c_e4a1);
     let mut scenario = Scenario::quiet(&format!("swarm-{seed}"), size.nodes);
     scenario.about = format!("drawn from seed {seed}");

@@ -80,7 +80,6 @@ impl Case {
     ) -> Self {
         // A majority of those who watch it: three of five.
         let quorum = referees.len().div_ceil(2) + 1;
-        let quorum = if mutant::is(Mutant::NoReferees) { 1 } else { quorum };
         Self {
             suspect,
             opened,
@@ -111,11 +110,7 @@ impl Case {
     fn due(&self) -> Time {
         let patience = self.pace.unwrap_or(Pace::UNPROVEN).patience();
         // Who has nobody to ask had better be sure.
-        let alone = if self.quorum == 1 && !mutant::is(Mutant::NoReferees) {
-            PATIENCE_UNPROVEN
-        } else {
-            Duration::ZERO
-        };
+        let alone = if self.quorum == 1 { PATIENCE_UNPROVEN } else { Duration::ZERO };
         self.last_sign + patience.max(alone)
     }
 

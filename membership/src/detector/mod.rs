@@ -443,6 +443,7 @@ impl Detector {
         let node = suspect.node_id;
         // Everybody but the suspect, at most as many as watch it; one of them is us.
         let watching = MONITORS.min(swim.ring().len());
+        let watching = if mutant::is(Mutant::NoReferees) { 1 } else { watching };
         let referees = swim.ring().predecessors(node).take(watching.saturating_sub(1));
         let (heard, pace) = (self.heard.get(&node).copied(), self.paces.get(&node).copied());
         Case::new(suspect, since, heard, pace, referees.collect(), now)
