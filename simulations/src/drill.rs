@@ -34,12 +34,13 @@ pub(crate) fn drill(seed: u64, size: Size) -> Option<Scenario> {
         bytes_per_second: 400_000,
         ..Limits::default()
     };
-    let draw = match seed / EVERY % 5 {
+    let draw = match seed / EVERY % 6 {
         0 => crash,
         1 => deaf_monitors,
         2 => slow,
         3 => missed_verdict,
-        _ => last_words,
+        4 => last_words,
+        _ => old_image,
     };
     draw(&mut scenario, &mut rng);
     Some(scenario)
@@ -115,6 +116,22 @@ fn last_words(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
         fault(at, Some(3_500), unheard),
         fault(at, Some(3_500), hardly),
         fault(at + 3_000, None, crash),
+    ];
+}
+
+/// A host begins an epoch a second time, and learns that from those who remember the first.
+fn old_image(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about =
+        "a host with a slow clock restarts, and again from an image of before that".into();
+    // In both lives together about as many as the image is behind.
+    scenario.workload.writes_per_second = 1.5 * scenario.nodes as f64;
+    let [host, _] = two(scenario.nodes, rng);
+    let crash = |storage| FaultKind::Crash { nodes: host.clone(), storage };
+    let at = rng.random_range(20_000..30_000);
+    scenario.fault = vec![
+        fault(at - 1_000, None, FaultKind::WallJump { nodes: host.clone(), seconds: -3_600 }),
+        fault(at, Some(300), crash(StorageSpec::Kept)),
+        fault(at + 4_000, Some(300), crash(StorageSpec::RolledBack)),
     ];
 }
 
