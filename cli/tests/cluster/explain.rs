@@ -27,7 +27,9 @@ fn an_instance_and_a_member_are_explained() {
     assert_eq!(instance["output"], serde_json::Value::Null, "only its own agent knows");
     let origin = &instance["origin"];
     assert_eq!(origin["member"]["name"], "a1");
-    assert_eq!(origin["records"]["news"]["from"], "a1");
+    // Whoever was faster: the origin, or the third who passed it on.
+    let from = &origin["records"]["news"]["from"];
+    assert!(from == "a1" || from == "a3", "{from}");
     assert_eq!(origin["records"]["behind"], false);
 
     web.stop();
