@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_membership::catalog::Replica;
-use hobnob_membership::view::InstanceStatus;
+use hobnob_membership::view::{InstanceStatus, MemberStatus};
 use hobnob_membership::{Epoch, Event, NodeId, Time, limits};
 
 use super::{Checker, Scene};
@@ -47,7 +47,7 @@ impl Checker for Graves {
     }
 
     fn explanation(&self) -> &'static str {
-        "graves stay under their limit, records of a host that is dead for longer than the retention are dropped, and what was dropped returns only if the host does"
+        "graves stay under their limit, records of a host that is dead for longer than the retention are dropped, and what was dropped returns only to who takes the host for alive again"
     }
 
     fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
@@ -64,6 +64,10 @@ impl Checker for Graves {
             Some(Life::Dead { since } | Life::Left { since }) => since,
             _ => return,
         };
+        // Who is told by others that it lives has to serve it; how soon nobody says so is for `detection` to judge.
+        if let Some((MemberStatus::Alive, _)) = scene.beliefs.of(told.host, origin) {
+            return;
+        }
         let held = scene.world.node(told.host).and_then(|node| node.catalog().origin(origin));
         let epoch = held.and_then(|held| held.current()).map(Replica::epoch);
         // A later life of which somebody else knew is news.
