@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use super::sketch::next_symbols;
 use super::*;
 use crate::cluster::ClusterId;
+use crate::limits::{MAX_FRAME_BYTES, MAX_SYMBOLS_PER_FRAME};
 use crate::record::{Health, Key, NodeRecord, Value};
 
 const MS: fn(u64) -> Time = Time::from_millis;
