@@ -115,6 +115,18 @@ impl Encoder {
     }
 }
 
+/// Takes an element out of the symbols that it is in. Returns where it would be next.
+fn take_out(symbols: &mut [Symbol], element: u64, mut changed: impl FnMut(usize)) -> Mapping {
+    let mut mapping = Mapping::of(element);
+    let coded = Symbol::of(element);
+    while let Some(symbol) = symbols.get_mut(mapping.index) {
+        symbol.add(coded);
+        changed(mapping.index);
+        mapping.advance();
+    }
+    mapping
+}
+
 /// What was found to differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
@@ -180,6 +192,17 @@ impl Decoder {
                 mapping.advance();
             }
         }
+        self.peel(start)?;
+        // All elements are in the first symbol.
+        let is_decoded = |symbols: &[Symbol]| symbols.first().is_some_and(Symbol::is_empty);
+        if !is_decoded(&self.symbols) {
+            self.find_pair();
+        }
+        Ok(is_decoded(&self.symbols).then(|| self.difference()))
+    }
+
+    /// Finds what stands alone in some symbol, and what does then. The symbols before `start` were seen already.
+    fn peel(&mut self, start: usize) -> Result<(), Contradiction> {
         let mut to_see: VecDeque<usize> = (start..self.symbols.len()).collect();
         // An older symbol tells nothing new before one of the new ones does.
         while let Some(at) = to_see.pop_front() {
@@ -187,17 +210,28 @@ impl Decoder {
             if !self.known.insert(element) || self.found.len() >= self.symbols.len() {
                 return Err(Contradiction);
             }
-            let mut mapping = Mapping::of(element);
-            let coded = Symbol::of(element);
-            while let Some(symbol) = self.symbols.get_mut(mapping.index) {
-                symbol.add(coded);
-                to_see.push_back(mapping.index);
-                mapping.advance();
-            }
+            let mapping = take_out(&mut self.symbols, element, |at| to_see.push_back(at));
             self.found.push((element, mapping));
         }
-        // All elements are in the first symbol.
-        Ok(self.symbols.first().is_some_and(Symbol::is_empty).then(|| self.difference()))
+        Ok(())
+    }
+
+    /// When all that is left is one element of ours and one of theirs, it may be that neither stands alone anywhere. Then
+    /// each of ours is tried: the check tells what the other one would be, and all symbols whether that is so.
+    fn find_pair(&mut self) {
+        let [first, _, ..] = self.symbols[..] else { return };
+        for ours in &self.own_elements {
+            let mut rest = first;
+            rest.add(Symbol::of(*ours));
+            let Some(theirs) = rest.element() else { continue };
+            let mut symbols = self.symbols.clone();
+            let pair = [*ours, theirs].map(|one| (one, take_out(&mut symbols, one, |_| ())));
+            if symbols.iter().all(Symbol::is_empty) {
+                self.symbols = symbols;
+                self.found.extend(pair);
+                return;
+            }
+        }
     }
 
     fn difference(&self) -> Difference {
@@ -301,6 +335,14 @@ mod tests {
     fn equal_sets_are_known_to_be_equal_by_the_first_symbol() {
         let (symbols, difference) = reconcile(&sets(1_000, 0, 0, 1), 1);
         assert_eq!((symbols, difference), (1, Difference::default()));
+    }
+
+    #[test]
+    fn one_element_of_each_side_is_found_by_two_symbols() {
+        for seed in 0..50 {
+            let (symbols, difference) = reconcile(&sets(1_000, 1, 1, seed), 2);
+            assert_eq!((symbols, difference.ours.len(), difference.theirs.len()), (2, 1, 1));
+        }
     }
 
     #[test]

@@ -264,7 +264,7 @@ fn a_peer_whose_frames_never_end_is_dropped() {
     assert_eq!(frames_until_dropped(delta), MAX_FRAMES_PER_SESSION);
     let same_head = |_| {
         let want = Want { origin: NodeId(9), epoch: Epoch(1), after: 1, gc_floor: 0 };
-        frame(&Frame::Heads(Heads::part(vec![want], vec![])))
+        frame(&Frame::Heads(Heads::part(vec![want], vec![], vec![])))
     };
     assert_eq!(frames_until_dropped(same_head), MAX_FRAMES_PER_SESSION);
     // More symbols than all heads would cost, or so few at a time that each is a pass over all heads.
@@ -273,7 +273,7 @@ fn a_peer_whose_frames_never_end_is_dropped() {
     assert_eq!(frames_until_dropped(|_| frame(&Frame::More(0))), 2);
     let members = frame(&Frame::Members(vec![(identity(7), 0); 1_000]));
     assert_eq!(frames_until_dropped(|_| members.clone()), MAX_ORIGINS / 1_000 + 1);
-    let nothing = Frame::Heads(Heads::part(vec![], vec![]));
+    let nothing = Frame::Heads(Heads::part(vec![], vec![], vec![]));
     for empty in [Frame::Members(vec![]), nothing, deltas(vec![])] {
         assert_eq!(frames_until_dropped(|_| frame(&empty)), 1);
     }
@@ -284,7 +284,7 @@ fn heads_beyond_the_limit_are_refused() {
     let heads = |count: usize| {
         let origin = |n: usize| NodeId((count * 1_000 + n) as u64);
         let want = |n| Want { origin: origin(n), epoch: Epoch(1), after: 1, gc_floor: 0 };
-        frame(&Frame::Heads(Heads::part((0..1_000).map(want).collect(), vec![])))
+        frame(&Frame::Heads(Heads::part((0..1_000).map(want).collect(), vec![], vec![])))
     };
     let limit = 2 * (2 * MAX_ORIGINS + MAX_GRAVES);
     assert_eq!(frames_until_dropped(heads), limit / 1_000 + 1);

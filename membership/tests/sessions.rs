@@ -77,7 +77,7 @@ fn a_peer_that_lacks_nothing_is_sent_nothing() {
     let all = node.catalog().want(identity(0).node_id);
     let (frames, _) = tell(&mut node, &opening(0, 0));
     assert!(matches!(frames[..], [Frame::Members(_), Frame::Sketch(_)]), "{frames:?}");
-    let heads = Frame::Heads(Heads::part(vec![all], vec![]).whole().last());
+    let heads = Frame::Heads(Heads::part(vec![all], vec![], vec![]).whole().last());
     assert_eq!(tell(&mut node, &heads), (vec![Frame::End], false));
     let members = Frame::Members(vec![(identity(1), 0)]);
     assert_eq!(tell(&mut node, &members), (vec![], false));
@@ -89,7 +89,7 @@ fn a_peer_that_lacks_something_is_sent_that() {
     let mut node = serving();
     let all = node.catalog().want(identity(0).node_id);
     drop(tell(&mut node, &opening(0, 0)));
-    let heads = Heads::part(vec![Want { after: 1, ..all }], vec![]).last();
+    let heads = Heads::part(vec![Want { after: 1, ..all }], vec![], vec![]).last();
     let (frames, _) = tell(&mut node, &Frame::Heads(heads));
     let [Frame::Deltas { deltas, last: true }] = &frames[..] else { panic!("{frames:?}") };
     let keys: Vec<&Key> = deltas.iter().flat_map(|d| &d.entries).map(|entry| &entry.key).collect();
@@ -102,8 +102,8 @@ fn who_has_fewer_heads_tells_them_when_asked_for_all() {
     drop(tell(&mut node, &opening(0, 0)));
     let (frames, _) = tell(&mut node, &Frame::More(0));
     let all = node.catalog().want(identity(0).node_id);
-    assert_eq!(frames, [Frame::Heads(Heads::part(vec![all], vec![]).whole().last())]);
-    let wants = Frame::Heads(Heads::part(vec![Want { after: 1, ..all }], vec![]).last());
+    assert_eq!(frames, [Frame::Heads(Heads::part(vec![all], vec![], vec![]).whole().last())]);
+    let wants = Frame::Heads(Heads::part(vec![Want { after: 1, ..all }], vec![], vec![]).last());
     let (frames, _) = tell(&mut node, &wants);
     assert!(matches!(frames[..], [Frame::Deltas { last: true, .. }]), "{frames:?}");
     assert_eq!(tell(&mut node, &Frame::End), (vec![], true));
@@ -126,7 +126,7 @@ fn a_session_that_was_cut_goes_on_where_it_stopped() {
     node.handle(Input::StreamAccepted { stream: STREAM }, Time::ZERO);
     drop(tell(&mut node, &opening(0, 0)));
     let heads = vec![other.want(origin)];
-    let (frames, _) = tell(&mut node, &Frame::Heads(Heads::part(heads, vec![]).last()));
+    let (frames, _) = tell(&mut node, &Frame::Heads(Heads::part(heads, vec![], vec![]).last()));
     let [Frame::Heads(wants), Frame::End] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!(wants.heads.iter().map(|want| want.after).collect::<Vec<_>>(), [part.to]);
 }

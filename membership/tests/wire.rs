@@ -18,8 +18,8 @@ use hobnob_membership::limits::{
 };
 use hobnob_membership::record::{Health, Key, Meta, NodeRecord, ServiceRecord, Value};
 use hobnob_membership::wire::{
-    Ask, Compare, DatagramBuilder, Digest, Frame, Heads, Hello, Listing, Message, Opening, Ping,
-    Pong, Pull, Sketch, Symbol, Tidings, Update, VERSION, Vote, WireError, decode_datagram,
+    Ask, Compare, DatagramBuilder, Digest, Frame, Heads, Hello, Lag, Listing, Message, Opening,
+    Ping, Pong, Pull, Sketch, Symbol, Tidings, Update, VERSION, Vote, WireError, decode_datagram,
     from_bytes, pong_tag, to_bytes,
 };
 use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
@@ -192,7 +192,8 @@ fn claim() -> Claim {
 }
 
 fn heads(heads: Vec<Want>) -> Heads {
-    Heads::part(heads, vec![[1, 2, 3, 4]]).whole().beyond().last()
+    let lag = Lag { head: [5, 6, 7, 8], versions: 1, gc_floor: 300 };
+    Heads::part(heads, vec![lag], vec![[1, 2, 3, 4]]).whole().beyond().last()
 }
 
 fn deltas(deltas: Vec<Delta>) -> Frame {
@@ -207,7 +208,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("sketch", Frame::Sketch(Sketch { heads: 300, symbols: vec![Symbol::default(); 2] })),
         ("more", Frame::More(300)),
         ("heads", Frame::Heads(heads(vec![want()]))),
-        ("wants", Frame::Heads(Heads::part(vec![want()], vec![]))),
+        ("wants", Frame::Heads(Heads::part(vec![want()], vec![], vec![]))),
         ("deltas", deltas(vec![delta()])),
         ("last deltas", Frame::Deltas { deltas: vec![delta()], last: true }),
         ("end", Frame::End),
@@ -264,8 +265,8 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     ("sketch", "03fb2c01020000000000000000000000000000000000000000000000000000"),
     ("more", "04fb2c01"),
-    ("heads", "050701080706050403020100f451c21800fbfb00090101020304"),
-    ("wants", "050001080706050403020100f451c21800fbfb000900"),
+    ("heads", "050701080706050403020100f451c21800fbfb0009010506070801fb2c010101020304"),
+    ("wants", "050001080706050403020100f451c21800fbfb00090000"),
     (
         "deltas",
         "0601080706050403020100f451c2180003fb2c01fc7011010002040400010002613103646331027a3105302e312e30fbedfe010700000000000501057765622d310101037765620764656661756c740831302e312e322e33fb411f0102763101016b017602010000000602057765622d31010202fb2c0101057765622d3200",

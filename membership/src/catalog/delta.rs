@@ -1,6 +1,7 @@
 //! What replicas tell each other: how far they know an origin, and what the other lacks.
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES};
@@ -19,6 +20,18 @@ pub struct Head {
     pub epoch: Epoch,
     /// Nothing up to this version is missing.
     pub known_to: Version,
+}
+
+impl Head {
+    /// The hash by which it is compared with others, over that of what is known beyond it; 0 when nothing is.
+    #[must_use]
+    pub fn hash_over(&self, beyond: u64) -> u64 {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.origin.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.epoch.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.known_to.to_le_bytes());
+        xxh3_64_with_seed(&bytes, beyond)
+    }
 }
 
 /// What somebody lacks: everything of an origin after a version.

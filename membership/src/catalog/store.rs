@@ -3,8 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 use super::grave::Graves;
 use super::{Delta, Entry, Grave, Head, Origin, Replica, Version, Want};
 use crate::identity::{Epoch, NodeId};
@@ -353,9 +351,9 @@ impl Catalog {
         replica.delta_over_floor(want.origin, after, gc_floor, budget)
     }
 
-    /// The hashes of all heads, whose XOR is the digest.
-    pub fn head_hashes(&self) -> impl Iterator<Item = (u64, NodeId)> + '_ {
-        self.heads().filter_map(|head| Some((self.head_hash(head.origin)?, head.origin)))
+    /// All heads with their hashes, whose XOR is the digest.
+    pub fn head_hashes(&self) -> impl Iterator<Item = (u64, Head)> + '_ {
+        self.heads().filter_map(|head| Some((self.head_hash(head.origin)?, head)))
     }
 
     /// Whether something of an origin is known beyond a gap, which no head shows.
@@ -387,11 +385,7 @@ impl Catalog {
             .get(&id)
             .and_then(|origin| origin.current())
             .map_or(0, Replica::beyond_hash);
-        let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&head.origin.0.to_le_bytes());
-        bytes[8..16].copy_from_slice(&head.epoch.0.to_le_bytes());
-        bytes[16..].copy_from_slice(&head.known_to.to_le_bytes());
-        Some(xxh3_64_with_seed(&bytes, beyond))
+        Some(head.hash_over(beyond))
     }
 
     fn own_replica(&self) -> Option<&Replica> {

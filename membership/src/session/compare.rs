@@ -2,25 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use super::{ProtocolViolation, Role, Session, Step};
-use crate::catalog::{Catalog, Want};
+use super::{ProtocolViolation, Role, Session, Step, near};
+use crate::catalog::{Catalog, Head, Version, Want};
 use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_GRAVES, MAX_ORIGINS};
 use crate::time::Time;
-use crate::wire::Heads;
+use crate::wire::{Heads, Lag};
 
 /// Heads that a peer may tell, of states that it serves and that it receives, and hashes that it may ask about.
 const MAX_HEADS: usize = 2 * MAX_ORIGINS + MAX_GRAVES;
 
 impl Session {
     pub(super) fn take_heads(&mut self, heads: Heads) -> Result<Step, ProtocolViolation> {
-        self.heads_received += heads.heads.len() + heads.unknown.len();
+        self.heads_received += heads.len();
         if self.heads_complete || self.heads_received > 2 * MAX_HEADS {
             return Err(ProtocolViolation);
         }
         self.heads_complete = heads.is_last();
         match self.role {
             Role::Undecided => Err(ProtocolViolation),
+            // Nobody told the comparer a hash.
+            Role::Teller if !heads.lags.is_empty() => Err(ProtocolViolation),
             Role::Teller => {
                 self.ends = true;
                 self.lacking.extend(heads.heads);
@@ -31,10 +33,25 @@ impl Session {
                 self.awaits_end |= heads.is_beyond();
                 let told = heads.heads.into_iter();
                 self.peer_heads.extend(told.map(|want| ((want.origin, want.epoch), want)));
+                heads.lags.iter().try_for_each(|lag| self.take_lag(lag))?;
                 self.peer_unknown.extend(heads.unknown);
                 Ok(if self.heads_complete { Step::Compare } else { Step::Nothing })
             }
         }
+    }
+
+    /// Finds out which head of ours is meant. Should there be two, the peer is taken to lack something of both: what it has
+    /// already does it no harm.
+    fn take_lag(&mut self, lag: &Lag) -> Result<(), ProtocolViolation> {
+        let mut meant = near::beginning(lag.head, &self.snapshot).peekable();
+        meant.peek().ok_or(ProtocolViolation)?;
+        for head in meant {
+            let Head { origin, epoch, known_to } = *head;
+            let after = known_to.saturating_sub(Version::from(lag.versions));
+            let want = Want { origin, epoch, after, gc_floor: lag.gc_floor };
+            self.peer_heads.entry((origin, epoch)).or_insert(want);
+        }
+        Ok(())
     }
 
     /// The epoch in which the peer knows, or waits for, an origin.
@@ -54,8 +71,8 @@ impl Session {
         if self.peer_is_whole {
             candidates.extend(catalog.heads().map(|head| head.origin));
         }
-        let named = snapshot.iter().filter(|(hash, _)| unknown.contains(&prefix(*hash)));
-        candidates.extend(named.map(|(_, origin)| *origin));
+        let named = unknown.iter().flat_map(|prefix| near::beginning(*prefix, &snapshot));
+        candidates.extend(named.map(|head| head.origin));
         let mut lacking = Vec::new();
         let mut wants = Vec::new();
         for origin in candidates {
@@ -85,12 +102,7 @@ impl Session {
         self.lacking = lacking.into_iter().map(|(_, want)| want).collect();
         if !wants.is_empty() {
             self.awaits_end = true;
-            self.push_lists(&wants, &[], |heads| heads);
+            self.push_list(Heads::part(wants, vec![], vec![]));
         }
     }
-}
-
-pub(super) fn prefix(hash: u64) -> [u8; 4] {
-    let [a, b, c, d, ..] = hash.to_le_bytes();
-    [a, b, c, d]
 }

@@ -18,6 +18,7 @@
 //! 0; then the opener compares.
 
 mod compare;
+mod near;
 mod sketch;
 mod tell;
 mod transfer;
@@ -25,7 +26,7 @@ mod transfer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::catalog::{Catalog, Delta, Want};
+use crate::catalog::{Catalog, Delta, Head, Want};
 use crate::identity::{Epoch, Identity, NodeId};
 use crate::limits::{MAX_FRAMES_PER_SESSION, MAX_ORIGINS, MIN_SESSION_BYTES_PER_SECOND};
 use crate::reconcile::{Decoder, Encoder};
@@ -68,7 +69,7 @@ pub(crate) struct Session {
     peer: Option<Identity>,
     role: Role,
     /// Our heads when the session began to look for what differs, by hash.
-    snapshot: Vec<(u64, NodeId)>,
+    snapshot: Vec<(u64, Head)>,
     encoder: Option<Encoder>,
     decoder: Option<Decoder>,
     /// Symbols that we asked for.
@@ -242,9 +243,7 @@ fn says_nothing(frame: &Frame) -> bool {
     match frame {
         Frame::Members(members) => members.is_empty(),
         Frame::Sketch(sketch) => sketch.symbols.is_empty(),
-        Frame::Heads(heads) => {
-            heads.heads.is_empty() && heads.unknown.is_empty() && !heads.is_last()
-        }
+        Frame::Heads(heads) => heads.is_empty() && !heads.is_last(),
         Frame::Deltas { deltas, .. } => deltas.is_empty(),
         Frame::Opening(_) | Frame::More(_) | Frame::End | Frame::Ping(..) | Frame::Pong(_) => false,
     }

@@ -6,8 +6,8 @@ use crate::limits::{MAX_GRAVES, MAX_ORIGINS, MAX_SYMBOLS_PER_FRAME};
 use crate::reconcile::{Decoder, Encoder, Symbol};
 use crate::wire::{Frame, Sketch};
 
-/// Symbols that are sent unasked: enough for the most frequent difference, one origin.
-pub(super) const FIRST_SYMBOLS: usize = 3;
+/// Symbols that are sent unasked: enough for the most frequent difference, one origin that both know.
+pub(super) const FIRST_SYMBOLS: usize = 2;
 /// Symbols after which their number is estimated: fewer tell too little.
 const ESTIMATED_AFTER: usize = 13;
 /// The least that is asked for at once.

@@ -1,9 +1,11 @@
 //! Telling members and heads.
 
-use super::compare::prefix;
+use std::collections::BTreeSet;
+
+use super::near::{Near, prefix};
 use super::{Role, Session};
-use crate::catalog::{Catalog, Want};
-use crate::identity::Identity;
+use crate::catalog::{Catalog, Head, Want};
+use crate::identity::{Identity, NodeId};
 use crate::reconcile::Difference;
 use crate::wire::{Frame, Heads};
 
@@ -21,63 +23,71 @@ impl Session {
 
     pub(super) fn tell_all(&mut self, catalog: &Catalog) {
         let heads: Vec<Want> = catalog.all_wants().collect();
-        self.push_heads(&heads, &[], catalog, true);
+        self.tell_heads(Heads::part(heads, vec![], vec![]).whole(), catalog);
     }
 
+    /// Tells our heads that differ. Where the peer has one close to ours we know it: what we are ahead is sent unasked, and
+    /// what we are behind is asked for by the hash.
     pub(super) fn tell(&mut self, difference: &Difference, catalog: &Catalog) {
         self.decoder = None;
-        let origin = |hash: &u64| {
-            let place = self.snapshot.binary_search_by_key(hash, |(hash, _)| *hash).ok()?;
-            self.snapshot.get(place).map(|(_, origin)| *origin)
-        };
-        let heads: Vec<Want> =
-            difference.ours.iter().filter_map(origin).flat_map(|id| catalog.wants(id)).collect();
+        let mut theirs: BTreeSet<u64> = difference.theirs.iter().copied().collect();
+        let mut list = Heads::default();
+        let mut far = 0;
+        for hash in &difference.ours {
+            let place = self.snapshot.binary_search_by_key(hash, |(hash, _)| *hash).ok();
+            let Some((_, head)) = place.and_then(|place| self.snapshot.get(place)) else {
+                continue;
+            };
+            match Near::find(head.origin, &mut theirs, catalog) {
+                Some(Near::Behind(lag)) => {
+                    list.lags.push(lag);
+                    self.send_beyond(head.origin, catalog);
+                }
+                Some(Near::Ahead(want)) => self.lacking.push(want),
+                None => {
+                    far += 1;
+                    list.heads.extend(catalog.wants(head.origin));
+                }
+            }
+        }
         // A head that both have in different states is told by ours. When the other side has no more than we told, all of
         // its own are most likely those; if not, the next session finds the rest.
-        let unknown = if difference.theirs.len() > difference.ours.len() {
-            difference.theirs.iter().map(|hash| prefix(*hash)).collect()
-        } else {
-            Vec::new()
-        };
-        self.push_heads(&heads, &unknown, catalog, false);
+        if theirs.len() > far {
+            list.unknown = theirs.into_iter().map(prefix).collect();
+        }
+        self.tell_heads(list, catalog);
     }
 
-    /// Lists heads as the teller. What we know beyond gaps is sent in any case: nobody can ask for what no head shows.
-    fn push_heads(&mut self, heads: &[Want], unknown: &[[u8; 4]], catalog: &Catalog, whole: bool) {
+    fn tell_heads(&mut self, list: Heads, catalog: &Catalog) {
         self.role = Role::Teller;
-        let beyond = heads.iter().filter(|want| catalog.has_beyond(want.origin));
-        let served = beyond
-            .filter_map(|want| catalog.head(want.origin).filter(|head| head.epoch == want.epoch));
-        self.lacking.extend(served.map(|head| Want {
-            origin: head.origin,
-            epoch: head.epoch,
-            after: head.known_to,
-            gc_floor: 0,
-        }));
-        let marked = |heads: Heads| if whole { heads.whole() } else { heads };
-        let has_beyond = !self.lacking.is_empty();
-        self.ends |= has_beyond;
-        let beyond = |heads: Heads| if has_beyond { heads.beyond() } else { heads };
-        self.push_lists(heads, unknown, |heads| beyond(marked(heads)));
+        let origins: BTreeSet<NodeId> = list.heads.iter().map(|want| want.origin).collect();
+        origins.into_iter().for_each(|origin| self.send_beyond(origin, catalog));
+        let unasked = !self.lacking.is_empty();
+        self.ends |= unasked;
+        self.push_list(if unasked { list.beyond() } else { list });
     }
 
-    pub(super) fn push_lists(
-        &mut self,
-        heads: &[Want],
-        unknown: &[[u8; 4]],
-        last: impl FnOnce(Heads) -> Heads,
-    ) {
-        let frames = heads.len().max(unknown.len()).div_ceil(ITEMS_PER_FRAME).max(1);
-        let mut heads = heads.chunks(ITEMS_PER_FRAME);
-        let mut unknown = unknown.chunks(ITEMS_PER_FRAME);
-        let mut lists: Vec<Heads> = (0..frames)
-            .map(|_| {
-                let heads = heads.next().unwrap_or_default().to_vec();
-                Heads::part(heads, unknown.next().unwrap_or_default().to_vec())
-            })
-            .collect();
-        let end = lists.pop().unwrap_or_default();
-        self.ready.extend(lists.into_iter().map(Frame::Heads));
-        self.ready.push_back(Frame::Heads(last(end.last())));
+    /// What we know of an origin beyond gaps is sent in any case: nobody can ask for what no head shows.
+    fn send_beyond(&mut self, origin: NodeId, catalog: &Catalog) {
+        if let Some(head) = catalog.head(origin).filter(|_| catalog.has_beyond(origin)) {
+            let Head { origin, epoch, known_to: after } = head;
+            self.lacking.push(Want { origin, epoch, after, gc_floor: 0 });
+        }
     }
+
+    /// Lists heads, frame after frame; the last has the flags.
+    pub(super) fn push_list(&mut self, mut list: Heads) {
+        let longest = list.heads.len().max(list.lags.len()).max(list.unknown.len());
+        for _ in 1..longest.div_ceil(ITEMS_PER_FRAME) {
+            let (heads, lags) = (front(&mut list.heads), front(&mut list.lags));
+            let part = Heads::part(heads, lags, front(&mut list.unknown));
+            self.ready.push_back(Frame::Heads(part));
+        }
+        self.ready.push_back(Frame::Heads(list.last()));
+    }
+}
+
+/// Takes as much of a list as fits a frame.
+fn front<T>(list: &mut Vec<T>) -> Vec<T> {
+    list.drain(..list.len().min(ITEMS_PER_FRAME)).collect()
 }

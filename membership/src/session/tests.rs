@@ -6,7 +6,9 @@ use super::sketch::next_symbols;
 use super::*;
 use crate::cluster::ClusterId;
 use crate::limits::{MAX_FRAME_BYTES, MAX_SYMBOLS_PER_FRAME};
+use crate::reconcile::Difference;
 use crate::record::{Health, Key, NodeRecord, Value};
+use crate::wire::{Heads, Lag};
 
 const MS: fn(u64) -> Time = Time::from_millis;
 
@@ -162,6 +164,76 @@ fn where_nearly_all_differs_nobody_asks_for_more_than_is_given() {
     }
 }
 
+/// Two sides that know an origin, the left one `behind` versions less of it than the right one.
+fn one_behind(behind: u64) -> [Catalog; 2] {
+    let mut sides = catalogs(60, [0, 0], [0, 0]);
+    let known = origin(77, 60);
+    for (side, to) in sides.iter_mut().zip([60 - behind, 60]) {
+        let mut delta = known.answer(&side.want(NodeId(77)), usize::MAX).expect("it wrote");
+        delta.entries.retain(|entry| entry.version <= to);
+        (delta.to, delta.head) = (to, to);
+        drop(side.apply(&delta, true));
+    }
+    sides
+}
+
+/// The heads that are told when the opener is behind, or the server, and whether deltas follow unasked.
+fn told(behind: u64, opener: usize) -> (usize, usize, bool) {
+    let sides = one_behind(behind);
+    let mut sessions = [opener, 1 - opener].map(|side| (Session::serve(MS(0)), &sides[side]));
+    let hashes = |catalog: &Catalog| -> Vec<u64> { catalog.head_hashes().map(|h| h.0).collect() };
+    let [(ours, catalog), (_, other)] = &mut sessions;
+    ours.take_snapshot(catalog);
+    let only = |these: Vec<u64>, those: &[u64]| {
+        these.into_iter().filter(|hash| !those.contains(hash)).collect::<Vec<u64>>()
+    };
+    let difference = Difference {
+        ours: only(hashes(catalog), &hashes(other)),
+        theirs: only(hashes(other), &hashes(catalog)),
+    };
+    ours.tell(&difference, catalog);
+    let Some(Frame::Heads(list)) = ours.ready.pop_back() else { panic!("{ours:?}") };
+    assert!(list.unknown.is_empty());
+    (list.heads.len(), list.lags.len(), list.is_beyond())
+}
+
+#[test]
+fn a_head_close_to_ours_is_told_by_its_hash_or_not_at_all() {
+    for behind in [1, 16] {
+        assert_eq!(told(behind, 0), (0, 1, false));
+        assert_eq!(told(behind, 1), (0, 0, true));
+    }
+    assert_eq!(told(17, 0), (1, 0, false));
+    assert_eq!(told(17, 1), (1, 0, false));
+    for opener in [0, 1] {
+        let [mut left, mut right] = one_behind(9);
+        let sides = if opener == 0 { (&mut left, &mut right) } else { (&mut right, &mut left) };
+        run(sides.0, sides.1);
+        assert_eq!(left.digest(), right.digest());
+    }
+}
+
+#[test]
+fn a_lag_behind_a_head_that_nobody_has_is_against_the_rules() {
+    let [_, server] = one_behind(1);
+    let cluster = ClusterId::default().mark();
+    let opening = Opening { cluster, identity: identity(1), members: 0, catalog: 0 };
+    let told = |lag: Lag| {
+        let mut session = Session::serve(MS(0));
+        take(&mut session, &mut server.clone(), Frame::Opening(opening.clone()));
+        let list = Heads::part(vec![], vec![lag], vec![]).last();
+        session.handle(Frame::Heads(list), 1, &server, MS(0)).map(|_| session)
+    };
+    let head = server.head(NodeId(77)).expect("known");
+    let lag = Lag { head: near::prefix(head.hash_over(0)), versions: 255, gc_floor: 0 };
+    let session = told(lag).expect("by the rules");
+    let meant: Vec<Want> = session.peer_heads.values().copied().collect();
+    assert_eq!(meant, [Want { origin: NodeId(77), epoch: head.epoch, after: 0, gc_floor: 0 }]);
+    for head in [[0; 4], [255; 4]] {
+        assert_eq!(told(Lag { head, ..lag }).err(), Some(ProtocolViolation));
+    }
+}
+
 #[test]
 fn what_differs_is_found_at_a_price_that_follows_the_difference() {
     for differ in [0_u64, 1, 2, 10, 100, 1_000] {
@@ -170,9 +242,9 @@ fn what_differs_is_found_at_a_price_that_follows_the_difference() {
             let passed = run(&mut left, &mut right);
             assert_eq!(left.digest(), right.digest());
             let (bytes, payload) = (passed.bytes as f64, passed.payload as f64);
-            // Each origin differs in two heads; what the server lacks it has to ask for.
-            let each = if behind[0] > 0 { 55.0 } else { 75.0 };
-            let most = 1.3 * payload + each * differ as f64 + 140.0;
+            // What the opener lacks it asks for by hash, what the server lacks is sent unasked.
+            let each = if behind[0] > 0 { 45.0 } else { 39.0 };
+            let most = 1.1 * payload + each * differ as f64 + 170.0;
             assert!(bytes <= most, "{differ} {behind:?}: {passed:?}");
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::liveness::{Ping, Pong};
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
-use crate::catalog::{Delta, Want};
+use crate::catalog::{Delta, Version, Want};
 use crate::cluster::ClusterMark;
 use crate::identity::Identity;
 use crate::limits::MAX_FRAME_BYTES;
@@ -36,6 +36,17 @@ pub struct Opening {
     pub catalog: u64,
 }
 
+/// How far the speaker is behind a head that the other side has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// The highest four bytes of the hash of that head.
+    pub head: [u8; 4],
+    /// How many of the last versions up to it the speaker lacks.
+    pub versions: u8,
+    /// The floor of what it knows, as in [`Want`].
+    pub gc_floor: Version,
+}
+
 /// How far the speaker knows some origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heads {
@@ -43,7 +54,10 @@ pub struct Heads {
     /// The heads.
     #[serde(deserialize_with = "super::list")]
     pub heads: Vec<Want>,
-    /// The first four bytes of the hashes of heads that the other side has and the speaker does not know.
+    /// The same of origins of which it knows what the other side has.
+    #[serde(deserialize_with = "super::list")]
+    pub lags: Vec<Lag>,
+    /// The highest four bytes of the hashes of heads that the other side has and the speaker knows nothing else of.
     #[serde(deserialize_with = "super::list")]
     pub unknown: Vec<[u8; 4]>,
 }
@@ -55,8 +69,20 @@ impl Heads {
 
     /// Heads after which more come.
     #[must_use]
-    pub fn part(heads: Vec<Want>, unknown: Vec<[u8; 4]>) -> Self {
-        Self { flags: 0, heads, unknown }
+    pub fn part(heads: Vec<Want>, lags: Vec<Lag>, unknown: Vec<[u8; 4]>) -> Self {
+        Self { flags: 0, heads, lags, unknown }
+    }
+
+    /// How much is listed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heads.len() + self.lags.len() + self.unknown.len()
+    }
+
+    /// Whether nothing is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The same as the last of their kind: no more heads follow.
