@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hobnob_membership::record::{Key, NodeRecord, Value};
+use hobnob_membership::wire::Frame;
 use hobnob_membership::{
     ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
 };
 
 /// Bytes that the cable carries in a second, in each direction: a gigabit.
 const BANDWIDTH: u64 = 125_000_000;
+/// The length before each frame on a stream.
+const LENGTH_BYTES: u64 = 4;
 /// An exchange that has not come to its end by then never does.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -58,8 +61,10 @@ impl Agent {
 pub(super) struct Exchange {
     /// From the first knock until both held the same records.
     pub(super) took: Duration,
-    /// Bytes of frames, in both directions.
+    /// Bytes of frames and of the lengths before them, in both directions.
     pub(super) frame_bytes: u64,
+    /// Those of them that are about members and not about records.
+    pub(super) member_bytes: u64,
 }
 
 enum Delivery {
@@ -81,6 +86,7 @@ struct Cable {
     /// Until when each direction is taken.
     busy: [Time; 2],
     frame_bytes: u64,
+    member_bytes: u64,
     sessions: u64,
 }
 
@@ -100,6 +106,7 @@ pub(super) fn exchange(
         streams: BTreeMap::new(),
         busy: [start; 2],
         frame_bytes: 0,
+        member_bytes: 0,
         sessions: 0,
     };
     let mut ends = [&mut newcomer.node, &mut host.node];
@@ -117,7 +124,8 @@ pub(super) fn exchange(
     }
     newcomer.now = cable.now;
     host.now = cable.now;
-    Some(Exchange { took: equal_at? - start, frame_bytes: cable.frame_bytes })
+    let Cable { frame_bytes, member_bytes, .. } = cable;
+    Some(Exchange { took: equal_at? - start, frame_bytes, member_bytes })
 }
 
 impl Cable {
@@ -199,7 +207,11 @@ impl Cable {
 
     fn send_frame(&mut self, end: usize, stream: StreamId, bytes: Vec<u8>) {
         let Some((other, _)) = self.streams.get(&(end, stream)).copied() else { return };
-        self.frame_bytes += bytes.len() as u64;
+        let len = LENGTH_BYTES + bytes.len() as u64;
+        self.frame_bytes += len;
+        if matches!(Frame::decode(&bytes), Ok(Frame::Members(_))) {
+            self.member_bytes += len;
+        }
         let takes = Duration::from_nanos(bytes.len() as u64 * 1_000_000_000 / BANDWIDTH);
         self.busy[end] = self.busy[end].max(self.now) + takes;
         let at = self.busy[end] + self.latency;
