@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hobnob_membership::detector::Cause;
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{ClusterId, Event, NodeId};
+use hobnob_membership::{ClusterId, Event, Input, Node, NodeId, Output};
 
 use common::{Net, identity, node_of};
 
@@ -70,4 +70,29 @@ fn two_nodes_alone_with_each_other_need_no_third() {
     net.run_for(Duration::from_secs(5));
     assert!(!net.nodes[0].is_connected(), "it knows that it is alone");
     assert_eq!(net.nodes[0].active_members(), 1);
+}
+
+#[test]
+fn who_slept_did_not_lose_touch() {
+    let mut net = Net::joined(3);
+    let awake_again = net.now + Duration::from_secs(20);
+    let mut events = Vec::new();
+    let mut wake = |node: &mut Node, now| {
+        node.handle(Input::Deadline, now);
+        events.extend(std::iter::from_fn(|| node.poll_output()).filter(|output| {
+            matches!(output, Output::Event(Event::Isolated | Event::EpochRaised(_)))
+        }));
+        events.len()
+    };
+    let sleeper = &mut net.nodes[1];
+    assert_eq!(wake(sleeper, awake_again), 0, "nobody was silent while it slept");
+    assert_eq!(sleeper.active_members(), 3);
+    let isolated_after = sleeper.protocol().isolated_after;
+    while let Some(due) = sleeper.next_deadline()
+        && sleeper.is_connected()
+    {
+        wake(sleeper, due);
+        assert!(due < awake_again + isolated_after * 2, "it never finds out");
+    }
+    assert!(!sleeper.is_connected(), "but now they are");
 }

@@ -112,12 +112,17 @@ impl Node {
         true
     }
 
-    /// Our own loop may come late; called before anything else is looked at.
+    /// Our own loop may come late; called before anything else is looked at. While we slept nobody could be heard, so
+    /// that time is no silence.
     pub(super) fn notice_lateness(&mut self, now: Time) {
         let due = self.detection.next_deadline(self.leaving.is_some());
         if let Some(due) = due {
             self.detection.detector.late(now.since(due), now);
+            let heard = self.last_contact.unwrap_or(self.awake.silence_from);
+            let slept = now.since(due.max(self.awake.handled));
+            self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
         }
+        self.awake.handled = now;
     }
 
     pub(super) fn handle_detection_deadlines(&mut self, now: Time) {

@@ -81,9 +81,17 @@ pub struct Node {
     leaving: Option<Leaving>,
     connected: bool,
     last_contact: Option<Time>,
+    awake: Awake,
     epoch_raised_at: Option<Time>,
     outputs: VecDeque<Output>,
     counters: Counters,
+}
+
+/// When we were there to hear anybody.
+struct Awake {
+    handled: Time,
+    /// Silence counts from here, or from the last contact if that is later.
+    silence_from: Time,
 }
 
 struct Leaving {
@@ -130,6 +138,7 @@ impl Node {
             leaving: None,
             connected: false,
             last_contact: None,
+            awake: Awake { handled: now, silence_from: now },
             epoch_raised_at: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -293,7 +302,7 @@ impl Node {
     /// When silence becomes isolation.
     fn isolation_deadline(&self) -> Option<Time> {
         let heard = self.last_contact.filter(|_| self.connected && self.leaving.is_none());
-        heard.map(|heard| heard + self.protocol.isolated_after)
+        heard.map(|heard| heard.max(self.awake.silence_from) + self.protocol.isolated_after)
     }
 
     fn handle_deadlines(&mut self, now: Time) {
@@ -353,9 +362,11 @@ impl Node {
                 self.refresh_member(node);
             }
             SwimEvent::Connected => {
-                self.connected = true;
                 self.last_contact = Some(now);
-                self.emit(Event::Connected);
+                // A new epoch begins a membership anew, and no contact was lost.
+                if !std::mem::replace(&mut self.connected, true) {
+                    self.emit(Event::Connected);
+                }
             }
             // Silence may be noticed twice, by SWIM and by the clock.
             SwimEvent::Isolated if !self.connected => {}
