@@ -1,0 +1,129 @@
+//! What the detector hears: answers, questions, votes, and what others say.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::case::Word;
+use super::inquiry::Inquiry;
+use super::series::Series;
+use super::{COMPARE_GAP, Check, Detector, Order, Verdict, WITNESSED};
+use crate::identity::NodeId;
+use crate::limits::{MAX_CHECKS, MAX_INQUIRIES};
+use crate::mutant::{self, Mutant};
+use crate::time::Time;
+use crate::wire::{Ask, Pong, Vote};
+
+impl Detector {
+    /// Somebody answered. Returns who.
+    pub(crate) fn pong(
+        &mut self,
+        pong: &Pong,
+        members: [u8; 4],
+        by_stream: bool,
+        now: Time,
+    ) -> Option<NodeId> {
+        let node = self.pings.answered(pong.tag)?;
+        self.paces.insert(node, pong.pace);
+        self.hear(node, by_stream, now);
+        if let Some(monitor) = self.monitors.get_mut(&node)
+            && monitor.compare(members, pong.members, now)
+            && self.compare_not_before <= now
+            && !mutant::is(Mutant::IgnoreMemberDigest)
+        {
+            let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
+            self.compare_not_before = now + COMPARE_GAP.mul_f64(jitter);
+            self.orders.push_back(Order::Compare(node));
+        }
+        Some(node)
+    }
+
+    fn hear(&mut self, node: NodeId, by_stream: bool, now: Time) {
+        self.heard.insert(node, now);
+        if let Some(monitor) = self.monitors.get_mut(&node) {
+            monitor.heard(by_stream, now);
+        }
+        if self.checks.remove(&node).is_some() {
+            self.orders.push_back(Order::Warn(node));
+        }
+        if mutant::is(Mutant::NeverAcquit) {
+            return;
+        }
+        if let Some(inquiry) = self.inquiries.remove(&node) {
+            let vote = self.vote_on(node, inquiry.since, now);
+            self.orders.extend(inquiry.askers().map(|asker| Order::Vote(asker, vote)));
+        }
+        if self.cases.remove(&node).is_some() {
+            self.tally.acquittals += 1;
+        }
+    }
+
+    fn vote_on(&self, suspect: NodeId, probing_since: Time, now: Time) -> Vote {
+        let ms = |time: Duration| u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
+        Vote {
+            sender: self.own,
+            suspect,
+            silence_ms: self.heard.get(&suspect).map_or(u16::MAX, |at| ms(now.since(*at))),
+            probed_ms: ms(now.since(probing_since)),
+            pace: self.paces.get(&suspect).copied(),
+        }
+    }
+
+    /// Somebody asks about an active member: looks for signs of life, and tells what it knows.
+    pub(crate) fn ask(&mut self, ask: &Ask, now: Time) {
+        let Some(since) = self.inquire(ask.suspect, Some(ask.sender), now) else {
+            self.tally.refused += 1;
+            return;
+        };
+        let vote = self.vote_on(ask.suspect, since, now);
+        self.orders.push_back(Order::Vote(ask.sender, vote));
+    }
+
+    /// Looks for signs of life; since when, unless there is no room for one more.
+    pub(super) fn inquire(
+        &mut self,
+        suspect: NodeId,
+        by: Option<NodeId>,
+        now: Time,
+    ) -> Option<Time> {
+        if !self.inquiries.contains_key(&suspect) {
+            if self.inquiries.len() >= MAX_INQUIRIES {
+                return None;
+            }
+            let nonce = self.nonce();
+            self.inquiries.insert(suspect, Inquiry::new(nonce, now));
+        }
+        let inquiry = self.inquiries.get_mut(&suspect)?;
+        inquiry.wanted(by, now);
+        Some(inquiry.since)
+    }
+
+    /// Takes the vote of a referee.
+    pub(crate) fn vote(&mut self, vote: &Vote, now: Time) {
+        let Some(case) = self.cases.get_mut(&vote.suspect) else { return };
+        match case.vote(vote, now) {
+            Word::Alive => {
+                self.cases.remove(&vote.suspect);
+                self.tally.acquittals += 1;
+            }
+            Word::Noted => self.rule(vote.suspect, now),
+        }
+    }
+
+    /// Somebody says that an active member is down, and it is not for us to believe it yet: asks the member. `doubted`
+    /// is a verdict that holds if it does not answer.
+    pub(crate) fn check(&mut self, node: NodeId, doubted: Option<(Verdict, NodeId)>, now: Time) {
+        let known = self.checks.contains_key(&node) || self.cases.contains_key(&node);
+        if known || self.checks.len() >= MAX_CHECKS {
+            self.tally.refused += u64::from(!known);
+            return;
+        }
+        let series = Series::new(self.nonce(), now);
+        self.checks.insert(node, Check { series, doubted });
+    }
+
+    /// Whether a member answered us so lately that a verdict of others has to be looked into.
+    pub(crate) fn is_witness_of(&self, node: NodeId, now: Time) -> bool {
+        self.heard.get(&node).is_some_and(|at| now.since(*at) < WITNESSED)
+    }
+}

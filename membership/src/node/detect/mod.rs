@@ -1,0 +1,180 @@
+//! A node's failure detection: what the detector orders is sent, what others say of members is believed or looked into.
+
+mod knocks;
+mod signs;
+mod telling;
+mod verdicts;
+mod views;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Node;
+use crate::detector::{Belief, Detector, Order, TidingsQueue, Verdict};
+use crate::identity::NodeId;
+use crate::io::StreamId;
+use crate::time::Time;
+use crate::wire::{Ask, Compare, Message, Ping};
+
+/// How often one of the lost is asked whether it is there, when there are as many as we are.
+const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
+/// A stream on which nobody answers is dropped after this time.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// What a node needs for it beside the detector.
+pub(in crate::node) struct Detection {
+    pub(in crate::node) detector: Detector,
+    tidings: TidingsQueue,
+    /// Why members are down, as far as a verdict told.
+    beliefs: BTreeMap<NodeId, Belief>,
+    /// Streams on which we ask for a sign of life.
+    knocks: BTreeMap<StreamId, Time>,
+    ask_lost_at: Time,
+    lost_turn: usize,
+}
+
+impl Detection {
+    pub(in crate::node) fn new(own: NodeId, seed: u64, now: Time) -> Self {
+        Self {
+            detector: Detector::new(own, seed, now),
+            tidings: TidingsQueue::default(),
+            beliefs: BTreeMap::new(),
+            knocks: BTreeMap::new(),
+            ask_lost_at: now + ASK_LOST_EVERY,
+            lost_turn: 0,
+        }
+    }
+
+    pub(in crate::node) fn next_deadline(&self, leaving: bool) -> Option<Time> {
+        let tidings = self.tidings.next_deadline();
+        if leaving {
+            return tidings;
+        }
+        let knocks = self.knocks.values().min().map(|opened| *opened + KNOCK_TIMEOUT);
+        [self.detector.next_deadline(), tidings, knocks, Some(self.ask_lost_at)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Queued news of members.
+    pub(in crate::node) fn waiting(&self) -> usize {
+        self.tidings.len()
+    }
+
+    pub(in crate::node) fn cause(&self, node: NodeId) -> Option<&Verdict> {
+        self.beliefs.get(&node).map(|belief| &belief.verdict)
+    }
+}
+impl Node {
+    /// Why we believe that a member is down: who said so, when, and who agreed; `None` while it is not, or when the
+    /// verdict itself did not reach us.
+    #[must_use]
+    pub fn belief(&self, node: NodeId) -> Option<&Belief> {
+        let down = self.swim.peers().get(&node).is_some_and(|peer| !peer.is_active());
+        self.detection.beliefs.get(&node).filter(|_| down)
+    }
+
+    /// When a member last answered a question of ours; `None` when we do not watch it.
+    #[must_use]
+    pub fn last_answer(&self, node: NodeId) -> Option<Time> {
+        self.detection.detector.last_heard(node)
+    }
+
+    /// Our own loop may come late; called before anything else is looked at. While we slept nobody could be heard, so
+    /// that time is no silence.
+    pub(in crate::node) fn notice_lateness(&mut self, now: Time) {
+        let due = self.detection.next_deadline(self.leaving.is_some());
+        if let Some(due) = due {
+            self.detection.detector.late(now.since(due), now);
+            let heard = self.last_contact.unwrap_or(self.awake.silence_from);
+            let slept = now.since(due.max(self.awake.handled));
+            self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
+        }
+        self.awake.handled = now;
+    }
+
+    pub(in crate::node) fn handle_detection_deadlines(&mut self, now: Time) {
+        if self.leaving.is_some() || self.is_silent() {
+            return;
+        }
+        self.detection.detector.handle_deadline(&self.swim, now);
+        self.drop_stalled_knocks(now);
+        if self.detection.ask_lost_at <= now {
+            let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
+            self.detection.ask_lost_at = now + ASK_LOST_EVERY.mul_f64(jitter);
+            self.ask_the_lost();
+        }
+    }
+
+    /// Carries out what the detector wants, and tells what is to be told of members.
+    pub(in crate::node) fn follow_detector(&mut self, now: Time) {
+        self.detection.detector.reassign(&self.swim, now);
+        while let Some(order) = self.detection.detector.poll_order() {
+            self.carry_out(order, now);
+            self.pass_on_swim_events(now);
+            self.detection.detector.reassign(&self.swim, now);
+        }
+        let tally = self.detection.detector.take_tally();
+        self.counters.accusations += tally.accusations;
+        self.counters.acquittals += tally.acquittals;
+        self.counters.inquiries_refused += tally.refused;
+        self.counters.stalls += tally.stalls;
+        self.flush_tidings(now);
+    }
+
+    fn carry_out(&mut self, order: Order, now: Time) {
+        let own = self.identity().node_id;
+        match order {
+            Order::Ping(node, nonce) => {
+                if let Some(addr) = self.address_of(node) {
+                    self.counters.pings_sent += 1;
+                    self.send(addr, &Message::Ping(Ping { sender: own, nonce }));
+                }
+            }
+            Order::Knock(node, nonce) => self.knock(node, nonce, now),
+            Order::Ask(referee, suspect, epoch) => {
+                if let Some(addr) = self.address_of(referee) {
+                    self.send(addr, &Message::Ask(Ask { sender: own, suspect, epoch }));
+                }
+            }
+            Order::Vote(asker, vote) => {
+                if let Some(addr) = self.address_of(asker) {
+                    self.send(addr, &Message::Vote(vote));
+                }
+            }
+            Order::Decide(verdict, told_by) => {
+                if verdict.accuser == own {
+                    self.counters.verdicts_passed += 1;
+                }
+                self.believe(verdict, told_by, now);
+            }
+            Order::Warn(node) => self.warn(node),
+            Order::Compare(node) => {
+                if let Some(addr) = self.address_of(node) {
+                    self.counters.views_compared += 1;
+                    let buckets = self.short_digests();
+                    self.send(addr, &Message::Compare(Compare { sender: own, buckets }));
+                }
+            }
+        }
+    }
+
+    fn address_of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.swim.peers().get(&node).map(|peer| peer.identity.addr)
+    }
+
+    /// A member is no longer down, or not known any more.
+    pub(in crate::node) fn forget_belief(&mut self, node: NodeId) {
+        self.detection.beliefs.remove(&node);
+    }
+}
+
+/// The low half of a digest.
+fn short(digest: u64) -> [u8; 4] {
+    let [short @ .., _, _, _, _] = digest.to_le_bytes();
+    short
+}

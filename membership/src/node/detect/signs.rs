@@ -1,0 +1,78 @@
+//! Signs of life, asked for and given.
+
+use std::net::SocketAddr;
+
+use super::short;
+use crate::node::Node;
+use crate::provenance::Sign;
+use crate::swim::Peer;
+use crate::time::Time;
+use crate::wire::{Ask, Message, Ping, Pong, Tidings, Update, Vote, pong_tag};
+
+impl Node {
+    /// Whoever asks is answered where it asks from, known or not: the answer is the shorter one.
+    pub(in crate::node) fn handle_ping(&mut self, from: SocketAddr, ping: &Ping, now: Time) {
+        if self.leaving.is_some() || ping.sender == self.identity().node_id {
+            return;
+        }
+        self.counters.pings_answered += 1;
+        let pong = self.pong(ping, now);
+        self.send(from, &Message::Pong(pong));
+        match self.swim.peers().get(&ping.sender) {
+            Some(peer) if peer.is_active() => {
+                self.last_contact = Some(now);
+                self.note_heard(ping.sender, Sign::Ping, now);
+            }
+            // It lives, and does not know that we think otherwise.
+            Some(_) => self.warn(ping.sender),
+            // We may be a new life of somebody whom it knows; it hears the answers, and takes the old one to go on.
+            None if !self.connected => self.knock_back(from),
+            None => {}
+        }
+    }
+
+    pub(super) fn pong(&self, ping: &Ping, now: Time) -> Pong {
+        Pong {
+            tag: pong_tag(self.identity().node_id, ping.nonce),
+            members: short(self.swim.digest()),
+            pace: self.detection.detector.pace(now),
+        }
+    }
+
+    pub(in crate::node) fn handle_pong(&mut self, pong: &Pong, by_stream: bool, now: Time) {
+        let members = short(self.swim.digest());
+        let answered = self.detection.detector.pong(pong, members, by_stream, now);
+        if let Some(node) = answered {
+            self.note_heard(node, Sign::Ping, now);
+            self.last_contact = Some(now);
+        }
+    }
+
+    pub(in crate::node) fn handle_ask(&mut self, ask: &Ask, now: Time) {
+        let Some(asker) = self.hear(ask.sender, Sign::Vote, now) else { return };
+        let own = self.identity().node_id;
+        if ask.suspect == own || self.leaving.is_some() {
+            return;
+        }
+        let Some(Peer { identity, .. }) = self.swim.peers().get(&ask.suspect).copied() else {
+            return;
+        };
+        let active = self.swim.active_peer(ask.suspect).is_some();
+        let update = match (active, identity.epoch.cmp(&ask.epoch)) {
+            (true, std::cmp::Ordering::Greater) => Update::Alive(identity),
+            // Whoever still asks missed the verdict.
+            (false, std::cmp::Ordering::Equal | std::cmp::Ordering::Greater) => {
+                Update::Down(self.verdict_on(&identity))
+            }
+            (true, _) => return self.detection.detector.ask(ask, now),
+            (false, std::cmp::Ordering::Less) => return,
+        };
+        self.send(asker.addr, &Message::Tidings(Tidings { sender: own, updates: vec![update] }));
+    }
+
+    pub(in crate::node) fn handle_vote(&mut self, vote: &Vote, now: Time) {
+        if self.hear(vote.sender, Sign::Vote, now).is_some() {
+            self.detection.detector.vote(vote, now);
+        }
+    }
+}

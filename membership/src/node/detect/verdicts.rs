@@ -1,0 +1,200 @@
+//! What others say of members: believed, looked into, or contradicted.
+
+use std::net::SocketAddr;
+
+use rand::RngExt;
+
+use crate::detector::{Belief, Cause, Verdict};
+use crate::identity::{Identity, NodeId};
+use crate::mutant::{self, Mutant};
+use crate::node::Node;
+use crate::time::Time;
+use crate::view::OriginStatus;
+use crate::wire::{Message, Tidings, Update};
+
+impl Node {
+    /// Says that a member is down, and tells everybody. If it lives, it contradicts.
+    pub fn declare_down(&mut self, node: NodeId, now: Time) -> bool {
+        let Some(identity) = self.swim.active_peer(node).copied() else { return false };
+        let own = self.identity().node_id;
+        let verdict = Verdict {
+            node,
+            epoch: identity.epoch,
+            cause: Cause::Declared,
+            accuser: own,
+            referees: Vec::new(),
+        };
+        self.believe(verdict, own, now);
+        self.settle(now);
+        true
+    }
+
+    /// Members are believed what they say of others, and everybody what it says of itself; that we are down we want to
+    /// hear from whoever thinks so.
+    pub(in crate::node) fn handle_tidings(
+        &mut self,
+        from: SocketAddr,
+        tidings: &Tidings,
+        now: Time,
+    ) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let own = self.identity().node_id;
+        let member = self.swim.active_peer(tidings.sender).is_some();
+        if member {
+            self.last_contact = Some(now);
+        }
+        for update in &tidings.updates {
+            match update {
+                Update::Alive(identity) if identity.node_id == own => {
+                    if identity.epoch >= self.identity().epoch {
+                        self.meet_double(identity, now);
+                    }
+                }
+                Update::Alive(identity) if member || identity.node_id == tidings.sender => {
+                    self.believe_alive(*identity, now);
+                }
+                Update::Down(verdict) if verdict.node == own => {
+                    self.contradict_verdict(verdict, tidings.sender, from, now);
+                }
+                Update::Down(verdict) if member => self.judge(verdict, tidings.sender, now),
+                _ => self.counters.strangers_ignored += 1,
+            }
+            self.pass_on_swim_events(now);
+        }
+    }
+
+    pub(super) fn believe_alive(&mut self, identity: Identity, now: Time) {
+        let known = self.swim.peers().get(&identity.node_id).map(|peer| peer.identity.epoch);
+        if known.is_none_or(|epoch| epoch < identity.epoch)
+            && self.swim.apply_alive(identity, now).is_err()
+        {
+            self.counters.swim_refused += 1;
+        }
+    }
+
+    /// Takes a higher epoch if that is needed, and says that we live to whoever thinks otherwise.
+    fn contradict_verdict(
+        &mut self,
+        verdict: &Verdict,
+        sender: NodeId,
+        from: SocketAddr,
+        now: Time,
+    ) {
+        let own = *self.identity();
+        if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
+            self.counters.verdicts_contradicted += 1;
+            if verdict.epoch > own.epoch {
+                self.contradict(verdict.epoch, now);
+            } else if self.swim.raise_epoch(own.epoch.next(), now).is_err() {
+                self.counters.swim_refused += 1;
+            }
+            let alive = Update::Alive(*self.identity());
+            self.tell(alive, now);
+        }
+        let mut updates = vec![Update::Alive(*self.identity())];
+        // It answers in the same way, and both know each other again.
+        if let Some(peer) = self.swim.peers().get(&sender).copied().filter(|peer| !peer.is_active())
+        {
+            updates.push(Update::Down(self.verdict_on(&peer.identity)));
+        }
+        let tidings = Tidings { sender: own.node_id, updates };
+        self.send(from, &Message::Tidings(tidings));
+        if !self.connected {
+            let hello = Message::Hello(self.hello(self.seeds.token()));
+            self.counters.hellos_sent += 1;
+            self.send(from, &hello);
+        }
+    }
+
+    /// What somebody says of a third is believed, unless it is only hearsay, or we know better.
+    fn judge(&mut self, verdict: &Verdict, sender: NodeId, now: Time) {
+        let node = verdict.node;
+        let Some(identity) = self.swim.active_peer(node).copied() else { return };
+        if identity.epoch > verdict.epoch {
+            return;
+        }
+        match verdict.cause {
+            Cause::Silence if self.detection.detector.is_witness_of(node, now) => {
+                self.counters.verdicts_doubted += 1;
+                let doubted = Some((verdict.clone(), sender));
+                self.detection.detector.check(node, doubted, now);
+            }
+            Cause::Silence | Cause::Left | Cause::Declared => {
+                self.believe(verdict.clone(), sender, now);
+            }
+            Cause::Hearsay | Cause::Isolation => self.detection.detector.check(node, None, now),
+        }
+    }
+
+    /// Takes a verdict for true, and passes it on.
+    pub(super) fn believe(&mut self, verdict: Verdict, told_by: NodeId, now: Time) {
+        let node = verdict.node;
+        let Some(identity) = self.swim.active_peer(node).copied() else { return };
+        if identity.epoch > verdict.epoch {
+            return;
+        }
+        let own = self.identity().node_id;
+        self.counters.verdicts_believed += u64::from(told_by != own);
+        let belief = Belief { verdict: verdict.clone(), told_by, since: now };
+        self.detection.beliefs.insert(node, belief);
+        let spread = !mutant::is(Mutant::VerdictNotSpread);
+        if self.swim.apply_down(node, spread, now).is_err() {
+            self.counters.swim_refused += 1;
+        }
+        if !spread {
+            return;
+        }
+        if verdict.accuser == own {
+            self.warn(node);
+        }
+        self.tell(Update::Down(verdict), now);
+    }
+
+    /// Tells a member that we hold it down, so that it can contradict.
+    pub(super) fn warn(&mut self, node: NodeId) {
+        let Some(peer) = self.swim.peers().get(&node).copied() else { return };
+        let verdict = self.verdict_on(&peer.identity);
+        let sender = self.identity().node_id;
+        let tidings = Tidings { sender, updates: vec![Update::Down(verdict)] };
+        self.send(peer.identity.addr, &Message::Tidings(tidings));
+    }
+
+    /// The verdict on a member that is down, as far as we know it.
+    pub(super) fn verdict_on(&self, identity: &Identity) -> Verdict {
+        let known = self.detection.beliefs.get(&identity.node_id).map(|belief| &belief.verdict);
+        match known.filter(|verdict| verdict.epoch >= identity.epoch) {
+            Some(verdict) => Verdict { epoch: identity.epoch, ..verdict.clone() },
+            None => Verdict {
+                node: identity.node_id,
+                epoch: identity.epoch,
+                cause: Cause::Hearsay,
+                accuser: self.identity().node_id,
+                referees: Vec::new(),
+            },
+        }
+    }
+
+    /// Asks one of the members that we lost whether it is there. All who share a view share the work: each turn, each
+    /// asks another one, at a rate that does not depend on how many we are, and when few are lost, seldom.
+    pub(super) fn ask_the_lost(&mut self) {
+        let lost: Vec<NodeId> = self
+            .swim
+            .peers()
+            .iter()
+            .filter(|(_, peer)| !peer.is_active())
+            .map(|(node, _)| *node)
+            .filter(|node| matches!(self.origin_status(*node), OriginStatus::Down { .. }))
+            .collect();
+        let share = lost.len() as f64 / self.active_members() as f64;
+        if lost.is_empty() || !self.connected || !self.rng.random_bool(share.min(1.0)) {
+            return;
+        }
+        let own = self.identity().node_id;
+        self.detection.lost_turn += 1;
+        let place = self.swim.ring().rank(own) + self.detection.lost_turn;
+        self.counters.lost_asked += 1;
+        self.warn(lost[place % lost.len()]);
+    }
+}

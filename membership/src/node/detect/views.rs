@@ -1,0 +1,78 @@
+//! Comparing views of the members, part by part.
+
+use rand::seq::IteratorRandom;
+
+use super::short;
+use crate::identity::{Identity, NodeId};
+use crate::limits::MAX_LISTING_DATAGRAMS;
+use crate::node::Node;
+use crate::provenance::Sign;
+use crate::swim::bucket_of;
+use crate::time::Time;
+use crate::wire::{Compare, Listing, Message};
+
+/// Members that are warned because of one part of a view.
+const MAX_WARNINGS: usize = 64;
+
+impl Node {
+    pub(in crate::node) fn handle_compare(&mut self, compare: &Compare, now: Time) {
+        let Some(peer) = self.hear(compare.sender, Sign::Members, now) else { return };
+        let ours = self.short_digests();
+        let pairs = ours.iter().zip(&compare.buckets).enumerate();
+        let differing: Vec<usize> =
+            pairs.filter(|(_, (own, theirs))| own != theirs).map(|(bucket, _)| bucket).collect();
+        let chosen = differing.into_iter().sample(&mut self.rng, MAX_LISTING_DATAGRAMS * 4);
+        self.send_listings(&peer, &chosen, true);
+    }
+
+    fn send_listings(&mut self, to: &Identity, buckets: &[usize], wanted: bool) {
+        let sender = self.identity().node_id;
+        let listings = buckets.iter().map(|bucket| {
+            let members = self.swim.bucket(*bucket);
+            let bucket = u8::try_from(*bucket).unwrap_or(u8::MAX);
+            Message::Listing(Listing { sender, bucket, wanted, members })
+        });
+        let listings = listings.collect();
+        let datagrams = self.pack(listings);
+        for datagram in datagrams.into_iter().take(MAX_LISTING_DATAGRAMS) {
+            self.send_datagram(to.addr, datagram);
+        }
+    }
+
+    /// Whom the sender lists and we hold down has to contradict; whom we know and it does not is looked into.
+    pub(in crate::node) fn handle_listing(&mut self, listing: &Listing, now: Time) {
+        let Some(peer) = self.hear(listing.sender, Sign::Members, now) else { return };
+        let own = self.identity().node_id;
+        let bucket = usize::from(listing.bucket);
+        let ours = self.swim.bucket(bucket);
+        if listing.wanted {
+            self.send_listings(&peer, &[bucket], false);
+        }
+        let mut warnings = 0;
+        for identity in &listing.members {
+            let node = identity.node_id;
+            if node == own || bucket_of(node) != bucket {
+                continue;
+            }
+            match self.swim.peers().get(&node) {
+                Some(peer) if !peer.is_active() && peer.identity.epoch >= identity.epoch => {
+                    warnings += 1;
+                    if warnings <= MAX_WARNINGS {
+                        self.warn(node);
+                    }
+                }
+                _ => self.believe_alive(*identity, now),
+            }
+        }
+        let listed = |node: NodeId| listing.members.iter().any(|other| other.node_id == node);
+        for identity in ours.iter().filter(|identity| !listed(identity.node_id)) {
+            if identity.node_id != own {
+                self.detection.detector.check(identity.node_id, None, now);
+            }
+        }
+    }
+
+    pub(super) fn short_digests(&self) -> Vec<[u8; 4]> {
+        self.swim.bucket_digests().into_iter().map(short).collect()
+    }
+}
