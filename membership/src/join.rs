@@ -11,6 +11,11 @@ use crate::time::Time;
 
 /// Rounds of knocking after a request to join, although we are not alone.
 const EAGER_ROUNDS: u32 = 10;
+/// In these rounds nobody waits longer: who starts together with a thousand others is not heard each time.
+const EAGER_WAIT: Duration = Duration::from_millis(500);
+/// Who was answered and is not in yet knocks again after this time: the cluster is there, so only a datagram was lost, or
+/// there was no room for us at that moment.
+const ANSWERED_RETRY: Duration = Duration::from_millis(200);
 /// Who was asked in has come after this time, or will not.
 const INVITED_FOR: Duration = Duration::from_millis(100);
 
@@ -60,6 +65,13 @@ impl Seeds {
         self.due = now;
     }
 
+    /// Somebody answered a knock. The next round comes soon, `stretch` as in [`Self::take_due`]: the waits that we had
+    /// reached are meant for those to whom nobody speaks.
+    pub(crate) fn answered(&mut self, now: Time, stretch: f64) {
+        self.wait = self.wait.min(ANSWERED_RETRY);
+        self.due = self.due.min(now + ANSWERED_RETRY.mul_f64(stretch));
+    }
+
     /// We joined somebody who answered. Before that a session may still be refused.
     pub(crate) fn joined(&mut self) {
         self.eager_rounds = 0;
@@ -104,8 +116,10 @@ impl Seeds {
         }
         self.due = now + self.wait.mul_f64(stretch);
         self.referrals = MAX_REFERRALS;
-        self.wait = (self.wait * 2).min(self.longest_wait);
         self.eager_rounds = self.eager_rounds.saturating_sub(1);
+        let longest =
+            if self.is_eager() { EAGER_WAIT.min(self.longest_wait) } else { self.longest_wait };
+        self.wait = (self.wait * 2).min(longest);
         let mut addresses = self.addresses.clone();
         if alone {
             addresses.extend(former.take(MAX_SEEDS));
@@ -147,7 +161,7 @@ mod tests {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         let mut rounds = Vec::new();
-        while rounds.len() < 12 {
+        while rounds.len() < 16 {
             let due = seeds.next_deadline(true).expect("alone");
             assert_eq!(seeds.take_due(due, true, std::iter::empty(), 1.0).len(), 1);
             rounds.push(due);
@@ -155,7 +169,7 @@ mod tests {
         let waits: Vec<_> = rounds.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
         assert_eq!(
             waits,
-            [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000, 10_000]
+            [100, 200, 400, 500, 500, 500, 500, 500, 500, 500, 1_000, 2_000, 4_000, 8_000, 10_000]
         );
         assert_eq!(seeds.next_deadline(false), None, "the request to join is worn out");
     }
@@ -166,6 +180,31 @@ mod tests {
         assert_eq!(seeds.next_deadline(false), None);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         assert_eq!(seeds.next_deadline(false), Some(Time::ZERO));
+        seeds.joined();
+        assert_eq!(seeds.next_deadline(false), None);
+    }
+
+    #[test]
+    fn who_was_answered_knocks_again_soon_however_long_it_was_alone() {
+        let mut seeds = Seeds::new(&Protocol::default(), 1);
+        seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
+        let mut due = Time::ZERO;
+        for _ in 0..20 {
+            due = seeds.next_deadline(true).expect("alone");
+            seeds.take_due(due, true, std::iter::empty(), 1.0);
+        }
+        assert_eq!(seeds.next_deadline(true), Some(due + Duration::from_secs(10)));
+        seeds.answered(due, 1.0);
+        let soon = due + ANSWERED_RETRY;
+        assert_eq!(seeds.next_deadline(true), Some(soon));
+        seeds.take_due(soon, true, std::iter::empty(), 1.0);
+        assert_eq!(
+            seeds.next_deadline(true),
+            Some(soon + ANSWERED_RETRY),
+            "and doubling from there"
+        );
+        seeds.take_due(soon + ANSWERED_RETRY, true, std::iter::empty(), 1.0);
+        assert_eq!(seeds.next_deadline(true), Some(soon + ANSWERED_RETRY * 3));
         seeds.joined();
         assert_eq!(seeds.next_deadline(false), None);
     }

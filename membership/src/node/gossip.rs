@@ -70,7 +70,7 @@ impl Node {
             Message::Swim(packet) => self.handle_swim_packet(packet, now),
             Message::Hello(hello) => self.handle_hello(from, &hello, now),
             Message::Welcome(welcome) => self.handle_welcome(from, &welcome, now),
-            Message::Referral(referral) => self.handle_referral(from, &referral),
+            Message::Referral(referral) => self.handle_referral(from, &referral, now),
             Message::Rumors(sender, deltas) => {
                 // News is not answered, so whoever was a member may bring some: who leaves is down to SWIM before the
                 // word that it left may have arrived.

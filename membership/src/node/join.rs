@@ -21,7 +21,7 @@ impl Node {
         }
         let former: Vec<SocketAddr> =
             self.swim.peers().values().map(|peer| peer.identity.addr).collect();
-        let stretch = 0.75 + self.rng.random::<f64>() / 2.0;
+        let stretch = self.knock_stretch();
         let addresses = self.seeds.take_due(now, !self.connected, former.into_iter(), stretch);
         if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
             return;
@@ -34,14 +34,25 @@ impl Node {
         }
     }
 
+    /// Those who started together do not knock together for ever.
+    fn knock_stretch(&mut self) -> f64 {
+        0.75 + self.rng.random::<f64>() / 2.0
+    }
+
+    /// Somebody answered a knock, if only to say that there is no room: the next one is not put off for long.
+    pub(super) fn knock_answered(&mut self, now: Time) {
+        let stretch = self.knock_stretch();
+        self.seeds.answered(now, stretch);
+    }
+
     /// Islands that each think themselves whole would never meet: whoever is on one asks, now and then, one address of
     /// those that it has lost or was told of.
     pub(super) fn handle_reunion_deadline(&mut self, now: Time) {
         if self.reunion_at > now {
             return;
         }
-        let jitter = 0.75 + self.rng.random::<f64>() / 2.0;
-        self.reunion_at = now + self.protocol.reunion_period.mul_f64(jitter);
+        let stretch = self.knock_stretch();
+        self.reunion_at = now + self.protocol.reunion_period.mul_f64(stretch);
         if !self.connected || mutant::is(Mutant::NeverRetrySeeds) {
             return;
         }
@@ -109,13 +120,14 @@ impl Node {
     }
 
     /// Knocks where we are referred to by somebody at whom we knocked, unless we know that member.
-    pub(super) fn handle_referral(&mut self, from: SocketAddr, referral: &Hello) {
+    pub(super) fn handle_referral(&mut self, from: SocketAddr, referral: &Hello, now: Time) {
         let Identity { node_id, addr, .. } = referral.identity;
         if referral.token != self.seeds.token() || self.leaving.is_some() {
             self.counters.strangers_ignored += 1;
             return;
         }
         self.emit(Event::Welcomed { by: from });
+        self.knock_answered(now);
         let known = node_id == self.identity().node_id || self.swim.active_peer(node_id).is_some();
         if known || !self.seeds.follow_referral() {
             return;
@@ -136,6 +148,7 @@ impl Node {
             return;
         }
         self.emit(Event::Welcomed { by: from });
+        self.knock_answered(now);
         let stranger = self.swim.active_peer(peer.node_id).is_none();
         let wanted = !self.connected || self.seeds.is_eager() || stranger;
         let already = self
