@@ -26,6 +26,17 @@ fn partitions_of_every_shape_heal() {
     }
 }
 
+/// Ten and ten that do not see each other, and one that sees all: 200 pairs that have to lose each other once.
+#[test]
+fn over_a_bridge_members_do_not_go_down_and_up_again_for_ever() {
+    let scenario =
+        builtin("bridge").expect("it comes with the simulator").load().expect("it reads");
+    let outcome = run(&scenario, scenario.seed, Wanted::default());
+    assert!(outcome.is_green(), "{:?}", outcome.failures);
+    let downs = outcome.downs_of_live_agents;
+    assert!((200..600).contains(&downs), "{downs} downs");
+}
+
 #[test]
 fn deleted_records_stay_deleted_over_a_partition_that_outlasts_their_tombstones() {
     let scenario = small("gc-partition");

@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::case::Word;
 use super::inquiry::Inquiry;
 use super::series::Series;
-use super::{COMPARE_GAP, Check, Detector, Order, Verdict, WITNESSED};
+use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
 use crate::identity::NodeId;
 use crate::limits::{MAX_CHECKS, MAX_INQUIRIES};
 use crate::mutant::{self, Mutant};
@@ -43,8 +43,11 @@ impl Detector {
         if let Some(monitor) = self.monitors.get_mut(&node) {
             monitor.heard(by_stream, now);
         }
-        if self.checks.remove(&node).is_some() {
-            self.orders.push_back(Order::Warn(node));
+        if let Some(check) = self.checks.remove(&node) {
+            self.orders.push_back(match check.said {
+                Said::Back(identity) => Order::Revive(identity),
+                Said::Down(..) | Said::NotActive => Order::Warn(node),
+            });
         }
         if mutant::is(Mutant::NeverAcquit) {
             return;
@@ -110,16 +113,15 @@ impl Detector {
         }
     }
 
-    /// Somebody says that an active member is down, and it is not for us to believe it yet: asks the member. `doubted`
-    /// is a verdict that holds if it does not answer.
-    pub(crate) fn check(&mut self, node: NodeId, doubted: Option<(Verdict, NodeId)>, now: Time) {
+    /// Somebody says something of a member, and it is not for us to believe it yet: asks the member.
+    pub(crate) fn check(&mut self, node: NodeId, said: Said, now: Time) {
         let known = self.checks.contains_key(&node) || self.cases.contains_key(&node);
         if known || self.checks.len() >= MAX_CHECKS {
             self.tally.refused += u64::from(!known);
             return;
         }
         let series = Series::new(self.nonce(), now);
-        self.checks.insert(node, Check { series, doubted });
+        self.checks.insert(node, Check { series, said });
     }
 
     /// Whether a member answered us so lately that a verdict of others has to be looked into.

@@ -7,6 +7,7 @@
 //! This is a machine without IO like all others here: it takes answers and questions, and gives orders.
 
 mod case;
+mod disputes;
 mod hearing;
 mod inquiry;
 mod monitor;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::identity::{Epoch, NodeId};
+use crate::identity::{Epoch, Identity, NodeId};
 use crate::swim::Swim;
 use crate::time::Time;
 use crate::wire::Vote;
@@ -35,6 +36,7 @@ use pace::Pacemaker;
 use pings::Pings;
 use series::Series;
 
+pub(crate) use disputes::Disputes;
 pub use pace::Pace;
 pub(crate) use tidings::TidingsQueue;
 pub use verdict::{Belief, Cause, Verdict};
@@ -65,6 +67,8 @@ pub(crate) enum Order {
     Decide(Verdict, NodeId),
     /// Others hold this member down, and it answers us: it has to know.
     Warn(NodeId),
+    /// A member that is disputed answered us: it is back, in this life.
+    Revive(Identity),
     /// A member's view differs from ours and goes on doing so.
     Compare(NodeId),
 }
@@ -73,8 +77,18 @@ pub(crate) enum Order {
 #[derive(Debug)]
 struct Check {
     series: Series,
-    /// A verdict that we have reason to doubt, and who told it.
-    doubted: Option<(Verdict, NodeId)>,
+    said: Said,
+}
+
+/// What somebody says of a member, and that we look into.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A verdict on an active member that just answered us, and who told it: it holds if the member is silent now.
+    Down(Verdict, NodeId),
+    /// That it is not among the active: it is accused if it is silent.
+    NotActive,
+    /// That a member which we hold down is back, in this life.
+    Back(Identity),
 }
 
 /// How often things happened, for the counters.
@@ -192,7 +206,11 @@ impl Detector {
             }
         }
         let active = |node: &NodeId| swim.active_peer(*node).is_some();
-        self.checks.retain(|node, _| active(node));
+        let held_down = |node: &NodeId| swim.peers().contains_key(node) && !active(node);
+        self.checks.retain(|node, check| match check.said {
+            Said::Back(_) => held_down(node),
+            Said::Down(..) | Said::NotActive => active(node),
+        });
         self.inquiries.retain(|node, _| active(node));
         self.cases.retain(|node, case| {
             swim.active_peer(*node).is_some_and(|identity| identity.epoch == case.suspect.epoch)

@@ -4,12 +4,15 @@ use super::case::Case;
 use super::inquiry;
 use super::monitor::Watch;
 use super::series::Step;
-use super::{Cause, Detector, MONITORS, Order, Verdict};
+use super::{Cause, Detector, MONITORS, Order, Said, Verdict};
 use crate::identity::{Identity, NodeId};
 use crate::limits::{MAX_CASES, MAX_REFEREES};
 use crate::mutant::{self, Mutant};
 use crate::swim::Swim;
 use crate::time::Time;
+
+/// The ping with which a member that is said to be back is asked by stream, too.
+const CHECKED_BY_STREAM_FROM: usize = 3;
 
 impl Detector {
     pub(crate) fn handle_deadline(&mut self, swim: &Swim, now: Time) {
@@ -62,15 +65,18 @@ impl Detector {
                             self.pings.expect(node, nonce, now);
                         }
                         self.orders.push_back(Order::Ping(node, nonce));
+                        if n == CHECKED_BY_STREAM_FROM && matches!(check.said, Said::Back(_)) {
+                            self.orders.push_back(Order::Knock(node, nonce));
+                        }
                     }
                     Step::Failed => {
                         let started = check.series.started;
-                        let doubted = self.checks.remove(&node).and_then(|check| check.doubted);
-                        match doubted {
-                            Some((verdict, by)) => {
+                        match self.checks.remove(&node).map(|check| check.said) {
+                            Some(Said::Down(verdict, by)) => {
                                 self.orders.push_back(Order::Decide(verdict, by));
                             }
-                            None => self.accuse(swim, node, started, now),
+                            Some(Said::NotActive) => self.accuse(swim, node, started, now),
+                            Some(Said::Back(_)) | None => {}
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 //! A node's datagrams: rumors, digests and pulls.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::rumor::{Batch, Rumor, ToldBy};
 use crate::time::Time;
 use crate::wire::{
     DatagramBuilder, Digest, Hello, Message, Pull, WireError, decode_datagram, encoded_len,
-    source_of,
+    source_of, without_members,
 };
 
 /// Bytes of the deltas in one datagram, beside the sender's id and their number.
@@ -109,7 +110,12 @@ impl Node {
 
     fn handle_swim_packet(&mut self, packet: &[u8], now: Time) {
         use crate::swim::PacketError;
-        match self.swim.handle_packet(packet, now) {
+        let trusted = if self.trusts_everybody() {
+            Cow::Borrowed(packet)
+        } else {
+            without_members(packet, |identity| !self.takes_on_trust(identity, now))
+        };
+        match self.swim.handle_packet(&trusted, now) {
             Ok(()) => {
                 self.last_contact = Some(now);
                 if let Some(source) = source_of(packet) {

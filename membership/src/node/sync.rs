@@ -151,6 +151,10 @@ impl Node {
                 if let Some((double, _)) = double {
                     self.meet_double(double, now);
                 }
+                let mut members = members;
+                members.retain(|(identity, _)| {
+                    Some(identity.node_id) == peer || self.takes_on_trust(identity, now)
+                });
                 if self.swim.handle_roster(members, now).is_err() {
                     self.counters.swim_refused += 1;
                 }

@@ -25,7 +25,9 @@ pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, deco
 pub use frame::{Frame, Heads, Lag, Opening, Sketch};
 pub use liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Update, Vote, pong_tag};
 pub(crate) use swim::SwimCodec;
-pub(crate) use swim::{overhear, restore_destination, source_of, strip_destination};
+pub(crate) use swim::{
+    overhear, restore_destination, source_of, strip_destination, without_members,
+};
 
 /// The version that every datagram and frame starts with.
 pub const VERSION: u8 = 1;

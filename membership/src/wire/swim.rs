@@ -3,6 +3,8 @@
 //! foca hands us `destination, message, source, incarnation, updates`. On the wire the destination (23 bytes or more)
 //! becomes a hash of four; the receiver compares it with its own and puts its identity back before foca sees the packet.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, BufMut};
 use foca::{Header, Member, Message, State};
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,7 @@ use crate::limits::MAX_DATAGRAM_BYTES;
 use crate::mutant::{self, Mutant};
 
 const HASH_BYTES: usize = 4;
+const COUNT_BYTES: usize = 2;
 const SEED_IDENTITY: u64 = 0;
 /// An announcement may be meant for whatever life of a node is there.
 const SEED_NODE: u64 = 1;
@@ -222,7 +225,7 @@ pub(crate) fn overhear(own: &Identity, packet: &[u8]) -> Overheard {
         return overheard;
     };
     note(source, false);
-    let mut members = packet.get(read + 2..).unwrap_or_default();
+    let mut members = packet.get(read + COUNT_BYTES..).unwrap_or_default();
     while let Ok(((identity, _, state), read)) =
         decode_prefix::<(Identity, u16, WireState)>(members)
     {
@@ -230,6 +233,38 @@ pub(crate) fn overhear(own: &Identity, packet: &[u8]) -> Overheard {
         members = members.get(read..).unwrap_or_default();
     }
     overheard
+}
+
+/// A packet without what it says of some members that they are not down. What does not decode is left to foca.
+pub(crate) fn without_members(
+    packet: &[u8],
+    mut unwanted: impl FnMut(&Identity) -> bool,
+) -> Cow<'_, [u8]> {
+    let updates = || {
+        let (_, swim) = packet.split_at_checked(HASH_BYTES)?;
+        let (_, read) = decode_prefix::<(WireMessage, Identity, u16)>(swim).ok()?;
+        packet.split_at_checked(HASH_BYTES + read + COUNT_BYTES)
+    };
+    let Some((header, mut members)) = updates() else { return Cow::Borrowed(packet) };
+    let (mut kept, mut count) = (Vec::with_capacity(packet.len()), 0_u16);
+    kept.extend_from_slice(header);
+    while !members.is_empty() {
+        let Ok(((identity, _, state), read)) = decode_prefix::<(Identity, u16, WireState)>(members)
+        else {
+            return Cow::Borrowed(packet);
+        };
+        let Some((member, rest)) = members.split_at_checked(read) else {
+            return Cow::Borrowed(packet);
+        };
+        if matches!(state, WireState::Down) || !unwanted(&identity) {
+            kept.extend_from_slice(member);
+            count += 1;
+        }
+        members = rest;
+    }
+    let at = header.len() - COUNT_BYTES;
+    kept[at..header.len()].copy_from_slice(&count.to_be_bytes());
+    Cow::Owned(kept)
 }
 
 /// Who sent a packet, as it came.
@@ -247,4 +282,39 @@ fn destination_hash(identity: &Identity, seed: u64) -> [u8; HASH_BYTES] {
     }
     let [a, b, c, d, ..] = xxh3_64_with_seed(&words, seed).to_le_bytes();
     [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Epoch;
+
+    fn identity(node: u64) -> Identity {
+        let addr = ([10, 0, 0, node as u8], 7_946).into();
+        Identity { node_id: NodeId(node), epoch: Epoch(1), addr, sync_port: 7_947 }
+    }
+
+    #[test]
+    fn what_a_packet_says_of_some_members_is_taken_out_unless_they_are_down() {
+        let encode = |members: &[(Identity, u16, WireState)]| {
+            let mut packet = vec![0; HASH_BYTES];
+            let header = (WireMessage::Gossip, identity(1), 3_u16);
+            packet.extend(to_bytes(&header, MAX_DATAGRAM_BYTES).expect("it fits"));
+            packet.extend((members.len() as u16).to_be_bytes());
+            for member in members {
+                packet.extend(to_bytes(member, MAX_DATAGRAM_BYTES).expect("it fits"));
+            }
+            packet
+        };
+        let packet = encode(&[
+            (identity(2), 0, WireState::Alive),
+            (identity(3), 0, WireState::Alive),
+            (identity(3), 0, WireState::Down),
+        ]);
+        let rest = encode(&[(identity(2), 0, WireState::Alive), (identity(3), 0, WireState::Down)]);
+        assert_eq!(*without_members(&packet, |member| member.node_id == NodeId(3)), rest);
+        assert_eq!(*without_members(&packet, |_| false), packet);
+        let cut = &packet[..packet.len() - 1];
+        assert_eq!(*without_members(cut, |_| true), *cut, "for foca to refuse");
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use crate::detector::{Belief, Detector, Order, TidingsQueue, Verdict};
+use crate::detector::{Belief, Detector, Disputes, Order, TidingsQueue, Verdict};
 use crate::identity::NodeId;
 use crate::io::StreamId;
 use crate::time::Time;
@@ -28,6 +28,7 @@ const KNOCK_TIMEOUT: Duration = Duration::from_secs(6);
 pub(in crate::node) struct Detection {
     pub(in crate::node) detector: Detector,
     tidings: TidingsQueue,
+    disputes: Disputes,
     /// Why members are down, as far as a verdict told.
     beliefs: BTreeMap<NodeId, Belief>,
     /// Streams on which we ask for a sign of life.
@@ -41,6 +42,7 @@ impl Detection {
         Self {
             detector: Detector::new(own, seed, now),
             tidings: TidingsQueue::default(),
+            disputes: Disputes::default(),
             beliefs: BTreeMap::new(),
             knocks: BTreeMap::new(),
             ask_lost_at: now + ASK_LOST_EVERY,
@@ -107,6 +109,7 @@ impl Node {
             let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
             self.detection.ask_lost_at = now + ASK_LOST_EVERY.mul_f64(jitter);
             self.ask_the_lost();
+            self.detection.disputes.forget_old(now);
         }
     }
 
@@ -152,7 +155,10 @@ impl Node {
                 }
                 self.believe(verdict, told_by, now);
             }
+            // Those who hold a disputed member down ask it themselves, if they reach it.
+            Order::Warn(node) if self.detection.disputes.is_disputed(node, now) => {}
             Order::Warn(node) => self.warn(node),
+            Order::Revive(identity) => self.believe_alive(identity, now),
             Order::Compare(node) => {
                 if let Some(addr) = self.address_of(node) {
                     self.counters.views_compared += 1;

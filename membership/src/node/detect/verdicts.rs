@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use rand::RngExt;
 
-use crate::detector::{Belief, Cause, Verdict};
+use crate::detector::{Belief, Cause, Said, Verdict};
 use crate::identity::{Identity, NodeId};
 use crate::mutant::{self, Mutant};
 use crate::node::Node;
+use crate::swim::Peer;
 use crate::time::Time;
 use crate::view::OriginStatus;
 use crate::wire::{Message, Tidings, Update};
@@ -52,9 +53,10 @@ impl Node {
                         self.meet_double(identity, now);
                     }
                 }
-                Update::Alive(identity) if member || identity.node_id == tidings.sender => {
+                Update::Alive(identity) if identity.node_id == tidings.sender => {
                     self.believe_alive(*identity, now);
                 }
+                Update::Alive(identity) if member => self.hear_alive(*identity, now),
                 Update::Down(verdict) if verdict.node == own => {
                     self.contradict_verdict(verdict, tidings.sender, from, now);
                 }
@@ -63,6 +65,33 @@ impl Node {
             }
             self.pass_on_swim_events(now);
         }
+    }
+
+    /// What a third says of a member that is held down here and disputed is looked into: we may be among those who do not
+    /// reach it.
+    pub(super) fn hear_alive(&mut self, identity: Identity, now: Time) {
+        if self.takes_on_trust(&identity, now) {
+            self.believe_alive(identity, now);
+        }
+    }
+
+    /// Whether the word of others that a member lives is enough; if it is not, the member is asked.
+    pub(in crate::node) fn takes_on_trust(&mut self, identity: &Identity, now: Time) -> bool {
+        let node = identity.node_id;
+        if !self.detection.disputes.is_disputed(node, now) {
+            return true;
+        }
+        let held_down = |peer: &Peer| !peer.is_active() && peer.identity.epoch < identity.epoch;
+        let doubted = self.swim.peers().get(&node).is_some_and(held_down);
+        if doubted {
+            self.detection.detector.check(node, Said::Back(*identity), now);
+        }
+        !doubted
+    }
+
+    /// Whether there is any dispute at all.
+    pub(in crate::node) fn trusts_everybody(&self) -> bool {
+        self.detection.disputes.is_empty()
     }
 
     pub(super) fn believe_alive(&mut self, identity: Identity, now: Time) {
@@ -118,13 +147,15 @@ impl Node {
         match verdict.cause {
             Cause::Silence if self.detection.detector.is_witness_of(node, now) => {
                 self.counters.verdicts_doubted += 1;
-                let doubted = Some((verdict.clone(), sender));
-                self.detection.detector.check(node, doubted, now);
+                let said = Said::Down(verdict.clone(), sender);
+                self.detection.detector.check(node, said, now);
             }
             Cause::Silence | Cause::Left | Cause::Declared => {
                 self.believe(verdict.clone(), sender, now);
             }
-            Cause::Hearsay | Cause::Isolation => self.detection.detector.check(node, None, now),
+            Cause::Hearsay | Cause::Isolation => {
+                self.detection.detector.check(node, Said::NotActive, now);
+            }
         }
     }
 
@@ -137,6 +168,9 @@ impl Node {
         }
         let own = self.identity().node_id;
         self.counters.verdicts_believed += u64::from(told_by != own);
+        if verdict.cause == Cause::Silence {
+            self.detection.disputes.called_down(node, now);
+        }
         let belief = Belief { verdict: verdict.clone(), told_by, since: now };
         self.detection.beliefs.insert(node, belief);
         let spread = !mutant::is(Mutant::VerdictNotSpread);

@@ -3,6 +3,7 @@
 use rand::seq::IteratorRandom;
 
 use super::short;
+use crate::detector::Said;
 use crate::identity::{Identity, NodeId};
 use crate::limits::MAX_LISTING_DATAGRAMS;
 use crate::node::Node;
@@ -61,13 +62,13 @@ impl Node {
                         self.warn(node);
                     }
                 }
-                _ => self.believe_alive(*identity, now),
+                _ => self.hear_alive(*identity, now),
             }
         }
         let listed = |node: NodeId| listing.members.iter().any(|other| other.node_id == node);
         for identity in ours.iter().filter(|identity| !listed(identity.node_id)) {
             if identity.node_id != own {
-                self.detection.detector.check(identity.node_id, None, now);
+                self.detection.detector.check(identity.node_id, Said::NotActive, now);
             }
         }
     }
