@@ -11,7 +11,7 @@ use std::time::Duration;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{Epoch, Event, Input, Node, Output};
+use hobnob_membership::{Epoch, Event, Input, Node, Output, Time};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,6 +41,8 @@ const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
 /// Nobody answering at the addresses to join at is worth a word this soon, and then now and then.
 const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
 const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Ages are as exact as this, for each thousand origins.
+const AGES_PERIOD: Duration = Duration::from_millis(100);
 /// How long streams may go on to be written at the end.
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 
@@ -120,6 +122,7 @@ pub(crate) struct State {
     receive_failed: u64,
     keep_dropped: u64,
     left: bool,
+    ages_due: Time,
     /// The addresses to join at, as they were given, and when to say that nobody answers there.
     seeds: String,
     cluster: String,
@@ -246,6 +249,7 @@ impl Driver {
             Command::Leave => self.node.handle(Input::Leave, now),
             Command::Members { reply } => drop(reply.send(self.node.members())),
             Command::Explain { subject, reply } => {
+                self.show_ages(now);
                 let members = explain::members(&self.node, &subject, now);
                 let instances = explain::instances(&self.node, &subject, now);
                 drop(reply.send(Known { members, instances }));
@@ -253,7 +257,6 @@ impl Driver {
             Command::ForceLeave { member, reply } => {
                 let result = eviction::check(&self.node, &member);
                 if let Ok(gone) = &result {
-                    tracing::warn!(name = gone.name, node_id = %gone.node_id, instances = gone.instances, "declared gone for good");
                     self.node.handle(Input::Bury(gone.node_id), now);
                     self.drain();
                 }
@@ -301,26 +304,37 @@ impl Driver {
             }
         }
         self.writer.set_last_contact(self.node.last_contact());
+        let now = self.clock.now();
+        if now >= self.state.ages_due {
+            self.show_ages(now);
+        }
         self.writer.publish();
+    }
+
+    /// Every datagram makes somebody younger, so this is done now and then, more seldom the more there are.
+    fn show_ages(&mut self, now: Time) {
+        let origins = self.node.catalog().origins();
+        let ages: Vec<_> = origins.map(|(id, _)| (id, self.node.last_alive(id, now))).collect();
+        let thousands = u32::try_from(ages.len() / 1_000).unwrap_or(u32::MAX);
+        self.state.ages_due = now + AGES_PERIOD.saturating_mul(thousands.saturating_add(1));
+        self.writer.set_last_alive(ages);
     }
 
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
-                let Member { identity, node, status } = &change.member;
-                let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
-                match node {
-                    Some(node) => {
-                        tracing::info!(%node_id, name = %node.name, %address, %epoch, ?status, "member");
-                    }
-                    // Its record follows in a moment, with its name.
-                    None => tracing::debug!(%node_id, %address, ?status, "member"),
-                }
+                self.log_member(&change.member);
                 let first = self.state.saved_peers.is_empty();
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
             }
+            Event::Buried { node, told_by } => tracing::warn!(
+                node_id = %node,
+                name = explain::name_of(&self.node, node),
+                told_by = explain::name_of(&self.node, told_by),
+                "an operator declared this member gone for good: its instances are gone"
+            ),
             Event::Connected => {
                 self.state.alone_warning = None;
                 tracing::info!("in touch with the cluster");
@@ -342,14 +356,15 @@ impl Driver {
             Event::DuplicateNodeId { address } => tracing::error!(
                 %address,
                 "another agent runs under this agent's node id: its data directory is a copy of this one's. It gives way \
-                 to this agent and is silent. Stop it, remove node.json from its data directory, and start it again"
+                 to this agent and is silent. Stop it, remove node.json and registrations.log from its data directory, and start it again"
             ),
             Event::GaveWay { to } => {
                 tracing::error!(
                     %to,
                     "another agent runs under this agent's node id: this data directory is a copy, or was copied. This \
                      agent started later and gives way: it is silent, and answers from memory, until the other is gone. \
-                     If this is the copy, stop this agent, remove node.json from its data directory, and start it again"
+                     If this is the copy, stop this agent, remove node.json and registrations.log from its data directory, \
+                     and start it again"
                 );
                 self.writer.set_isolated(true);
             }
@@ -372,6 +387,30 @@ impl Driver {
                 self.state.left = true;
             }
             event => tracing::debug!(?event, "event"),
+        }
+    }
+
+    /// Who is lost is worth a warning, unless it is us who may be cut off.
+    fn log_member(&self, member: &Member) {
+        let Member { identity, node, status } = member;
+        let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
+        let Some(node) = node else {
+            // Its record follows in a moment, with its name.
+            return tracing::debug!(%node_id, %address, ?status, "member");
+        };
+        let name = &node.name;
+        match status {
+            MemberStatus::Alive | MemberStatus::Suspect => {
+                tracing::info!(%node_id, %name, %address, %epoch, ?status, "member");
+            }
+            MemberStatus::Down if self.node.is_connected() => {
+                let reason = explain::reason(&self.node, member, self.clock.now());
+                tracing::warn!(%node_id, %name, %address, %epoch, ?status, reason, "member");
+            }
+            MemberStatus::Down | MemberStatus::Left => {
+                let reason = explain::reason(&self.node, member, self.clock.now());
+                tracing::info!(%node_id, %name, %address, %epoch, ?status, reason, "member");
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Node, NodeId};
 
 use crate::api::{ApiError, ErrorKind, ForceLeft};
+use crate::explain;
 
 /// A node that goes by what the operator typed.
 struct Candidate {
@@ -66,11 +67,10 @@ fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
     ids.sort_unstable();
     ids.dedup();
     let known = ids.into_iter().map(|id| {
-        let record = node.catalog().origin(id).and_then(|origin| origin.node());
         let member = member(id);
         Candidate {
             id,
-            name: record.map_or_else(|| id.to_string(), |record| record.name.to_string()),
+            name: explain::name_of(node, id),
             status: member.map(|member| member.status),
             whereabouts: member.map_or_else(
                 || "only its records are left".to_owned(),

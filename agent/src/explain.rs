@@ -4,7 +4,7 @@ use hobnob_membership::catalog::Origin;
 use hobnob_membership::detector::{Belief, Cause};
 use hobnob_membership::record::{Health, Key};
 use hobnob_membership::view::{Instance, Member, MemberStatus};
-use hobnob_membership::{Node, NodeId, Route, Sign, Time};
+use hobnob_membership::{Burial, Node, NodeId, Route, Sign, Time};
 
 use crate::api::handler::{member, millis};
 use crate::api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
@@ -78,7 +78,8 @@ fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
         news,
     });
     let down_since = node.down_since(id);
-    let verdict = node.belief(id).map(|belief| verdict(node, belief, now));
+    let buried = node.burial(id).map(|burial| declared(node, burial, now));
+    let verdict = buried.or_else(|| node.belief(id).map(|belief| verdict(node, belief, now)));
     MemberExplained {
         member: member(about),
         is_self,
@@ -90,7 +91,8 @@ fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
     }
 }
 
-fn reason(node: &Node, about: &Member, now: Time) -> String {
+/// Why a member has its status, in one sentence.
+pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     let id = about.identity.node_id;
     match about.status {
         MemberStatus::Alive if node.provenance(id).heard.is_some() => {
@@ -107,6 +109,9 @@ fn reason(node: &Node, about: &Member, now: Time) -> String {
             let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
             format!("it said that it leaves{epoch}")
         }
+        MemberStatus::Down if node.burial(id).is_some() => {
+            "an operator declared it gone for good".to_owned()
+        }
         MemberStatus::Down if !node.is_connected() => {
             "this agent hears nobody: it may be the one that is cut off".to_owned()
         }
@@ -114,6 +119,18 @@ fn reason(node: &Node, about: &Member, now: Time) -> String {
             let belief = node.belief(id);
             belief.map_or_else(hearsay, |belief| sentence(&verdict(node, belief, now)))
         }
+    }
+}
+
+/// Who declared it gone is not told beyond the agent where that was done: the nearest that is known stands for it.
+fn declared(node: &Node, burial: &Burial, now: Time) -> VerdictExplained {
+    let told_by = name_of(node, burial.told_by);
+    VerdictExplained {
+        cause: "declared".to_owned(),
+        by: told_by.clone(),
+        agreed: Vec::new(),
+        told_by,
+        ago_ms: millis(now.since(burial.at)),
     }
 }
 
@@ -142,8 +159,11 @@ fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
 fn sentence(verdict: &VerdictExplained) -> String {
     let VerdictExplained { cause, by, agreed, .. } = verdict;
     match cause.as_str() {
-        "silence" if agreed.is_empty() => format!("it answered nobody, found `{by}`"),
-        "silence" => format!("it answered nobody, found `{by}`; {} agreed", agreed.join(", ")),
+        "silence" if agreed.is_empty() => format!("`{by}` found that it answers nobody"),
+        "silence" => {
+            let agreed: Vec<_> = agreed.iter().map(|name| format!("`{name}`")).collect();
+            format!("`{by}` found that it answers nobody, and {} agreed", agreed.join(", "))
+        }
         "left" => "it said that it leaves".to_owned(),
         "declared" => format!("an operator declared it gone, at `{by}`"),
         "isolation" => "this agent hears nobody: it may be the one that is cut off".to_owned(),
@@ -151,8 +171,9 @@ fn sentence(verdict: &VerdictExplained) -> String {
     }
 }
 
-fn name_of(node: &Node, id: NodeId) -> String {
-    let record = node.catalog().origin(id).and_then(|origin| origin.node());
+/// The name of a node, else its id.
+pub(crate) fn name_of(node: &Node, id: NodeId) -> String {
+    let record = node.description(id);
     record.map_or_else(|| id.to_string(), |record| record.name.to_string())
 }
 

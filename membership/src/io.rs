@@ -129,6 +129,13 @@ pub enum Event {
         /// The address that the answer came from.
         by: SocketAddr,
     },
+    /// An operator declared a node gone for good: its records are dropped.
+    Buried {
+        /// The node.
+        node: NodeId,
+        /// Who told us; ourselves when the operator did.
+        told_by: NodeId,
+    },
     /// We hear at least one other member.
     Connected,
     /// We hear nobody: perhaps we are the one that is cut off.

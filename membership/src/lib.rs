@@ -78,5 +78,5 @@ pub use io::{Event, Input, Output, StreamId};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use node::Node;
-pub use provenance::{Arrival, Heard, Provenance, Route, Sign};
+pub use provenance::{Arrival, Burial, Heard, Provenance, Route, Sign};
 pub use time::Time;

@@ -3,9 +3,11 @@
 //! Nothing in the protocol depends on it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::identity::NodeId;
-use crate::limits::MAX_ORIGINS;
+use crate::limits::{MAX_GRAVES, MAX_ORIGINS};
+use crate::record::NodeRecord;
 use crate::time::Time;
 
 /// How we heard a node itself.
@@ -69,10 +71,22 @@ pub struct Provenance {
     pub news: Option<Arrival>,
 }
 
-/// The provenance of every node that we know of.
+/// That an operator declared a node gone for good, and who it was: its records are dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Burial {
+    /// How the node described itself.
+    pub record: Arc<NodeRecord>,
+    /// When we learned it.
+    pub at: Time,
+    /// The node that told us; ourselves when the operator did.
+    pub told_by: NodeId,
+}
+
+/// The provenance of every node that we know of, and who was declared gone: at most [`MAX_GRAVES`] of them.
 #[derive(Debug, Default)]
 pub(crate) struct Provenances {
     nodes: BTreeMap<NodeId, Provenance>,
+    burials: BTreeMap<NodeId, Burial>,
 }
 
 impl Provenances {
@@ -92,8 +106,27 @@ impl Provenances {
         }
     }
 
+    pub(crate) fn burial(&self, node: NodeId) -> Option<&Burial> {
+        self.burials.get(&node)
+    }
+
+    pub(crate) fn buried(&mut self, node: NodeId, burial: Burial) {
+        if self.burials.len() >= MAX_GRAVES && !self.burials.contains_key(&node) {
+            let oldest = self.burials.iter().min_by_key(|(_, burial)| burial.at);
+            let oldest = oldest.map(|(node, _)| *node);
+            oldest.and_then(|node| self.burials.remove(&node));
+        }
+        self.burials.insert(node, burial);
+    }
+
+    /// The node writes records again.
+    pub(crate) fn returned(&mut self, node: NodeId) {
+        self.burials.remove(&node);
+    }
+
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+        self.burials.remove(&node);
     }
 
     /// Members and origins are bounded alike; who is both counts once.

@@ -96,3 +96,48 @@ fn who_slept_did_not_lose_touch() {
     }
     assert!(!sleeper.is_connected(), "but now they are");
 }
+
+#[test]
+fn an_age_counts_from_the_last_sign_of_life() {
+    let mut net = Net::joined(4);
+    net.run_for(Duration::from_secs(2));
+    let silent = identity(3).node_id;
+    let since = net.now;
+    net.nodes[3] = node_of(ClusterId::named("other"), 3);
+    net.run_for(Duration::from_millis(1_500));
+    for n in 0..3 {
+        let now = net.now;
+        let alive = net.nodes[n].last_alive(silent, now);
+        assert!(now.since(alive) >= Duration::from_millis(1_490), "{n}: others were heard since");
+        let fresh = now.since(net.nodes[n].last_alive(identity((n + 1) % 3).node_id, now));
+        assert!(fresh < Duration::from_secs(1), "{n}: {fresh:?}");
+    }
+    net.run_for(Duration::from_secs(5));
+    for n in 0..3 {
+        assert_eq!(status(&net, 3, n), Some(MemberStatus::Down));
+        let alive = net.nodes[n].last_alive(silent, net.now);
+        assert!(alive <= since + Duration::from_millis(10), "{n}: not from the verdict");
+    }
+}
+
+#[test]
+fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
+    let mut net = Net::joined(4);
+    let dead = identity(3).node_id;
+    net.nodes[3] = node_of(ClusterId::named("other"), 3);
+    net.run_for(Duration::from_secs(5));
+    let now = net.now;
+    net.nodes[1].handle(Input::Bury(dead), now);
+    net.flush(1);
+    net.run_for(Duration::from_secs(2));
+    for n in 0..3 {
+        let node = &net.nodes[n];
+        let member = node.members().into_iter().find(|member| member.identity.node_id == dead);
+        assert!(member.is_some_and(|member| member.node.is_some()), "{n}: it has its name");
+        assert!(node.catalog().origin(dead).is_none(), "{n}: its records are dropped");
+        let told_by = node.burial(dead).expect("it was declared").told_by;
+        assert!(n != 1 || told_by == identity(1).node_id);
+        assert!(net.events[n].contains(&Event::Buried { node: dead, told_by }), "{n}");
+    }
+    assert_eq!(net.nodes[0].burial(identity(1).node_id), None);
+}

@@ -44,6 +44,8 @@ pub(crate) struct Registry {
     isolated: AtomicBool,
     /// Microseconds on the agent's clock; `u64::MAX` before the first contact.
     last_contact: AtomicU64,
+    /// When each origin last lived, in the order of their ids.
+    last_alive: ArcSwap<Vec<(NodeId, Time)>>,
     changes: ChangeLog,
     /// The services whose balancers live by the clock.
     timed: Mutex<Vec<Weak<Service>>>,
@@ -69,6 +71,7 @@ impl Registry {
             services: ArcSwap::default(),
             isolated: AtomicBool::new(false),
             last_contact: AtomicU64::new(u64::MAX),
+            last_alive: ArcSwap::default(),
             changes: ChangeLog::new(first_revision),
         });
         (registry.clone(), Writer::new(registry))
@@ -185,19 +188,17 @@ impl Registry {
         }
     }
 
-    /// How long since the instance's node was last known to be alive. While SWIM holds it alive that knowledge is as
-    /// fresh as our last contact with anybody; after that it ages from the moment when it was held down.
+    /// How long since the instance's node was last known to be alive. Of a node that came since the driver last told,
+    /// it is how long since anybody was heard.
     fn age(&self, instance: &Instance) -> Duration {
         if instance.origin == self.own {
             return Duration::ZERO;
         }
-        let contact = self.since_last_contact().unwrap_or(Duration::MAX);
-        let down =
-            instance.down_since.map_or(Duration::ZERO, |since| self.clock.now().since(since));
-        if contact == Duration::MAX {
-            self.clock.now().since(Time::ZERO)
-        } else {
-            contact.max(down)
+        let known = self.last_alive.load();
+        let found = known.binary_search_by_key(&instance.origin, |(origin, _)| *origin);
+        match found.ok().and_then(|at| known.get(at)) {
+            Some((_, alive)) => self.clock.now().since(*alive),
+            None => self.since_last_contact().unwrap_or_default(),
         }
     }
 }

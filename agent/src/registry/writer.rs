@@ -48,6 +48,11 @@ impl Writer {
         self.registry.last_contact.store(micros, Ordering::Relaxed);
     }
 
+    /// Shows when each origin last lived, in the order of their ids.
+    pub(crate) fn set_last_alive(&self, origins: Vec<(NodeId, Time)>) {
+        self.registry.last_alive.store(Arc::new(origins));
+    }
+
     /// Shows what was applied.
     pub(crate) fn publish(&mut self) {
         if self.dirty.is_empty() {

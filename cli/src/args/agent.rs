@@ -78,7 +78,8 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: String,
 
-    /// Keep its records in the cluster when it stops, for a restart, instead of leaving
+    /// Stop without leaving, for a restart: the others go on serving its records until they find it down, some two
+    /// seconds later
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,

@@ -154,11 +154,11 @@ fn duplicate(duplicate: Option<&Duplicate>) -> String {
     let heard = age(*proven_ms);
     if *silent {
         format!(
-            "YES: {address}, heard {heard} ago. This agent gave way and is silent; if its data directory is the copy, stop it, remove node.json there, and start it again"
+            "YES: {address}, heard {heard} ago. This agent gave way and is silent; if its data directory is the copy, stop it, remove node.json and registrations.log there, and start it again"
         )
     } else {
         format!(
-            "YES: {address}, heard {heard} ago. It gave way and is silent: stop it, remove node.json from its data directory, and start it again"
+            "YES: {address}, heard {heard} ago. It gave way and is silent: stop it, remove node.json and registrations.log from its data directory, and start it again"
         )
     }
 }

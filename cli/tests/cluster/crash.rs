@@ -22,6 +22,11 @@ fn a_killed_agent_is_down_and_returns_with_its_registrations() {
         others.iter().all(|agent| agent.status_of("a3").as_deref() == Some("down"))
     });
     assert_eq!(a1.instances("web")[1], ("web-3".to_owned(), "unknown".to_owned()));
+    let explained = a1.json(&["explain", "web-3"]);
+    let instance = &explained["instances"][0];
+    let age = instance["instance"]["age_ms"].as_u64().unwrap();
+    let down = instance["origin"]["down_ms"].as_u64().unwrap();
+    assert!(age >= down, "it counts from the last sign of life, not from the verdict: {instance}");
     assert!(a1.picks("web", 4).iter().all(|id| id == "web-1"));
 
     // The file of its socket is still there, and nobody is named to join at.

@@ -50,4 +50,11 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
         [&a2, &a3, &again].iter().all(|agent| agent.instances("web").is_empty())
     });
     assert_eq!(again.alive(), 3, "who has its name is not touched");
+    for agent in [&a2, &a3] {
+        let explained = agent.json(&["explain", dead]);
+        let member = &explained["members"][0];
+        assert_eq!(text(&member["member"], "name"), "a1", "{member}");
+        assert!(text(member, "reason").contains("declared it gone"), "{member}");
+        assert_eq!(member["verdict"]["cause"], "declared", "{member}");
+    }
 }

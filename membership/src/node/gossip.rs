@@ -163,6 +163,8 @@ impl Node {
     pub(super) fn learn(&mut self, delta: &Delta, from: NodeId, by: Route, now: Time) -> bool {
         let origin = delta.origin;
         let lives = self.swim.active_peer(origin).is_some();
+        let before = self.catalog.origin(origin).and_then(|origin| origin.node());
+        let buried = before.filter(|_| delta.is_grave()).cloned();
         match self.catalog.apply(delta, lives) {
             Applied::Known => false,
             Applied::Full => {
@@ -174,6 +176,11 @@ impl Node {
                 false
             }
             Applied::News(changed) => {
+                if delta.is_grave() {
+                    self.note_burial(origin, buried, from, now);
+                } else {
+                    self.provenances.returned(origin);
+                }
                 self.refresh(origin, &changed);
                 if changed.contains(&Key::Node) {
                     self.refresh_member(origin);

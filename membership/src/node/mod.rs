@@ -469,7 +469,7 @@ impl Node {
     }
 
     fn member(&self, node: NodeId) -> Option<Member> {
-        let record = self.catalog.origin(node).and_then(|origin| origin.node()).cloned();
+        let record = self.description(node).cloned();
         if node == self.identity().node_id {
             let status =
                 if self.leaving.is_some() { MemberStatus::Left } else { MemberStatus::Alive };

@@ -1,8 +1,13 @@
 //! What a node can say of where its beliefs come from.
 
+use std::sync::Arc;
+
 use super::Node;
+use crate::detector::Pace;
 use crate::identity::NodeId;
-use crate::provenance::{Provenance, Sign};
+use crate::io::Event;
+use crate::provenance::{Burial, Provenance, Sign};
+use crate::record::NodeRecord;
 use crate::time::Time;
 
 impl Node {
@@ -16,6 +21,57 @@ impl Node {
     #[must_use]
     pub fn down_since(&self, node: NodeId) -> Option<Time> {
         self.swim.peers().get(&node)?.down_since
+    }
+
+    /// When a node last lived, as far as we can tell.
+    ///
+    /// It is when we last heard it. Of a member that we do not watch, the silence of its monitors tells something too:
+    /// while we hear others and no verdict comes, it lived as long ago as a verdict takes.
+    #[must_use]
+    pub fn last_alive(&self, node: NodeId, now: Time) -> Time {
+        if node == self.identity().node_id {
+            return now;
+        }
+        let heard = self.provenances.get(node).heard.map(|heard| heard.at);
+        let answered = self.last_answer(node);
+        if answered.is_some() {
+            return heard.max(answered).unwrap_or(Time::ZERO);
+        }
+        let contact = self.last_contact.unwrap_or(Time::ZERO);
+        let unaccused = match self.swim.peers().get(&node) {
+            Some(peer) => peer.down_since.map_or(contact, |since| since.min(contact)),
+            None => Time::ZERO,
+        };
+        let unaccused = unaccused.since(Time::ZERO).saturating_sub(Pace::UNPROVEN.patience());
+        heard.unwrap_or(Time::ZERO).max(unaccused.into())
+    }
+
+    /// That a node was declared gone for good, for as long as that holds.
+    #[must_use]
+    pub fn burial(&self, node: NodeId) -> Option<&Burial> {
+        let stands = self.catalog.grave(node).is_some_and(|grave| !grave.yields());
+        self.provenances.burial(node).filter(|_| stands)
+    }
+
+    /// How a node describes itself, or did before its records were dropped.
+    #[must_use]
+    pub fn description(&self, node: NodeId) -> Option<&Arc<NodeRecord>> {
+        let record = self.catalog.origin(node).and_then(|origin| origin.node());
+        record.or_else(|| self.provenances.burial(node).map(|burial| &burial.record))
+    }
+
+    /// Notes that the records of a node were dropped, for an operator said so.
+    pub(super) fn note_burial(
+        &mut self,
+        node: NodeId,
+        record: Option<Arc<NodeRecord>>,
+        told_by: NodeId,
+        now: Time,
+    ) {
+        if let Some(record) = record {
+            self.provenances.buried(node, Burial { record, at: now, told_by });
+            self.emit(Event::Buried { node, told_by });
+        }
     }
 
     /// Whether we know that others have records of an origin that we do not.

@@ -75,12 +75,14 @@ impl Node {
     /// An operator says that an origin does not come back: its records are dropped here and, by rumor and repair,
     /// everywhere else where it is not an active member.
     pub(super) fn bury(&mut self, id: NodeId, now: Time) {
+        let record = self.catalog.origin(id).and_then(|origin| origin.node()).cloned();
         let Some((delta, keys)) = self.catalog.bury(id) else { return };
         self.counters.origins_buried += 1;
+        let from = self.identity().node_id;
+        self.note_burial(id, record, from, now);
         self.show_end(id, keys);
         self.recent.moved(id, now);
         self.digests.news(now);
-        let from = self.identity().node_id;
         self.counters.rumors_dropped += self.rumors.push(Rumor { delta, from }, now) as u64;
         self.catalog.set_lives(id, self.swim.active_peer(id).is_some());
     }

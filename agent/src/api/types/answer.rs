@@ -45,7 +45,8 @@ pub struct Instance {
     pub namespace: String,
     /// Whether it should be used.
     pub status: InstanceStatus,
-    /// Milliseconds since its node was last known to be alive.
+    /// Milliseconds since its node was last known to be alive: since it was last heard here or, while it is neither
+    /// watched here nor called down, at most what a verdict takes more than since anybody was heard.
     pub age_ms: u64,
 }
 
