@@ -13,6 +13,8 @@ Examples:
   hobnob resolve web --tag v2 --meta region=eu
   hobnob resolve web --selector 'tier in (gold,silver),!canary' --dc dc1
 
+AGE is how long ago the agent of the instance was last known to live, as far as this agent can tell:
+since it was last heard here, or, while others watch it and do not call it down, at most some 3s.
 Exits with 3 when no instance matches.";
 
 const WATCH_HELP: &str = "\
@@ -26,7 +28,12 @@ The status `gone` stands for a deregistered instance.";
 const SERVICES_HELP: &str = "\
 Examples:
   hobnob services
-  hobnob services --namespace default --json";
+  hobnob services --namespace default --json
+
+EFFICIENCY and FAIRNESS tell how the picks of this agent, since it started, spread over the healthy
+instances: the fewest over the most, of the picks and of the picks by weight. 1 is even; a newcomer,
+few picks or keyed picks make it low. Neither says anything about health. `-` before the first pick.
+Exits with 3 when the namespace that was asked for has no service.";
 
 /// Which service.
 #[derive(Debug, Args)]

@@ -1,7 +1,9 @@
 //! `hobnob resolve` and `hobnob services`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Instances, Query, Request, Response};
+use hobnob_agent::api::{DEFAULT_NAMESPACE, InstanceStatus, Instances, Query, Request, Response};
 
 use super::unexpected;
 use crate::args::{ResolveArgs, ServicesArgs};
@@ -18,12 +20,7 @@ pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::
         out.json(&answer.instances)?;
     }
     if answer.instances.is_empty() {
-        let known = if query.all {
-            0
-        } else {
-            ask(client, Query { all: true, ..query.clone() }).await?.instances.len()
-        };
-        eprintln!("{}", nothing_matched(&query, known));
+        eprintln!("{}", Nothing::of(client, &query).await?.describe(&query));
         return Ok(Exit::NothingMatched);
     }
     if !args.json {
@@ -39,25 +36,80 @@ async fn ask(client: &mut Client, query: Query) -> anyhow::Result<Instances> {
     }
 }
 
-fn nothing_matched(query: &Query, known: usize) -> String {
-    let Query { service, namespace, .. } = query;
-    let which = if query.tags.is_empty() && query.meta.is_empty() { "" } else { " that matches" };
-    match known {
-        0 => format!(
-            "no instance of `{service}`{which} in namespace `{namespace}`: \
-             `hobnob services` lists what there is"
-        ),
-        1 => format!(
-            "the one instance of `{service}`{which} is not known to be healthy: --all shows it"
-        ),
-        _ => format!(
-            "none of the {known} instances of `{service}`{which} is known to be healthy: --all shows them"
-        ),
+/// What there is of a service of which nothing was found.
+pub(super) struct Nothing {
+    /// All of its instances.
+    instances: usize,
+    /// Those that the query asks for, healthy or not.
+    matching: usize,
+    /// Those of them that are healthy.
+    healthy: usize,
+}
+
+impl Nothing {
+    pub(super) async fn of(client: &mut Client, query: &Query) -> anyhow::Result<Self> {
+        let all = Query { all: true, ..query.clone() };
+        let whole = Query {
+            tags: BTreeSet::new(),
+            meta: BTreeMap::new(),
+            selector: None,
+            datacenter: None,
+            ..all.clone()
+        };
+        let filtered = whole != all;
+        let matching = ask(client, all).await?.instances;
+        let instances =
+            if filtered { ask(client, whole).await?.instances.len() } else { matching.len() };
+        let healthy = matching.iter().filter(|one| one.status == InstanceStatus::Healthy).count();
+        Ok(Self { instances, matching: matching.len(), healthy })
     }
+
+    /// What is missing, and what to do next.
+    pub(super) fn describe(&self, query: &Query) -> String {
+        let Query { service, namespace, .. } = query;
+        let Self { instances, matching, healthy } = *self;
+        let filters = filters(query).join(" ");
+        let list = if namespace == DEFAULT_NAMESPACE {
+            format!("`hobnob resolve {service} --all`")
+        } else {
+            format!("`hobnob resolve {service} --namespace {namespace} --all`")
+        };
+        let which = if filters.is_empty() { "" } else { " that matches" };
+        match (instances, matching, healthy) {
+            (0, ..) => format!(
+                "no instance of `{service}` in namespace `{namespace}`: `hobnob services` lists what there is"
+            ),
+            (1, 0, _) => {
+                format!("the one instance of `{service}` does not match {filters}: {list} shows it")
+            }
+            (_, 0, _) => format!(
+                "none of the {instances} instances of `{service}` matches {filters}: {list} lists them"
+            ),
+            (_, 1, 0) => format!(
+                "the one instance of `{service}`{which} is not known to be healthy: {list} shows it"
+            ),
+            (_, _, 0) => format!(
+                "none of the {matching} instances of `{service}`{which} is known to be healthy: {list} lists them"
+            ),
+            _ => format!(
+                "no healthy instance of `{service}`{which} may be called now: `hobnob explain` with the id of one says why"
+            ),
+        }
+    }
+}
+
+/// The filters of a query, as they are typed.
+fn filters(query: &Query) -> Vec<String> {
+    let tags = query.tags.iter().map(|tag| format!("--tag {tag}"));
+    let meta = query.meta.iter().map(|(key, value)| format!("--meta {key}={value}"));
+    let selector = query.selector.iter().map(|selector| format!("--selector '{selector}'"));
+    let datacenter = query.datacenter.iter().map(|datacenter| format!("--dc {datacenter}"));
+    tags.chain(meta).chain(selector).chain(datacenter).collect()
 }
 
 /// Lists the services.
 pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow::Result<Exit> {
+    let namespace = args.namespace.clone();
     let services = match client.call(Request::Services { namespace: args.namespace }).await? {
         Response::Services(services) => services,
         other => return Err(unexpected(&other)),
@@ -65,10 +117,19 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
     let mut out = Output::new();
     if args.json {
         out.json(&services)?;
-    } else if services.is_empty() {
-        eprintln!("no service is registered: `hobnob register --help` shows how");
-    } else {
-        out.line(&output::services(&services, out.style()))?;
+    }
+    match namespace {
+        Some(namespace) if services.is_empty() => {
+            eprintln!(
+                "no service in namespace `{namespace}`: `hobnob services` lists those of all"
+            );
+            return Ok(Exit::NothingMatched);
+        }
+        _ if args.json => {}
+        None if services.is_empty() => {
+            eprintln!("no service is registered: `hobnob register --help` shows how");
+        }
+        _ => out.line(&output::services(&services, out.style()))?,
     }
     Ok(Exit::Done)
 }
@@ -76,7 +137,6 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn an_empty_answer_says_what_to_do_next() {
@@ -89,10 +149,18 @@ mod tests {
             selector: None,
             datacenter: None,
         };
-        assert!(nothing_matched(&query, 0).contains("`hobnob services`"));
-        assert!(nothing_matched(&query, 1).contains("--all"));
-        assert!(nothing_matched(&query, 2).contains("none of the 2 instances"));
-        query.tags.insert("v1".to_owned());
-        assert!(nothing_matched(&query, 0).contains("`web` that matches"));
+        let told = |query: &Query, instances, matching, healthy| {
+            Nothing { instances, matching, healthy }.describe(query)
+        };
+        assert!(told(&query, 0, 0, 0).contains("`hobnob services`"));
+        assert!(told(&query, 1, 1, 0).contains("--all"));
+        assert!(told(&query, 2, 2, 0).contains("none of the 2 instances"));
+        assert!(told(&query, 2, 2, 1).contains("hobnob explain"));
+        query.selector = Some("tier=gold".to_owned());
+        query.datacenter = Some("dc9".to_owned());
+        let filtered = told(&query, 2, 0, 0);
+        assert!(filtered.contains("none of the 2"), "{filtered}");
+        assert!(filtered.contains("--selector 'tier=gold' --dc dc9"), "{filtered}");
+        assert!(told(&query, 2, 1, 0).contains("`web` that matches"));
     }
 }

@@ -7,6 +7,7 @@ use hobnob_agent::api::client::Client;
 use hobnob_agent::api::{Instance, Pick, PickQuery, Query, Request, Response};
 use serde::Serialize;
 
+use super::catalog::Nothing;
 use super::unexpected;
 use crate::args::{PickArgs, ReportArgs};
 use crate::exit::Exit;
@@ -43,11 +44,8 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
         left -= count;
     }
     if left == args.count {
-        let service = &query.service;
-        eprintln!(
-            "no instance of `{service}` can be offered: \
-             `hobnob resolve {service} --all` lists what is known"
-        );
+        let query = asked(&query);
+        eprintln!("{}", Nothing::of(client, &query).await?.describe(&query));
         return Ok(Exit::NothingMatched);
     }
     if args.summary {
@@ -59,7 +57,15 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
 
 /// The instances that could have been picked: those that were not belong into the sum, too.
 async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<Instance>> {
-    let query = Query {
+    match client.call(Request::Resolve(asked(query))).await? {
+        Response::Instances(found) => Ok(found.instances),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The question of which instances a pick chooses from.
+fn asked(query: &PickQuery) -> Query {
+    Query {
         service: query.service.clone(),
         namespace: query.namespace.clone(),
         all: false,
@@ -67,10 +73,6 @@ async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<I
         meta: BTreeMap::new(),
         selector: query.selector.clone(),
         datacenter: query.datacenter.clone(),
-    };
-    match client.call(Request::Resolve(query)).await? {
-        Response::Instances(found) => Ok(found.instances),
-        other => Err(unexpected(&other)),
     }
 }
 

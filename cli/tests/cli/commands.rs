@@ -79,7 +79,7 @@ fn resolve_of_nothing_exits_with_3_and_says_what_is_known() {
     let (output, _) = agent.run(&["resolve", "web", "--json"]);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(stdout(&output), "[]\n");
-    assert!(stderr(&output).contains("--all shows it"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--all` shows it"), "{}", stderr(&output));
 }
 
 #[test]
@@ -113,9 +113,10 @@ fn pick_prints_a_line_a_pick() {
 #[test]
 fn pick_of_nothing_exits_with_3() {
     let nothing = Response::Picked(Picked { isolated: false, picks: vec![] });
-    let (output, _) = ScriptedAgent::start(vec![vec![nothing]]).run(&["pick", "web"]);
+    let agent = ScriptedAgent::start(vec![vec![nothing], vec![found(vec![])]]);
+    let (output, _) = agent.run(&["pick", "web"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("no instance of `web` can be offered"));
+    assert!(stderr(&output).contains("no instance of `web` in namespace"), "{}", stderr(&output));
 }
 
 #[test]

@@ -23,6 +23,12 @@ fn commands_that_cannot_be_done() {
     failed(&a1.run(&["join", &a1.bind().to_string()]), 2, &["this agent itself"]);
     failed(&a1.run(&["resolve", "nothing"]), 3, &["nothing"]);
     failed(&a1.run(&["pick", "nothing"]), 3, &["nothing"]);
+    a1.ok(&["register", "web", "--port", "80"]);
+    for asking in ["resolve", "pick"] {
+        let output = a1.run(&[asking, "web", "--selector", "tier=gold", "--dc", "dc9"]);
+        failed(&output, 3, &["the one instance of `web`", "--selector 'tier=gold' --dc dc9"]);
+    }
+    failed(&a1.run(&["services", "--namespace", "nowhere"]), 3, &["namespace `nowhere`"]);
     failed(&a1.run(&["deregister", "nothing"]), 3, &["`nothing`"]);
     failed(
         &a1.run(&["register", "web", "--port", "80", "--meta", "tier"]),
