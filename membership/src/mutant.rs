@@ -9,7 +9,7 @@
 pub enum Mutant {
     /// A suspect does not contradict.
     NeverRefute,
-    /// The origin drops a tombstone at once, and does not say so in its floor.
+    /// The origin drops its tombstones with the next write, and does not say so in its floor.
     ForgetTombstones,
     /// A replica below the floor is sent a suffix, although tombstones in it are gone.
     SuffixBelowFloor,
@@ -59,6 +59,12 @@ pub enum Mutant {
     GraveNotInDigest,
     /// A grave does not give way when its origin lives.
     GraveForGood,
+    /// A grave is taken of an origin that lives.
+    GraveOfTheLiving,
+    /// Who holds records of a dead origin keeps them, whatever an operator says elsewhere.
+    IgnoreBurial,
+    /// Who is referred to another member does not knock there.
+    IgnoreReferral,
 }
 
 #[cfg(feature = "mutants")]
@@ -99,6 +105,9 @@ mod switch {
             Self::ReapWithoutGrave,
             Self::GraveNotInDigest,
             Self::GraveForGood,
+            Self::GraveOfTheLiving,
+            Self::IgnoreBurial,
+            Self::IgnoreReferral,
         ];
 
         /// Switches a bug on for this thread, or all off.

@@ -217,7 +217,7 @@ impl Catalog {
                 }
             }
             if mutant::is(Mutant::ForgetTombstones) {
-                own.forget_tombstones(before.saturating_sub(4));
+                own.forget_tombstones(before);
             }
             if let Some(excess) = own.tombstones().checked_sub(MAX_TOMBSTONES)
                 && let Some(floor) = own.nth_tombstone(excess + MAX_TOMBSTONES / 2)
@@ -405,7 +405,9 @@ impl Catalog {
 
     fn apply_grave(&mut self, delta: &Delta, lives: bool) -> Applied {
         let head = self.head(delta.origin).map(|head| (head.epoch, head.known_to));
-        if lives || Some((delta.epoch, delta.to)) <= head {
+        let lives = lives && !mutant::is(Mutant::GraveOfTheLiving);
+        let kept = self.origins.contains_key(&delta.origin) && mutant::is(Mutant::IgnoreBurial);
+        if lives || kept || Some((delta.epoch, delta.to)) <= head {
             return Applied::Known;
         }
         Applied::News(self.end(delta.origin, self.grave_told(delta)))

@@ -129,7 +129,7 @@ impl Node {
         self.emit(Event::Welcomed { by: from });
         self.knock_answered(now);
         let known = node_id == self.identity().node_id || self.swim.active_peer(node_id).is_some();
-        if known || !self.seeds.follow_referral() {
+        if known || mutant::is(Mutant::IgnoreReferral) || !self.seeds.follow_referral() {
             return;
         }
         self.counters.referrals_followed += 1;

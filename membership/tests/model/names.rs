@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use hobnob_membership::catalog::{Catalog, Delta, Replica, Want};
+use hobnob_membership::Epoch;
+use hobnob_membership::catalog::{Applied, Catalog, Delta, Grave, Head, Replica, Want};
 
-use super::{KEYS, ORIGIN, live, served};
+use super::history::{KEYS, ORIGIN, live, served};
 
 /// Deltas are cut at these sizes: to an entry, to a few, and not at all.
 const BUDGETS: [usize; 3] = [45, 75, 1_384];
@@ -15,15 +16,38 @@ const MAX_ANSWERS: usize = 40;
 /// The number of a catalog, a delta or a world, for as long as its model lives.
 pub(crate) type Name = usize;
 
+/// What happens to a replica. Each time it may take the origin for alive or for dead, whatever it did before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Move {
+    /// It is told something.
+    Hear { delta: Name, lives: bool },
+    /// It changes its mind.
+    Believe { lives: bool },
+    /// It drops the records, because the origin is dead for long.
+    Reap,
+    /// It drops the records, because its operator says so.
+    Bury,
+}
+
+impl Move {
+    /// Whether the replica takes the origin for alive.
+    pub(crate) fn lives(self) -> bool {
+        matches!(self, Self::Hear { lives: true, .. } | Self::Believe { lives: true })
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Names {
+    /// Whether replicas may take the origin for dead, and drop its records.
+    drops: bool,
     pub(crate) catalogs: Table<Catalog>,
     pub(crate) deltas: Table<Delta>,
     pub(crate) worlds: Table<World>,
-    applied: BTreeMap<(Name, Name), Name>,
+    moved: BTreeMap<(Name, Move), Name>,
     advanced: BTreeMap<(Name, Name), Name>,
     servable: BTreeMap<(Name, u64), Vec<Name>>,
     heals: BTreeMap<(Name, Name), bool>,
+    agree: BTreeMap<(Name, Name), bool>,
 }
 
 /// Everything that may have been heard and said so far, whoever heard and said it.
@@ -32,9 +56,9 @@ pub(crate) struct World {
     /// The floors that the origin had.
     floors: BTreeSet<u64>,
     /// The catalogs that replicas may have.
-    held: BTreeSet<Name>,
+    pub(crate) held: BTreeSet<Name>,
     /// The deltas that may be under way.
-    pub(crate) told: BTreeSet<Name>,
+    told: BTreeSet<Name>,
 }
 
 impl World {
@@ -70,21 +94,48 @@ impl<T: Debug> Table<T> {
 }
 
 impl Names {
+    pub(crate) fn new(drops: bool) -> Self {
+        Self { drops, ..Self::default() }
+    }
+
     /// What a replica serves.
     pub(crate) fn served(&self, catalog: Name) -> Option<&Replica> {
         served(self.catalogs.get(catalog))
     }
 
-    /// The catalog after it was told a delta.
-    pub(crate) fn apply(&mut self, catalog: Name, delta: Name) -> Name {
-        if let Some(known) = self.applied.get(&(catalog, delta)) {
+    /// What may happen to a replica in a world.
+    pub(crate) fn moves(&self, world: Name) -> Vec<Move> {
+        let told = &self.worlds.get(world).told;
+        self.hearings(told.iter().copied()).chain(self.own_moves()).collect()
+    }
+
+    fn hearings(&self, told: impl Iterator<Item = Name>) -> impl Iterator<Item = Move> {
+        let beliefs: &[bool] = if self.drops { &[true, false] } else { &[true] };
+        told.flat_map(|delta| beliefs.iter().map(move |lives| Move::Hear { delta, lives: *lives }))
+    }
+
+    /// What may happen to a replica that hears nothing.
+    fn own_moves(&self) -> impl Iterator<Item = Move> {
+        const MOVES: [Move; 4] =
+            [Move::Believe { lives: true }, Move::Believe { lives: false }, Move::Reap, Move::Bury];
+        MOVES.into_iter().filter(|_| self.drops)
+    }
+
+    /// The catalog after something happened to it.
+    pub(crate) fn after(&mut self, catalog: Name, step: Move) -> Name {
+        if let Some(known) = self.moved.get(&(catalog, step)) {
             return *known;
         }
         let mut changed = self.catalogs.get(catalog).clone();
-        changed.apply(self.deltas.get(delta), true);
+        match step {
+            Move::Hear { delta, lives } => drop(changed.apply(self.deltas.get(delta), lives)),
+            Move::Believe { lives } => changed.set_lives(ORIGIN, lives),
+            Move::Reap => drop(changed.reap(ORIGIN)),
+            Move::Bury => drop(changed.bury(ORIGIN)),
+        }
         let is_same = changed == *self.catalogs.get(catalog);
         let name = if is_same { catalog } else { self.catalogs.name(changed) };
-        self.applied.insert((catalog, delta), name);
+        self.moved.insert((catalog, step), name);
         name
     }
 
@@ -103,12 +154,14 @@ impl Names {
                 let told = self.servable(speaker, floor);
                 news.extend(told.into_iter().filter(|delta| next.told.insert(*delta)));
             }
-            // All hear the news, and newcomers hear all.
-            let mut heard = pairs(&next.held, &news);
-            heard.extend(pairs(&newcomers, &next.told));
+            // All hear the news, and newcomers hear all, and do what they like.
+            let news: Vec<Move> = self.hearings(news.into_iter()).collect();
+            let all = self.hearings(next.told.iter().copied()).chain(self.own_moves());
+            let mut steps = pairs(&newcomers, &all.collect::<Vec<_>>());
+            steps.extend(pairs(&next.held, &news));
             newcomers.clear();
-            for (hearer, delta) in heard {
-                let catalog = self.apply(hearer, delta);
+            for (replica, step) in steps {
+                let catalog = self.after(replica, step);
                 if next.held.insert(catalog) {
                     newcomers.push(catalog);
                 }
@@ -120,25 +173,65 @@ impl Names {
         name
     }
 
-    /// Whether a replica gets to what the origin holds by asking it for what it lacks.
+    /// Whether a replica that takes the origin for alive gets to what it holds by asking it for what it lacks.
     pub(crate) fn heals(&mut self, catalog: Name, origin: Name) -> bool {
         if let Some(known) = self.heals.get(&(catalog, origin)) {
             return *known;
         }
-        let origins = self.catalogs.get(origin);
         let heals = BUDGETS.into_iter().all(|budget| {
             let mut replica = self.catalogs.get(catalog).clone();
+            let mut origin = self.catalogs.get(origin).clone();
+            replica.set_lives(ORIGIN, true);
             for _ in 0..MAX_ANSWERS {
-                match origins.answer(&replica.want(ORIGIN), budget) {
+                // Of a grave beyond its last write it hears, and takes a later epoch.
+                let grave = replica.grave(ORIGIN).map(told_of);
+                if let Some(Applied::Contradicted(epoch)) = grave.map(|it| origin.apply(&it, true))
+                {
+                    origin.raise_epoch(epoch.next());
+                }
+                match origin.answer(&replica.want(ORIGIN), budget) {
                     Some(delta) => drop(replica.apply(&delta, true)),
                     None => break,
                 }
             }
-            let same = |n| live(served(&replica), n) == live(served(origins), n);
-            replica.head(ORIGIN) == origins.head(ORIGIN) && (0..KEYS).all(same)
+            replica.head(ORIGIN) == origin.head(ORIGIN) && serve_the_same(&replica, &origin)
         });
         self.heals.insert((catalog, origin), heals);
         heals
+    }
+
+    /// Whether two who take the origin for dead, and tell each other what the other lacks, end with the same head, each
+    /// with the same records or none, and none in place of a grave but those of a later epoch. Who misses something
+    /// that the other has not either drops the records first.
+    pub(crate) fn agree(&mut self, left: Name, right: Name) -> bool {
+        let pair = (left.min(right), left.max(right));
+        if let Some(known) = self.agree.get(&pair) {
+            return *known;
+        }
+        let agree = BUDGETS.into_iter().all(|budget| {
+            let before = [left, right].map(|name| self.catalogs.get(name));
+            let [mut left, mut right] = before.map(Catalog::clone);
+            left.set_lives(ORIGIN, false);
+            right.set_lives(ORIGIN, false);
+            for _ in 0..MAX_ANSWERS {
+                let last = (left.clone(), right.clone());
+                tell(&left, &mut right, budget);
+                tell(&right, &mut left, budget);
+                let quiet = last == (left.clone(), right.clone());
+                if quiet
+                    && (alike(&left, &right) || [&mut left, &mut right].map(give_up) == [false; 2])
+                {
+                    break;
+                }
+            }
+            let rest = before.into_iter().zip([&left, &right]).all(|(before, after)| {
+                let ended = before.grave(ORIGIN).map_or(Epoch(0), Grave::epoch);
+                served(after).is_none_or(|replica| replica.epoch() > ended)
+            });
+            rest && alike(&left, &right)
+        });
+        self.agree.insert(pair, agree);
+        agree
     }
 
     /// Every delta with which a catalog can answer somebody whose state has this floor.
@@ -156,10 +249,50 @@ impl Names {
                     told.push(self.deltas.name(delta));
                 }
             }
+        } else if let Some(grave) = holder.grave(ORIGIN).filter(|grave| !grave.yields()) {
+            told.push(self.deltas.name(told_of(grave)));
         }
         self.servable.insert((catalog, gc_floor), told.clone());
         told
     }
+}
+
+/// What is told of a grave.
+fn told_of(grave: &Grave) -> Delta {
+    let (epoch, known_to) = (grave.epoch(), grave.known_to());
+    Delta::grave(Head { origin: ORIGIN, epoch, known_to })
+}
+
+/// Tells somebody who takes the origin for dead all that there is to tell.
+fn tell(teller: &Catalog, hearer: &mut Catalog, budget: usize) {
+    let wants: Vec<Want> = hearer.wants(ORIGIN).collect();
+    for mut want in wants {
+        while let Some(delta) = teller.answer(&want, budget) {
+            let Delta { origin, epoch, to: after, gc_floor, .. } = delta;
+            want = Want { origin, epoch, after, gc_floor };
+            hearer.apply(&delta, false);
+        }
+    }
+}
+
+/// Lets the retention end of somebody who misses something that nobody has. Returns whether it does.
+fn give_up(waiting: &mut Catalog) -> bool {
+    let settled = served(waiting).is_none_or(Replica::is_settled);
+    let waits = !settled || waiting.has_beyond(ORIGIN) || waiting.half_received().next().is_some();
+    if waits {
+        waiting.reap(ORIGIN);
+    }
+    waits
+}
+
+/// Whether two know the same, or one of them dropped the records.
+fn alike(left: &Catalog, right: &Catalog) -> bool {
+    let both = served(left).is_some() && served(right).is_some();
+    left.digest() == right.digest() && (!both || serve_the_same(left, right))
+}
+
+fn serve_the_same(left: &Catalog, right: &Catalog) -> bool {
+    (0..KEYS).all(|n| live(served(left), n) == live(served(right), n))
 }
 
 fn pairs<'a, A: Copy + 'a, B: Copy + 'a>(
