@@ -28,8 +28,7 @@ fn a_seed_that_lost_its_disk_comes_back_through_the_other() {
 /// the origin wrote again.
 #[test]
 fn a_storm_among_restarts_leaves_no_heap_of_tombstones() {
-    let scenario = Scenario::parse(
-        r#"
+    let scenario = r#"
         name = "storm"
         about = "a storm of short-lived instances while hosts restart"
         nodes = 8
@@ -38,11 +37,8 @@ fn a_storm_among_restarts_leaves_no_heap_of_tombstones() {
         link = { stream_stall = 0.1 }
         workload = { instances = 1, writes_per_second = 8.0, storm_at = "15s", storm = 400 }
         fault = [{ at = "14s", for = "8s", what = { rolling-restart = { nodes = "2..6", gap = "1s", down = "1s" } } }]
-        "#,
-    )
-    .expect("it reads");
-    let outcome = run(&scenario, 62, Wanted::default());
-    assert!(outcome.is_green(), "{:?}", outcome.failures);
+        "#;
+    is_green(scenario, 62);
 }
 
 /// Hosts that were all alone found back in islands that never met, since who is not alone did not look for the others
@@ -76,8 +72,7 @@ fn islands_find_together() {
 /// hosts and 60 s).
 #[test]
 fn a_restart_in_another_cluster_is_nobody_elses_business() {
-    let scenario = Scenario::parse(
-        r#"
+    let scenario = r#"
         name = "abroad"
         about = "a host restarts while it is in another cluster"
         nodes = 6
@@ -87,9 +82,12 @@ fn a_restart_in_another_cluster_is_nobody_elses_business() {
             { at = "10s", for = "15s", what = { other-cluster = { nodes = "3" } } },
             { at = "14s", for = "6s", what = { rolling-restart = { nodes = "3..5", gap = "1s", down = "1s" } } },
         ]
-        "#,
-    )
-    .expect("it reads");
-    let outcome = run(&scenario, 61, Wanted::default());
+        "#;
+    is_green(scenario, 61);
+}
+
+fn is_green(scenario: &str, seed: u64) {
+    let scenario = Scenario::parse(scenario).expect("it reads");
+    let outcome = run(&scenario, seed, Wanted::default());
     assert!(outcome.is_green(), "{:?}", outcome.failures);
 }

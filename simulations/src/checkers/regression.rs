@@ -6,6 +6,7 @@ use hobnob_membership::catalog::Version;
 use hobnob_membership::record::Key;
 use hobnob_membership::{Epoch, Event, NodeId};
 
+use super::per_life::PerLife;
 use super::{Checker, Scene};
 use crate::truth::Truth;
 use crate::world::Told;
@@ -13,29 +14,15 @@ use crate::world::Told;
 /// Remembers how far each node was.
 #[derive(Default)]
 pub(super) struct Regression {
-    seen: Vec<Seen>,
+    seen: PerLife<Seen>,
 }
 
 #[derive(Default)]
 struct Seen {
-    life: u32,
     digest: u64,
     records: BTreeMap<(NodeId, Key), (Epoch, Version)>,
     /// Epoch, how far it is known, and the floor.
     heads: BTreeMap<NodeId, (Epoch, Version, Version)>,
-}
-
-impl Regression {
-    fn of(&mut self, host: usize, life: u32) -> &mut Seen {
-        if self.seen.len() <= host {
-            self.seen.resize_with(host + 1, Seen::default);
-        }
-        let seen = &mut self.seen[host];
-        if seen.life != life {
-            *seen = Seen { life, ..Seen::default() };
-        }
-        seen
-    }
 }
 
 impl Checker for Regression {
@@ -57,7 +44,7 @@ impl Checker for Regression {
         if scene.truth.is_doubled(instance.origin) {
             return;
         }
-        let seen = self.of(told.host, told.life);
+        let seen = self.seen.of(told.host, told.life);
         for key in [Key::Service(instance.id.clone()), Key::Health(instance.id.clone())] {
             let Some(slot) = replica.slot(&key) else { continue };
             let now = (replica.epoch(), slot.version());
@@ -76,7 +63,7 @@ impl Checker for Regression {
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
         for (host, node) in scene.world.running() {
-            let seen = self.of(host, scene.world.host(host).lives());
+            let seen = self.seen.of(host, scene.world.host(host).lives());
             let digest = node.catalog().digest();
             if std::mem::replace(&mut seen.digest, digest) == digest {
                 continue;

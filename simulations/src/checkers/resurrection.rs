@@ -6,6 +6,7 @@ use hobnob_membership::record::{Key, Text};
 use hobnob_membership::view::InstanceStatus;
 use hobnob_membership::{Event, NodeId};
 
+use super::per_life::PerLife;
 use super::{Checker, Scene};
 use crate::truth::{STAMP_KEY, Stamp, Truth};
 use crate::world::{Told, host_of};
@@ -13,7 +14,7 @@ use crate::world::{Told, host_of};
 /// Remembers which registrations each node saw deleted.
 #[derive(Default)]
 pub(super) struct Resurrection {
-    seen: Vec<(u32, Deleted)>,
+    seen: PerLife<Deleted>,
 }
 
 type Deleted = BTreeMap<(NodeId, Text), Stamp>;
@@ -35,13 +36,7 @@ impl Checker for Resurrection {
         if scene.truth.is_doubled(instance.origin) || scene.truth.is_restored(stamp) {
             return;
         }
-        if self.seen.len() <= told.host {
-            self.seen.resize_with(told.host + 1, Default::default);
-        }
-        let (life, deleted) = &mut self.seen[told.host];
-        if *life != told.life {
-            (*life, *deleted) = (told.life, Deleted::new());
-        }
+        let deleted = self.seen.of(told.host, told.life);
         let key = (instance.origin, instance.id.clone());
         if instance.status != InstanceStatus::Gone {
             let last = deleted.entry(key).or_default();

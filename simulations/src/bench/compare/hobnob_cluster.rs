@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Key, ServiceRecord, Tags, Value};
+use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, Time};
 
 use super::Subject;
+use crate::bench::service;
 use crate::network::{Conditions, Network, Partition};
 use crate::world::{Storage, Told, Witness, World, host_of};
 
@@ -71,18 +72,7 @@ impl Subject for HobnobCluster {
     }
 
     fn publish(&mut self, agent: usize, value: u16) {
-        let service = ServiceRecord {
-            service: "bench".into(),
-            namespace: "default".into(),
-            address: "10.0.0.1".into(),
-            port: value,
-            tags: Tags::default(),
-            meta: [("version", "1.2.3")].into(),
-            weight: 1,
-            checked: false,
-            balancing: hobnob_membership::record::Balancing::default(),
-        };
-        let record = (Key::Service("bench".into()), Some(Value::Service(service.into())));
+        let record = (Key::Service("bench".into()), Some(service(value)));
         self.world.write(agent, vec![record]);
     }
 

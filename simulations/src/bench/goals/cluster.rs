@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Balancing, Key, ServiceRecord, Tags, Text, Value};
+use hobnob_membership::record::{Key, Text};
 use hobnob_membership::view::{Change, InstanceStatus, MemberStatus};
 use hobnob_membership::{Event, Node, Time};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::followed::Followed;
+use crate::bench::service;
 use crate::network::{Conditions, Latency, Network, Partition};
 use crate::world::{Storage, Told, Witness, World, WriteOutcome, host_of};
 
@@ -219,18 +220,7 @@ impl Cluster {
 
     /// A client registers an instance, or changes its port.
     pub(super) fn register(&mut self, agent: usize, number: usize, port: u16) {
-        let service = ServiceRecord {
-            service: "bench".into(),
-            namespace: "default".into(),
-            address: "10.0.0.1".into(),
-            port,
-            tags: Tags::default(),
-            meta: [("version", "1.2.3")].into(),
-            weight: 1,
-            checked: false,
-            balancing: Balancing::default(),
-        };
-        let record = (Key::Service(instance_id(number)), Some(Value::Service(service.into())));
+        let record = (Key::Service(instance_id(number)), Some(service(port)));
         let outcome = self.world.write(agent, vec![record]);
         assert_eq!(outcome, WriteOutcome::Acknowledged, "what is measured must happen");
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use hobnob_membership::record::{Balancing, Key, ServiceRecord, Tags, Value};
+use hobnob_membership::record::Key;
 use hobnob_membership::{NodeId, wire};
 
 use super::desk::{Agent, Exchange, exchange};
 use super::{Report, Setting};
+use crate::bench::service;
 
 /// One way between two agents.
 const LATENCY: Duration = Duration::from_micros(500);
@@ -16,21 +17,6 @@ const NO_LATENCY: Duration = Duration::from_micros(1);
 const GROUP: usize = 100;
 /// Origins that differ, and in how many sessions that is measured: where they are few it is a matter of luck.
 const DIFFERING: [(usize, usize); 4] = [(1, 20), (10, 10), (100, 3), (1_000, 1)];
-
-fn service(port: u16) -> Value {
-    let record = ServiceRecord {
-        service: "bench".into(),
-        namespace: "default".into(),
-        address: "10.0.0.1".into(),
-        port,
-        tags: Tags::default(),
-        meta: [("version", "1.2.3")].into(),
-        weight: 1,
-        checked: false,
-        balancing: Balancing::default(),
-    };
-    Value::Service(record.into())
-}
 
 fn key(number: usize) -> Key {
     Key::Service(format!("i{number}").into())
