@@ -8,15 +8,31 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::fault::{Fault, FaultKind, StorageSpec};
-use crate::scenario::{FalseDowns, Limits, LinkSpec, Scenario, Select, Span};
+use crate::scenario::{FalseDowns, LatencySpec, Limits, LinkSpec, Scenario, Select, Span};
 use crate::swarm::Size;
 
 /// Every so many seeds of the swarm one is a drill.
 const EVERY: u64 = 5;
 /// In smaller clusters there are too few referees.
 const MIN_NODES: usize = 8;
+/// So many start at once that no seed has places for all.
+const CROWD: usize = 150;
 /// Members have proven that they are prompt by then, and something may still happen.
 const MIN_SECONDS: u64 = 60;
+
+/// What is drilled, in turn.
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 10] = [
+    crash,
+    deaf_monitors,
+    slow,
+    missed_verdict,
+    last_words,
+    old_image,
+    long_absence,
+    burials,
+    islands,
+    mass_join,
+];
 
 /// The drill that a seed of the swarm stands for, if it does.
 pub(crate) fn drill(seed: u64, size: Size) -> Option<Scenario> {
@@ -34,15 +50,8 @@ pub(crate) fn drill(seed: u64, size: Size) -> Option<Scenario> {
         bytes_per_second: 400_000,
         ..Limits::default()
     };
-    let draw = match seed / EVERY % 6 {
-        0 => crash,
-        1 => deaf_monitors,
-        2 => slow,
-        3 => missed_verdict,
-        4 => last_words,
-        _ => old_image,
-    };
-    draw(&mut scenario, &mut rng);
+    let turn = usize::try_from(seed / EVERY).unwrap_or(0) % DRILLS.len();
+    DRILLS[turn](&mut scenario, &mut rng);
     Some(scenario)
 }
 
@@ -51,7 +60,7 @@ fn crash(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "one host stops, and all know it three seconds later".into();
     scenario.limits.detect_within = Span::seconds(3);
     scenario.limits.false_downs = FalseDowns::Never;
-    let [host, _] = two(scenario.nodes, rng);
+    let [host, _] = some(scenario.nodes, rng);
     let crash = FaultKind::Crash { nodes: host, storage: StorageSpec::Kept };
     scenario.fault = vec![fault(rng.random_range(34_000..50_000), None, crash)];
 }
@@ -60,7 +69,7 @@ fn crash(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 fn deaf_monitors(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "two hosts do not hear a third, which all others hear".into();
     scenario.limits.false_downs = FalseDowns::Never;
-    let [host, _] = two(scenario.nodes, rng);
+    let [host, _] = some(scenario.nodes, rng);
     let cut = FaultKind::Cut { left: Select::Random(2), right: host };
     scenario.fault = vec![fault(rng.random_range(10_000..35_000), Some(20_000), cut)];
 }
@@ -69,7 +78,7 @@ fn deaf_monitors(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 fn slow(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "a host pauses, and everybody knows it for that when it pauses longer".into();
     scenario.limits.false_downs = FalseDowns::Never;
-    let [host, _] = two(scenario.nodes, rng);
+    let [host, _] = some(scenario.nodes, rng);
     let mut pause = |from: u64, lasts: std::ops::Range<u64>| {
         let at = rng.random_range(from..from + 5_000);
         fault(at, Some(rng.random_range(lasts)), FaultKind::Pause { nodes: host.clone() })
@@ -89,7 +98,7 @@ fn missed_verdict(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.limits.detect_within = Span::seconds(8);
     // A change of the catalog would bring them together sooner.
     scenario.workload.writes_per_second = 0.0;
-    let [deaf, stops] = two(scenario.nodes, rng);
+    let [deaf, stops] = some(scenario.nodes, rng);
     let blocked = FaultKind::UdpBlocked { left: deaf, right: Select::All };
     let crash = FaultKind::Crash { nodes: stops, storage: StorageSpec::Kept };
     scenario.fault = vec![
@@ -104,7 +113,7 @@ fn last_words(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
         "a host writes, hears nothing, is hardly heard, and stops; another missed all of that"
             .into();
     scenario.workload.writes_per_second = 100.0;
-    let [deaf, stops] = two(scenario.nodes, rng);
+    let [deaf, stops] = some(scenario.nodes, rng);
     let at = rng.random_range(20_000..30_000);
     let blocked = FaultKind::UdpBlocked { left: deaf, right: Select::All };
     let unheard = FaultKind::OneWay { from: Select::All, to: stops.clone() };
@@ -123,11 +132,11 @@ fn last_words(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 fn old_image(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
         "a host with a slow clock restarts, and again from an image of before that".into();
-    // In both lives together about as many as the image is behind.
     scenario.workload.writes_per_second = 1.5 * scenario.nodes as f64;
-    let [host, _] = two(scenario.nodes, rng);
+    let [host, _] = some(scenario.nodes, rng);
     let crash = |storage| FaultKind::Crash { nodes: host.clone(), storage };
-    let at = rng.random_range(20_000..30_000);
+    // Enough in the first life that the second is behind it, and nothing later that would hide what was lost.
+    let at = before_the_end(scenario, rng.random_range(7_000..9_000));
     scenario.fault = vec![
         fault(at - 1_000, None, FaultKind::WallJump { nodes: host.clone(), seconds: -3_600 }),
         fault(at, Some(300), crash(StorageSpec::Kept)),
@@ -135,14 +144,69 @@ fn old_image(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     ];
 }
 
+/// Who was dropped while it was away has all its records again when it is back.
+fn long_absence(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "a host is cut off until half of the others have dropped its records".into();
+    scenario.retention = Some(Span::seconds(3));
+    // What it writes would be asked for.
+    scenario.workload.writes_per_second = 0.0;
+    let [host, _] = some(scenario.nodes, rng);
+    let cut = FaultKind::Isolate { nodes: host };
+    scenario.fault = vec![fault(rng.random_range(10_000..30_000), Some(15_000), cut)];
+}
+
+/// What an operator says of the dead is done everywhere, and what one says of the living is not.
+fn burials(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "an operator buries a dead host, and one that has just come back".into();
+    let [operators, returns, stops] = some(scenario.nodes, rng);
+    let bury = |host: &Select| FaultKind::Bury { at: operators.clone(), nodes: host.clone() };
+    let crash = FaultKind::Crash { nodes: stops.clone(), storage: StorageSpec::Kept };
+    let at = rng.random_range(10_000..30_000);
+    // The operator's host misses that the other is back: it speaks and does not hear.
+    let unheard = FaultKind::OneWay { from: Select::All, to: operators.clone() };
+    scenario.fault = vec![
+        fault(at, None, crash),
+        fault(at + 8_000, None, bury(&stops)),
+        fault(at + 12_000, Some(8_000), FaultKind::Pause { nodes: returns.clone() }),
+        fault(at + 19_900, Some(1_700), unheard),
+        fault(at + 21_500, None, bury(&returns)),
+    ];
+}
+
+/// Those who never heard of each other meet because one of them was told to join another.
+fn islands(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "two halves start apart, each with seeds of its own, and meet".into();
+    // The last two of them are in the second half.
+    scenario.seed_hosts = scenario.nodes / 2 + 2;
+    let cut = FaultKind::Cut { left: Select::FirstHalf, right: Select::SecondHalf };
+    scenario.fault = vec![fault(0, Some(rng.random_range(10_000..30_000)), cut)];
+}
+
+/// Those who come help those who follow.
+fn mass_join(scenario: &mut Scenario, _rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "many start at once with one seed, and know each other soon".into();
+    scenario.nodes = CROWD;
+    scenario.duration = Span::seconds(10);
+    scenario.join_within = Span::default();
+    scenario.seed_hosts = 1;
+    // Sessions take a while, and so the places of the seed are taken.
+    scenario.link.latency =
+        Some(LatencySpec::Uniform { min: Span::millis(20), max: Span::millis(30) });
+    scenario.limits.know_within = Some(Span::millis(2_900));
+}
+
+/// So many milliseconds before all is healed, in milliseconds from the beginning.
+fn before_the_end(scenario: &Scenario, millis: u64) -> u64 {
+    scenario.duration.0.as_millis() as u64 - millis
+}
+
 fn fault(at: u64, lasts: Option<u64>, what: FaultKind) -> Fault {
     Fault { at: Span::millis(at), lasts: lasts.map(Span::millis), every: None, what }
 }
 
-/// Two different hosts.
-fn two(nodes: usize, rng: &mut Xoshiro256PlusPlus) -> [Select; 2] {
+/// So many different hosts.
+fn some<const N: usize>(nodes: usize, rng: &mut Xoshiro256PlusPlus) -> [Select; N] {
     let mut hosts: Vec<usize> = (0..nodes).collect();
-    let (drawn, _) = hosts.partial_shuffle(rng, 2);
-    let host = |at: usize| drawn.get(at).map_or(Select::Random(1), |n| Select::Range(*n, n + 1));
-    [host(0), host(1)]
+    let (drawn, _) = hosts.partial_shuffle(rng, N);
+    std::array::from_fn(|at| drawn.get(at).map_or(Select::Random(1), |n| Select::Range(*n, n + 1)))
 }

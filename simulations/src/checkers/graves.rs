@@ -7,6 +7,7 @@ use hobnob_membership::catalog::Replica;
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
 use hobnob_membership::{Epoch, Event, NodeId, Time, limits};
 
+use super::per_life::PerLife;
 use super::{Checker, Scene};
 use crate::truth::{Life, Truth};
 use crate::world::Told;
@@ -14,31 +15,10 @@ use crate::world::Told;
 /// A node that has been calm for so much longer than the retention has dropped the dead.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// Remembers the graves of each node.
+/// Remembers the graves of each node: until which epoch, and when that was seen.
 #[derive(Default)]
 pub(super) struct Graves {
-    seen: Vec<Seen>,
-}
-
-/// What one node dropped in its present life.
-#[derive(Default)]
-struct Seen {
-    life: u32,
-    /// Until which epoch, and when that was seen.
-    graves: BTreeMap<NodeId, (Epoch, Time)>,
-}
-
-impl Graves {
-    fn of(&mut self, host: usize, life: u32) -> &mut Seen {
-        if self.seen.len() <= host {
-            self.seen.resize_with(host + 1, Seen::default);
-        }
-        let seen = &mut self.seen[host];
-        if seen.life != life {
-            *seen = Seen { life, ..Seen::default() };
-        }
-        seen
-    }
+    seen: PerLife<BTreeMap<NodeId, (Epoch, Time)>>,
 }
 
 impl Checker for Graves {
@@ -47,17 +27,23 @@ impl Checker for Graves {
     }
 
     fn explanation(&self) -> &'static str {
-        "graves stay under their limit, records of a host that is dead for longer than the retention are dropped, and what was dropped returns only to who takes the host for alive again"
+        "graves stay under their limit, records of a host that is dead for longer than the retention are dropped, those of a member that is held alive are not, and what was dropped returns only to who takes the host for alive again"
     }
 
     fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
         let Event::Instance(change) = &told.event else { return };
         let instance = &change.instance;
         let origin = instance.origin;
+        let alive = matches!(scene.beliefs.of(told.host, origin), Some((MemberStatus::Alive, _)));
         if instance.status == InstanceStatus::Gone {
+            let node = scene.world.node(told.host).filter(|_| alive);
+            if node.is_some_and(|node| node.catalog().grave(origin).is_some()) {
+                let (id, name) = (&instance.id, Truth::name(origin));
+                failures.push(format!("n{} drops {id} of {name}, which it holds alive", told.host));
+            }
             return;
         }
-        let Some((ended, at)) = self.of(told.host, told.life).graves.get(&origin).copied() else {
+        let Some((ended, at)) = self.seen.of(told.host, told.life).get(&origin).copied() else {
             return;
         };
         let dead_since = match scene.truth.life(origin) {
@@ -65,7 +51,7 @@ impl Checker for Graves {
             _ => return,
         };
         // Who is told by others that it lives has to serve it; how soon nobody says so is for `detection` to judge.
-        if let Some((MemberStatus::Alive, _)) = scene.beliefs.of(told.host, origin) {
+        if alive {
             return;
         }
         let held = scene.world.node(told.host).and_then(|node| node.catalog().origin(origin));
@@ -88,9 +74,9 @@ impl Checker for Graves {
             if catalog.graves().len() > limits::MAX_GRAVES {
                 failures.push(format!("n{host} has {} graves", catalog.graves().len()));
             }
-            let seen = self.of(host, scene.world.host(host).lives());
+            let seen = self.seen.of(host, scene.world.host(host).lives());
             for (id, grave) in catalog.graves() {
-                let last = seen.graves.entry(id).or_insert((grave.epoch(), now));
+                let last = seen.entry(id).or_insert((grave.epoch(), now));
                 if last.0 < grave.epoch() {
                     *last = (grave.epoch(), now);
                 }

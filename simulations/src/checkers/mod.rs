@@ -9,7 +9,9 @@ mod durability;
 mod false_down;
 mod floors;
 mod graves;
+mod joining;
 mod limits;
+mod per_life;
 mod picks;
 mod regression;
 mod resurrection;
@@ -115,6 +117,7 @@ impl Default for Checkers {
             Box::new(durability::Durability::default()),
             Box::new(false_down::FalseDown),
             Box::new(detection::Detection::default()),
+            Box::new(joining::Joining),
             Box::new(clusters::Clusters),
             Box::new(duplicates::Duplicates::default()),
             Box::new(picks::Picks),

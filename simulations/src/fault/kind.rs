@@ -179,6 +179,13 @@ pub enum FaultKind {
         /// Which.
         nodes: Select,
     },
+    /// An operator declares others gone for good, at one host. Of those that it takes for alive that is refused.
+    Bury {
+        /// That host.
+        at: Select,
+        /// The others.
+        nodes: Select,
+    },
     /// One host starts on a copy of another's data directory, so that two live nodes have one id; its own returns when
     /// it ends.
     IdCollision {
@@ -218,6 +225,7 @@ impl FaultKind {
             Self::DiskFull { .. } => "disk-full",
             Self::AddressChange { .. } => "address-change",
             Self::OtherCluster { .. } => "other-cluster",
+            Self::Bury { .. } => "bury",
             Self::IdCollision { .. } => "id-collision",
         }
     }

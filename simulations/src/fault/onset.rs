@@ -60,6 +60,14 @@ impl Outages {
                 }
                 (hosts, Undo::Restart)
             }
+            FaultKind::Bury { at, nodes } => {
+                let (at, hosts) = (self.running(at, world), self.choose(nodes, world));
+                for (at, host) in at.iter().flat_map(|at| hosts.iter().map(move |host| (at, host)))
+                {
+                    world.bury(*at, world.host(*host).id);
+                }
+                (hosts, Undo::Nothing)
+            }
             FaultKind::RollingRestart { nodes, .. } => (self.choose(nodes, world), Undo::Restart),
             FaultKind::AddressChange { nodes } => {
                 let hosts = self.running(nodes, world);

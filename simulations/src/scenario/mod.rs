@@ -135,6 +135,9 @@ pub struct Limits {
     pub detect_within: Span,
     /// Which live hosts may be called down.
     pub false_downs: FalseDowns,
+    /// Who has run for so long holds the records of all others who have; nothing is asked when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub know_within: Option<Span>,
     /// A host that was cut, paused or slow has an excuse for this long after.
     pub grace: Span,
     /// Bytes a second that a host sends, over ten seconds.
@@ -159,6 +162,7 @@ impl Default for Limits {
         Self {
             heal_within: Span::seconds(45),
             detect_within: Span::seconds(45),
+            know_within: None,
             false_downs: FalseDowns::Excused,
             grace: Span::seconds(20),
             bytes_per_second: 100_000,

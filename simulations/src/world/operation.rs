@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hobnob_membership::record::{Key, NodeRecord, Value};
-use hobnob_membership::{Config, Epoch, Identity, Input, Node, Protocol};
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Protocol};
 use rand::Rng;
 
 use super::host::{Process, SYNC_PORT, address_index, socket_address};
@@ -133,6 +134,19 @@ impl World {
                 self.act(number, Input::Write(records));
                 WriteOutcome::Acknowledged
             }
+        }
+    }
+
+    /// Declares a node gone for good at a host, as an operator does: of a living member the agent refuses that.
+    pub fn bury(&mut self, number: usize, id: NodeId) {
+        let lives = |node: &Node| {
+            let statuses =
+                node.members().into_iter().filter(|member| member.identity.node_id == id);
+            let alive = [MemberStatus::Alive, MemberStatus::Suspect];
+            statuses.map(|member| member.status).any(|status| alive.contains(&status))
+        };
+        if self.node(number).is_some_and(|node| !lives(node)) {
+            self.act(number, Input::Bury(id));
         }
     }
 

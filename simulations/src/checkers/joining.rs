@@ -1,0 +1,42 @@
+//! Who starts knows everything soon.
+
+use hobnob_membership::Time;
+
+use super::{Checker, Scene};
+use crate::truth::Life;
+
+/// Looks at every node each second.
+pub(super) struct Joining;
+
+impl Checker for Joining {
+    fn name(&self) -> &'static str {
+        "joining"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "who has run for longer than the scenario's `know_within`, where one is given, must hold the records of all others who have"
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        let now = scene.world.now();
+        let Some(within) = scene.limits.know_within else { return };
+        let long_since = |since: Time| now.since(since) > within.0;
+        let runs = |host: usize| {
+            let life = scene.truth.life(scene.world.host(host).id);
+            matches!(life, Some(Life::Up { since }) if long_since(since))
+        };
+        let settled: Vec<_> = scene.world.running().filter(|(host, _)| runs(*host)).collect();
+        for (host, node) in &settled {
+            let served = |id| node.catalog().origin(id).and_then(|origin| origin.current());
+            let ids = settled.iter().map(|(host, _)| scene.world.host(*host).id);
+            let missing = ids.filter(|id| served(*id).is_none()).count();
+            if missing > 0 {
+                failures.push(format!(
+                    "n{host} holds nothing of {missing} of {} hosts, all of which started more than {} ago",
+                    settled.len(),
+                    humantime::format_duration(within.0)
+                ));
+            }
+        }
+    }
+}
