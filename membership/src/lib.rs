@@ -55,6 +55,7 @@ mod io;
 mod join;
 mod labels;
 pub mod limits;
+mod members;
 mod mutant;
 mod node;
 mod provenance;

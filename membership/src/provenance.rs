@@ -82,27 +82,23 @@ pub struct Burial {
     pub told_by: NodeId,
 }
 
-/// The provenance of every node that we know of, and who was declared gone: at most [`MAX_GRAVES`] of them.
+/// The latest news of every origin, and who was declared gone: at most [`MAX_GRAVES`] of them. When a member was heard
+/// itself stands with what is believed of it.
 #[derive(Debug, Default)]
 pub(crate) struct Provenances {
-    nodes: BTreeMap<NodeId, Provenance>,
+    latest: BTreeMap<NodeId, Arrival>,
     burials: BTreeMap<NodeId, Burial>,
 }
 
 impl Provenances {
-    pub(crate) fn get(&self, node: NodeId) -> Provenance {
-        self.nodes.get(&node).copied().unwrap_or_default()
+    pub(crate) fn get(&self, origin: NodeId) -> Option<Arrival> {
+        self.latest.get(&origin).copied()
     }
 
-    pub(crate) fn heard(&mut self, node: NodeId, by: Sign, at: Time) {
-        if let Some(known) = self.entry(node) {
-            known.heard = Some(Heard { at, by });
-        }
-    }
-
-    pub(crate) fn news(&mut self, origin: NodeId, from: NodeId, by: Route, at: Time) {
-        if let Some(known) = self.entry(origin) {
-            known.news = Some(Arrival { at, from, by });
+    /// Members and origins are bounded alike; who is both counts once.
+    pub(crate) fn news(&mut self, origin: NodeId, arrival: Arrival) {
+        if self.latest.len() < 2 * MAX_ORIGINS || self.latest.contains_key(&origin) {
+            self.latest.insert(origin, arrival);
         }
     }
 
@@ -125,14 +121,8 @@ impl Provenances {
     }
 
     pub(crate) fn forget(&mut self, node: NodeId) {
-        self.nodes.remove(&node);
+        self.latest.remove(&node);
         self.burials.remove(&node);
-    }
-
-    /// Members and origins are bounded alike; who is both counts once.
-    fn entry(&mut self, node: NodeId) -> Option<&mut Provenance> {
-        let room = self.nodes.len() < 2 * MAX_ORIGINS || self.nodes.contains_key(&node);
-        room.then(|| self.nodes.entry(node).or_default())
     }
 }
 
@@ -144,14 +134,12 @@ mod tests {
     fn the_latest_is_kept_of_each_and_nothing_of_who_is_forgotten() {
         let mut all = Provenances::default();
         let (a, b) = (NodeId(1), NodeId(2));
-        all.heard(a, Sign::Digest, Time::from_millis(1));
-        all.heard(a, Sign::Swim, Time::from_millis(2));
-        all.news(a, b, Route::Rumor, Time::from_millis(3));
-        let heard = Heard { at: Time::from_millis(2), by: Sign::Swim };
-        let news = Arrival { at: Time::from_millis(3), from: b, by: Route::Rumor };
-        assert_eq!(all.get(a), Provenance { heard: Some(heard), news: Some(news) });
-        assert_eq!(all.get(b), Provenance::default());
+        let arrival = |ms, by| Arrival { at: Time::from_millis(ms), from: b, by };
+        all.news(a, arrival(1, Route::Rumor));
+        all.news(a, arrival(2, Route::Session));
+        assert_eq!(all.get(a), Some(arrival(2, Route::Session)));
+        assert_eq!(all.get(b), None);
         all.forget(a);
-        assert_eq!(all.get(a), Provenance::default());
+        assert_eq!(all.get(a), None);
     }
 }

@@ -8,7 +8,7 @@
 //! business of [`crate::detector`], so the timers that begin them are dropped (foca then has no probe to complete, and
 //! never sets a timer that calls a suspect down). Whoever is down here was put there by a verdict, or left.
 
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
@@ -16,13 +16,15 @@ use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams, State, Ti
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::config::Protocol;
 use crate::identity::{Epoch, Identity, NodeId};
-use crate::limits::{MAX_MEMBER_BUCKETS, MAX_ORIGINS};
+use crate::limits::MAX_ORIGINS;
+use crate::members::{Members, Peer, bucket_of, member_hash};
 use crate::mutant::{self, Mutant};
-use crate::ring::{self, Ring};
+use crate::provenance::{Heard, Sign};
+use crate::ring::Ring;
 use crate::time::Time;
 use crate::wire::{DatagramBuilder, SwimCodec, overhear, restore_destination, strip_destination};
 
@@ -35,20 +37,6 @@ const PROBE_PERIOD: Duration = Duration::from_secs(1);
 const PROBE_RTT: Duration = Duration::from_millis(150);
 /// How often foca passes on an update; verdicts have a way of their own.
 const MAX_TRANSMISSIONS: u8 = 6;
-
-/// What SWIM believes of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) identity: Identity,
-    /// When it stopped being active; `None` while it is.
-    pub(crate) down_since: Option<Time>,
-}
-
-impl Peer {
-    pub(crate) fn is_active(&self) -> bool {
-        self.down_since.is_none()
-    }
-}
 
 /// Something that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +73,7 @@ pub(crate) struct Swim {
     effects: Effects,
     timers: BinaryHeap<Scheduled>,
     sequence: u64,
-    peers: BTreeMap<NodeId, Peer>,
-    /// Active peers by their place on the ring that all nodes share.
-    ring: Ring,
-    /// Digests of the active peers, by the part of the ring they stand on.
-    buckets: Vec<u64>,
-    /// Counts the changes of the active peers.
-    generation: u64,
+    members: Members,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
     protocol: Protocol,
@@ -108,10 +90,7 @@ impl Swim {
             effects: Effects::default(),
             timers: BinaryHeap::new(),
             sequence: 0,
-            peers: BTreeMap::new(),
-            ring: Ring::default(),
-            buckets: vec![0; MAX_MEMBER_BUCKETS],
-            generation: 0,
+            members: Members::default(),
             events: VecDeque::new(),
             rng,
             protocol: protocol.clone(),
@@ -125,26 +104,31 @@ impl Swim {
     }
 
     /// Every member that we know of, ourselves not included.
-    pub(crate) fn peers(&self) -> &BTreeMap<NodeId, Peer> {
-        &self.peers
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
     }
 
     pub(crate) fn active_peer(&self, node: NodeId) -> Option<&Identity> {
-        self.peers.get(&node).filter(|peer| peer.is_active()).map(|peer| &peer.identity)
+        self.members.active(node)
     }
 
     pub(crate) fn active_count(&self) -> usize {
-        self.ring.len()
+        self.members.ring().len()
     }
 
     /// The active members, ourselves not included, on the ring that all share.
     pub(crate) fn ring(&self) -> &Ring {
-        &self.ring
+        self.members.ring()
     }
 
     /// A number that changes whenever an active member does.
     pub(crate) fn generation(&self) -> u64 {
-        self.generation
+        self.members.generation()
+    }
+
+    /// Notes that a member was heard, and returns what is believed of it.
+    pub(crate) fn heard(&mut self, node: NodeId, by: Sign, at: Time) -> Option<&Peer> {
+        self.members.heard(node, Heard { at, by })
     }
 
     /// The active members with their incarnations, ourselves included: what a sync session tells.
@@ -160,13 +144,13 @@ impl Swim {
     /// One hash of the identities of all active members, ourselves included unless we leave: equal on two nodes when
     /// they know the same.
     pub(crate) fn digest(&self) -> u64 {
-        let peers = self.buckets.iter().fold(0, |digest, bucket| digest ^ bucket);
+        let peers = self.members.digest();
         if self.leaving { peers } else { peers ^ member_hash(self.identity()) }
     }
 
     /// The same for each part of the ring.
     pub(crate) fn bucket_digests(&self) -> Vec<u64> {
-        let mut buckets = self.buckets.clone();
+        let mut buckets = self.members.buckets().to_vec();
         if !self.leaving {
             buckets[bucket_of(self.identity().node_id)] ^= member_hash(self.identity());
         }
@@ -175,18 +159,24 @@ impl Swim {
 
     /// The active members on one part of the ring, ourselves included.
     pub(crate) fn bucket(&self, bucket: usize) -> Vec<Identity> {
-        let peers = self.peers.values().filter(|peer| peer.is_active()).map(|peer| peer.identity);
         let own = (!self.leaving).then_some(*self.identity());
-        peers.chain(own).filter(|identity| bucket_of(identity.node_id) == bucket).collect()
+        self.members
+            .iter_active()
+            .copied()
+            .chain(own)
+            .filter(|identity| bucket_of(identity.node_id) == bucket)
+            .collect()
     }
 
     /// `random` peers and our two neighbours on the ring, without repetition. Whoever can reach only some of them begins
     /// with the random ones, which spread the word fastest; the ring then leaves nobody out.
     pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
         let own = self.identity().node_id;
-        let next = self.ring.at_offset(own, 1);
-        let previous =
-            self.ring.at_offset(own, self.ring.len()).filter(|previous| Some(*previous) != next);
+        let next = self.ring().at_offset(own, 1);
+        let previous = self
+            .ring()
+            .at_offset(own, self.ring().len())
+            .filter(|previous| Some(*previous) != next);
         let neighbours = next.into_iter().chain(previous);
         let drawn = self.sample(random + 2);
         let others =
@@ -199,7 +189,7 @@ impl Swim {
     /// choose the same peer at once, and nobody is left out.
     pub(crate) fn offset_peers(&self, seed: u64, count: usize) -> Vec<Identity> {
         let own = self.identity().node_id;
-        let len = self.ring.len();
+        let len = self.ring().len();
         let mut distances: Vec<usize> = Vec::with_capacity(count);
         for n in 0..count.min(len) {
             let drawn = xxh3_64_with_seed(&(n as u64).to_le_bytes(), seed) % len as u64;
@@ -210,7 +200,7 @@ impl Swim {
             distances.push(distance);
         }
         let nodes =
-            distances.into_iter().filter_map(|distance| self.ring.at_offset(own, distance + 1));
+            distances.into_iter().filter_map(|distance| self.ring().at_offset(own, distance + 1));
         nodes.filter_map(|node| self.active_peer(node).copied()).collect()
     }
 
@@ -221,9 +211,9 @@ impl Swim {
 
     /// So many active peers, or all, without repetition.
     fn sample(&mut self, count: usize) -> Vec<NodeId> {
-        let amount = count.min(self.ring.len());
-        let chosen = index::sample(&mut self.rng, self.ring.len(), amount);
-        chosen.into_iter().filter_map(|place| self.ring.get(place)).collect()
+        let amount = count.min(self.ring().len());
+        let chosen = index::sample(&mut self.rng, self.members.ring().len(), amount);
+        chosen.into_iter().filter_map(|place| self.ring().get(place)).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -245,15 +235,15 @@ impl Swim {
             return Ok(());
         }
         let overheard = overhear(self.foca.identity(), packet);
-        let packet =
-            restore_destination(self.foca.identity(), packet).ok_or(PacketError::NotForUs)?;
+        let packet = restore_destination(self.foca.identity(), packet, |member| self.knows(member))
+            .ok_or(PacketError::NotForUs)?;
         if overheard.calls_us_down
             && self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP)
         {
             return Err(PacketError::RenewedBefore);
         }
         self.events.extend(overheard.elsewhere.map(SwimEvent::Elsewhere));
-        if self.ring.len() >= MAX_ORIGINS && !self.is_from_a_peer(&packet) {
+        if self.ring().len() >= MAX_ORIGINS && !self.is_from_a_peer(&packet) {
             return Err(PacketError::Full);
         }
         let result = self.foca.handle_data(&packet, &mut self.effects);
@@ -270,11 +260,12 @@ impl Swim {
         if self.leaving {
             return Ok(());
         }
-        let room = MAX_ORIGINS.saturating_sub(self.ring.len());
+        let room = MAX_ORIGINS.saturating_sub(self.ring().len());
         let members = roster
             .into_iter()
             .take(room)
-            .filter(|(identity, _)| identity.node_id != self.identity().node_id);
+            .filter(|(identity, _)| identity.node_id != self.identity().node_id)
+            .filter(|(identity, incarnation)| *incarnation > 0 || !self.knows(identity));
         let members: Vec<_> = members
             .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
             .collect();
@@ -321,8 +312,10 @@ impl Swim {
             let handled = self.foca.handle_timer(timer, &mut self.effects);
             result = result.and(handled);
             self.settle(now);
-            if let Some(identity) = forgotten {
-                self.forget(&identity);
+            // Unless it has come back since.
+            if let Some(identity) = forgotten.filter(|identity| self.members.remove_down(identity))
+            {
+                self.events.push_back(SwimEvent::Peer(identity.node_id));
             }
         }
         result
@@ -367,7 +360,7 @@ impl Swim {
                 OwnedNotification::Rename(_, identity) => {
                     // What the table never had was never active; if it is now, that is told apart.
                     if let Some(Peer { down_since, .. }) =
-                        self.peers.get(&identity.node_id).copied()
+                        self.members.get(identity.node_id).copied()
                     {
                         self.record(identity, down_since);
                     }
@@ -383,41 +376,25 @@ impl Swim {
         }
     }
 
+    /// Whether it would be no news to foca, which searches its whole list to find out, that a member lives.
+    fn knows(&self, member: &Identity) -> bool {
+        self.active_peer(member.node_id) == Some(member)
+    }
+
     fn is_from_a_peer(&self, packet: &[u8]) -> bool {
         let header =
             foca::Codec::decode_header(&mut SwimCodec::new(self.identity().node_id), packet);
-        header.is_ok_and(|header| self.peers.contains_key(&header.src.node_id))
-    }
-
-    /// Drops a member from the table when foca does, if it has not come back since.
-    fn forget(&mut self, identity: &Identity) {
-        let stale = |peer: &Peer| peer.identity == *identity && !peer.is_active();
-        if self.peers.get(&identity.node_id).is_some_and(stale) {
-            self.peers.remove(&identity.node_id);
-            self.events.push_back(SwimEvent::Peer(identity.node_id));
-        }
+        header.is_ok_and(|header| self.members.get(header.src.node_id).is_some())
     }
 
     fn record(&mut self, identity: Identity, down_since: Option<Time>) {
-        let node = identity.node_id;
-        if let Some(before) = self.active_peer(node).copied() {
-            self.buckets[bucket_of(node)] ^= member_hash(&before);
-        }
-        if down_since.is_none() {
-            self.buckets[bucket_of(node)] ^= member_hash(&identity);
-            self.ring.insert(node);
-        } else {
-            self.ring.remove(node);
-        }
-        self.generation += 1;
-        self.peers.insert(node, Peer { identity, down_since });
-        self.events.push_back(SwimEvent::Peer(node));
+        self.members.set(identity, down_since);
+        self.events.push_back(SwimEvent::Peer(identity.node_id));
     }
 
     /// We have heard nobody for so long that no verdict of ours is worth anything: everybody is out of reach.
     pub(crate) fn lose_contact(&mut self, now: Time) {
-        let active: Vec<Identity> =
-            self.peers.values().filter(|peer| peer.is_active()).map(|peer| peer.identity).collect();
+        let active: Vec<Identity> = self.members.iter_active().copied().collect();
         for identity in active {
             self.record(identity, Some(now));
         }
@@ -464,19 +441,6 @@ fn machine(identity: Identity, protocol: &Protocol, rng: &mut Xoshiro256PlusPlus
     };
     let rng = Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
     Foca::new(identity, config, rng, SwimCodec::new(identity.node_id))
-}
-
-/// What a member adds to the digest.
-fn member_hash(identity: &Identity) -> u64 {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
-    bytes[8..].copy_from_slice(&identity.epoch.0.to_le_bytes());
-    xxh3_64(&bytes)
-}
-
-/// The part of the ring on which a member stands.
-pub(crate) fn bucket_of(node: NodeId) -> usize {
-    usize::from(ring::position(node).to_be_bytes()[0])
 }
 
 /// What foca asked for and was not yet given.

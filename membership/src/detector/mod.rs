@@ -206,7 +206,7 @@ impl Detector {
             }
         }
         let active = |node: &NodeId| swim.active_peer(*node).is_some();
-        let held_down = |node: &NodeId| swim.peers().contains_key(node) && !active(node);
+        let held_down = |node: &NodeId| swim.members().get(*node).is_some() && !active(node);
         self.checks.retain(|node, check| match check.said {
             Said::Back(_) => held_down(node),
             Said::Down(..) | Said::NotActive => active(node),

@@ -13,8 +13,9 @@ use crate::digest::Round;
 use crate::identity::{Identity, NodeId};
 use crate::io::Event;
 use crate::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
+use crate::members::Peer;
 use crate::mutant::{self, Mutant};
-use crate::provenance::{Route, Sign};
+use crate::provenance::{Arrival, Route, Sign};
 use crate::record::Key;
 use crate::rumor::{Batch, Rumor, ToldBy};
 use crate::time::Time;
@@ -75,9 +76,8 @@ impl Node {
             Message::Rumors(sender, deltas) => {
                 // News is not answered, so whoever was a member may bring some: who leaves is down to SWIM before the
                 // word that it left may have arrived.
-                if self.swim.peers().contains_key(&sender) {
+                if self.swim.heard(sender, Sign::Rumor, now).is_some() {
                     self.last_contact = Some(now);
-                    self.provenances.heard(sender, Sign::Rumor, now);
                     for delta in deltas {
                         self.handle_rumor(sender, delta, now);
                     }
@@ -119,7 +119,7 @@ impl Node {
             Ok(()) => {
                 self.last_contact = Some(now);
                 if let Some(source) = source_of(packet) {
-                    self.note_heard(source.node_id, Sign::Swim, now);
+                    self.swim.heard(source.node_id, Sign::Swim, now);
                 }
             }
             Err(PacketError::RenewedBefore) => self.counters.swim_renewals_put_off += 1,
@@ -131,15 +131,12 @@ impl Node {
     /// Only active members are listened to, and answers go to where they said that they listen, not to where a
     /// datagram claims to come from: nobody is flooded by a forged source address.
     pub(super) fn hear(&mut self, sender: NodeId, by: Sign, now: Time) -> Option<Identity> {
-        let peer = self.swim.active_peer(sender).copied();
+        let peer = self.swim.heard(sender, by, now).copied().filter(Peer::is_active);
         match peer {
-            Some(_) => {
-                self.last_contact = Some(now);
-                self.provenances.heard(sender, by, now);
-            }
+            Some(_) => self.last_contact = Some(now),
             None => self.counters.strangers_ignored += 1,
         }
-        peer
+        peer.map(|peer| peer.identity)
     }
 
     fn handle_rumor(&mut self, sender: NodeId, delta: Delta, now: Time) {
@@ -185,7 +182,7 @@ impl Node {
                 if changed.contains(&Key::Node) {
                     self.refresh_member(origin);
                 }
-                self.provenances.news(origin, from, by, now);
+                self.provenances.news(origin, Arrival { at: now, from, by });
                 self.recent.moved(origin, now);
                 self.digests.news(now);
                 self.gaps.check(&self.catalog.want_in(origin, delta.epoch));

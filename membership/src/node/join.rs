@@ -20,7 +20,7 @@ impl Node {
             return;
         }
         let former: Vec<SocketAddr> =
-            self.swim.peers().values().map(|peer| peer.identity.addr).collect();
+            self.swim.members().iter().map(|(_, peer)| peer.identity.addr).collect();
         let stretch = self.knock_stretch();
         let addresses = self.seeds.take_due(now, !self.connected, former.into_iter(), stretch);
         if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
@@ -56,17 +56,16 @@ impl Node {
         if !self.connected || mutant::is(Mutant::NeverRetrySeeds) {
             return;
         }
-        let peers = self.swim.peers();
-        let mut heard: BTreeSet<SocketAddr> =
-            peers.values().filter(|peer| peer.is_active()).map(|peer| peer.identity.addr).collect();
-        heard.insert(self.identity().addr);
-        let lost = peers
-            .iter()
-            .filter(|(_, peer)| !peer.is_active())
-            .filter(|(node, _)| matches!(self.origin_status(**node), OriginStatus::Down { .. }))
+        let members = self.swim.members();
+        let lost = members
+            .iter_down()
+            .filter(|(node, _)| matches!(self.origin_status(*node), OriginStatus::Down { .. }))
             .map(|(_, peer)| peer.identity.addr);
-        let silent: BTreeSet<SocketAddr> =
-            lost.chain(self.seeds.addresses()).filter(|address| !heard.contains(address)).collect();
+        let mut silent: BTreeSet<SocketAddr> = lost.chain(self.seeds.addresses()).collect();
+        silent.remove(&self.identity().addr);
+        if !silent.is_empty() {
+            silent.retain(|address| members.iter_active().all(|heard| heard.addr != *address));
+        }
         if let Some(address) = silent.into_iter().choose(&mut self.rng) {
             self.counters.hellos_sent += 1;
             self.seeds.knocked();

@@ -1,9 +1,11 @@
 //! One node: the whole protocol as a state machine without IO.
 
+mod deadlines;
 mod detect;
 mod duplicate;
 mod gossip;
 mod join;
+mod leave;
 mod provenance;
 mod retention;
 mod sync;
@@ -29,7 +31,7 @@ use crate::io::{Event, Input, Output, StreamId};
 use crate::join::{Invitations, Seeds};
 use crate::mutant::{self, Mutant};
 use crate::provenance::Provenances;
-use crate::record::{Key, NodeRecord, Value};
+use crate::record::{Key, Value};
 use crate::repair::Gaps;
 use crate::rumor::Rumors;
 use crate::session::Session;
@@ -38,9 +40,6 @@ use crate::time::Time;
 use crate::view::{Instance, Member, MemberStatus, OriginStatus, View};
 use crate::wire::{DatagramBuilder, Message};
 
-/// Rounds in which a leaving node tells that it leaves, and the time between them.
-const LEAVE_ROUNDS: u32 = 5;
-const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
 /// A node takes a higher epoch at most this often, so that two agents on one identity do not race each other.
 const RAISE_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
 
@@ -78,25 +77,14 @@ pub struct Node {
     duplicates: Duplicates,
     provenances: Provenances,
     retention: retention::Retention,
-    leaving: Option<Leaving>,
+    leaving: Option<leave::Leaving>,
+    deadlines: deadlines::Deadlines,
     connected: bool,
     last_contact: Option<Time>,
-    awake: Awake,
+    awake: deadlines::Awake,
     epoch_raised_at: Option<Time>,
     outputs: VecDeque<Output>,
     counters: Counters,
-}
-
-/// When we were there to hear anybody.
-struct Awake {
-    handled: Time,
-    /// Silence counts from here, or from the last contact if that is later.
-    silence_from: Time,
-}
-
-struct Leaving {
-    rounds_left: u32,
-    due: Time,
 }
 
 impl Node {
@@ -136,9 +124,10 @@ impl Node {
             }),
             retention: retention::Retention::default(),
             leaving: None,
+            deadlines: deadlines::Deadlines::default(),
             connected: false,
             last_contact: None,
-            awake: Awake { handled: now, silence_from: now },
+            awake: deadlines::Awake::new(now),
             epoch_raised_at: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -150,6 +139,7 @@ impl Node {
             [(Key::Node, Some(Value::Node(Arc::new(node))))].into_iter().chain(records).collect(),
             now,
         );
+        this.deadlines = this.find_deadlines();
         this
     }
 
@@ -178,33 +168,6 @@ impl Node {
             self.outputs = VecDeque::new();
         }
         output
-    }
-
-    /// When [`Input::Deadline`] is due.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Time> {
-        let knocks = self.leaving.is_none() && !self.is_silent();
-        let seeds = if knocks { self.seeds.next_deadline(!self.connected) } else { None };
-        [
-            self.swim.next_deadline(),
-            self.next_rumor_deadline(),
-            self.detection.next_deadline(self.leaving.is_some() || self.is_silent()),
-            Some(self.digests.next_deadline()),
-            self.gaps.next_deadline(),
-            seeds,
-            Some(self.reunion_at).filter(|_| knocks),
-            self.next_sync_deadline(),
-            Some(self.next_retention_deadline()),
-            self.isolation_deadline(),
-            self.duplicates.next_deadline(),
-            self.leaving
-                .as_ref()
-                .filter(|leaving| leaving.rounds_left > 0)
-                .map(|leaving| leaving.due),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
     }
 
     /// Checks that an [`Input::Write`] of these records would be taken.
@@ -237,7 +200,7 @@ impl Node {
     pub fn members(&self) -> Vec<Member> {
         let own = self.identity().node_id;
         std::iter::once(own)
-            .chain(self.swim.peers().keys().copied())
+            .chain(self.swim.members().iter().map(|(node, _)| node))
             .filter_map(|node| self.member(node))
             .map(|mut member| {
                 let suspected = self.detection.detector.is_suspect(member.identity.node_id);
@@ -257,7 +220,7 @@ impl Node {
 
     /// The gossip addresses of the active members, to be remembered for the next start.
     pub fn peer_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.swim.peers().values().filter(|peer| peer.is_active()).map(|peer| peer.identity.addr)
+        self.swim.members().iter_active().map(|identity| identity.addr)
     }
 
     /// Whether we hear at least one other member.
@@ -276,7 +239,7 @@ impl Node {
     #[must_use]
     pub fn load(&self) -> Load {
         Load {
-            members: self.swim.peers().len() + 1,
+            members: self.swim.members().len() + 1,
             own_unsent: self.own_unsent(),
             rumors: self.rumors.len(),
             answers: self.answers.len(),
@@ -299,32 +262,6 @@ impl Node {
         &self.counters
     }
 
-    /// When silence becomes isolation.
-    fn isolation_deadline(&self) -> Option<Time> {
-        let heard = self.last_contact.filter(|_| self.connected && self.leaving.is_none());
-        heard.map(|heard| heard.max(self.awake.silence_from) + self.protocol.isolated_after)
-    }
-
-    fn handle_deadlines(&mut self, now: Time) {
-        if self.isolation_deadline().is_some_and(|due| due <= now) {
-            self.swim.lose_contact(now);
-        }
-        if self.swim.handle_deadline(now).is_err() {
-            self.counters.swim_timer_errors += 1;
-        }
-        self.handle_detection_deadlines(now);
-        self.handle_leave_deadline(now);
-        self.handle_duplicate_deadline(now);
-        if self.leaving.is_none() && !self.is_silent() {
-            self.handle_join_deadline(now);
-            self.handle_reunion_deadline(now);
-        }
-        // Repair by datagram may end in a wish for a session.
-        self.handle_gossip_deadlines(now);
-        self.handle_sync_deadlines(now);
-        self.handle_retention_deadline(now);
-    }
-
     /// Passes on what the parts have ready.
     fn settle(&mut self, now: Time) {
         self.pass_on_swim_events(now);
@@ -334,6 +271,7 @@ impl Node {
         while let Some((to, packet)) = self.swim.poll_packet() {
             self.send(to.addr, &Message::Swim(&packet));
         }
+        self.deadlines = self.find_deadlines();
     }
 
     fn pass_on_swim_events(&mut self, now: Time) {
@@ -427,47 +365,6 @@ impl Node {
         self.spread_own(0, now);
     }
 
-    fn leave(&mut self, now: Time) {
-        if self.leaving.is_some() {
-            return;
-        }
-        let own = self.identity().node_id;
-        if let Some(node) = self.catalog.origin(own).and_then(|origin| origin.node()) {
-            let left = Some(self.identity().epoch);
-            let node = NodeRecord { left, ..(**node).clone() };
-            self.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
-        }
-        self.leaving = Some(Leaving { rounds_left: LEAVE_ROUNDS, due: now + LEAVE_ROUND_GAP });
-        self.tell_leaving(now);
-        if self.swim.leave(now).is_err() {
-            self.counters.swim_refused += 1;
-        }
-        if !self.connected {
-            self.leaving = Some(Leaving { rounds_left: 1, due: now });
-        }
-    }
-
-    /// foca tells three members once; some more rounds reach everybody in all but the worst networks.
-    fn handle_leave_deadline(&mut self, now: Time) {
-        let Some(leaving) =
-            self.leaving.as_mut().filter(|leaving| leaving.due <= now && leaving.rounds_left > 0)
-        else {
-            return;
-        };
-        leaving.rounds_left -= 1;
-        leaving.due = now + LEAVE_ROUND_GAP;
-        if leaving.rounds_left == 0 {
-            self.emit(Event::Left);
-            return;
-        }
-        if self.swim.gossip(now).is_err() {
-            self.counters.swim_refused += 1;
-        }
-        let own = self.identity().node_id;
-        let last = self.catalog.head(own).map_or(0, |head| head.known_to);
-        self.spread_own(last.saturating_sub(1), now);
-    }
-
     fn member(&self, node: NodeId) -> Option<Member> {
         let record = self.description(node).cloned();
         if node == self.identity().node_id {
@@ -475,7 +372,7 @@ impl Node {
                 if self.leaving.is_some() { MemberStatus::Left } else { MemberStatus::Alive };
             return Some(Member { identity: *self.identity(), node: record, status });
         }
-        let identity = self.swim.peers().get(&node)?.identity;
+        let identity = self.swim.members().get(node)?.identity;
         let status = match self.origin_status(node) {
             OriginStatus::Active => MemberStatus::Alive,
             OriginStatus::Down { .. } => MemberStatus::Down,
@@ -489,7 +386,7 @@ impl Node {
             return OriginStatus::Active;
         }
         let left = self.catalog.left(node);
-        let peer = self.swim.peers().get(&node);
+        let peer = self.swim.members().get(node);
         if left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch)) {
             return OriginStatus::Left;
         }

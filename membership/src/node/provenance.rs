@@ -6,7 +6,7 @@ use super::Node;
 use crate::detector::Pace;
 use crate::identity::NodeId;
 use crate::io::Event;
-use crate::provenance::{Burial, Provenance, Sign};
+use crate::provenance::{Burial, Provenance};
 use crate::record::NodeRecord;
 use crate::time::Time;
 
@@ -14,13 +14,14 @@ impl Node {
     /// When a node was last heard, and how the latest news of its records came.
     #[must_use]
     pub fn provenance(&self, node: NodeId) -> Provenance {
-        self.provenances.get(node)
+        let heard = self.swim.members().get(node).and_then(|peer| peer.heard);
+        Provenance { heard, news: self.provenances.get(node) }
     }
 
     /// Since when a member is no longer active; `None` while it is, or when it is unknown.
     #[must_use]
     pub fn down_since(&self, node: NodeId) -> Option<Time> {
-        self.swim.peers().get(&node)?.down_since
+        self.swim.members().get(node)?.down_since
     }
 
     /// When a node last lived, as far as we can tell.
@@ -32,13 +33,13 @@ impl Node {
         if node == self.identity().node_id {
             return now;
         }
-        let heard = self.provenances.get(node).heard.map(|heard| heard.at);
+        let heard = self.provenance(node).heard.map(|heard| heard.at);
         let answered = self.last_answer(node);
         if answered.is_some() {
             return heard.max(answered).unwrap_or(Time::ZERO);
         }
         let contact = self.last_contact.unwrap_or(Time::ZERO);
-        let unaccused = match self.swim.peers().get(&node) {
+        let unaccused = match self.swim.members().get(node) {
             Some(peer) => peer.down_since.map_or(contact, |since| since.min(contact)),
             None => Time::ZERO,
         };
@@ -80,16 +81,9 @@ impl Node {
         self.gaps.is_open(origin)
     }
 
-    /// Notes that a member was heard; strangers may claim any name.
-    pub(super) fn note_heard(&mut self, node: NodeId, by: Sign, now: Time) {
-        if self.swim.peers().contains_key(&node) {
-            self.provenances.heard(node, by, now);
-        }
-    }
-
     /// Forgets where news came from of a node that nobody speaks of any more.
     pub(super) fn forget_provenance(&mut self, node: NodeId) {
-        if !self.swim.peers().contains_key(&node) && self.catalog.origin(node).is_none() {
+        if self.swim.members().get(node).is_none() && self.catalog.origin(node).is_none() {
             self.provenances.forget(node);
         }
     }

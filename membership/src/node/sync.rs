@@ -151,7 +151,7 @@ impl Node {
         let peer = self.sessions.get(&stream).and_then(Session::peer).map(|peer| peer.node_id);
         if let Some(peer) = peer.filter(|peer| *peer != self.identity().node_id) {
             self.last_contact = Some(now);
-            self.note_heard(peer, Sign::Session, now);
+            self.swim.heard(peer, Sign::Session, now);
         }
         match step {
             Step::Opened(opening) => self.answer_opening(stream, &opening, now),

@@ -64,10 +64,10 @@ impl Checker for LimitsKept {
             }
             for (id, origin) in node.catalog().origins() {
                 let Some(replica) = origin.current() else { continue };
-                let name = Truth::name(id);
                 let own = id == scene.world.host(host).id;
                 let mut over = |what: &str, count: usize, limit: usize| {
                     if count > limit {
+                        let name = Truth::name(id);
                         let what = format!("n{host} keeps {count} {what} of {name}");
                         failures.push(format!("{what}; the limit is {limit}"));
                     }

@@ -10,7 +10,7 @@ use crate::wire::{Frame, Ping};
 
 impl Node {
     pub(super) fn knock(&mut self, node: NodeId, nonce: [u8; 4], now: Time) {
-        let Some(peer) = self.swim.peers().get(&node).map(|peer| peer.identity) else { return };
+        let Some(peer) = self.swim.members().get(node).map(|peer| peer.identity) else { return };
         if self.detection.knocks.len() >= MAX_KNOCKS {
             self.counters.inquiries_refused += 1;
             return;

@@ -76,7 +76,7 @@ impl Node {
     /// verdict itself did not reach us.
     #[must_use]
     pub fn belief(&self, node: NodeId) -> Option<&Belief> {
-        let down = self.swim.peers().get(&node).is_some_and(|peer| !peer.is_active());
+        let down = self.swim.members().get(node).is_some_and(|peer| !peer.is_active());
         self.detection.beliefs.get(&node).filter(|_| down)
     }
 
@@ -84,19 +84,6 @@ impl Node {
     #[must_use]
     pub fn last_answer(&self, node: NodeId) -> Option<Time> {
         self.detection.detector.last_heard(node)
-    }
-
-    /// Our own loop may come late; called before anything else is looked at. While we slept nobody could be heard, so
-    /// that time is no silence.
-    pub(in crate::node) fn notice_lateness(&mut self, now: Time) {
-        let due = self.detection.next_deadline(self.leaving.is_some());
-        if let Some(due) = due {
-            self.detection.detector.late(now.since(due), now);
-            let heard = self.last_contact.unwrap_or(self.awake.silence_from);
-            let slept = now.since(due.max(self.awake.handled));
-            self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
-        }
-        self.awake.handled = now;
     }
 
     pub(in crate::node) fn handle_detection_deadlines(&mut self, now: Time) {
@@ -170,7 +157,7 @@ impl Node {
     }
 
     fn address_of(&self, node: NodeId) -> Option<SocketAddr> {
-        self.swim.peers().get(&node).map(|peer| peer.identity.addr)
+        self.swim.members().get(node).map(|peer| peer.identity.addr)
     }
 
     /// A member is no longer down, or not known any more.

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::short;
+use crate::members::Peer;
 use crate::node::Node;
 use crate::provenance::Sign;
-use crate::swim::Peer;
 use crate::time::Time;
 use crate::wire::{Ask, Message, Ping, Pong, Tidings, Update, Vote, pong_tag};
 
@@ -18,10 +18,9 @@ impl Node {
         self.counters.pings_answered += 1;
         let pong = self.pong(ping, now);
         self.send(from, &Message::Pong(pong));
-        match self.swim.peers().get(&ping.sender) {
+        match self.swim.heard(ping.sender, Sign::Ping, now) {
             Some(peer) if peer.is_active() => {
                 self.last_contact = Some(now);
-                self.note_heard(ping.sender, Sign::Ping, now);
             }
             // It lives, and does not know that we think otherwise.
             Some(_) => self.warn(ping.sender),
@@ -43,7 +42,7 @@ impl Node {
         let members = short(self.swim.digest());
         let answered = self.detection.detector.pong(pong, members, by_stream, now);
         if let Some(node) = answered {
-            self.note_heard(node, Sign::Ping, now);
+            self.swim.heard(node, Sign::Ping, now);
             self.last_contact = Some(now);
         }
     }
@@ -54,7 +53,7 @@ impl Node {
         if ask.suspect == own || self.leaving.is_some() {
             return;
         }
-        let Some(Peer { identity, .. }) = self.swim.peers().get(&ask.suspect).copied() else {
+        let Some(Peer { identity, .. }) = self.swim.members().get(ask.suspect).copied() else {
             return;
         };
         let active = self.swim.active_peer(ask.suspect).is_some();

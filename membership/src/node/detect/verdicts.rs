@@ -6,9 +6,9 @@ use rand::RngExt;
 
 use crate::detector::{Belief, Cause, Said, Verdict};
 use crate::identity::{Identity, NodeId};
+use crate::members::Peer;
 use crate::mutant::{self, Mutant};
 use crate::node::Node;
-use crate::swim::Peer;
 use crate::time::Time;
 use crate::view::OriginStatus;
 use crate::wire::{Message, Tidings, Update};
@@ -82,7 +82,7 @@ impl Node {
             return true;
         }
         let held_down = |peer: &Peer| !peer.is_active() && peer.identity.epoch < identity.epoch;
-        let doubted = self.swim.peers().get(&node).is_some_and(held_down);
+        let doubted = self.swim.members().get(node).is_some_and(held_down);
         if doubted {
             self.detection.detector.check(node, Said::Back(*identity), now);
         }
@@ -95,7 +95,7 @@ impl Node {
     }
 
     pub(super) fn believe_alive(&mut self, identity: Identity, now: Time) {
-        let known = self.swim.peers().get(&identity.node_id).map(|peer| peer.identity.epoch);
+        let known = self.swim.members().get(identity.node_id).map(|peer| peer.identity.epoch);
         if known.is_none_or(|epoch| epoch < identity.epoch)
             && self.swim.apply_alive(identity, now).is_err()
         {
@@ -124,7 +124,8 @@ impl Node {
         }
         let mut updates = vec![Update::Alive(*self.identity())];
         // It answers in the same way, and both know each other again.
-        if let Some(peer) = self.swim.peers().get(&sender).copied().filter(|peer| !peer.is_active())
+        if let Some(peer) =
+            self.swim.members().get(sender).copied().filter(|peer| !peer.is_active())
         {
             updates.push(Update::Down(self.verdict_on(&peer.identity)));
         }
@@ -188,7 +189,7 @@ impl Node {
 
     /// Tells a member that we hold it down, so that it can contradict.
     pub(super) fn warn(&mut self, node: NodeId) {
-        let Some(peer) = self.swim.peers().get(&node).copied() else { return };
+        let Some(peer) = self.swim.members().get(node).copied() else { return };
         let verdict = self.verdict_on(&peer.identity);
         let sender = self.identity().node_id;
         let tidings = Tidings { sender, updates: vec![Update::Down(verdict)] };
@@ -215,10 +216,9 @@ impl Node {
     pub(super) fn ask_the_lost(&mut self) {
         let lost: Vec<NodeId> = self
             .swim
-            .peers()
-            .iter()
-            .filter(|(_, peer)| !peer.is_active())
-            .map(|(node, _)| *node)
+            .members()
+            .iter_down()
+            .map(|(node, _)| node)
             .filter(|node| matches!(self.origin_status(*node), OriginStatus::Down { .. }))
             .collect();
         let share = lost.len() as f64 / self.active_members() as f64;

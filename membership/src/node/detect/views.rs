@@ -6,9 +6,9 @@ use super::short;
 use crate::detector::Said;
 use crate::identity::{Identity, NodeId};
 use crate::limits::MAX_LISTING_DATAGRAMS;
+use crate::members::bucket_of;
 use crate::node::Node;
 use crate::provenance::Sign;
-use crate::swim::bucket_of;
 use crate::time::Time;
 use crate::wire::{Compare, Listing, Message};
 
@@ -55,7 +55,7 @@ impl Node {
             if node == own || bucket_of(node) != bucket {
                 continue;
             }
-            match self.swim.peers().get(&node) {
+            match self.swim.members().get(node) {
                 Some(peer) if !peer.is_active() && peer.identity.epoch >= identity.epoch => {
                     warnings += 1;
                     if warnings <= MAX_WARNINGS {

@@ -1,0 +1,95 @@
+//! When a node wants to be called, and what it does then.
+
+use super::Node;
+use super::leave::Leaving;
+use crate::time::Time;
+
+/// Looked up once after everything that happens: whoever drives a node asks again and again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Deadlines {
+    next: Option<Time>,
+    /// When failure detection wants to be called.
+    detection: Option<Time>,
+}
+
+/// When we were there to hear anybody.
+#[derive(Debug)]
+pub(super) struct Awake {
+    handled: Time,
+    /// Silence counts from here, or from the last contact if that is later.
+    silence_from: Time,
+}
+
+impl Awake {
+    pub(super) fn new(now: Time) -> Self {
+        Self { handled: now, silence_from: now }
+    }
+}
+
+impl Node {
+    /// When [`Input::Deadline`](crate::Input::Deadline) is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.next
+    }
+
+    pub(super) fn find_deadlines(&self) -> Deadlines {
+        let detection = self.detection.next_deadline(self.leaving.is_some());
+        let watched = if self.is_silent() { self.detection.next_deadline(true) } else { detection };
+        let knocks = self.leaving.is_none() && !self.is_silent();
+        let seeds = if knocks { self.seeds.next_deadline(!self.connected) } else { None };
+        let next = [
+            self.swim.next_deadline(),
+            self.next_rumor_deadline(),
+            watched,
+            Some(self.digests.next_deadline()),
+            self.gaps.next_deadline(),
+            seeds,
+            Some(self.reunion_at).filter(|_| knocks),
+            self.next_sync_deadline(),
+            Some(self.next_retention_deadline()),
+            self.isolation_deadline(),
+            self.duplicates.next_deadline(),
+            self.leaving.as_ref().and_then(Leaving::next_deadline),
+        ];
+        Deadlines { next: next.into_iter().flatten().min(), detection }
+    }
+
+    /// Our own loop may come late; called before anything else is looked at. While we slept nobody could be heard, so
+    /// that time is no silence.
+    pub(super) fn notice_lateness(&mut self, now: Time) {
+        if let Some(due) = self.deadlines.detection {
+            self.detection.detector.late(now.since(due), now);
+            let heard = self.last_contact.unwrap_or(self.awake.silence_from);
+            let slept = now.since(due.max(self.awake.handled));
+            self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
+        }
+        self.awake.handled = now;
+    }
+
+    /// When silence becomes isolation.
+    fn isolation_deadline(&self) -> Option<Time> {
+        let heard = self.last_contact.filter(|_| self.connected && self.leaving.is_none());
+        heard.map(|heard| heard.max(self.awake.silence_from) + self.protocol.isolated_after)
+    }
+
+    pub(super) fn handle_deadlines(&mut self, now: Time) {
+        if self.isolation_deadline().is_some_and(|due| due <= now) {
+            self.swim.lose_contact(now);
+        }
+        if self.swim.handle_deadline(now).is_err() {
+            self.counters.swim_timer_errors += 1;
+        }
+        self.handle_detection_deadlines(now);
+        self.handle_leave_deadline(now);
+        self.handle_duplicate_deadline(now);
+        if self.leaving.is_none() && !self.is_silent() {
+            self.handle_join_deadline(now);
+            self.handle_reunion_deadline(now);
+        }
+        // Repair by datagram may end in a wish for a session.
+        self.handle_gossip_deadlines(now);
+        self.handle_sync_deadlines(now);
+        self.handle_retention_deadline(now);
+    }
+}
