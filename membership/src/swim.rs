@@ -235,8 +235,8 @@ impl Swim {
             return Ok(());
         }
         let overheard = overhear(self.foca.identity(), packet);
-        let packet = restore_destination(self.foca.identity(), packet, |member| self.knows(member))
-            .ok_or(PacketError::NotForUs)?;
+        let packet =
+            restore_destination(self.foca.identity(), packet).ok_or(PacketError::NotForUs)?;
         if overheard.calls_us_down
             && self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP)
         {
@@ -377,7 +377,7 @@ impl Swim {
     }
 
     /// Whether it would be no news to foca, which searches its whole list to find out, that a member lives.
-    fn knows(&self, member: &Identity) -> bool {
+    pub(crate) fn knows(&self, member: &Identity) -> bool {
         self.active_peer(member.node_id) == Some(member)
     }
 

@@ -1,6 +1,5 @@
 //! A node's datagrams: rumors, digests and pulls.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -110,12 +109,10 @@ impl Node {
 
     fn handle_swim_packet(&mut self, packet: &[u8], now: Time) {
         use crate::swim::PacketError;
-        let trusted = if self.trusts_everybody() {
-            Cow::Borrowed(packet)
-        } else {
-            without_members(packet, |identity| !self.takes_on_trust(identity, now))
-        };
-        match self.swim.handle_packet(&trusted, now) {
+        let news = without_members(packet, |member, incarnation| {
+            (incarnation == 0 && self.swim.knows(member)) || !self.takes_on_trust(member, now)
+        });
+        match self.swim.handle_packet(&news, now) {
             Ok(()) => {
                 self.last_contact = Some(now);
                 if let Some(source) = source_of(packet) {

@@ -184,66 +184,16 @@ pub(crate) fn strip_destination(to: &Identity, packet: &[u8]) -> Option<Vec<u8>>
     Some(bytes)
 }
 
-/// A packet as foca takes it, when it is meant for us; `None` when it is not. Members that it calls alive and that are
-/// `known` to be are left out: foca would search its list for each of them, to learn nothing.
-pub(crate) fn restore_destination(
-    own: &Identity,
-    packet: &[u8],
-    known: impl Fn(&Identity) -> bool,
-) -> Option<Vec<u8>> {
+/// A packet as foca takes it, when it is meant for us; `None` when it is not.
+pub(crate) fn restore_destination(own: &Identity, packet: &[u8]) -> Option<Vec<u8>> {
     let (hash, rest) = packet.split_at_checked(HASH_BYTES)?;
     let seed = if rest.first()? == &ANNOUNCE_TAG { SEED_NODE } else { SEED_IDENTITY };
     if hash != destination_hash(own, seed) {
         return None;
     }
     let mut bytes = to_bytes(own, MAX_DATAGRAM_BYTES).ok()?;
-    match members_of(rest) {
-        Some((header, count, members)) => {
-            bytes.extend_from_slice(header);
-            put_unknown(&mut bytes, count, members, known);
-        }
-        None => bytes.extend_from_slice(rest),
-    }
+    bytes.extend_from_slice(rest);
     Some(bytes)
-}
-
-/// What comes before the number of members in a packet without its destination, that number, and what follows.
-fn members_of(packet: &[u8]) -> Option<(&[u8], u16, &[u8])> {
-    let ((message, ..), read) = decode_prefix::<(WireMessage, Identity, u16)>(packet).ok()?;
-    let (header, rest) = packet.split_at_checked(read)?;
-    let (count, members) = rest.split_first_chunk()?;
-    (!matches!(message, WireMessage::Broadcast)).then_some((
-        header,
-        u16::from_be_bytes(*count),
-        members,
-    ))
-}
-
-fn put_unknown(
-    bytes: &mut Vec<u8>,
-    count: u16,
-    mut members: &[u8],
-    known: impl Fn(&Identity) -> bool,
-) {
-    let tally = bytes.len();
-    bytes.extend_from_slice(&count.to_be_bytes());
-    let mut left_out = 0;
-    for _ in 0..count {
-        let Ok(((identity, incarnation, state), read)) =
-            decode_prefix::<(Identity, u16, WireState)>(members)
-        else {
-            break;
-        };
-        let (member, rest) = members.split_at(read);
-        members = rest;
-        if incarnation == 0 && matches!(state, WireState::Alive) && known(&identity) {
-            left_out += 1;
-        } else {
-            bytes.extend_from_slice(member);
-        }
-    }
-    bytes.extend_from_slice(members);
-    bytes[tally..tally + 2].copy_from_slice(&(count - left_out).to_be_bytes());
 }
 
 /// What a packet says of the node that receives it.
@@ -285,10 +235,11 @@ pub(crate) fn overhear(own: &Identity, packet: &[u8]) -> Overheard {
     overheard
 }
 
-/// A packet without what it says of some members that they are not down. What does not decode is left to foca.
+/// A packet without what it says of some members, in an incarnation, that they are not down. What does not decode is left to
+/// foca.
 pub(crate) fn without_members(
     packet: &[u8],
-    mut unwanted: impl FnMut(&Identity) -> bool,
+    mut unwanted: impl FnMut(&Identity, u16) -> bool,
 ) -> Cow<'_, [u8]> {
     let updates = || {
         let (_, swim) = packet.split_at_checked(HASH_BYTES)?;
@@ -299,14 +250,15 @@ pub(crate) fn without_members(
     let (mut kept, mut count) = (Vec::with_capacity(packet.len()), 0_u16);
     kept.extend_from_slice(header);
     while !members.is_empty() {
-        let Ok(((identity, _, state), read)) = decode_prefix::<(Identity, u16, WireState)>(members)
+        let Ok(((identity, incarnation, state), read)) =
+            decode_prefix::<(Identity, u16, WireState)>(members)
         else {
             return Cow::Borrowed(packet);
         };
         let Some((member, rest)) = members.split_at_checked(read) else {
             return Cow::Borrowed(packet);
         };
-        if matches!(state, WireState::Down) || !unwanted(&identity) {
+        if matches!(state, WireState::Down) || !unwanted(&identity, incarnation) {
             kept.extend_from_slice(member);
             count += 1;
         }
@@ -362,9 +314,9 @@ mod tests {
             (identity(3), 0, WireState::Down),
         ]);
         let rest = encode(&[(identity(2), 0, WireState::Alive), (identity(3), 0, WireState::Down)]);
-        assert_eq!(*without_members(&packet, |member| member.node_id == NodeId(3)), rest);
-        assert_eq!(*without_members(&packet, |_| false), packet);
+        assert_eq!(*without_members(&packet, |member, _| member.node_id == NodeId(3)), rest);
+        assert_eq!(*without_members(&packet, |_, _| false), packet);
         let cut = &packet[..packet.len() - 1];
-        assert_eq!(*without_members(cut, |_| true), *cut, "for foca to refuse");
+        assert_eq!(*without_members(cut, |_, _| true), *cut, "for foca to refuse");
     }
 }

@@ -89,11 +89,6 @@ impl Node {
         !doubted
     }
 
-    /// Whether there is any dispute at all.
-    pub(in crate::node) fn trusts_everybody(&self) -> bool {
-        self.detection.disputes.is_empty()
-    }
-
     pub(super) fn believe_alive(&mut self, identity: Identity, now: Time) {
         let known = self.swim.members().get(identity.node_id).map(|peer| peer.identity.epoch);
         if known.is_none_or(|epoch| epoch < identity.epoch)
