@@ -12,7 +12,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
-use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams, State, Timer};
+use foca::{Foca, NoCustomBroadcast, OwnedNotification, State, Timer};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
@@ -35,6 +35,8 @@ const RENEW_MIN_GAP: Duration = Duration::from_secs(1);
 /// foca wants to know these, and never gets to use them.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
 const PROBE_RTT: Duration = Duration::from_millis(150);
+/// How many members gossip goes to at once.
+const GOSSIP_FANOUT: usize = 3;
 /// How often foca passes on an update; verdicts have a way of their own.
 const MAX_TRANSMISSIONS: u8 = 6;
 
@@ -73,6 +75,8 @@ pub(crate) struct Swim {
     effects: Effects,
     timers: BinaryHeap<Scheduled>,
     sequence: u64,
+    /// When foca passes on what it has to tell, if there is anything. Its own timer for that would wake us all the time.
+    gossip_at: Option<Time>,
     members: Members,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
@@ -86,10 +90,11 @@ impl Swim {
     pub(crate) fn new(identity: Identity, protocol: &Protocol, seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
-            foca: machine(identity, protocol, &mut rng),
+            foca: machine(identity, &mut rng),
             effects: Effects::default(),
             timers: BinaryHeap::new(),
             sequence: 0,
+            gossip_at: None,
             members: Members::default(),
             events: VecDeque::new(),
             rng,
@@ -217,7 +222,7 @@ impl Swim {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.timers.peek().map(|timer| timer.at)
+        self.timers.peek().map(|timer| timer.at).into_iter().chain(self.gossip_at).min()
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<SwimEvent> {
@@ -269,7 +274,8 @@ impl Swim {
         let members: Vec<_> = members
             .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
             .collect();
-        let result = self.foca.apply_many(members.into_iter(), true, &mut self.effects);
+        // Whoever lives tells of itself, and so does whoever hears of it: by tidings, or by rosters like this one.
+        let result = self.foca.apply_many(members.into_iter(), false, &mut self.effects);
         self.settle(now);
         result
     }
@@ -297,6 +303,9 @@ impl Swim {
 
     pub(crate) fn handle_deadline(&mut self, now: Time) -> Result<(), foca::Error> {
         let mut result = Ok(());
+        if self.gossip_at.take_if(|at| *at <= now).is_some() {
+            result = self.gossip(now);
+        }
         while let Some(scheduled) = self.timers.peek()
             && scheduled.at <= now
             && let Some(Scheduled { timer, .. }) = self.timers.pop()
@@ -352,6 +361,10 @@ impl Swim {
         while let Some((timer, after)) = self.effects.timers.pop_front() {
             self.sequence += 1;
             self.timers.push(Scheduled { at: now + after, sequence: self.sequence, timer });
+        }
+        let someone_to_tell = self.foca.updates_backlog() > 0 && self.foca.num_members() > 0;
+        if someone_to_tell && !self.leaving {
+            self.gossip_at.get_or_insert(now + self.protocol.gossip_period);
         }
         while let Some(notification) = self.effects.notifications.pop_front() {
             match notification {
@@ -412,23 +425,23 @@ impl Swim {
             return self.events.push_back(SwimEvent::Isolated);
         }
         let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
-        self.foca = machine(identity, &self.protocol, &mut self.rng);
+        self.foca = machine(identity, &mut self.rng);
         // The table still has to be rid of them one day.
         self.timers.retain(|scheduled| matches!(scheduled.timer, Timer::RemoveDown(_)));
         self.effects.timers.clear();
+        self.gossip_at = None;
         self.events.push_back(SwimEvent::Renewed(identity.epoch));
         self.events.push_back(SwimEvent::Isolated);
     }
 }
 
-fn machine(identity: Identity, protocol: &Protocol, rng: &mut Xoshiro256PlusPlus) -> Machine {
+fn machine(identity: Identity, rng: &mut Xoshiro256PlusPlus) -> Machine {
     let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-    let periodic =
-        |frequency, members| Some(PeriodicParams { frequency, num_members: at_least_one(members) });
     let config = foca::Config {
         probe_period: PROBE_PERIOD,
         probe_rtt: PROBE_RTT,
-        num_indirect_probes: at_least_one(3),
+        // To so many gossip goes, too.
+        num_indirect_probes: at_least_one(GOSSIP_FANOUT),
         max_transmissions: NonZeroU8::new(MAX_TRANSMISSIONS).unwrap_or(NonZeroU8::MIN),
         suspect_to_down_after: PROBE_PERIOD,
         remove_down_after: Some(Duration::from_secs(24 * 60 * 60)),
@@ -437,7 +450,7 @@ fn machine(identity: Identity, protocol: &Protocol, rng: &mut Xoshiro256PlusPlus
         // Views are compared, and the lost are asked, by the detector's ways.
         periodic_announce: None,
         periodic_announce_to_down_members: None,
-        periodic_gossip: periodic(protocol.gossip_period, 3),
+        periodic_gossip: None,
     };
     let rng = Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
     Foca::new(identity, config, rng, SwimCodec::new(identity.node_id))
