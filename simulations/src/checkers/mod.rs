@@ -33,6 +33,16 @@ pub use beliefs::Beliefs;
 /// Failures that are kept; those after the first few tell nothing new.
 const MAX_FAILURES: usize = 20;
 
+/// Hosts whose whole catalogs are looked at in one window; when there are more they take turns.
+const CATALOGS_PER_WINDOW: usize = 100;
+
+/// Whether it is the turn of a host to have its whole catalog looked at.
+fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
+    let turns = scene.world.len().div_ceil(CATALOGS_PER_WINDOW).max(1);
+    let window = scene.world.now().as_micros() / 1_000_000;
+    host % turns == usize::try_from(window).unwrap_or(0) % turns
+}
+
 /// What a checker looks at.
 pub struct Scene<'a> {
     /// The hosts, with their nodes.

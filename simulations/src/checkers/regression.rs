@@ -7,7 +7,7 @@ use hobnob_membership::record::Key;
 use hobnob_membership::{Epoch, Event, NodeId};
 
 use super::per_life::PerLife;
-use super::{Checker, Scene};
+use super::{Checker, Scene, is_turn_of};
 use crate::truth::Truth;
 use crate::world::Told;
 
@@ -62,7 +62,8 @@ impl Checker for Regression {
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
-        for (host, node) in scene.world.running() {
+        let turn = scene.world.running().filter(|(host, _)| is_turn_of(*host, scene));
+        for (host, node) in turn {
             let seen = self.seen.of(host, scene.world.host(host).lives());
             let digest = node.catalog().digest();
             if std::mem::replace(&mut seen.digest, digest) == digest {
