@@ -8,6 +8,9 @@ use serde_json::json;
 
 use super::{Verdict, print};
 
+/// The width of the tables where no terminal tells its own.
+const PIPE_WIDTH: u16 = 120;
+
 /// What `list` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -44,12 +47,23 @@ pub(super) fn list(arguments: &Arguments) -> anyhow::Result<Verdict> {
     for (name, explanation) in Checkers::catalogue() {
         checkers.add_row([name, explanation]);
     }
-    print(&format!("{table}\n\n{checkers}\n"))?;
+    print(&format!("{}\n\n{}\n", aligned(table), aligned(checkers)))?;
     Ok(Verdict::Green)
+}
+
+/// Without a margin and without trailing white space.
+fn aligned(mut table: Table) -> String {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.trim_fmt()
 }
 
 fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(PIPE_WIDTH);
+    }
     table
 }
