@@ -178,7 +178,9 @@ impl Agent {
         let mut data_dir = DataDir::open(&config.data_dir, &config.cluster)?;
         if let Some(torn) = data_dir.torn_tail() {
             tracing::warn!(
-                ?torn,
+                path = %torn.path.display(),
+                line = torn.line,
+                bytes = torn.bytes,
                 "the last write before the end of the earlier agent was not complete; it is dropped"
             );
         }
@@ -253,7 +255,7 @@ impl Agent {
             commands,
             writer,
             keep,
-            state: State::expecting(&config.join, &facts.cluster),
+            state: State::expecting(&config.join, &former_peers, &facts.cluster),
         };
         let driving = Task::spawn(driving.run());
         let registrar =

@@ -39,6 +39,7 @@ const DATAGRAM_BUFFER_BYTES: usize = 2_048;
 const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
 const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
 /// Nobody answering at the addresses to join at is worth a word this soon, and then now and then.
+const MAX_PEERS_NAMED: usize = 5;
 const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
 const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Ages are as exact as this, for each thousand origins.
@@ -123,17 +124,19 @@ pub(crate) struct State {
     keep_dropped: u64,
     left: bool,
     ages_due: Time,
-    /// The addresses to join at, as they were given, and when to say that nobody answers there.
+    /// The addresses to join at, as they were given, else those of some former peers, and when to say that nobody answers there.
     seeds: String,
     cluster: String,
     alone_warning: Option<tokio::time::Instant>,
 }
 
 impl State {
-    /// Of an agent that is to join at these addresses.
-    pub(crate) fn expecting(join: &[String], cluster: &str) -> Self {
-        let soon = (!join.is_empty()).then(|| tokio::time::Instant::now() + WARN_ALONE_AFTER);
-        let (seeds, cluster) = (join.join(", "), cluster.to_owned());
+    /// Of an agent that is to join at these addresses, or had these peers before it was restarted.
+    pub(crate) fn expecting(join: &[String], peers: &[SocketAddr], cluster: &str) -> Self {
+        let former = peers.iter().take(MAX_PEERS_NAMED).map(ToString::to_string);
+        let seeds = if join.is_empty() { former.collect() } else { join.to_vec() };
+        let soon = (!seeds.is_empty()).then(|| tokio::time::Instant::now() + WARN_ALONE_AFTER);
+        let (seeds, cluster) = (seeds.join(", "), cluster.to_owned());
         Self { seeds, cluster, alone_warning: soon, ..Self::default() }
     }
 }
@@ -274,7 +277,7 @@ impl Driver {
         if self.state.alone_warning.is_some_and(|at| at <= self.clock.instant(now)) {
             self.state.alone_warning = Some(self.clock.instant(now) + WARN_ALONE_AGAIN_AFTER);
             tracing::warn!(
-                join = self.state.seeds,
+                at = self.state.seeds,
                 cluster = self.state.cluster,
                 "nobody answers there yet: is it the gossip address (--bind) of a running agent of the same cluster, and \
                  does UDP reach it? trying on"

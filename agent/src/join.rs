@@ -1,6 +1,6 @@
 //! The addresses to join at: names become gossip addresses, again and again until they do.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -50,12 +50,15 @@ pub(crate) fn parse(address: &str) -> Result<String, JoinAddressError> {
         None => (address, DEFAULT_GOSSIP_PORT),
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    // Digits and dots that are no IP address are a slip of the finger, not a host.
-    let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if host.is_empty() || host.len() > 253 || !host.chars().all(legal) || numeric {
+    if host.is_empty() || host.len() > 253 || !host.chars().all(legal) || is_mistyped_ip(host) {
         return Err(malformed());
     }
     Ok(format!("{host}:{port}"))
+}
+
+/// Whether a host is digits and dots and no IP address: a slip of the finger, not a name.
+pub(crate) fn is_mistyped_ip(host: &str) -> bool {
+    host.chars().all(|c| c.is_ascii_digit() || c == '.') && host.parse::<IpAddr>().is_err()
 }
 
 /// The gossip addresses behind an address.

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hobnob_membership::record::{self, Health, Key, ServiceRecord, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::api::{ApiError, ErrorKind, Registration};
+use crate::api::handler::millis;
+use crate::api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration};
 use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
 use crate::driver::{Command, Keep};
+use crate::join;
 use crate::registry::Registry;
 use crate::storage::{self, DataDir};
 
@@ -26,16 +28,17 @@ const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) enum Request {
     Register {
         registration: Box<Registration>,
-        reply: oneshot::Sender<Result<(), ApiError>>,
+        /// Whether it replaced an instance.
+        reply: oneshot::Sender<Result<bool, ApiError>>,
     },
     Deregister {
         id: String,
         reply: oneshot::Sender<Result<(), ApiError>>,
     },
-    /// What the check of an instance of ours last said.
-    CheckOutput {
+    /// What is known of the check of an instance of ours.
+    Check {
         id: String,
-        reply: oneshot::Sender<Option<String>>,
+        reply: oneshot::Sender<Option<CheckExplained>>,
     },
 }
 
@@ -120,8 +123,25 @@ struct RunningCheck {
     _checker: Checker,
     /// Which of the checks that ever ran; a report of an earlier one is stale.
     number: u64,
-    /// What it said when its verdict last changed.
-    output: Option<String>,
+    check: Check,
+    /// What it said when its verdict last changed, and when that was.
+    latest: Option<(String, Instant)>,
+}
+
+impl RunningCheck {
+    fn explain(&self) -> CheckExplained {
+        let target = match &self.check.probe {
+            Probe::Http { url } => url.clone(),
+            Probe::Tcp { address } => address.clone(),
+        };
+        let (output, since) = self.latest.clone().unzip();
+        CheckExplained {
+            target,
+            interval_ms: self.check.interval_ms,
+            output,
+            since_ms: since.map(|at| millis(at.elapsed())),
+        }
+    }
 }
 
 impl Registrar {
@@ -159,9 +179,8 @@ impl Registrar {
                     Some(Request::Register { registration, reply }) => {
                         let _ = reply.send(self.register(*registration).await);
                     }
-                    Some(Request::CheckOutput { id, reply }) => {
-                        let check = self.checks.get(&id);
-                        let _ = reply.send(check.and_then(|check| check.output.clone()));
+                    Some(Request::Check { id, reply }) => {
+                        let _ = reply.send(self.checks.get(&id).map(RunningCheck::explain));
                     }
                     Some(Request::Deregister { id, reply }) => {
                         let _ = reply.send(self.deregister(&id).await);
@@ -177,8 +196,18 @@ impl Registrar {
         }
     }
 
-    async fn register(&mut self, registration: Registration) -> Result<(), ApiError> {
+    async fn register(&mut self, registration: Registration) -> Result<bool, ApiError> {
+        if registration.service.is_empty() {
+            return Err(invalid("the name of the service must not be empty".to_owned()));
+        }
         let id = registration.instance_id().to_owned();
+        if let Some(address) =
+            registration.address.as_deref().filter(|host| join::is_mistyped_ip(host))
+        {
+            return Err(invalid(format!(
+                "`{address}` is no IP address, and no host name either: correct it"
+            )));
+        }
         if let Some(check) = &registration.check {
             checks::validate(check)
                 .map_err(|error| invalid(format!("the check of `{id}`: {error}")))?;
@@ -189,12 +218,17 @@ impl Registrar {
             vec![(Key::Health((&id).into()), None), (Key::Service((&id).into()), Some(service))];
         self.check_write(&id, records.clone()).await?;
         let stored = registration.clone();
-        self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
+        let put = move |data_dir: &mut DataDir| {
+            let id = stored.instance_id();
+            let replaced = data_dir.registrations().any(|known| known.instance_id() == id);
+            data_dir.put_registration(&stored).map(|()| replaced)
+        };
+        let replaced = self.with_data_dir(put).await?;
         self.checks.remove(&id);
         self.write(records).await?;
         self.start_check(&registration, None);
-        tracing::info!(id, service = registration.service, "registered");
-        Ok(())
+        tracing::info!(id, service = registration.service, replaced, "registered");
+        Ok(replaced)
     }
 
     async fn deregister(&mut self, id: &str) -> Result<(), ApiError> {
@@ -235,7 +269,8 @@ impl Registrar {
         let id = registration.instance_id().to_owned();
         let checker =
             Checker::spawn(format!("{number}/{id}"), check.clone(), first, self.reports.0.clone());
-        self.checks.insert(id, RunningCheck { _checker: checker, number, output: None });
+        let check = check.clone();
+        self.checks.insert(id, RunningCheck { _checker: checker, number, check, latest: None });
     }
 
     async fn report(&mut self, report: CheckReport) {
@@ -244,7 +279,7 @@ impl Registrar {
         let Some(check) = running.filter(|check| check.number.to_string() == number) else {
             return;
         };
-        check.output = Some(report.output.clone());
+        check.latest = Some((report.output.clone(), Instant::now()));
         match report.health {
             Health::Passing => {
                 tracing::info!(id, output = report.output, "the instance is healthy");

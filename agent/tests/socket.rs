@@ -60,7 +60,8 @@ async fn calls_are_answered_in_order_with_their_ids() {
     let agent = agent(home.path()).await;
     let mut connection = Connection::open(&agent).await;
     let register = json!({ "register": { "service": "web", "port": 80 } });
-    assert_eq!(connection.call(register).await, "done");
+    assert_eq!(connection.call(register.clone()).await, "done");
+    assert_eq!(connection.call(register).await, "replaced");
     for id in [7, 8, 9] {
         let request = json!({ "resolve": { "service": "web" } });
         connection.send(&json!({ "id": id, "request": request }).to_string()).await;
@@ -90,7 +91,8 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
         (json!({ "pick": { "service": "web", "strategy": "consistent-hash" } }), "key"),
         (json!({ "pick": { "service": "web", "selector": "tier in (" } }), "selector"),
         (json!({ "resolve": { "service": "web", "selector": "=" } }), "selector"),
-        (json!({ "register": { "service": "", "port": 1 } }), "empty"),
+        (json!({ "register": { "service": "", "port": 1 } }), "service must not be empty"),
+        (json!({ "register": { "service": "web", "port": 1, "address": "999.1.1.1" } }), "IP"),
         (json!({ "register": { "service": "web", "port": 1, "weight": 0 } }), "weight"),
         (json!({ "register": { "service": "a\u{7}b", "port": 1 } }), "control"),
         (json!({ "register": { "service": "web", "port": 1, "chekc": {} } }), "chekc"),
@@ -136,4 +138,33 @@ async fn a_line_without_end_is_refused_and_costs_its_connection_only() {
     let _ = stream.read_to_end(&mut answer).await;
     let mut connection = Connection::open(&agent).await;
     assert!(connection.call(json!("info")).await["info"]["counters"]["api_malformed"] == 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_it_for_http_can_read_the_answer() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    connection.send("GET / HTTP/1.1").await;
+    assert_eq!(connection.answer().await["response"]["error"]["kind"], "invalid");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_tells_only_what_changed() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    let register = |port: u16| json!({ "register": { "service": "web", "port": port } });
+    let mut other = Connection::open(&agent).await;
+    other.call(register(80)).await;
+    connection
+        .send(&json!({ "id": 1, "request": { "watch": { "service": "web" } } }).to_string())
+        .await;
+    assert!(connection.answer().await["response"]["instances"].is_object());
+    for port in [80, 80, 81] {
+        other.call(register(port)).await;
+    }
+    let changes = connection.answer().await["response"]["changes"]["instances"].clone();
+    assert_eq!(changes.as_array().map(Vec::len), Some(1), "{changes}");
+    assert_eq!(changes[0]["port"], 81);
 }

@@ -47,7 +47,7 @@ enum Test {
 
 /// A selector that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bad selector `{selector}` at byte {at}: {reason}")]
+#[error("bad selector `{selector}` at byte {at}: expected {reason}")]
 pub struct SelectorError {
     /// What was given, cut to 80 characters.
     pub selector: String,

@@ -10,6 +10,7 @@ mod values;
 
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
@@ -54,6 +55,18 @@ pub(crate) struct Cli {
         hide_env_values = true
     )]
     socket: Option<PathBuf>,
+
+    /// How long to wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s]
+    #[arg(
+        long,
+        global = true,
+        display_order = 101,
+        value_name = "DURATION",
+        env = "HOBNOB_ANSWER_TIMEOUT",
+        hide_env_values = true,
+        value_parser = values::duration
+    )]
+    answer_timeout: Option<Duration>,
 
     /// What to do.
     #[command(subcommand)]
@@ -111,7 +124,20 @@ pub(crate) enum Command {
     Info(InfoArgs),
 }
 
+/// How long to wait for an answer, unless told otherwise. Answers come from memory; a registration waits for a disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The agent itself gives those that it is to join five seconds.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Cli {
+    /// How long to wait for the answer of the agent.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.answer_timeout.unwrap_or(match self.command {
+            Command::Join { .. } => JOIN_TIMEOUT,
+            _ => ANSWER_TIMEOUT,
+        })
+    }
+
     /// The socket that was named, else the default one.
     pub(crate) fn socket(&self) -> PathBuf {
         let default = match self.command {

@@ -9,6 +9,7 @@ mod register;
 mod watch;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use hobnob_agent::api::Response;
@@ -21,7 +22,7 @@ use crate::exit::Exit;
 
 /// Runs the command, and says how it ended.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let socket = cli.socket();
+    let (socket, within) = (cli.socket(), cli.answer_timeout());
     let mut builder = match cli.command {
         Command::Agent(_) | Command::Dev(_) => runtime::Builder::new_multi_thread(),
         _ => runtime::Builder::new_current_thread(),
@@ -31,7 +32,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         match cli.command {
             Command::Agent(args) => agent::run(args, socket).await,
             Command::Dev(args) => dev::run(args).await,
-            asking => ask(asking, socket).await,
+            asking => ask(asking, socket, within).await,
         }
     });
     runtime.shutdown_background();
@@ -39,8 +40,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 /// Asks the agent behind `socket`.
-async fn ask(command: Command, socket: PathBuf) -> anyhow::Result<Exit> {
-    let mut client = Client::connect(socket).await?;
+async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
+    let mut client = Client::connect(socket).await?.answer_within(within);
     match command {
         Command::Register(args) => register::register(&mut client, args.into()).await,
         Command::Deregister { id } => register::deregister(&mut client, id).await,

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use table::{
-    Style, info, instances, member_status, members, render, services, spread, status_style,
+    Style, info, instances, member_status, members, or_dash, render, services, spread, status_style,
 };
 
 /// Standard output, for one command.
@@ -55,7 +55,9 @@ pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
 /// Says on stderr that an answer may be old, when the agent is on its own.
 pub(crate) fn warn_if_isolated(isolated: bool) {
     if isolated {
-        eprintln!("warning: this agent hears no other member: what it knows of them may be old");
+        eprintln!(
+            "warning: this agent hears no other member: what it knows of others, if anything, may be old"
+        );
     }
 }
 

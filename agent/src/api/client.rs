@@ -13,7 +13,7 @@ use tokio_util::codec::Framed;
 use super::codec::{BinaryCodec, CodecError};
 use super::types::{ApiError, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
 
-/// How long an agent may take to answer a call. Answers come from memory; only a registration waits for a disk.
+/// How long an agent may take to answer a call, unless [`Client::answer_within`] says otherwise. Answers come from memory; only a registration waits for a disk.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a client looks for an agent unless told otherwise: where an agent of its own user serves by default, else
@@ -89,10 +89,12 @@ pub enum ClientError {
         path: PathBuf,
     },
     /// The agent did not answer in time.
-    #[error("the agent at {} did not answer within {RESPONSE_TIMEOUT:?}: it may be overloaded; see its log", path.display())]
+    #[error("the agent at {} did not answer within {within:?}: it may be overloaded, or stopped; see its log", path.display())]
     Timeout {
         /// The socket.
         path: PathBuf,
+        /// How long it had.
+        within: Duration,
     },
     /// The answer makes no sense to this client.
     #[error("the agent at {} gave an answer that this client cannot read ({reason}): are both of one version?", path.display())]
@@ -113,9 +115,16 @@ pub struct Client {
     framed: Framed<UnixStream, BinaryCodec<Reply, Call>>,
     path: PathBuf,
     last_id: u64,
+    within: Duration,
 }
 
 impl Client {
+    /// Gives the agent this long for each answer, and for the first one of a watch.
+    #[must_use]
+    pub fn answer_within(self, within: Duration) -> Self {
+        Self { within, ..self }
+    }
+
     /// Connects to the agent that serves this socket.
     ///
     /// # Errors
@@ -124,7 +133,8 @@ impl Client {
         let path = path.as_ref().to_owned();
         match UnixStream::connect(&path).await {
             Ok(stream) => {
-                Ok(Self { framed: Framed::new(stream, BinaryCodec::client()), path, last_id: 0 })
+                let framed = Framed::new(stream, BinaryCodec::client());
+                Ok(Self { framed, path, last_id: 0, within: RESPONSE_TIMEOUT })
             }
             Err(cause) => Err(match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -142,10 +152,7 @@ impl Client {
     /// [`ClientError::Api`] when the agent refuses; the connection can go on. After any other it cannot.
     pub async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
         let id = self.send(request).await?;
-        match timeout(RESPONSE_TIMEOUT, self.receive(id)).await {
-            Ok(response) => response,
-            Err(_) => Err(ClientError::Timeout { path: self.path.clone() }),
-        }
+        self.receive_in_time(id).await
     }
 
     /// Follows a service on this connection: its instances now, then its changes.
@@ -154,7 +161,7 @@ impl Client {
     /// When the request cannot be sent. A refusal comes as the first event.
     pub async fn watch(mut self, query: WatchQuery) -> Result<Watch, ClientError> {
         let id = self.send(Request::Watch(query)).await?;
-        Ok(Watch { client: self, id, ended: false })
+        Ok(Watch { client: self, id, begun: false, ended: false })
     }
 
     async fn send(&mut self, request: Request) -> Result<u64, ClientError> {
@@ -167,6 +174,12 @@ impl Client {
             }
             Err(cause) => Err(ClientError::Connection { path: self.path.clone(), cause }),
         }
+    }
+
+    async fn receive_in_time(&mut self, id: u64) -> Result<Response, ClientError> {
+        let (path, within) = (self.path.clone(), self.within);
+        let received = timeout(within, self.receive(id)).await;
+        received.unwrap_or(Err(ClientError::Timeout { path, within }))
     }
 
     /// The next response to call `id`. An error that carries the id 0 is about the connection, so about this call.
@@ -228,16 +241,24 @@ impl WatchEvent {
 pub struct Watch {
     client: Client,
     id: u64,
+    begun: bool,
     ended: bool,
 }
 
 impl Watch {
-    /// The next event, as soon as there is one. After an error there is none. Cancelling it loses no event.
+    /// The next event, as soon as there is one. After an error there is none. Cancelling it loses no event. The first one
+    /// has to come in time.
     pub async fn next(&mut self) -> Option<Result<WatchEvent, ClientError>> {
         if self.ended {
             return None;
         }
-        let event = match self.client.receive(self.id).await {
+        let begun = std::mem::replace(&mut self.begun, true);
+        let received = if begun {
+            self.client.receive(self.id).await
+        } else {
+            self.client.receive_in_time(self.id).await
+        };
+        let event = match received {
             Ok(Response::Instances(instances)) => Ok(WatchEvent::Instances(instances)),
             Ok(Response::Changes(changes)) => Ok(WatchEvent::Changes(changes)),
             Ok(other) => Err(ClientError::Unreadable {

@@ -35,10 +35,15 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a connection that starts with this byte. White space may precede a JSON object.
+    /// The dialect of a connection that starts with this byte. White space may precede a JSON object, and other text
+    /// is answered in text, so that who typed it can read what is wrong.
     #[must_use]
     pub fn of_first_byte(byte: u8) -> Self {
-        if byte == b'{' || byte.is_ascii_whitespace() { Self::Json } else { Self::Binary }
+        if byte.is_ascii_graphic() || byte.is_ascii_whitespace() {
+            Self::Json
+        } else {
+            Self::Binary
+        }
     }
 }
 
@@ -261,6 +266,7 @@ mod tests {
     fn a_connection_speaks_json_or_binary_from_its_first_byte() {
         assert_eq!(Dialect::of_first_byte(b'{'), Dialect::Json);
         assert_eq!(Dialect::of_first_byte(b' '), Dialect::Json);
+        assert_eq!(Dialect::of_first_byte(b'G'), Dialect::Json, "GET, from who took it for HTTP");
         assert_eq!(Dialect::of_first_byte(0), Dialect::Binary);
         assert_eq!(Dialect::of_first_byte(0xff), Dialect::Binary);
         assert_eq!((MAX_REQUEST_BYTES as u32).to_be_bytes()[0], 0);

@@ -1,5 +1,6 @@
 //! One connection: its dialect, its calls one after the other, and the watches that go on beside them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use super::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
 use super::handler::Handler;
 use super::pickers::Pickers;
 use super::types::{
-    ApiError, Call, Changes, ErrorKind, Instances, Reply, Request, Response, WatchQuery,
+    ApiError, Call, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Reply,
+    Request, Response, WatchQuery,
 };
 use crate::registry::{ServiceKey, Since};
 
@@ -116,14 +118,15 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
     let registry = handler.registry();
     let mut revisions = registry.revisions();
     let mut seen = query.since;
+    let mut told = Told::default();
     loop {
         revisions.mark_unchanged();
         let known = seen.map(|revision| registry.changes_since(&key, revision));
         let response = match known {
             Some(Since::Changes { revision, instances }) => {
                 seen = Some(revision);
-                let instances: Vec<_> =
-                    instances.iter().map(|instance| registry.describe(instance)).collect();
+                let instances = instances.iter().map(|instance| registry.describe(instance));
+                let instances: Vec<_> = instances.filter(|one| told.is_news(one)).collect();
                 (!instances.is_empty())
                     .then_some(Response::Changes(Changes { revision, instances }))
             }
@@ -134,7 +137,9 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
                 let service = registry.service(&key);
                 let instances =
                     service.into_iter().flat_map(|service| service.instances().to_vec());
-                let instances = instances.map(|instance| registry.describe(&instance)).collect();
+                let instances: Vec<_> =
+                    instances.map(|instance| registry.describe(&instance)).collect();
+                told.start_over(&instances);
                 Some(Response::Instances(Instances {
                     revision,
                     isolated: registry.is_isolated(),
@@ -151,5 +156,29 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
         if revisions.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// What a watcher was told last of each instance: that an instance changed in what nobody sees is no news.
+#[derive(Default)]
+struct Told(BTreeMap<(NodeId, String), Instance>);
+
+impl Told {
+    fn start_over(&mut self, instances: &[Instance]) {
+        self.0.clear();
+        for instance in instances {
+            self.is_news(instance);
+        }
+    }
+
+    fn is_news(&mut self, instance: &Instance) -> bool {
+        let key = (instance.node_id, instance.id.clone());
+        if instance.status == InstanceStatus::Gone {
+            self.0.remove(&key);
+            return true;
+        }
+        // An age is different every time.
+        let now = Instance { age_ms: 0, ..instance.clone() };
+        self.0.insert(key, now.clone()) != Some(now)
     }
 }

@@ -86,7 +86,8 @@ impl Handler {
             .send(registrar::Request::Register { registration, reply })
             .await
             .map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map(|()| Response::Done)
+        let replaced = answer.await.map_err(|_| stopping())??;
+        Ok(if replaced { Response::Replaced } else { Response::Done })
     }
 
     async fn deregister(&self, id: String) -> Result<Response, ApiError> {
@@ -241,15 +242,15 @@ impl Handler {
         let mut explained = Vec::new();
         for facts in instances {
             let own = facts.instance.origin == self.facts.node_id;
-            let output = if own { self.check_output(&subject).await? } else { None };
-            explained.push(offer::explain(&self.registry, facts, output));
+            let check = if own { self.check(&subject).await? } else { None };
+            explained.push(offer::explain(&self.registry, facts, check));
         }
         Ok(Response::Explained(Box::new(Explanation { members, instances: explained })))
     }
 
-    async fn check_output(&self, id: &str) -> Result<Option<String>, ApiError> {
+    async fn check(&self, id: &str) -> Result<Option<CheckExplained>, ApiError> {
         let (reply, answer) = oneshot::channel();
-        let request = registrar::Request::CheckOutput { id: id.to_owned(), reply };
+        let request = registrar::Request::Check { id: id.to_owned(), reply };
         self.registrar.send(request).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
     }

@@ -1,26 +1,34 @@
 //! Whether a pick may choose an instance, and why.
 
+use std::time::Duration;
+
+use hobnob_balancer::Circuit;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use super::types::InstanceExplained;
+use super::types::{CheckExplained, InstanceExplained};
 use crate::explain::{InstanceFacts, health_word};
-use crate::registry::{Registry, ServiceKey};
+use crate::registry::{Registry, ServiceKey, Standing};
 
 /// What a pick of this agent, without a selector, makes of an instance.
 pub(super) fn explain(
     registry: &Registry,
     facts: InstanceFacts,
-    output: Option<String>,
+    check: Option<CheckExplained>,
 ) -> InstanceExplained {
     let InstanceFacts { instance, version, health_version, origin } = facts;
     let service = registry.service(&ServiceKey::of(&instance));
     let id = format!("{}/{}", instance.origin, instance.id);
-    let report = service.map(|service| service.whole().report()).unwrap_or_default();
-    let target = report.targets.iter().find(|target| *target.id == *id);
+    let target = service.and_then(|service| service.whole().standing(&id));
     let verdict = match target {
-        Some(target) if target.available => Offer::Offered,
-        Some(_) => Offer::CircuitOpen,
+        Some(Standing { available: true, .. }) => Offer::Offered,
+        Some(Standing { circuit: Circuit::HalfOpen { until_us }, .. }) => {
+            Offer::OnTrial { lost_in: registry.until(until_us) }
+        }
+        Some(Standing { circuit: Circuit::Open { until_us }, failures, .. }) => {
+            Offer::CircuitOpen { failures, trial_in: registry.until(until_us) }
+        }
+        Some(Standing { circuit: Circuit::Closed, .. }) => Offer::Ejected,
         None => Offer::NotOffered,
     };
     InstanceExplained {
@@ -28,7 +36,7 @@ pub(super) fn explain(
         reason: reason(verdict, &instance, &origin.reason),
         checked: instance.service.checked,
         health: health_word(instance.health).to_owned(),
-        output,
+        check,
         version,
         health_version,
         origin,
@@ -39,7 +47,9 @@ pub(super) fn explain(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Offer {
     Offered,
-    CircuitOpen,
+    CircuitOpen { failures: u64, trial_in: Duration },
+    OnTrial { lost_in: Duration },
+    Ejected,
     NotOffered,
 }
 
@@ -56,8 +66,18 @@ fn reason(offer: Offer, instance: &Instance, of_origin: &str) -> String {
             "this agent is cut off and knows no healthy instance of the service: it offers those that passed when it lost \
              touch, and this one did, at `{node}`"
         ),
-        (Offer::CircuitOpen, _) => {
-            "callers reported failures to this agent, and its circuit is open for now".to_owned()
+        (Offer::CircuitOpen { failures, trial_in }, _) => format!(
+            "its circuit is open: callers reported {failures} failures to this agent so far; the first pick in {} s or \
+             later is a trial",
+            seconds(trial_in)
+        ),
+        (Offer::OnTrial { lost_in }, _) => format!(
+            "its circuit was open, and one call is out as a trial: its report decides; without one, the first pick in {} s \
+             or later is the next trial",
+            seconds(lost_in)
+        ),
+        (Offer::Ejected, _) => {
+            "callers reported more failures of it than of others, and it rests for now".to_owned()
         }
         (Offer::NotOffered, InstanceStatus::Healthy) => {
             "it has just become healthy, and the next pick may choose it".to_owned()
@@ -75,4 +95,9 @@ fn reason(offer: Offer, instance: &Instance, of_origin: &str) -> String {
             Health::Passing | Health::Failing => "it is about to go".to_owned(),
         },
     }
+}
+
+/// Whole seconds, none of them too early.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
 }

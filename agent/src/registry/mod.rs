@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use changes::ChangeLog;
 pub(crate) use changes::Since;
 use ledger::Ledger;
-pub(crate) use scope::{Here, Scope, Scoped, ScopedPicker, matches};
+pub(crate) use scope::{Here, Scope, Scoped, ScopedPicker, Standing, matches};
 pub(crate) use service::{Service, ServiceKey};
 pub(crate) use writer::Writer;
 
@@ -96,6 +96,11 @@ impl Registry {
     pub(crate) fn since_last_contact(&self) -> Option<Duration> {
         let micros = self.last_contact.load(Ordering::Relaxed);
         (micros != u64::MAX).then(|| self.clock.now().since(Time::from_micros(micros)))
+    }
+
+    /// How long until a time of the balancers' clock, in microseconds.
+    pub(crate) fn until(&self, micros: u64) -> Duration {
+        Time::from_micros(micros).since(self.clock.now())
     }
 
     /// The revision of the view now.

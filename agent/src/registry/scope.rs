@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hobnob_balancer::{
-    Balancer, Config, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick, Picker,
-    Place, Report, Selector, Strategy, Target,
+    Balancer, Circuit, Config, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick,
+    Picker, Place, Report, Selector, Strategy, Target,
 };
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
@@ -155,12 +155,35 @@ impl Scoped {
         }
     }
 
+    /// How a target stands; `None` when it is not offered.
+    pub(crate) fn standing(&self, id: &str) -> Option<Standing> {
+        let of = |balancer: &Arc<Balancer<Arc<Instance>>>| {
+            let snapshot = balancer.snapshot();
+            let target = snapshot.get(id)?;
+            let (available, circuit) = (target.is_available(), target.circuit());
+            Some(Standing { available, circuit, failures: target.failures() })
+        };
+        match &self.balancer {
+            Kind::Flat(balancer) => of(balancer),
+            Kind::Layered(layered) => layered.layers().iter().find_map(of),
+        }
+    }
+
     pub(crate) fn picker(&self) -> ScopedPicker {
         match &self.balancer {
             Kind::Flat(balancer) => ScopedPicker::Flat(Box::new(balancer.picker())),
             Kind::Layered(layered) => ScopedPicker::Layered(layered.picker()),
         }
     }
+}
+
+/// How a target of a scope stands with its balancer.
+pub(crate) struct Standing {
+    /// Whether a pick could go to it now.
+    pub(crate) available: bool,
+    pub(crate) circuit: Circuit,
+    /// The calls of it that were reported as failed.
+    pub(crate) failures: u64,
 }
 
 /// Picks from one scope, for one connection.

@@ -54,7 +54,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "IP", env = "HOBNOB_ADVERTISE", hide_env_values = true)]
     advertise: Option<IpAddr>,
 
-    /// A member to join at: its gossip address; may be repeated, or separated by commas
+    /// A member to join at: its gossip address, on port 7946 if it names none; may be repeated, or separated by commas
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::join_address)]
     #[arg(env = "HOBNOB_JOIN", hide_env_values = true)]
     join: Vec<String>,

@@ -73,7 +73,7 @@ pub(crate) struct PickArgs {
 #[command(after_help = REPORT_HELP)]
 pub(crate) struct ReportArgs {
     /// The tokens of the picks
-    #[arg(required = true, value_name = "TOKEN")]
+    #[arg(required = true, value_name = "TOKEN", value_parser = values::token)]
     tokens: Vec<u64>,
 
     /// How the calls ended

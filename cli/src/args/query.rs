@@ -22,8 +22,10 @@ Examples:
   hobnob watch web
   hobnob watch web --json | while read -r instance; do echo \"$instance\"; done
 
-Prints the instances now, then one line a change.
-The status `gone` stands for a deregistered instance.";
+Prints the instances now, then one line a change: the instance as it is then. What comes and goes
+within a few milliseconds may be told as one change.
+The status `gone` stands for an instance that was deregistered, or whose agent left.
+Ends with exit code 1 when the agent stops.";
 
 const SERVICES_HELP: &str = "\
 Examples:
@@ -166,8 +168,12 @@ pub(crate) struct ForceLeaveArgs {
 
 /// `hobnob info`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  hobnob info\n  hobnob info --json")]
+#[command(after_help = "Examples:\n  hobnob info\n  hobnob info --counters\n  hobnob info --json")]
 pub(crate) struct InfoArgs {
+    /// Also the counters that are 0
+    #[arg(long)]
+    pub(crate) counters: bool,
+
     /// Print a JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
 use hobnob_agent::api::{
@@ -25,13 +26,14 @@ Examples:
       --failure-threshold 5 --recovery-timeout 10s
 
 Without a check an instance is healthy while its agent lives.
-Registrations outlast a restart of the agent.";
+Registrations outlast a restart of the agent. One with the id of another replaces it.";
 
 /// A service instance to be registered.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct RegisterArgs {
     /// The name of the service
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     service: String,
 
     /// The id of the instance, unique on this agent [default: the name of the service]
@@ -39,7 +41,7 @@ pub(crate) struct RegisterArgs {
     id: Option<String>,
 
     /// Where it answers: an IP address or a host name [default: the address of the agent]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = values::host)]
     address: Option<String>,
 
     /// The port where it answers
@@ -220,6 +222,7 @@ mod tests {
         for (line, named) in [
             ("web", "--port"),
             ("web --port 0", "--port"),
+            ("web --port 80 --address 999.1.1.1", "--address"),
             ("web --port 80 --meta version", "key=value"),
             ("web --port 80 --weight 0", "--weight"),
             ("web --port 80 --interval 1s", "--check-http"),

@@ -41,6 +41,21 @@ pub(crate) fn latency(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A token of a pick.
+pub(crate) fn token(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected the number that `hobnob pick --report` printed".to_owned())
+}
+
+/// An address that callers can use: digits and dots are an IP address, or a slip of the finger.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    let numeric = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if numeric && text.parse::<IpAddr>().is_err() {
+        Err("expected an IP address, such as 10.0.0.7, or a host name".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 /// `host:port`, where the host is a name, an IPv4 address or an IPv6 address in brackets.
 pub(crate) fn host_port(text: &str) -> Result<String, String> {
     if is_host_port(text) {
@@ -130,6 +145,16 @@ mod tests {
             ["", "host", ":80", "host:", "host:0", "host:65536", "::1:80", "[]:80", "a b:1"]
         {
             assert!(host_port(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_ip_address_is_no_host() {
+        for right in ["10.0.0.7", "::1", "web.example", "1password.example"] {
+            assert_eq!(host(right), Ok(right.to_owned()));
+        }
+        for wrong in ["", "999.1.1.1", "10.0.0", "10.0.0.7."] {
+            assert!(host(wrong).is_err(), "{wrong}");
         }
     }
 

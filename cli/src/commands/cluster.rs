@@ -1,7 +1,7 @@
 //! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave` and `hobnob force-leave`.
 
 use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Request, Response};
+use hobnob_agent::api::{MemberStatus, Request, Response};
 
 use super::unexpected;
 use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs};
@@ -14,6 +14,13 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
     };
+    // Its own agent is alive in any case.
+    let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
+    if alive.count() <= 1
+        && let Response::Info(info) = client.call(Request::Info).await?
+    {
+        output::warn_if_isolated(info.isolated);
+    }
     let mut out = Output::new();
     if args.json {
         out.json(&members)?;
@@ -34,7 +41,7 @@ pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result
     if args.json {
         out.json(&info)?;
     } else {
-        out.line(&output::info(&info, out.style()))?;
+        out.line(&output::info(&info, args.counters, out.style()))?;
     }
     Ok(Exit::Done)
 }

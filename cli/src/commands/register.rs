@@ -15,6 +15,7 @@ pub(super) async fn register(
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration)).await? {
         Response::Done => Output::new().line(&format!("registered {id}"))?,
+        Response::Replaced => Output::new().line(&format!("replaced {id}"))?,
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)

@@ -91,7 +91,8 @@ impl Snapshot {
         verdicts
     }
 
-    /// Whether every agent sees every agent alive, and healthy every instance that was not stopped on purpose.
+    /// Whether every agent sees every agent alive, and healthy every instance that was not stopped on purpose, and no
+    /// other.
     pub(super) fn is_complete(&self) -> bool {
         self.missing().is_empty()
     }
@@ -114,13 +115,21 @@ impl Snapshot {
                 missing.push(format!("{} does not see {} alive", agent.name, list(&not_alive)));
             }
         }
-        for instance in self.instances.iter().filter(|instance| instance.is_running) {
-            let not_healthy: Vec<_> = answering()
-                .filter(|agent| agent.status_of_instance(instance) != Some(InstanceStatus::Healthy))
+        for instance in &self.instances {
+            let is_healthy = |agent: &AgentRow| {
+                agent.status_of_instance(instance) == Some(InstanceStatus::Healthy)
+            };
+            let (id, running) = (&instance.id, instance.is_running);
+            let wrong: Vec<_> = answering()
+                .filter(|agent| is_healthy(agent) != running)
                 .map(|agent| agent.name.as_str())
                 .collect();
-            if !not_healthy.is_empty() {
-                missing.push(format!("{} is not healthy on {}", instance.id, list(&not_healthy)));
+            match (wrong.as_slice(), running) {
+                ([], _) => {}
+                (wrong, true) => missing.push(format!("{id} is not healthy on {}", list(wrong))),
+                (wrong, false) => {
+                    missing.push(format!("{id} is stopped, and still healthy on {}", list(wrong)));
+                }
             }
         }
         missing
@@ -260,6 +269,8 @@ pub(super) mod tests {
         let mut snapshot = complete(2);
         sight(&mut snapshot, 0).instances[1].status = InstanceStatus::Unhealthy;
         snapshot.instances[1].is_running = false;
+        assert_eq!(snapshot.missing(), ["web-2 is stopped, and still healthy on a2"]);
+        sight(&mut snapshot, 1).instances[1].status = InstanceStatus::Unhealthy;
         assert!(snapshot.is_complete());
         assert_eq!(snapshot.summary(), "2 agents alive, 1 instance healthy on every agent");
     }

@@ -1,8 +1,12 @@
 //! `hobnob explain`, for people.
 
-use hobnob_agent::api::{Explanation, HeardFrom, InstanceExplained, MemberExplained};
+use std::time::Duration;
 
-use super::{Style, age, endpoint, member_status, status_style, status_word};
+use hobnob_agent::api::{
+    CheckExplained, Explanation, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
+};
+
+use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
 
 /// Everything that is known, most important first, a blank line between two subjects.
 pub(crate) fn explanation(explanation: &Explanation, style: Style) -> String {
@@ -18,8 +22,12 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     let mut text = format!("member {} is {status}", member.name);
     let mut row = |name: &str, value: String| text += &format!("\n  {name:<9} {value}");
     row("why", reason.clone());
-    if let Some(down_ms) = explained.down_ms {
-        row("down for", age(down_ms));
+    match explained.down_ms {
+        Some(down_ms) if member.status == MemberStatus::Left => {
+            row("left", format!("{} ago", age(down_ms)));
+        }
+        Some(down_ms) => row("down for", age(down_ms)),
+        None => {}
     }
     if let Some(verdict) = &explained.verdict {
         row("told", format!("{} ago by {}", age(verdict.ago_ms), verdict.told_by));
@@ -29,8 +37,8 @@ fn member(explained: &MemberExplained, style: Style) -> String {
         row("heard", explained.heard.as_ref().map_or_else(never, |heard| by(heard, false)));
     }
     row("node id", format!("{}, epoch {}", member.node_id, member.epoch));
-    let zone = if member.zone.is_empty() { "-" } else { &member.zone };
-    row("address", format!("{}, datacenter {}, zone {zone}", member.address, member.datacenter));
+    let (datacenter, zone) = (or_dash(&member.datacenter), or_dash(&member.zone));
+    row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.address));
     match &explained.records {
         None => row("records", "none have arrived".to_owned()),
         Some(records) => {
@@ -54,12 +62,7 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     let mut text = format!("instance {} of {} is {status}, {offer}", instance.id, instance.service);
     let mut row = |name: &str, value: String| text += &format!("\n  {name:<9} {value}");
     row("why", reason.clone());
-    let check = match (&explained.output, explained.checked) {
-        (_, false) => "none".to_owned(),
-        (Some(output), true) => format!("{}: {output}", explained.health),
-        (None, true) => explained.health.clone(),
-    };
-    row("check", check);
+    row("check", check(explained));
     row("endpoint", endpoint(&instance.address, instance.port));
     row("namespace", instance.namespace.clone());
     let health = explained.health_version;
@@ -67,6 +70,27 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     row("record", format!("version {}, its health {health}", explained.version));
     row("age", age(instance.age_ms));
     text + "\nregistered with " + &member(origin, style)
+}
+
+/// What the check said, as far as that is known here. Of a dead agent it is the last that was heard.
+fn check(explained: &InstanceExplained) -> String {
+    let InstanceExplained { instance, health, origin, .. } = explained;
+    let lives = matches!(origin.member.status, MemberStatus::Alive | MemberStatus::Suspect);
+    match &explained.check {
+        _ if !explained.checked => "none".to_owned(),
+        Some(CheckExplained { target, interval_ms, output, since_ms }) => {
+            let every = humantime::format_duration(Duration::from_millis(*interval_ms));
+            let tried = format!("{target} every {every}");
+            match (output, since_ms) {
+                (Some(output), Some(ms)) => {
+                    format!("{health} since {}: {output}; {tried}", age(*ms))
+                }
+                _ => format!("{health}; {tried}"),
+            }
+        }
+        None if !lives => format!("{health}, last known"),
+        None => format!("{health}; ask `{}` for more: `hobnob explain` there", instance.node),
+    }
 }
 
 /// `3s ago by a digest`, and from whom when that is not the member itself.

@@ -163,8 +163,8 @@ fn duplicate(duplicate: Option<&Duplicate>) -> String {
     }
 }
 
-/// `hobnob info`.
-pub(crate) fn info(info: &Info, style: Style) -> String {
+/// `hobnob info`, with the counters that are not 0, or with all.
+pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let heard = match info.last_contact_ms {
         Some(ms) => format!("{} ago", age(ms)),
         None => "nobody yet".to_owned(),
@@ -188,7 +188,8 @@ pub(crate) fn info(info: &Info, style: Style) -> String {
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
     ];
-    let counters = info.counters.iter().map(|(name, count)| (name.as_str(), count.to_string()));
+    let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
+    let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
     let facts = facts.into_iter().chain(counters);
     render(&[], facts.map(|(name, fact)| vec![Cell::new(name), Cell::new(fact)]), style)
 }
@@ -216,7 +217,7 @@ pub(crate) fn render(
     table.trim_fmt()
 }
 
-fn or_dash(text: &str) -> &str {
+pub(crate) fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
@@ -290,7 +291,10 @@ pub(super) mod tests {
             members_alive: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),
-            counters: BTreeMap::from([("datagrams_received".to_owned(), 3)]),
+            counters: BTreeMap::from([
+                ("datagrams_received".to_owned(), 3),
+                ("datagrams_refused".to_owned(), 0),
+            ]),
             protocol: BTreeMap::from([("probe_period".to_owned(), "1s".to_owned())]),
         }
     }
@@ -322,12 +326,14 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
 
     #[test]
     fn info_lists_facts_and_counters() {
-        let text = super::info(&info(), PLAIN);
+        let text = super::info(&info(), false, PLAIN);
         for line in
             ["uptime              1m 1s", "last heard          nobody yet", "datagrams_received  3"]
         {
             assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
         }
+        assert!(!text.contains("datagrams_refused"), "it is 0: {text}");
+        assert!(super::info(&info(), true, PLAIN).contains("datagrams_refused"));
     }
 
     #[test]

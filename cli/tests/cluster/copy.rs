@@ -30,7 +30,7 @@ fn the_copy_of_an_agent_gives_way_and_says_what_to_do() {
     assert_eq!(duplicate(&a1)["address"], twin_bind.as_str());
     assert_eq!(duplicate(&twin)["same_key"], true);
     let info = String::from_utf8(twin.run(&["info"]).stdout).unwrap();
-    assert!(info.contains("remove node.json"), "{info}");
+    assert!(info.contains("remove node.json and registrations.log"), "{info}");
     assert_eq!(twin.json(&["info"])["isolated"], true);
 
     eventually("the original is the one that is known", || {

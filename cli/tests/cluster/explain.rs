@@ -24,7 +24,9 @@ fn an_instance_and_a_member_are_explained() {
     let instance = &explained["instances"][0];
     assert_eq!((&instance["offered"], &instance["checked"]), (&true.into(), &true.into()));
     assert!(reason(instance).contains("its check passes"), "{instance}");
-    assert_eq!(instance["output"], serde_json::Value::Null, "only its own agent knows");
+    assert_eq!(instance["check"], serde_json::Value::Null, "only its own agent knows");
+    let told = String::from_utf8(a2.run(&["explain", "web-1"]).stdout).unwrap();
+    assert!(told.contains("ask `a1`"), "{told}");
     let origin = &instance["origin"];
     assert_eq!(origin["member"]["name"], "a1");
     // Whoever was faster: the origin, or the third who passed it on.
@@ -37,7 +39,9 @@ fn an_instance_and_a_member_are_explained() {
         a2.json(&["explain", "web-1"])["instances"][0]["health"] == "failing"
     });
     let told = String::from_utf8(a1.run(&["explain", "web-1"]).stdout).unwrap();
-    for part in ["unhealthy, not offered", "its check fails", "failing: ", "member a1 is alive"] {
+    for part in
+        ["unhealthy, not offered", "its check fails", "failing since ", &url, "member a1 is alive"]
+    {
         assert!(told.contains(part), "no `{part}` in: {told}");
     }
 

@@ -37,6 +37,9 @@ fn commands_that_cannot_be_done() {
     );
     failed(&a1.run(&["register", "web", "--port", "0"]), 2, &["port"]);
     failed(&a1.run(&["register", "web", "--port", "80", "--address", "a b"]), 2, &["host name"]);
+    failed(&a1.run(&["register", "web", "--port", "80", "--address", "999.1.1.1"]), 2, &["IP"]);
+    failed(&a1.run(&["register", "", "--port", "80"]), 2, &["SERVICE"]);
+    failed(&a1.run(&["report", "foo"]), 2, &["hobnob pick --report"]);
     failed(&a1.run(&["register", &"x".repeat(200), "--port", "80"]), 2, &["128"]);
     failed(
         &a1.run(&["register", "web", "--port", "80", "--check-http", "https://x/"]),

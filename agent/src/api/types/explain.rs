@@ -74,6 +74,19 @@ pub struct RecordsExplained {
     pub news: Option<HeardFrom>,
 }
 
+/// The health check of an instance, as its own agent knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckExplained {
+    /// The URL or the address that is tried.
+    pub target: String,
+    /// Milliseconds from one try to the next.
+    pub interval_ms: u64,
+    /// What it said when its verdict last changed; absent before the first verdict.
+    pub output: Option<String>,
+    /// Milliseconds since then.
+    pub since_ms: Option<u64>,
+}
+
 /// What this agent believes of an instance, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceExplained {
@@ -87,8 +100,8 @@ pub struct InstanceExplained {
     pub checked: bool,
     /// What the check says: `passing`, `failing` or `unknown`; `passing` without one.
     pub health: String,
-    /// What the check last said to its agent, when that is this one.
-    pub output: Option<String>,
+    /// More of the check, when its agent is this one.
+    pub check: Option<CheckExplained>,
     /// The version of its definition.
     pub version: u64,
     /// The version of its health; absent when none was ever written.
