@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Verdict, print};
 
-/// The width of the tables where no terminal tells its own.
-const PIPE_WIDTH: u16 = 120;
+/// The width of the tables.
+const WIDTH: u16 = 120;
 
 /// What `list` takes.
 #[derive(Args)]
@@ -61,9 +61,9 @@ fn aligned(mut table: Table) -> String {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    if !table.is_tty() {
-        table.set_width(PIPE_WIDTH);
-    }
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
     table
 }
