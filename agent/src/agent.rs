@@ -212,7 +212,7 @@ impl Agent {
 
         let default_address = advertise.to_string();
         let restored = registrar::restore(&data_dir, &default_address).await;
-        let epoch = data_dir.mint_epoch(wall_clock_ms())?;
+        let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
         let identity = Identity {
             node_id: facts.node_id,
             epoch,

@@ -73,6 +73,16 @@ impl Epoch {
     /// The largest epoch that the wire carries (48 bits: milliseconds until the year 10889).
     pub const MAX: Self = Self((1 << 48) - 1);
 
+    /// The epoch of a new life: the wall clock, in milliseconds since 1970, so that a lost disk does not start over. A
+    /// clock that is not past the `last` epoch that the disk remembers is wrong, and then the disk may be an old image
+    /// too, from which other lives began: so one more, and `salt`, which has to be random, to begin another than those.
+    /// At most [`Epoch::MAX`], which a clock that is wrong by millennia reaches.
+    #[must_use]
+    pub fn of_new_life(last: Self, wall_ms: u64, salt: u16) -> Self {
+        let salted = Self(last.next().0.saturating_add(u64::from(salt)));
+        if wall_ms > last.0 { Self(wall_ms) } else { salted }.min(Self::MAX)
+    }
+
     /// The epoch after this one, at most [`Epoch::MAX`].
     #[must_use]
     pub fn next(self) -> Self {

@@ -141,3 +141,12 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
     }
     assert_eq!(net.nodes[0].burial(identity(1).node_id), None);
 }
+
+#[test]
+fn who_is_called_in_time_has_no_stalls() {
+    let mut net = Net::joined(5);
+    net.run_for(Duration::from_secs(120));
+    for (n, node) in net.nodes.iter().enumerate() {
+        assert_eq!(node.counters().stalls, 0, "{n}");
+    }
+}

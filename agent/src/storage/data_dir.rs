@@ -87,14 +87,12 @@ impl DataDir {
         self.torn_tail.as_ref()
     }
 
-    /// Mints the epoch of a new life: one more than any before it, and at least the wall clock in milliseconds since
-    /// 1970, so that a lost data directory does not start over. At most [`Epoch::MAX`], which a clock that is wrong by
-    /// millennia reaches and which is then minted again and again.
+    /// Mints the [epoch of a new life](Epoch::of_new_life). [`Epoch::MAX`] is minted again and again.
     ///
     /// # Errors
     /// It could not be made durable. Do not start with an epoch that was not returned.
-    pub fn mint_epoch(&mut self, wall_ms: u64) -> Result<Epoch, WriteError> {
-        let epoch = self.epoch.next().max(Epoch(wall_ms).min(Epoch::MAX));
+    pub fn mint_epoch(&mut self, wall_ms: u64, salt: u16) -> Result<Epoch, WriteError> {
+        let epoch = Epoch::of_new_life(self.epoch, wall_ms, salt);
         self.write_epoch(epoch)?;
         Ok(epoch)
     }

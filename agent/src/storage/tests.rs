@@ -96,18 +96,18 @@ fn a_directory_of_another_cluster_is_refused_with_the_remedy_and_left_alone() {
 fn epochs_grow_even_when_the_clock_goes_back() {
     let dir = new_dir();
     let mut life = open(&dir);
-    assert_eq!(life.mint_epoch(1_000).expect("minted"), Epoch(1_000));
-    assert_eq!(life.mint_epoch(5).expect("minted"), Epoch(1_001));
+    assert_eq!(life.mint_epoch(1_000, 7).expect("minted"), Epoch(1_000));
+    assert_eq!(life.mint_epoch(5, 0).expect("minted"), Epoch(1_001));
     drop(life);
     let mut life = open(&dir);
-    assert_eq!(life.mint_epoch(5).expect("minted"), Epoch(1_002));
+    assert_eq!(life.mint_epoch(1_001, 7).expect("minted"), Epoch(1_009));
     life.save_epoch(Epoch(2_000)).expect("saved");
     life.save_epoch(Epoch(7)).expect("a lower one is no error");
     drop(life);
     let mut life = open(&dir);
-    assert_eq!(life.mint_epoch(3_000).expect("minted"), Epoch(3_000));
-    assert_eq!(life.mint_epoch(u64::MAX).expect("minted"), Epoch::MAX);
-    assert_eq!(life.mint_epoch(0).expect("minted"), Epoch::MAX);
+    assert_eq!(life.mint_epoch(3_000, 7).expect("minted"), Epoch(3_000));
+    assert_eq!(life.mint_epoch(u64::MAX, 7).expect("minted"), Epoch::MAX);
+    assert_eq!(life.mint_epoch(0, 7).expect("minted"), Epoch::MAX);
 }
 
 #[test]

@@ -1,16 +1,13 @@
 //! When a node wants to be called, and what it does then.
 
+use std::time::Duration;
+
 use super::Node;
 use super::leave::Leaving;
 use crate::time::Time;
 
-/// Looked up once after everything that happens: whoever drives a node asks again and again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Deadlines {
-    next: Option<Time>,
-    /// When failure detection wants to be called.
-    detection: Option<Time>,
-}
+/// While others watch us we want to be called this often: a sleep is noticed by how much later that happens.
+const PULSE: Duration = Duration::from_millis(250);
 
 /// When we were there to hear anybody.
 #[derive(Debug)]
@@ -30,18 +27,18 @@ impl Node {
     /// When [`Input::Deadline`](crate::Input::Deadline) is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.next
+        self.deadline
     }
 
-    pub(super) fn find_deadlines(&self) -> Deadlines {
-        let detection = self.detection.next_deadline(self.leaving.is_some());
-        let watched = if self.is_silent() { self.detection.next_deadline(true) } else { detection };
+    /// Looked up once after everything that happens: whoever drives a node asks again and again.
+    pub(super) fn find_deadline(&self) -> Option<Time> {
         let knocks = self.leaving.is_none() && !self.is_silent();
         let seeds = if knocks { self.seeds.next_deadline(!self.connected) } else { None };
-        let next = [
+        [
             self.swim.next_deadline(),
             self.next_rumor_deadline(),
-            watched,
+            self.detection.next_deadline(!knocks),
+            Some(self.awake.handled + PULSE).filter(|_| knocks && self.connected),
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
@@ -51,17 +48,19 @@ impl Node {
             self.isolation_deadline(),
             self.duplicates.next_deadline(),
             self.leaving.as_ref().and_then(Leaving::next_deadline),
-        ];
-        Deadlines { next: next.into_iter().flatten().min(), detection }
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Our own loop may come late; called before anything else is looked at. While we slept nobody could be heard, so
     /// that time is no silence.
     pub(super) fn notice_lateness(&mut self, now: Time) {
-        if let Some(due) = self.deadlines.detection {
-            self.detection.detector.late(now.since(due), now);
-            let heard = self.last_contact.unwrap_or(self.awake.silence_from);
+        if let Some(due) = self.deadline {
             let slept = now.since(due.max(self.awake.handled));
+            self.detection.detector.late(slept, now);
+            let heard = self.last_contact.unwrap_or(self.awake.silence_from);
             self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
         }
         self.awake.handled = now;

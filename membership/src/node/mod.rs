@@ -78,7 +78,7 @@ pub struct Node {
     provenances: Provenances,
     retention: retention::Retention,
     leaving: Option<leave::Leaving>,
-    deadlines: deadlines::Deadlines,
+    deadline: Option<Time>,
     connected: bool,
     last_contact: Option<Time>,
     awake: deadlines::Awake,
@@ -124,7 +124,7 @@ impl Node {
             }),
             retention: retention::Retention::default(),
             leaving: None,
-            deadlines: deadlines::Deadlines::default(),
+            deadline: None,
             connected: false,
             last_contact: None,
             awake: deadlines::Awake::new(now),
@@ -139,7 +139,7 @@ impl Node {
             [(Key::Node, Some(Value::Node(Arc::new(node))))].into_iter().chain(records).collect(),
             now,
         );
-        this.deadlines = this.find_deadlines();
+        this.deadline = this.find_deadline();
         this
     }
 
@@ -271,7 +271,7 @@ impl Node {
         while let Some((to, packet)) = self.swim.poll_packet() {
             self.send(to.addr, &Message::Swim(&packet));
         }
-        self.deadlines = self.find_deadlines();
+        self.deadline = self.find_deadline();
     }
 
     fn pass_on_swim_events(&mut self, now: Time) {

@@ -38,8 +38,9 @@ impl World {
         let protocol = Protocol { retention: self.retention_of(number), ..self.protocol.clone() };
         let host = &mut self.hosts[number];
         seeds.extend(host.disk.peers.iter().map(|peer| socket_address(*peer)));
-        let epoch = (host.disk.epoch() + 1).max(host.clock.wall_ms(self.now));
-        host.disk.store_epoch(epoch);
+        let last = Epoch(host.disk.epoch());
+        let epoch = Epoch::of_new_life(last, host.clock.wall_ms(self.now), seed as u16);
+        host.disk.store_epoch(epoch.0);
         host.lives += 1;
         let (datacenter, zone) = self.datacenters[number].clone();
         let node = NodeRecord {
@@ -54,7 +55,7 @@ impl World {
             cluster: host.cluster,
             identity: Identity {
                 node_id: host.id,
-                epoch: Epoch(epoch),
+                epoch,
                 addr: socket_address(host.address),
                 sync_port: SYNC_PORT,
             },
