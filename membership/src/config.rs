@@ -86,7 +86,7 @@ impl Default for Protocol {
             digest_period: ms(500),
             pull_after: ms(10),
             pull_retry: ms(10),
-            pull_tries: 6,
+            pull_tries: 12,
             sync_period: ms(30_000),
             sync_min_gap: ms(200),
             session_timeout: ms(10_000),

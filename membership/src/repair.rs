@@ -9,6 +9,10 @@ use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_PENDING_PULLS, MAX_PULLED_VERSIONS};
 use crate::time::Time;
 
+/// So many waits for an answer are equally short; then they double. At 25 % loss four in nine pulls come to nothing, so
+/// that one in some thousand nodes needs as many.
+const QUICK_PULLS: u32 = 8;
+
 /// Something that we know to exist and do not have.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
@@ -134,8 +138,8 @@ impl Gaps {
                 gap.due = now + protocol.sync_min_gap;
                 gap.tries += 1;
             } else {
-                // The first answer may have been lost; after that the way is long, or its end is busy.
-                let doublings = gap.tries.saturating_sub(1).min(16);
+                // The first answers may have been lost; after that the way is long, or its end is busy.
+                let doublings = gap.tries.saturating_sub(QUICK_PULLS).min(16);
                 gap.due = now + protocol.pull_retry * (1 << doublings) + 2 * backlog;
                 gap.tries += 1;
                 result.pulls.entry(gap.source).or_default().push(origin);
