@@ -35,9 +35,9 @@ pub struct Protocol {
     pub gossip_period: Duration,
     /// Rumors wait for company this long, unless the line was idle before.
     pub coalesce: Duration,
-    /// Bytes that rumors, digests and pulls with their answers may take in a second, as datagrams. Streams have their own
-    /// flow control, and SWIM must be heard whatever else there is to say.
-    pub datagram_bytes_per_second: u64,
+    /// Bytes that rumors, digests, pulls with their answers and sessions for repair may take in any second. Who joins has
+    /// to learn everything before it is of use, and SWIM must be heard whatever else there is to say.
+    pub bytes_per_second: u64,
     /// Random peers that a rumor goes to, beside the two ring neighbours.
     pub rumor_fanout: usize,
     /// Random peers that the origin of a rumor sends it to, beside the two ring neighbours.
@@ -78,7 +78,7 @@ impl Default for Protocol {
             isolated_after: ms(5_000),
             gossip_period: ms(200),
             coalesce: ms(1),
-            datagram_bytes_per_second: 1_250_000,
+            bytes_per_second: 1_250_000,
             rumor_fanout: 2,
             origin_fanout: 4,
             digest_after_news: [ms(20), ms(40), ms(80), ms(200)],

@@ -151,6 +151,8 @@ counters! {
     sessions_failed,
     /// Deltas that a session brought.
     session_deltas_received,
+    /// Frames of sessions for repair that had to wait for bandwidth.
+    frames_put_off,
     /// Bytes of the frames sent.
     frame_bytes_sent,
     /// Deltas refused because there are too many origins.

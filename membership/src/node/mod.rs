@@ -106,7 +106,7 @@ impl Node {
             view: View::default(),
             rumors: Rumors::new(protocol.coalesce),
             answers: VecDeque::new(),
-            budget: Budget::new(protocol.datagram_bytes_per_second, now),
+            budget: Budget::new(protocol.bytes_per_second, now),
             digests: DigestSchedule::new(&protocol, now, first_digest),
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
@@ -267,7 +267,7 @@ impl Node {
         self.pass_on_swim_events(now);
         self.follow_detector(now);
         self.flush_rumors(now);
-        self.pump_sessions();
+        self.pump_sessions(now);
         while let Some((to, packet)) = self.swim.poll_packet() {
             self.send(to.addr, &Message::Swim(&packet));
         }

@@ -9,7 +9,8 @@ use super::Node;
 use crate::identity::Identity;
 use crate::io::{Output, StreamId};
 use crate::limits::{
-    MAX_REPAIRS_OPENED, MAX_REPAIRS_SERVED, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+    MAX_FRAME_BYTES, MAX_REPAIRS_OPENED, MAX_REPAIRS_SERVED, MAX_SESSIONS_OPENED,
+    MAX_SESSIONS_SERVED,
 };
 use crate::mutant::{self, Mutant};
 use crate::provenance::{Route, Sign};
@@ -29,6 +30,8 @@ pub(super) struct SyncSchedule {
     pub(super) mismatches: u32,
     /// Sessions with those who answered a knock.
     pub(super) joins: BTreeSet<StreamId>,
+    /// The session that sent the last frame for repair.
+    last_repair: StreamId,
 }
 
 impl SyncSchedule {
@@ -40,6 +43,7 @@ impl SyncSchedule {
             periodic: first,
             mismatches: 0,
             joins: BTreeSet::new(),
+            last_repair: StreamId(0),
         }
     }
 }
@@ -53,12 +57,15 @@ impl Node {
     pub(super) fn next_sync_deadline(&self) -> Option<Time> {
         let timeout =
             self.sessions.values().map(|s| s.deadline(self.protocol.session_timeout)).min();
+        let put_off = self.sessions.values().any(Session::is_put_off);
+        let put_off = put_off.then(|| self.budget.ready_for_session_at());
+        let under_way = timeout.into_iter().chain(put_off).min();
         if self.leaving.is_some() {
-            return timeout;
+            return under_way;
         }
         let requested = self.sync.requested.map(|_| self.sync.not_before);
         let requested = requested.filter(|_| self.opened_sessions() < MAX_REPAIRS_OPENED);
-        requested.into_iter().chain(timeout).chain([self.sync.periodic]).min()
+        requested.into_iter().chain(under_way).chain([self.sync.periodic]).min()
     }
 
     pub(super) fn handle_sync_deadlines(&mut self, now: Time) {
@@ -79,7 +86,10 @@ impl Node {
             && self.opened_sessions() < MAX_REPAIRS_OPENED
             && let Some(peer) = self.sync.requested.take()
         {
-            self.open_session(&peer, now);
+            let stream = self.open_session(&peer, now);
+            if let Some(session) = stream.and_then(|stream| self.sessions.get_mut(&stream)) {
+                session.repairs();
+            }
         }
     }
 
@@ -197,27 +207,48 @@ impl Node {
         }
     }
 
-    /// Gives the transport the frames that it has room for.
-    pub(super) fn pump_sessions(&mut self) {
-        let streams: Vec<StreamId> = self.sessions.keys().copied().collect();
+    /// Gives the transport the frames that it has room for, and that there is bandwidth for. Sessions for repair take
+    /// turns.
+    pub(super) fn pump_sessions(&mut self, now: Time) {
+        let last = self.sync.last_repair;
+        let mut streams: Vec<StreamId> = self.sessions.keys().copied().collect();
+        let next = streams.partition_point(|stream| *stream <= last);
+        streams.rotate_left(next);
         for stream in streams {
-            while let Some(session) = self.sessions.get_mut(&stream)
-                && let Some(frame) = session.next_frame(&self.catalog)
-            {
-                match frame.encode() {
-                    Ok(bytes) => {
-                        self.counters.frame_bytes_sent += bytes.len() as u64;
-                        session.sent(bytes.len());
-                        self.outputs.push_back(Output::StreamFrame { stream, bytes });
-                    }
-                    Err(_) => {
-                        self.counters.encoding_errors += 1;
-                        self.fail_session(stream);
-                    }
-                }
+            while let Some(frame) = self.next_frame(stream, now) {
+                self.send_session_frame(stream, &frame, now);
             }
             self.complete_session(stream);
         }
+    }
+
+    fn next_frame(&mut self, stream: StreamId, now: Time) -> Option<Frame> {
+        let session = self.sessions.get_mut(&stream)?;
+        let is_repair = session.is_repair();
+        let longest = if is_repair { self.budget.session_frame_bytes() } else { MAX_FRAME_BYTES };
+        if !session.is_ready(&self.catalog, longest) {
+            return None;
+        }
+        if is_repair && !self.budget.is_ready_for_session(now) {
+            self.counters.frames_put_off += u64::from(session.put_off());
+            return None;
+        }
+        session.next_frame()
+    }
+
+    fn send_session_frame(&mut self, stream: StreamId, frame: &Frame, now: Time) {
+        let Some(session) = self.sessions.get_mut(&stream) else { return };
+        let Ok(bytes) = frame.encode() else {
+            self.counters.encoding_errors += 1;
+            return self.fail_session(stream);
+        };
+        self.counters.frame_bytes_sent += bytes.len() as u64;
+        session.sent(bytes.len());
+        if session.is_repair() {
+            self.budget.spend_on_session(bytes.len(), now);
+            self.sync.last_repair = stream;
+        }
+        self.outputs.push_back(Output::StreamFrame { stream, bytes });
     }
 
     /// Answers who opened a session with us, unless it has one already or others wait for the same.
@@ -250,7 +281,11 @@ impl Node {
         if roster.is_none() && ours.catalog == opening.catalog {
             self.counters.sessions_equal += 1;
         }
+        let is_known = self.swim.active_peer(peer.node_id) == Some(&peer);
         if let Some(session) = self.sessions.get_mut(&stream) {
+            if is_known {
+                session.repairs();
+            }
             session.answer(opening, roster.as_deref(), &self.catalog);
         }
     }

@@ -92,6 +92,10 @@ pub(crate) struct Session {
     told_members: bool,
     told_all: bool,
     peer_told_all: bool,
+    /// It is for repair, and takes no more bandwidth than there is for that.
+    is_repair: bool,
+    /// Its next frame waits for bandwidth.
+    is_put_off: bool,
     in_flight: usize,
     frames_received: usize,
     frames_sent: usize,
@@ -124,6 +128,8 @@ impl Session {
             told_members: false,
             told_all: false,
             peer_told_all: false,
+            is_repair: false,
+            is_put_off: false,
             in_flight: 0,
             frames_received: 0,
             frames_sent: 0,
@@ -147,6 +153,24 @@ impl Session {
 
     pub(crate) fn peer(&self) -> Option<&Identity> {
         self.peer.as_ref()
+    }
+
+    /// From now on it takes no more bandwidth than there is for repair.
+    pub(crate) fn repairs(&mut self) {
+        self.is_repair = true;
+    }
+
+    pub(crate) fn is_repair(&self) -> bool {
+        self.is_repair
+    }
+
+    /// Its next frame has to wait for bandwidth. Returns whether it did not so far.
+    pub(crate) fn put_off(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_put_off, true)
+    }
+
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.is_put_off
     }
 
     /// When it is dropped if nothing happens. A peer that trickles holds one of few places no longer than one that is

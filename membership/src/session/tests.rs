@@ -76,7 +76,9 @@ fn run(opener: &mut Catalog, server: &mut Catalog) -> Passed {
     for turn in 0..200_000 {
         let (at, to) = (turn % 2, (turn + 1) % 2);
         let mut frames = VecDeque::new();
-        while let Some(frame) = sessions[at].next_frame(catalogs[at]) {
+        while sessions[at].is_ready(catalogs[at], MAX_FRAME_BYTES)
+            && let Some(frame) = sessions[at].next_frame()
+        {
             sessions[at].written(MS(0));
             frames.push_back(passes(&frame, &mut passed));
         }

@@ -10,19 +10,29 @@ use crate::wire::Frame;
 const FRAME_OVERHEAD_BYTES: usize = 16;
 
 impl Session {
-    /// The next frame to send, as long as the transport has room for it.
-    pub(crate) fn next_frame(&mut self, catalog: &Catalog) -> Option<Frame> {
+    /// Whether there is a frame to send and the transport has room for it. Deltas are cut then, at most `bytes` of them.
+    pub(crate) fn is_ready(&mut self, catalog: &Catalog, bytes: usize) -> bool {
         if self.in_flight >= MAX_FRAMES_IN_FLIGHT || self.told_all {
-            return None;
+            return false;
         }
-        let frame = self.ready.pop_front().or_else(|| self.next_of_lacking(catalog))?;
+        if self.ready.is_empty() {
+            let deltas = self.next_of_lacking(catalog, bytes);
+            self.ready.extend(deltas);
+        }
+        !self.ready.is_empty()
+    }
+
+    /// The next frame to send, if there is one that [`Session::is_ready`].
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
+        let frame = self.ready.pop_front()?;
+        self.is_put_off = false;
         self.told_all = matches!(frame, Frame::End | Frame::Deltas { last: true, .. });
         self.frames_sent += 1;
         self.in_flight += 1;
         Some(frame)
     }
 
-    fn next_of_lacking(&mut self, catalog: &Catalog) -> Option<Frame> {
+    fn next_of_lacking(&mut self, catalog: &Catalog, bytes: usize) -> Option<Frame> {
         let undecided = self.role == Role::Comparer && !self.heads_complete;
         if undecided || (self.lacking.is_empty() && !self.heads_complete) {
             return None;
@@ -34,7 +44,7 @@ impl Session {
         if self.frames_sent + 1 >= MAX_FRAMES_PER_SESSION {
             return Some(Frame::End);
         }
-        let deltas = self.next_deltas(catalog);
+        let deltas = self.next_deltas(catalog, bytes);
         let last = self.lacking.is_empty() && self.heads_complete;
         match (deltas.is_empty(), last) {
             (true, true) => Some(Frame::End),
@@ -43,8 +53,8 @@ impl Session {
         }
     }
 
-    fn next_deltas(&mut self, catalog: &Catalog) -> Vec<Delta> {
-        let mut room = MAX_FRAME_BYTES - FRAME_OVERHEAD_BYTES;
+    fn next_deltas(&mut self, catalog: &Catalog, bytes: usize) -> Vec<Delta> {
+        let mut room = bytes.min(MAX_FRAME_BYTES) - FRAME_OVERHEAD_BYTES;
         let mut deltas = Vec::new();
         while let Some(want) = self.lacking.last_mut() {
             let Some(mut delta) = catalog.answer(want, room) else {

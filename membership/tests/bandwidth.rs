@@ -1,0 +1,58 @@
+//! What a node sends in a second.
+
+mod common;
+
+use std::time::Duration;
+
+use hobnob_membership::record::{Balancing, Health, Key, ServiceRecord, Tags, Value};
+use hobnob_membership::{Input, Protocol};
+
+use common::{Net, health};
+
+const STEP: Duration = Duration::from_millis(10);
+const STEPS_PER_SECOND: usize = 100;
+
+fn large(n: usize) -> (Key, Option<Value>) {
+    let record = ServiceRecord {
+        service: "large".into(),
+        namespace: "default".into(),
+        address: "10.0.0.1".into(),
+        port: 80,
+        tags: Tags::default(),
+        meta: (0..5).map(|key| (format!("k{key}"), "x".repeat(500))).collect(),
+        weight: 1,
+        checked: false,
+        balancing: Balancing::default(),
+    };
+    (Key::Service(format!("large-{n}").into()), Some(Value::Service(record.into())))
+}
+
+#[test]
+fn no_node_sends_more_than_its_budget_in_any_second_however_much_there_is_to_say() {
+    let mut net = Net::joined(8);
+    // Small ones travel by rumor, large ones by session only.
+    let small = (0..4_000).flat_map(|n| health(&format!("{n:0100}"), Health::Passing));
+    net.handle(0, Input::Write(small.chain((0..400).map(large)).collect()));
+    let sent = |net: &Net| -> Vec<u64> {
+        let counters = net.nodes.iter().map(hobnob_membership::Node::counters);
+        counters.map(|counters| counters.datagram_bytes_sent + counters.frame_bytes_sent).collect()
+    };
+    // It was quiet for a second.
+    let mut history = vec![sent(&net); STEPS_PER_SECOND];
+    while !net.is_converged() {
+        net.run_for(STEP);
+        history.push(sent(&net));
+        assert!(history.len() < 20 * STEPS_PER_SECOND, "never told all");
+    }
+    let budget = Protocol::default().bytes_per_second;
+    let mut most = 0;
+    for second in history.windows(STEPS_PER_SECOND + 1) {
+        for (before, after) in second[0].iter().zip(&second[STEPS_PER_SECOND]) {
+            assert!(after - before <= budget, "{} bytes", after - before);
+            most = most.max(after - before);
+        }
+    }
+    assert!(most > budget / 2, "it was no matter of bandwidth: {most}");
+    let put_off: u64 = net.nodes.iter().map(|node| node.counters().frames_put_off).sum();
+    assert!(put_off > 0, "no session had to wait");
+}
