@@ -9,9 +9,9 @@ use crate::identity::{Epoch, NodeId};
 use crate::limits::{MAX_PENDING_PULLS, MAX_PULLED_VERSIONS};
 use crate::time::Time;
 
-/// So many waits for an answer are equally short; then they double. At 25 % loss four in nine pulls come to nothing, so
-/// that one in some thousand nodes needs as many.
-const QUICK_PULLS: u32 = 8;
+/// So many pulls come one shortly after the other, then waits double. At 25 % loss four in nine pulls come to nothing, and
+/// among thousands of nodes somebody needs as many.
+const QUICK_PULLS: u32 = 10;
 
 /// Something that we know to exist and do not have.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +139,7 @@ impl Gaps {
                 gap.tries += 1;
             } else {
                 // The first answers may have been lost; after that the way is long, or its end is busy.
-                let doublings = gap.tries.saturating_sub(QUICK_PULLS).min(16);
+                let doublings = (gap.tries + 2).saturating_sub(QUICK_PULLS).min(16);
                 gap.due = now + protocol.pull_retry * (1 << doublings) + 2 * backlog;
                 gap.tries += 1;
                 result.pulls.entry(gap.source).or_default().push(origin);
@@ -185,7 +185,8 @@ mod tests {
             assert_eq!(due_gaps.pulls[&NodeId(9)], [NodeId(1)]);
             pulled_at.push(due);
         };
-        assert_eq!(pulled_at, [10, 20, 30, 50, 90, 170].map(MS));
+        let quick = (1..=10).map(|n| MS(10 * n));
+        assert_eq!(pulled_at, quick.chain([120, 160].map(MS)).collect::<Vec<_>>());
         assert_eq!(given_up, [NodeId(9)]);
         assert_eq!(gaps.next_deadline(), None);
     }
@@ -213,7 +214,7 @@ mod tests {
             assert!(pull(&mut gaps).given_up.is_empty());
         }
         let mut smaller = gaps.clone();
-        gaps.note(head(10), &want(0), NodeId(8), MS(10));
+        gaps.note(head(100), &want(0), NodeId(8), MS(10));
         assert_eq!(pull(&mut gaps).given_up, [NodeId(8)]);
         smaller.check(&want(2));
         assert!(pull(&mut smaller).given_up.is_empty());
