@@ -274,8 +274,8 @@ impl Swim {
         let members: Vec<_> = members
             .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
             .collect();
-        // Whoever lives tells of itself, and so does whoever hears of it: by tidings, or by rosters like this one.
-        let result = self.foca.apply_many(members.into_iter(), false, &mut self.effects);
+        // Tidings and rosters tell of whoever lives, too; where they are lost, gossip is what remains.
+        let result = self.foca.apply_many(members.into_iter(), true, &mut self.effects);
         self.settle(now);
         result
     }
