@@ -184,11 +184,18 @@ impl Node {
 
     /// Tells a member that we hold it down, so that it can contradict.
     pub(super) fn warn(&mut self, node: NodeId) {
+        if let Some(addr) = self.address_of(node) {
+            self.warn_at(node, addr);
+        }
+    }
+
+    /// The same, where it lives as others have it: the life that is down may have been elsewhere, as that of a copy is.
+    pub(super) fn warn_at(&mut self, node: NodeId, addr: SocketAddr) {
         let Some(peer) = self.swim.members().get(node).copied() else { return };
         let verdict = self.verdict_on(&peer.identity);
         let sender = self.identity().node_id;
         let tidings = Tidings { sender, updates: vec![Update::Down(verdict)] };
-        self.send(peer.identity.addr, &Message::Tidings(tidings));
+        self.send(addr, &Message::Tidings(tidings));
     }
 
     /// The verdict on a member that is down, as far as we know it.

@@ -59,7 +59,7 @@ impl Node {
                 Some(peer) if !peer.is_active() && peer.identity.epoch >= identity.epoch => {
                     warnings += 1;
                     if warnings <= MAX_WARNINGS {
-                        self.warn(node);
+                        self.warn_at(node, identity.addr);
                     }
                 }
                 _ => self.hear_alive(*identity, now),
