@@ -8,15 +8,15 @@
 //! business of [`crate::detector`], so the timers that begin them are dropped (foca then has no probe to complete, and
 //! never sets a timer that calls a suspect down). Whoever is down here was put there by a verdict, or left.
 
+mod machine;
+mod peers;
+
 use std::collections::{BinaryHeap, VecDeque};
-use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
-use foca::{Foca, NoCustomBroadcast, OwnedNotification, State, Timer};
+use foca::{OwnedNotification, State, Timer};
+use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
-use rand::seq::index;
-use rand::{Rng, SeedableRng};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::config::Protocol;
 use crate::identity::{Epoch, Identity, NodeId};
@@ -26,19 +26,13 @@ use crate::mutant::{self, Mutant};
 use crate::provenance::{Heard, Sign};
 use crate::ring::Ring;
 use crate::time::Time;
-use crate::wire::{DatagramBuilder, SwimCodec, overhear, restore_destination, strip_destination};
+use crate::wire::{SwimCodec, overhear, restore_destination};
+
+use machine::{Effects, Machine, Scheduled, machine};
 
 /// A new epoch is taken at most this often, so that two agents under one id which cannot settle it, because they do not
 /// reach each other, do not push each other out as fast as messages go.
 const RENEW_MIN_GAP: Duration = Duration::from_secs(1);
-
-/// foca wants to know these, and never gets to use them.
-const PROBE_PERIOD: Duration = Duration::from_secs(1);
-const PROBE_RTT: Duration = Duration::from_millis(150);
-/// How many members gossip goes to at once.
-const GOSSIP_FANOUT: usize = 3;
-/// How often foca passes on an update; verdicts have a way of their own.
-const MAX_TRANSMISSIONS: u8 = 6;
 
 /// Something that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +61,6 @@ pub(crate) enum PacketError {
     #[error(transparent)]
     Foca(#[from] foca::Error),
 }
-
-type Machine = Foca<Identity, SwimCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
 
 pub(crate) struct Swim {
     foca: Machine,
@@ -171,54 +163,6 @@ impl Swim {
             .chain(own)
             .filter(|identity| bucket_of(identity.node_id) == bucket)
             .collect()
-    }
-
-    /// `random` peers and our two neighbours on the ring, without repetition. Whoever can reach only some of them begins
-    /// with the random ones, which spread the word fastest; the ring then leaves nobody out.
-    pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
-        let own = self.identity().node_id;
-        let next = self.ring().at_offset(own, 1);
-        let previous = self
-            .ring()
-            .at_offset(own, self.ring().len())
-            .filter(|previous| Some(*previous) != next);
-        let neighbours = next.into_iter().chain(previous);
-        let drawn = self.sample(random + 2);
-        let others =
-            drawn.into_iter().filter(|node| Some(*node) != next && Some(*node) != previous);
-        let targets: Vec<NodeId> = others.take(random).chain(neighbours).collect();
-        targets.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
-    }
-
-    /// So many peers at distances along the ring that `seed` decides: of nodes with the same seed and members, no two
-    /// choose the same peer at once, and nobody is left out.
-    pub(crate) fn offset_peers(&self, seed: u64, count: usize) -> Vec<Identity> {
-        let own = self.identity().node_id;
-        let len = self.ring().len();
-        let mut distances: Vec<usize> = Vec::with_capacity(count);
-        for n in 0..count.min(len) {
-            let drawn = xxh3_64_with_seed(&(n as u64).to_le_bytes(), seed) % len as u64;
-            let mut distance = usize::try_from(drawn).unwrap_or_default();
-            while distances.contains(&distance) {
-                distance = (distance + 1) % len;
-            }
-            distances.push(distance);
-        }
-        let nodes =
-            distances.into_iter().filter_map(|distance| self.ring().at_offset(own, distance + 1));
-        nodes.filter_map(|node| self.active_peer(node).copied()).collect()
-    }
-
-    pub(crate) fn random_peers(&mut self, count: usize) -> Vec<Identity> {
-        let nodes = self.sample(count);
-        nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
-    }
-
-    /// So many active peers, or all, without repetition.
-    fn sample(&mut self, count: usize) -> Vec<NodeId> {
-        let amount = count.min(self.ring().len());
-        let chosen = index::sample(&mut self.rng, self.members.ring().len(), amount);
-        chosen.into_iter().filter_map(|place| self.ring().get(place)).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -434,81 +378,3 @@ impl Swim {
         self.events.push_back(SwimEvent::Isolated);
     }
 }
-
-fn machine(identity: Identity, rng: &mut Xoshiro256PlusPlus) -> Machine {
-    let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-    let config = foca::Config {
-        probe_period: PROBE_PERIOD,
-        probe_rtt: PROBE_RTT,
-        // To so many gossip goes, too.
-        num_indirect_probes: at_least_one(GOSSIP_FANOUT),
-        max_transmissions: NonZeroU8::new(MAX_TRANSMISSIONS).unwrap_or(NonZeroU8::MIN),
-        suspect_to_down_after: PROBE_PERIOD,
-        remove_down_after: Some(Duration::from_secs(24 * 60 * 60)),
-        max_packet_size: at_least_one(DatagramBuilder::MAX_BODY_BYTES),
-        notify_down_members: true,
-        // Views are compared, and the lost are asked, by the detector's ways.
-        periodic_announce: None,
-        periodic_announce_to_down_members: None,
-        periodic_gossip: None,
-    };
-    let rng = Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
-    Foca::new(identity, config, rng, SwimCodec::new(identity.node_id))
-}
-
-/// What foca asked for and was not yet given.
-#[derive(Default)]
-struct Effects {
-    packets: VecDeque<(Identity, Vec<u8>)>,
-    timers: VecDeque<(Timer<Identity>, Duration)>,
-    notifications: VecDeque<OwnedNotification<Identity>>,
-}
-
-impl foca::Runtime<Identity> for Effects {
-    fn notify(&mut self, notification: foca::Notification<'_, Identity>) {
-        self.notifications.push_back(notification.to_owned());
-    }
-
-    fn send_to(&mut self, to: Identity, data: &[u8]) {
-        if let Some(packet) = strip_destination(&to, data) {
-            self.packets.push_back((to, packet));
-        }
-    }
-
-    fn submit_after(&mut self, event: Timer<Identity>, after: Duration) {
-        self.timers.push_back((event, after));
-    }
-}
-
-/// A timer in a heap that gives the earliest first, and those of one moment in the order in which they were set.
-struct Scheduled {
-    at: Time,
-    sequence: u64,
-    timer: Timer<Identity>,
-}
-
-impl Scheduled {
-    fn order(&self) -> (Time, u64) {
-        (self.at, self.sequence)
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.order().cmp(&self.order())
-    }
-}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Scheduled {}
