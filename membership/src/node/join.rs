@@ -64,7 +64,9 @@ impl Node {
         let mut silent: BTreeSet<SocketAddr> = lost.chain(self.seeds.addresses()).collect();
         silent.remove(&self.identity().addr);
         if !silent.is_empty() {
-            silent.retain(|address| members.iter_active().all(|heard| heard.addr != *address));
+            for heard in members.iter_active() {
+                silent.remove(&heard.addr);
+            }
         }
         if let Some(address) = silent.into_iter().choose(&mut self.rng) {
             self.counters.hellos_sent += 1;

@@ -216,21 +216,22 @@ impl Node {
     /// Asks one of the members that we lost whether it is there. All who share a view share the work: each turn, each
     /// asks another one, at a rate that does not depend on how many we are, and when few are lost, seldom.
     pub(super) fn ask_the_lost(&mut self) {
-        let lost: Vec<NodeId> = self
-            .swim
-            .members()
-            .iter_down()
-            .map(|(node, _)| node)
-            .filter(|node| matches!(self.origin_status(*node), OriginStatus::Down { .. }))
-            .collect();
-        let share = lost.len() as f64 / self.active_members() as f64;
-        if lost.is_empty() || !self.connected || !self.rng.random_bool(share.min(1.0)) {
+        let down = self.swim.members().down();
+        if down.is_empty() || !self.connected {
             return;
         }
-        let own = self.identity().node_id;
+        let share = down.len() as f64 / self.active_members() as f64;
+        if !self.rng.random_bool(share.min(1.0)) {
+            return;
+        }
         self.detection.lost_turn += 1;
-        let place = self.swim.ring().rank(own) + self.detection.lost_turn;
-        self.counters.lost_asked += 1;
-        self.warn(lost[place % lost.len()]);
+        let place = self.swim.ring().rank(self.identity().node_id) + self.detection.lost_turn;
+        let down = self.swim.members().down();
+        let Some(node) = down.iter().nth(place % down.len()).copied() else { return };
+        // Who left is not lost; its turn passes, so that the others are not asked more often for it.
+        if matches!(self.origin_status(node), OriginStatus::Down { .. }) {
+            self.counters.lost_asked += 1;
+            self.warn(node);
+        }
     }
 }
