@@ -10,9 +10,9 @@ use crate::limits::{MAX_REFERRALS, MAX_SEEDS, MAX_SESSIONS_SERVED};
 use crate::time::Time;
 
 /// Rounds of knocking after a request to join, although we are not alone.
-const EAGER_ROUNDS: u32 = 10;
+const EAGER_ROUNDS: u32 = 20;
 /// In these rounds nobody waits longer: who starts together with a thousand others is not heard each time.
-const EAGER_WAIT: Duration = Duration::from_millis(500);
+const EAGER_WAIT: Duration = Duration::from_millis(250);
 /// Who was answered and is not in yet knocks again after this time: the cluster is there, so only a datagram was lost, or
 /// there was no room for us at that moment.
 const ANSWERED_RETRY: Duration = Duration::from_millis(200);
@@ -161,16 +161,15 @@ mod tests {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         let mut rounds = Vec::new();
-        while rounds.len() < 16 {
+        while rounds.len() < 27 {
             let due = seeds.next_deadline(true).expect("alone");
             assert_eq!(seeds.take_due(due, true, std::iter::empty(), 1.0).len(), 1);
             rounds.push(due);
         }
         let waits: Vec<_> = rounds.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
-        assert_eq!(
-            waits,
-            [100, 200, 400, 500, 500, 500, 500, 500, 500, 500, 1_000, 2_000, 4_000, 8_000, 10_000]
-        );
+        assert_eq!(waits[..2], [100, 200]);
+        assert_eq!(waits[2..20], [250; 18]);
+        assert_eq!(waits[20..], [500, 1_000, 2_000, 4_000, 8_000, 10_000]);
         assert_eq!(seeds.next_deadline(false), None, "the request to join is worn out");
     }
 
@@ -189,7 +188,7 @@ mod tests {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         let mut due = Time::ZERO;
-        for _ in 0..20 {
+        for _ in 0..30 {
             due = seeds.next_deadline(true).expect("alone");
             seeds.take_due(due, true, std::iter::empty(), 1.0);
         }

@@ -13,7 +13,7 @@ use crate::mutant::{self, Mutant};
 use crate::time::Time;
 use crate::wire::Vote;
 
-use super::pace::{PATIENCE_UNPROVEN, Pace};
+use super::pace::{PATIENCE_UNKNOWN, PATIENCE_UNPROVEN, Pace};
 
 /// Who has looked for less than this has no vote.
 const PROBED_AT_LEAST: Duration = Duration::from_millis(600);
@@ -108,7 +108,7 @@ impl Case {
 
     /// When there was silence for long enough.
     fn due(&self) -> Time {
-        let patience = self.pace.unwrap_or(Pace::UNPROVEN).patience();
+        let patience = self.pace.map_or(PATIENCE_UNKNOWN, Pace::patience);
         // Who has nobody to ask had better be sure.
         let alone = if self.quorum == 1 { PATIENCE_UNPROVEN } else { Duration::ZERO };
         self.last_sign + patience.max(alone)

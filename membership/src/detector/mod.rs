@@ -49,8 +49,8 @@ const SLEPT: Duration = Duration::from_millis(100);
 const WITNESSED: Duration = Duration::from_millis(2_000);
 /// Two comparisons of views that we begin are at least this far apart.
 const COMPARE_GAP: Duration = Duration::from_secs(2);
-/// A first question comes within this time.
-const FIRST_PING_WITHIN: Duration = Duration::from_millis(500);
+/// A first question comes within this time: whoever watched that member before may have crashed with it.
+const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
 
 /// What the detector wants done.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,6 +20,8 @@ const UNIT: Duration = Duration::from_millis(100);
 pub(super) const PATIENCE_PROMPT: Duration = Duration::from_millis(2_000);
 /// Silence of any other that is enough, if it never stalled for long.
 pub(super) const PATIENCE_UNPROVEN: Duration = Duration::from_millis(3_200);
+/// Silence that is enough of somebody of whom nobody knows how it keeps time: all who watched it are gone. Most are prompt.
+pub(super) const PATIENCE_UNKNOWN: Duration = Duration::from_millis(2_500);
 /// Nobody's stalls earn it more.
 const PATIENCE_MOST: Duration = Duration::from_secs(10);
 

@@ -1,5 +1,7 @@
 //! What the detector does when its time comes: asks, accuses, rules.
 
+use rand::RngExt;
+
 use super::case::Case;
 use super::inquiry;
 use super::monitor::Watch;
@@ -29,9 +31,9 @@ impl Detector {
             while let Some(watch) = self.monitors.get_mut(&target).and_then(|m| m.step(now)) {
                 match watch {
                     Watch::Begin => {
-                        let nonce = self.nonce();
+                        let (nonce, chance) = (self.nonce(), self.rng.random());
                         if let Some(monitor) = self.monitors.get_mut(&target) {
-                            monitor.begin(nonce, now);
+                            monitor.begin(nonce, chance, now);
                         }
                         self.pings.expect(target, nonce, now);
                     }
