@@ -46,7 +46,7 @@ impl Checker for LimitsKept {
             };
             over("deadlines at one moment, all past", u64::from(scene.world.host(host).spins()), 0);
             let flooded = scene.world.host(host).meter().flooded;
-            over("datagrams too many for one second", flooded, 0);
+            over("datagrams too many for one second, answers to knocks aside", flooded, 0);
             let load = node.load();
             over("rumors waiting", load.rumors as u64, limits::MAX_RUMOR_QUEUE as u64);
             over("answers waiting", load.answers as u64, limits::MAX_ANSWERS_WAITING as u64);

@@ -7,7 +7,7 @@ use hobnob_membership::{Output, StreamId, Time};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::host::{MAX_DATAGRAMS_PER_SECOND, Meter, address_index};
+use super::host::{Meter, address_index};
 use super::queue::{Delivery, Endpoint, Happening, Queue};
 use super::trace::{Detail, Trace};
 use crate::network::{Channel, Network};
@@ -74,24 +74,19 @@ impl Fabric {
         self.streams.contains_key(&end)
     }
 
-    /// Does what a node wants done.
+    /// Does what a node wants done. `answers_knock` is whether it is the answer to a knock.
     pub(super) fn carry_out(
         &mut self,
         from: usize,
         address: u32,
         output: Output,
+        answers_knock: bool,
         meter: &mut Meter,
         now: Time,
     ) {
         match output {
             Output::Datagram { to, bytes } => {
-                let second = now.as_micros() / 1_000_000;
-                meter.second = if meter.second.0 == second {
-                    (second, meter.second.1 + 1)
-                } else {
-                    (second, 1)
-                };
-                if meter.second.1 > MAX_DATAGRAMS_PER_SECOND {
+                if !answers_knock && !meter.has_room(now) {
                     meter.flooded += 1;
                     return;
                 }

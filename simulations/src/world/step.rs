@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hobnob_membership::{Event, Input, Output};
+use hobnob_membership::{Event, Input, Node, Output};
 use rand::RngExt;
 
 use super::host::{MAX_WAKES, socket_address};
@@ -137,10 +137,22 @@ impl World {
         let now = *now;
         let host = &mut hosts[number];
         let Some(process) = host.process.as_mut() else { return };
+        let asked = match &input {
+            Input::Datagram { from, bytes } => Some((*from, bytes.len())),
+            _ => None,
+        };
+        let answered = knocks_answered(&process.node);
         process.node.handle(input, host.clock.local(now));
+        let mut knock = asked.filter(|_| knocks_answered(&process.node) > answered);
         while let Some(output) = process.node.poll_output() {
             let Output::Event(event) = output else {
-                fabric.carry_out(number, host.address, output, &mut host.meter, now);
+                // One answer, to where the knock came from, and as long.
+                let answer = match &output {
+                    Output::Datagram { to, bytes } => knock.take_if(|k| *k == (*to, bytes.len())),
+                    _ => None,
+                };
+                let (address, meter) = (host.address, &mut host.meter);
+                fabric.carry_out(number, address, output, answer.is_some(), meter, now);
                 continue;
             };
             match &event {
@@ -178,4 +190,9 @@ impl World {
         process.wake_at = Some(at);
         self.fabric.queue.push(at, Happening::Wake { host: number, life: process.life });
     }
+}
+
+/// How many knocks a node has answered.
+fn knocks_answered(node: &Node) -> u64 {
+    node.counters().welcomes_sent + node.counters().referrals_sent
 }
