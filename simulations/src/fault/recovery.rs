@@ -70,7 +70,12 @@ impl Outages {
             }
             Undo::OwnDisk(own) => {
                 for host in &hosts {
+                    let id = world.host(*host).id;
                     world.crash(*host, Storage::Kept);
+                    // It lost the copy meanwhile, and ran under an id of its own, which nobody has any more.
+                    if !truth.is_doubled(id) {
+                        truth.stopped(id, now);
+                    }
                     let restored = world.host_mut(*host);
                     (restored.id, restored.key, restored.disk) = (own.0, own.1, own.2.clone());
                     self.start(*host, world, truth);
