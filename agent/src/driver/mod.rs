@@ -3,26 +3,22 @@
 //! Datagrams, stream events, commands and the one deadline go in; what comes out is carried out before the next input
 //! is taken. Nothing in the loop waits: sockets that are full drop and count, as UDP may.
 
-use std::collections::BTreeMap;
+mod commands;
+mod events;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_membership::catalog::WriteError;
-use hobnob_membership::record::{Key, Value};
-use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{Epoch, Event, Input, Node, Output, Time};
+use hobnob_membership::{Epoch, Input, Node, Output, Time};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::handler::millis;
-use crate::api::{ApiError, Duplicate, ForceLeft, MemberExplained};
 use crate::clock::Clock;
-use crate::eviction;
-use crate::explain::{self, InstanceFacts};
-use crate::parameters::parameters;
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent};
+
+pub(crate) use commands::{Command, Known};
 
 /// Datagrams taken before anything else gets its turn, and of each other kind of input before it is done again.
 const DATAGRAM_BATCH: usize = 64;
@@ -34,10 +30,6 @@ const STALLED_AFTER: Duration = Duration::from_millis(100);
 const STALLED_BATCHES: usize = 32;
 /// Longer than any datagram of ours, so that one that is too long is seen to be.
 const DATAGRAM_BUFFER_BYTES: usize = 2_048;
-/// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
-/// crashed agent finds back; later changes seldom matter.
-const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
-const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
 /// Nobody answering at the addresses to join at is worth a word this soon, and then now and then.
 const MAX_PEERS_NAMED: usize = 5;
 const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
@@ -46,43 +38,6 @@ const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const AGES_PERIOD: Duration = Duration::from_millis(100);
 /// How long streams may go on to be written at the end.
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
-
-/// What the rest of the agent asks of the driver.
-pub(crate) enum Command {
-    /// Whether [`Command::Write`] would be taken.
-    Check { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<Result<(), WriteError>> },
-    /// Write records of our own; answered when they are visible here.
-    Write { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<()> },
-    /// Knock at these addresses; answered by the first that answers.
-    Join { addresses: Vec<SocketAddr>, reply: oneshot::Sender<SocketAddr> },
-    /// Leave the cluster; the driver ends when that is done.
-    Leave,
-    /// Every member.
-    Members { reply: oneshot::Sender<Vec<Member>> },
-    /// What the node knows of who or what goes by this name.
-    Explain { subject: String, reply: oneshot::Sender<Known> },
-    /// Declare a dead member gone for good.
-    ForceLeave { member: String, reply: oneshot::Sender<Result<ForceLeft, ApiError>> },
-    /// What the node says of itself.
-    Report { reply: oneshot::Sender<Report> },
-}
-
-/// What the node says of itself.
-pub(crate) struct Report {
-    pub(crate) epoch: Epoch,
-    pub(crate) duplicate: Option<Duplicate>,
-    pub(crate) members_alive: usize,
-    pub(crate) instances: usize,
-    pub(crate) catalog_digest: u64,
-    pub(crate) counters: BTreeMap<String, u64>,
-    pub(crate) protocol: BTreeMap<String, String>,
-}
-
-/// What the node knows of a name.
-pub(crate) struct Known {
-    pub(crate) members: Vec<MemberExplained>,
-    pub(crate) instances: Vec<InstanceFacts>,
-}
 
 /// What the driver asks to be kept for the next start.
 pub(crate) enum Keep {
@@ -234,41 +189,6 @@ impl Driver {
         }
     }
 
-    fn take_command(&mut self, command: Command) {
-        let now = self.clock.now();
-        // Who asked may have gone away since; then nobody needs the answer.
-        match command {
-            Command::Check { records, reply } => drop(reply.send(self.node.check_write(&records))),
-            Command::Write { records, reply } => {
-                self.node.handle(Input::Write(records), now);
-                self.drain();
-                let _ = reply.send(());
-            }
-            Command::Join { addresses, reply } => {
-                self.state.joins.retain(|(_, reply)| !reply.is_closed());
-                self.state.joins.push((addresses.clone(), reply));
-                self.node.handle(Input::Join(addresses), now);
-            }
-            Command::Leave => self.node.handle(Input::Leave, now),
-            Command::Members { reply } => drop(reply.send(self.node.members())),
-            Command::Explain { subject, reply } => {
-                self.show_ages(now);
-                let members = explain::members(&self.node, &subject, now);
-                let instances = explain::instances(&self.node, &subject, now);
-                drop(reply.send(Known { members, instances }));
-            }
-            Command::ForceLeave { member, reply } => {
-                let result = eviction::check(&self.node, &member);
-                if let Ok(gone) = &result {
-                    self.node.handle(Input::Bury(gone.node_id), now);
-                    self.drain();
-                }
-                drop(reply.send(result));
-            }
-            Command::Report { reply } => drop(reply.send(self.report())),
-        }
-    }
-
     fn take_deadlines(&mut self) {
         let now = self.clock.now();
         if self.node.next_deadline().is_some_and(|due| due <= now) {
@@ -323,100 +243,6 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
-    fn take_event(&mut self, event: Event) {
-        match event {
-            Event::Instance(change) => self.writer.apply(change),
-            Event::Member(change) => {
-                self.log_member(&change.member);
-                let first = self.state.saved_peers.is_empty();
-                let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
-                self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
-            }
-            Event::Buried { node, told_by } => tracing::warn!(
-                node_id = %node,
-                name = explain::name_of(&self.node, node),
-                told_by = explain::name_of(&self.node, told_by),
-                "an operator declared this member gone for good: its instances are gone"
-            ),
-            Event::Connected => {
-                self.state.alone_warning = None;
-                tracing::info!("in touch with the cluster");
-                self.writer.set_isolated(false);
-            }
-            Event::Isolated => {
-                // Alone because everybody left on purpose is not cut off.
-                let lost =
-                    self.node.members().iter().any(|member| member.status == MemberStatus::Down);
-                if lost {
-                    tracing::warn!(
-                        "no other member can be heard: answers are from memory until one can"
-                    );
-                } else {
-                    tracing::info!("all other members have left");
-                }
-                self.writer.set_isolated(lost);
-            }
-            Event::DuplicateNodeId { address } => tracing::error!(
-                %address,
-                "another agent runs under this agent's node id: its data directory is a copy of this one's. It gives way \
-                 to this agent and is silent. Stop it, remove node.json and registrations.log from its data directory, and start it again"
-            ),
-            Event::GaveWay { to } => {
-                tracing::error!(
-                    %to,
-                    "another agent runs under this agent's node id: this data directory is a copy, or was copied. This \
-                     agent started later and gives way: it is silent, and answers from memory, until the other is gone. \
-                     If this is the copy, stop this agent, remove node.json and registrations.log from its data directory, \
-                     and start it again"
-                );
-                self.writer.set_isolated(true);
-            }
-            Event::Resumed => tracing::warn!(
-                "the other agent under this agent's node id is gone: this agent joins again"
-            ),
-            Event::OtherCluster { address } => tracing::warn!(
-                %address,
-                cluster = self.state.cluster,
-                "an agent of another cluster sends to this one, and is not heard: check its --cluster and --join, and those \
-                 of this agent"
-            ),
-            Event::EpochRaised(epoch) => {
-                tracing::info!(%epoch, "epoch raised");
-                self.keep(Keep::Epoch(epoch));
-            }
-            Event::Welcomed { by } => self.answer_joins(by),
-            Event::Left => {
-                tracing::info!("left the cluster");
-                self.state.left = true;
-            }
-            event => tracing::debug!(?event, "event"),
-        }
-    }
-
-    /// Who is lost is worth a warning, unless it is us who may be cut off.
-    fn log_member(&self, member: &Member) {
-        let Member { identity, node, status } = member;
-        let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
-        let Some(node) = node else {
-            // Its record follows in a moment, with its name.
-            return tracing::debug!(%node_id, %address, ?status, "member");
-        };
-        let name = &node.name;
-        match status {
-            MemberStatus::Alive | MemberStatus::Suspect => {
-                tracing::info!(%node_id, %name, %address, %epoch, ?status, "member");
-            }
-            MemberStatus::Down if self.node.is_connected() => {
-                let reason = explain::reason(&self.node, member, self.clock.now());
-                tracing::warn!(%node_id, %name, %address, %epoch, ?status, reason, "member");
-            }
-            MemberStatus::Down | MemberStatus::Left => {
-                let reason = explain::reason(&self.node, member, self.clock.now());
-                tracing::info!(%node_id, %name, %address, %epoch, ?status, reason, "member");
-            }
-        }
-    }
-
     /// A full queue means a disk that stands still. Nothing is lost that the next start needs: its epoch passes the
     /// clock's anyway, and the peers come again.
     fn keep(&mut self, keep: Keep) {
@@ -443,33 +269,6 @@ impl Driver {
                 self.state.send_failed += 1;
                 tracing::debug!(%to, %error, "a datagram could not be sent");
             }
-        }
-    }
-
-    fn report(&self) -> Report {
-        let udp = [
-            ("udp_send_blocked", self.state.send_blocked),
-            ("udp_send_failed", self.state.send_failed),
-            ("udp_receive_failed", self.state.receive_failed),
-            ("storage_keep_dropped", self.state.keep_dropped),
-        ];
-        let counters =
-            self.node.counters().iter().chain(udp).chain(self.quic.counters().snapshot());
-        let now = self.clock.now();
-        Report {
-            epoch: self.node.identity().epoch,
-            duplicate: self.node.duplicate(now).map(|duplicate| Duplicate {
-                address: duplicate.address.to_string(),
-                silent: duplicate.we_are_silent,
-                same_key: duplicate.same_key,
-                since_ms: millis(now.since(duplicate.since)),
-                proven_ms: millis(now.since(duplicate.proven)),
-            }),
-            members_alive: self.node.active_members(),
-            instances: self.node.instances().len(),
-            catalog_digest: self.node.catalog().digest(),
-            protocol: parameters(self.node.protocol()),
-            counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
         }
     }
 }

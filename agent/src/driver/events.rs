@@ -1,0 +1,110 @@
+//! What the node tells its owner: kept, shown to clients, and said in the log.
+
+use std::time::Duration;
+
+use hobnob_membership::Event;
+use hobnob_membership::view::{Member, MemberStatus};
+
+use super::{Driver, Keep};
+use crate::explain;
+
+/// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
+/// crashed agent finds back; later changes seldom matter.
+const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
+const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
+
+impl Driver {
+    pub(super) fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Instance(change) => self.writer.apply(change),
+            Event::Member(change) => {
+                self.log_member(&change.member);
+                let first = self.state.saved_peers.is_empty();
+                let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
+                self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
+            }
+            Event::Buried { node, told_by } => tracing::warn!(
+                node_id = %node,
+                name = explain::name_of(&self.node, node),
+                told_by = explain::name_of(&self.node, told_by),
+                "an operator declared this member gone for good: its instances are gone"
+            ),
+            Event::Connected => {
+                self.state.alone_warning = None;
+                tracing::info!("in touch with the cluster");
+                self.writer.set_isolated(false);
+            }
+            Event::Isolated => {
+                // Alone because everybody left on purpose is not cut off.
+                let lost =
+                    self.node.members().iter().any(|member| member.status == MemberStatus::Down);
+                if lost {
+                    tracing::warn!(
+                        "no other member can be heard: answers are from memory until one can"
+                    );
+                } else {
+                    tracing::info!("all other members have left");
+                }
+                self.writer.set_isolated(lost);
+            }
+            Event::DuplicateNodeId { address } => tracing::error!(
+                %address,
+                "another agent runs under this agent's node id: its data directory is a copy of this one's. It gives way \
+                 to this agent and is silent. Stop it, remove node.json and registrations.log from its data directory, and start it again"
+            ),
+            Event::GaveWay { to } => {
+                tracing::error!(
+                    %to,
+                    "another agent runs under this agent's node id: this data directory is a copy, or was copied. This \
+                     agent started later and gives way: it is silent, and answers from memory, until the other is gone. \
+                     If this is the copy, stop this agent, remove node.json and registrations.log from its data directory, \
+                     and start it again"
+                );
+                self.writer.set_isolated(true);
+            }
+            Event::Resumed => tracing::warn!(
+                "the other agent under this agent's node id is gone: this agent joins again"
+            ),
+            Event::OtherCluster { address } => tracing::warn!(
+                %address,
+                cluster = self.state.cluster,
+                "an agent of another cluster sends to this one, and is not heard: check its --cluster and --join, and those \
+                 of this agent"
+            ),
+            Event::EpochRaised(epoch) => {
+                tracing::info!(%epoch, "epoch raised");
+                self.keep(Keep::Epoch(epoch));
+            }
+            Event::Welcomed { by } => self.answer_joins(by),
+            Event::Left => {
+                tracing::info!("left the cluster");
+                self.state.left = true;
+            }
+            event => tracing::debug!(?event, "event"),
+        }
+    }
+
+    /// Who is lost is worth a warning, unless it is us who may be cut off.
+    fn log_member(&self, member: &Member) {
+        let Member { identity, node, status } = member;
+        let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
+        let Some(node) = node else {
+            // Its record follows in a moment, with its name.
+            return tracing::debug!(%node_id, %address, ?status, "member");
+        };
+        let name = &node.name;
+        match status {
+            MemberStatus::Alive | MemberStatus::Suspect => {
+                tracing::info!(%node_id, %name, %address, %epoch, ?status, "member");
+            }
+            MemberStatus::Down if self.node.is_connected() => {
+                let reason = explain::reason(&self.node, member, self.clock.now());
+                tracing::warn!(%node_id, %name, %address, %epoch, ?status, reason, "member");
+            }
+            MemberStatus::Down | MemberStatus::Left => {
+                let reason = explain::reason(&self.node, member, self.clock.now());
+                tracing::info!(%node_id, %name, %address, %epoch, ?status, reason, "member");
+            }
+        }
+    }
+}
