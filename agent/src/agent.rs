@@ -9,7 +9,6 @@ use std::time::Duration;
 use hobnob_membership::catalog::Catalog;
 use hobnob_membership::record::{self, NodeRecord, RecordError};
 use hobnob_membership::{ClusterId, Config, Identity, Node, Protocol};
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -23,7 +22,7 @@ use crate::join::{self, JoinAddressError};
 use crate::registrar::{self, Registrar};
 use crate::registry::{Here, Registry};
 use crate::storage::{DataDir, OpenError, WriteError};
-use crate::transport::{CertificateError, NodeCertificate, Quic, QuicError};
+use crate::transport::{CertificateError, NodeCertificate, Quic, QuicError, Touches, bind_gossip};
 
 /// Commands, requests and stream events that wait for their task; who has more waits.
 const QUEUE: usize = 256;
@@ -194,10 +193,13 @@ impl Agent {
         };
         node.validate()?;
         let socket = Socket::bind(&config.socket).await?;
-        let bound = UdpSocket::bind(config.bind).await;
-        let udp = bound.map_err(|source| StartError::Gossip { addr: config.bind, source })?;
+        let bound = bind_gossip(config.bind).await;
+        let (udp, listener) =
+            bound.map_err(|source| StartError::Gossip { addr: config.bind, source })?;
         let gossip =
             udp.local_addr().map_err(|source| StartError::Gossip { addr: config.bind, source })?;
+        let (answered, touched) = mpsc::channel(QUEUE);
+        let touches = Touches::start(listener, answered);
         let (stream_tx, stream_events) = mpsc::channel(QUEUE);
         let quic = Quic::bind(sync_bind, &NodeCertificate::self_signed()?, stream_tx)?;
         let facts = AgentFacts {
@@ -252,6 +254,8 @@ impl Agent {
             udp,
             quic,
             stream_events,
+            touches,
+            touched,
             commands,
             writer,
             keep,

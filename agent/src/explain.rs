@@ -101,6 +101,11 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
         MemberStatus::Alive => {
             "others hold it alive; this agent has not heard it itself".to_owned()
         }
+        MemberStatus::Suspect if node.is_stalled(id) => {
+            "it does not answer, but its host completes TCP handshakes for it: its process stands still, and has a moment \
+             to go on"
+                .to_owned()
+        }
         MemberStatus::Suspect => {
             "it did not answer somebody's probe, and has a moment to contradict".to_owned()
         }

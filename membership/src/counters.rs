@@ -81,6 +81,10 @@ counters! {
     knocks_sent,
     /// Signs of life given by stream.
     knocks_answered,
+    /// Hosts of suspects that were asked whether they answer for them.
+    touches_sent,
+    /// Hosts that did while we wanted to know.
+    touches_answered,
     /// Verdicts passed.
     verdicts_passed,
     /// Verdicts of others believed.

@@ -30,6 +30,16 @@ impl StreamId {
     }
 }
 
+/// Which touch it is: the member whose host is asked, and the nonce of the inquiry, so that an answer that comes after
+/// the end of that inquiry counts for no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TouchId {
+    /// The member.
+    pub node: NodeId,
+    /// Drawn for the inquiry.
+    pub nonce: [u8; 4],
+}
+
 /// Something that happened to a node.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
@@ -62,6 +72,12 @@ pub enum Input<'a> {
     StreamClosed {
         /// The stream.
         stream: StreamId,
+    },
+    /// The TCP handshake of an [`Output::Touch`] was completed. That one was refused, or that nobody answered it, is not
+    /// told: it means nothing, since a firewall may have seen to it.
+    Touched {
+        /// Which.
+        touch: TouchId,
     },
     /// Write records of our own. All of them become one step for every reader here.
     Write(Vec<(Key, Option<Value>)>),
@@ -111,6 +127,14 @@ pub enum Output {
     ResetStream {
         /// The stream.
         stream: StreamId,
+    },
+    /// Open a TCP connection, on which nothing is said, and drop it at once. The kernel completes the handshake for a
+    /// listener whose process stands still, and refuses it for one that is gone.
+    Touch {
+        /// Where: the gossip address, by TCP.
+        to: SocketAddr,
+        /// Which.
+        touch: TouchId,
     },
     /// Something that the node's owner may want to know.
     Event(Event),

@@ -75,7 +75,7 @@ pub use config::{Config, Protocol};
 pub use counters::{Counters, Load};
 pub use duplicate::{Claim, Duplicate, Life};
 pub use identity::{Epoch, Identity, NodeId, NodeIdError};
-pub use io::{Event, Input, Output, StreamId};
+pub use io::{Event, Input, Output, StreamId, TouchId};
 #[cfg(feature = "mutants")]
 pub use mutant::Mutant;
 pub use node::Node;

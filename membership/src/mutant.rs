@@ -47,6 +47,8 @@ pub enum Mutant {
     VerdictNotSpread,
     /// Who says that it is slow gets no more time than others.
     IgnoreSlowness,
+    /// Who stands still gets no more time than who is gone.
+    IgnoreTouch,
     /// Nobody minds that others see other members.
     IgnoreMemberDigest,
     /// The last head that a sketch tells is overlooked.
@@ -99,6 +101,7 @@ mod switch {
             Self::NeverAcquit,
             Self::VerdictNotSpread,
             Self::IgnoreSlowness,
+            Self::IgnoreTouch,
             Self::IgnoreMemberDigest,
             Self::ForgetLastDifference,
             Self::IgnoreBeyondGaps,

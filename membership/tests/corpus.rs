@@ -14,9 +14,9 @@ use std::time::Duration;
 use hobnob_membership::limits::MAX_RECORD_BYTES;
 use hobnob_membership::record::{Key, ServiceRecord, Value};
 use hobnob_membership::wire::Message;
-use hobnob_membership::{Input, Time};
+use hobnob_membership::{ClusterId, Input, Time};
 
-use common::{Arrival, Net, identity};
+use common::{Arrival, Net, identity, node_of};
 use fuzz::node as script;
 
 fn folder(target: &str) -> PathBuf {
@@ -77,6 +77,10 @@ fn script_of(net: &Net, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
             Arrival::Frame(id, bytes) => step(script::FRAME, stream(*id), bytes),
             Arrival::Written(id) => step(script::WRITTEN, stream(*id), &[]),
             Arrival::Closed(id) => step(script::CLOSED, stream(*id), &[]),
+            Arrival::Touched(touch) => {
+                let n = (0..16).find(|n| identity(*n).node_id == touch.node).expect("a node");
+                step(script::TOUCHED, n as u8, &touch.nonce)
+            }
         };
         (*at, step)
     });
@@ -140,6 +144,12 @@ fn write_the_seeds() {
         story(3, 3, |net, round| {
             if round == 1 {
                 drop(net.handle(2, Input::Leave));
+            }
+        }),
+        story(3, 3, |net, round| {
+            if round == 1 {
+                net.nodes[2] = node_of(ClusterId::named("other"), 2);
+                net.listening.insert(2);
             }
         }),
     ];

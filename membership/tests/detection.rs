@@ -6,9 +6,16 @@ use std::time::Duration;
 
 use hobnob_membership::detector::Cause;
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{ClusterId, Event, Input, Node, NodeId, Output};
+use hobnob_membership::wire::{DatagramBuilder, Message, Tidings, Update};
+use hobnob_membership::{ClusterId, Event, Identity, Input, Node, NodeId, Output, TouchId};
 
 use common::{Net, identity, node_of};
+
+fn sealed(message: &Message<'_>) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::default();
+    datagram.push(message).expect("it fits");
+    datagram.finish(ClusterId::default())
+}
 
 fn status(net: &Net, of: usize, as_seen_by: usize) -> Option<MemberStatus> {
     let id = identity(of).node_id;
@@ -142,11 +149,97 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
     assert_eq!(net.nodes[0].burial(identity(1).node_id), None);
 }
 
+/// It answers nobody any more, but its host does.
+fn stall(net: &mut Net, n: usize) {
+    net.nodes[n] = node_of(ClusterId::named("other"), n);
+    net.listening.insert(n);
+}
+
+/// Who is silent for so long is known to be gone; four seconds before it would not be long enough for who stands still.
+const TIME_FOR_THE_DEAD: Duration = Duration::from_millis(3_900);
+
+fn answered(net: &Net) -> u64 {
+    net.nodes.iter().map(|node| node.counters().touches_answered).sum()
+}
+
+#[test]
+fn who_stands_still_is_given_five_seconds_and_no_more() {
+    let mut net = Net::joined(7);
+    stall(&mut net, 6);
+    net.run_for(TIME_FOR_THE_DEAD);
+    let id = identity(6).node_id;
+    for n in 0..6 {
+        assert_ne!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
+    }
+    assert!((0..6).any(|n| net.nodes[n].is_stalled(id)), "somebody was answered");
+    net.run_for(Duration::from_secs(2));
+    for n in 0..6 {
+        assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
+        assert!(!net.nodes[n].is_stalled(id), "{n}");
+    }
+}
+
+#[test]
+fn touches_that_nobody_answers_change_nothing() {
+    let mut net = Net::joined(7);
+    net.nodes[6] = node_of(ClusterId::named("other"), 6);
+    net.run_for(TIME_FOR_THE_DEAD);
+    assert!(!net.touches.is_empty());
+    assert_eq!(answered(&net), 0);
+    for n in 0..6 {
+        assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
+    }
+}
+
+#[test]
+fn an_answer_to_an_earlier_inquiry_counts_for_no_other() {
+    let mut net = Net::joined(3);
+    let sleeper = std::mem::replace(&mut net.nodes[2], node_of(ClusterId::named("other"), 2));
+    net.run_for(Duration::from_secs(2));
+    let earlier = net.touches.clone();
+    assert!(!earlier.is_empty());
+    net.nodes[2] = sleeper;
+    net.run_for(Duration::from_secs(2));
+    net.nodes[2] = node_of(ClusterId::named("other"), 2);
+    net.run_for(Duration::from_secs(2));
+    assert!(net.touches.len() > earlier.len(), "there is another inquiry");
+    let tell = |net: &mut Net, touches: &[TouchId]| {
+        for (n, touch) in touches.iter().flat_map(|touch| [(0, *touch), (1, *touch)]) {
+            net.handle(n, Input::Touched { touch });
+        }
+    };
+    tell(&mut net, &earlier);
+    assert_eq!(answered(&net), 0);
+    let later = net.touches[earlier.len()..].to_vec();
+    tell(&mut net, &later);
+    assert!(answered(&net) > 0, "what it was asked for counts");
+}
+
+#[test]
+fn an_answer_to_an_inquiry_into_an_earlier_life_counts_for_no_later_one() {
+    let mut net = Net::joined(3);
+    net.nodes[2] = node_of(ClusterId::named("other"), 2);
+    net.run_for(Duration::from_secs(2));
+    let touches = net.touches.clone();
+    assert!(!touches.is_empty());
+    for n in [0, 1] {
+        let later = Identity { epoch: identity(2).epoch.next(), ..identity(2) };
+        let tidings = Tidings { sender: later.node_id, updates: vec![Update::Alive(later)] };
+        let bytes = sealed(&Message::Tidings(tidings));
+        net.handle(n, Input::Datagram { from: later.addr, bytes: &bytes });
+        for touch in &touches {
+            net.handle(n, Input::Touched { touch: *touch });
+        }
+    }
+    assert_eq!(answered(&net), 0);
+}
+
 #[test]
 fn who_is_called_in_time_has_no_stalls() {
     let mut net = Net::joined(5);
     net.run_for(Duration::from_secs(120));
     for (n, node) in net.nodes.iter().enumerate() {
         assert_eq!(node.counters().stalls, 0, "{n}");
+        assert_eq!(node.counters().touches_sent, 0, "{n}: nobody was silent");
     }
 }

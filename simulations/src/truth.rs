@@ -8,6 +8,10 @@ use hobnob_membership::{NodeId, Time};
 
 use crate::world::{World, host_of};
 
+/// A host that stands still for no longer than this at a time, and nothing else is the matter, is given time: 5 s less
+/// the second between two pings, and some for those who look into it.
+const SHORT_PAUSE: Duration = Duration::from_millis(3_500);
+
 /// A number that the workload gives to each registration, so that any two can be told apart wherever they turn up.
 pub type Stamp = u64;
 
@@ -56,6 +60,11 @@ pub struct Truth {
     disturbed: BTreeMap<usize, Option<BTreeSet<usize>>>,
     excused_until: BTreeMap<usize, Time>,
     all_excused_until: Time,
+    /// Faults in force that are more than pauses.
+    shaking: BTreeSet<usize>,
+    shaken_until: Time,
+    /// From when to when a host stood still last, or does now.
+    still: BTreeMap<usize, (Time, Time)>,
     /// Nodes of another cluster.
     strangers: BTreeSet<NodeId>,
     /// Nodes with an id that another has too.
@@ -68,6 +77,7 @@ impl Truth {
         let id = world.host(host).id;
         self.lives.insert(id, Life::Up { since: world.now() });
         self.excuse(host, world.now() + grace);
+        self.shaken_until = self.shaken_until.max(world.now() + grace);
     }
 
     /// A node stopped.
@@ -105,6 +115,33 @@ impl Truth {
             Some(None) => self.all_excused_until = self.all_excused_until.max(until),
             None => {}
         }
+    }
+
+    /// A fault begins that is more than a pause.
+    pub fn shake(&mut self, occurrence: usize) {
+        self.shaking.insert(occurrence);
+    }
+
+    /// It is over; its effects may last a while.
+    pub fn settle(&mut self, occurrence: usize, until: Time) {
+        if self.shaking.remove(&occurrence) {
+            self.shaken_until = self.shaken_until.max(until);
+        }
+    }
+
+    /// A host stands still until then; pauses that touch are one.
+    pub fn stands_still(&mut self, host: usize, now: Time, until: Time, grace: Duration) {
+        let span = self.still.entry(host).or_insert((now, until));
+        *span = if span.1 < now { (now, until) } else { (span.0, span.1.max(until)) };
+        if span.1 - span.0 > SHORT_PAUSE {
+            self.shaken_until = self.shaken_until.max(span.1 + grace);
+        }
+    }
+
+    /// Whether for a while nothing was the matter with anybody but short pauses.
+    #[must_use]
+    pub fn only_short_pauses(&self, now: Time) -> bool {
+        self.shaking.is_empty() && now >= self.shaken_until
     }
 
     /// A host has an excuse until then.

@@ -96,8 +96,14 @@ impl Driver {
             ("udp_receive_failed", self.state.receive_failed),
             ("storage_keep_dropped", self.state.keep_dropped),
         ];
-        let counters =
-            self.node.counters().iter().chain(udp).chain(self.quic.counters().snapshot());
+        let tcp = self.touches.counters().snapshot();
+        let counters = self
+            .node
+            .counters()
+            .iter()
+            .chain(udp)
+            .chain(tcp)
+            .chain(self.quic.counters().snapshot());
         let now = self.clock.now();
         Report {
             epoch: self.node.identity().epoch,

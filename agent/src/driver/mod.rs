@@ -10,13 +10,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_membership::{Epoch, Input, Node, Output, Time};
+use hobnob_membership::{Epoch, Input, Node, Output, Time, TouchId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::registry::Writer;
-use crate::transport::{Quic, StreamEvent};
+use crate::transport::{Quic, StreamEvent, Touches};
 
 pub(crate) use commands::{Command, Known};
 
@@ -61,6 +61,8 @@ pub(crate) struct Driver {
     pub(crate) udp: UdpSocket,
     pub(crate) quic: Quic,
     pub(crate) stream_events: mpsc::Receiver<StreamEvent>,
+    pub(crate) touches: Touches,
+    pub(crate) touched: mpsc::Receiver<TouchId>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) writer: Writer,
     pub(crate) keep: mpsc::Sender<Keep>,
@@ -113,6 +115,7 @@ impl Driver {
                 biased;
                 received = self.udp.recv_from(&mut buffer) => self.take_datagrams(received, &mut buffer),
                 Some(event) = self.stream_events.recv() => self.take_stream_event(&event),
+                Some(touch) = self.touched.recv() => self.take_touched(touch),
                 command = self.commands.recv() => match command {
                     Some(command) => self.take_command(command),
                     None => return Ended::Abandoned,
@@ -133,6 +136,10 @@ impl Driver {
         for _ in 0..BATCH {
             let Ok(event) = self.stream_events.try_recv() else { break };
             self.take_stream_event(&event);
+        }
+        for _ in 0..BATCH {
+            let Ok(touch) = self.touched.try_recv() else { break };
+            self.take_touched(touch);
         }
         for _ in 0..BATCH {
             // That nobody can give commands any more is seen by who waits for one.
@@ -189,6 +196,10 @@ impl Driver {
         }
     }
 
+    fn take_touched(&mut self, touch: TouchId) {
+        self.node.handle(Input::Touched { touch }, self.clock.now());
+    }
+
     fn take_deadlines(&mut self) {
         let now = self.clock.now();
         if self.node.next_deadline().is_some_and(|due| due <= now) {
@@ -223,6 +234,7 @@ impl Driver {
                 Output::StreamFrame { stream, bytes } => self.quic.send(stream, bytes),
                 Output::FinishStream { stream } => self.quic.finish(stream),
                 Output::ResetStream { stream } => self.quic.reset(stream),
+                Output::Touch { to, touch } => self.touches.touch(to, touch),
                 Output::Event(event) => self.take_event(event),
             }
         }

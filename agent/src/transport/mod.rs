@@ -1,4 +1,4 @@
-//! Streams between agents, over QUIC: what carries the protocol's frames when datagrams will not do.
+//! Streams between agents, over QUIC: what carries the protocol's frames when datagrams will not do; and touches by TCP.
 //!
 //! One stream of the protocol is one bidirectional QUIC stream on a connection of its own, so that a peer that stops
 //! reading holds up nothing but itself. A frame is preceded by its length, a big-endian `u32` from 1 to
@@ -15,8 +15,10 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod touch;
 
-pub use counters::QuicCounters;
+pub use counters::{QuicCounters, TouchCounters};
 pub use quic::{Quic, QuicError};
 pub use session::StreamEvent;
 pub use tls::{CertificateError, NodeCertificate};
+pub use touch::{Touches, bind_gossip};

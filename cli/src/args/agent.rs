@@ -40,7 +40,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
 
-    /// Where it takes gossip (UDP); port 0 takes a free one
+    /// Where it takes gossip (UDP; also TCP, to tell a stall from a crash); port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
     #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::socket_addr)]
     bind: SocketAddr,

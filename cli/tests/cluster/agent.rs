@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Longer than anything here should take on a busy machine. How long it did take is printed (`--nocapture`).
@@ -25,7 +26,7 @@ impl Agent {
     /// Starts an agent on free ports that joins at the others.
     pub(crate) fn start(home: &Path, name: &str, join: &[&Agent]) -> Self {
         let join: Vec<String> = join.iter().map(|agent| agent.bind.to_string()).collect();
-        Self::start_at(home, name, free_udp_port(), &join)
+        Self::start_at(home, name, free_gossip_port(), &join)
     }
 
     /// Starts an agent, and returns when it answers.
@@ -67,9 +68,22 @@ impl Agent {
 
     /// Asks it to end, as a service manager would, and expects that it ends well.
     pub(crate) fn terminate(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.expect_end();
+    }
+
+    /// Its process does nothing from now on.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Expects that it ends by itself, and well.
@@ -185,9 +199,14 @@ pub(crate) fn socket(home: &Path, name: &str) -> PathBuf {
     home.join(format!("{name}.sock"))
 }
 
-/// A port that was free a moment ago: an agent that restarts must know its own in advance.
-pub(crate) fn free_udp_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A port that was free a moment ago, for UDP and for TCP: an agent that restarts must know its own in advance.
+pub(crate) fn free_gossip_port() -> SocketAddr {
+    loop {
+        let gossip = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        if TcpListener::bind(gossip).is_ok() {
+            return gossip;
+        }
+    }
 }
 
 pub(crate) fn free_tcp_port() -> SocketAddr {

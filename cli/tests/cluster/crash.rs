@@ -61,7 +61,7 @@ fn a_seed_that_restarts_finds_its_cluster_again() {
 fn kept_records_are_served_while_their_agent_restarts() {
     let home = tempfile::tempdir().unwrap();
     let a1 = Agent::start(home.path(), "a1", &[]);
-    let bind = crate::agent::free_udp_port();
+    let bind = crate::agent::free_gossip_port();
     let start = || {
         let join = ["--join".to_owned(), a1.bind().to_string(), "--keep-on-exit".to_owned()];
         Agent::start_with(home.path(), "a2", bind, &join)

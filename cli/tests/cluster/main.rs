@@ -12,5 +12,6 @@ mod force_leave;
 mod garbage;
 mod growth;
 mod mistakes;
+mod stall;
 mod walk;
 mod web;

@@ -13,7 +13,7 @@ use crate::mutant::{self, Mutant};
 use crate::time::Time;
 use crate::wire::Vote;
 
-use super::pace::{PATIENCE_UNKNOWN, PATIENCE_UNPROVEN, Pace};
+use super::pace::{PATIENCE_STALLED, PATIENCE_UNKNOWN, PATIENCE_UNPROVEN, Pace};
 
 /// Who has looked for less than this has no vote.
 const PROBED_AT_LEAST: Duration = Duration::from_millis(600);
@@ -61,6 +61,7 @@ pub(super) struct Case {
     accused: Time,
     last_sign: Time,
     pace: Option<Pace>,
+    stalled: bool,
     quorum: usize,
     referees: BTreeMap<NodeId, Referee>,
     substitutes: usize,
@@ -86,6 +87,7 @@ impl Case {
             accused: now,
             last_sign: heard.unwrap_or(opened),
             pace,
+            stalled: false,
             quorum,
             referees: referees.into_iter().map(|node| (node, Referee::default())).collect(),
             substitutes: 0,
@@ -111,7 +113,19 @@ impl Case {
         let patience = self.pace.map_or(PATIENCE_UNKNOWN, Pace::patience);
         // Who has nobody to ask had better be sure.
         let alone = if self.quorum == 1 { PATIENCE_UNPROVEN } else { Duration::ZERO };
-        self.last_sign + patience.max(alone)
+        let stands_still = self.stalled && !mutant::is(Mutant::IgnoreTouch);
+        let stalled = if stands_still { PATIENCE_STALLED } else { Duration::ZERO };
+        self.last_sign + patience.max(alone).max(stalled)
+    }
+
+    /// Whether its host answers for it.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// One of those who look, ourselves among them, touched its host or did not.
+    pub(super) fn note_touch(&mut self, touched: bool) {
+        self.stalled |= touched;
     }
 
     /// Takes the vote of somebody.
@@ -129,6 +143,7 @@ impl Case {
         }
         self.last_sign = self.last_sign.max(sign.unwrap_or(Time::ZERO));
         self.pace = self.pace.max(vote.pace);
+        self.note_touch(vote.touched);
         Word::Noted
     }
 
@@ -230,7 +245,8 @@ mod tests {
 
     fn vote(sender: u64, silence_ms: u16, probed_ms: u16) -> Vote {
         let pace = Some(Pace::PROMPT);
-        Vote { sender: NodeId(sender), suspect: NodeId(99), silence_ms, probed_ms, pace }
+        let (sender, suspect) = (NodeId(sender), NodeId(99));
+        Vote { sender, suspect, silence_ms, probed_ms, pace, touched: false }
     }
 
     /// The first moment at which a case is decided when these referees agree whenever they are asked.
@@ -300,5 +316,23 @@ mod tests {
         let slow = Vote { pace: Some(Pace(20)), ..vote(1, 600, 50) };
         case.vote(&slow, at(1_400));
         assert_eq!(decided(&mut case, &[1, 2, 3, 4], 800), Some(7_800));
+    }
+
+    #[test]
+    fn a_stalled_suspect_is_given_five_seconds_and_then_is_down() {
+        let touched = Vote { touched: true, ..vote(1, 600, 50) };
+        let mut case = case(4, 800);
+        case.vote(&touched, at(1_400));
+        assert_eq!(decided(&mut case, &[1, 2, 3, 4], 800), Some(5_800), "one of five is enough");
+        let mut ours = self::case(4, 800);
+        ours.note_touch(true);
+        ours.note_touch(false);
+        assert_eq!(decided(&mut ours, &[1, 2, 3, 4], 800), Some(5_800), "and it may be us");
+        let mut alone = self::case(0, 800);
+        alone.note_touch(true);
+        assert_eq!(decided(&mut alone, &[], 800), Some(5_800));
+        let mut slow = self::case(4, 800);
+        slow.vote(&Vote { pace: Some(Pace(20)), ..touched }, at(1_400));
+        assert_eq!(decided(&mut slow, &[1, 2, 3, 4], 800), Some(7_800), "it asks for more");
     }
 }

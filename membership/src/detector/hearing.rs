@@ -5,14 +5,15 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::case::Word;
-use super::inquiry::Inquiry;
+use super::inquiry::{Findings, Inquiry};
 use super::series::Series;
 use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
-use crate::identity::NodeId;
+use crate::identity::{Identity, NodeId};
+use crate::io::TouchId;
 use crate::limits::{MAX_CHECKS, MAX_INQUIRIES};
 use crate::mutant::{self, Mutant};
 use crate::time::Time;
-use crate::wire::{Ask, Pong, Vote};
+use crate::wire::{Pong, Vote};
 
 impl Detector {
     /// Somebody answered. Returns who.
@@ -53,7 +54,7 @@ impl Detector {
             return;
         }
         if let Some(inquiry) = self.inquiries.remove(&node) {
-            let vote = self.vote_on(node, inquiry.since, now);
+            let vote = self.vote_on(node, inquiry.findings, now);
             self.orders.extend(inquiry.askers().map(|asker| Order::Vote(asker, vote)));
         }
         if self.cases.remove(&node).is_some() {
@@ -61,44 +62,56 @@ impl Detector {
         }
     }
 
-    fn vote_on(&self, suspect: NodeId, probing_since: Time, now: Time) -> Vote {
+    fn vote_on(&self, suspect: NodeId, findings: Findings, now: Time) -> Vote {
         let ms = |time: Duration| u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
         Vote {
             sender: self.own,
             suspect,
             silence_ms: self.heard.get(&suspect).map_or(u16::MAX, |at| ms(now.since(*at))),
-            probed_ms: ms(now.since(probing_since)),
+            probed_ms: ms(now.since(findings.since)),
             pace: self.paces.get(&suspect).copied(),
+            touched: findings.touched,
         }
     }
 
     /// Somebody asks about an active member: looks for signs of life, and tells what it knows.
-    pub(crate) fn ask(&mut self, ask: &Ask, now: Time) {
-        let Some(since) = self.inquire(ask.suspect, Some(ask.sender), now) else {
+    pub(crate) fn ask(&mut self, by: NodeId, suspect: Identity, now: Time) {
+        let Some(findings) = self.inquire(suspect, Some(by), now) else {
             self.tally.refused += 1;
             return;
         };
-        let vote = self.vote_on(ask.suspect, since, now);
-        self.orders.push_back(Order::Vote(ask.sender, vote));
+        let vote = self.vote_on(suspect.node_id, findings, now);
+        self.orders.push_back(Order::Vote(by, vote));
     }
 
-    /// Looks for signs of life; since when, unless there is no room for one more.
+    /// Looks for signs of life; what came of it so far, unless there is no room for one more.
     pub(super) fn inquire(
         &mut self,
-        suspect: NodeId,
+        suspect: Identity,
         by: Option<NodeId>,
         now: Time,
-    ) -> Option<Time> {
-        if !self.inquiries.contains_key(&suspect) {
+    ) -> Option<Findings> {
+        let node = suspect.node_id;
+        if !self.inquiries.contains_key(&node) {
             if self.inquiries.len() >= MAX_INQUIRIES {
                 return None;
             }
             let nonce = self.nonce();
-            self.inquiries.insert(suspect, Inquiry::new(nonce, now));
+            self.inquiries.insert(node, Inquiry::new(suspect, nonce, now));
         }
-        let inquiry = self.inquiries.get_mut(&suspect)?;
+        let inquiry = self.inquiries.get_mut(&node)?;
         inquiry.wanted(by, now);
-        Some(inquiry.since)
+        Some(inquiry.findings)
+    }
+
+    /// A host answered a touch. Returns whether that was one of an inquiry that goes on.
+    pub(crate) fn touched(&mut self, touch: TouchId) -> bool {
+        let inquiry = self.inquiries.get_mut(&touch.node);
+        let Some(inquiry) = inquiry.filter(|inquiry| inquiry.nonce == touch.nonce) else {
+            return false;
+        };
+        inquiry.findings.touched = true;
+        true
     }
 
     /// Takes the vote of a referee.

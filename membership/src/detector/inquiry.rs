@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::identity::NodeId;
+use crate::identity::{Identity, NodeId};
 use crate::time::Time;
 
 /// The time between two pings.
 const PING_GAP: Duration = Duration::from_millis(150);
-/// When the reliable channel is tried, counted from the first ping.
+/// When it is tried by stream and by touch, counted from the first ping.
 const FIRST_STREAM: Duration = Duration::from_millis(300);
 /// The time between two tries.
 const STREAM_GAP: Duration = Duration::from_secs(1);
@@ -22,18 +22,28 @@ const MAX_ASKERS: usize = 16;
 pub(super) enum Step {
     /// Ping the suspect.
     Ping,
-    /// Knock by stream.
-    Stream,
+    /// Knock by stream; and touch its host, unless that has answered.
+    Stream { touch: bool },
     /// Nobody wants to know any more.
     Over,
+}
+
+/// How far an inquiry without a sign of life has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Findings {
+    /// Since when we look without having slept.
+    pub(super) since: Time,
+    /// The host answered for the suspect, which is silent itself.
+    pub(super) touched: bool,
 }
 
 /// Looks for signs of life.
 #[derive(Debug)]
 pub(super) struct Inquiry {
+    /// In which life, and where.
+    pub(super) suspect: Identity,
     pub(super) nonce: [u8; 4],
-    /// Since when we look without having slept.
-    pub(super) since: Time,
+    pub(super) findings: Findings,
     next_ping: Time,
     next_stream: Time,
     until: Time,
@@ -41,10 +51,11 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
-    pub(super) fn new(nonce: [u8; 4], now: Time) -> Self {
+    pub(super) fn new(suspect: Identity, nonce: [u8; 4], now: Time) -> Self {
         Self {
+            suspect,
             nonce,
-            since: now,
+            findings: Findings { since: now, touched: false },
             next_ping: now,
             next_stream: now + FIRST_STREAM,
             until: now + LASTS,
@@ -66,7 +77,7 @@ impl Inquiry {
 
     /// We slept: what did not arrive meanwhile says nothing.
     pub(super) fn begin_anew(&mut self, now: Time) {
-        self.since = now;
+        self.findings.since = now;
     }
 
     pub(super) fn next_deadline(&self) -> Time {
@@ -82,7 +93,7 @@ impl Inquiry {
             Some(Step::Ping)
         } else if self.next_stream <= now {
             self.next_stream = now + STREAM_GAP;
-            Some(Step::Stream)
+            Some(Step::Stream { touch: !self.findings.touched })
         } else {
             None
         }
@@ -92,19 +103,41 @@ impl Inquiry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Epoch;
+
+    fn suspect() -> Identity {
+        let addr = ([10, 0, 0, 1], 7_946).into();
+        Identity { node_id: NodeId(99), epoch: Epoch(1), addr, sync_port: 7_947 }
+    }
+
+    #[test]
+    fn a_host_that_answered_is_not_touched_again() {
+        let mut inquiry = Inquiry::new(suspect(), [0; 4], Time::ZERO);
+        inquiry.wanted(None, Time::from_millis(1_000));
+        let mut touches = Vec::new();
+        while let Some(step) = inquiry.step(inquiry.next_deadline())
+            && step != Step::Over
+        {
+            if let Step::Stream { touch } = step {
+                touches.push(touch);
+                inquiry.findings.touched = touches.len() == 2;
+            }
+        }
+        assert_eq!(touches, [true, true, false]);
+    }
 
     #[test]
     fn it_pings_and_knocks_until_nobody_asks_any_more() {
-        let mut inquiry = Inquiry::new([0; 4], Time::ZERO);
+        let mut inquiry = Inquiry::new(suspect(), [0; 4], Time::ZERO);
         inquiry.wanted(Some(NodeId(1)), Time::from_millis(400));
         let (mut pings, mut streams) = (Vec::new(), Vec::new());
         loop {
             let now = inquiry.next_deadline();
             match inquiry.step(now) {
                 Some(Step::Ping) => pings.push(now.as_micros() / 1_000),
-                Some(Step::Stream) => streams.push(now.as_micros() / 1_000),
+                Some(Step::Stream { touch: true }) => streams.push(now.as_micros() / 1_000),
                 Some(Step::Over) => break assert_eq!(now, Time::from_millis(1_900)),
-                None => panic!("something is due"),
+                step => panic!("{step:?}"),
             }
         }
         assert_eq!(pings, (0..13).map(|n| n * 150).collect::<Vec<_>>());

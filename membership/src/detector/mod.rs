@@ -59,6 +59,8 @@ pub(crate) enum Order {
     Ping(NodeId, [u8; 4]),
     /// The same by stream.
     Knock(NodeId, [u8; 4]),
+    /// Ask a member's host whether it answers for it.
+    Touch(NodeId, [u8; 4]),
     /// Ask a referee about a suspect.
     Ask(NodeId, NodeId, Epoch),
     /// Tell what we know of a suspect.
@@ -152,6 +154,11 @@ impl Detector {
         self.cases.contains_key(&node)
     }
 
+    /// Whether a suspect's host answers for it.
+    pub(crate) fn is_stalled(&self, node: NodeId) -> bool {
+        self.cases.get(&node).is_some_and(Case::is_stalled)
+    }
+
     /// How many cases and inquiries are open.
     pub(crate) fn open(&self) -> usize {
         self.cases.len() + self.inquiries.len()
@@ -211,7 +218,7 @@ impl Detector {
             Said::Back(_) => held_down(node),
             Said::Down(..) | Said::NotActive => active(node),
         });
-        self.inquiries.retain(|node, _| active(node));
+        self.inquiries.retain(|node, inquiry| swim.active_peer(*node) == Some(&inquiry.suspect));
         self.cases.retain(|node, case| {
             swim.active_peer(*node).is_some_and(|identity| identity.epoch == case.suspect.epoch)
         });

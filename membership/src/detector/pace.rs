@@ -22,6 +22,8 @@ pub(super) const PATIENCE_PROMPT: Duration = Duration::from_millis(2_000);
 pub(super) const PATIENCE_UNPROVEN: Duration = Duration::from_millis(3_200);
 /// Silence that is enough of somebody of whom nobody knows how it keeps time: all who watched it are gone. Most are prompt.
 pub(super) const PATIENCE_UNKNOWN: Duration = Duration::from_millis(2_500);
+/// Silence of one whose host answers for it that is enough, whatever its pace: it stands still, and may go on.
+pub(super) const PATIENCE_STALLED: Duration = Duration::from_secs(5);
 /// Nobody's stalls earn it more.
 const PATIENCE_MOST: Duration = Duration::from_secs(10);
 

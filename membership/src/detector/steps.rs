@@ -89,8 +89,8 @@ impl Detector {
     fn step_inquiries(&mut self, now: Time) {
         let suspects: Vec<NodeId> = self.inquiries.keys().copied().collect();
         for suspect in suspects {
-            if self.cases.contains_key(&suspect) {
-                self.inquire(suspect, None, now);
+            if let Some(accused) = self.cases.get(&suspect).map(|case| case.suspect) {
+                self.inquire(accused, None, now);
             }
             while let Some(inquiry) = self.inquiries.get_mut(&suspect)
                 && let Some(step) = inquiry.step(now)
@@ -101,8 +101,11 @@ impl Detector {
                         self.pings.expect(suspect, nonce, now);
                         self.orders.push_back(Order::Ping(suspect, nonce));
                     }
-                    inquiry::Step::Stream => {
+                    inquiry::Step::Stream { touch } => {
                         self.orders.push_back(Order::Knock(suspect, nonce));
+                        if touch {
+                            self.orders.push_back(Order::Touch(suspect, nonce));
+                        }
                     }
                     inquiry::Step::Over => drop(self.inquiries.remove(&suspect)),
                 }
@@ -125,9 +128,11 @@ impl Detector {
 
     /// Passes a verdict if there is enough for one.
     pub(super) fn rule(&mut self, suspect: NodeId, now: Time) {
-        let Some(since) = self.inquire(suspect, None, now) else { return };
-        let Some(case) = self.cases.get(&suspect) else { return };
-        let Some(mut referees) = case.verdict(since, now) else { return };
+        let Some(accused) = self.cases.get(&suspect).map(|case| case.suspect) else { return };
+        let Some(findings) = self.inquire(accused, None, now) else { return };
+        let Some(case) = self.cases.get_mut(&suspect) else { return };
+        case.note_touch(findings.touched);
+        let Some(mut referees) = case.verdict(findings.since, now) else { return };
         let epoch = case.suspect.epoch;
         self.cases.remove(&suspect);
         self.inquiries.remove(&suspect);
@@ -142,7 +147,7 @@ impl Detector {
         if self.cases.contains_key(&node) {
             return;
         }
-        if self.cases.len() >= MAX_CASES || self.inquire(node, None, now).is_none() {
+        if self.cases.len() >= MAX_CASES || self.inquire(identity, None, now).is_none() {
             self.tally.refused += 1;
             return;
         }

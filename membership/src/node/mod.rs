@@ -152,6 +152,7 @@ impl Node {
             Input::StreamFrame { stream, bytes } => self.handle_frame(stream, bytes, now),
             Input::StreamWritten { stream } => self.handle_stream_written(stream, now),
             Input::StreamClosed { stream } => self.handle_stream_closed(stream),
+            Input::Touched { touch } => self.handle_touched(touch),
             Input::Write(records) => self.write(records, now),
             Input::Join(addresses) => self.seeds.add(addresses, now),
             Input::Bury(origin) => self.bury(origin, now),

@@ -64,6 +64,8 @@ pub struct Vote {
     pub probed_ms: u16,
     /// The suspect's pace, when it is known.
     pub pace: Option<Pace>,
+    /// Whether the suspect's host completed a TCP handshake for it since the referee looks.
+    pub touched: bool,
 }
 
 impl Vote {

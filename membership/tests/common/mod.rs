@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use hobnob_membership::record::{Health, Key, NodeRecord, Value};
 use hobnob_membership::{
     ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
-    Time,
+    Time, TouchId,
 };
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -28,6 +28,10 @@ pub(crate) struct Net {
     pub(crate) deadlines: usize,
     /// Such calls in a row after which another was due already.
     overdue: usize,
+    /// Nodes whose hosts complete TCP handshakes for them.
+    pub(crate) listening: BTreeSet<usize>,
+    /// Every touch that was asked for.
+    pub(crate) touches: Vec<TouchId>,
     /// Everything that arrived at a node.
     pub(crate) arrivals: Vec<(Time, usize, Arrival)>,
     queue: BTreeMap<(Time, u64), (usize, Arrival)>,
@@ -43,6 +47,7 @@ pub(crate) enum Arrival {
     Frame(StreamId, Vec<u8>),
     Written(StreamId),
     Closed(StreamId),
+    Touched(TouchId),
 }
 
 /// The identity of the `n`th node.
@@ -99,6 +104,8 @@ impl Net {
             events: vec![Vec::new(); count],
             deadlines: 0,
             overdue: 0,
+            listening: BTreeSet::new(),
+            touches: Vec::new(),
             arrivals: Vec::new(),
             queue: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -180,6 +187,7 @@ impl Net {
             Arrival::Closed(stream) => {
                 drop(self.handle(n, Input::StreamClosed { stream: *stream }));
             }
+            Arrival::Touched(touch) => drop(self.handle(n, Input::Touched { touch: *touch })),
         }
     }
 
@@ -214,6 +222,12 @@ impl Net {
                 }
             }
             Output::Event(event) => self.events[n].push(event),
+            Output::Touch { to, touch } => {
+                self.touches.push(touch);
+                if self.number_of(to).is_some_and(|to| self.listening.contains(&to)) {
+                    self.send(n, Arrival::Touched(touch));
+                }
+            }
             Output::FinishStream { .. } => {}
         }
     }

@@ -29,9 +29,10 @@ impl Outages {
                 }
             }
             (FaultKind::Stutter { min, max, .. }, _) => {
-                if let Some(host) = open.hosts.choose(&mut self.rng) {
+                if let Some(host) = open.hosts.choose(&mut self.rng).copied() {
                     let span = max.0.saturating_sub(min.0);
-                    world.pause(*host, min.0 + span.mul_f64(self.rng.random()));
+                    let time = min.0 + span.mul_f64(self.rng.random());
+                    self.pause(host, time, world, truth);
                 }
             }
             (FaultKind::RollingRestart { gap, down, .. }, _) => {

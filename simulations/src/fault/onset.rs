@@ -96,7 +96,7 @@ impl Outages {
             }
             _ => {
                 // They may be called down themselves; nobody may be for what they miss.
-                let inflicted = self.slow_down(fault, world);
+                let inflicted = self.slow_down(fault, world, truth);
                 truth.disturb(occurrence, Some(inflicted.0.iter().copied().collect()));
                 inflicted
             }
@@ -212,12 +212,12 @@ impl Outages {
     }
 
     /// Hosts work slowly, or not at all for a while.
-    fn slow_down(&mut self, fault: &Fault, world: &mut World) -> Inflicted {
+    fn slow_down(&mut self, fault: &Fault, world: &mut World, truth: &mut Truth) -> Inflicted {
         let (nodes, pace) = match &fault.what {
             FaultKind::Pause { nodes } => {
                 let hosts = self.choose(nodes, world);
                 let lasts = fault.lasts.map_or(DEFAULT_PAUSE, |lasts| lasts.0);
-                hosts.iter().for_each(|host| world.pause(*host, lasts));
+                hosts.iter().for_each(|host| self.pause(*host, lasts, world, truth));
                 return (hosts, Undo::Nothing);
             }
             FaultKind::Stutter { nodes, .. } => {

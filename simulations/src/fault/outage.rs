@@ -1,6 +1,7 @@
 //! Faults in force.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hobnob_membership::Time;
 use rand::RngExt;
@@ -111,6 +112,9 @@ impl Outages {
         let spec = self.scenario.fault[fault].clone();
         let kind = &spec.what;
         let now = world.now();
+        if !matches!(kind, FaultKind::Pause { .. } | FaultKind::Stutter { .. }) {
+            truth.shake(occurrence);
+        }
         let (hosts, undo) = self.inflict(&spec, occurrence, world, truth);
         if world.trace().wants(Detail::Events) {
             let line = format!("FAULT {} begins on {hosts:?}", kind.name());
@@ -148,6 +152,18 @@ impl Outages {
             truth.stopped(id, world.now());
         }
         truth.reload(world, host);
+    }
+
+    pub(super) fn pause(
+        &mut self,
+        host: usize,
+        time: Duration,
+        world: &mut World,
+        truth: &mut Truth,
+    ) {
+        let now = world.now();
+        world.pause(host, time);
+        truth.stands_still(host, now, now + time, self.scenario.limits.grace.0);
     }
 
     pub(super) fn start(&mut self, host: usize, world: &mut World, truth: &mut Truth) {

@@ -82,7 +82,9 @@ impl Outages {
                 }
             }
         }
-        truth.calm(occurrence, now + self.scenario.limits.grace.0);
+        let until = now + self.scenario.limits.grace.0;
+        truth.calm(occurrence, until);
+        truth.settle(occurrence, until);
         for suffered in self.suffered.iter_mut().filter(|s| s.occurrence == occurrence) {
             suffered.to = Some(now);
         }

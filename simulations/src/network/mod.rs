@@ -20,7 +20,7 @@ pub use partition::Partition;
 pub enum Channel {
     /// UDP.
     Datagrams,
-    /// QUIC.
+    /// QUIC, and the handshakes of TCP.
     Streams,
 }
 
@@ -53,6 +53,8 @@ pub struct Network {
     stream_cuts: Vec<u8>,
 }
 
+/// A TCP segment without data, with its headers.
+const HANDSHAKE_BYTES: usize = 60;
 /// Datagrams that would wait longer for a link with a bandwidth cap are dropped.
 const MAX_BACKLOG: Duration = Duration::from_millis(250);
 
@@ -228,6 +230,28 @@ impl Network {
             time += conditions.stall_for.mul_f64(rng.random());
         }
         time
+    }
+
+    /// How long a packet of a TCP handshake takes; `None` when it does not arrive, since it is repeated later than anybody
+    /// waits for it who touches a host.
+    pub(crate) fn handshake(
+        &mut self,
+        from: usize,
+        to: usize,
+        now: Time,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Option<Duration> {
+        if self.is_cut(from, to, Channel::Streams) {
+            return None;
+        }
+        let index = self.index(from, to);
+        let conditions = self.profiles[usize::from(self.profile_of[index])];
+        let loss = conditions.effective_loss();
+        if loss > 0.0 && rng.random::<f64>() < loss {
+            return None;
+        }
+        let queued = self.transmit(index, HANDSHAKE_BYTES, conditions.bandwidth, now);
+        Some(queued + conditions.latency.sample(rng))
     }
 
     /// How long the link is busy before a packet of this length is through.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use hobnob_membership::{Output, StreamId, Time};
+use hobnob_membership::{Output, StreamId, Time, TouchId};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -108,7 +108,27 @@ impl Fabric {
             }
             Output::FinishStream { stream } => self.finish((from, stream), now),
             Output::ResetStream { stream } => self.reset((from, stream), now),
+            Output::Touch { to, touch } => {
+                if let Some(to) = address_index(to) {
+                    self.touch(from, to, touch, now);
+                }
+            }
             Output::Event(_) => {}
+        }
+    }
+
+    fn touch(&mut self, from: usize, to: u32, touch: TouchId, now: Time) {
+        let Some(host) = self.owner(to) else { return };
+        if let Some(after) = self.network.handshake(from, host, now, &mut self.rng) {
+            self.queue.push(now + after, Happening::Touch { from, to, touch });
+        }
+    }
+
+    /// A host completes the handshake of a touch.
+    pub(super) fn answer_touch(&mut self, from: usize, to: usize, touch: TouchId, now: Time) {
+        if let Some(after) = self.network.handshake(from, to, now, &mut self.rng) {
+            let delivery = Delivery::Touched { touch };
+            self.queue.push(now + after, Happening::Stream { to, delivery });
         }
     }
 

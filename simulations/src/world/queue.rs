@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hobnob_membership::{StreamId, Time};
+use hobnob_membership::{StreamId, Time, TouchId};
 
 /// One end of a stream: the host, and the stream's number there.
 pub(super) type Endpoint = (usize, StreamId);
@@ -21,6 +21,8 @@ pub(super) enum Delivery {
     Written { stream: StreamId },
     /// A stream is over.
     Closed { stream: StreamId },
+    /// A host answered a touch.
+    Touched { touch: TouchId },
 }
 
 /// Something that will happen.
@@ -28,7 +30,9 @@ pub(super) enum Delivery {
 pub(super) enum Happening {
     /// A datagram reaches an address, whoever has it then. `late` when it has waited at the receiver already.
     Datagram { from: u32, to: u32, bytes: Vec<u8>, late: bool },
-    /// Something of a stream reaches a host.
+    /// A host touches an address, whoever has it then.
+    Touch { from: usize, to: u32, touch: TouchId },
+    /// Something of a stream, or the answer to a touch, reaches a host.
     Stream { to: usize, delivery: Delivery },
     /// A stream that is stalled tries again.
     Retry { from: Endpoint },

@@ -36,6 +36,13 @@ impl World {
                     self.fabric.refuse((to, stream), self.now);
                 }
             }
+            Happening::Touch { from, to, touch } => {
+                // Its kernel answers, whatever the process does.
+                let holds_socket = |host: &usize| self.hosts[*host].process.is_some();
+                if let Some(host) = self.fabric.owner(to).filter(holds_socket) {
+                    self.fabric.answer_touch(host, from, touch, self.now);
+                }
+            }
             Happening::Retry { from } => self.fabric.retry(from, self.now),
             Happening::Wake { host, life } => self.wake(host, life),
         }
@@ -89,6 +96,14 @@ impl World {
             Delivery::Closed { stream } => {
                 self.fabric.closed((number, stream));
                 self.act(number, Input::StreamClosed { stream });
+            }
+            Delivery::Touched { touch } => {
+                self.fabric.trace.delivered(self.now, number, &touch.nonce);
+                if self.fabric.trace.wants(Detail::Packets) {
+                    let line = format!("n{number} <- the host of {} answers", touch.node);
+                    self.fabric.trace.line(self.now, line);
+                }
+                self.act(number, Input::Touched { touch });
             }
         }
     }

@@ -15,7 +15,7 @@ use rand::RngExt;
 use super::Node;
 use crate::detector::{Belief, Detector, Disputes, Order, TidingsQueue, Verdict};
 use crate::identity::NodeId;
-use crate::io::StreamId;
+use crate::io::{Output, StreamId, TouchId};
 use crate::time::Time;
 use crate::wire::{Ask, Compare, Message, Ping};
 
@@ -80,6 +80,12 @@ impl Node {
         self.detection.beliefs.get(&node).filter(|_| down)
     }
 
+    /// Whether a suspect stands still: somebody who looks into its silence was answered by its host.
+    #[must_use]
+    pub fn is_stalled(&self, node: NodeId) -> bool {
+        self.detection.detector.is_stalled(node)
+    }
+
     /// When a member last answered a question of ours; `None` when we do not watch it.
     #[must_use]
     pub fn last_answer(&self, node: NodeId) -> Option<Time> {
@@ -126,6 +132,13 @@ impl Node {
                 }
             }
             Order::Knock(node, nonce) => self.knock(node, nonce, now),
+            Order::Touch(node, nonce) => {
+                if let Some(to) = self.address_of(node) {
+                    self.counters.touches_sent += 1;
+                    let touch = TouchId { node, nonce };
+                    self.outputs.push_back(Output::Touch { to, touch });
+                }
+            }
             Order::Ask(referee, suspect, epoch) => {
                 if let Some(addr) = self.address_of(referee) {
                     self.send(addr, &Message::Ask(Ask { sender: own, suspect, epoch }));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::short;
+use crate::io::TouchId;
 use crate::members::Peer;
 use crate::node::Node;
 use crate::provenance::Sign;
@@ -63,10 +64,16 @@ impl Node {
             (false, std::cmp::Ordering::Equal | std::cmp::Ordering::Greater) => {
                 Update::Down(self.verdict_on(&identity))
             }
-            (true, _) => return self.detection.detector.ask(ask, now),
+            (true, _) => return self.detection.detector.ask(ask.sender, identity, now),
             (false, std::cmp::Ordering::Less) => return,
         };
         self.send(asker.addr, &Message::Tidings(Tidings { sender: own, updates: vec![update] }));
+    }
+
+    pub(in crate::node) fn handle_touched(&mut self, touch: TouchId) {
+        if self.detection.detector.touched(touch) {
+            self.counters.touches_answered += 1;
+        }
     }
 
     pub(in crate::node) fn handle_vote(&mut self, vote: &Vote, now: Time) {

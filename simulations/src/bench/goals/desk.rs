@@ -200,7 +200,8 @@ impl Cable {
                         self.send(1 - end, self.now + self.latency, Delivery::Closed(other));
                     }
                 }
-                Output::Datagram { .. } | Output::Event(_) => {}
+                // Nobody is silent here for long.
+                Output::Touch { .. } | Output::Datagram { .. } | Output::Event(_) => {}
             }
         }
     }

@@ -1,0 +1,217 @@
+//! Touches: TCP handshakes on the port of the gossip socket, by which others tell a process that stands still from one
+//! that is gone. The kernel completes them for a listener whose process does nothing, and refuses them when there is no
+//! process any more. Nothing is ever said on these connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_membership::TouchId;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::counters::TouchCounters;
+use super::limits::{MAX_TOUCHES, TOUCH_TIMEOUT};
+
+/// How often a port is sought that is free for UDP and for TCP.
+const TRIES: u32 = 16;
+/// Between two connections that are taken. Nobody waits for that, and nobody can keep the agent busy by connecting.
+const GAP: Duration = Duration::from_millis(1);
+/// Likewise, when none can be taken, as without a free file descriptor.
+const GAP_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Binds the gossip socket, and a listener for touches at the same address and port; port 0 takes one that is free for
+/// both. Without a listener all goes on, after a warning.
+///
+/// # Errors
+/// The gossip socket cannot be bound.
+pub async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpListener>)> {
+    let mut tries = if addr.port() == 0 { TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let gossip = UdpSocket::bind(addr).await?;
+        let at = gossip.local_addr()?;
+        match TcpListener::bind(at).await {
+            Ok(listener) => return Ok((gossip, Some(listener))),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(error) => {
+                warn!(
+                    port = at.port(),
+                    %error,
+                    "cannot listen on the gossip port by TCP: when this agent stands still for some seconds, as for want of CPU \
+                     or memory, others will take it for crashed. Free that port for TCP, or choose another with --bind"
+                );
+                return Ok((gossip, None));
+            }
+        }
+    }
+}
+
+/// Takes touches, and touches others. Dropping it ends both.
+#[derive(Debug)]
+pub struct Touches {
+    listening: Option<JoinHandle<()>>,
+    /// One place for each touch under way.
+    places: Arc<Semaphore>,
+    answered: mpsc::Sender<TouchId>,
+    counters: Arc<TouchCounters>,
+}
+
+impl Touches {
+    /// Takes connections from now on, if there is a listener. Touches that are answered are told on `answered`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(listener: Option<TcpListener>, answered: mpsc::Sender<TouchId>) -> Self {
+        let counters = Arc::<TouchCounters>::default();
+        let listening = listener.map(|listener| tokio::spawn(take(listener, counters.clone())));
+        Self { listening, places: Arc::new(Semaphore::new(MAX_TOUCHES)), answered, counters }
+    }
+
+    /// What it counted since it was started.
+    #[must_use]
+    pub fn counters(&self) -> &TouchCounters {
+        &self.counters
+    }
+
+    /// Touches a host, unless [`MAX_TOUCHES`] are under way; does not wait. Told is only that it answered, within
+    /// [`TOUCH_TIMEOUT`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn touch(&self, to: SocketAddr, touch: TouchId) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return self.counters.dropped.increment();
+        };
+        let answered = self.answered.clone();
+        tokio::spawn(async move {
+            if matches!(timeout(TOUCH_TIMEOUT, is_answered(to)).await, Ok(Ok(true))) {
+                // Fails only when nobody wants to know any more.
+                let _ = answered.send(touch).await;
+            }
+            drop(place);
+        });
+    }
+}
+
+impl Drop for Touches {
+    fn drop(&mut self) {
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
+    }
+}
+
+/// Takes connections for good, and drops them at once.
+async fn take(listener: TcpListener, counters: Arc<TouchCounters>) {
+    loop {
+        let gap = match listener.accept().await {
+            Ok(_) => {
+                counters.taken.increment();
+                GAP
+            }
+            Err(_) => {
+                counters.failed.increment();
+                GAP_AFTER_FAILURE
+            }
+        };
+        sleep(gap).await;
+    }
+}
+
+/// Whether somebody completes the handshake.
+async fn is_answered(to: SocketAddr) -> io::Result<bool> {
+    let stream = TcpStream::connect(to).await?;
+    // Closed by a reset, it leaves nothing behind on either side.
+    stream.set_zero_linger()?;
+    // A connection to a free port of one's own host may be given that port, and so meet itself.
+    Ok(stream.local_addr()? != to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hobnob_membership::NodeId;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn touch(n: u8) -> TouchId {
+        TouchId { node: NodeId(u64::from(n)), nonce: [n; 4] }
+    }
+
+    fn loopback() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    async fn next(answers: &mut mpsc::Receiver<TouchId>) -> TouchId {
+        timeout(PATIENCE, answers.recv()).await.expect("in time").expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn one_port_is_free_for_both() {
+        let (gossip, listener) = bind_gossip(loopback()).await.expect("bound");
+        let listener = listener.expect("some port is free for both");
+        assert_eq!(gossip.local_addr().expect("bound"), listener.local_addr().expect("bound"));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_for_tcp_will_do_without() {
+        let taken = TcpListener::bind(loopback()).await.expect("bound");
+        let addr = taken.local_addr().expect("bound");
+        let (gossip, listener) = bind_gossip(addr).await.expect("free for UDP");
+        assert_eq!(gossip.local_addr().expect("bound"), addr);
+        assert!(listener.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_listens_answers_and_who_is_gone_does_not() {
+        let (answered, mut answers) = mpsc::channel(1);
+        let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
+        let listener = listener.expect("free");
+        let addr = listener.local_addr().expect("bound");
+        let touches = Touches::start(None, answered.clone());
+        touches.touch(addr, touch(1));
+        assert_eq!(next(&mut answers).await, touch(1), "although nobody takes it");
+        drop(listener);
+        touches.touch(addr, touch(2));
+        drop((touches, answered));
+        assert_eq!(answers.recv().await, None, "it is refused");
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_is_dropped_at_once() {
+        let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
+        let listener = listener.expect("free");
+        let addr = listener.local_addr().expect("bound");
+        let touches = Touches::start(Some(listener), mpsc::channel(1).0);
+        for _ in 0..3 {
+            let stream = TcpStream::connect(addr).await.expect("connected");
+            timeout(PATIENCE, stream.readable()).await.expect("in time").expect("readable");
+            assert_eq!(stream.try_read(&mut [0; 1]).expect("its end"), 0);
+        }
+        assert_eq!(touches.counters().taken.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn no_more_are_under_way_than_there_are_places() {
+        let (answered, mut answers) = mpsc::channel(1);
+        let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
+        let addr = listener.as_ref().expect("free").local_addr().expect("bound");
+        let touches = Touches::start(listener, answered);
+        for _ in 0..=MAX_TOUCHES {
+            touches.touch(addr, touch(1));
+        }
+        assert_eq!(touches.counters().dropped.get(), 1);
+        for _ in 0..MAX_TOUCHES {
+            next(&mut answers).await;
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! An agent whose process stands still, and goes on or does not.
+
+use std::time::{Duration, Instant};
+
+use crate::agent::{Agent, eventually};
+
+/// For so long it stands still; an agent that was just started and is gone is down after 3.2 s of silence.
+const STALL: Duration = Duration::from_millis(3_500);
+/// Nobody may call it down before.
+const SPARED: Duration = Duration::from_millis(3_800);
+
+#[test]
+fn who_stands_still_for_a_while_is_not_called_down_and_who_goes_on_doing_so_is() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    let a2 = Agent::start(home.path(), "a2", &[&a1]);
+    let a3 = Agent::start(home.path(), "a3", &[&a1]);
+    let others = [&a1, &a2];
+    eventually("three are alive", || [&a1, &a2, &a3].iter().all(|agent| agent.alive() == 3));
+
+    let start = Instant::now();
+    a3.freeze();
+    while start.elapsed() < STALL {
+        for agent in others {
+            let status = agent.status_of("a3");
+            let down = status.as_deref() == Some("down");
+            assert!(!down || start.elapsed() > SPARED, "after {:?}", start.elapsed());
+        }
+    }
+    a3.thaw();
+    eventually("it is alive", || {
+        others.iter().all(|agent| agent.status_of("a3").as_deref() == Some("alive"))
+    });
+    assert!(others.iter().any(|agent| agent.counter("touches_answered") > 0));
+
+    a3.freeze();
+    eventually("it is down", || {
+        others.iter().all(|agent| agent.status_of("a3").as_deref() == Some("down"))
+    });
+}
