@@ -65,6 +65,8 @@ counters! {
     ignored_while_silent,
     /// Claims to our node id sent to another agent that goes by it.
     claims_sent,
+    /// Members told that their node id is elsewhere, too.
+    doubles_told,
     /// Times that we fell silent for another agent under our node id.
     gave_way,
     /// Pings sent.

@@ -35,6 +35,8 @@ pub(in crate::node) struct Detection {
     knocks: BTreeMap<StreamId, Time>,
     ask_lost_at: Time,
     lost_turn: usize,
+    /// When somebody was last told that it is elsewhere, too.
+    doubles_told_at: Option<Time>,
 }
 
 impl Detection {
@@ -47,6 +49,7 @@ impl Detection {
             knocks: BTreeMap::new(),
             ask_lost_at: now + ASK_LOST_EVERY,
             lost_turn: 0,
+            doubles_told_at: None,
         }
     }
 

@@ -1,14 +1,19 @@
 //! Signs of life, asked for and given.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::short;
+use crate::identity::Identity;
 use crate::io::TouchId;
 use crate::members::Peer;
 use crate::node::Node;
 use crate::provenance::Sign;
 use crate::time::Time;
 use crate::wire::{Ask, Message, Ping, Pong, Tidings, Update, Vote, pong_tag};
+
+/// How often somebody is told that its node id is elsewhere, too.
+const TELL_OF_DOUBLES_EVERY: Duration = Duration::from_millis(200);
 
 impl Node {
     /// Whoever asks is answered where it asks from, known or not: the answer is the shorter one.
@@ -19,9 +24,12 @@ impl Node {
         self.counters.pings_answered += 1;
         let pong = self.pong(ping, now);
         self.send(from, &Message::Pong(pong));
-        match self.swim.heard(ping.sender, Sign::Ping, now) {
+        match self.swim.heard(ping.sender, Sign::Ping, now).copied() {
             Some(peer) if peer.is_active() => {
                 self.last_contact = Some(now);
+                if peer.identity.addr != from {
+                    self.tell_of_double(from, peer.identity, now);
+                }
             }
             // It lives, and does not know that we think otherwise.
             Some(_) => self.warn(ping.sender),
@@ -29,6 +37,19 @@ impl Node {
             None if !self.connected => self.knock_back(from),
             None => {}
         }
+    }
+
+    /// To everybody this member is elsewhere, so nobody but those whom it asks can let it know. It is told seldom: from
+    /// behind a translator of addresses every ping looks like this, and the source of a datagram may be forged.
+    fn tell_of_double(&mut self, from: SocketAddr, elsewhere: Identity, now: Time) {
+        if self.detection.doubles_told_at.is_some_and(|at| now.since(at) < TELL_OF_DOUBLES_EVERY) {
+            return;
+        }
+        self.detection.doubles_told_at = Some(now);
+        self.counters.doubles_told += 1;
+        let updates = vec![Update::Alive(elsewhere)];
+        let tidings = Tidings { sender: self.identity().node_id, updates };
+        self.send(from, &Message::Tidings(tidings));
     }
 
     pub(super) fn pong(&self, ping: &Ping, now: Time) -> Pong {

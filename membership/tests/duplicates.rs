@@ -1,0 +1,49 @@
+//! Two agents under one node id, of which only one is heard of.
+
+mod common;
+
+use hobnob_membership::wire::{DatagramBuilder, Message, Ping, Tidings, Update, decode_datagram};
+use hobnob_membership::{ClusterId, Epoch, Identity, Input, Output};
+
+use common::{Net, identity};
+
+fn datagram(message: &Message<'_>) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::default();
+    datagram.push(message).expect("fits");
+    datagram.finish(ClusterId::default())
+}
+
+/// What node 0 tells the address of `to` when somebody who goes by the id of `sender` pings it from there.
+fn told(net: &mut Net, sender: usize, to: usize) -> Vec<Update> {
+    let ping = Ping { sender: identity(sender).node_id, nonce: [7; 4] };
+    let bytes = datagram(&Message::Ping(ping));
+    let outputs = net.handle(0, Input::Datagram { from: identity(to).addr, bytes: &bytes });
+    let datagrams = outputs.iter().filter_map(|output| match output {
+        Output::Datagram { to: addr, bytes } if *addr == identity(to).addr => Some(bytes),
+        _ => None,
+    });
+    let mut updates = Vec::new();
+    for bytes in datagrams {
+        for message in decode_datagram(bytes, ClusterId::default()).expect("ours") {
+            if let Ok(Message::Tidings(tidings)) = message {
+                updates.extend(tidings.updates);
+            }
+        }
+    }
+    updates
+}
+
+#[test]
+fn who_pings_from_elsewhere_is_told_where_its_node_id_is() {
+    let mut net = Net::joined(3);
+    assert_eq!(told(&mut net, 1, 1), []);
+    // A copy of node 1 is taken for it from now on, and nobody speaks to the original.
+    let copy = Identity { epoch: Epoch(2_000), addr: identity(9).addr, ..identity(1) };
+    let tidings = Tidings { sender: copy.node_id, updates: vec![Update::Alive(copy)] };
+    let bytes = datagram(&Message::Tidings(tidings));
+    net.handle(0, Input::Datagram { from: copy.addr, bytes: &bytes });
+    assert_eq!(told(&mut net, 1, 9), []);
+    assert_eq!(told(&mut net, 1, 1), [Update::Alive(copy)]);
+    assert_eq!(told(&mut net, 1, 1), [], "at most five times a second");
+    assert_eq!(net.nodes[0].counters().doubles_told, 1);
+}
