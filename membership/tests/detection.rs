@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use hobnob_membership::detector::Cause;
+use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Message, Tidings, Update};
 use hobnob_membership::{ClusterId, Event, Identity, Input, Node, NodeId, Output, TouchId};
@@ -242,4 +242,39 @@ fn who_is_called_in_time_has_no_stalls() {
         assert_eq!(node.counters().stalls, 0, "{n}");
         assert_eq!(node.counters().touches_sent, 0, "{n}: nobody was silent");
     }
+}
+
+#[test]
+fn who_only_hears_that_it_is_down_is_alone() {
+    let mut net = Net::joined(3);
+    let own = *net.nodes[0].identity();
+    let sender = identity(1).node_id;
+    let verdict = Verdict {
+        node: own.node_id,
+        epoch: own.epoch,
+        cause: Cause::Silence,
+        accuser: sender,
+        referees: Vec::new(),
+    };
+    let tidings = Tidings { sender, updates: vec![Update::Down(verdict)] };
+    let bytes = sealed(&Message::Tidings(tidings));
+    let (start, node) = (net.now, &mut net.nodes[0]);
+    let mut isolated = None;
+    let mut word_at = start;
+    while isolated.is_none() && word_at < start + Duration::from_secs(30) {
+        let due = node.next_deadline().unwrap_or(word_at).min(word_at);
+        if due == word_at {
+            word_at = word_at + Duration::from_millis(500);
+            node.handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, due);
+        } else {
+            node.handle(Input::Deadline, due);
+        }
+        while let Some(output) = node.poll_output() {
+            if matches!(output, Output::Event(Event::Isolated)) {
+                isolated = Some(due.since(start));
+            }
+        }
+    }
+    let after = isolated.expect("it is alone");
+    assert!(after <= Duration::from_secs(6), "{after:?}");
 }

@@ -43,7 +43,10 @@ impl Node {
         }
         let own = self.identity().node_id;
         let member = self.swim.active_peer(tidings.sender).is_some();
-        if member {
+        // Who only says that we are down does not hear us; to hear that from all is to be alone.
+        let about_us =
+            |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
+        if member && !tidings.updates.iter().all(about_us) {
             self.last_contact = Some(now);
         }
         for update in &tidings.updates {

@@ -46,7 +46,7 @@ impl Suffering {
     fn note(&self, nodes: usize) -> String {
         let observers = (nodes - 1) as f64;
         format!(
-            "{:.2} downs and {:.2} ups per observer; it called others down {} times",
+            "{:.2} downs and {:.2} ups per observer; it ceased to believe others alive {} times",
             self.downs as f64 / observers,
             self.ups as f64 / observers,
             self.own
