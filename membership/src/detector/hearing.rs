@@ -33,7 +33,7 @@ impl Detector {
             && !mutant::is(Mutant::IgnoreMemberDigest)
         {
             let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
-            self.compare_not_before = now + COMPARE_GAP.mul_f64(jitter);
+            self.compare_not_before = now + self.pause(COMPARE_GAP, now).mul_f64(jitter);
             self.orders.push_back(Order::Compare(node));
         }
         Some(node)

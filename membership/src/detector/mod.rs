@@ -49,6 +49,11 @@ const SLEPT: Duration = Duration::from_millis(100);
 const WITNESSED: Duration = Duration::from_millis(2_000);
 /// Two comparisons of views that we begin are at least this far apart.
 const COMPARE_GAP: Duration = Duration::from_secs(2);
+/// Who began to watch others less than this ago is *young*: it asks more often, and soon compares its view, of which it
+/// may have missed a part while all joined.
+const YOUNG_FOR: Duration = Duration::from_secs(5);
+/// How much more often.
+const EAGERNESS: u32 = 4;
 /// A first question comes within this time: whoever watched that member before may have crashed with it.
 const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
 
@@ -118,6 +123,8 @@ pub(crate) struct Detector {
     /// The ring for which the monitors are assigned.
     assigned: Option<u64>,
     compare_not_before: Time,
+    /// When we first had somebody to watch.
+    began: Option<Time>,
     orders: VecDeque<Order>,
     tally: Tally,
 }
@@ -137,6 +144,7 @@ impl Detector {
             pacemaker: Pacemaker::new(now),
             assigned: None,
             compare_not_before: now,
+            began: None,
             orders: VecDeque::new(),
             tally: Tally::default(),
         }
@@ -205,6 +213,9 @@ impl Detector {
         }
         self.assigned = Some(swim.generation());
         let targets: Vec<NodeId> = swim.ring().successors(self.own).take(MONITORS).collect();
+        if !targets.is_empty() {
+            self.began.get_or_insert(now);
+        }
         self.monitors.retain(|node, _| targets.contains(node));
         for target in targets {
             if !self.monitors.contains_key(&target) {
@@ -224,6 +235,12 @@ impl Detector {
         });
         self.heard.retain(|node, _| active(node));
         self.paces.retain(|node, _| active(node));
+    }
+
+    /// A time between things that the young do more often.
+    fn pause(&self, usual: Duration, now: Time) -> Duration {
+        let young = self.began.is_some_and(|began| now.since(began) < YOUNG_FOR);
+        if young { usual / EAGERNESS } else { usual }
     }
 
     fn nonce(&mut self) -> [u8; 4] {

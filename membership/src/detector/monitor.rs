@@ -43,10 +43,10 @@ impl Monitor {
         Self { series: None, next: first, by_stream_until: None, differs: None }
     }
 
-    /// Begins a question; `chance`, between 0 and 1, decides when the next one comes.
-    pub(super) fn begin(&mut self, nonce: [u8; 4], chance: f64, now: Time) {
+    /// Begins a question. The next one comes after about a `period`; how exactly, `chance` between 0 and 1 decides.
+    pub(super) fn begin(&mut self, nonce: [u8; 4], period: Duration, chance: f64, now: Time) {
         self.series = Some(Series::new(nonce, now));
-        self.next = now + PERIOD.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0));
+        self.next = now + period.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0));
     }
 
     pub(super) fn next_deadline(&self) -> Time {
@@ -110,7 +110,7 @@ mod tests {
         let mut monitor = Monitor::new(at(100));
         assert_eq!(monitor.step(at(99)), None);
         assert_eq!(monitor.step(at(100)), Some(Watch::Begin));
-        monitor.begin([0; 4], 0.5, at(100));
+        monitor.begin([0; 4], PERIOD, 0.5, at(100));
         assert_eq!(monitor.step(at(100)), Some(Watch::Ping { stream: false }));
         monitor.heard(false, at(102));
         assert_eq!(monitor.next_deadline(), at(1_100));
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn silence_accuses_from_the_moment_of_the_first_ping() {
         let mut monitor = Monitor::new(at(0));
-        monitor.begin([0; 4], 0.5, at(0));
+        monitor.begin([0; 4], PERIOD, 0.5, at(0));
         let mut steps = Vec::new();
         while let Some(step) = monitor.step(monitor.next_deadline()) {
             steps.push(step);
@@ -135,7 +135,7 @@ mod tests {
     fn who_answered_by_stream_alone_is_asked_by_stream_with_the_second_ping() {
         let mut monitor = Monitor::new(at(0));
         monitor.heard(true, at(0));
-        monitor.begin([0; 4], 0.5, at(1_000));
+        monitor.begin([0; 4], PERIOD, 0.5, at(1_000));
         assert_eq!(monitor.step(at(1_000)), Some(Watch::Ping { stream: false }));
         assert_eq!(monitor.step(at(1_150)), Some(Watch::Ping { stream: true }));
     }

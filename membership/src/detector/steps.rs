@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::case::Case;
 use super::inquiry;
-use super::monitor::Watch;
+use super::monitor::{PERIOD, Watch};
 use super::series::Step;
 use super::{Cause, Detector, MONITORS, Order, Said, Verdict};
 use crate::identity::{Identity, NodeId};
@@ -32,8 +32,9 @@ impl Detector {
                 match watch {
                     Watch::Begin => {
                         let (nonce, chance) = (self.nonce(), self.rng.random());
+                        let period = self.pause(PERIOD, now);
                         if let Some(monitor) = self.monitors.get_mut(&target) {
-                            monitor.begin(nonce, chance, now);
+                            monitor.begin(nonce, period, chance, now);
                         }
                         self.pings.expect(target, nonce, now);
                     }
