@@ -17,7 +17,7 @@ const PROVEN_AFTER: Duration = Duration::from_secs(30);
 /// The unit of a pace on the wire.
 const UNIT: Duration = Duration::from_millis(100);
 /// Silence of a prompt node that is enough.
-pub(super) const PATIENCE_PROMPT: Duration = Duration::from_millis(2_000);
+pub(super) const PATIENCE_PROMPT: Duration = Duration::from_millis(1_950);
 /// Silence of any other that is enough, if it never stalled for long.
 pub(super) const PATIENCE_UNPROVEN: Duration = Duration::from_millis(3_200);
 /// Silence that is enough of somebody of whom nobody knows how it keeps time: all who watched it are gone. Most are prompt.
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn patience_grows_with_the_longest_stall_within_bounds() {
         let patience = |pace: u8| Pace(pace).patience().as_millis();
-        assert_eq!(patience(0), 2_000);
+        assert_eq!(patience(0), 1_950);
         assert_eq!(patience(1), 3_200);
         assert_eq!(patience(5), 3_200);
         assert_eq!(patience(20), 7_000);
