@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use hobnob_membership::wire::{DatagramBuilder, Message, Ping, Tidings, Update, decode_datagram};
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Output};
 
@@ -15,11 +17,15 @@ fn datagram(message: &Message<'_>) -> Vec<u8> {
 
 /// What node 0 tells the address of `to` when somebody who goes by the id of `sender` pings it from there.
 fn told(net: &mut Net, sender: usize, to: usize) -> Vec<Update> {
+    told_at(net, sender, identity(to).addr)
+}
+
+fn told_at(net: &mut Net, sender: usize, at: SocketAddr) -> Vec<Update> {
     let ping = Ping { sender: identity(sender).node_id, nonce: [7; 4] };
     let bytes = datagram(&Message::Ping(ping));
-    let outputs = net.handle(0, Input::Datagram { from: identity(to).addr, bytes: &bytes });
+    let outputs = net.handle(0, Input::Datagram { from: at, bytes: &bytes });
     let datagrams = outputs.iter().filter_map(|output| match output {
-        Output::Datagram { to: addr, bytes } if *addr == identity(to).addr => Some(bytes),
+        Output::Datagram { to, bytes } if *to == at => Some(bytes),
         _ => None,
     });
     let mut updates = Vec::new();
@@ -37,6 +43,9 @@ fn told(net: &mut Net, sender: usize, to: usize) -> Vec<Update> {
 fn who_pings_from_elsewhere_is_told_where_its_node_id_is() {
     let mut net = Net::joined(3);
     assert_eq!(told(&mut net, 1, 1), []);
+    let mapped = Ipv4Addr::new(10, 0, 0, 2).to_ipv6_mapped();
+    let mapped = SocketAddr::from((mapped, identity(1).addr.port()));
+    assert_eq!(told_at(&mut net, 1, mapped), [], "the same address");
     // A copy of node 1 is taken for it from now on, and nobody speaks to the original.
     let copy = Identity { epoch: Epoch(2_000), addr: identity(9).addr, ..identity(1) };
     let tidings = Tidings { sender: copy.node_id, updates: vec![Update::Alive(copy)] };

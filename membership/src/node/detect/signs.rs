@@ -27,7 +27,11 @@ impl Node {
         match self.swim.heard(ping.sender, Sign::Ping, now).copied() {
             Some(peer) if peer.is_active() => {
                 self.last_contact = Some(now);
-                if peer.identity.addr != from {
+                let known = peer.identity.addr;
+                // A socket for both families sees IPv4 addresses as IPv6 ones.
+                if (known.ip().to_canonical(), known.port())
+                    != (from.ip().to_canonical(), from.port())
+                {
                     self.tell_of_double(from, peer.identity, now);
                 }
             }
