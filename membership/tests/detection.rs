@@ -28,8 +28,16 @@ fn a_verdict_names_who_found_it_and_who_agreed() {
     let mut net = Net::joined(7);
     // It answers nobody of its old cluster any more.
     net.nodes[6] = node_of(ClusterId::named("other"), 6);
-    net.run_for(Duration::from_secs(5));
     let dead = identity(6).node_id;
+    net.run_for(Duration::from_secs(1));
+    let watchers: Vec<usize> =
+        (0..6).filter(|n| net.nodes[*n].last_answer(dead).is_some()).collect();
+    let ages = |net: &Net| -> Vec<_> {
+        watchers.iter().map(|n| net.nodes[*n].last_alive(dead, net.now)).collect()
+    };
+    let before = ages(&net);
+    net.run_for(Duration::from_secs(4));
+    assert_eq!(ages(&net), before, "to be found down makes nobody younger");
     let living: Vec<NodeId> = (0..6).map(|n| identity(n).node_id).collect();
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");

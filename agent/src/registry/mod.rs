@@ -140,8 +140,10 @@ impl Registry {
         service
     }
 
-    /// Moves the clock of a service's balancers from now on.
+    /// Moves the clock of a service's balancers from now on. A circuit that opened before they were told the time at all
+    /// would be open until a moment that is long over.
     fn keep_time(&self, service: &Arc<Service>) {
+        service.advance(self.clock.now().since(Time::ZERO));
         let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
         timed.push(Arc::downgrade(service));
         self.some_timed.notify_one();

@@ -47,6 +47,8 @@ pub(crate) struct Service {
 #[derive(Default)]
 struct Scopes {
     isolated: bool,
+    /// The time that the balancers were told last.
+    now: Duration,
     made: u64,
     scopes: BTreeMap<Scope, (u64, Arc<Scoped>)>,
 }
@@ -108,6 +110,7 @@ impl Service {
             }
         }
         let scoped = Arc::new(Scoped::new(scope, selector, &self.config));
+        scoped.advance(scopes.now);
         scoped.publish(&self.instances.load(), scopes.isolated, &self.here);
         scopes.made += 1;
         let made = scopes.made;
@@ -144,7 +147,8 @@ impl Service {
 
     pub(super) fn advance(&self, now: Duration) {
         self.whole.advance(now);
-        let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.now = now;
         scopes.scopes.values().for_each(|(_, scoped)| scoped.advance(now));
     }
 }

@@ -42,8 +42,9 @@ pub async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpL
                 warn!(
                     port = at.port(),
                     %error,
-                    "cannot listen on the gossip port by TCP: when this agent stands still for some seconds, as for want of CPU \
-                     or memory, others will take it for crashed. Free that port for TCP, or choose another with --bind"
+                    "cannot listen on the gossip port by TCP, by which others tell an agent that stands still from one that crashed. \
+                     While another program listens there, they notice a crash after 5 s, not 2; while nobody does, they take \
+                     this agent for crashed when it stands still for 2 s. Free that port for TCP, or choose another with --bind"
                 );
                 return Ok((gossip, None));
             }

@@ -20,7 +20,7 @@ Examples:
       --socket /tmp/a2.sock --join 127.0.0.1:7946
   HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
 
-SIGTERM and SIGINT make it leave the cluster and stop.
+SIGTERM, SIGINT and SIGHUP make it leave the cluster and stop.
 A second one stops it at once, with exit code 1.";
 
 /// How an agent is started.

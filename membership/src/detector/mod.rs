@@ -37,6 +37,7 @@ use pings::Pings;
 use series::Series;
 
 pub(crate) use disputes::Disputes;
+pub(crate) use pace::PATIENCE_MOST;
 pub use pace::Pace;
 pub(crate) use tidings::TidingsQueue;
 pub use verdict::{Belief, Cause, Verdict};

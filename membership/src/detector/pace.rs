@@ -25,7 +25,7 @@ pub(super) const PATIENCE_UNKNOWN: Duration = Duration::from_millis(2_500);
 /// Silence of one whose host answers for it that is enough, whatever its pace: it stands still, and may go on.
 pub(super) const PATIENCE_STALLED: Duration = Duration::from_secs(5);
 /// Nobody's stalls earn it more.
-const PATIENCE_MOST: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE_MOST: Duration = Duration::from_secs(10);
 
 /// What a node says of itself: the longest stall of its last ten minutes, in tenths of a second; 0 when it is prompt,
 /// 1 also when it has not proven itself yet.

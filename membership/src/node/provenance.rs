@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Node;
-use crate::detector::Pace;
+use crate::detector::{PATIENCE_MOST, Pace};
 use crate::identity::NodeId;
 use crate::io::Event;
-use crate::provenance::{Burial, Provenance};
+use crate::members::Peer;
+use crate::provenance::{Burial, Provenance, Sign};
 use crate::record::NodeRecord;
 use crate::time::Time;
 
@@ -27,7 +28,8 @@ impl Node {
     /// When a node last lived, as far as we can tell.
     ///
     /// It is when we last heard it. Of a member that we do not watch, the silence of its monitors tells something too:
-    /// while we hear others and no verdict comes, it lived as long ago as a verdict takes.
+    /// while we hear others and no verdict comes, it lived as long ago as a verdict takes. A verdict makes nobody younger:
+    /// of whom we heard so lately that we may have watched it, the last word counts.
     #[must_use]
     pub fn last_alive(&self, node: NodeId, now: Time) -> Time {
         if node == self.identity().node_id {
@@ -40,6 +42,11 @@ impl Node {
         }
         let contact = self.last_contact.unwrap_or(Time::ZERO);
         let unaccused = match self.swim.members().get(node) {
+            Some(Peer { down_since: Some(since), heard: Some(heard), .. })
+                if heard.by == Sign::Ping && since.since(heard.at) <= PATIENCE_MOST =>
+            {
+                return heard.at;
+            }
             Some(peer) => peer.down_since.map_or(contact, |since| since.min(contact)),
             None => Time::ZERO,
         };
