@@ -10,8 +10,8 @@ use crate::explain;
 struct Candidate {
     id: NodeId,
     name: String,
-    /// What it is as a member; `None` when only its records are left.
-    status: Option<MemberStatus>,
+    /// What it is as a member; down when only its records are left.
+    status: MemberStatus,
     whereabouts: String,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn check(node: &Node, subject: &str) -> Result<ForceLeft, ApiError> {
         found.push(candidate);
         let mut list: Vec<String> = found
             .iter()
-            .map(|one| format!("{} ({}, {})", one.id, word(one.status), one.whereabouts))
+            .map(|one| format!("{} ({}, {})", one.id, one.status, one.whereabouts))
             .collect();
         list.sort_unstable();
         let message = format!(
@@ -46,11 +46,10 @@ pub(crate) fn check(node: &Node, subject: &str) -> Result<ForceLeft, ApiError> {
         let message = format!("`{name}` is this agent itself: `hobnob leave` makes it leave");
         return Err(ApiError { kind: ErrorKind::Invalid, message });
     }
-    if matches!(status, Some(MemberStatus::Alive | MemberStatus::Suspect)) {
+    if matches!(status, MemberStatus::Alive | MemberStatus::Suspect) {
         let message = format!(
-            "`{name}` is {}: stop its agent first, or let it leave with `hobnob leave`; when it is held down, it can be \
-             declared gone",
-            word(status)
+            "`{name}` is {status}: stop its agent first, or let it leave with `hobnob leave`; when it is held down, it can \
+             be declared gone"
         );
         return Err(ApiError { kind: ErrorKind::Failed, message });
     }
@@ -71,7 +70,7 @@ fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
         Candidate {
             id,
             name: explain::name_of(node, id),
-            status: member.map(|member| member.status),
+            status: member.map_or(MemberStatus::Down, |member| member.status),
             whereabouts: member.map_or_else(
                 || "only its records are left".to_owned(),
                 |member| format!("at {}", member.identity.addr),
@@ -79,13 +78,4 @@ fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
         }
     });
     known.filter(|one| one.name == subject || one.id.to_string() == subject).collect()
-}
-
-fn word(status: Option<MemberStatus>) -> &'static str {
-    match status {
-        Some(MemberStatus::Alive) => "alive",
-        Some(MemberStatus::Suspect) => "suspect",
-        Some(MemberStatus::Left) => "left",
-        Some(MemberStatus::Down) | None => "down",
-    }
 }

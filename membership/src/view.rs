@@ -9,6 +9,7 @@
 //! | left | any | gone |
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Replica};
@@ -27,6 +28,17 @@ pub enum MemberStatus {
     Down,
     /// It left on purpose.
     Left,
+}
+
+impl fmt::Display for MemberStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Left => "left",
+        })
+    }
 }
 
 /// A member as we believe it to be.

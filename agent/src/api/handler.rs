@@ -296,12 +296,7 @@ pub(crate) fn member(member: &view::Member) -> Member {
         Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),
         None => (node_id.to_string(), String::new(), String::new()),
     };
-    let status = match member.status {
-        view::MemberStatus::Alive => MemberStatus::Alive,
-        view::MemberStatus::Suspect => MemberStatus::Suspect,
-        view::MemberStatus::Down => MemberStatus::Down,
-        view::MemberStatus::Left => MemberStatus::Left,
-    };
+    let status = member.status.into();
     let (address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
     Member { name, node_id, address, status, datacenter, zone, epoch }
 }

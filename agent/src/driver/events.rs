@@ -90,20 +90,20 @@ impl Driver {
         let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
         let Some(node) = node else {
             // Its record follows in a moment, with its name.
-            return tracing::debug!(%node_id, %address, ?status, "member");
+            return tracing::debug!(%node_id, %address, %status, "member");
         };
         let name = &node.name;
         match status {
             MemberStatus::Alive | MemberStatus::Suspect => {
-                tracing::info!(%node_id, %name, %address, %epoch, ?status, "member");
+                tracing::info!(%node_id, %name, %address, %epoch, %status, "member");
             }
             MemberStatus::Down if self.node.is_connected() => {
                 let reason = explain::reason(&self.node, member, self.clock.now());
-                tracing::warn!(%node_id, %name, %address, %epoch, ?status, reason, "member");
+                tracing::warn!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
             MemberStatus::Down | MemberStatus::Left => {
                 let reason = explain::reason(&self.node, member, self.clock.now());
-                tracing::info!(%node_id, %name, %address, %epoch, ?status, reason, "member");
+                tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_membership::NodeId;
+use hobnob_membership::{NodeId, view};
 use serde::{Deserialize, Serialize};
 
 /// Instances of a service.
@@ -137,6 +137,17 @@ pub enum MemberStatus {
     Left,
 }
 
+impl From<view::MemberStatus> for MemberStatus {
+    fn from(status: view::MemberStatus) -> Self {
+        match status {
+            view::MemberStatus::Alive => Self::Alive,
+            view::MemberStatus::Suspect => Self::Suspect,
+            view::MemberStatus::Down => Self::Down,
+            view::MemberStatus::Left => Self::Left,
+        }
+    }
+}
+
 /// Changes of a watched service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
@@ -213,4 +224,18 @@ pub struct ForceLeft {
     pub node_id: NodeId,
     /// How many instances went with it.
     pub instances: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_has_the_same_status_in_answers_and_in_the_log() {
+        use view::MemberStatus::{Alive, Down, Left, Suspect};
+        for status in [Alive, Suspect, Down, Left] {
+            let answered = serde_json::to_value(MemberStatus::from(status)).expect("JSON");
+            assert_eq!(answered, status.to_string());
+        }
+    }
 }
