@@ -157,6 +157,25 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
     assert_eq!(net.nodes[0].burial(identity(1).node_id), None);
 }
 
+#[test]
+fn who_was_declared_gone_and_returns_is_soon_known_again() {
+    let mut net = Net::joined(4);
+    let away = identity(3).node_id;
+    let stands_still = std::mem::replace(&mut net.nodes[3], node_of(ClusterId::named("other"), 3));
+    net.run_for(Duration::from_secs(5));
+    let now = net.now;
+    net.nodes[1].handle(Input::Bury(away), now);
+    net.flush(1);
+    net.run_for(Duration::from_secs(2));
+    net.nodes[3] = stands_still;
+    net.run_for(Duration::from_secs(2));
+    for n in 0..3 {
+        assert_eq!(status(&net, 3, n), Some(MemberStatus::Alive), "{n}");
+        assert!(net.nodes[n].catalog().origin(away).is_some_and(|o| o.node().is_some()), "{n}");
+    }
+    assert!(net.nodes[3].identity().epoch > identity(3).epoch, "it knows of its grave");
+}
+
 /// It answers nobody any more, but its host does.
 fn stall(net: &mut Net, n: usize) {
     net.nodes[n] = node_of(ClusterId::named("other"), n);

@@ -209,6 +209,7 @@ impl Node {
             return;
         }
         self.counters.digests_different += 1;
+        self.tell_its_grave(peer, now);
         let mut explained = false;
         for head in &digest.recent {
             self.compare_epoch(head.origin, head.epoch, now);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Node;
-use crate::catalog::{Delta, Head, Want};
-use crate::identity::NodeId;
+use crate::catalog::{Delta, Want};
+use crate::identity::{Identity, NodeId};
 use crate::record::Key;
 use crate::rumor::Rumor;
 use crate::time::Time;
@@ -35,7 +35,6 @@ impl Node {
         let kept = self.protocol.retention;
         self.retention.due = now + (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
         let absent = std::mem::take(&mut self.retention.absent);
-        self.tell_the_living(now);
         self.ask_the_living(now);
         // Who hears nobody cannot tell who is dead.
         if !self.connected {
@@ -88,18 +87,11 @@ impl Node {
     }
 
     /// An origin that was buried alive, and missed the rumor, takes a new epoch once it hears of its grave.
-    fn tell_the_living(&mut self, now: Time) {
-        let heads: Vec<Head> = self
-            .catalog
-            .graves()
-            .filter(|(_, grave)| grave.yields())
-            .map(|(id, grave)| grave.head(id))
-            .collect();
-        for head in heads {
-            if let Some(peer) = self.swim.active_peer(head.origin).copied() {
-                let told = Message::Rumors(self.identity().node_id, vec![Delta::grave(head)]);
-                self.send_repair(peer.addr, &told, now);
-            }
+    pub(super) fn tell_its_grave(&mut self, peer: &Identity, now: Time) {
+        let grave = self.catalog.grave(peer.node_id).filter(|grave| grave.yields());
+        if let Some(head) = grave.map(|grave| grave.head(peer.node_id)) {
+            let told = Message::Rumors(self.identity().node_id, vec![Delta::grave(head)]);
+            self.send_repair(peer.addr, &told, now);
         }
     }
 
