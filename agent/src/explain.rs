@@ -1,5 +1,7 @@
 //! Why this agent believes what it believes: facts of the node, in words for people.
 
+use std::time::Duration;
+
 use hobnob_membership::catalog::Origin;
 use hobnob_membership::detector::{Belief, Cause};
 use hobnob_membership::record::{Health, Key};
@@ -83,12 +85,28 @@ fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
     MemberExplained {
         member: member(about),
         is_self,
-        reason: if is_self { "it is this agent".to_owned() } else { reason(node, about, now) },
+        reason: if is_self { own_reason(node, now) } else { reason(node, about, now) },
         down_ms: down_since.map(|since| millis(now.since(since))),
         verdict,
         heard,
         records,
     }
+}
+
+fn own_reason(node: &Node, now: Time) -> String {
+    let silence = silence(node, now).map(|silence| format!(": {silence}"));
+    format!("it is this agent{}", silence.unwrap_or_default())
+}
+
+/// Why nobody hears this agent, if it says nothing.
+pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
+    let other = node.duplicate(now).filter(|other| other.we_are_silent)?;
+    Some(format!(
+        "another agent runs under its node id, at {}, and this one gave way and is silent. If the data directory of this \
+         agent is the copy, stop it, remove node.json and registrations.log there, and start it again; else stop the other, \
+         and a minute later this one speaks again",
+        other.address
+    ))
 }
 
 /// Why a member has its status, in one sentence.
@@ -101,13 +119,12 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
         MemberStatus::Alive => {
             "others hold it alive; this agent has not heard it itself".to_owned()
         }
-        MemberStatus::Suspect if node.is_stalled(id) => {
-            "it does not answer, but its host completes TCP handshakes for it: its process stands still, and has a moment \
-             to go on"
-                .to_owned()
-        }
+        MemberStatus::Suspect if node.is_stalled(id) => format!(
+            "it does not answer, but its host completes TCP handshakes for it: its process stands still, and {}",
+            time_left(node, id, now)
+        ),
         MemberStatus::Suspect => {
-            "it did not answer somebody's probe, and has a moment to contradict".to_owned()
+            format!("it did not answer somebody's probe, and {}", time_left(node, id, now))
         }
         MemberStatus::Left => {
             let epoch = node.catalog().origin(id).and_then(Origin::left);
@@ -125,6 +142,15 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             belief.map_or_else(hearsay, |belief| sentence(&verdict(node, belief, now)))
         }
     }
+}
+
+/// How long a suspect has until it is called down.
+fn time_left(node: &Node, suspect: NodeId, now: Time) -> String {
+    let left = node.suspect_until(suspect).map_or(Duration::ZERO, |until| until.since(now));
+    if left.is_zero() {
+        return "those who watch it agree on that now".to_owned();
+    }
+    format!("is called down in {:.1} s unless somebody hears it", left.as_secs_f64())
 }
 
 /// Who declared it gone is not told beyond the agent where that was done: the nearest that is known stands for it.

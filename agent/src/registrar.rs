@@ -317,7 +317,10 @@ impl Registrar {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Check { records, reply }).await?;
         let checked = answer.await.map_err(|_| stopping())?;
-        checked.map_err(|error| invalid(format!("`{id}` cannot be registered: {error}")))
+        checked.map_err(|ApiError { kind, message }| ApiError {
+            kind,
+            message: format!("`{id}` cannot be registered: {message}"),
+        })
     }
 
     async fn write(&self, records: Vec<(Key, Option<Value>)>) -> Result<(), ApiError> {

@@ -7,7 +7,7 @@ mod table;
 use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
-use hobnob_agent::api::InstanceStatus;
+use hobnob_agent::api::{Duplicate, Info, InstanceStatus};
 use serde::Serialize;
 
 pub(crate) use explain::explanation;
@@ -61,6 +61,17 @@ pub(crate) fn warn_if_isolated(isolated: bool) {
     }
 }
 
+/// The same, and why, as far as the agent says.
+pub(crate) fn warn_if_alone(info: &Info) {
+    match &info.duplicate {
+        Some(Duplicate { silent: true, address, .. }) => eprintln!(
+            "warning: this agent is silent, for another one runs under its node id, at {address}: what it knows of others \
+             may be old, and nobody hears it. `hobnob info` says what to do"
+        ),
+        _ => warn_if_isolated(info.isolated),
+    }
+}
+
 /// The word for a status, as in JSON.
 pub(crate) fn status_word(status: InstanceStatus) -> &'static str {
     match status {
@@ -100,7 +111,7 @@ mod tests {
         let expected = "service namespace instances healthy tags efficiency fairness";
         assert_eq!(fields(&summary()), sorted(expected));
         let expected = "name cluster node_id epoch version datacenter zone address sync_address pid \
-                        uptime_ms isolated last_contact_ms duplicate members_alive instances catalog_digest \
+                        uptime_ms isolated last_contact_ms duplicate takes_touches members_alive instances catalog_digest \
                         counters protocol";
         assert_eq!(fields(&info()), sorted(expected));
     }

@@ -199,10 +199,13 @@ fn who_stands_still_is_given_five_seconds_and_no_more() {
         assert_ne!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
     }
     assert!((0..6).any(|n| net.nodes[n].is_stalled(id)), "somebody was answered");
+    let until = (0..6).filter_map(|n| net.nodes[n].suspect_until(id)).max();
+    assert!(until.is_some_and(|until| until > net.now), "it has time yet: {until:?}");
     net.run_for(Duration::from_secs(2));
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
         assert!(!net.nodes[n].is_stalled(id), "{n}");
+        assert_eq!(net.nodes[n].suspect_until(id), None, "{n}");
     }
 }
 

@@ -203,7 +203,7 @@ impl Handler {
             .await
             .map_err(|_| stopping())?;
         match tokio::time::timeout(JOIN_WITHIN, answer).await {
-            Ok(Ok(_)) => Ok(Response::Done),
+            Ok(Ok(answered)) => answered.map(|_| Response::Done),
             Ok(Err(_)) => Err(stopping()),
             Err(_) => Err(ApiError {
                 kind: ErrorKind::Failed,
@@ -276,6 +276,7 @@ impl Handler {
             isolated: self.registry.is_isolated(),
             last_contact_ms: self.registry.since_last_contact().map(millis),
             duplicate: report.duplicate,
+            takes_touches: report.takes_touches,
             members_alive: report.members_alive,
             instances: report.instances,
             catalog_digest: format!("{:016x}", report.catalog_digest),

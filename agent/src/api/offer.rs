@@ -6,7 +6,7 @@ use hobnob_balancer::Circuit;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use super::types::{CheckExplained, InstanceExplained};
+use super::types::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
 use crate::explain::{InstanceFacts, health_word};
 use crate::registry::{Registry, ServiceKey, Standing};
 
@@ -33,7 +33,7 @@ pub(super) fn explain(
     };
     InstanceExplained {
         offered: verdict == Offer::Offered,
-        reason: reason(verdict, &instance, &origin.reason),
+        reason: reason(verdict, &instance, &origin),
         checked: instance.service.checked,
         health: health_word(instance.health).to_owned(),
         check,
@@ -53,14 +53,18 @@ enum Offer {
     NotOffered,
 }
 
-fn reason(offer: Offer, instance: &Instance, of_origin: &str) -> String {
+fn reason(offer: Offer, instance: &Instance, origin: &MemberExplained) -> String {
     let node = &instance.node.name;
+    let standing = match origin.member.status {
+        MemberStatus::Suspect => "is not down yet",
+        _ => "is a living member",
+    };
     match (offer, instance.status) {
         (Offer::Offered, InstanceStatus::Healthy) if instance.service.checked => {
-            format!("its check passes and its agent `{node}` is a living member")
+            format!("its check passes and its agent `{node}` {standing}")
         }
         (Offer::Offered, InstanceStatus::Healthy) => {
-            format!("it has no check, and its agent `{node}` is a living member")
+            format!("it has no check, and its agent `{node}` {standing}")
         }
         (Offer::Offered, _) => format!(
             "this agent is cut off and knows no healthy instance of the service: it offers those that passed when it lost \
@@ -86,7 +90,7 @@ fn reason(offer: Offer, instance: &Instance, of_origin: &str) -> String {
             format!("its check fails, says its agent `{node}`")
         }
         (Offer::NotOffered, _) if instance.down_since.is_some() => {
-            format!("its agent `{node}` is down: {of_origin}")
+            format!("its agent `{node}` is down: {}", origin.reason)
         }
         (Offer::NotOffered, _) => match instance.health {
             Health::Unknown => {

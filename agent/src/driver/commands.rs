@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::Member;
 use hobnob_membership::{Epoch, Input};
@@ -11,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::api::handler::millis;
-use crate::api::{ApiError, Duplicate, ForceLeft, MemberExplained};
+use crate::api::{ApiError, Duplicate, ErrorKind, ForceLeft, MemberExplained};
 use crate::eviction;
 use crate::explain::{self, InstanceFacts};
 use crate::parameters::parameters;
@@ -19,11 +18,11 @@ use crate::parameters::parameters;
 /// What the rest of the agent asks of the driver.
 pub(crate) enum Command {
     /// Whether [`Command::Write`] would be taken.
-    Check { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<Result<(), WriteError>> },
+    Check { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<Result<(), ApiError>> },
     /// Write records of our own; answered when they are visible here.
     Write { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<()> },
     /// Knock at these addresses; answered by the first that answers.
-    Join { addresses: Vec<SocketAddr>, reply: oneshot::Sender<SocketAddr> },
+    Join { addresses: Vec<SocketAddr>, reply: oneshot::Sender<Result<SocketAddr, ApiError>> },
     /// Leave the cluster; the driver ends when that is done.
     Leave,
     /// Every member.
@@ -40,6 +39,7 @@ pub(crate) enum Command {
 pub(crate) struct Report {
     pub(crate) epoch: Epoch,
     pub(crate) duplicate: Option<Duplicate>,
+    pub(crate) takes_touches: bool,
     pub(crate) members_alive: usize,
     pub(crate) instances: usize,
     pub(crate) catalog_digest: u64,
@@ -58,7 +58,10 @@ impl Driver {
         let now = self.clock.now();
         // Who asked may have gone away since; then nobody needs the answer.
         match command {
-            Command::Check { records, reply } => drop(reply.send(self.node.check_write(&records))),
+            Command::Check { records, reply } => {
+                let checked = self.check_heard().and_then(|()| self.check_write(&records));
+                drop(reply.send(checked));
+            }
             Command::Write { records, reply } => {
                 self.node.handle(Input::Write(records), now);
                 self.drain();
@@ -66,7 +69,10 @@ impl Driver {
             }
             Command::Join { addresses, reply } => {
                 self.state.joins.retain(|(_, reply)| !reply.is_closed());
-                self.state.joins.push((addresses.clone(), reply));
+                match self.check_heard() {
+                    Ok(()) => self.state.joins.push((addresses.clone(), reply)),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
                 self.node.handle(Input::Join(addresses), now);
             }
             Command::Leave => self.node.handle(Input::Leave, now),
@@ -87,6 +93,17 @@ impl Driver {
             }
             Command::Report { reply } => drop(reply.send(self.report())),
         }
+    }
+
+    /// Whether anybody would hear what this agent says.
+    fn check_heard(&self) -> Result<(), ApiError> {
+        let silence = explain::silence(&self.node, self.clock.now());
+        silence.map_or(Ok(()), |message| Err(ApiError { kind: ErrorKind::Failed, message }))
+    }
+
+    fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), ApiError> {
+        let checked = self.node.check_write(records);
+        checked.map_err(|error| ApiError { kind: ErrorKind::Invalid, message: error.to_string() })
     }
 
     fn report(&self) -> Report {
@@ -114,6 +131,7 @@ impl Driver {
                 since_ms: millis(now.since(duplicate.since)),
                 proven_ms: millis(now.since(duplicate.proven)),
             }),
+            takes_touches: self.touches.are_taken(),
             members_alive: self.node.active_members(),
             instances: self.node.instances().len(),
             catalog_digest: self.node.catalog().digest(),

@@ -14,6 +14,7 @@ use hobnob_membership::{Epoch, Input, Node, Output, Time, TouchId};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api::ApiError;
 use crate::clock::Clock;
 use crate::registry::Writer;
 use crate::transport::{Quic, StreamEvent, Touches};
@@ -69,10 +70,13 @@ pub(crate) struct Driver {
     pub(crate) state: State,
 }
 
+/// Addresses to join at, and who waits for the first of them that answers.
+type Join = (Vec<SocketAddr>, oneshot::Sender<Result<SocketAddr, ApiError>>);
+
 /// What the driver remembers beside the node.
 #[derive(Default)]
 pub(crate) struct State {
-    joins: Vec<(Vec<SocketAddr>, oneshot::Sender<SocketAddr>)>,
+    joins: Vec<Join>,
     save_peers_at: Option<tokio::time::Instant>,
     saved_peers: Vec<SocketAddr>,
     send_blocked: u64,
@@ -268,8 +272,9 @@ impl Driver {
             .into_iter()
             .partition(|(addresses, _)| addresses.contains(&by));
         self.state.joins = waiting;
-        for (_, reply) in answered as Vec<(Vec<SocketAddr>, oneshot::Sender<SocketAddr>)> {
-            let _ = reply.send(by);
+        for (_, reply) in answered as Vec<Join> {
+            // Who asked may have gone away since.
+            let _ = reply.send(Ok(by));
         }
     }
 

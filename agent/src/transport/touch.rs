@@ -74,6 +74,12 @@ impl Touches {
         Self { listening, places: Arc::new(Semaphore::new(MAX_TOUCHES)), answered, counters }
     }
 
+    /// Whether others can touch this host.
+    #[must_use]
+    pub fn are_taken(&self) -> bool {
+        self.listening.is_some()
+    }
+
     /// What it counted since it was started.
     #[must_use]
     pub fn counters(&self) -> &TouchCounters {
@@ -181,6 +187,7 @@ mod tests {
         let touches = Touches::start(None, answered.clone());
         touches.touch(addr, touch(1));
         assert_eq!(next(&mut answers).await, touch(1), "although nobody takes it");
+        assert!(!touches.are_taken());
         drop(listener);
         touches.touch(addr, touch(2));
         drop((touches, answered));
@@ -193,6 +200,7 @@ mod tests {
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");
         let touches = Touches::start(Some(listener), mpsc::channel(1).0);
+        assert!(touches.are_taken());
         for _ in 0..3 {
             let stream = TcpStream::connect(addr).await.expect("connected");
             timeout(PATIENCE, stream.readable()).await.expect("in time").expect("readable");

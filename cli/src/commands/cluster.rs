@@ -19,7 +19,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     if alive.count() <= 1
         && let Response::Info(info) = client.call(Request::Info).await?
     {
-        output::warn_if_isolated(info.isolated);
+        output::warn_if_alone(&info);
     }
     let mut out = Output::new();
     if args.json {
@@ -36,7 +36,7 @@ pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result
         Response::Info(info) => info,
         other => return Err(unexpected(&other)),
     };
-    output::warn_if_isolated(info.isolated);
+    output::warn_if_alone(&info);
     let mut out = Output::new();
     if args.json {
         out.json(&info)?;

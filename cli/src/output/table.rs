@@ -163,6 +163,14 @@ fn duplicate(duplicate: Option<&Duplicate>) -> String {
     }
 }
 
+fn touches(taken: bool) -> &'static str {
+    if taken {
+        "taken by TCP on the gossip port"
+    } else {
+        "NOT taken: the gossip port is not free for TCP, and others may take this agent for crashed when it stands still. Free it there, or choose another with --bind"
+    }
+}
+
 /// `hobnob info`, with the counters that are not 0, or with all.
 pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let heard = match info.last_contact_ms {
@@ -184,6 +192,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
         ("last heard", heard),
         ("duplicate", duplicate(info.duplicate.as_ref())),
+        ("touches", touches(info.takes_touches).to_owned()),
         ("members alive", info.members_alive.to_string()),
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
@@ -288,6 +297,7 @@ pub(super) mod tests {
             isolated: true,
             last_contact_ms: None,
             duplicate: None,
+            takes_touches: true,
             members_alive: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),

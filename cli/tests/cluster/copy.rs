@@ -32,6 +32,17 @@ fn the_copy_of_an_agent_gives_way_and_says_what_to_do() {
     let info = String::from_utf8(twin.run(&["info"]).stdout).unwrap();
     assert!(info.contains("remove node.json and registrations.log"), "{info}");
     assert_eq!(twin.json(&["info"])["isolated"], true);
+    for refused in [&["register", "db", "--port", "81"][..], &["join", &a2.bind().to_string()]] {
+        let output = twin.run(refused);
+        assert_eq!(output.status.code(), Some(1), "{refused:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("gave way and is silent"), "{error}");
+        assert!(error.contains(&a1.bind().to_string()), "{error}");
+    }
+    let why = String::from_utf8(twin.run(&["explain", "copy"]).stdout).unwrap();
+    assert!(why.contains("gave way and is silent"), "{why}");
+    let members = String::from_utf8(twin.run(&["members"]).stderr).unwrap();
+    assert!(members.contains("another one runs under its node id"), "{members}");
 
     eventually("the original is the one that is known", || {
         let members = a2.json(&["members"]);

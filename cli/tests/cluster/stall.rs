@@ -34,6 +34,15 @@ fn who_stands_still_for_a_while_is_not_called_down_and_who_goes_on_doing_so_is()
     assert!(others.iter().any(|agent| agent.counter("touches_answered") > 0));
 
     a3.freeze();
+    eventually("it is said until when it has", || {
+        let why = |agent: &Agent| agent.json(&["explain", "a3"])["members"][0]["reason"].clone();
+        others.iter().any(|agent| {
+            let why = why(agent);
+            why.as_str().is_some_and(|why| {
+                why.contains("completes TCP handshakes") && why.contains("is called down in")
+            })
+        })
+    });
     eventually("it is down", || {
         others.iter().all(|agent| agent.status_of("a3").as_deref() == Some("down"))
     });

@@ -109,7 +109,7 @@ impl Case {
     }
 
     /// When there was silence for long enough.
-    fn due(&self) -> Time {
+    pub(super) fn due(&self) -> Time {
         let patience = self.pace.map_or(PATIENCE_UNKNOWN, Pace::patience);
         // Who has nobody to ask had better be sure.
         let alone = if self.quorum == 1 { PATIENCE_UNPROVEN } else { Duration::ZERO };

@@ -168,6 +168,11 @@ impl Detector {
         self.cases.get(&node).is_some_and(Case::is_stalled)
     }
 
+    /// When a suspect will have been silent for long enough.
+    pub(crate) fn suspect_until(&self, node: NodeId) -> Option<Time> {
+        self.cases.get(&node).map(Case::due)
+    }
+
     /// How many cases and inquiries are open.
     pub(crate) fn open(&self) -> usize {
         self.cases.len() + self.inquiries.len()

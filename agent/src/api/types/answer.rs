@@ -188,6 +188,8 @@ pub struct Info {
     pub last_contact_ms: Option<u64>,
     /// Another agent that runs under the same node id, while it is there.
     pub duplicate: Option<Duplicate>,
+    /// Whether it listens by TCP on its gossip port, so that others can tell when it only stands still.
+    pub takes_touches: bool,
     /// Members believed alive or suspect, itself included.
     pub members_alive: usize,
     /// Instances in its catalog.

@@ -89,6 +89,12 @@ impl Node {
         self.detection.detector.is_stalled(node)
     }
 
+    /// When a suspect is called down, unless somebody hears it until then; `None` when we do not suspect it.
+    #[must_use]
+    pub fn suspect_until(&self, node: NodeId) -> Option<Time> {
+        self.detection.detector.suspect_until(node)
+    }
+
     /// When a member last answered a question of ours; `None` when we do not watch it.
     #[must_use]
     pub fn last_answer(&self, node: NodeId) -> Option<Time> {
