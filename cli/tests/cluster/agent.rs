@@ -1,7 +1,7 @@
 //! One agent in a process of its own, and what can be asked of it.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,9 @@ use serde_json::Value;
 
 /// Longer than anything here should take on a busy machine. How long it did take is printed (`--nocapture`).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that the agent finds itself.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running agent. It is killed when dropped.
 pub(crate) struct Agent {
@@ -26,7 +29,7 @@ impl Agent {
     /// Starts an agent on free ports that joins at the others.
     pub(crate) fn start(home: &Path, name: &str, join: &[&Agent]) -> Self {
         let join: Vec<String> = join.iter().map(|agent| agent.bind.to_string()).collect();
-        Self::start_at(home, name, free_gossip_port(), &join)
+        Self::start_at(home, name, ANY_PORT, &join)
     }
 
     /// Starts an agent, and returns when it answers.
@@ -49,7 +52,9 @@ impl Agent {
         }
         let name = name.to_owned();
         let log = drain(name.clone(), log);
-        Self { name, home: home.to_owned(), bind, child, _log: log }
+        let mut agent = Self { name, home: home.to_owned(), bind, child, _log: log };
+        agent.bind = agent.json(&["info"])["address"].as_str().unwrap().parse().unwrap();
+        agent
     }
 
     pub(crate) fn bind(&self) -> SocketAddr {
@@ -199,14 +204,11 @@ pub(crate) fn socket(home: &Path, name: &str) -> PathBuf {
     home.join(format!("{name}.sock"))
 }
 
-/// A port that was free a moment ago, for UDP and for TCP: an agent that restarts must know its own in advance.
-pub(crate) fn free_gossip_port() -> SocketAddr {
-    loop {
-        let gossip = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        if TcpListener::bind(gossip).is_ok() {
-            return gossip;
-        }
-    }
+/// An address at which nobody answers.
+pub(crate) fn nobody() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind(ANY_PORT).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 pub(crate) fn free_tcp_port() -> SocketAddr {

@@ -1,6 +1,6 @@
 //! An agent that dies and comes back.
 
-use crate::agent::{Agent, eventually, items, text};
+use crate::agent::{ANY_PORT, Agent, eventually, items, text};
 
 #[test]
 fn a_killed_agent_is_down_and_returns_with_its_registrations() {
@@ -61,18 +61,17 @@ fn a_seed_that_restarts_finds_its_cluster_again() {
 fn kept_records_are_served_while_their_agent_restarts() {
     let home = tempfile::tempdir().unwrap();
     let a1 = Agent::start(home.path(), "a1", &[]);
-    let bind = crate::agent::free_gossip_port();
-    let start = || {
+    let start = |bind| {
         let join = ["--join".to_owned(), a1.bind().to_string(), "--keep-on-exit".to_owned()];
         Agent::start_with(home.path(), "a2", bind, &join)
     };
-    let mut a2 = start();
+    let mut a2 = start(ANY_PORT);
     a2.ok(&["register", "web", "--id", "web-2", "--port", "8002"]);
     eventually("a1 finds it", || a1.healthy("web") == ["web-2"]);
     a2.terminate();
     assert_eq!(a1.healthy("web"), ["web-2"], "the records stay");
     assert_eq!(a1.status_of("a2").as_deref(), Some("alive"));
-    let a2 = start();
+    let a2 = start(a2.bind());
     eventually("the restarted agent serves it", || {
         a2.alive() == 2 && a2.healthy("web") == ["web-2"]
     });

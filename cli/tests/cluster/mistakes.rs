@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixListener;
 use std::process::Output;
 
-use crate::agent::{Agent, free_gossip_port, hobnob, socket};
+use crate::agent::{ANY_PORT, Agent, hobnob, nobody, socket};
 
 fn failed(output: &Output, code: i32, says: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
@@ -17,7 +17,8 @@ fn failed(output: &Output, code: i32, says: &[&str]) {
 fn commands_that_cannot_be_done() {
     let home = tempfile::tempdir().unwrap();
     let mut a1 = Agent::start(home.path(), "a1", &[]);
-    let nobody = free_gossip_port().to_string();
+    let (_silent, nobody) = nobody();
+    let nobody = nobody.to_string();
     failed(&a1.run(&["join", &nobody]), 1, &["nobody answered", &nobody]);
     failed(&a1.run(&["join", "nowhere:"]), 2, &["nowhere:"]);
     failed(&a1.run(&["join", &a1.bind().to_string()]), 2, &["this agent itself"]);
@@ -56,7 +57,7 @@ fn commands_that_cannot_be_done() {
 fn agents_that_must_not_start() {
     let home = tempfile::tempdir().unwrap();
     let mut a1 = Agent::start(home.path(), "a1", &[]);
-    let bind = free_gossip_port().to_string();
+    let bind = ANY_PORT.to_string();
     let start = |data_dir: &str, socket_name: &str, bind: &str, more: &[&str]| {
         let mut command = hobnob(&["agent", "--name", "second", "--bind", bind]);
         command.arg("--data-dir").arg(home.path().join(data_dir));
@@ -92,7 +93,7 @@ fn a_stale_socket_is_taken_over_and_another_file_is_not() {
 
     let file = socket(home.path(), "precious");
     std::fs::write(&file, "data").unwrap();
-    let mut command = hobnob(&["agent", "--bind", &free_gossip_port().to_string(), "--socket"]);
+    let mut command = hobnob(&["agent", "--bind", &ANY_PORT.to_string(), "--socket"]);
     let output =
         command.arg(&file).arg("--data-dir").arg(home.path().join("other")).output().unwrap();
     failed(&output, 1, &["is not a socket", "precious"]);
