@@ -113,6 +113,9 @@ pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
 pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     let id = about.identity.node_id;
     match about.status {
+        MemberStatus::Alive if node.is_heard_by_stream_alone(id, now) => {
+            "it is an active member, and this agent hears it by QUIC alone: UDP does not pass between them".to_owned()
+        }
         MemberStatus::Alive if node.provenance(id).heard.is_some() => {
             "it is an active member, and this agent hears it".to_owned()
         }

@@ -183,6 +183,11 @@ pub enum Event {
         /// Where they come from.
         address: SocketAddr,
     },
+    /// All whom we watch answer by stream, and not by datagram: something between drops datagrams. All goes on, but news
+    /// come later.
+    DatagramsBlocked,
+    /// Datagrams are answered again, or those whom we watch are gone.
+    DatagramsPass,
     /// A [`Input::Leave`] is complete.
     Left,
 }

@@ -210,6 +210,25 @@ fn who_stands_still_is_given_five_seconds_and_no_more() {
 }
 
 #[test]
+fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
+    let mut net = Net::joined(7);
+    net.blocked.insert(6);
+    net.run_for(Duration::from_secs(20));
+    let told = |net: &Net, n: usize| net.events[n].contains(&Event::DatagramsBlocked);
+    let id = identity(6).node_id;
+    for n in 0..6 {
+        assert_eq!(status(&net, 6, n), Some(MemberStatus::Alive), "{n}");
+        assert!(!told(&net, n) && !net.nodes[n].are_datagrams_blocked(), "{n}: others answer it");
+    }
+    assert!((0..6).any(|n| net.nodes[n].is_heard_by_stream_alone(id, net.now)));
+    assert!(told(&net, 6) && net.nodes[6].are_datagrams_blocked());
+    net.blocked.clear();
+    net.run_for(Duration::from_secs(5));
+    assert!(net.events[6].contains(&Event::DatagramsPass));
+    assert!(!net.nodes[6].are_datagrams_blocked());
+}
+
+#[test]
 fn touches_that_nobody_answers_change_nothing() {
     let mut net = Net::joined(7);
     net.nodes[6] = node_of(ClusterId::named("other"), 6);

@@ -277,6 +277,7 @@ impl Handler {
             last_contact_ms: self.registry.since_last_contact().map(millis),
             duplicate: report.duplicate,
             takes_touches: report.takes_touches,
+            udp_blocked: report.udp_blocked,
             members_alive: report.members_alive,
             instances: report.instances,
             catalog_digest: format!("{:016x}", report.catalog_digest),

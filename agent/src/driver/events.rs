@@ -75,6 +75,11 @@ impl Driver {
                 tracing::info!(%epoch, "epoch raised");
                 self.keep(Keep::Epoch(epoch));
             }
+            Event::DatagramsBlocked => tracing::warn!(
+                "UDP does not pass between this agent and those that it watches, and QUIC does: it goes on by QUIC alone, and \
+                 learns of changes seconds later. Open UDP between the ports of --bind"
+            ),
+            Event::DatagramsPass => tracing::info!("UDP passes again"),
             Event::Welcomed { by } => self.answer_joins(by),
             Event::Left => {
                 tracing::info!("left the cluster");

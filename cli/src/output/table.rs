@@ -163,6 +163,14 @@ fn duplicate(duplicate: Option<&Duplicate>) -> String {
     }
 }
 
+fn udp(blocked: bool) -> &'static str {
+    if blocked {
+        "BLOCKED: those whom this agent watches answer by QUIC alone, and news come seconds later. Open UDP between the ports of --bind"
+    } else {
+        "no sign of being blocked"
+    }
+}
+
 fn touches(taken: bool) -> &'static str {
     if taken {
         "taken by TCP on the gossip port"
@@ -192,6 +200,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
         ("last heard", heard),
         ("duplicate", duplicate(info.duplicate.as_ref())),
+        ("UDP", udp(info.udp_blocked).to_owned()),
         ("touches", touches(info.takes_touches).to_owned()),
         ("members alive", info.members_alive.to_string()),
         ("instances", info.instances.to_string()),
@@ -298,6 +307,7 @@ pub(super) mod tests {
             last_contact_ms: None,
             duplicate: None,
             takes_touches: true,
+            udp_blocked: false,
             members_alive: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),

@@ -173,6 +173,17 @@ impl Detector {
         self.cases.get(&node).map(Case::due)
     }
 
+    /// Whether a member that we watch answers by stream, and not by datagram.
+    pub(crate) fn is_heard_by_stream_alone(&self, node: NodeId, now: Time) -> bool {
+        self.monitors.get(&node).is_some_and(|monitor| monitor.is_heard_by_stream_alone(now))
+    }
+
+    /// Whether all whom we watch do so.
+    pub(crate) fn hears_by_stream_alone(&self, now: Time) -> bool {
+        let mut monitors = self.monitors.values();
+        !self.monitors.is_empty() && monitors.all(|monitor| monitor.is_heard_by_stream_alone(now))
+    }
+
     /// How many cases and inquiries are open.
     pub(crate) fn open(&self) -> usize {
         self.cases.len() + self.inquiries.len()

@@ -60,8 +60,7 @@ impl Monitor {
         };
         match series.step(now)? {
             Step::Ping(n) => {
-                let by_stream = self.by_stream_until.is_some_and(|until| now < until);
-                Some(Watch::Ping { stream: by_stream && n == 2 })
+                Some(Watch::Ping { stream: n == 2 && self.is_heard_by_stream_alone(now) })
             }
             Step::Failed => {
                 let started = series.started;
@@ -75,6 +74,11 @@ impl Monitor {
     pub(super) fn heard(&mut self, by_stream: bool, now: Time) {
         self.series = None;
         self.by_stream_until = by_stream.then(|| now + STREAM_MEMORY);
+    }
+
+    /// Whether it answered by stream lately, and not by datagram.
+    pub(super) fn is_heard_by_stream_alone(&self, now: Time) -> bool {
+        self.by_stream_until.is_some_and(|until| now < until)
     }
 
     /// We slept: an answer may be waiting to be read.

@@ -30,6 +30,8 @@ pub(crate) struct Net {
     overdue: usize,
     /// Nodes whose hosts complete TCP handshakes for them.
     pub(crate) listening: BTreeSet<usize>,
+    /// Nodes that no datagram reaches, and none comes from.
+    pub(crate) blocked: BTreeSet<usize>,
     /// Every touch that was asked for.
     pub(crate) touches: Vec<TouchId>,
     /// Everything that arrived at a node.
@@ -105,6 +107,7 @@ impl Net {
             deadlines: 0,
             overdue: 0,
             listening: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             touches: Vec::new(),
             arrivals: Vec::new(),
             queue: BTreeMap::new(),
@@ -195,7 +198,8 @@ impl Net {
         match output {
             Output::Datagram { to, bytes } => {
                 self.datagrams.push(bytes.clone());
-                if let Some(to) = self.number_of(to) {
+                let passes = |to: &usize| !self.blocked.contains(to) && !self.blocked.contains(&n);
+                if let Some(to) = self.number_of(to).filter(passes) {
                     self.send(to, Arrival::Datagram(identity(n).addr, bytes));
                 }
             }

@@ -190,6 +190,8 @@ pub struct Info {
     pub duplicate: Option<Duplicate>,
     /// Whether it listens by TCP on its gossip port, so that others can tell when it only stands still.
     pub takes_touches: bool,
+    /// Whether those that it watches answer by QUIC alone, so that news come later.
+    pub udp_blocked: bool,
     /// Members believed alive or suspect, itself included.
     pub members_alive: usize,
     /// Instances in its catalog.

@@ -15,12 +15,14 @@ use rand::RngExt;
 use super::Node;
 use crate::detector::{Belief, Detector, Disputes, Order, TidingsQueue, Verdict};
 use crate::identity::NodeId;
-use crate::io::{Output, StreamId, TouchId};
+use crate::io::{Event, Output, StreamId, TouchId};
 use crate::time::Time;
 use crate::wire::{Ask, Compare, Message, Ping};
 
 /// How often one of the lost is asked whether it is there, when there are as many as we are.
 const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
+/// Datagrams that were lost for less than this were lost by chance.
+const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 /// A stream on which nobody answers is dropped after this time.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(6);
 
@@ -37,6 +39,9 @@ pub(in crate::node) struct Detection {
     lost_turn: usize,
     /// When somebody was last told that it is elsewhere, too.
     doubles_told_at: Option<Time>,
+    /// Since when all whom we watch answer by stream alone.
+    by_stream_since: Option<Time>,
+    datagrams_blocked: bool,
 }
 
 impl Detection {
@@ -50,6 +55,8 @@ impl Detection {
             ask_lost_at: now + ASK_LOST_EVERY,
             lost_turn: 0,
             doubles_told_at: None,
+            by_stream_since: None,
+            datagrams_blocked: false,
         }
     }
 
@@ -95,6 +102,18 @@ impl Node {
         self.detection.detector.suspect_until(node)
     }
 
+    /// Whether a member that we watch answers by stream, and not by datagram.
+    #[must_use]
+    pub fn is_heard_by_stream_alone(&self, node: NodeId, now: Time) -> bool {
+        self.detection.detector.is_heard_by_stream_alone(node, now)
+    }
+
+    /// Whether all whom we watch answer by stream alone, and have done so for some time.
+    #[must_use]
+    pub fn are_datagrams_blocked(&self) -> bool {
+        self.detection.datagrams_blocked
+    }
+
     /// When a member last answered a question of ours; `None` when we do not watch it.
     #[must_use]
     pub fn last_answer(&self, node: NodeId) -> Option<Time> {
@@ -107,11 +126,23 @@ impl Node {
         }
         self.detection.detector.handle_deadline(&self.swim, now);
         self.drop_stalled_knocks(now);
+        self.note_blocked_datagrams(now);
         if self.detection.ask_lost_at <= now {
             let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
             self.detection.ask_lost_at = now + ASK_LOST_EVERY.mul_f64(jitter);
             self.ask_the_lost();
             self.detection.disputes.forget_old(now);
+        }
+    }
+
+    /// The owner may want to know that a firewall drops datagrams, since all goes on without them, but slowly.
+    fn note_blocked_datagrams(&mut self, now: Time) {
+        let since = self.detection.detector.hears_by_stream_alone(now);
+        let since = since.then(|| self.detection.by_stream_since.unwrap_or(now));
+        self.detection.by_stream_since = since;
+        let blocked = since.is_some_and(|since| now.since(since) >= BLOCKED_AFTER);
+        if std::mem::replace(&mut self.detection.datagrams_blocked, blocked) != blocked {
+            self.emit(if blocked { Event::DatagramsBlocked } else { Event::DatagramsPass });
         }
     }
 
