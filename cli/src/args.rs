@@ -153,8 +153,9 @@ pub(crate) fn parse() -> Cli {
     let mut command = environment::without_empty(Cli::command(), |name| env::var_os(name));
     let matches = command.clone().try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|mut error| {
-        command.build();
         let command_line: Vec<_> = env::args_os().collect();
+        environment::correct_usage(&mut error, command.clone(), &command_line);
+        command.build();
         if let Some(variable) =
             environment::culprit(&error, &command, &command_line, |name| env::var_os(name))
         {

@@ -1,5 +1,5 @@
-//! Variables of the environment: an empty one counts as unset, and the error of a wrong one names the variable, where clap
-//! names only the flag that it stands for.
+//! Variables of the environment: an empty one counts as unset, the error of a wrong one names the variable, where clap
+//! names only the flag that it stands for, and the usage asks for no flag that a variable sets.
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,9 +12,25 @@ pub(super) fn without_empty(
     command: Command,
     variable: impl Fn(&OsStr) -> Option<OsString>,
 ) -> Command {
+    without(command, |name| variable(name).is_some_and(|value| value.is_empty()))
+}
+
+/// Names in `error` the usage of the command as it is typed. clap takes a flag whose variable is set for one that was
+/// typed, and so for one that has to be.
+pub(super) fn correct_usage(error: &mut Error, command: Command, command_line: &[OsString]) {
+    let typed = without(command, |_| true).try_get_matches_from(command_line);
+    if error.get(ContextKind::Usage).is_some()
+        && let Err(typed) = typed
+        && let Some(usage) = typed.get(ContextKind::Usage)
+    {
+        error.insert(ContextKind::Usage, usage.clone());
+    }
+}
+
+/// The command with some of its variables left out.
+fn without(command: Command, is_out: impl Fn(&OsStr) -> bool) -> Command {
     let unset = |arg: Arg| {
-        let empty = |name| variable(name).is_some_and(|value| value.is_empty());
-        if arg.get_env().is_some_and(empty) { arg.env(Resettable::<Name>::Reset) } else { arg }
+        if arg.get_env().is_some_and(&is_out) { arg.env(Resettable::<Name>::Reset) } else { arg }
     };
     command.mut_args(unset).mut_subcommands(|command| command.mut_args(unset))
 }

@@ -78,6 +78,20 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
+fn the_usage_asks_for_no_flag_that_a_variable_sets() {
+    let usage = |args: &[&str], variables: &[(&str, &str)]| {
+        let error = stderr(&run(args, variables));
+        let line = error.lines().find(|line| line.starts_with("Usage: "));
+        line.unwrap_or_else(|| panic!("no usage in: {error}")).to_owned()
+    };
+    let variables = [("HOBNOB_SOCKET", "/tmp/a.sock"), ("HOBNOB_ANSWER_TIMEOUT", "1s")];
+    for args in [&["register"][..], &["resolve"], &["resolve", "web", "--socket", "/b", "--port"]] {
+        assert_eq!(usage(args, &variables), usage(args, &[]), "{args:?}");
+    }
+    assert_eq!(usage(&["register"], &variables), "Usage: hobnob register --port <PORT> <SERVICE>");
+}
+
+#[test]
 fn every_command_has_help() {
     for command in [
         "agent",
