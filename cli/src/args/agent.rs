@@ -23,6 +23,10 @@ Examples:
 SIGTERM, SIGINT and SIGHUP make it leave the cluster and stop.
 A second one stops it at once, with exit code 1.";
 
+/// The transport's own warnings, of each minute in which something cannot be sent, say nothing that the agent does not
+/// say of its members and count.
+const DEFAULT_LOG: &str = "info,quinn_udp=error";
+
 /// How an agent is started.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -74,7 +78,7 @@ pub(crate) struct AgentArgs {
     pub(crate) log_format: LogFormat,
 
     /// What it logs: a level, or directives such as info,hobnob_agent=debug
-    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
+    #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG, value_parser = values::log_filter)]
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: String,
 
@@ -163,6 +167,23 @@ mod tests {
         assert_eq!(config.cluster, "default");
         assert_eq!((config.datacenter.as_str(), config.zone.as_str()), ("dc1", ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
+    }
+
+    #[test]
+    fn the_default_log_leaves_out_the_warnings_of_the_transport() {
+        use tracing_subscriber::{EnvFilter, prelude::*};
+        let shown = |filter: &str| {
+            let filter = EnvFilter::try_new(filter).unwrap();
+            let subscriber = tracing_subscriber::registry().with(filter);
+            tracing::subscriber::with_default(subscriber, || {
+                (
+                    tracing::enabled!(target: "quinn_udp", tracing::Level::WARN),
+                    tracing::enabled!(target: "hobnob_agent::driver", tracing::Level::INFO),
+                )
+            })
+        };
+        assert_eq!(shown(DEFAULT_LOG), (false, true));
+        assert_eq!(shown("info"), (true, true), "who asks for it gets it");
     }
 
     #[test]
