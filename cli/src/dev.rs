@@ -45,11 +45,13 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
         _ = signals.next() => Ok(Exit::Done),
     };
     let stopped = tokio::select! {
-        () = cluster.stop() => true,
-        _ = signals.next() => false,
+        stopped = cluster.stop() => Some(stopped),
+        _ = signals.next() => None,
     };
     folder.remove()?;
-    if stopped { shown } else { Ok(Exit::Failed) }
+    let Some(stopped) = stopped else { return Ok(Exit::Failed) };
+    eprintln!("stopped {stopped} after {:.1} s", started.elapsed().as_secs_f64());
+    shown
 }
 
 async fn start_and_show(

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::folder::Folder;
 use super::service::{SPECS, Service, TOGGLED};
+use super::snapshot::counted;
 
 /// Agents that found each other through the first, and services registered with them.
 pub(super) struct Cluster<'a> {
@@ -142,11 +143,14 @@ impl<'a> Cluster<'a> {
         })
     }
 
-    /// Stops all agents, then the services.
-    pub(super) async fn stop(&mut self) {
+    /// Stops all agents, then the services. Says how many there were.
+    pub(super) async fn stop(&mut self) -> String {
+        let agents = counted(self.agents.len(), "agent");
+        let services = counted(self.services.len(), "service instance");
         let mut stopping: JoinSet<()> = self.agents.drain(..).map(RunningAgent::stop).collect();
         while stopping.join_next().await.is_some() {}
         self.services.clear();
+        format!("{agents} and {services}")
     }
 }
 

@@ -27,6 +27,8 @@ fn everything_is_healthy_everywhere_before_it_ends() {
     let ready = text.lines().find(|line| line.starts_with("ready after ")).unwrap();
     assert!(ready.ends_with(" s: 3 agents alive, 6 instances healthy on every agent"), "{ready}");
     assert!(text.contains("/a1.sock resolve web\n"), "{text}");
+    let end = stderr(&output);
+    assert!(end.starts_with("stopped 3 agents and 6 service instances after "), "{end}");
     assert!(is_empty(folder.path()));
 }
 
@@ -36,7 +38,8 @@ fn what_is_missing_at_the_end_is_named() {
     let output = dev(&["--for", "1ms"], &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     let error = stderr(&output);
-    assert!(error.starts_with("error: not everything is healthy after 1ms: a1 "), "{error}");
+    assert!(error.starts_with("stopped "), "{error}");
+    assert!(error.contains("\nerror: not everything is healthy after 1ms: a1 "), "{error}");
     assert!(is_empty(folder.path()));
 }
 
