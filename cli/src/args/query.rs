@@ -72,8 +72,8 @@ pub(crate) struct ResolveArgs {
     #[arg(long)]
     all: bool,
 
-    /// Only instances with this tag; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
+    /// Only instances with this tag; may be repeated, or separated by commas, and then each has all of them
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     tags: Vec<String>,
 
     /// Only instances with this metadata; may be repeated

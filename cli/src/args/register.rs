@@ -48,8 +48,8 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_parser = value_parser!(u16).range(1..))]
     port: u16,
 
-    /// A label without a value; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
+    /// A label without a value; may be repeated, or separated by commas
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     tags: Vec<String>,
 
     /// A label with a value; may be repeated
@@ -183,11 +183,11 @@ mod tests {
     #[test]
     fn labels_add_up() {
         let registration =
-            parse("web --port 80 --tag v1 --tag canary --meta a=1 --meta b=x=y").unwrap();
-        assert_eq!(Vec::from_iter(registration.tags), ["canary", "v1"]);
+            parse("web --port 80 --tag v1 --tag canary,eu --meta a=1,2 --meta b=x=y").unwrap();
+        assert_eq!(Vec::from_iter(registration.tags), ["canary", "eu", "v1"]);
         let meta: Vec<_> =
             registration.meta.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        assert_eq!(meta, [("a", "1"), ("b", "x=y")]);
+        assert_eq!(meta, [("a", "1,2"), ("b", "x=y")]);
     }
 
     #[test]

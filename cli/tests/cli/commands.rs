@@ -46,7 +46,7 @@ fn changed(revision: u64, instance: Instance) -> Response {
 fn resolve_prints_one_json_array() {
     let agent =
         ScriptedAgent::start(vec![vec![found(vec![instance("web-1", InstanceStatus::Healthy)])]]);
-    let (output, requests) = agent.run(&["resolve", "web", "--json", "--tag", "v1"]);
+    let (output, requests) = agent.run(&["resolve", "web", "--json", "--tag", "v1,eu"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let array: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(
@@ -59,7 +59,7 @@ fn resolve_prints_one_json_array() {
         }])
     );
     let Request::Resolve(query) = &requests[0] else { panic!("{requests:?}") };
-    assert!(!query.all && query.tags.contains("v1"), "{query:?}");
+    assert!(!query.all && query.tags.iter().eq(["eu", "v1"]), "{query:?}");
 }
 
 #[test]
