@@ -21,6 +21,7 @@ mod join;
 mod parameters;
 mod registrar;
 mod registry;
+mod remedy;
 pub mod storage;
 pub mod transport;
 
