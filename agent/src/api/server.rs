@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::connection;
 use super::handler::Handler;
+use crate::remedy::remedy;
 
 /// Connections at once. A further one is closed at once, and counted.
 const MAX_CONNECTIONS: usize = 1_024;
@@ -20,7 +21,7 @@ const MAX_CONNECTIONS: usize = 1_024;
 const MAX_PATH_BYTES: usize = 107;
 /// The owner and the group may use the socket.
 const SOCKET_MODE: u32 = 0o660;
-/// Of directories that are made for the socket: it is the socket's own mode that says who may use it.
+/// Of the directory that is made for the socket: it is the socket's own mode that says who may use it.
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// Why the socket could not be opened.
@@ -45,8 +46,16 @@ pub enum SocketError {
         /// The path.
         path: PathBuf,
     },
+    /// More than the last directory of the path is missing, which is a slip of the finger more often than a wish.
+    #[error("there is no directory {} for the socket {}: make it, or choose another path with --socket", missing.display(), path.display())]
+    NoDirectory {
+        /// The path.
+        path: PathBuf,
+        /// The first directory of the path that is not there.
+        missing: PathBuf,
+    },
     /// The system refused.
-    #[error("cannot {action} the socket {}: {source}", path.display())]
+    #[error("cannot {action} the socket {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -84,7 +93,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Opens the socket. A file that a dead agent left behind is removed first.
+    /// Opens the socket, in a directory that is made if nothing above it is missing. A file that a dead agent left behind
+    /// is removed first.
     pub(crate) async fn bind(path: &Path) -> Result<Self, SocketError> {
         if path.as_os_str().len() > MAX_PATH_BYTES {
             return Err(SocketError::PathTooLong { path: path.to_owned() });
@@ -92,9 +102,14 @@ impl Socket {
         let failed =
             |action| move |source| SocketError::Io { action, path: path.to_owned(), source };
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            let mut directory = fs::DirBuilder::new();
-            directory.recursive(true).mode(DIRECTORY_MODE);
-            directory.create(parent).map_err(failed("create the directory of"))?;
+            if let Some(missing) = missing_above(parent) {
+                return Err(SocketError::NoDirectory { path: path.to_owned(), missing });
+            }
+            if !parent.is_dir() {
+                let mut directory = fs::DirBuilder::new();
+                let made = directory.mode(DIRECTORY_MODE).create(parent);
+                made.map_err(failed("create the directory of"))?;
+            }
             let owner = fs::metadata(parent).map_err(failed("look at the directory of"))?.uid();
             if owner != 0 && owner != rustix::process::geteuid().as_raw() {
                 tracing::warn!(path = %path.display(), owner,
@@ -158,9 +173,42 @@ impl Socket {
     }
 }
 
+/// The first of the directories above this one that is not there.
+fn missing_above(directory: &Path) -> Option<PathBuf> {
+    let above = directory.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    above.filter(|above| above.try_exists().is_ok_and(|there| !there)).last().map(Path::to_owned)
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         // Already gone is as good as removed.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_directory_is_made_and_no_other() {
+        let home = tempfile::tempdir().expect("a directory");
+        let socket = Socket::bind(&home.path().join("run/a.sock")).await.expect("bound");
+        let mode = fs::metadata(home.path().join("run")).expect("made").permissions().mode();
+        assert_eq!(mode & 0o700, 0o700, "whatever the umask leaves to others");
+        drop(socket);
+        let mistyped = home.path().join("rnu/hobnob/deep/a.sock");
+        let error = Socket::bind(&mistyped).await.err().expect("refused");
+        let SocketError::NoDirectory { missing, .. } = &error else { panic!("{error}") };
+        assert_eq!(*missing, home.path().join("rnu"));
+        assert!(!missing.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_its_directory_is_said_to_be_one() {
+        let home = tempfile::tempdir().expect("a directory");
+        fs::write(home.path().join("file"), "").expect("written");
+        let error = Socket::bind(&home.path().join("file/a.sock")).await.err().expect("refused");
+        assert!(error.to_string().contains("a file is where a directory has to be"), "{error}");
     }
 }
