@@ -209,6 +209,7 @@ impl Agent {
             datacenter: config.datacenter,
             zone: config.zone,
             gossip_addr: SocketAddr::new(advertise, gossip.port()),
+            gossip_bound: gossip,
             sync_addr: SocketAddr::new(advertise, quic.local_addr().port()),
         };
 
@@ -267,7 +268,7 @@ impl Agent {
         let registrar = Task::spawn(registrar.run(requests, kept));
         let mut seeds = config.join;
         seeds.extend(former_peers.iter().map(ToString::to_string));
-        let seeding = Task::spawn(join::seed(seeds, driver.clone()));
+        let seeding = Task::spawn(join::seed(seeds, facts.clone(), driver.clone()));
         let timing = Task::spawn(registry.clone().advance());
         let path = socket.path().to_owned();
         let handler = Handler {

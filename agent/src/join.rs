@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api::handler::AgentFacts;
 use crate::driver::Command;
 
 /// The port of an address that names none.
@@ -76,16 +77,22 @@ pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddres
     }
 }
 
-/// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver.
-pub(crate) async fn seed(addresses: Vec<String>, driver: mpsc::Sender<Command>) {
+/// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver where to knock,
+/// or that an address is the agent's own.
+pub(crate) async fn seed(addresses: Vec<String>, facts: AgentFacts, driver: mpsc::Sender<Command>) {
     let mut waiting = addresses;
     loop {
         let mut failed = Vec::new();
         for address in waiting {
             match resolve(&address).await {
-                Ok(addresses) => {
-                    let (reply, _) = oneshot::channel();
-                    if driver.send(Command::Join { addresses, reply }).await.is_err() {
+                Ok(mut addresses) => {
+                    addresses.retain(|found| !facts.is_own(*found));
+                    let command = if addresses.is_empty() {
+                        Command::ExpectNobodyAt { address }
+                    } else {
+                        Command::Join { addresses, reply: oneshot::channel().0 }
+                    };
+                    if driver.send(command).await.is_err() {
                         return;
                     }
                 }

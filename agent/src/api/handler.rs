@@ -33,8 +33,21 @@ pub(crate) struct AgentFacts {
     pub(crate) node_id: NodeId,
     pub(crate) datacenter: String,
     pub(crate) zone: String,
+    /// Where others send gossip.
     pub(crate) gossip_addr: SocketAddr,
+    /// Where it takes gossip; the same, unless it listens on every address or others see it at another.
+    pub(crate) gossip_bound: SocketAddr,
     pub(crate) sync_addr: SocketAddr,
+}
+
+impl AgentFacts {
+    /// Whether gossip to this address comes back to the agent itself.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        let bound = self.gossip_bound;
+        let local = address.ip().is_loopback() || address.ip().is_unspecified();
+        let reached = address.ip() == bound.ip() || (bound.ip().is_unspecified() && local);
+        address == self.gossip_addr || (address.port() == bound.port() && reached)
+    }
 }
 
 /// Answers calls. Shared by all connections.
@@ -189,9 +202,9 @@ impl Handler {
         let mut resolved = Vec::new();
         for address in &addresses {
             let found = join::resolve(address).await.map_err(|error| invalid(error.to_string()))?;
-            resolved.extend(found);
+            resolved.extend(found.into_iter().filter(|address| !self.facts.is_own(*address)));
         }
-        if resolved.iter().all(|address| *address == self.facts.gossip_addr) {
+        if resolved.is_empty() {
             return Err(invalid(format!(
                 "{} is this agent itself: name another one",
                 addresses.join(", ")

@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Write { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<()> },
     /// Knock at these addresses; answered by the first that answers.
     Join { addresses: Vec<SocketAddr>, reply: oneshot::Sender<Result<SocketAddr, ApiError>> },
+    /// This address to join at is the agent's own.
+    ExpectNobodyAt { address: String },
     /// Leave the cluster; the driver ends when that is done.
     Leave,
     /// Every member.
@@ -76,6 +78,7 @@ impl Driver {
                 }
                 self.node.handle(Input::Join(addresses), now);
             }
+            Command::ExpectNobodyAt { address } => self.expect_nobody_at(&address),
             Command::Leave => self.node.handle(Input::Leave, now),
             Command::Members { reply } => drop(reply.send(self.node.members())),
             Command::Explain { subject, reply } => {

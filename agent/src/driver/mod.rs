@@ -85,20 +85,30 @@ pub(crate) struct State {
     keep_dropped: u64,
     left: bool,
     ages_due: Time,
-    /// The addresses to join at, as they were given, else those of some former peers, and when to say that nobody answers there.
-    seeds: String,
+    /// The addresses to join at, as they were given, but for the agent's own.
+    seeds: Vec<String>,
+    /// The addresses of some former peers.
+    former_peers: Vec<String>,
     cluster: String,
+    /// When to say that nobody answers at these addresses.
     alone_warning: Option<tokio::time::Instant>,
 }
 
 impl State {
     /// Of an agent that is to join at these addresses, or had these peers before it was restarted.
     pub(crate) fn expecting(join: &[String], peers: &[SocketAddr], cluster: &str) -> Self {
-        let former = peers.iter().take(MAX_PEERS_NAMED).map(ToString::to_string);
-        let seeds = if join.is_empty() { former.collect() } else { join.to_vec() };
-        let soon = (!seeds.is_empty()).then(|| tokio::time::Instant::now() + WARN_ALONE_AFTER);
-        let (seeds, cluster) = (seeds.join(", "), cluster.to_owned());
-        Self { seeds, cluster, alone_warning: soon, ..Self::default() }
+        let former_peers = peers.iter().take(MAX_PEERS_NAMED).map(ToString::to_string).collect();
+        let (seeds, cluster) = (join.to_vec(), cluster.to_owned());
+        let mut state = Self { seeds, former_peers, cluster, ..Self::default() };
+        if !state.expected_at().is_empty() {
+            state.alone_warning = Some(tokio::time::Instant::now() + WARN_ALONE_AFTER);
+        }
+        state
+    }
+
+    /// Where somebody should answer: at the addresses to join at, else where the former peers were.
+    fn expected_at(&self) -> &[String] {
+        if self.seeds.is_empty() { &self.former_peers } else { &self.seeds }
     }
 }
 
@@ -212,7 +222,7 @@ impl Driver {
         if self.state.alone_warning.is_some_and(|at| at <= self.clock.instant(now)) {
             self.state.alone_warning = Some(self.clock.instant(now) + WARN_ALONE_AGAIN_AFTER);
             tracing::warn!(
-                at = self.state.seeds,
+                at = self.state.expected_at().join(", "),
                 cluster = self.state.cluster,
                 "nobody answers there yet: is it the gossip address (--bind) of a running agent of the same cluster, and \
                  does UDP reach it? trying on"
@@ -226,6 +236,20 @@ impl Driver {
                 self.state.saved_peers.clone_from(&peers);
                 self.keep(Keep::Peers(peers));
             }
+        }
+    }
+
+    /// Whoever was told to join itself only is no more cut off than who was told to join nobody.
+    fn expect_nobody_at(&mut self, address: &str) {
+        self.state.seeds.retain(|seed| seed != address);
+        self.state.former_peers.retain(|peer| peer != address);
+        if self.state.expected_at().is_empty() && self.state.alone_warning.take().is_some() {
+            tracing::warn!(
+                address,
+                "the address to join at is this agent's own: it starts a cluster of its own. Let the others join it, or \
+                 name one of them with --join"
+            );
+            self.writer.set_isolated(false);
         }
     }
 

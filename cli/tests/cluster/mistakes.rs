@@ -1,9 +1,12 @@
 //! What goes wrong gets a clear word, and nothing else is harmed.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
-use crate::agent::{ANY_PORT, Agent, hobnob, nobody, socket};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::agent::{ANY_PORT, Agent, eventually, hobnob, nobody, socket};
 
 fn failed(output: &Output, code: i32, says: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
@@ -81,6 +84,29 @@ fn agents_that_must_not_start() {
     assert!(a1.is_running());
     a1.ok(&["members"]);
     assert!(!socket(home.path(), "second").exists(), "a failed start leaves no socket");
+}
+
+#[test]
+fn an_agent_that_is_told_to_join_itself_is_the_first_one() {
+    let home = tempfile::tempdir().unwrap();
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let own = a1.bind();
+    a1.terminate();
+    let mut command = hobnob(&["agent", "--bind", &own.to_string(), "--join", &own.to_string()]);
+    command.arg("--data-dir").arg(home.path().join("a1")).arg("--socket");
+    command.arg(socket(home.path(), "a1")).stderr(Stdio::piped());
+    let mut agent = command.spawn().unwrap();
+    let mut log = BufReader::new(agent.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let warning = log.find(|line| line.contains("WARN")).unwrap();
+    assert!(warning.contains("this agent's own") && warning.contains("--join"), "{warning}");
+    kill_process(Pid::from_child(&agent), Signal::TERM).unwrap();
+    assert!(log.all(|line| !line.contains("WARN")));
+    agent.wait().unwrap();
+
+    let a2 = Agent::start(home.path(), "a2", &[]);
+    let seeds = [own, a2.bind()].map(|address| address.to_string());
+    let a1 = Agent::start_at(home.path(), "a1", own, &seeds);
+    eventually("it found the other", || a1.alive() == 2 && a1.json(&["info"])["isolated"] == false);
 }
 
 #[test]
