@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_membership::catalog::Catalog;
-use hobnob_membership::record::{self, NodeRecord, RecordError};
+use hobnob_membership::record::{NodeRecord, RecordError};
 use hobnob_membership::{ClusterId, Config, Identity, Node, Protocol};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::clock::{Clock, wall_clock_ms};
 use crate::config::AgentConfig;
 use crate::driver::{Command, Driver, Ended, State};
 use crate::join::{self, JoinAddressError};
+use crate::names::{self, NameError};
 use crate::registrar::{self, Registrar};
 use crate::registry::{Here, Registry};
 use crate::storage::{DataDir, OpenError, WriteError};
@@ -66,7 +67,10 @@ pub enum StartError {
         "{0} is no address that others could send to: name this host's own address with --advertise"
     )]
     NothingToAdvertise(SocketAddr),
-    /// A text of the configuration breaks a rule.
+    /// Something cannot be called so.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The agent's description of itself breaks a rule.
     #[error("the agent's {0}")]
     Node(#[from] RecordError),
     /// What the data directory holds is more than one agent may register.
@@ -110,6 +114,7 @@ impl StartError {
                 | Self::SyncElsewhere { .. }
                 | Self::AdvertisedElsewhere { .. }
                 | Self::NothingToAdvertise(_)
+                | Self::Name(_)
                 | Self::Node(_)
                 | Self::Join(JoinAddressError::Malformed(_))
                 | Self::Socket(SocketError::PathTooLong { .. })
@@ -173,7 +178,12 @@ impl Agent {
         }
         config.join.iter().try_for_each(|address| join::parse(address).map(drop))?;
 
-        record::name("cluster", &config.cluster)?;
+        names::check("name of the agent", &config.name)?;
+        names::check("cluster", &config.cluster)?;
+        names::check("datacenter", &config.datacenter)?;
+        if !config.zone.is_empty() {
+            names::check("zone", &config.zone)?;
+        }
         let mut data_dir = DataDir::open(&config.data_dir, &config.cluster)?;
         if let Some(torn) = data_dir.torn_tail() {
             tracing::warn!(

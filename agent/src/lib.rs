@@ -18,6 +18,7 @@ mod driver;
 mod eviction;
 mod explain;
 mod join;
+pub mod names;
 mod parameters;
 mod registrar;
 mod registry;

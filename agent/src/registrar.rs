@@ -16,6 +16,7 @@ use crate::api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration
 use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
 use crate::driver::{Command, Keep};
 use crate::join;
+use crate::names::{self, NameError};
 use crate::registry::Registry;
 use crate::storage::{self, DataDir};
 
@@ -197,9 +198,7 @@ impl Registrar {
     }
 
     async fn register(&mut self, registration: Registration) -> Result<bool, ApiError> {
-        if registration.service.is_empty() {
-            return Err(invalid("the name of the service must not be empty".to_owned()));
-        }
+        check_names(&registration).map_err(|error| invalid(error.to_string()))?;
         let id = registration.instance_id().to_owned();
         if let Some(address) =
             registration.address.as_deref().filter(|host| join::is_mistyped_ip(host))
@@ -350,6 +349,16 @@ impl Registrar {
         self.data_dir = Some(data_dir);
         result.map_err(|error| failed(error.to_string()))
     }
+}
+
+/// Of what was registered before, and elsewhere, the catalog takes more.
+fn check_names(registration: &Registration) -> Result<(), NameError> {
+    let Registration { service, id, namespace, tags, meta, .. } = registration;
+    names::check("service", service)?;
+    id.iter().try_for_each(|id| names::check("id", id))?;
+    names::check("namespace", namespace)?;
+    tags.iter().try_for_each(|tag| names::check("tag", tag))?;
+    meta.keys().try_for_each(|key| names::check("metadata key", key))
 }
 
 fn invalid(message: String) -> ApiError {

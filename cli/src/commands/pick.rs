@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::anyhow;
 use hobnob_agent::api::client::Client;
 use hobnob_agent::api::{Instance, Pick, PickQuery, Query, Request, Response};
+use hobnob_agent::names::printable;
 use serde::Serialize;
 
 use super::catalog::Nothing;
@@ -96,11 +97,12 @@ pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Re
 fn print(out: &mut Output, args: &PickArgs, pick: &Pick) -> anyhow::Result<()> {
     let Pick { token, instance } = pick;
     let endpoint = output::endpoint(&instance.address, instance.port);
+    let (endpoint, id) = (printable(&endpoint), printable(&instance.id));
     match (args.json, args.report) {
         (true, true) => out.json(&WithToken { token: *token, instance })?,
         (true, false) => out.json(instance)?,
-        (false, true) => out.line(&format!("{endpoint}  {}  {token}", instance.id))?,
-        (false, false) => out.line(&format!("{endpoint}  {}", instance.id))?,
+        (false, true) => out.line(&format!("{endpoint}  {id}  {token}"))?,
+        (false, false) => out.line(&format!("{endpoint}  {id}"))?,
     }
     Ok(())
 }

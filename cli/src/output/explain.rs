@@ -5,6 +5,7 @@ use std::time::Duration;
 use hobnob_agent::api::{
     CheckExplained, Explanation, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
 };
+use hobnob_agent::names::printable;
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
 
@@ -19,8 +20,8 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     let MemberExplained { member, reason, .. } = explained;
     let (status, colour) = member_status(member.status);
     let status = style.paint(status, colour);
-    let mut text = format!("member {} is {status}", member.name);
-    let mut row = |name: &str, value: String| text += &format!("\n  {name:<9} {value}");
+    let mut text = format!("member {} is {status}", printable(&member.name));
+    let mut row = |name: &str, value: String| text += &line(name, &value);
     row("why", reason.clone());
     match explained.down_ms {
         Some(down_ms) if member.status == MemberStatus::Left => {
@@ -59,8 +60,9 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     let InstanceExplained { instance, offered, reason, origin, .. } = explained;
     let status = style.paint(status_word(instance.status), status_style(instance.status));
     let offer = if *offered { "offered" } else { "not offered" };
-    let mut text = format!("instance {} of {} is {status}, {offer}", instance.id, instance.service);
-    let mut row = |name: &str, value: String| text += &format!("\n  {name:<9} {value}");
+    let (id, service) = (printable(&instance.id), printable(&instance.service));
+    let mut text = format!("instance {id} of {service} is {status}, {offer}");
+    let mut row = |name: &str, value: String| text += &line(name, &value);
     row("why", reason.clone());
     row("check", check(explained));
     row("endpoint", endpoint(&instance.address, instance.port));
@@ -70,6 +72,10 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     row("record", format!("version {}, its health {health}", explained.version));
     row("age", age(instance.age_ms));
     text + "\nregistered with " + &member(origin, style)
+}
+
+fn line(name: &str, value: &str) -> String {
+    format!("\n  {name:<9} {}", printable(value))
 }
 
 /// What the check said, as far as that is known here. Of a dead agent it is the last that was heard.

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
 use hobnob_agent::api::Instance;
+use hobnob_agent::names::printable;
 
 use super::{Style, status_style, status_word};
 
@@ -34,9 +35,9 @@ pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> S
         "{}  {}  {:<16} {:<21} {}",
         humantime::format_rfc3339_seconds(at),
         style.paint(&status, status_style(instance.status)),
-        instance.id,
-        endpoint(&instance.address, instance.port),
-        instance.node,
+        printable(&instance.id),
+        printable(&endpoint(&instance.address, instance.port)),
+        printable(&instance.node),
     )
 }
 

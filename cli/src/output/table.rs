@@ -1,10 +1,13 @@
 //! Aligned tables without borders, which people read and `cut` and `awk` can split.
 
+use std::fmt::Display;
+
 use comfy_table::{Cell, Color, Table, presets};
 
 use hobnob_agent::api::{
     Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary,
 };
+use hobnob_agent::names::printable;
 
 use super::{age, endpoint, status_word};
 
@@ -67,16 +70,16 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
         let tags: Vec<_> = instance.tags.iter().map(String::as_str).collect();
         let meta: Vec<_> = instance.meta.iter().map(|(k, v)| format!("{k}={v}")).collect();
         vec![
-            Cell::new(&instance.id),
-            Cell::new(endpoint(&instance.address, instance.port)),
-            Cell::new(status_word(instance.status)).fg(status_style(instance.status)),
-            Cell::new(&instance.node),
-            Cell::new(&instance.datacenter),
-            Cell::new(or_dash(&instance.zone)),
-            Cell::new(instance.weight),
-            Cell::new(or_dash(&tags.join(","))),
-            Cell::new(or_dash(&meta.join(","))),
-            Cell::new(age(instance.age_ms)),
+            cell(&instance.id),
+            cell(endpoint(&instance.address, instance.port)),
+            cell(status_word(instance.status)).fg(status_style(instance.status)),
+            cell(&instance.node),
+            cell(&instance.datacenter),
+            cell(or_dash(&instance.zone)),
+            cell(instance.weight),
+            cell(or_dash(&tags.join(","))),
+            cell(or_dash(&meta.join(","))),
+            cell(age(instance.age_ms)),
         ]
     });
     render(&header, rows, style)
@@ -88,13 +91,13 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
     let rows = members.iter().map(|member| {
         let (status, colour) = member_status(member.status);
         vec![
-            Cell::new(&member.name),
-            Cell::new(status).fg(colour),
-            Cell::new(&member.address),
-            Cell::new(or_dash(&member.datacenter)),
-            Cell::new(or_dash(&member.zone)),
-            Cell::new(member.node_id),
-            Cell::new(member.epoch),
+            cell(&member.name),
+            cell(status).fg(colour),
+            cell(&member.address),
+            cell(or_dash(&member.datacenter)),
+            cell(or_dash(&member.zone)),
+            cell(member.node_id),
+            cell(member.epoch),
         ]
     });
     render(&header, rows, style)
@@ -110,13 +113,13 @@ pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
             _ => Color::Green,
         };
         vec![
-            Cell::new(&service.service),
-            Cell::new(&service.namespace),
-            Cell::new(service.instances),
-            Cell::new(service.healthy).fg(colour),
-            Cell::new(or_dash(&tags.join(","))),
-            Cell::new(ratio(service.efficiency)),
-            Cell::new(ratio(service.fairness)),
+            cell(&service.service),
+            cell(&service.namespace),
+            cell(service.instances),
+            cell(service.healthy).fg(colour),
+            cell(or_dash(&tags.join(","))),
+            cell(ratio(service.efficiency)),
+            cell(ratio(service.fairness)),
         ]
     });
     let header = ["SERVICE", "NAMESPACE", "INSTANCES", "HEALTHY", "TAGS", "EFFICIENCY", "FAIRNESS"];
@@ -131,15 +134,20 @@ pub(crate) fn spread<'a>(
 ) -> String {
     let rows = counts.map(|(instance, picks)| {
         vec![
-            Cell::new(&instance.id),
-            Cell::new(&instance.node),
-            Cell::new(endpoint(&instance.address, instance.port)),
-            Cell::new(instance.weight),
-            Cell::new(picks),
-            Cell::new(format!("{:.2}%", 100.0 * picks as f64 / all as f64)),
+            cell(&instance.id),
+            cell(&instance.node),
+            cell(endpoint(&instance.address, instance.port)),
+            cell(instance.weight),
+            cell(picks),
+            cell(format!("{:.2}%", 100.0 * picks as f64 / all as f64)),
         ]
     });
     render(&["ID", "NODE", "ADDRESS", "WEIGHT", "PICKS", "SHARE"], rows, style)
+}
+
+/// A cell of text that may come from elsewhere.
+fn cell(text: impl Display) -> Cell {
+    Cell::new(printable(&text.to_string()))
 }
 
 fn ratio(value: Option<f64>) -> String {
@@ -209,7 +217,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
     let facts = facts.into_iter().chain(counters);
-    render(&[], facts.map(|(name, fact)| vec![Cell::new(name), Cell::new(fact)]), style)
+    render(&[], facts.map(|(name, fact)| vec![cell(name), cell(fact)]), style)
 }
 
 /// A table of these rows. No line of it ends in white space.
@@ -361,6 +369,15 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
         let rows = [instance("web-1")];
         assert!(!instances(&rows, PLAIN).contains('\u{1b}'));
         assert!(instances(&rows, Style { colours: true }).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn what_others_call_themselves_says_nothing_to_the_terminal() {
+        let loud = Instance { node: "a\u{1b}[2J\n1".to_owned(), ..instance("web\u{7}") };
+        let table = instances(&[loud], Style { colours: true });
+        assert_eq!(table.lines().count(), 2, "{table:?}");
+        assert!(table.contains(r"web\u{7}") && table.contains(r"a\u{1b}[2J\n1"), "{table:?}");
+        assert!(!table.contains("\u{1b}[2J") && !table.contains('\u{7}'), "{table:?}");
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn agents_that_must_not_start() {
     failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense", "127.0.0.1:7946"]);
     failed(&start("second", "second", &bind, &["--sync-bind", "[::1]:0"]), 2, &["--sync-bind"]);
     failed(&start("second", "second", &bind, &["--advertise", "10.1.2.3"]), 2, &["loopback"]);
+    failed(&start("second", "second", &bind, &["--zone", "z 1"]), 2, &["zone `z 1` has a space"]);
     failed(&start("second", &"x".repeat(120), &bind, &[]), 2, &["107 bytes"]);
     assert!(a1.is_running());
     a1.ok(&["members"]);

@@ -1,0 +1,103 @@
+//! What agents, services and their instances may be called, and how to show a name that came from elsewhere.
+//!
+//! The catalog takes any text of a certain length without control characters, from whoever writes it. What is named here is
+//! held to a stricter rule, so that it can be typed, read, and split from what stands beside it in a table or a list.
+
+use std::borrow::Cow;
+
+use hobnob_membership::limits::MAX_NAME_BYTES;
+
+/// How much of a name that breaks the rule is shown.
+const SHOWN_CHARS: usize = 40;
+
+/// A name that nothing is called here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {field} `{name}` {fault}: a name has 1 to {MAX_NAME_BYTES} bytes, without spaces, commas and characters that \
+     cannot be printed"
+)]
+pub struct NameError {
+    /// What was to be called so.
+    field: &'static str,
+    /// The name, printable, perhaps cut.
+    name: String,
+    fault: &'static str,
+}
+
+/// Checks a name that is given here.
+///
+/// # Errors
+/// It is empty, too long, or cannot be told from what surrounds it.
+pub(crate) fn check(field: &'static str, name: &str) -> Result<(), NameError> {
+    let fault = if name.is_empty() {
+        "is empty"
+    } else if name.len() > MAX_NAME_BYTES {
+        "is too long"
+    } else if name.contains(' ') {
+        "has a space"
+    } else if name.contains(',') {
+        "has a comma"
+    } else if !is_printable(name) {
+        "has a character that cannot be printed"
+    } else {
+        return Ok(());
+    };
+    let mut shown: String = printable(name).chars().take(SHOWN_CHARS).collect();
+    if name.chars().count() > SHOWN_CHARS {
+        shown.push('…');
+    }
+    Err(NameError { field, name: shown, fault })
+}
+
+/// The text as it may be written to a terminal: itself, or escaped as in Rust's source if it has control characters,
+/// white space other than a space, or characters that cannot be seen or change the direction of what follows.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if is_printable(text) { text.into() } else { text.escape_debug().to_string().into() }
+}
+
+/// Quotes and backslashes are all that can be printed and is escaped in source.
+fn is_printable(text: &str) -> bool {
+    text.split(['\'', '"', '\\']).all(|part| part.escape_debug().eq(part.chars()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_told_apart_is_a_name() {
+        let longest = "x".repeat(MAX_NAME_BYTES);
+        for name in
+            ["web", "web-1", "app/web:8001", "café", "e\u{301}tude", "検索", "it's", &longest]
+        {
+            assert_eq!(check("id", name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_shown_with_the_rule() {
+        let too_long = "x".repeat(MAX_NAME_BYTES + 1);
+        for (name, says) in [
+            ("", "the id `` is empty"),
+            ("a b", "the id `a b` has a space"),
+            ("a,b", "the id `a,b` has a comma"),
+            ("a\tb", r"the id `a\tb` has a character that cannot be printed"),
+            ("\u{1b}[31mred", r"the id `\u{1b}[31mred` has a character"),
+            ("a\u{202e}b", r"the id `a\u{202e}b` has a character"),
+            ("a\u{a0}b", r"the id `a\u{a0}b` has a character"),
+            (&too_long, &format!("the id `{}…` is too long", "x".repeat(SHOWN_CHARS))),
+        ] {
+            let error = check("id", name).expect_err(name).to_string();
+            assert!(error.starts_with(says), "{error}");
+            assert!(error.contains(": a name has 1 to 128 bytes, without "), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_shown_commands_a_terminal() {
+        assert_eq!(printable(r#"it's a "plain" \ text, ünï"#), r#"it's a "plain" \ text, ünï"#);
+        assert_eq!(printable("a\u{1b}]0;title\u{7}\nb"), r"a\u{1b}]0;title\u{7}\nb");
+        assert_eq!(printable("\u{9b}2J\u{2066}\u{200b}"), r"\u{9b}2J\u{2066}\u{200b}");
+    }
+}
