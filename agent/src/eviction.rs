@@ -1,8 +1,9 @@
 //! Which dead member an operator means who declares one gone for good, and whether it may be.
 
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{Node, NodeId};
+use hobnob_membership::{Node, NodeId, Time};
 
+use crate::api::handler::millis;
 use crate::api::{ApiError, ErrorKind, ForceLeft};
 use crate::explain;
 
@@ -19,7 +20,7 @@ struct Candidate {
 ///
 /// # Errors
 /// There is none, there are several, or it lives.
-pub(crate) fn check(node: &Node, subject: &str) -> Result<ForceLeft, ApiError> {
+pub(crate) fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     let mut found = candidates(node, subject);
     let Some(candidate) = found.pop() else {
         return Err(ApiError {
@@ -54,7 +55,9 @@ pub(crate) fn check(node: &Node, subject: &str) -> Result<ForceLeft, ApiError> {
         return Err(ApiError { kind: ErrorKind::Failed, message });
     }
     let instances = node.instances().filter(|instance| instance.origin == id).count();
-    Ok(ForceLeft { name, node_id: id, instances })
+    let left = node.down_since(id).filter(|_| status == MemberStatus::Left);
+    let left_ms = left.map(|since| millis(now.since(since)));
+    Ok(ForceLeft { name, node_id: id, instances, left_ms })
 }
 
 /// Members, and nodes of which only records are left: those died before this agent started.

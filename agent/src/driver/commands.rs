@@ -88,7 +88,7 @@ impl Driver {
                 drop(reply.send(Known { members, instances }));
             }
             Command::ForceLeave { member, reply } => {
-                let result = eviction::check(&self.node, &member);
+                let result = eviction::check(&self.node, &member, now);
                 if let Ok(gone) = &result {
                     self.node.handle(Input::Bury(gone.node_id), now);
                     self.drain();

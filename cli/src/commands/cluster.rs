@@ -2,6 +2,7 @@
 
 use hobnob_agent::api::client::Client;
 use hobnob_agent::api::{MemberStatus, Request, Response};
+use hobnob_agent::names::printable;
 
 use super::unexpected;
 use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs};
@@ -73,12 +74,16 @@ pub(super) async fn force_leave(
     if args.json {
         out.json(&gone)?;
     } else {
-        let instances = match gone.instances {
-            0 => "it had no instances".to_owned(),
-            1 => "its one instance is gone".to_owned(),
-            count => format!("its {count} instances are gone"),
+        let instances = match (gone.left_ms, gone.instances) {
+            (Some(ms), _) => {
+                format!("it left {} ago, and its instances went with it", output::age(ms))
+            }
+            (None, 0) => "it had no instances".to_owned(),
+            (None, 1) => "its one instance is gone".to_owned(),
+            (None, count) => format!("its {count} instances are gone"),
         };
-        out.line(&format!("{} ({}) is gone for good: {instances}", gone.name, gone.node_id))?;
+        let name = printable(&gone.name);
+        out.line(&format!("{name} ({}) is gone for good: {instances}", gone.node_id))?;
     }
     Ok(Exit::Done)
 }

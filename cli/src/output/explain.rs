@@ -40,20 +40,34 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     row("node id", format!("{}, epoch {}", member.node_id, member.epoch));
     let (datacenter, zone) = (or_dash(&member.datacenter), or_dash(&member.zone));
     row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.address));
+    let left = member.status == MemberStatus::Left;
     match &explained.records {
-        None => row("records", "none have arrived".to_owned()),
+        None => row("records", no_records(member.status).to_owned()),
         Some(records) => {
             let state =
                 if records.behind { "behind: newer ones are on their way" } else { "complete" };
             let (version, epoch) = (records.version, records.epoch);
             row("records", format!("version {version} of epoch {epoch}, {state}"));
-            row("instances", records.instances.to_string());
+            let instances = records.instances.to_string();
+            row(
+                "instances",
+                if left { "none: they went when it left".to_owned() } else { instances },
+            );
             if let Some(news) = &records.news {
                 row("news", by(news, true));
             }
         }
     }
     text
+}
+
+/// The dead lose theirs after a day, and when they are declared gone.
+fn no_records(status: MemberStatus) -> &'static str {
+    match status {
+        MemberStatus::Alive | MemberStatus::Suspect => "none have arrived",
+        MemberStatus::Down => "none are held",
+        MemberStatus::Left => "dropped: it left",
+    }
 }
 
 fn instance(explained: &InstanceExplained, style: Style) -> String {

@@ -58,3 +58,21 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
         assert_eq!(member["verdict"]["cause"], "declared", "{member}");
     }
 }
+
+#[test]
+fn of_a_member_that_left_it_is_said_that_it_did() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    let mut a2 = Agent::start(home.path(), "a2", &[&a1]);
+    a2.ok(&["register", "web", "--port", "80"]);
+    eventually("the other finds it", || a1.healthy("web") == ["web"]);
+    a2.terminate();
+    eventually("it left", || a1.status_of("a2").as_deref() == Some("left"));
+    let said = |args: &[&str]| String::from_utf8(a1.run(args).stdout).unwrap();
+    let explained = said(&["explain", "a2"]);
+    assert!(explained.contains("instances none: they went when it left"), "{explained}");
+    let gone = said(&["force-leave", "a2"]);
+    assert!(gone.contains(" is gone for good: it left ") && gone.contains(" ago, "), "{gone}");
+    let explained = said(&["explain", "a2"]);
+    assert!(explained.contains("records   dropped: it left"), "{explained}");
+}

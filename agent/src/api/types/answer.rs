@@ -228,6 +228,8 @@ pub struct ForceLeft {
     pub node_id: NodeId,
     /// How many instances went with it.
     pub instances: usize,
+    /// Milliseconds since it left on purpose, which took its instances away then; absent when it died.
+    pub left_ms: Option<u64>,
 }
 
 #[cfg(test)]
