@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::SocketError;
-use crate::api::handler::{AgentFacts, Handler};
+use crate::api::handler::Handler;
 use crate::api::server::Socket;
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::AgentConfig;
 use crate::driver::{Command, Driver, Ended, State};
+use crate::facts::AgentFacts;
 use crate::join::{self, JoinAddressError};
 use crate::names::{self, NameError};
 use crate::registrar::{self, Registrar};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::handler::AgentFacts;
 use crate::driver::Command;
+use crate::facts::AgentFacts;
 
 /// The port of an address that names none.
 pub const DEFAULT_GOSSIP_PORT: u16 = 7_946;

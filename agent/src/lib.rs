@@ -17,6 +17,7 @@ mod config;
 mod driver;
 mod eviction;
 mod explain;
+mod facts;
 mod join;
 pub mod names;
 mod parameters;

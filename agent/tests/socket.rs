@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hobnob_agent::storage::DataDir;
 use hobnob_agent::{Agent, AgentConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -109,6 +110,21 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
         assert!(message.contains(says), "no `{says}` in {answer}");
     }
     assert_eq!(connection.call(json!("members")).await["members"][0]["name"], "a");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_named_otherwise_before_is_taken_back() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut data_dir = DataDir::open(home.path().join("data"), "default").expect("opened");
+    let registration = json!({ "service": "web 1", "port": 80, "tags": ["a,b"] });
+    let registration = serde_json::from_value(registration).expect("a registration");
+    data_dir.put_registration(&registration).expect("kept");
+    drop(data_dir);
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    let found = connection.call(json!({ "resolve": { "service": "web 1" } })).await;
+    assert_eq!(found["instances"]["instances"][0]["tags"], json!(["a,b"]), "{found}");
+    assert_eq!(connection.call(json!({ "deregister": { "id": "web 1" } })).await, "done");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

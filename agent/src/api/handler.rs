@@ -2,12 +2,10 @@
 //! registrar.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::{Selector, SelectorError};
-use hobnob_membership::NodeId;
 use hobnob_membership::record::Text;
 use hobnob_membership::view;
 use tokio::sync::{mpsc, oneshot};
@@ -18,37 +16,13 @@ use super::server::Counters;
 use super::types::*;
 use crate::clock::Clock;
 use crate::driver::{Command, Known};
+use crate::facts::AgentFacts;
 use crate::join;
 use crate::registrar::{self, stopping};
 use crate::registry::{Registry, ServiceKey, matches};
 
 /// How long a request to join waits for an answer. The agent goes on knocking after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
-
-/// What does not change while an agent runs.
-#[derive(Clone, Debug)]
-pub(crate) struct AgentFacts {
-    pub(crate) name: String,
-    pub(crate) cluster: String,
-    pub(crate) node_id: NodeId,
-    pub(crate) datacenter: String,
-    pub(crate) zone: String,
-    /// Where others send gossip.
-    pub(crate) gossip_addr: SocketAddr,
-    /// Where it takes gossip; the same, unless it listens on every address or others see it at another.
-    pub(crate) gossip_bound: SocketAddr,
-    pub(crate) sync_addr: SocketAddr,
-}
-
-impl AgentFacts {
-    /// Whether gossip to this address comes back to the agent itself.
-    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
-        let bound = self.gossip_bound;
-        let local = address.ip().is_loopback() || address.ip().is_unspecified();
-        let reached = address.ip() == bound.ip() || (bound.ip().is_unspecified() && local);
-        address == self.gossip_addr || (address.port() == bound.port() && reached)
-    }
-}
 
 /// Answers calls. Shared by all connections.
 pub(crate) struct Handler {

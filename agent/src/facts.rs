@@ -1,0 +1,69 @@
+//! What an agent is, from its start to its end.
+
+use std::net::SocketAddr;
+
+use hobnob_membership::NodeId;
+
+/// What does not change while an agent runs.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentFacts {
+    pub(crate) name: String,
+    pub(crate) cluster: String,
+    pub(crate) node_id: NodeId,
+    pub(crate) datacenter: String,
+    pub(crate) zone: String,
+    /// Where others send gossip.
+    pub(crate) gossip_addr: SocketAddr,
+    /// Where it takes gossip; the same, unless it listens on every address or others see it at another.
+    pub(crate) gossip_bound: SocketAddr,
+    pub(crate) sync_addr: SocketAddr,
+}
+
+impl AgentFacts {
+    /// Whether gossip to this address comes back to the agent itself.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        let bound = self.gossip_bound;
+        let local = address.ip().is_loopback() || address.ip().is_unspecified();
+        let reached = address.ip() == bound.ip() || (bound.ip().is_unspecified() && local);
+        address == self.gossip_addr || (address.port() == bound.port() && reached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(advertised: &str, bound: &str) -> AgentFacts {
+        let addr = |text: &str| text.parse().expect("an address");
+        AgentFacts {
+            name: "a".to_owned(),
+            cluster: "default".to_owned(),
+            node_id: NodeId(1),
+            datacenter: "dc1".to_owned(),
+            zone: String::new(),
+            gossip_addr: addr(advertised),
+            gossip_bound: addr(bound),
+            sync_addr: addr("127.0.0.1:1"),
+        }
+    }
+
+    #[test]
+    fn an_agent_knows_its_own_addresses() {
+        for (advertised, bound, own, others) in [
+            ("10.0.0.9:7946", "10.0.0.9:7946", "10.0.0.9:7946", "10.0.0.9:7947 127.0.0.1:7946"),
+            ("127.0.0.1:7946", "127.0.0.1:7946", "127.0.0.1:7946", "127.0.0.2:7946"),
+            (
+                "10.0.0.9:7946",
+                "0.0.0.0:7946",
+                "10.0.0.9:7946 127.0.0.1:7946 0.0.0.0:7946",
+                "10.0.0.8:7946 127.0.0.1:7947",
+            ),
+            ("192.0.2.1:7946", "10.0.0.9:7946", "192.0.2.1:7946 10.0.0.9:7946", "192.0.2.2:7946"),
+        ] {
+            let facts = facts(advertised, bound);
+            let is_own = |text: &str| facts.is_own(text.parse().expect("an address"));
+            assert!(own.split(' ').all(is_own), "{advertised} {bound}");
+            assert!(!others.split(' ').any(is_own), "{advertised} {bound}");
+        }
+    }
+}
