@@ -5,11 +5,12 @@ mod common;
 use std::time::Duration;
 
 use hobnob_membership::detector::{Cause, Verdict};
+use hobnob_membership::record::Health;
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Message, Tidings, Update};
 use hobnob_membership::{ClusterId, Event, Identity, Input, Node, NodeId, Output, TouchId};
 
-use common::{Net, identity, node_of};
+use common::{Net, health, identity, node_of};
 
 fn sealed(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::default();
@@ -222,6 +223,11 @@ fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
     }
     assert!((0..6).any(|n| net.nodes[n].is_heard_by_stream_alone(id, net.now)));
     assert!(told(&net, 6) && net.nodes[6].are_datagrams_blocked());
+    for n in [0, 6] {
+        net.handle(n, Input::Write(health("web", Health::Passing)));
+    }
+    net.run_for(Duration::from_secs(2));
+    assert!(net.is_converged(), "sessions are as frequent as news have to be");
     net.blocked.clear();
     net.run_for(Duration::from_secs(5));
     assert!(net.events[6].contains(&Event::DatagramsPass));

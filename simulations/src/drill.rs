@@ -89,17 +89,17 @@ fn slow(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 /// Who missed a verdict learns it from those whose view differs.
 fn missed_verdict(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
-        "a host stops while another hears no datagrams, which is to learn it later".into();
+        "a host stops, and another hears no datagrams when that is told, and is to learn it later"
+            .into();
     scenario.limits.detect_within = Span::seconds(8);
     // A change of the catalog would bring them together sooner.
     scenario.workload.writes_per_second = 0.0;
     let [deaf, stops] = some(scenario.nodes, rng);
     let blocked = FaultKind::UdpBlocked { left: deaf, right: Select::All };
     let crash = FaultKind::Crash { nodes: stops, storage: StorageSpec::Kept };
-    scenario.fault = vec![
-        fault(20_000, Some(12_000), blocked),
-        fault(rng.random_range(22_000..26_000), None, crash),
-    ];
+    let at = rng.random_range(22_000..26_000);
+    // Hardly longer than the verdict takes: who finds out that its datagrams are blocked compares all each second.
+    scenario.fault = vec![fault(at, None, crash), fault(at + 500, Some(4_000), blocked)];
 }
 
 /// Of what a host said last, parts are lost for good, and somebody missed all of it.

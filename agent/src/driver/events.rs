@@ -77,7 +77,7 @@ impl Driver {
             }
             Event::DatagramsBlocked => tracing::warn!(
                 "UDP does not pass between this agent and those that it watches, and QUIC does: it goes on by QUIC alone, and \
-                 learns of changes seconds later. Open UDP between the ports of --bind"
+                 learns of changes a second or two later. Open UDP between the ports of --bind"
             ),
             Event::DatagramsPass => tracing::info!("UDP passes again"),
             Event::Welcomed { by } => self.answer_joins(by),

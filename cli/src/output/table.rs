@@ -173,7 +173,7 @@ fn duplicate(duplicate: Option<&Duplicate>) -> String {
 
 fn udp(blocked: bool) -> &'static str {
     if blocked {
-        "BLOCKED: those whom this agent watches answer by QUIC alone, and news come seconds later. Open UDP between the ports of --bind"
+        "BLOCKED: those whom this agent watches answer by QUIC alone, and news come a second or two later. Open UDP between the ports of --bind"
     } else {
         "no sign of being blocked"
     }

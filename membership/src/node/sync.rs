@@ -18,6 +18,9 @@ use crate::session::{Session, Step};
 use crate::time::Time;
 use crate::wire::{Frame, Opening};
 
+/// Who is reached by streams alone opens sessions this often: nothing else brings it news, or others its own.
+const PERIOD_WITHOUT_DATAGRAMS: Duration = Duration::from_secs(1);
+
 /// When this node opens sessions.
 #[derive(Debug)]
 pub(super) struct SyncSchedule {
@@ -54,6 +57,11 @@ impl Node {
         self.sync.requested = Some(*peer);
     }
 
+    /// Does not wait for the next periodic session.
+    pub(super) fn hurry_sync(&mut self, now: Time) {
+        self.sync.periodic = now;
+    }
+
     pub(super) fn next_sync_deadline(&self) -> Option<Time> {
         let timeout =
             self.sessions.values().map(|s| s.deadline(self.protocol.session_timeout)).min();
@@ -74,8 +82,11 @@ impl Node {
             return;
         }
         if self.sync.periodic <= now {
-            let wait = self.protocol.sync_period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
-            self.sync.periodic = now + wait;
+            let mut period = self.protocol.sync_period;
+            if self.are_datagrams_blocked() {
+                period = period.min(PERIOD_WITHOUT_DATAGRAMS);
+            }
+            self.sync.periodic = now + period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
             if let Some(peer) = self.swim.random_peers(1).pop()
                 && !mutant::is(Mutant::NeverRepair)
             {

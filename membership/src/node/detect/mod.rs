@@ -135,14 +135,19 @@ impl Node {
         }
     }
 
-    /// The owner may want to know that a firewall drops datagrams, since all goes on without them, but slowly.
+    /// Where datagrams are dropped all goes on by streams, and the owner may want to know why it does so slowly.
     fn note_blocked_datagrams(&mut self, now: Time) {
         let since = self.detection.detector.hears_by_stream_alone(now);
         let since = since.then(|| self.detection.by_stream_since.unwrap_or(now));
         self.detection.by_stream_since = since;
         let blocked = since.is_some_and(|since| now.since(since) >= BLOCKED_AFTER);
-        if std::mem::replace(&mut self.detection.datagrams_blocked, blocked) != blocked {
-            self.emit(if blocked { Event::DatagramsBlocked } else { Event::DatagramsPass });
+        match (std::mem::replace(&mut self.detection.datagrams_blocked, blocked), blocked) {
+            (false, true) => {
+                self.emit(Event::DatagramsBlocked);
+                self.hurry_sync(now);
+            }
+            (true, false) => self.emit(Event::DatagramsPass),
+            _ => {}
         }
     }
 
