@@ -260,7 +260,7 @@ impl Agent {
         let (requests_tx, requests) = mpsc::channel(QUEUE);
         let (keep, kept) = mpsc::channel(QUEUE);
         let (leave_tx, leave) = mpsc::channel(1);
-        let driving = Driver {
+        let mut driving = Driver {
             node: Node::new(config_of_node, clock.now()),
             clock,
             udp,
@@ -273,6 +273,8 @@ impl Agent {
             keep,
             state: State::expecting(&config.join, &former_peers, &facts.cluster),
         };
+        // The first answer has what the data directory held.
+        driving.drain();
         let driving = Task::spawn(driving.run());
         let registrar =
             Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);

@@ -115,7 +115,6 @@ impl State {
 impl Driver {
     /// Runs until the node has left or nobody can give commands any more.
     pub(crate) async fn run(mut self) -> Ended {
-        self.drain();
         let mut buffer = [0; DATAGRAM_BUFFER_BYTES];
         loop {
             if self.state.left {
@@ -254,7 +253,7 @@ impl Driver {
     }
 
     /// Carries out what the node wants, then shows what it learned.
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match output {
                 Output::Datagram { to, bytes } => self.send(to, &bytes),
