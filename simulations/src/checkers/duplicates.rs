@@ -1,7 +1,6 @@
 //! Of two live agents under one node id exactly one speaks.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use hobnob_membership::{Node, Time};
 
@@ -10,8 +9,6 @@ use crate::network::Channel;
 use crate::truth::Truth;
 use crate::world::Pace;
 
-/// Two that reach each other settle it within this time.
-const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// With more loss than this they may take longer.
 const HARMLESS_LOSS: f64 = 0.2;
 
@@ -28,7 +25,7 @@ impl Checker for Duplicates {
     }
 
     fn explanation(&self) -> &'static str {
-        "of two live agents under one node id that reach each other exactly one must go on, and the other be silent"
+        "of two live agents under one node id that reach each other exactly one must go on, and the other be silent, within the scenario's `settle_within`"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -43,7 +40,7 @@ impl Checker for Duplicates {
                 let pair = [(*a, world.host(*a).lives()), (*b, world.host(*b).lives())];
                 let since = self.since.get(&pair).copied().unwrap_or(world.now());
                 together.insert(pair, since);
-                if world.now().since(since) < SETTLED_WITHIN {
+                if world.now().since(since) < scene.limits.settle_within.0 {
                     continue;
                 }
                 let silent = [a, b].map(|host| world.node(*host).is_some_and(Node::is_silent));

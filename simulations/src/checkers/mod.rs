@@ -9,6 +9,7 @@ mod durability;
 mod false_down;
 mod floors;
 mod graves;
+mod isolation;
 mod joining;
 mod limits;
 mod per_life;
@@ -128,6 +129,7 @@ impl Default for Checkers {
             Box::new(false_down::FalseDown),
             Box::new(detection::Detection::default()),
             Box::new(joining::Joining),
+            Box::new(isolation::Isolation::default()),
             Box::new(clusters::Clusters),
             Box::new(duplicates::Duplicates::default()),
             Box::new(picks::Picks),

@@ -138,6 +138,11 @@ pub struct Limits {
     /// Who has run for so long holds the records of all others who have; nothing is asked when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub know_within: Option<Span>,
+    /// Who is heard by nobody, or hears nobody, for so long says that it is alone. Datagrams that are delivered again much
+    /// later may keep it from knowing for a while.
+    pub alone_within: Span,
+    /// Two live agents under one node id that reach each other for so long have settled which of them is silent.
+    pub settle_within: Span,
     /// A host that was cut, paused or slow has an excuse for this long after.
     pub grace: Span,
     /// Bytes a second that a host sends, over ten seconds.
@@ -163,6 +168,8 @@ impl Default for Limits {
             heal_within: Span::seconds(45),
             detect_within: Span::seconds(45),
             know_within: None,
+            alone_within: Span::seconds(45),
+            settle_within: Span::seconds(10),
             false_downs: FalseDowns::Excused,
             grace: Span::seconds(20),
             bytes_per_second: 100_000,

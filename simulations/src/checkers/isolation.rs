@@ -1,0 +1,59 @@
+//! Who is cut off knows it.
+
+use std::collections::BTreeMap;
+
+use hobnob_membership::Time;
+
+use super::{Checker, Scene};
+use crate::network::Channel;
+use crate::world::Pace;
+
+/// Remembers since when a host is cut off from all others, in one direction at least.
+#[derive(Default)]
+pub(super) struct Isolation {
+    /// By the host and its life.
+    since: BTreeMap<(usize, u32), Time>,
+}
+
+impl Checker for Isolation {
+    fn name(&self) -> &'static str {
+        "isolation"
+    }
+
+    fn explanation(&self) -> &'static str {
+        "who is heard by nobody, or hears nobody, must say that it is alone within the scenario's `alone_within`"
+    }
+
+    fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        let world = scene.world;
+        let mut cut_off = BTreeMap::new();
+        for (host, node) in world.running().filter(|(host, _)| is_cut_off(scene, *host)) {
+            let life = (host, world.host(host).lives());
+            let since = self.since.get(&life).copied().unwrap_or(world.now());
+            cut_off.insert(life, since);
+            if world.now().since(since) >= scene.limits.alone_within.0 && node.is_connected() {
+                failures.push(format!(
+                    "n{host} does not know that it is alone, and is cut off since {since}"
+                ));
+            }
+        }
+        self.since = cut_off;
+    }
+}
+
+/// Whether nobody hears a host that is well, or it hears nobody.
+fn is_cut_off(scene: &Scene<'_>, host: usize) -> bool {
+    let world = scene.world;
+    let well = |host| {
+        let host = world.host(host);
+        host.paused_until(world.now()).is_none() && host.pace == Pace::default()
+    };
+    let passes = |from, to| {
+        let is_cut = |channel| world.links().is_cut(from, to, channel);
+        !is_cut(Channel::Datagrams) || !is_cut(Channel::Streams)
+    };
+    let others = || world.running().map(|(other, _)| other).filter(|other| *other != host);
+    well(host)
+        && (others().all(|other| !passes(host, other))
+            || others().all(|other| !passes(other, host)))
+}
