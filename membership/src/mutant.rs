@@ -67,6 +67,12 @@ pub enum Mutant {
     IgnoreBurial,
     /// Who is referred to another member does not knock there.
     IgnoreReferral,
+    /// Nobody minds that a member pings from where it is not known to be.
+    IgnoreStrangeAddress,
+    /// The young ask no more often than others.
+    YoungAsOld,
+    /// Who hears nothing but that it is down takes that for contact.
+    VerdictsAreContact,
 }
 
 #[cfg(feature = "mutants")]
@@ -111,6 +117,9 @@ mod switch {
             Self::GraveOfTheLiving,
             Self::IgnoreBurial,
             Self::IgnoreReferral,
+            Self::IgnoreStrangeAddress,
+            Self::YoungAsOld,
+            Self::VerdictsAreContact,
         ];
 
         /// Switches a bug on for this thread, or all off.

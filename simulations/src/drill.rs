@@ -17,11 +17,13 @@ const EVERY: u64 = 5;
 const MIN_NODES: usize = 8;
 /// So many start at once that no seed has places for all.
 const CROWD: usize = 150;
+/// Among so many, two at random hardly ever watch each other.
+const MANY: usize = 100;
 /// Members have proven that they are prompt by then, and something may still happen.
 const MIN_SECONDS: u64 = 60;
 
 /// What is drilled, in turn.
-const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 10] = [
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
     crash,
     deaf_monitors,
     slow,
@@ -32,6 +34,9 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 10] = [
     burials,
     islands,
     mass_join,
+    unheard,
+    young,
+    unseen_copy,
 ];
 
 /// The drill that a seed of the swarm stands for, if it does.
@@ -191,6 +196,50 @@ fn mass_join(scenario: &mut Scenario, _rng: &mut Xoshiro256PlusPlus) {
     scenario.link.latency =
         Some(LatencySpec::Uniform { min: Span::millis(20), max: Span::millis(30) });
     scenario.limits.know_within = Some(Span::millis(2_900));
+}
+
+/// Who is heard by nobody is told by some that it is down, and knows from that that it is alone.
+fn unheard(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "nobody hears one host, which hears all, and learns that it is alone".into();
+    scenario.limits.alone_within = Span::seconds(10);
+    let [host, _] = some(scenario.nodes, rng);
+    let unheard = FaultKind::OneWay { from: host, to: Select::All };
+    scenario.fault = vec![fault(rng.random_range(10_000..35_000), Some(20_000), unheard)];
+}
+
+/// Who is young compares its view soon again, when once was in vain.
+fn young(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about =
+        "a host that has just started hears no datagrams while another stops, and knows it soon after".into();
+    // Who watches the other need not compare.
+    scenario.nodes = MANY;
+    scenario.duration = Span::seconds(MIN_SECONDS);
+    scenario.limits.heal_within = Span::millis(1_750);
+    // A change of the catalog would bring them together sooner.
+    scenario.workload.writes_per_second = 0.0;
+    let [young, stops] = some(scenario.nodes, rng);
+    let crash = |nodes| FaultKind::Crash { nodes, storage: StorageSpec::Kept };
+    let at = before_the_end(scenario, 3_700);
+    // It is answered by stream, sees that views differ, and compares them by datagram.
+    let blocked = FaultKind::UdpBlocked { left: young.clone(), right: Select::All };
+    scenario.fault = vec![
+        fault(at, Some(300), crash(young)),
+        fault(at + 100, None, crash(stops)),
+        fault(at + 1_500, None, blocked),
+    ];
+}
+
+/// Who is known elsewhere is told so by those whom it asks: nobody else speaks to it.
+fn unseen_copy(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about =
+        "a data directory is copied while its host is cut off, and all take the copy for it".into();
+    scenario.limits.settle_within = Span::seconds(2);
+    let [original, copy] = some(scenario.nodes, rng);
+    let at = rng.random_range(10_000..35_000);
+    // So short that it does not begin anew, as who is alone does.
+    let cut = FaultKind::Isolate { nodes: original.clone() };
+    let copied = FaultKind::IdCollision { from: original, to: copy };
+    scenario.fault = vec![fault(at, Some(4_000), cut), fault(at + 1_000, Some(15_000), copied)];
 }
 
 /// So many milliseconds before all is healed, in milliseconds from the beginning.

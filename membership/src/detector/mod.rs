@@ -25,6 +25,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::identity::{Epoch, Identity, NodeId};
+use crate::mutant::{self, Mutant};
 use crate::swim::Swim;
 use crate::time::Time;
 use crate::wire::Vote;
@@ -257,7 +258,8 @@ impl Detector {
     /// A time between things that the young do more often.
     fn pause(&self, usual: Duration, now: Time) -> Duration {
         let young = self.began.is_some_and(|began| now.since(began) < YOUNG_FOR);
-        if young { usual / EAGERNESS } else { usual }
+        let eager = young && !mutant::is(Mutant::YoungAsOld);
+        if eager { usual / EAGERNESS } else { usual }
     }
 
     fn nonce(&mut self) -> [u8; 4] {

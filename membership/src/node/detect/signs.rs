@@ -7,6 +7,7 @@ use super::short;
 use crate::identity::Identity;
 use crate::io::TouchId;
 use crate::members::Peer;
+use crate::mutant::{self, Mutant};
 use crate::node::Node;
 use crate::provenance::Sign;
 use crate::time::Time;
@@ -29,9 +30,9 @@ impl Node {
                 self.last_contact = Some(now);
                 let known = peer.identity.addr;
                 // A socket for both families sees IPv4 addresses as IPv6 ones.
-                if (known.ip().to_canonical(), known.port())
-                    != (from.ip().to_canonical(), from.port())
-                {
+                let strange = (known.ip().to_canonical(), known.port())
+                    != (from.ip().to_canonical(), from.port());
+                if strange && !mutant::is(Mutant::IgnoreStrangeAddress) {
                     self.tell_of_double(from, peer.identity, now);
                 }
             }

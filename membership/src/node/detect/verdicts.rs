@@ -46,7 +46,8 @@ impl Node {
         // Who only says that we are down does not hear us; to hear that from all is to be alone.
         let about_us =
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
-        if member && !tidings.updates.iter().all(about_us) {
+        let unheard = tidings.updates.iter().all(about_us);
+        if member && (!unheard || mutant::is(Mutant::VerdictsAreContact)) {
             self.last_contact = Some(now);
         }
         for update in &tidings.updates {
