@@ -35,6 +35,7 @@ impl Node {
         let kept = self.protocol.retention;
         self.retention.due = now + (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
         let absent = std::mem::take(&mut self.retention.absent);
+        self.tell_the_living(now);
         self.ask_the_living(now);
         // Who hears nobody cannot tell who is dead.
         if !self.connected {
@@ -86,7 +87,19 @@ impl Node {
         self.catalog.set_lives(id, self.swim.active_peer(id).is_some());
     }
 
-    /// An origin that was buried alive, and missed the rumor, takes a new epoch once it hears of its grave.
+    /// Whoever has a grave alone may wait for long until a digest of its origin comes.
+    fn tell_the_living(&mut self, now: Time) {
+        let graves = self.catalog.graves().filter(|(_, grave)| grave.yields());
+        let origins: Vec<NodeId> = graves.map(|(origin, _)| origin).collect();
+        for origin in origins {
+            if let Some(peer) = self.swim.active_peer(origin).copied() {
+                self.tell_its_grave(&peer, now);
+            }
+        }
+    }
+
+    /// An origin that was buried alive, and missed the rumor, takes a new epoch once it hears of its grave. It is told when
+    /// it sends a digest, and now and then.
     pub(super) fn tell_its_grave(&mut self, peer: &Identity, now: Time) {
         let grave = self.catalog.grave(peer.node_id).filter(|grave| grave.yields());
         if let Some(head) = grave.map(|grave| grave.head(peer.node_id)) {
