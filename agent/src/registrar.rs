@@ -29,8 +29,7 @@ const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) enum Request {
     Register {
         registration: Box<Registration>,
-        /// Whether it replaced an instance.
-        reply: oneshot::Sender<Result<bool, ApiError>>,
+        reply: oneshot::Sender<Result<Registered, ApiError>>,
     },
     Deregister {
         id: String,
@@ -41,6 +40,16 @@ pub(crate) enum Request {
         id: String,
         reply: oneshot::Sender<Option<CheckExplained>>,
     },
+}
+
+/// What a registration came to.
+pub(crate) enum Registered {
+    /// There is one more instance.
+    New,
+    /// It took the place of another one with its id.
+    Replaced,
+    /// It was registered in just this way.
+    Unchanged,
 }
 
 /// What a data directory held at the start.
@@ -197,7 +206,7 @@ impl Registrar {
         }
     }
 
-    async fn register(&mut self, registration: Registration) -> Result<bool, ApiError> {
+    async fn register(&mut self, registration: Registration) -> Result<Registered, ApiError> {
         check_names(&registration).map_err(|error| invalid(error.to_string()))?;
         let id = registration.instance_id().to_owned();
         if let Some(address) =
@@ -212,22 +221,30 @@ impl Registrar {
                 .map_err(|error| invalid(format!("the check of `{id}`: {error}")))?;
         }
         let service = Value::Service(service_record(&registration, &self.default_address).into());
-        // A registration starts anew: what an earlier check of this id found says nothing about it.
-        let records =
-            vec![(Key::Health((&id).into()), None), (Key::Service((&id).into()), Some(service))];
+        let mut records = vec![(Key::Service((&id).into()), Some(service))];
         self.check_write(&id, records.clone()).await?;
+        let before = self.data_dir.as_ref().and_then(|data_dir| {
+            data_dir.registrations().find(|known| known.instance_id() == id).cloned()
+        });
+        // Many services register whenever they start, or whenever their host is set up.
+        if before.as_ref() == Some(&registration) {
+            return Ok(Registered::Unchanged);
+        }
         let stored = registration.clone();
-        let put = move |data_dir: &mut DataDir| {
-            let id = stored.instance_id();
-            let replaced = data_dir.registrations().any(|known| known.instance_id() == id);
-            data_dir.put_registration(&stored).map(|()| replaced)
-        };
-        let replaced = self.with_data_dir(put).await?;
-        self.checks.remove(&id);
+        self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
+        // What a check found of something else says nothing about it.
+        let anew = !before.as_ref().is_some_and(|before| is_checked_alike(before, &registration));
+        if anew {
+            self.checks.remove(&id);
+            records.push((Key::Health((&id).into()), None));
+        }
         self.write(records).await?;
-        self.start_check(&registration, None);
+        if anew {
+            self.start_check(&registration, None);
+        }
+        let replaced = before.is_some();
         tracing::info!(id, service = registration.service, replaced, "registered");
-        Ok(replaced)
+        Ok(if replaced { Registered::Replaced } else { Registered::New })
     }
 
     async fn deregister(&mut self, id: &str) -> Result<(), ApiError> {
@@ -349,6 +366,12 @@ impl Registrar {
         self.data_dir = Some(data_dir);
         result.map_err(|error| failed(error.to_string()))
     }
+}
+
+/// Whether what the check found of one holds of the other.
+fn is_checked_alike(before: &Registration, after: &Registration) -> bool {
+    let place = |of: &Registration| (of.address.clone(), of.port);
+    before.check == after.check && place(before) == place(after)
 }
 
 /// Of what was registered before, and elsewhere, the catalog takes more.

@@ -62,7 +62,9 @@ async fn calls_are_answered_in_order_with_their_ids() {
     let mut connection = Connection::open(&agent).await;
     let register = json!({ "register": { "service": "web", "port": 80 } });
     assert_eq!(connection.call(register.clone()).await, "done");
-    assert_eq!(connection.call(register).await, "replaced");
+    assert_eq!(connection.call(register).await, "unchanged");
+    let heavier = json!({ "register": { "service": "web", "port": 80, "weight": 2 } });
+    assert_eq!(connection.call(heavier).await, "replaced");
     for id in [7, 8, 9] {
         let request = json!({ "resolve": { "service": "web" } });
         connection.send(&json!({ "id": id, "request": request }).to_string()).await;

@@ -8,9 +8,9 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::Health;
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Message, Tidings, Update};
-use hobnob_membership::{ClusterId, Event, Identity, Input, Node, NodeId, Output, TouchId};
+use hobnob_membership::{ClusterId, Epoch, Event, Identity, Input, Node, NodeId, Output, TouchId};
 
-use common::{Net, health, identity, node_of};
+use common::{Net, health, identity, node_as, node_of};
 
 fn sealed(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::default();
@@ -208,6 +208,21 @@ fn who_stands_still_is_given_five_seconds_and_no_more() {
         assert!(!net.nodes[n].is_stalled(id), "{n}");
         assert_eq!(net.nodes[n].suspect_until(id), None, "{n}");
     }
+}
+
+#[test]
+fn who_lives_at_the_address_of_the_dead_does_not_answer_for_it() {
+    let mut net = Net::joined(7);
+    let after = Identity { node_id: NodeId(0x999), epoch: Epoch(2_000), ..identity(6) };
+    stall(&mut net, 6);
+    net.nodes[6] = node_as(ClusterId::default(), after, 6);
+    net.handle(6, Input::Join(vec![identity(0).addr]));
+    net.run_for(TIME_FOR_THE_DEAD);
+    for n in 0..6 {
+        assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
+        assert!(net.nodes[n].members().iter().any(|member| member.identity == after), "{n}");
+    }
+    assert!(net.touches.is_empty(), "it would seem to stand still");
 }
 
 #[test]

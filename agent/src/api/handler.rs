@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::driver::{Command, Known};
 use crate::facts::AgentFacts;
 use crate::join;
-use crate::registrar::{self, stopping};
+use crate::registrar::{self, Registered, stopping};
 use crate::registry::{Registry, ServiceKey, matches};
 
 /// How long a request to join waits for an answer. The agent goes on knocking after it.
@@ -73,8 +73,11 @@ impl Handler {
             .send(registrar::Request::Register { registration, reply })
             .await
             .map_err(|_| stopping())?;
-        let replaced = answer.await.map_err(|_| stopping())??;
-        Ok(if replaced { Response::Replaced } else { Response::Done })
+        Ok(match answer.await.map_err(|_| stopping())?? {
+            Registered::New => Response::Done,
+            Registered::Replaced => Response::Replaced,
+            Registered::Unchanged => Response::Unchanged,
+        })
     }
 
     async fn deregister(&self, id: String) -> Result<Response, ApiError> {

@@ -16,6 +16,7 @@ pub(super) async fn register(
     match client.call(Request::Register(registration)).await? {
         Response::Done => Output::new().line(&format!("registered {id}"))?,
         Response::Replaced => Output::new().line(&format!("replaced {id}"))?,
+        Response::Unchanged => Output::new().line(&format!("{id} is registered so already"))?,
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)

@@ -34,6 +34,17 @@ fn an_instance_and_a_member_are_explained() {
     assert!(from == "a1" || from == "a3", "{from}");
     assert_eq!(origin["records"]["behind"], false);
 
+    let written = instance["health_version"].clone();
+    let args = [&args[..], &["--interval", "200ms", "--timeout", "200ms"]].concat();
+    for (more, says) in [(&[][..], "registered so already"), (&["--tag", "v2"], "replaced web-1")] {
+        let output = a1.run(&[&args[..], more].concat());
+        assert!(String::from_utf8(output.stdout).unwrap().contains(says));
+        let health = a1.json(&["explain", "web-1"])["instances"][0]["health"].clone();
+        assert_eq!(health, "passing", "what was found of it holds");
+    }
+    let instance = &a1.json(&["explain", "web-1"])["instances"][0];
+    assert_eq!(instance["health_version"], written, "and was not written again");
+
     web.stop();
     eventually("it is unhealthy", || {
         a2.json(&["explain", "web-1"])["instances"][0]["health"] == "failing"

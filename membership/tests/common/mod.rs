@@ -79,10 +79,15 @@ pub(crate) fn node(n: usize) -> Node {
 }
 
 pub(crate) fn node_of(cluster: ClusterId, n: usize) -> Node {
+    node_as(cluster, identity(n), n)
+}
+
+/// The node of the `n`th host in another life, as one that lost its disk.
+pub(crate) fn node_as(cluster: ClusterId, identity: Identity, n: usize) -> Node {
     let Value::Node(record) = record(n) else { unreachable!("a node's record") };
     let config = Config {
         cluster,
-        identity: identity(n),
+        identity,
         node: Arc::unwrap_or_clone(record),
         records: Vec::new(),
         seed: n as u64,

@@ -41,8 +41,8 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Register an instance with this agent, or replace it. Answered by [`Response::Done`] or
-    /// [`Response::Replaced`] once it is durable.
+    /// Register an instance with this agent, or replace it. Answered by [`Response::Done`],
+    /// [`Response::Replaced`] or [`Response::Unchanged`] once it is durable.
     Register(Registration),
     /// Remove an instance of this agent by its id. Answered by [`Response::Done`].
     Deregister {
@@ -122,6 +122,8 @@ pub enum Response {
     Error(ApiError),
     /// It is done, and took the place of what had the same id.
     Replaced,
+    /// It was so before, and nothing was done.
+    Unchanged,
 }
 
 fn default_namespace() -> String {

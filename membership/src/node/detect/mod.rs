@@ -178,7 +178,8 @@ impl Node {
             }
             Order::Knock(node, nonce) => self.knock(node, nonce, now),
             Order::Touch(node, nonce) => {
-                if let Some(to) = self.address_of(node) {
+                if let Some(to) = self.address_of(node).filter(|to| !self.has_successor(node, *to))
+                {
                     self.counters.touches_sent += 1;
                     let touch = TouchId { node, nonce };
                     self.outputs.push_back(Output::Touch { to, touch });
@@ -212,6 +213,12 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Whether somebody else lives at the address of a suspect, and would answer for it: its disk was lost, most likely.
+    fn has_successor(&self, node: NodeId, addr: SocketAddr) -> bool {
+        let mut living = self.swim.members().iter_active();
+        addr == self.identity().addr || living.any(|peer| peer.node_id != node && peer.addr == addr)
     }
 
     fn address_of(&self, node: NodeId) -> Option<SocketAddr> {
