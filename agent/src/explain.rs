@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_membership::catalog::Origin;
-use hobnob_membership::detector::{Belief, Cause};
+use hobnob_membership::detector::Belief;
 use hobnob_membership::record::{Health, Key};
 use hobnob_membership::view::{Instance, Member, MemberStatus};
 use hobnob_membership::{Burial, Node, NodeId, Route, Sign, Time};
@@ -174,15 +174,8 @@ fn hearsay() -> String {
 
 fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
     let Belief { verdict, told_by, since } = belief;
-    let cause = match verdict.cause {
-        Cause::Silence => "silence",
-        Cause::Left => "left",
-        Cause::Declared => "declared",
-        Cause::Isolation => "isolation",
-        Cause::Hearsay => "hearsay",
-    };
     VerdictExplained {
-        cause: cause.to_owned(),
+        cause: verdict.cause.to_string(),
         by: name_of(node, verdict.accuser),
         agreed: verdict.referees.iter().map(|referee| name_of(node, *referee)).collect(),
         told_by: name_of(node, *told_by),

@@ -1,7 +1,9 @@
 //! What goes into a [`Node`](crate::Node) and what comes out: the seam between the protocol and the world.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use crate::detector::Verdict;
 use crate::identity::NodeId;
 use crate::record::{Key, Value};
 use crate::view::{Change, MemberChange};
@@ -183,6 +185,10 @@ pub enum Event {
         /// Where they come from.
         address: SocketAddr,
     },
+    /// Our own loop came so late: the process, or its host, stood still. Told when others may have noticed.
+    StoodStill(Duration),
+    /// Somebody holds us down; we contradict.
+    CalledDown(Verdict),
     /// All whom we watch answer by stream, and not by datagram: something between drops datagrams. All goes on, but news
     /// come later.
     DatagramsBlocked,

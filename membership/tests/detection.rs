@@ -74,6 +74,8 @@ fn who_lives_contradicts_what_is_declared_and_nobody_else_is_touched() {
     let raised = identity(3).epoch.next();
     assert_eq!(net.nodes[3].identity().epoch, raised);
     assert!(net.events[3].contains(&Event::EpochRaised(raised)));
+    let told = |event: &&Event| matches!(event, Event::CalledDown(verdict) if verdict.cause == Cause::Declared);
+    assert_eq!(net.events[3].iter().filter(told).count(), 1);
     for n in [0, 1, 2, 4] {
         assert_eq!(net.nodes[n].identity().epoch, identity(n).epoch, "{n}");
     }
@@ -96,12 +98,13 @@ fn who_slept_did_not_lose_touch() {
     let mut wake = |node: &mut Node, now| {
         node.handle(Input::Deadline, now);
         events.extend(std::iter::from_fn(|| node.poll_output()).filter(|output| {
-            matches!(output, Output::Event(Event::Isolated | Event::EpochRaised(_)))
+            use Event::{EpochRaised, Isolated, StoodStill};
+            matches!(output, Output::Event(Isolated | EpochRaised(_) | StoodStill(_)))
         }));
         events.len()
     };
     let sleeper = &mut net.nodes[1];
-    assert_eq!(wake(sleeper, awake_again), 0, "nobody was silent while it slept");
+    assert_eq!(wake(sleeper, awake_again), 1, "it says that it slept, and nobody was silent");
     assert_eq!(sleeper.active_members(), 3);
     let isolated_after = sleeper.protocol().isolated_after;
     while let Some(due) = sleeper.next_deadline()
@@ -111,6 +114,8 @@ fn who_slept_did_not_lose_touch() {
         assert!(due < awake_again + isolated_after * 2, "it never finds out");
     }
     assert!(!sleeper.is_connected(), "but now they are");
+    let slept = |time: &Duration| (15..=20).contains(&time.as_secs());
+    assert!(matches!(&events[0], Output::Event(Event::StoodStill(time)) if slept(time)));
 }
 
 #[test]

@@ -75,6 +75,15 @@ impl Driver {
                 tracing::info!(%epoch, "epoch raised");
                 self.keep(Keep::Epoch(epoch));
             }
+            Event::StoodStill(time) => tracing::warn!(
+                seconds = time.as_secs_f64(),
+                "this agent's process stood still: others may have called it down meanwhile"
+            ),
+            Event::CalledDown(verdict) => tracing::warn!(
+                by = explain::name_of(&self.node, verdict.accuser),
+                cause = %verdict.cause,
+                "this agent was called down, and contradicts"
+            ),
             Event::DatagramsBlocked => tracing::warn!(
                 "UDP does not pass between this agent and those that it watches, and QUIC does: it goes on by QUIC alone, and \
                  learns of changes a second or two later. Open UDP between the ports of --bind"

@@ -1,5 +1,7 @@
 //! A verdict, and what a node remembers of those that it believes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Epoch, NodeId};
@@ -18,6 +20,18 @@ pub enum Cause {
     Isolation,
     /// Others hold it so, and the verdict itself did not come this way.
     Hearsay,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silence => "silence",
+            Self::Left => "left",
+            Self::Declared => "declared",
+            Self::Isolation => "isolation",
+            Self::Hearsay => "hearsay",
+        })
+    }
 }
 
 /// That one life of a node is over, and who found that.

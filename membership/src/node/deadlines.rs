@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use super::Node;
 use super::leave::Leaving;
+use crate::io::Event;
 use crate::time::Time;
 
 /// While others watch us we want to be called this often: a sleep is noticed by how much later that happens.
 const PULSE: Duration = Duration::from_millis(250);
+
+/// Who sleeps for so long may have been missed.
+const LONG: Duration = Duration::from_secs(1);
 
 /// When we were there to hear anybody.
 #[derive(Debug)]
@@ -60,6 +64,9 @@ impl Node {
         if let Some(due) = self.deadline {
             let slept = now.since(due.max(self.awake.handled));
             self.detection.detector.late(slept, now);
+            if slept >= LONG {
+                self.emit(Event::StoodStill(slept));
+            }
             let heard = self.last_contact.unwrap_or(self.awake.silence_from);
             self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
         }

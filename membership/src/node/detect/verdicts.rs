@@ -6,6 +6,7 @@ use rand::RngExt;
 
 use crate::detector::{Belief, Cause, Said, Verdict};
 use crate::identity::{Identity, NodeId};
+use crate::io::Event;
 use crate::members::Peer;
 use crate::mutant::{self, Mutant};
 use crate::node::Node;
@@ -113,6 +114,7 @@ impl Node {
         let own = *self.identity();
         if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
             self.counters.verdicts_contradicted += 1;
+            self.emit(Event::CalledDown(verdict.clone()));
             if verdict.epoch > own.epoch {
                 self.contradict(verdict.epoch, now);
             } else if self.swim.raise_epoch(own.epoch.next(), now).is_err() {
