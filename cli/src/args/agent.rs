@@ -21,7 +21,7 @@ Examples:
   HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
 
 SIGTERM, SIGINT and SIGHUP make it leave the cluster and stop.
-A second one stops it at once, with exit code 1.";
+Another one, a second or more after the first, stops it at once, with exit code 1.";
 
 /// The transport's own warnings, of each minute in which something cannot be sent, say nothing that the agent does not
 /// say of its members and count.

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::signals::StopSignals;
 
-/// Runs an agent until a signal or a `leave` stops it. A second signal stops it at once.
+/// Runs an agent until a signal or a `leave` stops it. A signal a second or more after the first stops it at once.
 pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit> {
     logging::to_stderr(args.log_format, &args.log)?;
     let config = args.into_config(socket)?;
@@ -25,7 +25,7 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
     };
     tokio::select! {
         () = agent.stopped() => info!("asked to leave, stopping"),
-        signal = signals.next() => info!(signal, "stopping; a second signal stops at once"),
+        signal = signals.next() => info!(signal, "stopping; another signal, a second or more from now, stops at once"),
     }
     tokio::select! {
         () = agent.shutdown() => {

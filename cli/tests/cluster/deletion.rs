@@ -1,5 +1,7 @@
 //! What is deregistered stays away, and who leaves has left.
 
+use rustix::process::Signal;
+
 use crate::agent::{Agent, eventually};
 
 #[test]
@@ -53,7 +55,10 @@ fn who_leaves_has_left_and_is_not_down() {
     a2.expect_end();
     eventually("it has left", || a1.status_of("a2").as_deref() == Some("left"));
     assert_eq!(a1.instances("web"), [("web-3".to_owned(), "healthy".to_owned())]);
-    a3.terminate();
+    // As GNU `timeout` does it: its child, then its group.
+    a3.signal(Signal::TERM);
+    a3.signal(Signal::INT);
+    a3.expect_end();
     eventually("so has the one that was terminated", || {
         a1.status_of("a3").as_deref() == Some("left")
     });
