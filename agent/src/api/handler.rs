@@ -24,6 +24,9 @@ use crate::registry::{Registry, ServiceKey, matches};
 /// How long a request to join waits for an answer. The agent goes on knocking after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
+/// So many instances of a service are named to who asks to have the service explained.
+const MAX_IDS_NAMED: usize = 5;
+
 /// Answers calls. Shared by all connections.
 pub(crate) struct Handler {
     pub(crate) facts: AgentFacts,
@@ -221,13 +224,7 @@ impl Handler {
         self.driver.send(command).await.map_err(|_| stopping())?;
         let Known { members, instances } = answer.await.map_err(|_| stopping())?;
         if members.is_empty() && instances.is_empty() {
-            return Err(ApiError {
-                kind: ErrorKind::NotFound,
-                message: format!(
-                    "nothing here goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
-                     id of an instance (`hobnob resolve SERVICE --all`)"
-                ),
-            });
+            return Err(self.unexplained(&subject));
         }
         let mut explained = Vec::new();
         for facts in instances {
@@ -236,6 +233,32 @@ impl Handler {
             explained.push(offer::explain(&self.registry, facts, check));
         }
         Ok(Response::Explained(Box::new(Explanation { members, instances: explained })))
+    }
+
+    /// Why nothing can be explained by this name: there is nothing, or it is a service and its instances are meant.
+    fn unexplained(&self, subject: &str) -> ApiError {
+        let services = self.registry.services();
+        let mut ids = BTreeSet::new();
+        for (_, service) in services.iter().filter(|(key, _)| key.service == subject) {
+            ids.extend(service.instances().iter().map(|instance| instance.id.to_string()));
+        }
+        let message = if ids.is_empty() {
+            format!(
+                "nothing here goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
+                 id of an instance (`hobnob resolve SERVICE --all`)"
+            )
+        } else {
+            let mut shown: Vec<String> =
+                ids.iter().take(MAX_IDS_NAMED).map(|id| format!("`{id}`")).collect();
+            if ids.len() > MAX_IDS_NAMED {
+                shown.push(format!("and {} more", ids.len() - MAX_IDS_NAMED));
+            }
+            format!(
+                "`{subject}` is a service: `hobnob explain ID` explains one of its instances: {}",
+                shown.join(", ")
+            )
+        };
+        ApiError { kind: ErrorKind::NotFound, message }
     }
 
     async fn check(&self, id: &str) -> Result<Option<CheckExplained>, ApiError> {

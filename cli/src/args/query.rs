@@ -129,7 +129,7 @@ Examples:
   hobnob explain a2 --json
 
 Answers from this agent's memory: another agent may believe something else.
-Exits with 3 when nothing here goes by that name.";
+Exits with 3 when nothing here goes by that name, or a service does: its instances are named then.";
 
 /// `hobnob explain`.
 #[derive(Debug, Args)]

@@ -76,3 +76,27 @@ fn an_instance_and_a_member_are_explained() {
     assert_eq!(nothing.status.code(), Some(3), "{error}");
     assert!(error.contains("`nothing`") && error.contains("hobnob members"), "{error}");
 }
+
+#[test]
+fn a_service_is_not_explained_and_its_instances_are_named() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    let refused = || {
+        let refused = a1.run(&["explain", "web"]);
+        assert_eq!(refused.status.code(), Some(3));
+        String::from_utf8(refused.stderr).unwrap()
+    };
+    let register = |id, namespace| {
+        a1.ok(&["register", "web", "--id", id, "--port", "80", "--namespace", namespace]);
+    };
+    register("web-1", "default");
+    register("web-2", "test");
+    let error = refused();
+    assert!(error.contains("`web` is a service: `hobnob explain ID`"), "{error}");
+    assert!(error.ends_with("instances: `web-1`, `web-2`\n"), "{error}");
+    for id in ["web-3", "web-4", "web-5", "web-6", "web-7"] {
+        register(id, "default");
+    }
+    let error = refused();
+    assert!(error.ends_with("`web-5`, and 2 more\n"), "{error}");
+}
