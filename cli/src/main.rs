@@ -11,14 +11,13 @@ mod signals;
 use std::process::ExitCode;
 
 use exit::Exit;
-use hobnob_agent::names::printable;
 
 fn main() -> ExitCode {
     let cli = args::parse();
     let exit = commands::run(cli).unwrap_or_else(|error| {
         let exit = Exit::of(&error);
         if exit != Exit::Done {
-            eprintln!("error: {}", printable(&exit::describe(&error)));
+            output::say(&format!("error: {}", exit::describe(&error)));
         }
         exit
     });

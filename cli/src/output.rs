@@ -8,6 +8,7 @@ use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_agent::api::{Duplicate, Info, InstanceStatus};
+use hobnob_agent::names::printable;
 use serde::Serialize;
 
 pub(crate) use explain::explanation;
@@ -52,11 +53,16 @@ pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Says something on stderr. What was typed, or named elsewhere, commands no terminal.
+pub(crate) fn say(text: &str) {
+    eprintln!("{}", printable(text));
+}
+
 /// Says on stderr that an answer may be old, when the agent is on its own.
 pub(crate) fn warn_if_isolated(isolated: bool) {
     if isolated {
-        eprintln!(
-            "warning: this agent hears no other member: what it knows of others, if anything, may be old"
+        say(
+            "warning: this agent hears no other member: what it knows of others, if anything, may be old",
         );
     }
 }
@@ -64,10 +70,10 @@ pub(crate) fn warn_if_isolated(isolated: bool) {
 /// The same, and why, as far as the agent says.
 pub(crate) fn warn_if_alone(info: &Info) {
     match &info.duplicate {
-        Some(Duplicate { silent: true, address, .. }) => eprintln!(
+        Some(Duplicate { silent: true, address, .. }) => say(&format!(
             "warning: this agent is silent, for another one runs under its node id, at {address}: what it knows of others \
              may be old, and nobody hears it. `hobnob info` says what to do"
-        ),
+        )),
         _ => warn_if_isolated(info.isolated),
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::
         out.json(&answer.instances)?;
     }
     if answer.instances.is_empty() {
-        eprintln!("{}", Nothing::of(client, &query).await?.describe(&query));
+        output::say(&Nothing::of(client, &query).await?.describe(&query));
         return Ok(Exit::NothingMatched);
     }
     if !args.json {
@@ -120,14 +120,14 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
     }
     match namespace {
         Some(namespace) if services.is_empty() => {
-            eprintln!(
+            output::say(&format!(
                 "no service in namespace `{namespace}`: `hobnob services` lists those of all"
-            );
+            ));
             return Ok(Exit::NothingMatched);
         }
         _ if args.json => {}
         None if services.is_empty() => {
-            eprintln!("no service is registered: `hobnob register --help` shows how");
+            output::say("no service is registered: `hobnob register --help` shows how");
         }
         _ => out.line(&output::services(&services, out.style()))?,
     }

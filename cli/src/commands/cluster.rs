@@ -50,6 +50,7 @@ pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result
 /// Joins a cluster through these addresses.
 pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow::Result<Exit> {
     let through = addresses.join(", ");
+    let through = printable(&through);
     match client.call(Request::Join { addresses }).await? {
         Response::Done => {
             let done = format!("joining through {through}: `hobnob members` shows who answered");

@@ -46,7 +46,7 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
     }
     if left == args.count {
         let query = asked(&query);
-        eprintln!("{}", Nothing::of(client, &query).await?.describe(&query));
+        output::say(&Nothing::of(client, &query).await?.describe(&query));
         return Ok(Exit::NothingMatched);
     }
     if args.summary {
@@ -84,7 +84,7 @@ pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Re
     match client.call(Request::Report { reports }).await? {
         Response::Reported { known } if known == sent => Ok(Exit::Done),
         Response::Reported { known: 0 } => {
-            eprintln!("no such token: it was reported before, or more than a minute ago");
+            output::say("no such token: it was reported before, or more than a minute ago");
             Ok(Exit::NothingMatched)
         }
         Response::Reported { known } => Err(anyhow!(

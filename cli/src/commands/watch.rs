@@ -21,7 +21,7 @@ pub(super) async fn run(client: Client, args: &WatchArgs) -> anyhow::Result<Exit
             WatchEvent::Instances(now) => {
                 output::warn_if_isolated(now.isolated);
                 if now.instances.is_empty() {
-                    eprintln!("no instance of `{service}` yet: waiting for one");
+                    output::say(&format!("no instance of `{service}` yet: waiting for one"));
                 }
                 now.instances
             }

@@ -83,6 +83,29 @@ fn resolve_of_nothing_exits_with_3_and_says_what_is_known() {
 }
 
 #[test]
+fn what_was_typed_commands_no_terminal() {
+    let lines: [&[&str]; 4] = [
+        &["resolve", "a\u{1b}[31mb"],
+        &["resolve", "web", "--tag", "a\u{1b}[31mb"],
+        &["pick", "a\u{1b}[31mb"],
+        &["services", "--namespace", "a\u{1b}[31mb"],
+    ];
+    for line in lines {
+        let first = match line[0] {
+            "pick" => Response::Picked(Picked { isolated: false, picks: vec![] }),
+            "services" => Response::Services(vec![]),
+            _ => found(vec![]),
+        };
+        let whole = found(vec![instance("web-1", InstanceStatus::Healthy)]);
+        let script = [first, found(vec![]), whole].map(|response| vec![response]);
+        let (output, _) = ScriptedAgent::start(script.to_vec()).run(line);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains(r"a\u{1b}[31mb") && !told.contains('\u{1b}'), "{told}");
+    }
+}
+
+#[test]
 fn an_isolated_answer_comes_with_a_warning() {
     let instances = vec![instance("web-1", InstanceStatus::Healthy)];
     let alone = Response::Instances(Instances { revision: 1, isolated: true, instances });
