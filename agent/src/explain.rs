@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_membership::catalog::Origin;
-use hobnob_membership::detector::Belief;
+use hobnob_membership::detector::{Belief, Cause, Verdict};
 use hobnob_membership::record::{Health, Key};
 use hobnob_membership::view::{Instance, Member, MemberStatus};
 use hobnob_membership::{Burial, Node, NodeId, Route, Sign, Time};
@@ -123,11 +123,12 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             "others hold it alive; this agent has not heard it itself".to_owned()
         }
         MemberStatus::Suspect if node.is_stalled(id) => format!(
-            "it does not answer, but its host completes TCP handshakes for it: its process stands still, and {}",
-            time_left(node, id, now)
+            "it does not answer, but its host completes TCP handshakes for it: its process stands still; {}",
+            called_down_in(time_left(node, id, now))
         ),
         MemberStatus::Suspect => {
-            format!("it did not answer somebody's probe, and {}", time_left(node, id, now))
+            let when = called_down_in(time_left(node, id, now));
+            format!("it did not answer somebody's probe; {when}")
         }
         MemberStatus::Left => {
             let epoch = node.catalog().origin(id).and_then(Origin::left);
@@ -142,18 +143,22 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
         }
         MemberStatus::Down => {
             let belief = node.belief(id);
-            belief.map_or_else(hearsay, |belief| sentence(&verdict(node, belief, now)))
+            belief.map_or_else(hearsay, |belief| sentence(node, &belief.verdict))
         }
     }
 }
 
 /// How long a suspect has until it is called down.
-fn time_left(node: &Node, suspect: NodeId, now: Time) -> String {
-    let left = node.suspect_until(suspect).map_or(Duration::ZERO, |until| until.since(now));
-    if left.is_zero() {
+fn time_left(node: &Node, suspect: NodeId, now: Time) -> Duration {
+    node.suspect_until(suspect).map_or(Duration::ZERO, |until| until.since(now))
+}
+
+fn called_down_in(left: Duration) -> String {
+    let tenths = left.as_millis().saturating_add(50) / 100;
+    if tenths == 0 {
         return "those who watch it agree on that now".to_owned();
     }
-    format!("is called down in {:.1} s unless somebody hears it", left.as_secs_f64())
+    format!("it is called down in {}.{} s unless somebody hears it", tenths / 10, tenths % 10)
 }
 
 /// Who declared it gone is not told beyond the agent where that was done: the nearest that is known stands for it.
@@ -183,19 +188,30 @@ fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
     }
 }
 
-fn sentence(verdict: &VerdictExplained) -> String {
-    let VerdictExplained { cause, by, agreed, .. } = verdict;
-    match cause.as_str() {
-        "silence" if agreed.is_empty() => format!("`{by}` found that it answers nobody"),
-        "silence" => {
-            let agreed: Vec<_> = agreed.iter().map(|name| format!("`{name}`")).collect();
-            format!("`{by}` found that it answers nobody, and {} agreed", agreed.join(", "))
+fn sentence(node: &Node, verdict: &Verdict) -> String {
+    let by = speaker(node, verdict.accuser);
+    match verdict.cause {
+        Cause::Silence if verdict.referees.is_empty() => {
+            format!("{by} found that it answers nobody")
         }
-        "left" => "it said that it leaves".to_owned(),
-        "declared" => format!("an operator declared it gone, at `{by}`"),
-        "isolation" => "this agent hears nobody: it may be the one that is cut off".to_owned(),
-        _ => hearsay(),
+        Cause::Silence => {
+            let agreed = verdict.referees.iter().map(|referee| speaker(node, *referee));
+            let agreed = agreed.collect::<Vec<_>>().join(", ");
+            format!("{by} found that it answers nobody, and {agreed} agreed")
+        }
+        Cause::Left => "it said that it leaves".to_owned(),
+        Cause::Declared => format!("an operator declared it gone, at {by}"),
+        Cause::Isolation => "this agent hears nobody: it may be the one that is cut off".to_owned(),
+        Cause::Hearsay => hearsay(),
     }
+}
+
+/// A node as a sentence names it.
+fn speaker(node: &Node, id: NodeId) -> String {
+    if id == node.identity().node_id {
+        return "this agent".to_owned();
+    }
+    format!("`{}`", name_of(node, id))
 }
 
 /// The name of a node, else its id.
@@ -231,5 +247,23 @@ pub(crate) fn health_word(health: Health) -> &'static str {
         Health::Passing => "passing",
         Health::Failing => "failing",
         Health::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_called_down_in_no_time() {
+        for (left_ms, says) in [
+            (0, "those who watch it agree on that now"),
+            (49, "those who watch it agree on that now"),
+            (50, "it is called down in 0.1 s unless somebody hears it"),
+            (3_149, "it is called down in 3.1 s unless somebody hears it"),
+            (12_951, "it is called down in 13.0 s unless somebody hears it"),
+        ] {
+            assert_eq!(called_down_in(Duration::from_millis(left_ms)), says, "{left_ms} ms");
+        }
     }
 }

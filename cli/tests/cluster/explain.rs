@@ -57,7 +57,13 @@ fn an_instance_and_a_member_are_explained() {
     }
 
     a1.kill();
-    eventually("a1 is down", || a2.status_of("a1").as_deref() == Some("down"));
+    eventually("a1 is down", || {
+        [&a2, &a3].iter().all(|agent| agent.status_of("a1").as_deref() == Some("down"))
+    });
+    for agent in [&a2, &a3] {
+        let why = reason(&agent.json(&["explain", "a1"])["members"][0]);
+        assert!(!why.contains(&agent.name), "{why}: on {} it is \"this agent\"", agent.name);
+    }
     let explained = a2.json(&["explain", "a1"]);
     let member = &explained["members"][0];
     assert!(member["down_ms"].is_u64(), "{member}");
