@@ -16,12 +16,23 @@ struct Candidate {
     whereabouts: String,
 }
 
-/// The one dead member that goes by this name or node id.
+impl Candidate {
+    /// Whether it is dead, and nobody said yet that it is gone for good.
+    fn awaits_burial(&self, node: &Node) -> bool {
+        self.status == MemberStatus::Down && node.burial(self.id).is_none()
+    }
+}
+
+/// The one dead member that goes by this name or node id. Of several, such as the lives of a host that was set up anew,
+/// it is the one that is down and was not declared gone before.
 ///
 /// # Errors
 /// There is none, there are several, or it lives.
 pub(crate) fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     let mut found = candidates(node, subject);
+    if found.iter().filter(|one| one.awaits_burial(node)).count() == 1 {
+        found.retain(|one| one.awaits_burial(node));
+    }
     let Some(candidate) = found.pop() else {
         return Err(ApiError {
             kind: ErrorKind::NotFound,

@@ -147,7 +147,7 @@ pub(crate) struct ExplainArgs {
 const FORCE_LEAVE_HELP: &str = "\
 Examples:
   hobnob force-leave a2
-  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several go by one name
+  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several that are down go by one name
 
 For a host that does not come back. Without it, the instances of a dead member are shown as
 `unknown` until they are forgotten. Refused while the member is alive or suspect (exit code 1).

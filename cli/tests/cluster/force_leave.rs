@@ -36,16 +36,11 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
     std::fs::remove_dir_all(home.path().join("a1")).unwrap();
     let again = Agent::start(home.path(), "a1", &[&a2]);
     eventually("both go by one name", || members_called(&a2, "a1").len() == 2);
-    let refused = a2.run(&["force-leave", "a1"]);
-    let error = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(2), "{error}");
     let all = members_called(&a2, "a1");
-    for (id, status) in &all {
-        assert!(error.contains(id) && error.contains(status), "no {id} {status} in: {error}");
-    }
     let (dead, _) = all.iter().find(|(_, status)| status == "down").unwrap();
-    let gone = a2.json(&["force-leave", dead]);
+    let gone = a2.json(&["force-leave", "a1"]);
     assert_eq!((&gone["name"], &gone["instances"]), (&"a1".into(), &1.into()), "{gone}");
+    assert_eq!(text(&gone, "node_id"), *dead, "the dead one is meant");
     eventually("its instance is gone everywhere", || {
         [&a2, &a3, &again].iter().all(|agent| agent.instances("web").is_empty())
     });
@@ -75,4 +70,29 @@ fn of_a_member_that_left_it_is_said_that_it_did() {
     assert!(gone.contains(" is gone for good: it left ") && gone.contains(" ago, "), "{gone}");
     let explained = said(&["explain", "a2"]);
     assert!(explained.contains("records   dropped: it left"), "{explained}");
+}
+
+#[test]
+fn of_several_dead_ones_that_go_by_one_name_one_is_named_by_its_id() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    for dead in 1..=2 {
+        let mut a2 = Agent::start(home.path(), "a2", &[&a1]);
+        eventually("it is there", || a1.alive() == 2);
+        a2.kill();
+        std::fs::remove_dir_all(home.path().join("a2")).unwrap();
+        eventually("it is down", || {
+            let all = members_called(&a1, "a2");
+            all.len() == dead && all.iter().all(|(_, status)| status == "down")
+        });
+    }
+    let refused = a1.run(&["force-leave", "a2"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    let all = members_called(&a1, "a2");
+    for (id, status) in &all {
+        assert!(error.contains(id) && error.contains(status), "no {id} {status} in: {error}");
+    }
+    a1.ok(&["force-leave", &all[0].0]);
+    assert_eq!(text(&a1.json(&["force-leave", "a2"]), "node_id"), all[1].0, "the other is left");
 }
