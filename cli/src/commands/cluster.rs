@@ -1,7 +1,7 @@
 //! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave` and `hobnob force-leave`.
 
 use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{MemberStatus, Request, Response};
+use hobnob_agent::api::{Info, MemberStatus, Request, Response};
 use hobnob_agent::names::printable;
 
 use super::unexpected;
@@ -17,10 +17,8 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     };
     // Its own agent is alive in any case.
     let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
-    if alive.count() <= 1
-        && let Response::Info(info) = client.call(Request::Info).await?
-    {
-        output::warn_if_alone(&info);
+    if alive.count() <= 1 {
+        output::warn_if_alone(&*ask_info(client).await?);
     }
     let mut out = Output::new();
     if args.json {
@@ -33,10 +31,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
 
 /// Describes this agent.
 pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result<Exit> {
-    let info = match client.call(Request::Info).await? {
-        Response::Info(info) => info,
-        other => return Err(unexpected(&other)),
-    };
+    let info = ask_info(client).await?;
     output::warn_if_alone(&info);
     let mut out = Output::new();
     if args.json {
@@ -45,6 +40,13 @@ pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result
         out.line(&output::info(&info, args.counters, out.style()))?;
     }
     Ok(Exit::Done)
+}
+
+async fn ask_info(client: &mut Client) -> anyhow::Result<Box<Info>> {
+    match client.call(Request::Info).await? {
+        Response::Info(info) => Ok(info),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Joins a cluster through these addresses.
@@ -86,6 +88,8 @@ pub(super) async fn force_leave(
         let name = printable(&gone.name);
         out.line(&format!("{name} ({}) is gone for good: {instances}", gone.node_id))?;
     }
+    // It may be the others that are alive. Of two the survivor is always alone, so this is no reason to refuse.
+    output::warn_if_alone(&*ask_info(client).await?);
     Ok(Exit::Done)
 }
 

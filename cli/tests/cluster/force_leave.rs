@@ -93,6 +93,9 @@ fn of_several_dead_ones_that_go_by_one_name_one_is_named_by_its_id() {
     for (id, status) in &all {
         assert!(error.contains(id) && error.contains(status), "no {id} {status} in: {error}");
     }
-    a1.ok(&["force-leave", &all[0].0]);
+    eventually("it hears nobody", || a1.json(&["info"])["isolated"] == true);
+    let done = a1.run(&["force-leave", &all[0].0]);
+    let warning = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success() && warning.contains("hears no other member"), "{warning}");
     assert_eq!(text(&a1.json(&["force-leave", "a2"]), "node_id"), all[1].0, "the other is left");
 }
