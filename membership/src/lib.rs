@@ -42,42 +42,25 @@
 
 #![forbid(unsafe_code)]
 
-mod budget;
+mod base;
 pub mod catalog;
-mod cluster;
-mod config;
-mod counters;
-pub mod detector;
-mod digest;
-mod duplicate;
-mod identity;
-mod io;
-mod join;
-mod labels;
-pub mod limits;
-mod members;
-mod mutant;
+mod liveness;
 mod node;
-mod provenance;
-mod reconcile;
-pub mod record;
-mod repair;
-mod ring;
-mod rumor;
-mod session;
-mod swim;
-mod time;
-pub mod view;
+mod spread;
+mod testing;
 pub mod wire;
 
-pub use cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
-pub use config::{Config, Protocol};
-pub use counters::{Counters, Load};
-pub use duplicate::{Claim, Duplicate, Life};
-pub use identity::{Epoch, Identity, NodeId, NodeIdError};
-pub use io::{Event, Input, Output, StreamId, TouchId};
+pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
+pub use base::config::{Config, Protocol};
+pub use base::counters::{Counters, Load};
+pub use base::identity::{Epoch, Identity, NodeId, NodeIdError};
+pub use base::io::{Event, Input, Output, StreamId, TouchId};
+pub use base::limits;
+pub use base::provenance::{Arrival, Burial, Heard, Provenance, Route, Sign};
+pub use base::time::Time;
+pub use catalog::record;
+pub use liveness::detector;
+pub use liveness::duplicate::{Claim, Duplicate, Life};
+pub use node::{Node, view};
 #[cfg(feature = "mutants")]
-pub use mutant::Mutant;
-pub use node::Node;
-pub use provenance::{Arrival, Burial, Heard, Provenance, Route, Sign};
-pub use time::Time;
+pub use testing::mutants::Mutant;

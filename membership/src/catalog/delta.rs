@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::identity::{Epoch, NodeId};
-use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES};
-use crate::record::{Key, RecordError, Value};
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES};
+use crate::catalog::record::{Key, RecordError, Value};
 use crate::wire::{WireError, encoded_len};
 
 /// The number of a write of one origin within one epoch, from 1 without gaps. 0 stands before the first.

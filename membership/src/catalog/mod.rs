@@ -6,16 +6,18 @@
 //! repetition and route of deltas ends in the same state. Time plays no part.
 
 mod delta;
-mod grave;
+pub(crate) mod labels;
 mod origin;
+mod origin_tombstone;
+pub mod record;
 mod replica;
 mod slots;
 mod spans;
 mod store;
 
 pub use delta::{Delta, Entry, Head, Version, Want};
-pub use grave::Grave;
 pub use origin::Origin;
+pub use origin_tombstone::Grave;
 pub use replica::Replica;
 pub use slots::Slot;
 pub use store::{Applied, Catalog, WriteError};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Delta, Grave, Replica, Slot, Version, Want};
-use crate::identity::{Epoch, NodeId};
-use crate::mutant::{self, Mutant};
-use crate::record::{Key, NodeRecord, Value};
+use crate::base::identity::{Epoch, NodeId};
+use crate::catalog::record::{Key, NodeRecord, Value};
+use crate::testing::mutants::{self as mutant, Mutant};
 
 /// One origin.
 ///

@@ -3,10 +3,10 @@
 use super::slots::Slots;
 use super::spans::{Span, Spans};
 use super::{Delta, Entry, Slot, Version, Want};
-use crate::identity::{Epoch, NodeId};
-use crate::limits::MAX_KEYS_PER_ORIGIN;
-use crate::mutant::{self, Mutant};
-use crate::record::{Key, Value};
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::limits::MAX_KEYS_PER_ORIGIN;
+use crate::catalog::record::{Key, Value};
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::encoded_len;
 
 /// The state of one origin in one epoch, as far as it is known.

@@ -1,7 +1,7 @@
 //! The newest that is known of each key of one origin: found by key, told by version.
 
 use super::Version;
-use crate::record::{Key, Value};
+use crate::catalog::record::{Key, Value};
 
 /// The newest that is known of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Health;
+    use crate::catalog::record::Health;
 
     fn key(n: u8) -> Key {
         Key::Health(format!("k{n}").into())

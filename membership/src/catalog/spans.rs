@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Version;
-use crate::limits::MAX_SPANS_PER_ORIGIN;
+use crate::base::limits::MAX_SPANS_PER_ORIGIN;
 
 /// A range of versions that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::grave::Graves;
+use super::origin_tombstone::Graves;
 use super::{Delta, Entry, Grave, Head, Origin, Replica, Version, Want};
-use crate::identity::{Epoch, NodeId};
-use crate::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
-use crate::mutant::{self, Mutant};
-use crate::record::{Key, RecordError, Value};
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
+use crate::catalog::record::{Key, RecordError, Value};
+use crate::testing::mutants::{self as mutant, Mutant};
 
 /// The records of all origins, as one node holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Node;
 use super::leave::Leaving;
-use crate::io::Event;
-use crate::time::Time;
+use crate::base::io::Event;
+use crate::base::time::Time;
 
 /// While others watch us we want to be called this often: a sleep is noticed by how much later that happens.
 const PULSE: Duration = Duration::from_millis(250);

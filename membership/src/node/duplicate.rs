@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use rand::Rng;
 
 use super::Node;
-use crate::duplicate::{Claim, Due, Duplicate, Verdict};
-use crate::identity::Identity;
-use crate::io::Event;
-use crate::time::Time;
+use crate::base::identity::Identity;
+use crate::base::io::Event;
+use crate::base::time::Time;
+use crate::liveness::duplicate::{Claim, Due, Duplicate, Verdict};
 use crate::wire::Message;
 
 impl Node {

@@ -7,17 +7,17 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::io::Event;
+use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
+use crate::base::provenance::{Arrival, Route, Sign};
+use crate::base::time::Time;
+use crate::catalog::record::Key;
 use crate::catalog::{Applied, Delta, Head, Version, Want};
-use crate::digest::Round;
-use crate::identity::{Identity, NodeId};
-use crate::io::Event;
-use crate::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
-use crate::members::Peer;
-use crate::mutant::{self, Mutant};
-use crate::provenance::{Arrival, Route, Sign};
-use crate::record::Key;
-use crate::rumor::{Batch, Rumor, ToldBy};
-use crate::time::Time;
+use crate::liveness::members::Peer;
+use crate::spread::digests::Round;
+use crate::spread::rumors::{Batch, Rumor, ToldBy};
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{
     DatagramBuilder, Digest, Hello, Message, Pull, WireError, decode_datagram, encoded_len,
     source_of, without_members,
@@ -108,7 +108,7 @@ impl Node {
     }
 
     fn handle_swim_packet(&mut self, packet: &[u8], now: Time) {
-        use crate::swim::PacketError;
+        use crate::liveness::swim::PacketError;
         let news = without_members(packet, |member, incarnation| {
             (incarnation == 0 && self.swim.knows(member)) || !self.takes_on_trust(member, now)
         });

@@ -7,11 +7,11 @@ use rand::RngExt;
 use rand::seq::IteratorRandom;
 
 use super::Node;
-use crate::identity::Identity;
-use crate::io::Event;
-use crate::mutant::{self, Mutant};
-use crate::time::Time;
-use crate::view::OriginStatus;
+use crate::base::identity::Identity;
+use crate::base::io::Event;
+use crate::base::time::Time;
+use crate::node::view::OriginStatus;
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Hello, Message};
 
 impl Node {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
-use crate::io::Event;
-use crate::record::{Key, NodeRecord, Value};
-use crate::time::Time;
+use crate::base::io::Event;
+use crate::base::time::Time;
+use crate::catalog::record::{Key, NodeRecord, Value};
 
 /// Rounds in which a leaving node tells that it leaves, and the time between them.
 const LEAVE_ROUNDS: u32 = 5;

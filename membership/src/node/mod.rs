@@ -9,6 +9,7 @@ mod leave;
 mod provenance;
 mod retention;
 mod sync;
+pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,26 +19,26 @@ use std::time::Duration;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::budget::Budget;
+use crate::base::cluster::{ClusterId, Foreigners};
+use crate::base::config::{Config, Protocol};
+use crate::base::counters::{Counters, Load};
+use crate::base::identity::{Epoch, Identity, NodeId};
+use crate::base::io::{Event, Input, Output, StreamId};
+use crate::base::provenance::Provenances;
+use crate::base::time::Time;
+use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, Version, WriteError};
-use crate::cluster::{ClusterId, Foreigners};
-use crate::config::{Config, Protocol};
-use crate::counters::{Counters, Load};
-use crate::detector::Cause;
-use crate::digest::{DigestSchedule, RecentHeads};
-use crate::duplicate::{Duplicates, Life};
-use crate::identity::{Epoch, Identity, NodeId};
-use crate::io::{Event, Input, Output, StreamId};
-use crate::join::{Invitations, Seeds};
-use crate::mutant::{self, Mutant};
-use crate::provenance::Provenances;
-use crate::record::{Key, Value};
-use crate::repair::Gaps;
-use crate::rumor::Rumors;
-use crate::session::Session;
-use crate::swim::{Swim, SwimEvent};
-use crate::time::Time;
-use crate::view::{Instance, Member, MemberStatus, OriginStatus, View};
+use crate::liveness::detector::Cause;
+use crate::liveness::duplicate::{Duplicates, Life};
+use crate::liveness::seeds::{Invitations, Seeds};
+use crate::liveness::swim::{Swim, SwimEvent};
+use crate::node::view::{Instance, Member, MemberStatus, OriginStatus, View};
+use crate::spread::budget::Budget;
+use crate::spread::digests::{DigestSchedule, RecentHeads};
+use crate::spread::gaps::Gaps;
+use crate::spread::rumors::Rumors;
+use crate::spread::session::Session;
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{DatagramBuilder, Message};
 
 /// A node takes a higher epoch at most this often, so that two agents on one identity do not race each other.
@@ -236,7 +237,7 @@ impl Node {
         self.last_contact
     }
 
-    /// What is held at this moment, against the limits of [`crate::limits`].
+    /// What is held at this moment, against the limits of [`crate::base::limits`].
     #[must_use]
     pub fn load(&self) -> Load {
         Load {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Node;
-use crate::detector::{PATIENCE_MOST, Pace};
-use crate::identity::NodeId;
-use crate::io::Event;
-use crate::members::Peer;
-use crate::provenance::{Burial, Provenance, Sign};
-use crate::record::NodeRecord;
-use crate::time::Time;
+use crate::base::identity::NodeId;
+use crate::base::io::Event;
+use crate::base::provenance::{Burial, Provenance, Sign};
+use crate::base::time::Time;
+use crate::catalog::record::NodeRecord;
+use crate::liveness::detector::{PATIENCE_MOST, Pace};
+use crate::liveness::members::Peer;
 
 impl Node {
     /// When a node was last heard, and how the latest news of its records came.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Node;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::time::Time;
+use crate::catalog::record::Key;
 use crate::catalog::{Delta, Want};
-use crate::identity::{Identity, NodeId};
-use crate::record::Key;
-use crate::rumor::Rumor;
-use crate::time::Time;
+use crate::spread::rumors::Rumor;
 use crate::wire::{Message, Pull};
 
 /// How exactly the time is kept, as a share of it, within these bounds.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use crate::identity::Identity;
-use crate::io::{Output, StreamId};
-use crate::limits::{
+use crate::base::identity::Identity;
+use crate::base::io::{Output, StreamId};
+use crate::base::limits::{
     MAX_FRAME_BYTES, MAX_REPAIRS_OPENED, MAX_REPAIRS_SERVED, MAX_SESSIONS_OPENED,
     MAX_SESSIONS_SERVED,
 };
-use crate::mutant::{self, Mutant};
-use crate::provenance::{Route, Sign};
-use crate::session::{Session, Step};
-use crate::time::Time;
+use crate::base::provenance::{Route, Sign};
+use crate::base::time::Time;
+use crate::spread::session::{Session, Step};
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Frame, Opening};
 
 /// Who is reached by streams alone opens sessions this often: nothing else brings it news, or others its own.

@@ -5,11 +5,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Vote};
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
+use crate::base::cluster::ClusterId;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::MAX_DATAGRAM_BYTES;
 use crate::catalog::{Delta, Head, Want};
-use crate::cluster::ClusterId;
-use crate::duplicate::Claim;
-use crate::identity::{Identity, NodeId};
-use crate::limits::MAX_DATAGRAM_BYTES;
+use crate::liveness::duplicate::Claim;
 
 /// Bytes before the first message: version, checksum and the tag of the cluster.
 const ENVELOPE_BYTES: usize = 7;

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::liveness::{Ping, Pong};
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
+use crate::base::cluster::ClusterMark;
+use crate::base::identity::Identity;
+use crate::base::limits::MAX_FRAME_BYTES;
 use crate::catalog::{Delta, Version, Want};
-use crate::cluster::ClusterMark;
-use crate::identity::Identity;
-use crate::limits::MAX_FRAME_BYTES;
-use crate::reconcile::Symbol;
+use crate::spread::sketch::Symbol;
 
 const OPENING: u8 = 1;
 const MEMBERS: u8 = 2;

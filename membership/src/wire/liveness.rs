@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::WireError;
-use crate::detector::{Pace, Verdict};
-use crate::identity::{Epoch, Identity, NodeId};
-use crate::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
+use crate::base::identity::{Epoch, Identity, NodeId};
+use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
+use crate::liveness::detector::{Pace, Verdict};
 
 /// A question whether somebody is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

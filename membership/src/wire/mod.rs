@@ -20,7 +20,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use crate::reconcile::Symbol;
+pub use crate::spread::sketch::Symbol;
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use frame::{Frame, Heads, Lag, Opening, Sketch};
 pub use liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Update, Vote, pong_tag};

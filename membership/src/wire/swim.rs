@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{WireError, decode_prefix, encoded_len, to_bytes};
-use crate::identity::{Identity, NodeId};
-use crate::limits::MAX_DATAGRAM_BYTES;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::MAX_DATAGRAM_BYTES;
 #[cfg(feature = "mutants")]
-use crate::mutant::{self, Mutant};
+use crate::testing::mutants::{self as mutant, Mutant};
 
 const HASH_BYTES: usize = 4;
 const COUNT_BYTES: usize = 2;
@@ -289,7 +289,7 @@ fn destination_hash(identity: &Identity, seed: u64) -> [u8; HASH_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Epoch;
+    use crate::base::identity::Epoch;
 
     fn identity(node: u64) -> Identity {
         let addr = ([10, 0, 0, node as u8], 7_946).into();

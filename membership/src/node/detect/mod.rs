@@ -1,7 +1,7 @@
 //! A node's failure detection: what the detector orders is sent, what others say of members is believed or looked into.
 
-mod knocks;
 mod signs;
+mod stream_probes;
 mod telling;
 mod verdicts;
 mod views;
@@ -13,10 +13,10 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use crate::detector::{Belief, Detector, Disputes, Order, TidingsQueue, Verdict};
-use crate::identity::NodeId;
-use crate::io::{Event, Output, StreamId, TouchId};
-use crate::time::Time;
+use crate::base::identity::NodeId;
+use crate::base::io::{Event, Output, StreamId, TouchId};
+use crate::base::time::Time;
+use crate::liveness::detector::{Belief, Detector, Disputes, Order, TidingsQueue, Verdict};
 use crate::wire::{Ask, Compare, Message, Ping};
 
 /// How often one of the lost is asked whether it is there, when there are as many as we are.

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::short;
-use crate::identity::Identity;
-use crate::io::TouchId;
-use crate::members::Peer;
-use crate::mutant::{self, Mutant};
+use crate::base::identity::Identity;
+use crate::base::io::TouchId;
+use crate::base::provenance::Sign;
+use crate::base::time::Time;
+use crate::liveness::members::Peer;
 use crate::node::Node;
-use crate::provenance::Sign;
-use crate::time::Time;
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Ask, Message, Ping, Pong, Tidings, Update, Vote, pong_tag};
 
 /// How often somebody is told that its node id is elsewhere, too.

@@ -1,9 +1,9 @@
 //! Telling others the news of members.
 
-use crate::detector::{Cause, Verdict};
-use crate::identity::NodeId;
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+use crate::liveness::detector::{Cause, Verdict};
 use crate::node::Node;
-use crate::time::Time;
 use crate::wire::{DatagramBuilder, Message, Tidings, Update};
 
 /// Random members that news of members go to, beside the two ring neighbours.

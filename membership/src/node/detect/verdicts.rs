@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use rand::RngExt;
 
-use crate::detector::{Belief, Cause, Said, Verdict};
-use crate::identity::{Identity, NodeId};
-use crate::io::Event;
-use crate::members::Peer;
-use crate::mutant::{self, Mutant};
+use crate::base::identity::{Identity, NodeId};
+use crate::base::io::Event;
+use crate::base::time::Time;
+use crate::liveness::detector::{Belief, Cause, Said, Verdict};
+use crate::liveness::members::Peer;
 use crate::node::Node;
-use crate::time::Time;
-use crate::view::OriginStatus;
+use crate::node::view::OriginStatus;
+use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Message, Tidings, Update};
 
 impl Node {

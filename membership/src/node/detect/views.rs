@@ -3,13 +3,13 @@
 use rand::seq::IteratorRandom;
 
 use super::short;
-use crate::detector::Said;
-use crate::identity::{Identity, NodeId};
-use crate::limits::MAX_LISTING_DATAGRAMS;
-use crate::members::bucket_of;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::MAX_LISTING_DATAGRAMS;
+use crate::base::provenance::Sign;
+use crate::base::time::Time;
+use crate::liveness::detector::Said;
+use crate::liveness::members::bucket_of;
 use crate::node::Node;
-use crate::provenance::Sign;
-use crate::time::Time;
 use crate::wire::{Compare, Listing, Message};
 
 /// Members that are warned because of one part of a view.

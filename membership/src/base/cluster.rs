@@ -1,0 +1,98 @@
+//! Which cluster a node belongs to, and what it heard of others.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::limits::MAX_FOREIGN_ADDRESSES;
+
+/// The name of a cluster that was given none.
+pub const DEFAULT_CLUSTER: &str = "default";
+
+/// The cluster that a node belongs to: a hash of its name. Nodes of different clusters never understand each other,
+/// wherever they meet.
+///
+/// It keeps apart what should not mix by mistake. It is no secret, and no protection against anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u64);
+
+impl ClusterId {
+    /// The cluster of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(xxh3_64(name.as_bytes()))
+    }
+
+    /// What stands in the clear in each datagram: enough to tell another cluster from noise.
+    #[must_use]
+    pub fn tag(self) -> [u8; 2] {
+        let [a, b, ..] = self.0.to_le_bytes();
+        [a, b]
+    }
+
+    /// What each side of a session says first.
+    #[must_use]
+    pub fn mark(self) -> ClusterMark {
+        let [_, _, _, _, mark @ ..] = self.0.to_le_bytes();
+        ClusterMark(mark)
+    }
+}
+
+impl Default for ClusterId {
+    fn default() -> Self {
+        Self::named(DEFAULT_CLUSTER)
+    }
+}
+
+/// Four bytes of a [`ClusterId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterMark([u8; 4]);
+
+/// Addresses from which datagrams of other clusters came, each told of once.
+#[derive(Debug, Default)]
+pub(crate) struct Foreigners {
+    /// How many came from each.
+    heard: BTreeMap<SocketAddr, u32>,
+}
+
+impl Foreigners {
+    /// A damaged datagram of our own cluster may look like one of another; so many of them do not.
+    const TOLD_AFTER: u32 = 3;
+
+    /// Notes a datagram, and returns whether its address is to be told of.
+    pub(crate) fn heard(&mut self, from: SocketAddr) -> bool {
+        if !self.heard.contains_key(&from) && self.heard.len() >= MAX_FOREIGN_ADDRESSES {
+            return false;
+        }
+        let count = self.heard.entry(from).or_default();
+        *count = count.saturating_add(1);
+        *count == Self::TOLD_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_make_clusters() {
+        assert_eq!(ClusterId::default(), ClusterId::named("default"));
+        let (blue, green) = (ClusterId::named("blue"), ClusterId::named("green"));
+        assert_ne!(blue.tag(), green.tag());
+        assert_ne!(blue.mark(), green.mark());
+    }
+
+    #[test]
+    fn an_address_is_told_of_once_and_only_so_many_are_remembered() {
+        let mut foreigners = Foreigners::default();
+        let from = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let told: Vec<bool> = (0..5).map(|_| foreigners.heard(from(1))).collect();
+        assert_eq!(told, [false, false, true, false, false]);
+        for port in 0..=u16::MAX {
+            foreigners.heard(from(port));
+        }
+        assert_eq!(foreigners.heard.len(), MAX_FOREIGN_ADDRESSES);
+    }
+}

@@ -1,0 +1,145 @@
+//! Where a node's knowledge of the others came from, for people who ask why it believes what it believes.
+//!
+//! Nothing in the protocol depends on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::identity::NodeId;
+use crate::base::limits::{MAX_GRAVES, MAX_ORIGINS};
+use crate::base::time::Time;
+use crate::catalog::record::NodeRecord;
+
+/// How we heard a node itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// A packet of SWIM's.
+    Swim,
+    /// A ping, or the answer to one of ours.
+    Ping,
+    /// A question about a suspect, or a vote.
+    Vote,
+    /// A comparison of members.
+    Members,
+    /// A rumor that it passed on.
+    Rumor,
+    /// A digest of its catalog.
+    Digest,
+    /// A request for repair.
+    Pull,
+    /// A sync session.
+    Session,
+}
+
+/// The way in which records of an origin came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A rumor that was passed on.
+    Rumor,
+    /// A rumor that answered a pull of ours, most likely.
+    Pull,
+    /// A sync session.
+    Session,
+}
+
+/// When we last heard a node itself, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// When.
+    pub at: Time,
+    /// By what.
+    pub by: Sign,
+}
+
+/// The latest news of an origin's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it came.
+    pub at: Time,
+    /// The node that told it.
+    pub from: NodeId,
+    /// How.
+    pub by: Route,
+}
+
+/// What came from a node, and of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// When we last heard the node itself.
+    pub heard: Option<Heard>,
+    /// The latest news of its records.
+    pub news: Option<Arrival>,
+}
+
+/// That an operator declared a node gone for good, and who it was: its records are dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Burial {
+    /// How the node described itself.
+    pub record: Arc<NodeRecord>,
+    /// When we learned it.
+    pub at: Time,
+    /// The node that told us; ourselves when the operator did.
+    pub told_by: NodeId,
+}
+
+/// The latest news of every origin, and who was declared gone: at most [`MAX_GRAVES`] of them. When a member was heard
+/// itself stands with what is believed of it.
+#[derive(Debug, Default)]
+pub(crate) struct Provenances {
+    latest: BTreeMap<NodeId, Arrival>,
+    burials: BTreeMap<NodeId, Burial>,
+}
+
+impl Provenances {
+    pub(crate) fn get(&self, origin: NodeId) -> Option<Arrival> {
+        self.latest.get(&origin).copied()
+    }
+
+    /// Members and origins are bounded alike; who is both counts once.
+    pub(crate) fn news(&mut self, origin: NodeId, arrival: Arrival) {
+        if self.latest.len() < 2 * MAX_ORIGINS || self.latest.contains_key(&origin) {
+            self.latest.insert(origin, arrival);
+        }
+    }
+
+    pub(crate) fn burial(&self, node: NodeId) -> Option<&Burial> {
+        self.burials.get(&node)
+    }
+
+    pub(crate) fn buried(&mut self, node: NodeId, burial: Burial) {
+        if self.burials.len() >= MAX_GRAVES && !self.burials.contains_key(&node) {
+            let oldest = self.burials.iter().min_by_key(|(_, burial)| burial.at);
+            let oldest = oldest.map(|(node, _)| *node);
+            oldest.and_then(|node| self.burials.remove(&node));
+        }
+        self.burials.insert(node, burial);
+    }
+
+    /// The node writes records again.
+    pub(crate) fn returned(&mut self, node: NodeId) {
+        self.burials.remove(&node);
+    }
+
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.latest.remove(&node);
+        self.burials.remove(&node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_is_kept_of_each_and_nothing_of_who_is_forgotten() {
+        let mut all = Provenances::default();
+        let (a, b) = (NodeId(1), NodeId(2));
+        let arrival = |ms, by| Arrival { at: Time::from_millis(ms), from: b, by };
+        all.news(a, arrival(1, Route::Rumor));
+        all.news(a, arrival(2, Route::Session));
+        assert_eq!(all.get(a), Some(arrival(2, Route::Session)));
+        assert_eq!(all.get(b), None);
+        all.forget(a);
+        assert_eq!(all.get(a), None);
+    }
+}

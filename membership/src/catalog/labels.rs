@@ -1,0 +1,165 @@
+//! The labels of an instance, sorted and in no more room than they need: every node holds those of the whole cluster.
+
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::catalog::record::Text;
+
+/// A set of labels without a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tags(Box<[Text]>);
+
+/// Labels with a value each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Meta(Box<[(Text, Text)]>);
+
+impl Tags {
+    /// Whether it has a tag.
+    #[must_use]
+    pub fn contains(&self, tag: &str) -> bool {
+        self.0.binary_search_by(|held| held.as_str().cmp(tag)).is_ok()
+    }
+
+    /// Every tag, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Text> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Into<Text>> FromIterator<T> for Tags {
+    fn from_iter<I: IntoIterator<Item = T>>(tags: I) -> Self {
+        let mut tags: Vec<Text> = tags.into_iter().map(Into::into).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        Self(tags.into_boxed_slice())
+    }
+}
+
+impl<T: Into<Text>, const N: usize> From<[T; N]> for Tags {
+    fn from(tags: [T; N]) -> Self {
+        tags.into_iter().collect()
+    }
+}
+
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(crate::wire::list::<D, Text>(deserializer)?.into_iter().collect())
+    }
+}
+
+impl Meta {
+    /// The value of a label.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let place = self.0.binary_search_by(|(held, _)| held.as_str().cmp(key)).ok()?;
+        self.0.get(place).map(|(_, value)| value.as_str())
+    }
+
+    /// Every label with its value, in the order of the labels.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Text, &Text)> {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Of a label that comes twice, the last value holds.
+impl<K: Into<Text>, V: Into<Text>> FromIterator<(K, V)> for Meta {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Self {
+        let mut labels: Vec<(Text, Text)> =
+            labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        labels.sort_by(|(a, _), (b, _)| a.cmp(b));
+        labels.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Self(labels.into_boxed_slice())
+    }
+}
+
+impl<K: Into<Text>, V: Into<Text>, const N: usize> From<[(K, V); N]> for Meta {
+    fn from(labels: [(K, V); N]) -> Self {
+        labels.into_iter().collect()
+    }
+}
+
+impl Serialize for Meta {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+/// Makes no room for as many labels as the bytes claim to have.
+impl<'de> Deserialize<'de> for Meta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Labels;
+        impl<'de> Visitor<'de> for Labels {
+            type Value = Vec<(Text, Text)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("labels with their values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut labels = Vec::new();
+                while let Some(label) = map.next_entry()? {
+                    labels.push(label);
+                }
+                Ok(labels)
+            }
+        }
+        Ok(deserializer.deserialize_map(Labels)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_a_set() {
+        let tags = Tags::from(["b", "a", "b"]);
+        assert_eq!(tags.iter().map(Text::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(tags.contains("b") && !tags.contains("c"));
+    }
+
+    #[test]
+    fn of_a_label_that_comes_twice_the_last_value_holds() {
+        let meta = Meta::from([("k", "1"), ("a", "0"), ("k", "2")]);
+        assert_eq!((meta.get("a"), meta.get("k"), meta.get("z")), (Some("0"), Some("2"), None));
+        assert_eq!(meta.len(), 2);
+    }
+}

@@ -1,0 +1,144 @@
+//! What the detector hears: answers, questions, votes, and what others say.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::indirect_probe::{Findings, Inquiry};
+use super::series::Series;
+use super::suspicion::Word;
+use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
+use crate::base::identity::{Identity, NodeId};
+use crate::base::io::TouchId;
+use crate::base::limits::{MAX_CHECKS, MAX_INQUIRIES};
+use crate::base::time::Time;
+use crate::testing::mutants::{self as mutant, Mutant};
+use crate::wire::{Pong, Vote};
+
+impl Detector {
+    /// Somebody answered. Returns who.
+    pub(crate) fn pong(
+        &mut self,
+        pong: &Pong,
+        members: [u8; 4],
+        by_stream: bool,
+        now: Time,
+    ) -> Option<NodeId> {
+        let node = self.pings.answered(pong.tag)?;
+        self.paces.insert(node, pong.pace);
+        self.hear(node, by_stream, now);
+        if let Some(monitor) = self.monitors.get_mut(&node)
+            && monitor.compare(members, pong.members, now)
+            && self.compare_not_before <= now
+            && !mutant::is(Mutant::IgnoreMemberDigest)
+        {
+            let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
+            self.compare_not_before = now + self.pause(COMPARE_GAP, now).mul_f64(jitter);
+            self.orders.push_back(Order::Compare(node));
+        }
+        Some(node)
+    }
+
+    fn hear(&mut self, node: NodeId, by_stream: bool, now: Time) {
+        self.heard.insert(node, now);
+        if let Some(monitor) = self.monitors.get_mut(&node) {
+            monitor.heard(by_stream, now);
+        }
+        if let Some(check) = self.checks.remove(&node) {
+            self.orders.push_back(match check.said {
+                Said::Back(identity) => Order::Revive(identity),
+                Said::Down(..) | Said::NotActive => Order::Warn(node),
+            });
+        }
+        if mutant::is(Mutant::NeverAcquit) {
+            return;
+        }
+        if let Some(inquiry) = self.inquiries.remove(&node) {
+            let vote = self.vote_on(node, inquiry.findings, now);
+            self.orders.extend(inquiry.askers().map(|asker| Order::Vote(asker, vote)));
+        }
+        if self.cases.remove(&node).is_some() {
+            self.tally.acquittals += 1;
+        }
+    }
+
+    fn vote_on(&self, suspect: NodeId, findings: Findings, now: Time) -> Vote {
+        let ms = |time: Duration| u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
+        Vote {
+            sender: self.own,
+            suspect,
+            silence_ms: self.heard.get(&suspect).map_or(u16::MAX, |at| ms(now.since(*at))),
+            probed_ms: ms(now.since(findings.since)),
+            pace: self.paces.get(&suspect).copied(),
+            touched: findings.touched,
+        }
+    }
+
+    /// Somebody asks about an active member: looks for signs of life, and tells what it knows.
+    pub(crate) fn ask(&mut self, by: NodeId, suspect: Identity, now: Time) {
+        let Some(findings) = self.inquire(suspect, Some(by), now) else {
+            self.tally.refused += 1;
+            return;
+        };
+        let vote = self.vote_on(suspect.node_id, findings, now);
+        self.orders.push_back(Order::Vote(by, vote));
+    }
+
+    /// Looks for signs of life; what came of it so far, unless there is no room for one more.
+    pub(super) fn inquire(
+        &mut self,
+        suspect: Identity,
+        by: Option<NodeId>,
+        now: Time,
+    ) -> Option<Findings> {
+        let node = suspect.node_id;
+        if !self.inquiries.contains_key(&node) {
+            if self.inquiries.len() >= MAX_INQUIRIES {
+                return None;
+            }
+            let nonce = self.nonce();
+            self.inquiries.insert(node, Inquiry::new(suspect, nonce, now));
+        }
+        let inquiry = self.inquiries.get_mut(&node)?;
+        inquiry.wanted(by, now);
+        Some(inquiry.findings)
+    }
+
+    /// A host answered a touch. Returns whether that was one of an inquiry that goes on.
+    pub(crate) fn touched(&mut self, touch: TouchId) -> bool {
+        let inquiry = self.inquiries.get_mut(&touch.node);
+        let Some(inquiry) = inquiry.filter(|inquiry| inquiry.nonce == touch.nonce) else {
+            return false;
+        };
+        inquiry.findings.touched = true;
+        true
+    }
+
+    /// Takes the vote of a referee.
+    pub(crate) fn vote(&mut self, vote: &Vote, now: Time) {
+        let Some(case) = self.cases.get_mut(&vote.suspect) else { return };
+        match case.vote(vote, now) {
+            Word::Alive => {
+                self.cases.remove(&vote.suspect);
+                self.tally.acquittals += 1;
+            }
+            Word::Noted => self.rule(vote.suspect, now),
+        }
+    }
+
+    /// Somebody says something of a member, and it is not for us to believe it yet: asks the member.
+    pub(crate) fn check(&mut self, node: NodeId, said: Said, now: Time) {
+        let known = self.checks.contains_key(&node) || self.cases.contains_key(&node);
+        if known || self.checks.len() >= MAX_CHECKS {
+            self.tally.refused += u64::from(!known);
+            return;
+        }
+        let series = Series::new(self.nonce(), now);
+        self.checks.insert(node, Check { series, said });
+    }
+
+    /// Whether a member answered us so lately that a verdict of others has to be looked into.
+    pub(crate) fn is_witness_of(&self, node: NodeId, now: Time) -> bool {
+        self.heard.get(&node).is_some_and(|at| now.since(*at) < WITNESSED)
+    }
+}

@@ -1,0 +1,147 @@
+//! Looking for signs of life of one suspect, for oneself and for whoever asked.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::base::identity::{Identity, NodeId};
+use crate::base::time::Time;
+
+/// The time between two pings.
+const PING_GAP: Duration = Duration::from_millis(150);
+/// When it is tried by stream and by touch, counted from the first ping.
+const FIRST_STREAM: Duration = Duration::from_millis(300);
+/// The time between two tries.
+const STREAM_GAP: Duration = Duration::from_secs(1);
+/// An inquiry for which nobody has asked for so long is over.
+const LASTS: Duration = Duration::from_millis(1_500);
+/// Those who asked and are told; more learn it when they ask again.
+const MAX_ASKERS: usize = 16;
+
+/// What an inquiry wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ping the suspect.
+    Ping,
+    /// Knock by stream; and touch its host, unless that has answered.
+    Stream { touch: bool },
+    /// Nobody wants to know any more.
+    Over,
+}
+
+/// How far an inquiry without a sign of life has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Findings {
+    /// Since when we look without having slept.
+    pub(super) since: Time,
+    /// The host answered for the suspect, which is silent itself.
+    pub(super) touched: bool,
+}
+
+/// Looks for signs of life.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    /// In which life, and where.
+    pub(super) suspect: Identity,
+    pub(super) nonce: [u8; 4],
+    pub(super) findings: Findings,
+    next_ping: Time,
+    next_stream: Time,
+    until: Time,
+    askers: BTreeSet<NodeId>,
+}
+
+impl Inquiry {
+    pub(super) fn new(suspect: Identity, nonce: [u8; 4], now: Time) -> Self {
+        Self {
+            suspect,
+            nonce,
+            findings: Findings { since: now, touched: false },
+            next_ping: now,
+            next_stream: now + FIRST_STREAM,
+            until: now + LASTS,
+            askers: BTreeSet::new(),
+        }
+    }
+
+    /// Somebody wants to know, other than ourselves if it is named.
+    pub(super) fn wanted(&mut self, by: Option<NodeId>, now: Time) {
+        self.until = now + LASTS;
+        if self.askers.len() < MAX_ASKERS {
+            self.askers.extend(by);
+        }
+    }
+
+    pub(super) fn askers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.askers.iter().copied()
+    }
+
+    /// We slept: what did not arrive meanwhile says nothing.
+    pub(super) fn begin_anew(&mut self, now: Time) {
+        self.findings.since = now;
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        self.next_ping.min(self.next_stream).min(self.until)
+    }
+
+    /// What is due.
+    pub(super) fn step(&mut self, now: Time) -> Option<Step> {
+        if self.until <= now {
+            Some(Step::Over)
+        } else if self.next_ping <= now {
+            self.next_ping = now + PING_GAP;
+            Some(Step::Ping)
+        } else if self.next_stream <= now {
+            self.next_stream = now + STREAM_GAP;
+            Some(Step::Stream { touch: !self.findings.touched })
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::identity::Epoch;
+
+    fn suspect() -> Identity {
+        let addr = ([10, 0, 0, 1], 7_946).into();
+        Identity { node_id: NodeId(99), epoch: Epoch(1), addr, sync_port: 7_947 }
+    }
+
+    #[test]
+    fn a_host_that_answered_is_not_touched_again() {
+        let mut inquiry = Inquiry::new(suspect(), [0; 4], Time::ZERO);
+        inquiry.wanted(None, Time::from_millis(1_000));
+        let mut touches = Vec::new();
+        while let Some(step) = inquiry.step(inquiry.next_deadline())
+            && step != Step::Over
+        {
+            if let Step::Stream { touch } = step {
+                touches.push(touch);
+                inquiry.findings.touched = touches.len() == 2;
+            }
+        }
+        assert_eq!(touches, [true, true, false]);
+    }
+
+    #[test]
+    fn it_pings_and_knocks_until_nobody_asks_any_more() {
+        let mut inquiry = Inquiry::new(suspect(), [0; 4], Time::ZERO);
+        inquiry.wanted(Some(NodeId(1)), Time::from_millis(400));
+        let (mut pings, mut streams) = (Vec::new(), Vec::new());
+        loop {
+            let now = inquiry.next_deadline();
+            match inquiry.step(now) {
+                Some(Step::Ping) => pings.push(now.as_micros() / 1_000),
+                Some(Step::Stream { touch: true }) => streams.push(now.as_micros() / 1_000),
+                Some(Step::Over) => break assert_eq!(now, Time::from_millis(1_900)),
+                step => panic!("{step:?}"),
+            }
+        }
+        assert_eq!(pings, (0..13).map(|n| n * 150).collect::<Vec<_>>());
+        assert_eq!(streams, [300, 1_300]);
+        assert_eq!(inquiry.askers().collect::<Vec<_>>(), [NodeId(1)]);
+    }
+}

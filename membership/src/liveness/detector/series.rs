@@ -1,0 +1,85 @@
+//! One question to one member, asked up to five times.
+
+use std::time::Duration;
+
+use crate::base::time::Time;
+
+/// When a ping is sent, counted from the first.
+const TRIES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(150),
+    Duration::from_millis(210),
+    Duration::from_millis(270),
+    Duration::from_millis(330),
+];
+/// When the question counts as unanswered.
+const GIVE_UP: Duration = Duration::from_millis(350);
+
+/// What a series asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Send the ping, for the n-th time.
+    Ping(usize),
+    /// Nobody answered.
+    Failed,
+}
+
+/// Pings that are under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Series {
+    pub(super) nonce: [u8; 4],
+    pub(super) started: Time,
+    sent: usize,
+}
+
+impl Series {
+    pub(super) fn new(nonce: [u8; 4], now: Time) -> Self {
+        Self { nonce, started: now, sent: 0 }
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        self.started + TRIES.get(self.sent).copied().unwrap_or(GIVE_UP)
+    }
+
+    /// What is due.
+    pub(super) fn step(&mut self, now: Time) -> Option<Step> {
+        if now < self.next_deadline() {
+            return None;
+        }
+        if self.sent == TRIES.len() {
+            return Some(Step::Failed);
+        }
+        self.sent += 1;
+        Some(Step::Ping(self.sent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_pings_and_then_it_has_failed() {
+        use Step::{Failed, Ping};
+        let mut series = Series::new([0; 4], Time::ZERO);
+        let mut steps = Vec::new();
+        loop {
+            let at = series.next_deadline();
+            let Some(step) = series.step(at) else { panic!("due") };
+            steps.push((at.as_micros() / 1_000, step));
+            if step == Failed {
+                break;
+            }
+        }
+
+        let expected = [
+            (0, Ping(1)),
+            (150, Ping(2)),
+            (210, Ping(3)),
+            (270, Ping(4)),
+            (330, Ping(5)),
+            (350, Failed),
+        ];
+        assert_eq!(steps, expected);
+    }
+}

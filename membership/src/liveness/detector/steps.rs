@@ -1,0 +1,169 @@
+//! What the detector does when its time comes: asks, accuses, rules.
+
+use rand::RngExt;
+
+use super::indirect_probe;
+use super::monitor::{PERIOD, Watch};
+use super::series::Step;
+use super::suspicion::Case;
+use super::{Cause, Detector, MONITORS, Order, Said, Verdict};
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::{MAX_CASES, MAX_REFEREES};
+use crate::base::time::Time;
+use crate::liveness::swim::Swim;
+use crate::testing::mutants::{self as mutant, Mutant};
+
+/// The ping with which a member that is said to be back is asked by stream, too.
+const CHECKED_BY_STREAM_FROM: usize = 3;
+
+impl Detector {
+    pub(crate) fn handle_deadline(&mut self, swim: &Swim, now: Time) {
+        self.step_monitors(swim, now);
+        self.step_checks(swim, now);
+        self.step_inquiries(now);
+        self.step_cases(swim, now);
+    }
+
+    fn step_monitors(&mut self, swim: &Swim, now: Time) {
+        let free = |target: &NodeId| !self.cases.contains_key(target);
+        let targets: Vec<NodeId> = self.monitors.keys().copied().filter(free).collect();
+        for target in targets {
+            while let Some(watch) = self.monitors.get_mut(&target).and_then(|m| m.step(now)) {
+                match watch {
+                    Watch::Begin => {
+                        let (nonce, chance) = (self.nonce(), self.rng.random());
+                        let period = self.pause(PERIOD, now);
+                        if let Some(monitor) = self.monitors.get_mut(&target) {
+                            monitor.begin(nonce, period, chance, now);
+                        }
+                        self.pings.expect(target, nonce, now);
+                    }
+                    Watch::Ping { stream } => {
+                        let series = self.monitors.get(&target).and_then(|m| m.series);
+                        let Some(nonce) = series.map(|series| series.nonce) else { continue };
+                        self.orders.push_back(Order::Ping(target, nonce));
+                        if stream {
+                            self.orders.push_back(Order::Knock(target, nonce));
+                        }
+                    }
+                    Watch::Accuse(since) => {
+                        self.accuse(swim, target, since, now);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step_checks(&mut self, swim: &Swim, now: Time) {
+        let nodes: Vec<NodeId> = self.checks.keys().copied().collect();
+        for node in nodes {
+            while let Some(check) = self.checks.get_mut(&node)
+                && let Some(step) = check.series.step(now)
+            {
+                let nonce = check.series.nonce;
+                match step {
+                    Step::Ping(n) => {
+                        if n == 1 {
+                            self.pings.expect(node, nonce, now);
+                        }
+                        self.orders.push_back(Order::Ping(node, nonce));
+                        if n == CHECKED_BY_STREAM_FROM && matches!(check.said, Said::Back(_)) {
+                            self.orders.push_back(Order::Knock(node, nonce));
+                        }
+                    }
+                    Step::Failed => {
+                        let started = check.series.started;
+                        match self.checks.remove(&node).map(|check| check.said) {
+                            Some(Said::Down(verdict, by)) => {
+                                self.orders.push_back(Order::Decide(verdict, by));
+                            }
+                            Some(Said::NotActive) => self.accuse(swim, node, started, now),
+                            Some(Said::Back(_)) | None => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn step_inquiries(&mut self, now: Time) {
+        let suspects: Vec<NodeId> = self.inquiries.keys().copied().collect();
+        for suspect in suspects {
+            if let Some(accused) = self.cases.get(&suspect).map(|case| case.suspect) {
+                self.inquire(accused, None, now);
+            }
+            while let Some(inquiry) = self.inquiries.get_mut(&suspect)
+                && let Some(step) = inquiry.step(now)
+            {
+                let nonce = inquiry.nonce;
+                match step {
+                    indirect_probe::Step::Ping => {
+                        self.pings.expect(suspect, nonce, now);
+                        self.orders.push_back(Order::Ping(suspect, nonce));
+                    }
+                    indirect_probe::Step::Stream { touch } => {
+                        self.orders.push_back(Order::Knock(suspect, nonce));
+                        if touch {
+                            self.orders.push_back(Order::Touch(suspect, nonce));
+                        }
+                    }
+                    indirect_probe::Step::Over => drop(self.inquiries.remove(&suspect)),
+                }
+            }
+        }
+    }
+
+    fn step_cases(&mut self, swim: &Swim, now: Time) {
+        let suspects: Vec<NodeId> = self.cases.keys().copied().collect();
+        for suspect in suspects {
+            self.rule(suspect, now);
+            if let Some(case) = self.cases.get_mut(&suspect) {
+                let epoch = case.suspect.epoch;
+                let asked = case.step(swim.ring().predecessors(suspect), now);
+                let asked = asked.into_iter().map(|referee| Order::Ask(referee, suspect, epoch));
+                self.orders.extend(asked);
+            }
+        }
+    }
+
+    /// Passes a verdict if there is enough for one.
+    pub(super) fn rule(&mut self, suspect: NodeId, now: Time) {
+        let Some(accused) = self.cases.get(&suspect).map(|case| case.suspect) else { return };
+        let Some(findings) = self.inquire(accused, None, now) else { return };
+        let Some(case) = self.cases.get_mut(&suspect) else { return };
+        case.note_touch(findings.touched);
+        let Some(mut referees) = case.verdict(findings.since, now) else { return };
+        let epoch = case.suspect.epoch;
+        self.cases.remove(&suspect);
+        self.inquiries.remove(&suspect);
+        referees.truncate(MAX_REFEREES);
+        let cause = Cause::Silence;
+        let verdict = Verdict { node: suspect, epoch, cause, accuser: self.own, referees };
+        self.orders.push_back(Order::Decide(verdict, self.own));
+    }
+
+    fn accuse(&mut self, swim: &Swim, node: NodeId, since: Time, now: Time) {
+        let Some(identity) = swim.active_peer(node).copied() else { return };
+        if self.cases.contains_key(&node) {
+            return;
+        }
+        if self.cases.len() >= MAX_CASES || self.inquire(identity, None, now).is_none() {
+            self.tally.refused += 1;
+            return;
+        }
+        self.tally.accusations += 1;
+        let case = self.open_case(swim, identity, since, now);
+        self.cases.insert(node, case);
+    }
+
+    fn open_case(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Case {
+        let node = suspect.node_id;
+        // Everybody but the suspect, at most as many as watch it; one of them is us.
+        let watching = MONITORS.min(swim.ring().len());
+        let watching = if mutant::is(Mutant::NoReferees) { 1 } else { watching };
+        let referees = swim.ring().predecessors(node).take(watching.saturating_sub(1));
+        let (heard, pace) = (self.heard.get(&node).copied(), self.paces.get(&node).copied());
+        Case::new(suspect, since, heard, pace, referees.collect(), now)
+    }
+}

@@ -1,0 +1,318 @@
+//! Two live agents under one node id, from a data directory that was copied: how they find out, and which gives way.
+//!
+//! That somebody *names* our id at another address proves nothing: it may be an earlier life of ours, or news that is
+//! late. So it is asked there, with a claim that carries a nonce; only who lives now can send it back. Whose claim is
+//! proven in this way is compared with ours, and one of the two falls silent. Both know the same of each other, so they
+//! never both do, and never take turns.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::identity::{Epoch, Identity};
+use crate::base::time::Time;
+use crate::testing::mutants::{self as mutant, Mutant};
+
+/// The least time between two claims that nobody asked for.
+const CLAIM_MIN_GAP: Duration = Duration::from_millis(500);
+/// A nonce that does not come back within this time proves nothing.
+const NONCE_VALID: Duration = Duration::from_secs(2);
+/// Who fell silent asks so often whether the other is still there, and takes no answer to so many claims for a no.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const ASKS: u32 = 3;
+/// Who goes on tells its owner of the other so often.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Who goes on knows of the other for so long after it was last heard.
+const FORGET_AFTER: Duration = Duration::from_secs(150);
+
+/// One run of an agent, as agents under one node id compare them: the greater gives way.
+///
+/// Who gave way before does so again, so that a restart of the other turns nothing round. Else who started last gives
+/// way: the copy of a data directory starts in a later epoch than the original, whatever the clocks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Life {
+    /// Whether it gave way to another before.
+    pub yielded: bool,
+    /// The epoch in which it started.
+    pub started: Epoch,
+    /// The hash of the instance key in its data directory. A copy has the same.
+    pub key: u64,
+    /// Drawn at its start: no two lives are equal.
+    pub number: u64,
+}
+
+/// Says that a life goes by a node id, and proves that it lives now by sending back the other's nonce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who sends this.
+    pub identity: Identity,
+    /// In which life.
+    pub life: Life,
+    /// Whether it gave way, and does nothing but ask whether the other is still there.
+    pub silent: bool,
+    /// What the answer must carry back.
+    pub nonce: u64,
+    /// The nonce of the claim that this answers; 0 when it answers none.
+    pub echo: u64,
+}
+
+/// Another live agent under our node id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Where it takes gossip.
+    pub address: SocketAddr,
+    /// Whether it runs on a copy of the same data directory, as opposed to one that holds the same node id by chance.
+    pub same_key: bool,
+    /// Whether we are the one that gave way and is silent.
+    pub we_are_silent: bool,
+    /// Since when we know of it.
+    pub since: Time,
+    /// When it last proved that it lives.
+    pub proven: Time,
+}
+
+/// What a claim asks of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is our own, or settles nothing new.
+    Ignore,
+    /// Answer it: the other has yet to prove, or to be shown, who lives.
+    Answer,
+    /// The other lives and gives way, or has done so; whether it still has to be shown that we live.
+    GoOn {
+        /// The other is not silent yet: answer it.
+        answer: bool,
+        /// The owner is to be told.
+        tell: bool,
+    },
+    /// The other lives, and we give way: be silent, and say so. `new` when we were not silent before.
+    GiveWay {
+        /// Whether this begins the silence.
+        new: bool,
+    },
+}
+
+/// What a silent node does when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Ask whether the other is still there.
+    Ask(SocketAddr),
+    /// The other is gone: speak again.
+    Resume,
+}
+
+/// What a node knows of others under its id.
+#[derive(Debug)]
+pub(crate) struct Duplicates {
+    life: Life,
+    nonce: Option<(u64, Time)>,
+    claim_at: Time,
+    met: Option<Duplicate>,
+    told_at: Option<Time>,
+    silence: Option<Silence>,
+}
+
+#[derive(Debug)]
+struct Silence {
+    /// What we went by when we gave way.
+    identity: Identity,
+    asks_left: u32,
+    next: Time,
+}
+
+impl Duplicates {
+    pub(crate) fn new(life: Life) -> Self {
+        let (nonce, met, told_at, silence) = (None, None, None, None);
+        Self { life, nonce, claim_at: Time::ZERO, met, told_at, silence }
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silence.is_some()
+    }
+
+    /// The other, while it is there as far as we know.
+    pub(crate) fn met(&self, now: Time) -> Option<&Duplicate> {
+        let current = |met: &&Duplicate| self.is_silent() || now.since(met.proven) < FORGET_AFTER;
+        self.met.as_ref().filter(current)
+    }
+
+    /// Whether a claim may be sent now to somebody of whom we only heard.
+    pub(crate) fn may_ask(&mut self, now: Time) -> bool {
+        let may = self.claim_at <= now && !self.is_silent();
+        if may {
+            self.claim_at = now + CLAIM_MIN_GAP;
+        }
+        may
+    }
+
+    /// Our claim, as an answer to the nonce `echo`. `fresh` is a random number.
+    pub(crate) fn claim(&mut self, own: &Identity, echo: u64, fresh: u64, now: Time) -> Claim {
+        let valid = self.nonce.filter(|(_, at)| now.since(*at) < NONCE_VALID / 2);
+        let (nonce, _) = *self.nonce.insert(valid.unwrap_or((fresh.max(1), now)));
+        let silence = self.silence.as_ref();
+        let identity = silence.map_or(*own, |silence| silence.identity);
+        Claim { identity, life: self.life, silent: silence.is_some(), nonce, echo }
+    }
+
+    /// Judges a claim to the id that we go by.
+    pub(crate) fn judge(&mut self, own: &Identity, claim: &Claim, now: Time) -> Verdict {
+        if claim.life.number == self.life.number || claim.identity.addr == own.addr {
+            return Verdict::Ignore;
+        }
+        let asked = self.nonce.filter(|(_, at)| now.since(*at) < NONCE_VALID);
+        if asked.is_none_or(|(nonce, _)| nonce != claim.echo) {
+            return Verdict::Answer;
+        }
+        let since = self.met(now).map_or(now, |met| met.since);
+        let gives_way = self.life > claim.life && !claim.silent;
+        let gives_way = gives_way && !mutant::is(Mutant::NeverGiveWay);
+        self.met = Some(Duplicate {
+            address: claim.identity.addr,
+            same_key: claim.life.key == self.life.key,
+            we_are_silent: gives_way,
+            since,
+            proven: now,
+        });
+        if gives_way {
+            let new = self.silence.is_none();
+            let silence = Silence { identity: *own, asks_left: 0, next: now };
+            let silence = self.silence.get_or_insert(silence);
+            (silence.asks_left, silence.next) = (ASKS, now + ASK_AGAIN_AFTER);
+            self.life.yielded = true;
+            return Verdict::GiveWay { new };
+        }
+        let tell = self.told_at.is_none_or(|at| now.since(at) >= TELL_AGAIN_AFTER);
+        if tell {
+            self.told_at = Some(now);
+        }
+        Verdict::GoOn { answer: !claim.silent, tell }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.silence.as_ref().map(|silence| silence.next)
+    }
+
+    pub(crate) fn take_due(&mut self, now: Time) -> Option<Due> {
+        let silence = self.silence.as_mut().filter(|silence| silence.next <= now)?;
+        let address = self.met.as_ref().map(|met| met.address);
+        match address.filter(|_| silence.asks_left > 0) {
+            Some(address) => {
+                silence.asks_left -= 1;
+                silence.next = now + CLAIM_MIN_GAP;
+                Some(Due::Ask(address))
+            }
+            None => {
+                (self.silence, self.met) = (None, None);
+                Some(Due::Resume)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::identity::NodeId;
+
+    const MS: fn(u64) -> Time = Time::from_millis;
+
+    /// A life that started in this epoch, at an address of its own.
+    fn life(started: u64) -> (Identity, Duplicates) {
+        let identity = Identity {
+            node_id: NodeId(1),
+            epoch: Epoch(started),
+            addr: SocketAddr::from(([10, 0, 0, started as u8], 1)),
+            sync_port: 2,
+        };
+        let life = Life { yielded: false, started: Epoch(started), key: 7, number: started };
+        (identity, Duplicates::new(life))
+    }
+
+    /// `asker` has heard of `other`: they talk until neither has anything to say.
+    fn meet(asker: &mut (Identity, Duplicates), other: &mut (Identity, Duplicates), now: Time) {
+        let mut claim = asker.1.claim(&asker.0, 0, now.as_micros() + 100, now);
+        let (mut from, mut to) = (asker, other);
+        for fresh in 1.. {
+            assert!(fresh < 6, "it must end");
+            let answers = match to.1.judge(&to.0, &claim, now) {
+                Verdict::Ignore => false,
+                Verdict::Answer | Verdict::GiveWay { .. } => true,
+                Verdict::GoOn { answer, .. } => answer,
+            };
+            if !answers {
+                return;
+            }
+            claim = to.1.claim(&to.0, claim.nonce, fresh, now);
+            std::mem::swap(&mut from, &mut to);
+        }
+    }
+
+    #[test]
+    fn whoever_hears_first_the_one_that_started_last_gives_way() {
+        for the_first_asks in [true, false] {
+            let (mut first, mut copy) = (life(5), life(6));
+            if the_first_asks {
+                meet(&mut first, &mut copy, MS(1_000));
+            } else {
+                meet(&mut copy, &mut first, MS(1_000));
+            }
+            assert!(!first.1.is_silent() && copy.1.is_silent());
+            let met = |node: &(Identity, Duplicates)| node.1.met(MS(1_000)).copied();
+            assert_eq!(met(&first).map(|met| met.address), Some(copy.0.addr));
+            assert_eq!(met(&copy).map(|met| met.we_are_silent), Some(true));
+        }
+    }
+
+    #[test]
+    fn the_silent_one_asks_again_stays_silent_and_speaks_when_nobody_answers() {
+        let (mut first, mut copy) = (life(5), life(6));
+        meet(&mut first, &mut copy, MS(0));
+        assert_eq!(copy.1.take_due(MS(59_000)), None);
+        assert_eq!(copy.1.take_due(MS(60_000)), Some(Due::Ask(first.0.addr)));
+        meet(&mut copy, &mut first, MS(60_000));
+        assert!(copy.1.is_silent() && !first.1.is_silent());
+        let mut due = Vec::new();
+        while let Some(at) = copy.1.next_deadline() {
+            due.push((
+                at.as_micros() / 1_000,
+                copy.1.take_due(at).is_some_and(|due| due == Due::Resume),
+            ));
+        }
+        assert_eq!(due, [(120_000, false), (120_500, false), (121_000, false), (121_500, true)]);
+    }
+
+    #[test]
+    fn who_gave_way_gives_way_again_although_the_other_restarted() {
+        let (mut first, mut copy) = (life(5), life(6));
+        meet(&mut first, &mut copy, MS(0));
+        while let Some(at) = copy.1.next_deadline() {
+            copy.1.take_due(at);
+        }
+        let mut restarted = life(9);
+        meet(&mut restarted, &mut copy, MS(200_000));
+        assert!(copy.1.is_silent() && !restarted.1.is_silent());
+    }
+
+    #[test]
+    fn a_claim_without_our_nonce_or_with_an_old_one_proves_nothing() {
+        let (mut first, mut copy) = (life(5), life(6));
+        let claim = first.1.claim(&first.0, 0, 1, MS(0));
+        assert_eq!(copy.1.judge(&copy.0, &claim, MS(0)), Verdict::Answer);
+        let asked = copy.1.claim(&copy.0, claim.nonce, 2, MS(0));
+        let proof = first.1.claim(&first.0, asked.nonce, 3, MS(0));
+        assert_eq!(copy.1.judge(&copy.0, &proof, MS(2_000)), Verdict::Answer, "too late");
+        assert!(!copy.1.is_silent());
+        assert_eq!(first.1.judge(&first.0, &claim, MS(0)), Verdict::Ignore, "our own");
+    }
+
+    #[test]
+    fn nobody_gives_way_to_a_silent_one() {
+        let (mut first, mut copy) = (life(5), life(6));
+        let asked = copy.1.claim(&copy.0, 0, 1, MS(0));
+        let proof = first.1.claim(&first.0, asked.nonce, 2, MS(0));
+        let proof = Claim { silent: true, ..proof };
+        let verdict = copy.1.judge(&copy.0, &proof, MS(1));
+        assert_eq!(verdict, Verdict::GoOn { answer: false, tell: true });
+    }
+}

@@ -1,0 +1,200 @@
+//! The members that a node knows of: a table, a ring of the active ones, and digests of who they are.
+//!
+//! foca's own list is a vector without an index. This one answers what is asked with every packet, without looking at
+//! all members: who is active, who is not, and whether two nodes know the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::MAX_MEMBER_BUCKETS;
+use crate::base::provenance::Heard;
+use crate::base::time::Time;
+use crate::liveness::ring::{self, Ring};
+
+/// What SWIM believes of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) identity: Identity,
+    /// When it stopped being active; `None` while it is.
+    pub(crate) down_since: Option<Time>,
+    /// When we last heard it.
+    pub(crate) heard: Option<Heard>,
+}
+
+impl Peer {
+    pub(crate) fn is_active(&self) -> bool {
+        self.down_since.is_none()
+    }
+}
+
+/// Every member that we know of, ourselves not included.
+#[derive(Debug)]
+pub(crate) struct Members {
+    peers: BTreeMap<NodeId, Peer>,
+    /// Those that are not active.
+    down: BTreeSet<NodeId>,
+    ring: Ring,
+    /// Digests of the active members, by the part of the ring they stand on.
+    buckets: Vec<u64>,
+    /// All of these together.
+    digest: u64,
+    generation: u64,
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            down: BTreeSet::new(),
+            ring: Ring::default(),
+            buckets: vec![0; MAX_MEMBER_BUCKETS],
+            digest: 0,
+            generation: 0,
+        }
+    }
+}
+
+impl Members {
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Peer> {
+        self.peers.get(&node)
+    }
+
+    pub(crate) fn active(&self, node: NodeId) -> Option<&Identity> {
+        self.get(node).filter(|peer| peer.is_active()).map(|peer| &peer.identity)
+    }
+
+    /// All of them, by node id.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Peer)> {
+        self.peers.iter().map(|(node, peer)| (*node, peer))
+    }
+
+    /// Those that are active, by node id.
+    pub(crate) fn iter_active(&self) -> impl Iterator<Item = &Identity> {
+        self.peers.values().filter(|peer| peer.is_active()).map(|peer| &peer.identity)
+    }
+
+    /// Those that are not active.
+    pub(crate) fn down(&self) -> &BTreeSet<NodeId> {
+        &self.down
+    }
+
+    /// The same, with what is known of them, by node id.
+    pub(crate) fn iter_down(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        self.down.iter().filter_map(|node| Some((*node, self.peers.get(node)?)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// The active ones, on the ring that all nodes share.
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// One hash of the identities of those that are active.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The same for each part of the ring.
+    pub(crate) fn buckets(&self) -> &[u64] {
+        &self.buckets
+    }
+
+    /// A number that changes whenever an active member does.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes what is believed of a member from now on.
+    pub(crate) fn set(&mut self, identity: Identity, down_since: Option<Time>) {
+        let node = identity.node_id;
+        let before = self.peers.get(&node).copied();
+        if let Some(before) = before.filter(Peer::is_active) {
+            self.toggle(&before.identity);
+        }
+        if down_since.is_none() {
+            self.toggle(&identity);
+            self.ring.insert(node);
+            self.down.remove(&node);
+        } else {
+            self.ring.remove(node);
+            self.down.insert(node);
+        }
+        self.generation += 1;
+        let heard = before.and_then(|before| before.heard);
+        self.peers.insert(node, Peer { identity, down_since, heard });
+    }
+
+    /// Drops a member that is not active; returns whether there was one.
+    pub(crate) fn remove_down(&mut self, identity: &Identity) -> bool {
+        let node = identity.node_id;
+        let stale = |peer: &Peer| peer.identity == *identity && !peer.is_active();
+        if !self.get(node).is_some_and(stale) {
+            return false;
+        }
+        self.peers.remove(&node);
+        self.down.remove(&node);
+        true
+    }
+
+    /// Notes that a member was heard, and returns what is believed of it.
+    pub(crate) fn heard(&mut self, node: NodeId, heard: Heard) -> Option<&Peer> {
+        let peer = self.peers.get_mut(&node)?;
+        peer.heard = Some(heard);
+        Some(peer)
+    }
+
+    fn toggle(&mut self, identity: &Identity) {
+        let hash = member_hash(identity);
+        self.buckets[bucket_of(identity.node_id)] ^= hash;
+        self.digest ^= hash;
+    }
+}
+
+/// What a member adds to the digest.
+pub(crate) fn member_hash(identity: &Identity) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
+    bytes[8..].copy_from_slice(&identity.epoch.0.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
+/// The part of the ring on which a member stands.
+pub(crate) fn bucket_of(node: NodeId) -> usize {
+    usize::from(ring::position(node).to_be_bytes()[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::identity::Epoch;
+
+    fn identity(node: u64, epoch: u64) -> Identity {
+        let addr = ([10, 0, 0, 1], 7_950).into();
+        Identity { node_id: NodeId(node), epoch: Epoch(epoch), addr, sync_port: 7_950 }
+    }
+
+    #[test]
+    fn the_digests_and_the_ring_are_of_those_that_are_active_whatever_came_before() {
+        let mut straight = Members::default();
+        (2..9).for_each(|node| straight.set(identity(node, 2), None));
+        let mut winding = Members::default();
+        for node in 1..9 {
+            winding.set(identity(node, 1), None);
+            winding.set(identity(node, 1), Some(Time::from_millis(1)));
+        }
+        (2..9).for_each(|node| winding.set(identity(node, 2), None));
+        assert_eq!(winding.digest(), straight.digest());
+        assert_eq!(winding.buckets(), straight.buckets());
+        assert_eq!(winding.ring().len(), 7);
+        assert_eq!(winding.iter_active().count(), 7);
+        assert_eq!(winding.down(), &BTreeSet::from([NodeId(1)]));
+        assert!(!winding.remove_down(&identity(2, 2)), "an active one stays");
+        assert!(winding.remove_down(&identity(1, 1)));
+        assert_eq!((winding.len(), winding.down().len()), (7, 0));
+    }
+}

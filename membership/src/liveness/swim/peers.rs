@@ -1,0 +1,57 @@
+//! Whom to send to: peers at random, and peers by their place on the ring.
+
+use rand::seq::index;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::Swim;
+use crate::base::identity::{Identity, NodeId};
+
+impl Swim {
+    /// `random` peers and our two neighbours on the ring, without repetition. Whoever can reach only some of them begins
+    /// with the random ones, which spread the word fastest; the ring then leaves nobody out.
+    pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
+        let own = self.identity().node_id;
+        let next = self.ring().at_offset(own, 1);
+        let previous = self
+            .ring()
+            .at_offset(own, self.ring().len())
+            .filter(|previous| Some(*previous) != next);
+        let neighbours = next.into_iter().chain(previous);
+        let drawn = self.sample(random + 2);
+        let others =
+            drawn.into_iter().filter(|node| Some(*node) != next && Some(*node) != previous);
+        let targets: Vec<NodeId> = others.take(random).chain(neighbours).collect();
+        targets.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+    }
+
+    /// So many peers at distances along the ring that `seed` decides: of nodes with the same seed and members, no two
+    /// choose the same peer at once, and nobody is left out.
+    pub(crate) fn offset_peers(&self, seed: u64, count: usize) -> Vec<Identity> {
+        let own = self.identity().node_id;
+        let len = self.ring().len();
+        let mut distances: Vec<usize> = Vec::with_capacity(count);
+        for n in 0..count.min(len) {
+            let drawn = xxh3_64_with_seed(&(n as u64).to_le_bytes(), seed) % len as u64;
+            let mut distance = usize::try_from(drawn).unwrap_or_default();
+            while distances.contains(&distance) {
+                distance = (distance + 1) % len;
+            }
+            distances.push(distance);
+        }
+        let nodes =
+            distances.into_iter().filter_map(|distance| self.ring().at_offset(own, distance + 1));
+        nodes.filter_map(|node| self.active_peer(node).copied()).collect()
+    }
+
+    pub(crate) fn random_peers(&mut self, count: usize) -> Vec<Identity> {
+        let nodes = self.sample(count);
+        nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
+    }
+
+    /// So many active peers, or all, without repetition.
+    fn sample(&mut self, count: usize) -> Vec<NodeId> {
+        let amount = count.min(self.ring().len());
+        let chosen = index::sample(&mut self.rng, self.members.ring().len(), amount);
+        chosen.into_iter().filter_map(|place| self.ring().get(place)).collect()
+    }
+}

@@ -1,0 +1,327 @@
+//! What a node believes: the join of membership and catalog.
+//!
+//! | origin | checks | status |
+//! |---|---|---|
+//! | alive or suspect | passing, or none | healthy |
+//! | alive or suspect | failing | unhealthy |
+//! | alive or suspect | not yet run, or overdue | unknown |
+//! | down | any | unknown |
+//! | left | any | gone |
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::identity::{Identity, NodeId};
+use crate::base::time::Time;
+use crate::catalog::record::{Health, Key, NodeRecord, ServiceRecord, Text, Value};
+use crate::catalog::{Catalog, Replica};
+
+/// What we believe of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemberStatus {
+    /// It answers.
+    Alive,
+    /// It did not answer somebody; it has a moment to contradict.
+    Suspect,
+    /// It is gone without a word.
+    Down,
+    /// It left on purpose.
+    Left,
+}
+
+impl fmt::Display for MemberStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Left => "left",
+        })
+    }
+}
+
+/// A member as we believe it to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Who it is.
+    pub identity: Identity,
+    /// How it describes itself; `None` while its record has not arrived.
+    pub node: Option<Arc<NodeRecord>>,
+    /// What we believe of it.
+    pub status: MemberStatus,
+}
+
+/// A change of a member's status, identity or description. Suspicion comes and goes without one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberChange {
+    /// The member as it is now.
+    pub member: Member,
+}
+
+/// Whether an instance should be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InstanceStatus {
+    /// Its checks pass and its node lives.
+    Healthy,
+    /// Its checks fail.
+    Unhealthy,
+    /// Its checks have not run, or its node is down.
+    Unknown,
+    /// It was deregistered, or its node left.
+    Gone,
+}
+
+/// A service instance as we believe it to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// The node that it is registered with.
+    pub origin: NodeId,
+    /// Its id on that node.
+    pub id: Text,
+    /// How the node describes itself.
+    pub node: Arc<NodeRecord>,
+    /// Its definition.
+    pub service: Arc<ServiceRecord>,
+    /// What its checks say.
+    pub health: Health,
+    /// Whether it should be used.
+    pub status: InstanceStatus,
+    /// When its node stopped being alive; `None` while it is.
+    pub down_since: Option<Time>,
+}
+
+/// A change of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The instance as it is now; with [`InstanceStatus::Gone`], as it last was.
+    pub instance: Arc<Instance>,
+}
+
+/// How an origin stands, as far as its instances are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OriginStatus {
+    Active,
+    Down { since: Time },
+    Left,
+}
+
+/// Every instance that is not gone, and every member as it was last told.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    instances: BTreeMap<(NodeId, Text), Arc<Instance>>,
+    members: BTreeMap<NodeId, Member>,
+}
+
+impl View {
+    pub(crate) fn instances(&self) -> impl ExactSizeIterator<Item = &Arc<Instance>> {
+        self.instances.values()
+    }
+
+    /// Takes a member as it is now, or that there is none, and returns what there is to tell.
+    pub(crate) fn refresh_member(
+        &mut self,
+        node: NodeId,
+        now: Option<Member>,
+    ) -> Option<MemberChange> {
+        let Some(member) = now else {
+            self.members.remove(&node);
+            return None;
+        };
+        let told = self.members.insert(node, member.clone());
+        (told.as_ref() != Some(&member)).then_some(MemberChange { member })
+    }
+
+    /// Brings the instances behind these keys of an origin up to date, and returns what changed. [`Key::Node`] stands
+    /// for all of its instances.
+    pub(crate) fn refresh(
+        &mut self,
+        catalog: &Catalog,
+        origin: NodeId,
+        status: OriginStatus,
+        keys: &[Key],
+    ) -> Vec<Change> {
+        let replica = catalog.origin(origin).and_then(|origin| origin.current());
+        let mut ids: Vec<Text> = keys.iter().filter_map(Key::instance).cloned().collect();
+        if keys.contains(&Key::Node) {
+            let slots = replica.into_iter().flat_map(Replica::slots);
+            ids.extend(slots.filter_map(|slot| slot.key().instance()).cloned());
+            let known = self
+                .instances
+                .range((origin, Text::default())..)
+                .take_while(|((node, _), _)| *node == origin);
+            ids.extend(known.map(|((_, id), _)| id.clone()));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().flat_map(|id| self.refresh_one(replica, origin, status, id)).collect()
+    }
+
+    fn refresh_one(
+        &mut self,
+        replica: Option<&Replica>,
+        origin: NodeId,
+        status: OriginStatus,
+        id: Text,
+    ) -> Vec<Change> {
+        let now = replica.and_then(|replica| join(replica, origin, status, &id)).map(Arc::new);
+        let key = (origin, id);
+        let before = self.instances.get(&key);
+        if before == now.as_ref() {
+            return Vec::new();
+        }
+        let moved = match (before, &now) {
+            (Some(before), Some(now)) => {
+                (&before.service.namespace, &before.service.service)
+                    != (&now.service.namespace, &now.service.service)
+            }
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let gone = before.filter(|_| moved).map(|before| Change {
+            instance: Arc::new(Instance { status: InstanceStatus::Gone, ..(**before).clone() }),
+        });
+        let changed = now.clone().map(|instance| Change { instance });
+        match now {
+            Some(instance) => self.instances.insert(key, instance),
+            None => self.instances.remove(&key),
+        };
+        gone.into_iter().chain(changed).collect()
+    }
+}
+
+fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &Text) -> Option<Instance> {
+    let Some(Value::Service(service)) = replica.get(&Key::Service(id.clone())) else {
+        return None;
+    };
+    let Some(Value::Node(node)) = replica.get(&Key::Node) else { return None };
+    let health = match replica.get(&Key::Health(id.clone())) {
+        _ if !service.checked => Health::Passing,
+        Some(Value::Health(health)) => *health,
+        _ => Health::Unknown,
+    };
+    let (instance_status, down_since) = match (status, health) {
+        (OriginStatus::Left, _) => return None,
+        (OriginStatus::Down { since }, _) => (InstanceStatus::Unknown, Some(since)),
+        (OriginStatus::Active, Health::Passing) => (InstanceStatus::Healthy, None),
+        (OriginStatus::Active, Health::Failing) => (InstanceStatus::Unhealthy, None),
+        (OriginStatus::Active, Health::Unknown) => (InstanceStatus::Unknown, None),
+    };
+    Some(Instance {
+        origin,
+        id: id.clone(),
+        node: node.clone(),
+        service: service.clone(),
+        health,
+        status: instance_status,
+        down_since,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::identity::Epoch;
+
+    const NODE: NodeId = NodeId(1);
+    const DOWN: OriginStatus = OriginStatus::Down { since: Time::from_millis(5) };
+
+    fn service(name: &str, checked: bool) -> Value {
+        Value::Service(Arc::new(ServiceRecord {
+            service: name.into(),
+            namespace: "default".into(),
+            address: "127.0.0.1".into(),
+            port: 80,
+            tags: crate::catalog::record::Tags::default(),
+            meta: crate::catalog::record::Meta::default(),
+            weight: 1,
+            checked,
+            balancing: crate::catalog::record::Balancing::default(),
+        }))
+    }
+
+    fn catalog(records: Vec<(Key, Value)>) -> Catalog {
+        let mut catalog = Catalog::new(NODE, Epoch(1));
+        let node = NodeRecord {
+            name: "a1".into(),
+            datacenter: "dc1".into(),
+            zone: Text::default(),
+            software: "test".into(),
+            instance_key_hash: 0,
+            left: None,
+        };
+        let node = [(Key::Node, Value::Node(Arc::new(node)))];
+        let records = node.into_iter().chain(records).map(|(key, value)| (key, Some(value)));
+        catalog.write(records.collect()).expect("legal records");
+        catalog
+    }
+
+    fn key() -> Key {
+        Key::Service("x".into())
+    }
+
+    fn with_health(checked: bool, health: Option<Health>) -> Catalog {
+        let health = health.map(|health| (Key::Health("x".into()), Value::Health(health)));
+        catalog([(key(), service("web", checked))].into_iter().chain(health).collect())
+    }
+
+    #[test]
+    fn the_status_is_the_join_of_the_origin_and_its_checks() {
+        use Health::{Failing, Passing, Unknown};
+        use InstanceStatus as Is;
+        use OriginStatus::{Active, Left};
+        let table = [
+            (Active, true, Some(Passing), Some(Is::Healthy)),
+            (Active, true, Some(Failing), Some(Is::Unhealthy)),
+            (Active, true, Some(Unknown), Some(Is::Unknown)),
+            (Active, true, None, Some(Is::Unknown)),
+            (Active, false, None, Some(Is::Healthy)),
+            (Active, false, Some(Failing), Some(Is::Healthy)),
+            (DOWN, true, Some(Passing), Some(Is::Unknown)),
+            (DOWN, true, Some(Failing), Some(Is::Unknown)),
+            (DOWN, false, None, Some(Is::Unknown)),
+            (Left, true, Some(Passing), None),
+            (Left, false, None, None),
+        ];
+        for (origin, checked, health, expected) in table {
+            let mut view = View::default();
+            view.refresh(&with_health(checked, health), NODE, origin, &[key()]);
+            let status = view.instances().next().map(|instance| instance.status);
+            assert_eq!(status, expected, "{origin:?} {checked} {health:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let mut view = View::default();
+        let catalog = with_health(true, Some(Health::Passing));
+        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]).len(), 1);
+        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]), []);
+        let down = view.refresh(&catalog, NODE, DOWN, &[Key::Node]);
+        assert_eq!(down[0].instance.down_since, Some(Time::from_millis(5)));
+        let left = view.refresh(&catalog, NODE, OriginStatus::Left, &[Key::Node]);
+        assert_eq!(left[0].instance.status, InstanceStatus::Gone);
+        assert_eq!(view.instances().len(), 0);
+    }
+
+    #[test]
+    fn an_instance_that_changes_its_service_goes_from_one_and_comes_to_the_other() {
+        let mut view = View::default();
+        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
+        let moved = catalog(vec![(key(), service("api", false))]);
+        let changes = view.refresh(&moved, NODE, OriginStatus::Active, &[key()]);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|change| (change.instance.service.service.as_str(), change.instance.status))
+            .collect();
+        assert_eq!(told, [("web", InstanceStatus::Gone), ("api", InstanceStatus::Healthy)]);
+    }
+
+    #[test]
+    fn an_instance_that_is_no_longer_defined_is_gone() {
+        let mut view = View::default();
+        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
+        let changes = view.refresh(&catalog(Vec::new()), NODE, OriginStatus::Active, &[Key::Node]);
+        assert_eq!(changes[0].instance.status, InstanceStatus::Gone);
+    }
+}

@@ -1,0 +1,194 @@
+//! Digests: when they are due, and which heads they name.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::base::config::Protocol;
+use crate::base::identity::NodeId;
+use crate::base::limits::MAX_RECENT_HEADS;
+use crate::base::time::Time;
+
+/// When digests are due: a short burst after news, and a steady trickle.
+#[derive(Debug)]
+pub(crate) struct DigestSchedule {
+    after_news: [Duration; 4],
+    period: Duration,
+    /// The next of the burst, and when it is due.
+    burst: Option<(usize, Time)>,
+    quiet_at: Time,
+    news_at: Time,
+}
+
+/// A digest that is due. Nodes that hold the same are in the same round, whatever their clocks say, so that a round and
+/// a catalog together decide to whom each of them speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Round(pub(crate) u64);
+
+impl DigestSchedule {
+    pub(crate) fn new(protocol: &Protocol, now: Time, first: Time) -> Self {
+        Self {
+            after_news: protocol.digest_after_news,
+            period: protocol.digest_period.max(Duration::from_millis(1)),
+            burst: None,
+            quiet_at: first,
+            news_at: now,
+        }
+    }
+
+    /// Something changed: the burst begins, or begins anew. What is due earlier stays so: steady news put nothing off.
+    pub(crate) fn news(&mut self, now: Time) {
+        let first = now + self.after_news[0];
+        let due = self.burst.map_or(first, |(_, due)| due.min(first));
+        self.burst = Some((0, due));
+        self.news_at = now;
+    }
+
+    /// With no news since.
+    pub(crate) fn last_news(&self) -> Time {
+        self.news_at
+    }
+
+    pub(crate) fn next_deadline(&self) -> Time {
+        self.burst.map_or(self.quiet_at, |(_, due)| due.min(self.quiet_at))
+    }
+
+    /// The digest of the burst that is due; `jitter` delays the one that follows.
+    pub(crate) fn take_burst(&mut self, now: Time, jitter: Duration) -> Option<Round> {
+        let (index, _) = self.burst.filter(|(_, due)| *due <= now)?;
+        self.burst = self.after_news.get(index + 1).map(|wait| (index + 1, now + *wait + jitter));
+        Some(Round(index as u64))
+    }
+
+    /// The digest of the trickle that is due.
+    pub(crate) fn take_quiet(&mut self, now: Time, jitter: Duration) -> Option<Round> {
+        if self.quiet_at > now {
+            return None;
+        }
+        self.quiet_at = now + self.period + jitter;
+        let periods = now.since(self.news_at).as_micros() / self.period.as_micros();
+        Some(Round(self.after_news.len() as u64 + u64::try_from(periods).unwrap_or(u64::MAX / 2)))
+    }
+}
+
+/// Heads that moved lately, to be named in digests.
+#[derive(Debug, Default)]
+pub(crate) struct RecentHeads {
+    /// Every move, in order; those that were followed by another of the same origin no longer count.
+    moves: VecDeque<(Time, NodeId)>,
+    latest: BTreeMap<NodeId, Time>,
+}
+
+impl RecentHeads {
+    /// Heads younger than this may still be on their way as rumors.
+    const SETTLED_AFTER: Duration = Duration::from_millis(10);
+    /// Heads older than this are left to the digest itself.
+    const OLD_AFTER: Duration = Duration::from_secs(1);
+    /// How many are named.
+    const MAX_NAMED: usize = 24;
+
+    pub(crate) fn moved(&mut self, origin: NodeId, now: Time) {
+        if self.latest.insert(origin, now) != Some(now) {
+            self.moves.push_back((now, origin));
+        }
+        while let Some((at, origin)) = self.moves.front().copied()
+            && (now.since(at) > Self::OLD_AFTER || self.moves.len() > MAX_RECENT_HEADS)
+        {
+            self.moves.pop_front();
+            if self.latest.get(&origin) == Some(&at) {
+                self.latest.remove(&origin);
+            }
+        }
+    }
+
+    /// When the head of an origin moved, if that was lately.
+    pub(crate) fn when_moved(&self, origin: NodeId) -> Option<Time> {
+        self.latest.get(&origin).copied()
+    }
+
+    /// The most recent first.
+    pub(crate) fn settled(&self, now: Time) -> impl Iterator<Item = NodeId> + '_ {
+        let moves = self.moves.iter().rev();
+        let settled = moves
+            .take_while(move |(at, _)| now.since(*at) <= Self::OLD_AFTER)
+            .filter(move |(at, _)| now.since(*at) >= Self::SETTLED_AFTER)
+            .filter(|(at, origin)| self.latest.get(origin) == Some(at));
+        settled.map(|(_, origin)| *origin).take(Self::MAX_NAMED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Time = Time::from_millis;
+
+    fn schedule() -> DigestSchedule {
+        DigestSchedule::new(&Protocol::default(), MS(0), MS(100_000))
+    }
+
+    #[test]
+    fn digests_follow_news_each_counted_from_the_one_before() {
+        let mut schedule = schedule();
+        schedule.news(MS(0));
+        let mut sent = Vec::new();
+        while schedule.next_deadline() < MS(100_000) {
+            let due = schedule.next_deadline();
+            let round = schedule.take_burst(due, Duration::ZERO).expect("due");
+            assert_eq!(round, Round(sent.len() as u64));
+            sent.push(due);
+        }
+        assert_eq!(sent, [MS(20), MS(60), MS(140), MS(340)]);
+    }
+
+    #[test]
+    fn steady_news_does_not_put_digests_off() {
+        let mut schedule = schedule();
+        schedule.news(MS(0));
+        schedule.news(MS(15));
+        assert_eq!(schedule.next_deadline(), MS(20));
+    }
+
+    #[test]
+    fn late_in_a_burst_news_is_not_later_than_at_its_beginning() {
+        let mut schedule = schedule();
+        schedule.news(MS(0));
+        for due in [20, 60, 140] {
+            assert!(schedule.take_burst(MS(due), Duration::ZERO).is_some());
+        }
+        schedule.news(MS(150));
+        assert_eq!(schedule.next_deadline(), MS(170));
+    }
+
+    #[test]
+    fn who_holds_the_same_is_in_the_same_round_however_its_own_digests_fall() {
+        let mut early = schedule();
+        let mut late = schedule();
+        early.news(MS(1_000));
+        late.news(MS(1_003));
+        early.quiet_at = MS(3_100);
+        late.quiet_at = MS(3_400);
+        let jitter = Duration::ZERO;
+        assert_eq!(early.take_quiet(MS(3_100), jitter), late.take_quiet(MS(3_400), jitter));
+        assert_ne!(early.take_quiet(MS(3_600), jitter), Some(Round(8)));
+    }
+
+    #[test]
+    fn heads_on_their_way_and_old_ones_are_not_named() {
+        let mut recent = RecentHeads::default();
+        recent.moved(NodeId(1), MS(0));
+        recent.moved(NodeId(2), MS(900));
+        recent.moved(NodeId(3), MS(1_100));
+        assert_eq!(recent.settled(MS(1_105)).collect::<Vec<_>>(), [NodeId(2)]);
+    }
+
+    #[test]
+    fn a_head_that_moves_again_is_named_once_and_no_more_are_remembered_than_may_be() {
+        let mut recent = RecentHeads::default();
+        for n in 0..2 * MAX_RECENT_HEADS as u64 {
+            recent.moved(NodeId(n % 3), MS(n / 4));
+        }
+        assert_eq!(recent.settled(MS(550)).count(), 3);
+        assert!(recent.moves.len() <= MAX_RECENT_HEADS);
+        assert_eq!(recent.latest.len(), 3);
+    }
+}

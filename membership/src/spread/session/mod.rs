@@ -1,0 +1,277 @@
+//! One sync session: two nodes on one stream find out what differs and send each other what is missing.
+//!
+//! ```text
+//! opener                               server
+//!   Opening(digests)          ->
+//!                             <-       [Members*]                      only when the digests of members differ
+//!                             <-       End                             equal catalogs end here
+//!                             <-       Sketch
+//!   More(n)                   ->
+//!                             <-       Sketch                          until it is decoded
+//!   [Members*] Heads*         ->
+//!                             <-       [Heads*] Deltas* End            what it wants, and what the opener lacks
+//!   [Deltas* End]             ->
+//! ```
+//!
+//! The opener *tells* the heads that differ and the server *compares*. When a sketch would cost more than all heads of the
+//! side that has fewer, that side tells all of its heads: the opener at once, or the server when it is asked for more with
+//! 0; then the opener compares.
+
+mod compare;
+mod near;
+mod sketch;
+mod tell;
+mod transfer;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::base::identity::{Epoch, Identity, NodeId};
+use crate::base::limits::{MAX_FRAMES_PER_SESSION, MAX_ORIGINS, MIN_SESSION_BYTES_PER_SECOND};
+use crate::base::time::Time;
+use crate::catalog::{Catalog, Delta, Head, Want};
+use crate::spread::sketch::{Decoder, Encoder};
+use crate::wire::{Frame, Opening};
+
+use sketch::FIRST_SYMBOLS;
+
+/// A peer that breaks the rules of the session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ProtocolViolation;
+
+/// What a frame asks of the node.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Who opened the stream is known now: answer it, or refuse it.
+    Opened(Opening),
+    /// Members to be taken over, and to be answered with ours if we have not told them yet.
+    Members(Vec<(Identity, u16)>),
+    /// Deltas to be applied.
+    Deltas(Vec<Delta>),
+    /// The peer's heads are complete: compare them with ours.
+    Compare,
+    /// Nothing.
+    Nothing,
+}
+
+/// Who lists heads, and who compares them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Undecided,
+    Teller,
+    Comparer,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    is_opener: bool,
+    /// The other end; `None` when it opened the stream and has not spoken.
+    peer: Option<Identity>,
+    role: Role,
+    /// Our heads when the session began to look for what differs, by hash.
+    snapshot: Vec<(u64, Head)>,
+    encoder: Option<Encoder>,
+    decoder: Option<Decoder>,
+    /// Symbols that we asked for.
+    asked: usize,
+    /// Heads of the peer, when we compare; two of an origin when it receives a new epoch.
+    peer_heads: BTreeMap<(NodeId, Epoch), Want>,
+    peer_unknown: BTreeSet<[u8; 4]>,
+    peer_is_whole: bool,
+    /// How many heads came, as a list or as wants.
+    heads_received: usize,
+    /// Nothing more can be asked of us.
+    heads_complete: bool,
+    /// Small frames that are ready.
+    ready: VecDeque<Frame>,
+    /// What the peer lacks and is not yet framed; the last is next.
+    lacking: Vec<Want>,
+    /// Whether the peer waits for us to say that nothing follows, and we for it.
+    ends: bool,
+    awaits_end: bool,
+    told_members: bool,
+    told_all: bool,
+    peer_told_all: bool,
+    /// It is for repair, and takes no more bandwidth than there is for that.
+    is_repair: bool,
+    /// Its next frame waits for bandwidth.
+    is_put_off: bool,
+    in_flight: usize,
+    frames_received: usize,
+    frames_sent: usize,
+    members_received: usize,
+    bytes: u64,
+    started: Time,
+    last_activity: Time,
+}
+
+impl Session {
+    /// A session that a peer opens.
+    pub(crate) fn serve(now: Time) -> Self {
+        Self {
+            is_opener: false,
+            peer: None,
+            role: Role::Undecided,
+            snapshot: Vec::new(),
+            encoder: None,
+            decoder: None,
+            asked: 0,
+            peer_heads: BTreeMap::new(),
+            peer_unknown: BTreeSet::new(),
+            peer_is_whole: false,
+            heads_received: 0,
+            heads_complete: false,
+            ready: VecDeque::new(),
+            lacking: Vec::new(),
+            ends: false,
+            awaits_end: false,
+            told_members: false,
+            told_all: false,
+            peer_told_all: false,
+            is_repair: false,
+            is_put_off: false,
+            in_flight: 0,
+            frames_received: 0,
+            frames_sent: 0,
+            members_received: 0,
+            bytes: 0,
+            started: now,
+            last_activity: now,
+        }
+    }
+
+    /// A session that we open.
+    pub(crate) fn open(peer: Identity, opening: Opening, now: Time) -> Self {
+        let mut this = Self::serve(now);
+        this.is_opener = true;
+        this.peer = Some(peer);
+        this.asked = FIRST_SYMBOLS;
+        this.awaits_end = true;
+        this.ready.push_back(Frame::Opening(opening));
+        this
+    }
+
+    pub(crate) fn peer(&self) -> Option<&Identity> {
+        self.peer.as_ref()
+    }
+
+    /// From now on it takes no more bandwidth than there is for repair.
+    pub(crate) fn repairs(&mut self) {
+        self.is_repair = true;
+    }
+
+    pub(crate) fn is_repair(&self) -> bool {
+        self.is_repair
+    }
+
+    /// Its next frame has to wait for bandwidth. Returns whether it did not so far.
+    pub(crate) fn put_off(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_put_off, true)
+    }
+
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.is_put_off
+    }
+
+    /// When it is dropped if nothing happens. A peer that trickles holds one of few places no longer than one that is
+    /// silent, unless it brings something.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Time {
+        let earned = Duration::from_millis(1_000 * self.bytes / MIN_SESSION_BYTES_PER_SECOND);
+        (self.last_activity + timeout).min(self.started + timeout + earned)
+    }
+
+    /// Answers the opening. `roster` are our members, if they differ from those of the peer.
+    pub(crate) fn answer(
+        &mut self,
+        opening: &Opening,
+        roster: Option<&[(Identity, u16)]>,
+        catalog: &Catalog,
+    ) {
+        self.ends = true;
+        self.role = Role::Comparer;
+        if let Some(roster) = roster {
+            self.tell_members(roster);
+            self.awaits_end = true;
+        }
+        if opening.catalog == catalog.digest() {
+            self.heads_complete = true;
+            return;
+        }
+        self.take_snapshot(catalog);
+        self.encoder = Some(Encoder::new(self.snapshot.iter().map(|(hash, _)| *hash)));
+        self.sketch(FIRST_SYMBOLS);
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        frame: Frame,
+        len: usize,
+        catalog: &Catalog,
+        now: Time,
+    ) -> Result<Step, ProtocolViolation> {
+        self.last_activity = now;
+        self.bytes += len as u64;
+        self.frames_received += 1;
+        if self.frames_received > MAX_FRAMES_PER_SESSION || says_nothing(&frame) {
+            return Err(ProtocolViolation);
+        }
+        match frame {
+            Frame::Opening(opening) if self.peer.is_none() => {
+                self.peer = Some(opening.identity);
+                Ok(Step::Opened(opening))
+            }
+            Frame::Opening(_) | Frame::Ping(..) | Frame::Pong(_) => Err(ProtocolViolation),
+            _ if self.peer.is_none() || self.peer_told_all => Err(ProtocolViolation),
+            Frame::Members(members) => {
+                self.members_received += members.len();
+                if self.members_received > MAX_ORIGINS {
+                    return Err(ProtocolViolation);
+                }
+                self.ends |= self.is_opener;
+                Ok(Step::Members(members))
+            }
+            Frame::Sketch(sketch) => self.take_sketch(&sketch, catalog),
+            Frame::More(0) => self.tell_all_instead(catalog),
+            Frame::More(symbols) => self.tell_more(symbols as usize),
+            Frame::Heads(heads) => self.take_heads(heads),
+            Frame::Deltas { deltas, last } => {
+                self.heads_complete |= self.role != Role::Comparer;
+                self.peer_told_all = last;
+                Ok(Step::Deltas(deltas))
+            }
+            Frame::End => {
+                self.heads_complete |= self.role != Role::Comparer;
+                self.peer_told_all = true;
+                Ok(Step::Nothing)
+            }
+        }
+    }
+
+    pub(crate) fn written(&mut self, now: Time) {
+        self.last_activity = now;
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Both sides have told all.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.told_all && (self.peer_told_all || !self.awaits_end)
+    }
+}
+
+/// An empty list costs its receiver a frame and tells it nothing; nobody honest sends one.
+fn says_nothing(frame: &Frame) -> bool {
+    match frame {
+        Frame::Members(members) => members.is_empty(),
+        Frame::Sketch(sketch) => sketch.symbols.is_empty(),
+        Frame::Heads(heads) => heads.is_empty() && !heads.is_last(),
+        Frame::Deltas { deltas, .. } => deltas.is_empty(),
+        Frame::Opening(_) | Frame::More(_) | Frame::End | Frame::Ping(..) | Frame::Pong(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
