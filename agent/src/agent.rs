@@ -18,13 +18,15 @@ use crate::api::server::Socket;
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::AgentConfig;
 use crate::driver::{Command, Driver, Ended, State};
-use crate::facts::AgentFacts;
+use crate::info::AgentInfo;
 use crate::join::{self, JoinAddressError};
 use crate::names::{self, NameError};
 use crate::registrar::{self, Registrar};
-use crate::registry::{Here, Registry};
+use crate::registry::{Locality, Registry};
 use crate::storage::{DataDir, OpenError, WriteError};
-use crate::transport::{CertificateError, NodeCertificate, Quic, QuicError, Touches, bind_gossip};
+use crate::transport::{
+    CertificateError, NodeCertificate, Quic, QuicError, TcpProbes, bind_gossip,
+};
 
 /// Commands, requests and stream events that wait for their task; who has more waits.
 const QUEUE: usize = 256;
@@ -87,7 +89,7 @@ pub enum StartError {
     #[error(transparent)]
     Storage(#[from] WriteError),
     /// The gossip socket cannot be opened.
-    #[error("cannot take gossip at {addr} (UDP): {source}; {}", remedy(source))]
+    #[error("cannot take gossip at {addr} (UDP): {source}; {}", advice(source))]
     Gossip {
         /// The address.
         addr: SocketAddr,
@@ -123,7 +125,7 @@ impl StartError {
     }
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "is another agent running? choose another port with --bind",
         io::ErrorKind::AddrNotAvailable => {
@@ -138,7 +140,7 @@ fn remedy(error: &io::Error) -> &'static str {
 
 /// A running agent. Dropping it stops it at once, as a crash would; [`Agent::shutdown`] leaves the cluster first.
 pub struct Agent {
-    facts: AgentFacts,
+    info: AgentInfo,
     socket: PathBuf,
     keep_on_exit: bool,
     driver: mpsc::Sender<Command>,
@@ -209,11 +211,11 @@ impl Agent {
             bound.map_err(|source| StartError::Gossip { addr: config.bind, source })?;
         let gossip =
             udp.local_addr().map_err(|source| StartError::Gossip { addr: config.bind, source })?;
-        let (answered, touched) = mpsc::channel(QUEUE);
-        let touches = Touches::start(listener, answered);
+        let (answered, tcp_probe_answered) = mpsc::channel(QUEUE);
+        let tcp_probes = TcpProbes::start(listener, answered);
         let (stream_tx, stream_events) = mpsc::channel(QUEUE);
         let quic = Quic::bind(sync_bind, &NodeCertificate::self_signed()?, stream_tx)?;
-        let facts = AgentFacts {
+        let info = AgentInfo {
             name: config.name,
             cluster: config.cluster,
             node_id: data_dir.node_id(),
@@ -228,27 +230,27 @@ impl Agent {
         let restored = registrar::restore(&data_dir, &default_address).await;
         let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
         let identity = Identity {
-            node_id: facts.node_id,
+            node_id: info.node_id,
             epoch,
-            addr: facts.gossip_addr,
-            sync_port: facts.sync_addr.port(),
+            addr: info.gossip_addr,
+            sync_port: info.sync_addr.port(),
         };
         // The node would refuse all of a step of which one record breaks a rule.
         let records =
             restored.records.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
-        Catalog::new(facts.node_id, epoch)
+        Catalog::new(info.node_id, epoch)
             .check(&records.collect::<Vec<_>>())
             .map_err(StartError::Registrations)?;
         let clock = Clock::start();
-        let here = Here { datacenter: facts.datacenter.clone(), zone: facts.zone.clone() };
+        let locality = Locality { datacenter: info.datacenter.clone(), zone: info.zone.clone() };
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
         let (registry, mut writer) =
-            Registry::new(facts.node_id, here, clock, wall_clock_ms().saturating_mul(1_000));
+            Registry::new(info.node_id, locality, clock, wall_clock_ms().saturating_mul(1_000));
         let former_peers = data_dir.peers();
         // Who expects company and has none yet may be the one that is cut off.
         writer.set_isolated(!config.join.is_empty() || !former_peers.is_empty());
         let config_of_node = Config {
-            cluster: ClusterId::named(&facts.cluster),
+            cluster: ClusterId::named(&info.cluster),
             identity,
             node,
             records: restored.records.clone(),
@@ -258,7 +260,7 @@ impl Agent {
 
         let (driver, commands) = mpsc::channel(QUEUE);
         let (requests_tx, requests) = mpsc::channel(QUEUE);
-        let (keep, kept) = mpsc::channel(QUEUE);
+        let (persist, persisted) = mpsc::channel(QUEUE);
         let (leave_tx, leave) = mpsc::channel(1);
         let mut driving = Driver {
             node: Node::new(config_of_node, clock.now()),
@@ -266,26 +268,26 @@ impl Agent {
             udp,
             quic,
             stream_events,
-            touches,
-            touched,
+            tcp_probes,
+            tcp_probe_answered,
             commands,
             writer,
-            keep,
-            state: State::expecting(&config.join, &former_peers, &facts.cluster),
+            persist,
+            state: State::expecting(&config.join, &former_peers, &info.cluster),
         };
         // The first answer has what the data directory held.
         driving.drain();
         let driving = Task::spawn(driving.run());
         let registrar =
             Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);
-        let registrar = Task::spawn(registrar.run(requests, kept));
+        let registrar = Task::spawn(registrar.run(requests, persisted));
         let mut seeds = config.join;
         seeds.extend(former_peers.iter().map(ToString::to_string));
-        let seeding = Task::spawn(join::seed(seeds, facts.clone(), driver.clone()));
+        let seeding = Task::spawn(join::seed(seeds, info.clone(), driver.clone()));
         let timing = Task::spawn(registry.clone().advance());
         let path = socket.path().to_owned();
         let handler = Handler {
-            facts: facts.clone(),
+            info: info.clone(),
             clock,
             registry,
             driver: driver.clone(),
@@ -294,12 +296,12 @@ impl Agent {
             counters: Default::default(),
         };
         let server = Task::spawn(socket.serve(Arc::new(handler)));
-        tracing::info!(name = facts.name, cluster = facts.cluster, node_id = %facts.node_id, %epoch, gossip = %facts.gossip_addr,
-            sync = %facts.sync_addr, socket = %path.display(), "the agent is ready");
+        tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
+            sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
         let keep_on_exit = config.keep_on_exit;
         Ok(Self {
             timing,
-            facts,
+            info,
             socket: path,
             keep_on_exit,
             driver,
@@ -314,19 +316,19 @@ impl Agent {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.facts.name
+        &self.info.name
     }
 
     /// Where it takes gossip.
     #[must_use]
     pub fn gossip_addr(&self) -> SocketAddr {
-        self.facts.gossip_addr
+        self.info.gossip_addr
     }
 
     /// Where it takes sync streams.
     #[must_use]
     pub fn sync_addr(&self) -> SocketAddr {
-        self.facts.sync_addr
+        self.info.sync_addr
     }
 
     /// Its unix socket.

@@ -6,13 +6,13 @@ use hobnob_membership::catalog::Origin;
 use hobnob_membership::detector::{Belief, Cause, Verdict};
 use hobnob_membership::record::{Health, Key};
 use hobnob_membership::view::{Instance, Member, MemberStatus};
-use hobnob_membership::{Burial, Node, NodeId, Route, Sign, Time};
+use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
 
 use crate::api::handler::{member, millis};
 use crate::api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
 
 /// What the driver knows of one instance.
-pub(crate) struct InstanceFacts {
+pub(crate) struct InstanceView {
     pub(crate) instance: std::sync::Arc<Instance>,
     pub(crate) version: u64,
     pub(crate) health_version: Option<u64>,
@@ -35,13 +35,13 @@ pub(crate) fn named(node: &Node, subject: &str) -> Vec<Member> {
 }
 
 /// The instances with this id.
-pub(crate) fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceFacts> {
+pub(crate) fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
     let known = node.members();
     let found = node.instances().filter(|instance| *instance.id == *id);
     let explained = found.filter_map(|instance| {
         let origin = known.iter().find(|member| member.identity.node_id == instance.origin)?;
         let version = |key| version_of(node, instance.origin, &key);
-        Some(InstanceFacts {
+        Some(InstanceView {
             instance: instance.clone(),
             version: version(Key::Service(instance.id.clone())).unwrap_or(0),
             health_version: version(Key::Health(instance.id.clone())),
@@ -80,8 +80,8 @@ fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
         news,
     });
     let down_since = node.down_since(id);
-    let buried = node.burial(id).map(|burial| declared(node, burial, now));
-    let verdict = buried.or_else(|| node.belief(id).map(|belief| verdict(node, belief, now)));
+    let force_left = node.force_left(id).map(|force_left| declared(node, force_left, now));
+    let verdict = force_left.or_else(|| node.belief(id).map(|belief| verdict(node, belief, now)));
     MemberExplained {
         member: member(about),
         is_self,
@@ -135,7 +135,7 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
             format!("it said that it leaves{epoch}")
         }
-        MemberStatus::Down if node.burial(id).is_some() => {
+        MemberStatus::Down if node.force_left(id).is_some() => {
             "an operator declared it gone for good".to_owned()
         }
         MemberStatus::Down if !node.is_connected() => {
@@ -162,14 +162,14 @@ fn called_down_in(left: Duration) -> String {
 }
 
 /// Who declared it gone is not told beyond the agent where that was done: the nearest that is known stands for it.
-fn declared(node: &Node, burial: &Burial, now: Time) -> VerdictExplained {
-    let told_by = name_of(node, burial.told_by);
+fn declared(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExplained {
+    let told_by = name_of(node, force_left.told_by);
     VerdictExplained {
         cause: "declared".to_owned(),
         by: told_by.clone(),
         agreed: Vec::new(),
         told_by,
-        ago_ms: millis(now.since(burial.at)),
+        ago_ms: millis(now.since(force_left.at)),
     }
 }
 

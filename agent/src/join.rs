@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::Command;
-use crate::facts::AgentFacts;
+use crate::info::AgentInfo;
 
 /// The port of an address that names none.
 pub const DEFAULT_GOSSIP_PORT: u16 = 7_946;
@@ -79,14 +79,14 @@ pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddres
 
 /// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver where to knock,
 /// or that an address is the agent's own.
-pub(crate) async fn seed(addresses: Vec<String>, facts: AgentFacts, driver: mpsc::Sender<Command>) {
+pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: mpsc::Sender<Command>) {
     let mut waiting = addresses;
     loop {
         let mut failed = Vec::new();
         for address in waiting {
             match resolve(&address).await {
                 Ok(mut addresses) => {
-                    addresses.retain(|found| !facts.is_own(*found));
+                    addresses.retain(|found| !info.is_own(*found));
                     let command = if addresses.is_empty() {
                         Command::ExpectNobodyAt { address }
                     } else {

@@ -9,21 +9,21 @@
 //!                  ^----------------- API connections <-- unix socket
 //! ```
 
+mod advice;
 mod agent;
 pub mod api;
 pub mod checks;
 mod clock;
 mod config;
 mod driver;
-mod eviction;
 mod explain;
-mod facts;
+mod force_leave;
+mod info;
 mod join;
 pub mod names;
 mod parameters;
 mod registrar;
 mod registry;
-mod remedy;
 pub mod storage;
 pub mod transport;
 

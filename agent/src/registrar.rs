@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::api::handler::millis;
 use crate::api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration};
 use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
-use crate::driver::{Command, Keep};
+use crate::driver::{Command, Persist};
 use crate::join;
 use crate::names::{self, NameError};
 use crate::registry::Registry;
@@ -181,7 +181,7 @@ impl Registrar {
     pub(crate) async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
-        mut keep: mpsc::Receiver<Keep>,
+        mut persist: mpsc::Receiver<Persist>,
     ) {
         loop {
             tokio::select! {
@@ -198,11 +198,11 @@ impl Registrar {
                     None => break,
                 },
                 Some(report) = self.reports.1.recv() => self.report(report).await,
-                Some(kept) = keep.recv() => self.keep(kept).await,
+                Some(persisted) = persist.recv() => self.persist(persisted).await,
             }
         }
-        while let Ok(kept) = keep.try_recv() {
-            self.keep(kept).await;
+        while let Ok(persisted) = persist.try_recv() {
+            self.persist(persisted).await;
         }
     }
 
@@ -313,14 +313,14 @@ impl Registrar {
         }
     }
 
-    async fn keep(&mut self, keep: Keep) {
-        let kept = self
-            .with_data_dir(move |data_dir| match keep {
-                Keep::Epoch(epoch) => data_dir.save_epoch(epoch),
-                Keep::Peers(peers) => data_dir.save_peers(&peers),
+    async fn persist(&mut self, persist: Persist) {
+        let persisted = self
+            .with_data_dir(move |data_dir| match persist {
+                Persist::Epoch(epoch) => data_dir.save_epoch(epoch),
+                Persist::Peers(peers) => data_dir.save_peers(&peers),
             })
             .await;
-        if let Err(error) = kept {
+        if let Err(error) = persisted {
             tracing::warn!(%error, "what the next start would use could not be kept");
         }
     }

@@ -14,7 +14,7 @@ use std::{
 pub struct BreakerConfig {
     /// So many failures without a success in between open the circuit.
     pub failure_threshold: u32,
-    /// How long an open circuit refuses picks before it lets one probe through. Doubles with every probe that fails.
+    /// How long an open circuit refuses picks before it lets one probe through. Duplicates with every probe that fails.
     pub recovery_timeout: Duration,
     /// The limit of the doubling.
     pub recovery_timeout_max: Duration,
@@ -149,8 +149,9 @@ impl<W: Word> Breaker<W> {
         if now_us < word >> UNTIL_SHIFT {
             return Admission::Refused;
         }
-        let patience_us = (config.recovery_timeout.as_micros() as u64).clamp(1, UNTIL_MAX / 2);
-        let probing = pack(HALF_OPEN, doublings(word), now_us + patience_us);
+        let suspicion_timeout_us =
+            (config.recovery_timeout.as_micros() as u64).clamp(1, UNTIL_MAX / 2);
+        let probing = pack(HALF_OPEN, doublings(word), now_us + suspicion_timeout_us);
         if word != probing && self.word.exchange(word, probing) {
             Admission::Probe(Ticket(probing))
         } else {

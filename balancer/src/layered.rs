@@ -147,23 +147,23 @@ impl<T> LayeredPicker<T> {
     /// Picks a layer by its share of the load, then a target in it as [`Picker::pick`] does; if that layer has none that
     /// takes picks, another layer's, nearest first. A key always goes to the same layer while the shares stand.
     pub fn pick(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<Pick<T>> {
-        let lot = match key {
+        let draw = match key {
             Some(key) if strategy.is_keyed() => {
                 (mix(hash_key(key)) >> 11) as f64 / (1_u64 << 53) as f64
             }
             _ => self.random.f64(),
         };
-        let chosen = self.layer(lot);
+        let chosen = self.layer(draw);
         let picked = self.pickers.get_mut(chosen).and_then(|picker| picker.pick(strategy, key));
         picked.or_else(|| self.pickers.iter_mut().find_map(|picker| picker.pick(strategy, key)))
     }
 
-    fn layer(&self, lot: f64) -> usize {
+    fn layer(&self, draw: f64) -> usize {
         let shares = self.layered.shares.load();
         let mut passed = 0.0;
         let layer = shares.shares.iter().position(|share| {
             passed += share;
-            lot < passed
+            draw < passed
         });
         layer.unwrap_or(0)
     }

@@ -121,7 +121,7 @@ impl<T> Picker<T> {
     }
 
     /// Uniformly random in `0.0..1.0`.
-    pub(crate) fn lot(&mut self) -> f32 {
+    pub(crate) fn draw(&mut self) -> f32 {
         self.random.f32()
     }
 

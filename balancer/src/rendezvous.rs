@@ -11,7 +11,7 @@ pub const RENDEZVOUS_BOUND_PERCENT: u64 = 105;
 const FREE: u16 = u16::MAX;
 
 /// A target of weight 1 takes 2^40 units of time from slot to slot.
-const PACE_BITS: u32 = 40;
+const LOCAL_HEALTH_BITS: u32 = 40;
 
 /// A lookup table that moves next to nothing but the keys of a target that leaves, in exchange for shares that are only
 /// even to within 5 %.
@@ -34,7 +34,7 @@ struct Visitor {
     /// When it comes to its next slot.
     time: u64,
     /// The time from slot to slot.
-    pace: u64,
+    local_health: u64,
     room: u32,
 }
 
@@ -70,14 +70,14 @@ impl Rendezvous {
 impl Visitor {
     fn new(roster: &Roster, index: usize) -> Self {
         let (hash, weight) = (roster.hashes()[index], u64::from(roster.weights()[index]));
-        let pace = (1 << PACE_BITS) / weight;
+        let local_health = (1 << LOCAL_HEALTH_BITS) / weight;
         let allowed = weight * u64::from(RENDEZVOUS_SLOTS) * RENDEZVOUS_BOUND_PERCENT;
         Self {
             position: (hash % u64::from(RENDEZVOUS_SLOTS)) as u32,
             skip: (mix(hash) % u64::from(RENDEZVOUS_SLOTS - 1) + 1) as u32,
             // A random moment within the first step.
-            time: mix(hash ^ 0x5bd1) % pace,
-            pace,
+            time: mix(hash ^ 0x5bd1) % local_health,
+            local_health,
             room: allowed.div_ceil(100 * roster.total_weight()) as u32,
         }
     }
@@ -96,7 +96,7 @@ impl Visitor {
     }
 
     fn walk(&mut self) {
-        self.time += self.pace;
+        self.time += self.local_health;
         self.position += self.skip;
         if self.position >= RENDEZVOUS_SLOTS {
             self.position -= RENDEZVOUS_SLOTS;
@@ -108,7 +108,7 @@ impl Visitor {
 /// once, so short that there are about as many of them as visitors: that is faster than a heap.
 fn visit_by_time(mut visitors: Vec<Visitor>, total_weight: u64) -> Box<[u16]> {
     let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
-    let span = (((visitors.len() as u64) << PACE_BITS) / total_weight).max(1);
+    let span = (((visitors.len() as u64) << LOCAL_HEALTH_BITS) / total_weight).max(1);
     let mut arrivals: Vec<u64> = Vec::with_capacity(2 * visitors.len());
     let (mut free, mut start) = (RENDEZVOUS_SLOTS, 0);
     while free > 0 {
@@ -116,7 +116,7 @@ fn visit_by_time(mut visitors: Vec<Visitor>, total_weight: u64) -> Box<[u16]> {
         for (index, visitor) in
             (0..=u16::MAX).zip(&visitors).filter(|(_, visitor)| visitor.room > 0)
         {
-            let times = (visitor.time..start + span).step_by(visitor.pace as usize);
+            let times = (visitor.time..start + span).step_by(visitor.local_health as usize);
             arrivals.extend(times.map(|time| (time - start) << 16 | u64::from(index)));
         }
         arrivals.sort_unstable();

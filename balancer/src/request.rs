@@ -38,8 +38,8 @@ impl Request {
         let panics = core.panics();
         let mut index = picker.candidate(self.strategy, self.hash);
         for attempt in 1..=ATTEMPTS_MAX {
-            let lot = self.lot(picker, index);
-            if let Some(choice) = self.ask(picker, index, lot, panics) {
+            let draw = self.draw(picker, index);
+            if let Some(choice) = self.ask(picker, index, draw, panics) {
                 return Some(choice);
             }
             index = picker.candidate(self.strategy, mix(self.hash.wrapping_add(attempt)));
@@ -55,16 +55,16 @@ impl Request {
 
     /// The number in `0.0..1.0` that a target with a share of its weight holds against that share. A key always draws the same
     /// at a target.
-    fn lot<T>(self, picker: &mut Picker<T>, index: usize) -> f32 {
+    fn draw<T>(self, picker: &mut Picker<T>, index: usize) -> f32 {
         if self.strategy.is_keyed() {
             let drawn = mix(self.hash ^ picker.snapshot().states()[index].salt());
             (drawn >> 40) as f32 / (1_u64 << 24) as f32
         } else {
-            picker.lot()
+            picker.draw()
         }
     }
 
-    fn ask<T>(self, picker: &Picker<T>, index: usize, lot: f32, panics: bool) -> Option<Choice> {
+    fn ask<T>(self, picker: &Picker<T>, index: usize, draw: f32, panics: bool) -> Option<Choice> {
         let snapshot = picker.snapshot();
         let state = &snapshot.states()[index];
         if self.bounded {
@@ -78,7 +78,7 @@ impl Request {
         if panics {
             return (!state.ramp.is_falling()).then_some(Choice { index, probe: None });
         }
-        match state.admit(self.claims, lot) {
+        match state.admit(self.claims, draw) {
             Admission::Granted => Some(Choice { index, probe: None }),
             Admission::Probe(ticket) => Some(Choice { index, probe: Some(ticket) }),
             Admission::Refused => None,

@@ -223,9 +223,9 @@ impl State {
 
     /// Asks for a pick to pass. `lot` is a uniformly random number in `0.0..1.0`, drawn for the pick or from its key, that
     /// decides whether a target with a share of its weight takes it. Only a pick that `claims` can be a probe.
-    pub(crate) fn admit(&self, claims: bool, lot: f32) -> Admission {
+    pub(crate) fn admit(&self, claims: bool, draw: f32) -> Admission {
         let now_us = self.core.now_us();
-        if self.record.is_ejected(now_us) || lot >= self.ramp.share(now_us) {
+        if self.record.is_ejected(now_us) || draw >= self.ramp.share(now_us) {
             return Admission::Refused;
         }
         match &self.core.config.breaker {

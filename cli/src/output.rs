@@ -117,7 +117,7 @@ mod tests {
         let expected = "service namespace instances healthy tags efficiency fairness";
         assert_eq!(fields(&summary()), sorted(expected));
         let expected = "name cluster node_id epoch version datacenter zone address sync_address pid \
-                        uptime_ms isolated last_contact_ms duplicate takes_touches udp_blocked members_alive instances catalog_digest \
+                        uptime_ms isolated last_contact_ms duplicate takes_tcp_probes udp_blocked members_alive instances catalog_digest \
                         counters protocol";
         assert_eq!(fields(&info()), sorted(expected));
     }

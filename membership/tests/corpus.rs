@@ -77,9 +77,9 @@ fn script_of(net: &Net, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
             Arrival::Frame(id, bytes) => step(script::FRAME, stream(*id), bytes),
             Arrival::Written(id) => step(script::WRITTEN, stream(*id), &[]),
             Arrival::Closed(id) => step(script::CLOSED, stream(*id), &[]),
-            Arrival::Touched(touch) => {
-                let n = (0..16).find(|n| identity(*n).node_id == touch.node).expect("a node");
-                step(script::TOUCHED, n as u8, &touch.nonce)
+            Arrival::TcpProbeAnswered(tcp_probe) => {
+                let n = (0..16).find(|n| identity(*n).node_id == tcp_probe.node).expect("a node");
+                step(script::TCP_PROBE_ANSWERED, n as u8, &tcp_probe.nonce)
             }
         };
         (*at, step)

@@ -7,8 +7,10 @@ use std::time::Duration;
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::Health;
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::wire::{DatagramBuilder, Message, Tidings, Update};
-use hobnob_membership::{ClusterId, Epoch, Event, Identity, Input, Node, NodeId, Output, TouchId};
+use hobnob_membership::wire::{DatagramBuilder, MemberUpdates, Message, Update};
+use hobnob_membership::{
+    ClusterId, Epoch, Event, Identity, Input, Node, NodeId, Output, TcpProbeId,
+};
 
 use common::{Net, health, identity, node_as, node_of};
 
@@ -55,7 +57,7 @@ fn a_verdict_names_who_found_it_and_who_agreed() {
 }
 
 #[test]
-fn who_lives_contradicts_what_is_declared_and_nobody_else_is_touched() {
+fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
     let mut net = Net::joined(5);
     let victim = identity(3).node_id;
     let now = net.now;
@@ -148,7 +150,7 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
     net.nodes[3] = node_of(ClusterId::named("other"), 3);
     net.run_for(Duration::from_secs(5));
     let now = net.now;
-    net.nodes[1].handle(Input::Bury(dead), now);
+    net.nodes[1].handle(Input::ForceLeave(dead), now);
     net.flush(1);
     net.run_for(Duration::from_secs(2));
     for n in 0..3 {
@@ -156,11 +158,11 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
         let member = node.members().into_iter().find(|member| member.identity.node_id == dead);
         assert!(member.is_some_and(|member| member.node.is_some()), "{n}: it has its name");
         assert!(node.catalog().origin(dead).is_none(), "{n}: its records are dropped");
-        let told_by = node.burial(dead).expect("it was declared").told_by;
+        let told_by = node.force_left(dead).expect("it was declared").told_by;
         assert!(n != 1 || told_by == identity(1).node_id);
-        assert!(net.events[n].contains(&Event::Buried { node: dead, told_by }), "{n}");
+        assert!(net.events[n].contains(&Event::ForceLeft { node: dead, told_by }), "{n}");
     }
-    assert_eq!(net.nodes[0].burial(identity(1).node_id), None);
+    assert_eq!(net.nodes[0].force_left(identity(1).node_id), None);
 }
 
 #[test]
@@ -170,7 +172,7 @@ fn who_was_declared_gone_and_returns_is_soon_known_again() {
     let stands_still = std::mem::replace(&mut net.nodes[3], node_of(ClusterId::named("other"), 3));
     net.run_for(Duration::from_secs(5));
     let now = net.now;
-    net.nodes[1].handle(Input::Bury(away), now);
+    net.nodes[1].handle(Input::ForceLeave(away), now);
     net.flush(1);
     net.run_for(Duration::from_secs(2));
     net.nodes[3] = stands_still;
@@ -192,7 +194,7 @@ fn stall(net: &mut Net, n: usize) {
 const TIME_FOR_THE_DEAD: Duration = Duration::from_millis(3_900);
 
 fn answered(net: &Net) -> u64 {
-    net.nodes.iter().map(|node| node.counters().touches_answered).sum()
+    net.nodes.iter().map(|node| node.counters().tcp_probes_answered).sum()
 }
 
 #[test]
@@ -227,7 +229,7 @@ fn who_lives_at_the_address_of_the_dead_does_not_answer_for_it() {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
         assert!(net.nodes[n].members().iter().any(|member| member.identity == after), "{n}");
     }
-    assert!(net.touches.is_empty(), "it would seem to stand still");
+    assert!(net.tcp_probes.is_empty(), "it would seem to stand still");
 }
 
 #[test]
@@ -255,11 +257,11 @@ fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
 }
 
 #[test]
-fn touches_that_nobody_answers_change_nothing() {
+fn tcp_probes_that_nobody_answers_change_nothing() {
     let mut net = Net::joined(7);
     net.nodes[6] = node_of(ClusterId::named("other"), 6);
     net.run_for(TIME_FOR_THE_DEAD);
-    assert!(!net.touches.is_empty());
+    assert!(!net.tcp_probes.is_empty());
     assert_eq!(answered(&net), 0);
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
@@ -267,43 +269,46 @@ fn touches_that_nobody_answers_change_nothing() {
 }
 
 #[test]
-fn an_answer_to_an_earlier_inquiry_counts_for_no_other() {
+fn an_answer_to_an_earlier_probe_counts_for_no_other() {
     let mut net = Net::joined(3);
     let sleeper = std::mem::replace(&mut net.nodes[2], node_of(ClusterId::named("other"), 2));
     net.run_for(Duration::from_secs(2));
-    let earlier = net.touches.clone();
+    let earlier = net.tcp_probes.clone();
     assert!(!earlier.is_empty());
     net.nodes[2] = sleeper;
     net.run_for(Duration::from_secs(2));
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.run_for(Duration::from_secs(2));
-    assert!(net.touches.len() > earlier.len(), "there is another inquiry");
-    let tell = |net: &mut Net, touches: &[TouchId]| {
-        for (n, touch) in touches.iter().flat_map(|touch| [(0, *touch), (1, *touch)]) {
-            net.handle(n, Input::Touched { touch });
+    assert!(net.tcp_probes.len() > earlier.len(), "there is another inquiry");
+    let tell = |net: &mut Net, tcp_probes: &[TcpProbeId]| {
+        for (n, tcp_probe) in
+            tcp_probes.iter().flat_map(|tcp_probe| [(0, *tcp_probe), (1, *tcp_probe)])
+        {
+            net.handle(n, Input::TcpProbeAnswered { tcp_probe });
         }
     };
     tell(&mut net, &earlier);
     assert_eq!(answered(&net), 0);
-    let later = net.touches[earlier.len()..].to_vec();
+    let later = net.tcp_probes[earlier.len()..].to_vec();
     tell(&mut net, &later);
     assert!(answered(&net) > 0, "what it was asked for counts");
 }
 
 #[test]
-fn an_answer_to_an_inquiry_into_an_earlier_life_counts_for_no_later_one() {
+fn an_answer_to_a_probe_of_an_earlier_life_counts_for_no_later_one() {
     let mut net = Net::joined(3);
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.run_for(Duration::from_secs(2));
-    let touches = net.touches.clone();
-    assert!(!touches.is_empty());
+    let tcp_probes = net.tcp_probes.clone();
+    assert!(!tcp_probes.is_empty());
     for n in [0, 1] {
         let later = Identity { epoch: identity(2).epoch.next(), ..identity(2) };
-        let tidings = Tidings { sender: later.node_id, updates: vec![Update::Alive(later)] };
-        let bytes = sealed(&Message::Tidings(tidings));
+        let member_updates =
+            MemberUpdates { sender: later.node_id, updates: vec![Update::Alive(later)] };
+        let bytes = sealed(&Message::MemberUpdates(member_updates));
         net.handle(n, Input::Datagram { from: later.addr, bytes: &bytes });
-        for touch in &touches {
-            net.handle(n, Input::Touched { touch: *touch });
+        for tcp_probe in &tcp_probes {
+            net.handle(n, Input::TcpProbeAnswered { tcp_probe: *tcp_probe });
         }
     }
     assert_eq!(answered(&net), 0);
@@ -315,7 +320,7 @@ fn who_is_called_in_time_has_no_stalls() {
     net.run_for(Duration::from_secs(120));
     for (n, node) in net.nodes.iter().enumerate() {
         assert_eq!(node.counters().stalls, 0, "{n}");
-        assert_eq!(node.counters().touches_sent, 0, "{n}: nobody was silent");
+        assert_eq!(node.counters().tcp_probes_sent, 0, "{n}: nobody was silent");
     }
 }
 
@@ -331,8 +336,8 @@ fn who_only_hears_that_it_is_down_is_alone() {
         accuser: sender,
         referees: Vec::new(),
     };
-    let tidings = Tidings { sender, updates: vec![Update::Down(verdict)] };
-    let bytes = sealed(&Message::Tidings(tidings));
+    let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
+    let bytes = sealed(&Message::MemberUpdates(member_updates));
     let (start, node) = (net.now, &mut net.nodes[0]);
     let mut isolated = None;
     let mut word_at = start;

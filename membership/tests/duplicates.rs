@@ -4,7 +4,9 @@ mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use hobnob_membership::wire::{DatagramBuilder, Message, Ping, Tidings, Update, decode_datagram};
+use hobnob_membership::wire::{
+    DatagramBuilder, MemberUpdates, Message, Ping, Update, decode_datagram,
+};
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Output};
 
 use common::{Net, identity};
@@ -31,8 +33,8 @@ fn told_at(net: &mut Net, sender: usize, at: SocketAddr) -> Vec<Update> {
     let mut updates = Vec::new();
     for bytes in datagrams {
         for message in decode_datagram(bytes, ClusterId::default()).expect("ours") {
-            if let Ok(Message::Tidings(tidings)) = message {
-                updates.extend(tidings.updates);
+            if let Ok(Message::MemberUpdates(member_updates)) = message {
+                updates.extend(member_updates.updates);
             }
         }
     }
@@ -40,7 +42,7 @@ fn told_at(net: &mut Net, sender: usize, at: SocketAddr) -> Vec<Update> {
 }
 
 #[test]
-fn who_pings_from_elsewhere_is_told_where_its_node_id_is() {
+fn a_ping_from_another_address_is_told_of_its_duplicate() {
     let mut net = Net::joined(3);
     assert_eq!(told(&mut net, 1, 1), []);
     let mapped = Ipv4Addr::new(10, 0, 0, 2).to_ipv6_mapped();
@@ -48,11 +50,11 @@ fn who_pings_from_elsewhere_is_told_where_its_node_id_is() {
     assert_eq!(told_at(&mut net, 1, mapped), [], "the same address");
     // A copy of node 1 is taken for it from now on, and nobody speaks to the original.
     let copy = Identity { epoch: Epoch(2_000), addr: identity(9).addr, ..identity(1) };
-    let tidings = Tidings { sender: copy.node_id, updates: vec![Update::Alive(copy)] };
-    let bytes = datagram(&Message::Tidings(tidings));
+    let member_updates = MemberUpdates { sender: copy.node_id, updates: vec![Update::Alive(copy)] };
+    let bytes = datagram(&Message::MemberUpdates(member_updates));
     net.handle(0, Input::Datagram { from: copy.addr, bytes: &bytes });
     assert_eq!(told(&mut net, 1, 9), []);
     assert_eq!(told(&mut net, 1, 1), [Update::Alive(copy)]);
     assert_eq!(told(&mut net, 1, 1), [], "at most five times a second");
-    assert_eq!(net.nodes[0].counters().doubles_told, 1);
+    assert_eq!(net.nodes[0].counters().duplicates_told, 1);
 }

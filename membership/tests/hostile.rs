@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hobnob_membership::catalog::{Delta, Entry, Head, Want};
 use hobnob_membership::limits::{
-    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_FRAMES_PER_SESSION, MAX_GRAVES, MAX_ORIGINS,
-    MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_FRAMES_PER_SESSION, MAX_ORIGIN_TOMBSTONES,
+    MAX_ORIGINS, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
 };
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::wire::{
@@ -286,7 +286,7 @@ fn heads_beyond_the_limit_are_refused() {
         let want = |n| Want { origin: origin(n), epoch: Epoch(1), after: 1, gc_floor: 0 };
         frame(&Frame::Heads(Heads::part((0..1_000).map(want).collect(), vec![], vec![])))
     };
-    let limit = 2 * (2 * MAX_ORIGINS + MAX_GRAVES);
+    let limit = 2 * (2 * MAX_ORIGINS + MAX_ORIGIN_TOMBSTONES);
     assert_eq!(frames_until_dropped(heads), limit / 1_000 + 1);
 }
 
@@ -397,18 +397,18 @@ fn invented_heads_make_few_questions_and_no_lasting_gaps() {
 }
 
 #[test]
-fn a_flood_of_knocks_is_referred_to_others_and_gains_no_bytes() {
+fn a_flood_of_hellos_is_referred_to_others_and_gains_no_bytes() {
     let mut net = Net::joined(2);
     let mut referred = 0;
     for n in 50..200 {
-        let knock = datagram(&Message::Hello(Hello { token: 7, identity: identity(n) }));
-        let input = Input::Datagram { from: identity(n).addr, bytes: &knock };
+        let hello = datagram(&Message::Hello(Hello { token: 7, identity: identity(n) }));
+        let input = Input::Datagram { from: identity(n).addr, bytes: &hello };
         for output in net.handle(0, input) {
             let Output::Datagram { to, bytes } = output else { continue };
             if to != identity(n).addr {
                 continue;
             }
-            assert_eq!(bytes.len(), knock.len());
+            assert_eq!(bytes.len(), hello.len());
             let other = identity(1);
             let referral = Message::Referral(Hello { token: 7, identity: other });
             referred += usize::from(bytes == datagram(&referral));

@@ -151,7 +151,7 @@ fn a_second_session_of_the_same_peer_is_refused_until_the_first_is_over_or_of_an
     };
     let life = identity(1).epoch.0;
     assert_eq!(open(&mut node, 2, life), Some(StreamId::accepted(2)));
-    assert_eq!(node.counters().sessions_doubled, 1);
+    assert_eq!(node.counters().sessions_duplicate, 1);
     assert_eq!(open(&mut node, 3, life + 1), Some(STREAM), "the old life's is over");
     node.handle(Input::StreamClosed { stream: StreamId::accepted(3) }, Time::ZERO);
     assert_eq!(open(&mut node, 4, life), None);

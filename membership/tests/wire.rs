@@ -11,16 +11,16 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hobnob_membership::catalog::{Delta, Entry, Head, Want};
-use hobnob_membership::detector::{Cause, Pace, Verdict};
+use hobnob_membership::detector::{Cause, LocalHealth, Verdict};
 use hobnob_membership::limits::{
     MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_MEMBER_BUCKETS, MAX_NAME_BYTES, MAX_RECORD_BYTES,
     MAX_REFEREES,
 };
 use hobnob_membership::record::{Health, Key, Meta, NodeRecord, ServiceRecord, Value};
 use hobnob_membership::wire::{
-    Ask, Compare, DatagramBuilder, Digest, Frame, Heads, Hello, Lag, Listing, Message, Opening,
-    Ping, Pong, Pull, Sketch, Symbol, Tidings, Update, VERSION, Vote, WireError, decode_datagram,
-    from_bytes, pong_tag, to_bytes,
+    Ask, Compare, DatagramBuilder, Digest, Frame, Heads, Hello, Lag, Listing, MemberUpdates,
+    Message, Opening, Ping, Pong, Pull, Sketch, Symbol, Update, VERSION, Vote, WireError,
+    decode_datagram, from_bytes, pong_tag, to_bytes,
 };
 use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
 use proptest::prelude::*;
@@ -139,7 +139,11 @@ fn ping() -> Ping {
 }
 
 fn pong() -> Pong {
-    Pong { tag: pong_tag(NodeId(2), ping().nonce), members: [5, 6, 7, 8], pace: Pace(18) }
+    Pong {
+        tag: pong_tag(NodeId(2), ping().nonce),
+        members: [5, 6, 7, 8],
+        local_health: LocalHealth(18),
+    }
 }
 
 fn messages() -> Vec<(&'static str, Message<'static>)> {
@@ -148,8 +152,8 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
         suspect: NodeId(2),
         silence_ms: 1_500,
         probed_ms: 600,
-        pace: Some(Pace::PROMPT),
-        touched: true,
+        local_health: Some(LocalHealth::PROMPT),
+        tcp_probe_answered: true,
     };
     let verdict = Verdict {
         node: NodeId(2),
@@ -159,7 +163,7 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
         referees: vec![NodeId(3), NodeId(4)],
     };
     let updates = vec![Update::Alive(v4()), Update::Down(verdict)];
-    let tidings = Tidings { sender: NodeId(1), updates };
+    let member_updates = MemberUpdates { sender: NodeId(1), updates };
     let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS] };
     let listing = Listing { sender: NodeId(1), bucket: 9, wanted: true, members: vec![v4(), v6()] };
     let digest = Digest {
@@ -181,7 +185,7 @@ fn messages() -> Vec<(&'static str, Message<'static>)> {
         ("pong", Message::Pong(pong())),
         ("ask", Message::Ask(Ask { sender: NodeId(1), suspect: NodeId(2), epoch: v4().epoch })),
         ("vote", Message::Vote(vote)),
-        ("tidings", Message::Tidings(tidings)),
+        ("member_updates", Message::MemberUpdates(member_updates)),
         ("compare", Message::Compare(compare)),
         ("listing", Message::Listing(listing)),
     ]
@@ -245,7 +249,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("ask", "011d22fcb501020c16000100000000000000020000000000000000f451c21800"),
     ("vote", "0177189f4201020d190001000000000000000200000000000000fbdc05fb5802010001"),
     (
-        "tidings",
+        "member_updates",
         "01c908b10701020e4a0001000000000000000200080706050403020100f451c21800000a0102030a1f0b1f01020000000000000000f451c218000001000000000000000203000000000000000400000000000000",
     ),
     (
@@ -354,13 +358,13 @@ fn verdicts_with_too_many_referees_and_views_with_other_parts_are_refused() {
         accuser: NodeId(1),
         referees: vec![NodeId(3); referees],
     };
-    let tidings = |referees| {
+    let member_updates = |referees| {
         let updates = vec![Update::Down(verdict(referees))];
-        Message::Tidings(Tidings { sender: NodeId(1), updates })
+        Message::MemberUpdates(MemberUpdates { sender: NodeId(1), updates })
     };
     let compare = |buckets| Message::Compare(Compare { sender: NodeId(1), buckets });
-    let legal = [tidings(MAX_REFEREES), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS])];
-    let illegal = [tidings(MAX_REFEREES + 1), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS - 1])];
+    let legal = [member_updates(MAX_REFEREES), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS])];
+    let illegal = [member_updates(MAX_REFEREES + 1), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS - 1])];
     let reads = |message: &Message<'_>| {
         let bytes = datagram(message);
         decode_datagram(&bytes, CLUSTER).expect("sealed").all(|message| message.is_ok())

@@ -31,7 +31,7 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
     last_words,
     old_image,
     long_absence,
-    burials,
+    force_leaves,
     islands,
     mass_join,
     unheard,
@@ -157,22 +157,23 @@ fn long_absence(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 }
 
 /// What an operator says of the dead is done everywhere, and what one says of the living is not.
-fn burials(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+fn force_leaves(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "an operator buries a dead host, and one that has just come back".into();
-    // A write of its own would take the second beyond the one that its grave stands for.
+    // A write of its own would take the second beyond the one that its origin_tombstone stands for.
     scenario.workload.writes_per_second = 0.0;
     let [operators, returns, stops] = some(scenario.nodes, rng);
-    let bury = |host: &Select| FaultKind::Bury { at: operators.clone(), nodes: host.clone() };
+    let force_leave =
+        |host: &Select| FaultKind::ForceLeave { at: operators.clone(), nodes: host.clone() };
     let crash = FaultKind::Crash { nodes: stops.clone(), storage: StorageSpec::Kept };
     let at = rng.random_range(10_000..30_000);
     // The operator's host misses that the other is back: it speaks and does not hear.
     let unheard = FaultKind::OneWay { from: Select::All, to: operators.clone() };
     scenario.fault = vec![
         fault(at, None, crash),
-        fault(at + 8_000, None, bury(&stops)),
+        fault(at + 8_000, None, force_leave(&stops)),
         fault(at + 12_000, Some(8_000), FaultKind::Pause { nodes: returns.clone() }),
         fault(at + 19_900, Some(1_700), unheard),
-        fault(at + 21_500, None, bury(&returns)),
+        fault(at + 21_500, None, force_leave(&returns)),
     ];
 }
 

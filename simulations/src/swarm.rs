@@ -326,7 +326,7 @@ mod tests {
             &numbers,
             2,
             |number| number * 2,
-            |number, double| results.push((number, double)),
+            |number, duplicate| results.push((number, duplicate)),
         );
         results.sort_unstable();
         assert_eq!(results, (0..50).map(|number| (number, number * 2)).collect::<Vec<_>>());

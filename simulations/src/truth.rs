@@ -178,13 +178,13 @@ impl Truth {
     }
 
     /// Two hosts have this id from now on.
-    pub fn set_doubled(&mut self, id: NodeId) {
+    pub fn set_duplicate(&mut self, id: NodeId) {
         self.doubled.insert(id);
     }
 
     /// Whether two hosts had this id at some time: then two wrote as one, and nothing is promised of its records.
     #[must_use]
-    pub fn is_doubled(&self, id: NodeId) -> bool {
+    pub fn is_duplicate(&self, id: NodeId) -> bool {
         self.doubled.contains(&id)
     }
 

@@ -16,7 +16,7 @@ use super::server::Counters;
 use super::types::*;
 use crate::clock::Clock;
 use crate::driver::{Command, Known};
-use crate::facts::AgentFacts;
+use crate::info::AgentInfo;
 use crate::join;
 use crate::registrar::{self, Registered, stopping};
 use crate::registry::{Registry, ServiceKey, matches};
@@ -29,7 +29,7 @@ const MAX_IDS_NAMED: usize = 5;
 
 /// Answers calls. Shared by all connections.
 pub(crate) struct Handler {
-    pub(crate) facts: AgentFacts,
+    pub(crate) info: AgentInfo,
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
     pub(crate) driver: mpsc::Sender<Command>,
@@ -182,7 +182,7 @@ impl Handler {
         let mut resolved = Vec::new();
         for address in &addresses {
             let found = join::resolve(address).await.map_err(|error| invalid(error.to_string()))?;
-            resolved.extend(found.into_iter().filter(|address| !self.facts.is_own(*address)));
+            resolved.extend(found.into_iter().filter(|address| !self.info.is_own(*address)));
         }
         if resolved.is_empty() {
             return Err(invalid(format!(
@@ -205,7 +205,7 @@ impl Handler {
                      cluster `{}`, and does UDP reach it?",
                     addresses.join(", "),
                     JOIN_WITHIN.as_secs(),
-                    self.facts.cluster
+                    self.info.cluster
                 ),
             }),
         }
@@ -227,10 +227,10 @@ impl Handler {
             return Err(self.unexplained(&subject));
         }
         let mut explained = Vec::new();
-        for facts in instances {
-            let own = facts.instance.origin == self.facts.node_id;
+        for info in instances {
+            let own = info.instance.origin == self.info.node_id;
             let check = if own { self.check(&subject).await? } else { None };
-            explained.push(offer::explain(&self.registry, facts, check));
+            explained.push(offer::explain(&self.registry, info, check));
         }
         Ok(Response::Explained(Box::new(Explanation { members, instances: explained })))
     }
@@ -244,7 +244,7 @@ impl Handler {
         }
         let message = if ids.is_empty() {
             format!(
-                "nothing here goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
+                "nothing locality goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
                  id of an instance (`hobnob resolve SERVICE --all`)"
             )
         } else {
@@ -275,21 +275,21 @@ impl Handler {
         let mut counters = report.counters;
         counters.extend(self.counters.snapshot().map(|(name, count)| (name.to_owned(), count)));
         Ok(Info {
-            name: self.facts.name.clone(),
-            cluster: self.facts.cluster.clone(),
-            node_id: self.facts.node_id,
+            name: self.info.name.clone(),
+            cluster: self.info.cluster.clone(),
+            node_id: self.info.node_id,
             epoch: report.epoch.0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            datacenter: self.facts.datacenter.clone(),
-            zone: self.facts.zone.clone(),
-            address: self.facts.gossip_addr.to_string(),
-            sync_address: self.facts.sync_addr.to_string(),
+            datacenter: self.info.datacenter.clone(),
+            zone: self.info.zone.clone(),
+            address: self.info.gossip_addr.to_string(),
+            sync_address: self.info.sync_addr.to_string(),
             pid: std::process::id(),
             uptime_ms: millis(self.clock.now().since(hobnob_membership::Time::ZERO)),
             isolated: self.registry.is_isolated(),
             last_contact_ms: self.registry.since_last_contact().map(millis),
             duplicate: report.duplicate,
-            takes_touches: report.takes_touches,
+            takes_tcp_probes: report.takes_tcp_probes,
             udp_blocked: report.udp_blocked,
             members_alive: report.members_alive,
             instances: report.instances,

@@ -7,16 +7,16 @@ use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
 use super::types::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
-use crate::explain::{InstanceFacts, health_word};
+use crate::explain::{InstanceView, health_word};
 use crate::registry::{Registry, ServiceKey, Standing};
 
 /// What a pick of this agent, without a selector, makes of an instance.
 pub(super) fn explain(
     registry: &Registry,
-    facts: InstanceFacts,
+    info: InstanceView,
     check: Option<CheckExplained>,
 ) -> InstanceExplained {
-    let InstanceFacts { instance, version, health_version, origin } = facts;
+    let InstanceView { instance, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
     let id = format!("{}/{}", instance.origin, instance.id);
     let target = service.and_then(|service| service.whole().standing(&id));

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::connection;
 use super::handler::Handler;
-use crate::remedy::remedy;
+use crate::advice::advice;
 
 /// Connections at once. A further one is closed at once, and counted.
 const MAX_CONNECTIONS: usize = 1_024;
@@ -55,7 +55,7 @@ pub enum SocketError {
         missing: PathBuf,
     },
     /// The system refused.
-    #[error("cannot {action} the socket {}: {source}{}", path.display(), remedy(source))]
+    #[error("cannot {action} the socket {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was tried.
         action: &'static str,

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use super::Driver;
 use crate::api::handler::millis;
 use crate::api::{ApiError, Duplicate, ErrorKind, ForceLeft, MemberExplained};
-use crate::eviction;
-use crate::explain::{self, InstanceFacts};
+use crate::explain::{self, InstanceView};
+use crate::force_leave;
 use crate::parameters::parameters;
 
 /// What the rest of the agent asks of the driver.
@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Check { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<Result<(), ApiError>> },
     /// Write records of our own; answered when they are visible here.
     Write { records: Vec<(Key, Option<Value>)>, reply: oneshot::Sender<()> },
-    /// Knock at these addresses; answered by the first that answers.
+    /// StreamProbe at these addresses; answered by the first that answers.
     Join { addresses: Vec<SocketAddr>, reply: oneshot::Sender<Result<SocketAddr, ApiError>> },
     /// This address to join at is the agent's own.
     ExpectNobodyAt { address: String },
@@ -41,7 +41,7 @@ pub(crate) enum Command {
 pub(crate) struct Report {
     pub(crate) epoch: Epoch,
     pub(crate) duplicate: Option<Duplicate>,
-    pub(crate) takes_touches: bool,
+    pub(crate) takes_tcp_probes: bool,
     pub(crate) udp_blocked: bool,
     pub(crate) members_alive: usize,
     pub(crate) instances: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Report {
 /// What the node knows of a name.
 pub(crate) struct Known {
     pub(crate) members: Vec<MemberExplained>,
-    pub(crate) instances: Vec<InstanceFacts>,
+    pub(crate) instances: Vec<InstanceView>,
 }
 
 impl Driver {
@@ -88,9 +88,9 @@ impl Driver {
                 drop(reply.send(Known { members, instances }));
             }
             Command::ForceLeave { member, reply } => {
-                let result = eviction::check(&self.node, &member, now);
+                let result = force_leave::check(&self.node, &member, now);
                 if let Ok(gone) = &result {
-                    self.node.handle(Input::Bury(gone.node_id), now);
+                    self.node.handle(Input::ForceLeave(gone.node_id), now);
                     self.drain();
                 }
                 drop(reply.send(result));
@@ -117,7 +117,7 @@ impl Driver {
             ("udp_receive_failed", self.state.receive_failed),
             ("storage_keep_dropped", self.state.keep_dropped),
         ];
-        let tcp = self.touches.counters().snapshot();
+        let tcp = self.tcp_probes.counters().snapshot();
         let counters = self
             .node
             .counters()
@@ -135,7 +135,7 @@ impl Driver {
                 since_ms: millis(now.since(duplicate.since)),
                 proven_ms: millis(now.since(duplicate.proven)),
             }),
-            takes_touches: self.touches.are_taken(),
+            takes_tcp_probes: self.tcp_probes.are_taken(),
             udp_blocked: self.node.are_datagrams_blocked(),
             members_alive: self.node.active_members(),
             instances: self.node.instances().len(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hobnob_membership::Event;
 use hobnob_membership::view::{Member, MemberStatus};
 
-use super::{Driver, Keep};
+use super::{Driver, Persist};
 use crate::explain;
 
 /// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
@@ -23,7 +23,7 @@ impl Driver {
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
             }
-            Event::Buried { node, told_by } => tracing::warn!(
+            Event::ForceLeft { node, told_by } => tracing::warn!(
                 node_id = %node,
                 name = explain::name_of(&self.node, node),
                 told_by = explain::name_of(&self.node, told_by),
@@ -73,7 +73,7 @@ impl Driver {
             ),
             Event::EpochRaised(epoch) => {
                 tracing::info!(%epoch, "epoch raised");
-                self.keep(Keep::Epoch(epoch));
+                self.persist(Persist::Epoch(epoch));
             }
             Event::StoodStill(time) => tracing::warn!(
                 seconds = time.as_secs_f64(),

@@ -10,14 +10,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_membership::{Epoch, Input, Node, Output, Time, TouchId};
+use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::ApiError;
 use crate::clock::Clock;
 use crate::registry::Writer;
-use crate::transport::{Quic, StreamEvent, Touches};
+use crate::transport::{Quic, StreamEvent, TcpProbes};
 
 pub(crate) use commands::{Command, Known};
 
@@ -41,7 +41,7 @@ const AGES_PERIOD: Duration = Duration::from_millis(100);
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 
 /// What the driver asks to be kept for the next start.
-pub(crate) enum Keep {
+pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
 }
@@ -62,11 +62,11 @@ pub(crate) struct Driver {
     pub(crate) udp: UdpSocket,
     pub(crate) quic: Quic,
     pub(crate) stream_events: mpsc::Receiver<StreamEvent>,
-    pub(crate) touches: Touches,
-    pub(crate) touched: mpsc::Receiver<TouchId>,
+    pub(crate) tcp_probes: TcpProbes,
+    pub(crate) tcp_probe_answered: mpsc::Receiver<TcpProbeId>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) writer: Writer,
-    pub(crate) keep: mpsc::Sender<Keep>,
+    pub(crate) persist: mpsc::Sender<Persist>,
     pub(crate) state: State,
 }
 
@@ -128,7 +128,7 @@ impl Driver {
                 biased;
                 received = self.udp.recv_from(&mut buffer) => self.take_datagrams(received, &mut buffer),
                 Some(event) = self.stream_events.recv() => self.take_stream_event(&event),
-                Some(touch) = self.touched.recv() => self.take_touched(touch),
+                Some(tcp_probe) = self.tcp_probe_answered.recv() => self.take_tcp_probe(tcp_probe),
                 command = self.commands.recv() => match command {
                     Some(command) => self.take_command(command),
                     None => return Ended::Abandoned,
@@ -151,8 +151,8 @@ impl Driver {
             self.take_stream_event(&event);
         }
         for _ in 0..BATCH {
-            let Ok(touch) = self.touched.try_recv() else { break };
-            self.take_touched(touch);
+            let Ok(tcp_probe) = self.tcp_probe_answered.try_recv() else { break };
+            self.take_tcp_probe(tcp_probe);
         }
         for _ in 0..BATCH {
             // That nobody can give commands any more is seen by who waits for one.
@@ -209,8 +209,8 @@ impl Driver {
         }
     }
 
-    fn take_touched(&mut self, touch: TouchId) {
-        self.node.handle(Input::Touched { touch }, self.clock.now());
+    fn take_tcp_probe(&mut self, tcp_probe: TcpProbeId) {
+        self.node.handle(Input::TcpProbeAnswered { tcp_probe }, self.clock.now());
     }
 
     fn take_deadlines(&mut self) {
@@ -233,7 +233,7 @@ impl Driver {
             // Whoever is alone keeps the peers that it had: they are how it gets back.
             if !peers.is_empty() && peers != self.state.saved_peers {
                 self.state.saved_peers.clone_from(&peers);
-                self.keep(Keep::Peers(peers));
+                self.persist(Persist::Peers(peers));
             }
         }
     }
@@ -261,7 +261,7 @@ impl Driver {
                 Output::StreamFrame { stream, bytes } => self.quic.send(stream, bytes),
                 Output::FinishStream { stream } => self.quic.finish(stream),
                 Output::ResetStream { stream } => self.quic.reset(stream),
-                Output::Touch { to, touch } => self.touches.touch(to, touch),
+                Output::TcpProbe { to, tcp_probe } => self.tcp_probes.tcp_probe(to, tcp_probe),
                 Output::Event(event) => self.take_event(event),
             }
         }
@@ -284,8 +284,8 @@ impl Driver {
 
     /// A full queue means a disk that stands still. Nothing is lost that the next start needs: its epoch passes the
     /// clock's anyway, and the peers come again.
-    fn keep(&mut self, keep: Keep) {
-        if self.keep.try_send(keep).is_err() {
+    fn persist(&mut self, persist: Persist) {
+        if self.persist.try_send(persist).is_err() {
             self.state.keep_dropped += 1;
         }
     }

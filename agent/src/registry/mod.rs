@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use changes::ChangeLog;
 pub(crate) use changes::Since;
 use ledger::Ledger;
-pub(crate) use scope::{Here, Scope, Scoped, ScopedPicker, Standing, matches};
+pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
 pub(crate) use service::{Service, ServiceKey};
 pub(crate) use writer::Writer;
 
@@ -38,7 +38,7 @@ const ADVANCE_PERIOD: Duration = Duration::from_millis(100);
 /// The agent's view of all services.
 pub(crate) struct Registry {
     own: NodeId,
-    here: Here,
+    locality: Locality,
     clock: Clock,
     services: ArcSwap<OrdMap<ServiceKey, Arc<Service>>>,
     isolated: AtomicBool,
@@ -57,13 +57,13 @@ impl Registry {
     /// A view without services. `first_revision` must be higher than any that an earlier life of this agent reached.
     pub(crate) fn new(
         own: NodeId,
-        here: Here,
+        locality: Locality,
         clock: Clock,
         first_revision: u64,
     ) -> (Arc<Self>, Writer) {
         let registry = Arc::new(Self {
             own,
-            here,
+            locality,
             clock,
             timed: Mutex::default(),
             some_timed: Notify::new(),
@@ -133,7 +133,7 @@ impl Registry {
 
     /// A service without instances yet.
     fn new_service(&self, balancing: Balancing) -> Arc<Service> {
-        let service = Arc::new(Service::new(balancing, self.here.clone()));
+        let service = Arc::new(Service::new(balancing, self.locality.clone()));
         if service.is_timed() {
             self.keep_time(&service);
         }

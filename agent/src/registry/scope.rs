@@ -44,7 +44,7 @@ pub(crate) fn matches(selector: &Selector, datacenter: Option<&str>, instance: &
 
 /// Where the agent is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Here {
+pub(crate) struct Locality {
     pub(crate) datacenter: String,
     pub(crate) zone: String,
 }
@@ -87,7 +87,7 @@ impl Scoped {
 
     /// Offers the healthy instances. An agent that is cut off cannot tell a dead node from its own dead link: when it
     /// has nothing healthy, it offers what worked before it lost touch.
-    pub(super) fn publish(&self, instances: &[Arc<Instance>], isolated: bool, here: &Here) {
+    pub(super) fn publish(&self, instances: &[Arc<Instance>], isolated: bool, locality: &Locality) {
         let within: Vec<&Arc<Instance>> = instances
             .iter()
             .filter(|instance| matches(&self.selector, self.datacenter.as_deref(), instance))
@@ -113,11 +113,11 @@ impl Scoped {
                     targets: Vec::new(),
                     total: 0,
                 });
-                let here = Place { datacenter: &here.datacenter, zone: &here.zone };
+                let locality = Place { datacenter: &locality.datacenter, zone: &locality.zone };
                 for instance in within {
                     let node = &instance.node;
                     let there = Place { datacenter: &node.datacenter, zone: &node.zone };
-                    let layer = &mut layers[self.nearness.layer(here, there)];
+                    let layer = &mut layers[self.nearness.layer(locality, there)];
                     layer.total += 1;
                     if offered(instance) {
                         layer.targets.push(target(instance));

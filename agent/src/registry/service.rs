@@ -10,7 +10,7 @@ use hobnob_balancer::{BreakerConfig, Config, Selector, SelectorError, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 
-use super::scope::{Here, Scope, Scoped};
+use super::scope::{Locality, Scope, Scoped};
 
 /// Scopes of one service that have a balancer of their own. The one that was made first gives way to a further one.
 const MAX_SCOPES: usize = 64;
@@ -36,7 +36,7 @@ pub(crate) struct Service {
     balancing: Balancing,
     strategy: Strategy,
     config: Config,
-    here: Here,
+    locality: Locality,
     instances: ArcSwap<Vec<Arc<Instance>>>,
     whole: Arc<Scoped>,
     scopes: Mutex<Scopes>,
@@ -54,7 +54,7 @@ struct Scopes {
 }
 
 impl Service {
-    pub(super) fn new(balancing: Balancing, here: Here) -> Self {
+    pub(super) fn new(balancing: Balancing, locality: Locality) -> Self {
         let config = config(&balancing);
         let timed = config.breaker.is_some();
         // A name from a newer version is as good as none.
@@ -64,7 +64,7 @@ impl Service {
             strategy: strategy.unwrap_or_default(),
             whole: Arc::new(Scoped::new(&Scope::default(), Selector::default(), &config)),
             config,
-            here,
+            locality,
             instances: ArcSwap::default(),
             scopes: Mutex::default(),
             timed: AtomicBool::new(timed),
@@ -111,7 +111,7 @@ impl Service {
         }
         let scoped = Arc::new(Scoped::new(scope, selector, &self.config));
         scoped.advance(scopes.now);
-        scoped.publish(&self.instances.load(), scopes.isolated, &self.here);
+        scoped.publish(&self.instances.load(), scopes.isolated, &self.locality);
         scopes.made += 1;
         let made = scopes.made;
         scopes.scopes.insert(scope.clone(), (made, scoped.clone()));
@@ -122,9 +122,9 @@ impl Service {
     pub(super) fn publish(&self, instances: Vec<Arc<Instance>>, isolated: bool) {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
         scopes.isolated = isolated;
-        self.whole.publish(&instances, isolated, &self.here);
+        self.whole.publish(&instances, isolated, &self.locality);
         for (_, scoped) in scopes.scopes.values() {
-            scoped.publish(&instances, isolated, &self.here);
+            scoped.publish(&instances, isolated, &self.locality);
         }
         self.instances.store(Arc::new(instances));
     }

@@ -8,7 +8,7 @@ use hobnob_membership::record::{Health, Meta, NodeRecord, ServiceRecord, Tags};
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
-use super::{Here, Registry, Scope, ServiceKey, Since, Writer};
+use super::{Locality, Registry, Scope, ServiceKey, Since, Writer};
 use crate::api::{CallOutcome, CallReport, Prefer};
 use crate::clock::Clock;
 
@@ -17,8 +17,8 @@ const OTHER: NodeId = NodeId(2);
 const FIRST_REVISION: u64 = 1_000;
 
 fn registry() -> (Arc<Registry>, Writer) {
-    let here = Here { datacenter: "dc1".into(), zone: "z1".into() };
-    Registry::new(OWN, here, Clock::start(), FIRST_REVISION)
+    let locality = Locality { datacenter: "dc1".into(), zone: "z1".into() };
+    Registry::new(OWN, locality, Clock::start(), FIRST_REVISION)
 }
 
 fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {

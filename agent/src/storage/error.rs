@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::log::MAX_REGISTRATIONS;
-use crate::remedy::remedy;
+use crate::advice::advice;
 
 /// A data directory could not be opened. Nothing in it was changed, unless the disk failed in the middle of a first
 /// start; opening it again is always safe.
@@ -38,7 +38,7 @@ pub enum OpenError {
         wanted: String,
     },
     /// The disk or its permissions said no.
-    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -106,7 +106,7 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum WriteError {
     /// The disk said no.
-    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was tried.
         action: &'static str,

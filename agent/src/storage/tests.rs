@@ -82,7 +82,7 @@ fn a_second_agent_is_refused_with_the_directory_and_the_process() {
 }
 
 #[test]
-fn a_directory_of_another_cluster_is_refused_with_the_remedy_and_left_alone() {
+fn a_directory_of_another_cluster_is_refused_with_advice_and_left_alone() {
     let dir = new_dir();
     let node_id = open(&dir).node_id();
     let message = DataDir::open(dir.path(), "green").err().expect("refused").to_string();

@@ -53,23 +53,23 @@ impl QuicCounters {
 
 /// What touches counted since they were started.
 #[derive(Debug, Default)]
-pub struct TouchCounters {
+pub struct TcpProbeCounters {
     /// Connections that were taken, and dropped at once.
     pub(super) taken: Counter,
     /// Connections that could not be taken.
     pub(super) failed: Counter,
-    /// Touches that were not made, because too many were under way.
+    /// TcpProbes that were not made, because too many were under way.
     pub(super) dropped: Counter,
 }
 
-impl TouchCounters {
+impl TcpProbeCounters {
     /// All counters now, by name.
     #[must_use]
     pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
         vec![
-            ("tcp_touches_taken", self.taken.get()),
-            ("tcp_touches_failed", self.failed.get()),
-            ("tcp_touches_dropped", self.dropped.get()),
+            ("tcp_probes_taken", self.taken.get()),
+            ("tcp_probes_failed", self.failed.get()),
+            ("tcp_probes_dropped", self.dropped.get()),
         ]
     }
 }

@@ -17,10 +17,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const FIRST_STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stream may go without a whole frame read or written before it fails.
 pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Touches of other hosts under way. More are not made, and counted.
-pub const MAX_TOUCHES: usize = 64;
+/// TcpProbes of other hosts under way. More are not made, and counted.
+pub const MAX_TCP_PROBES: usize = 64;
 /// How long a host may take to answer a touch.
-pub const TOUCH_TIMEOUT: Duration = Duration::from_secs(1);
+pub const TCP_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long we wait for [`Quic::finish`](super::Quic::finish) once the peer has finished and been told so, before we
 /// finish by ourselves; and then for the peer to acknowledge what we wrote.
 pub const LINGER: Duration = Duration::from_secs(5);

@@ -5,20 +5,20 @@
 //! [`MAX_FRAME_BYTES`](hobnob_membership::limits::MAX_FRAME_BYTES). [`limits`] has every bound on what a hostile peer
 //! can make us hold or wait for.
 
+mod admission;
 mod counters;
 mod frames;
 pub mod limits;
 mod outbox;
-mod places;
 mod quic;
 mod session;
+mod tcp_probe;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod touch;
 
-pub use counters::{QuicCounters, TouchCounters};
+pub use counters::{QuicCounters, TcpProbeCounters};
 pub use quic::{Quic, QuicError};
 pub use session::StreamEvent;
+pub use tcp_probe::{TcpProbes, bind_gossip};
 pub use tls::{CertificateError, NodeCertificate};
-pub use touch::{Touches, bind_gossip};

@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use super::admission::{Admission, Place};
 use super::counters::QuicCounters;
 use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_OPENED};
 use super::outbox::{Abort, Outbox};
-use super::places::{Place, Places};
 use super::session::{CloseCode, Link, Session, StreamEvent};
 use super::tls::{NODE_NAME, NodeCertificate};
 
@@ -65,7 +65,7 @@ struct Shared {
     shutdown: CancellationToken,
     counters: Arc<QuicCounters>,
     /// One for each connection that a peer opens; all of them are free when no task of such a connection is left.
-    accepting: Places,
+    accepting: Admission,
     /// One for each stream that we open, likewise.
     opening: Arc<Semaphore>,
     accepted: AtomicU64,
@@ -91,7 +91,7 @@ impl Quic {
             events,
             shutdown: CancellationToken::new(),
             counters: Arc::default(),
-            accepting: Places::new(),
+            accepting: Admission::new(),
             opening: Arc::new(Semaphore::new(MAX_OPENED)),
             accepted: AtomicU64::new(0),
         });

@@ -179,7 +179,7 @@ fn udp(blocked: bool) -> &'static str {
     }
 }
 
-fn touches(taken: bool) -> &'static str {
+fn tcp_probes(taken: bool) -> &'static str {
     if taken {
         "taken by TCP on the gossip port"
     } else {
@@ -193,7 +193,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         Some(ms) => format!("{} ago", age(ms)),
         None => "nobody yet".to_owned(),
     };
-    let facts = [
+    let rows = [
         ("name", info.name.clone()),
         ("cluster", info.cluster.clone()),
         ("node id", info.node_id.to_string()),
@@ -209,15 +209,15 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("last heard", heard),
         ("duplicate", duplicate(info.duplicate.as_ref())),
         ("UDP", udp(info.udp_blocked).to_owned()),
-        ("touches", touches(info.takes_touches).to_owned()),
+        ("TCP probes", tcp_probes(info.takes_tcp_probes).to_owned()),
         ("members alive", info.members_alive.to_string()),
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
     ];
     let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
-    let facts = facts.into_iter().chain(counters);
-    render(&[], facts.map(|(name, fact)| vec![cell(name), cell(fact)]), style)
+    let rows = rows.into_iter().chain(counters);
+    render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
 }
 
 /// A table of these rows. No line of it ends in white space.
@@ -314,7 +314,7 @@ pub(super) mod tests {
             isolated: true,
             last_contact_ms: None,
             duplicate: None,
-            takes_touches: true,
+            takes_tcp_probes: true,
             udp_blocked: false,
             members_alive: 1,
             instances: 0,
@@ -353,7 +353,7 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
     }
 
     #[test]
-    fn info_lists_facts_and_counters() {
+    fn info_lists_the_agent_and_its_counters() {
         let text = super::info(&info(), false, PLAIN);
         for line in
             ["uptime              1m 1s", "last heard          nobody yet", "datagrams_received  3"]

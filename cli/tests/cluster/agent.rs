@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Longer than anything here should take on a busy machine. How long it did take is printed (`--nocapture`).
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A port that the agent finds itself.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -187,7 +187,7 @@ impl Drop for Agent {
 pub(crate) fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_true() {
-        assert!(start.elapsed() < PATIENCE, "not true after {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < ANSWER_TIMEOUT, "not true after {ANSWER_TIMEOUT:?}: {what}");
     }
     println!("{what}: after {} ms", start.elapsed().as_millis());
 }

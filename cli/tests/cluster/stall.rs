@@ -31,7 +31,7 @@ fn who_stands_still_for_a_while_is_not_called_down_and_who_goes_on_doing_so_is()
     eventually("it is alive", || {
         others.iter().all(|agent| agent.status_of("a3").as_deref() == Some("alive"))
     });
-    assert!(others.iter().any(|agent| agent.counter("touches_answered") > 0));
+    assert!(others.iter().any(|agent| agent.counter("tcp_probes_answered") > 0));
 
     a3.freeze();
     eventually("it is said until when it has", || {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use hobnob_membership::record::{Health, Key, Value};
-use hobnob_membership::{Input, StreamId, TouchId};
+use hobnob_membership::{Input, StreamId, TcpProbeId};
 
 use super::sealed;
 use super::subject::{Subject, identity};
@@ -33,7 +33,7 @@ pub const JOIN: u8 = 8;
 /// Leaving.
 pub const LEAVE: u8 = 9;
 /// A host answered for the node that is the subject: the body is a nonce.
-pub const TOUCHED: u8 = 10;
+pub const TCP_PROBE_ANSWERED: u8 = 10;
 const OPERATIONS: u8 = 11;
 /// The longest time that passes in one step.
 pub const MAX_MICROS: u32 = 8_000_000;
@@ -72,10 +72,10 @@ fn take(subject: &mut Subject, operation: u8, about: u8, body: &[u8]) {
         }
         WRITE => Input::Write(vec![record(about)]),
         JOIN => Input::Join(vec![from]),
-        TOUCHED => {
+        TCP_PROBE_ANSWERED => {
             let Some(nonce) = body.first_chunk() else { return };
-            let touch = TouchId { node: identity(about % 16).node_id, nonce: *nonce };
-            Input::Touched { touch }
+            let tcp_probe = TcpProbeId { node: identity(about % 16).node_id, nonce: *nonce };
+            Input::TcpProbeAnswered { tcp_probe }
         }
         _ => Input::Leave,
     };

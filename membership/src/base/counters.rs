@@ -33,9 +33,9 @@ pub struct Load {
     /// Sync sessions, opened and served.
     pub sessions: usize,
     /// Suspects that it accuses, or looks for signs of life in.
-    pub inquiries: usize,
+    pub indirect_probes: usize,
     /// News of members that wait to be told.
-    pub tidings: usize,
+    pub member_updates: usize,
 }
 
 counters! {
@@ -66,7 +66,7 @@ counters! {
     /// Claims to our node id sent to another agent that goes by it.
     claims_sent,
     /// Members told that their node id is elsewhere, too.
-    doubles_told,
+    duplicates_told,
     /// Times that we fell silent for another agent under our node id.
     gave_way,
     /// Pings sent.
@@ -78,15 +78,15 @@ counters! {
     /// Accusations that ended with a sign of life.
     acquittals,
     /// Questions of and to referees that found no room.
-    inquiries_refused,
+    indirect_probes_refused,
     /// Signs of life sought by stream.
-    knocks_sent,
+    stream_probes_sent,
     /// Signs of life given by stream.
-    knocks_answered,
+    stream_probes_answered,
     /// Hosts of suspects that were asked whether they answer for them.
-    touches_sent,
+    tcp_probes_sent,
     /// Hosts that did while we wanted to know.
-    touches_answered,
+    tcp_probes_answered,
     /// Verdicts passed.
     verdicts_passed,
     /// Verdicts of others believed.
@@ -94,11 +94,11 @@ counters! {
     /// Verdicts of others that we doubted, since the condemned had just answered us.
     verdicts_doubted,
     /// Verdicts on ourselves that we contradicted.
-    verdicts_contradicted,
+    verdicts_refuted,
     /// News of members sent, one for each receiver.
-    tidings_sent,
+    member_updates_sent,
     /// News of members not passed on because too many waited.
-    tidings_dropped,
+    member_updates_dropped,
     /// Views compared with another member's.
     views_compared,
     /// Members that we lost and asked whether they are there.
@@ -146,7 +146,7 @@ counters! {
     /// Sessions refused because too many were open.
     sessions_refused,
     /// Sessions refused because the same peer had another one open.
-    sessions_doubled,
+    sessions_duplicate,
     /// Sessions refused because the peer belongs to another cluster.
     sessions_other_cluster,
     /// Sessions that ended because both sides held the same.
@@ -166,9 +166,9 @@ counters! {
     /// Dead origins whose records were dropped after their time.
     origins_reaped,
     /// Origins whose records were dropped because an operator asked for it here.
-    origins_buried,
-    /// Graves that had to go because there were too many.
-    graves_given_up,
+    origins_force_left,
+    /// OriginTombstones that had to go because there were too many.
+    origin_tombstones_given_up,
     /// Writes of ours that were refused.
     writes_refused,
     /// Messages that did not fit their datagram or frame; a bug when it is not 0.

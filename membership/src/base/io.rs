@@ -32,13 +32,13 @@ impl StreamId {
     }
 }
 
-/// Which touch it is: the member whose host is asked, and the nonce of the inquiry, so that an answer that comes after
-/// the end of that inquiry counts for no other.
+/// Which touch it is: the member whose host is asked, and the nonce of the indirect_probe, so that an answer that comes after
+/// the end of that indirect_probe counts for no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TouchId {
+pub struct TcpProbeId {
     /// The member.
     pub node: NodeId,
-    /// Drawn for the inquiry.
+    /// Drawn for the indirect_probe.
     pub nonce: [u8; 4],
 }
 
@@ -75,18 +75,18 @@ pub enum Input<'a> {
         /// The stream.
         stream: StreamId,
     },
-    /// The TCP handshake of an [`Output::Touch`] was completed. That one was refused, or that nobody answered it, is not
+    /// The TCP handshake of an [`Output::TcpProbe`] was completed. That one was refused, or that nobody answered it, is not
     /// told: it means nothing, since a firewall may have seen to it.
-    Touched {
+    TcpProbeAnswered {
         /// Which.
-        touch: TouchId,
+        tcp_probe: TcpProbeId,
     },
     /// Write records of our own. All of them become one step for every reader here.
     Write(Vec<(Key, Option<Value>)>),
-    /// Knock at these gossip addresses until somebody answers; added to those already known.
+    /// StreamProbe at these gossip addresses until somebody answers; added to those already known.
     Join(Vec<SocketAddr>),
     /// A node does not come back: drop its records here and, where it is not an active member, everywhere.
-    Bury(NodeId),
+    ForceLeave(NodeId),
     /// Leave the cluster for good; [`Event::Left`] follows when everybody reachable has been told.
     Leave,
     /// The time that [`Node::next_deadline`](crate::Node::next_deadline) asked for has come.
@@ -132,11 +132,11 @@ pub enum Output {
     },
     /// Open a TCP connection, on which nothing is said, and drop it at once. The kernel completes the handshake for a
     /// listener whose process stands still, and refuses it for one that is gone.
-    Touch {
+    TcpProbe {
         /// Where: the gossip address, by TCP.
         to: SocketAddr,
         /// Which.
-        touch: TouchId,
+        tcp_probe: TcpProbeId,
     },
     /// Something that the node's owner may want to know.
     Event(Event),
@@ -156,7 +156,7 @@ pub enum Event {
         by: SocketAddr,
     },
     /// An operator declared a node gone for good: its records are dropped.
-    Buried {
+    ForceLeft {
         /// The node.
         node: NodeId,
         /// Who told us; ourselves when the operator did.

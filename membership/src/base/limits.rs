@@ -24,7 +24,7 @@ pub const MAX_TOMBSTONES: usize = 256;
 /// Origins in a catalog, and members in a view.
 pub const MAX_ORIGINS: usize = 16_384;
 /// Origins that are dead and whose records were dropped. Beyond it the oldest lives are forgotten.
-pub const MAX_GRAVES: usize = 8_192;
+pub const MAX_ORIGIN_TOMBSTONES: usize = 8_192;
 /// Version spans that a replica holds beyond the first gap of one origin.
 pub const MAX_SPANS_PER_ORIGIN: usize = 64;
 /// Rumors waiting to be sent for the first time, or again. Beyond it those that were sent most are dropped and left to
@@ -63,15 +63,15 @@ pub const MAX_REFEREES: usize = 16;
 /// Members that a node accuses at once. Further ones wait until their next question goes unanswered.
 pub const MAX_CASES: usize = 64;
 /// Suspects in which a node looks for signs of life at once. Questions about further ones are not answered.
-pub const MAX_INQUIRIES: usize = 256;
+pub const MAX_INDIRECT_PROBES: usize = 256;
 /// Members that a node looks into at once because others see them differently; the rest is for the next comparison.
 pub const MAX_CHECKS: usize = 32;
 /// Pings that may still be answered. Beyond it the oldest are forgotten.
 pub const MAX_PENDING_PINGS: usize = 4_096;
 /// Streams on which a node looks for a sign of life at once. Beyond it there are only datagrams.
-pub const MAX_KNOCKS: usize = 64;
+pub const MAX_STREAM_PROBES: usize = 64;
 /// News of members waiting to be told. Beyond it comparing views brings them.
-pub const MAX_TIDINGS: usize = 4_096;
+pub const MAX_MEMBER_UPDATES: usize = 4_096;
 /// Parts of the ring that two views are compared by.
 pub const MAX_MEMBER_BUCKETS: usize = 256;
 /// Datagrams that answer one comparison of views.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::identity::NodeId;
-use crate::base::limits::{MAX_GRAVES, MAX_ORIGINS};
+use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS};
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
 
@@ -73,7 +73,7 @@ pub struct Provenance {
 
 /// That an operator declared a node gone for good, and who it was: its records are dropped.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Burial {
+pub struct ForceLeft {
     /// How the node described itself.
     pub record: Arc<NodeRecord>,
     /// When we learned it.
@@ -82,12 +82,12 @@ pub struct Burial {
     pub told_by: NodeId,
 }
 
-/// The latest news of every origin, and who was declared gone: at most [`MAX_GRAVES`] of them. When a member was heard
+/// The latest news of every origin, and who was declared gone: at most [`MAX_ORIGIN_TOMBSTONES`] of them. When a member was heard
 /// itself stands with what is believed of it.
 #[derive(Debug, Default)]
 pub(crate) struct Provenances {
     latest: BTreeMap<NodeId, Arrival>,
-    burials: BTreeMap<NodeId, Burial>,
+    force_leaves: BTreeMap<NodeId, ForceLeft>,
 }
 
 impl Provenances {
@@ -102,27 +102,29 @@ impl Provenances {
         }
     }
 
-    pub(crate) fn burial(&self, node: NodeId) -> Option<&Burial> {
-        self.burials.get(&node)
+    pub(crate) fn force_left(&self, node: NodeId) -> Option<&ForceLeft> {
+        self.force_leaves.get(&node)
     }
 
-    pub(crate) fn buried(&mut self, node: NodeId, burial: Burial) {
-        if self.burials.len() >= MAX_GRAVES && !self.burials.contains_key(&node) {
-            let oldest = self.burials.iter().min_by_key(|(_, burial)| burial.at);
+    pub(crate) fn note_force_leave(&mut self, node: NodeId, force_left: ForceLeft) {
+        if self.force_leaves.len() >= MAX_ORIGIN_TOMBSTONES
+            && !self.force_leaves.contains_key(&node)
+        {
+            let oldest = self.force_leaves.iter().min_by_key(|(_, force_left)| force_left.at);
             let oldest = oldest.map(|(node, _)| *node);
-            oldest.and_then(|node| self.burials.remove(&node));
+            oldest.and_then(|node| self.force_leaves.remove(&node));
         }
-        self.burials.insert(node, burial);
+        self.force_leaves.insert(node, force_left);
     }
 
     /// The node writes records again.
     pub(crate) fn returned(&mut self, node: NodeId) {
-        self.burials.remove(&node);
+        self.force_leaves.remove(&node);
     }
 
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.latest.remove(&node);
-        self.burials.remove(&node);
+        self.force_leaves.remove(&node);
     }
 }
 

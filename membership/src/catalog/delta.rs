@@ -63,7 +63,7 @@ pub struct Entry {
 /// that is not listed was overwritten since, or is a tombstone under the floor.
 ///
 /// With `after` 0 it is the beginning of the whole state, which replaces what a replica below `gc_floor` had. A whole
-/// state without anything in it is a grave: everything up to its end was dropped.
+/// state without anything in it is a origin_tombstone: everything up to its end was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
     /// The origin.
@@ -112,15 +112,15 @@ impl Delta {
 
     /// Tells that an origin is dead, and that its records up to a version were dropped.
     #[must_use]
-    pub fn grave(head: Head) -> Self {
+    pub fn origin_tombstone(head: Head) -> Self {
         let Head { origin, epoch, known_to } = head;
         let (to, gc_floor) = (known_to, known_to);
         Self { origin, epoch, after: 0, to, head: known_to, gc_floor, entries: Vec::new() }
     }
 
-    /// Whether it tells of a grave. A state that holds something has its newest write above the floor.
+    /// Whether it tells of a origin_tombstone. A state that holds something has its newest write above the floor.
     #[must_use]
-    pub fn is_grave(&self) -> bool {
+    pub fn is_origin_tombstone(&self) -> bool {
         self.is_whole() && self.entries.is_empty() && [self.to, self.gc_floor] == [self.head; 2]
     }
 

@@ -17,7 +17,7 @@ mod store;
 
 pub use delta::{Delta, Entry, Head, Version, Want};
 pub use origin::Origin;
-pub use origin_tombstone::Grave;
+pub use origin_tombstone::OriginTombstone;
 pub use replica::Replica;
 pub use slots::Slot;
 pub use store::{Applied, Catalog, WriteError};

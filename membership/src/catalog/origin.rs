@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Delta, Grave, Replica, Slot, Version, Want};
+use super::{Delta, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::catalog::record::{Key, NodeRecord, Value};
 use crate::testing::mutants::{self as mutant, Mutant};
@@ -98,8 +98,12 @@ impl Origin {
         current.iter().flat_map(Replica::slots).map(|slot| slot.key().clone()).collect()
     }
 
-    /// Applies a delta. What is received is not served before it passes the origin's grave.
-    pub(super) fn apply(&mut self, delta: &Delta, grave: Option<Grave>) -> OriginApplied {
+    /// Applies a delta. What is received is not served before it passes the origin's origin_tombstone.
+    pub(super) fn apply(
+        &mut self,
+        delta: &Delta,
+        origin_tombstone: Option<OriginTombstone>,
+    ) -> OriginApplied {
         let mut applied = OriginApplied::default();
         if let Some(current) = &mut self.current {
             if delta.epoch < current.epoch() {
@@ -125,7 +129,7 @@ impl Origin {
         }
         applied.news |= self.receive(delta);
         self.drop_pending_when_passed();
-        if let Some(replaced) = self.replace_when_complete(grave) {
+        if let Some(replaced) = self.replace_when_complete(origin_tombstone) {
             applied.changed.extend(replaced);
             applied.changed.sort_unstable();
             applied.changed.dedup();
@@ -173,20 +177,27 @@ impl Origin {
         }
     }
 
-    fn replace_when_complete(&mut self, grave: Option<Grave>) -> Option<Vec<Key>> {
+    fn replace_when_complete(
+        &mut self,
+        origin_tombstone: Option<OriginTombstone>,
+    ) -> Option<Vec<Key>> {
         let Pending { replica, gc_floor } = self.pending.as_deref()?;
         let served = self.current.as_ref().filter(|current| current.epoch() == replica.epoch());
         let behind = served.is_some_and(|current| replica.known_to() < current.known_to());
         let whole = replica.known_to() >= *gc_floor && replica.is_settled();
         let whole = whole || mutant::is(Mutant::ReplaceBeforeWhole);
-        let older = grave.is_some_and(|grave| !grave.admits(replica));
+        let older =
+            origin_tombstone.is_some_and(|origin_tombstone| !origin_tombstone.admits(replica));
         if !whole || node_record(replica).is_none() || behind || older {
             return None;
         }
         self.left = self.left();
         let Pending { replica: mut fresh, gc_floor } = *self.pending.take()?;
         fresh.raise_gc_floor(gc_floor);
-        fresh.raise_gc_floor(grave.map_or(0, |grave| grave.gc_floor_of(fresh.epoch())));
+        fresh.raise_gc_floor(
+            origin_tombstone
+                .map_or(0, |origin_tombstone| origin_tombstone.gc_floor_of(fresh.epoch())),
+        );
         let Some(old) = self.current.take() else {
             let keys = fresh.slots().map(|slot| slot.key().clone()).collect();
             self.current = Some(fresh);

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{Delta, Head, Replica, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::MAX_GRAVES;
+use crate::base::limits::MAX_ORIGIN_TOMBSTONES;
 
 /// Where an origin ended: nothing of it up to here is taken any more.
 ///
-/// While the origin is dead, its grave stands for its records: it has their head, so that nobody can tell whether they
-/// were dropped, and knows as much as whoever is met. When the origin lives, the grave gives way: nothing is known of
+/// While the origin is dead, its origin_tombstone stands for its records: it has their head, so that nobody can tell whether they
+/// were dropped, and knows as much as whoever is met. When the origin lives, the origin_tombstone gives way: nothing is known of
 /// the origin, and what is received is served once it is whole and not older than what was served before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grave {
+pub struct OriginTombstone {
     epoch: Epoch,
     known_to: Version,
     /// The newest version that was served here, and the floor there was.
@@ -22,12 +22,12 @@ pub struct Grave {
     yields: bool,
 }
 
-impl Grave {
-    /// The grave of a state that is dropped, of an origin that left in the given epoch.
+impl OriginTombstone {
+    /// The origin_tombstone of a state that is dropped, of an origin that left in the given epoch.
     pub(super) fn of(replica: &Replica, left: Option<Epoch>) -> Self {
         Self {
             epoch: replica.epoch(),
-            // Beyond a gap that nobody could close lies the end of all that was heard: a grave has no gaps.
+            // Beyond a gap that nobody could close lies the end of all that was heard: a origin_tombstone has no gaps.
             known_to: replica.farthest(),
             shown: replica.newest(),
             gc_floor: replica.gc_floor(),
@@ -36,15 +36,15 @@ impl Grave {
         }
     }
 
-    /// The grave that a delta tells of, over what was here.
+    /// The origin_tombstone that a delta tells of, over what was here.
     pub(super) fn told(delta: &Delta, before: Option<Self>) -> Self {
-        let left = before.and_then(|grave| grave.left);
-        let before = before.filter(|grave| grave.epoch == delta.epoch);
+        let left = before.and_then(|origin_tombstone| origin_tombstone.left);
+        let before = before.filter(|origin_tombstone| origin_tombstone.epoch == delta.epoch);
         Self {
             epoch: delta.epoch,
             known_to: delta.to,
-            shown: before.map_or(0, |grave| grave.shown),
-            gc_floor: before.map_or(0, |grave| grave.gc_floor),
+            shown: before.map_or(0, |origin_tombstone| origin_tombstone.shown),
+            gc_floor: before.map_or(0, |origin_tombstone| origin_tombstone.gc_floor),
             left,
             yields: false,
         }
@@ -102,7 +102,7 @@ impl Grave {
         if epoch == self.epoch { self.gc_floor } else { 0 }
     }
 
-    /// Whether a state is new enough to be served over this grave.
+    /// Whether a state is new enough to be served over this origin_tombstone.
     pub(super) fn admits(&self, replica: &Replica) -> bool {
         replica.epoch() > self.epoch || replica.known_to() >= self.known_to.max(self.shown)
     }
@@ -117,41 +117,49 @@ impl Grave {
     }
 }
 
-/// The graves: the latest epochs, when there are too many. As everybody keeps the same, nobody tells of one that another
+/// The origin_tombstones: the latest epochs, when there are too many. As everybody keeps the same, nobody tells of one that another
 /// gave up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Graves(BTreeMap<NodeId, Grave>);
+pub(super) struct OriginTombstones(BTreeMap<NodeId, OriginTombstone>);
 
-impl Graves {
-    pub(super) fn get(&self, origin: NodeId) -> Option<&Grave> {
+impl OriginTombstones {
+    pub(super) fn get(&self, origin: NodeId) -> Option<&OriginTombstone> {
         self.0.get(&origin)
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Grave)> {
-        self.0.iter().map(|(origin, grave)| (*origin, grave))
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &OriginTombstone)> {
+        self.0.iter().map(|(origin, origin_tombstone)| (*origin, origin_tombstone))
     }
 
     pub(super) fn remove(&mut self, origin: NodeId) {
         self.0.remove(&origin);
     }
 
-    /// Whether the grave stands, and moved.
+    /// Whether the origin_tombstone stands, and moved.
     pub(super) fn follow(&mut self, delta: &Delta) -> bool {
-        self.0.get_mut(&delta.origin).is_some_and(|grave| grave.follow(delta))
+        self.0.get_mut(&delta.origin).is_some_and(|origin_tombstone| origin_tombstone.follow(delta))
     }
 
     pub(super) fn set_yields(&mut self, origin: NodeId, yields: bool) {
-        if let Some(grave) = self.0.get_mut(&origin) {
-            grave.yields = yields;
+        if let Some(origin_tombstone) = self.0.get_mut(&origin) {
+            origin_tombstone.yields = yields;
         }
     }
 
-    /// Adds a grave, and names the one that has to go for it.
-    pub(super) fn insert(&mut self, origin: NodeId, grave: Grave) -> Option<NodeId> {
-        self.0.insert(origin, grave);
-        if self.0.len() <= MAX_GRAVES {
+    /// Adds a origin_tombstone, and names the one that has to go for it.
+    pub(super) fn insert(
+        &mut self,
+        origin: NodeId,
+        origin_tombstone: OriginTombstone,
+    ) -> Option<NodeId> {
+        self.0.insert(origin, origin_tombstone);
+        if self.0.len() <= MAX_ORIGIN_TOMBSTONES {
             return None;
         }
-        self.0.iter().map(|(origin, grave)| (grave.epoch, *origin)).min().map(|(_, origin)| origin)
+        self.0
+            .iter()
+            .map(|(origin, origin_tombstone)| (origin_tombstone.epoch, *origin))
+            .min()
+            .map(|(_, origin)| origin)
     }
 }

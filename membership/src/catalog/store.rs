@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::origin_tombstone::Graves;
-use super::{Delta, Entry, Grave, Head, Origin, Replica, Version, Want};
+use super::origin_tombstone::OriginTombstones;
+use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
 use crate::catalog::record::{Key, RecordError, Value};
@@ -18,8 +18,8 @@ pub struct Catalog {
     /// Apart, so that the tree does not have room for origins that it does not hold.
     origins: BTreeMap<NodeId, Box<Origin>>,
     /// Of origins of which nothing is served.
-    graves: Graves,
-    graves_given_up: u64,
+    origin_tombstones: OriginTombstones,
+    origin_tombstones_given_up: u64,
     digest: u64,
 }
 
@@ -31,7 +31,7 @@ pub enum Applied {
     /// All of it was known.
     Known,
     /// It claims to be ours, from a life that we do not remember: our epoch must pass this one.
-    Contradicted(Epoch),
+    Refuted(Epoch),
     /// There is no room for another origin.
     Full,
 }
@@ -58,8 +58,8 @@ impl Catalog {
             own,
             epoch,
             origins: BTreeMap::new(),
-            graves: Graves::default(),
-            graves_given_up: 0,
+            origin_tombstones: OriginTombstones::default(),
+            origin_tombstones_given_up: 0,
             digest: 0,
         };
         catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
@@ -90,36 +90,36 @@ impl Catalog {
         self.origins.iter().map(|(id, origin)| (*id, origin.as_ref()))
     }
 
-    /// The grave of an origin whose records were dropped.
+    /// The origin_tombstone of an origin whose records were dropped.
     #[must_use]
-    pub fn grave(&self, origin: NodeId) -> Option<&Grave> {
-        self.graves.get(origin)
+    pub fn origin_tombstone(&self, origin: NodeId) -> Option<&OriginTombstone> {
+        self.origin_tombstones.get(origin)
     }
 
-    /// Every grave.
-    pub fn graves(&self) -> impl ExactSizeIterator<Item = (NodeId, &Grave)> {
-        self.graves.iter()
+    /// Every origin_tombstone.
+    pub fn origin_tombstones(&self) -> impl ExactSizeIterator<Item = (NodeId, &OriginTombstone)> {
+        self.origin_tombstones.iter()
     }
 
-    /// How many graves had to go because there were too many.
+    /// How many origin_tombstones had to go because there were too many.
     #[must_use]
-    pub fn graves_given_up(&self) -> u64 {
-        self.graves_given_up
+    pub fn origin_tombstones_given_up(&self) -> u64 {
+        self.origin_tombstones_given_up
     }
 
-    /// The epoch of the member that last left on purpose, if its records or its grave tell of it.
+    /// The epoch of the member that last left on purpose, if its records or its origin_tombstone tell of it.
     #[must_use]
     pub fn left(&self, origin: NodeId) -> Option<Epoch> {
         let held = self.origins.get(&origin).and_then(|origin| origin.left());
-        held.max(self.graves.get(origin).and_then(Grave::left))
+        held.max(self.origin_tombstones.get(origin).and_then(OriginTombstone::left))
     }
 
-    /// How far an origin is known. A grave of a dead one stands for its records.
+    /// How far an origin is known. A origin_tombstone of a dead one stands for its records.
     #[must_use]
     pub fn head(&self, origin: NodeId) -> Option<Head> {
-        if let Some(grave) = self.graves.get(origin) {
-            let stands = !grave.yields() && !mutant::is(Mutant::GraveNotInDigest);
-            return stands.then(|| grave.head(origin));
+        if let Some(origin_tombstone) = self.origin_tombstones.get(origin) {
+            let stands = !origin_tombstone.yields() && !mutant::is(Mutant::TombstoneNotInDigest);
+            return stands.then(|| origin_tombstone.head(origin));
         }
         let replica = self.origins.get(&origin)?.current()?;
         (replica.known_to() > 0).then(|| Head {
@@ -132,7 +132,8 @@ impl Catalog {
     /// Every head.
     pub fn heads(&self) -> impl Iterator<Item = Head> {
         let served = self.origins.iter().filter(|(_, origin)| origin.current().is_some());
-        let known = served.map(|(id, _)| *id).chain(self.graves.iter().map(|(id, _)| id));
+        let known =
+            served.map(|(id, _)| *id).chain(self.origin_tombstones.iter().map(|(id, _)| id));
         known.filter_map(|id| self.head(id))
     }
 
@@ -140,9 +141,13 @@ impl Catalog {
     /// whoever is asked may have only the latter; everything when it is unknown.
     pub fn wants(&self, origin: NodeId) -> impl Iterator<Item = Want> {
         let held = self.origins.get(&origin).into_iter().flat_map(move |held| held.wants(origin));
-        let grave = self.graves.get(origin).filter(|grave| !grave.yields());
-        let grave = grave.map(|grave| grave.want(origin));
-        let mut wants = held.chain(grave).peekable();
+        let origin_tombstone = self
+            .origin_tombstones
+            .get(origin)
+            .filter(|origin_tombstone| !origin_tombstone.yields());
+        let origin_tombstone =
+            origin_tombstone.map(|origin_tombstone| origin_tombstone.want(origin));
+        let mut wants = held.chain(origin_tombstone).peekable();
         let nothing = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };
         let nothing = wants.peek().is_none().then_some(nothing);
         wants.chain(nothing)
@@ -170,8 +175,11 @@ impl Catalog {
     /// All that there is to tell of how far we are, for somebody to answer.
     pub fn all_wants(&self) -> impl Iterator<Item = Want> {
         let held = self.origins.iter().flat_map(|(id, origin)| origin.wants(*id));
-        let graves = self.graves.iter().filter(|(_, grave)| !grave.yields());
-        held.chain(graves.map(|(id, grave)| grave.want(id)))
+        let origin_tombstones = self
+            .origin_tombstones
+            .iter()
+            .filter(|(_, origin_tombstone)| !origin_tombstone.yields());
+        held.chain(origin_tombstones.map(|(id, origin_tombstone)| origin_tombstone.want(id)))
     }
 
     /// Checks that [`Catalog::write`] would take these records.
@@ -265,13 +273,16 @@ impl Catalog {
             return self.compare_with_own(delta);
         }
         self.set_lives(delta.origin, lives);
-        if delta.is_grave() {
-            return self.apply_grave(delta, lives);
+        if delta.is_origin_tombstone() {
+            return self.apply_origin_tombstone(delta, lives);
         }
-        let grave = self.graves.get(delta.origin).copied();
-        if let Some(grave) = grave.filter(|grave| grave.refuses(delta)) {
-            let dead = delta.epoch == grave.epoch() && !grave.yields();
-            let moved = dead && self.change(delta.origin, |catalog| catalog.graves.follow(delta));
+        let origin_tombstone = self.origin_tombstones.get(delta.origin).copied();
+        if let Some(origin_tombstone) =
+            origin_tombstone.filter(|origin_tombstone| origin_tombstone.refuses(delta))
+        {
+            let dead = delta.epoch == origin_tombstone.epoch() && !origin_tombstone.yields();
+            let moved = dead
+                && self.change(delta.origin, |catalog| catalog.origin_tombstones.follow(delta));
             return if moved { Applied::News(Vec::new()) } else { Applied::Known };
         }
         if !self.origins.contains_key(&delta.origin) && self.origins.len() >= MAX_ORIGINS {
@@ -279,34 +290,34 @@ impl Catalog {
         }
         let applied = self.change(delta.origin, |catalog| {
             let origin = catalog.origins.entry(delta.origin).or_default();
-            let applied = origin.apply(delta, grave);
-            if grave.is_some() && origin.current().is_some() {
-                catalog.graves.remove(delta.origin);
+            let applied = origin.apply(delta, origin_tombstone);
+            if origin_tombstone.is_some() && origin.current().is_some() {
+                catalog.origin_tombstones.remove(delta.origin);
             }
             applied
         });
         if applied.news { Applied::News(applied.changed) } else { Applied::Known }
     }
 
-    /// Says whether an origin is an active member. The grave of one that is gives way.
+    /// Says whether an origin is an active member. The origin_tombstone of one that is gives way.
     pub fn set_lives(&mut self, id: NodeId, lives: bool) {
-        let Some(grave) = self.graves.get(id).copied() else { return };
-        if grave.yields() == lives || mutant::is(Mutant::GraveForGood) {
+        let Some(origin_tombstone) = self.origin_tombstones.get(id).copied() else { return };
+        if origin_tombstone.yields() == lives || mutant::is(Mutant::TombstoneForGood) {
             return;
         }
-        self.change(id, |catalog| catalog.graves.set_yields(id, lives));
+        self.change(id, |catalog| catalog.origin_tombstones.set_yields(id, lives));
         if !lives {
-            self.end(id, grave.standing());
+            self.end(id, origin_tombstone.standing());
         }
     }
 
-    /// Drops the records of a dead origin and leaves a grave; returns the keys that were served. Nobody else can tell.
+    /// Drops the records of a dead origin and leaves a origin_tombstone; returns the keys that were served. Nobody else can tell.
     pub fn reap(&mut self, id: NodeId) -> Vec<Key> {
         let Some(origin) = self.origins.get_mut(&id).filter(|_| id != self.own) else {
             return Vec::new();
         };
-        match origin.current().map(|replica| Grave::of(replica, origin.left())) {
-            Some(grave) => self.end(id, grave),
+        match origin.current().map(|replica| OriginTombstone::of(replica, origin.left())) {
+            Some(origin_tombstone) => self.end(id, origin_tombstone),
             None => {
                 self.origins.remove(&id);
                 Vec::new()
@@ -315,20 +326,23 @@ impl Catalog {
     }
 
     /// Drops the records of an origin here and, once the delta is told, everywhere where it is not an active member:
-    /// the grave lies beyond the last write, so whoever has the records is behind. An origin that lives hears of a write
+    /// the origin_tombstone lies beyond the last write, so whoever has the records is behind. An origin that lives hears of a write
     /// that it did not make, and takes a new epoch.
-    pub fn bury(&mut self, id: NodeId) -> Option<(Delta, Vec<Key>)> {
-        let head = self.head(id).filter(|_| id != self.own && self.graves.get(id).is_none())?;
-        let delta = Delta::grave(Head { known_to: head.known_to + 1, ..head });
-        let keys = self.end(id, self.grave_told(&delta));
+    pub fn force_leave(&mut self, id: NodeId) -> Option<(Delta, Vec<Key>)> {
+        let head =
+            self.head(id).filter(|_| id != self.own && self.origin_tombstones.get(id).is_none())?;
+        let delta = Delta::origin_tombstone(Head { known_to: head.known_to + 1, ..head });
+        let keys = self.end(id, self.origin_tombstone_told(&delta));
         Some((delta, keys))
     }
 
     /// What the sender of `want` lacks, as far as `budget` bytes go.
     #[must_use]
     pub fn answer(&self, want: &Want, budget: usize) -> Option<Delta> {
-        if let Some(grave) = self.graves.get(want.origin) {
-            return grave.answers(want).then(|| Delta::grave(grave.head(want.origin)));
+        if let Some(origin_tombstone) = self.origin_tombstones.get(want.origin) {
+            return origin_tombstone
+                .answers(want)
+                .then(|| Delta::origin_tombstone(origin_tombstone.head(want.origin)));
         }
         let replica = self.origins.get(&want.origin)?.current()?;
         let mut gc_floor = replica.gc_floor();
@@ -366,8 +380,8 @@ impl Catalog {
     /// Whether [`Catalog::answer`] has something to say, however large.
     #[must_use]
     pub fn has_more(&self, want: &Want) -> bool {
-        if let Some(grave) = self.graves.get(want.origin) {
-            return grave.answers(want);
+        if let Some(origin_tombstone) = self.origin_tombstones.get(want.origin) {
+            return origin_tombstone.answers(want);
         }
         let replica = self.origins.get(&want.origin).and_then(|origin| origin.current());
         replica.is_some_and(|replica| match want.epoch.cmp(&replica.epoch()) {
@@ -397,44 +411,47 @@ impl Catalog {
         let known_to = self.own_replica().map_or(0, Replica::known_to);
         let forgotten = (delta.epoch, delta.head) > (self.epoch, known_to);
         if forgotten && !mutant::is(Mutant::IgnoreRememberedEpoch) {
-            Applied::Contradicted(delta.epoch)
+            Applied::Refuted(delta.epoch)
         } else {
             Applied::Known
         }
     }
 
-    fn apply_grave(&mut self, delta: &Delta, lives: bool) -> Applied {
+    fn apply_origin_tombstone(&mut self, delta: &Delta, lives: bool) -> Applied {
         let head = self.head(delta.origin).map(|head| (head.epoch, head.known_to));
-        let lives = lives && !mutant::is(Mutant::GraveOfTheLiving);
-        let kept = self.origins.contains_key(&delta.origin) && mutant::is(Mutant::IgnoreBurial);
+        let lives = lives && !mutant::is(Mutant::TombstoneOfTheLiving);
+        let kept = self.origins.contains_key(&delta.origin) && mutant::is(Mutant::IgnoreForceLeave);
         if lives || kept || Some((delta.epoch, delta.to)) <= head {
             return Applied::Known;
         }
-        Applied::News(self.end(delta.origin, self.grave_told(delta)))
+        Applied::News(self.end(delta.origin, self.origin_tombstone_told(delta)))
     }
 
-    /// The grave that a delta tells of, over what is held here.
-    fn grave_told(&self, delta: &Delta) -> Grave {
+    /// The origin_tombstone that a delta tells of, over what is held here.
+    fn origin_tombstone_told(&self, delta: &Delta) -> OriginTombstone {
         let held = self.origins.get(&delta.origin);
-        let served = held.and_then(|held| Some(Grave::of(held.current()?, held.left())));
-        Grave::told(delta, served.or(self.graves.get(delta.origin).copied()))
+        let served = held.and_then(|held| Some(OriginTombstone::of(held.current()?, held.left())));
+        OriginTombstone::told(delta, served.or(self.origin_tombstones.get(delta.origin).copied()))
     }
 
-    /// Puts a grave in place of what is held of an origin.
-    fn end(&mut self, id: NodeId, grave: Grave) -> Vec<Key> {
-        let (keys, evicted) = self.change(id, |catalog| {
-            let keys = catalog.origins.get_mut(&id).map_or_else(Vec::new, |o| o.end(grave.epoch()));
+    /// Puts a origin_tombstone in place of what is held of an origin.
+    fn end(&mut self, id: NodeId, origin_tombstone: OriginTombstone) -> Vec<Key> {
+        let (keys, force_left) = self.change(id, |catalog| {
+            let keys = catalog
+                .origins
+                .get_mut(&id)
+                .map_or_else(Vec::new, |o| o.end(origin_tombstone.epoch()));
             if catalog.origins.get(&id).is_some_and(|origin| origin.is_empty()) {
                 catalog.origins.remove(&id);
             }
-            if mutant::is(Mutant::ReapWithoutGrave) {
+            if mutant::is(Mutant::ReapWithoutTombstone) {
                 return (keys, None);
             }
-            (keys, catalog.graves.insert(id, grave))
+            (keys, catalog.origin_tombstones.insert(id, origin_tombstone))
         });
-        if let Some(evicted) = evicted {
-            self.graves_given_up += 1;
-            self.change(evicted, |catalog| catalog.graves.remove(evicted));
+        if let Some(force_left) = force_left {
+            self.origin_tombstones_given_up += 1;
+            self.change(force_left, |catalog| catalog.origin_tombstones.remove(force_left));
         }
         keys
     }

@@ -59,7 +59,7 @@ impl Seeds {
         self.hurry(now);
     }
 
-    /// Knock now, and then with short waits again.
+    /// StreamProbe now, and then with short waits again.
     pub(crate) fn hurry(&mut self, now: Time) {
         self.wait = self.first_wait;
         self.due = now;
@@ -78,7 +78,7 @@ impl Seeds {
     }
 
     /// We knock outside of the rounds; what that leads to may be followed.
-    pub(crate) fn knocked(&mut self) {
+    pub(crate) fn hello_sent(&mut self) {
         self.referrals = MAX_REFERRALS;
     }
 
@@ -128,7 +128,7 @@ impl Seeds {
     }
 }
 
-/// Those who knocked, were asked in and did not come yet. Each will take a place among the sessions that we serve.
+/// Those who hello_sent, were asked in and did not come yet. Each will take a place among the sessions that we serve.
 #[derive(Debug, Default)]
 pub(crate) struct Invitations {
     open: usize,
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knocks_for_as_long_as_it_is_alone_with_waits_up_to_the_longest() {
+    fn hellos_go_on_while_alone_with_growing_waits() {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         let mut rounds = Vec::new();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_to_join_knocks_although_it_is_not_alone_until_it_has_joined() {
+    fn a_request_to_join_sends_hellos_until_it_has_joined() {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         assert_eq!(seeds.next_deadline(false), None);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_answered_knocks_again_soon_however_long_it_was_alone() {
+    fn the_next_hello_is_soon_after_an_answer() {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         let mut due = Time::ZERO;

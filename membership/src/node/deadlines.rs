@@ -36,17 +36,17 @@ impl Node {
 
     /// Looked up once after everything that happens: whoever drives a node asks again and again.
     pub(super) fn find_deadline(&self) -> Option<Time> {
-        let knocks = self.leaving.is_none() && !self.is_silent();
-        let seeds = if knocks { self.seeds.next_deadline(!self.connected) } else { None };
+        let hellos = self.leaving.is_none() && !self.is_silent();
+        let seeds = if hellos { self.seeds.next_deadline(!self.connected) } else { None };
         [
             self.swim.next_deadline(),
             self.next_rumor_deadline(),
-            self.detection.next_deadline(!knocks),
-            Some(self.awake.handled + PULSE).filter(|_| knocks && self.connected),
+            self.detection.next_deadline(!hellos),
+            Some(self.awake.handled + PULSE).filter(|_| hellos && self.connected),
             Some(self.digests.next_deadline()),
             self.gaps.next_deadline(),
             seeds,
-            Some(self.reunion_at).filter(|_| knocks),
+            Some(self.reunion_at).filter(|_| hellos),
             self.next_sync_deadline(),
             Some(self.next_retention_deadline()),
             self.isolation_deadline(),

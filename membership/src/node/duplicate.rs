@@ -25,7 +25,7 @@ impl Node {
     }
 
     /// Somebody goes by our node id elsewhere, or did: asks whether it lives.
-    pub(super) fn meet_double(&mut self, identity: &Identity, now: Time) {
+    pub(super) fn meet_duplicate(&mut self, identity: &Identity, now: Time) {
         let elsewhere = identity.addr != self.identity().addr;
         if elsewhere && self.leaving.is_none() && self.duplicates.may_ask(now) {
             self.send_claim(identity.addr, 0, now);
@@ -51,7 +51,7 @@ impl Node {
                 }
                 // The others may follow the other, which was in a later epoch.
                 if claim.identity.epoch >= own.epoch {
-                    self.contradict(claim.identity.epoch, now);
+                    self.refute(claim.identity.epoch, now);
                 }
             }
             Verdict::GiveWay { new } => {

@@ -93,7 +93,9 @@ impl Node {
             Message::Pong(pong) => self.handle_pong(&pong, false, now),
             Message::Ask(ask) => self.handle_ask(&ask, now),
             Message::Vote(vote) => self.handle_vote(&vote, now),
-            Message::Tidings(tidings) => self.handle_tidings(from, &tidings, now),
+            Message::MemberUpdates(member_updates) => {
+                self.handle_member_updates(from, &member_updates, now)
+            }
             Message::Compare(compare) => self.handle_compare(&compare, now),
             Message::Listing(listing) => self.handle_listing(&listing, now),
             Message::Pull(pull) => {
@@ -119,7 +121,7 @@ impl Node {
                     self.swim.heard(source.node_id, Sign::Swim, now);
                 }
             }
-            Err(PacketError::RenewedBefore) => self.counters.swim_renewals_put_off += 1,
+            Err(PacketError::RefutedBefore) => self.counters.swim_renewals_put_off += 1,
             Err(PacketError::NotForUs) => self.counters.swim_not_for_us += 1,
             Err(PacketError::Full | PacketError::Foca(_)) => self.counters.swim_refused += 1,
         }
@@ -139,8 +141,8 @@ impl Node {
     fn handle_rumor(&mut self, sender: NodeId, delta: Delta, now: Time) {
         self.counters.rumors_received += 1;
         let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
-        // A grave that was ignored, because its origin lives, is nothing that is missing.
-        let grave = delta.is_grave();
+        // A origin_tombstone that was ignored, because its origin lives, is nothing that is missing.
+        let origin_tombstone = delta.is_origin_tombstone();
         let pulled = self.gaps.is_pulled(delta.origin);
         let route = if pulled { Route::Pull } else { Route::Rumor };
         if self.learn(&delta, sender, route, now) {
@@ -148,7 +150,7 @@ impl Node {
             self.counters.rumors_dropped +=
                 self.rumors.push(Rumor { delta, from: sender }, now) as u64;
         }
-        if !grave {
+        if !origin_tombstone {
             self.note_gap(head, sender, now + self.protocol.pull_after);
         }
     }
@@ -158,20 +160,20 @@ impl Node {
         let origin = delta.origin;
         let lives = self.swim.active_peer(origin).is_some();
         let before = self.catalog.origin(origin).and_then(|origin| origin.node());
-        let buried = before.filter(|_| delta.is_grave()).cloned();
+        let force_left = before.filter(|_| delta.is_origin_tombstone()).cloned();
         match self.catalog.apply(delta, lives) {
             Applied::Known => false,
             Applied::Full => {
                 self.counters.origins_refused += 1;
                 false
             }
-            Applied::Contradicted(epoch) => {
-                self.contradict(epoch, now);
+            Applied::Refuted(epoch) => {
+                self.refute(epoch, now);
                 false
             }
             Applied::News(changed) => {
-                if delta.is_grave() {
-                    self.note_burial(origin, buried, from, now);
+                if delta.is_origin_tombstone() {
+                    self.note_force_leave(origin, force_left, from, now);
                 } else {
                     self.provenances.returned(origin);
                 }
@@ -209,7 +211,7 @@ impl Node {
             return;
         }
         self.counters.digests_different += 1;
-        self.tell_its_grave(peer, now);
+        self.tell_its_origin_tombstone(peer, now);
         let mut explained = false;
         for head in &digest.recent {
             self.compare_epoch(head.origin, head.epoch, now);

@@ -21,7 +21,7 @@ impl Node {
         }
         let former: Vec<SocketAddr> =
             self.swim.members().iter().map(|(_, peer)| peer.identity.addr).collect();
-        let stretch = self.knock_stretch();
+        let stretch = self.hello_stretch();
         let addresses = self.seeds.take_due(now, !self.connected, former.into_iter(), stretch);
         if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
             return;
@@ -35,13 +35,13 @@ impl Node {
     }
 
     /// Those who started together do not knock together for ever.
-    fn knock_stretch(&mut self) -> f64 {
+    fn hello_stretch(&mut self) -> f64 {
         0.75 + self.rng.random::<f64>() / 2.0
     }
 
     /// Somebody answered a knock, if only to say that there is no room: the next one is not put off for long.
-    pub(super) fn knock_answered(&mut self, now: Time) {
-        let stretch = self.knock_stretch();
+    pub(super) fn hello_answered(&mut self, now: Time) {
+        let stretch = self.hello_stretch();
         self.seeds.answered(now, stretch);
     }
 
@@ -51,7 +51,7 @@ impl Node {
         if self.reunion_at > now {
             return;
         }
-        let stretch = self.knock_stretch();
+        let stretch = self.hello_stretch();
         self.reunion_at = now + self.protocol.reunion_period.mul_f64(stretch);
         if !self.connected || mutant::is(Mutant::NeverRetrySeeds) {
             return;
@@ -70,7 +70,7 @@ impl Node {
         }
         if let Some(address) = silent.into_iter().choose(&mut self.rng) {
             self.counters.hellos_sent += 1;
-            self.seeds.knocked();
+            self.seeds.hello_sent();
             let hello = Message::Hello(self.hello(self.seeds.token()));
             self.send(address, &hello);
         }
@@ -78,7 +78,7 @@ impl Node {
 
     /// Somebody speaks to us although we know nobody: it knows where the others are. As often as referrals are followed,
     /// for the source of a datagram may be forged.
-    pub(super) fn knock_back(&mut self, from: SocketAddr) {
+    pub(super) fn hello_back(&mut self, from: SocketAddr) {
         if !self.seeds.follow_referral() {
             return;
         }
@@ -92,7 +92,7 @@ impl Node {
     /// Who knows of nobody else asks all in: a flood of forged knocks must not keep out those who mean it.
     pub(super) fn handle_hello(&mut self, from: SocketAddr, hello: &Hello, now: Time) {
         if hello.identity.node_id == self.identity().node_id {
-            return self.meet_double(&hello.identity, now);
+            return self.meet_duplicate(&hello.identity, now);
         }
         if self.leaving.is_some() {
             return;
@@ -120,7 +120,7 @@ impl Node {
         peers.into_iter().find(fits)
     }
 
-    /// Knocks where we are referred to by somebody at whom we knocked, unless we know that member.
+    /// Knocks where we are referred to by somebody at whom we hello_sent, unless we know that member.
     pub(super) fn handle_referral(&mut self, from: SocketAddr, referral: &Hello, now: Time) {
         let Identity { node_id, addr, .. } = referral.identity;
         if referral.token != self.seeds.token() || self.leaving.is_some() {
@@ -128,7 +128,7 @@ impl Node {
             return;
         }
         self.emit(Event::Welcomed { by: from });
-        self.knock_answered(now);
+        self.hello_answered(now);
         let known = node_id == self.identity().node_id || self.swim.active_peer(node_id).is_some();
         if known || mutant::is(Mutant::IgnoreReferral) || !self.seeds.follow_referral() {
             return;
@@ -142,14 +142,14 @@ impl Node {
     pub(super) fn handle_welcome(&mut self, from: SocketAddr, welcome: &Hello, now: Time) {
         let peer = welcome.identity;
         if peer.node_id == self.identity().node_id {
-            return self.meet_double(&peer, now);
+            return self.meet_duplicate(&peer, now);
         }
         if welcome.token != self.seeds.token() || self.leaving.is_some() {
             self.counters.strangers_ignored += 1;
             return;
         }
         self.emit(Event::Welcomed { by: from });
-        self.knock_answered(now);
+        self.hello_answered(now);
         let stranger = self.swim.active_peer(peer.node_id).is_none();
         let wanted = !self.connected || self.seeds.is_eager() || stranger;
         let already = self

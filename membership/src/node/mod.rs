@@ -153,10 +153,10 @@ impl Node {
             Input::StreamFrame { stream, bytes } => self.handle_frame(stream, bytes, now),
             Input::StreamWritten { stream } => self.handle_stream_written(stream, now),
             Input::StreamClosed { stream } => self.handle_stream_closed(stream),
-            Input::Touched { touch } => self.handle_touched(touch),
+            Input::TcpProbeAnswered { tcp_probe } => self.handle_tcp_probe_answered(tcp_probe),
             Input::Write(records) => self.write(records, now),
             Input::Join(addresses) => self.seeds.add(addresses, now),
-            Input::Bury(origin) => self.bury(origin, now),
+            Input::ForceLeave(origin) => self.force_leave(origin, now),
             Input::Leave => self.leave(now),
             Input::Deadline => self.handle_deadlines(now),
         }
@@ -247,8 +247,8 @@ impl Node {
             answers: self.answers.len(),
             gaps: self.gaps.len(),
             sessions: self.sessions.len(),
-            inquiries: self.detection.detector.open(),
-            tidings: self.detection.waiting(),
+            indirect_probes: self.detection.detector.open(),
+            member_updates: self.detection.waiting(),
         }
     }
 
@@ -297,7 +297,7 @@ impl Node {
                     && self.counters.datagrams_received.is_multiple_of(4) => {}
             SwimEvent::Peer(node) => {
                 self.forget_provenance(node);
-                self.review_grave(node, now);
+                self.review_origin_tombstone(node, now);
                 self.refresh(node, &[Key::Node]);
                 self.refresh_member(node);
             }
@@ -316,7 +316,7 @@ impl Node {
                 self.emit(Event::Isolated);
             }
             SwimEvent::Renewed(epoch) => self.emit(Event::EpochRaised(epoch)),
-            SwimEvent::Elsewhere(identity) => self.meet_double(&identity, now),
+            SwimEvent::Elsewhere(identity) => self.meet_duplicate(&identity, now),
         }
     }
 
@@ -343,12 +343,12 @@ impl Node {
     /// never reached, whoever waits for it would wait for ever.
     fn compare_epoch(&mut self, origin: NodeId, epoch: Epoch, now: Time) {
         if origin == self.identity().node_id && epoch > self.catalog.epoch() {
-            self.contradict(epoch, now);
+            self.refute(epoch, now);
         }
     }
 
     /// Somebody remembers a life of ours that we forgot: takes an epoch beyond it.
-    fn contradict(&mut self, remembered: Epoch, now: Time) {
+    fn refute(&mut self, remembered: Epoch, now: Time) {
         if self.epoch_raised_at.is_some_and(|at| now.since(at) < RAISE_EPOCH_MIN_GAP)
             || self.leaving.is_some()
         {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::Node;
 use crate::base::identity::NodeId;
 use crate::base::io::Event;
-use crate::base::provenance::{Burial, Provenance, Sign};
+use crate::base::provenance::{ForceLeft, Provenance, Sign};
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
-use crate::liveness::detector::{PATIENCE_MOST, Pace};
+use crate::liveness::detector::{LocalHealth, MAX_SUSPICION_TIMEOUT};
 use crate::liveness::members::Peer;
 
 impl Node {
@@ -43,33 +43,37 @@ impl Node {
         let contact = self.last_contact.unwrap_or(Time::ZERO);
         let unaccused = match self.swim.members().get(node) {
             Some(Peer { down_since: Some(since), heard: Some(heard), .. })
-                if heard.by == Sign::Ping && since.since(heard.at) <= PATIENCE_MOST =>
+                if heard.by == Sign::Ping && since.since(heard.at) <= MAX_SUSPICION_TIMEOUT =>
             {
                 return heard.at;
             }
             Some(peer) => peer.down_since.map_or(contact, |since| since.min(contact)),
             None => Time::ZERO,
         };
-        let unaccused = unaccused.since(Time::ZERO).saturating_sub(Pace::UNPROVEN.patience());
+        let unaccused =
+            unaccused.since(Time::ZERO).saturating_sub(LocalHealth::UNPROVEN.suspicion_timeout());
         heard.unwrap_or(Time::ZERO).max(unaccused.into())
     }
 
     /// That a node was declared gone for good, for as long as that holds.
     #[must_use]
-    pub fn burial(&self, node: NodeId) -> Option<&Burial> {
-        let stands = self.catalog.grave(node).is_some_and(|grave| !grave.yields());
-        self.provenances.burial(node).filter(|_| stands)
+    pub fn force_left(&self, node: NodeId) -> Option<&ForceLeft> {
+        let stands = self
+            .catalog
+            .origin_tombstone(node)
+            .is_some_and(|origin_tombstone| !origin_tombstone.yields());
+        self.provenances.force_left(node).filter(|_| stands)
     }
 
     /// How a node describes itself, or did before its records were dropped.
     #[must_use]
     pub fn description(&self, node: NodeId) -> Option<&Arc<NodeRecord>> {
         let record = self.catalog.origin(node).and_then(|origin| origin.node());
-        record.or_else(|| self.provenances.burial(node).map(|burial| &burial.record))
+        record.or_else(|| self.provenances.force_left(node).map(|force_left| &force_left.record))
     }
 
     /// Notes that the records of a node were dropped, for an operator said so.
-    pub(super) fn note_burial(
+    pub(super) fn note_force_leave(
         &mut self,
         node: NodeId,
         record: Option<Arc<NodeRecord>>,
@@ -77,8 +81,8 @@ impl Node {
         now: Time,
     ) {
         if let Some(record) = record {
-            self.provenances.buried(node, Burial { record, at: now, told_by });
-            self.emit(Event::Buried { node, told_by });
+            self.provenances.note_force_leave(node, ForceLeft { record, at: now, told_by });
+            self.emit(Event::ForceLeft { node, told_by });
         }
     }
 

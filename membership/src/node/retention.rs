@@ -59,27 +59,28 @@ impl Node {
             self.counters.origins_reaped += 1;
             self.show_end(id, keys);
         }
-        self.counters.graves_given_up = self.catalog.graves_given_up();
+        self.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
     }
 
-    /// SWIM has news of a member: its grave stands while it is down, and gives way while it is active.
-    pub(super) fn review_grave(&mut self, id: NodeId, now: Time) {
+    /// SWIM has news of a member: its origin_tombstone stands while it is down, and gives way while it is active.
+    pub(super) fn review_origin_tombstone(&mut self, id: NodeId, now: Time) {
         let lives = self.swim.active_peer(id).is_some();
         self.catalog.set_lives(id, lives);
-        let grave = self.catalog.grave(id).filter(|grave| grave.yields());
-        if let Some(head) = grave.map(|grave| grave.head(id)) {
+        let origin_tombstone =
+            self.catalog.origin_tombstone(id).filter(|origin_tombstone| origin_tombstone.yields());
+        if let Some(head) = origin_tombstone.map(|origin_tombstone| origin_tombstone.head(id)) {
             self.note_gap(head, id, now);
         }
     }
 
     /// An operator says that an origin does not come back: its records are dropped here and, by rumor and repair,
     /// everywhere else where it is not an active member.
-    pub(super) fn bury(&mut self, id: NodeId, now: Time) {
+    pub(super) fn force_leave(&mut self, id: NodeId, now: Time) {
         let record = self.catalog.origin(id).and_then(|origin| origin.node()).cloned();
-        let Some((delta, keys)) = self.catalog.bury(id) else { return };
-        self.counters.origins_buried += 1;
+        let Some((delta, keys)) = self.catalog.force_leave(id) else { return };
+        self.counters.origins_force_left += 1;
         let from = self.identity().node_id;
-        self.note_burial(id, record, from, now);
+        self.note_force_leave(id, record, from, now);
         self.show_end(id, keys);
         self.recent.moved(id, now);
         self.digests.news(now);
@@ -87,23 +88,32 @@ impl Node {
         self.catalog.set_lives(id, self.swim.active_peer(id).is_some());
     }
 
-    /// Whoever has a grave alone may wait for long until a digest of its origin comes.
+    /// Whoever has a origin_tombstone alone may wait for long until a digest of its origin comes.
     fn tell_the_living(&mut self, now: Time) {
-        let graves = self.catalog.graves().filter(|(_, grave)| grave.yields());
-        let origins: Vec<NodeId> = graves.map(|(origin, _)| origin).collect();
+        let origin_tombstones = self
+            .catalog
+            .origin_tombstones()
+            .filter(|(_, origin_tombstone)| origin_tombstone.yields());
+        let origins: Vec<NodeId> = origin_tombstones.map(|(origin, _)| origin).collect();
         for origin in origins {
             if let Some(peer) = self.swim.active_peer(origin).copied() {
-                self.tell_its_grave(&peer, now);
+                self.tell_its_origin_tombstone(&peer, now);
             }
         }
     }
 
-    /// An origin that was buried alive, and missed the rumor, takes a new epoch once it hears of its grave. It is told when
+    /// An origin that was buried alive, and missed the rumor, takes a new epoch once it hears of its origin_tombstone. It is told when
     /// it sends a digest, and now and then.
-    pub(super) fn tell_its_grave(&mut self, peer: &Identity, now: Time) {
-        let grave = self.catalog.grave(peer.node_id).filter(|grave| grave.yields());
-        if let Some(head) = grave.map(|grave| grave.head(peer.node_id)) {
-            let told = Message::Rumors(self.identity().node_id, vec![Delta::grave(head)]);
+    pub(super) fn tell_its_origin_tombstone(&mut self, peer: &Identity, now: Time) {
+        let origin_tombstone = self
+            .catalog
+            .origin_tombstone(peer.node_id)
+            .filter(|origin_tombstone| origin_tombstone.yields());
+        if let Some(head) =
+            origin_tombstone.map(|origin_tombstone| origin_tombstone.head(peer.node_id))
+        {
+            let told =
+                Message::Rumors(self.identity().node_id, vec![Delta::origin_tombstone(head)]);
             self.send_repair(peer.addr, &told, now);
         }
     }

@@ -141,7 +141,7 @@ impl Node {
     }
 
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
-        if self.take_knock_frame(stream, bytes, now) {
+        if self.take_stream_probe_frame(stream, bytes, now) {
             return;
         }
         let Some(session) = self.sessions.get_mut(&stream) else { return };
@@ -168,9 +168,9 @@ impl Node {
             Step::Opened(opening) => self.answer_opening(stream, &opening, now),
             Step::Members(members) => {
                 let own = self.identity().node_id;
-                let double = members.iter().find(|(identity, _)| identity.node_id == own);
-                if let Some((double, _)) = double {
-                    self.meet_double(double, now);
+                let duplicate = members.iter().find(|(identity, _)| identity.node_id == own);
+                if let Some((duplicate, _)) = duplicate {
+                    self.meet_duplicate(duplicate, now);
                 }
                 let mut members = members;
                 members.retain(|(identity, _)| {
@@ -211,7 +211,7 @@ impl Node {
     }
 
     pub(super) fn handle_stream_closed(&mut self, stream: StreamId) {
-        self.knock_closed(stream);
+        self.stream_probe_closed(stream);
         self.sync.joins.remove(&stream);
         if self.sessions.remove(&stream).is_some() {
             self.counters.sessions_failed += 1;
@@ -266,7 +266,7 @@ impl Node {
     fn answer_opening(&mut self, stream: StreamId, opening: &Opening, now: Time) {
         let peer = opening.identity;
         if peer.node_id == self.identity().node_id {
-            self.meet_double(&peer, now);
+            self.meet_duplicate(&peer, now);
             return self.fail_session(stream);
         }
         let served =
@@ -275,7 +275,7 @@ impl Node {
         let served: Vec<(StreamId, Identity)> = served.collect();
         if let Some((other, life)) = served.iter().find(|(_, life)| life.node_id == peer.node_id) {
             if life.epoch >= peer.epoch {
-                self.counters.sessions_doubled += 1;
+                self.counters.sessions_duplicate += 1;
                 return self.fail_session(stream);
             }
             // An earlier life will not go on with it.

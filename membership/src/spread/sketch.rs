@@ -138,7 +138,7 @@ pub(crate) struct Difference {
 
 /// The symbols make no sense: no set is coded like that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Contradiction;
+pub(crate) struct Refutation;
 
 /// Finds the difference between a set of ours and one whose symbols come in.
 #[derive(Debug)]
@@ -174,10 +174,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When an element would have to be found twice; the work for symbols that were made up ends there.
-    pub(crate) fn decode(
-        &mut self,
-        symbols: &[Symbol],
-    ) -> Result<Option<Difference>, Contradiction> {
+    pub(crate) fn decode(&mut self, symbols: &[Symbol]) -> Result<Option<Difference>, Refutation> {
         let start = self.symbols.len();
         for (theirs, ours) in symbols.iter().zip(self.own.encode(symbols.len())) {
             self.excess.push(theirs.count.wrapping_sub(ours.count).cast_signed());
@@ -202,13 +199,13 @@ impl Decoder {
     }
 
     /// Finds what stands alone in some symbol, and what does then. The symbols before `start` were seen already.
-    fn peel(&mut self, start: usize) -> Result<(), Contradiction> {
+    fn peel(&mut self, start: usize) -> Result<(), Refutation> {
         let mut to_see: VecDeque<usize> = (start..self.symbols.len()).collect();
         // An older symbol tells nothing new before one of the new ones does.
         while let Some(at) = to_see.pop_front() {
             let Some(element) = self.symbols.get(at).and_then(Symbol::element) else { continue };
             if !self.known.insert(element) || self.found.len() >= self.symbols.len() {
-                return Err(Contradiction);
+                return Err(Refutation);
             }
             let mapping = take_out(&mut self.symbols, element, |at| to_see.push_back(at));
             self.found.push((element, mapping));

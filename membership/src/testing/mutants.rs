@@ -48,7 +48,7 @@ pub enum Mutant {
     /// Who says that it is slow gets no more time than others.
     IgnoreSlowness,
     /// Who stands still gets no more time than who is gone.
-    IgnoreTouch,
+    IgnoreTcpProbe,
     /// Nobody minds that others see other members.
     IgnoreMemberDigest,
     /// The last head that a sketch tells is overlooked.
@@ -56,15 +56,15 @@ pub enum Mutant {
     /// What lies beyond a gap is not compared.
     IgnoreBeyondGaps,
     /// The records of a dead origin are dropped, and nothing refuses them when somebody tells them again.
-    ReapWithoutGrave,
+    ReapWithoutTombstone,
     /// Who dropped the records of a dead origin has no head of it any more.
-    GraveNotInDigest,
-    /// A grave does not give way when its origin lives.
-    GraveForGood,
-    /// A grave is taken of an origin that lives.
-    GraveOfTheLiving,
+    TombstoneNotInDigest,
+    /// A origin_tombstone does not give way when its origin lives.
+    TombstoneForGood,
+    /// A origin_tombstone is taken of an origin that lives.
+    TombstoneOfTheLiving,
     /// Who holds records of a dead origin keeps them, whatever an operator says elsewhere.
-    IgnoreBurial,
+    IgnoreForceLeave,
     /// Who is referred to another member does not knock there.
     IgnoreReferral,
     /// Nobody minds that a member pings from where it is not known to be.
@@ -107,15 +107,15 @@ mod switch {
             Self::NeverAcquit,
             Self::VerdictNotSpread,
             Self::IgnoreSlowness,
-            Self::IgnoreTouch,
+            Self::IgnoreTcpProbe,
             Self::IgnoreMemberDigest,
             Self::ForgetLastDifference,
             Self::IgnoreBeyondGaps,
-            Self::ReapWithoutGrave,
-            Self::GraveNotInDigest,
-            Self::GraveForGood,
-            Self::GraveOfTheLiving,
-            Self::IgnoreBurial,
+            Self::ReapWithoutTombstone,
+            Self::TombstoneNotInDigest,
+            Self::TombstoneForGood,
+            Self::TombstoneOfTheLiving,
+            Self::IgnoreForceLeave,
             Self::IgnoreReferral,
             Self::IgnoreStrangeAddress,
             Self::YoungAsOld,

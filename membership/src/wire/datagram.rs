@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Vote};
+use super::liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Vote};
 use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::base::cluster::ClusterId;
 use crate::base::identity::{Identity, NodeId};
@@ -30,7 +30,7 @@ const PING: u8 = 10;
 const PONG: u8 = 11;
 const ASK: u8 = 12;
 const VOTE: u8 = 13;
-const TIDINGS: u8 = 14;
+const MEMBER_UPDATES: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
 
@@ -93,7 +93,7 @@ pub enum Message<'a> {
     /// What a referee knows.
     Vote(Vote),
     /// News of members.
-    Tidings(Tidings),
+    MemberUpdates(MemberUpdates),
     /// Digests of a view of the members.
     Compare(Compare),
     /// A part of a view of the members.
@@ -152,7 +152,9 @@ impl DatagramBuilder {
             Message::Pong(pong) => self.encode(PONG, pong, room),
             Message::Ask(ask) => self.encode(ASK, ask, room),
             Message::Vote(vote) => self.encode(VOTE, vote, room),
-            Message::Tidings(tidings) => self.encode(TIDINGS, tidings, room),
+            Message::MemberUpdates(member_updates) => {
+                self.encode(MEMBER_UPDATES, member_updates, room)
+            }
             Message::Compare(compare) => self.encode(COMPARE, compare, room),
             Message::Listing(listing) => self.encode(LISTING, listing, room),
         }
@@ -268,10 +270,10 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
         PONG => from_bytes(body, limit).map(Message::Pong),
         ASK => from_bytes(body, limit).map(Message::Ask),
         VOTE => from_bytes(body, limit).map(Message::Vote),
-        TIDINGS => {
-            let tidings: Tidings = from_bytes(body, limit)?;
-            tidings.validate()?;
-            Ok(Message::Tidings(tidings))
+        MEMBER_UPDATES => {
+            let member_updates: MemberUpdates = from_bytes(body, limit)?;
+            member_updates.validate()?;
+            Ok(Message::MemberUpdates(member_updates))
         }
         COMPARE => {
             let compare: Compare = from_bytes(body, limit)?;

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::WireError;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
-use crate::liveness::detector::{Pace, Verdict};
+use crate::liveness::detector::{LocalHealth, Verdict};
 
 /// A question whether somebody is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Pong {
     /// The low half of the digest of the answerer's members.
     pub members: [u8; 4],
     /// How reliably the answerer answers in time.
-    pub pace: Pace,
+    pub local_health: LocalHealth,
 }
 
 /// What only the node that is meant answers to a nonce: the low half of XXH3-64 over node id and nonce. Nobody else's
@@ -63,9 +63,9 @@ pub struct Vote {
     /// For how long it has been looking, awake, in milliseconds.
     pub probed_ms: u16,
     /// The suspect's pace, when it is known.
-    pub pace: Option<Pace>,
+    pub local_health: Option<LocalHealth>,
     /// Whether the suspect's host completed a TCP handshake for it since the referee looks.
-    pub touched: bool,
+    pub tcp_probe_answered: bool,
 }
 
 impl Vote {
@@ -104,7 +104,7 @@ impl Update {
 
 /// News of members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tidings {
+pub struct MemberUpdates {
     /// Who sends this.
     pub sender: NodeId,
     /// The news.
@@ -112,7 +112,7 @@ pub struct Tidings {
     pub updates: Vec<Update>,
 }
 
-impl Tidings {
+impl MemberUpdates {
     pub(super) fn validate(&self) -> Result<(), WireError> {
         let fair = |update: &Update| match update {
             Update::Alive(_) => true,

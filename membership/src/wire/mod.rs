@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use crate::spread::sketch::Symbol;
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use frame::{Frame, Heads, Lag, Opening, Sketch};
-pub use liveness::{Ask, Compare, Listing, Ping, Pong, Tidings, Update, Vote, pong_tag};
+pub use liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Update, Vote, pong_tag};
 pub(crate) use swim::SwimCodec;
 pub(crate) use swim::{
     overhear, restore_destination, source_of, strip_destination, without_members,

@@ -94,7 +94,7 @@ fn mourner(origin: &Origin) -> Catalog {
 }
 
 #[test]
-fn nobody_can_tell_who_dropped_the_records_of_the_dead_and_a_newcomer_takes_the_grave() {
+fn a_newcomer_takes_the_origin_tombstone_of_the_dead() {
     let mut origin = Origin::new();
     origin.act(Act::Write(vec![(0, Some(0)), (1, Some(1))]));
     let (mut reaped, kept) = (mourner(&origin), mourner(&origin));
@@ -106,15 +106,15 @@ fn nobody_can_tell_who_dropped_the_records_of_the_dead_and_a_newcomer_takes_the_
         assert_eq!(reaped.apply(rumor, false), Applied::Known, "what was dropped returned");
     }
     let mut newcomer = Catalog::new(NodeId(11), Epoch(1));
-    let grave = reaped.answer(&newcomer.want(ORIGIN), RUMOR_BUDGET).expect("the grave");
-    assert!(grave.is_grave());
-    newcomer.apply(&grave, false);
+    let origin_tombstone = reaped.answer(&newcomer.want(ORIGIN), RUMOR_BUDGET).expect("the grave");
+    assert!(origin_tombstone.is_origin_tombstone());
+    newcomer.apply(&origin_tombstone, false);
     assert_eq!((newcomer.digest(), served(&newcomer)), (kept.digest(), None));
     assert_eq!(newcomer.origins().count(), 1, "only itself: a grave is no origin");
 }
 
 #[test]
-fn the_grave_of_an_origin_that_lives_gives_way_to_nothing_older() {
+fn the_tombstone_of_a_living_origin_yields_to_nothing_older() {
     let mut origin = Origin::new();
     origin.act(Act::Write(vec![(0, Some(0))]));
     let behind = mourner(&origin);
@@ -129,25 +129,27 @@ fn the_grave_of_an_origin_that_lives_gives_way_to_nothing_older() {
     let rest = origin.catalog.answer(&reaped.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
     reaped.apply(&rest, true);
     assert_eq!(live(&reaped), origin.live());
-    assert_eq!((reaped.digest(), reaped.grave(ORIGIN)), (origin.catalog.digest(), None));
+    assert_eq!((reaped.digest(), reaped.origin_tombstone(ORIGIN)), (origin.catalog.digest(), None));
 }
 
 #[test]
-fn who_is_buried_is_dropped_by_all_who_take_it_for_dead_and_returns_in_a_new_epoch() {
+fn a_force_left_member_is_dropped_by_all_and_returns_in_a_new_epoch() {
     let mut origin = Origin::new();
     origin.act(Act::Write(vec![(0, Some(0))]));
     let (mut operated, mut other, mut seeing) =
         (mourner(&origin), mourner(&origin), mourner(&origin));
-    let (grave, keys) = operated.bury(ORIGIN).expect("it was known");
+    let (origin_tombstone, keys) = operated.force_leave(ORIGIN).expect("it was known");
     assert_eq!(keys.len(), 2);
-    assert_eq!(seeing.apply(&grave, true), Applied::Known, "it lives here");
-    assert!(matches!(other.apply(&grave, false), Applied::News(keys) if keys.len() == 2));
+    assert_eq!(seeing.apply(&origin_tombstone, true), Applied::Known, "it lives here");
+    assert!(
+        matches!(other.apply(&origin_tombstone, false), Applied::News(keys) if keys.len() == 2)
+    );
     assert_eq!(other.digest(), operated.digest());
     origin.hear_of(&operated);
     let fresh = origin.catalog.answer(&operated.want(ORIGIN), RUMOR_BUDGET).expect("a new epoch");
     operated.apply(&fresh, false);
     assert_eq!(live(&operated), origin.live());
-    assert_eq!(operated.grave(ORIGIN), None);
+    assert_eq!(operated.origin_tombstone(ORIGIN), None);
 }
 
 #[test]

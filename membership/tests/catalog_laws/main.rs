@@ -68,7 +68,7 @@ enum Step {
     /// A replica drops the records of the origin, if it is dead as far as it knows.
     Reap(usize),
     /// An operator says at a replica that the origin is dead.
-    Bury(usize),
+    ForceLeave(usize),
     /// A replica asks the origin (0) or another replica for what it lacks, and gets a part of the answer.
     Pull {
         by: usize,
@@ -95,7 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..REPLICAS, any::<Index>()).prop_map(|(to, which)| Step::Deliver { to, which }),
         2 => (0..REPLICAS, any::<bool>()).prop_map(|(by, lives)| Step::Lives { by, lives }),
         2 => (0..REPLICAS).prop_map(Step::Reap),
-        1 => (0..REPLICAS).prop_map(Step::Bury),
+        1 => (0..REPLICAS).prop_map(Step::ForceLeave),
         6 => (0..REPLICAS, 0..=REPLICAS, prop_oneof![60..400_usize, Just(RUMOR_BUDGET)], any::<u8>(), any::<bool>())
             .prop_map(|(by, from, budget, arrives, backwards)| Step::Pull { by, from, budget, arrives, backwards }),
     ]
@@ -175,12 +175,12 @@ impl Origin {
         }
     }
 
-    /// Hears of its grave, if a replica has one: from a write that it never made follows a new epoch.
+    /// Hears of its origin_tombstone, if a replica has one: from a write that it never made follows a new epoch.
     fn hear_of(&mut self, replica: &Catalog) {
-        let Some(grave) = replica.grave(ORIGIN) else { return };
-        let (epoch, known_to) = (grave.epoch(), grave.known_to());
-        let told = Delta::grave(Head { origin: ORIGIN, epoch, known_to });
-        if let Applied::Contradicted(epoch) = self.catalog.apply(&told, true) {
+        let Some(origin_tombstone) = replica.origin_tombstone(ORIGIN) else { return };
+        let (epoch, known_to) = (origin_tombstone.epoch(), origin_tombstone.known_to());
+        let told = Delta::origin_tombstone(Head { origin: ORIGIN, epoch, known_to });
+        if let Applied::Refuted(epoch) = self.catalog.apply(&told, true) {
             assert_eq!(epoch, self.catalog.epoch());
             self.act(Act::Raise);
         }
@@ -286,7 +286,7 @@ impl Observed {
 
     fn check(&mut self, origin: &Origin) {
         let Some(replica) = served(&self.catalog) else {
-            let dropped = self.epoch == Epoch(0) || self.catalog.grave(ORIGIN).is_some();
+            let dropped = self.epoch == Epoch(0) || self.catalog.origin_tombstone(ORIGIN).is_some();
             assert!(dropped, "what was served is served no more");
             return;
         };
@@ -380,7 +380,7 @@ fn exchange_until_quiet(replicas: &mut [Observed], origin: &mut Origin, dead: bo
     panic!("never quiet");
 }
 
-/// All hold the same, or its grave, of an origin that does not answer.
+/// All hold the same, or its origin_tombstone, of an origin that does not answer.
 fn assert_agreed(replicas: &[Observed]) {
     let first = &replicas[0].catalog;
     for replica in replicas {
@@ -419,9 +419,9 @@ fn run(steps: Vec<Step>, dies: Option<bool>) {
             }
             Step::Lives { by, lives } => replicas[by].set_lives(lives),
             Step::Reap(by) => replicas[by].reap(),
-            Step::Bury(by) => {
+            Step::ForceLeave(by) => {
                 if !replicas[by].lives {
-                    sent.extend(replicas[by].catalog.bury(ORIGIN).map(|(delta, _)| delta));
+                    sent.extend(replicas[by].catalog.force_leave(ORIGIN).map(|(delta, _)| delta));
                 }
             }
             Step::Pull { by, from, budget, arrives, backwards } => {

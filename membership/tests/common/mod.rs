@@ -10,7 +10,7 @@ use std::time::Duration;
 use hobnob_membership::record::{Health, Key, NodeRecord, Value};
 use hobnob_membership::{
     ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
-    Time, TouchId,
+    TcpProbeId, Time,
 };
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -33,7 +33,7 @@ pub(crate) struct Net {
     /// Nodes that no datagram reaches, and none comes from.
     pub(crate) blocked: BTreeSet<usize>,
     /// Every touch that was asked for.
-    pub(crate) touches: Vec<TouchId>,
+    pub(crate) tcp_probes: Vec<TcpProbeId>,
     /// Everything that arrived at a node.
     pub(crate) arrivals: Vec<(Time, usize, Arrival)>,
     queue: BTreeMap<(Time, u64), (usize, Arrival)>,
@@ -49,7 +49,7 @@ pub(crate) enum Arrival {
     Frame(StreamId, Vec<u8>),
     Written(StreamId),
     Closed(StreamId),
-    Touched(TouchId),
+    TcpProbeAnswered(TcpProbeId),
 }
 
 /// The identity of the `n`th node.
@@ -113,7 +113,7 @@ impl Net {
             overdue: 0,
             listening: BTreeSet::new(),
             blocked: BTreeSet::new(),
-            touches: Vec::new(),
+            tcp_probes: Vec::new(),
             arrivals: Vec::new(),
             queue: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -195,7 +195,9 @@ impl Net {
             Arrival::Closed(stream) => {
                 drop(self.handle(n, Input::StreamClosed { stream: *stream }));
             }
-            Arrival::Touched(touch) => drop(self.handle(n, Input::Touched { touch: *touch })),
+            Arrival::TcpProbeAnswered(tcp_probe) => {
+                drop(self.handle(n, Input::TcpProbeAnswered { tcp_probe: *tcp_probe }))
+            }
         }
     }
 
@@ -231,10 +233,10 @@ impl Net {
                 }
             }
             Output::Event(event) => self.events[n].push(event),
-            Output::Touch { to, touch } => {
-                self.touches.push(touch);
+            Output::TcpProbe { to, tcp_probe } => {
+                self.tcp_probes.push(tcp_probe);
                 if self.number_of(to).is_some_and(|to| self.listening.contains(&to)) {
-                    self.send(n, Arrival::Touched(touch));
+                    self.send(n, Arrival::TcpProbeAnswered(tcp_probe));
                 }
             }
             Output::FinishStream { .. } => {}

@@ -58,7 +58,7 @@ impl Gossip {
     }
 
     /// Replicas take the origin for dead and for alive as they like, and drop its records.
-    pub(crate) fn with_graves(self) -> Self {
+    pub(crate) fn with_origin_tombstones(self) -> Self {
         Self { drops: true, names: Mutex::new(Names::new(true)), ..self }
     }
 
@@ -205,7 +205,7 @@ impl Model for Gossip {
                 },
             ),
         ];
-        let of_graves = vec![
+        let of_origin_tombstones = vec![
             Property::always("what was dropped does not return of the dead", |_, state: &State| {
                 state.replicas.iter().all(|seen| !seen.rose)
             }),
@@ -227,7 +227,7 @@ impl Model for Gossip {
                 state.replicas.iter().any(|seen| seen.recovered)
             }),
         ];
-        of_all.into_iter().chain(of_graves.into_iter().filter(|_| self.drops)).collect()
+        of_all.into_iter().chain(of_origin_tombstones.into_iter().filter(|_| self.drops)).collect()
     }
 
     fn format_action(&self, action: &Action) -> String {

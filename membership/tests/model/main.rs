@@ -1,9 +1,9 @@
-//! A model of merge, tombstones, garbage collection and graves, checked in every state that it can reach.
+//! A model of merge, tombstones, garbage collection and origin_tombstones, checked in every state that it can reach.
 //!
 //! An origin writes and deletes, collects garbage and starts new epochs whenever it likes; others replicate it. Their
 //! catalogs are the real ones. The network is the worst that there can be: whatever anybody could have told anybody, at
 //! any time so far, may arrive at anybody now, any number of times, in any order, or never. Beside the replicas that are
-//! followed there are any number of others: what follows from the origin's doings for them is told too. With graves,
+//! followed there are any number of others: what follows from the origin's doings for them is told too. With origin_tombstones,
 //! each of them takes the origin for dead or for alive as it likes at any time, reaps it and buries it.
 
 mod gossip;
@@ -77,31 +77,34 @@ fn every_history_of_four_writes() {
 }
 
 #[test]
-fn graves_in_every_history_of_two_writes() {
-    check(Gossip::new(all_scripts(2), 1).with_graves());
+fn origin_tombstones_in_every_history_of_two_writes() {
+    check(Gossip::new(all_scripts(2), 1).with_origin_tombstones());
 }
 
 #[test]
-fn graves_and_a_new_epoch() {
-    check(Gossip::new(vec![vec![Act::Put(0), Act::Raise, Act::Delete(0)]], 1).with_graves());
+fn origin_tombstones_and_a_new_epoch() {
+    check(
+        Gossip::new(vec![vec![Act::Put(0), Act::Raise, Act::Delete(0)]], 1)
+            .with_origin_tombstones(),
+    );
 }
 
 /// The bugs that can be switched on in what the model is made of, each with histories that are long enough for it.
 #[cfg(feature = "mutants")]
 fn hunts() -> Vec<(Mutant, Gossip)> {
     let three = || Gossip::new(all_scripts(3), 1);
-    let graves = || Gossip::new(all_scripts(2), 1).with_graves();
+    let origin_tombstones = || Gossip::new(all_scripts(2), 1).with_origin_tombstones();
     vec![
         (Mutant::ForgetTombstones, three()),
         (Mutant::SuffixBelowFloor, three()),
         (Mutant::SeenBeforeApplied, three()),
         (Mutant::KnownOverGap, three()),
         (Mutant::MergeByArrival, three()),
-        (Mutant::ReapWithoutGrave, graves()),
-        (Mutant::GraveNotInDigest, graves()),
-        (Mutant::GraveForGood, graves()),
-        (Mutant::GraveOfTheLiving, graves()),
-        (Mutant::IgnoreBurial, graves()),
+        (Mutant::ReapWithoutTombstone, origin_tombstones()),
+        (Mutant::TombstoneNotInDigest, origin_tombstones()),
+        (Mutant::TombstoneForGood, origin_tombstones()),
+        (Mutant::TombstoneOfTheLiving, origin_tombstones()),
+        (Mutant::IgnoreForceLeave, origin_tombstones()),
     ]
 }
 

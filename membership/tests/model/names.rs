@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use hobnob_membership::Epoch;
-use hobnob_membership::catalog::{Applied, Catalog, Delta, Grave, Head, Replica, Want};
+use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, OriginTombstone, Replica, Want};
 
 use super::history::{KEYS, ORIGIN, live, served};
 
@@ -26,7 +26,7 @@ pub(crate) enum Move {
     /// It drops the records, because the origin is dead for long.
     Reap,
     /// It drops the records, because its operator says so.
-    Bury,
+    ForceLeave,
 }
 
 impl Move {
@@ -116,8 +116,12 @@ impl Names {
 
     /// What may happen to a replica that hears nothing.
     fn own_moves(&self) -> impl Iterator<Item = Move> {
-        const MOVES: [Move; 4] =
-            [Move::Believe { lives: true }, Move::Believe { lives: false }, Move::Reap, Move::Bury];
+        const MOVES: [Move; 4] = [
+            Move::Believe { lives: true },
+            Move::Believe { lives: false },
+            Move::Reap,
+            Move::ForceLeave,
+        ];
         MOVES.into_iter().filter(|_| self.drops)
     }
 
@@ -131,7 +135,7 @@ impl Names {
             Move::Hear { delta, lives } => drop(changed.apply(self.deltas.get(delta), lives)),
             Move::Believe { lives } => changed.set_lives(ORIGIN, lives),
             Move::Reap => drop(changed.reap(ORIGIN)),
-            Move::Bury => drop(changed.bury(ORIGIN)),
+            Move::ForceLeave => drop(changed.force_leave(ORIGIN)),
         }
         let is_same = changed == *self.catalogs.get(catalog);
         let name = if is_same { catalog } else { self.catalogs.name(changed) };
@@ -183,9 +187,10 @@ impl Names {
             let mut origin = self.catalogs.get(origin).clone();
             replica.set_lives(ORIGIN, true);
             for _ in 0..MAX_ANSWERS {
-                // Of a grave beyond its last write it hears, and takes a later epoch.
-                let grave = replica.grave(ORIGIN).map(told_of);
-                if let Some(Applied::Contradicted(epoch)) = grave.map(|it| origin.apply(&it, true))
+                // Of a origin_tombstone beyond its last write it hears, and takes a later epoch.
+                let origin_tombstone = replica.origin_tombstone(ORIGIN).map(told_of);
+                if let Some(Applied::Refuted(epoch)) =
+                    origin_tombstone.map(|it| origin.apply(&it, true))
                 {
                     origin.raise_epoch(epoch.next());
                 }
@@ -201,7 +206,7 @@ impl Names {
     }
 
     /// Whether two who take the origin for dead, and tell each other what the other lacks, end with the same head, each
-    /// with the same records or none, and none in place of a grave but those of a later epoch. Who misses something
+    /// with the same records or none, and none in place of a origin_tombstone but those of a later epoch. Who misses something
     /// that the other has not either drops the records first.
     pub(crate) fn agree(&mut self, left: Name, right: Name) -> bool {
         let pair = (left.min(right), left.max(right));
@@ -225,7 +230,8 @@ impl Names {
                 }
             }
             let rest = before.into_iter().zip([&left, &right]).all(|(before, after)| {
-                let ended = before.grave(ORIGIN).map_or(Epoch(0), Grave::epoch);
+                let ended =
+                    before.origin_tombstone(ORIGIN).map_or(Epoch(0), OriginTombstone::epoch);
                 served(after).is_none_or(|replica| replica.epoch() > ended)
             });
             rest && alike(&left, &right)
@@ -249,18 +255,20 @@ impl Names {
                     told.push(self.deltas.name(delta));
                 }
             }
-        } else if let Some(grave) = holder.grave(ORIGIN).filter(|grave| !grave.yields()) {
-            told.push(self.deltas.name(told_of(grave)));
+        } else if let Some(origin_tombstone) =
+            holder.origin_tombstone(ORIGIN).filter(|origin_tombstone| !origin_tombstone.yields())
+        {
+            told.push(self.deltas.name(told_of(origin_tombstone)));
         }
         self.servable.insert((catalog, gc_floor), told.clone());
         told
     }
 }
 
-/// What is told of a grave.
-fn told_of(grave: &Grave) -> Delta {
-    let (epoch, known_to) = (grave.epoch(), grave.known_to());
-    Delta::grave(Head { origin: ORIGIN, epoch, known_to })
+/// What is told of a origin_tombstone.
+fn told_of(origin_tombstone: &OriginTombstone) -> Delta {
+    let (epoch, known_to) = (origin_tombstone.epoch(), origin_tombstone.known_to());
+    Delta::origin_tombstone(Head { origin: ORIGIN, epoch, known_to })
 }
 
 /// Tells somebody who takes the origin for dead all that there is to tell.

@@ -80,7 +80,7 @@ type Contents<'a> = BTreeMap<NodeId, (Epoch, u64, Vec<(&'a Key, u64, &'a Value)>
 /// Everything that is served, without the tombstones, which may be dropped earlier or later.
 /// What one of two has dropped is left out.
 fn contents<'a>(node: &'a Node, other: &Node) -> Contents<'a> {
-    let kept = |id: &NodeId| other.catalog().grave(*id).is_none();
+    let kept = |id: &NodeId| other.catalog().origin_tombstone(*id).is_none();
     let origins = node.catalog().origins().filter(|(id, _)| kept(id));
     let served = origins.filter_map(|(id, origin)| Some((id, origin.current()?)));
     served

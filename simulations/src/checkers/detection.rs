@@ -36,7 +36,7 @@ impl Checker for Detection {
         }
         for (id, life) in scene.truth.lives() {
             let (Life::Dead { since } | Life::Left { since }) = life else { continue };
-            if now.since(since) < bound || scene.truth.is_doubled(id) {
+            if now.since(since) < bound || scene.truth.is_duplicate(id) {
                 continue;
             }
             for (host, _) in scene.world.running() {

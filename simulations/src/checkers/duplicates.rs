@@ -7,7 +7,7 @@ use hobnob_membership::{Node, Time};
 use super::{Checker, Scene};
 use crate::network::Channel;
 use crate::truth::Truth;
-use crate::world::Pace;
+use crate::world::LocalHealth;
 
 /// With more loss than this they may take longer.
 const HARMLESS_LOSS: f64 = 0.2;
@@ -65,7 +65,7 @@ fn reach_each_other(scene: &Scene<'_>, a: usize, b: usize) -> bool {
     };
     let well = |host| {
         let host = world.host(host);
-        host.paused_until(world.now()).is_none() && host.pace == Pace::default()
+        host.paused_until(world.now()).is_none() && host.local_health == LocalHealth::default()
     };
     free(a, b) && free(b, a) && well(a) && well(b)
 }

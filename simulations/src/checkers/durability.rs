@@ -31,7 +31,7 @@ impl Checker for Durability {
         }
         for (host, node) in scene.world.running() {
             let id = scene.world.host(host).id;
-            if scene.truth.is_doubled(id) {
+            if scene.truth.is_duplicate(id) {
                 continue;
             }
             for (instance, promise) in scene.truth.promises_of(id) {
@@ -45,7 +45,7 @@ impl Checker for Durability {
 
     fn healed(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
         for (id, _) in scene.truth.lives() {
-            if !scene.truth.is_up(id) || scene.truth.is_doubled(id) {
+            if !scene.truth.is_up(id) || scene.truth.is_duplicate(id) {
                 continue;
             }
             for (instance, promise) in scene.truth.promises_of(id) {

@@ -28,7 +28,7 @@ impl Checker for FalseDown {
     fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
         let Event::Member(change) = &told.event else { return };
         let id = change.member.identity.node_id;
-        if change.member.status != MemberStatus::Down || scene.truth.is_doubled(id) {
+        if change.member.status != MemberStatus::Down || scene.truth.is_duplicate(id) {
             return;
         }
         let Some(Life::Up { since }) = scene.truth.life(id) else { return };

@@ -19,7 +19,7 @@ impl Checker for Floors {
         for (host, node) in scene.world.running() {
             let id = scene.world.host(host).id;
             let own = node.catalog().origin(id).and_then(|origin| origin.current());
-            let Some(own) = own.filter(|_| !scene.truth.is_doubled(id)) else { continue };
+            let Some(own) = own.filter(|_| !scene.truth.is_duplicate(id)) else { continue };
             for (other, node) in scene.world.running() {
                 let replica = node.catalog().origin(id).and_then(|origin| origin.current());
                 let Some(replica) = replica.filter(|it| it.epoch() == own.epoch()) else {
@@ -31,8 +31,8 @@ impl Checker for Floors {
                         "n{other} forgets deletions of {name} up to {floor}, which keeps them above {limit}"
                     ));
                 }
-                let buried = replica.slots().filter(|slot| slot.value().is_none());
-                if let Some(slot) = buried.into_iter().find(|slot| slot.version() <= floor) {
+                let force_left = replica.slots().filter(|slot| slot.value().is_none());
+                if let Some(slot) = force_left.into_iter().find(|slot| slot.version() <= floor) {
                     failures.push(format!(
                         "n{other} keeps the tombstone {} of {name} under its floor {floor}",
                         slot.version()

@@ -6,7 +6,7 @@ use hobnob_membership::Time;
 
 use super::{Checker, Scene};
 use crate::network::Channel;
-use crate::world::Pace;
+use crate::world::LocalHealth;
 
 /// Remembers since when a host is cut off from all others, in one direction at least.
 #[derive(Default)]
@@ -46,7 +46,7 @@ fn is_cut_off(scene: &Scene<'_>, host: usize) -> bool {
     let world = scene.world;
     let well = |host| {
         let host = world.host(host);
-        host.paused_until(world.now()).is_none() && host.pace == Pace::default()
+        host.paused_until(world.now()).is_none() && host.local_health == LocalHealth::default()
     };
     let passes = |from, to| {
         let is_cut = |channel| world.links().is_cut(from, to, channel);

@@ -8,10 +8,10 @@ mod duplicates;
 mod durability;
 mod false_down;
 mod floors;
-mod graves;
 mod isolation;
 mod joining;
 mod limits;
+mod origin_tombstones;
 mod per_life;
 mod picks;
 mod regression;
@@ -136,7 +136,7 @@ impl Default for Checkers {
             Box::new(watch::Watch::default()),
             Box::new(floors::Floors),
             Box::new(limits::LimitsKept::default()),
-            Box::new(graves::Graves::default()),
+            Box::new(origin_tombstones::OriginTombstones::default()),
         ];
         Self { checkers, failures: Vec::new(), scratch: Vec::new() }
     }

@@ -41,7 +41,7 @@ impl Checker for Regression {
         let Some(replica) = node.catalog().origin(instance.origin).and_then(|o| o.current()) else {
             return;
         };
-        if scene.truth.is_doubled(instance.origin) {
+        if scene.truth.is_duplicate(instance.origin) {
             return;
         }
         let seen = self.seen.of(told.host, told.life);
@@ -75,7 +75,7 @@ impl Checker for Regression {
                 let last = seen.heads.insert(id, now).unwrap_or(now);
                 let back =
                     now.0 < last.0 || (now.0 == last.0 && (now.1 < last.1 || now.2 < last.2));
-                if back && !scene.truth.is_doubled(id) {
+                if back && !scene.truth.is_duplicate(id) {
                     let name = Truth::name(id);
                     failures.push(format!("n{host} knows {name} only to {now:?} after {last:?}"));
                 }

@@ -33,7 +33,7 @@ impl Checker for Resurrection {
         let instance = &change.instance;
         let stamp = instance.service.meta.get(STAMP_KEY).and_then(|stamp| stamp.parse().ok());
         let Some(stamp) = stamp else { return };
-        if scene.truth.is_doubled(instance.origin) || scene.truth.is_restored(stamp) {
+        if scene.truth.is_duplicate(instance.origin) || scene.truth.is_restored(stamp) {
             return;
         }
         let deleted = self.seen.of(told.host, told.life);
@@ -56,7 +56,7 @@ impl Checker for Resurrection {
         let dropped = scene
             .world
             .node(told.host)
-            .is_some_and(|node| node.catalog().grave(instance.origin).is_some());
+            .is_some_and(|node| node.catalog().origin_tombstone(instance.origin).is_some());
         if dropped {
             return;
         }
@@ -79,7 +79,7 @@ impl Checker for Resurrection {
         for (host, node) in scene.world.running() {
             for instance in node.instances() {
                 let origin = instance.origin;
-                if !scene.truth.is_up(origin) || scene.truth.is_doubled(origin) {
+                if !scene.truth.is_up(origin) || scene.truth.is_duplicate(origin) {
                     continue;
                 }
                 let stamp = instance.service.meta.get(STAMP_KEY).and_then(|s| s.parse().ok());

@@ -180,7 +180,7 @@ pub enum FaultKind {
         nodes: Select,
     },
     /// An operator declares others gone for good, at one host. Of those that it takes for alive that is refused.
-    Bury {
+    ForceLeave {
         /// That host.
         at: Select,
         /// The others.
@@ -225,7 +225,7 @@ impl FaultKind {
             Self::DiskFull { .. } => "disk-full",
             Self::AddressChange { .. } => "address-change",
             Self::OtherCluster { .. } => "other-cluster",
-            Self::Bury { .. } => "bury",
+            Self::ForceLeave { .. } => "force_leave",
             Self::IdCollision { .. } => "id-collision",
         }
     }

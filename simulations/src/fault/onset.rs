@@ -11,7 +11,7 @@ use super::{Fault, FaultKind, Outages, StorageSpec};
 use crate::network::{Channel, Conditions, Partition};
 use crate::scenario::{LinkSpec, Select};
 use crate::truth::Truth;
-use crate::world::{Host, Pace, World};
+use crate::world::{Host, LocalHealth, World};
 
 /// Loss up to this is no excuse for calling a live host down.
 const HARMLESS_LOSS: f64 = 0.25;
@@ -37,7 +37,7 @@ impl Outages {
         let kind = &fault.what;
         if let Some(partition) = self.partition(kind, world) {
             partition.begin(world.network());
-            let hosts: BTreeSet<usize> = partition.touches().collect();
+            let hosts: BTreeSet<usize> = partition.tcp_probes().collect();
             truth.disturb(occurrence, Some(hosts.clone()));
             let undo = match kind {
                 FaultKind::Flap { .. } => Undo::Flap(partition, true),
@@ -60,11 +60,11 @@ impl Outages {
                 }
                 (hosts, Undo::Restart)
             }
-            FaultKind::Bury { at, nodes } => {
+            FaultKind::ForceLeave { at, nodes } => {
                 let (at, hosts) = (self.running(at, world), self.choose(nodes, world));
                 for (at, host) in at.iter().flat_map(|at| hosts.iter().map(move |host| (at, host)))
                 {
-                    world.bury(*at, world.host(*host).id);
+                    world.force_leave(*at, world.host(*host).id);
                 }
                 (hosts, Undo::Nothing)
             }
@@ -189,7 +189,7 @@ impl Outages {
         let host = world.host(to);
         let own = (host.id, host.key, host.disk.clone());
         world.clone_disk(from, to);
-        truth.set_doubled(world.host(to).id);
+        truth.set_duplicate(world.host(to).id);
         truth.disturb(occurrence, Some([from, to].into()));
         self.start(to, world, truth);
         (vec![to], Undo::OwnDisk(Box::new(own)))
@@ -213,7 +213,7 @@ impl Outages {
 
     /// Hosts work slowly, or not at all for a while.
     fn slow_down(&mut self, fault: &Fault, world: &mut World, truth: &mut Truth) -> Inflicted {
-        let (nodes, pace) = match &fault.what {
+        let (nodes, local_health) = match &fault.what {
             FaultKind::Pause { nodes } => {
                 let hosts = self.choose(nodes, world);
                 let lasts = fault.lasts.map_or(DEFAULT_PAUSE, |lasts| lasts.0);
@@ -224,18 +224,18 @@ impl Outages {
                 return (self.choose(nodes, world), Undo::Nothing);
             }
             FaultKind::Slow { nodes, service } => {
-                (nodes, Pace { service: service.0, ..Pace::default() })
+                (nodes, LocalHealth { service: service.0, ..LocalHealth::default() })
             }
             FaultKind::SlowReceive { nodes, per_second } => {
                 let gap = Duration::from_secs(1) / (*per_second).max(1);
-                (nodes, Pace { receive_gap: gap, ..Pace::default() })
+                (nodes, LocalHealth { receive_gap: gap, ..LocalHealth::default() })
             }
             FaultKind::LateTimers { nodes, by } => {
-                (nodes, Pace { timers_late: by.0, ..Pace::default() })
+                (nodes, LocalHealth { timers_late: by.0, ..LocalHealth::default() })
             }
             _ => return (Vec::new(), Undo::Nothing),
         };
-        (self.tamper(nodes, world, |host| host.pace = pace), Undo::Pace)
+        (self.tamper(nodes, world, |host| host.local_health = local_health), Undo::LocalHealth)
     }
 }
 

@@ -6,7 +6,7 @@ use super::outage::Open;
 use super::{FaultKind, Outages};
 use crate::network::Partition;
 use crate::truth::Truth;
-use crate::world::{Detail, Disk, Pace, Storage, World};
+use crate::world::{Detail, Disk, LocalHealth, Storage, World};
 
 /// How to end a fault.
 pub(super) enum Undo {
@@ -16,7 +16,7 @@ pub(super) enum Undo {
     Flap(Partition, bool),
     Links(Vec<(usize, usize)>),
     Restart,
-    Pace,
+    LocalHealth,
     Clocks,
     Disks,
     HomeCluster,
@@ -46,9 +46,9 @@ impl Outages {
                     self.start(*host, world, truth);
                 }
             }
-            Undo::Pace => {
+            Undo::LocalHealth => {
                 for host in &hosts {
-                    world.host_mut(*host).pace = Pace::default();
+                    world.host_mut(*host).local_health = LocalHealth::default();
                 }
             }
             Undo::Clocks => {
@@ -73,7 +73,7 @@ impl Outages {
                     let id = world.host(*host).id;
                     world.crash(*host, Storage::Kept);
                     // It lost the copy meanwhile, and ran under an id of its own, which nobody has any more.
-                    if !truth.is_doubled(id) {
+                    if !truth.is_duplicate(id) {
                         truth.stopped(id, now);
                     }
                     let restored = world.host_mut(*host);

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, ProcessError};
+use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// A connection to one agent.
 pub(super) struct Api {
@@ -47,7 +47,7 @@ impl Api {
     /// Connects, if the agent listens.
     pub(super) fn connect(agent: usize, socket: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(Self { agent, stream: BufReader::new(stream), line: String::new() })
     }
 

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use super::api::Api;
-use super::{PATIENCE, ProcessError};
+use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// Between two tries to reach an agent that starts.
 const RETRY: Duration = Duration::from_millis(2);
@@ -103,7 +103,7 @@ impl Fleet {
             if matches!(lock(&self.belongings).agents[agent].try_wait(), Ok(Some(_))) {
                 return Err(ProcessError::Ended { agent, log: self.end_of_log(agent) });
             }
-            if since.elapsed() > PATIENCE {
+            if since.elapsed() > ANSWER_TIMEOUT {
                 return Err(ProcessError::Silent { agent });
             }
             thread::sleep(RETRY);

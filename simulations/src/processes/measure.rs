@@ -13,7 +13,7 @@ use super::api::{Api, Info};
 use super::fleet::Fleet;
 use super::usage::Usage;
 use super::watch::{Status, Watches};
-use super::{PATIENCE, ProcessError};
+use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// Between two looks at the members of an agent that joins.
 const LOOK: Duration = Duration::from_millis(5);
@@ -159,7 +159,7 @@ fn join(
     for agent in 0..processes {
         let mut api = fleet.connect(agent)?;
         while api.info()?.members_alive < processes {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > ANSWER_TIMEOUT {
                 let what = format!("all {processes} members");
                 return Err(ProcessError::Incomplete { agent, what });
             }

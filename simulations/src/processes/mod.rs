@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use measure::{Effort, Report, measure};
 
 /// How long anything may take before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why agents could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum ProcessError {
         log: String,
     },
     /// An agent does not answer.
-    #[error("agent {agent} did not answer within {PATIENCE:?}: is the machine overloaded?")]
+    #[error("agent {agent} did not answer within {ANSWER_TIMEOUT:?}: is the machine overloaded?")]
     Silent {
         /// Its number.
         agent: usize,
@@ -72,7 +72,7 @@ pub enum ProcessError {
         answer: String,
     },
     /// The agents did not find together.
-    #[error("agent {agent} does not see {what} after {PATIENCE:?}")]
+    #[error("agent {agent} does not see {what} after {ANSWER_TIMEOUT:?}")]
     Incomplete {
         /// Its number.
         agent: usize,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::fleet::Fleet;
-use super::{PATIENCE, ProcessError};
+use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// An agent told of an instance.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Watches {
             agents.flat_map(|agent| ids.iter().map(move |id| (agent, id.as_str()))).collect();
         let (began, mut last) = (Instant::now(), Instant::now());
         while let Some(&(lacking, _)) = missing.first() {
-            let left = PATIENCE.saturating_sub(began.elapsed());
+            let left = ANSWER_TIMEOUT.saturating_sub(began.elapsed());
             let Ok(sighting) = self.sightings.recv_timeout(left) else { return Err(lacking) };
             let expected = sighting.status == status && ids.contains(&sighting.id);
             if expected {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use hobnob_membership::{Output, StreamId, Time, TouchId};
+use hobnob_membership::{Output, StreamId, TcpProbeId, Time};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -74,19 +74,19 @@ impl Fabric {
         self.streams.contains_key(&end)
     }
 
-    /// Does what a node wants done. `answers_knock` is whether it is the answer to a knock.
+    /// Does what a node wants done. `answers_hello` is whether it is the answer to a knock.
     pub(super) fn carry_out(
         &mut self,
         from: usize,
         address: u32,
         output: Output,
-        answers_knock: bool,
+        answers_hello: bool,
         meter: &mut Meter,
         now: Time,
     ) {
         match output {
             Output::Datagram { to, bytes } => {
-                if !answers_knock && !meter.has_room(now) {
+                if !answers_hello && !meter.has_room(now) {
                     meter.flooded += 1;
                     return;
                 }
@@ -108,26 +108,32 @@ impl Fabric {
             }
             Output::FinishStream { stream } => self.finish((from, stream), now),
             Output::ResetStream { stream } => self.reset((from, stream), now),
-            Output::Touch { to, touch } => {
+            Output::TcpProbe { to, tcp_probe } => {
                 if let Some(to) = address_index(to) {
-                    self.touch(from, to, touch, now);
+                    self.tcp_probe(from, to, tcp_probe, now);
                 }
             }
             Output::Event(_) => {}
         }
     }
 
-    fn touch(&mut self, from: usize, to: u32, touch: TouchId, now: Time) {
+    fn tcp_probe(&mut self, from: usize, to: u32, tcp_probe: TcpProbeId, now: Time) {
         let Some(host) = self.owner(to) else { return };
         if let Some(after) = self.network.handshake(from, host, now, &mut self.rng) {
-            self.queue.push(now + after, Happening::Touch { from, to, touch });
+            self.queue.push(now + after, Happening::TcpProbe { from, to, tcp_probe });
         }
     }
 
     /// A host completes the handshake of a touch.
-    pub(super) fn answer_touch(&mut self, from: usize, to: usize, touch: TouchId, now: Time) {
+    pub(super) fn answer_tcp_probe(
+        &mut self,
+        from: usize,
+        to: usize,
+        tcp_probe: TcpProbeId,
+        now: Time,
+    ) {
         if let Some(after) = self.network.handshake(from, to, now, &mut self.rng) {
-            let delivery = Delivery::Touched { touch };
+            let delivery = Delivery::TcpProbeAnswered { tcp_probe };
             self.queue.push(now + after, Happening::Stream { to, delivery });
         }
     }

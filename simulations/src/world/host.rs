@@ -37,7 +37,7 @@ pub enum Storage {
 
 /// How fast a host works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pace {
+pub struct LocalHealth {
     /// How long it is busy with each input.
     pub service: Duration,
     /// The least time between two datagrams that it takes from its socket.
@@ -87,7 +87,7 @@ pub struct Host {
     /// How it tells time.
     pub clock: Clock,
     /// How fast it works.
-    pub pace: Pace,
+    pub local_health: LocalHealth,
     pub(super) address: u32,
     pub(super) process: Option<Process>,
     pub(super) lives: u32,
@@ -155,7 +155,7 @@ impl Host {
             key: number as u64,
             disk: Disk::default(),
             clock: Clock::new(skew_micros),
-            pace: Pace::default(),
+            local_health: LocalHealth::default(),
             address,
             process: None,
             lives: 0,

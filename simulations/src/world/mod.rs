@@ -23,7 +23,7 @@ use fabric::Fabric;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskError};
-pub use host::{Host, Meter, Pace, Storage, host_of, node_id};
+pub use host::{Host, LocalHealth, Meter, Storage, host_of, node_id};
 pub use operation::WriteOutcome;
 pub use told::{Told, Witness};
 pub use trace::{Detail, Sink, Trace};

@@ -139,7 +139,7 @@ impl World {
     }
 
     /// Declares a node gone for good at a host, as an operator does: of a living member the agent refuses that.
-    pub fn bury(&mut self, number: usize, id: NodeId) {
+    pub fn force_leave(&mut self, number: usize, id: NodeId) {
         let lives = |node: &Node| {
             let statuses =
                 node.members().into_iter().filter(|member| member.identity.node_id == id);
@@ -147,7 +147,7 @@ impl World {
             statuses.map(|member| member.status).any(|status| alive.contains(&status))
         };
         if self.node(number).is_some_and(|node| !lives(node)) {
-            self.act(number, Input::Bury(id));
+            self.act(number, Input::ForceLeave(id));
         }
     }
 

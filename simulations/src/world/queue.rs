@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hobnob_membership::{StreamId, Time, TouchId};
+use hobnob_membership::{StreamId, TcpProbeId, Time};
 
 /// One end of a stream: the host, and the stream's number there.
 pub(super) type Endpoint = (usize, StreamId);
@@ -22,7 +22,7 @@ pub(super) enum Delivery {
     /// A stream is over.
     Closed { stream: StreamId },
     /// A host answered a touch.
-    Touched { touch: TouchId },
+    TcpProbeAnswered { tcp_probe: TcpProbeId },
 }
 
 /// Something that will happen.
@@ -31,7 +31,7 @@ pub(super) enum Happening {
     /// A datagram reaches an address, whoever has it then. `late` when it has waited at the receiver already.
     Datagram { from: u32, to: u32, bytes: Vec<u8>, late: bool },
     /// A host touches an address, whoever has it then.
-    Touch { from: usize, to: u32, touch: TouchId },
+    TcpProbe { from: usize, to: u32, tcp_probe: TcpProbeId },
     /// Something of a stream, or the answer to a touch, reaches a host.
     Stream { to: usize, delivery: Delivery },
     /// A stream that is stalled tries again.

@@ -15,7 +15,7 @@ impl World {
         match what {
             Happening::Datagram { from, to, bytes, late } => {
                 let Some(receiver) = self.fabric.owner(to) else { return };
-                let gap = self.hosts[receiver].pace.receive_gap;
+                let gap = self.hosts[receiver].local_health.receive_gap;
                 let Some(process) = self.hosts[receiver].process.as_mut() else { return };
                 if !gap.is_zero() && !late {
                     let at = process.receives_at.max(self.now);
@@ -36,11 +36,11 @@ impl World {
                     self.fabric.refuse((to, stream), self.now);
                 }
             }
-            Happening::Touch { from, to, touch } => {
+            Happening::TcpProbe { from, to, tcp_probe } => {
                 // Its kernel answers, whatever the process does.
                 let holds_socket = |host: &usize| self.hosts[*host].process.is_some();
                 if let Some(host) = self.fabric.owner(to).filter(holds_socket) {
-                    self.fabric.answer_touch(host, from, touch, self.now);
+                    self.fabric.answer_tcp_probe(host, from, tcp_probe, self.now);
                 }
             }
             Happening::Retry { from } => self.fabric.retry(from, self.now),
@@ -97,13 +97,13 @@ impl World {
                 self.fabric.closed((number, stream));
                 self.act(number, Input::StreamClosed { stream });
             }
-            Delivery::Touched { touch } => {
-                self.fabric.trace.delivered(self.now, number, &touch.nonce);
+            Delivery::TcpProbeAnswered { tcp_probe } => {
+                self.fabric.trace.delivered(self.now, number, &tcp_probe.nonce);
                 if self.fabric.trace.wants(Detail::Packets) {
-                    let line = format!("n{number} <- the host of {} answers", touch.node);
+                    let line = format!("n{number} <- the host of {} answers", tcp_probe.node);
                     self.fabric.trace.line(self.now, line);
                 }
-                self.act(number, Input::Touched { touch });
+                self.act(number, Input::TcpProbeAnswered { tcp_probe });
             }
         }
     }
@@ -156,14 +156,14 @@ impl World {
             Input::Datagram { from, bytes } => Some((*from, bytes.len())),
             _ => None,
         };
-        let answered = knocks_answered(&process.node);
+        let answered = hellos_answered(&process.node);
         process.node.handle(input, host.clock.local(now));
-        let mut knock = asked.filter(|_| knocks_answered(&process.node) > answered);
+        let mut hello = asked.filter(|_| hellos_answered(&process.node) > answered);
         while let Some(output) = process.node.poll_output() {
             let Output::Event(event) = output else {
                 // One answer, to where the knock came from, and as long.
                 let answer = match &output {
-                    Output::Datagram { to, bytes } => knock.take_if(|k| *k == (*to, bytes.len())),
+                    Output::Datagram { to, bytes } => hello.take_if(|k| *k == (*to, bytes.len())),
                     _ => None,
                 };
                 let (address, meter) = (host.address, &mut host.meter);
@@ -180,8 +180,8 @@ impl World {
             }
             told.push(Told { at: now, host: number, life: process.life, event });
         }
-        if !host.pace.service.is_zero() {
-            process.ready_at = process.ready_at.max(now + host.pace.service);
+        if !host.local_health.service.is_zero() {
+            process.ready_at = process.ready_at.max(now + host.local_health.service);
         }
         if process.left {
             self.stop(number);
@@ -199,7 +199,7 @@ impl World {
         if process.wake_at.is_some_and(|at| at <= due) {
             return;
         }
-        let late = host.pace.timers_late.as_micros() as u64;
+        let late = host.local_health.timers_late.as_micros() as u64;
         let late = if late == 0 { 0 } else { self.fabric.rng.random_range(0..=late) };
         let at = due + Duration::from_micros(late);
         process.wake_at = Some(at);
@@ -208,6 +208,6 @@ impl World {
 }
 
 /// How many knocks a node has answered.
-fn knocks_answered(node: &Node) -> u64 {
+fn hellos_answered(node: &Node) -> u64 {
     node.counters().welcomes_sent + node.counters().referrals_sent
 }

@@ -189,7 +189,7 @@ pub struct Info {
     /// Another agent that runs under the same node id, while it is there.
     pub duplicate: Option<Duplicate>,
     /// Whether it listens by TCP on its gossip port, so that others can tell when it only stands still.
-    pub takes_touches: bool,
+    pub takes_tcp_probes: bool,
     /// Whether those that it watches answer by QUIC alone, so that news come later.
     pub udp_blocked: bool,
     /// Members believed alive or suspect, itself included.

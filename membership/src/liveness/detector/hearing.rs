@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::indirect_probe::{Findings, Inquiry};
+use super::indirect_probe::{Findings, IndirectProbe};
 use super::series::Series;
 use super::suspicion::Word;
 use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
 use crate::base::identity::{Identity, NodeId};
-use crate::base::io::TouchId;
-use crate::base::limits::{MAX_CHECKS, MAX_INQUIRIES};
+use crate::base::io::TcpProbeId;
+use crate::base::limits::{MAX_CHECKS, MAX_INDIRECT_PROBES};
 use crate::base::time::Time;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Pong, Vote};
@@ -25,7 +25,7 @@ impl Detector {
         now: Time,
     ) -> Option<NodeId> {
         let node = self.pings.answered(pong.tag)?;
-        self.paces.insert(node, pong.pace);
+        self.healths.insert(node, pong.local_health);
         self.hear(node, by_stream, now);
         if let Some(monitor) = self.monitors.get_mut(&node)
             && monitor.compare(members, pong.members, now)
@@ -53,11 +53,11 @@ impl Detector {
         if mutant::is(Mutant::NeverAcquit) {
             return;
         }
-        if let Some(inquiry) = self.inquiries.remove(&node) {
-            let vote = self.vote_on(node, inquiry.findings, now);
-            self.orders.extend(inquiry.askers().map(|asker| Order::Vote(asker, vote)));
+        if let Some(indirect_probe) = self.indirect_probes.remove(&node) {
+            let vote = self.vote_on(node, indirect_probe.findings, now);
+            self.orders.extend(indirect_probe.askers().map(|asker| Order::Vote(asker, vote)));
         }
-        if self.cases.remove(&node).is_some() {
+        if self.suspicions.remove(&node).is_some() {
             self.tally.acquittals += 1;
         }
     }
@@ -69,14 +69,14 @@ impl Detector {
             suspect,
             silence_ms: self.heard.get(&suspect).map_or(u16::MAX, |at| ms(now.since(*at))),
             probed_ms: ms(now.since(findings.since)),
-            pace: self.paces.get(&suspect).copied(),
-            touched: findings.touched,
+            local_health: self.healths.get(&suspect).copied(),
+            tcp_probe_answered: findings.tcp_probe_answered,
         }
     }
 
     /// Somebody asks about an active member: looks for signs of life, and tells what it knows.
     pub(crate) fn ask(&mut self, by: NodeId, suspect: Identity, now: Time) {
-        let Some(findings) = self.inquire(suspect, Some(by), now) else {
+        let Some(findings) = self.probe_indirectly(suspect, Some(by), now) else {
             self.tally.refused += 1;
             return;
         };
@@ -85,41 +85,43 @@ impl Detector {
     }
 
     /// Looks for signs of life; what came of it so far, unless there is no room for one more.
-    pub(super) fn inquire(
+    pub(super) fn probe_indirectly(
         &mut self,
         suspect: Identity,
         by: Option<NodeId>,
         now: Time,
     ) -> Option<Findings> {
         let node = suspect.node_id;
-        if !self.inquiries.contains_key(&node) {
-            if self.inquiries.len() >= MAX_INQUIRIES {
+        if !self.indirect_probes.contains_key(&node) {
+            if self.indirect_probes.len() >= MAX_INDIRECT_PROBES {
                 return None;
             }
             let nonce = self.nonce();
-            self.inquiries.insert(node, Inquiry::new(suspect, nonce, now));
+            self.indirect_probes.insert(node, IndirectProbe::new(suspect, nonce, now));
         }
-        let inquiry = self.inquiries.get_mut(&node)?;
-        inquiry.wanted(by, now);
-        Some(inquiry.findings)
+        let indirect_probe = self.indirect_probes.get_mut(&node)?;
+        indirect_probe.wanted(by, now);
+        Some(indirect_probe.findings)
     }
 
-    /// A host answered a touch. Returns whether that was one of an inquiry that goes on.
-    pub(crate) fn touched(&mut self, touch: TouchId) -> bool {
-        let inquiry = self.inquiries.get_mut(&touch.node);
-        let Some(inquiry) = inquiry.filter(|inquiry| inquiry.nonce == touch.nonce) else {
+    /// A host answered a touch. Returns whether that was one of an indirect_probe that goes on.
+    pub(crate) fn tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) -> bool {
+        let indirect_probe = self.indirect_probes.get_mut(&tcp_probe.node);
+        let Some(indirect_probe) =
+            indirect_probe.filter(|indirect_probe| indirect_probe.nonce == tcp_probe.nonce)
+        else {
             return false;
         };
-        inquiry.findings.touched = true;
+        indirect_probe.findings.tcp_probe_answered = true;
         true
     }
 
     /// Takes the vote of a referee.
     pub(crate) fn vote(&mut self, vote: &Vote, now: Time) {
-        let Some(case) = self.cases.get_mut(&vote.suspect) else { return };
-        match case.vote(vote, now) {
+        let Some(suspicion) = self.suspicions.get_mut(&vote.suspect) else { return };
+        match suspicion.vote(vote, now) {
             Word::Alive => {
-                self.cases.remove(&vote.suspect);
+                self.suspicions.remove(&vote.suspect);
                 self.tally.acquittals += 1;
             }
             Word::Noted => self.rule(vote.suspect, now),
@@ -128,7 +130,7 @@ impl Detector {
 
     /// Somebody says something of a member, and it is not for us to believe it yet: asks the member.
     pub(crate) fn check(&mut self, node: NodeId, said: Said, now: Time) {
-        let known = self.checks.contains_key(&node) || self.cases.contains_key(&node);
+        let known = self.checks.contains_key(&node) || self.suspicions.contains_key(&node);
         if known || self.checks.len() >= MAX_CHECKS {
             self.tally.refused += u64::from(!known);
             return;

@@ -12,34 +12,34 @@ const PING_GAP: Duration = Duration::from_millis(150);
 const FIRST_STREAM: Duration = Duration::from_millis(300);
 /// The time between two tries.
 const STREAM_GAP: Duration = Duration::from_secs(1);
-/// An inquiry for which nobody has asked for so long is over.
+/// An indirect_probe for which nobody has asked for so long is over.
 const LASTS: Duration = Duration::from_millis(1_500);
 /// Those who asked and are told; more learn it when they ask again.
 const MAX_ASKERS: usize = 16;
 
-/// What an inquiry wants done.
+/// What an indirect_probe wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Ping the suspect.
     Ping,
-    /// Knock by stream; and touch its host, unless that has answered.
-    Stream { touch: bool },
+    /// StreamProbe by stream; and touch its host, unless that has answered.
+    Stream { tcp_probe: bool },
     /// Nobody wants to know any more.
     Over,
 }
 
-/// How far an inquiry without a sign of life has come.
+/// How far an indirect_probe without a sign of life has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Findings {
     /// Since when we look without having slept.
     pub(super) since: Time,
     /// The host answered for the suspect, which is silent itself.
-    pub(super) touched: bool,
+    pub(super) tcp_probe_answered: bool,
 }
 
 /// Looks for signs of life.
 #[derive(Debug)]
-pub(super) struct Inquiry {
+pub(super) struct IndirectProbe {
     /// In which life, and where.
     pub(super) suspect: Identity,
     pub(super) nonce: [u8; 4],
@@ -50,12 +50,12 @@ pub(super) struct Inquiry {
     askers: BTreeSet<NodeId>,
 }
 
-impl Inquiry {
+impl IndirectProbe {
     pub(super) fn new(suspect: Identity, nonce: [u8; 4], now: Time) -> Self {
         Self {
             suspect,
             nonce,
-            findings: Findings { since: now, touched: false },
+            findings: Findings { since: now, tcp_probe_answered: false },
             next_ping: now,
             next_stream: now + FIRST_STREAM,
             until: now + LASTS,
@@ -93,7 +93,7 @@ impl Inquiry {
             Some(Step::Ping)
         } else if self.next_stream <= now {
             self.next_stream = now + STREAM_GAP;
-            Some(Step::Stream { touch: !self.findings.touched })
+            Some(Step::Stream { tcp_probe: !self.findings.tcp_probe_answered })
         } else {
             None
         }
@@ -111,37 +111,37 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_answered_is_not_touched_again() {
-        let mut inquiry = Inquiry::new(suspect(), [0; 4], Time::ZERO);
-        inquiry.wanted(None, Time::from_millis(1_000));
-        let mut touches = Vec::new();
-        while let Some(step) = inquiry.step(inquiry.next_deadline())
+    fn a_host_that_answered_is_not_probed_by_tcp_again() {
+        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], Time::ZERO);
+        indirect_probe.wanted(None, Time::from_millis(1_000));
+        let mut tcp_probes = Vec::new();
+        while let Some(step) = indirect_probe.step(indirect_probe.next_deadline())
             && step != Step::Over
         {
-            if let Step::Stream { touch } = step {
-                touches.push(touch);
-                inquiry.findings.touched = touches.len() == 2;
+            if let Step::Stream { tcp_probe } = step {
+                tcp_probes.push(tcp_probe);
+                indirect_probe.findings.tcp_probe_answered = tcp_probes.len() == 2;
             }
         }
-        assert_eq!(touches, [true, true, false]);
+        assert_eq!(tcp_probes, [true, true, false]);
     }
 
     #[test]
-    fn it_pings_and_knocks_until_nobody_asks_any_more() {
-        let mut inquiry = Inquiry::new(suspect(), [0; 4], Time::ZERO);
-        inquiry.wanted(Some(NodeId(1)), Time::from_millis(400));
+    fn it_probes_until_nobody_asks_any_more() {
+        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], Time::ZERO);
+        indirect_probe.wanted(Some(NodeId(1)), Time::from_millis(400));
         let (mut pings, mut streams) = (Vec::new(), Vec::new());
         loop {
-            let now = inquiry.next_deadline();
-            match inquiry.step(now) {
+            let now = indirect_probe.next_deadline();
+            match indirect_probe.step(now) {
                 Some(Step::Ping) => pings.push(now.as_micros() / 1_000),
-                Some(Step::Stream { touch: true }) => streams.push(now.as_micros() / 1_000),
+                Some(Step::Stream { tcp_probe: true }) => streams.push(now.as_micros() / 1_000),
                 Some(Step::Over) => break assert_eq!(now, Time::from_millis(1_900)),
                 step => panic!("{step:?}"),
             }
         }
         assert_eq!(pings, (0..13).map(|n| n * 150).collect::<Vec<_>>());
         assert_eq!(streams, [300, 1_300]);
-        assert_eq!(inquiry.askers().collect::<Vec<_>>(), [NodeId(1)]);
+        assert_eq!(indirect_probe.askers().collect::<Vec<_>>(), [NodeId(1)]);
     }
 }

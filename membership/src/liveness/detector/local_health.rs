@@ -17,22 +17,22 @@ const PROVEN_AFTER: Duration = Duration::from_secs(30);
 /// The unit of a pace on the wire.
 const UNIT: Duration = Duration::from_millis(100);
 /// Silence of a prompt node that is enough.
-pub(super) const PATIENCE_PROMPT: Duration = Duration::from_millis(1_950);
+pub(super) const SUSPICION_TIMEOUT_PROMPT: Duration = Duration::from_millis(1_950);
 /// Silence of any other that is enough, if it never stalled for long.
-pub(super) const PATIENCE_UNPROVEN: Duration = Duration::from_millis(3_200);
+pub(super) const SUSPICION_TIMEOUT_UNPROVEN: Duration = Duration::from_millis(3_200);
 /// Silence that is enough of somebody of whom nobody knows how it keeps time: all who watched it are gone. Most are prompt.
-pub(super) const PATIENCE_UNKNOWN: Duration = Duration::from_millis(2_500);
+pub(super) const SUSPICION_TIMEOUT_UNKNOWN: Duration = Duration::from_millis(2_500);
 /// Silence of one whose host answers for it that is enough, whatever its pace: it stands still, and may go on.
-pub(super) const PATIENCE_STALLED: Duration = Duration::from_secs(5);
+pub(super) const SUSPICION_TIMEOUT_STALLED: Duration = Duration::from_secs(5);
 /// Nobody's stalls earn it more.
-pub(crate) const PATIENCE_MOST: Duration = Duration::from_secs(10);
+pub(crate) const MAX_SUSPICION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a node says of itself: the longest stall of its last ten minutes, in tenths of a second; 0 when it is prompt,
 /// 1 also when it has not proven itself yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Pace(pub u8);
+pub struct LocalHealth(pub u8);
 
-impl Pace {
+impl LocalHealth {
     /// No stall for long.
     pub const PROMPT: Self = Self(0);
     /// Nothing is known yet.
@@ -40,24 +40,24 @@ impl Pace {
 
     /// How long such a node may be silent before it is called down.
     #[must_use]
-    pub fn patience(self) -> Duration {
+    pub fn suspicion_timeout(self) -> Duration {
         if self == Self::PROMPT || mutant::is(Mutant::IgnoreSlowness) {
-            return PATIENCE_PROMPT;
+            return SUSPICION_TIMEOUT_PROMPT;
         }
         // Stalls that follow one another closely look like one.
         let several = UNIT * u32::from(self.0) * 3 + UNIT * 10;
-        several.clamp(PATIENCE_UNPROVEN, PATIENCE_MOST)
+        several.clamp(SUSPICION_TIMEOUT_UNPROVEN, MAX_SUSPICION_TIMEOUT)
     }
 }
 
 /// Measures the stalls of one's own loop.
 #[derive(Debug)]
-pub(super) struct Pacemaker {
+pub(super) struct StallMeter {
     clean_since: Time,
     longest: Duration,
 }
 
-impl Pacemaker {
+impl StallMeter {
     pub(super) fn new(now: Time) -> Self {
         Self { clean_since: now, longest: Duration::ZERO }
     }
@@ -74,16 +74,16 @@ impl Pacemaker {
         self.clean_since = now;
     }
 
-    pub(super) fn pace(&self, now: Time) -> Pace {
+    pub(super) fn local_health(&self, now: Time) -> LocalHealth {
         let clean = now.since(self.clean_since);
         let stalled = !self.longest.is_zero();
         match (stalled, clean) {
-            (false, clean) if clean < PROVEN_AFTER => Pace::UNPROVEN,
+            (false, clean) if clean < PROVEN_AFTER => LocalHealth::UNPROVEN,
             (true, clean) if clean < SLOW_FOR => {
                 let units = self.longest.as_millis().div_ceil(UNIT.as_millis());
-                Pace(u8::try_from(units).unwrap_or(u8::MAX).max(1))
+                LocalHealth(u8::try_from(units).unwrap_or(u8::MAX).max(1))
             }
-            _ => Pace::PROMPT,
+            _ => LocalHealth::PROMPT,
         }
     }
 }
@@ -96,28 +96,33 @@ mod tests {
 
     #[test]
     fn a_node_is_prompt_after_a_clean_start_and_long_after_a_stall() {
-        let mut pacemaker = Pacemaker::new(Time::ZERO);
+        let mut stall_meter = StallMeter::new(Time::ZERO);
         let at = |seconds| Time::from_millis(seconds * SECOND);
-        assert_eq!(pacemaker.pace(at(29)), Pace::UNPROVEN);
-        assert_eq!(pacemaker.pace(at(30)), Pace::PROMPT);
-        pacemaker.late(Duration::from_millis(200), at(40));
-        assert_eq!(pacemaker.pace(at(40)), Pace::PROMPT);
-        pacemaker.late(Duration::from_millis(1_730), at(50));
-        pacemaker.late(Duration::from_millis(300), at(60));
-        assert_eq!(pacemaker.pace(at(61)), Pace(18));
-        assert_eq!(pacemaker.pace(at(659)), Pace(18));
-        assert_eq!(pacemaker.pace(at(660)), Pace::PROMPT);
-        pacemaker.late(Duration::from_millis(300), at(700));
-        assert_eq!(pacemaker.pace(at(701)), Pace(3), "the long stall is forgotten");
+        assert_eq!(stall_meter.local_health(at(29)), LocalHealth::UNPROVEN);
+        assert_eq!(stall_meter.local_health(at(30)), LocalHealth::PROMPT);
+        stall_meter.late(Duration::from_millis(200), at(40));
+        assert_eq!(stall_meter.local_health(at(40)), LocalHealth::PROMPT);
+        stall_meter.late(Duration::from_millis(1_730), at(50));
+        stall_meter.late(Duration::from_millis(300), at(60));
+        assert_eq!(stall_meter.local_health(at(61)), LocalHealth(18));
+        assert_eq!(stall_meter.local_health(at(659)), LocalHealth(18));
+        assert_eq!(stall_meter.local_health(at(660)), LocalHealth::PROMPT);
+        stall_meter.late(Duration::from_millis(300), at(700));
+        assert_eq!(
+            stall_meter.local_health(at(701)),
+            LocalHealth(3),
+            "the long stall is forgotten"
+        );
     }
 
     #[test]
-    fn patience_grows_with_the_longest_stall_within_bounds() {
-        let patience = |pace: u8| Pace(pace).patience().as_millis();
-        assert_eq!(patience(0), 1_950);
-        assert_eq!(patience(1), 3_200);
-        assert_eq!(patience(5), 3_200);
-        assert_eq!(patience(20), 7_000);
-        assert_eq!(patience(255), 10_000);
+    fn the_suspicion_timeout_grows_with_the_longest_stall_within_bounds() {
+        let suspicion_timeout =
+            |local_health: u8| LocalHealth(local_health).suspicion_timeout().as_millis();
+        assert_eq!(suspicion_timeout(0), 1_950);
+        assert_eq!(suspicion_timeout(1), 3_200);
+        assert_eq!(suspicion_timeout(5), 3_200);
+        assert_eq!(suspicion_timeout(20), 7_000);
+        assert_eq!(suspicion_timeout(255), 10_000);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::identity::NodeId;
-use crate::base::limits::MAX_TIDINGS;
+use crate::base::limits::MAX_MEMBER_UPDATES;
 use crate::base::time::Time;
 use crate::wire::Update;
 
@@ -34,7 +34,7 @@ struct Waiting {
 
 /// What is to be told of members, one thing of each.
 #[derive(Debug, Default)]
-pub(crate) struct TidingsQueue {
+pub(crate) struct MemberUpdateQueue {
     waiting: BTreeMap<NodeId, Waiting>,
     /// The same in the order of their turns: in a mass join thousands wait, and everything that happens asks who is next.
     turns: BTreeSet<(Time, NodeId)>,
@@ -42,11 +42,11 @@ pub(crate) struct TidingsQueue {
     paid_at: Time,
 }
 
-impl TidingsQueue {
+impl MemberUpdateQueue {
     /// Tells something; what was to be told of the same member is outdated. Returns whether there was room.
     pub(crate) fn push(&mut self, update: Update, now: Time) -> bool {
         let node = update.node();
-        if self.waiting.len() >= MAX_TIDINGS && !self.waiting.contains_key(&node) {
+        if self.waiting.len() >= MAX_MEMBER_UPDATES && !self.waiting.contains_key(&node) {
             return false;
         }
         let due = now + COALESCE;
@@ -111,7 +111,7 @@ mod tests {
         })
     }
 
-    fn drain(queue: &mut TidingsQueue) -> Vec<(u64, usize)> {
+    fn drain(queue: &mut MemberUpdateQueue) -> Vec<(u64, usize)> {
         let mut told = Vec::new();
         while let Some(due) = queue.next_deadline() {
             told.push((due.as_micros() / 1_000, queue.take_due(due).len()));
@@ -121,21 +121,21 @@ mod tests {
 
     #[test]
     fn a_thing_is_told_four_times() {
-        let mut queue = TidingsQueue::default();
+        let mut queue = MemberUpdateQueue::default();
         assert!(queue.push(down(7), Time::ZERO) && queue.push(down(7), Time::ZERO));
         assert_eq!(drain(&mut queue), [(2, 1), (52, 1), (102, 1), (152, 1)]);
     }
 
     #[test]
     fn many_things_are_told_twice_and_a_part_at_a_time() {
-        let mut queue = TidingsQueue::default();
+        let mut queue = MemberUpdateQueue::default();
         (0..200).for_each(|node| assert!(queue.push(down(node), Time::ZERO)));
         assert_eq!(drain(&mut queue), [(2, 160), (2, 40), (52, 160), (52, 40)]);
     }
 
     #[test]
     fn who_tells_something_all_the_time_tells_more_at_a_time() {
-        let mut queue = TidingsQueue::default();
+        let mut queue = MemberUpdateQueue::default();
         let mut tellings = Vec::new();
         for ms in 0..2_000 {
             assert!(queue.push(down(ms), Time::from_millis(ms)));
@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_nothing_is_taken() {
-        let mut queue = TidingsQueue::default();
-        (0..MAX_TIDINGS as u64).for_each(|node| assert!(queue.push(down(node), Time::ZERO)));
+        let mut queue = MemberUpdateQueue::default();
+        (0..MAX_MEMBER_UPDATES as u64).for_each(|node| assert!(queue.push(down(node), Time::ZERO)));
         assert!(!queue.push(down(u64::MAX), Time::ZERO));
         assert!(queue.push(down(3), Time::ZERO), "one that is known is replaced");
     }

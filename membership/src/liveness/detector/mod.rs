@@ -30,17 +30,17 @@ use crate::liveness::swim::Swim;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Vote;
 
-use indirect_probe::Inquiry;
-use local_health::Pacemaker;
+use indirect_probe::IndirectProbe;
+use local_health::StallMeter;
 use monitor::Monitor;
 use pings::Pings;
 use series::Series;
-use suspicion::Case;
+use suspicion::Suspicion;
 
 pub(crate) use disputes::Disputes;
-pub(crate) use local_health::PATIENCE_MOST;
-pub use local_health::Pace;
-pub(crate) use member_updates::TidingsQueue;
+pub use local_health::LocalHealth;
+pub(crate) use local_health::MAX_SUSPICION_TIMEOUT;
+pub(crate) use member_updates::MemberUpdateQueue;
 pub use verdict::{Belief, Cause, Verdict};
 
 /// Members that each member watches, and by which it is watched.
@@ -65,9 +65,9 @@ pub(crate) enum Order {
     /// Ping a member.
     Ping(NodeId, [u8; 4]),
     /// The same by stream.
-    Knock(NodeId, [u8; 4]),
+    StreamProbe(NodeId, [u8; 4]),
     /// Ask a member's host whether it answers for it.
-    Touch(NodeId, [u8; 4]),
+    TcpProbe(NodeId, [u8; 4]),
     /// Ask a referee about a suspect.
     Ask(NodeId, NodeId, Epoch),
     /// Tell what we know of a suspect.
@@ -115,13 +115,13 @@ pub(crate) struct Detector {
     rng: Xoshiro256PlusPlus,
     monitors: BTreeMap<NodeId, Monitor>,
     checks: BTreeMap<NodeId, Check>,
-    inquiries: BTreeMap<NodeId, Inquiry>,
-    cases: BTreeMap<NodeId, Case>,
+    indirect_probes: BTreeMap<NodeId, IndirectProbe>,
+    suspicions: BTreeMap<NodeId, Suspicion>,
     pings: Pings,
     /// When a member last answered us.
     heard: BTreeMap<NodeId, Time>,
-    paces: BTreeMap<NodeId, Pace>,
-    pacemaker: Pacemaker,
+    healths: BTreeMap<NodeId, LocalHealth>,
+    stall_meter: StallMeter,
     /// The ring for which the monitors are assigned.
     assigned: Option<u64>,
     compare_not_before: Time,
@@ -138,12 +138,12 @@ impl Detector {
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             monitors: BTreeMap::new(),
             checks: BTreeMap::new(),
-            inquiries: BTreeMap::new(),
-            cases: BTreeMap::new(),
+            indirect_probes: BTreeMap::new(),
+            suspicions: BTreeMap::new(),
             pings: Pings::default(),
             heard: BTreeMap::new(),
-            paces: BTreeMap::new(),
-            pacemaker: Pacemaker::new(now),
+            healths: BTreeMap::new(),
+            stall_meter: StallMeter::new(now),
             assigned: None,
             compare_not_before: now,
             began: None,
@@ -161,17 +161,17 @@ impl Detector {
     }
 
     pub(crate) fn is_suspect(&self, node: NodeId) -> bool {
-        self.cases.contains_key(&node)
+        self.suspicions.contains_key(&node)
     }
 
     /// Whether a suspect's host answers for it.
     pub(crate) fn is_stalled(&self, node: NodeId) -> bool {
-        self.cases.get(&node).is_some_and(Case::is_stalled)
+        self.suspicions.get(&node).is_some_and(Suspicion::is_stalled)
     }
 
     /// When a suspect will have been silent for long enough.
     pub(crate) fn suspect_until(&self, node: NodeId) -> Option<Time> {
-        self.cases.get(&node).map(Case::due)
+        self.suspicions.get(&node).map(Suspicion::due)
     }
 
     /// Whether a member that we watch answers by stream, and not by datagram.
@@ -185,14 +185,14 @@ impl Detector {
         !self.monitors.is_empty() && monitors.all(|monitor| monitor.is_heard_by_stream_alone(now))
     }
 
-    /// How many cases and inquiries are open.
+    /// How many cases and indirect_probes are open.
     pub(crate) fn open(&self) -> usize {
-        self.cases.len() + self.inquiries.len()
+        self.suspicions.len() + self.indirect_probes.len()
     }
 
     /// What we say of ourselves.
-    pub(crate) fn pace(&self, now: Time) -> Pace {
-        self.pacemaker.pace(now)
+    pub(crate) fn local_health(&self, now: Time) -> LocalHealth {
+        self.stall_meter.local_health(now)
     }
 
     /// When a member last answered us.
@@ -201,12 +201,12 @@ impl Detector {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let monitors = self.monitors.iter().filter(|(node, _)| !self.cases.contains_key(node));
+        let monitors = self.monitors.iter().filter(|(node, _)| !self.suspicions.contains_key(node));
         monitors
             .map(|(_, monitor)| monitor.next_deadline())
             .chain(self.checks.values().map(|check| check.series.next_deadline()))
-            .chain(self.inquiries.values().map(Inquiry::next_deadline))
-            .chain(self.cases.values().map(Case::next_deadline))
+            .chain(self.indirect_probes.values().map(IndirectProbe::next_deadline))
+            .chain(self.suspicions.values().map(Suspicion::next_deadline))
             .min()
     }
 
@@ -217,11 +217,11 @@ impl Detector {
             return;
         }
         self.tally.stalls += 1;
-        self.pacemaker.late(by, now);
+        self.stall_meter.late(by, now);
         self.monitors.values_mut().for_each(|monitor| monitor.begin_anew(now));
         self.checks.clear();
-        self.inquiries.values_mut().for_each(|inquiry| inquiry.begin_anew(now));
-        self.cases.values_mut().for_each(|case| case.begin_anew(now));
+        self.indirect_probes.values_mut().for_each(|indirect_probe| indirect_probe.begin_anew(now));
+        self.suspicions.values_mut().for_each(|suspicion| suspicion.begin_anew(now));
     }
 
     /// Watches those whom the ring assigns to us, and drops what is about members that are gone.
@@ -247,12 +247,15 @@ impl Detector {
             Said::Back(_) => held_down(node),
             Said::Down(..) | Said::NotActive => active(node),
         });
-        self.inquiries.retain(|node, inquiry| swim.active_peer(*node) == Some(&inquiry.suspect));
-        self.cases.retain(|node, case| {
-            swim.active_peer(*node).is_some_and(|identity| identity.epoch == case.suspect.epoch)
+        self.indirect_probes.retain(|node, indirect_probe| {
+            swim.active_peer(*node) == Some(&indirect_probe.suspect)
+        });
+        self.suspicions.retain(|node, suspicion| {
+            swim.active_peer(*node)
+                .is_some_and(|identity| identity.epoch == suspicion.suspect.epoch)
         });
         self.heard.retain(|node, _| active(node));
-        self.paces.retain(|node, _| active(node));
+        self.healths.retain(|node, _| active(node));
     }
 
     /// A time between things that the young do more often.

@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::indirect_probe;
 use super::monitor::{PERIOD, Watch};
 use super::series::Step;
-use super::suspicion::Case;
+use super::suspicion::Suspicion;
 use super::{Cause, Detector, MONITORS, Order, Said, Verdict};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_CASES, MAX_REFEREES};
@@ -20,12 +20,12 @@ impl Detector {
     pub(crate) fn handle_deadline(&mut self, swim: &Swim, now: Time) {
         self.step_monitors(swim, now);
         self.step_checks(swim, now);
-        self.step_inquiries(now);
+        self.step_indirect_probes(now);
         self.step_cases(swim, now);
     }
 
     fn step_monitors(&mut self, swim: &Swim, now: Time) {
-        let free = |target: &NodeId| !self.cases.contains_key(target);
+        let free = |target: &NodeId| !self.suspicions.contains_key(target);
         let targets: Vec<NodeId> = self.monitors.keys().copied().filter(free).collect();
         for target in targets {
             while let Some(watch) = self.monitors.get_mut(&target).and_then(|m| m.step(now)) {
@@ -43,7 +43,7 @@ impl Detector {
                         let Some(nonce) = series.map(|series| series.nonce) else { continue };
                         self.orders.push_back(Order::Ping(target, nonce));
                         if stream {
-                            self.orders.push_back(Order::Knock(target, nonce));
+                            self.orders.push_back(Order::StreamProbe(target, nonce));
                         }
                     }
                     Watch::Accuse(since) => {
@@ -69,7 +69,7 @@ impl Detector {
                         }
                         self.orders.push_back(Order::Ping(node, nonce));
                         if n == CHECKED_BY_STREAM_FROM && matches!(check.said, Said::Back(_)) {
-                            self.orders.push_back(Order::Knock(node, nonce));
+                            self.orders.push_back(Order::StreamProbe(node, nonce));
                         }
                     }
                     Step::Failed => {
@@ -87,40 +87,41 @@ impl Detector {
         }
     }
 
-    fn step_inquiries(&mut self, now: Time) {
-        let suspects: Vec<NodeId> = self.inquiries.keys().copied().collect();
+    fn step_indirect_probes(&mut self, now: Time) {
+        let suspects: Vec<NodeId> = self.indirect_probes.keys().copied().collect();
         for suspect in suspects {
-            if let Some(accused) = self.cases.get(&suspect).map(|case| case.suspect) {
-                self.inquire(accused, None, now);
-            }
-            while let Some(inquiry) = self.inquiries.get_mut(&suspect)
-                && let Some(step) = inquiry.step(now)
+            if let Some(accused) = self.suspicions.get(&suspect).map(|suspicion| suspicion.suspect)
             {
-                let nonce = inquiry.nonce;
+                self.probe_indirectly(accused, None, now);
+            }
+            while let Some(indirect_probe) = self.indirect_probes.get_mut(&suspect)
+                && let Some(step) = indirect_probe.step(now)
+            {
+                let nonce = indirect_probe.nonce;
                 match step {
                     indirect_probe::Step::Ping => {
                         self.pings.expect(suspect, nonce, now);
                         self.orders.push_back(Order::Ping(suspect, nonce));
                     }
-                    indirect_probe::Step::Stream { touch } => {
-                        self.orders.push_back(Order::Knock(suspect, nonce));
-                        if touch {
-                            self.orders.push_back(Order::Touch(suspect, nonce));
+                    indirect_probe::Step::Stream { tcp_probe } => {
+                        self.orders.push_back(Order::StreamProbe(suspect, nonce));
+                        if tcp_probe {
+                            self.orders.push_back(Order::TcpProbe(suspect, nonce));
                         }
                     }
-                    indirect_probe::Step::Over => drop(self.inquiries.remove(&suspect)),
+                    indirect_probe::Step::Over => drop(self.indirect_probes.remove(&suspect)),
                 }
             }
         }
     }
 
     fn step_cases(&mut self, swim: &Swim, now: Time) {
-        let suspects: Vec<NodeId> = self.cases.keys().copied().collect();
+        let suspects: Vec<NodeId> = self.suspicions.keys().copied().collect();
         for suspect in suspects {
             self.rule(suspect, now);
-            if let Some(case) = self.cases.get_mut(&suspect) {
-                let epoch = case.suspect.epoch;
-                let asked = case.step(swim.ring().predecessors(suspect), now);
+            if let Some(suspicion) = self.suspicions.get_mut(&suspect) {
+                let epoch = suspicion.suspect.epoch;
+                let asked = suspicion.step(swim.ring().predecessors(suspect), now);
                 let asked = asked.into_iter().map(|referee| Order::Ask(referee, suspect, epoch));
                 self.orders.extend(asked);
             }
@@ -129,14 +130,16 @@ impl Detector {
 
     /// Passes a verdict if there is enough for one.
     pub(super) fn rule(&mut self, suspect: NodeId, now: Time) {
-        let Some(accused) = self.cases.get(&suspect).map(|case| case.suspect) else { return };
-        let Some(findings) = self.inquire(accused, None, now) else { return };
-        let Some(case) = self.cases.get_mut(&suspect) else { return };
-        case.note_touch(findings.touched);
-        let Some(mut referees) = case.verdict(findings.since, now) else { return };
-        let epoch = case.suspect.epoch;
-        self.cases.remove(&suspect);
-        self.inquiries.remove(&suspect);
+        let Some(accused) = self.suspicions.get(&suspect).map(|suspicion| suspicion.suspect) else {
+            return;
+        };
+        let Some(findings) = self.probe_indirectly(accused, None, now) else { return };
+        let Some(suspicion) = self.suspicions.get_mut(&suspect) else { return };
+        suspicion.note_tcp_probe(findings.tcp_probe_answered);
+        let Some(mut referees) = suspicion.verdict(findings.since, now) else { return };
+        let epoch = suspicion.suspect.epoch;
+        self.suspicions.remove(&suspect);
+        self.indirect_probes.remove(&suspect);
         referees.truncate(MAX_REFEREES);
         let cause = Cause::Silence;
         let verdict = Verdict { node: suspect, epoch, cause, accuser: self.own, referees };
@@ -145,25 +148,28 @@ impl Detector {
 
     fn accuse(&mut self, swim: &Swim, node: NodeId, since: Time, now: Time) {
         let Some(identity) = swim.active_peer(node).copied() else { return };
-        if self.cases.contains_key(&node) {
+        if self.suspicions.contains_key(&node) {
             return;
         }
-        if self.cases.len() >= MAX_CASES || self.inquire(identity, None, now).is_none() {
+        if self.suspicions.len() >= MAX_CASES
+            || self.probe_indirectly(identity, None, now).is_none()
+        {
             self.tally.refused += 1;
             return;
         }
         self.tally.accusations += 1;
-        let case = self.open_case(swim, identity, since, now);
-        self.cases.insert(node, case);
+        let suspicion = self.open_case(swim, identity, since, now);
+        self.suspicions.insert(node, suspicion);
     }
 
-    fn open_case(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Case {
+    fn open_case(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Suspicion {
         let node = suspect.node_id;
         // Everybody but the suspect, at most as many as watch it; one of them is us.
         let watching = MONITORS.min(swim.ring().len());
         let watching = if mutant::is(Mutant::NoReferees) { 1 } else { watching };
         let referees = swim.ring().predecessors(node).take(watching.saturating_sub(1));
-        let (heard, pace) = (self.heard.get(&node).copied(), self.paces.get(&node).copied());
-        Case::new(suspect, since, heard, pace, referees.collect(), now)
+        let (heard, local_health) =
+            (self.heard.get(&node).copied(), self.healths.get(&node).copied());
+        Suspicion::new(suspect, since, heard, local_health, referees.collect(), now)
     }
 }

@@ -13,7 +13,9 @@ use crate::base::time::Time;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Vote;
 
-use super::local_health::{PATIENCE_STALLED, PATIENCE_UNKNOWN, PATIENCE_UNPROVEN, Pace};
+use super::local_health::{
+    LocalHealth, SUSPICION_TIMEOUT_STALLED, SUSPICION_TIMEOUT_UNKNOWN, SUSPICION_TIMEOUT_UNPROVEN,
+};
 
 /// Who has looked for less than this has no vote.
 const PROBED_AT_LEAST: Duration = Duration::from_millis(600);
@@ -54,13 +56,13 @@ pub(super) enum Word {
 }
 
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct Suspicion {
     pub(super) suspect: Identity,
     /// When the first ping that was not answered was sent.
     opened: Time,
     accused: Time,
     last_sign: Time,
-    pace: Option<Pace>,
+    local_health: Option<LocalHealth>,
     stalled: bool,
     quorum: usize,
     referees: BTreeMap<NodeId, Referee>,
@@ -69,13 +71,13 @@ pub(super) struct Case {
     next_look: Time,
 }
 
-impl Case {
+impl Suspicion {
     /// Accuses a member: `heard` is the last sign of life that we have, `referees` are those to ask first.
     pub(super) fn new(
         suspect: Identity,
         opened: Time,
         heard: Option<Time>,
-        pace: Option<Pace>,
+        local_health: Option<LocalHealth>,
         referees: Vec<NodeId>,
         now: Time,
     ) -> Self {
@@ -86,7 +88,7 @@ impl Case {
             opened,
             accused: now,
             last_sign: heard.unwrap_or(opened),
-            pace,
+            local_health,
             stalled: false,
             quorum,
             referees: referees.into_iter().map(|node| (node, Referee::default())).collect(),
@@ -110,12 +112,13 @@ impl Case {
 
     /// When there was silence for long enough.
     pub(super) fn due(&self) -> Time {
-        let patience = self.pace.map_or(PATIENCE_UNKNOWN, Pace::patience);
+        let suspicion_timeout =
+            self.local_health.map_or(SUSPICION_TIMEOUT_UNKNOWN, LocalHealth::suspicion_timeout);
         // Who has nobody to ask had better be sure.
-        let alone = if self.quorum == 1 { PATIENCE_UNPROVEN } else { Duration::ZERO };
-        let stands_still = self.stalled && !mutant::is(Mutant::IgnoreTouch);
-        let stalled = if stands_still { PATIENCE_STALLED } else { Duration::ZERO };
-        self.last_sign + patience.max(alone).max(stalled)
+        let alone = if self.quorum == 1 { SUSPICION_TIMEOUT_UNPROVEN } else { Duration::ZERO };
+        let stands_still = self.stalled && !mutant::is(Mutant::IgnoreTcpProbe);
+        let stalled = if stands_still { SUSPICION_TIMEOUT_STALLED } else { Duration::ZERO };
+        self.last_sign + suspicion_timeout.max(alone).max(stalled)
     }
 
     /// Whether its host answers for it.
@@ -124,8 +127,8 @@ impl Case {
     }
 
     /// One of those who look, ourselves among them, touched its host or did not.
-    pub(super) fn note_touch(&mut self, touched: bool) {
-        self.stalled |= touched;
+    pub(super) fn note_tcp_probe(&mut self, tcp_probe_answered: bool) {
+        self.stalled |= tcp_probe_answered;
     }
 
     /// Takes the vote of somebody.
@@ -142,8 +145,8 @@ impl Case {
             referee.agreed = Some(now);
         }
         self.last_sign = self.last_sign.max(sign.unwrap_or(Time::ZERO));
-        self.pace = self.pace.max(vote.pace);
-        self.note_touch(vote.touched);
+        self.local_health = self.local_health.max(vote.local_health);
+        self.note_tcp_probe(vote.tcp_probe_answered);
         Word::Noted
     }
 
@@ -159,8 +162,8 @@ impl Case {
             .filter(|(_, referee)| referee.agreed.is_some_and(|at| at >= due))
             .map(|(node, _)| *node)
             .collect();
-        let patience = due.since(self.last_sign);
-        let last_resort = now.since(self.accused) >= patience * 2 + LAST_RESORT;
+        let suspicion_timeout = due.since(self.last_sign);
+        let last_resort = now.since(self.accused) >= suspicion_timeout * 2 + LAST_RESORT;
         let enough = agreed.len() + 1 >= self.quorum || (last_resort && !agreed.is_empty());
         enough.then_some(agreed)
     }
@@ -232,7 +235,7 @@ mod tests {
         Time::from_millis(ms)
     }
 
-    fn case(referees: u64, heard_ms: u64) -> Case {
+    fn suspicion(referees: u64, heard_ms: u64) -> Suspicion {
         let suspect = Identity {
             node_id: NodeId(99),
             epoch: Epoch(1),
@@ -240,27 +243,34 @@ mod tests {
             sync_port: 7_947,
         };
         let referees = (1..=referees).map(NodeId).collect();
-        Case::new(suspect, at(1_000), Some(at(heard_ms)), Some(Pace::PROMPT), referees, at(1_350))
+        Suspicion::new(
+            suspect,
+            at(1_000),
+            Some(at(heard_ms)),
+            Some(LocalHealth::PROMPT),
+            referees,
+            at(1_350),
+        )
     }
 
     fn vote(sender: u64, silence_ms: u16, probed_ms: u16) -> Vote {
-        let pace = Some(Pace::PROMPT);
+        let local_health = Some(LocalHealth::PROMPT);
         let (sender, suspect) = (NodeId(sender), NodeId(99));
-        Vote { sender, suspect, silence_ms, probed_ms, pace, touched: false }
+        Vote { sender, suspect, silence_ms, probed_ms, local_health, tcp_probe_answered: false }
     }
 
     /// The first moment at which a case is decided when these referees agree whenever they are asked.
-    fn decided(case: &mut Case, agreeing: &[u64], heard_ms: u64) -> Option<u64> {
+    fn decided(suspicion: &mut Suspicion, agreeing: &[u64], heard_ms: u64) -> Option<u64> {
         for _ in 0..1_000 {
-            let now = case.next_deadline();
+            let now = suspicion.next_deadline();
             let ms = now.as_micros() / 1_000;
-            let asked = case.step((50..60).map(NodeId), now);
+            let asked = suspicion.step((50..60).map(NodeId), now);
             for node in asked.into_iter().filter(|node| agreeing.contains(&node.0)) {
                 let silence = u16::try_from(ms - heard_ms).unwrap_or(u16::MAX);
                 let probed = u16::try_from(ms - 1_350).unwrap_or(u16::MAX);
-                assert_eq!(case.vote(&vote(node.0, silence, probed), now), Word::Noted);
+                assert_eq!(suspicion.vote(&vote(node.0, silence, probed), now), Word::Noted);
             }
-            if case.verdict(at(1_350), now).is_some() {
+            if suspicion.verdict(at(1_350), now).is_some() {
                 return Some(ms);
             }
         }
@@ -269,70 +279,78 @@ mod tests {
 
     #[test]
     fn a_quorum_of_those_who_watch_decides_after_enough_silence() {
-        assert_eq!(decided(&mut case(4, 800), &[1, 2, 3, 4], 800), Some(2_750));
-        assert_eq!(decided(&mut case(4, 800), &[2, 3], 800), Some(2_750), "three of five");
-        assert_eq!(decided(&mut case(4, 800), &[2, 3], 950), Some(2_900), "who heard it last");
+        assert_eq!(decided(&mut suspicion(4, 800), &[1, 2, 3, 4], 800), Some(2_750));
+        assert_eq!(decided(&mut suspicion(4, 800), &[2, 3], 800), Some(2_750), "three of five");
+        assert_eq!(decided(&mut suspicion(4, 800), &[2, 3], 950), Some(2_900), "who heard it last");
     }
 
     #[test]
     fn substitutes_stand_in_for_referees_that_are_gone_too() {
-        assert_eq!(decided(&mut case(4, 800), &[50, 51], 800), Some(2_750));
+        assert_eq!(decided(&mut suspicion(4, 800), &[50, 51], 800), Some(2_750));
     }
 
     #[test]
     fn one_other_vote_is_enough_in_the_end_and_none_never_is() {
-        let end = decided(&mut case(4, 800), &[1], 800).expect("decided");
+        let end = decided(&mut suspicion(4, 800), &[1], 800).expect("decided");
         assert!((7_350..7_700).contains(&end), "{end}");
-        assert_eq!(decided(&mut case(4, 800), &[], 800), None);
+        assert_eq!(decided(&mut suspicion(4, 800), &[], 800), None);
     }
 
     #[test]
     fn small_clusters_have_small_quorums() {
-        assert_eq!(decided(&mut case(0, 800), &[], 800), Some(4_000), "alone, with more patience");
-        assert_eq!(decided(&mut case(1, 800), &[1], 800), Some(2_750));
-        assert_eq!(decided(&mut case(2, 800), &[1], 800), Some(2_750), "two of three");
-        let three = decided(&mut case(3, 800), &[1, 2], 800);
+        assert_eq!(
+            decided(&mut suspicion(0, 800), &[], 800),
+            Some(4_000),
+            "alone, with more patience"
+        );
+        assert_eq!(decided(&mut suspicion(1, 800), &[1], 800), Some(2_750));
+        assert_eq!(decided(&mut suspicion(2, 800), &[1], 800), Some(2_750), "two of three");
+        let three = decided(&mut suspicion(3, 800), &[1, 2], 800);
         assert_eq!(three, Some(2_750), "three of four");
     }
 
     #[test]
     fn one_sign_of_life_acquits() {
-        let mut case = case(4, 800);
-        assert_eq!(case.vote(&vote(1, 500, 0), at(1_400)), Word::Noted, "older than the ping");
-        assert_eq!(case.vote(&vote(2, 100, 0), at(1_400)), Word::Alive);
+        let mut suspicion = suspicion(4, 800);
+        assert_eq!(suspicion.vote(&vote(1, 500, 0), at(1_400)), Word::Noted, "older than the ping");
+        assert_eq!(suspicion.vote(&vote(2, 100, 0), at(1_400)), Word::Alive);
     }
 
     #[test]
     fn who_slept_looks_again_before_it_decides() {
-        let mut case = case(0, 800);
-        case.begin_anew(at(9_000));
-        assert_eq!(case.verdict(at(9_000), at(9_100)), None);
-        assert_eq!(case.verdict(at(9_000), at(9_600)), Some(Vec::new()));
+        let mut suspicion = suspicion(0, 800);
+        suspicion.begin_anew(at(9_000));
+        assert_eq!(suspicion.verdict(at(9_000), at(9_100)), None);
+        assert_eq!(suspicion.verdict(at(9_000), at(9_600)), Some(Vec::new()));
     }
 
     #[test]
     fn a_slow_suspect_gets_more_time() {
-        let mut case = case(4, 800);
-        let slow = Vote { pace: Some(Pace(20)), ..vote(1, 600, 50) };
-        case.vote(&slow, at(1_400));
-        assert_eq!(decided(&mut case, &[1, 2, 3, 4], 800), Some(7_800));
+        let mut suspicion = suspicion(4, 800);
+        let slow = Vote { local_health: Some(LocalHealth(20)), ..vote(1, 600, 50) };
+        suspicion.vote(&slow, at(1_400));
+        assert_eq!(decided(&mut suspicion, &[1, 2, 3, 4], 800), Some(7_800));
     }
 
     #[test]
     fn a_stalled_suspect_is_given_five_seconds_and_then_is_down() {
-        let touched = Vote { touched: true, ..vote(1, 600, 50) };
-        let mut case = case(4, 800);
-        case.vote(&touched, at(1_400));
-        assert_eq!(decided(&mut case, &[1, 2, 3, 4], 800), Some(5_800), "one of five is enough");
-        let mut ours = self::case(4, 800);
-        ours.note_touch(true);
-        ours.note_touch(false);
+        let tcp_probe_answered = Vote { tcp_probe_answered: true, ..vote(1, 600, 50) };
+        let mut suspicion = suspicion(4, 800);
+        suspicion.vote(&tcp_probe_answered, at(1_400));
+        assert_eq!(
+            decided(&mut suspicion, &[1, 2, 3, 4], 800),
+            Some(5_800),
+            "one of five is enough"
+        );
+        let mut ours = self::suspicion(4, 800);
+        ours.note_tcp_probe(true);
+        ours.note_tcp_probe(false);
         assert_eq!(decided(&mut ours, &[1, 2, 3, 4], 800), Some(5_800), "and it may be us");
-        let mut alone = self::case(0, 800);
-        alone.note_touch(true);
+        let mut alone = self::suspicion(0, 800);
+        alone.note_tcp_probe(true);
         assert_eq!(decided(&mut alone, &[], 800), Some(5_800));
-        let mut slow = self::case(4, 800);
-        slow.vote(&Vote { pace: Some(Pace(20)), ..touched }, at(1_400));
+        let mut slow = self::suspicion(4, 800);
+        slow.vote(&Vote { local_health: Some(LocalHealth(20)), ..tcp_probe_answered }, at(1_400));
         assert_eq!(decided(&mut slow, &[1, 2, 3, 4], 800), Some(7_800), "it asks for more");
     }
 }

@@ -55,7 +55,7 @@ pub(crate) enum PacketError {
     #[error("meant for another member")]
     NotForUs,
     #[error("we contradicted a moment ago")]
-    RenewedBefore,
+    RefutedBefore,
     #[error("there is no room for another member")]
     Full,
     #[error(transparent)]
@@ -189,7 +189,7 @@ impl Swim {
         if overheard.calls_us_down
             && self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP)
         {
-            return Err(PacketError::RenewedBefore);
+            return Err(PacketError::RefutedBefore);
         }
         self.events.extend(overheard.elsewhere.map(SwimEvent::Elsewhere));
         if self.ring().len() >= MAX_ORIGINS && !self.is_from_a_peer(&packet) {
@@ -218,7 +218,7 @@ impl Swim {
         let members: Vec<_> = members
             .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
             .collect();
-        // Tidings and rosters tell of whoever lives, too; where they are lost, gossip is what remains.
+        // MemberUpdates and rosters tell of whoever lives, too; where they are lost, gossip is what remains.
         let result = self.foca.apply_many(members.into_iter(), true, &mut self.effects);
         self.settle(now);
         result

@@ -14,9 +14,9 @@ use rand::RngExt;
 
 use super::Node;
 use crate::base::identity::NodeId;
-use crate::base::io::{Event, Output, StreamId, TouchId};
+use crate::base::io::{Event, Output, StreamId, TcpProbeId};
 use crate::base::time::Time;
-use crate::liveness::detector::{Belief, Detector, Disputes, Order, TidingsQueue, Verdict};
+use crate::liveness::detector::{Belief, Detector, Disputes, MemberUpdateQueue, Order, Verdict};
 use crate::wire::{Ask, Compare, Message, Ping};
 
 /// How often one of the lost is asked whether it is there, when there are as many as we are.
@@ -24,21 +24,21 @@ const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
 /// Datagrams that were lost for less than this were lost by chance.
 const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 /// A stream on which nobody answers is dropped after this time.
-const KNOCK_TIMEOUT: Duration = Duration::from_secs(6);
+const STREAM_PROBE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What a node needs for it beside the detector.
 pub(in crate::node) struct Detection {
     pub(in crate::node) detector: Detector,
-    tidings: TidingsQueue,
+    member_updates: MemberUpdateQueue,
     disputes: Disputes,
     /// Why members are down, as far as a verdict told.
     beliefs: BTreeMap<NodeId, Belief>,
     /// Streams on which we ask for a sign of life.
-    knocks: BTreeMap<StreamId, Time>,
+    stream_probes: BTreeMap<StreamId, Time>,
     ask_lost_at: Time,
     lost_turn: usize,
     /// When somebody was last told that it is elsewhere, too.
-    doubles_told_at: Option<Time>,
+    duplicates_told_at: Option<Time>,
     /// Since when all whom we watch answer by stream alone.
     by_stream_since: Option<Time>,
     datagrams_blocked: bool,
@@ -48,25 +48,26 @@ impl Detection {
     pub(in crate::node) fn new(own: NodeId, seed: u64, now: Time) -> Self {
         Self {
             detector: Detector::new(own, seed, now),
-            tidings: TidingsQueue::default(),
+            member_updates: MemberUpdateQueue::default(),
             disputes: Disputes::default(),
             beliefs: BTreeMap::new(),
-            knocks: BTreeMap::new(),
+            stream_probes: BTreeMap::new(),
             ask_lost_at: now + ASK_LOST_EVERY,
             lost_turn: 0,
-            doubles_told_at: None,
+            duplicates_told_at: None,
             by_stream_since: None,
             datagrams_blocked: false,
         }
     }
 
     pub(in crate::node) fn next_deadline(&self, leaving: bool) -> Option<Time> {
-        let tidings = self.tidings.next_deadline();
+        let member_updates = self.member_updates.next_deadline();
         if leaving {
-            return tidings;
+            return member_updates;
         }
-        let knocks = self.knocks.values().min().map(|opened| *opened + KNOCK_TIMEOUT);
-        [self.detector.next_deadline(), tidings, knocks, Some(self.ask_lost_at)]
+        let stream_probes =
+            self.stream_probes.values().min().map(|opened| *opened + STREAM_PROBE_TIMEOUT);
+        [self.detector.next_deadline(), member_updates, stream_probes, Some(self.ask_lost_at)]
             .into_iter()
             .flatten()
             .min()
@@ -74,7 +75,7 @@ impl Detection {
 
     /// Queued news of members.
     pub(in crate::node) fn waiting(&self) -> usize {
-        self.tidings.len()
+        self.member_updates.len()
     }
 
     pub(in crate::node) fn cause(&self, node: NodeId) -> Option<&Verdict> {
@@ -125,7 +126,7 @@ impl Node {
             return;
         }
         self.detection.detector.handle_deadline(&self.swim, now);
-        self.drop_stalled_knocks(now);
+        self.drop_stalled_stream_probes(now);
         self.note_blocked_datagrams(now);
         if self.detection.ask_lost_at <= now {
             let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
@@ -162,9 +163,9 @@ impl Node {
         let tally = self.detection.detector.take_tally();
         self.counters.accusations += tally.accusations;
         self.counters.acquittals += tally.acquittals;
-        self.counters.inquiries_refused += tally.refused;
+        self.counters.indirect_probes_refused += tally.refused;
         self.counters.stalls += tally.stalls;
-        self.flush_tidings(now);
+        self.flush_member_updates(now);
     }
 
     fn carry_out(&mut self, order: Order, now: Time) {
@@ -176,13 +177,13 @@ impl Node {
                     self.send(addr, &Message::Ping(Ping { sender: own, nonce }));
                 }
             }
-            Order::Knock(node, nonce) => self.knock(node, nonce, now),
-            Order::Touch(node, nonce) => {
+            Order::StreamProbe(node, nonce) => self.stream_probe(node, nonce, now),
+            Order::TcpProbe(node, nonce) => {
                 if let Some(to) = self.address_of(node).filter(|to| !self.has_successor(node, *to))
                 {
-                    self.counters.touches_sent += 1;
-                    let touch = TouchId { node, nonce };
-                    self.outputs.push_back(Output::Touch { to, touch });
+                    self.counters.tcp_probes_sent += 1;
+                    let tcp_probe = TcpProbeId { node, nonce };
+                    self.outputs.push_back(Output::TcpProbe { to, tcp_probe });
                 }
             }
             Order::Ask(referee, suspect, epoch) => {

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::short;
 use crate::base::identity::Identity;
-use crate::base::io::TouchId;
+use crate::base::io::TcpProbeId;
 use crate::base::provenance::Sign;
 use crate::base::time::Time;
 use crate::liveness::members::Peer;
 use crate::node::Node;
 use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::{Ask, Message, Ping, Pong, Tidings, Update, Vote, pong_tag};
+use crate::wire::{Ask, MemberUpdates, Message, Ping, Pong, Update, Vote, pong_tag};
 
 /// How often somebody is told that its node id is elsewhere, too.
-const TELL_OF_DOUBLES_EVERY: Duration = Duration::from_millis(200);
+const TELL_OF_DUPLICATES_EVERY: Duration = Duration::from_millis(200);
 
 impl Node {
     /// Whoever asks is answered where it asks from, known or not: the answer is the shorter one.
@@ -33,35 +33,39 @@ impl Node {
                 let strange = (known.ip().to_canonical(), known.port())
                     != (from.ip().to_canonical(), from.port());
                 if strange && !mutant::is(Mutant::IgnoreStrangeAddress) {
-                    self.tell_of_double(from, peer.identity, now);
+                    self.tell_of_duplicate(from, peer.identity, now);
                 }
             }
             // It lives, and does not know that we think otherwise.
             Some(_) => self.warn(ping.sender),
             // We may be a new life of somebody whom it knows; it hears the answers, and takes the old one to go on.
-            None if !self.connected => self.knock_back(from),
+            None if !self.connected => self.hello_back(from),
             None => {}
         }
     }
 
     /// To everybody this member is elsewhere, so nobody but those whom it asks can let it know. It is told seldom: from
     /// behind a translator of addresses every ping looks like this, and the source of a datagram may be forged.
-    fn tell_of_double(&mut self, from: SocketAddr, elsewhere: Identity, now: Time) {
-        if self.detection.doubles_told_at.is_some_and(|at| now.since(at) < TELL_OF_DOUBLES_EVERY) {
+    fn tell_of_duplicate(&mut self, from: SocketAddr, elsewhere: Identity, now: Time) {
+        if self
+            .detection
+            .duplicates_told_at
+            .is_some_and(|at| now.since(at) < TELL_OF_DUPLICATES_EVERY)
+        {
             return;
         }
-        self.detection.doubles_told_at = Some(now);
-        self.counters.doubles_told += 1;
+        self.detection.duplicates_told_at = Some(now);
+        self.counters.duplicates_told += 1;
         let updates = vec![Update::Alive(elsewhere)];
-        let tidings = Tidings { sender: self.identity().node_id, updates };
-        self.send(from, &Message::Tidings(tidings));
+        let member_updates = MemberUpdates { sender: self.identity().node_id, updates };
+        self.send(from, &Message::MemberUpdates(member_updates));
     }
 
     pub(super) fn pong(&self, ping: &Ping, now: Time) -> Pong {
         Pong {
             tag: pong_tag(self.identity().node_id, ping.nonce),
             members: short(self.swim.digest()),
-            pace: self.detection.detector.pace(now),
+            local_health: self.detection.detector.local_health(now),
         }
     }
 
@@ -93,12 +97,15 @@ impl Node {
             (true, _) => return self.detection.detector.ask(ask.sender, identity, now),
             (false, std::cmp::Ordering::Less) => return,
         };
-        self.send(asker.addr, &Message::Tidings(Tidings { sender: own, updates: vec![update] }));
+        self.send(
+            asker.addr,
+            &Message::MemberUpdates(MemberUpdates { sender: own, updates: vec![update] }),
+        );
     }
 
-    pub(in crate::node) fn handle_touched(&mut self, touch: TouchId) {
-        if self.detection.detector.touched(touch) {
-            self.counters.touches_answered += 1;
+    pub(in crate::node) fn handle_tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) {
+        if self.detection.detector.tcp_probe_answered(tcp_probe) {
+            self.counters.tcp_probes_answered += 1;
         }
     }
 

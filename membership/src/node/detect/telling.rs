@@ -4,10 +4,10 @@ use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::liveness::detector::{Cause, Verdict};
 use crate::node::Node;
-use crate::wire::{DatagramBuilder, Message, Tidings, Update};
+use crate::wire::{DatagramBuilder, MemberUpdates, Message, Update};
 
 /// Random members that news of members go to, beside the two ring neighbours.
-const TIDINGS_FANOUT: usize = 2;
+const MEMBER_UPDATE_FANOUT: usize = 2;
 /// News in one message; a datagram takes several.
 const UPDATES_PER_MESSAGE: usize = 8;
 /// More new members than this at once came in a bulk, which others get as we did.
@@ -28,8 +28,8 @@ impl Node {
     }
 
     pub(super) fn tell(&mut self, update: Update, now: Time) {
-        if !self.detection.tidings.push(update, now) {
-            self.counters.tidings_dropped += 1;
+        if !self.detection.member_updates.push(update, now) {
+            self.counters.member_updates_dropped += 1;
         }
     }
 
@@ -45,25 +45,25 @@ impl Node {
         }
     }
 
-    pub(super) fn flush_tidings(&mut self, now: Time) {
-        let updates = self.detection.tidings.take_due(now);
+    pub(super) fn flush_member_updates(&mut self, now: Time) {
+        let updates = self.detection.member_updates.take_due(now);
         if updates.is_empty() {
             return;
         }
-        let targets = self.swim.rumor_targets(TIDINGS_FANOUT);
-        for datagram in self.pack_tidings(&updates) {
+        let targets = self.swim.rumor_targets(MEMBER_UPDATE_FANOUT);
+        for datagram in self.pack_member_updates(&updates) {
             for target in &targets {
-                self.counters.tidings_sent += 1;
+                self.counters.member_updates_sent += 1;
                 self.send_datagram(target.addr, datagram.clone());
             }
         }
     }
 
-    fn pack_tidings(&mut self, updates: &[Update]) -> Vec<Vec<u8>> {
+    fn pack_member_updates(&mut self, updates: &[Update]) -> Vec<Vec<u8>> {
         let sender = self.identity().node_id;
         let messages = updates.chunks(UPDATES_PER_MESSAGE).map(|updates| {
             let updates = updates.to_vec();
-            Message::Tidings(Tidings { sender, updates })
+            Message::MemberUpdates(MemberUpdates { sender, updates })
         });
         self.pack(messages.collect())
     }

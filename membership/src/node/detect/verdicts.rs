@@ -12,7 +12,7 @@ use crate::liveness::members::Peer;
 use crate::node::Node;
 use crate::node::view::OriginStatus;
 use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::{Message, Tidings, Update};
+use crate::wire::{MemberUpdates, Message, Update};
 
 impl Node {
     /// Says that a member is down, and tells everybody. If it lives, it contradicts.
@@ -33,39 +33,39 @@ impl Node {
 
     /// Members are believed what they say of others, and everybody what it says of itself; that we are down we want to
     /// hear from whoever thinks so.
-    pub(in crate::node) fn handle_tidings(
+    pub(in crate::node) fn handle_member_updates(
         &mut self,
         from: SocketAddr,
-        tidings: &Tidings,
+        member_updates: &MemberUpdates,
         now: Time,
     ) {
         if self.leaving.is_some() {
             return;
         }
         let own = self.identity().node_id;
-        let member = self.swim.active_peer(tidings.sender).is_some();
+        let member = self.swim.active_peer(member_updates.sender).is_some();
         // Who only says that we are down does not hear us; to hear that from all is to be alone.
         let about_us =
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
-        let unheard = tidings.updates.iter().all(about_us);
+        let unheard = member_updates.updates.iter().all(about_us);
         if member && (!unheard || mutant::is(Mutant::VerdictsAreContact)) {
             self.last_contact = Some(now);
         }
-        for update in &tidings.updates {
+        for update in &member_updates.updates {
             match update {
                 Update::Alive(identity) if identity.node_id == own => {
                     if identity.epoch >= self.identity().epoch {
-                        self.meet_double(identity, now);
+                        self.meet_duplicate(identity, now);
                     }
                 }
-                Update::Alive(identity) if identity.node_id == tidings.sender => {
+                Update::Alive(identity) if identity.node_id == member_updates.sender => {
                     self.believe_alive(*identity, now);
                 }
                 Update::Alive(identity) if member => self.hear_alive(*identity, now),
                 Update::Down(verdict) if verdict.node == own => {
-                    self.contradict_verdict(verdict, tidings.sender, from, now);
+                    self.refute_verdict(verdict, member_updates.sender, from, now);
                 }
-                Update::Down(verdict) if member => self.judge(verdict, tidings.sender, now),
+                Update::Down(verdict) if member => self.judge(verdict, member_updates.sender, now),
                 _ => self.counters.strangers_ignored += 1,
             }
             self.pass_on_swim_events(now);
@@ -104,19 +104,13 @@ impl Node {
     }
 
     /// Takes a higher epoch if that is needed, and says that we live to whoever thinks otherwise.
-    fn contradict_verdict(
-        &mut self,
-        verdict: &Verdict,
-        sender: NodeId,
-        from: SocketAddr,
-        now: Time,
-    ) {
+    fn refute_verdict(&mut self, verdict: &Verdict, sender: NodeId, from: SocketAddr, now: Time) {
         let own = *self.identity();
         if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
-            self.counters.verdicts_contradicted += 1;
+            self.counters.verdicts_refuted += 1;
             self.emit(Event::CalledDown(verdict.clone()));
             if verdict.epoch > own.epoch {
-                self.contradict(verdict.epoch, now);
+                self.refute(verdict.epoch, now);
             } else if self.swim.raise_epoch(own.epoch.next(), now).is_err() {
                 self.counters.swim_refused += 1;
             }
@@ -130,8 +124,8 @@ impl Node {
         {
             updates.push(Update::Down(self.verdict_on(&peer.identity)));
         }
-        let tidings = Tidings { sender: own.node_id, updates };
-        self.send(from, &Message::Tidings(tidings));
+        let member_updates = MemberUpdates { sender: own.node_id, updates };
+        self.send(from, &Message::MemberUpdates(member_updates));
         if !self.connected {
             let hello = Message::Hello(self.hello(self.seeds.token()));
             self.counters.hellos_sent += 1;
@@ -200,8 +194,8 @@ impl Node {
         let Some(peer) = self.swim.members().get(node).copied() else { return };
         let verdict = self.verdict_on(&peer.identity);
         let sender = self.identity().node_id;
-        let tidings = Tidings { sender, updates: vec![Update::Down(verdict)] };
-        self.send(addr, &Message::Tidings(tidings));
+        let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
+        self.send(addr, &Message::MemberUpdates(member_updates));
     }
 
     /// The verdict on a member that is down, as far as we know it.

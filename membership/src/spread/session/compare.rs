@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{ProtocolViolation, Role, Session, Step, near};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_GRAVES, MAX_ORIGINS};
+use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS};
 use crate::base::time::Time;
 use crate::catalog::{Catalog, Head, Version, Want};
 use crate::wire::{Heads, Lag};
 
 /// Heads that a peer may tell, of states that it serves and that it receives, and hashes that it may ask about.
-const MAX_HEADS: usize = 2 * MAX_ORIGINS + MAX_GRAVES;
+const MAX_HEADS: usize = 2 * MAX_ORIGINS + MAX_ORIGIN_TOMBSTONES;
 
 impl Session {
     pub(super) fn take_heads(&mut self, heads: Heads) -> Result<Step, ProtocolViolation> {

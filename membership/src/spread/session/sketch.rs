@@ -1,7 +1,7 @@
 //! Finding out which heads differ.
 
 use super::{ProtocolViolation, Role, Session, Step};
-use crate::base::limits::{MAX_GRAVES, MAX_ORIGINS, MAX_SYMBOLS_PER_FRAME};
+use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS, MAX_SYMBOLS_PER_FRAME};
 use crate::catalog::Catalog;
 use crate::spread::sketch::{Decoder, Encoder, Symbol};
 use crate::wire::{Frame, Sketch};
@@ -48,7 +48,10 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<Step, ProtocolViolation> {
         let others = sketch.heads as usize;
-        if !self.is_opener || self.role != Role::Undecided || others > MAX_ORIGINS + MAX_GRAVES {
+        if !self.is_opener
+            || self.role != Role::Undecided
+            || others > MAX_ORIGINS + MAX_ORIGIN_TOMBSTONES
+        {
             return Err(ProtocolViolation);
         }
         if self.decoder.is_none() {

@@ -232,7 +232,7 @@ impl Cluster {
     }
 
     /// An agent changes one of its instances.
-    pub(super) fn touch(&mut self, agent: usize, number: usize) {
+    pub(super) fn tcp_probe(&mut self, agent: usize, number: usize) {
         self.ports = self.ports % (UNCHANGED - 1) + 1;
         self.register(agent, number, self.ports);
     }

@@ -150,7 +150,7 @@ pub(super) fn halves(setting: &Setting, report: &mut Report<'_>) {
                 cluster.delete(*agent, *agent % 4);
             }
             for agent in all.iter().filter(|agent| *agent % 10 == 7) {
-                cluster.touch(*agent, 3);
+                cluster.tcp_probe(*agent, 3);
             }
             for _ in 0..6 {
                 cluster.run_for(MINUTE / 6);

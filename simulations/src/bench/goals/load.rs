@@ -49,7 +49,7 @@ impl Storm {
     fn rage(self, cluster: &mut Cluster, within: Duration, mut look: impl FnMut(&mut Cluster)) {
         let gap = within / STORM as u32;
         for (number, (agent, instance)) in self.order.into_iter().enumerate() {
-            cluster.touch(agent, instance);
+            cluster.tcp_probe(agent, instance);
             cluster.run_for(gap);
             if number % 100 == 99 {
                 look(cluster);

@@ -1,12 +1,12 @@
 //! The protocol against its goals, section by section.
 
 mod cluster;
-mod desk;
 mod detection;
 mod followed;
 mod links;
 mod load;
 mod measurement;
+mod pair;
 mod restart;
 mod sessions;
 mod spread;

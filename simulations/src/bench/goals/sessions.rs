@@ -5,7 +5,7 @@ use std::time::Duration;
 use hobnob_membership::record::Key;
 use hobnob_membership::{NodeId, wire};
 
-use super::desk::{Agent, Exchange, exchange};
+use super::pair::{Agent, Exchange, exchange};
 use super::{Report, Setting};
 use crate::bench::service;
 

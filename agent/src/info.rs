@@ -6,7 +6,7 @@ use hobnob_membership::NodeId;
 
 /// What does not change while an agent runs.
 #[derive(Clone, Debug)]
-pub(crate) struct AgentFacts {
+pub(crate) struct AgentInfo {
     pub(crate) name: String,
     pub(crate) cluster: String,
     pub(crate) node_id: NodeId,
@@ -19,7 +19,7 @@ pub(crate) struct AgentFacts {
     pub(crate) sync_addr: SocketAddr,
 }
 
-impl AgentFacts {
+impl AgentInfo {
     /// Whether gossip to this address comes back to the agent itself.
     pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         let bound = self.gossip_bound;
@@ -33,9 +33,9 @@ impl AgentFacts {
 mod tests {
     use super::*;
 
-    fn facts(advertised: &str, bound: &str) -> AgentFacts {
+    fn info(advertised: &str, bound: &str) -> AgentInfo {
         let addr = |text: &str| text.parse().expect("an address");
-        AgentFacts {
+        AgentInfo {
             name: "a".to_owned(),
             cluster: "default".to_owned(),
             node_id: NodeId(1),
@@ -60,8 +60,8 @@ mod tests {
             ),
             ("192.0.2.1:7946", "10.0.0.9:7946", "192.0.2.1:7946 10.0.0.9:7946", "192.0.2.2:7946"),
         ] {
-            let facts = facts(advertised, bound);
-            let is_own = |text: &str| facts.is_own(text.parse().expect("an address"));
+            let info = info(advertised, bound);
+            let is_own = |text: &str| info.is_own(text.parse().expect("an address"));
             assert!(own.split(' ').all(is_own), "{advertised} {bound}");
             assert!(!others.split(' ').any(is_own), "{advertised} {bound}");
         }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 /// The rest of a sentence about a file or a directory that could not be had: what to do, when what the system said tells it.
-pub(crate) fn remedy(error: &io::Error) -> &'static str {
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => {
             "; the directory above it is not there, or takes no files: choose another place"
@@ -32,10 +32,10 @@ mod tests {
             (ErrorKind::NotFound, "takes no files"),
             (ErrorKind::StorageFull, "make room"),
         ] {
-            let remedy = remedy(&kind.into());
-            assert!(remedy.contains(says), "{kind}: {remedy}");
-            assert_eq!(remedy.contains("room"), kind == ErrorKind::StorageFull, "{kind}: {remedy}");
+            let advice = advice(&kind.into());
+            assert!(advice.contains(says), "{kind}: {advice}");
+            assert_eq!(advice.contains("room"), kind == ErrorKind::StorageFull, "{kind}: {advice}");
         }
-        assert_eq!(remedy(&io::Error::other("broken")), "");
+        assert_eq!(advice(&io::Error::other("broken")), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Touches: TCP handshakes on the port of the gossip socket, by which others tell a process that stands still from one
+//! TcpProbes: TCP handshakes on the port of the gossip socket, by which others tell a process that stands still from one
 //! that is gone. The kernel completes them for a listener whose process does nothing, and refuses them when there is no
 //! process any more. Nothing is ever said on these connections.
 
@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_membership::TouchId;
+use hobnob_membership::TcpProbeId;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::counters::TouchCounters;
-use super::limits::{MAX_TOUCHES, TOUCH_TIMEOUT};
+use super::counters::TcpProbeCounters;
+use super::limits::{MAX_TCP_PROBES, TCP_PROBE_TIMEOUT};
 
 /// How often a port is sought that is free for UDP and for TCP.
 const TRIES: u32 = 16;
@@ -54,24 +54,24 @@ pub async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpL
 
 /// Takes touches, and touches others. Dropping it ends both.
 #[derive(Debug)]
-pub struct Touches {
+pub struct TcpProbes {
     listening: Option<JoinHandle<()>>,
     /// One place for each touch under way.
-    places: Arc<Semaphore>,
-    answered: mpsc::Sender<TouchId>,
-    counters: Arc<TouchCounters>,
+    admission: Arc<Semaphore>,
+    answered: mpsc::Sender<TcpProbeId>,
+    counters: Arc<TcpProbeCounters>,
 }
 
-impl Touches {
-    /// Takes connections from now on, if there is a listener. Touches that are answered are told on `answered`.
+impl TcpProbes {
+    /// Takes connections from now on, if there is a listener. TcpProbes that are answered are told on `answered`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn start(listener: Option<TcpListener>, answered: mpsc::Sender<TouchId>) -> Self {
-        let counters = Arc::<TouchCounters>::default();
+    pub fn start(listener: Option<TcpListener>, answered: mpsc::Sender<TcpProbeId>) -> Self {
+        let counters = Arc::<TcpProbeCounters>::default();
         let listening = listener.map(|listener| tokio::spawn(take(listener, counters.clone())));
-        Self { listening, places: Arc::new(Semaphore::new(MAX_TOUCHES)), answered, counters }
+        Self { listening, admission: Arc::new(Semaphore::new(MAX_TCP_PROBES)), answered, counters }
     }
 
     /// Whether others can touch this host.
@@ -82,31 +82,31 @@ impl Touches {
 
     /// What it counted since it was started.
     #[must_use]
-    pub fn counters(&self) -> &TouchCounters {
+    pub fn counters(&self) -> &TcpProbeCounters {
         &self.counters
     }
 
-    /// Touches a host, unless [`MAX_TOUCHES`] are under way; does not wait. Told is only that it answered, within
-    /// [`TOUCH_TIMEOUT`].
+    /// TcpProbes a host, unless [`MAX_TCP_PROBES`] are under way; does not wait. Told is only that it answered, within
+    /// [`TCP_PROBE_TIMEOUT`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn touch(&self, to: SocketAddr, touch: TouchId) {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+    pub fn tcp_probe(&self, to: SocketAddr, tcp_probe: TcpProbeId) {
+        let Ok(place) = self.admission.clone().try_acquire_owned() else {
             return self.counters.dropped.increment();
         };
         let answered = self.answered.clone();
         tokio::spawn(async move {
-            if matches!(timeout(TOUCH_TIMEOUT, is_answered(to)).await, Ok(Ok(true))) {
+            if matches!(timeout(TCP_PROBE_TIMEOUT, is_answered(to)).await, Ok(Ok(true))) {
                 // Fails only when nobody wants to know any more.
-                let _ = answered.send(touch).await;
+                let _ = answered.send(tcp_probe).await;
             }
             drop(place);
         });
     }
 }
 
-impl Drop for Touches {
+impl Drop for TcpProbes {
     fn drop(&mut self) {
         if let Some(listening) = &self.listening {
             listening.abort();
@@ -115,7 +115,7 @@ impl Drop for Touches {
 }
 
 /// Takes connections for good, and drops them at once.
-async fn take(listener: TcpListener, counters: Arc<TouchCounters>) {
+async fn take(listener: TcpListener, counters: Arc<TcpProbeCounters>) {
     loop {
         let gap = match listener.accept().await {
             Ok(_) => {
@@ -148,18 +148,18 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const SUSPICION_TIMEOUT: Duration = Duration::from_secs(60);
 
-    fn touch(n: u8) -> TouchId {
-        TouchId { node: NodeId(u64::from(n)), nonce: [n; 4] }
+    fn tcp_probe(n: u8) -> TcpProbeId {
+        TcpProbeId { node: NodeId(u64::from(n)), nonce: [n; 4] }
     }
 
     fn loopback() -> SocketAddr {
         (Ipv4Addr::LOCALHOST, 0).into()
     }
 
-    async fn next(answers: &mut mpsc::Receiver<TouchId>) -> TouchId {
-        timeout(PATIENCE, answers.recv()).await.expect("in time").expect("an answer")
+    async fn next(answers: &mut mpsc::Receiver<TcpProbeId>) -> TcpProbeId {
+        timeout(SUSPICION_TIMEOUT, answers.recv()).await.expect("in time").expect("an answer")
     }
 
     #[tokio::test]
@@ -184,13 +184,13 @@ mod tests {
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");
-        let touches = Touches::start(None, answered.clone());
-        touches.touch(addr, touch(1));
-        assert_eq!(next(&mut answers).await, touch(1), "although nobody takes it");
-        assert!(!touches.are_taken());
+        let tcp_probes = TcpProbes::start(None, answered.clone());
+        tcp_probes.tcp_probe(addr, tcp_probe(1));
+        assert_eq!(next(&mut answers).await, tcp_probe(1), "although nobody takes it");
+        assert!(!tcp_probes.are_taken());
         drop(listener);
-        touches.touch(addr, touch(2));
-        drop((touches, answered));
+        tcp_probes.tcp_probe(addr, tcp_probe(2));
+        drop((tcp_probes, answered));
         assert_eq!(answers.recv().await, None, "it is refused");
     }
 
@@ -199,14 +199,17 @@ mod tests {
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");
-        let touches = Touches::start(Some(listener), mpsc::channel(1).0);
-        assert!(touches.are_taken());
+        let tcp_probes = TcpProbes::start(Some(listener), mpsc::channel(1).0);
+        assert!(tcp_probes.are_taken());
         for _ in 0..3 {
             let stream = TcpStream::connect(addr).await.expect("connected");
-            timeout(PATIENCE, stream.readable()).await.expect("in time").expect("readable");
+            timeout(SUSPICION_TIMEOUT, stream.readable())
+                .await
+                .expect("in time")
+                .expect("readable");
             assert_eq!(stream.try_read(&mut [0; 1]).expect("its end"), 0);
         }
-        assert_eq!(touches.counters().taken.get(), 3);
+        assert_eq!(tcp_probes.counters().taken.get(), 3);
     }
 
     #[tokio::test]
@@ -214,12 +217,12 @@ mod tests {
         let (answered, mut answers) = mpsc::channel(1);
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let addr = listener.as_ref().expect("free").local_addr().expect("bound");
-        let touches = Touches::start(listener, answered);
-        for _ in 0..=MAX_TOUCHES {
-            touches.touch(addr, touch(1));
+        let tcp_probes = TcpProbes::start(listener, answered);
+        for _ in 0..=MAX_TCP_PROBES {
+            tcp_probes.tcp_probe(addr, tcp_probe(1));
         }
-        assert_eq!(touches.counters().dropped.get(), 1);
-        for _ in 0..MAX_TOUCHES {
+        assert_eq!(tcp_probes.counters().dropped.get(), 1);
+        for _ in 0..MAX_TCP_PROBES {
             next(&mut answers).await;
         }
     }

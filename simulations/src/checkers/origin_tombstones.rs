@@ -15,15 +15,15 @@ use crate::world::Told;
 /// A node that has been calm for so much longer than the retention has dropped the dead.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// Remembers the graves of each node: until which epoch, and when that was seen.
+/// Remembers the origin_tombstones of each node: until which epoch, and when that was seen.
 #[derive(Default)]
-pub(super) struct Graves {
+pub(super) struct OriginTombstones {
     seen: PerLife<BTreeMap<NodeId, (Epoch, Time)>>,
 }
 
-impl Checker for Graves {
+impl Checker for OriginTombstones {
     fn name(&self) -> &'static str {
-        "graves"
+        "origin_tombstones"
     }
 
     fn explanation(&self) -> &'static str {
@@ -37,7 +37,7 @@ impl Checker for Graves {
         let alive = matches!(scene.beliefs.of(told.host, origin), Some((MemberStatus::Alive, _)));
         if instance.status == InstanceStatus::Gone {
             let node = scene.world.node(told.host).filter(|_| alive);
-            if node.is_some_and(|node| node.catalog().grave(origin).is_some()) {
+            if node.is_some_and(|node| node.catalog().origin_tombstone(origin).is_some()) {
                 let (id, name) = (&instance.id, Truth::name(origin));
                 failures.push(format!("n{} drops {id} of {name}, which it holds alive", told.host));
             }
@@ -71,14 +71,14 @@ impl Checker for Graves {
         let now = scene.world.now();
         for (host, node) in scene.world.running() {
             let catalog = node.catalog();
-            if catalog.graves().len() > limits::MAX_GRAVES {
-                failures.push(format!("n{host} has {} graves", catalog.graves().len()));
+            if catalog.origin_tombstones().len() > limits::MAX_ORIGIN_TOMBSTONES {
+                failures.push(format!("n{host} has {} graves", catalog.origin_tombstones().len()));
             }
             let seen = self.seen.of(host, scene.world.host(host).lives());
-            for (id, grave) in catalog.graves() {
-                let last = seen.entry(id).or_insert((grave.epoch(), now));
-                if last.0 < grave.epoch() {
-                    *last = (grave.epoch(), now);
+            for (id, origin_tombstone) in catalog.origin_tombstones() {
+                let last = seen.entry(id).or_insert((origin_tombstone.epoch(), now));
+                if last.0 < origin_tombstone.epoch() {
+                    *last = (origin_tombstone.epoch(), now);
                 }
             }
         }

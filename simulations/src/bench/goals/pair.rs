@@ -201,7 +201,7 @@ impl Cable {
                     }
                 }
                 // Nobody is silent here for long.
-                Output::Touch { .. } | Output::Datagram { .. } | Output::Event(_) => {}
+                Output::TcpProbe { .. } | Output::Datagram { .. } | Output::Event(_) => {}
             }
         }
     }

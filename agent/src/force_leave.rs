@@ -18,8 +18,8 @@ struct Candidate {
 
 impl Candidate {
     /// Whether it is dead, and nobody said yet that it is gone for good.
-    fn awaits_burial(&self, node: &Node) -> bool {
-        self.status == MemberStatus::Down && node.burial(self.id).is_none()
+    fn awaits_force_leave(&self, node: &Node) -> bool {
+        self.status == MemberStatus::Down && node.force_left(self.id).is_none()
     }
 }
 
@@ -30,8 +30,8 @@ impl Candidate {
 /// There is none, there are several, or it lives.
 pub(crate) fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     let mut found = candidates(node, subject);
-    if found.iter().filter(|one| one.awaits_burial(node)).count() == 1 {
-        found.retain(|one| one.awaits_burial(node));
+    if found.iter().filter(|one| one.awaits_force_leave(node)).count() == 1 {
+        found.retain(|one| one.awaits_force_leave(node));
     }
     let Some(candidate) = found.pop() else {
         return Err(ApiError {

@@ -10,7 +10,7 @@ use super::limits::{MAX_ACCEPTED, MAX_ACCEPTED_PER_HOST};
 
 /// The places, shared by those who sit in them.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct Admission {
     free: Arc<Semaphore>,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -19,11 +19,11 @@ pub(super) struct Places {
 #[derive(Debug)]
 pub(super) struct Place {
     host: Option<IpAddr>,
-    places: Places,
+    admission: Admission,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl Admission {
     pub(super) fn new() -> Self {
         Self { free: Arc::new(Semaphore::new(MAX_ACCEPTED)), taken: Arc::default() }
     }
@@ -40,7 +40,7 @@ impl Places {
             }
             *count += 1;
         }
-        Some(Place { host, places: self.clone(), _permit: permit })
+        Some(Place { host, admission: self.clone(), _permit: permit })
     }
 
     /// Waits until nobody has a place.
@@ -57,7 +57,7 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(host) = self.host else { return };
-        let mut taken = self.places.taken();
+        let mut taken = self.admission.taken();
         if let Some(count) = taken.get_mut(&host) {
             *count -= 1;
             if *count == 0 {
@@ -90,37 +90,37 @@ mod tests {
 
     #[test]
     fn one_host_cannot_have_all_places() {
-        let places = Places::new();
+        let admission = Admission::new();
         let mut taken: Vec<Place> =
-            (0..MAX_ACCEPTED_PER_HOST).filter_map(|_| places.take(ip("192.0.2.1"))).collect();
+            (0..MAX_ACCEPTED_PER_HOST).filter_map(|_| admission.take(ip("192.0.2.1"))).collect();
         assert_eq!(taken.len(), MAX_ACCEPTED_PER_HOST);
-        assert!(places.take(ip("192.0.2.1")).is_none());
-        assert!(places.take(ip("::ffff:192.0.2.1")).is_none(), "the same host");
-        assert!(places.take(ip("192.0.2.2")).is_some());
+        assert!(admission.take(ip("192.0.2.1")).is_none());
+        assert!(admission.take(ip("::ffff:192.0.2.1")).is_none(), "the same host");
+        assert!(admission.take(ip("192.0.2.2")).is_some());
         taken.pop();
-        assert!(places.take(ip("192.0.2.1")).is_some());
+        assert!(admission.take(ip("192.0.2.1")).is_some());
     }
 
     #[test]
     fn the_addresses_of_one_network_are_one_host() {
-        let places = Places::new();
+        let admission = Admission::new();
         let addresses = (0..MAX_ACCEPTED_PER_HOST).map(|n| ip(&format!("2001:db8::{n:x}")));
-        let taken: Vec<Place> = addresses.filter_map(|address| places.take(address)).collect();
+        let taken: Vec<Place> = addresses.filter_map(|address| admission.take(address)).collect();
         assert_eq!(taken.len(), MAX_ACCEPTED_PER_HOST);
-        assert!(places.take(ip("2001:db8::ffff")).is_none());
-        assert!(places.take(ip("2001:db8:0:1::1")).is_some());
+        assert!(admission.take(ip("2001:db8::ffff")).is_none());
+        assert!(admission.take(ip("2001:db8:0:1::1")).is_some());
     }
 
     #[test]
     fn loopback_may_take_all_and_no_more() {
-        let places = Places::new();
+        let admission = Admission::new();
         let taken: Vec<Place> =
-            (0..MAX_ACCEPTED).filter_map(|_| places.take(ip("127.0.0.1"))).collect();
+            (0..MAX_ACCEPTED).filter_map(|_| admission.take(ip("127.0.0.1"))).collect();
         assert_eq!(taken.len(), MAX_ACCEPTED);
-        assert!(places.take(ip("127.0.0.1")).is_none());
-        assert!(places.take(ip("192.0.2.1")).is_none());
+        assert!(admission.take(ip("127.0.0.1")).is_none());
+        assert!(admission.take(ip("192.0.2.1")).is_none());
         drop(taken);
-        assert!(places.taken().is_empty());
-        assert!(places.take(ip("192.0.2.1")).is_some());
+        assert!(admission.taken().is_empty());
+        assert!(admission.take(ip("192.0.2.1")).is_some());
     }
 }
