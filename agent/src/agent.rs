@@ -12,21 +12,22 @@ use hobnob_membership::{ClusterId, Config, Identity, Node, Protocol};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::api::SocketError;
-use crate::api::handler::Handler;
-use crate::api::server::Socket;
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::AgentConfig;
+use crate::doors::unix::handler::Handler;
+use crate::doors::unix::server::Socket;
+use crate::doors::unix::server::SocketError;
 use crate::driver::{Command, Driver, Ended, State};
 use crate::info::AgentInfo;
-use crate::join::{self, JoinAddressError};
-use crate::names::{self, NameError};
-use crate::registrar::{self, Registrar};
-use crate::registry::{Locality, Registry};
+use crate::registrations::registrar::{self, Registrar};
+use crate::seeding;
+use crate::services::{Locality, Registry};
 use crate::storage::{DataDir, OpenError, WriteError};
 use crate::transport::{
     CertificateError, NodeCertificate, Quic, QuicError, TcpProbes, bind_gossip,
 };
+use hobnob_api::address::{self, JoinAddressError};
+use hobnob_api::names::{self, NameError};
 
 /// Commands, requests and stream events that wait for their task; who has more waits.
 const QUEUE: usize = 256;
@@ -179,7 +180,7 @@ impl Agent {
                 advertised: advertise,
             });
         }
-        config.join.iter().try_for_each(|address| join::parse(address).map(drop))?;
+        config.join.iter().try_for_each(|address| address::parse(address).map(drop))?;
 
         names::check("name of the agent", &config.name)?;
         names::check("cluster", &config.cluster)?;
@@ -283,7 +284,7 @@ impl Agent {
         let registrar = Task::spawn(registrar.run(requests, persisted));
         let mut seeds = config.join;
         seeds.extend(former_peers.iter().map(ToString::to_string));
-        let seeding = Task::spawn(join::seed(seeds, info.clone(), driver.clone()));
+        let seeding = Task::spawn(seeding::seed(seeds, info.clone(), driver.clone()));
         let timing = Task::spawn(registry.clone().advance());
         let path = socket.path().to_owned();
         let handler = Handler {

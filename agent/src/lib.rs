@@ -1,6 +1,6 @@
 //! The Hobnob agent: sockets, health checks, storage and the local API around the protocol.
 //!
-//! [`Agent::start`] runs an agent inside a tokio runtime; [`api::client::Client`] talks to one over its unix socket.
+//! [`Agent::start`] runs an agent inside a tokio runtime; [`hobnob_api::client::Client`] talks to one over its unix socket.
 //!
 //! ```text
 //!  UDP, QUIC --> driver (owns hobnob_membership::Node) --> registry (read by everybody)
@@ -11,22 +11,21 @@
 
 mod advice;
 mod agent;
-pub mod api;
 pub mod checks;
 mod clock;
 mod config;
+mod doors;
 mod driver;
-mod explain;
-mod force_leave;
 mod info;
-mod join;
-pub mod names;
-mod parameters;
-mod registrar;
-mod registry;
+mod queries;
+mod registrations;
+mod seeding;
+mod services;
 pub mod storage;
+mod translate;
 pub mod transport;
 
 pub use agent::{Agent, StartError};
 pub use config::AgentConfig;
-pub use join::{DEFAULT_GOSSIP_PORT, JoinAddressError};
+pub use doors::unix::server::SocketError;
+pub use hobnob_api::address::{DEFAULT_GOSSIP_PORT, JoinAddressError};

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hobnob_agent::api::client::{Client, WatchEvent};
-use hobnob_agent::api::{
+use hobnob_agent::{Agent, AgentConfig};
+use hobnob_api::client::{Client, WatchEvent};
+use hobnob_api::{
     CallOutcome, CallReport, Instance, InstanceStatus, MemberStatus, Pick, PickQuery, Query,
     Registration, Request, Response, WatchQuery,
 };
-use hobnob_agent::{Agent, AgentConfig};
 
 /// Longer than anything here should take; what is asserted is that it happens, not when.
 const SUSPICION_TIMEOUT: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use hobnob_agent::api::client::{default_client_socket_path, default_socket_path};
+use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
 pub(crate) use agent::AgentArgs;
 pub(crate) use dev::DevArgs;

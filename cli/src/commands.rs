@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use hobnob_agent::api::Response;
-use hobnob_agent::api::client::Client;
+use hobnob_api::Response;
+use hobnob_api::client::Client;
 use tokio::runtime;
 
 use crate::args::{Cli, Command};

@@ -4,8 +4,8 @@ use std::io;
 use std::process::ExitCode;
 
 use hobnob_agent::StartError;
-use hobnob_agent::api::ErrorKind;
-use hobnob_agent::api::client::ClientError;
+use hobnob_api::ErrorKind;
+use hobnob_api::client::ClientError;
 
 /// How a command ended. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
-    use hobnob_agent::api::ApiError;
+    use hobnob_api::ApiError;
 
     fn refusal(kind: ErrorKind) -> anyhow::Error {
         ClientError::Api(ApiError { kind, message: "no".to_owned() }).into()

@@ -7,8 +7,8 @@ mod table;
 use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
-use hobnob_agent::api::{Duplicate, Info, InstanceStatus};
-use hobnob_agent::names::printable;
+use hobnob_api::names::printable;
+use hobnob_api::{Duplicate, Info, InstanceStatus};
 use serde::Serialize;
 
 pub(crate) use explain::explanation;

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use bytes::BytesMut;
-use hobnob_agent::api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
-use hobnob_agent::api::{Call, Reply, Request};
 use hobnob_agent::checks;
+use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
+use hobnob_api::{Call, Reply, Request};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// What is longer than this may not fit the limit any more once its defaults are written out.

@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
 struct Contents {
     node: String,
     peers: Vec<std::net::SocketAddr>,
-    registrations: Vec<hobnob_agent::api::Registration>,
+    registrations: Vec<hobnob_api::Registration>,
     torn: bool,
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use super::outcome::Outcome;
 use super::probe::probe;
 use super::verdict::{Thresholds, Verdict};
-use crate::api::Check;
+use hobnob_api::Check;
 
 /// How much later than its interval and its timeout together an outcome may come before it is overdue. Our own timers
 /// are not exact on a busy host, and a slow one is no news about the instance.
@@ -174,8 +174,8 @@ mod tests {
     use tokio::sync::mpsc::error::TryRecvError;
 
     use super::*;
-    use crate::api::Probe;
     use crate::checks::fake_server::{Behaviour, FakeServer};
+    use hobnob_api::Probe;
 
     const INTERVAL: Duration = Duration::from_secs(1);
     const TIMEOUT: Duration = Duration::from_millis(500);

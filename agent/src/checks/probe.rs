@@ -17,7 +17,7 @@ use tokio::time;
 
 use super::outcome::Outcome;
 use super::target::{HttpTarget, Target};
-use crate::api::Probe;
+use hobnob_api::Probe;
 
 /// The most bytes of an answer's body that are read. The rest is left unread and the connection closed.
 pub const MAX_BODY_BYTES: usize = 4 * 1024;

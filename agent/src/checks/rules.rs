@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::target::{Target, TargetError};
-use crate::api::Check;
+use hobnob_api::Check;
 
 /// The shortest time from one try to the next.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -76,7 +76,7 @@ pub fn validate(check: &Check) -> Result<(), CheckError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Probe;
+    use hobnob_api::Probe;
 
     fn check() -> Check {
         Check {

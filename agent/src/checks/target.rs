@@ -3,7 +3,7 @@
 use hyper::Uri;
 use hyper::http::uri::Scheme;
 
-use crate::api::Probe;
+use hobnob_api::Probe;
 
 /// The most bytes that a URL or an address may have.
 pub const MAX_TARGET_BYTES: usize = 2_048;

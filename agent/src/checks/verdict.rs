@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hobnob_membership::record::Health;
 
 use super::outcome::Outcome;
-use crate::api::Check;
+use hobnob_api::Check;
 
 /// The most outcomes that a verdict remembers.
 pub const MAX_HISTORY: usize = 10;

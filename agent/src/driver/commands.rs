@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::Member;
-use hobnob_membership::{Epoch, Input};
+use hobnob_membership::{Epoch, Input, NodeId};
 use tokio::sync::oneshot;
 
 use super::Driver;
-use crate::api::handler::millis;
-use crate::api::{ApiError, Duplicate, ErrorKind, ForceLeft, MemberExplained};
-use crate::explain::{self, InstanceView};
-use crate::force_leave;
-use crate::parameters::parameters;
+use crate::doors::unix::handler::millis;
+use crate::queries::explain::{self, InstanceView};
+use crate::queries::force_leave;
+use crate::queries::parameters::parameters;
+use hobnob_api::{ApiError, Duplicate, ErrorKind, ForceLeft, MemberExplained};
 
 /// What the rest of the agent asks of the driver.
 pub(crate) enum Command {
@@ -90,7 +90,7 @@ impl Driver {
             Command::ForceLeave { member, reply } => {
                 let result = force_leave::check(&self.node, &member, now);
                 if let Ok(gone) = &result {
-                    self.node.handle(Input::ForceLeave(gone.node_id), now);
+                    self.node.handle(Input::ForceLeave(NodeId(gone.node_id.0)), now);
                     self.drain();
                 }
                 drop(reply.send(result));

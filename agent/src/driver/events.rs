@@ -6,7 +6,7 @@ use hobnob_membership::Event;
 use hobnob_membership::view::{Member, MemberStatus};
 
 use super::{Driver, Persist};
-use crate::explain;
+use crate::queries::explain;
 
 /// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
 /// crashed agent finds back; later changes seldom matter.

@@ -14,10 +14,10 @@ use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::ApiError;
 use crate::clock::Clock;
-use crate::registry::Writer;
+use crate::services::Writer;
 use crate::transport::{Quic, StreamEvent, TcpProbes};
+use hobnob_api::ApiError;
 
 pub(crate) use commands::{Command, Known};
 

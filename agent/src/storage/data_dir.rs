@@ -12,7 +12,7 @@ use super::durable;
 use super::error::{FileError, OpenError, WriteError};
 use super::identity::NodeIdentity;
 use super::log::{RegistrationLog, TornTail};
-use crate::api::Registration;
+use hobnob_api::Registration;
 
 /// The most peers that are remembered for a restart.
 pub const MAX_PEERS: usize = 64;

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::durable;
 use super::error::{FileError, OpenError, WriteError};
-use crate::api::Registration;
+use hobnob_api::Registration;
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "registrations.log";

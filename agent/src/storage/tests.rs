@@ -10,7 +10,7 @@ use hobnob_membership::{Epoch, NodeId};
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::{Balancing, Registration};
+use hobnob_api::{Balancing, Registration};
 
 fn new_dir() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")

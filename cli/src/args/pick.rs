@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use hobnob_agent::api::{CallOutcome, CallReport, PickQuery, Prefer, Strategy};
+use hobnob_api::{CallOutcome, CallReport, PickQuery, Prefer, Strategy};
 
 use super::query::{ScopeArgs, ServiceArgs};
 use super::values;

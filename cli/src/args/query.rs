@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use hobnob_agent::api::{DEFAULT_NAMESPACE, Query, WatchQuery};
+use hobnob_api::{DEFAULT_NAMESPACE, Query, WatchQuery};
 
 use super::values;
 

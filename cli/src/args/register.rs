@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
-use hobnob_agent::api::{
+use hobnob_api::{
     Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
     DEFAULT_FAILURES_BEFORE_CRITICAL, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
     Registration, Strategy,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{DEFAULT_NAMESPACE, InstanceStatus, Instances, Query, Request, Response};
+use hobnob_api::client::Client;
+use hobnob_api::{DEFAULT_NAMESPACE, InstanceStatus, Instances, Query, Request, Response};
 
 use super::unexpected;
 use crate::args::{ResolveArgs, ServicesArgs};

@@ -1,8 +1,8 @@
 //! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave` and `hobnob force-leave`.
 
-use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Info, MemberStatus, Request, Response};
-use hobnob_agent::names::printable;
+use hobnob_api::client::Client;
+use hobnob_api::names::printable;
+use hobnob_api::{Info, MemberStatus, Request, Response};
 
 use super::unexpected;
 use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs};

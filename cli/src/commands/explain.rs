@@ -1,7 +1,7 @@
 //! `hobnob explain`.
 
-use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Request, Response};
+use hobnob_api::client::Client;
+use hobnob_api::{Request, Response};
 
 use super::unexpected;
 use crate::args::ExplainArgs;

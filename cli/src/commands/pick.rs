@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
-use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Instance, Pick, PickQuery, Query, Request, Response};
-use hobnob_agent::names::printable;
+use hobnob_api::client::Client;
+use hobnob_api::names::printable;
+use hobnob_api::{Instance, Pick, PickQuery, Query, Request, Response};
 use serde::Serialize;
 
 use super::catalog::Nothing;

@@ -1,7 +1,7 @@
 //! `hobnob register` and `hobnob deregister`.
 
-use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Registration, Request, Response};
+use hobnob_api::client::Client;
+use hobnob_api::{Registration, Request, Response};
 
 use super::unexpected;
 use crate::exit::Exit;

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::SystemTime;
 
-use hobnob_agent::api::client::{Client, WatchEvent};
-use hobnob_agent::api::{Instance, WatchQuery};
+use hobnob_api::client::{Client, WatchEvent};
+use hobnob_api::{Instance, WatchQuery};
 
 use crate::args::WatchArgs;
 use crate::exit::Exit;

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use hobnob_agent::api::client::Client;
-use hobnob_agent::api::{Request, Response};
 use hobnob_agent::{Agent, AgentConfig};
+use hobnob_api::client::Client;
+use hobnob_api::{Request, Response};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 

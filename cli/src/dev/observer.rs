@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hobnob_agent::api::client::{Client, ClientError};
-use hobnob_agent::api::{DEFAULT_NAMESPACE, Instance, Member, Query, Request, Response};
+use hobnob_api::client::{Client, ClientError};
+use hobnob_api::{DEFAULT_NAMESPACE, Instance, Member, Query, Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use hobnob_agent::api::{Balancing, Check, DEFAULT_NAMESPACE, Probe, Registration};
+use hobnob_api::{Balancing, Check, DEFAULT_NAMESPACE, Probe, Registration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hobnob_agent::api::{InstanceStatus, MemberStatus};
+use hobnob_api::{InstanceStatus, MemberStatus};
 
 use super::observer::Sight;
 use crate::output;
@@ -167,7 +167,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_agent::api::{Instance, Member, NodeId};
+    use hobnob_api::{Instance, Member, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
     fn member(name: &str, status: MemberStatus) -> Member {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hobnob_agent::api::{
+use hobnob_api::names::printable;
+use hobnob_api::{
     CheckExplained, Explanation, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
 };
-use hobnob_agent::names::printable;
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
 

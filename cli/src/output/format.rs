@@ -3,8 +3,8 @@
 use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
-use hobnob_agent::api::Instance;
-use hobnob_agent::names::printable;
+use hobnob_api::Instance;
+use hobnob_api::names::printable;
 
 use super::{Style, status_style, status_word};
 

@@ -4,10 +4,8 @@ use std::fmt::Display;
 
 use comfy_table::{Cell, Color, Table, presets};
 
-use hobnob_agent::api::{
-    Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary,
-};
-use hobnob_agent::names::printable;
+use hobnob_api::names::printable;
+use hobnob_api::{Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary};
 
 use super::{age, endpoint, status_word};
 
@@ -250,7 +248,7 @@ pub(crate) fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_agent::api::NodeId;
+    use hobnob_api::NodeId;
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLAIN: Style = Style { colours: false };

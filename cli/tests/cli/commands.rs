@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
-use hobnob_agent::api::{
+use hobnob_api::{
     ApiError, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Pick, Picked,
     Request, Response,
 };

@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};
 
 use futures_util::{SinkExt, StreamExt};
-use hobnob_agent::api::codec::BinaryCodec;
-use hobnob_agent::api::{Reply, Request, Response};
+use hobnob_api::codec::BinaryCodec;
+use hobnob_api::{Reply, Request, Response};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_util::codec::Framed;

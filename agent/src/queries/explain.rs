@@ -8,8 +8,8 @@ use hobnob_membership::record::{Health, Key};
 use hobnob_membership::view::{Instance, Member, MemberStatus};
 use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
 
-use crate::api::handler::{member, millis};
-use crate::api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
+use crate::doors::unix::handler::{member, millis};
+use hobnob_api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
 
 /// What the driver knows of one instance.
 pub(crate) struct InstanceView {

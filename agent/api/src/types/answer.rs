@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_membership::{NodeId, view};
 use serde::{Deserialize, Serialize};
+
+use super::NodeId;
 
 /// Instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,17 +138,6 @@ pub enum MemberStatus {
     Left,
 }
 
-impl From<view::MemberStatus> for MemberStatus {
-    fn from(status: view::MemberStatus) -> Self {
-        match status {
-            view::MemberStatus::Alive => Self::Alive,
-            view::MemberStatus::Suspect => Self::Suspect,
-            view::MemberStatus::Down => Self::Down,
-            view::MemberStatus::Left => Self::Left,
-        }
-    }
-}
-
 /// Changes of a watched service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
@@ -230,18 +220,4 @@ pub struct ForceLeft {
     pub instances: usize,
     /// Milliseconds since it left on purpose, which took its instances away then; absent when it died.
     pub left_ms: Option<u64>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_member_has_the_same_status_in_answers_and_in_the_log() {
-        use view::MemberStatus::{Alive, Down, Left, Suspect};
-        for status in [Alive, Suspect, Down, Left] {
-            let answered = serde_json::to_value(MemberStatus::from(status)).expect("JSON");
-            assert_eq!(answered, status.to_string());
-        }
-    }
 }

@@ -22,8 +22,8 @@ use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
 use tokio::sync::{Notify, watch};
 
-use crate::api;
 use crate::clock::Clock;
+use crate::translate::api_node_id;
 
 use changes::ChangeLog;
 pub(crate) use changes::Since;
@@ -127,7 +127,7 @@ impl Registry {
     }
 
     /// Ends calls, and says how many of them were open.
-    pub(crate) fn close_calls(&self, reports: &[api::CallReport]) -> usize {
+    pub(crate) fn close_calls(&self, reports: &[hobnob_api::CallReport]) -> usize {
         self.ledger.close(reports, self.clock.now().since(Time::ZERO))
     }
 
@@ -170,13 +170,13 @@ impl Registry {
     }
 
     /// An instance as the API shows it, with its age now.
-    pub(crate) fn describe(&self, instance: &Instance) -> api::Instance {
+    pub(crate) fn describe(&self, instance: &Instance) -> hobnob_api::Instance {
         let service = &instance.service;
-        api::Instance {
+        hobnob_api::Instance {
             service: service.service.to_string(),
             id: instance.id.to_string(),
             node: instance.node.name.to_string(),
-            node_id: instance.origin,
+            node_id: api_node_id(instance.origin),
             datacenter: instance.node.datacenter.to_string(),
             zone: instance.node.zone.to_string(),
             address: service.address.to_string(),
@@ -186,10 +186,10 @@ impl Registry {
             weight: service.weight,
             namespace: service.namespace.to_string(),
             status: match instance.status {
-                InstanceStatus::Healthy => api::InstanceStatus::Healthy,
-                InstanceStatus::Unhealthy => api::InstanceStatus::Unhealthy,
-                InstanceStatus::Unknown => api::InstanceStatus::Unknown,
-                InstanceStatus::Gone => api::InstanceStatus::Gone,
+                InstanceStatus::Healthy => hobnob_api::InstanceStatus::Healthy,
+                InstanceStatus::Unhealthy => hobnob_api::InstanceStatus::Unhealthy,
+                InstanceStatus::Unknown => hobnob_api::InstanceStatus::Unknown,
+                InstanceStatus::Gone => hobnob_api::InstanceStatus::Gone,
             },
             age_ms: u64::try_from(self.age(instance).as_millis()).unwrap_or(u64::MAX),
         }

@@ -3,9 +3,10 @@
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Node, NodeId, Time};
 
-use crate::api::handler::millis;
-use crate::api::{ApiError, ErrorKind, ForceLeft};
-use crate::explain;
+use crate::doors::unix::handler::millis;
+use crate::queries::explain;
+use crate::translate::api_node_id;
+use hobnob_api::{ApiError, ErrorKind, ForceLeft};
 
 /// A node that goes by what the operator typed.
 struct Candidate {
@@ -68,7 +69,7 @@ pub(crate) fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, 
     let instances = node.instances().filter(|instance| instance.origin == id).count();
     let left = node.down_since(id).filter(|_| status == MemberStatus::Left);
     let left_ms = left.map(|since| millis(now.since(since)));
-    Ok(ForceLeft { name, node_id: id, instances, left_ms })
+    Ok(ForceLeft { name, node_id: api_node_id(id), instances, left_ms })
 }
 
 /// Members, and nodes of which only records are left: those died before this agent started.

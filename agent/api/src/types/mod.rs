@@ -10,7 +10,10 @@ mod registration;
 
 use serde::{Deserialize, Serialize};
 
-pub use hobnob_membership::{NodeId, record::DEFAULT_NAMESPACE};
+pub(crate) use crate::node_id::NodeId;
+
+/// The namespace of a service that names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 pub use answer::*;
 pub use explain::*;

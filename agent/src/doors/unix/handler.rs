@@ -10,16 +10,17 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view;
 use tokio::sync::{mpsc, oneshot};
 
-use super::offer;
-use super::pickers::{self, MAX_PICKS, Pickers};
 use super::server::Counters;
-use super::types::*;
 use crate::clock::Clock;
 use crate::driver::{Command, Known};
 use crate::info::AgentInfo;
-use crate::join;
-use crate::registrar::{self, Registered, stopping};
-use crate::registry::{Registry, ServiceKey, matches};
+use crate::queries::offer;
+use crate::queries::pickers::{self, MAX_PICKS, Pickers};
+use crate::registrations::registrar::{self, Registered, stopping};
+use crate::seeding;
+use crate::services::{Registry, ServiceKey, matches};
+use crate::translate::{api_node_id, member_status};
+use hobnob_api::*;
 
 /// How long a request to join waits for an answer. The agent goes on knocking after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
@@ -181,7 +182,8 @@ impl Handler {
         }
         let mut resolved = Vec::new();
         for address in &addresses {
-            let found = join::resolve(address).await.map_err(|error| invalid(error.to_string()))?;
+            let found =
+                seeding::resolve(address).await.map_err(|error| invalid(error.to_string()))?;
             resolved.extend(found.into_iter().filter(|address| !self.info.is_own(*address)));
         }
         if resolved.is_empty() {
@@ -277,7 +279,7 @@ impl Handler {
         Ok(Info {
             name: self.info.name.clone(),
             cluster: self.info.cluster.clone(),
-            node_id: self.info.node_id,
+            node_id: api_node_id(self.info.node_id),
             epoch: report.epoch.0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             datacenter: self.info.datacenter.clone(),
@@ -311,15 +313,16 @@ pub(crate) fn member(member: &view::Member) -> Member {
         Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),
         None => (node_id.to_string(), String::new(), String::new()),
     };
-    let status = member.status.into();
+    let status = member_status(member.status);
     let (address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
+    let node_id = api_node_id(node_id);
     Member { name, node_id, address, status, datacenter, zone, epoch }
 }
 
-pub(super) fn bad_selector(error: &SelectorError) -> ApiError {
+pub(crate) fn bad_selector(error: &SelectorError) -> ApiError {
     invalid(error.to_string())
 }
 
-pub(super) fn invalid(message: String) -> ApiError {
+pub(crate) fn invalid(message: String) -> ApiError {
     ApiError { kind: ErrorKind::Invalid, message }
 }

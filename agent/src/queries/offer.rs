@@ -6,12 +6,12 @@ use hobnob_balancer::Circuit;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use super::types::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
-use crate::explain::{InstanceView, health_word};
-use crate::registry::{Registry, ServiceKey, Standing};
+use crate::queries::explain::{InstanceView, health_word};
+use crate::services::{Registry, ServiceKey, Standing};
+use hobnob_api::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
 
 /// What a pick of this agent, without a selector, makes of an instance.
-pub(super) fn explain(
+pub(crate) fn explain(
     registry: &Registry,
     info: InstanceView,
     check: Option<CheckExplained>,

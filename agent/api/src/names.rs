@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use hobnob_membership::limits::MAX_NAME_BYTES;
+/// Bytes of a name.
+pub const MAX_NAME_BYTES: usize = 128;
 
 /// How much of a name that breaks the rule is shown.
 const SHOWN_CHARS: usize = 40;
@@ -28,7 +29,7 @@ pub struct NameError {
 ///
 /// # Errors
 /// It is empty, too long, or cannot be told from what surrounds it.
-pub(crate) fn check(field: &'static str, name: &str) -> Result<(), NameError> {
+pub fn check(field: &'static str, name: &str) -> Result<(), NameError> {
     let fault = if name.is_empty() {
         "is empty"
     } else if name.len() > MAX_NAME_BYTES {

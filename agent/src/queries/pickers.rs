@@ -7,12 +7,12 @@ use std::sync::Arc;
 use hobnob_balancer::{Pick, Selector, Strategy};
 use hobnob_membership::view::Instance;
 
-use super::handler::{bad_selector, invalid};
-use super::types::{self, ApiError, PickQuery};
-use crate::registry::{Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey};
+use crate::doors::unix::handler::{bad_selector, invalid};
+use crate::services::{Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey};
+use hobnob_api::{self, ApiError, PickQuery};
 
 /// Picks, and reports, in one call: the answer must fit a frame.
-pub(super) const MAX_PICKS: u32 = 10_000;
+pub(crate) const MAX_PICKS: u32 = 10_000;
 /// Pickers of one connection. Beyond it they are made anew.
 const MAX_PICKERS: usize = 1_024;
 /// Calls in flight on one connection.
@@ -20,20 +20,20 @@ const MAX_IN_FLIGHT: usize = 100_000;
 
 /// The picks of one connection. Dropping it ends all calls in flight.
 #[derive(Default)]
-pub(super) struct Pickers {
+pub(crate) struct Pickers {
     pickers: BTreeMap<(ServiceKey, Scope), (Arc<Scoped>, ScopedPicker)>,
     in_flight: Vec<Pick<Arc<Instance>>>,
 }
 
 impl Pickers {
     /// Picks as often as the query says, as far as there is something to pick.
-    pub(super) fn pick(
+    pub(crate) fn pick(
         &mut self,
         registry: &Registry,
         key: ServiceKey,
         service: &Arc<Service>,
         query: &PickQuery,
-    ) -> Result<Vec<types::Pick>, ApiError> {
+    ) -> Result<Vec<hobnob_api::Pick>, ApiError> {
         let strategy = query.strategy.map_or_else(|| service.strategy(), Strategy::from);
         need_key(strategy, query)?;
         let counts_in_flight =
@@ -59,7 +59,7 @@ impl Pickers {
                 }
                 (false, false) => 0,
             };
-            types::Pick { token, instance }
+            hobnob_api::Pick { token, instance }
         });
         Ok(picks.collect())
     }
@@ -92,7 +92,7 @@ impl Pickers {
 }
 
 /// Checks what can be checked of a query without its service.
-pub(super) fn check(query: &PickQuery) -> Result<(), ApiError> {
+pub(crate) fn check(query: &PickQuery) -> Result<(), ApiError> {
     if !(1..=MAX_PICKS).contains(&query.count) {
         return Err(invalid(format!("count must be from 1 to {MAX_PICKS}, not {}", query.count)));
     }

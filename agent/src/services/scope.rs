@@ -11,7 +11,7 @@ use hobnob_balancer::{
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use crate::api::Prefer;
+use hobnob_api::Prefer;
 
 /// A choice among the instances of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,8 +9,8 @@ use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
 use super::{Locality, Registry, Scope, ServiceKey, Since, Writer};
-use crate::api::{CallOutcome, CallReport, Prefer};
 use crate::clock::Clock;
+use hobnob_api::{CallOutcome, CallReport, Prefer};
 
 const OWN: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(2);

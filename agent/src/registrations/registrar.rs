@@ -11,14 +11,14 @@ use hobnob_membership::record::{self, Health, Key, ServiceRecord, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::api::handler::millis;
-use crate::api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration};
 use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
+use crate::doors::unix::handler::millis;
 use crate::driver::{Command, Persist};
-use crate::join;
-use crate::names::{self, NameError};
-use crate::registry::Registry;
+use crate::services::Registry;
 use crate::storage::{self, DataDir};
+use hobnob_api::address;
+use hobnob_api::names::{self, NameError};
+use hobnob_api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration};
 
 /// Check reports that wait for the registrar; a checker waits when they are full.
 const MAX_REPORTS: usize = 1_024;
@@ -109,7 +109,7 @@ fn service_record(registration: &Registration, default_address: &str) -> Service
     }
 }
 
-fn balancing(settings: &crate::api::Balancing) -> record::Balancing {
+fn balancing(settings: &hobnob_api::Balancing) -> record::Balancing {
     record::Balancing {
         strategy: settings.strategy.map(|strategy| strategy.name().into()),
         failure_threshold: settings.failure_threshold,
@@ -210,7 +210,7 @@ impl Registrar {
         check_names(&registration).map_err(|error| invalid(error.to_string()))?;
         let id = registration.instance_id().to_owned();
         if let Some(address) =
-            registration.address.as_deref().filter(|host| join::is_mistyped_ip(host))
+            registration.address.as_deref().filter(|host| address::is_mistyped_ip(host))
         {
             return Err(invalid(format!(
                 "`{address}` is no IP address, and no host name either: correct it"

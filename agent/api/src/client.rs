@@ -10,8 +10,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
-use super::codec::{BinaryCodec, CodecError};
-use super::types::{ApiError, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
+use crate::codec::{BinaryCodec, CodecError};
+use crate::types::{ApiError, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
 
 /// How long an agent may take to answer a call, unless [`Client::answer_within`] says otherwise. Answers come from memory; only a registration waits for a disk.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -275,7 +275,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ErrorKind;
+    use crate::ErrorKind;
     use tokio::net::UnixListener;
 
     type Server = Framed<UnixStream, BinaryCodec<Call, Reply>>;

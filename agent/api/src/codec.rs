@@ -13,9 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::codec::{Decoder, Encoder};
 
-use hobnob_membership::wire;
-
-use super::types::{Call, Reply};
+use crate::binary::{from_bytes, to_bytes};
+use crate::types::{Call, Reply};
 
 /// Bytes of one request, without its line feed or length prefix.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -205,7 +204,7 @@ impl<In: DeserializeOwned, Out> Decoder for BinaryCodec<In, Out> {
         }
         buffer.advance(LENGTH_BYTES);
         let body = buffer.split_to(len);
-        let message = wire::from_bytes(&body, limit);
+        let message = from_bytes(&body, limit);
         Ok(Some(message.map_err(|error| Malformed { id: 0, reason: error.to_string() })))
     }
 }
@@ -215,7 +214,7 @@ impl<In, Out: Serialize> Encoder<&Out> for BinaryCodec<In, Out> {
 
     fn encode(&mut self, message: &Out, buffer: &mut BytesMut) -> Result<(), CodecError> {
         let limit = self.limits.written;
-        let body = wire::to_bytes(message, limit).map_err(unencodable)?;
+        let body = to_bytes(message, limit).map_err(unencodable)?;
         let len = match u32::try_from(body.len()) {
             Ok(len) if body.len() <= limit => len,
             _ => return Err(beyond(body.len(), limit)),
@@ -251,7 +250,7 @@ fn beyond(len: usize, limit: usize) -> CodecError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ApiError, ErrorKind, Query, Request, Response};
+    use crate::{ApiError, ErrorKind, Query, Request, Response};
 
     fn call(id: u64) -> Call {
         Call { id, request: Request::Deregister { id: "web-1".to_owned() } }

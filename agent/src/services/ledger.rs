@@ -6,7 +6,7 @@ use std::time::Duration;
 use hobnob_balancer::{Completion, Outcome, Pick, Token};
 use hobnob_membership::view::Instance;
 
-use crate::api::{CallOutcome, CallReport};
+use hobnob_api::{CallOutcome, CallReport};
 
 /// Calls at once. Beyond it the oldest one counts as cancelled.
 const MAX_OPEN_CALLS: usize = 100_000;

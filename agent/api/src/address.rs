@@ -1,18 +1,9 @@
-//! The addresses to join at: names become gossip addresses, again and again until they do.
+//! Addresses that people type: the one parser for them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-use tokio::sync::{mpsc, oneshot};
-
-use crate::driver::Command;
-use crate::info::AgentInfo;
 
 /// The port of an address that names none.
 pub const DEFAULT_GOSSIP_PORT: u16 = 7_946;
-/// How long to wait before a name that could not be resolved is tried again.
-const RESOLVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
-
 /// An address that cannot be joined at.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,7 +27,7 @@ pub enum JoinAddressError {
 ///
 /// # Errors
 /// When it is no `host`, `host:port`, IP address or IP address with a port.
-pub(crate) fn parse(address: &str) -> Result<String, JoinAddressError> {
+pub fn parse(address: &str) -> Result<String, JoinAddressError> {
     let malformed = || JoinAddressError::Malformed(address.to_owned());
     if address.parse::<SocketAddr>().is_ok_and(|address| address.port() != 0) {
         return Ok(address.to_owned());
@@ -58,56 +49,8 @@ pub(crate) fn parse(address: &str) -> Result<String, JoinAddressError> {
 }
 
 /// Whether a host is digits and dots and no IP address: a slip of the finger, not a name.
-pub(crate) fn is_mistyped_ip(host: &str) -> bool {
+pub fn is_mistyped_ip(host: &str) -> bool {
     host.chars().all(|c| c.is_ascii_digit() || c == '.') && host.parse::<IpAddr>().is_err()
-}
-
-/// The gossip addresses behind an address.
-pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddressError> {
-    let unresolvable =
-        |reason| JoinAddressError::Unresolvable { address: address.to_owned(), reason };
-    let found = tokio::net::lookup_host(parse(address)?)
-        .await
-        .map_err(|error| unresolvable(error.to_string()))?;
-    let found: Vec<SocketAddr> = found.collect();
-    if found.is_empty() {
-        Err(unresolvable("the name has no address".to_owned()))
-    } else {
-        Ok(found)
-    }
-}
-
-/// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver where to knock,
-/// or that an address is the agent's own.
-pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: mpsc::Sender<Command>) {
-    let mut waiting = addresses;
-    loop {
-        let mut failed = Vec::new();
-        for address in waiting {
-            match resolve(&address).await {
-                Ok(mut addresses) => {
-                    addresses.retain(|found| !info.is_own(*found));
-                    let command = if addresses.is_empty() {
-                        Command::ExpectNobodyAt { address }
-                    } else {
-                        Command::Join { addresses, reply: oneshot::channel().0 }
-                    };
-                    if driver.send(command).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "will try again");
-                    failed.push(address);
-                }
-            }
-        }
-        if failed.is_empty() {
-            return;
-        }
-        waiting = failed;
-        tokio::time::sleep(RESOLVE_AGAIN_AFTER).await;
-    }
 }
 
 #[cfg(test)]

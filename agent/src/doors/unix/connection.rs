@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::codec::{Decoder, Encoder, Framed};
 
-use super::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
 use super::handler::Handler;
-use super::pickers::Pickers;
-use super::types::{
+use crate::queries::pickers::Pickers;
+use crate::services::{ServiceKey, Since};
+use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
+use hobnob_api::{
     ApiError, Call, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Reply,
     Request, Response, WatchQuery,
 };
-use crate::registry::{ServiceKey, Since};
 
 /// Replies of watches that wait to be written; a watch waits when they are full, and catches up afterwards.
 const MAX_WAITING_REPLIES: usize = 16;

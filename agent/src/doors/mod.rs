@@ -1,0 +1,3 @@
+//! Doors: how programs on this host ask the agent. A door translates, and calls queries.
+
+pub(crate) mod unix;

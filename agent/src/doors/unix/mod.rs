@@ -1,0 +1,5 @@
+//! The unix socket: JSON lines and bincode frames.
+
+mod connection;
+pub(crate) mod handler;
+pub(crate) mod server;

@@ -1,0 +1,3 @@
+//! The instances that are registered with this agent.
+
+pub(crate) mod registrar;

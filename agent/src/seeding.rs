@@ -1,0 +1,61 @@
+//! The addresses to join at: names become gossip addresses, again and again until they do.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hobnob_api::address::{JoinAddressError, parse};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::Command;
+use crate::info::AgentInfo;
+
+/// How long to wait before a name that could not be resolved is tried again.
+const RESOLVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The gossip addresses behind an address.
+pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddressError> {
+    let unresolvable =
+        |reason| JoinAddressError::Unresolvable { address: address.to_owned(), reason };
+    let found = tokio::net::lookup_host(parse(address)?)
+        .await
+        .map_err(|error| unresolvable(error.to_string()))?;
+    let found: Vec<SocketAddr> = found.collect();
+    if found.is_empty() {
+        Err(unresolvable("the name has no address".to_owned()))
+    } else {
+        Ok(found)
+    }
+}
+
+/// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver where to knock,
+/// or that an address is the agent's own.
+pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: mpsc::Sender<Command>) {
+    let mut waiting = addresses;
+    loop {
+        let mut failed = Vec::new();
+        for address in waiting {
+            match resolve(&address).await {
+                Ok(mut addresses) => {
+                    addresses.retain(|found| !info.is_own(*found));
+                    let command = if addresses.is_empty() {
+                        Command::ExpectNobodyAt { address }
+                    } else {
+                        Command::Join { addresses, reply: oneshot::channel().0 }
+                    };
+                    if driver.send(command).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "will try again");
+                    failed.push(address);
+                }
+            }
+        }
+        if failed.is_empty() {
+            return;
+        }
+        waiting = failed;
+        tokio::time::sleep(RESOLVE_AGAIN_AFTER).await;
+    }
+}
