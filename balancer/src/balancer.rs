@@ -2,17 +2,11 @@
 
 use crate::{
     config::Config,
-    core::{Core, micros},
-    instance::Instance,
-    outlier,
+    feedback::{Report, ServiceState, TargetReport, TargetState, micros, outlier},
     picker::Picker,
-    report::{Report, TargetReport},
-    roster::hash_key,
-    rotation::Rotation,
-    snapshot::Snapshot,
-    state::State,
-    strategy::Strategy,
-    target::{MAX_TARGETS, MAX_WEIGHT, Target},
+    snapshot::{Instance, Snapshot, Target},
+    strategies::{Rotation, Strategy},
+    tables::{MAX_TARGETS, MAX_WEIGHT, hash_key},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -32,7 +26,7 @@ const SWEEP_US: u64 = 100_000;
 ///
 /// Updates are serialised among themselves; a pick never waits for one.
 pub struct Balancer<T> {
-    core: Arc<Core>,
+    core: Arc<ServiceState>,
     published: ArcSwap<Snapshot<T>>,
     pub(crate) rotation: Rotation,
     pub(crate) weighted_rotation: Rotation,
@@ -43,7 +37,7 @@ pub struct Balancer<T> {
     departed: Mutex<Departed>,
 }
 
-type Departed = BTreeMap<Arc<str>, Arc<State>>;
+type Departed = BTreeMap<Arc<str>, Arc<TargetState>>;
 
 /// What an update changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +54,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
     /// A balancer without targets.
     pub fn new(config: Config) -> Self {
         Self {
-            core: Arc::new(Core::new(config)),
+            core: Arc::new(ServiceState::new(config)),
             published: ArcSwap::from_pointee(Snapshot::empty()),
             rotation: Rotation::default(),
             weighted_rotation: Rotation::default(),
@@ -186,15 +180,15 @@ impl<T: Send + Sync + 'static> Balancer<T> {
     }
 
     /// The state of a target that was not there before.
-    fn arrive(&self, id: &str, slowly: bool) -> Arc<State> {
-        let state = State::new(Arc::clone(&self.core), hash_key(id.as_bytes()));
+    fn arrive(&self, id: &str, slowly: bool) -> Arc<TargetState> {
+        let state = TargetState::new(Arc::clone(&self.core), hash_key(id.as_bytes()));
         if slowly {
             self.warm_up(&state);
         }
         Arc::new(state)
     }
 
-    fn warm_up(&self, state: &State) {
+    fn warm_up(&self, state: &TargetState) {
         let now_us = self.core.now_us();
         match self.core.config.slow_start {
             Some(over) => {
@@ -246,7 +240,7 @@ impl<T> Balancer<T> {
     }
 
     #[inline]
-    pub(crate) fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<ServiceState> {
         &self.core
     }
 

@@ -1,6 +1,6 @@
 //! The settings of one balancer.
 
-use crate::{breaker::BreakerConfig, outlier::OutlierConfig};
+use crate::feedback::{BreakerConfig, OutlierConfig};
 use std::time::Duration;
 
 /// The settings of one balancer. Every field has a default; construct it with `..Config::default()`.

@@ -1,6 +1,6 @@
 //! Picks of clients that only ask, and report later.
 
-use crate::pick::{Outcome, Pick};
+use crate::picker::{Outcome, Pick};
 use std::{collections::VecDeque, time::Duration};
 
 /// The picks handed out to clients in other processes. Such a client gets a token with its answer and may report with it

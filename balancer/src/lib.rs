@@ -21,57 +21,31 @@
 
 #![forbid(unsafe_code)]
 
-mod alias;
 mod balancer;
-mod breaker;
 mod config;
-mod core;
-mod hot_cold;
-mod instance;
-mod latency;
-mod layered;
-mod least_connections;
+mod feedback;
 mod ledger;
 mod locality;
-mod maglev;
-mod outlier;
-mod peak_ewma;
-mod pick;
 mod picker;
-mod ramp;
-mod rendezvous;
-mod report;
-mod request;
-mod ring;
-mod roster;
-mod rotation;
-mod schedule;
 mod selector;
 mod snapshot;
-mod state;
-mod strategy;
+mod strategies;
 mod tables;
-mod target;
-mod view;
 
-pub use alias::Alias;
 pub use balancer::{Balancer, Change};
-pub use breaker::{BreakerConfig, Circuit};
 pub use config::{Config, LOAD_BOUND};
-pub use instance::Instance;
-pub use layered::{LAYERS_MAX, Layer, Layered, LayeredPicker, OVERPROVISIONING, spill_over};
+pub use feedback::{BreakerConfig, Circuit, OutlierConfig, Report, TargetReport};
 pub use ledger::{Completion, Ledger, Token, UnknownToken};
-pub use locality::{Nearness, Place, Prefer, UnknownPreference};
-pub use maglev::{MAGLEV_SLOTS, Maglev};
-pub use outlier::OutlierConfig;
-pub use pick::{Outcome, Pick, PickRef};
-pub use picker::Picker;
-pub use rendezvous::{RENDEZVOUS_BOUND_PERCENT, RENDEZVOUS_SLOTS, Rendezvous};
-pub use report::{Report, TargetReport};
-pub use ring::{Ring, VIRTUAL_NODES};
-pub use roster::{HASH_SEED, Roster, hash_key};
-pub use schedule::{SCHEDULE_SLOTS_MAX, Schedule};
+pub use locality::{
+    LAYERS_MAX, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Place, Prefer,
+    UnknownPreference, spill_over,
+};
+pub use picker::{Outcome, Pick, PickRef, Picker};
 pub use selector::{REQUIREMENTS_MAX, SELECTOR_BYTES_MAX, Selector, SelectorError};
-pub use snapshot::Snapshot;
-pub use strategy::{Strategy, UnknownStrategy};
-pub use target::{MAX_TARGETS, MAX_WEIGHT, Target};
+pub use snapshot::{Instance, Snapshot, Target};
+pub use strategies::{Strategy, UnknownStrategy};
+pub use tables::{
+    Alias, HASH_SEED, MAGLEV_SLOTS, MAX_TARGETS, MAX_WEIGHT, Maglev, RENDEZVOUS_BOUND_PERCENT,
+    RENDEZVOUS_SLOTS, Rendezvous, Ring, Roster, SCHEDULE_SLOTS_MAX, Schedule, VIRTUAL_NODES,
+    hash_key,
+};

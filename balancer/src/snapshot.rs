@@ -1,11 +1,113 @@
 //! The immutable view that pickers read.
 
 use crate::{
-    alias::Alias, instance::Instance, maglev::Maglev, rendezvous::Rendezvous, ring::Ring,
-    roster::Roster, roster::hash_key, schedule::Schedule, state::State, strategy::Strategy,
-    tables::Tables,
+    feedback::{Circuit, TargetState},
+    strategies::Strategy,
+    tables::{Alias, Maglev, Rendezvous, Ring, Roster, Schedule, Tables, hash_key},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Something to balance over, with a payload of any type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<T> {
+    /// The stable identity. It names the target across updates and must be the same on every agent, because keyed
+    /// strategies hash it.
+    pub id: Arc<str>,
+    /// The share of the load relative to the other targets, `1..=65535`.
+    pub weight: u32,
+    /// What a pick hands out: an address, a connection pool, anything.
+    pub item: T,
+}
+
+/// A target as part of a snapshot: what the caller gave, joined with what the balancer has learned about it.
+pub struct Instance<T> {
+    target: Target<T>,
+    state: Arc<TargetState>,
+}
+
+impl<T> Instance<T> {
+    pub(crate) fn new(target: Target<T>, state: Arc<TargetState>) -> Self {
+        Self { target, state }
+    }
+
+    /// The stable identity.
+    #[inline]
+    pub fn id(&self) -> &Arc<str> {
+        &self.target.id
+    }
+
+    /// The share of the load relative to the other targets, `1..=65535`.
+    #[inline]
+    pub fn weight(&self) -> u32 {
+        self.target.weight
+    }
+
+    /// The payload.
+    #[inline]
+    pub fn item(&self) -> &T {
+        &self.target.item
+    }
+
+    /// The picks that have neither completed nor been dropped.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.state.in_flight()
+    }
+
+    /// The picks made so far, across updates.
+    pub fn picks(&self) -> u64 {
+        self.state.picks()
+    }
+
+    /// The picks that ended in failure so far.
+    pub fn failures(&self) -> u64 {
+        self.state.failures()
+    }
+
+    /// The moving average of its latency, `None` before the first answer.
+    pub fn latency(&self) -> Option<Duration> {
+        let average_us = self.state.latency.average_us();
+        (average_us > 0.0).then(|| Duration::from_secs_f32(average_us / 1e6))
+    }
+
+    /// The state of its circuit breaker.
+    pub fn circuit(&self) -> Circuit {
+        self.state.circuit()
+    }
+
+    /// Whether it is ejected as an outlier.
+    pub fn is_ejected(&self) -> bool {
+        self.state.is_ejected()
+    }
+
+    /// The share of its weight that it has now, `0.0..=1.0`: less than 1 during slow start and drain.
+    pub fn share(&self) -> f32 {
+        self.state.share()
+    }
+
+    /// Whether a pick could go to it now.
+    pub fn is_available(&self) -> bool {
+        self.state.is_eligible()
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> &TargetState {
+        &self.state
+    }
+
+    pub(crate) fn shared_state(&self) -> &Arc<TargetState> {
+        &self.state
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Instance<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("target", &self.target)
+            .field("in_flight", &self.in_flight())
+            .finish()
+    }
+}
 
 /// An immutable set of targets in the order of their ids, with the tables that strategies need.
 ///
@@ -14,7 +116,7 @@ use std::{fmt, sync::Arc};
 /// it before they publish, so that picks do not wait.
 pub struct Snapshot<T> {
     instances: Arc<[Arc<Instance<T>>]>,
-    states: Box<[Arc<State>]>,
+    states: Box<[Arc<TargetState>]>,
     tables: Arc<Tables>,
 }
 
@@ -105,7 +207,7 @@ impl<T> Snapshot<T> {
     }
 
     #[inline]
-    pub(crate) fn states(&self) -> &[Arc<State>] {
+    pub(crate) fn states(&self) -> &[Arc<TargetState>] {
         &self.states
     }
 }

@@ -1,6 +1,6 @@
 //! Smooth weighted round robin in constant time.
 
-use crate::roster::{Roster, apportion};
+use super::roster::{Roster, apportion};
 use std::collections::BTreeMap;
 
 /// The most slots in one turn of a schedule. Weights that need more are scaled down in proportion.

@@ -1,6 +1,6 @@
 //! Weighted random choice in constant time.
 
-use crate::roster::Roster;
+use super::roster::Roster;
 use std::hint;
 
 /// Draws a target in proportion to its weight with one random number and one look into a table.

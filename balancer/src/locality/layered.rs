@@ -3,11 +3,10 @@
 use crate::{
     balancer::Balancer,
     config::Config,
-    pick::Pick,
-    picker::Picker,
-    roster::{hash_key, mix},
-    strategy::Strategy,
-    target::Target,
+    picker::{Pick, Picker},
+    snapshot::Target,
+    strategies::Strategy,
+    tables::{hash_key, mix},
 };
 use arc_swap::ArcSwap;
 use std::{fmt, sync::Arc, time::Duration};

@@ -1,20 +1,19 @@
 //! Picking, one thread or connection at a time.
 
+mod pick;
+mod request;
+
+pub use self::pick::{Outcome, Pick, PickRef};
+
+use self::request::{Choice, Request};
 use crate::{
     balancer::Balancer,
-    breaker::{Admission, Ticket},
-    core::Core,
-    hot_cold::{self, Threshold},
-    instance::Instance,
-    least_connections::{self, Comparison},
-    peak_ewma,
-    pick::{Pick, PickRef},
-    request::{Choice, Request},
-    roster::{below, hash_key, mix},
-    rotation::Lease,
-    snapshot::Snapshot,
-    strategy::Strategy,
-    view::View,
+    feedback::{Admission, ServiceState, Ticket},
+    snapshot::{Instance, Snapshot},
+    strategies::{
+        Candidates, Comparison, Lease, Strategy, Threshold, hot_cold, least_connections, peak_ewma,
+    },
+    tables::{below, hash_key, mix},
 };
 use std::{fmt, sync::Arc};
 
@@ -29,7 +28,7 @@ const NEVER: u64 = u64::MAX;
 #[repr(align(128))]
 pub struct Picker<T> {
     balancer: Arc<Balancer<T>>,
-    core: Arc<Core>,
+    core: Arc<ServiceState>,
     snapshot: Arc<Snapshot<T>>,
     instances: Arc<[Arc<Instance<T>>]>,
     generation: u64,
@@ -189,7 +188,7 @@ impl<T> Picker<T> {
     /// What the strategy says, before anyone asks the target. There must be targets.
     #[inline(never)]
     pub(crate) fn candidate(&mut self, strategy: Strategy, hash: u64) -> usize {
-        let view = View::new(&self.snapshot, &self.core, self.calm);
+        let view = Candidates::new(&self.snapshot, &self.core, self.calm);
         let random = &mut self.random;
         match strategy {
             Strategy::RoundRobin => self.turn.advance(&self.balancer.rotation, view.len()),

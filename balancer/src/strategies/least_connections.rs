@@ -1,10 +1,9 @@
 //! The target with fewer picks in flight.
 
+use super::candidates::{Candidates, more_reliable, pair, weighted_pair};
 use crate::{
-    roster::Roster,
-    state::State,
-    tables::Tables,
-    view::{View, more_reliable, pair, weighted_pair},
+    feedback::TargetState,
+    tables::{Roster, Tables},
 };
 use std::{hint, sync::Arc};
 
@@ -15,11 +14,13 @@ const SCAN_MAX: usize = 4;
 /// Two targets are drawn in proportion to their weights and the one with fewer picks in flight for its weight
 /// wins. A few targets are compared all, from a random one on.
 #[inline]
-pub(crate) fn choose(view: View<'_>, random: &mut fastrand::Rng) -> usize {
+pub(crate) fn choose(view: Candidates<'_>, random: &mut fastrand::Rng) -> usize {
     if view.tables.roster().is_uniform() {
-        two_choices(view, random, |state: &State, _| state.in_flight())
+        two_choices(view, random, |state: &TargetState, _| state.in_flight())
     } else {
-        two_choices(view, random, |state: &State, index| view.load(state.in_flight() + 1, index))
+        two_choices(view, random, |state: &TargetState, index| {
+            view.load(state.in_flight() + 1, index)
+        })
     }
 }
 
@@ -46,16 +47,16 @@ impl Comparison {
 
 /// [`choose`] for many targets of equal weight, all of which may be picked: the common case, in as few steps as it takes.
 #[inline]
-pub(crate) fn of_pair(states: &[Arc<State>], random: &mut fastrand::Rng) -> usize {
+pub(crate) fn of_pair(states: &[Arc<TargetState>], random: &mut fastrand::Rng) -> usize {
     let drawn = pair(states.len(), random.u64(..));
-    cheaper_of_pair(states, drawn, random, State::in_flight)
+    cheaper_of_pair(states, drawn, random, TargetState::in_flight)
 }
 
 /// [`choose`] for many targets of different weights, all of which may be picked. A call of its own, so that the common case
 /// keeps its registers.
 #[inline(never)]
 pub(crate) fn of_weighted_pair(
-    states: &[Arc<State>],
+    states: &[Arc<TargetState>],
     tables: &Tables,
     random: &mut fastrand::Rng,
 ) -> usize {
@@ -71,10 +72,10 @@ pub(crate) fn of_weighted_pair(
 /// The cheaper one of two targets, both of which may be picked.
 #[inline(always)]
 pub(crate) fn cheaper_of_pair<C: PartialOrd>(
-    states: &[Arc<State>],
+    states: &[Arc<TargetState>],
     (a, b): (usize, usize),
     random: &mut fastrand::Rng,
-    cost: impl Fn(&State) -> C,
+    cost: impl Fn(&TargetState) -> C,
 ) -> usize {
     let cheaper = hint::select_unpredictable(cost(&states[b]) < cost(&states[a]), b, a);
     the_reliable(states, (a, b), cheaper, random)
@@ -83,7 +84,7 @@ pub(crate) fn cheaper_of_pair<C: PartialOrd>(
 /// `cheaper`, but half of the time the more reliable one of two targets: see [`more_reliable`].
 #[inline(always)]
 fn the_reliable(
-    states: &[Arc<State>],
+    states: &[Arc<TargetState>],
     (a, b): (usize, usize),
     cheaper: usize,
     random: &mut fastrand::Rng,
@@ -97,16 +98,16 @@ fn the_reliable(
 /// The cheaper one of two targets drawn at random, of all when there are few.
 #[inline]
 pub(crate) fn two_choices<C: PartialOrd>(
-    view: View<'_>,
+    view: Candidates<'_>,
     random: &mut fastrand::Rng,
-    cost: impl Fn(&State, usize) -> C,
+    cost: impl Fn(&TargetState, usize) -> C,
 ) -> usize {
     let length = view.len();
     if length > SCAN_MAX {
         let (first, second) = view.draw_two(random);
         return view.cheaper(first, second, random, cost);
     }
-    let mut best = crate::roster::below(length, random.u64(..));
+    let mut best = crate::tables::below(length, random.u64(..));
     let mut next = best;
     for _ in 1..length {
         next = if next + 1 == length { 0 } else { next + 1 };

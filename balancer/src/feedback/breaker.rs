@@ -1,6 +1,6 @@
 //! The circuit breaker of one target.
 
-use crate::roster::mix;
+use crate::tables::mix;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,

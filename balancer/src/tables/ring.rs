@@ -1,6 +1,6 @@
 //! The classic consistent-hash ring.
 
-use crate::roster::{Roster, mix};
+use super::{hash::mix, roster::Roster};
 
 /// The points on a [`Ring`] of a target of average weight.
 pub const VIRTUAL_NODES: u32 = 150;

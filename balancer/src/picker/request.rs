@@ -1,10 +1,10 @@
 //! A pick that has to ask its targets, because some may refuse.
 
+use super::Picker;
 use crate::{
-    breaker::{Admission, Ticket},
-    picker::Picker,
-    roster::mix,
-    strategy::Strategy,
+    feedback::{Admission, Ticket},
+    strategies::Strategy,
+    tables::mix,
 };
 
 /// So many times a strategy is asked for another target when one refuses; then the first that does not is taken.

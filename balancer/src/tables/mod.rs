@@ -1,9 +1,25 @@
 //! The tables over one set of targets, each built when it is first asked for.
 
-use crate::{
-    alias::Alias, maglev::Maglev, rendezvous::Rendezvous, ring::Ring, roster::Roster,
-    schedule::Schedule, strategy::Strategy,
+mod alias;
+mod hash;
+mod maglev;
+mod rendezvous;
+mod ring;
+mod roster;
+mod schedule;
+
+pub(crate) use self::hash::{below, mix};
+pub use self::{
+    alias::Alias,
+    hash::{HASH_SEED, hash_key},
+    maglev::{MAGLEV_SLOTS, Maglev},
+    rendezvous::{RENDEZVOUS_BOUND_PERCENT, RENDEZVOUS_SLOTS, Rendezvous},
+    ring::{Ring, VIRTUAL_NODES},
+    roster::{MAX_TARGETS, MAX_WEIGHT, Roster},
+    schedule::{SCHEDULE_SLOTS_MAX, Schedule},
 };
+
+use crate::strategies::Strategy;
 use std::sync::{Arc, OnceLock};
 
 /// The tables over one roster. Each is a pure function of it.

@@ -1,6 +1,6 @@
 //! How long a target takes to answer.
 
-use crate::core::Core;
+use super::service_state::ServiceState;
 use std::{
     hint,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -33,7 +33,7 @@ impl Latency {
     /// The average in microseconds, faded by the time since its last observation. Before the first, an idle target is worth
     /// a try, at 0, and a busy one is taken to be as slow as configured.
     #[inline]
-    pub(crate) fn estimate_us(&self, in_flight: u32, now_us: u64, core: &Core) -> f32 {
+    pub(crate) fn estimate_us(&self, in_flight: u32, now_us: u64, core: &ServiceState) -> f32 {
         let average = self.average_us();
         if average == 0.0 {
             return if in_flight == 0 { 0.0 } else { core.initial_latency_us };
@@ -47,7 +47,7 @@ impl Latency {
     }
 
     #[inline]
-    pub(crate) fn observe(&self, latency_us: f32, core: &Core) {
+    pub(crate) fn observe(&self, latency_us: f32, core: &ServiceState) {
         let (average, now_us) = (self.average_us(), core.now_us());
         let latency_us = latency_us.max(f32::MIN_POSITIVE);
         let kept = if now_us == 0 {
@@ -62,7 +62,7 @@ impl Latency {
     }
 
     /// A failure can raise the average but not lower it: failing fast is no merit.
-    pub(crate) fn observe_failure(&self, latency_us: f32, core: &Core) {
+    pub(crate) fn observe_failure(&self, latency_us: f32, core: &ServiceState) {
         let average = self.average_us();
         if average != 0.0 && latency_us > average {
             self.write(latency_us, core.now_us());
@@ -93,11 +93,11 @@ mod tests {
     use crate::config::Config;
     use std::time::Duration;
 
-    fn core() -> Core {
-        Core::new(Config { latency_decay: Duration::from_secs(1), ..Config::default() })
+    fn core() -> ServiceState {
+        ServiceState::new(Config { latency_decay: Duration::from_secs(1), ..Config::default() })
     }
 
-    fn at(core: &Core, seconds: f64) -> &Core {
+    fn at(core: &ServiceState, seconds: f64) -> &ServiceState {
         core.advance(Duration::from_secs_f64(seconds));
         core
     }

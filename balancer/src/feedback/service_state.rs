@@ -15,7 +15,7 @@ const TICK_US: u64 = 100;
 
 /// The part of a balancer that knows nothing about the payload.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct ServiceState {
     pub(crate) config: Config,
     /// By which a time in microseconds becomes one in units of the decay.
     pub(crate) decay_rate: f32,
@@ -39,7 +39,7 @@ pub(crate) struct Core {
     total: CachePadded<AtomicI64>,
 }
 
-impl Core {
+impl ServiceState {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             fresh_us: micros(config.latency_decay) / 64,

@@ -1,33 +1,12 @@
 //! What a table is built from: hashed identities and weights, in the order of the ids.
 
-use crate::target::MAX_WEIGHT;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use super::hash::hash_key;
 
-/// The seed of every hash in this crate. Fixed, so that every agent maps a key alike.
-pub const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The most targets that one balancer holds; tables keep their indices in 16 bits.
+pub const MAX_TARGETS: usize = 65_535;
 
-/// Hashes a key the way every keyed strategy does: xxh3 with [`HASH_SEED`].
-#[inline]
-pub fn hash_key(key: &[u8]) -> u64 {
-    xxh3_64_with_seed(key, HASH_SEED)
-}
-
-/// Spreads the bits of a number: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom
-/// Number Generators", OOPSLA 2014, function `mix64`).
-#[inline]
-pub(crate) const fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
-/// A number below `length` from a uniformly random one: Lemire, "Fast Random Integer Generation in an Interval", ACM
-/// TOMACS 29(1), 2019, without the rejection step, whose bias at these lengths is below 2^-48.
-#[inline]
-pub(crate) fn below(length: usize, random: u64) -> usize {
-    ((u128::from(random) * length as u128) >> 64) as usize
-}
+/// The largest weight; a weight outside `1..=MAX_WEIGHT` is clamped into it.
+pub const MAX_WEIGHT: u32 = 65_535;
 
 /// The identities and weights that a table is a pure function of. An index in a table is a position in the roster.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,9 +25,7 @@ impl Roster {
     pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
         let (hashes, weights): (Vec<_>, Vec<_>) = entries
             .into_iter()
-            .map(|(id, weight)| {
-                (xxh3_64_with_seed(id.as_bytes(), HASH_SEED), weight.clamp(1, MAX_WEIGHT))
-            })
+            .map(|(id, weight)| (hash_key(id.as_bytes()), weight.clamp(1, MAX_WEIGHT)))
             .unzip();
         let total_weight: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
         let mean = total_weight as f64 / weights.len().max(1) as f64;

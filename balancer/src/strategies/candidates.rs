@@ -1,12 +1,9 @@
 //! What a policy sees of the targets when it weighs them against each other.
 
 use crate::{
-    alias::Alias,
-    core::Core,
-    roster::below,
+    feedback::{RELIABLE, ServiceState, TargetState},
     snapshot::Snapshot,
-    state::{RELIABLE, State},
-    tables::Tables,
+    tables::{Alias, Tables, below},
 };
 use std::{hint, sync::Arc};
 
@@ -18,17 +15,17 @@ const MULTIPLIER: u64 = 6_364_136_223_846_793_005;
 
 /// The live state of all targets, for one pick.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) states: &'a [Arc<State>],
+pub(crate) struct Candidates<'a> {
+    pub(crate) states: &'a [Arc<TargetState>],
     pub(crate) tables: &'a Tables,
-    pub(crate) core: &'a Core,
+    pub(crate) core: &'a ServiceState,
     /// Whether every target may be picked, so that none needs a check.
     pub(crate) calm: bool,
 }
 
-impl<'a> View<'a> {
+impl<'a> Candidates<'a> {
     #[inline]
-    pub(crate) fn new<T>(snapshot: &'a Snapshot<T>, core: &'a Core, calm: bool) -> Self {
+    pub(crate) fn new<T>(snapshot: &'a Snapshot<T>, core: &'a ServiceState, calm: bool) -> Self {
         Self { states: snapshot.states(), tables: snapshot.tables(), core, calm }
     }
 
@@ -80,7 +77,7 @@ impl<'a> View<'a> {
         a: usize,
         b: usize,
         random: &mut fastrand::Rng,
-        cost: impl Fn(&State, usize) -> C,
+        cost: impl Fn(&TargetState, usize) -> C,
     ) -> usize {
         let (first, second) = (&*self.states[a], &*self.states[b]);
         if !self.calm && first.is_eligible() != second.is_eligible() {
@@ -125,7 +122,7 @@ fn another(length: usize, first: usize, random: u64) -> usize {
 /// reliable target a win by low cost counts only half of the time, which leaves an unreliable target its fair share and no
 /// more.
 #[inline]
-pub(crate) fn more_reliable(first: &State, second: &State) -> Option<usize> {
+pub(crate) fn more_reliable(first: &TargetState, second: &TargetState) -> Option<usize> {
     let (first, second) = (first.reliability(), second.reliability());
     (first.abs_diff(second) > RELIABILITY_MARGIN).then(|| usize::from(second > first))
 }

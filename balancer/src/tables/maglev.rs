@@ -1,7 +1,8 @@
 //! Maglev hashing, the default for keys.
 
-use crate::{
-    roster::{Roster, apportion, below, mix},
+use super::{
+    hash::{below, mix},
+    roster::{Roster, apportion},
     schedule::interleave,
 };
 

@@ -1,6 +1,9 @@
 //! A pick, from the choice to its outcome.
 
-use crate::{breaker::Ticket, instance::Instance, state::State};
+use crate::{
+    feedback::{TargetState, Ticket},
+    snapshot::Instance,
+};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 /// How a call to a picked target ended.
@@ -39,12 +42,12 @@ struct Flight {
 
 impl Flight {
     #[inline]
-    fn begin(state: &State, probe: Option<Ticket>) -> Self {
+    fn begin(state: &TargetState, probe: Option<Ticket>) -> Self {
         Self { probe, counted: state.begin(), over: false }
     }
 
     #[inline]
-    fn end(&mut self, state: &State, outcome: Outcome, latency: Duration) {
+    fn end(&mut self, state: &TargetState, outcome: Outcome, latency: Duration) {
         if !self.over {
             self.over = true;
             state.end(self.counted, self.probe, outcome, latency_us(latency));

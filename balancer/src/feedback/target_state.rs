@@ -1,14 +1,13 @@
 //! What is remembered about a target from pick to pick and across updates.
 
-use crate::{
+use super::{
     breaker::{Admission, Breaker, Circuit, Ticket, Verdict},
-    core::Core,
     latency::Latency,
-    outlier::Record,
-    pick::Outcome,
+    outlier::OutlierRecord,
     ramp::Ramp,
-    roster::mix,
+    service_state::ServiceState,
 };
+use crate::{picker::Outcome, tables::mix};
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -28,7 +27,7 @@ const RELIABILITY_SHIFT: u32 = 4;
 /// stands on cache lines of its own; what an ordinary pick and its completion need is on the first.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct State {
+pub(crate) struct TargetState {
     /// Picks in flight and picks made, in one word, so that a pick costs one atomic operation.
     load: AtomicU64,
     /// Failures since the last success.
@@ -36,17 +35,17 @@ pub(crate) struct State {
     /// A moving average of outcomes, `0..=RELIABLE`.
     reliability: AtomicU32,
     pub(crate) latency: Latency,
-    core: Arc<Core>,
+    core: Arc<ServiceState>,
     breaker: Breaker,
     pub(crate) ramp: Ramp,
-    pub(crate) record: Record,
+    pub(crate) record: OutlierRecord,
     salt: u64,
     failures: AtomicU64,
     cancelled: AtomicU64,
 }
 
-impl State {
-    pub(crate) fn new(core: Arc<Core>, salt: u64) -> Self {
+impl TargetState {
+    pub(crate) fn new(core: Arc<ServiceState>, salt: u64) -> Self {
         Self {
             load: AtomicU64::default(),
             streak: AtomicU32::default(),
@@ -55,7 +54,7 @@ impl State {
             core,
             breaker: Breaker::default(),
             ramp: Ramp::default(),
-            record: Record::default(),
+            record: OutlierRecord::default(),
             salt,
             failures: AtomicU64::default(),
             cancelled: AtomicU64::default(),
@@ -93,7 +92,7 @@ impl State {
         self.breaker.circuit()
     }
 
-    /// Counts a pick as in flight. Whether the total over all targets counts it too, for [`State::end`].
+    /// Counts a pick as in flight. Whether the total over all targets counts it too, for [`TargetState::end`].
     #[inline]
     pub(crate) fn begin(&self) -> bool {
         let counted = self.core.counts_total();

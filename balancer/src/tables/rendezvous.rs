@@ -1,6 +1,9 @@
 //! Rendezvous hashing from a table, with a bound on every share.
 
-use crate::roster::{Roster, below, mix};
+use super::{
+    hash::{below, mix},
+    roster::Roster,
+};
 
 /// The slots of a [`Rendezvous`] table: a prime.
 pub const RENDEZVOUS_SLOTS: u32 = 131_071;

@@ -1,6 +1,7 @@
 //! The fastest target that is not hot.
 
-use crate::{core::Core, state::State, view::View};
+use super::candidates::Candidates;
+use crate::feedback::{ServiceState, TargetState};
 
 /// The targets that one pick looks at.
 const CANDIDATES: usize = 3;
@@ -19,7 +20,7 @@ pub(crate) struct Threshold {
 }
 
 impl Threshold {
-    pub(crate) fn new(core: &Core) -> Self {
+    pub(crate) fn new(core: &ServiceState) -> Self {
         Self { above: core.hot_above(), picks: 0 }
     }
 
@@ -33,7 +34,7 @@ impl Threshold {
     }
 
     /// Shares what has been learned since the last time.
-    pub(crate) fn release(&mut self, core: &Core) {
+    pub(crate) fn release(&mut self, core: &ServiceState) {
         if self.picks > 0 {
             self.picks = 0;
             self.above = f32::midpoint(self.above, core.hot_above());
@@ -42,7 +43,7 @@ impl Threshold {
     }
 
     #[inline]
-    fn share(&mut self, core: &Core) {
+    fn share(&mut self, core: &ServiceState) {
         self.picks += 1;
         if self.picks >= SHARE_EVERY {
             self.release(core);
@@ -57,7 +58,7 @@ impl Threshold {
 /// flight and latencies as counted here.
 #[inline]
 pub(crate) fn choose(
-    view: View<'_>,
+    view: Candidates<'_>,
     random: &mut fastrand::Rng,
     threshold: &mut Threshold,
 ) -> usize {
@@ -65,8 +66,9 @@ pub(crate) fn choose(
         return 0;
     }
     let now_us = view.core.now_us();
-    let load = |state: &State, index| view.load(state.in_flight(), index);
-    let latency = |state: &State| state.latency.estimate_us(state.in_flight(), now_us, view.core);
+    let load = |state: &TargetState, index| view.load(state.in_flight(), index);
+    let latency =
+        |state: &TargetState| state.latency.estimate_us(state.in_flight(), now_us, view.core);
     let quantile = view.core.config.cold_quantile as f32;
 
     let mut best = view.draw(random);
@@ -75,7 +77,7 @@ pub(crate) fn choose(
         let next = view.draw_another(best, random);
         let above = threshold.above;
         // Below 0 for a cold target, lower with lower latency; above 0 for a hot one.
-        let cost = |state: &State, index| {
+        let cost = |state: &TargetState, index| {
             let load = load(state, index);
             if load > above { load } else { -1.0 / latency(state) }
         };

@@ -1,6 +1,9 @@
 //! Taking targets out that do worse than the others.
 
-use crate::{core::Core, core::micros, state::State};
+use super::{
+    service_state::{ServiceState, micros},
+    target_state::TargetState,
+};
 use std::{
     sync::{
         Arc,
@@ -51,7 +54,7 @@ impl Default for OutlierConfig {
 
 /// A target's record with the outlier detector.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub(crate) struct OutlierRecord {
     ejected_until_us: AtomicU64,
     ejections: AtomicU32,
     /// Where the counters stood at the end of the last interval.
@@ -59,7 +62,7 @@ pub(crate) struct Record {
     failures: AtomicU64,
 }
 
-impl Record {
+impl OutlierRecord {
     #[inline]
     pub(crate) fn is_ejected(&self, now_us: u64) -> bool {
         self.ejected_until_us.load(Relaxed) > now_us
@@ -83,7 +86,7 @@ impl Record {
 
     /// Starts the next interval: what the last one brought as `(completed, failures)`. A target that got through it without
     /// being ejected has one ejection forgotten.
-    fn turn_over(&self, state: &State, now_us: u64) -> (u64, u64) {
+    fn turn_over(&self, state: &TargetState, now_us: u64) -> (u64, u64) {
         let (completed, failures) = (state.completed(), state.failures());
         if !self.is_ejected(now_us) {
             let _ =
@@ -96,9 +99,9 @@ impl Record {
 }
 
 /// Compares the success rates of the interval that ends now and ejects those that fall short.
-pub(crate) fn compare(config: &OutlierConfig, states: &[Arc<State>], core: &Core) {
+pub(crate) fn compare(config: &OutlierConfig, states: &[Arc<TargetState>], core: &ServiceState) {
     let now_us = core.now_us();
-    let rates: Vec<(f64, &State)> = states
+    let rates: Vec<(f64, &TargetState)> = states
         .iter()
         .filter_map(|state| {
             let (completed, failures) = state.record.turn_over(state, now_us);

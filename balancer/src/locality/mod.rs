@@ -1,0 +1,9 @@
+//! Nearest first.
+
+mod layered;
+mod nearness;
+
+pub use self::{
+    layered::{LAYERS_MAX, Layer, Layered, LayeredPicker, OVERPROVISIONING, spill_over},
+    nearness::{Nearness, Place, Prefer, UnknownPreference},
+};
