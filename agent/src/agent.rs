@@ -17,9 +17,9 @@ use crate::config::AgentConfig;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::server::Socket;
 use crate::doors::unix::server::SocketError;
-use crate::driver::{Command, Driver, Ended, State};
+use crate::driver::{Driver, DriverHandle, Ended, State};
 use crate::info::AgentInfo;
-use crate::registrations::registrar::{self, Registrar};
+use crate::registrations::{self, Registrar};
 use crate::seeding;
 use crate::services::{Locality, Registry};
 use crate::storage::{DataDir, OpenError, WriteError};
@@ -144,7 +144,7 @@ pub struct Agent {
     info: AgentInfo,
     socket: PathBuf,
     keep_on_exit: bool,
-    driver: mpsc::Sender<Command>,
+    driver: DriverHandle,
     driving: Task<Ended>,
     server: Task<()>,
     registrar: Task<()>,
@@ -228,7 +228,7 @@ impl Agent {
         };
 
         let default_address = advertise.to_string();
-        let restored = registrar::restore(&data_dir, &default_address).await;
+        let restored = registrations::restore(&data_dir, &default_address).await;
         let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
         let identity = Identity {
             node_id: info.node_id,
@@ -259,8 +259,7 @@ impl Agent {
             protocol: Protocol::default(),
         };
 
-        let (driver, commands) = mpsc::channel(QUEUE);
-        let (requests_tx, requests) = mpsc::channel(QUEUE);
+        let (driver, commands) = DriverHandle::channel();
         let (persist, persisted) = mpsc::channel(QUEUE);
         let (leave_tx, leave) = mpsc::channel(1);
         let mut driving = Driver {
@@ -279,9 +278,9 @@ impl Agent {
         // The first answer has what the data directory held.
         driving.drain();
         let driving = Task::spawn(driving.run());
-        let registrar =
+        let (registrar, registrations) =
             Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);
-        let registrar = Task::spawn(registrar.run(requests, persisted));
+        let registrar = Task::spawn(registrar.run(persisted));
         let mut seeds = config.join;
         seeds.extend(former_peers.iter().map(ToString::to_string));
         let seeding = Task::spawn(seeding::seed(seeds, info.clone(), driver.clone()));
@@ -292,7 +291,7 @@ impl Agent {
             clock,
             registry,
             driver: driver.clone(),
-            registrar: requests_tx,
+            registrations,
             leave: leave_tx,
             counters: Default::default(),
         };
@@ -355,7 +354,7 @@ impl Agent {
             driving.stop().await;
         } else {
             // Fails only when the driver has ended already.
-            let _ = driver.send(Command::Leave).await;
+            let _ = driver.leave().await;
             if !driving.ends_within(LEAVE_WITHIN).await {
                 tracing::warn!("the cluster could not be told in time that this agent leaves");
             }

@@ -9,6 +9,7 @@
 //!                  ^----------------- API connections <-- unix socket
 //! ```
 
+mod actor;
 mod advice;
 mod agent;
 pub mod checks;

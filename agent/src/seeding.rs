@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hobnob_api::address::{JoinAddressError, parse};
-use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::Command;
+use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
 
 /// How long to wait before a name that could not be resolved is tried again.
@@ -29,7 +28,7 @@ pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddres
 
 /// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver where to knock,
 /// or that an address is the agent's own.
-pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: mpsc::Sender<Command>) {
+pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: DriverHandle) {
     let mut waiting = addresses;
     loop {
         let mut failed = Vec::new();
@@ -37,12 +36,12 @@ pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: mpsc::
             match resolve(&address).await {
                 Ok(mut addresses) => {
                     addresses.retain(|found| !info.is_own(*found));
-                    let command = if addresses.is_empty() {
-                        Command::ExpectNobodyAt { address }
+                    let told = if addresses.is_empty() {
+                        driver.expect_nobody_at(address).await
                     } else {
-                        Command::Join { addresses, reply: oneshot::channel().0 }
+                        driver.begin_join(addresses).await
                     };
-                    if driver.send(command).await.is_err() {
+                    if told.is_err() {
                         return;
                     }
                 }

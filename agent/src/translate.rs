@@ -17,6 +17,19 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
     }
 }
 
+/// A member. One whose record has not come yet goes by its node id.
+pub(crate) fn member(member: &view::Member) -> hobnob_api::Member {
+    let node_id = member.identity.node_id;
+    let (name, datacenter, zone) = match &member.node {
+        Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),
+        None => (node_id.to_string(), String::new(), String::new()),
+    };
+    let status = member_status(member.status);
+    let (address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
+    let node_id = api_node_id(node_id);
+    hobnob_api::Member { name, node_id, address, status, datacenter, zone, epoch }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

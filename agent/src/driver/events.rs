@@ -5,8 +5,7 @@ use std::time::Duration;
 use hobnob_membership::Event;
 use hobnob_membership::view::{Member, MemberStatus};
 
-use super::{Driver, Persist};
-use crate::queries::explain;
+use super::{Driver, Persist, words};
 
 /// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
 /// crashed agent finds back; later changes seldom matter.
@@ -25,8 +24,8 @@ impl Driver {
             }
             Event::ForceLeft { node, told_by } => tracing::warn!(
                 node_id = %node,
-                name = explain::name_of(&self.node, node),
-                told_by = explain::name_of(&self.node, told_by),
+                name = words::name_of(&self.node, node),
+                told_by = words::name_of(&self.node, told_by),
                 "an operator declared this member gone for good: its instances are gone"
             ),
             Event::Connected => {
@@ -80,7 +79,7 @@ impl Driver {
                 "this agent's process stood still: others may have called it down meanwhile"
             ),
             Event::CalledDown(verdict) => tracing::warn!(
-                by = explain::name_of(&self.node, verdict.accuser),
+                by = words::name_of(&self.node, verdict.accuser),
                 cause = %verdict.cause,
                 "this agent was called down, and contradicts"
             ),
@@ -112,11 +111,11 @@ impl Driver {
                 tracing::info!(%node_id, %name, %address, %epoch, %status, "member");
             }
             MemberStatus::Down if self.node.is_connected() => {
-                let reason = explain::reason(&self.node, member, self.clock.now());
+                let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::warn!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
             MemberStatus::Down | MemberStatus::Left => {
-                let reason = explain::reason(&self.node, member, self.clock.now());
+                let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
         }

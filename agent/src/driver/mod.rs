@@ -5,6 +5,8 @@
 
 mod commands;
 mod events;
+mod handle;
+pub(crate) mod words;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,14 +14,15 @@ use std::time::Duration;
 
 use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use crate::actor::Reply;
 use crate::clock::Clock;
 use crate::services::Writer;
 use crate::transport::{Quic, StreamEvent, TcpProbes};
-use hobnob_api::ApiError;
 
-pub(crate) use commands::{Command, Known};
+pub(crate) use commands::Command;
+pub(crate) use handle::{DriverHandle, RecordChanges, Refused, Report};
 
 /// Datagrams taken before anything else gets its turn, and of each other kind of input before it is done again.
 const DATAGRAM_BATCH: usize = 64;
@@ -71,7 +74,7 @@ pub(crate) struct Driver {
 }
 
 /// Addresses to join at, and who waits for the first of them that answers.
-type Join = (Vec<SocketAddr>, oneshot::Sender<Result<SocketAddr, ApiError>>);
+type Join = (Vec<SocketAddr>, Reply<Result<SocketAddr, Refused>>);
 
 /// What the driver remembers beside the node.
 #[derive(Default)]
@@ -296,8 +299,7 @@ impl Driver {
             .partition(|(addresses, _)| addresses.contains(&by));
         self.state.joins = waiting;
         for (_, reply) in answered as Vec<Join> {
-            // Who asked may have gone away since.
-            let _ = reply.send(Ok(by));
+            reply.send(Ok(by));
         }
     }
 

@@ -1,14 +1,13 @@
 //! Why this agent believes what it believes: facts of the node, in words for people.
 
-use std::time::Duration;
-
-use hobnob_membership::catalog::Origin;
-use hobnob_membership::detector::{Belief, Cause, Verdict};
+use hobnob_membership::detector::Belief;
 use hobnob_membership::record::{Health, Key};
-use hobnob_membership::view::{Instance, Member, MemberStatus};
+use hobnob_membership::view::{Instance, Member};
 use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
 
-use crate::doors::unix::handler::{member, millis};
+use crate::clock::millis;
+use crate::driver::words::{name_of, reason, silence};
+use crate::translate::member;
 use hobnob_api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
 
 /// What the driver knows of one instance.
@@ -98,69 +97,6 @@ fn own_reason(node: &Node, now: Time) -> String {
     format!("it is this agent{}", silence.unwrap_or_default())
 }
 
-/// Why nobody hears this agent, if it says nothing.
-pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
-    let other = node.duplicate(now).filter(|other| other.we_are_silent)?;
-    Some(format!(
-        "another agent runs under its node id, at {}, and this one gave way and is silent. If the data directory of this \
-         agent is the copy, stop it, remove node.json and registrations.log there, and start it again; else stop the other, \
-         and a minute later this one speaks again",
-        other.address
-    ))
-}
-
-/// Why a member has its status, in one sentence.
-pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
-    let id = about.identity.node_id;
-    match about.status {
-        MemberStatus::Alive if node.is_heard_by_stream_alone(id, now) => {
-            "it is an active member, and this agent hears it by QUIC alone: UDP does not pass between them".to_owned()
-        }
-        MemberStatus::Alive if node.provenance(id).heard.is_some() => {
-            "it is an active member, and this agent hears it".to_owned()
-        }
-        MemberStatus::Alive => {
-            "others hold it alive; this agent has not heard it itself".to_owned()
-        }
-        MemberStatus::Suspect if node.is_stalled(id) => format!(
-            "it does not answer, but its host completes TCP handshakes for it: its process stands still; {}",
-            called_down_in(time_left(node, id, now))
-        ),
-        MemberStatus::Suspect => {
-            let when = called_down_in(time_left(node, id, now));
-            format!("it did not answer somebody's probe; {when}")
-        }
-        MemberStatus::Left => {
-            let epoch = node.catalog().origin(id).and_then(Origin::left);
-            let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
-            format!("it said that it leaves{epoch}")
-        }
-        MemberStatus::Down if node.force_left(id).is_some() => {
-            "an operator declared it gone for good".to_owned()
-        }
-        MemberStatus::Down if !node.is_connected() => {
-            "this agent hears nobody: it may be the one that is cut off".to_owned()
-        }
-        MemberStatus::Down => {
-            let belief = node.belief(id);
-            belief.map_or_else(hearsay, |belief| sentence(node, &belief.verdict))
-        }
-    }
-}
-
-/// How long a suspect has until it is called down.
-fn time_left(node: &Node, suspect: NodeId, now: Time) -> Duration {
-    node.suspect_until(suspect).map_or(Duration::ZERO, |until| until.since(now))
-}
-
-fn called_down_in(left: Duration) -> String {
-    let tenths = left.as_millis().saturating_add(50) / 100;
-    if tenths == 0 {
-        return "those who watch it agree on that now".to_owned();
-    }
-    format!("it is called down in {}.{} s unless somebody hears it", tenths / 10, tenths % 10)
-}
-
 /// Who declared it gone is not told beyond the agent where that was done: the nearest that is known stands for it.
 fn declared(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExplained {
     let told_by = name_of(node, force_left.told_by);
@@ -173,10 +109,6 @@ fn declared(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExplained 
     }
 }
 
-fn hearsay() -> String {
-    "others hold it down, and who found that is not known here".to_owned()
-}
-
 fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
     let Belief { verdict, told_by, since } = belief;
     VerdictExplained {
@@ -186,38 +118,6 @@ fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
         told_by: name_of(node, *told_by),
         ago_ms: millis(now.since(*since)),
     }
-}
-
-fn sentence(node: &Node, verdict: &Verdict) -> String {
-    let by = speaker(node, verdict.accuser);
-    match verdict.cause {
-        Cause::Silence if verdict.referees.is_empty() => {
-            format!("{by} found that it answers nobody")
-        }
-        Cause::Silence => {
-            let agreed = verdict.referees.iter().map(|referee| speaker(node, *referee));
-            let agreed = agreed.collect::<Vec<_>>().join(", ");
-            format!("{by} found that it answers nobody, and {agreed} agreed")
-        }
-        Cause::Left => "it said that it leaves".to_owned(),
-        Cause::Declared => format!("an operator declared it gone, at {by}"),
-        Cause::Isolation => "this agent hears nobody: it may be the one that is cut off".to_owned(),
-        Cause::Hearsay => hearsay(),
-    }
-}
-
-/// A node as a sentence names it.
-fn speaker(node: &Node, id: NodeId) -> String {
-    if id == node.identity().node_id {
-        return "this agent".to_owned();
-    }
-    format!("`{}`", name_of(node, id))
-}
-
-/// The name of a node, else its id.
-pub(crate) fn name_of(node: &Node, id: NodeId) -> String {
-    let record = node.description(id);
-    record.map_or_else(|| id.to_string(), |record| record.name.to_string())
 }
 
 fn sign(sign: Sign) -> &'static str {
@@ -247,23 +147,5 @@ pub(crate) fn health_word(health: Health) -> &'static str {
         Health::Passing => "passing",
         Health::Failing => "failing",
         Health::Unknown => "unknown",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_is_called_down_in_no_time() {
-        for (left_ms, says) in [
-            (0, "those who watch it agree on that now"),
-            (49, "those who watch it agree on that now"),
-            (50, "it is called down in 0.1 s unless somebody hears it"),
-            (3_149, "it is called down in 3.1 s unless somebody hears it"),
-            (12_951, "it is called down in 13.0 s unless somebody hears it"),
-        ] {
-            assert_eq!(called_down_in(Duration::from_millis(left_ms)), says, "{left_ms} ms");
-        }
     }
 }

@@ -3,8 +3,8 @@
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Node, NodeId, Time};
 
-use crate::doors::unix::handler::millis;
-use crate::queries::explain;
+use crate::clock::millis;
+use crate::driver::words;
 use crate::translate::api_node_id;
 use hobnob_api::{ApiError, ErrorKind, ForceLeft};
 
@@ -84,7 +84,7 @@ fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
         let member = member(id);
         Candidate {
             id,
-            name: explain::name_of(node, id),
+            name: words::name_of(node, id),
             status: member.map_or(MemberStatus::Down, |member| member.status),
             whereabouts: member.map_or_else(
                 || "only its records are left".to_owned(),

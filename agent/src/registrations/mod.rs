@@ -1,3 +1,7 @@
-//! The instances that are registered with this agent.
+//! The instances that are registered with this agent: made durable, checked, and written to the catalog.
 
-pub(crate) mod registrar;
+mod handle;
+mod registrar;
+
+pub(crate) use handle::{Registered, RegistrationsHandle};
+pub(crate) use registrar::{Registrar, restore};

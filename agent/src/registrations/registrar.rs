@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hobnob_membership::record::{self, Health, Key, ServiceRecord, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::handle::{Command, Registered, RegistrationsHandle};
 use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
-use crate::doors::unix::handler::millis;
-use crate::driver::{Command, Persist};
+use crate::clock::millis;
+use crate::driver::{DriverHandle, Persist, RecordChanges};
 use crate::services::Registry;
 use crate::storage::{self, DataDir};
 use hobnob_api::address;
@@ -24,33 +25,6 @@ use hobnob_api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration
 const MAX_REPORTS: usize = 1_024;
 /// A restarting agent waits at most this long for the first round of its checks before it shows itself.
 const RESTORE_WITHIN: Duration = Duration::from_secs(1);
-
-/// What the API asks of the registrar.
-pub(crate) enum Request {
-    Register {
-        registration: Box<Registration>,
-        reply: oneshot::Sender<Result<Registered, ApiError>>,
-    },
-    Deregister {
-        id: String,
-        reply: oneshot::Sender<Result<(), ApiError>>,
-    },
-    /// What is known of the check of an instance of ours.
-    Check {
-        id: String,
-        reply: oneshot::Sender<Option<CheckExplained>>,
-    },
-}
-
-/// What a registration came to.
-pub(crate) enum Registered {
-    /// There is one more instance.
-    New,
-    /// It took the place of another one with its id.
-    Replaced,
-    /// It was registered in just this way.
-    Unchanged,
-}
 
 /// What a data directory held at the start.
 pub(crate) struct Restored {
@@ -123,7 +97,8 @@ pub(crate) struct Registrar {
     data_dir: Option<DataDir>,
     default_address: String,
     registry: Arc<Registry>,
-    driver: mpsc::Sender<Command>,
+    driver: DriverHandle,
+    commands: mpsc::Receiver<Command>,
     checks: BTreeMap<String, RunningCheck>,
     next_check: u64,
     reports: (mpsc::Sender<CheckReport>, mpsc::Receiver<CheckReport>),
@@ -159,14 +134,16 @@ impl Registrar {
         data_dir: DataDir,
         default_address: String,
         registry: Arc<Registry>,
-        driver: mpsc::Sender<Command>,
+        driver: DriverHandle,
         restored: Restored,
-    ) -> Self {
+    ) -> (Self, RegistrationsHandle) {
+        let (handle, commands) = RegistrationsHandle::channel();
         let mut this = Self {
             data_dir: Some(data_dir),
             default_address,
             registry,
             driver,
+            commands,
             checks: BTreeMap::new(),
             next_check: 0,
             reports: mpsc::channel(MAX_REPORTS),
@@ -174,27 +151,15 @@ impl Registrar {
         for (registration, first) in restored.registrations {
             this.start_check(&registration, first);
         }
-        this
+        (this, handle)
     }
 
     /// Runs until nobody can ask any more.
-    pub(crate) async fn run(
-        mut self,
-        mut requests: mpsc::Receiver<Request>,
-        mut persist: mpsc::Receiver<Persist>,
-    ) {
+    pub(crate) async fn run(mut self, mut persist: mpsc::Receiver<Persist>) {
         loop {
             tokio::select! {
-                request = requests.recv() => match request {
-                    Some(Request::Register { registration, reply }) => {
-                        let _ = reply.send(self.register(*registration).await);
-                    }
-                    Some(Request::Check { id, reply }) => {
-                        let _ = reply.send(self.checks.get(&id).map(RunningCheck::explain));
-                    }
-                    Some(Request::Deregister { id, reply }) => {
-                        let _ = reply.send(self.deregister(&id).await);
-                    }
+                command = self.commands.recv() => match command {
+                    Some(command) => self.take_command(command).await,
                     None => break,
                 },
                 Some(report) = self.reports.1.recv() => self.report(report).await,
@@ -203,6 +168,18 @@ impl Registrar {
         }
         while let Ok(persisted) = persist.try_recv() {
             self.persist(persisted).await;
+        }
+    }
+
+    async fn take_command(&mut self, command: Command) {
+        match command {
+            Command::Register { registration, reply } => {
+                reply.send(self.register(*registration).await);
+            }
+            Command::Deregister { id, reply } => reply.send(self.deregister(&id).await),
+            Command::Check { id, reply } => {
+                reply.send(self.checks.get(&id).map(RunningCheck::explain));
+            }
         }
     }
 
@@ -238,7 +215,7 @@ impl Registrar {
             self.checks.remove(&id);
             records.push((Key::Health((&id).into()), None));
         }
-        self.write(records).await?;
+        self.driver.write(records).await?;
         if anew {
             self.start_check(&registration, None);
         }
@@ -255,7 +232,8 @@ impl Registrar {
             return Err(self.not_found(id));
         }
         self.checks.remove(id);
-        self.write(vec![(Key::Service(id.into()), None), (Key::Health(id.into()), None)]).await?;
+        let records = vec![(Key::Service(id.into()), None), (Key::Health(id.into()), None)];
+        self.driver.write(records).await?;
         tracing::info!(id, "deregistered");
         Ok(())
     }
@@ -308,7 +286,7 @@ impl Registrar {
             }
         }
         let record = (Key::Health(id.into()), Some(Value::Health(report.health)));
-        if let Err(error) = self.write(vec![record]).await {
+        if let Err(error) = self.driver.write(vec![record]).await {
             tracing::error!(id, %error, "the instance's health could not be written");
         }
     }
@@ -325,28 +303,12 @@ impl Registrar {
         }
     }
 
-    async fn check_write(
-        &self,
-        id: &str,
-        records: Vec<(Key, Option<Value>)>,
-    ) -> Result<(), ApiError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Check { records, reply }).await?;
-        let checked = answer.await.map_err(|_| stopping())?;
-        checked.map_err(|ApiError { kind, message }| ApiError {
-            kind,
-            message: format!("`{id}` cannot be registered: {message}"),
+    async fn check_write(&self, id: &str, records: RecordChanges) -> Result<(), ApiError> {
+        let checked = self.driver.check_write(records).await;
+        checked.map_err(|refused| {
+            let ApiError { kind, message } = refused.into();
+            ApiError { kind, message: format!("`{id}` cannot be registered: {message}") }
         })
-    }
-
-    async fn write(&self, records: Vec<(Key, Option<Value>)>) -> Result<(), ApiError> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Write { records, reply }).await?;
-        answer.await.map_err(|_| stopping())
-    }
-
-    async fn command(&self, command: Command) -> Result<(), ApiError> {
-        self.driver.send(command).await.map_err(|_| stopping())
     }
 
     /// Works on the data directory on a thread that may block.
@@ -390,8 +352,4 @@ fn invalid(message: String) -> ApiError {
 
 fn failed(message: String) -> ApiError {
     ApiError { kind: ErrorKind::Failed, message }
-}
-
-pub(crate) fn stopping() -> ApiError {
-    failed("the agent is stopping".to_owned())
 }

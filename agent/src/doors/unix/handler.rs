@@ -1,25 +1,26 @@
 //! What the agent answers: reads from the registry without waiting, everything else through the driver and the
 //! registrar.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::record::Text;
-use hobnob_membership::view;
-use tokio::sync::{mpsc, oneshot};
+use hobnob_membership::{Node, NodeId, Time, view};
+use tokio::sync::mpsc;
 
 use super::server::Counters;
-use crate::clock::Clock;
-use crate::driver::{Command, Known};
+use crate::clock::{Clock, millis};
+use crate::driver::{DriverHandle, Report};
 use crate::info::AgentInfo;
-use crate::queries::offer;
+use crate::queries::parameters::parameters;
 use crate::queries::pickers::{self, MAX_PICKS, Pickers};
-use crate::registrations::registrar::{self, Registered, stopping};
+use crate::queries::{explain, force_leave, offer};
+use crate::registrations::{Registered, RegistrationsHandle};
 use crate::seeding;
 use crate::services::{Registry, ServiceKey, matches};
-use crate::translate::{api_node_id, member_status};
+use crate::translate::{api_node_id, member};
 use hobnob_api::*;
 
 /// How long a request to join waits for an answer. The agent goes on knocking after it.
@@ -33,8 +34,8 @@ pub(crate) struct Handler {
     pub(crate) info: AgentInfo,
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) driver: mpsc::Sender<Command>,
-    pub(crate) registrar: mpsc::Sender<registrar::Request>,
+    pub(crate) driver: DriverHandle,
+    pub(crate) registrations: RegistrationsHandle,
     pub(crate) leave: mpsc::Sender<()>,
     pub(crate) counters: Counters,
 }
@@ -71,13 +72,7 @@ impl Handler {
     }
 
     async fn register(&self, registration: Registration) -> Result<Response, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        let registration = Box::new(registration);
-        self.registrar
-            .send(registrar::Request::Register { registration, reply })
-            .await
-            .map_err(|_| stopping())?;
-        Ok(match answer.await.map_err(|_| stopping())?? {
+        Ok(match self.registrations.register(registration).await? {
             Registered::New => Response::Done,
             Registered::Replaced => Response::Replaced,
             Registered::Unchanged => Response::Unchanged,
@@ -85,12 +80,7 @@ impl Handler {
     }
 
     async fn deregister(&self, id: String) -> Result<Response, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        self.registrar
-            .send(registrar::Request::Deregister { id, reply })
-            .await
-            .map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map(|()| Response::Done)
+        self.registrations.deregister(id).await.map(|()| Response::Done)
     }
 
     fn resolve(&self, query: &Query) -> Result<Instances, ApiError> {
@@ -168,10 +158,8 @@ impl Handler {
     }
 
     async fn members(&self) -> Result<Vec<Member>, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        self.driver.send(Command::Members { reply }).await.map_err(|_| stopping())?;
-        let mut members: Vec<Member> =
-            answer.await.map_err(|_| stopping())?.iter().map(member).collect();
+        let members = self.driver.inspect(|node, _| node.members()).await?;
+        let mut members: Vec<Member> = members.iter().map(member).collect();
         members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
         Ok(members)
     }
@@ -192,14 +180,8 @@ impl Handler {
                 addresses.join(", ")
             )));
         }
-        let (reply, answer) = oneshot::channel();
-        self.driver
-            .send(Command::Join { addresses: resolved, reply })
-            .await
-            .map_err(|_| stopping())?;
-        match tokio::time::timeout(JOIN_WITHIN, answer).await {
-            Ok(Ok(answered)) => answered.map(|_| Response::Done),
-            Ok(Err(_)) => Err(stopping()),
+        match tokio::time::timeout(JOIN_WITHIN, self.driver.join(resolved)).await {
+            Ok(joined) => Ok(joined.map(|_| Response::Done)?),
             Err(_) => Err(ApiError {
                 kind: ErrorKind::Failed,
                 message: format!(
@@ -213,25 +195,26 @@ impl Handler {
         }
     }
 
-    async fn force_leave(&self, member: String) -> Result<Response, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::ForceLeave { member, reply };
-        self.driver.send(command).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map(Response::ForceLeft)
+    async fn force_leave(&self, subject: String) -> Result<Response, ApiError> {
+        let check = move |node: &Node, now| force_leave::check(node, &subject, now);
+        let force_left = self.driver.inspect(check).await??;
+        self.driver.force_leave(NodeId(force_left.node_id.0)).await?;
+        Ok(Response::ForceLeft(force_left))
     }
 
     async fn explain(&self, subject: String) -> Result<Response, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Explain { subject: subject.clone(), reply };
-        self.driver.send(command).await.map_err(|_| stopping())?;
-        let Known { members, instances } = answer.await.map_err(|_| stopping())?;
+        let named = subject.clone();
+        let known = move |node: &Node, now| {
+            (explain::members(node, &named, now), explain::instances(node, &named, now))
+        };
+        let (members, instances) = self.driver.inspect(known).await?;
         if members.is_empty() && instances.is_empty() {
             return Err(self.unexplained(&subject));
         }
         let mut explained = Vec::new();
         for info in instances {
             let own = info.instance.origin == self.info.node_id;
-            let check = if own { self.check(&subject).await? } else { None };
+            let check = if own { self.registrations.check(subject.clone()).await? } else { None };
             explained.push(offer::explain(&self.registry, info, check));
         }
         Ok(Response::Explained(Box::new(Explanation { members, instances: explained })))
@@ -246,7 +229,7 @@ impl Handler {
         }
         let message = if ids.is_empty() {
             format!(
-                "nothing locality goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
+                "nothing here goes by `{subject}`: give the name or node id of a member (`hobnob members`), or the \
                  id of an instance (`hobnob resolve SERVICE --all`)"
             )
         } else {
@@ -263,60 +246,65 @@ impl Handler {
         ApiError { kind: ErrorKind::NotFound, message }
     }
 
-    async fn check(&self, id: &str) -> Result<Option<CheckExplained>, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        let request = registrar::Request::Check { id: id.to_owned(), reply };
-        self.registrar.send(request).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())
-    }
-
     async fn info(&self) -> Result<Info, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        self.driver.send(Command::Report { reply }).await.map_err(|_| stopping())?;
-        let report = answer.await.map_err(|_| stopping())?;
-        let mut counters = report.counters;
+        let about = self.driver.inspect(AboutNode::read).await?;
+        let Report { takes_tcp_probes, mut counters } = self.driver.report().await?;
         counters.extend(self.counters.snapshot().map(|(name, count)| (name.to_owned(), count)));
         Ok(Info {
             name: self.info.name.clone(),
             cluster: self.info.cluster.clone(),
             node_id: api_node_id(self.info.node_id),
-            epoch: report.epoch.0,
+            epoch: about.epoch,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             datacenter: self.info.datacenter.clone(),
             zone: self.info.zone.clone(),
             address: self.info.gossip_addr.to_string(),
             sync_address: self.info.sync_addr.to_string(),
             pid: std::process::id(),
-            uptime_ms: millis(self.clock.now().since(hobnob_membership::Time::ZERO)),
+            uptime_ms: millis(self.clock.now().since(Time::ZERO)),
             isolated: self.registry.is_isolated(),
             last_contact_ms: self.registry.since_last_contact().map(millis),
-            duplicate: report.duplicate,
-            takes_tcp_probes: report.takes_tcp_probes,
-            udp_blocked: report.udp_blocked,
-            members_alive: report.members_alive,
-            instances: report.instances,
-            catalog_digest: format!("{:016x}", report.catalog_digest),
+            duplicate: about.duplicate,
+            takes_tcp_probes,
+            udp_blocked: about.udp_blocked,
+            members_alive: about.members_alive,
+            instances: about.instances,
+            catalog_digest: format!("{:016x}", about.catalog_digest),
             counters,
-            protocol: report.protocol,
+            protocol: about.protocol,
         })
     }
 }
 
-/// Whole milliseconds.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// What the node says of itself.
+struct AboutNode {
+    epoch: u64,
+    duplicate: Option<Duplicate>,
+    udp_blocked: bool,
+    members_alive: usize,
+    instances: usize,
+    catalog_digest: u64,
+    protocol: BTreeMap<String, String>,
 }
 
-pub(crate) fn member(member: &view::Member) -> Member {
-    let node_id = member.identity.node_id;
-    let (name, datacenter, zone) = match &member.node {
-        Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),
-        None => (node_id.to_string(), String::new(), String::new()),
-    };
-    let status = member_status(member.status);
-    let (address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
-    let node_id = api_node_id(node_id);
-    Member { name, node_id, address, status, datacenter, zone, epoch }
+impl AboutNode {
+    fn read(node: &Node, now: Time) -> Self {
+        Self {
+            epoch: node.identity().epoch.0,
+            duplicate: node.duplicate(now).map(|duplicate| Duplicate {
+                address: duplicate.address.to_string(),
+                silent: duplicate.we_are_silent,
+                same_key: duplicate.same_key,
+                since_ms: millis(now.since(duplicate.since)),
+                proven_ms: millis(now.since(duplicate.proven)),
+            }),
+            udp_blocked: node.are_datagrams_blocked(),
+            members_alive: node.active_members(),
+            instances: node.instances().len(),
+            catalog_digest: node.catalog().digest(),
+            protocol: parameters(node.protocol()),
+        }
+    }
 }
 
 pub(crate) fn bad_selector(error: &SelectorError) -> ApiError {

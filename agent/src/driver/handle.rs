@@ -1,0 +1,121 @@
+//! The rest of the agent's side of the driver.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use hobnob_api::{ApiError, ErrorKind};
+use hobnob_membership::catalog::WriteError;
+use hobnob_membership::record::{Key, Value};
+use hobnob_membership::{Node, NodeId, Time};
+use tokio::sync::mpsc;
+
+use super::commands::Command;
+use crate::actor::{Reply, Stopping, ask, tell};
+
+/// Commands that wait for the driver; further ones wait with their sender.
+const MAX_WAITING_COMMANDS: usize = 256;
+
+/// Records of our own to write; one without a value is removed.
+pub(crate) type RecordChanges = Vec<(Key, Option<Value>)>;
+
+/// Asks the driver. Cheap to clone; the driver ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct DriverHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// Why the driver does not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// This agent gave way to another one under its node id, so nobody would hear of it.
+    #[error("{0}")]
+    Silent(String),
+    /// The records break a rule.
+    #[error(transparent)]
+    Records(#[from] WriteError),
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+/// What the tasks around the node count and know.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Whether this host completes TCP handshakes for peers that probe it.
+    pub(crate) takes_tcp_probes: bool,
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+impl DriverHandle {
+    /// A handle, and the commands that it and its clones send.
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
+        (Self { commands }, received)
+    }
+
+    /// Whether [`DriverHandle::write`] would be taken, and heard.
+    pub(crate) async fn check_write(&self, records: RecordChanges) -> Result<(), Refused> {
+        ask(&self.commands, |reply| Command::Check { records, reply }).await?
+    }
+
+    /// Writes records of our own. They are visible here when this returns.
+    pub(crate) async fn write(&self, records: RecordChanges) -> Result<(), Stopping> {
+        ask(&self.commands, |reply| Command::Write { records, reply }).await
+    }
+
+    /// Says hello at these gossip addresses until one answers, and returns that one.
+    pub(crate) async fn join(&self, addresses: Vec<SocketAddr>) -> Result<SocketAddr, Refused> {
+        ask(&self.commands, |reply| Command::Join { addresses, reply }).await?
+    }
+
+    /// Like [`DriverHandle::join`], without waiting for the answer.
+    pub(crate) async fn begin_join(&self, addresses: Vec<SocketAddr>) -> Result<(), Stopping> {
+        tell(&self.commands, Command::Join { addresses, reply: Reply::unread() }).await
+    }
+
+    /// Says that an address to join at is the agent's own.
+    pub(crate) async fn expect_nobody_at(&self, address: String) -> Result<(), Stopping> {
+        tell(&self.commands, Command::ExpectNobodyAt { address }).await
+    }
+
+    /// Leaves the cluster. The driver ends when that is done.
+    pub(crate) async fn leave(&self) -> Result<(), Stopping> {
+        tell(&self.commands, Command::Leave).await
+    }
+
+    /// Declares a member gone for good. Its instances are gone here when this returns.
+    pub(crate) async fn force_leave(&self, member: NodeId) -> Result<(), Stopping> {
+        ask(&self.commands, |reply| Command::ForceLeave { member, reply }).await
+    }
+
+    /// Reads the node, between two inputs of it. Everything else waits meanwhile, so a reader does not block.
+    pub(crate) async fn inspect<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Node, Time) -> T + Send + 'static,
+    ) -> Result<T, Stopping> {
+        ask(&self.commands, |reply| {
+            Command::Inspect(Box::new(move |node, now| reply.send(read(node, now))))
+        })
+        .await
+    }
+
+    /// What the tasks around the node count and know.
+    pub(crate) async fn report(&self) -> Result<Report, Stopping> {
+        ask(&self.commands, |reply| Command::Report { reply }).await
+    }
+}
+
+impl From<Stopping> for ApiError {
+    fn from(stopping: Stopping) -> Self {
+        Self { kind: ErrorKind::Failed, message: stopping.to_string() }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused {
+            Refused::Records(_) => ErrorKind::Invalid,
+            Refused::Silent(_) | Refused::Stopping(_) => ErrorKind::Failed,
+        };
+        Self { kind, message: refused.to_string() }
+    }
+}
