@@ -26,13 +26,9 @@
 
 pub mod bench;
 pub mod checkers;
-mod drill;
 pub mod fault;
-#[cfg(feature = "mutants")]
-pub mod mutants;
 pub mod network;
 pub mod processes;
-pub mod recording;
 pub mod report;
 pub mod run;
 pub mod scenario;

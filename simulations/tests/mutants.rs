@@ -1,7 +1,7 @@
 //! Every known bug is found.
 
 use hobnob_membership::Mutant;
-use hobnob_simulations::mutants::hunt;
+use hobnob_simulations::swarm::mutants::hunt;
 use hobnob_simulations::swarm::{Size, run_seed};
 
 const SIZE: Size = Size { nodes: 10, seconds: 40 };

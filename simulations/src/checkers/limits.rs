@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hobnob_membership::{NodeId, Time, limits};
 
-use super::{Checker, Scene, is_turn_of};
+use crate::checkers::checker::{Checker, Scene, is_turn_of};
 use crate::truth::Truth;
 
 /// Seconds over which bytes are counted.

@@ -2,7 +2,7 @@
 
 use hobnob_membership::view::InstanceStatus;
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::workload::Answer;
 

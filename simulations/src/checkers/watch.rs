@@ -7,7 +7,7 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus, MemberStatus};
 use hobnob_membership::{Event, NodeId};
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::world::Told;
 

@@ -9,8 +9,9 @@ use hobnob_simulations::bench::compare::{self, Effort, FocaCluster, HobnobCluste
 use hobnob_simulations::bench::goals::{Measurement, SECTIONS, Setting};
 use serde_json::json;
 
+use super::output::print;
 use super::progress::Progress;
-use super::{Verdict, print, processes};
+use super::{Verdict, processes};
 
 /// The section that measures plain foca beside Hobnob.
 const COMPARE: &str = "compare";

@@ -6,7 +6,8 @@ use hobnob_simulations::checkers::Checkers;
 use hobnob_simulations::scenario::builtins;
 use serde_json::json;
 
-use super::{Verdict, print};
+use super::Verdict;
+use super::output::print;
 
 /// The width of the tables.
 const WIDTH: u16 = 120;

@@ -2,20 +2,19 @@
 
 mod bench;
 mod list;
+mod load;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod output;
 mod processes;
 mod progress;
 mod replay;
 mod run;
 mod smoke;
 mod swarm;
+mod trace_file;
 
-use std::io::{self, Write};
-
-use anyhow::Context;
 use clap::Subcommand;
-use hobnob_simulations::run::Outcome;
 
 /// Whether a promise was broken.
 pub(crate) enum Verdict {
@@ -56,27 +55,4 @@ pub(crate) fn carry_out(command: Command) -> anyhow::Result<Verdict> {
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Smoke(arguments) => smoke::smoke(&arguments),
     }
-}
-
-/// Writes to standard output; who closed it wants no more, and that is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What was broken in a run, with the line that repeats it.
-fn tell_failures(outcome: &Outcome, repeat: &str) -> String {
-    let shown = outcome.failures.iter().take(5).map(|failure| format!("  {failure}\n"));
-    let more = outcome.failures.len().saturating_sub(5);
-    let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
-    format!("{}{more}  again: {repeat}\n", shown.collect::<String>())
-}
-
-/// The command that repeats something.
-fn repeat(arguments: &str) -> String {
-    format!("cargo run --release -p hobnob-simulations -- {arguments}")
 }

@@ -3,11 +3,12 @@
 use clap::Args;
 use comfy_table::{Table, presets};
 use hobnob_membership::Mutant;
-use hobnob_simulations::mutants::{Caught, hunt};
+use hobnob_simulations::swarm::mutants::{Caught, hunt};
 use hobnob_simulations::swarm::{Size, in_parallel};
 
+use super::Verdict;
+use super::output::print;
 use super::progress::Progress;
-use super::{Verdict, print};
 
 /// What `mutants` takes.
 #[derive(Args)]

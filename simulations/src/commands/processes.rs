@@ -10,8 +10,9 @@ use comfy_table::{Table, presets};
 use hobnob_simulations::processes::{Effort, Report, measure};
 use humantime::parse_duration;
 
+use super::Verdict;
+use super::output::print;
 use super::progress::Progress;
-use super::{Verdict, print};
 
 /// What `bench` takes for real processes.
 #[derive(Args)]

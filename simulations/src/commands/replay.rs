@@ -1,23 +1,17 @@
-//! `replay`, and trace files.
+//! `replay`.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use hobnob_simulations::run::{Outcome, Wanted};
+use hobnob_simulations::run::Wanted;
 use hobnob_simulations::swarm::{self, Size, run_caught};
-use hobnob_simulations::world::{Detail, Sink};
 
-use super::run::{load, summary};
-use super::{Verdict, print, repeat, tell_failures};
-
-/// The first word of a trace file.
-const HEADER: &str = "# hobnob-simulations ";
-/// The beginning of its last line.
-const FOOTER: &str = "# trace hash ";
+use super::Verdict;
+use super::load::load;
+use super::output::{print, repeat, summary, tell_failures};
+use super::trace_file::{FOOTER, HEADER, TraceFile};
 
 /// What `replay` takes.
 #[derive(Args)]
@@ -42,52 +36,6 @@ pub(crate) struct Arguments {
     /// Only tell the scenario that the seed stands for, as TOML.
     #[arg(long)]
     scenario: bool,
-}
-
-/// A trace on its way to a file.
-pub(super) struct TraceFile {
-    file: Arc<Mutex<BufWriter<Box<dyn Write + Send>>>>,
-}
-
-impl TraceFile {
-    /// A trace of what this command runs.
-    pub(super) fn create(path: &Path, command: &str) -> anyhow::Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Self::to(Box::new(file), command)
-    }
-
-    fn to(out: Box<dyn Write + Send>, command: &str) -> anyhow::Result<Self> {
-        let mut file = BufWriter::new(out);
-        writeln!(file, "{HEADER}{command}")?;
-        Ok(Self { file: Arc::new(Mutex::new(file)) })
-    }
-
-    pub(super) fn sink(&self, packets: bool) -> (Detail, Sink) {
-        let file = Arc::clone(&self.file);
-        let detail = if packets { Detail::Packets } else { Detail::Events };
-        let sink = move |line: &str| {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // A full disk or a closed pipe shows when the file is finished.
-            let _ = writeln!(file, "{line}");
-        };
-        (detail, Box::new(sink))
-    }
-
-    pub(super) fn finish(&self, outcome: &Outcome) -> anyhow::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = (|| {
-            for failure in &outcome.failures {
-                writeln!(file, "# BROKEN {failure}")?;
-            }
-            writeln!(file, "{FOOTER}{}", outcome.trace_hash)?;
-            file.flush()
-        })();
-        match written {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.context("cannot write the trace"),
-        }
-    }
 }
 
 pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<Verdict> {

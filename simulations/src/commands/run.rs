@@ -7,12 +7,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use hobnob_simulations::report;
 use hobnob_simulations::run::{Outcome, Wanted};
-use hobnob_simulations::scenario::{Scenario, builtin};
 use hobnob_simulations::swarm::run_caught;
 
+use super::Verdict;
+use super::load::load;
+use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
-use super::replay::TraceFile;
-use super::{Verdict, print, repeat, tell_failures};
+use super::trace_file::TraceFile;
 
 /// What `run` takes.
 #[derive(Args)]
@@ -37,20 +38,6 @@ pub(crate) struct Arguments {
     /// With every packet in the trace.
     #[arg(long, requires = "trace")]
     packets: bool,
-}
-
-/// A scenario by its name or path.
-pub(super) fn load(name: &str) -> anyhow::Result<Scenario> {
-    if let Some(builtin) = builtin(name) {
-        return Ok(builtin.load()?);
-    }
-    if !name.ends_with(".toml") {
-        bail!(
-            "there is no scenario `{name}`: `list` names those that there are, and a path to a file of your own ends in `.toml`"
-        );
-    }
-    let text = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
-    Scenario::parse(&text).with_context(|| format!("{name} is not a scenario"))
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
@@ -108,27 +95,8 @@ fn tell(outcome: &Outcome, arguments: &Arguments, seconds: f64) -> anyhow::Resul
     Ok(if outcome.is_green() { Verdict::Green } else { Verdict::Broken })
 }
 
-/// A run in one line.
-pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
-    let verdict = if outcome.is_green() { "ok    " } else { "BROKEN" };
-    let healed = outcome.healed_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
-    let took = seconds.map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
-    format!(
-        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {} downs of live agents, trace {}\n",
-        outcome.scenario,
-        outcome.nodes,
-        outcome.seed,
-        outcome.simulated_seconds,
-        outcome.bytes_per_second_per_node,
-        outcome.downs_of_live_agents,
-        outcome.trace_hash,
-    )
-}
-
 /// Tells how far a run is.
-pub(super) fn progress_of(
-    name: &str,
-) -> impl FnMut(hobnob_membership::Time, hobnob_membership::Time) + use<> {
+fn progress_of(name: &str) -> impl FnMut(hobnob_membership::Time, hobnob_membership::Time) + use<> {
     let name = name.to_owned();
     let mut progress = Progress::new();
     move |now, end| progress.tell(|| format!("{name}: {now} of {end}"))

@@ -6,10 +6,11 @@ use hobnob_simulations::run::{Outcome, Wanted};
 use hobnob_simulations::scenario::builtins;
 use hobnob_simulations::swarm::{Size, in_parallel, run_caught};
 
+use super::Verdict;
+use super::load::load;
+use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
-use super::run::{load, summary};
 use super::swarm::run_checked;
-use super::{Verdict, print, repeat, tell_failures};
 
 /// What `smoke` takes.
 #[derive(Args)]
@@ -75,7 +76,7 @@ pub(super) fn smoke(arguments: &Arguments) -> anyhow::Result<Verdict> {
 #[cfg(feature = "mutants")]
 fn hunt_all(jobs: usize) -> anyhow::Result<usize> {
     use hobnob_membership::Mutant;
-    use hobnob_simulations::mutants::hunt;
+    use hobnob_simulations::swarm::mutants::hunt;
     const SEEDS: u64 = 200;
     let numbers: Vec<u64> = (0..Mutant::ALL.len() as u64).collect();
     let mut caught = Vec::new();

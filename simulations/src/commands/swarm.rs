@@ -7,9 +7,9 @@ use hobnob_simulations::checkers::DETERMINISM;
 use hobnob_simulations::run::Outcome;
 use hobnob_simulations::swarm::{Size, in_parallel, run_seed};
 
+use super::Verdict;
+use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
-use super::run::summary;
-use super::{Verdict, print, repeat, tell_failures};
 
 /// One seed in so many is run twice, and the traces compared.
 const TWICE_EVERY: u64 = 20;

@@ -3,12 +3,13 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::recovery::Undo;
-use super::{FaultKind, Outages, StorageSpec};
+use super::active::ActiveFaults;
+use super::open::Undo;
+use crate::scenario::{FaultKind, StorageSpec};
 use crate::truth::Truth;
 use crate::world::World;
 
-impl Outages {
+impl ActiveFaults {
     pub(super) fn go_on(
         &mut self,
         fault: usize,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use hobnob_membership::ClusterId;
 use rand::RngExt;
 
-use super::recovery::Undo;
-use super::{Fault, FaultKind, Outages, StorageSpec};
+use super::active::ActiveFaults;
+use super::open::Undo;
 use crate::network::{Channel, Conditions, Partition};
-use crate::scenario::{LinkSpec, Select};
+use crate::scenario::{Fault, FaultKind, LinkSpec, Select, StorageSpec};
 use crate::truth::Truth;
 use crate::world::{Host, LocalHealth, World};
 
@@ -26,7 +26,7 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(10);
 /// Who suffers, and how that is ended.
 type Inflicted = (Vec<usize>, Undo);
 
-impl Outages {
+impl ActiveFaults {
     pub(super) fn inflict(
         &mut self,
         fault: &Fault,
@@ -123,7 +123,7 @@ impl Outages {
             }
             FaultKind::DatacenterCut { name } => {
                 let (inside, outside): (Vec<usize>, Vec<usize>) =
-                    all.iter().partition(|host| world.place(**host).0 == name);
+                    all.iter().partition(|host| world.location(**host).0 == name);
                 Partition::full(&inside, &outside)
             }
             FaultKind::UdpBlocked { left, right } => {

@@ -1,32 +1,16 @@
 //! How a fault ends.
 
-use hobnob_membership::{ClusterId, NodeId};
+use hobnob_membership::ClusterId;
 
-use super::outage::Open;
-use super::{FaultKind, Outages};
-use crate::network::Partition;
+use super::active::ActiveFaults;
+use super::open::{OpenFault, Undo};
+use crate::scenario::FaultKind;
 use crate::truth::Truth;
-use crate::world::{Detail, Disk, LocalHealth, Storage, World};
+use crate::world::{Detail, LocalHealth, Storage, World};
 
-/// How to end a fault.
-pub(super) enum Undo {
-    Nothing,
-    Mend(Partition),
-    /// A flapping link, and whether it is cut now.
-    Flap(Partition, bool),
-    Links(Vec<(usize, usize)>),
-    Restart,
-    LocalHealth,
-    Clocks,
-    Disks,
-    HomeCluster,
-    /// A host goes back to its own data directory.
-    OwnDisk(Box<(NodeId, u64, Disk)>),
-}
-
-impl Outages {
+impl ActiveFaults {
     pub(super) fn end(&mut self, occurrence: usize, world: &mut World, truth: &mut Truth) {
-        let Some(Open { kind, hosts, undo }) = self.open.remove(&occurrence) else { return };
+        let Some(OpenFault { kind, hosts, undo }) = self.open.remove(&occurrence) else { return };
         let now = world.now();
         if world.trace().wants(Detail::Events) {
             let name = self.scenario.fault[kind].what.name();

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::ReportError;
-use crate::recording::{Recording, Sample, Second};
+use crate::run::{Recording, Sample, Second};
 
 const SIZE: (u32, u32) = (1_100, 220);
 /// Stand-ins for the colours of the page; see [`super::STAND_INS`].

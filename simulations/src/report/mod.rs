@@ -5,8 +5,7 @@ mod timeline;
 
 use std::fmt::Write;
 
-use crate::recording::Recording;
-use crate::run::Outcome;
+use crate::run::{Outcome, Recording};
 
 /// Why a picture could not be drawn.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::recording::Recording;
+use crate::run::Recording;
 
 /// Room for names on the left, and for the axis below.
 const LEFT: f64 = 46.0;
@@ -60,7 +60,7 @@ pub(super) fn draw(recording: &Recording) -> String {
             bar(from, to, top, high * 0.32, "fault", 0.95, &title);
         }
         // Twelve shades are enough to see, and make long bars of equal seconds.
-        let shade = |sample: &crate::recording::Sample| (sample.believed_down * 12.0).ceil() as u32;
+        let shade = |sample: &crate::run::Sample| (sample.believed_down * 12.0).ceil() as u32;
         for (from, to, shade) in spells(recording, host, shade) {
             if shade > 0 {
                 let share = f64::from(shade) / 12.0;
@@ -106,7 +106,7 @@ pub(super) fn draw(recording: &Recording) -> String {
 fn spells<T: PartialEq + Copy>(
     recording: &Recording,
     host: usize,
-    of: impl Fn(&crate::recording::Sample) -> T,
+    of: impl Fn(&crate::run::Sample) -> T,
 ) -> Vec<(f64, f64, T)> {
     let mut spells: Vec<(f64, f64, T)> = Vec::new();
     for second in &recording.seconds {
@@ -129,7 +129,7 @@ fn spells<T: PartialEq + Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::{Sample, Second};
+    use crate::run::{Sample, Second};
 
     #[test]
     fn seconds_that_are_alike_become_one_bar() {

@@ -1,19 +1,26 @@
 //! A scenario: a topology, a workload, faults, and the limits under which the checkers hold. Written as TOML, or drawn
 //! by the swarm from a seed.
 
+mod fault;
 mod library;
+mod limits;
 mod link;
+mod select;
 mod span;
+mod workload;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
 use crate::network::{Conditions, Network};
 use crate::world::World;
 
+pub use fault::{Fault, FaultKind, StorageSpec};
 pub use library::{Builtin, builtin, builtins};
+pub use limits::{FalseDowns, Limits};
 pub use link::{BurstSpec, LatencySpec, LinkSpec};
-pub use span::{Places, Select, Span};
+pub use select::{Select, Topology};
+pub use span::Span;
+pub use workload::WorkloadSpec;
 
 /// Everything about a run but its seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,93 +95,6 @@ pub struct Between {
     pub both_ways: bool,
     /// What is different.
     pub link: LinkSpec,
-}
-
-/// What clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WorkloadSpec {
-    /// Instances that each host registers at its first start.
-    pub instances: usize,
-    /// Writes a second in the whole cluster: registrations, changes of health, deregistrations.
-    pub writes_per_second: f64,
-    /// Reads a second in the whole cluster: queries and picks.
-    pub reads_per_second: f64,
-    /// How many hosts have a client that watches.
-    pub watchers: usize,
-    /// The share of registrations that do not fit a datagram.
-    pub large: f64,
-    /// When one host registers and deregisters `storm` short-lived instances, more than it keeps tombstones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub storm_at: Option<Span>,
-    /// How many.
-    pub storm: usize,
-}
-
-impl Default for WorkloadSpec {
-    fn default() -> Self {
-        Self {
-            instances: 2,
-            writes_per_second: 5.0,
-            reads_per_second: 10.0,
-            watchers: 5,
-            large: 0.02,
-            storm_at: None,
-            storm: 400,
-        }
-    }
-}
-
-/// What the protocol promises in this scenario; the checkers hold it to that.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// After the last heal, all replicas are equal and all members agree within this time.
-    pub heal_within: Span,
-    /// A dead host is called down by everybody who is reachable within this time.
-    pub detect_within: Span,
-    /// Which live hosts may be called down.
-    pub false_downs: FalseDowns,
-    /// Who has run for so long holds the records of all others who have; nothing is asked when not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub know_within: Option<Span>,
-    /// Who is heard by nobody, or hears nobody, for so long says that it is alone. Datagrams that are delivered again much
-    /// later may keep it from knowing for a while.
-    pub alone_within: Span,
-    /// Two live agents under one node id that reach each other for so long have settled which of them is silent.
-    pub settle_within: Span,
-    /// A host that was cut, paused or slow has an excuse for this long after.
-    pub grace: Span,
-    /// Bytes a second that a host sends, over ten seconds.
-    pub bytes_per_second: u64,
-}
-
-/// Which live hosts may be called down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FalseDowns {
-    /// None, whatever the faults.
-    Never,
-    /// Those that were cut off, paused or slow; and any while somebody may wrongly accuse it: who is paused, or hears
-    /// only half of what is said.
-    Excused,
-    /// Any: the faults are beyond what plain SWIM bears.
-    Allowed,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            heal_within: Span::seconds(45),
-            detect_within: Span::seconds(45),
-            know_within: None,
-            alone_within: Span::seconds(45),
-            settle_within: Span::seconds(10),
-            false_downs: FalseDowns::Excused,
-            grace: Span::seconds(20),
-            bytes_per_second: 100_000,
-        }
-    }
 }
 
 fn default_nodes() -> usize {

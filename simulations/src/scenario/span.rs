@@ -1,11 +1,8 @@
-//! Values that a scenario file writes as text: times, and sets of hosts.
+//! A time as a scenario file writes it.
 
 use std::fmt;
 use std::time::Duration;
 
-use rand::RngExt;
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::seq::SliceRandom;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A time as people write it: `250us`, `1.5s` is written `1s 500ms`, `2min`.
@@ -47,166 +44,12 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// A set of hosts.
-///
-/// | text | hosts |
-/// |---|---|
-/// | `all` | every one |
-/// | `7` | number 7 |
-/// | `3..6` | 3, 4 and 5 |
-/// | `first half`, `second half` | by number |
-/// | `seeds` | those that others join through |
-/// | `dc:eu` | those of a datacenter |
-/// | `zone:a` | those of a zone |
-/// | `random 3`, `random 10%` | drawn anew each time |
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Select {
-    /// Every host.
-    All,
-    /// By number, the last not included.
-    Range(usize, usize),
-    /// The lower half of the numbers.
-    FirstHalf,
-    /// The upper half.
-    SecondHalf,
-    /// The seeds.
-    Seeds,
-    /// Of a datacenter.
-    Datacenter(String),
-    /// Of a zone.
-    Zone(String),
-    /// So many at random.
-    Random(usize),
-    /// So many of a hundred at random, at least one.
-    RandomPercent(usize),
-}
-
-/// What a [`Select`] chooses from.
-pub trait Places {
-    /// How many hosts there are.
-    fn count(&self) -> usize;
-    /// The datacenter and zone of a host.
-    fn place(&self, host: usize) -> (&str, &str);
-    /// The seeds.
-    fn seeds(&self) -> &[usize];
-}
-
-impl Places for crate::World {
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn place(&self, host: usize) -> (&str, &str) {
-        Self::place(self, host)
-    }
-
-    fn seeds(&self) -> &[usize] {
-        &self.seeds
-    }
-}
-
-impl Select {
-    /// The hosts, in ascending order.
-    pub fn choose(&self, places: &impl Places, rng: &mut Xoshiro256PlusPlus) -> Vec<usize> {
-        let count = places.count();
-        let random = |wanted: usize, rng: &mut Xoshiro256PlusPlus| {
-            let mut hosts: Vec<usize> = (0..count).collect();
-            hosts.shuffle(rng);
-            hosts.truncate(wanted);
-            hosts.sort_unstable();
-            hosts
-        };
-        match self {
-            Self::All => (0..count).collect(),
-            Self::Range(from, to) => (*from..(*to).min(count)).collect(),
-            Self::FirstHalf => (0..count / 2).collect(),
-            Self::SecondHalf => (count / 2..count).collect(),
-            Self::Seeds => places.seeds().to_vec(),
-            Self::Datacenter(name) => {
-                (0..count).filter(|host| places.place(*host).0 == name).collect()
-            }
-            Self::Zone(name) => (0..count).filter(|host| places.place(*host).1 == name).collect(),
-            Self::Random(1) => (0..count.min(1)).map(|_| rng.random_range(0..count)).collect(),
-            Self::Random(wanted) => random(*wanted, rng),
-            Self::RandomPercent(percent) => random((count * percent / 100).max(1), rng),
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let random = |amount: &str| match amount.strip_suffix('%') {
-            Some(percent) => percent.parse().ok().map(Self::RandomPercent),
-            None => amount.parse().ok().map(Self::Random),
-        };
-        match text {
-            "all" => Some(Self::All),
-            "first half" => Some(Self::FirstHalf),
-            "second half" => Some(Self::SecondHalf),
-            "seeds" => Some(Self::Seeds),
-            _ => {
-                if let Some(name) = text.strip_prefix("dc:") {
-                    return Some(Self::Datacenter(name.to_owned()));
-                }
-                if let Some(name) = text.strip_prefix("zone:") {
-                    return Some(Self::Zone(name.to_owned()));
-                }
-                if let Some(amount) = text.strip_prefix("random ") {
-                    return random(amount);
-                }
-                if let Some((from, to)) = text.split_once("..") {
-                    return Some(Self::Range(from.parse().ok()?, to.parse().ok()?));
-                }
-                text.parse().ok().map(|host| Self::Range(host, host + 1))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Select {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Range(from, to) if from + 1 == *to => write!(f, "{from}"),
-            Self::Range(from, to) => write!(f, "{from}..{to}"),
-            Self::FirstHalf => f.write_str("first half"),
-            Self::SecondHalf => f.write_str("second half"),
-            Self::Seeds => f.write_str("seeds"),
-            Self::Datacenter(name) => write!(f, "dc:{name}"),
-            Self::Zone(name) => write!(f, "zone:{name}"),
-            Self::Random(wanted) => write!(f, "random {wanted}"),
-            Self::RandomPercent(percent) => write!(f, "random {percent}%"),
-        }
-    }
-}
-
-impl Serialize for Select {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Select {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{text}` names no hosts: write `all`, `7`, `3..6`, `first half`, `seeds`, `dc:NAME`, `zone:NAME`, `random 3` or `random 10%`"
-            ))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
-        for text in
-            ["all", "7", "3..6", "first half", "seeds", "dc:eu", "zone:a", "random 3", "random 5%"]
-        {
-            assert_eq!(Select::parse(text).map(|select| select.to_string()).as_deref(), Some(text));
-        }
-        assert_eq!(Select::parse("some"), None);
+    fn a_time_is_shown_as_it_is_written() {
         assert_eq!(Span::millis(1_500).to_string(), "1s 500ms");
     }
 }

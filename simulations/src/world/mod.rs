@@ -141,7 +141,7 @@ impl World {
 
     /// The datacenter and zone of a host.
     #[must_use]
-    pub fn place(&self, number: usize) -> (&str, &str) {
+    pub fn location(&self, number: usize) -> (&str, &str) {
         let (datacenter, zone) = &self.datacenters[number];
         (datacenter, zone)
     }

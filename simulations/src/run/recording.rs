@@ -6,7 +6,7 @@ use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, Time};
 
 use crate::checkers::{Failure, Scene};
-use crate::fault::{Outages, Suffered};
+use crate::fault::{ActiveFaults, FaultPeriod};
 use crate::scenario::Scenario;
 use crate::truth::Truth;
 use crate::workload::Answer;
@@ -52,7 +52,7 @@ pub struct Recording {
     /// Each second.
     pub seconds: Vec<Second>,
     /// Who suffered what.
-    pub suffered: Vec<Suffered>,
+    pub suffered: Vec<FaultPeriod>,
     /// When faults ended and healing began.
     pub faults_end: f64,
     /// How long the run was.
@@ -145,8 +145,8 @@ impl Recording {
     }
 
     /// The run is over.
-    pub fn finish(&mut self, outages: &Outages, now: Time, failures: &[Failure]) {
-        self.suffered = outages.suffered().to_vec();
+    pub fn finish(&mut self, active: &ActiveFaults, now: Time, failures: &[Failure]) {
+        self.suffered = active.suffered().to_vec();
         self.end = now.as_micros() as f64 / 1e6;
         self.failures = failures.iter().map(ToString::to_string).collect();
     }

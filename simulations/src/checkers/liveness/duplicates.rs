@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hobnob_membership::{Node, Time};
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::network::Channel;
 use crate::truth::Truth;
 use crate::world::LocalHealth;
@@ -14,7 +14,7 @@ const HARMLESS_LOSS: f64 = 0.2;
 
 /// Remembers since when two hosts with one id reach each other undisturbed.
 #[derive(Default)]
-pub(super) struct Duplicates {
+pub(in crate::checkers) struct Duplicates {
     /// By the two hosts and their lives.
     since: BTreeMap<[(usize, u32); 2], Time>,
 }

@@ -7,9 +7,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use crate::fault::{Fault, FaultKind, StorageSpec};
-use crate::scenario::{FalseDowns, LatencySpec, Limits, LinkSpec, Scenario, Select, Span};
-use crate::swarm::Size;
+use super::size::Size;
+use crate::scenario::{
+    FalseDowns, Fault, FaultKind, LatencySpec, Limits, LinkSpec, Scenario, Select, Span,
+    StorageSpec,
+};
 
 /// Every so many seeds of the swarm one is a drill.
 const EVERY: u64 = 5;
@@ -40,7 +42,7 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
 ];
 
 /// The drill that a seed of the swarm stands for, if it does.
-pub(crate) fn drill(seed: u64, size: Size) -> Option<Scenario> {
+pub(super) fn drill(seed: u64, size: Size) -> Option<Scenario> {
     if seed % EVERY != EVERY - 1 || size.nodes < MIN_NODES {
         return None;
     }

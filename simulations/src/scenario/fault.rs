@@ -1,8 +1,25 @@
-//! The kinds of faults.
+//! Faults as a scenario file describes them: what goes wrong, when, and for how long.
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{LinkSpec, Select, Span};
+use super::{LinkSpec, Select, Span};
+
+/// Something that goes wrong, once or again and again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins; from the beginning when not given.
+    #[serde(default)]
+    pub at: Span,
+    /// How long it lasts; until everything is healed when not given. A crash without it is for good.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Span>,
+    /// It happens again at random times that are this far apart on average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// What happens.
+    pub what: FaultKind,
+}
 
 /// What becomes of a disk in a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

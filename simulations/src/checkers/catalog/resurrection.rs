@@ -6,14 +6,14 @@ use hobnob_membership::record::{Key, Text};
 use hobnob_membership::view::InstanceStatus;
 use hobnob_membership::{Event, NodeId};
 
-use super::per_life::PerLife;
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::per_life::PerLife;
 use crate::truth::{STAMP_KEY, Stamp, Truth};
 use crate::world::{Told, host_of};
 
 /// Remembers which registrations each node saw deleted.
 #[derive(Default)]
-pub(super) struct Resurrection {
+pub(in crate::checkers) struct Resurrection {
     seen: PerLife<Deleted>,
 }
 

@@ -3,8 +3,9 @@
 use hobnob_membership::Mutant;
 use serde::Serialize;
 
+use super::run_seed_to_failure;
+use super::size::Size;
 use crate::checkers::Failure;
-use crate::swarm::{Size, run_seed_to_failure};
 
 /// How a bug was found.
 #[derive(Clone, Debug, Serialize)]

@@ -1,48 +1,17 @@
-//! The swarm: for each seed another scenario, with some kinds of trouble switched on and others off.
-//!
-//! Groce et al., "Swarm Testing", ISSTA 2012: tests that each leave most features out find more than tests that have a
-//! little of everything. Some seeds are drills: one stress, and tight limits.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! The scenarios of most seeds: a few faults at once, each with a setting of chance.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use crate::checkers::{Failure, PANIC};
-use crate::drill::drill;
-use crate::fault::{Fault, FaultKind, StorageSpec};
-use crate::run::{Outcome, Wanted, run};
+use super::size::Size;
 use crate::scenario::{
-    Between, BurstSpec, Datacenter, FalseDowns, LatencySpec, Limits, LinkSpec, Scenario, Select,
-    Span, WorkloadSpec,
+    Between, BurstSpec, Datacenter, FalseDowns, Fault, FaultKind, LatencySpec, Limits, LinkSpec,
+    Scenario, Select, Span, StorageSpec, WorkloadSpec,
 };
 
-/// How large the worlds of a swarm are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Hosts.
-    pub nodes: usize,
-    /// Seconds under faults.
-    pub seconds: u64,
-}
-
-impl Default for Size {
-    fn default() -> Self {
-        Self { nodes: 50, seconds: 120 }
-    }
-}
-
-/// The scenario that a seed stands for.
-#[must_use]
-pub fn scenario(seed: u64, size: Size) -> Scenario {
-    drill(seed, size).unwrap_or_else(|| mixed(seed, size))
-}
-
 /// Some troubles at once.
-fn mixed(seed: u64, size: Size) -> Scenario {
+pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5eed_0f5c_e4a1);
     let mut scenario = Scenario::quiet(&format!("swarm-{seed}"), size.nodes);
     scenario.about = format!("drawn from seed {seed}");
@@ -253,82 +222,5 @@ fn fault(rng: &mut Xoshiro256PlusPlus, size: Size, scenario: &Scenario) -> Fault
         lasts: (!endless).then_some(lasts),
         every: (repeats && !endless).then(|| Span::millis(rng.random_range(3_000..30_000))),
         what,
-    }
-}
-
-/// Runs the scenario of a seed; a panic is a failure like others.
-#[must_use]
-pub fn run_seed(seed: u64, size: Size) -> Outcome {
-    run_caught(&scenario(seed, size), seed, Wanted::default())
-}
-
-/// Runs the scenario of a seed until something is broken.
-#[must_use]
-pub fn run_seed_to_failure(seed: u64, size: Size) -> Outcome {
-    let wanted = Wanted { stop_at_failure: true, ..Wanted::default() };
-    run_caught(&scenario(seed, size), seed, wanted)
-}
-
-/// Runs a scenario; a panic is a failure like others.
-#[must_use]
-pub fn run_caught(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
-    let result = catch_unwind(AssertUnwindSafe(|| run(scenario, seed, wanted)));
-    result.unwrap_or_else(|cause| {
-        let text = cause.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let what = text.unwrap_or_else(|| "of an unknown kind".to_owned());
-        Outcome::broken(scenario, seed, Failure { checker: PANIC.0, at_micros: 0, what })
-    })
-}
-
-/// Does `work` for each of these numbers in `jobs` threads, and hands each result to `done` as it comes.
-pub fn in_parallel<T: Send>(
-    numbers: &[u64],
-    jobs: usize,
-    work: impl Fn(u64) -> T + Sync,
-    mut done: impl FnMut(u64, T) + Send,
-) {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(&mut done);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                while let Some(number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = work(*number);
-                    let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    done(*number, result);
-                }
-            });
-        }
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_seed_gives_a_scenario_that_can_be_written_and_read() {
-        for seed in 0..200 {
-            let drawn = scenario(seed, Size::default());
-            let text = toml::to_string(&drawn).expect("a scenario can be written");
-            let read = Scenario::parse(&text).expect("and read");
-            assert_eq!(toml::to_string(&read).expect("again"), text, "seed {seed}");
-            assert_eq!(drawn, scenario(seed, Size::default()));
-        }
-    }
-
-    #[test]
-    fn work_is_done_once_each() {
-        let numbers: Vec<u64> = (0..50).collect();
-        let mut results = Vec::new();
-        in_parallel(
-            &numbers,
-            2,
-            |number| number * 2,
-            |number, duplicate| results.push((number, duplicate)),
-        );
-        results.sort_unstable();
-        assert_eq!(results, (0..50).map(|number| (number, number * 2)).collect::<Vec<_>>());
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use hobnob_membership::Time;
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::network::Channel;
 use crate::world::LocalHealth;
 
 /// Remembers since when a host is cut off from all others, in one direction at least.
 #[derive(Default)]
-pub(super) struct Isolation {
+pub(in crate::checkers) struct Isolation {
     /// By the host and its life.
     since: BTreeMap<(usize, u32), Time>,
 }

@@ -6,14 +6,14 @@ use hobnob_membership::catalog::Version;
 use hobnob_membership::record::Key;
 use hobnob_membership::{Epoch, Event, NodeId};
 
-use super::per_life::PerLife;
-use super::{Checker, Scene, is_turn_of};
+use crate::checkers::checker::{Checker, Scene, is_turn_of};
+use crate::checkers::per_life::PerLife;
 use crate::truth::Truth;
 use crate::world::Told;
 
 /// Remembers how far each node was.
 #[derive(Default)]
-pub(super) struct Regression {
+pub(in crate::checkers) struct Regression {
     seen: PerLife<Seen>,
 }
 

@@ -7,11 +7,11 @@ use hobnob_membership::Time;
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::{Fault, FaultKind};
+use crate::scenario::{Fault, FaultKind};
 
 /// What is to be done about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum FaultOrder {
     /// The `occurrence` of the fault with this index begins.
     Begin {
         /// Which fault of the scenario.
@@ -37,12 +37,12 @@ pub enum Order {
 
 /// The timetable.
 #[derive(Debug, Default)]
-pub struct Plan {
-    orders: BTreeMap<(Time, u64), Order>,
+pub struct Timetable {
+    orders: BTreeMap<(Time, u64), FaultOrder>,
     sequence: u64,
 }
 
-impl Plan {
+impl Timetable {
     /// The timetable of these faults; those that repeat do so until `end`.
     #[must_use]
     pub fn new(faults: &[Fault], end: Time, rng: &mut Xoshiro256PlusPlus) -> Self {
@@ -51,9 +51,9 @@ impl Plan {
         for (index, fault) in faults.iter().enumerate() {
             let mut at = Time::ZERO + fault.at.0;
             while at < end {
-                plan.add(at, Order::Begin { fault: index, occurrence });
+                plan.add(at, FaultOrder::Begin { fault: index, occurrence });
                 if let Some(lasts) = fault.lasts {
-                    plan.add(at + lasts.0, Order::End { occurrence });
+                    plan.add(at + lasts.0, FaultOrder::End { occurrence });
                 }
                 occurrence += 1;
                 let Some(every) = fault.every else { break };
@@ -66,7 +66,7 @@ impl Plan {
     }
 
     /// Adds an order.
-    pub fn add(&mut self, at: Time, order: Order) {
+    pub fn add(&mut self, at: Time, order: FaultOrder) {
         self.sequence += 1;
         self.orders.insert((at, self.sequence), order);
     }
@@ -78,7 +78,7 @@ impl Plan {
     }
 
     /// Takes the next order, if it is due.
-    pub fn take_due(&mut self, now: Time) -> Option<Order> {
+    pub fn take_due(&mut self, now: Time) -> Option<FaultOrder> {
         let entry = self.orders.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }
@@ -123,17 +123,17 @@ mod tests {
             what: FaultKind::Pause { nodes: Select::All },
         };
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-        let mut plan = Plan::new(&[fault], Time::from_millis(200_000), &mut rng);
+        let mut plan = Timetable::new(&[fault], Time::from_millis(200_000), &mut rng);
         let mut begun = 0;
         let mut open = None;
         while let Some(order) = plan.take_due(Time::from_millis(u64::MAX)) {
             match order {
-                Order::Begin { occurrence, .. } => {
+                FaultOrder::Begin { occurrence, .. } => {
                     assert_eq!(open.replace(occurrence), None);
                     begun += 1;
                 }
-                Order::End { occurrence } => assert_eq!(open.take(), Some(occurrence)),
-                Order::Continue { .. } => panic!("a pause does not go on"),
+                FaultOrder::End { occurrence } => assert_eq!(open.take(), Some(occurrence)),
+                FaultOrder::Continue { .. } => panic!("a pause does not go on"),
             }
         }
         assert!((8..30).contains(&begun), "{begun} times");

@@ -2,12 +2,12 @@
 
 use hobnob_membership::Event;
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::world::Told;
 
 /// Looks at every member and instance that a node tells of.
-pub(super) struct Clusters;
+pub(in crate::checkers) struct Clusters;
 
 impl Checker for Clusters {
     fn name(&self) -> &'static str {

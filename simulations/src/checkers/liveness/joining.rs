@@ -2,11 +2,11 @@
 
 use hobnob_membership::Time;
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Life;
 
 /// Looks at every node each second.
-pub(super) struct Joining;
+pub(in crate::checkers) struct Joining;
 
 impl Checker for Joining {
     fn name(&self) -> &'static str {

@@ -3,20 +3,24 @@
 //! The two phases are TigerBeetle's (`src/vopr.zig`): faults may stop progress, and must never break a promise; without
 //! faults, progress is a promise too.
 
+mod outcome;
+mod recording;
+
 use std::time::Duration;
 
 use hobnob_membership::Time;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
-use serde::Serialize;
 
-use crate::checkers::{Beliefs, CONVERGENCE, Checkers, Failure, Scene, disagreement};
-use crate::fault::{Outages, Plan};
-use crate::recording::Recording;
+use crate::checkers::{Beliefs, CONVERGENCE, Checkers, Scene, disagreement};
+use crate::fault::{ActiveFaults, Timetable};
 use crate::scenario::Scenario;
 use crate::truth::Truth;
 use crate::workload::Workload;
-use crate::world::{Detail, Sink, Told, Witness, World};
+use crate::world::{Told, Witness, World};
+
+pub use outcome::{Outcome, Wanted};
+pub use recording::{Recording, Sample, Second};
 
 /// Checkers look at everything this often.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -24,76 +28,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 const HEALING_WINDOW: Duration = Duration::from_millis(250);
 /// A healed cluster goes on for a while: what returns late returns in this time.
 const AFTER_HEALED: Duration = Duration::from_secs(5);
-
-/// What is wanted of a run beside its result.
-#[derive(Default)]
-pub struct Wanted {
-    /// Keep what a report shows.
-    pub recording: bool,
-    /// Stop when something is broken.
-    pub stop_at_failure: bool,
-    /// Tells every line of the trace.
-    pub trace: Option<(Detail, Sink)>,
-    /// Called each simulated second with the time and the end of the faults.
-    pub progress: Option<Box<dyn FnMut(Time, Time)>>,
-}
-
-/// How a run went.
-#[derive(Debug, Serialize)]
-pub struct Outcome {
-    /// The scenario.
-    pub scenario: String,
-    /// How many hosts.
-    pub nodes: usize,
-    /// The seed.
-    pub seed: u64,
-    /// A hash of everything that was delivered, in hexadecimal digits.
-    pub trace_hash: String,
-    /// What was broken.
-    pub failures: Vec<Failure>,
-    /// Simulated seconds.
-    pub simulated_seconds: f64,
-    /// How long it took until all agreed after the last heal, in milliseconds.
-    pub healed_after_ms: Option<u64>,
-    /// How much was delivered.
-    pub deliveries: u64,
-    /// Bytes a second that a host sent, on average.
-    pub bytes_per_second_per_node: f64,
-    /// How often a live agent was called down, excused or not.
-    pub downs_of_live_agents: u64,
-    /// Writes and reads of clients.
-    pub client_actions: usize,
-    /// What a report shows.
-    #[serde(skip)]
-    pub recording: Option<Recording>,
-}
-
-impl Outcome {
-    /// A run of which nothing is left but what broke it.
-    #[must_use]
-    pub fn broken(scenario: &Scenario, seed: u64, failure: Failure) -> Self {
-        Self {
-            scenario: scenario.name.clone(),
-            nodes: scenario.nodes,
-            seed,
-            trace_hash: String::new(),
-            failures: vec![failure],
-            simulated_seconds: 0.0,
-            healed_after_ms: None,
-            deliveries: 0,
-            bytes_per_second_per_node: 0.0,
-            downs_of_live_agents: 0,
-            client_actions: 0,
-            recording: None,
-        }
-    }
-
-    /// Whether nothing was broken.
-    #[must_use]
-    pub fn is_green(&self) -> bool {
-        self.failures.is_empty()
-    }
-}
 
 /// What the checkers look at; a macro, because it borrows some fields of a run and leaves the others.
 macro_rules! scene {
@@ -154,8 +88,8 @@ struct Run<'a> {
     beliefs: Beliefs,
     checkers: Checkers,
     workload: Workload,
-    outages: Outages,
-    plan: Plan,
+    active: ActiveFaults,
+    timetable: Timetable,
     recording: Option<Recording>,
     healing_since: Option<Time>,
     false_downs: u64,
@@ -174,8 +108,8 @@ pub fn run(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
         beliefs: Beliefs::default(),
         checkers: Checkers::default(),
         workload: Workload::new(scenario.workload, fork()),
-        outages: Outages::new(scenario, fork()),
-        plan: Plan::new(&scenario.fault, end, &mut fork()),
+        active: ActiveFaults::new(scenario, fork()),
+        timetable: Timetable::new(&scenario.fault, end, &mut fork()),
         recording: wanted.recording.then(|| Recording::new(scenario)),
         healing_since: None,
         false_downs: 0,
@@ -196,7 +130,7 @@ pub fn run(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
         .map(|meter| meter.datagram_bytes + meter.frame_bytes)
         .sum();
     if let Some(recording) = &mut run.recording {
-        recording.finish(&run.outages, run.world.now(), run.checkers.failures());
+        recording.finish(&run.active, run.world.now(), run.checkers.failures());
     }
     Outcome {
         scenario: scenario.name.clone(),
@@ -234,7 +168,7 @@ impl Run<'_> {
         let mut window = Time::ZERO + WINDOW;
         loop {
             let start = starts.last().map(|(at, _)| *at);
-            let next = [start, self.plan.next_at(), self.workload.next_at(), Some(window)];
+            let next = [start, self.timetable.next_at(), self.workload.next_at(), Some(window)];
             let next = next.into_iter().flatten().min().unwrap_or(end).min(end);
             self.advance(next);
             let now = self.world.now();
@@ -245,9 +179,9 @@ impl Run<'_> {
                 self.truth.started(&self.world, host, self.scenario.limits.grace.0);
                 self.world.start(host);
             }
-            while let Some(order) = self.plan.take_due(now) {
-                let (plan, world) = (&mut self.plan, &mut self.world);
-                self.outages.carry_out(order, plan, world, &mut self.truth);
+            while let Some(order) = self.timetable.take_due(now) {
+                let (timetable, world) = (&mut self.timetable, &mut self.world);
+                self.active.carry_out(order, timetable, world, &mut self.truth);
             }
             self.clients();
             if window <= now {
@@ -265,8 +199,8 @@ impl Run<'_> {
         if self.is_given_up() {
             return None;
         }
-        self.plan.clear();
-        self.outages.heal(&mut self.world, &mut self.truth);
+        self.timetable.clear();
+        self.active.heal(&mut self.world, &mut self.truth);
         self.workload.stop_writing();
         let start = self.world.now();
         self.healing_since = Some(start);

@@ -6,7 +6,7 @@ use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Epoch, Node, NodeId};
 
-use super::Scene;
+use crate::checkers::checker::Scene;
 use crate::truth::{Life, Truth};
 
 /// What keeps the live nodes from agreeing; `None` when they do: the same members, and the same records byte for byte.

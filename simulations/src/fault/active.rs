@@ -7,23 +7,16 @@ use hobnob_membership::Time;
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::plan::next_step;
-use super::recovery::Undo;
-use super::{FaultKind, Order, Plan, StorageSpec};
-use crate::scenario::{Places, Scenario, Select};
+use super::open::{OpenFault, Undo};
+use super::timetable::{FaultOrder, Timetable, next_step};
+
+use crate::scenario::{FaultKind, Scenario, Select, StorageSpec, Topology};
 use crate::truth::Truth;
 use crate::world::{Detail, Storage, World};
 
-/// A fault in force.
-pub(super) struct Open {
-    pub(super) kind: usize,
-    pub(super) hosts: Vec<usize>,
-    pub(super) undo: Undo,
-}
-
 /// A host that was under a fault, for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suffered {
+pub struct FaultPeriod {
     /// The host.
     pub host: usize,
     /// The fault.
@@ -36,14 +29,14 @@ pub struct Suffered {
 }
 
 /// The faults in force.
-pub struct Outages {
+pub struct ActiveFaults {
     pub(super) scenario: Scenario,
-    pub(super) open: BTreeMap<usize, Open>,
-    pub(super) suffered: Vec<Suffered>,
+    pub(super) open: BTreeMap<usize, OpenFault>,
+    pub(super) suffered: Vec<FaultPeriod>,
     pub(super) rng: Xoshiro256PlusPlus,
 }
 
-impl Outages {
+impl ActiveFaults {
     /// None yet.
     #[must_use]
     pub fn new(scenario: &Scenario, rng: Xoshiro256PlusPlus) -> Self {
@@ -52,38 +45,41 @@ impl Outages {
 
     /// Who suffered what, and when.
     #[must_use]
-    pub fn suffered(&self) -> &[Suffered] {
+    pub fn suffered(&self) -> &[FaultPeriod] {
         &self.suffered
     }
 
     /// Carries out an order of the timetable.
     pub fn carry_out(
         &mut self,
-        order: Order,
-        plan: &mut Plan,
+        order: FaultOrder,
+        plan: &mut Timetable,
         world: &mut World,
         truth: &mut Truth,
     ) {
         let now = world.now();
         match order {
-            Order::Begin { fault, occurrence } => {
+            FaultOrder::Begin { fault, occurrence } => {
                 self.begin(fault, occurrence, world, truth);
                 let kind = &self.scenario.fault[fault].what;
                 if let Some(after) = next_step(kind, 0, &mut self.rng) {
-                    plan.add(now + after, Order::Continue { fault, occurrence, step: 1 });
+                    plan.add(now + after, FaultOrder::Continue { fault, occurrence, step: 1 });
                 }
             }
-            Order::Continue { fault, occurrence, step } => {
+            FaultOrder::Continue { fault, occurrence, step } => {
                 if !self.open.contains_key(&occurrence) {
                     return;
                 }
                 self.go_on(fault, occurrence, step, world, truth);
                 let kind = &self.scenario.fault[fault].what;
                 if let Some(after) = next_step(kind, step, &mut self.rng) {
-                    plan.add(now + after, Order::Continue { fault, occurrence, step: step + 1 });
+                    plan.add(
+                        now + after,
+                        FaultOrder::Continue { fault, occurrence, step: step + 1 },
+                    );
                 }
             }
-            Order::End { occurrence } => self.end(occurrence, world, truth),
+            FaultOrder::End { occurrence } => self.end(occurrence, world, truth),
         }
     }
 
@@ -92,7 +88,9 @@ impl Outages {
         let open: Vec<usize> = self.open.keys().copied().collect();
         let mut dead = 0;
         for occurrence in open {
-            let Some(Open { kind, hosts, undo }) = self.open.get(&occurrence) else { continue };
+            let Some(OpenFault { kind, hosts, undo }) = self.open.get(&occurrence) else {
+                continue;
+            };
             let fault = &self.scenario.fault[*kind];
             let stays = matches!(undo, Undo::Restart) && fault.lasts.is_none();
             if stays && matches!(fault.what, FaultKind::Crash { .. } | FaultKind::Leave { .. }) {
@@ -120,14 +118,14 @@ impl Outages {
             let line = format!("FAULT {} begins on {hosts:?}", kind.name());
             world.trace().line(now, line);
         }
-        self.suffered.extend(hosts.iter().map(|host| Suffered {
+        self.suffered.extend(hosts.iter().map(|host| FaultPeriod {
             host: *host,
             fault: kind.name(),
             from: now,
             to: None,
             occurrence,
         }));
-        self.open.insert(occurrence, Open { kind: fault, hosts, undo });
+        self.open.insert(occurrence, OpenFault { kind: fault, hosts, undo });
     }
 
     pub(super) fn crash(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, NodeId};
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::scenario::FalseDowns;
 use crate::truth::{Life, Truth};
 use crate::world::{Told, host_of};
@@ -14,7 +14,7 @@ use crate::world::{Told, host_of};
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
 
 /// Looks at every verdict.
-pub(super) struct FalseDown;
+pub(in crate::checkers) struct FalseDown;
 
 impl Checker for FalseDown {
     fn name(&self) -> &'static str {

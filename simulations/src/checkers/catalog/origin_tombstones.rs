@@ -7,8 +7,8 @@ use hobnob_membership::catalog::Replica;
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
 use hobnob_membership::{Epoch, Event, NodeId, Time, limits};
 
-use super::per_life::PerLife;
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::per_life::PerLife;
 use crate::truth::{Life, Truth};
 use crate::world::Told;
 
@@ -17,7 +17,7 @@ const SLACK: Duration = Duration::from_secs(30);
 
 /// Remembers the origin_tombstones of each node: until which epoch, and when that was seen.
 #[derive(Default)]
-pub(super) struct OriginTombstones {
+pub(in crate::checkers) struct OriginTombstones {
     seen: PerLife<BTreeMap<NodeId, (Epoch, Time)>>,
 }
 

@@ -1,12 +1,12 @@
 //! No replica forgets deletions that its origin remembers, and none remembers what its origin told it to forget.
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 
 /// Looks at every replica when all is healed.
-pub(super) struct Floors;
+pub(in crate::checkers) struct GcFloors;
 
-impl Checker for Floors {
+impl Checker for GcFloors {
     fn name(&self) -> &'static str {
         "floors"
     }

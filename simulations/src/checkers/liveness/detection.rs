@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{NodeId, Time};
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::{Life, Truth};
 
 /// Looks for dead agents that are still believed alive.
 #[derive(Default)]
-pub(super) struct Detection {
+pub(in crate::checkers) struct Detection {
     disturbed_at: Time,
     told_of: BTreeSet<(usize, NodeId)>,
 }

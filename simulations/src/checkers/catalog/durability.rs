@@ -3,7 +3,7 @@
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Node, NodeId};
 
-use super::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene};
 use crate::truth::{Promise, Truth, stamp_of};
 
 /// Agents are asked for what they promised every so many seconds: the catalog is large, and seldom changes.
@@ -11,7 +11,7 @@ const PERIOD_SECONDS: u64 = 5;
 
 /// Compares what clients were told with what is held.
 #[derive(Default)]
-pub(super) struct Durability {
+pub(in crate::checkers) struct Durability {
     windows: u64,
 }
 

@@ -1,0 +1,75 @@
+//! What a checker is, what it looks at, and what it reports.
+
+use std::fmt;
+
+use hobnob_membership::Time;
+use serde::Serialize;
+
+use super::beliefs::Beliefs;
+use crate::scenario::Limits;
+use crate::truth::Truth;
+use crate::workload::Answer;
+use crate::world::{Told, World};
+
+/// Hosts whose whole catalogs are looked at in one window; when there are more they take turns.
+const CATALOGS_PER_WINDOW: usize = 100;
+
+/// Whether it is the turn of a host to have its whole catalog looked at.
+pub(super) fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
+    let turns = scene.world.len().div_ceil(CATALOGS_PER_WINDOW).max(1);
+    let window = scene.world.now().as_micros() / 1_000_000;
+    host % turns == usize::try_from(window).unwrap_or(0) % turns
+}
+
+/// What a checker looks at.
+pub struct Scene<'a> {
+    /// The hosts, with their nodes.
+    pub world: &'a World,
+    /// What is really so.
+    pub truth: &'a Truth,
+    /// What nodes told of each other.
+    pub beliefs: &'a Beliefs,
+    /// What the protocol promises here.
+    pub limits: &'a Limits,
+    /// When faults ended; `None` while they last.
+    pub healing_since: Option<Time>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The checker that found it.
+    pub checker: &'static str,
+    /// When, in microseconds of virtual time.
+    pub at_micros: u64,
+    /// What was found.
+    pub what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = Time::from_micros(self.at_micros);
+        write!(f, "{} at {at}: {}", self.checker, self.what)
+    }
+}
+
+/// Something that must always hold.
+pub trait Checker: Send {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// What it means when it fires.
+    fn explanation(&self) -> &'static str;
+
+    /// A node told its owner something.
+    fn told(&mut self, _scene: &Scene<'_>, _told: &Told, _failures: &mut Vec<String>) {}
+
+    /// A client was answered.
+    fn answered(&mut self, _scene: &Scene<'_>, _answer: &Answer, _failures: &mut Vec<String>) {}
+
+    /// A second has passed.
+    fn window(&mut self, _scene: &Scene<'_>, _failures: &mut Vec<String>) {}
+
+    /// All is healed, and all agree.
+    fn healed(&mut self, _scene: &Scene<'_>, _failures: &mut Vec<String>) {}
+}

@@ -1,0 +1,15 @@
+//! Checkers of membership: who is alive, who is down, and what each member knows of that.
+
+mod clusters;
+mod detection;
+mod duplicates;
+mod false_down;
+mod isolation;
+mod joining;
+
+pub(super) use clusters::Clusters;
+pub(super) use detection::Detection;
+pub(super) use duplicates::Duplicates;
+pub(super) use false_down::FalseDown;
+pub(super) use isolation::Isolation;
+pub(super) use joining::Joining;

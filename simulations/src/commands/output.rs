@@ -1,0 +1,46 @@
+//! What the subcommands write to standard output.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use hobnob_simulations::run::Outcome;
+
+/// A run in one line.
+pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
+    let verdict = if outcome.is_green() { "ok    " } else { "BROKEN" };
+    let healed = outcome.healed_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
+    let took = seconds.map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
+    format!(
+        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {} downs of live agents, trace {}\n",
+        outcome.scenario,
+        outcome.nodes,
+        outcome.seed,
+        outcome.simulated_seconds,
+        outcome.bytes_per_second_per_node,
+        outcome.downs_of_live_agents,
+        outcome.trace_hash,
+    )
+}
+
+/// Writes to standard output; who closed it wants no more, and that is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was broken in a run, with the line that repeats it.
+pub(super) fn tell_failures(outcome: &Outcome, repeat: &str) -> String {
+    let shown = outcome.failures.iter().take(5).map(|failure| format!("  {failure}\n"));
+    let more = outcome.failures.len().saturating_sub(5);
+    let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
+    format!("{}{more}  again: {repeat}\n", shown.collect::<String>())
+}
+
+/// The command that repeats something.
+pub(super) fn repeat(arguments: &str) -> String {
+    format!("cargo run --release -p hobnob-simulations -- {arguments}")
+}

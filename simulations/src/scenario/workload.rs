@@ -1,0 +1,40 @@
+//! What clients do in a scenario.
+
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadSpec {
+    /// Instances that each host registers at its first start.
+    pub instances: usize,
+    /// Writes a second in the whole cluster: registrations, changes of health, deregistrations.
+    pub writes_per_second: f64,
+    /// Reads a second in the whole cluster: queries and picks.
+    pub reads_per_second: f64,
+    /// How many hosts have a client that watches.
+    pub watchers: usize,
+    /// The share of registrations that do not fit a datagram.
+    pub large: f64,
+    /// When one host registers and deregisters `storm` short-lived instances, more than it keeps tombstones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm_at: Option<Span>,
+    /// How many.
+    pub storm: usize,
+}
+
+impl Default for WorkloadSpec {
+    fn default() -> Self {
+        Self {
+            instances: 2,
+            writes_per_second: 5.0,
+            reads_per_second: 10.0,
+            watchers: 5,
+            large: 0.02,
+            storm_at: None,
+            storm: 400,
+        }
+    }
+}

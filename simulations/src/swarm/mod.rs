@@ -1,0 +1,67 @@
+//! The swarm: for each seed another scenario, with some kinds of trouble switched on and others off.
+//!
+//! Groce et al., "Swarm Testing", ISSTA 2012: tests that each leave most features out find more than tests that have a
+//! little of everything. Some seeds are drills: one stress, and tight limits.
+
+mod drills;
+mod mixed;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+mod parallel;
+mod size;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::checkers::{Failure, PANIC};
+use crate::run::{Outcome, Wanted, run};
+use crate::scenario::Scenario;
+
+pub use parallel::in_parallel;
+pub use size::Size;
+
+/// The scenario that a seed stands for.
+#[must_use]
+pub fn scenario(seed: u64, size: Size) -> Scenario {
+    drills::drill(seed, size).unwrap_or_else(|| mixed::mixed(seed, size))
+}
+
+/// Runs the scenario of a seed; a panic is a failure like others.
+#[must_use]
+pub fn run_seed(seed: u64, size: Size) -> Outcome {
+    run_caught(&scenario(seed, size), seed, Wanted::default())
+}
+
+/// Runs the scenario of a seed until something is broken.
+#[must_use]
+pub fn run_seed_to_failure(seed: u64, size: Size) -> Outcome {
+    let wanted = Wanted { stop_at_failure: true, ..Wanted::default() };
+    run_caught(&scenario(seed, size), seed, wanted)
+}
+
+/// Runs a scenario; a panic is a failure like others.
+#[must_use]
+pub fn run_caught(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
+    let result = catch_unwind(AssertUnwindSafe(|| run(scenario, seed, wanted)));
+    result.unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let what = text.unwrap_or_else(|| "of an unknown kind".to_owned());
+        Outcome::broken(scenario, seed, Failure { checker: PANIC.0, at_micros: 0, what })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_gives_a_scenario_that_can_be_written_and_read() {
+        for seed in 0..200 {
+            let drawn = scenario(seed, Size::default());
+            let text = toml::to_string(&drawn).expect("a scenario can be written");
+            let read = Scenario::parse(&text).expect("and read");
+            assert_eq!(toml::to_string(&read).expect("again"), text, "seed {seed}");
+            assert_eq!(drawn, scenario(seed, Size::default()));
+        }
+    }
+}

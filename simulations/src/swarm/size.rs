@@ -1,0 +1,16 @@
+//! How large a run of the swarm is.
+
+/// How large the worlds of a swarm are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Hosts.
+    pub nodes: usize,
+    /// Seconds under faults.
+    pub seconds: u64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { nodes: 50, seconds: 120 }
+    }
+}
