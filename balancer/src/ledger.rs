@@ -1,17 +1,18 @@
-//! Picks of clients that only ask, and report later.
+//! Picks of clients in other processes, which report later.
 
-use crate::picker::{Outcome, Pick};
 use std::{collections::VecDeque, time::Duration};
 
-/// The picks handed out to clients in other processes. Such a client gets a token with its answer and may report with it
-/// how its call went; a token that is not reported in time expires, and its pick counts as cancelled.
+use crate::{feedback::Outcome, picker::Pick};
+
+/// The open picks of clients in other processes. Such a client gets a token with its answer, with which it may report how
+/// its call went. A token that is not reported in time expires, and its pick counts as cancelled.
 ///
-/// Bounded: when it is full, the oldest pick makes room. A token is never valid twice.
+/// The number of open picks is limited: at the limit the oldest pick is cancelled to make room. A token is valid once.
 #[derive(Debug)]
 pub struct Ledger<T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
-    /// In the order in which they expire, which is the order in which they were issued.
+    /// Tokens with their deadlines, in the order in which they were issued and expire.
     issued: VecDeque<(Duration, Token)>,
     open: usize,
     capacity: usize,
@@ -20,19 +21,19 @@ pub struct Ledger<T> {
 
 #[derive(Debug)]
 struct Entry<T> {
-    /// Tells the token of this pick from earlier tokens for the same entry.
+    /// Tells the token of this pick from earlier tokens of the same entry.
     serial: u32,
     pick: Option<Pick<T>>,
 }
 
-/// What a client reports with.
+/// Names one open pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(u64);
 
 /// How one call went, in a batch of [`Ledger::report_all`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// From [`Ledger::issue`].
+    /// The token that [`Ledger::issue`] returned.
     pub token: Token,
     /// How the call ended.
     pub outcome: Outcome,
@@ -40,7 +41,7 @@ pub struct Completion {
     pub latency: Duration,
 }
 
-/// The token was never issued, is used up or has expired. Nothing has changed.
+/// The token was never issued, was reported before or has expired. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("token {} is unknown: reported before, or expired", .0.0)]
 pub struct UnknownToken(pub Token);
@@ -85,6 +86,9 @@ impl<T> Ledger<T> {
     }
 
     /// Completes the pick of a token.
+    ///
+    /// # Errors
+    /// The token is not open. Nothing has changed.
     pub fn report(
         &mut self,
         token: Token,
@@ -96,13 +100,13 @@ impl<T> Ledger<T> {
         Ok(())
     }
 
-    /// Completes a batch of picks and says how many tokens were known.
+    /// Completes a batch of picks. Returns how many of the tokens were open.
     pub fn report_all(&mut self, completions: impl IntoIterator<Item = Completion>) -> usize {
         let report = |done: Completion| self.report(done.token, done.outcome, done.latency).is_ok();
         completions.into_iter().map(report).filter(|&known| known).count()
     }
 
-    /// Cancels the picks whose time is up and says how many there were.
+    /// Cancels the picks whose time is up. Returns their number.
     pub fn expire(&mut self, now: Duration) -> usize {
         let mut expired = 0;
         while let Some(&(deadline, token)) = self.issued.front()
@@ -128,7 +132,7 @@ impl<T> Ledger<T> {
         Some(pick)
     }
 
-    /// Keeps the queue of deadlines from growing past what is open: at most as many reported tokens wait in it as open ones.
+    /// Keeps the queue of deadlines short: it holds at most as many reported tokens as open ones, and a few more.
     fn forget_reported(&mut self) {
         if self.issued.len() > 2 * self.open + 16 {
             let entries = &self.entries;
@@ -156,10 +160,9 @@ impl From<Token> for u64 {
 mod tests {
     use super::*;
     use crate::{Balancer, Config, Picker, Strategy, Target};
-    use std::sync::Arc;
 
     fn picker() -> Picker<()> {
-        let balancer = Arc::new(Balancer::new(Config::default()));
+        let balancer = Balancer::new(Config::default());
         balancer.update(vec![Target { id: "a".into(), weight: 1, item: () }]);
         balancer.picker()
     }
@@ -169,7 +172,7 @@ mod tests {
     }
 
     fn in_flight(picker: &Picker<()>) -> u32 {
-        picker.balancer().snapshot().instances()[0].in_flight()
+        picker.snapshot().instances()[0].in_flight()
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -1,25 +1,23 @@
-//! The immutable view that pickers read.
+//! The targets of a service as pickers read them.
 
-use crate::{
-    feedback::{Circuit, TargetState},
-    strategies::Strategy,
-    tables::{Alias, Maglev, Rendezvous, Ring, Roster, Schedule, Tables, hash_key},
-};
 use std::{fmt, sync::Arc, time::Duration};
+
+use crate::feedback::{Circuit, TargetState};
+use crate::strategies::Strategy;
+use crate::tables::{Alias, Maglev, Rendezvous, Ring, Roster, Schedule, Tables, hash_key};
 
 /// Something to balance over, with a payload of any type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<T> {
-    /// The stable identity. It names the target across updates and must be the same on every agent, because keyed
-    /// strategies hash it.
+    /// The identity. It must be the same across updates, and the same on every host, because keyed strategies hash it.
     pub id: Arc<str>,
-    /// The share of the load relative to the other targets, `1..=65535`.
+    /// The share of the load relative to the other targets, in `1..=MAX_WEIGHT`.
     pub weight: u32,
-    /// What a pick hands out: an address, a connection pool, anything.
+    /// The payload that a pick hands out: an address, a connection pool, anything.
     pub item: T,
 }
 
-/// A target as part of a snapshot: what the caller gave, joined with what the balancer has learned about it.
+/// A target as part of a snapshot: as the caller gave it, with the state that the balancer keeps of it.
 pub struct Instance<T> {
     target: Target<T>,
     state: Arc<TargetState>,
@@ -30,13 +28,13 @@ impl<T> Instance<T> {
         Self { target, state }
     }
 
-    /// The stable identity.
+    /// The identity.
     #[inline]
     pub fn id(&self) -> &Arc<str> {
         &self.target.id
     }
 
-    /// The share of the load relative to the other targets, `1..=65535`.
+    /// The share of the load relative to the other targets, in `1..=MAX_WEIGHT`.
     #[inline]
     pub fn weight(&self) -> u32 {
         self.target.weight
@@ -64,9 +62,9 @@ impl<T> Instance<T> {
         self.state.failures()
     }
 
-    /// The moving average of its latency, `None` before the first answer.
+    /// The moving average of its latency, `None` before the first success.
     pub fn latency(&self) -> Option<Duration> {
-        let average_us = self.state.latency.average_us();
+        let average_us = self.state.average_latency_us();
         (average_us > 0.0).then(|| Duration::from_secs_f32(average_us / 1e6))
     }
 
@@ -80,7 +78,7 @@ impl<T> Instance<T> {
         self.state.is_ejected()
     }
 
-    /// The share of its weight that it has now, `0.0..=1.0`: less than 1 during slow start and drain.
+    /// The share of its weight that it has now, in `0.0..=1.0`: less than 1 during slow start and drain.
     pub fn share(&self) -> f32 {
         self.state.share()
     }
@@ -111,9 +109,9 @@ impl<T: fmt::Debug> fmt::Debug for Instance<T> {
 
 /// An immutable set of targets in the order of their ids, with the tables that strategies need.
 ///
-/// The tables are a pure function of the set of ids and weights: every history of updates that ends in the same set
-/// gives the same tables, on every agent. A table is built when a strategy first asks for it; from then on updates build
-/// it before they publish, so that picks do not wait.
+/// The tables depend on nothing but the set of ids and weights: every history of updates that ends in the same set gives
+/// the same tables, on every host. A table is built when a strategy first asks for it. From then on updates build it before
+/// they publish, so that picks do not wait.
 pub struct Snapshot<T> {
     instances: Arc<[Arc<Instance<T>>]>,
     states: Box<[Arc<TargetState>]>,
@@ -125,8 +123,8 @@ impl<T> Snapshot<T> {
         Self { instances: Arc::from([]), states: Box::default(), tables: Arc::default() }
     }
 
-    /// Takes the instances in the order of their ids. Tables that `before` had are there at once, and are the same ones
-    /// when neither ids nor weights have changed.
+    /// Takes the instances in the order of their ids. Tables that `before` had are built at once. They are shared with
+    /// `before` while neither ids nor weights have changed.
     pub(crate) fn new(instances: Arc<[Arc<Instance<T>>]>, before: &Self) -> Self {
         let states = instances.iter().map(|instance| Arc::clone(instance.shared_state())).collect();
         let roster = Roster::new(
@@ -136,7 +134,7 @@ impl<T> Snapshot<T> {
         Self { instances, states, tables }
     }
 
-    /// How many targets there are.
+    /// The number of targets.
     #[inline]
     pub fn len(&self) -> usize {
         self.instances.len()
@@ -161,10 +159,11 @@ impl<T> Snapshot<T> {
         Some(&self.instances[index])
     }
 
-    /// Where a keyed strategy sends a key, the state of the targets aside. `None` for a strategy that is not keyed, and
-    /// where there is no target.
+    /// The target that a keyed strategy chooses for a key while every target takes picks. `None` for a strategy that is not
+    /// keyed, and where there is no target.
     pub fn lookup(&self, strategy: Strategy, key: &[u8]) -> Option<&Arc<Instance<T>>> {
-        self.tables.lookup(strategy, hash_key(key)).map(|index| &self.instances[index])
+        let index = self.tables.lookup(strategy.table()?, hash_key(key))?;
+        Some(&self.instances[index])
     }
 
     /// The identities and weights that the tables are built from.
@@ -182,7 +181,7 @@ impl<T> Snapshot<T> {
         self.tables.maglev()
     }
 
-    /// The table of [`Strategy::WeightedRandom`], from which load-aware strategies draw their candidates too.
+    /// The table of [`Strategy::WeightedRandom`]. Load-aware strategies draw from it too.
     pub fn alias(&self) -> &Alias {
         self.tables.alias()
     }

@@ -1,4 +1,4 @@
-//! What picks learn from their outcomes: circuits, ejection, panic, ramps and bounds.
+//! Outcomes steer the picks that follow: circuits, ejection, panic, ramps and bounds.
 
 use hobnob_balancer::{
     Balancer, BreakerConfig, Circuit, Config, Outcome, OutlierConfig, Picker, Strategy, Target,
@@ -22,7 +22,7 @@ fn breaker() -> Option<BreakerConfig> {
     Some(BreakerConfig {
         failure_threshold: 3,
         recovery_timeout: SECOND,
-        jitter: 0.0,
+        jitter_percent: 0,
         ..Default::default()
     })
 }
@@ -112,7 +112,7 @@ fn an_open_circuit_moves_its_own_keys_and_no_others() {
 
 #[test]
 fn consecutive_failures_eject_up_to_a_share_of_the_targets() {
-    let outlier = OutlierConfig { max_ejected_share: 0.2, ..Default::default() };
+    let outlier = OutlierConfig { max_ejection_percent: 20, ..Default::default() };
     let balancer = balancer(10, Config { outlier: Some(outlier), ..Config::default() });
     balancer.advance(SECOND);
     let mut picker = balancer.picker();
@@ -148,9 +148,9 @@ fn a_low_success_rate_ejects() {
 
 #[test]
 fn in_panic_every_target_is_offered() {
-    for (panic_threshold, offered) in [(0.0, 2), (0.5, 10)] {
-        let balancer =
-            balancer(10, Config { breaker: breaker(), panic_threshold, ..Config::default() });
+    for (panic_threshold_percent, offered) in [(0, 2), (50, 10)] {
+        let config = Config { breaker: breaker(), panic_threshold_percent, ..Config::default() };
+        let balancer = balancer(10, config);
         balancer.advance(SECOND);
         let mut picker = balancer.picker();
         drive(&mut picker, Strategy::RoundRobin, 1_000, |item| item > 1);
@@ -185,7 +185,7 @@ fn a_drained_target_fades_and_comes_back() {
     let balancer = balancer(2, Config::default());
     let mut picker = balancer.picker();
     balancer.advance(SECOND);
-    assert!(balancer.drain("i-0001", 10 * SECOND) && !balancer.drain("nobody", SECOND));
+    assert!(balancer.drain("i-0001", 10 * SECOND) && !balancer.drain("no-such-target", SECOND));
     let mut share = |seconds: u32| {
         balancer.advance(seconds * SECOND);
         drive(&mut picker, Strategy::Random, 10_000, |_| false).get(&1).copied().unwrap_or(0)
@@ -204,13 +204,13 @@ fn a_drained_target_fades_and_comes_back() {
 
 #[test]
 fn a_bounded_load_is_bounded_and_keeps_most_keys() {
-    for (strategy, load_bound) in [
+    for (strategy, load_bound_percent) in [
         (Strategy::BoundedHash, None),
-        (Strategy::ConsistentHash, Some(1.25)),
-        (Strategy::Rendezvous, Some(1.25)),
-        (Strategy::Ring, Some(1.25)),
+        (Strategy::ConsistentHash, Some(125)),
+        (Strategy::Rendezvous, Some(125)),
+        (Strategy::Ring, Some(125)),
     ] {
-        let balancer = balancer(20, Config { load_bound, ..Config::default() });
+        let balancer = balancer(20, Config { load_bound_percent, ..Config::default() });
         let mut picker = balancer.picker();
         let held: Vec<_> = (0..400_u32)
             .filter_map(|i| {

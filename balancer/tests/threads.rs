@@ -37,7 +37,7 @@ fn turns_are_shared_exactly_among_threads() {
 }
 
 #[test]
-fn picks_survive_everything_at_once() {
+fn every_pick_ends_while_updates_and_drains_race() {
     let config = Config {
         breaker: Some(BreakerConfig {
             failure_threshold: 2,
@@ -46,8 +46,8 @@ fn picks_survive_everything_at_once() {
         }),
         outlier: Some(OutlierConfig { interval: MILLISECOND, ..Default::default() }),
         slow_start: Some(5 * MILLISECOND),
-        panic_threshold: 0.3,
-        load_bound: Some(1.25),
+        panic_threshold_percent: 30,
+        load_bound_percent: Some(125),
         ..Config::default()
     };
     let balancer = Arc::new(Balancer::new(config));

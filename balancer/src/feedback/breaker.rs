@@ -1,46 +1,30 @@
 //! The circuit breaker of one target.
 
-use crate::tables::mix;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-/// When a target's circuit opens and how it closes again.
-///
-/// Nygard, "Release It!", 2nd edition, 2018, the stability pattern "Circuit Breaker". The doubling with jitter follows Brooker,
-/// "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BreakerConfig {
-    /// So many failures without a success in between open the circuit.
-    pub failure_threshold: u32,
-    /// How long an open circuit refuses picks before it lets one probe through. Duplicates with every probe that fails.
-    pub recovery_timeout: Duration,
-    /// The limit of the doubling.
-    pub recovery_timeout_max: Duration,
-    /// Each timeout is stretched by a random share of up to this, so that the circuits of many agents do not close in step.
-    pub jitter: f64,
-}
+use super::outcome::Outcome;
+use crate::{config::BreakerConfig, tables::mix};
 
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        Self {
-            failure_threshold: 5,
-            recovery_timeout: Duration::from_secs(5),
-            recovery_timeout_max: Duration::from_secs(300),
-            jitter: 0.1,
-        }
-    }
-}
+/// The limit of the doubling of the recovery timeout, unless the first one is longer.
+const RECOVERY_TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
 impl BreakerConfig {
-    /// The timeout after so many doublings, in microseconds; equal salts give equal jitter.
+    /// The recovery timeout after a number of doublings, in microseconds. Equal salts give equal jitter.
     fn timeout_us(&self, doublings: u32, salt: u64) -> u64 {
         let doubled = self.recovery_timeout.saturating_mul(1 << doublings.min(DOUBLINGS_MAX));
-        let timeout =
-            doubled.min(self.recovery_timeout_max.max(self.recovery_timeout)).as_secs_f64();
-        let share = (mix(salt ^ u64::from(doublings)) >> 11) as f64 / (1_u64 << 53) as f64;
-        ((timeout * (1.0 + self.jitter * share) * 1e6) as u64).clamp(1, UNTIL_MAX / 2)
+        let limit = self.recovery_timeout.max(RECOVERY_TIMEOUT_MAX);
+        let timeout = doubled.min(limit).as_secs_f64();
+        let random = (mix(salt ^ u64::from(doublings)) >> 11) as f64 / (1_u64 << 53) as f64;
+        let extension = f64::from(self.jitter_percent) / 100.0 * random;
+        ((timeout * (1.0 + extension) * 1e6) as u64).clamp(1, UNTIL_MAX / 2)
+    }
+
+    /// The time after which a probe without an outcome counts as lost, in microseconds.
+    fn probe_timeout_us(&self) -> u64 {
+        (self.recovery_timeout.as_micros() as u64).clamp(1, UNTIL_MAX / 2)
     }
 }
 
@@ -54,8 +38,8 @@ pub enum Circuit {
         /// When the probe is due.
         until_us: u64,
     },
-    /// One probe is under way and decides; picks are refused. A probe of which nothing is heard by this time, in
-    /// microseconds of the balancer's clock, is replaced.
+    /// One probe is under way and decides; picks are refused. A probe without an outcome by this time, in microseconds of
+    /// the balancer's clock, is replaced.
     HalfOpen {
         /// When the probe counts as lost.
         until_us: u64,
@@ -71,17 +55,9 @@ pub(crate) enum Admission {
     Refused,
 }
 
-/// What tells a probe from the probe that replaced it. Never 0 inside.
+/// Tells a probe from the probe that replaced it. It holds the word of the circuit as the probe left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
-
-/// How a probe ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Recovered,
-    StillFailing,
-    Unknown,
-}
 
 const KIND_MASK: u64 = 0b11;
 const CLOSED: u64 = 0;
@@ -92,7 +68,7 @@ const DOUBLINGS_MAX: u32 = 31;
 const UNTIL_SHIFT: u32 = 8;
 const UNTIL_MAX: u64 = u64::MAX >> UNTIL_SHIFT;
 
-/// An atomic word, so that the model checker can put its own in place of the real one.
+/// An atomic word. The model checker puts its own in place of the real one.
 pub(crate) trait Word: Default {
     fn load(&self) -> u64;
     fn exchange(&self, current: u64, new: u64) -> bool;
@@ -110,8 +86,8 @@ impl Word for AtomicU64 {
     }
 }
 
-/// A circuit in one atomic word: kind, doublings and the time until which it stands. Every transition is one
-/// compare-and-exchange, so of any number of threads exactly one makes it.
+/// A circuit in one atomic word: its kind, the doublings of its timeout, and the time until which it stands. Every
+/// transition is one compare-and-exchange, so exactly one thread makes it.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker<W = AtomicU64> {
     word: W,
@@ -133,7 +109,7 @@ impl<W: Word> Breaker<W> {
         }
     }
 
-    /// Opens a closed circuit. Whether this call did it.
+    /// Opens a closed circuit. Returns whether this call did it.
     pub(crate) fn trip(&self, config: &BreakerConfig, now_us: u64, salt: u64) -> bool {
         let word = self.word.load();
         word & KIND_MASK == CLOSED
@@ -149,9 +125,7 @@ impl<W: Word> Breaker<W> {
         if now_us < word >> UNTIL_SHIFT {
             return Admission::Refused;
         }
-        let suspicion_timeout_us =
-            (config.recovery_timeout.as_micros() as u64).clamp(1, UNTIL_MAX / 2);
-        let probing = pack(HALF_OPEN, doublings(word), now_us + suspicion_timeout_us);
+        let probing = pack(HALF_OPEN, doublings(word), now_us + config.probe_timeout_us());
         if word != probing && self.word.exchange(word, probing) {
             Admission::Probe(Ticket(probing))
         } else {
@@ -159,25 +133,26 @@ impl<W: Word> Breaker<W> {
         }
     }
 
-    /// Ends a probe, unless another one has replaced it. Whether the circuit closed by it.
+    /// Ends a probe unless another one has replaced it: a success closes the circuit, a failure opens it for twice the
+    /// time, a cancelled probe is due again at once. Returns whether the circuit closed.
     pub(crate) fn resolve(
         &self,
         config: &BreakerConfig,
         ticket: Ticket,
-        verdict: Verdict,
+        outcome: Outcome,
         now_us: u64,
         salt: u64,
     ) -> bool {
         let before = doublings(ticket.0);
-        let next = match verdict {
-            Verdict::Recovered => CLOSED,
-            Verdict::StillFailing => {
+        let next = match outcome {
+            Outcome::Success => CLOSED,
+            Outcome::Failure => {
                 let doublings = (before + 1).min(DOUBLINGS_MAX);
                 pack(OPEN, doublings, now_us + config.timeout_us(doublings, salt))
             }
-            Verdict::Unknown => pack(OPEN, before, now_us),
+            Outcome::Cancelled => pack(OPEN, before, now_us),
         };
-        self.word.exchange(ticket.0, next) && verdict == Verdict::Recovered
+        self.word.exchange(ticket.0, next) && outcome == Outcome::Success
     }
 }
 
@@ -199,7 +174,7 @@ mod tests {
     fn config() -> BreakerConfig {
         BreakerConfig {
             recovery_timeout: Duration::from_secs(1),
-            jitter: 0.0,
+            jitter_percent: 0,
             ..BreakerConfig::default()
         }
     }
@@ -223,38 +198,36 @@ mod tests {
         let ticket = probe(&breaker, SECOND).expect("the probe is due");
         assert_eq!(breaker.circuit(), Circuit::HalfOpen { until_us: 2 * SECOND });
         assert_eq!(breaker.admit(&config, SECOND + 1), Admission::Refused);
-        assert!(!breaker.resolve(&config, ticket, Verdict::StillFailing, SECOND, 0));
+        assert!(!breaker.resolve(&config, ticket, Outcome::Failure, SECOND, 0));
         assert_eq!(breaker.circuit(), Circuit::Open { until_us: 3 * SECOND });
 
         let ticket = probe(&breaker, 3 * SECOND).expect("the probe is due");
-        assert!(!breaker.resolve(&config, ticket, Verdict::Unknown, 3 * SECOND, 0));
+        assert!(!breaker.resolve(&config, ticket, Outcome::Cancelled, 3 * SECOND, 0));
         assert_eq!(breaker.circuit(), Circuit::Open { until_us: 3 * SECOND });
 
-        let ticket =
-            probe(&breaker, 3 * SECOND).expect("a probe without a verdict is repeated at once");
-        assert!(breaker.resolve(&config, ticket, Verdict::Recovered, 3 * SECOND, 0));
+        let ticket = probe(&breaker, 3 * SECOND).expect("a cancelled probe is due again at once");
+        assert!(breaker.resolve(&config, ticket, Outcome::Success, 3 * SECOND, 0));
         assert_eq!(breaker.admit(&config, 3 * SECOND), Admission::Granted);
     }
 
     #[test]
-    fn a_lost_probe_is_replaced_and_its_late_verdict_ignored() {
+    fn a_lost_probe_is_replaced_and_its_late_outcome_ignored() {
         let breaker = Breaker::<AtomicU64>::default();
         breaker.trip(&config(), 0, 0);
         let lost = probe(&breaker, SECOND).expect("the probe is due");
         let second = probe(&breaker, 2 * SECOND).expect("the first probe is lost");
-        assert!(!breaker.resolve(&config(), lost, Verdict::Recovered, 2 * SECOND, 0));
-        assert!(breaker.resolve(&config(), second, Verdict::Recovered, 2 * SECOND, 0));
+        assert!(!breaker.resolve(&config(), lost, Outcome::Success, 2 * SECOND, 0));
+        assert!(breaker.resolve(&config(), second, Outcome::Success, 2 * SECOND, 0));
     }
 
     #[test]
     fn the_timeout_doubles_up_to_its_limit_and_jitters() {
         let config = BreakerConfig {
-            recovery_timeout: Duration::from_secs(1),
-            recovery_timeout_max: Duration::from_secs(10),
-            jitter: 0.5,
+            recovery_timeout: Duration::from_secs(60),
+            jitter_percent: 50,
             failure_threshold: 1,
         };
-        for (doublings, seconds) in [(0, 1), (1, 2), (2, 4), (3, 8), (4, 10), (31, 10)] {
+        for (doublings, seconds) in [(0, 60), (1, 120), (2, 240), (3, 300), (31, 300)] {
             for salt in 0..20 {
                 let timeout_us = config.timeout_us(doublings, salt);
                 assert!(
@@ -293,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_races_with_picks_without_a_second_probe() {
+    fn an_outcome_races_with_picks_without_a_second_probe() {
         loom::model(|| {
             let breaker = Arc::new(Breaker::<LoomU64>::default());
             breaker.trip(&config(), 0, 0);
             let ticket = probe(&breaker, SECOND).expect("the probe is due");
             let asking = Arc::clone(&breaker);
             let other = loom::thread::spawn(move || asking.admit(&config(), SECOND));
-            assert!(breaker.resolve(&config(), ticket, Verdict::Recovered, SECOND, 0));
+            assert!(breaker.resolve(&config(), ticket, Outcome::Success, SECOND, 0));
             assert!(!matches!(other.join().unwrap(), Admission::Probe(_)));
             assert!(breaker.is_closed());
         });

@@ -1,20 +1,27 @@
-//! What picks tell about their targets, and what follows from it.
+//! What outcomes tell about targets, and what follows from it.
+//!
+//! [`TargetState`] collects the outcomes of one target: latency, failures in a row, circuit, ejection, ramp.
+//! [`ServiceState`] holds what the targets of one balancer share: the clock, the counts that limit ejections and start a
+//! panic, and whether any target needs a check at all.
 
 mod breaker;
 mod latency;
-pub(crate) mod outlier;
+mod outcome;
+mod outlier;
 mod ramp;
 mod report;
 mod service_state;
+mod success_rate;
 mod target_state;
 
+pub use self::{
+    breaker::Circuit,
+    outcome::Outcome,
+    report::{Report, TargetReport},
+};
 pub(crate) use self::{
     breaker::{Admission, Ticket},
     service_state::{ServiceState, micros},
+    success_rate::eject_outliers,
     target_state::{RELIABLE, TargetState},
-};
-pub use self::{
-    breaker::{BreakerConfig, Circuit},
-    outlier::OutlierConfig,
-    report::{Report, TargetReport},
 };

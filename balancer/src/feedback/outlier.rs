@@ -1,63 +1,22 @@
-//! Taking targets out that do worse than the others.
+//! The ejections of one target.
 
-use super::{
-    service_state::{ServiceState, micros},
-    target_state::TargetState,
-};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-/// When a target is ejected and for how long.
-///
-/// Envoy's outlier detection ("Outlier detection" in its architecture overview): consecutive failures eject at once,
-/// and once per interval so does a success rate below `mean - factor * standard deviation` of all targets with enough
-/// traffic. An ejected target comes back by itself; the time grows with the number of its ejections.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutlierConfig {
-    /// So many failures without a success in between eject a target.
-    pub consecutive_failures: u32,
-    /// How often success rates are compared.
-    pub interval: Duration,
-    /// The time of the first ejection; the n-th is n times as long.
-    pub base_ejection: Duration,
-    /// The limit of that growth.
-    pub max_ejection: Duration,
-    /// The largest share of the targets that is ejected at one time. One target may always be.
-    pub max_ejected_share: f64,
-    /// Success rates are compared among targets with at least so many completed picks in the interval,
-    pub min_picks: u64,
-    /// and only if there are at least so many such targets.
-    pub min_targets: usize,
-    /// How many standard deviations below the mean a success rate may be.
-    pub deviation_factor: f64,
-}
+use super::service_state::micros;
+use crate::config::OutlierConfig;
 
-impl Default for OutlierConfig {
-    fn default() -> Self {
-        Self {
-            consecutive_failures: 5,
-            interval: Duration::from_secs(10),
-            base_ejection: Duration::from_secs(30),
-            max_ejection: Duration::from_secs(300),
-            max_ejected_share: 0.1,
-            min_picks: 100,
-            min_targets: 5,
-            deviation_factor: 1.9,
-        }
-    }
-}
+/// The limit to which ejections grow, unless the first one is longer: Envoy's `max_ejection_time`.
+const MAX_EJECTION_TIME: Duration = Duration::from_secs(300);
 
-/// A target's record with the outlier detector.
+/// What outlier detection remembers of a target.
 #[derive(Debug, Default)]
 pub(crate) struct OutlierRecord {
     ejected_until_us: AtomicU64,
     ejections: AtomicU32,
-    /// Where the counters stood at the end of the last interval.
+    /// The counters at the end of the last interval.
     completed: AtomicU64,
     failures: AtomicU64,
 }
@@ -68,13 +27,11 @@ impl OutlierRecord {
         self.ejected_until_us.load(Relaxed) > now_us
     }
 
-    /// Marks the target as ejected; whether this call did it.
+    /// Marks the target as ejected. Returns whether this call did it.
     pub(crate) fn eject(&self, config: &OutlierConfig, now_us: u64) -> bool {
         let ejections = self.ejections.load(Relaxed).saturating_add(1);
-        let time = config
-            .base_ejection
-            .saturating_mul(ejections)
-            .min(config.max_ejection.max(config.base_ejection));
+        let limit = config.base_ejection_time.max(MAX_EJECTION_TIME);
+        let time = config.base_ejection_time.saturating_mul(ejections).min(limit);
         let until_us = now_us.saturating_add(micros(time));
         let start = |before| (before <= now_us).then_some(until_us);
         let ejected = self.ejected_until_us.fetch_update(Relaxed, Relaxed, start).is_ok();
@@ -84,39 +41,56 @@ impl OutlierRecord {
         ejected
     }
 
-    /// Starts the next interval: what the last one brought as `(completed, failures)`. A target that got through it without
-    /// being ejected has one ejection forgotten.
-    fn turn_over(&self, state: &TargetState, now_us: u64) -> (u64, u64) {
-        let (completed, failures) = (state.completed(), state.failures());
+    /// Starts the next interval with the counters as they stand. Returns what the last interval added to them, as
+    /// `(completed, failures)`. One ejection is forgotten for an interval at whose end the target is not ejected.
+    pub(crate) fn turn_over(&self, completed: u64, failures: u64, now_us: u64) -> (u64, u64) {
         if !self.is_ejected(now_us) {
-            let _ =
-                self.ejections.fetch_update(Relaxed, Relaxed, |ejections| ejections.checked_sub(1));
+            let forget = |ejections: u32| ejections.checked_sub(1);
+            let _none_left = self.ejections.fetch_update(Relaxed, Relaxed, forget);
         }
-        let before =
-            (self.completed.swap(completed, Relaxed), self.failures.swap(failures, Relaxed));
-        (completed.saturating_sub(before.0), failures.saturating_sub(before.1))
+        let completed_before = self.completed.swap(completed, Relaxed);
+        let failures_before = self.failures.swap(failures, Relaxed);
+        (completed.saturating_sub(completed_before), failures.saturating_sub(failures_before))
     }
 }
 
-/// Compares the success rates of the interval that ends now and ejects those that fall short.
-pub(crate) fn compare(config: &OutlierConfig, states: &[Arc<TargetState>], core: &ServiceState) {
-    let now_us = core.now_us();
-    let rates: Vec<(f64, &TargetState)> = states
-        .iter()
-        .filter_map(|state| {
-            let (completed, failures) = state.record.turn_over(state, now_us);
-            let enough = completed >= config.min_picks.max(1);
-            enough.then(|| (1.0 - failures as f64 / completed as f64, &**state))
-        })
-        .collect();
-    if rates.len() < config.min_targets.max(1) {
-        return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    /// The time of an ejection that starts at `now_us`.
+    fn eject(record: &OutlierRecord, now_us: u64) -> u64 {
+        assert!(record.eject(&OutlierConfig::default(), now_us));
+        record.ejected_until_us.load(Relaxed) - now_us
     }
-    let count = rates.len() as f64;
-    let mean = rates.iter().map(|(rate, _)| rate).sum::<f64>() / count;
-    let variance = rates.iter().map(|(rate, _)| (rate - mean).powi(2)).sum::<f64>() / count;
-    let floor = mean - config.deviation_factor * variance.sqrt();
-    rates.iter().filter(|(rate, _)| *rate < floor).for_each(|(_, state)| {
-        state.eject();
-    });
+
+    #[test]
+    fn an_ejection_ends_by_itself() {
+        let record = OutlierRecord::default();
+        assert_eq!(eject(&record, SECOND), 30 * SECOND);
+        assert!(!record.eject(&OutlierConfig::default(), 2 * SECOND), "it is ejected already");
+        assert!(record.is_ejected(31 * SECOND - 1));
+        assert!(!record.is_ejected(31 * SECOND));
+    }
+
+    #[test]
+    fn ejections_grow_to_a_limit_and_are_forgotten() {
+        let record = OutlierRecord::default();
+        let times: Vec<u64> =
+            (0..12).map(|i| eject(&record, i * 1_000 * SECOND) / SECOND).collect();
+        assert_eq!(times, [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300]);
+        for interval in 0..11 {
+            record.turn_over(0, 0, (20_000 + interval) * SECOND);
+        }
+        assert_eq!(eject(&record, 30_000 * SECOND), 60 * SECOND, "one of twelve is left");
+    }
+
+    #[test]
+    fn an_interval_counts_what_it_added() {
+        let record = OutlierRecord::default();
+        assert_eq!(record.turn_over(10, 2, 0), (10, 2));
+        assert_eq!(record.turn_over(15, 2, 0), (5, 0));
+    }
 }

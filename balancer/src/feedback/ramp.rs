@@ -5,14 +5,15 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// The share of its weight that a target has at the start of its slow start, as in Envoy's slow start mode.
+/// The share of its weight that a target has at the start of slow start: Envoy's `min_weight_percent`.
 const WARM_UP_FLOOR: f32 = 0.1;
 
 const LEVEL: u32 = 0;
 const RISING: u32 = 1;
 const FALLING: u32 = 2;
 
-/// The share of its weight that a target has at a time: all of it, rising (slow start) or falling to nothing (drain).
+/// The share of its weight that a target has: all of it, rising (slow start) or falling to nothing (drain). Both ramps
+/// are linear in time.
 #[derive(Debug, Default)]
 pub(crate) struct Ramp {
     kind: AtomicU32,
@@ -63,12 +64,11 @@ impl Ramp {
         if kind == RISING { done.max(WARM_UP_FLOOR) } else { 1.0 - done }
     }
 
-    /// Ends a rise that is complete; whether the share is constant at the whole weight now.
-    pub(crate) fn finish_rise(&self, now_us: u64) -> bool {
+    /// Ends a rise that is complete.
+    pub(crate) fn finish_rise(&self, now_us: u64) {
         if self.kind.load(Acquire) == RISING && now_us >= self.until_us.load(Relaxed) {
             self.level();
         }
-        self.is_level()
     }
 }
 
@@ -82,11 +82,14 @@ mod tests {
         assert_eq!(ramp.share(5), 1.0);
         ramp.rise(100, 200);
         assert_eq!([50, 100, 150, 200].map(|now| ramp.share(now)), [0.1, 0.1, 0.5, 1.0]);
-        assert!(!ramp.finish_rise(199));
-        assert!(ramp.finish_rise(200));
+        ramp.finish_rise(199);
+        assert!(!ramp.is_level());
+        ramp.finish_rise(200);
+        assert!(ramp.is_level());
         ramp.fall(300, 400);
         assert_eq!([300, 350, 400, 999].map(|now| ramp.share(now)), [1.0, 0.5, 0.0, 0.0]);
-        assert!(!ramp.finish_rise(999), "drained stays drained");
+        ramp.finish_rise(999);
+        assert!(ramp.is_falling(), "drained stays drained");
         ramp.fall(500, 500);
         assert_eq!(ramp.share(500), 0.0);
     }

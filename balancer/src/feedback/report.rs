@@ -1,15 +1,15 @@
-//! How evenly a service is loaded.
+//! How evenly the load of a service is spread.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What each target of a service has done, at one moment or [since](Report::since) an earlier one.
+/// The picks of each target of a service, in total or [since](Report::since) an earlier report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The targets in the order of their ids.
     pub targets: Vec<TargetReport>,
 }
 
-/// What one target has done.
+/// The picks of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {
     /// The stable identity.
@@ -27,7 +27,7 @@ pub struct TargetReport {
 }
 
 impl Report {
-    /// What happened between an earlier report and this one; a target that is new since then counts whole.
+    /// The picks between an earlier report and this one. A target that the earlier report lacks keeps all of its picks.
     pub fn since(mut self, earlier: &Self) -> Self {
         let before: BTreeMap<&str, &TargetReport> =
             earlier.targets.iter().map(|target| (target.id.as_ref(), target)).collect();
@@ -40,19 +40,22 @@ impl Report {
         self
     }
 
-    /// `min load / max load` over the targets, where load is picks made: 1 is even. `None` before the first pick.
+    /// The fewest picks of a target over the most; 1 is even. `None` before the first pick.
     pub fn efficiency(&self) -> Option<f64> {
         ratio(self.targets.iter().map(|target| target.picks as f64))
     }
 
-    /// The same for load over capacity, where capacity is weight: 1 is fair.
+    /// The smallest load of a target over the largest, where load is picks for each unit of weight; 1 is fair. `None`
+    /// before the first pick.
     pub fn fairness(&self) -> Option<f64> {
         ratio(self.targets.iter().map(|target| target.picks as f64 / f64::from(target.weight)))
     }
 
-    /// Jain's index of load over capacity, from 1/n (one target has it all) to 1 (fair): Jain, Chiu and Hawe, "A
-    /// Quantitative Measure of Fairness and Discrimination for Resource Allocation in Shared Computer Systems", DEC-TR-301, 1984. Unlike
-    /// [`Report::fairness`] it does not hang on the two extremes.
+    /// Jain's index of picks for each unit of weight, from 1/n (one target has all picks) to 1 (fair). Unlike
+    /// [`Report::fairness`] it depends on every target, not only on the two extremes. `None` before the first pick.
+    ///
+    /// Jain, Chiu and Hawe, "A Quantitative Measure of Fairness and Discrimination for Resource Allocation in Shared
+    /// Computer Systems", DEC-TR-301, 1984.
     pub fn jain_index(&self) -> Option<f64> {
         let loads =
             self.targets.iter().map(|target| target.picks as f64 / f64::from(target.weight));

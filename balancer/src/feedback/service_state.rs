@@ -1,7 +1,5 @@
-//! What all targets and pickers of one balancer share.
+//! The state that all targets and pickers of one balancer share.
 
-use crate::config::{Config, LOAD_BOUND};
-use crossbeam_utils::CachePadded;
 use std::{
     sync::atomic::{
         AtomicBool, AtomicI64, AtomicU32, AtomicU64,
@@ -10,42 +8,38 @@ use std::{
     time::Duration,
 };
 
-/// The clock moves in steps of at least this; so a caller may set it before every pick and still rarely writes.
+use crossbeam_utils::CachePadded;
+
+use crate::config::{Config, LOAD_BOUND_PERCENT_DEFAULT};
+
+/// The clock moves in steps of at least this, so that a caller who sets it before every pick still rarely writes.
 const TICK_US: u64 = 100;
 
-/// The part of a balancer that knows nothing about the payload.
+/// The shared state of one balancer: settings, clock, and sums over its targets. It knows no payload.
 #[derive(Debug)]
 pub(crate) struct ServiceState {
-    pub(crate) config: Config,
-    /// By which a time in microseconds becomes one in units of the decay.
-    pub(crate) decay_rate: f32,
-    /// An average that is younger than this need not be faded.
-    pub(crate) fresh_us: u64,
-    pub(crate) initial_latency_us: f32,
-    /// Grows after a snapshot is published and after calm ends or begins: a picker that sees no change need look at nothing
+    config: Config,
+    /// Grows after a snapshot is published and when calm ends or begins. A picker that sees no change looks at nothing
     /// else.
     generation: AtomicU64,
     now_us: AtomicU64,
-    /// Grows whenever some target stops being an ordinary one, back to 0 once all are. At 0 picks check nothing.
+    /// Grows whenever a target stops being ordinary; 0 once all targets are. At 0 picks check nothing.
     alerts: AtomicU64,
-    /// Targets with an open circuit or ejected. An estimate between two sweeps.
+    /// Targets with an open circuit or ejected. An estimate between two sweeps, like the next two.
     down: AtomicU32,
     ejected: AtomicU32,
     population: AtomicU32,
     /// The picks in flight above which a target is hot, as the bits of an `f32`.
     hot_above: AtomicU32,
     counts_total: AtomicBool,
-    /// Picks in flight at all targets, kept only once a bounded load asks for it.
+    /// Picks in flight at all targets, counted from the first pick with a bounded load on.
     total: CachePadded<AtomicI64>,
 }
 
 impl ServiceState {
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            fresh_us: micros(config.latency_decay) / 64,
-            decay_rate: 1e-6 / config.latency_decay.as_secs_f32().max(1e-6),
-            initial_latency_us: config.initial_latency.as_secs_f32() * 1e6,
-            counts_total: AtomicBool::new(config.load_bound.is_some()),
+            counts_total: AtomicBool::new(config.load_bound_percent.is_some()),
             config,
             generation: AtomicU64::default(),
             now_us: AtomicU64::default(),
@@ -58,23 +52,27 @@ impl ServiceState {
         }
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Acquire)
     }
 
-    /// Lets every picker look again at what it keeps at hand.
+    /// Makes every picker look again at what it has cached.
     pub(crate) fn announce(&self) {
         self.generation.fetch_add(1, Release);
     }
 
-    /// The time, in microseconds since whatever moment the caller counts from.
+    /// The time in microseconds, from a moment that the caller chose.
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
         self.now_us.load(Relaxed)
     }
 
-    /// Moves the clock forward; whether it moved.
+    /// Moves the clock forward. Returns whether it moved.
     pub(crate) fn advance(&self, now: Duration) -> bool {
         let now_us = micros(now);
         if now_us < self.now_us().saturating_add(TICK_US) {
@@ -84,12 +82,13 @@ impl ServiceState {
         true
     }
 
-    /// Whether every target is an ordinary one: nothing open, ejected, warming up or draining.
+    /// Whether every target is ordinary: its circuit closed, not ejected, not warming up, not draining.
     #[inline]
     pub(crate) fn is_calm(&self) -> bool {
         self.alerts.load(Acquire) == 0
     }
 
+    /// Notes that a target has stopped being ordinary.
     pub(crate) fn alert(&self) {
         if self.alerts.fetch_add(1, AcqRel) == 0 {
             self.announce();
@@ -113,13 +112,14 @@ impl ServiceState {
     }
 
     pub(crate) fn target_up(&self) {
-        let _ = self.down.fetch_update(Relaxed, Relaxed, |down| down.checked_sub(1));
+        let _none_down = self.down.fetch_update(Relaxed, Relaxed, |down| down.checked_sub(1));
     }
 
-    /// Takes one of the places that the limit on ejections leaves; one target may always be ejected.
-    pub(crate) fn reserve_ejection(&self, share: f64) -> bool {
-        let places = (share * f64::from(self.population.load(Relaxed))) as u32;
-        let reserve = |ejected| (ejected < places.max(1)).then_some(ejected + 1);
+    /// Takes one of the places that the limit on ejections leaves. There is always at least one place. Returns whether one
+    /// was free.
+    pub(crate) fn reserve_ejection(&self, max_percent: u32) -> bool {
+        let places = u64::from(max_percent) * u64::from(self.population.load(Relaxed)) / 100;
+        let reserve = |ejected| (u64::from(ejected) < places.max(1)).then_some(ejected + 1);
         self.ejected.fetch_update(Relaxed, Relaxed, reserve).is_ok()
     }
 
@@ -132,12 +132,10 @@ impl ServiceState {
 
     /// Whether so few targets are available that all are offered.
     pub(crate) fn panics(&self) -> bool {
-        let threshold = self.config.panic_threshold;
-        if threshold <= 0.0 {
-            return false;
-        }
-        let population = f64::from(self.population.load(Relaxed));
-        population - f64::from(self.down.load(Relaxed)) < threshold * population
+        let threshold = u64::from(self.config.panic_threshold_percent);
+        let population = u64::from(self.population.load(Relaxed));
+        let available = population.saturating_sub(u64::from(self.down.load(Relaxed)));
+        100 * available < threshold * population
     }
 
     #[inline]
@@ -154,9 +152,10 @@ impl ServiceState {
         self.counts_total.load(Relaxed)
     }
 
+    /// Whether every keyed strategy is bounded.
     #[inline]
     pub(crate) fn bounds_every_key(&self) -> bool {
-        self.config.load_bound.is_some()
+        self.config.load_bound_percent.is_some()
     }
 
     /// Starts to count picks in flight at all targets, for the first pick with a bounded load.
@@ -171,10 +170,11 @@ impl ServiceState {
         self.total.fetch_add(picks, Relaxed);
     }
 
-    /// The picks that a target may have in flight at most, one more pick included.
-    pub(crate) fn bound(&self, weight: u32, total_weight: u64) -> u32 {
+    /// The most picks in flight that a bounded load allows a target of this weight, with one more pick in flight than now.
+    pub(crate) fn load_bound(&self, weight: u32, total_weight: u64) -> u32 {
         let total = self.total.load(Relaxed).max(0) + 1;
-        let factor = self.config.load_bound.unwrap_or(LOAD_BOUND).max(1.0);
+        let percent = self.config.load_bound_percent.unwrap_or(LOAD_BOUND_PERCENT_DEFAULT);
+        let factor = f64::from(percent.max(100)) / 100.0;
         (factor * total as f64 * f64::from(weight) / total_weight as f64).ceil() as u32
     }
 }
@@ -183,4 +183,50 @@ impl ServiceState {
 #[inline]
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_moves_forward_in_ticks() {
+        let service = ServiceState::new(Config::default());
+        assert!(!service.advance(Duration::from_micros(TICK_US - 1)));
+        assert!(service.advance(Duration::from_micros(TICK_US)));
+        assert!(!service.advance(Duration::ZERO));
+        assert_eq!(service.now_us(), TICK_US);
+    }
+
+    #[test]
+    fn an_alert_that_comes_late_is_not_cleared() {
+        let service = ServiceState::new(Config::default());
+        service.alert();
+        let seen = service.alerts();
+        service.alert();
+        service.all_clear(seen);
+        assert!(!service.is_calm());
+        service.all_clear(service.alerts());
+        assert!(service.is_calm());
+    }
+
+    #[test]
+    fn ejections_have_places_by_percent_and_one_at_least() {
+        for (population, percent, places) in [(0, 10, 1), (9, 10, 1), (20, 10, 2), (5, 100, 5)] {
+            let service = ServiceState::new(Config::default());
+            service.set_counts(population, 0, 0);
+            let taken = (0..10).filter(|_| service.reserve_ejection(percent)).count();
+            assert_eq!(taken, places, "{percent} % of {population}");
+        }
+    }
+
+    #[test]
+    fn a_panic_starts_below_the_threshold() {
+        let config = Config { panic_threshold_percent: 50, ..Config::default() };
+        let service = ServiceState::new(config);
+        for (population, down, panics) in [(10, 5, false), (10, 6, true), (0, 0, false)] {
+            service.set_counts(population, down, 0);
+            assert_eq!(service.panics(), panics, "{down} of {population} down");
+        }
+    }
 }

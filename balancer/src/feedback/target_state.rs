@@ -1,30 +1,34 @@
-//! What is remembered about a target from pick to pick and across updates.
+//! The state of one target that outlasts picks and updates.
 
-use super::{
-    breaker::{Admission, Breaker, Circuit, Ticket, Verdict},
-    latency::Latency,
-    outlier::OutlierRecord,
-    ramp::Ramp,
-    service_state::ServiceState,
-};
-use crate::{picker::Outcome, tables::mix};
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
+use std::time::Duration;
 
-/// The bits of the load word that count picks in flight; the bits above count all picks ever made.
+use super::{
+    breaker::{Admission, Breaker, Circuit, Ticket},
+    latency::Latency,
+    outcome::Outcome,
+    outlier::OutlierRecord,
+    ramp::Ramp,
+    service_state::{ServiceState, micros},
+};
+use crate::tables::mix;
+
+/// The low bits of the load word count picks in flight; the bits above count all picks ever made.
 const IN_FLIGHT_BITS: u32 = 24;
 const IN_FLIGHT_MASK: u64 = (1 << IN_FLIGHT_BITS) - 1;
 
 /// The reliability of a target that has not failed of late.
 pub(crate) const RELIABLE: u32 = 1 << 16;
 
-/// A success raises a target's reliability by one part in 2^4 of what is missing; a failure lowers it by one part in 2^4.
+/// A success raises the reliability by 1/2^4 of what is missing; a failure lowers it by 1/2^4.
 const RELIABILITY_SHIFT: u32 = 4;
 
-/// The live state of one target, shared by every snapshot that contains the target, so an update forgets nothing. It
-/// stands on cache lines of its own; what an ordinary pick and its completion need is on the first.
+/// The live state of one target. Every snapshot with the target shares it, so that an update forgets nothing.
+///
+/// It has cache lines of its own. An ordinary pick and its completion touch only the first.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct TargetState {
@@ -34,27 +38,28 @@ pub(crate) struct TargetState {
     streak: AtomicU32,
     /// A moving average of outcomes, `0..=RELIABLE`.
     reliability: AtomicU32,
-    pub(crate) latency: Latency,
-    core: Arc<ServiceState>,
+    latency: Latency,
+    service: Arc<ServiceState>,
     breaker: Breaker,
-    pub(crate) ramp: Ramp,
-    pub(crate) record: OutlierRecord,
+    ramp: Ramp,
+    outlier: OutlierRecord,
+    /// The hash of the id.
     salt: u64,
     failures: AtomicU64,
     cancelled: AtomicU64,
 }
 
 impl TargetState {
-    pub(crate) fn new(core: Arc<ServiceState>, salt: u64) -> Self {
+    pub(crate) fn new(service: Arc<ServiceState>, salt: u64) -> Self {
         Self {
             load: AtomicU64::default(),
             streak: AtomicU32::default(),
             reliability: AtomicU32::new(RELIABLE),
             latency: Latency::default(),
-            core,
+            service,
             breaker: Breaker::default(),
             ramp: Ramp::default(),
-            record: OutlierRecord::default(),
+            outlier: OutlierRecord::default(),
             salt,
             failures: AtomicU64::default(),
             cancelled: AtomicU64::default(),
@@ -77,7 +82,7 @@ impl TargetState {
     }
 
     /// The picks that ended in success or failure.
-    pub(crate) fn completed(&self) -> u64 {
+    fn completed(&self) -> u64 {
         let load = self.load.load(Relaxed);
         let ended = (load >> IN_FLIGHT_BITS).saturating_sub(load & IN_FLIGHT_MASK);
         ended.saturating_sub(self.cancelled.load(Relaxed))
@@ -88,17 +93,42 @@ impl TargetState {
         self.reliability.load(Relaxed)
     }
 
+    /// The average latency as of the last success, 0 before the first.
+    pub(crate) fn average_latency_us(&self) -> f32 {
+        self.latency.average_us()
+    }
+
+    /// The latency to expect with `in_flight` picks in flight. See [`Latency::estimate_us`].
+    #[inline]
+    pub(crate) fn expected_latency_us(&self, in_flight: u32, now_us: u64) -> f32 {
+        self.latency.estimate_us(in_flight, now_us)
+    }
+
     pub(crate) fn circuit(&self) -> Circuit {
         self.breaker.circuit()
     }
 
-    /// Counts a pick as in flight. Whether the total over all targets counts it too, for [`TargetState::end`].
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.outlier.is_ejected(self.service.now_us())
+    }
+
+    /// The share of its weight that it has now, `0.0..=1.0`.
+    pub(crate) fn share(&self) -> f32 {
+        self.ramp.share(self.service.now_us())
+    }
+
+    /// The hash of the id.
+    pub(crate) fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Counts a pick as in flight. Returns whether the total over all targets counts it too, for [`TargetState::end`].
     #[inline]
     pub(crate) fn begin(&self) -> bool {
-        let counted = self.core.counts_total();
+        let counted = self.service.counts_total();
         self.load.fetch_add(1 + (1 << IN_FLIGHT_BITS), Relaxed);
         if counted {
-            self.core.add_to_total(1);
+            self.service.add_to_total(1);
         }
         counted
     }
@@ -115,17 +145,17 @@ impl TargetState {
         let before = self.load.fetch_sub(1, Relaxed);
         debug_assert_ne!(before & IN_FLIGHT_MASK, 0, "a pick ended that never began");
         if counted {
-            self.core.add_to_total(-1);
+            self.service.add_to_total(-1);
         }
         match outcome {
             Outcome::Success => {
-                self.latency.observe(latency_us, &self.core);
+                self.latency.observe(latency_us, self.service.now_us());
                 if self.streak.load(Relaxed) != 0 {
                     self.streak.store(0, Relaxed);
                 }
                 let reliability = self.reliability();
                 if reliability < RELIABLE {
-                    self.succeed(reliability);
+                    self.raise_reliability(reliability);
                 }
             }
             Outcome::Failure => self.fail(latency_us),
@@ -134,31 +164,31 @@ impl TargetState {
             }
         }
         if let Some(ticket) = probe {
-            self.resolve(ticket, outcome);
+            self.resolve_probe(ticket, outcome);
         }
     }
 
     #[cold]
-    fn succeed(&self, reliability: u32) {
+    fn raise_reliability(&self, reliability: u32) {
         let step = ((RELIABLE - reliability) >> RELIABILITY_SHIFT).max(1);
         self.reliability.store(reliability + step, Relaxed);
     }
 
     #[cold]
     fn fail(&self, latency_us: f32) {
-        self.latency.observe_failure(latency_us, &self.core);
+        let now_us = self.service.now_us();
+        self.latency.observe_failure(latency_us, now_us);
         self.failures.fetch_add(1, Relaxed);
         let reliability = self.reliability();
         self.reliability.store(reliability - (reliability >> RELIABILITY_SHIFT), Relaxed);
         let streak = self.streak.fetch_add(1, Relaxed).saturating_add(1);
-        let (core, now_us) = (&self.core, self.core.now_us());
-        if let Some(config) = &core.config.breaker
+        if let Some(config) = &self.service.config().breaker
             && streak >= config.failure_threshold
-            && self.breaker.trip(config, now_us, mix(self.salt ^ now_us))
+            && self.breaker.trip(config, now_us, self.jitter_salt(now_us))
         {
-            core.target_down();
+            self.service.target_down();
         }
-        if let Some(config) = &core.config.outlier
+        if let Some(config) = &self.service.config().outlier
             && streak >= config.consecutive_failures
         {
             self.eject();
@@ -166,75 +196,96 @@ impl TargetState {
     }
 
     #[cold]
-    fn resolve(&self, ticket: Ticket, outcome: Outcome) {
-        let Some(config) = &self.core.config.breaker else { return };
-        let now_us = self.core.now_us();
-        let verdict = match outcome {
-            Outcome::Success => Verdict::Recovered,
-            Outcome::Failure => Verdict::StillFailing,
-            Outcome::Cancelled => Verdict::Unknown,
-        };
-        if self.breaker.resolve(config, ticket, verdict, now_us, mix(self.salt ^ now_us)) {
-            self.core.target_up();
+    fn resolve_probe(&self, ticket: Ticket, outcome: Outcome) {
+        let Some(config) = &self.service.config().breaker else { return };
+        let now_us = self.service.now_us();
+        if self.breaker.resolve(config, ticket, outcome, now_us, self.jitter_salt(now_us)) {
+            self.service.target_up();
         }
     }
 
-    /// Ejects the target if the limit on ejections allows; whether it did.
-    pub(crate) fn eject(&self) -> bool {
-        let Some(config) = &self.core.config.outlier else { return false };
-        let ejected = !self.record.is_ejected(self.core.now_us())
-            && self.core.reserve_ejection(config.max_ejected_share)
-            && self.record.eject(config, self.core.now_us());
-        if ejected {
+    fn jitter_salt(&self, now_us: u64) -> u64 {
+        mix(self.salt ^ now_us)
+    }
+
+    /// Ejects the target as far as the settings and the limit on ejections allow it.
+    pub(crate) fn eject(&self) {
+        let Some(config) = &self.service.config().outlier else { return };
+        let now_us = self.service.now_us();
+        if !self.outlier.is_ejected(now_us)
+            && self.service.reserve_ejection(config.max_ejection_percent)
+            && self.outlier.eject(config, now_us)
+        {
             self.streak.store(0, Relaxed);
-            self.core.target_down();
+            self.service.target_down();
         }
-        ejected
     }
 
-    pub(crate) fn is_ejected(&self) -> bool {
-        self.record.is_ejected(self.core.now_us())
+    /// Starts the next interval of outlier detection. Returns `(completed, failures)` of the last one.
+    pub(crate) fn turn_over(&self, now_us: u64) -> (u64, u64) {
+        self.outlier.turn_over(self.completed(), self.failures(), now_us)
     }
 
-    pub(crate) fn share(&self) -> f32 {
-        self.ramp.share(self.core.now_us())
+    /// Gives the target its whole weight, over the time of slow start if there is one.
+    pub(crate) fn warm_up(&self) {
+        let now_us = self.service.now_us();
+        match self.service.config().slow_start {
+            Some(over) => {
+                self.ramp.rise(now_us, now_us.saturating_add(micros(over)));
+                self.service.alert();
+            }
+            None => self.ramp.level(),
+        }
+    }
+
+    /// Takes the target's weight away over a time.
+    pub(crate) fn drain(&self, over: Duration) {
+        let now_us = self.service.now_us();
+        self.ramp.fall(now_us, now_us.saturating_add(micros(over)));
+        self.service.alert();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.ramp.is_falling()
+    }
+
+    /// Ends a slow start whose time is up.
+    pub(crate) fn finish_warm_up(&self) {
+        self.ramp.finish_rise(self.service.now_us());
     }
 
     /// Whether ordinary picks pass: circuit closed, not ejected.
     pub(crate) fn is_up(&self) -> bool {
-        self.breaker.is_closed() && !self.record.is_ejected(self.core.now_us())
+        self.breaker.is_closed() && !self.is_ejected()
     }
 
     /// Whether a pick that asks now could pass.
     pub(crate) fn is_eligible(&self) -> bool {
-        let now_us = self.core.now_us();
+        let now_us = self.service.now_us();
         let circuit = match self.circuit() {
             Circuit::Closed => true,
             Circuit::Open { until_us } | Circuit::HalfOpen { until_us } => now_us >= until_us,
         };
-        circuit && !self.record.is_ejected(now_us) && self.ramp.share(now_us) > 0.0
+        circuit && !self.outlier.is_ejected(now_us) && self.ramp.share(now_us) > 0.0
     }
 
-    /// Whether nothing about the target needs a check on each pick.
+    /// Whether picks need not ask the target: up, with its whole weight.
     pub(crate) fn is_ordinary(&self) -> bool {
         self.is_up() && self.ramp.is_level()
     }
 
-    /// Asks for a pick to pass. `lot` is a uniformly random number in `0.0..1.0`, drawn for the pick or from its key, that
-    /// decides whether a target with a share of its weight takes it. Only a pick that `claims` can be a probe.
+    /// Asks for a pick to pass. `draw` is a uniformly random number in `0.0..1.0`, drawn for the pick or from its key. A
+    /// target with a share of its weight takes the pick if `draw` is below that share. Only a pick that `claims`, which
+    /// means that it will report its outcome, can be a probe.
     pub(crate) fn admit(&self, claims: bool, draw: f32) -> Admission {
-        let now_us = self.core.now_us();
-        if self.record.is_ejected(now_us) || draw >= self.ramp.share(now_us) {
+        let now_us = self.service.now_us();
+        if self.outlier.is_ejected(now_us) || draw >= self.ramp.share(now_us) {
             return Admission::Refused;
         }
-        match &self.core.config.breaker {
+        match &self.service.config().breaker {
             Some(config) if claims => self.breaker.admit(config, now_us),
             _ if self.breaker.is_closed() => Admission::Granted,
             _ => Admission::Refused,
         }
-    }
-
-    pub(crate) fn salt(&self) -> u64 {
-        self.salt
     }
 }

@@ -1,5 +1,9 @@
 //! Layers of targets, nearest first, with spill-over.
 
+use std::{fmt, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
 use crate::{
     balancer::Balancer,
     config::Config,
@@ -8,17 +12,15 @@ use crate::{
     strategies::Strategy,
     tables::{hash_key, mix},
 };
-use arc_swap::ArcSwap;
-use std::{fmt, sync::Arc, time::Duration};
 
-/// A layer takes the whole load until fewer than 1/1.4 = 71 % of its targets are available; Envoy's default.
+/// A layer takes the whole load while at least 1/1.4 = 71 % of its targets are available: Envoy's default.
 pub const OVERPROVISIONING: f64 = 1.4;
 
-/// The most layers; further ones are joined to the last.
+/// The most layers. Further ones are joined to the last.
 pub const LAYERS_MAX: usize = 32;
 
-/// A balancer over layers: zones, datacenters, or plain priorities. The first layer takes what it can, the next ones take
-/// what spills over.
+/// A balancer over layers: zones, datacenters, or plain priorities. The first layer takes as much of the load as it can, and
+/// the next ones take what spills over.
 pub struct Layered<T> {
     layers: Box<[Arc<Balancer<T>>]>,
     overprovisioning: f64,
@@ -30,12 +32,11 @@ pub struct Layered<T> {
 pub struct Layer<T> {
     /// The targets that may be picked.
     pub targets: Vec<Target<T>>,
-    /// How many targets there would be if all were healthy; at least `targets.len()`. The missing ones make the layer
-    /// spill over.
+    /// The number of targets if all were healthy, at least `targets.len()`. Missing targets make the layer spill over.
     pub total: usize,
 }
 
-/// Which share of the load each layer takes.
+/// The share of the load that each layer takes.
 #[derive(Debug, Default)]
 struct Shares {
     totals: Vec<usize>,
@@ -43,8 +44,8 @@ struct Shares {
 }
 
 impl<T: Send + Sync + 'static> Layered<T> {
-    /// A balancer of `layers` layers, `1..=LAYERS_MAX`, without targets. `overprovisioning` is commonly
-    /// [`OVERPROVISIONING`]; 1 lets a layer spill over as soon as one of its targets is missing.
+    /// A balancer of `layers` layers without targets. The number of layers is clamped into `1..=LAYERS_MAX`.
+    /// `overprovisioning` is usually [`OVERPROVISIONING`]; at 1 a layer spills over as soon as one of its targets is missing.
     pub fn new(config: &Config, layers: usize, overprovisioning: f64) -> Self {
         let balancer = |layer| {
             let seed = mix(config.seed ^ layer as u64);
@@ -54,7 +55,8 @@ impl<T: Send + Sync + 'static> Layered<T> {
         Self { layers, overprovisioning: overprovisioning.max(1.0), shares: ArcSwap::default() }
     }
 
-    /// Replaces the targets of all layers, nearest first. Layers not given are empty; layers beyond the last are joined to it.
+    /// Replaces the targets of all layers, nearest first. Missing layers are empty, and layers beyond the last are joined to
+    /// it.
     pub fn update(&self, layers: Vec<Layer<T>>) {
         let mut joined: Vec<Layer<T>> = Vec::new();
         joined.resize_with(self.layers.len(), || Layer { targets: Vec::new(), total: 0 });
@@ -70,8 +72,8 @@ impl<T: Send + Sync + 'static> Layered<T> {
         self.share_out(totals);
     }
 
-    /// Moves the clock of every layer and shares the load out again by what is available now. See [`Balancer::advance`];
-    /// call it a few times a second, not for every pick.
+    /// Moves the clock of every layer, and shares the load out again by the targets that are available now. Call it a few
+    /// times a second, not for every pick. See [`Balancer::advance`].
     pub fn advance(&self, now: Duration) {
         self.layers.iter().for_each(|balancer| balancer.advance(now));
         self.share_out(self.shares.load().totals.clone());
@@ -79,7 +81,7 @@ impl<T: Send + Sync + 'static> Layered<T> {
 
     /// A picker for one thread or connection.
     pub fn picker(self: &Arc<Self>) -> LayeredPicker<T> {
-        let pickers = self.layers.iter().map(Balancer::picker).collect::<Box<[_]>>();
+        let pickers = self.layers.iter().map(|layer| layer.picker()).collect::<Box<[_]>>();
         let random =
             fastrand::Rng::with_seed(mix(self.layers[0].config().seed ^ pickers[0].ordinal()));
         LayeredPicker { layered: Arc::clone(self), pickers, random }
@@ -90,7 +92,7 @@ impl<T: Send + Sync + 'static> Layered<T> {
         &self.layers
     }
 
-    /// Which share of the load each layer takes now; the sum is 1, or 0 where nothing is available.
+    /// The share of the load that each layer takes now. The sum is 1, or 0 while no target is available.
     pub fn shares(&self) -> Vec<f64> {
         self.shares.load().shares.clone()
     }
@@ -113,9 +115,9 @@ impl<T: Send + Sync + 'static> Layered<T> {
 
 /// The share of the load of each layer, given as `(available, total)`, nearest first.
 ///
-/// Envoy's priority levels ("Priority levels" in its architecture overview): a layer's health is `available / total` times
-/// the overprovisioning factor, at most 1. Each layer takes its health's worth of what is left; where the sum is
-/// below 1, all are scaled up.
+/// Envoy's priority levels ("Priority levels" in its architecture overview). The health of a layer is `available / total`
+/// times the overprovisioning factor, at most 1. Each layer in turn takes as much of the remaining load as its health
+/// allows. If the healths add up to less than 1, all are scaled up.
 pub fn spill_over(layers: &[(usize, usize)], overprovisioning: f64) -> Vec<f64> {
     let health = |&(available, total): &(usize, usize)| {
         if available == 0 {
@@ -143,8 +145,8 @@ pub struct LayeredPicker<T> {
 }
 
 impl<T> LayeredPicker<T> {
-    /// Picks a layer by its share of the load, then a target in it as [`Picker::pick`] does; if that layer has none that
-    /// takes picks, another layer's, nearest first. A key always goes to the same layer while the shares stand.
+    /// Picks a layer by its share of the load, then a target in it as [`Picker::pick`] does. If no target of that layer
+    /// takes the pick, the other layers are asked, nearest first. A key stays in its layer while the shares stay the same.
     pub fn pick(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<Pick<T>> {
         let draw = match key {
             Some(key) if strategy.is_keyed() => {
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_near_layer_cannot_take_spills_over() {
+    fn load_beyond_the_near_layer_spills_over() {
         let layered = Arc::new(Layered::new(&Config::default(), 3, OVERPROVISIONING));
         let mut picker = layered.picker();
         assert!(picker.pick(Strategy::RoundRobin, None).is_none());

@@ -1,6 +1,8 @@
 //! How near a target is.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
+
+use crate::names::{UnknownName, by_name};
 
 /// Where something runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,19 +13,58 @@ pub struct Place<'a> {
     pub zone: &'a str,
 }
 
-/// What counts as nearest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which targets come first. The others follow as far as these cannot take the load. Its text form is lower case: `zone`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Prefer {
-    /// The same zone, then the same datacenter, then the others in order.
+    /// All targets alike.
     #[default]
-    Zone,
-    /// The same datacenter, then the others in order.
-    Datacenter,
-    /// Every place alike.
     Any,
+    /// Those in the same zone, then those in the same datacenter, then the other datacenters in order.
+    Zone,
+    /// Those in the same datacenter, then the other datacenters in order.
+    Datacenter,
 }
 
-/// Sorts targets into layers by distance, for a [`Layered`](crate::Layered) balancer: layer 0 is nearest.
+impl Prefer {
+    /// Every preference, in the order in which help texts list them.
+    pub const ALL: &'static [Self] = &[Self::Any, Self::Zone, Self::Datacenter];
+
+    /// The name in text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Zone => "zone",
+            Self::Datacenter => "datacenter",
+        }
+    }
+
+    /// One line for help texts.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Any => "All instances alike",
+            Self::Zone => "Those in the agent's zone, then those in its datacenter",
+            Self::Datacenter => "Those in the agent's datacenter",
+        }
+    }
+}
+
+impl fmt::Display for Prefer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Prefer {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        by_name("preference", Self::ALL, Self::name, name)
+    }
+}
+
+/// Sorts targets into layers by distance, for a [`Layered`](crate::Layered) balancer. Layer 0 is the nearest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nearness {
     prefer: Prefer,
@@ -32,12 +73,12 @@ pub struct Nearness {
 }
 
 impl Nearness {
-    /// Other datacenters follow in the order given; those not named come last, together.
+    /// Other datacenters follow in the order given. Those not named share the last layer.
     pub fn listed(prefer: Prefer, order: impl IntoIterator<Item = String>) -> Self {
         Self { prefer, order: order.into_iter().collect() }
     }
 
-    /// Other datacenters follow by measured round-trip time; those without one come last, together.
+    /// Other datacenters follow by measured round-trip time. Those without one share the last layer.
     pub fn measured(
         prefer: Prefer,
         round_trips: impl IntoIterator<Item = (String, Duration)>,
@@ -48,7 +89,7 @@ impl Nearness {
         Self { prefer, order: round_trips.into_iter().map(|(_, name)| name).collect() }
     }
 
-    /// The layer of a target that runs `there` for a client that runs `here`, below [`Nearness::layers`].
+    /// The layer, below [`Nearness::layers`], of a target that runs `there` for a client that runs `here`.
     pub fn layer(&self, here: Place<'_>, there: Place<'_>) -> usize {
         let own = match self.prefer {
             Prefer::Any => return 0,
@@ -70,24 +111,6 @@ impl Nearness {
             Prefer::Zone => self.order.len() + 3,
             Prefer::Datacenter => self.order.len() + 2,
             Prefer::Any => 1,
-        }
-    }
-}
-
-/// Nothing is preferred by this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown preference `{0}`; known are zone, datacenter, any")]
-pub struct UnknownPreference(pub String);
-
-impl FromStr for Prefer {
-    type Err = UnknownPreference;
-
-    fn from_str(name: &str) -> Result<Self, UnknownPreference> {
-        match name {
-            "zone" => Ok(Self::Zone),
-            "datacenter" => Ok(Self::Datacenter),
-            "any" => Ok(Self::Any),
-            _ => Err(UnknownPreference(name.into())),
         }
     }
 }
@@ -124,6 +147,6 @@ mod tests {
     #[test]
     fn without_zones_the_datacenter_is_next() {
         let nowhere = Place { datacenter: "fra", zone: "" };
-        assert_eq!(Nearness::default().layer(nowhere, nowhere), 1);
+        assert_eq!(Nearness::listed(Prefer::Zone, []).layer(nowhere, nowhere), 1);
     }
 }

@@ -1,54 +1,51 @@
-//! Picking, one thread or connection at a time.
+//! Picking, for one thread or connection at a time.
 
 mod pick;
-mod request;
+mod published;
 
-pub use self::pick::{Outcome, Pick, PickRef};
-
-use self::request::{Choice, Request};
-use crate::{
-    balancer::Balancer,
-    feedback::{Admission, ServiceState, Ticket},
-    snapshot::{Instance, Snapshot},
-    strategies::{
-        Candidates, Comparison, Lease, Strategy, Threshold, hot_cold, least_connections, peak_ewma,
-    },
-    tables::{below, hash_key, mix},
-};
 use std::{fmt, sync::Arc};
 
-/// In place of an index: the targets must be asked.
-const NOT_AT_ONCE: usize = usize::MAX;
+pub use self::pick::{Pick, PickRef};
+pub(crate) use self::published::Published;
+use crate::feedback::{Admission, ServiceState, Ticket};
+use crate::snapshot::{Instance, Snapshot};
+use crate::strategies::{
+    Candidates, Chooser, Comparison, Request, Strategy, least_connections_of_pair,
+    least_connections_of_weighted_pair, peak_ewma_of_pair,
+};
+use crate::tables::{below, hash_key, mix};
 
-/// In place of a generation: none is like it.
+/// Stands for no index: the targets must be asked.
+const ASK: usize = usize::MAX;
+
+/// A generation that no state of a balancer has.
 const NEVER: u64 = u64::MAX;
 
-/// Picks for one thread or connection. It keeps the latest snapshot at hand, allocates nothing per pick and takes no lock.
-/// It stands on cache lines of its own, so that threads do not disturb each other.
+/// Picks for one thread or connection. It caches the latest snapshot, allocates nothing for a pick and takes no lock. It has
+/// cache lines of its own, so that threads do not slow each other down.
 #[repr(align(128))]
 pub struct Picker<T> {
-    balancer: Arc<Balancer<T>>,
-    core: Arc<ServiceState>,
+    published: Arc<Published<T>>,
+    service: Arc<ServiceState>,
     snapshot: Arc<Snapshot<T>>,
     instances: Arc<[Arc<Instance<T>>]>,
+    /// The generation of the snapshot.
     generation: u64,
-    /// The generation at which what a strategy says can be taken at once, [`NEVER`] while it cannot.
+    /// The generation at which a strategy's choice needs no check, [`NEVER`] while choices need one.
     generation_at_once: u64,
-    /// Whether what a strategy says can be taken without asking the target.
+    /// Whether every target takes every pick.
     calm: bool,
     /// How load-aware strategies compare the targets.
     comparison: Comparison,
-    random: fastrand::Rng,
     ordinal: u64,
-    turn: Lease,
-    weighted_turn: Lease,
-    threshold: Threshold,
+    chooser: Chooser,
 }
 
 impl<T> Picker<T> {
-    pub(crate) fn new(balancer: Arc<Balancer<T>>, ordinal: u64) -> Self {
-        let core = Arc::clone(balancer.core());
-        let snapshot = balancer.published();
+    pub(crate) fn new(published: Arc<Published<T>>) -> Self {
+        let service = Arc::clone(&published.service);
+        let snapshot = published.snapshot();
+        let ordinal = published.next_ordinal();
         let mut picker = Self {
             instances: snapshot.shared_instances(),
             snapshot,
@@ -56,49 +53,47 @@ impl<T> Picker<T> {
             generation_at_once: NEVER,
             calm: false,
             comparison: Comparison::All,
-            random: fastrand::Rng::with_seed(mix(core.config.seed ^ mix(ordinal))),
             ordinal,
-            turn: Lease::default(),
-            weighted_turn: Lease::default(),
-            threshold: Threshold::new(&core),
-            core,
-            balancer,
+            chooser: Chooser::new(mix(service.config().seed ^ mix(ordinal)), &service),
+            service,
+            published,
         };
         picker.refresh();
         picker
     }
 
-    /// Picks a target and counts it as in flight until the pick is completed or dropped. `None` if there is no target, or
-    /// none that takes picks: circuits open, ejected, drained.
+    /// Picks a target and counts it as in flight until the pick is completed or dropped. `None` if there is no target that
+    /// takes the pick: a target refuses while its circuit is open, while it is ejected, and once it is drained.
     ///
-    /// Only keyed strategies look at `key`. Without a key they pick as if for a random one: every target gets its share,
-    /// and nothing is consistent.
+    /// Only keyed strategies look at `key`. Without a key they pick as if for a random key, so that every target gets its
+    /// share.
     #[inline]
     pub fn pick(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<Pick<T>> {
         let (index, probe) = self.claim(strategy, key)?;
         self.instances.get(index).map(|instance| Pick::begin(Arc::clone(instance), probe))
     }
 
-    /// Picks as [`Picker::pick`] does, but lends the target instead of sharing it: cheaper, for a thread that makes one call
-    /// after the other.
+    /// Picks as [`Picker::pick`] does, but lends the target instead of sharing it. It is cheaper, for a thread that makes one
+    /// call after the other.
     #[inline]
     pub fn pick_ref(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<PickRef<'_, T>> {
         let (index, probe) = self.claim(strategy, key)?;
         self.instances.get(index).map(|instance| PickRef::begin(instance, probe))
     }
 
-    /// Chooses as [`Picker::pick`] does, but counts nothing as in flight and expects no outcome: the cheapest way to ask.
+    /// Chooses as [`Picker::pick`] does, but counts nothing as in flight and expects no outcome. It is the cheapest way to
+    /// ask.
     #[inline]
     pub fn choose(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<&Arc<Instance<T>>> {
         let mut index = self.at_once(strategy, key);
-        if index == NOT_AT_ONCE {
-            index = self.select(strategy, key, false)?.index;
+        if index == ASK {
+            (index, _) = self.select(strategy, key, false)?;
         }
         self.instances.get(index)
     }
 
-    /// Lets a closure choose: it sees the targets in the order of their ids and names one by its index. Whatever it keeps
-    /// between calls is its own. `None` if it names none, or one whose circuit is open, that is ejected or drained.
+    /// Picks the target that a closure chooses. The closure sees the targets in the order of their ids and returns an index.
+    /// `None` if it returns none, an index out of range, or a target that refuses the pick.
     pub fn pick_with<F>(&mut self, choose: F) -> Option<Pick<T>>
     where
         F: FnOnce(&[Arc<Instance<T>>]) -> Option<usize>,
@@ -114,155 +109,128 @@ impl<T> Picker<T> {
         Some(Pick::begin(Arc::clone(instance), probe))
     }
 
-    /// The snapshot that the next pick reads unless a newer one is published by then.
+    /// The snapshot that the next pick reads, unless a newer one is published before it.
     pub fn snapshot(&self) -> &Arc<Snapshot<T>> {
         &self.snapshot
     }
 
-    /// Uniformly random in `0.0..1.0`.
-    pub(crate) fn draw(&mut self) -> f32 {
-        self.random.f32()
-    }
-
-    /// Which of its balancer's pickers it is.
+    /// The number of this picker among those of its balancer.
     pub(crate) fn ordinal(&self) -> u64 {
         self.ordinal
-    }
-
-    /// The balancer that it picks for.
-    pub fn balancer(&self) -> &Arc<Balancer<T>> {
-        &self.balancer
     }
 
     #[inline]
     fn claim(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<(usize, Option<Ticket>)> {
         let index = self.at_once(strategy, key);
-        if index == NOT_AT_ONCE {
-            return self.select(strategy, key, true).map(|choice| (choice.index, choice.probe));
-        }
-        Some((index, None))
+        if index == ASK { self.select(strategy, key, true) } else { Some((index, None)) }
     }
 
-    /// What the strategy says where nobody needs to be asked, which one comparison tells; otherwise [`NOT_AT_ONCE`].
+    /// The strategy's choice, while every target takes every pick; [`ASK`] otherwise. One comparison tells which.
     #[inline(always)]
     fn at_once(&mut self, strategy: Strategy, key: Option<&[u8]>) -> usize {
-        if self.core.generation() != self.generation_at_once {
-            return NOT_AT_ONCE;
+        if self.service.generation() != self.generation_at_once {
+            return ASK;
         }
+        let (chooser, turns) = (&mut self.chooser, &self.published.turns);
         match (strategy, key) {
-            (Strategy::RoundRobin, _) => {
-                self.turn.advance(&self.balancer.rotation, self.instances.len())
-            }
+            (Strategy::RoundRobin, _) => chooser.turn.advance(&turns.plain, self.instances.len()),
             (Strategy::Weighted, _) => {
                 let schedule = self.snapshot.schedule();
-                schedule.at(self
-                    .weighted_turn
-                    .advance(&self.balancer.weighted_rotation, schedule.len()))
+                schedule.at(chooser.weighted_turn.advance(&turns.weighted, schedule.len()))
             }
-            (Strategy::Random, _) => below(self.instances.len(), self.random.u64(..)),
+            (Strategy::Random, _) => below(self.instances.len(), chooser.random.u64(..)),
             (Strategy::ConsistentHash, Some(key)) => {
-                self.snapshot.maglev().get(hash_key(key)).unwrap_or(NOT_AT_ONCE)
+                self.snapshot.maglev().get(hash_key(key)).unwrap_or(ASK)
             }
-            (Strategy::WeightedRandom, _) => self.snapshot.alias().draw(self.random.u64(..)),
+            (Strategy::WeightedRandom, _) => self.snapshot.alias().draw(chooser.random.u64(..)),
             (Strategy::LeastConnections, _) if self.comparison == Comparison::Pair => {
-                least_connections::of_pair(self.snapshot.states(), &mut self.random)
+                least_connections_of_pair(self.snapshot.states(), &mut chooser.random)
             }
             (Strategy::LeastConnections, _) if self.comparison == Comparison::WeightedPair => {
-                least_connections::of_weighted_pair(
-                    self.snapshot.states(),
-                    self.snapshot.tables(),
-                    &mut self.random,
-                )
+                let (states, tables) = (self.snapshot.states(), self.snapshot.tables());
+                least_connections_of_weighted_pair(states, tables, &mut chooser.random)
             }
             (Strategy::PeakEwma, _) if self.comparison == Comparison::Pair => {
-                peak_ewma::of_pair(self.snapshot.states(), &self.core, &mut self.random)
+                peak_ewma_of_pair(self.snapshot.states(), &self.service, &mut chooser.random)
             }
-            (Strategy::BoundedHash, _) => NOT_AT_ONCE,
+            (Strategy::BoundedHash, _) => ASK,
             _ => {
                 let hash = self.hash(strategy, key);
-                self.candidate(strategy, hash)
+                self.choose_unchecked(strategy, hash)
             }
         }
     }
 
-    /// What the strategy says, before anyone asks the target. There must be targets.
+    /// The strategy's choice, whether or not that target takes the pick. There must be a target.
     #[inline(never)]
-    pub(crate) fn candidate(&mut self, strategy: Strategy, hash: u64) -> usize {
-        let view = Candidates::new(&self.snapshot, &self.core, self.calm);
-        let random = &mut self.random;
-        match strategy {
-            Strategy::RoundRobin => self.turn.advance(&self.balancer.rotation, view.len()),
-            Strategy::Weighted => {
-                let schedule = view.tables.schedule();
-                schedule.at(self
-                    .weighted_turn
-                    .advance(&self.balancer.weighted_rotation, schedule.len()))
-            }
-            Strategy::WeightedRandom => view.draw(random),
-            Strategy::Random => below(view.len(), random.u64(..)),
-            Strategy::LeastConnections => least_connections::choose(view, random),
-            Strategy::PeakEwma => peak_ewma::choose(view, random),
-            Strategy::HotCold => hot_cold::choose(view, random, &mut self.threshold),
-            Strategy::ConsistentHash
-            | Strategy::BoundedHash
-            | Strategy::Rendezvous
-            | Strategy::Ring => view.tables.lookup(strategy, hash).unwrap_or(0),
-        }
+    fn choose_unchecked(&mut self, strategy: Strategy, hash: u64) -> usize {
+        let candidates = candidates(&self.snapshot, &self.service, self.calm);
+        self.chooser.choose(candidates, &self.published.turns, strategy, hash)
     }
 
-    /// The hash of the key, of a random one where there is none; of no use to a strategy that is not keyed.
+    /// The hash of the key, or of a random one without a key; 0 for a strategy that is not keyed.
     #[inline]
     fn hash(&mut self, strategy: Strategy, key: Option<&[u8]>) -> u64 {
         match key {
             _ if !strategy.is_keyed() => 0,
             Some(key) => hash_key(key),
-            None => self.random.u64(..),
+            None => self.chooser.random.u64(..),
         }
     }
 
-    /// Brings the snapshot up to date and asks the targets for one that takes the pick.
+    /// Brings the snapshot up to date and finds a target that takes the pick.
     #[cold]
-    fn select(&mut self, strategy: Strategy, key: Option<&[u8]>, claims: bool) -> Option<Choice> {
+    fn select(
+        &mut self,
+        strategy: Strategy,
+        key: Option<&[u8]>,
+        claims: bool,
+    ) -> Option<(usize, Option<Ticket>)> {
         self.refresh_if_stale();
         if self.instances.is_empty() {
             return None;
         }
         let bounded = strategy == Strategy::BoundedHash
-            || strategy.is_keyed() && self.core.bounds_every_key();
+            || strategy.is_keyed() && self.service.bounds_every_key();
         let hash = self.hash(strategy, key);
         if self.calm && !bounded {
-            return Some(Choice { index: self.candidate(strategy, hash), probe: None });
+            return Some((self.choose_unchecked(strategy, hash), None));
         }
-        Request { strategy, hash, bounded, claims }.settle(self)
+        let request = Request { strategy, hash, bounded, claims };
+        let candidates = candidates(&self.snapshot, &self.service, self.calm);
+        let admitted = request.settle(&mut self.chooser, candidates, &self.published.turns)?;
+        Some((admitted.index, admitted.probe))
     }
 
     fn refresh_if_stale(&mut self) {
-        if self.core.generation() != self.generation {
+        if self.service.generation() != self.generation {
             self.refresh();
         }
     }
 
     fn refresh(&mut self) {
-        self.release_turns();
-        self.generation = self.core.generation();
-        self.calm = self.core.is_calm();
-        self.snapshot = self.balancer.published();
+        self.chooser.release_turns(&self.published.turns);
+        self.generation = self.service.generation();
+        self.calm = self.service.is_calm();
+        self.snapshot = self.published.snapshot();
         self.instances = self.snapshot.shared_instances();
         self.comparison = Comparison::of(self.snapshot.roster());
-        let at_once = self.calm && !self.instances.is_empty() && !self.core.bounds_every_key();
+        let at_once = self.calm && !self.instances.is_empty() && !self.service.bounds_every_key();
         self.generation_at_once = if at_once { self.generation } else { NEVER };
     }
+}
 
-    fn release_turns(&mut self) {
-        self.turn.release(&self.balancer.rotation);
-        self.weighted_turn.release(&self.balancer.weighted_rotation);
-    }
+fn candidates<'a, T>(
+    snapshot: &'a Snapshot<T>,
+    service: &'a ServiceState,
+    calm: bool,
+) -> Candidates<'a> {
+    Candidates { states: snapshot.states(), tables: snapshot.tables(), service, calm }
 }
 
 impl<T> Drop for Picker<T> {
     fn drop(&mut self) {
-        self.release_turns();
-        self.threshold.release(&self.core);
+        self.chooser.release(&self.published.turns, &self.service);
     }
 }
 

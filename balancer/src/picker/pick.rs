@@ -1,24 +1,14 @@
 //! A pick, from the choice to its outcome.
 
-use crate::{
-    feedback::{TargetState, Ticket},
-    snapshot::Instance,
-};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
-/// How a call to a picked target ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The target answered.
-    Success,
-    /// The target failed: no connection, no answer in time, or an answer that says so.
-    Failure,
-    /// The caller gave up for its own reasons; says nothing about the target. A dropped pick counts as this.
-    Cancelled,
-}
+use crate::{
+    feedback::{Outcome, TargetState, Ticket},
+    snapshot::Instance,
+};
 
-/// A picked target. It counts as in flight until it is completed or dropped, keeps its target alive across updates, and
-/// can be sent to another thread.
+/// A picked target. It counts as in flight until it is completed or dropped. It keeps its target alive across updates and
+/// may be sent to another thread.
 #[must_use = "a pick that is dropped counts as cancelled"]
 pub struct Pick<T> {
     instance: Arc<Instance<T>>,
@@ -34,6 +24,7 @@ pub struct PickRef<'a, T> {
 
 /// The time in which a pick counts as in flight.
 struct Flight {
+    /// The right to decide whether an open circuit closes.
     probe: Option<Ticket>,
     /// Whether the total over all targets counts it.
     counted: bool,
@@ -55,7 +46,7 @@ impl Flight {
     }
 }
 
-/// A latency in microseconds, as cheaply as a processor can tell.
+/// A latency in microseconds, in the fewest instructions.
 #[inline]
 fn latency_us(latency: Duration) -> f32 {
     latency.as_secs() as f32 * 1e6 + latency.subsec_nanos() as f32 * 1e-3
@@ -91,7 +82,7 @@ impl<T> Pick<T> {
         self.flight.probe.is_some()
     }
 
-    /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
+    /// Ends the pick and reports how the call went. `latency` is the time from the call to its end.
     #[inline]
     pub fn complete(mut self, outcome: Outcome, latency: Duration) {
         self.flight.end(self.instance.state(), outcome, latency);
@@ -127,7 +118,7 @@ impl<'a, T> PickRef<'a, T> {
         self.flight.probe.is_some()
     }
 
-    /// Ends the pick and reports how it went: `latency` is the time from the call to its end.
+    /// Ends the pick and reports how the call went. `latency` is the time from the call to its end.
     #[inline]
     pub fn complete(mut self, outcome: Outcome, latency: Duration) {
         self.flight.end(self.instance.state(), outcome, latency);

@@ -1,16 +1,27 @@
 //! How to choose among the targets.
+//!
+//! [`Strategy`] names the strategies. [`Chooser`] runs them: it holds the memory of one picker and asks the module of the
+//! strategy, or one of the [tables](crate::tables). [`Request`] handles targets that refuse a pick.
+//!
+//! A new strategy is a variant of [`Strategy`], an arm in [`Chooser::choose`], and a module here or a table.
 
 mod candidates;
-pub(crate) mod hot_cold;
-pub(crate) mod least_connections;
-pub(crate) mod peak_ewma;
+mod chooser;
+mod hot_cold;
+mod least_connections;
+mod peak_ewma;
+mod request;
 mod strategy;
 mod turns;
 
-pub use self::strategy::{Strategy, UnknownStrategy};
+pub use self::strategy::Strategy;
 pub(crate) use self::{
     candidates::Candidates,
-    hot_cold::Threshold,
-    least_connections::Comparison,
-    turns::{Lease, Rotation},
+    chooser::Chooser,
+    least_connections::{
+        Comparison, least_connections_of_pair, least_connections_of_weighted_pair,
+    },
+    peak_ewma::peak_ewma_of_pair,
+    request::Request,
+    turns::Turns,
 };

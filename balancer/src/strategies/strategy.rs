@@ -1,40 +1,46 @@
-//! The names of the balancing policies.
+//! The strategies by name.
 
 use std::{fmt, str::FromStr};
 
+use crate::names::{UnknownName, by_name};
+use crate::tables::TableKind;
+
 /// How to choose among the targets. Its text form is kebab-case: `round-robin`, `least-connections`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Strategy {
     /// Each target in turn, in the order of their ids, regardless of weight.
     #[default]
     RoundRobin,
-    /// Each target in turn, as often as its weight says and as evenly spread as possible. See [`Schedule`](crate::Schedule).
+    /// Each target in turn, as often as its weight says and spread as evenly as the weights allow. See
+    /// [`Schedule`](crate::Schedule).
     Weighted,
-    /// Any target, in proportion to its weight. See [`Alias`](crate::Alias).
+    /// A random target, in proportion to its weight. See [`Alias`](crate::Alias).
     WeightedRandom,
-    /// Any target, uniformly, regardless of weight.
+    /// A random target, regardless of weight.
     Random,
-    /// The one of two random targets with fewer picks in flight relative to its weight; of all, when there are few
-    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
+    /// The target with fewer picks in flight for its weight, of two drawn at random; of all where there are at most four
+    /// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001).
     LeastConnections,
-    /// The one of two random targets with the lower latency times picks in flight; needs outcomes and a clock (Finagle's
-    /// `PeakEwma`).
+    /// The target with the lower product of latency and picks in flight, of two drawn at random. Needs outcomes and a
+    /// clock (Finagle, `com.twitter.finagle.loadbalancer.PeakEwma`).
     PeakEwma,
-    /// The fastest of a few random targets that are not hot, that is, among the most loaded; needs outcomes and a clock
-    /// (Wydrowski et al., "Load is not what you should balance: Introducing Prequal", NSDI 2024).
+    /// The fastest target of three drawn at random that is not hot, which means among the most loaded. Needs outcomes and
+    /// a clock (Wydrowski et al., "Load is not what you should balance: Introducing Prequal", NSDI 2024).
     HotCold,
-    /// The target that a key hashes to, shares even to within a slot. See [`Maglev`](crate::Maglev).
+    /// The target that the key hashes to; shares are even to within a slot. See [`Maglev`](crate::Maglev).
     ConsistentHash,
-    /// Like [`Strategy::ConsistentHash`], but a target with more than 1.25 times its fair share of the picks in flight lets
-    /// keys pass on to others (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018;
-    /// passing on by hashing again as in Chen, Coleman and Shrivastava, "Revisiting Consistent Hashing with Bounded Loads",
-    /// AAAI 2021).
+    /// Like [`Strategy::ConsistentHash`], except that a target above 1.25 times its fair share of the picks in flight
+    /// passes its keys on (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018). A key
+    /// that is passed on is hashed again (Chen, Coleman and Shrivastava, "Revisiting Consistent Hashing with Bounded
+    /// Loads", AAAI 2021).
     BoundedHash,
-    /// The target that a key hashes to; one that leaves moves next to no keys but its own. See
+    /// The target that the key hashes to; a target that leaves moves almost no keys but its own. See
     /// [`Rendezvous`](crate::Rendezvous).
     Rendezvous,
-    /// The target that a key hashes to on the classic ring. See [`Ring`](crate::Ring).
+    /// The target that the key hashes to on the classic ring. See [`Ring`](crate::Ring).
     Ring,
 }
 
@@ -54,7 +60,7 @@ impl Strategy {
         Self::Ring,
     ];
 
-    /// The name in kebab-case.
+    /// The name in text.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "round-robin",
@@ -71,10 +77,49 @@ impl Strategy {
         }
     }
 
+    /// One line for help texts.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "Each instance in turn",
+            Self::Weighted => "Each instance in turn, as often as its weight says",
+            Self::WeightedRandom => "A random instance, in proportion to its weight",
+            Self::Random => "A random instance",
+            Self::LeastConnections => "The one with fewer calls in flight, of two drawn at random",
+            Self::PeakEwma => {
+                "The one with lower latency times calls in flight, of two; needs reports"
+            }
+            Self::HotCold => {
+                "The fastest of three that is not among the most loaded; needs reports"
+            }
+            Self::ConsistentHash => "The instance that the key hashes to (Maglev)",
+            Self::BoundedHash => {
+                "The same, but none above 1.25 times its share of the calls in flight"
+            }
+            Self::Rendezvous => {
+                "The instance that the key hashes to; few other keys move when one leaves"
+            }
+            Self::Ring => "The instance that the key hashes to on the classic ring",
+        }
+    }
+
     /// Whether the key of a pick decides where it goes.
     #[inline]
     pub const fn is_keyed(self) -> bool {
         matches!(self, Self::ConsistentHash | Self::BoundedHash | Self::Rendezvous | Self::Ring)
+    }
+
+    /// The table that it reads, if any.
+    pub(crate) const fn table(self) -> Option<TableKind> {
+        match self {
+            Self::RoundRobin | Self::Random => None,
+            Self::Weighted => Some(TableKind::Schedule),
+            Self::WeightedRandom | Self::LeastConnections | Self::PeakEwma | Self::HotCold => {
+                Some(TableKind::Alias)
+            }
+            Self::ConsistentHash | Self::BoundedHash => Some(TableKind::Maglev),
+            Self::Rendezvous => Some(TableKind::Rendezvous),
+            Self::Ring => Some(TableKind::Ring),
+        }
     }
 }
 
@@ -84,44 +129,10 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// No strategy has this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown strategy `{name}`; known are {}", known())]
-pub struct UnknownStrategy {
-    /// The name that was given.
-    pub name: String,
-}
-
 impl FromStr for Strategy {
-    type Err = UnknownStrategy;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, UnknownStrategy> {
-        let found = Self::ALL.iter().copied().find(|strategy| strategy.name() == name);
-        found.ok_or_else(|| UnknownStrategy { name: name.into() })
-    }
-}
-
-fn known() -> String {
-    Strategy::ALL.iter().map(|strategy| strategy.name()).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_reads_back_as_its_strategy() {
-        for &strategy in Strategy::ALL {
-            assert_eq!(strategy.to_string().parse(), Ok(strategy));
-        }
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let error = "fastest".parse::<Strategy>().unwrap_err().to_string();
-        assert!(
-            error.starts_with("unknown strategy `fastest`; known are round-robin, weighted"),
-            "{error}"
-        );
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        by_name("strategy", Self::ALL, Self::name, name)
     }
 }

@@ -1,20 +1,30 @@
-//! A turn that many pickers share.
+//! Turns that many pickers take together.
 
-use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The most positions that a picker takes at once.
+use crossbeam_utils::CachePadded;
+
+/// The most positions that a picker leases at once.
 const LEASE_MAX: u64 = 64;
 
-/// A picker takes this fraction of the picks it has made so far, so that only a busy picker takes more than one position.
+/// A picker leases one position for each of this many picks that it has made, so that only a busy picker leases more than
+/// one.
 const PICKS_PER_POSITION: u64 = 16;
 
-/// The position of a turn, shared by all pickers of a balancer: each position goes to exactly one of them.
+/// The turns of one balancer.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// Of [`Strategy::RoundRobin`](super::Strategy::RoundRobin).
+    pub(crate) plain: Rotation,
+    /// Of [`Strategy::Weighted`](super::Strategy::Weighted).
+    pub(crate) weighted: Rotation,
+}
+
+/// The position of a turn, shared by all pickers of a balancer. Each position goes to exactly one of them.
 ///
-/// One shared counter would be exact and slow, because every pick of every thread would fight for its cache line. A
-/// picker therefore leases positions: one at a time for its first picks, so that pickers which pick a few times each
-/// take strict turns, and up to 64 at a time once it has made many. What a dropped picker has not used it gives back if
-/// nobody took a position after it.
+/// One shared counter would be exact but slow, because the picks of all threads would fight for its cache line. So pickers
+/// lease positions: one at a time at first, so that pickers with few picks take strict turns, and up to 64 at a time after
+/// many picks. A picker that is dropped gives back the rest of its lease if no position after it is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Rotation {
     next: CachePadded<AtomicU64>,
@@ -25,25 +35,27 @@ impl Rotation {
         self.next.load(Relaxed)
     }
 
-    /// Moves the turn, for when an update has changed what a position means.
+    /// Moves the turn, after an update that changes what a position means.
     pub(crate) fn set_position(&self, position: u64) {
         self.next.store(position, Relaxed);
     }
 }
 
-/// The part of a rotation that one picker holds.
+/// The positions of a rotation that one picker holds.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     /// The next position, reduced modulo the length of the turn.
     slot: usize,
-    /// How many positions are left, the last of them before `end`.
+    /// How many positions are left.
     left: u64,
+    /// The position after the last one.
     end: u64,
+    /// The positions leased so far.
     picks: u64,
 }
 
 impl Lease {
-    /// Takes the next position, as an index below `length`, which must not be 0 and must be the same until the next
+    /// Takes the next position, as an index below `length`. The length must not be 0 and must stay the same until the next
     /// [`Lease::release`].
     #[inline]
     pub(crate) fn advance(&mut self, rotation: &Rotation, length: usize) -> usize {
@@ -66,11 +78,11 @@ impl Lease {
         self.slot = (next % length as u64) as usize;
     }
 
-    /// Gives back what is left if nobody has taken a position since; otherwise lets it go.
+    /// Gives back the positions that are left, or drops them if a later position is taken.
     pub(crate) fn release(&mut self, rotation: &Rotation) {
         if self.left > 0 {
             let next = self.end.wrapping_sub(self.left);
-            let _ = rotation.next.compare_exchange(self.end, next, Relaxed, Relaxed);
+            let _taken_since = rotation.next.compare_exchange(self.end, next, Relaxed, Relaxed);
             self.left = 0;
         }
     }
@@ -100,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_took_meanwhile_stays_theirs() {
+    fn a_position_that_another_picker_took_is_not_given_back() {
         let rotation = Rotation::default();
         let mut busy = Lease::default();
         let last = (0..5_000).map(|_| busy.advance(&rotation, 7)).last();

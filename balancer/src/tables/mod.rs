@@ -1,4 +1,4 @@
-//! The tables over one set of targets, each built when it is first asked for.
+//! Tables that strategies read: pure functions of the ids and weights of the targets.
 
 mod alias;
 mod hash;
@@ -7,6 +7,8 @@ mod rendezvous;
 mod ring;
 mod roster;
 mod schedule;
+
+use std::sync::{Arc, OnceLock};
 
 pub(crate) use self::hash::{below, mix};
 pub use self::{
@@ -19,10 +21,17 @@ pub use self::{
     schedule::{SCHEDULE_SLOTS_MAX, Schedule},
 };
 
-use crate::strategies::Strategy;
-use std::sync::{Arc, OnceLock};
+/// One of the tables over a roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableKind {
+    Schedule,
+    Alias,
+    Maglev,
+    Rendezvous,
+    Ring,
+}
 
-/// The tables over one roster. Each is a pure function of it.
+/// The tables over one roster. Each is built when it is first asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     roster: Roster,
@@ -34,7 +43,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// The tables for the next roster, with everything built that is built here.
+    /// The tables for the next roster. Every table that is built here is built there too.
     pub(crate) fn follow(self: &Arc<Self>, roster: Roster) -> Arc<Self> {
         if self.roster == roster {
             return Arc::clone(self);
@@ -48,39 +57,34 @@ impl Tables {
         Arc::new(next)
     }
 
-    /// Builds what a strategy needs.
-    pub(crate) fn prepare(&self, strategy: Strategy) {
-        match strategy {
-            Strategy::RoundRobin | Strategy::Random => {}
-            Strategy::Weighted => {
+    /// Builds a table unless it is built.
+    pub(crate) fn prepare(&self, kind: TableKind) {
+        match kind {
+            TableKind::Schedule => {
                 self.schedule();
             }
-            Strategy::WeightedRandom
-            | Strategy::LeastConnections
-            | Strategy::PeakEwma
-            | Strategy::HotCold => {
+            TableKind::Alias => {
                 self.alias();
             }
-            Strategy::ConsistentHash | Strategy::BoundedHash => {
+            TableKind::Maglev => {
                 self.maglev();
             }
-            Strategy::Rendezvous => {
+            TableKind::Rendezvous => {
                 self.rendezvous();
             }
-            Strategy::Ring => {
+            TableKind::Ring => {
                 self.ring();
             }
         }
     }
 
-    /// Where a keyed strategy sends a hash. `None` for other strategies and where there is no target.
-    #[inline]
-    pub(crate) fn lookup(&self, strategy: Strategy, hash: u64) -> Option<usize> {
-        match strategy {
-            Strategy::ConsistentHash | Strategy::BoundedHash => self.maglev().get(hash),
-            Strategy::Rendezvous => self.rendezvous().get(hash),
-            Strategy::Ring => self.ring().get(hash),
-            _ => None,
+    /// The target for a hash. `None` for a table without keys and where there is no target.
+    pub(crate) fn lookup(&self, kind: TableKind, hash: u64) -> Option<usize> {
+        match kind {
+            TableKind::Schedule | TableKind::Alias => None,
+            TableKind::Maglev => self.maglev().get(hash),
+            TableKind::Rendezvous => self.rendezvous().get(hash),
+            TableKind::Ring => self.ring().get(hash),
         }
     }
 
