@@ -1,4 +1,4 @@
-//! What a pick costs, next to the floor of `targets[counter.fetch_add(1) % n]` and to the `hashring` crate, in one run.
+//! The cost of a pick, beside the floor of `targets[counter.fetch_add(1) % n]` and the `hashring` crate, in one run.
 //!
 //! `cargo bench -p hobnob-balancer --bench pick` prints Criterion's report and then every cost as a multiple of the floor.
 
@@ -18,7 +18,7 @@ use std::{
 const SIZES: [usize; 3] = [10, 100, 1000];
 const KEYS: usize = 1024;
 
-/// Shorter samples are not counted: two threads would hardly overlap.
+/// Samples with fewer operations are not counted: two threads would hardly overlap.
 const ENOUGH: u64 = 100_000;
 
 /// The times per operation of each benchmark, in nanoseconds.
@@ -104,7 +104,7 @@ fn bench(
     });
 }
 
-/// Two threads at once, each doing all the operations: what one operation costs each of them.
+/// Runs all the operations on each of two threads at once, and notes the cost of one operation to one thread.
 fn bench_two_threads<P: Send>(
     criterion: &mut Criterion,
     costs: &Costs,
@@ -153,7 +153,7 @@ fn peers(criterion: &mut Criterion, costs: &Costs, size: usize) {
     });
 }
 
-/// The choice alone: snapshot access, policy and item.
+/// The choice alone: snapshot access, strategy and item.
 fn choices(criterion: &mut Criterion, costs: &Costs, size: usize) {
     let equal = balancer(size, Config::default(), |_| 1);
     let mut picker = equal.picker();

@@ -1,4 +1,4 @@
-//! What it costs to rebuild a table when a service changes.
+//! The cost of rebuilding a table when a service changes.
 //!
 //! `cargo bench -p hobnob-balancer --bench rebuild`
 

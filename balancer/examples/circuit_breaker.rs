@@ -1,18 +1,18 @@
-//! A circuit opens when a target keeps failing, lets one probe through after a while, and closes when that succeeds.
+//! A circuit opens while a target fails, lets one probe through after a while, and closes when the probe succeeds.
 //!
 //! `cargo run -p hobnob-balancer --example circuit_breaker`
 
 use hobnob_balancer::{Balancer, BreakerConfig, Config, Outcome, Strategy, Target};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 fn main() {
     let breaker = BreakerConfig { failure_threshold: 3, ..BreakerConfig::default() };
-    let balancer = Arc::new(Balancer::new(Config { breaker: Some(breaker), ..Config::default() }));
+    let balancer = Balancer::new(Config { breaker: Some(breaker), ..Config::default() });
     let target = |id: &str| Target { id: id.into(), weight: 1, item: id.to_owned() };
     balancer.update(vec![target("good"), target("bad")]);
     let mut picker = balancer.picker();
 
-    // The caller owns the clock: here it is the loop counter, in a program it is `start.elapsed()`.
+    // The caller owns the clock. Here it is the loop counter; in a program it is `start.elapsed()`.
     for second in 0..20 {
         balancer.advance(Duration::from_secs(second));
         let broken = second < 12;

@@ -1,12 +1,12 @@
-//! Balance over a set of addresses, report how calls went, and let the set change.
+//! Balances over a set of addresses, reports how calls went, and changes the set.
 //!
 //! `cargo run -p hobnob-balancer --example first_pick`
 
 use hobnob_balancer::{Balancer, Config, Outcome, Strategy, Target};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 fn main() {
-    let balancer = Arc::new(Balancer::new(Config::default()));
+    let balancer = Balancer::new(Config::default());
     balancer.update(vec![
         Target { id: "a".into(), weight: 1, item: "10.0.0.1:80" },
         Target { id: "b".into(), weight: 1, item: "10.0.0.2:80" },
@@ -22,14 +22,14 @@ fn main() {
         }
     }
 
-    // A user always lands on the same target, on every agent.
+    // A user always lands on the same target, on every host.
     for user in ["ann", "bob", "ann"] {
         if let Some(pick) = picker.pick(Strategy::ConsistentHash, Some(user.as_bytes())) {
             println!("{user}: {}", pick.item());
         }
     }
 
-    // The set changes; pickers see it with their next pick.
+    // Pickers see a change of the set with their next pick.
     balancer.update(vec![Target { id: "b".into(), weight: 1, item: "10.0.0.2:80" }]);
     let pick = picker.pick(Strategy::RoundRobin, None).map(|pick| *pick.item());
     println!("after the update: {pick:?}");

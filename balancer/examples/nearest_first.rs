@@ -1,4 +1,4 @@
-//! Prefer the own zone, then the own datacenter, and spill over as targets go missing; select by labels before that.
+//! Prefers the own zone, then the own datacenter, and spills over as targets go missing. A label selector comes first.
 //!
 //! `cargo run -p hobnob-balancer --example nearest_first`
 

@@ -1,12 +1,9 @@
-//! Balance over anything by a closure: here, over printers, the one with the most paper.
+//! Balances by a closure: of several printers, it picks the one with the most paper.
 //!
 //! `cargo run -p hobnob-balancer --example own_policy`
 
 use hobnob_balancer::{Balancer, Config, Target};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 struct Printer {
     name: &'static str,
@@ -19,7 +16,7 @@ fn main() {
         weight: 1,
         item: Printer { name, sheets: AtomicU32::new(sheets) },
     };
-    let balancer = Arc::new(Balancer::new(Config::default()));
+    let balancer = Balancer::new(Config::default());
     balancer.update(vec![printer("hall", 3), printer("library", 5), printer("cellar", 4)]);
 
     let mut picker = balancer.picker();

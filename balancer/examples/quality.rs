@@ -1,4 +1,4 @@
-//! How good the balance is: shares, keys moved, and latency around a slow or a failing target, each next to its goal.
+//! Measures the balance: shares, keys moved, and latency with a slow or a failing target, each next to its goal.
 //!
 //! `cargo run --release -p hobnob-balancer --example quality`
 
@@ -36,7 +36,7 @@ fn balancer(count: usize, config: Config, weight: impl Fn(usize) -> u32) -> Arc<
     balancer
 }
 
-/// Picks so many times by a strategy, with a fresh key for each pick, and returns the picks of each target.
+/// Picks `picks` times by a strategy, with a fresh key for each pick. Returns the picks of each target.
 fn spread(balancer: &Arc<Balancer<usize>>, strategy: Strategy, picks: u64) -> Vec<f64> {
     let mut picker = balancer.picker();
     let mut counts = vec![0.0; balancer.snapshot().len()];
@@ -182,7 +182,7 @@ enum Odd {
     FailsFast,
 }
 
-/// What a run shows.
+/// The results of one run.
 struct Run {
     p99_ms: f64,
     odd_load: f64,
@@ -220,8 +220,8 @@ const LOAD: f64 = 0.6;
 const REQUESTS: usize = 400_000;
 
 impl Fleet {
-    /// Poisson arrivals; service times uniform within half of their mean; latency is what the client sees, queue included.
-    /// The first quarter warms up and is not counted.
+    /// Runs with Poisson arrivals and service times uniform within half of their mean. Latencies include the time in the
+    /// queue. The first quarter of the requests warms up and is not counted.
     fn run(strategy: Strategy, odd: Odd) -> Run {
         let balancer = balancer(TARGETS, Config::default(), |_| 1);
         let mut picker = balancer.picker();

@@ -1,4 +1,4 @@
-//! Choosing by labels.
+//! Label selectors.
 
 use std::{fmt, str::FromStr};
 
@@ -12,8 +12,8 @@ pub const REQUIREMENTS_MAX: usize = 64;
 /// selectors"), parsed once and matched often.
 ///
 /// Requirements are joined by commas and must all hold: `app=web` (or `==`), `env!=prod`, `tier in (front,back)`,
-/// `tier notin (test)`, `canary` (present), `!canary` (absent), `cores>4`, `cores<64`. As there, `!=` and `notin` also hold
-/// where the label is absent. The empty selector matches everything.
+/// `tier notin (test)`, `canary` (present), `!canary` (absent), `cores>4`, `cores<64`. As in Kubernetes, `!=` and `notin`
+/// also hold if the label is absent. The empty selector matches everything.
 ///
 /// ```
 /// use hobnob_balancer::Selector;
@@ -45,20 +45,20 @@ enum Test {
     Below(i64),
 }
 
-/// A selector that cannot be read.
+/// A text that is not a selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bad selector `{selector}` at byte {at}: expected {reason}")]
 pub struct SelectorError {
-    /// What was given, cut to 80 characters.
+    /// The text, cut to 80 characters.
     pub selector: String,
-    /// Where it stops making sense, in bytes.
+    /// The first byte that does not fit.
     pub at: usize,
-    /// What was expected there.
+    /// The syntax expected at that byte.
     pub reason: &'static str,
 }
 
 impl Selector {
-    /// Whether labels satisfy every requirement; `label` returns the value of a label, if there is one.
+    /// Whether labels satisfy every requirement. `label` returns the value of a label, if there is one.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements
             .iter()
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Letters, digits and `-_./`, perhaps none, after white space.
+    /// The letters, digits and `-_./` that follow white space; may be empty.
     fn word(&mut self) -> &'a str {
         self.skip_space();
         let part_of_word = |c: char| c.is_alphanumeric() || "-_./".contains(c);

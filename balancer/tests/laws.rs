@@ -138,7 +138,7 @@ proptest! {
 }
 
 #[test]
-fn nothing_is_picked_from_nothing() {
+fn no_targets_no_pick() {
     let balancer = balancer(&Weights::new());
     for &strategy in Strategy::ALL {
         assert!(balancer.picker().pick(strategy, Some(b"key")).is_none());
@@ -237,7 +237,7 @@ fn a_target_that_leaves_moves_few_keys_of_others() {
 }
 
 #[test]
-fn an_update_says_what_changed() {
+fn an_update_returns_its_changes() {
     let balancer = balancer(&named(3, |_| 1));
     let change = balancer.update(targets(&named(5, |_| 1)).split_off(1));
     assert_eq!((change.added, change.removed, change.refused), (2, 1, 0));

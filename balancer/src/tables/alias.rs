@@ -1,13 +1,14 @@
 //! Weighted random choice in constant time.
 
-use super::roster::Roster;
 use std::hint;
 
-/// Draws a target in proportion to its weight with one random number and one look into a table.
+use super::roster::Roster;
+
+/// Draws a target in proportion to its weight, with one random number and one look into a table.
 ///
 /// Walker, "An Efficient Method for Generating Discrete Random Variables with General Distributions", ACM TOMS 3(3),
 /// 1977; built in linear time as in Vose, "A Linear Algorithm for Generating Random Numbers with a Given Distribution",
-/// IEEE TSE 17(9), 1991, the initialisation algorithm. Integer arithmetic throughout, so the table is the same everywhere.
+/// IEEE TSE 17(9), 1991, the initialisation algorithm. All arithmetic is in integers, so the table is the same on every host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alias {
     columns: Box<[Column]>,
@@ -16,7 +17,7 @@ pub struct Alias {
 /// A column of equal probability, shared by its own target and one other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Column {
-    /// Below this the column's own target is drawn, as a fraction of 2^32.
+    /// The share of the column's own target, as a fraction of 2^32.
     threshold: u32,
     other: u32,
 }

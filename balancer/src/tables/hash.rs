@@ -1,8 +1,8 @@
-//! Hashes of keys and ids, and numbers from them.
+//! Hashes of keys and ids, and random numbers from them.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The seed of every hash in this crate. Fixed, so that every agent maps a key alike.
+/// The seed of every hash in this crate. It is fixed, so that every host maps a key alike.
 pub const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Hashes a key the way every keyed strategy does: xxh3 with [`HASH_SEED`].

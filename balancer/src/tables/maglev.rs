@@ -11,18 +11,18 @@ pub const MAGLEV_SLOTS: u32 = 65_537;
 
 const FREE: u16 = u16::MAX;
 
-/// A lookup table from hash to target: even to within a slot, and little disturbed when a target leaves.
+/// A lookup table from hashes to targets. Shares are even to within a slot, and few other keys move when a target leaves.
 ///
 /// Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section 3.4,
-/// pseudocode 1. Weights, which the paper leaves open, work as in Envoy's Maglev balancer: a target takes turns
-/// as often as its weight says. The turns come from the same stride schedule as weighted round robin, so the cost does
-/// not depend on how unequal the weights are.
+/// pseudocode 1. The paper leaves weights open; they work as in Envoy's Maglev balancer, where a target takes turns as often as
+/// its weight says. The turns come from the same stride schedule as weighted round robin, so the cost does not depend on how
+/// unequal the weights are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maglev {
     slots: Box<[u16]>,
 }
 
-/// Where a target stands in its walk over the slots.
+/// The walk of one target over the slots. It visits every slot, because their number is prime.
 struct Walk {
     position: u32,
     skip: u32,
@@ -68,7 +68,7 @@ impl Walk {
         Self { position: offset as u32, skip: skip as u32 }
     }
 
-    /// Takes the next free slot of the walk, which visits every slot because their number is prime.
+    /// Takes the next free slot.
     fn claim(&mut self, slots: &mut [u16], index: usize) {
         while slots[self.position as usize] != FREE {
             self.advance();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn very_unequal_weights_starve_nobody() {
+    fn a_very_light_target_keeps_a_slot() {
         let counts = counts(&Maglev::new(&roster(1000, |i| if i == 0 { 65_535 } else { 1 })), 1000);
         assert!(counts.iter().all(|&count| count >= 1));
     }

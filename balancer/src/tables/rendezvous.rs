@@ -1,4 +1,4 @@
-//! Rendezvous hashing from a table, with a bound on every share.
+//! Rendezvous hashing by a table, with a bound on every share.
 
 use super::{
     hash::{below, mix},
@@ -8,23 +8,23 @@ use super::{
 /// The slots of a [`Rendezvous`] table: a prime.
 pub const RENDEZVOUS_SLOTS: u32 = 131_071;
 
-/// No target has more than its fair share of the slots by this factor, in percent.
+/// The most slots of a target, in percent of its fair share.
 pub const RENDEZVOUS_BOUND_PERCENT: u64 = 105;
 
 const FREE: u16 = u16::MAX;
 
-/// A target of weight 1 takes 2^40 units of time from slot to slot.
-const LOCAL_HEALTH_BITS: u32 = 40;
+/// A target of weight 1 takes 2^40 units of time from one slot to the next.
+const STEP_BITS: u32 = 40;
 
-/// A lookup table that moves next to nothing but the keys of a target that leaves, in exchange for shares that are only
-/// even to within 5 %.
+/// A lookup table from hashes to targets. A target that leaves moves almost no keys but its own, but shares are even only
+/// to within 5 %.
 ///
-/// Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM ToN 6(1), 1998, the highest
-/// random weight (HRW) mapping, for every slot instead of every key. Scores are arrival
-/// times: every target visits all slots in an order of its own, at a pace given by its weight, and a slot belongs to
-/// who comes first. That winner does not depend on the other targets, so only a leaving target's slots change hands. The
-/// bound is that of Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018: a
-/// target that has its fill lets slots pass.
+/// The highest random weight (HRW) mapping of Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates",
+/// IEEE/ACM ToN 6(1), 1998, applied to slots instead of keys. Scores are arrival times: every target visits all slots in an
+/// order of its own, faster with a larger weight, and a slot belongs to the first target to arrive. An arrival does not
+/// depend on the other targets, so the slots of a target that leaves are the only ones to change. The bound is that of
+/// Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018: a target with its full share
+/// takes no further slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendezvous {
     slots: Box<[u16]>,
@@ -34,10 +34,11 @@ pub struct Rendezvous {
 struct Visitor {
     position: u32,
     skip: u32,
-    /// When it comes to its next slot.
+    /// When it arrives at its next slot.
     time: u64,
-    /// The time from slot to slot.
-    local_health: u64,
+    /// The time from one slot to the next.
+    step: u64,
+    /// The slots that it may still take.
     room: u32,
 }
 
@@ -73,19 +74,19 @@ impl Rendezvous {
 impl Visitor {
     fn new(roster: &Roster, index: usize) -> Self {
         let (hash, weight) = (roster.hashes()[index], u64::from(roster.weights()[index]));
-        let local_health = (1 << LOCAL_HEALTH_BITS) / weight;
+        let step = (1 << STEP_BITS) / weight;
         let allowed = weight * u64::from(RENDEZVOUS_SLOTS) * RENDEZVOUS_BOUND_PERCENT;
         Self {
             position: (hash % u64::from(RENDEZVOUS_SLOTS)) as u32,
             skip: (mix(hash) % u64::from(RENDEZVOUS_SLOTS - 1) + 1) as u32,
             // A random moment within the first step.
-            time: mix(hash ^ 0x5bd1) % local_health,
-            local_health,
+            time: mix(hash ^ 0x5bd1) % step,
+            step,
             room: allowed.div_ceil(100 * roster.total_weight()) as u32,
         }
     }
 
-    /// Takes the slot it has come to if that is free, and goes on to the next; whether it took it.
+    /// Takes the slot at which it has arrived if that is free, and walks on. Returns whether it took the slot.
     #[inline]
     fn visit(&mut self, slots: &mut [u16], index: u16) -> bool {
         let slot = &mut slots[self.position as usize];
@@ -99,7 +100,7 @@ impl Visitor {
     }
 
     fn walk(&mut self) {
-        self.time += self.local_health;
+        self.time += self.step;
         self.position += self.skip;
         if self.position >= RENDEZVOUS_SLOTS {
             self.position -= RENDEZVOUS_SLOTS;
@@ -107,11 +108,11 @@ impl Visitor {
     }
 }
 
-/// Lets everyone visit slots in the order of arrival until all are taken. Arrivals are put in order for a span of time at
-/// once, so short that there are about as many of them as visitors: that is faster than a heap.
+/// Makes all visits in the order of arrival until every slot is taken. Arrivals are sorted for one span of time after the
+/// other, each so short that it has about one arrival for each visitor. That is faster than a heap.
 fn visit_by_time(mut visitors: Vec<Visitor>, total_weight: u64) -> Box<[u16]> {
     let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
-    let span = (((visitors.len() as u64) << LOCAL_HEALTH_BITS) / total_weight).max(1);
+    let span = (((visitors.len() as u64) << STEP_BITS) / total_weight).max(1);
     let mut arrivals: Vec<u64> = Vec::with_capacity(2 * visitors.len());
     let (mut free, mut start) = (RENDEZVOUS_SLOTS, 0);
     while free > 0 {
@@ -119,7 +120,7 @@ fn visit_by_time(mut visitors: Vec<Visitor>, total_weight: u64) -> Box<[u16]> {
         for (index, visitor) in
             (0..=u16::MAX).zip(&visitors).filter(|(_, visitor)| visitor.room > 0)
         {
-            let times = (visitor.time..start + span).step_by(visitor.local_health as usize);
+            let times = (visitor.time..start + span).step_by(visitor.step as usize);
             arrivals.extend(times.map(|time| (time - start) << 16 | u64::from(index)));
         }
         arrivals.sort_unstable();
@@ -132,7 +133,7 @@ fn visit_by_time(mut visitors: Vec<Visitor>, total_weight: u64) -> Box<[u16]> {
     slots
 }
 
-/// The same where all have one pace, so that the order of their first arrivals repeats for ever.
+/// Does the same for visitors of equal weight, whose first arrivals repeat in the same order for ever.
 fn visit_in_turn(visitors: Vec<Visitor>) -> Box<[u16]> {
     let mut slots = vec![FREE; RENDEZVOUS_SLOTS as usize].into_boxed_slice();
     let mut turn: Vec<(u16, Visitor)> = (0..=u16::MAX).zip(visitors).collect();

@@ -8,8 +8,9 @@ pub const VIRTUAL_NODES: u32 = 150;
 /// A ring of virtual nodes: a key belongs to the first node at or after its hash.
 ///
 /// Karger et al., "Consistent Hashing and Random Trees", STOC 1997; virtual nodes as in Stoica et al., "Chord: A Scalable
-/// Peer-to-peer Lookup Service for Internet Applications", SIGCOMM 2001. Each target has [`VIRTUAL_NODES`] points, or in proportion to its weight where weights differ.
-/// The look-up needs no search: an index by the leading bits of the hash leads to within a node or two.
+/// Peer-to-peer Lookup Service for Internet Applications", SIGCOMM 2001. A target of average weight has [`VIRTUAL_NODES`]
+/// points; others have points in proportion to their weights. A look-up needs no search: an index by the leading bits of the
+/// hash leads to within a node or two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
     points: Box<[Point]>,
@@ -64,7 +65,7 @@ impl Ring {
         after.or(self.points.first()).map(|point| point.target as usize)
     }
 
-    /// The targets from a hash onwards around the ring, each once: where replicas of a key would go.
+    /// The targets from a hash onwards around the ring, each once: the places for replicas of a key.
     pub fn successors(&self, hash: u64) -> impl Iterator<Item = usize> {
         let start = self.points.partition_point(|point| point.hash < hash);
         let (wrapped, first) = self.points.split_at(start);

@@ -1,27 +1,28 @@
-//! What a table is built from: hashed identities and weights, in the order of the ids.
+//! The ids and weights that tables are built from.
 
 use super::hash::hash_key;
 
-/// The most targets that one balancer holds; tables keep their indices in 16 bits.
+/// The most targets that one balancer holds. Tables keep their indices in 16 bits.
 pub const MAX_TARGETS: usize = 65_535;
 
-/// The largest weight; a weight outside `1..=MAX_WEIGHT` is clamped into it.
+/// The largest weight. A weight outside `1..=MAX_WEIGHT` is clamped into it.
 pub const MAX_WEIGHT: u32 = 65_535;
 
-/// The identities and weights that a table is a pure function of. An index in a table is a position in the roster.
+/// The hashed ids and the weights of a set of targets. Every table is a pure function of it. An index in a table is a
+/// position in the roster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Roster {
     hashes: Box<[u64]>,
     weights: Box<[u32]>,
-    /// The average weight divided by each weight: what one pick in flight costs.
+    /// The load of one pick in flight at each target: the average weight over its weight.
     costs: Box<[f32]>,
     total_weight: u64,
     uniform: bool,
 }
 
 impl Roster {
-    /// Takes `(id, weight)` in the order given; for one result on every agent, give them in the order of the ids.
-    /// Weights are clamped into `1..=MAX_WEIGHT`.
+    /// Takes pairs `(id, weight)`, in the order of the ids for the same tables on every host. Weights are clamped into
+    /// `1..=MAX_WEIGHT`.
     pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
         let (hashes, weights): (Vec<_>, Vec<_>) = entries
             .into_iter()
@@ -34,7 +35,7 @@ impl Roster {
         Self { hashes: hashes.into(), weights: weights.into(), costs, total_weight, uniform }
     }
 
-    /// How many targets there are.
+    /// The number of targets.
     #[inline]
     pub fn len(&self) -> usize {
         self.hashes.len()
@@ -74,8 +75,8 @@ impl Roster {
     }
 }
 
-/// Splits `slots` among weights in proportion, by largest remainder (Hamilton's method), at least one slot each; the
-/// earlier index wins a tie. The sum is `slots`, or the number of weights where that is larger.
+/// Splits `slots` among weights in proportion, by largest remainder (Hamilton's method), with at least one slot for each.
+/// The earlier index wins a tie. The sum is `slots`, or the number of weights if that is larger.
 pub(crate) fn apportion(weights: &[u32], slots: u32) -> Vec<u32> {
     let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
     let mut shares = Vec::with_capacity(weights.len());
@@ -96,7 +97,7 @@ pub(crate) fn apportion(weights: &[u32], slots: u32) -> Vec<u32> {
     shares
 }
 
-/// Takes slots back from the largest shares, which lose the least by it; no share falls below one.
+/// Takes slots back, one from each share in turn, largest share first. No share falls below one.
 fn take_back(shares: &mut [u32], mut excess: u64) {
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(shares[index]));

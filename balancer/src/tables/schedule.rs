@@ -1,7 +1,8 @@
 //! Smooth weighted round robin in constant time.
 
-use super::roster::{Roster, apportion};
 use std::collections::BTreeMap;
+
+use super::roster::{Roster, apportion};
 
 /// The most slots in one turn of a schedule. Weights that need more are scaled down in proportion.
 pub const SCHEDULE_SLOTS_MAX: u32 = 65_536;
@@ -12,10 +13,10 @@ const TURN: f64 = (1_u64 << 47) as f64;
 /// One whole turn of weighted round robin, spread as evenly as the weights allow.
 ///
 /// Stride scheduling (Waldspurger and Weihl, "Stride Scheduling: Deterministic Proportional-Share Resource Management",
-/// MIT/LCS/TM-528, 1995) computed ahead of time: a target of weight `w` owns `w` of the slots (weights are first
-/// divided by their greatest common divisor), its `j`-th slot is due at `(j + phase) / w` of the turn, and slots stand in
-/// the order in which they are due. Targets of one weight have their phases spread over `0..1`, so that they do not come in
-/// a bunch. With equal weights this is plain round robin.
+/// MIT/LCS/TM-528, 1995), computed ahead of time. Weights are divided by their greatest common divisor. A target of weight
+/// `w` then owns `w` slots. Its `j`-th slot is due at `(j + phase) / w` of the turn, and slots stand in the order in which
+/// they are due. The phases of targets of the same weight are spread over `0..1`, so that these targets do not come in a
+/// bunch. With equal weights this is plain round robin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     slots: Box<[u16]>,
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn large_weights_are_scaled_into_the_limit_and_starve_nobody() {
+    fn large_weights_are_scaled_down_and_every_target_keeps_a_slot() {
         let slots = turn(&[65_535, 65_535, 65_534, 1]);
         assert_eq!(slots.len(), SCHEDULE_SLOTS_MAX as usize);
         assert_eq!(slots.iter().filter(|&&slot| slot == 3).count(), 1);
