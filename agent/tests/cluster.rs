@@ -6,7 +6,7 @@ use std::time::Duration;
 use hobnob_agent::{Agent, AgentConfig};
 use hobnob_api::client::{Client, WatchEvent};
 use hobnob_api::{
-    CallOutcome, CallReport, Instance, InstanceStatus, MemberStatus, Pick, PickQuery, Query,
+    CallReport, Instance, InstanceStatus, MemberStatus, Outcome, Pick, PickQuery, Query,
     Registration, Request, Response, WatchQuery,
 };
 
@@ -204,7 +204,7 @@ async fn least_connections_counts_calls_until_they_are_reported() {
     let Response::Picked(picked) = call(&a, pick(10)).await else { panic!("picked") };
     let reports = |id: &str| -> Vec<CallReport> {
         let of_id = picked.picks.iter().filter(|pick| pick.instance.id == id);
-        let report = |token| CallReport { token, outcome: CallOutcome::Success, latency_us: 900 };
+        let report = |token| CallReport { token, outcome: Outcome::Success, latency_us: 900 };
         of_id.map(|pick| report(pick.token)).collect()
     };
     assert_eq!((reports("web-1").len(), reports("web-2").len()), (5, 5));
@@ -246,7 +246,7 @@ async fn how_a_service_is_balanced_is_said_where_it_is_registered() {
 
     // Two failures in a row open the circuit of the instance, here, and its share goes to the other.
     let failed = picked.picks.iter().filter(|pick| pick.instance.id == "yyy").take(2);
-    let report = |token| CallReport { token, outcome: CallOutcome::Failure, latency_us: 0 };
+    let report = |token| CallReport { token, outcome: Outcome::Failure, latency_us: 0 };
     let reports = failed.map(|pick| report(pick.token)).collect();
     assert_eq!(call(&b, Request::Report { reports }).await, Response::Reported { known: 2 });
     let Response::Picked(picked) = call(&b, Request::Pick(query.clone())).await else { panic!() };

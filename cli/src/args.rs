@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what its help says.
 
 mod agent;
+mod choices;
 mod dev;
 mod environment;
 mod pick;

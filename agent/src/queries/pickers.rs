@@ -34,7 +34,7 @@ impl Pickers {
         service: &Arc<Service>,
         query: &PickQuery,
     ) -> Result<Vec<hobnob_api::Pick>, ApiError> {
-        let strategy = query.strategy.map_or_else(|| service.strategy(), Strategy::from);
+        let strategy = query.strategy.unwrap_or_else(|| service.strategy());
         need_key(strategy, query)?;
         let counts_in_flight =
             matches!(strategy, Strategy::LeastConnections | Strategy::BoundedHash);

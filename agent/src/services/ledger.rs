@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hobnob_balancer::{Completion, Outcome, Pick, Token};
+use hobnob_balancer::{Completion, Pick, Token};
 use hobnob_membership::view::Instance;
 
-use hobnob_api::{CallOutcome, CallReport};
+use hobnob_api::CallReport;
 
 /// Calls at once. Beyond it the oldest one counts as cancelled.
 const MAX_OPEN_CALLS: usize = 100_000;
@@ -37,11 +37,7 @@ impl Ledger {
         calls.expire(now);
         calls.report_all(reports.iter().map(|report| Completion {
             token: Token::from(report.token),
-            outcome: match report.outcome {
-                CallOutcome::Success => Outcome::Success,
-                CallOutcome::Failure => Outcome::Failure,
-                CallOutcome::Cancelled => Outcome::Cancelled,
-            },
+            outcome: report.outcome,
             latency: Duration::from_micros(report.latency_us),
         }))
     }

@@ -71,11 +71,7 @@ impl Scoped {
             Prefer::Any => {
                 (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config.clone()))))
             }
-            Prefer::Zone | Prefer::Datacenter => {
-                let prefer = match scope.prefer {
-                    Prefer::Zone => hobnob_balancer::Prefer::Zone,
-                    _ => hobnob_balancer::Prefer::Datacenter,
-                };
+            prefer @ (Prefer::Zone | Prefer::Datacenter) => {
                 let nearness = Nearness::listed(prefer, []);
                 let layered = Layered::new(config, nearness.layers(), OVERPROVISIONING);
                 (nearness, Kind::Layered(Arc::new(layered)))

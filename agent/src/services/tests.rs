@@ -10,7 +10,7 @@ use hobnob_membership::{NodeId, Time};
 
 use super::{Locality, Registry, Scope, ServiceKey, Since, Writer};
 use crate::clock::Clock;
-use hobnob_api::{CallOutcome, CallReport, Prefer};
+use hobnob_api::{CallReport, Outcome, Prefer};
 
 const OWN: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(2);
@@ -233,7 +233,7 @@ async fn a_call_counts_as_in_flight_until_it_is_reported_and_a_token_is_used_onc
     let token = registry.open_call(&service, pick);
     let in_flight = || service.whole().report().targets[0].in_flight;
     assert_eq!(in_flight(), 1);
-    let report = CallReport { token, outcome: CallOutcome::Failure, latency_us: 5 };
+    let report = CallReport { token, outcome: Outcome::Failure, latency_us: 5 };
     assert_eq!(registry.close_calls(std::slice::from_ref(&report)), 1);
     assert_eq!((in_flight(), service.whole().report().targets[0].failures), (0, 1));
     assert_eq!(registry.close_calls(&[report]), 0);

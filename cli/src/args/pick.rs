@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, value_parser};
 
-use hobnob_api::{CallOutcome, CallReport, PickQuery, Prefer, Strategy};
+use hobnob_api::{CallReport, Outcome, PickQuery, Prefer, Strategy};
 
 use super::query::{ScopeArgs, ServiceArgs};
-use super::values;
+use super::{choices, values};
 
 const PICK_HELP: &str = "\
 Examples:
@@ -37,8 +37,8 @@ pub(crate) struct PickArgs {
     service: ServiceArgs,
 
     /// How to choose [default: what the service was registered with, else round-robin]
-    #[arg(long, value_enum)]
-    strategy: Option<StrategyArg>,
+    #[arg(long, value_parser = choices::strategy())]
+    strategy: Option<Strategy>,
 
     /// What keyed strategies hash: a key sticks to an instance while it is there
     #[arg(long)]
@@ -52,8 +52,8 @@ pub(crate) struct PickArgs {
     scope: ScopeArgs,
 
     /// Which instances first: the others follow as far as these are not healthy enough
-    #[arg(long, value_enum, default_value_t = PreferArg::Any)]
-    prefer: PreferArg,
+    #[arg(long, default_value_t = Prefer::Any, value_parser = choices::prefer())]
+    prefer: Prefer,
 
     /// Promise a report of how the call went: prints a token for it
     #[arg(long, conflicts_with = "summary")]
@@ -77,76 +77,12 @@ pub(crate) struct ReportArgs {
     tokens: Vec<u64>,
 
     /// How the calls ended
-    #[arg(long, value_enum, default_value_t = OutcomeArg::Success)]
-    outcome: OutcomeArg,
+    #[arg(long, default_value_t = Outcome::Success, value_parser = choices::outcome())]
+    outcome: Outcome,
 
     /// How long each of them took [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = values::latency)]
     latency: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum StrategyArg {
-    /// Each in turn
-    RoundRobin,
-    /// Each in turn, as often as its weight says
-    Weighted,
-    /// Any, in proportion to its weight
-    WeightedRandom,
-    /// Any
-    Random,
-    /// The one with fewer calls in flight, of two drawn at random
-    LeastConnections,
-    /// The one with the lower latency times calls in flight, of two drawn at random; needs reports
-    PeakEwma,
-    /// The fastest of a few that is not among the most loaded; needs reports
-    HotCold,
-    /// The one that --key hashes to (Maglev)
-    ConsistentHash,
-    /// The same, but none above 1.25 times its share of the calls in flight
-    BoundedHash,
-    /// The one that --key hashes to; one that goes moves next to no other's keys
-    Rendezvous,
-    /// The one that --key hashes to on the classic ring
-    Ring,
-}
-
-impl From<StrategyArg> for Strategy {
-    fn from(strategy: StrategyArg) -> Self {
-        match strategy {
-            StrategyArg::RoundRobin => Self::RoundRobin,
-            StrategyArg::Weighted => Self::Weighted,
-            StrategyArg::WeightedRandom => Self::WeightedRandom,
-            StrategyArg::Random => Self::Random,
-            StrategyArg::LeastConnections => Self::LeastConnections,
-            StrategyArg::PeakEwma => Self::PeakEwma,
-            StrategyArg::HotCold => Self::HotCold,
-            StrategyArg::ConsistentHash => Self::ConsistentHash,
-            StrategyArg::BoundedHash => Self::BoundedHash,
-            StrategyArg::Rendezvous => Self::Rendezvous,
-            StrategyArg::Ring => Self::Ring,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum PreferArg {
-    /// All alike
-    Any,
-    /// Those in the agent's zone, then those in its datacenter
-    Zone,
-    /// Those in the agent's datacenter
-    Datacenter,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OutcomeArg {
-    /// The instance answered
-    Success,
-    /// No connection, no answer in time, or an answer that says so
-    Failure,
-    /// The caller gave up for its own reasons
-    Cancelled,
 }
 
 impl From<&PickArgs> for PickQuery {
@@ -154,16 +90,12 @@ impl From<&PickArgs> for PickQuery {
         Self {
             service: args.service.service.clone(),
             namespace: args.service.namespace.clone(),
-            strategy: args.strategy.map(Strategy::from),
+            strategy: args.strategy,
             key: args.key.clone(),
             count: args.count,
             selector: args.scope.selector.clone(),
             datacenter: args.scope.datacenter.clone(),
-            prefer: match args.prefer {
-                PreferArg::Any => Prefer::Any,
-                PreferArg::Zone => Prefer::Zone,
-                PreferArg::Datacenter => Prefer::Datacenter,
-            },
+            prefer: args.prefer,
             report: args.report,
         }
     }
@@ -173,11 +105,7 @@ impl From<&ReportArgs> for Vec<CallReport> {
     fn from(args: &ReportArgs) -> Self {
         let latency = args.latency.unwrap_or_default().as_micros();
         let latency_us = u64::try_from(latency).unwrap_or(u64::MAX);
-        let outcome = match args.outcome {
-            OutcomeArg::Success => CallOutcome::Success,
-            OutcomeArg::Failure => CallOutcome::Failure,
-            OutcomeArg::Cancelled => CallOutcome::Cancelled,
-        };
+        let outcome = args.outcome;
         args.tokens.iter().map(|token| CallReport { token: *token, outcome, latency_us }).collect()
     }
 }
@@ -207,15 +135,6 @@ mod tests {
     }
 
     #[test]
-    fn every_strategy_of_the_api_has_a_name_here() {
-        for strategy in StrategyArg::value_variants() {
-            let name = strategy.to_possible_value().unwrap().get_name().to_owned();
-            let json = serde_json::to_value(Strategy::from(*strategy)).unwrap();
-            assert_eq!(json, serde_json::Value::from(name));
-        }
-    }
-
-    #[test]
     fn a_count_has_a_range() {
         assert!(pick("web -n 0").is_err());
         assert!(pick("web -n 1000001").is_err());
@@ -228,7 +147,7 @@ mod tests {
             panic!("a report")
         };
         let reports: Vec<CallReport> = (&args).into();
-        let report = |token| CallReport { token, outcome: CallOutcome::Failure, latency_us: 1_500 };
+        let report = |token| CallReport { token, outcome: Outcome::Failure, latency_us: 1_500 };
         assert_eq!(reports, [report(7), report(8)]);
     }
 }

@@ -11,8 +11,7 @@ use hobnob_api::{
     Registration, Strategy,
 };
 
-use super::pick::StrategyArg;
-use super::values;
+use super::{choices, values};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -96,8 +95,8 @@ pub(crate) struct RegisterArgs {
 #[derive(Debug, Args)]
 struct BalancingArgs {
     /// How picks of this service choose, unless they say it themselves
-    #[arg(long, value_enum)]
-    strategy: Option<StrategyArg>,
+    #[arg(long, value_parser = choices::strategy())]
+    strategy: Option<Strategy>,
 
     /// Reported failures in a row that open an instance's circuit: it then gets no calls [default: no breaker]
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000))]
@@ -111,7 +110,7 @@ struct BalancingArgs {
 impl From<BalancingArgs> for Balancing {
     fn from(args: BalancingArgs) -> Self {
         Self {
-            strategy: args.strategy.map(Strategy::from),
+            strategy: args.strategy,
             failure_threshold: args.failure_threshold,
             recovery_timeout_ms: args.recovery_timeout.map(millis),
         }

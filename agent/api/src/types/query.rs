@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use hobnob_balancer::{Outcome, Prefer, Strategy, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use super::default_namespace;
@@ -70,76 +71,6 @@ fn default_count() -> u32 {
     1
 }
 
-/// How an instance is chosen. Keyed strategies need a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Each in turn.
-    #[default]
-    RoundRobin,
-    /// Each in turn, as often as its weight says.
-    Weighted,
-    /// Any, in proportion to its weight.
-    WeightedRandom,
-    /// Any.
-    Random,
-    /// The one with fewer calls in flight, of two drawn at random.
-    LeastConnections,
-    /// The one with the lower latency times calls in flight, of two drawn at random; needs reports.
-    PeakEwma,
-    /// The fastest that is not among the most loaded, of a few drawn at random; needs reports.
-    HotCold,
-    /// The one that the key hashes to (Maglev).
-    ConsistentHash,
-    /// The same, but none gets more than 1.25 times its share of the calls in flight.
-    BoundedHash,
-    /// The one that the key hashes to; one that goes moves next to no other's keys.
-    Rendezvous,
-    /// The one that the key hashes to, on the classic ring.
-    Ring,
-}
-
-impl Strategy {
-    /// Its name, as in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        hobnob_balancer::Strategy::from(self).name()
-    }
-}
-
-impl From<Strategy> for hobnob_balancer::Strategy {
-    fn from(strategy: Strategy) -> Self {
-        match strategy {
-            Strategy::RoundRobin => Self::RoundRobin,
-            Strategy::Weighted => Self::Weighted,
-            Strategy::WeightedRandom => Self::WeightedRandom,
-            Strategy::Random => Self::Random,
-            Strategy::LeastConnections => Self::LeastConnections,
-            Strategy::PeakEwma => Self::PeakEwma,
-            Strategy::HotCold => Self::HotCold,
-            Strategy::ConsistentHash => Self::ConsistentHash,
-            Strategy::BoundedHash => Self::BoundedHash,
-            Strategy::Rendezvous => Self::Rendezvous,
-            Strategy::Ring => Self::Ring,
-        }
-    }
-}
-
-/// Which instances are picked first. The others follow as far as the first ones are not healthy enough.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Prefer {
-    /// All alike.
-    #[default]
-    Any,
-    /// Those in this agent's zone, then those in its datacenter.
-    Zone,
-    /// Those in this agent's datacenter.
-    Datacenter,
-}
-
 /// How the call of a pick went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,23 +79,10 @@ pub struct CallReport {
     pub token: u64,
     /// How it ended.
     #[serde(default)]
-    pub outcome: CallOutcome,
+    pub outcome: Outcome,
     /// Microseconds from the call to its end; not used for a cancelled one.
     #[serde(default)]
     pub latency_us: u64,
-}
-
-/// How a call ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CallOutcome {
-    /// The instance answered.
-    #[default]
-    Success,
-    /// No connection, no answer in time, or an answer that says so.
-    Failure,
-    /// The caller gave up for its own reasons.
-    Cancelled,
 }
 
 /// Which service to follow.

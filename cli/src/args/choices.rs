@@ -1,0 +1,31 @@
+//! Parsers of the names of strategies, preferences and outcomes. The help lists each name with its meaning.
+
+use std::str::FromStr;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use hobnob_api::{Outcome, Prefer, Strategy, UnknownName};
+
+/// A strategy, by its name.
+pub(super) fn strategy() -> impl TypedValueParser<Value = Strategy> {
+    one_of(Strategy::ALL.iter().map(|strategy| (strategy.name(), strategy.summary())))
+}
+
+/// A preference, by its name.
+pub(super) fn prefer() -> impl TypedValueParser<Value = Prefer> {
+    one_of(Prefer::ALL.iter().map(|prefer| (prefer.name(), prefer.summary())))
+}
+
+/// An outcome, by its name.
+pub(super) fn outcome() -> impl TypedValueParser<Value = Outcome> {
+    one_of(Outcome::ALL.iter().map(|outcome| (outcome.name(), outcome.summary())))
+}
+
+fn one_of<T>(
+    choices: impl Iterator<Item = (&'static str, &'static str)>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = UnknownName> + Clone + Send + Sync + 'static,
+{
+    let values = choices.map(|(name, summary)| PossibleValue::new(name).help(summary));
+    PossibleValuesParser::new(values).try_map(|name| name.parse())
+}
