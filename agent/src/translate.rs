@@ -25,9 +25,9 @@ pub(crate) fn member(member: &view::Member) -> hobnob_api::Member {
         None => (node_id.to_string(), String::new(), String::new()),
     };
     let status = member_status(member.status);
-    let (address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
+    let (gossip_address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
     let node_id = api_node_id(node_id);
-    hobnob_api::Member { name, node_id, address, status, datacenter, zone, epoch }
+    hobnob_api::Member { name, node_id, gossip_address, status, datacenter, zone, epoch }
 }
 
 #[cfg(test)]

@@ -73,10 +73,10 @@ async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
         let mut pause = tokio::time::interval(Duration::from_millis(20));
         loop {
             pause.tick().await;
-            let Response::Members(members) = call(agent, Request::Members).await else {
+            let Response::Members(members) = call(agent, Request::Members {}).await else {
                 panic!("members")
             };
-            if members.iter().filter(|member| member.status == status).count() == count {
+            if members.members.iter().filter(|member| member.status == status).count() == count {
                 return;
             }
         }
@@ -215,7 +215,7 @@ async fn least_connections_counts_calls_until_they_are_reported() {
     let Response::Services(services) = call(&a, Request::Services { namespace: None }).await else {
         panic!("services")
     };
-    assert_eq!(services[0].efficiency, Some(0.5), "10 picks and 5");
+    assert_eq!(services.services[0].efficiency, Some(0.5), "10 picks and 5");
 }
 
 fn pick_query(json: &str) -> PickQuery {

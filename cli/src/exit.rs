@@ -68,17 +68,17 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
-    use hobnob_api::ApiError;
+    use hobnob_api::{ApiError, ErrorCode};
 
-    fn refusal(kind: ErrorKind) -> anyhow::Error {
-        ClientError::Api(ApiError { kind, message: "no".to_owned() }).into()
+    fn refusal(code: ErrorCode) -> anyhow::Error {
+        ClientError::Api(ApiError::new(code, "no")).into()
     }
 
     #[test]
     fn an_error_decides_the_exit_code() {
-        assert_eq!(Exit::of(&refusal(ErrorKind::Invalid)), Exit::Usage);
-        assert_eq!(Exit::of(&refusal(ErrorKind::NotFound)), Exit::NothingMatched);
-        assert_eq!(Exit::of(&refusal(ErrorKind::Failed)), Exit::Failed);
+        assert_eq!(Exit::of(&refusal(ErrorCode::NameInvalid)), Exit::Usage);
+        assert_eq!(Exit::of(&refusal(ErrorCode::InstanceNotFound)), Exit::NothingMatched);
+        assert_eq!(Exit::of(&refusal(ErrorCode::AgentStopping)), Exit::Failed);
         assert_eq!(Exit::of(&anyhow!("else")), Exit::Failed);
     }
 

@@ -70,7 +70,7 @@ pub(crate) fn warn_if_isolated(isolated: bool) {
 /// The same, and why, as far as the agent says.
 pub(crate) fn warn_if_alone(info: &Info) {
     match &info.duplicate {
-        Some(Duplicate { silent: true, address, .. }) => say(&format!(
+        Some(Duplicate { silent: true, gossip_address: address, .. }) => say(&format!(
             "warning: this agent is silent, for another one runs under its node id, at {address}: what it knows of others \
              may be old, and nobody hears it. `hobnob info` says what to do"
         )),
@@ -110,14 +110,14 @@ mod tests {
     #[test]
     fn the_field_names_of_json_are_stable() {
         let expected = "service id node node_id datacenter zone address port tags meta weight \
-                        namespace status age_ms";
+                        namespace status offered basis age_ms";
         assert_eq!(fields(&instance("web-1")), sorted(expected));
-        let expected = "name node_id address status datacenter zone epoch";
+        let expected = "name node_id gossip_address status datacenter zone epoch";
         assert_eq!(fields(&member("a1")), sorted(expected));
         let expected = "service namespace instances healthy tags efficiency fairness";
         assert_eq!(fields(&summary()), sorted(expected));
-        let expected = "name cluster node_id epoch version datacenter zone address sync_address pid \
-                        uptime_ms isolated last_contact_ms duplicate takes_tcp_probes udp_blocked members_alive instances catalog_digest \
+        let expected = "api revision name cluster node_id epoch version datacenter zone gossip_address sync_address pid \
+                        uptime_ms isolated last_contact_ago_ms duplicate takes_tcp_probes udp_blocked active_members instances catalog_digest \
                         counters protocol";
         assert_eq!(fields(&info()), sorted(expected));
     }

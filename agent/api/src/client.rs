@@ -10,8 +10,9 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
+use crate::ApiError;
 use crate::codec::{BinaryCodec, CodecError};
-use crate::types::{ApiError, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
+use crate::types::{API_VERSION, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
 
 /// How long an agent may take to answer a call, unless [`Client::answer_within`] says otherwise. Answers come from memory; only a registration waits for a disk.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -166,7 +167,8 @@ impl Client {
 
     async fn send(&mut self, request: Request) -> Result<u64, ClientError> {
         self.last_id += 1;
-        let call = Call { id: self.last_id, request };
+        let api = (self.last_id == 1).then_some(API_VERSION);
+        let call = Call { id: self.last_id, api, request };
         match self.framed.send(&call).await {
             Ok(()) => Ok(call.id),
             Err(CodecError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -204,12 +206,12 @@ impl Client {
                 None => return Err(ClientError::Closed { path: self.path.clone() }),
             };
             match reply {
-                Reply { id: answered, response: Response::Error(error) }
+                Reply { id: answered, response: Response::Error(error), .. }
                     if answered == id || answered == 0 =>
                 {
                     return Err(ClientError::Api(error));
                 }
-                Reply { id: answered, response } if answered == id => return Ok(response),
+                Reply { id: answered, response, .. } if answered == id => return Ok(response),
                 _ => {}
             }
         }
@@ -275,7 +277,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::types::Members;
+    use crate::{ErrorCode, ErrorKind};
     use tokio::net::UnixListener;
 
     type Server = Framed<UnixStream, BinaryCodec<Call, Reply>>;
@@ -290,7 +293,11 @@ mod tests {
     }
 
     async fn answer(server: &mut Server, id: u64, response: Response) {
-        server.send(&Reply { id, response }).await.unwrap();
+        server.send(&Reply { id, api: None, response }).await.unwrap();
+    }
+
+    fn nobody() -> Response {
+        Response::Members(Members { revision: 1, isolated: false, members: vec![] })
     }
 
     fn query() -> WatchQuery {
@@ -325,22 +332,22 @@ mod tests {
         let (_folder, mut client, mut server) = pair().await;
         let agent = async {
             let call = server.next().await.unwrap().unwrap().unwrap();
-            assert_eq!(call.request, Request::Members);
-            answer(&mut server, 99, Response::Done).await;
-            answer(&mut server, call.id, Response::Members(vec![])).await;
+            assert_eq!((call.api, &call.request), (Some(API_VERSION), &Request::Members {}));
+            answer(&mut server, 99, Response::Leaving {}).await;
+            answer(&mut server, call.id, nobody()).await;
             let call = server.next().await.unwrap().unwrap().unwrap();
-            let error = ApiError { kind: ErrorKind::NotFound, message: "no `x`".to_owned() };
+            let error = ApiError::new(ErrorCode::InstanceNotFound, "no `x`");
             answer(&mut server, call.id, Response::Error(error)).await;
             drop(server);
         };
         let calls = async {
-            assert_eq!(client.call(Request::Members).await.unwrap(), Response::Members(vec![]));
-            let error = client.call(Request::Info).await.unwrap_err();
+            assert_eq!(client.call(Request::Members {}).await.unwrap(), nobody());
+            let error = client.call(Request::Info {}).await.unwrap_err();
             assert!(matches!(error, ClientError::Api(ApiError { kind: ErrorKind::NotFound, .. })));
             assert_eq!(error.to_string(), "no `x`");
         };
         tokio::join!(agent, calls);
-        let error = client.call(Request::Info).await.unwrap_err();
+        let error = client.call(Request::Info {}).await.unwrap_err();
         assert!(matches!(error, ClientError::Closed { .. }), "{error}");
     }
 
@@ -350,7 +357,7 @@ mod tests {
         let mut watch = client.watch(query()).await.unwrap();
         let id = server.next().await.unwrap().unwrap().unwrap().id;
         let now = Instances { revision: 4, isolated: false, instances: vec![] };
-        let then = Changes { revision: 5, instances: vec![] };
+        let then = Changes { revision: 5, isolated: false, instances: vec![] };
         answer(&mut server, id, Response::Instances(now.clone())).await;
         answer(&mut server, id, Response::Changes(then.clone())).await;
         assert_eq!(watch.next().await.unwrap().unwrap(), WatchEvent::Instances(now));

@@ -4,12 +4,13 @@
 //! agents nor the agent's own parts. [`client::Client`] speaks the binary codec over the unix socket.
 
 pub mod address;
-mod binary;
 pub mod client;
 pub mod codec;
+mod error;
 pub mod names;
 mod node_id;
 mod types;
 
+pub use error::{ApiError, ErrorCode, ErrorKind};
 pub use node_id::{NodeId, NodeIdError};
 pub use types::*;

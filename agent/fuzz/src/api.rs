@@ -69,9 +69,9 @@ fn survives(call: &Call) {
     written.clear();
     BinaryCodec::client().encode(call, &mut written).expect("a call in bincode");
     assert_eq!(read(BinaryCodec::server(), &[&written]), [Ok(call.clone())]);
-    if let Request::Register(registration) = &call.request
-        && let Some(check) = &registration.check
-    {
-        let _ = checks::validate(check).map_err(|error| error.to_string());
+    if let Request::Register(registration) = &call.request {
+        for check in &registration.checks {
+            let _ = checks::validate(check).map_err(|error| error.to_string());
+        }
     }
 }

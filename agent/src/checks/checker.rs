@@ -180,7 +180,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(1);
     const TIMEOUT: Duration = Duration::from_millis(500);
     const THRESHOLDS: Thresholds =
-        Thresholds { success_before_passing: 1, failures_before_critical: 2 };
+        Thresholds { success_before_passing: 1, failures_before_failing: 2 };
     const SCHEDULE: Schedule =
         Schedule { interval: INTERVAL, timeout: TIMEOUT, jitter: Duration::ZERO };
 
@@ -260,7 +260,7 @@ mod tests {
                 Outcome::success("up")
             }
         };
-        let strict = Thresholds { failures_before_critical: 1, ..THRESHOLDS };
+        let strict = Thresholds { failures_before_failing: 1, ..THRESHOLDS };
         let mut healths = Vec::new();
         tokio::select! {
             () = run("web-1".into(), strict, SCHEDULE, None, attempt, tx) => {}
@@ -313,11 +313,12 @@ mod tests {
 
     fn http_check(server: &FakeServer) -> Check {
         Check {
+            name: "check".into(),
             probe: Probe::Http { url: server.url() },
             interval_ms: 20,
             timeout_ms: 5_000,
             success_before_passing: 2,
-            failures_before_critical: 2,
+            failures_before_failing: 2,
         }
     }
 

@@ -63,7 +63,7 @@ pub fn validate(check: &Check) -> Result<(), CheckError> {
     }
     for (field, given) in [
         ("success_before_passing", check.success_before_passing),
-        ("failures_before_critical", check.failures_before_critical),
+        ("failures_before_failing", check.failures_before_failing),
     ] {
         if !(1..=MAX_THRESHOLD).contains(&given) {
             return Err(CheckError::Threshold { field, given });
@@ -80,11 +80,12 @@ mod tests {
 
     fn check() -> Check {
         Check {
+            name: "check".into(),
             probe: Probe::Tcp { address: "127.0.0.1:80".into() },
             interval_ms: 1_000,
             timeout_ms: 500,
             success_before_passing: 1,
-            failures_before_critical: 3,
+            failures_before_failing: 3,
         }
     }
 
@@ -111,7 +112,7 @@ mod tests {
         for threshold in [1, 100] {
             let both = Check {
                 success_before_passing: threshold,
-                failures_before_critical: threshold,
+                failures_before_failing: threshold,
                 ..check()
             };
             assert_eq!(validate(&both), Ok(()));
@@ -122,10 +123,10 @@ mod tests {
                 error,
                 Err(CheckError::Threshold { field: "success_before_passing", given })
             );
-            let error = validate(&Check { failures_before_critical: given, ..check() });
+            let error = validate(&Check { failures_before_failing: given, ..check() });
             assert_eq!(
                 error,
-                Err(CheckError::Threshold { field: "failures_before_critical", given })
+                Err(CheckError::Threshold { field: "failures_before_failing", given })
             );
         }
     }

@@ -16,14 +16,14 @@ pub struct Thresholds {
     /// Successes in a row before the verdict is [`Health::Passing`].
     pub success_before_passing: u32,
     /// Failures in a row before the verdict is [`Health::Failing`].
-    pub failures_before_critical: u32,
+    pub failures_before_failing: u32,
 }
 
 impl From<&Check> for Thresholds {
     fn from(check: &Check) -> Self {
         Self {
             success_before_passing: check.success_before_passing,
-            failures_before_critical: check.failures_before_critical,
+            failures_before_failing: check.failures_before_failing,
         }
     }
 }
@@ -31,7 +31,7 @@ impl From<&Check> for Thresholds {
 /// What the outcomes of a check say about an instance.
 ///
 /// It begins as [`Health::Unknown`]. From whatever it is, `success_before_passing` successes in a row make it
-/// [`Health::Passing`], `failures_before_critical` failures in a row make it [`Health::Failing`], and a check that is
+/// [`Health::Passing`], `failures_before_failing` failures in a row make it [`Health::Failing`], and a check that is
 /// overdue makes it [`Health::Unknown`] with nothing in a row.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -79,7 +79,7 @@ impl Verdict {
         let (needed, reached) = if success {
             (self.thresholds.success_before_passing, Health::Passing)
         } else {
-            (self.thresholds.failures_before_critical, Health::Failing)
+            (self.thresholds.failures_before_failing, Health::Failing)
         };
         if self.streak >= needed { self.change(reached) } else { None }
     }
@@ -113,8 +113,8 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn thresholds(success_before_passing: u32, failures_before_critical: u32) -> Thresholds {
-        Thresholds { success_before_passing, failures_before_critical }
+    fn thresholds(success_before_passing: u32, failures_before_failing: u32) -> Thresholds {
+        Thresholds { success_before_passing, failures_before_failing }
     }
 
     /// Feeds `+` (success), `-` (failure) and `o` (overdue) and writes down the verdict after each.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use hobnob_api::{ApiError, ErrorKind};
+use hobnob_api::{ApiError, ErrorCode};
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Node, NodeId, Time};
@@ -106,16 +106,17 @@ impl DriverHandle {
 
 impl From<Stopping> for ApiError {
     fn from(stopping: Stopping) -> Self {
-        Self { kind: ErrorKind::Failed, message: stopping.to_string() }
+        Self::new(ErrorCode::AgentStopping, stopping.to_string())
     }
 }
 
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
-        let kind = match refused {
-            Refused::Records(_) => ErrorKind::Invalid,
-            Refused::Silent(_) | Refused::Stopping(_) => ErrorKind::Failed,
+        let code = match refused {
+            Refused::Records(_) => ErrorCode::RegistrationInvalid,
+            Refused::Silent(_) => ErrorCode::DuplicateNodeId,
+            Refused::Stopping(_) => ErrorCode::AgentStopping,
         };
-        Self { kind, message: refused.to_string() }
+        Self::new(code, refused.to_string())
     }
 }

@@ -1,40 +1,100 @@
-//! Why this agent believes what it believes: facts of the node, in words for people.
+//! Why a member or an instance has its status: facts of the node, in words for people.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hobnob_api::{
+    ApiError, ErrorCode, Explained, HeardFrom, MemberExplained, RecordsExplained, VerdictExplained,
+};
 use hobnob_membership::detector::Belief;
 use hobnob_membership::record::{Health, Key};
 use hobnob_membership::view::{Instance, Member};
 use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
 
+use super::offer;
 use crate::clock::millis;
+use crate::driver::DriverHandle;
 use crate::driver::words::{name_of, reason, silence};
+use crate::registrations::RegistrationsHandle;
+use crate::services::Registry;
 use crate::translate::member;
-use hobnob_api::{HeardFrom, MemberExplained, RecordsExplained, VerdictExplained};
+
+/// At most this many instances of a service are named when an explanation is asked of the service.
+const MAX_IDS_NAMED: usize = 5;
+
+/// Explains every member and every instance with this name or id.
+///
+/// # Errors
+/// There is none, or it is the name of a service.
+pub(crate) async fn explain(
+    registry: &Registry,
+    driver: &DriverHandle,
+    registrations: &RegistrationsHandle,
+    subject: String,
+) -> Result<Explained, ApiError> {
+    let revision = registry.revision();
+    let named = subject.clone();
+    let known = move |node: &Node, now| {
+        let own = node.identity().node_id;
+        (own, members(node, &named, now), instances(node, &named, now))
+    };
+    let (own, members, views) = driver.inspect(known).await?;
+    if members.is_empty() && views.is_empty() {
+        return Err(unexplained(registry, &subject));
+    }
+    let mut instances = Vec::new();
+    for view in views {
+        let is_own = view.instance.origin == own;
+        let check = if is_own { registrations.check(subject.clone()).await? } else { None };
+        instances.push(offer::explain(registry, view, Vec::from_iter(check)));
+    }
+    Ok(Explained { revision, isolated: registry.is_isolated(), members, instances })
+}
+
+/// Why nothing can be explained by this name: nothing has it, or a service does.
+fn unexplained(registry: &Registry, subject: &str) -> ApiError {
+    let services = registry.services();
+    let mut ids = BTreeSet::new();
+    for (_, service) in services.iter().filter(|(key, _)| key.service == subject) {
+        ids.extend(service.instances().iter().map(|instance| instance.id.to_string()));
+    }
+    if ids.is_empty() {
+        let message = format!("no member and no instance has the name or id `{subject}`");
+        return ApiError::new(ErrorCode::SubjectNotFound, message);
+    }
+    let mut shown: Vec<String> =
+        ids.iter().take(MAX_IDS_NAMED).map(|id| format!("`{id}`")).collect();
+    if ids.len() > MAX_IDS_NAMED {
+        shown.push(format!("and {} more", ids.len() - MAX_IDS_NAMED));
+    }
+    let message = format!("`{subject}` is a service, with the instances {}", shown.join(", "));
+    ApiError::new(ErrorCode::SubjectIsService, message)
+}
 
 /// What the driver knows of one instance.
 pub(crate) struct InstanceView {
-    pub(crate) instance: std::sync::Arc<Instance>,
+    pub(crate) instance: Arc<Instance>,
     pub(crate) version: u64,
     pub(crate) health_version: Option<u64>,
     pub(crate) origin: MemberExplained,
 }
 
 /// The members with this name or node id.
-pub(crate) fn members(node: &Node, subject: &str, now: Time) -> Vec<MemberExplained> {
+fn members(node: &Node, subject: &str, now: Time) -> Vec<MemberExplained> {
     let named = named(node, subject);
-    named.iter().map(|member| explain(node, member, now)).collect()
+    named.iter().map(|member| member_explained(node, member, now)).collect()
 }
 
-/// The members that go by this name or node id.
-pub(crate) fn named(node: &Node, subject: &str) -> Vec<Member> {
-    let goes_by = |member: &Member| {
+fn named(node: &Node, subject: &str) -> Vec<Member> {
+    let has_name = |member: &Member| {
         let name = member.node.as_ref().is_some_and(|record| *record.name == *subject);
         name || member.identity.node_id.to_string() == subject
     };
-    node.members().into_iter().filter(goes_by).collect()
+    node.members().into_iter().filter(has_name).collect()
 }
 
 /// The instances with this id.
-pub(crate) fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
+fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
     let known = node.members();
     let found = node.instances().filter(|instance| *instance.id == *id);
     let explained = found.filter_map(|instance| {
@@ -44,7 +104,7 @@ pub(crate) fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
             instance: instance.clone(),
             version: version(Key::Service(instance.id.clone())).unwrap_or(0),
             health_version: version(Key::Health(instance.id.clone())),
-            origin: explain(node, origin, now),
+            origin: member_explained(node, origin, now),
         })
     });
     explained.collect()
@@ -56,7 +116,7 @@ fn version_of(node: &Node, origin: NodeId, key: &Key) -> Option<u64> {
     slot.value().map(|_| slot.version())
 }
 
-fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
+fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
     let id = about.identity.node_id;
     let is_self = id == node.identity().node_id;
     let provenance = node.provenance(id);
@@ -85,7 +145,7 @@ fn explain(node: &Node, about: &Member, now: Time) -> MemberExplained {
         member: member(about),
         is_self,
         reason: if is_self { own_reason(node, now) } else { reason(node, about, now) },
-        down_ms: down_since.map(|since| millis(now.since(since))),
+        down_ago_ms: down_since.map(|since| millis(now.since(since))),
         verdict,
         heard,
         records,
@@ -97,7 +157,7 @@ fn own_reason(node: &Node, now: Time) -> String {
     format!("it is this agent{}", silence.unwrap_or_default())
 }
 
-/// Who declared it gone is not told beyond the agent where that was done: the nearest that is known stands for it.
+/// The agent where a member was declared gone is not known beyond it. The node that told this agent stands for it.
 fn declared(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExplained {
     let told_by = name_of(node, force_left.told_by);
     VerdictExplained {

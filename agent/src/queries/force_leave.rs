@@ -1,14 +1,14 @@
-//! Which dead member an operator means who declares one gone for good, and whether it may be.
+//! Declaring a dead member gone for good: which one is meant, and whether it may be.
 
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Node, NodeId, Time};
 
 use crate::clock::millis;
-use crate::driver::words;
+use crate::driver::{DriverHandle, words};
 use crate::translate::api_node_id;
-use hobnob_api::{ApiError, ErrorKind, ForceLeft};
+use hobnob_api::{ApiError, ErrorCode, ForceLeft};
 
-/// A node that goes by what the operator typed.
+/// A node with the name or node id that the operator typed.
 struct Candidate {
     id: NodeId,
     name: String,
@@ -24,21 +24,30 @@ impl Candidate {
     }
 }
 
-/// The one dead member that goes by this name or node id. Of several, such as the lives of a host that was set up anew,
-/// it is the one that is down and was not declared gone before.
+/// Declares the one dead member with this name or node id gone for good. Its instances are gone here when this returns.
 ///
 /// # Errors
-/// There is none, there are several, or it lives.
-pub(crate) fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
+/// There is no such member, there are several, or it lives.
+pub(crate) async fn force_leave(
+    driver: &DriverHandle,
+    subject: String,
+) -> Result<ForceLeft, ApiError> {
+    let check = move |node: &Node, now| check(node, &subject, now);
+    let force_left = driver.inspect(check).await??;
+    driver.force_leave(NodeId(force_left.node_id.0)).await?;
+    Ok(force_left)
+}
+
+/// The one dead member with this name or node id. Of several, such as the lives of a host that was set up anew, it is
+/// the one that is down and was not declared gone before.
+fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     let mut found = candidates(node, subject);
     if found.iter().filter(|one| one.awaits_force_leave(node)).count() == 1 {
         found.retain(|one| one.awaits_force_leave(node));
     }
     let Some(candidate) = found.pop() else {
-        return Err(ApiError {
-            kind: ErrorKind::NotFound,
-            message: format!("no member goes by `{subject}`: `hobnob members` lists them"),
-        });
+        let message = format!("no member has the name or node id `{subject}`");
+        return Err(ApiError::new(ErrorCode::MemberNotFound, message));
     };
     if !found.is_empty() {
         found.push(candidate);
@@ -47,29 +56,25 @@ pub(crate) fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, 
             .map(|one| format!("{} ({}, {})", one.id, one.status, one.whereabouts))
             .collect();
         list.sort_unstable();
-        let message = format!(
-            "{} members go by `{subject}`: name the one that you mean by its node id: {}",
-            list.len(),
-            list.join("; ")
-        );
-        return Err(ApiError { kind: ErrorKind::Invalid, message });
+        let message =
+            format!("{} members have the name `{subject}`: {}", list.len(), list.join("; "));
+        return Err(ApiError::new(ErrorCode::MemberAmbiguous, message));
     }
     let Candidate { id, name, status, .. } = candidate;
     if id == node.identity().node_id {
-        let message = format!("`{name}` is this agent itself: `hobnob leave` makes it leave");
-        return Err(ApiError { kind: ErrorKind::Invalid, message });
+        let message = format!("`{name}` is this agent itself");
+        return Err(ApiError::new(ErrorCode::MemberIsSelf, message));
     }
     if matches!(status, MemberStatus::Alive | MemberStatus::Suspect) {
         let message = format!(
-            "`{name}` is {status}: stop its agent first, or let it leave with `hobnob leave`; when it is held down, it can \
-             be declared gone"
+            "`{name}` is {status}, and only a member that is down or left can be declared gone"
         );
-        return Err(ApiError { kind: ErrorKind::Failed, message });
+        return Err(ApiError::new(ErrorCode::MemberAlive, message));
     }
     let instances = node.instances().filter(|instance| instance.origin == id).count();
     let left = node.down_since(id).filter(|_| status == MemberStatus::Left);
-    let left_ms = left.map(|since| millis(now.since(since)));
-    Ok(ForceLeft { name, node_id: api_node_id(id), instances, left_ms })
+    let left_ago_ms = left.map(|since| millis(now.since(since)));
+    Ok(ForceLeft { name, node_id: api_node_id(id), instances, left_ago_ms })
 }
 
 /// Members, and nodes of which only records are left: those died before this agent started.

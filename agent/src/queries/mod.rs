@@ -2,6 +2,10 @@
 
 pub(crate) mod explain;
 pub(crate) mod force_leave;
+pub(crate) mod info;
+pub(crate) mod join;
+pub(crate) mod members;
 pub(crate) mod offer;
 pub(crate) mod parameters;
 pub(crate) mod pickers;
+pub(crate) mod resolve;

@@ -14,7 +14,7 @@ use hobnob_api::{CheckExplained, InstanceExplained, MemberExplained, MemberStatu
 pub(crate) fn explain(
     registry: &Registry,
     info: InstanceView,
-    check: Option<CheckExplained>,
+    checks: Vec<CheckExplained>,
 ) -> InstanceExplained {
     let InstanceView { instance, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
@@ -36,7 +36,7 @@ pub(crate) fn explain(
         reason: reason(verdict, &instance, &origin),
         checked: instance.service.checked,
         health: health_word(instance.health).to_owned(),
-        check,
+        checks,
         version,
         health_version,
         origin,

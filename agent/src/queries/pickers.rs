@@ -7,9 +7,9 @@ use std::sync::Arc;
 use hobnob_balancer::{Pick, Selector, Strategy};
 use hobnob_membership::view::Instance;
 
-use crate::doors::unix::handler::{bad_selector, invalid};
+use crate::queries::resolve::bad_selector;
 use crate::services::{Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey};
-use hobnob_api::{self, ApiError, PickQuery};
+use hobnob_api::{self, ApiError, ErrorCode, PickQuery};
 
 /// Picks, and reports, in one call: the answer must fit a frame.
 pub(crate) const MAX_PICKS: u32 = 10_000;
@@ -41,16 +41,16 @@ impl Pickers {
         let held = counts_in_flight && !query.report;
         let count = query.count as usize;
         if held && self.in_flight.len() + count > MAX_IN_FLIGHT {
-            return Err(invalid(format!(
-                "{MAX_IN_FLIGHT} calls are in flight on this connection, the most that may be: report them, or \
-                 close the connection"
-            )));
+            let message = format!(
+                "{MAX_IN_FLIGHT} calls of this connection are in flight, and more are not allowed"
+            );
+            return Err(ApiError::new(ErrorCode::TooManyCallsInFlight, message));
         }
         let picker = self.picker(key, service, query)?;
         let hashed = query.key.as_deref().map(str::as_bytes);
         let picked: Vec<_> = (0..count).map_while(|_| picker.pick(strategy, hashed)).collect();
         let picks = picked.into_iter().map(|pick| {
-            let instance = registry.describe(pick.item());
+            let instance = hobnob_api::Instance { offered: true, ..registry.describe(pick.item()) };
             let token = match (query.report, held) {
                 (true, _) => registry.open_call(service, pick),
                 (false, true) => {
@@ -94,7 +94,8 @@ impl Pickers {
 /// Checks what can be checked of a query without its service.
 pub(crate) fn check(query: &PickQuery) -> Result<(), ApiError> {
     if !(1..=MAX_PICKS).contains(&query.count) {
-        return Err(invalid(format!("count must be from 1 to {MAX_PICKS}, not {}", query.count)));
+        let message = format!("the count {} is not from 1 to {MAX_PICKS}", query.count);
+        return Err(ApiError::new(ErrorCode::OutOfRange, message));
     }
     if let Some(strategy) = query.strategy {
         need_key(strategy.into(), query)?;
@@ -105,7 +106,8 @@ pub(crate) fn check(query: &PickQuery) -> Result<(), ApiError> {
 
 fn need_key(strategy: Strategy, query: &PickQuery) -> Result<(), ApiError> {
     if strategy.is_keyed() && query.key.is_none() {
-        return Err(invalid(format!("{strategy} needs a `key` (--key on the command line)")));
+        let message = format!("the strategy {strategy} needs a key");
+        return Err(ApiError::new(ErrorCode::KeyMissing, message));
     }
     Ok(())
 }

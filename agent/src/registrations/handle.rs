@@ -1,6 +1,6 @@
 //! The rest of the agent's side of the registrar.
 
-use hobnob_api::{ApiError, CheckExplained, Registration};
+use hobnob_api::{ApiError, CheckExplained, RegisterOutcome, Registration};
 use tokio::sync::mpsc;
 
 use crate::actor::{Reply, Stopping, ask};
@@ -17,20 +17,9 @@ pub(crate) struct RegistrationsHandle {
 /// What is asked of the registrar.
 #[derive(Debug)]
 pub(super) enum Command {
-    Register { registration: Box<Registration>, reply: Reply<Result<Registered, ApiError>> },
+    Register { registration: Box<Registration>, reply: Reply<Result<RegisterOutcome, ApiError>> },
     Deregister { id: String, reply: Reply<Result<(), ApiError>> },
     Check { id: String, reply: Reply<Option<CheckExplained>> },
-}
-
-/// What a registration came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Registered {
-    /// There is one more instance.
-    New,
-    /// It took the place of another one with its id.
-    Replaced,
-    /// It was registered in just this way.
-    Unchanged,
 }
 
 impl RegistrationsHandle {
@@ -44,7 +33,7 @@ impl RegistrationsHandle {
     pub(crate) async fn register(
         &self,
         registration: Registration,
-    ) -> Result<Registered, ApiError> {
+    ) -> Result<RegisterOutcome, ApiError> {
         let registration = Box::new(registration);
         ask(&self.commands, |reply| Command::Register { registration, reply }).await?
     }

@@ -3,5 +3,5 @@
 mod handle;
 mod registrar;
 
-pub(crate) use handle::{Registered, RegistrationsHandle};
+pub(crate) use handle::RegistrationsHandle;
 pub(crate) use registrar::{Registrar, restore};

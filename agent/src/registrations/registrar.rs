@@ -11,7 +11,7 @@ use hobnob_membership::record::{self, Health, Key, ServiceRecord, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::handle::{Command, Registered, RegistrationsHandle};
+use super::handle::{Command, RegistrationsHandle};
 use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
 use crate::clock::millis;
 use crate::driver::{DriverHandle, Persist, RecordChanges};
@@ -19,10 +19,14 @@ use crate::services::Registry;
 use crate::storage::{self, DataDir};
 use hobnob_api::address;
 use hobnob_api::names::{self, NameError};
-use hobnob_api::{ApiError, Check, CheckExplained, ErrorKind, Probe, Registration};
+use hobnob_api::{
+    ApiError, Check, CheckExplained, ErrorCode, Probe, RegisterOutcome, Registration,
+};
 
 /// Check reports that wait for the registrar; a checker waits when they are full.
 const MAX_REPORTS: usize = 1_024;
+/// Checks of one instance that run.
+const MAX_CHECKS: usize = 1;
 /// A restarting agent waits at most this long for the first round of its checks before it shows itself.
 const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -39,7 +43,7 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
     let mut registrations = BTreeMap::new();
     for registration in data_dir.registrations() {
         let id = registration.instance_id().to_owned();
-        if let Some(check) = registration.check.clone() {
+        if let Some(check) = registration.check().cloned() {
             let id = id.clone();
             tries.spawn(async move {
                 (id, checks::probe(&check.probe, Duration::from_millis(check.timeout_ms)).await)
@@ -61,7 +65,7 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
             Key::Service(id.into()),
             Value::Service(service_record(registration, default_address).into()),
         ));
-        if let Some((check, first)) = registration.check.as_ref().zip(first.clone()) {
+        if let Some((check, first)) = registration.check().zip(first.clone()) {
             let health = Verdict::restored(Thresholds::from(check), first).health();
             records.push((Key::Health(id.into()), Value::Health(health)));
         }
@@ -78,7 +82,7 @@ fn service_record(registration: &Registration, default_address: &str) -> Service
         tags: registration.tags.iter().collect(),
         meta: registration.meta.iter().collect(),
         weight: registration.weight,
-        checked: registration.check.is_some(),
+        checked: registration.check().is_some(),
         balancing: balancing(&registration.balancing),
     }
 }
@@ -121,10 +125,11 @@ impl RunningCheck {
         };
         let (output, since) = self.latest.clone().unzip();
         CheckExplained {
+            name: self.check.name.clone(),
             target,
             interval_ms: self.check.interval_ms,
             output,
-            since_ms: since.map(|at| millis(at.elapsed())),
+            changed_ago_ms: since.map(|at| millis(at.elapsed())),
         }
     }
 }
@@ -183,19 +188,30 @@ impl Registrar {
         }
     }
 
-    async fn register(&mut self, registration: Registration) -> Result<Registered, ApiError> {
-        check_names(&registration).map_err(|error| invalid(error.to_string()))?;
+    async fn register(&mut self, registration: Registration) -> Result<RegisterOutcome, ApiError> {
+        check_names(&registration)
+            .map_err(|error| ApiError::new(ErrorCode::NameInvalid, error.to_string()))?;
         let id = registration.instance_id().to_owned();
         if let Some(address) =
             registration.address.as_deref().filter(|host| address::is_mistyped_ip(host))
         {
-            return Err(invalid(format!(
-                "`{address}` is no IP address, and no host name either: correct it"
-            )));
+            return Err(ApiError::new(
+                ErrorCode::AddressInvalid,
+                format!("`{address}` is neither an IP address nor a host name"),
+            ));
         }
-        if let Some(check) = &registration.check {
-            checks::validate(check)
-                .map_err(|error| invalid(format!("the check of `{id}`: {error}")))?;
+        if registration.checks.len() > MAX_CHECKS {
+            let message = format!(
+                "`{id}` has {} checks, and this version runs {MAX_CHECKS}",
+                registration.checks.len()
+            );
+            return Err(ApiError::new(ErrorCode::TooManyChecks, message));
+        }
+        if let Some(check) = registration.check() {
+            checks::validate(check).map_err(|error| {
+                let message = format!("the check `{}` of `{id}`: {error}", check.name);
+                ApiError::new(ErrorCode::CheckInvalid, message)
+            })?;
         }
         let service = Value::Service(service_record(&registration, &self.default_address).into());
         let mut records = vec![(Key::Service((&id).into()), Some(service))];
@@ -205,7 +221,7 @@ impl Registrar {
         });
         // Many services register whenever they start, or whenever their host is set up.
         if before.as_ref() == Some(&registration) {
-            return Ok(Registered::Unchanged);
+            return Ok(RegisterOutcome::Unchanged);
         }
         let stored = registration.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
@@ -221,7 +237,7 @@ impl Registrar {
         }
         let replaced = before.is_some();
         tracing::info!(id, service = registration.service, replaced, "registered");
-        Ok(if replaced { Registered::Replaced } else { Registered::New })
+        Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
     }
 
     async fn deregister(&mut self, id: &str) -> Result<(), ApiError> {
@@ -247,17 +263,20 @@ impl Registrar {
                 .find(|instance| instance.id == id)
                 .map(|instance| instance.node.name.clone())
         });
-        let message = match elsewhere {
-            Some(node) => format!(
-                "`{id}` is registered with the agent `{node}`, not with this one: deregister it there"
+        match elsewhere {
+            Some(node) => ApiError::new(
+                ErrorCode::InstanceElsewhere,
+                format!("`{id}` is registered with the agent `{node}`, not with this one"),
             ),
-            None => format!("no instance `{id}` is registered with this agent"),
-        };
-        ApiError { kind: ErrorKind::NotFound, message }
+            None => ApiError::new(
+                ErrorCode::InstanceNotFound,
+                format!("no instance `{id}` is registered with this agent"),
+            ),
+        }
     }
 
     fn start_check(&mut self, registration: &Registration, first: Option<Outcome>) {
-        let Some(check) = &registration.check else { return };
+        let Some(check) = registration.check() else { return };
         self.next_check += 1;
         let number = self.next_check;
         let id = registration.instance_id().to_owned();
@@ -306,8 +325,8 @@ impl Registrar {
     async fn check_write(&self, id: &str, records: RecordChanges) -> Result<(), ApiError> {
         let checked = self.driver.check_write(records).await;
         checked.map_err(|refused| {
-            let ApiError { kind, message } = refused.into();
-            ApiError { kind, message: format!("`{id}` cannot be registered: {message}") }
+            let error = ApiError::from(refused);
+            ApiError { message: format!("`{id}` cannot be registered: {error}"), ..error }
         })
     }
 
@@ -317,7 +336,10 @@ impl Registrar {
         work: impl FnOnce(&mut DataDir) -> Result<T, storage::WriteError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let gone = || {
-            failed("the data directory is lost to an earlier failure: restart the agent".to_owned())
+            ApiError::new(
+                ErrorCode::StorageFailed,
+                "the data directory was lost to an earlier failure of the agent",
+            )
         };
         let mut data_dir = self.data_dir.take().ok_or_else(gone)?;
         let worked = tokio::task::spawn_blocking(move || {
@@ -326,30 +348,35 @@ impl Registrar {
         });
         let (data_dir, result) = worked.await.map_err(|_| gone())?;
         self.data_dir = Some(data_dir);
-        result.map_err(|error| failed(error.to_string()))
+        result.map_err(|error| ApiError::new(code_of(&error), error.to_string()))
     }
 }
 
 /// Whether what the check found of one holds of the other.
 fn is_checked_alike(before: &Registration, after: &Registration) -> bool {
     let place = |of: &Registration| (of.address.clone(), of.port);
-    before.check == after.check && place(before) == place(after)
+    before.checks == after.checks && place(before) == place(after)
 }
 
 /// Of what was registered before, and elsewhere, the catalog takes more.
 fn check_names(registration: &Registration) -> Result<(), NameError> {
-    let Registration { service, id, namespace, tags, meta, .. } = registration;
+    let Registration { service, id, namespace, tags, meta, checks, .. } = registration;
     names::check("service", service)?;
     id.iter().try_for_each(|id| names::check("id", id))?;
     names::check("namespace", namespace)?;
     tags.iter().try_for_each(|tag| names::check("tag", tag))?;
-    meta.keys().try_for_each(|key| names::check("metadata key", key))
+    meta.keys().try_for_each(|key| names::check("metadata key", key))?;
+    checks.iter().try_for_each(|check| names::check("check", &check.name))
 }
 
-fn invalid(message: String) -> ApiError {
-    ApiError { kind: ErrorKind::Invalid, message }
-}
-
-fn failed(message: String) -> ApiError {
-    ApiError { kind: ErrorKind::Failed, message }
+fn code_of(error: &storage::WriteError) -> ErrorCode {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error {
+        storage::WriteError::Io { source, .. } => match source.kind() {
+            StorageFull | QuotaExceeded => ErrorCode::DiskFull,
+            _ => ErrorCode::StorageFailed,
+        },
+        storage::WriteError::TooMany => ErrorCode::TooManyRegistrations,
+        storage::WriteError::TooLarge { .. } => ErrorCode::RegistrationInvalid,
+    }
 }

@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hobnob_api::Basis;
 use hobnob_balancer::Pick;
-use hobnob_membership::record::{Balancing, Text};
+use hobnob_membership::record::{Balancing, Health, Text};
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
@@ -191,8 +192,25 @@ impl Registry {
                 InstanceStatus::Unknown => hobnob_api::InstanceStatus::Unknown,
                 InstanceStatus::Gone => hobnob_api::InstanceStatus::Gone,
             },
+            offered: self.is_offered(instance),
+            basis: basis(instance),
             age_ms: u64::try_from(self.age(instance).as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether a pick without a selector may choose an instance, circuits aside. Without a healthy one, an isolated
+    /// agent offers the instances that were passing before it lost touch.
+    fn is_offered(&self, instance: &Instance) -> bool {
+        let healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
+        let is_last_resort = || {
+            let service = self.service(&ServiceKey::of(instance));
+            service.is_none_or(|service| !service.instances().iter().any(|one| healthy(one)))
+        };
+        healthy(instance)
+            || (self.is_isolated()
+                && instance.health == Health::Passing
+                && basis(instance) == Basis::LastKnown
+                && is_last_resort())
     }
 
     /// How long since the instance's node was last known to be alive. Of a node that came since the driver last told,
@@ -207,5 +225,14 @@ impl Registry {
             Some((_, alive)) => self.clock.now().since(*alive),
             None => self.since_last_contact().unwrap_or_default(),
         }
+    }
+}
+
+/// What the status of an instance rests on.
+fn basis(instance: &Instance) -> Basis {
+    match instance.health {
+        Health::Unknown => Basis::Nothing,
+        _ if instance.down_since.is_some() => Basis::LastKnown,
+        _ => Basis::Current,
     }
 }

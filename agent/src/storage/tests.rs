@@ -30,7 +30,7 @@ fn registration(id: &str, port: u16) -> Registration {
         tags: BTreeSet::from(["v1".into()]),
         meta: BTreeMap::from([("line\nbreak".into(), "\"quoted\" \0".into())]),
         weight: 1,
-        check: None,
+        checks: Vec::new(),
         balancing: Balancing::default(),
     }
 }

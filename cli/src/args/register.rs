@@ -6,8 +6,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
 use hobnob_api::{
-    Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_CRITICAL, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
+    Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_NAME, DEFAULT_CHECK_TIMEOUT,
+    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
     Registration, Strategy,
 };
 
@@ -85,7 +85,7 @@ pub(crate) struct RegisterArgs {
 
     /// Failures in a row before it is unhealthy [default: 3]
     #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
-    failures_before_critical: Option<u32>,
+    failures_before_failing: Option<u32>,
 
     #[command(flatten)]
     balancing: BalancingArgs,
@@ -119,7 +119,7 @@ impl From<BalancingArgs> for Balancing {
 
 impl From<RegisterArgs> for Registration {
     fn from(args: RegisterArgs) -> Self {
-        let check = args.check();
+        let checks = Vec::from_iter(args.check());
         Self {
             service: args.service,
             id: args.id,
@@ -129,7 +129,7 @@ impl From<RegisterArgs> for Registration {
             tags: args.tags.into_iter().collect(),
             meta: args.meta.into_iter().collect(),
             weight: args.weight,
-            check,
+            checks,
             balancing: args.balancing.into(),
         }
     }
@@ -140,15 +140,16 @@ impl RegisterArgs {
         let http = self.check_http.clone().map(|url| Probe::Http { url });
         let tcp = self.check_tcp.clone().map(|address| Probe::Tcp { address });
         Some(Check {
+            name: DEFAULT_CHECK_NAME.to_owned(),
             probe: http.or(tcp)?,
             interval_ms: millis(self.interval.unwrap_or(DEFAULT_CHECK_INTERVAL)),
             timeout_ms: millis(self.timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT)),
             success_before_passing: self
                 .success_before_passing
                 .unwrap_or(DEFAULT_SUCCESS_BEFORE_PASSING),
-            failures_before_critical: self
-                .failures_before_critical
-                .unwrap_or(DEFAULT_FAILURES_BEFORE_CRITICAL),
+            failures_before_failing: self
+                .failures_before_failing
+                .unwrap_or(DEFAULT_FAILURES_BEFORE_FAILING),
         })
     }
 }
@@ -175,7 +176,7 @@ mod tests {
     fn little_is_needed() {
         let registration = parse("web --port 80").unwrap();
         assert_eq!(registration.instance_id(), "web");
-        assert_eq!((registration.address, registration.check), (None, None));
+        assert_eq!((&registration.address, registration.check()), (&None, None));
         assert_eq!((registration.weight, registration.namespace.as_str()), (1, "default"));
     }
 
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_check_has_the_defaults_that_the_help_names() {
-        let check = parse("web --port 80 --check-tcp h:80").unwrap().check.unwrap();
+        let check = parse("web --port 80 --check-tcp h:80").unwrap().checks.remove(0);
         let help =
             Cli::command().find_subcommand_mut("register").unwrap().render_help().to_string();
         let interval = humantime::format_duration(Duration::from_millis(check.interval_ms));
@@ -200,7 +201,7 @@ mod tests {
             format!("the next [default: {interval}]"),
             format!("may take [default: {timeout}]"),
             format!("is healthy [default: {}]", check.success_before_passing),
-            format!("is unhealthy [default: {}]", check.failures_before_critical),
+            format!("is unhealthy [default: {}]", check.failures_before_failing),
         ] {
             assert!(help.contains(&default), "{default}: {help}");
         }
@@ -209,11 +210,11 @@ mod tests {
     #[test]
     fn a_check_is_tuned() {
         let line = "web --port 80 --check-http http://h/ --interval 2s --timeout 100ms \
-                    --success-before-passing 2 --failures-before-critical 5";
-        let check = parse(line).unwrap().check.unwrap();
+                    --success-before-passing 2 --failures-before-failing 5";
+        let check = parse(line).unwrap().checks.remove(0);
         assert_eq!(check.probe, Probe::Http { url: "http://h/".to_owned() });
         assert_eq!((check.interval_ms, check.timeout_ms), (2000, 100));
-        assert_eq!((check.success_before_passing, check.failures_before_critical), (2, 5));
+        assert_eq!((check.success_before_passing, check.failures_before_failing), (2, 5));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::
     output::warn_if_isolated(answer.isolated);
     let mut out = Output::new();
     if args.json {
-        out.json(&answer.instances)?;
+        out.json(&answer)?;
     }
     if answer.instances.is_empty() {
         output::say(&Nothing::of(client, &query).await?.describe(&query));
@@ -114,22 +114,23 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
         Response::Services(services) => services,
         other => return Err(unexpected(&other)),
     };
+    output::warn_if_isolated(services.isolated);
     let mut out = Output::new();
     if args.json {
         out.json(&services)?;
     }
     match namespace {
-        Some(namespace) if services.is_empty() => {
+        Some(namespace) if services.services.is_empty() => {
             output::say(&format!(
                 "no service in namespace `{namespace}`: `hobnob services` lists those of all"
             ));
             return Ok(Exit::NothingMatched);
         }
         _ if args.json => {}
-        None if services.is_empty() => {
+        None if services.services.is_empty() => {
             output::say("no service is registered: `hobnob register --help` shows how");
         }
-        _ => out.line(&output::services(&services, out.style()))?,
+        _ => out.line(&output::services(&services.services, out.style()))?,
     }
     Ok(Exit::Done)
 }

@@ -11,12 +11,12 @@ use crate::output::{self, Output};
 
 /// Lists the members.
 pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::Result<Exit> {
-    let members = match client.call(Request::Members).await? {
+    let members = match client.call(Request::Members {}).await? {
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
     };
     // Its own agent is alive in any case.
-    let alive = members.iter().filter(|member| member.status == MemberStatus::Alive);
+    let alive = members.members.iter().filter(|member| member.status == MemberStatus::Alive);
     if alive.count() <= 1 {
         output::warn_if_alone(&*ask_info(client).await?);
     }
@@ -24,7 +24,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     if args.json {
         out.json(&members)?;
     } else {
-        out.line(&output::members(&members, out.style()))?;
+        out.line(&output::members(&members.members, out.style()))?;
     }
     Ok(Exit::Done)
 }
@@ -43,7 +43,7 @@ pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result
 }
 
 async fn ask_info(client: &mut Client) -> anyhow::Result<Box<Info>> {
-    match client.call(Request::Info).await? {
+    match client.call(Request::Info {}).await? {
         Response::Info(info) => Ok(info),
         other => Err(unexpected(&other)),
     }
@@ -51,12 +51,9 @@ async fn ask_info(client: &mut Client) -> anyhow::Result<Box<Info>> {
 
 /// Joins a cluster through these addresses.
 pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow::Result<Exit> {
-    let through = addresses.join(", ");
-    let through = printable(&through);
     match client.call(Request::Join { addresses }).await? {
-        Response::Done => {
-            let done = format!("joining through {through}: `hobnob members` shows who answered");
-            Output::new().line(&done)?;
+        Response::Joined { gossip_address } => {
+            Output::new().line(&format!("joined through {}", printable(&gossip_address)))?;
         }
         other => return Err(unexpected(&other)),
     }
@@ -77,7 +74,7 @@ pub(super) async fn force_leave(
     if args.json {
         out.json(&gone)?;
     } else {
-        let instances = match (gone.left_ms, gone.instances) {
+        let instances = match (gone.left_ago_ms, gone.instances) {
             (Some(ms), _) => {
                 format!("it left {} ago, and its instances went with it", output::age(ms))
             }
@@ -95,8 +92,8 @@ pub(super) async fn force_leave(
 
 /// Leaves the cluster.
 pub(super) async fn leave(client: &mut Client) -> anyhow::Result<Exit> {
-    match client.call(Request::Leave).await? {
-        Response::Done => Output::new().line("left the cluster: the agent is stopping")?,
+    match client.call(Request::Leave {}).await? {
+        Response::Leaving {} => Output::new().line("left the cluster: the agent is stopping")?,
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)

@@ -1,7 +1,7 @@
 //! `hobnob register` and `hobnob deregister`.
 
 use hobnob_api::client::Client;
-use hobnob_api::{Registration, Request, Response};
+use hobnob_api::{RegisterOutcome, Registration, Request, Response};
 
 use super::unexpected;
 use crate::exit::Exit;
@@ -14,9 +14,11 @@ pub(super) async fn register(
 ) -> anyhow::Result<Exit> {
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration)).await? {
-        Response::Done => Output::new().line(&format!("registered {id}"))?,
-        Response::Replaced => Output::new().line(&format!("replaced {id}"))?,
-        Response::Unchanged => Output::new().line(&format!("{id} is registered so already"))?,
+        Response::Registered { outcome, .. } => Output::new().line(&match outcome {
+            RegisterOutcome::Added => format!("registered {id}"),
+            RegisterOutcome::Replaced => format!("replaced {id}"),
+            RegisterOutcome::Unchanged => format!("{id} is registered so already"),
+        })?,
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)
@@ -25,7 +27,7 @@ pub(super) async fn register(
 /// Removes an instance of this agent.
 pub(super) async fn deregister(client: &mut Client, id: String) -> anyhow::Result<Exit> {
     match client.call(Request::Deregister { id: id.clone() }).await? {
-        Response::Done => Output::new().line(&format!("deregistered {id}"))?,
+        Response::Deregistered { .. } => Output::new().line(&format!("deregistered {id}"))?,
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)

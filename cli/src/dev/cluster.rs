@@ -163,7 +163,7 @@ async fn start_agent(config: AgentConfig) -> anyhow::Result<RunningAgent> {
 async fn register(socket: &Path, service: &Service) -> anyhow::Result<()> {
     let mut client = Client::connect(socket).await?;
     match client.call(Request::Register(service.registration())).await? {
-        Response::Done | Response::Replaced | Response::Unchanged => Ok(()),
+        Response::Registered { .. } => Ok(()),
         other => Err(anyhow::anyhow!("the agent answered {other:?}")),
     }
 }

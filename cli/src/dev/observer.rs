@@ -84,8 +84,8 @@ async fn ask_over_and_over(
     let services = BTreeSet::from(SPECS.map(|spec| spec.service));
     loop {
         let mut sight = Sight { members: vec![], instances: vec![] };
-        if let Response::Members(members) = client.call(Request::Members).await? {
-            sight.members = members;
+        if let Response::Members(members) = client.call(Request::Members {}).await? {
+            sight.members = members.members;
         }
         for service in &services {
             if let Response::Instances(answer) = client.call(all_of(service)).await? {

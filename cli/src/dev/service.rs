@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use hobnob_api::{Balancing, Check, DEFAULT_NAMESPACE, Probe, Registration};
+use hobnob_api::{Balancing, Check, DEFAULT_CHECK_NAME, DEFAULT_NAMESPACE, Probe, Registration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -91,13 +91,14 @@ impl Service {
             tags: BTreeSet::from([tag.to_owned()]),
             meta: BTreeMap::from([("version".to_owned(), version.to_owned())]),
             weight,
-            check: Some(Check {
+            checks: vec![Check {
+                name: DEFAULT_CHECK_NAME.to_owned(),
                 probe: Probe::Http { url: format!("http://{}/health", self.addr) },
                 interval_ms: 500,
                 timeout_ms: 500,
                 success_before_passing: 1,
-                failures_before_critical: 2,
-            }),
+                failures_before_failing: 2,
+            }],
             balancing: Balancing::default(),
         }
     }

@@ -167,14 +167,14 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::{Instance, Member, NodeId};
+    use hobnob_api::{Basis, Instance, Member, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
     fn member(name: &str, status: MemberStatus) -> Member {
         Member {
             name: name.to_owned(),
             node_id: NodeId(1),
-            address: "127.0.0.1:1".to_owned(),
+            gossip_address: "127.0.0.1:1".to_owned(),
             status,
             datacenter: "dc1".to_owned(),
             zone: String::new(),
@@ -197,6 +197,8 @@ pub(super) mod tests {
             weight: 1,
             namespace: "default".to_owned(),
             status,
+            offered: true,
+            basis: Basis::Current,
             age_ms: 0,
         }
     }

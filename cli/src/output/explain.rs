@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use hobnob_api::names::printable;
 use hobnob_api::{
-    CheckExplained, Explanation, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
+    CheckExplained, Explained, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
 };
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
 
 /// Everything that is known, most important first, a blank line between two subjects.
-pub(crate) fn explanation(explanation: &Explanation, style: Style) -> String {
+pub(crate) fn explanation(explanation: &Explained, style: Style) -> String {
     let members = explanation.members.iter().map(|explained| member(explained, style));
     let instances = explanation.instances.iter().map(|explained| instance(explained, style));
     members.chain(instances).collect::<Vec<_>>().join("\n\n")
@@ -23,11 +23,11 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     let mut text = format!("member {} is {status}", printable(&member.name));
     let mut row = |name: &str, value: String| text += &line(name, &value);
     row("why", reason.clone());
-    match explained.down_ms {
-        Some(down_ms) if member.status == MemberStatus::Left => {
-            row("left", format!("{} ago", age(down_ms)));
+    match explained.down_ago_ms {
+        Some(down_ago_ms) if member.status == MemberStatus::Left => {
+            row("left", format!("{} ago", age(down_ago_ms)));
         }
-        Some(down_ms) => row("down for", age(down_ms)),
+        Some(down_ago_ms) => row("down for", age(down_ago_ms)),
         None => {}
     }
     if let Some(verdict) = &explained.verdict {
@@ -39,7 +39,7 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     }
     row("node id", format!("{}, epoch {}", member.node_id, member.epoch));
     let (datacenter, zone) = (or_dash(&member.datacenter), or_dash(&member.zone));
-    row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.address));
+    row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.gossip_address));
     let left = member.status == MemberStatus::Left;
     match &explained.records {
         None => row("records", no_records(member.status).to_owned()),
@@ -65,7 +65,7 @@ fn member(explained: &MemberExplained, style: Style) -> String {
 fn no_records(status: MemberStatus) -> &'static str {
     match status {
         MemberStatus::Alive | MemberStatus::Suspect => "none have arrived",
-        MemberStatus::Down => "none are held",
+        MemberStatus::Down | MemberStatus::Unknown => "none are held",
         MemberStatus::Left => "dropped: it left",
     }
 }
@@ -96,12 +96,12 @@ fn line(name: &str, value: &str) -> String {
 fn check(explained: &InstanceExplained) -> String {
     let InstanceExplained { instance, health, origin, .. } = explained;
     let lives = matches!(origin.member.status, MemberStatus::Alive | MemberStatus::Suspect);
-    match &explained.check {
+    match explained.checks.first() {
         _ if !explained.checked => "none".to_owned(),
-        Some(CheckExplained { target, interval_ms, output, since_ms }) => {
+        Some(CheckExplained { target, interval_ms, output, changed_ago_ms, .. }) => {
             let every = humantime::format_duration(Duration::from_millis(*interval_ms));
             let tried = format!("{target} every {every}");
-            match (output, since_ms) {
+            match (output, changed_ago_ms) {
                 (Some(output), Some(ms)) => {
                     format!("{health} since {}: {output}; {tried}", age(*ms))
                 }

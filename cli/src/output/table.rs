@@ -56,6 +56,7 @@ pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
         MemberStatus::Suspect => ("suspect", Color::Yellow),
         MemberStatus::Down => ("down", Color::Red),
         MemberStatus::Left => ("left", Color::DarkGrey),
+        MemberStatus::Unknown => ("unknown", Color::DarkGrey),
     }
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
         vec![
             cell(&member.name),
             cell(status).fg(colour),
-            cell(&member.address),
+            cell(&member.gossip_address),
             cell(or_dash(&member.datacenter)),
             cell(or_dash(&member.zone)),
             cell(member.node_id),
@@ -154,10 +155,10 @@ fn ratio(value: Option<f64>) -> String {
 
 /// Another agent under the same node id, in a few words.
 fn duplicate(duplicate: Option<&Duplicate>) -> String {
-    let Some(Duplicate { address, silent, proven_ms, .. }) = duplicate else {
+    let Some(Duplicate { gossip_address: address, silent, proven_ago_ms, .. }) = duplicate else {
         return "no".to_owned();
     };
-    let heard = age(*proven_ms);
+    let heard = age(*proven_ago_ms);
     if *silent {
         format!(
             "YES: {address}, heard {heard} ago. This agent gave way and is silent; if its data directory is the copy, stop it, remove node.json and registrations.log there, and start it again"
@@ -187,7 +188,7 @@ fn tcp_probes(taken: bool) -> &'static str {
 
 /// `hobnob info`, with the counters that are not 0, or with all.
 pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
-    let heard = match info.last_contact_ms {
+    let heard = match info.last_contact_ago_ms {
         Some(ms) => format!("{} ago", age(ms)),
         None => "nobody yet".to_owned(),
     };
@@ -199,7 +200,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("version", info.version.clone()),
         ("datacenter", info.datacenter.clone()),
         ("zone", or_dash(&info.zone).to_owned()),
-        ("gossip", info.address.clone()),
+        ("gossip", info.gossip_address.clone()),
         ("sync", info.sync_address.clone()),
         ("pid", info.pid.to_string()),
         ("uptime", age(info.uptime_ms)),
@@ -208,7 +209,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("duplicate", duplicate(info.duplicate.as_ref())),
         ("UDP", udp(info.udp_blocked).to_owned()),
         ("TCP probes", tcp_probes(info.takes_tcp_probes).to_owned()),
-        ("members alive", info.members_alive.to_string()),
+        ("active members", info.active_members.to_string()),
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
     ];
@@ -248,7 +249,7 @@ pub(crate) fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::NodeId;
+    use hobnob_api::{Basis, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLAIN: Style = Style { colours: false };
@@ -268,6 +269,8 @@ pub(super) mod tests {
             weight: 2,
             namespace: "default".to_owned(),
             status: InstanceStatus::Healthy,
+            offered: true,
+            basis: Basis::Current,
             age_ms: 120,
         }
     }
@@ -276,7 +279,7 @@ pub(super) mod tests {
         Member {
             name: name.to_owned(),
             node_id: NodeId(0xab),
-            address: "127.0.0.1:7946".to_owned(),
+            gossip_address: "127.0.0.1:7946".to_owned(),
             status: MemberStatus::Alive,
             datacenter: "dc1".to_owned(),
             zone: "z1".to_owned(),
@@ -298,6 +301,8 @@ pub(super) mod tests {
 
     pub(in crate::output) fn info() -> Info {
         Info {
+            api: 1,
+            revision: 1,
             name: "a1".to_owned(),
             cluster: "default".to_owned(),
             node_id: NodeId(0xab),
@@ -305,16 +310,16 @@ pub(super) mod tests {
             version: "0.1.0".to_owned(),
             datacenter: "dc1".to_owned(),
             zone: String::new(),
-            address: "127.0.0.1:7946".to_owned(),
+            gossip_address: "127.0.0.1:7946".to_owned(),
             sync_address: "127.0.0.1:7947".to_owned(),
             pid: 1,
             uptime_ms: 61_000,
             isolated: true,
-            last_contact_ms: None,
+            last_contact_ago_ms: None,
             duplicate: None,
             takes_tcp_probes: true,
             udp_blocked: false,
-            members_alive: 1,
+            active_members: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),
             counters: BTreeMap::from([

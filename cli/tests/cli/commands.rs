@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
 use hobnob_api::{
-    ApiError, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Pick, Picked,
-    Request, Response,
+    ApiError, Basis, Changes, ErrorCode, Instance, InstanceStatus, Instances, NodeId, Pick, Picked,
+    RegisterOutcome, Request, Response, Services,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ fn instance(id: &str, status: InstanceStatus) -> Instance {
         weight: 1,
         namespace: "default".to_owned(),
         status,
+        offered: status == InstanceStatus::Healthy,
+        basis: Basis::Current,
         age_ms: 5,
     }
 }
@@ -34,29 +36,29 @@ fn found(instances: Vec<Instance>) -> Response {
     Response::Instances(Instances { revision: 1, isolated: false, instances })
 }
 
-fn refusal(kind: ErrorKind, message: &str) -> Response {
-    Response::Error(ApiError { kind, message: message.to_owned() })
+fn refusal(code: ErrorCode, message: &str) -> Response {
+    Response::Error(ApiError::new(code, message))
 }
 
 fn changed(revision: u64, instance: Instance) -> Response {
-    Response::Changes(Changes { revision, instances: vec![instance] })
+    Response::Changes(Changes { revision, isolated: false, instances: vec![instance] })
 }
 
 #[test]
-fn resolve_prints_one_json_array() {
+fn resolve_prints_the_object_of_the_api() {
     let agent =
         ScriptedAgent::start(vec![vec![found(vec![instance("web-1", InstanceStatus::Healthy)])]]);
     let (output, requests) = agent.run(&["resolve", "web", "--json", "--tag", "v1,eu"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let array: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(
-        array,
-        json!([{
+        answer,
+        json!({ "revision": 1, "isolated": false, "instances": [{
             "service": "web", "id": "web-1", "node": "a1", "node_id": "00000000000000ab",
             "datacenter": "dc1", "zone": "z1", "address": "127.0.0.1", "port": 8001,
             "tags": ["v1"], "meta": {}, "weight": 1, "namespace": "default",
-            "status": "healthy", "age_ms": 5
-        }])
+            "status": "healthy", "offered": true, "basis": "current", "age_ms": 5
+        }] })
     );
     let Request::Resolve(query) = &requests[0] else { panic!("{requests:?}") };
     assert!(!query.all && query.tags.iter().eq(["eu", "v1"]), "{query:?}");
@@ -78,7 +80,7 @@ fn resolve_of_nothing_exits_with_3_and_says_what_is_known() {
     let agent = ScriptedAgent::start(vec![vec![found(vec![])], vec![unhealthy]]);
     let (output, _) = agent.run(&["resolve", "web", "--json"]);
     assert_eq!(output.status.code(), Some(3));
-    assert_eq!(stdout(&output), "[]\n");
+    assert!(stdout(&output).ends_with("\"instances\":[]}\n"), "{}", stdout(&output));
     assert!(stderr(&output).contains("--all` shows it"), "{}", stderr(&output));
 }
 
@@ -92,8 +94,10 @@ fn what_was_typed_commands_no_terminal() {
     ];
     for line in lines {
         let first = match line[0] {
-            "pick" => Response::Picked(Picked { isolated: false, picks: vec![] }),
-            "services" => Response::Services(vec![]),
+            "pick" => Response::Picked(Picked { revision: 1, isolated: false, picks: vec![] }),
+            "services" => {
+                Response::Services(Services { revision: 1, isolated: false, services: vec![] })
+            }
             _ => found(vec![]),
         };
         let whole = found(vec![instance("web-1", InstanceStatus::Healthy)]);
@@ -120,7 +124,7 @@ fn pick_prints_a_line_a_pick() {
         let ids = ["web-1", "web-2"];
         let instances = ids.map(|id| instance(id, InstanceStatus::Healthy));
         let picks = instances.map(|instance| Pick { token: 0, instance }).to_vec();
-        vec![vec![Response::Picked(Picked { isolated: false, picks })]]
+        vec![vec![Response::Picked(Picked { revision: 1, isolated: false, picks })]]
     };
     let (output, requests) = ScriptedAgent::start(picks()).run(&["pick", "web", "-n", "2"]);
     assert_eq!(stdout(&output), "127.0.0.1:8001  web-1\n127.0.0.1:8001  web-2\n");
@@ -135,7 +139,7 @@ fn pick_prints_a_line_a_pick() {
 
 #[test]
 fn pick_of_nothing_exits_with_3() {
-    let nothing = Response::Picked(Picked { isolated: false, picks: vec![] });
+    let nothing = Response::Picked(Picked { revision: 1, isolated: false, picks: vec![] });
     let agent = ScriptedAgent::start(vec![vec![nothing], vec![found(vec![])]]);
     let (output, _) = agent.run(&["pick", "web"]);
     assert_eq!(output.status.code(), Some(3));
@@ -144,18 +148,24 @@ fn pick_of_nothing_exits_with_3() {
 
 #[test]
 fn a_refusal_decides_the_exit_code() {
-    for (kind, code) in [(ErrorKind::NotFound, 3), (ErrorKind::Invalid, 2), (ErrorKind::Failed, 1)]
-    {
-        let agent = ScriptedAgent::start(vec![vec![refusal(kind, "web-9 is not here")]]);
+    for (code, exit) in [
+        (ErrorCode::InstanceNotFound, 3),
+        (ErrorCode::NameInvalid, 2),
+        (ErrorCode::AgentStopping, 1),
+    ] {
+        let agent = ScriptedAgent::start(vec![vec![refusal(code, "web-9 is not here")]]);
         let (output, _) = agent.run(&["deregister", "web-9"]);
-        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(output.status.code(), Some(exit));
         assert_eq!(stderr(&output), "error: web-9 is not here\n");
     }
 }
 
 #[test]
 fn register_asks_for_what_was_typed() {
-    let agent = ScriptedAgent::start(vec![vec![Response::Done]]);
+    let agent = ScriptedAgent::start(vec![vec![Response::Registered {
+        id: "web-1".to_owned(),
+        outcome: RegisterOutcome::Added,
+    }]]);
     let line =
         ["register", "web", "--id", "web-1", "--port", "8001", "--meta", "a=b", "--weight", "2"];
     let (output, requests) = agent.run(&line);

@@ -53,7 +53,7 @@ impl Agent {
         let name = name.to_owned();
         let log = drain(name.clone(), log);
         let mut agent = Self { name, home: home.to_owned(), bind, child, _log: log };
-        agent.bind = agent.json(&["info"])["address"].as_str().unwrap().parse().unwrap();
+        agent.bind = agent.json(&["info"])["gossip_address"].as_str().unwrap().parse().unwrap();
         agent
     }
 
@@ -121,7 +121,7 @@ impl Agent {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// What a command prints with `--json`; an empty list when nothing matched.
+    /// The object that a command prints with `--json`.
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let output = self.run(&[args, &["--json"]].concat());
         let text = String::from_utf8(output.stdout).unwrap();
@@ -130,7 +130,7 @@ impl Agent {
 
     /// The ids of the instances of a service, with the status of each.
     pub(crate) fn instances(&self, service: &str) -> Vec<(String, String)> {
-        let all = self.json(&["resolve", service, "--all"]);
+        let all = self.json(&["resolve", service, "--all"])["instances"].take();
         let mut found: Vec<_> =
             items(&all).iter().map(|item| (text(item, "id"), text(item, "status"))).collect();
         found.sort_unstable();
@@ -139,8 +139,10 @@ impl Agent {
 
     /// The ids of the instances of a service that are offered.
     pub(crate) fn healthy(&self, service: &str) -> Vec<String> {
-        let mut ids: Vec<_> =
-            items(&self.json(&["resolve", service])).iter().map(|item| text(item, "id")).collect();
+        let mut ids: Vec<_> = items(&self.json(&["resolve", service])["instances"])
+            .iter()
+            .map(|item| text(item, "id"))
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -154,14 +156,14 @@ impl Agent {
 
     /// The status of a member, by its name.
     pub(crate) fn status_of(&self, member: &str) -> Option<String> {
-        let members = self.json(&["members"]);
+        let members = self.json(&["members"])["members"].take();
         let found = items(&members).iter().find(|item| text(item, "name") == member)?;
         Some(text(found, "status"))
     }
 
     /// How many members it believes alive.
     pub(crate) fn alive(&self) -> usize {
-        items(&self.json(&["members"]))
+        items(&self.json(&["members"])["members"])
             .iter()
             .filter(|item| text(item, "status") == "alive")
             .count()

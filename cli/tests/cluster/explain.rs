@@ -24,7 +24,7 @@ fn an_instance_and_a_member_are_explained() {
     let instance = &explained["instances"][0];
     assert_eq!((&instance["offered"], &instance["checked"]), (&true.into(), &true.into()));
     assert!(reason(instance).contains("its check passes"), "{instance}");
-    assert_eq!(instance["check"], serde_json::Value::Null, "only its own agent knows");
+    assert_eq!(instance["checks"], serde_json::json!([]), "only its own agent knows");
     let told = String::from_utf8(a2.run(&["explain", "web-1"]).stdout).unwrap();
     assert!(told.contains("ask `a1`"), "{told}");
     let origin = &instance["origin"];
@@ -66,7 +66,7 @@ fn an_instance_and_a_member_are_explained() {
     }
     let explained = a2.json(&["explain", "a1"]);
     let member = &explained["members"][0];
-    assert!(member["down_ms"].is_u64(), "{member}");
+    assert!(member["down_ago_ms"].is_u64(), "{member}");
     assert!(member["verdict"]["by"].is_string(), "{member}");
     assert!(member["heard"]["ago_ms"].is_u64(), "{member}");
     let explained = a2.json(&["explain", "web-1"]);
@@ -80,7 +80,7 @@ fn an_instance_and_a_member_are_explained() {
     let nothing = a2.run(&["explain", "nothing"]);
     let error = String::from_utf8(nothing.stderr).unwrap();
     assert_eq!(nothing.status.code(), Some(3), "{error}");
-    assert!(error.contains("`nothing`") && error.contains("hobnob members"), "{error}");
+    assert!(error.contains("`nothing`"), "{error}");
 }
 
 #[test]
@@ -98,11 +98,10 @@ fn a_service_is_not_explained_and_its_instances_are_named() {
     register("web-1", "default");
     register("web-2", "test");
     let error = refused();
-    assert!(error.contains("`web` is a service: `hobnob explain ID`"), "{error}");
-    assert!(error.ends_with("instances: `web-1`, `web-2`\n"), "{error}");
+    assert!(error.contains("`web` is a service, with the instances `web-1`, `web-2`"), "{error}");
     for id in ["web-3", "web-4", "web-5", "web-6", "web-7"] {
         register(id, "default");
     }
     let error = refused();
-    assert!(error.ends_with("`web-5`, and 2 more\n"), "{error}");
+    assert!(error.contains("`web-5`, and 2 more"), "{error}");
 }

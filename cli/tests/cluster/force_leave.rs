@@ -3,7 +3,7 @@
 use crate::agent::{Agent, eventually, items, text};
 
 fn members_called(agent: &Agent, name: &str) -> Vec<(String, String)> {
-    let members = agent.json(&["members"]);
+    let members = agent.json(&["members"])["members"].take();
     let called = items(&members).iter().filter(|item| text(item, "name") == name);
     called.map(|item| (text(item, "node_id"), text(item, "status"))).collect()
 }

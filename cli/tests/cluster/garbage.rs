@@ -99,7 +99,7 @@ fn ten_thousand_frames_on_the_socket() {
         answers.read_line(&mut answer).unwrap();
         assert!(answer.contains("error"), "{answer}");
     }
-    json.write_all(b"{\"id\":1,\"request\":\"members\"}\n").unwrap();
+    json.write_all(b"{\"id\":1,\"request\":{\"members\":{}}}\n").unwrap();
     let mut answer = String::new();
     answers.read_line(&mut answer).unwrap();
     assert!(answer.contains("\"members\""), "the connection still answers: {answer}");

@@ -22,7 +22,11 @@ fn commands_that_cannot_be_done() {
     let mut a1 = Agent::start(home.path(), "a1", &[]);
     let (_silent, nobody) = nobody();
     let nobody = nobody.to_string();
-    failed(&a1.run(&["join", &nobody]), 1, &["nobody answered", &nobody]);
+    failed(
+        &a1.run(&["join", &nobody]),
+        1,
+        &["no agent of the cluster `default` answered", &nobody],
+    );
     failed(&a1.run(&["join", "nowhere:"]), 2, &["nowhere:"]);
     failed(&a1.run(&["join", &a1.bind().to_string()]), 2, &["this agent itself"]);
     failed(&a1.run(&["resolve", "nothing"]), 3, &["nothing"]);

@@ -28,7 +28,7 @@ fn healthy_instances_are_found_and_picked_on_every_agent() {
     for (field, value) in
         [("node", "a1"), ("datacenter", "dc1"), ("namespace", "default"), ("address", "127.0.0.1")]
     {
-        assert_eq!(a3.json(&["resolve", "web"])[0][field], value);
+        assert_eq!(a3.json(&["resolve", "web"])["instances"][0][field], value);
     }
 
     let addr = second.stop();
@@ -62,7 +62,7 @@ fn strategies_filters_and_namespaces() {
     add("other", &["--namespace", "test"]);
     assert_eq!(a1.healthy("web"), ["large", "small"]);
     let ids = |args: &[&str]| -> Vec<String> {
-        let found = a1.json(&[&["resolve", "web"], args].concat());
+        let found = a1.json(&[&["resolve", "web"], args].concat())["instances"].take();
         crate::agent::items(&found).iter().map(|item| crate::agent::text(item, "id")).collect()
     };
     assert_eq!(ids(&["--tag", "v1"]), ["small"]);
@@ -111,7 +111,7 @@ fn many_picks_are_summed_up_and_calls_are_reported() {
     assert_eq!(summary["fairness"], 1.0, "{summary}");
     assert_eq!(summary["instances"][0]["id"], "large");
     assert_eq!(summary["instances"][0]["picks"], 18_750);
-    assert_eq!(a1.json(&["services"])[0]["fairness"], 1.0);
+    assert_eq!(a1.json(&["services"])["services"][0]["fairness"], 1.0);
     let keyed = ["pick", "web", "-n", "100", "--strategy", "ring", "--key", "k", "--summary"];
     let keyed = a1.json(&keyed);
     assert_eq!(crate::agent::items(&keyed["instances"]).len(), 2, "also who got none: {keyed}");

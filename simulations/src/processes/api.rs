@@ -19,8 +19,8 @@ pub(super) struct Api {
 /// What an agent says of itself, as far as it matters here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Info {
-    pub(super) address: String,
-    pub(super) members_alive: usize,
+    pub(super) gossip_address: String,
+    pub(super) active_members: usize,
     counters: Counters,
 }
 
@@ -53,19 +53,22 @@ impl Api {
 
     /// Asks what the agent says of itself.
     pub(super) fn info(&mut self) -> Result<Info, ProcessError> {
-        let response = self.call(&json!("info"))?;
+        let response = self.call(&json!({ "info": {} }))?;
         let info = response.get("info").cloned().unwrap_or_default();
         serde_json::from_value(info).map_err(|_| self.unexpected(&response))
     }
 
     /// Registers an instance of the service that is watched.
     pub(super) fn register(&mut self, id: &str) -> Result<(), ProcessError> {
-        self.done(&json!({ "register": { "service": SERVICE, "id": id, "port": 80 } }))
+        self.done(
+            "registered",
+            &json!({ "register": { "service": SERVICE, "id": id, "port": 80 } }),
+        )
     }
 
     /// Removes one.
     pub(super) fn deregister(&mut self, id: &str) -> Result<(), ProcessError> {
-        self.done(&json!({ "deregister": { "id": id } }))
+        self.done("deregistered", &json!({ "deregister": { "id": id } }))
     }
 
     /// Goes on as a watch of the service: every line that comes from now on tells instances.
@@ -76,9 +79,10 @@ impl Api {
         Ok(self.stream)
     }
 
-    fn done(&mut self, request: &Value) -> Result<(), ProcessError> {
+    /// Asks for a change, which is answered by an object of this name.
+    fn done(&mut self, name: &str, request: &Value) -> Result<(), ProcessError> {
         let response = self.call(request)?;
-        if response == "done" { Ok(()) } else { Err(self.unexpected(&response)) }
+        if response.get(name).is_some() { Ok(()) } else { Err(self.unexpected(&response)) }
     }
 
     fn call(&mut self, request: &Value) -> Result<Value, ProcessError> {

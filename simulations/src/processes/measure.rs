@@ -150,7 +150,7 @@ fn join(
 ) -> Result<(Vec<Api>, Vec<String>, Duration), ProcessError> {
     let began = Instant::now();
     fleet.start(None)?;
-    let seed = fleet.connect(0)?.info()?.address;
+    let seed = fleet.connect(0)?.info()?.gossip_address;
     for _ in 1..processes {
         fleet.start(Some(&seed))?;
     }
@@ -158,7 +158,7 @@ fn join(
     let (mut agents, mut addresses) = (Vec::new(), Vec::new());
     for agent in 0..processes {
         let mut api = fleet.connect(agent)?;
-        while api.info()?.members_alive < processes {
+        while api.info()?.active_members < processes {
             if began.elapsed() > ANSWER_TIMEOUT {
                 let what = format!("all {processes} members");
                 return Err(ProcessError::Incomplete { agent, what });
@@ -169,7 +169,7 @@ fn join(
     }
     let took = began.elapsed();
     for api in &mut agents {
-        addresses.push(api.info()?.address);
+        addresses.push(api.info()?.gossip_address);
     }
     Ok((agents, addresses, took))
 }

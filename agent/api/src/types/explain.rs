@@ -4,16 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{Instance, Member};
 
-/// The members and instances that go by a name, and what is known of each.
+/// The members and instances of one name, with what is known of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
+pub struct Explained {
+    /// The revision of the agent's view that this answer shows.
+    pub revision: u64,
+    /// Whether the agent has lost touch with all other members.
+    pub isolated: bool,
     /// Members with this name or node id.
     pub members: Vec<MemberExplained>,
     /// Instances with this id.
     pub instances: Vec<InstanceExplained>,
 }
 
-/// What this agent believes of a member, and why.
+/// The status of a member, and why it has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberExplained {
     /// The member.
@@ -22,8 +26,8 @@ pub struct MemberExplained {
     pub is_self: bool,
     /// Why it has its status, in one sentence.
     pub reason: String,
-    /// Milliseconds since it is held down; absent while it is not.
-    pub down_ms: Option<u64>,
+    /// Milliseconds since it went down or left; absent while it is active.
+    pub down_ago_ms: Option<u64>,
     /// The verdict that holds it down, when it is known here.
     pub verdict: Option<VerdictExplained>,
     /// When it was last heard itself.
@@ -32,30 +36,30 @@ pub struct MemberExplained {
     pub records: Option<RecordsExplained>,
 }
 
-/// Who found that a member is down.
+/// The verdict that a member is down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictExplained {
-    /// Why: `silence`, `left`, `declared` (a person said so), `isolation` (this agent hears nobody), `hearsay` (others
-    /// hold it so, and the verdict itself did not come).
+    /// Why: `silence`, `left`, `declared` (an operator's force-leave), `isolation` (this agent hears nobody), or
+    /// `hearsay` (other members hold it down, and the verdict itself did not arrive).
     pub cause: String,
     /// The name of the node that passed it, else its id.
     pub by: String,
     /// The referees that agreed.
     pub agreed: Vec<String>,
-    /// Who told this agent.
+    /// The name of the node that told this agent.
     pub told_by: String,
-    /// Milliseconds since then.
+    /// Milliseconds since this agent was told.
     pub ago_ms: u64,
 }
 
-/// When something was heard, from whom, and by what.
+/// When something was heard, from which node, and by which message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeardFrom {
-    /// Milliseconds since then.
+    /// Milliseconds since it was heard.
     pub ago_ms: u64,
     /// The name of the node that it came from, else its id.
     pub from: String,
-    /// By what: `ping`, `vote`, `members`, `swim`, `rumor`, `digest`, `pull`, `session`.
+    /// The message: `ping`, `vote`, `members`, `swim`, `rumor`, `digest`, `pull`, `session`.
     pub by: String,
 }
 
@@ -66,42 +70,44 @@ pub struct RecordsExplained {
     pub epoch: u64,
     /// Nothing up to this version is missing.
     pub version: u64,
-    /// Whether some of them are known to be older than the member's, with the newer ones on their way.
+    /// Whether newer ones are known to exist and are on their way.
     pub behind: bool,
     /// How many instances it has.
     pub instances: usize,
-    /// The latest news of them; absent for records of this agent.
+    /// How the latest of them arrived; absent for records of this agent.
     pub news: Option<HeardFrom>,
 }
 
-/// The health check of an instance, as its own agent knows it.
+/// A health check of an instance, as its own agent knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckExplained {
-    /// The URL or the address that is tried.
+    /// Its name.
+    pub name: String,
+    /// The URL or the address that is probed.
     pub target: String,
-    /// Milliseconds from one try to the next.
+    /// Milliseconds from one probe to the next.
     pub interval_ms: u64,
-    /// What it said when its verdict last changed; absent before the first verdict.
+    /// The output of the probe that last changed its verdict; absent before the first verdict.
     pub output: Option<String>,
-    /// Milliseconds since then.
-    pub since_ms: Option<u64>,
+    /// Milliseconds since that verdict.
+    pub changed_ago_ms: Option<u64>,
 }
 
-/// What this agent believes of an instance, and why.
+/// Whether an instance is offered, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceExplained {
     /// The instance.
     pub instance: Instance,
-    /// Whether a pick on this agent may choose it now.
+    /// Whether a pick on this agent may choose it now, circuits included.
     pub offered: bool,
     /// Why, in one sentence.
     pub reason: String,
     /// Whether it has a health check.
     pub checked: bool,
-    /// What the check says: `passing`, `failing` or `unknown`; `passing` without one.
+    /// The verdict of its checks: `passing`, `failing` or `unknown`; `passing` without a check.
     pub health: String,
-    /// More of the check, when its agent is this one.
-    pub check: Option<CheckExplained>,
+    /// Its checks, when its agent is this one; else empty.
+    pub checks: Vec<CheckExplained>,
     /// The version of its definition.
     pub version: u64,
     /// The version of its health; absent when none was ever written.

@@ -33,9 +33,10 @@ pub struct Registration {
     /// Its capacity relative to others', from 1 to 65535.
     #[serde(default = "default_weight")]
     pub weight: u32,
-    /// How its health is checked. Without a check it is healthy while its agent lives.
+    /// How its health is checked. Without a check it is healthy while its agent lives. This version runs one check;
+    /// more are refused.
     #[serde(default)]
-    pub check: Option<Check>,
+    pub checks: Vec<Check>,
     /// How calls to its service are balanced, on every agent.
     #[serde(default)]
     pub balancing: Balancing,
@@ -66,33 +67,42 @@ impl Registration {
     pub fn instance_id(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.service)
     }
+
+    /// The check that this version runs: the first, and the only one that it accepts.
+    #[must_use]
+    pub fn check(&self) -> Option<&Check> {
+        self.checks.first()
+    }
 }
 
 fn default_weight() -> u32 {
     1
 }
 
-/// A periodic health check and what it takes to change its verdict.
+/// A periodic health check, and how many equal results change its verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// What is tried.
+    /// Its name, unique among the checks of its instance.
+    #[serde(default = "default_check_name")]
+    pub name: String,
+    /// How the instance is probed.
     pub probe: Probe,
-    /// Milliseconds from the start of one try to the start of the next.
+    /// Milliseconds from the start of one probe to the start of the next.
     #[serde(default = "default_interval_ms")]
     pub interval_ms: u64,
-    /// Milliseconds after which a try has failed.
+    /// Milliseconds after which a probe has failed.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
     /// Successes in a row before the instance is healthy.
     #[serde(default = "default_success_before_passing")]
     pub success_before_passing: u32,
     /// Failures in a row before the instance is unhealthy.
-    #[serde(default = "default_failures_before_critical")]
-    pub failures_before_critical: u32,
+    #[serde(default = "default_failures_before_failing")]
+    pub failures_before_failing: u32,
 }
 
-/// One try of a health check.
+/// How a health check probes its instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Probe {
@@ -108,14 +118,20 @@ pub enum Probe {
     },
 }
 
-/// Milliseconds between tries unless a check says otherwise.
+/// The name of a check that gives none.
+pub const DEFAULT_CHECK_NAME: &str = "check";
+/// From the start of one probe to the start of the next, unless a check says otherwise.
 pub const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Milliseconds that a try may take unless a check says otherwise.
+/// How long a probe may take, unless a check says otherwise.
 pub const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Successes in a row before an instance is healthy, unless a check says otherwise.
 pub const DEFAULT_SUCCESS_BEFORE_PASSING: u32 = 1;
 /// Failures in a row before an instance is unhealthy, unless a check says otherwise.
-pub const DEFAULT_FAILURES_BEFORE_CRITICAL: u32 = 3;
+pub const DEFAULT_FAILURES_BEFORE_FAILING: u32 = 3;
+
+fn default_check_name() -> String {
+    DEFAULT_CHECK_NAME.to_owned()
+}
 
 fn default_interval_ms() -> u64 {
     DEFAULT_CHECK_INTERVAL.as_millis() as u64
@@ -129,6 +145,6 @@ fn default_success_before_passing() -> u32 {
     DEFAULT_SUCCESS_BEFORE_PASSING
 }
 
-fn default_failures_before_critical() -> u32 {
-    DEFAULT_FAILURES_BEFORE_CRITICAL
+fn default_failures_before_failing() -> u32 {
+    DEFAULT_FAILURES_BEFORE_FAILING
 }

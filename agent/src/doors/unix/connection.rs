@@ -17,8 +17,8 @@ use crate::queries::pickers::Pickers;
 use crate::services::{ServiceKey, Since};
 use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
 use hobnob_api::{
-    ApiError, Call, Changes, ErrorKind, Instance, InstanceStatus, Instances, NodeId, Reply,
-    Request, Response, WatchQuery,
+    API_VERSION, ApiError, Call, Changes, ErrorCode, Instance, InstanceStatus, Instances, NodeId,
+    Reply, Request, Response, WatchQuery,
 };
 
 /// Replies of watches that wait to be written; a watch waits when they are full, and catches up afterwards.
@@ -51,6 +51,7 @@ where
     let (replies, mut waiting) = mpsc::channel(MAX_WAITING_REPLIES);
     let mut watches = JoinSet::new();
     let mut pickers = Pickers::default();
+    let mut first = true;
     loop {
         tokio::select! {
             call = framed.next() => {
@@ -58,58 +59,70 @@ where
                     None => return Ok(()),
                     Some(Err(error)) => {
                         handler.counters.malformed.fetch_add(1, Ordering::Relaxed);
-                        let response = refusal(&error.to_string());
+                        let response = refusal(ErrorCode::RequestTooLarge, &error.to_string());
                         // The connection is lost either way; the client may still read why.
-                        let _ = send(&mut framed, &Reply { id: 0, response }).await;
+                        let _ = send(&mut framed, &mut first, Reply { id: 0, api: None, response }).await;
                         return Err(error);
                     }
                     Some(Ok(Err(malformed))) => {
                         handler.counters.malformed.fetch_add(1, Ordering::Relaxed);
-                        Some(Reply { id: malformed.id, response: refusal(&malformed.to_string()) })
+                        let response = refusal(ErrorCode::RequestMalformed, &malformed.to_string());
+                        Some(Reply { id: malformed.id, api: None, response })
                     }
-                    Some(Ok(Ok(Call { id, request: Request::Watch(query) }))) => {
+                    Some(Ok(Ok(Call { id, api: Some(asked), .. }))) if asked != API_VERSION => {
+                        let message = format!("the agent speaks version {API_VERSION} of the API, not version {asked}");
+                        let response = refusal(ErrorCode::ApiVersionUnsupported, &message);
+                        Some(Reply { id, api: None, response })
+                    }
+                    Some(Ok(Ok(Call { id, request: Request::Watch(query), .. }))) => {
                         handler.counters.calls.fetch_add(1, Ordering::Relaxed);
                         while watches.try_join_next().is_some() {}
                         if watches.len() < MAX_WATCHES {
                             watches.spawn(watch(handler.clone(), id, query, replies.clone()));
                             None
                         } else {
-                            let message = format!("a connection may watch {MAX_WATCHES} services: open another one");
-                            Some(Reply { id, response: refusal(&message) })
+                            let message = format!("this connection watches {MAX_WATCHES} services, and more are not allowed");
+                            Some(Reply { id, api: None, response: refusal(ErrorCode::TooManyWatches, &message) })
                         }
                     }
-                    Some(Ok(Ok(Call { id, request }))) => {
+                    Some(Ok(Ok(Call { id, request, .. }))) => {
                         handler.counters.calls.fetch_add(1, Ordering::Relaxed);
-                        Some(Reply { id, response: handler.answer(request, &mut pickers).await })
+                        Some(Reply { id, api: None, response: handler.answer(request, &mut pickers).await })
                     }
                 };
                 if let Some(reply) = reply {
-                    send(&mut framed, &reply).await?;
+                    send(&mut framed, &mut first, reply).await?;
                 }
             }
-            Some(reply) = waiting.recv() => send(&mut framed, &reply).await?,
+            Some(reply) = waiting.recv() => send(&mut framed, &mut first, reply).await?,
         }
     }
 }
 
-/// Sends a reply; one that is too large for the codec becomes an error of the same call.
+/// Sends a reply, the first of a connection with the version of the API. One that is too large for the codec becomes an
+/// error of the same call.
 async fn send<C>(
     framed: &mut Framed<BufReader<UnixStream>, C>,
-    reply: &Reply,
+    first: &mut bool,
+    mut reply: Reply,
 ) -> Result<(), CodecError>
 where
     C: for<'a> Encoder<&'a Reply, Error = CodecError>,
 {
-    match framed.send(reply).await {
+    if std::mem::take(first) {
+        reply.api = Some(API_VERSION);
+    }
+    match framed.send(&reply).await {
         Err(error @ CodecError::Unencodable { .. }) => {
-            framed.send(&Reply { id: reply.id, response: refusal(&error.to_string()) }).await
+            let response = refusal(ErrorCode::AnswerTooLarge, &error.to_string());
+            framed.send(&Reply { response, ..reply }).await
         }
         sent => sent,
     }
 }
 
-fn refusal(message: &str) -> Response {
-    Response::Error(ApiError { kind: ErrorKind::Invalid, message: message.to_owned() })
+fn refusal(code: ErrorCode, message: &str) -> Response {
+    Response::Error(ApiError::new(code, message))
 }
 
 /// Follows a service until the connection ends.
@@ -125,10 +138,14 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
         let response = match known {
             Some(Since::Changes { revision, instances }) => {
                 seen = Some(revision);
+                let isolated = registry.is_isolated();
                 let instances = instances.iter().map(|instance| registry.describe(instance));
                 let instances: Vec<_> = instances.filter(|one| told.is_news(one)).collect();
-                (!instances.is_empty())
-                    .then_some(Response::Changes(Changes { revision, instances }))
+                (!instances.is_empty()).then_some(Response::Changes(Changes {
+                    revision,
+                    isolated,
+                    instances,
+                }))
             }
             Some(Since::Forgotten) | None => {
                 // Read before the instances: what comes between is told again, which does no harm.
@@ -148,7 +165,7 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
             }
         };
         if let Some(response) = response
-            && replies.send(Reply { id, response }).await.is_err()
+            && replies.send(Reply { id, api: None, response }).await.is_err()
         {
             return;
         }

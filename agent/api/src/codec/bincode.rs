@@ -1,6 +1,6 @@
 //! bincode with limits.
 
-use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use ::bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,9 +12,9 @@ pub(crate) enum BinaryError {
     #[error("{0} bytes follow the message")]
     TrailingBytes(usize),
     #[error(transparent)]
-    Encode(#[from] bincode::error::EncodeError),
+    Encode(#[from] ::bincode::error::EncodeError),
     #[error(transparent)]
-    Decode(#[from] bincode::error::DecodeError),
+    Decode(#[from] ::bincode::error::DecodeError),
 }
 
 /// bincode charges every integer its full width, so that a legal message may count as 16 times its length.
@@ -24,7 +24,7 @@ type Limited<const N: usize> = Configuration<LittleEndian, Varint, Limit<N>>;
 
 /// Writes a message of at most `limit` bytes.
 pub(crate) fn to_bytes<T: Serialize>(message: &T, limit: usize) -> Result<Vec<u8>, BinaryError> {
-    let bytes = bincode::serde::encode_to_vec(message, bincode::config::standard())?;
+    let bytes = ::bincode::serde::encode_to_vec(message, ::bincode::config::standard())?;
     if bytes.len() > limit {
         return Err(BinaryError::TooLarge { len: bytes.len(), limit });
     }
@@ -54,8 +54,8 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), BinaryError> 
     const LARGE: usize = 1 << 20;
     const HUGE: usize = 16 << 20;
     fn with<T: DeserializeOwned, const N: usize>(bytes: &[u8]) -> Result<(T, usize), BinaryError> {
-        let config: Limited<N> = bincode::config::standard().with_limit::<N>();
-        Ok(bincode::serde::decode_from_slice(bytes, config)?)
+        let config: Limited<N> = ::bincode::config::standard().with_limit::<N>();
+        Ok(::bincode::serde::decode_from_slice(bytes, config)?)
     }
     match bytes.len() {
         len if len <= SMALL => with::<T, { LIMIT_FACTOR * SMALL }>(bytes),

@@ -5,6 +5,8 @@
 //! can go on; a message that cannot be delimited is a [`CodecError`], after which it cannot. No buffer grows by what a
 //! length field promises: only by bytes that came.
 
+mod bincode;
+
 use std::io;
 use std::marker::PhantomData;
 
@@ -13,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::binary::{from_bytes, to_bytes};
+use self::bincode::{from_bytes, to_bytes};
 use crate::types::{Call, Reply};
 
 /// Bytes of one request, without its line feed or length prefix.
@@ -250,15 +252,15 @@ fn beyond(len: usize, limit: usize) -> CodecError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ApiError, ErrorKind, Query, Request, Response};
+    use crate::{ApiError, ErrorCode, Query, Request, Response};
 
     fn call(id: u64) -> Call {
-        Call { id, request: Request::Deregister { id: "web-1".to_owned() } }
+        Call { id, api: None, request: Request::Deregister { id: "web-1".to_owned() } }
     }
 
     fn reply(message: &str) -> Reply {
-        let error = ApiError { kind: ErrorKind::Failed, message: message.to_owned() };
-        Reply { id: 7, response: Response::Error(error) }
+        let error = ApiError::new(ErrorCode::AgentStopping, message);
+        Reply { id: 7, api: None, response: Response::Error(error) }
     }
 
     #[test]
@@ -375,7 +377,7 @@ mod tests {
     #[test]
     fn what_is_too_large_to_send_leaves_nothing_behind() {
         let request = Request::Deregister { id: "x".repeat(MAX_REQUEST_BYTES) };
-        let (call, mut buffer) = (Call { id: 1, request }, BytesMut::new());
+        let (call, mut buffer) = (Call { id: 1, api: None, request }, BytesMut::new());
         let json = JsonCodec::client().encode(&call, &mut buffer);
         let binary = BinaryCodec::client().encode(&call, &mut buffer);
         assert!(matches!(json, Err(CodecError::Unencodable { .. })));

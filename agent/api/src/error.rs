@@ -1,0 +1,155 @@
+//! Why an agent refuses or fails a request: a message for people, a code for programs.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// Whether the same request can succeed later.
+    pub kind: ErrorKind,
+    /// What happened, for programs.
+    pub code: ErrorCode,
+    /// What happened to what, for people.
+    pub message: String,
+}
+
+impl ApiError {
+    /// An error of the kind that belongs to its code.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { kind: code.kind(), code, message: message.into() }
+    }
+}
+
+/// Whether the same request can succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The request breaks a rule. It never succeeds as it is.
+    Invalid,
+    /// Nothing has that name.
+    NotFound,
+    /// The agent could not do it now. A kind that this version does not know reads as this one.
+    #[serde(other)]
+    Failed,
+}
+
+/// Declares the codes with the kind that each belongs to, so that no code lacks one.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])+ $code:ident => $kind:ident,)+) => {
+        /// What happened, in one word that programs can compare. In JSON it is in `snake_case`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])+ $code,)+
+            /// A code of a newer agent. The kind says what to make of it.
+            #[serde(other)]
+            Other,
+        }
+
+        impl ErrorCode {
+            /// Every code but [`ErrorCode::Other`].
+            pub const ALL: &[Self] = &[$(Self::$code),+];
+
+            /// The kind of error that this code stands for.
+            #[must_use]
+            pub fn kind(self) -> ErrorKind {
+                match self {
+                    $(Self::$code => ErrorKind::$kind,)+
+                    Self::Other => ErrorKind::Failed,
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The request cannot be read: it is no JSON, names an unknown field, or lacks one.
+    RequestMalformed => Invalid,
+    /// The request is longer than the limit. The agent closes the connection.
+    RequestTooLarge => Invalid,
+    /// The request asks for a version of the API that the agent does not speak.
+    ApiVersionUnsupported => Invalid,
+    /// A name breaks the rule for names.
+    NameInvalid => Invalid,
+    /// An address or a URL cannot be read.
+    AddressInvalid => Invalid,
+    /// A host name of the request cannot be resolved.
+    AddressUnresolvable => Invalid,
+    /// Every address to join at is the agent's own.
+    AddressIsOwn => Invalid,
+    /// A health check breaks a rule.
+    CheckInvalid => Invalid,
+    /// An instance has more health checks than this version runs.
+    TooManyChecks => Invalid,
+    /// The registration breaks a rule of the catalog, such as the range of a weight.
+    RegistrationInvalid => Invalid,
+    /// A label selector cannot be read.
+    SelectorInvalid => Invalid,
+    /// A number of the request is out of its range.
+    OutOfRange => Invalid,
+    /// The strategy needs a key, and the request has none.
+    KeyMissing => Invalid,
+    /// The connection watches as many services as it may.
+    TooManyWatches => Invalid,
+    /// The connection has as many calls in flight as it may.
+    TooManyCallsInFlight => Invalid,
+    /// The answer would be longer than the limit.
+    AnswerTooLarge => Invalid,
+    /// Several members have that name.
+    MemberAmbiguous => Invalid,
+    /// The member is this agent itself.
+    MemberIsSelf => Invalid,
+    /// No member has that name or node id.
+    MemberNotFound => NotFound,
+    /// No instance with that id is registered with this agent.
+    InstanceNotFound => NotFound,
+    /// The instance is registered with another agent.
+    InstanceElsewhere => NotFound,
+    /// Nothing has that name or id.
+    SubjectNotFound => NotFound,
+    /// It is the name of a service, where a member or an instance is expected.
+    SubjectIsService => NotFound,
+    /// The member is alive or suspect.
+    MemberAlive => Failed,
+    /// Nobody answered at the addresses to join at.
+    JoinUnanswered => Failed,
+    /// Another agent runs under the same node id, and this one gave way to it.
+    DuplicateNodeId => Failed,
+    /// The agent holds as many registrations as it may.
+    TooManyRegistrations => Failed,
+    /// The disk has no room.
+    DiskFull => Failed,
+    /// The data directory cannot be written.
+    StorageFailed => Failed,
+    /// The agent is stopping.
+    AgentStopping => Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_error_of_a_newer_agent_is_a_failure_with_a_message() {
+        let newer =
+            json!({ "kind": "throttled", "code": "too_fast", "message": "slower", "retry_ms": 5 });
+        let error: ApiError = serde_json::from_value(newer).expect("an error");
+        assert_eq!((error.kind, error.code), (ErrorKind::Failed, ErrorCode::Other));
+        assert_eq!(error.to_string(), "slower");
+    }
+
+    #[test]
+    fn every_code_is_one_word_of_its_own() {
+        let words: std::collections::BTreeSet<String> = ErrorCode::ALL
+            .iter()
+            .map(|code| serde_json::to_value(code).expect("a word"))
+            .map(|word| word.as_str().expect("a string").to_owned())
+            .collect();
+        assert_eq!(words.len(), ErrorCode::ALL.len());
+        assert!(words.contains("member_ambiguous"), "{words:?}");
+    }
+}

@@ -1,0 +1,149 @@
+//! Requests and responses, and the envelopes that number them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CallReport, Changes, Explained, ForceLeft, Info, Instances, Members, PickQuery, Picked, Query,
+    Registration, Services, WatchQuery,
+};
+use crate::ApiError;
+
+/// A request with the number that its responses carry. Requests on one connection may be pipelined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Chosen by the client; responses carry it back.
+    #[serde(default)]
+    pub id: u64,
+    /// The version of the API that the client expects. An agent that speaks another one refuses the call.
+    #[serde(default)]
+    pub api: Option<u32>,
+    /// The request.
+    pub request: Request,
+}
+
+/// A response to the call with the same number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The number of the call.
+    pub id: u64,
+    /// The version of the API that the agent speaks. Given in the first reply of a connection.
+    #[serde(default)]
+    pub api: Option<u32>,
+    /// The answer. A `watch` is answered many times.
+    pub response: Response,
+}
+
+/// What a client can ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Register an instance with this agent, or replace it. Answered by [`Response::Registered`] once it is durable.
+    Register(Registration),
+    /// Remove an instance of this agent. Answered by [`Response::Deregistered`] once that is durable.
+    Deregister {
+        /// The instance's id.
+        id: String,
+    },
+    /// List the instances of a service. Answered by [`Response::Instances`].
+    Resolve(Query),
+    /// Choose instances of a service for calls. Answered by [`Response::Picked`].
+    Pick(PickQuery),
+    /// Say how the calls of earlier picks went. Answered by [`Response::Reported`].
+    Report {
+        /// One for each call, at most 10,000.
+        reports: Vec<CallReport>,
+    },
+    /// List the services. Answered by [`Response::Services`].
+    Services {
+        /// Only this namespace; all when absent.
+        #[serde(default)]
+        namespace: Option<String>,
+    },
+    /// List the members. Answered by [`Response::Members`].
+    Members {},
+    /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
+    /// [`Response::Changes`] until the connection ends.
+    Watch(WatchQuery),
+    /// Join the cluster through members at these gossip addresses. Answered by [`Response::Joined`] when one of them
+    /// answers; the agent goes on trying for some time, and for as long as it is alone.
+    Join {
+        /// Each `host` or `host:port`.
+        addresses: Vec<String>,
+    },
+    /// Leave the cluster and stop the agent. Answered by [`Response::Leaving`] before it stops.
+    Leave {},
+    /// Declare a dead member gone for good: its instances go everywhere at once. Answered by [`Response::ForceLeft`].
+    ForceLeave {
+        /// The name or the node id of the member.
+        member: String,
+    },
+    /// Describe this agent. Answered by [`Response::Info`].
+    Info {},
+    /// Say why a member or an instance has its status. Answered by [`Response::Explained`].
+    Explain {
+        /// The name or the node id of a member, or the id of an instance.
+        subject: String,
+    },
+}
+
+/// What the agent answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// The request failed.
+    Error(ApiError),
+    /// The instance is registered.
+    Registered {
+        /// The instance's id.
+        id: String,
+        /// What the registration changed.
+        outcome: RegisterOutcome,
+    },
+    /// The instance is registered no more.
+    Deregistered {
+        /// The instance's id.
+        id: String,
+    },
+    /// The instances that match.
+    Instances(Instances),
+    /// The instances that were picked.
+    Picked(Picked),
+    /// The reports were taken.
+    Reported {
+        /// How many tokens were known. The others were reported before, or expired.
+        known: usize,
+    },
+    /// The services.
+    Services(Services),
+    /// The members.
+    Members(Members),
+    /// Changes of a watched service, in order.
+    Changes(Changes),
+    /// The agent joined.
+    Joined {
+        /// The gossip address of the member that answered.
+        gossip_address: String,
+    },
+    /// The agent leaves the cluster and stops.
+    Leaving {},
+    /// The member that is gone for good.
+    ForceLeft(ForceLeft),
+    /// This agent.
+    Info(Box<Info>),
+    /// The status of members and instances, and why they have it.
+    Explained(Box<Explained>),
+}
+
+/// What a registration changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegisterOutcome {
+    /// There is one more instance.
+    Added,
+    /// It took the place of an instance with its id.
+    Replaced,
+    /// Nothing: it was registered in just this way. An outcome of a newer agent reads as this one.
+    #[serde(other)]
+    Unchanged,
+}

@@ -1,0 +1,147 @@
+//! Instances of services: found, picked and changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::NodeId;
+
+/// Instances of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instances {
+    /// The revision of the agent's view that this answer shows.
+    pub revision: u64,
+    /// Whether the agent has lost touch with all other members, so that its view of them may be old.
+    pub isolated: bool,
+    /// The instances, by id and node.
+    pub instances: Vec<Instance>,
+}
+
+/// One service instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The service that it belongs to.
+    pub service: String,
+    /// Its id, unique on its node.
+    pub id: String,
+    /// The name of the node that it is registered with.
+    pub node: String,
+    /// The id of that node.
+    pub node_id: NodeId,
+    /// The datacenter of that node.
+    pub datacenter: String,
+    /// The zone of that node; empty when it has none.
+    pub zone: String,
+    /// Where it answers.
+    pub address: String,
+    /// The port where it answers.
+    pub port: u16,
+    /// Labels without a value.
+    pub tags: BTreeSet<String>,
+    /// Labels with a value.
+    pub meta: BTreeMap<String, String>,
+    /// Its capacity relative to others'.
+    pub weight: u32,
+    /// The namespace of the service.
+    pub namespace: String,
+    /// Whether it works.
+    pub status: InstanceStatus,
+    /// Whether a pick without a selector may choose it, circuits aside.
+    pub offered: bool,
+    /// What its status rests on.
+    pub basis: Basis,
+    /// Milliseconds since its node was last known to be alive. Of a node that this agent neither monitors nor holds
+    /// down, it is at most the time of a verdict more than the time since any member was heard.
+    pub age_ms: u64,
+}
+
+/// Whether an instance works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceStatus {
+    /// Its checks pass and its node lives.
+    Healthy,
+    /// Its checks fail.
+    Unhealthy,
+    /// It was deregistered or its node left. Seen in a watch only.
+    Gone,
+    /// Its checks have not run, or its node is down. A status of a newer agent reads as this one.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the status of an instance rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Its node lives, and its checks, if it has any, have run.
+    Current,
+    /// What its checks said before its node was lost.
+    LastKnown,
+    /// Nothing: its checks have not run yet, or are overdue. A basis of a newer agent reads as this one.
+    #[serde(other)]
+    Nothing,
+}
+
+/// Instances that were picked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picked {
+    /// The revision of the agent's view, at least, that the picks were made from.
+    pub revision: u64,
+    /// Whether the agent has lost touch with all other members.
+    pub isolated: bool,
+    /// One for each pick; empty when no instance can be offered.
+    pub picks: Vec<Pick>,
+}
+
+/// One pick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pick {
+    /// Names the call in its report, when one was promised; else 0. Without a report the calls of `least-connections`
+    /// and `bounded-hash` count as in flight until the connection ends, and those of the other strategies not at all.
+    pub token: u64,
+    /// Where the call should go.
+    pub instance: Instance,
+}
+
+/// Changes of a watched service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The revision after these changes.
+    pub revision: u64,
+    /// Whether the agent has lost touch with all other members.
+    pub isolated: bool,
+    /// The changed instances as they are now.
+    pub instances: Vec<Instance>,
+}
+
+/// The services that have an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Services {
+    /// The revision of the agent's view that this answer shows.
+    pub revision: u64,
+    /// Whether the agent has lost touch with all other members.
+    pub isolated: bool,
+    /// The services, by namespace and name.
+    pub services: Vec<ServiceSummary>,
+}
+
+/// One service in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSummary {
+    /// Its name.
+    pub service: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// How many instances it has.
+    pub instances: usize,
+    /// How many of them are healthy.
+    pub healthy: usize,
+    /// All tags of its instances.
+    pub tags: BTreeSet<String>,
+    /// The fewest picks over the most picks that any of its healthy instances got from this agent: 1 is even. Absent
+    /// before the first pick.
+    pub efficiency: Option<f64>,
+    /// The same for picks over weight: 1 is fair.
+    pub fairness: Option<f64>,
+}

@@ -1,0 +1,133 @@
+//! Members of the cluster, and this agent among them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::NodeId;
+
+/// The members of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Members {
+    /// The revision of the agent's view of services at the time of this answer.
+    pub revision: u64,
+    /// Whether the agent has lost touch with all other members.
+    pub isolated: bool,
+    /// The members, by name and node id.
+    pub members: Vec<Member>,
+}
+
+/// One member of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name; its node id while its record has not arrived.
+    pub name: String,
+    /// Its node id.
+    pub node_id: NodeId,
+    /// Where it takes gossip.
+    pub gossip_address: String,
+    /// Whether it is believed to live.
+    pub status: MemberStatus,
+    /// Its datacenter; empty while its record has not arrived.
+    pub datacenter: String,
+    /// Its zone; empty when it has none.
+    pub zone: String,
+    /// Which of its lives: a higher epoch is a later one.
+    pub epoch: u64,
+}
+
+/// Whether a member is believed to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberStatus {
+    /// It answers.
+    Alive,
+    /// It did not answer a probe, and has a moment to refute.
+    Suspect,
+    /// It stopped answering, and did not say that it leaves.
+    Down,
+    /// It left on purpose.
+    Left,
+    /// A status of a newer agent.
+    #[serde(other)]
+    Unknown,
+}
+
+/// This agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// The version of the API that the agent speaks.
+    pub api: u32,
+    /// The revision of its view of services.
+    pub revision: u64,
+    /// Whether it has lost touch with all other members.
+    pub isolated: bool,
+    /// Its name.
+    pub name: String,
+    /// The cluster that it belongs to.
+    pub cluster: String,
+    /// Its node id.
+    pub node_id: NodeId,
+    /// Which of its lives.
+    pub epoch: u64,
+    /// The version of its software.
+    pub version: String,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its zone; empty when it has none.
+    pub zone: String,
+    /// Where it takes gossip.
+    pub gossip_address: String,
+    /// Where it takes sync streams.
+    pub sync_address: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Milliseconds since it last heard another member; absent when it never did.
+    pub last_contact_ago_ms: Option<u64>,
+    /// Another agent that runs under the same node id, while it is there.
+    pub duplicate: Option<Duplicate>,
+    /// Whether it listens by TCP on its gossip port, so that others can tell a stall from a crash.
+    pub takes_tcp_probes: bool,
+    /// Whether the members that it monitors answer by QUIC alone, so that news come later.
+    pub udp_blocked: bool,
+    /// Members that are alive or suspect, itself included.
+    pub active_members: usize,
+    /// Instances in its catalog.
+    pub instances: usize,
+    /// A digest of its catalog: equal on two agents when they hold the same records.
+    pub catalog_digest: String,
+    /// Every counter since its start, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// The parameters of the protocol in use, by name; durations as in `500ms`.
+    pub protocol: BTreeMap<String, String>,
+}
+
+/// Another agent under the node id of this one: one of the two gives way and is silent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duplicate {
+    /// Where the other takes gossip.
+    pub gossip_address: String,
+    /// Whether this agent is the one that gave way: it says nothing to the cluster, and answers from memory.
+    pub silent: bool,
+    /// Whether both run on copies of one data directory, as opposed to two that hold the same node id.
+    pub same_key: bool,
+    /// Milliseconds since this agent noticed.
+    pub noticed_ago_ms: u64,
+    /// Milliseconds since the other last proved that it runs.
+    pub proven_ago_ms: u64,
+}
+
+/// A member that was declared gone for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForceLeft {
+    /// Its name, else its node id.
+    pub name: String,
+    /// Its node id.
+    pub node_id: NodeId,
+    /// How many instances went with it.
+    pub instances: usize,
+    /// Milliseconds since it left on purpose, and its instances with it; absent when it died.
+    pub left_ago_ms: Option<u64>,
+}

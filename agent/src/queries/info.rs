@@ -1,0 +1,81 @@
+//! This agent: where it is, how it does, and its counters.
+
+use std::collections::BTreeMap;
+
+use hobnob_api::{API_VERSION, Duplicate, Info};
+use hobnob_membership::{Node, Time};
+
+use super::parameters::parameters;
+use crate::actor::Stopping;
+use crate::clock::{Clock, millis};
+use crate::driver::{DriverHandle, Report};
+use crate::info::AgentInfo;
+use crate::services::Registry;
+use crate::translate::api_node_id;
+
+/// This agent, with the counters of its node and of the tasks around it.
+pub(crate) async fn info(
+    agent: &AgentInfo,
+    clock: &Clock,
+    registry: &Registry,
+    driver: &DriverHandle,
+) -> Result<Info, Stopping> {
+    let about = driver.inspect(AboutNode::read).await?;
+    let Report { takes_tcp_probes, counters } = driver.report().await?;
+    Ok(Info {
+        api: API_VERSION,
+        revision: registry.revision(),
+        isolated: registry.is_isolated(),
+        name: agent.name.clone(),
+        cluster: agent.cluster.clone(),
+        node_id: api_node_id(agent.node_id),
+        epoch: about.epoch,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        datacenter: agent.datacenter.clone(),
+        zone: agent.zone.clone(),
+        gossip_address: agent.gossip_addr.to_string(),
+        sync_address: agent.sync_addr.to_string(),
+        pid: std::process::id(),
+        uptime_ms: millis(clock.now().since(Time::ZERO)),
+        last_contact_ago_ms: registry.since_last_contact().map(millis),
+        duplicate: about.duplicate,
+        takes_tcp_probes,
+        udp_blocked: about.udp_blocked,
+        active_members: about.active_members,
+        instances: about.instances,
+        catalog_digest: format!("{:016x}", about.catalog_digest),
+        counters,
+        protocol: about.protocol,
+    })
+}
+
+/// The part of the answer that the node knows.
+struct AboutNode {
+    epoch: u64,
+    duplicate: Option<Duplicate>,
+    udp_blocked: bool,
+    active_members: usize,
+    instances: usize,
+    catalog_digest: u64,
+    protocol: BTreeMap<String, String>,
+}
+
+impl AboutNode {
+    fn read(node: &Node, now: Time) -> Self {
+        Self {
+            epoch: node.identity().epoch.0,
+            duplicate: node.duplicate(now).map(|duplicate| Duplicate {
+                gossip_address: duplicate.address.to_string(),
+                silent: duplicate.we_are_silent,
+                same_key: duplicate.same_key,
+                noticed_ago_ms: millis(now.since(duplicate.since)),
+                proven_ago_ms: millis(now.since(duplicate.proven)),
+            }),
+            udp_blocked: node.are_datagrams_blocked(),
+            active_members: node.active_members(),
+            instances: node.instances().len(),
+            catalog_digest: node.catalog().digest(),
+            protocol: parameters(node.protocol()),
+        }
+    }
+}

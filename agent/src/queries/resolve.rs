@@ -1,0 +1,72 @@
+//! Which services there are, and which instances they have.
+
+use std::collections::BTreeSet;
+
+use hobnob_api::{ApiError, ErrorCode, Instances, Query, ServiceSummary, Services};
+use hobnob_balancer::{Selector, SelectorError};
+use hobnob_membership::record::Text;
+use hobnob_membership::view::{Instance, InstanceStatus};
+
+use crate::services::{Registry, Service, ServiceKey, matches};
+
+/// The instances of a service that match a query.
+///
+/// # Errors
+/// The selector cannot be read.
+pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances, ApiError> {
+    let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
+    let selector = query.selector.as_deref().unwrap_or_default();
+    let selector = selector.parse().map_err(|error| bad_selector(&error))?;
+    let revision = registry.revision();
+    let service = registry.service(&key);
+    let instances = service.map(|service| service.instances()).unwrap_or_default();
+    let matching = instances.iter().filter(|instance| is_match(query, &selector, instance));
+    let instances = matching.map(|instance| registry.describe(instance)).collect();
+    Ok(Instances { revision, isolated: registry.is_isolated(), instances })
+}
+
+fn is_match(query: &Query, selector: &Selector, instance: &Instance) -> bool {
+    let healthy = instance.status == InstanceStatus::Healthy;
+    let service = &instance.service;
+    let has_meta = |(key, value): (&String, &String)| service.meta.get(key) == Some(value.as_str());
+    (query.all || healthy)
+        && query.tags.iter().all(|tag| service.tags.contains(tag))
+        && query.meta.iter().all(has_meta)
+        && matches(selector, query.datacenter.as_deref(), instance)
+}
+
+/// The services of a namespace, or all.
+pub(crate) fn services(registry: &Registry, namespace: Option<&str>) -> Services {
+    let revision = registry.revision();
+    let services = registry.services();
+    let is_asked = |key: &ServiceKey| namespace.is_none_or(|namespace| key.namespace == namespace);
+    let asked = services.iter().filter(|(key, _)| is_asked(key));
+    let services = asked.map(|(key, service)| summary(key, service)).collect();
+    Services { revision, isolated: registry.is_isolated(), services }
+}
+
+fn summary(key: &ServiceKey, service: &Service) -> ServiceSummary {
+    let instances = service.instances();
+    let healthy =
+        instances.iter().filter(|instance| instance.status == InstanceStatus::Healthy).count();
+    let tags: BTreeSet<String> = instances
+        .iter()
+        .flat_map(|instance| instance.service.tags.iter())
+        .map(Text::to_string)
+        .collect();
+    let report = service.whole().report();
+    ServiceSummary {
+        service: key.service.clone(),
+        namespace: key.namespace.clone(),
+        instances: instances.len(),
+        healthy,
+        tags,
+        efficiency: report.efficiency(),
+        fairness: report.fairness(),
+    }
+}
+
+/// The refusal of a selector that cannot be read.
+pub(crate) fn bad_selector(error: &SelectorError) -> ApiError {
+    ApiError::new(ErrorCode::SelectorInvalid, error.to_string())
+}
