@@ -6,7 +6,7 @@
 //! randomness comes from one seed, so every failure can be repeated to the letter.
 //!
 //! ```
-//! use hobnob_simulations::{run::{Wanted, run}, scenario::Scenario};
+//! use hobnob_simulations::{run::{RunOptions, run}, scenario::Scenario};
 //!
 //! let scenario = Scenario::parse(
 //!     r#"
@@ -17,7 +17,7 @@
 //!     fault = [{ at = "5s", for = "5s", what = { cut = { left = "first half", right = "second half" } } }]
 //!     "#,
 //! )?;
-//! let outcome = run(&scenario, 1, Wanted::default());
+//! let outcome = run(&scenario, 1, RunOptions::default());
 //! assert!(outcome.is_green(), "{:?}", outcome.failures);
 //! # Ok::<(), toml::de::Error>(())
 //! ```

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{Command, Verdict};
+use commands::{Command, CommandResult};
 
 /// Hobnob in virtual time, on a network that loses, delays, cuts and lies.
 #[derive(Parser)]
@@ -20,8 +20,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     match commands::carry_out(Arguments::parse().command) {
-        Ok(Verdict::Green) => ExitCode::SUCCESS,
-        Ok(Verdict::Broken) => ExitCode::FAILURE,
+        Ok(CommandResult::Green) => ExitCode::SUCCESS,
+        Ok(CommandResult::Broken) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("hobnob-simulations: {error:#}");
             ExitCode::from(2)

@@ -68,7 +68,7 @@ pub struct Truth {
     /// Nodes of another cluster.
     strangers: BTreeSet<NodeId>,
     /// Nodes with an id that another has too.
-    doubled: BTreeSet<NodeId>,
+    duplicates: BTreeSet<NodeId>,
 }
 
 impl Truth {
@@ -179,13 +179,13 @@ impl Truth {
 
     /// Two hosts have this id from now on.
     pub fn set_duplicate(&mut self, id: NodeId) {
-        self.doubled.insert(id);
+        self.duplicates.insert(id);
     }
 
     /// Whether two hosts had this id at some time: then two wrote as one, and nothing is promised of its records.
     #[must_use]
     pub fn is_duplicate(&self, id: NodeId) -> bool {
-        self.doubled.contains(&id)
+        self.duplicates.contains(&id)
     }
 
     /// A client was told that its write is stored.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hobnob_simulations::World;
 use hobnob_simulations::network::{Conditions, Network, Partition};
-use hobnob_simulations::run::{Wanted, run};
+use hobnob_simulations::run::{RunOptions, run};
 use hobnob_simulations::scenario::Scenario;
 use hobnob_simulations::world::Storage;
 
@@ -88,6 +88,6 @@ fn a_restart_in_another_cluster_is_nobody_elses_business() {
 
 fn is_green(scenario: &str, seed: u64) {
     let scenario = Scenario::parse(scenario).expect("it reads");
-    let outcome = run(&scenario, seed, Wanted::default());
+    let outcome = run(&scenario, seed, RunOptions::default());
     assert!(outcome.is_green(), "{:?}", outcome.failures);
 }

@@ -1,6 +1,6 @@
 //! Scenarios and seeds of the swarm: green, repeatable, and pinned where they once were not.
 
-use hobnob_simulations::run::{Wanted, run};
+use hobnob_simulations::run::{RunOptions, run};
 use hobnob_simulations::scenario::{Scenario, builtin, builtins};
 use hobnob_simulations::swarm::{Size, run_seed};
 
@@ -21,7 +21,7 @@ fn there_are_at_least_twenty_scenarios() {
 fn partitions_of_every_shape_heal() {
     for name in ["half-half", "one-way", "bridge", "majority-ring", "isolated-node"] {
         let scenario = small(name);
-        let outcome = run(&scenario, scenario.seed, Wanted::default());
+        let outcome = run(&scenario, scenario.seed, RunOptions::default());
         assert!(outcome.is_green(), "{name}: {:?}", outcome.failures);
     }
 }
@@ -31,7 +31,7 @@ fn partitions_of_every_shape_heal() {
 fn over_a_bridge_members_do_not_go_down_and_up_again_for_ever() {
     let scenario =
         builtin("bridge").expect("it comes with the simulator").load().expect("it reads");
-    let outcome = run(&scenario, scenario.seed, Wanted::default());
+    let outcome = run(&scenario, scenario.seed, RunOptions::default());
     assert!(outcome.is_green(), "{:?}", outcome.failures);
     let downs = outcome.downs_of_live_agents;
     assert!((200..600).contains(&downs), "{downs} downs");
@@ -40,7 +40,7 @@ fn over_a_bridge_members_do_not_go_down_and_up_again_for_ever() {
 #[test]
 fn deleted_records_stay_deleted_over_a_partition_that_outlasts_their_tombstones() {
     let scenario = small("gc-partition");
-    let outcome = run(&scenario, scenario.seed, Wanted::default());
+    let outcome = run(&scenario, scenario.seed, RunOptions::default());
     assert!(outcome.is_green(), "{:?}", outcome.failures);
 }
 
@@ -48,7 +48,7 @@ fn deleted_records_stay_deleted_over_a_partition_that_outlasts_their_tombstones(
 fn whatever_becomes_of_a_disk_promises_are_kept() {
     for name in ["lost-storage", "rolled-back-storage", "torn-writes", "disk-full"] {
         let scenario = small(name);
-        let outcome = run(&scenario, scenario.seed, Wanted::default());
+        let outcome = run(&scenario, scenario.seed, RunOptions::default());
         assert!(outcome.is_green(), "{name}: {:?}", outcome.failures);
     }
 }

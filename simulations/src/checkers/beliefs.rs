@@ -6,7 +6,7 @@ use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, NodeId, Time};
 
 use super::per_life::PerLife;
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 /// What every node believes of the others, as its events told it.
 #[derive(Clone, Debug, Default)]
@@ -16,11 +16,11 @@ pub struct Beliefs {
 
 impl Beliefs {
     /// Takes note of an event.
-    pub fn told(&mut self, told: &Told) {
-        let members = self.hosts.of(told.host, told.life);
-        if let Event::Member(change) = &told.event {
+    pub fn on_event(&mut self, event: &NodeEvent) {
+        let members = self.hosts.of(event.host, event.life);
+        if let Event::Member(change) = &event.kind {
             let member = &change.member;
-            members.insert(member.identity.node_id, (member.status, told.at));
+            members.insert(member.identity.node_id, (member.status, event.at));
         }
     }
 

@@ -9,7 +9,7 @@ use super::beliefs::Beliefs;
 use crate::scenario::Limits;
 use crate::truth::Truth;
 use crate::workload::Answer;
-use crate::world::{Told, World};
+use crate::world::{NodeEvent, World};
 
 /// Hosts whose whole catalogs are looked at in one window; when there are more they take turns.
 const CATALOGS_PER_WINDOW: usize = 100;
@@ -62,7 +62,7 @@ pub trait Checker: Send {
     fn explanation(&self) -> &'static str;
 
     /// A node told its owner something.
-    fn told(&mut self, _scene: &Scene<'_>, _told: &Told, _failures: &mut Vec<String>) {}
+    fn on_event(&mut self, _scene: &Scene<'_>, _event: &NodeEvent, _failures: &mut Vec<String>) {}
 
     /// A client was answered.
     fn answered(&mut self, _scene: &Scene<'_>, _answer: &Answer, _failures: &mut Vec<String>) {}

@@ -12,7 +12,7 @@ mod watch;
 use hobnob_membership::Time;
 
 use crate::workload::Answer;
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 pub use beliefs::Beliefs;
 pub use catalog::disagreement;
@@ -89,8 +89,8 @@ impl Checkers {
     }
 
     /// A node told its owner something.
-    pub fn told(&mut self, scene: &Scene<'_>, told: &Told) {
-        self.each(scene, |checker, failures| checker.told(scene, told, failures));
+    pub fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent) {
+        self.each(scene, |checker, failures| checker.on_event(scene, event, failures));
     }
 
     /// A client was answered.

@@ -9,7 +9,7 @@ use hobnob_membership::{Event, NodeId};
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 /// Hosts beyond this are not watched: each watcher holds every instance.
 const MAX_WATCHED: usize = 50;
@@ -36,19 +36,19 @@ impl Checker for Watch {
         "whoever follows a node's changes from its start must hold the same instances and members as the node itself"
     }
 
-    fn told(&mut self, _: &Scene<'_>, told: &Told, _: &mut Vec<String>) {
-        if told.host >= MAX_WATCHED {
+    fn on_event(&mut self, _: &Scene<'_>, event: &NodeEvent, _: &mut Vec<String>) {
+        if event.host >= MAX_WATCHED {
             return;
         }
-        if self.watched.len() <= told.host {
-            self.watched.resize_with(told.host + 1, Watched::default);
+        if self.watched.len() <= event.host {
+            self.watched.resize_with(event.host + 1, Watched::default);
         }
-        let watched = &mut self.watched[told.host];
-        if watched.life != told.life {
-            *watched = Watched { life: told.life, ..Watched::default() };
+        let watched = &mut self.watched[event.host];
+        if watched.life != event.life {
+            *watched = Watched { life: event.life, ..Watched::default() };
         }
         watched.changed = true;
-        if let Event::Instance(change) = &told.event {
+        if let Event::Instance(change) = &event.kind {
             let instance = &change.instance;
             let key = (instance.origin, instance.id.clone());
             if instance.status == InstanceStatus::Gone {

@@ -5,22 +5,24 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
-use hobnob_simulations::bench::compare::{self, Effort, FocaCluster, HobnobCluster, Row};
+use hobnob_simulations::bench::compare::{
+    self, Comparison, ComparisonEffort, FocaCluster, HobnobCluster,
+};
 use hobnob_simulations::bench::goals::{Measurement, SECTIONS, Setting};
 use serde_json::json;
 
 use super::output::print;
 use super::progress::Progress;
-use super::{Verdict, processes};
+use super::{CommandResult, processes};
 
 /// The section that measures plain foca beside Hobnob.
 const COMPARE: &str = "compare";
 
 /// What `bench` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct BenchArguments {
     #[command(flatten)]
-    real: processes::Arguments,
+    real: processes::ProcessArguments,
     /// How many agents [default: 100,1000, and for `compare` 100,300,1000].
     #[arg(long, value_delimiter = ',')]
     nodes: Vec<usize>,
@@ -76,7 +78,7 @@ const CHANGES: usize = 500;
 /// Crashes that are followed when nothing else is asked for.
 const CRASHES: usize = 40;
 
-pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     if let Some(agents) = arguments.real.processes {
         let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes.unwrap_or(5));
         return processes::bench(&arguments.real, agents, changes, kills, arguments.json);
@@ -87,7 +89,7 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<Verdict> {
         let compare =
             format!("{COMPARE:12} everything that plain foca has too, with foca beside it\n");
         print(&lines.chain([compare]).collect::<String>())?;
-        return Ok(Verdict::Green);
+        return Ok(CommandResult::Green);
     }
     check(arguments)?;
     let mut progress = Progress::new();
@@ -98,7 +100,7 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<Verdict> {
     if arguments.json {
         let all = json!({ "goals": measurements, "compare": rows });
         print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
-        return Ok(Verdict::Green);
+        return Ok(CommandResult::Green);
     }
     let mut text = String::new();
     if !measurements.is_empty() {
@@ -108,10 +110,10 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<Verdict> {
         writeln!(text, "\n{}", compare_table(&rows, compare_minutes(arguments)))?;
     }
     print(&text)?;
-    Ok(Verdict::Green)
+    Ok(CommandResult::Green)
 }
 
-fn check(arguments: &Arguments) -> anyhow::Result<()> {
+fn check(arguments: &BenchArguments) -> anyhow::Result<()> {
     let known = |name: &String| name == COMPARE || SECTIONS.iter().any(|known| known.name == name);
     if let Some(unknown) = arguments.only.iter().chain(&arguments.skip).find(|name| !known(name)) {
         bail!("there is no section {unknown}; see bench --list");
@@ -130,16 +132,16 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wants(arguments: &Arguments, section: &str) -> bool {
+fn wants(arguments: &BenchArguments, section: &str) -> bool {
     let named = |names: &[String]| names.iter().any(|name| name == section);
     (arguments.only.is_empty() || named(&arguments.only)) && !named(&arguments.skip)
 }
 
-fn nodes<'a>(arguments: &'a Arguments, default: &'a [usize]) -> &'a [usize] {
+fn nodes<'a>(arguments: &'a BenchArguments, default: &'a [usize]) -> &'a [usize] {
     if arguments.nodes.is_empty() { default } else { &arguments.nodes }
 }
 
-fn goals(arguments: &Arguments, progress: &mut Progress) -> Vec<Measurement> {
+fn goals(arguments: &BenchArguments, progress: &mut Progress) -> Vec<Measurement> {
     let mut measurements = Vec::new();
     for nodes in nodes(arguments, &[100, 1_000]) {
         let setting = Setting {
@@ -211,12 +213,12 @@ fn goal_table(measurements: &[Measurement]) -> String {
 }
 
 /// False downs are compared over a tenth of the time in which they are counted for the goals: foca has many.
-fn compare_minutes(arguments: &Arguments) -> u64 {
+fn compare_minutes(arguments: &BenchArguments) -> u64 {
     arguments.minutes.div_ceil(6)
 }
 
-fn compared(arguments: &Arguments, progress: &mut Progress) -> Vec<Row> {
-    let effort = Effort {
+fn compared(arguments: &BenchArguments, progress: &mut Progress) -> Vec<Comparison> {
+    let effort = ComparisonEffort {
         changes: u16::try_from(arguments.changes.unwrap_or(CHANGES).min(20)).unwrap_or(20),
         crashes: arguments.crashes.unwrap_or(CRASHES).min(5),
         minutes: compare_minutes(arguments),
@@ -246,7 +248,7 @@ fn compared(arguments: &Arguments, progress: &mut Progress) -> Vec<Row> {
     rows
 }
 
-fn compare_table(rows: &[Row], minutes: u64) -> String {
+fn compare_table(rows: &[Comparison], minutes: u64) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let downs = format!("false downs in {minutes} min");

@@ -6,7 +6,7 @@ use hobnob_simulations::checkers::Checkers;
 use hobnob_simulations::scenario::builtins;
 use serde_json::json;
 
-use super::Verdict;
+use super::CommandResult;
 use super::output::print;
 
 /// The width of the tables.
@@ -14,13 +14,13 @@ const WIDTH: u16 = 120;
 
 /// What `list` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct ListArguments {
     /// As JSON.
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn list(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<CommandResult> {
     let scenarios: Vec<_> = builtins()
         .iter()
         .map(hobnob_simulations::scenario::Builtin::load)
@@ -36,7 +36,7 @@ pub(super) fn list(arguments: &Arguments) -> anyhow::Result<Verdict> {
             .collect();
         let all = json!({ "scenarios": scenarios, "checkers": checkers });
         print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
-        return Ok(Verdict::Green);
+        return Ok(CommandResult::Green);
     }
     let mut table = new_table();
     table.set_header(["SCENARIO", "NODES", "ABOUT"]);
@@ -49,7 +49,7 @@ pub(super) fn list(arguments: &Arguments) -> anyhow::Result<Verdict> {
         checkers.add_row([name, explanation]);
     }
     print(&format!("{}\n\n{}\n", aligned(table), aligned(checkers)))?;
-    Ok(Verdict::Green)
+    Ok(CommandResult::Green)
 }
 
 /// Without a margin and without trailing white space.

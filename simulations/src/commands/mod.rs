@@ -17,7 +17,7 @@ mod trace_file;
 use clap::Subcommand;
 
 /// Whether a promise was broken.
-pub(crate) enum Verdict {
+pub(crate) enum CommandResult {
     /// No.
     Green,
     /// Yes.
@@ -28,23 +28,23 @@ pub(crate) enum Verdict {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the scenarios and the checkers that come with the simulator.
-    List(list::Arguments),
+    List(list::ListArguments),
     /// Run a scenario, by its name or from a TOML file.
-    Run(run::Arguments),
+    Run(run::RunArguments),
     /// Run a drawn scenario for each of many seeds.
-    Swarm(swarm::Arguments),
+    Swarm(swarm::SwarmArguments),
     /// Run a seed of the swarm, or a run of which there is a trace, again, and tell every event.
-    Replay(replay::Arguments),
+    Replay(replay::ReplayArguments),
     /// Measure Hobnob in virtual time, and plain foca beside it; or real agents, with --processes.
-    Bench(bench::Arguments),
+    Bench(bench::BenchArguments),
     /// Switch on known bugs, one at a time, and see which checker finds each.
     #[cfg(feature = "mutants")]
-    Mutants(mutants::Arguments),
+    Mutants(mutants::MutantsArguments),
     /// All scenarios at small size and some seeds: minutes, for continuous integration.
-    Smoke(smoke::Arguments),
+    Smoke(smoke::SmokeArguments),
 }
 
-pub(crate) fn carry_out(command: Command) -> anyhow::Result<Verdict> {
+pub(crate) fn carry_out(command: Command) -> anyhow::Result<CommandResult> {
     match command {
         Command::List(arguments) => list::list(&arguments),
         Command::Run(arguments) => run::run(&arguments),

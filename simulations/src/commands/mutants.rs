@@ -6,13 +6,13 @@ use hobnob_membership::Mutant;
 use hobnob_simulations::swarm::mutants::{Caught, hunt};
 use hobnob_simulations::swarm::{Size, in_parallel};
 
-use super::Verdict;
+use super::CommandResult;
 use super::output::print;
 use super::progress::Progress;
 
 /// What `mutants` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct MutantsArguments {
     /// Bugs that are hunted at the same time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-pub(super) fn mutants(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn mutants(arguments: &MutantsArguments) -> anyhow::Result<CommandResult> {
     let size = Size { nodes: arguments.nodes.max(2), seconds: arguments.seconds.max(10) };
     let wanted = |number: &u64| {
         let name = format!("{:?}", Mutant::ALL[*number as usize]);
@@ -60,7 +60,7 @@ pub(super) fn mutants(arguments: &Arguments) -> anyhow::Result<Verdict> {
         let seconds = progress.seconds();
         print(&format!("{} bugs in {seconds:.0} s: {escaped} escaped\n", results.len()))?;
     }
-    Ok(if escaped == 0 { Verdict::Green } else { Verdict::Broken })
+    Ok(if escaped == 0 { CommandResult::Green } else { CommandResult::Broken })
 }
 
 fn table(results: &[Caught]) -> Table {

@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::{Table, presets};
-use hobnob_simulations::processes::{Effort, Report, measure};
+use hobnob_simulations::processes::{ProcessEffort, ProcessReport, measure};
 use humantime::parse_duration;
 
-use super::Verdict;
+use super::CommandResult;
 use super::output::print;
 use super::progress::Progress;
 
 /// What `bench` takes for real processes.
 #[derive(Args)]
 #[group(skip)]
-pub(crate) struct Arguments {
+pub(crate) struct ProcessArguments {
     /// Measure so many real agents on loopback instead, each a process of its own (Linux).
     #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "loss", "only", "seed"])]
     pub(super) processes: Option<usize>,
@@ -31,12 +31,12 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn bench(
-    arguments: &Arguments,
+    arguments: &ProcessArguments,
     processes: usize,
     changes: usize,
     kills: usize,
     json: bool,
-) -> anyhow::Result<Verdict> {
+) -> anyhow::Result<CommandResult> {
     if processes < 2 || changes == 0 || arguments.rest.is_zero() {
         bail!(
             "--processes must be at least 2, --changes at least 1, and --rest longer than nothing"
@@ -53,7 +53,7 @@ pub(super) fn bench(
             .context("this binary cannot be found, beside which `hobnob` should be: name it with --hobnob")?
             .with_file_name("hobnob"),
     };
-    let effort = Effort { processes, changes, kills, rest: arguments.rest };
+    let effort = ProcessEffort { processes, changes, kills, rest: arguments.rest };
     let mut progress = Progress::new();
     let report = measure(&hobnob, effort, |what| {
         progress.tell(|| format!("{processes} processes: {what}"));
@@ -65,10 +65,10 @@ pub(super) fn bench(
     } else {
         print(&format!("{}\n", table(&report)))?;
     }
-    Ok(Verdict::Green)
+    Ok(CommandResult::Green)
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &ProcessReport) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     let title = format!("{} processes", report.processes);

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use hobnob_simulations::run::Wanted;
+use hobnob_simulations::run::RunOptions;
 use hobnob_simulations::swarm::{self, Size, run_caught};
 
-use super::Verdict;
+use super::CommandResult;
 use super::load::load;
 use super::output::{print, repeat, summary, tell_failures};
 use super::trace_file::{FOOTER, HEADER, TraceFile};
 
 /// What `replay` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct ReplayArguments {
     /// A seed of the swarm, or a file that `run --trace` or `replay --trace` wrote.
     what: String,
     /// Hosts of the swarm's world.
@@ -38,19 +38,19 @@ pub(crate) struct Arguments {
     scenario: bool,
 }
 
-pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<CommandResult> {
     if let Ok(seed) = arguments.what.parse::<u64>() {
         return replay_seed(seed, arguments);
     }
     replay_trace(Path::new(&arguments.what))
 }
 
-fn replay_seed(seed: u64, arguments: &Arguments) -> anyhow::Result<Verdict> {
+fn replay_seed(seed: u64, arguments: &ReplayArguments) -> anyhow::Result<CommandResult> {
     let size = Size { nodes: arguments.nodes.max(2), seconds: arguments.seconds.max(10) };
     let scenario = swarm::scenario(seed, size);
     if arguments.scenario {
         print(&toml::to_string(&scenario)?)?;
-        return Ok(Verdict::Green);
+        return Ok(CommandResult::Green);
     }
     let command = format!("replay {seed} --nodes {} --seconds {}", size.nodes, size.seconds);
     let trace = match &arguments.trace {
@@ -58,24 +58,24 @@ fn replay_seed(seed: u64, arguments: &Arguments) -> anyhow::Result<Verdict> {
         Some(path) => Some(TraceFile::create(path, &command)?),
         None => Some(TraceFile::to(Box::new(std::io::stdout()), &command)?),
     };
-    let wanted = Wanted {
+    let options = RunOptions {
         trace: trace.as_ref().map(|trace| trace.sink(arguments.packets)),
-        ..Wanted::default()
+        ..RunOptions::default()
     };
-    let outcome = run_caught(&scenario, seed, wanted);
+    let outcome = run_caught(&scenario, seed, options);
     if let Some(trace) = trace {
         trace.finish(&outcome)?;
     }
     eprint!("{}", summary(&outcome, None));
     if outcome.is_green() {
-        return Ok(Verdict::Green);
+        return Ok(CommandResult::Green);
     }
     eprint!("{}", tell_failures(&outcome, &repeat(&command)));
-    Ok(Verdict::Broken)
+    Ok(CommandResult::Broken)
 }
 
 /// Runs again what a trace is of, and compares the hashes.
-fn replay_trace(path: &Path) -> anyhow::Result<Verdict> {
+fn replay_trace(path: &Path) -> anyhow::Result<CommandResult> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| {
         format!("`{shown}` is neither a seed of the swarm nor a trace file that can be read")
@@ -98,7 +98,7 @@ fn replay_trace(path: &Path) -> anyhow::Result<Verdict> {
         }
         _ => bail!("{shown} is of a command that is not known: {command}"),
     };
-    let outcome = run_caught(&scenario, seed, Wanted::default());
+    let outcome = run_caught(&scenario, seed, RunOptions::default());
     print(&summary(&outcome, None))?;
     if !outcome.is_green() {
         print(&tell_failures(&outcome, &repeat(command)))?;
@@ -107,7 +107,7 @@ fn replay_trace(path: &Path) -> anyhow::Result<Verdict> {
         print(&format!(
             "  the trace is of another run: {hash}. The program has changed since, or it is not deterministic.\n"
         ))?;
-        return Ok(Verdict::Broken);
+        return Ok(CommandResult::Broken);
     }
-    Ok(if outcome.is_green() { Verdict::Green } else { Verdict::Broken })
+    Ok(if outcome.is_green() { CommandResult::Green } else { CommandResult::Broken })
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use hobnob_simulations::report;
-use hobnob_simulations::run::{Outcome, Wanted};
+use hobnob_simulations::run::{Outcome, RunOptions};
 use hobnob_simulations::swarm::run_caught;
 
-use super::Verdict;
+use super::CommandResult;
 use super::load::load;
 use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
@@ -17,7 +17,7 @@ use super::trace_file::TraceFile;
 
 /// What `run` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct RunArguments {
     /// The name of a scenario that comes with the simulator (see `list`), or the path of a TOML file.
     scenario: String,
     /// Another number of hosts than the scenario says.
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     packets: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<CommandResult> {
     let mut scenario = load(&arguments.scenario)?;
     if let Some(nodes) = arguments.nodes {
         if nodes == 0 {
@@ -60,14 +60,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         })
         .transpose()?;
     let progress = progress_of(&scenario.name);
-    let wanted = Wanted {
+    let options = RunOptions {
         recording: arguments.report.is_some(),
         stop_at_failure: false,
         trace: trace.as_ref().map(|trace| trace.sink(arguments.packets)),
         progress: Some(Box::new(progress)),
     };
     let clock = Progress::new();
-    let outcome = run_caught(&scenario, seed, wanted);
+    let outcome = run_caught(&scenario, seed, options);
     clock.done();
     if let Some(trace) = trace {
         trace.finish(&outcome)?;
@@ -79,7 +79,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     tell(&outcome, arguments, clock.seconds())
 }
 
-fn tell(outcome: &Outcome, arguments: &Arguments, seconds: f64) -> anyhow::Result<Verdict> {
+fn tell(
+    outcome: &Outcome,
+    arguments: &RunArguments,
+    seconds: f64,
+) -> anyhow::Result<CommandResult> {
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string_pretty(outcome)?))?;
     } else {
@@ -92,7 +96,7 @@ fn tell(outcome: &Outcome, arguments: &Arguments, seconds: f64) -> anyhow::Resul
             print(&tell_failures(outcome, &repeat(&again)))?;
         }
     }
-    Ok(if outcome.is_green() { Verdict::Green } else { Verdict::Broken })
+    Ok(if outcome.is_green() { CommandResult::Green } else { CommandResult::Broken })
 }
 
 /// Tells how far a run is.

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use hobnob_simulations::checkers::{DETERMINISM, Failure};
-use hobnob_simulations::run::{Outcome, Wanted};
+use hobnob_simulations::run::{Outcome, RunOptions};
 use hobnob_simulations::scenario::builtins;
 use hobnob_simulations::swarm::{Size, in_parallel, run_caught};
 
-use super::Verdict;
+use super::CommandResult;
 use super::load::load;
 use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
@@ -14,7 +14,7 @@ use super::swarm::run_checked;
 
 /// What `smoke` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct SmokeArguments {
     /// Runs at the same time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -28,7 +28,7 @@ const MAX_NODES: usize = 20;
 /// The worlds of the swarm.
 const SIZE: Size = Size { nodes: 20, seconds: 60 };
 
-pub(super) fn smoke(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn smoke(arguments: &SmokeArguments) -> anyhow::Result<CommandResult> {
     let names: Vec<&str> = builtins().iter().map(|builtin| builtin.name).collect();
     let scenarios = names.len() as u64;
     // First the scenarios, then the seeds, in one row.
@@ -69,7 +69,7 @@ pub(super) fn smoke(arguments: &Arguments) -> anyhow::Result<Verdict> {
     }
     let seconds = progress.seconds();
     print(&format!("{} runs in {seconds:.0} s: {broken} broken\n", numbers.len()))?;
-    Ok(if broken == 0 { Verdict::Green } else { Verdict::Broken })
+    Ok(if broken == 0 { CommandResult::Green } else { CommandResult::Broken })
 }
 
 /// Hunts every known bug at small size, and returns how many escaped.
@@ -97,8 +97,8 @@ fn run_twice(name: &str) -> anyhow::Result<(Outcome, String)> {
         scenario = scenario.with_nodes(MAX_NODES);
     }
     let seed = scenario.seed;
-    let mut outcome = run_caught(&scenario, seed, Wanted::default());
-    let again = run_caught(&scenario, seed, Wanted::default());
+    let mut outcome = run_caught(&scenario, seed, RunOptions::default());
+    let again = run_caught(&scenario, seed, RunOptions::default());
     if again.trace_hash != outcome.trace_hash {
         let what = format!("traces {} and {}", outcome.trace_hash, again.trace_hash);
         outcome.failures.push(Failure { checker: DETERMINISM.0, at_micros: 0, what });

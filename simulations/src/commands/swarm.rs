@@ -7,7 +7,7 @@ use hobnob_simulations::checkers::DETERMINISM;
 use hobnob_simulations::run::Outcome;
 use hobnob_simulations::swarm::{Size, in_parallel, run_seed};
 
-use super::Verdict;
+use super::CommandResult;
 use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
 
@@ -16,7 +16,7 @@ const TWICE_EVERY: u64 = 20;
 
 /// What `swarm` takes.
 #[derive(Args)]
-pub(crate) struct Arguments {
+pub(crate) struct SwarmArguments {
     /// The seeds, from the first to the one before the last.
     #[arg(long, default_value = "0..200", value_parser = parse_range)]
     seeds: Range<u64>,
@@ -43,7 +43,7 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
     range.filter(|range| !range.is_empty()).ok_or_else(|| "write `0..200`".to_owned())
 }
 
-pub(super) fn swarm(arguments: &Arguments) -> anyhow::Result<Verdict> {
+pub(super) fn swarm(arguments: &SwarmArguments) -> anyhow::Result<CommandResult> {
     let size = Size { nodes: arguments.nodes.max(2), seconds: arguments.seconds.max(10) };
     let seeds: Vec<u64> = arguments.seeds.clone().collect();
     let mut progress = Progress::new();
@@ -78,7 +78,7 @@ pub(super) fn swarm(arguments: &Arguments) -> anyhow::Result<Verdict> {
             healed.last().copied().unwrap_or(0),
         ))?;
     }
-    Ok(if broken.is_empty() { Verdict::Green } else { Verdict::Broken })
+    Ok(if broken.is_empty() { CommandResult::Green } else { CommandResult::Broken })
 }
 
 /// Runs a seed; some of them twice, to see that nothing but the seed decides.
@@ -99,7 +99,7 @@ pub(super) fn run_checked(seed: u64, size: Size) -> Outcome {
     outcome
 }
 
-fn tell_one(outcome: &Outcome, size: Size, arguments: &Arguments) -> anyhow::Result<()> {
+fn tell_one(outcome: &Outcome, size: Size, arguments: &SwarmArguments) -> anyhow::Result<()> {
     if arguments.json {
         return print(&format!("{}\n", serde_json::to_string(outcome)?));
     }

@@ -11,7 +11,7 @@ use super::open::Undo;
 use crate::network::{Channel, Conditions, Partition};
 use crate::scenario::{Fault, FaultKind, LinkSpec, Select, StorageSpec};
 use crate::truth::Truth;
-use crate::world::{Host, LocalHealth, World};
+use crate::world::{Host, Slowness, World};
 
 /// Loss up to this is no excuse for calling a live host down.
 const HARMLESS_LOSS: f64 = 0.25;
@@ -37,7 +37,7 @@ impl ActiveFaults {
         let kind = &fault.what;
         if let Some(partition) = self.partition(kind, world) {
             partition.begin(world.network());
-            let hosts: BTreeSet<usize> = partition.tcp_probes().collect();
+            let hosts: BTreeSet<usize> = partition.hosts().collect();
             truth.disturb(occurrence, Some(hosts.clone()));
             let undo = match kind {
                 FaultKind::Flap { .. } => Undo::Flap(partition, true),
@@ -79,7 +79,7 @@ impl ActiveFaults {
                 (hosts, Undo::Nothing)
             }
             FaultKind::OtherCluster { nodes } => self.emigrate(nodes, occurrence, world, truth),
-            FaultKind::IdCollision { from, to } => self.collide(from, to, occurrence, world, truth),
+            FaultKind::DuplicateId { from, to } => self.collide(from, to, occurrence, world, truth),
             FaultKind::DiskFull { nodes } => {
                 let full = |host: &mut Host| host.disk.set_full(true);
                 (self.tamper(nodes, world, full), Undo::Disks)
@@ -213,7 +213,7 @@ impl ActiveFaults {
 
     /// Hosts work slowly, or not at all for a while.
     fn slow_down(&mut self, fault: &Fault, world: &mut World, truth: &mut Truth) -> Inflicted {
-        let (nodes, local_health) = match &fault.what {
+        let (nodes, slowness) = match &fault.what {
             FaultKind::Pause { nodes } => {
                 let hosts = self.choose(nodes, world);
                 let lasts = fault.lasts.map_or(DEFAULT_PAUSE, |lasts| lasts.0);
@@ -223,19 +223,19 @@ impl ActiveFaults {
             FaultKind::Stutter { nodes, .. } => {
                 return (self.choose(nodes, world), Undo::Nothing);
             }
-            FaultKind::Slow { nodes, service } => {
-                (nodes, LocalHealth { service: service.0, ..LocalHealth::default() })
+            FaultKind::Slow { nodes, service_time } => {
+                (nodes, Slowness { service_time: service_time.0, ..Slowness::default() })
             }
             FaultKind::SlowReceive { nodes, per_second } => {
                 let gap = Duration::from_secs(1) / (*per_second).max(1);
-                (nodes, LocalHealth { receive_gap: gap, ..LocalHealth::default() })
+                (nodes, Slowness { receive_gap: gap, ..Slowness::default() })
             }
             FaultKind::LateTimers { nodes, by } => {
-                (nodes, LocalHealth { timers_late: by.0, ..LocalHealth::default() })
+                (nodes, Slowness { timers_late: by.0, ..Slowness::default() })
             }
             _ => return (Vec::new(), Undo::Nothing),
         };
-        (self.tamper(nodes, world, |host| host.local_health = local_health), Undo::LocalHealth)
+        (self.tamper(nodes, world, |host| host.slowness = slowness), Undo::Slowness)
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Undo {
     Flap(Partition, bool),
     Links(Vec<(usize, usize)>),
     Restart,
-    LocalHealth,
+    Slowness,
     Clocks,
     Disks,
     HomeCluster,

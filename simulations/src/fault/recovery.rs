@@ -6,7 +6,7 @@ use super::active::ActiveFaults;
 use super::open::{OpenFault, Undo};
 use crate::scenario::FaultKind;
 use crate::truth::Truth;
-use crate::world::{Detail, LocalHealth, Storage, World};
+use crate::world::{Detail, Slowness, Storage, World};
 
 impl ActiveFaults {
     pub(super) fn end(&mut self, occurrence: usize, world: &mut World, truth: &mut Truth) {
@@ -30,9 +30,9 @@ impl ActiveFaults {
                     self.start(*host, world, truth);
                 }
             }
-            Undo::LocalHealth => {
+            Undo::Slowness => {
                 for host in &hosts {
-                    world.host_mut(*host).local_health = LocalHealth::default();
+                    world.host_mut(*host).slowness = Slowness::default();
                 }
             }
             Undo::Clocks => {

@@ -74,7 +74,7 @@ impl Partition {
     }
 
     /// The hosts at either end of a cut link.
-    pub fn tcp_probes(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn hosts(&self) -> impl Iterator<Item = usize> + '_ {
         self.links.iter().flat_map(|(a, b)| [*a, *b])
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::api::{Api, Info};
 use super::fleet::Fleet;
 use super::usage::Usage;
-use super::watch::{Status, Watches};
+use super::watch::{SeenStatus, Watches};
 use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// Between two looks at the members of an agent that joins.
@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
+pub struct ProcessEffort {
     /// Agents.
     pub processes: usize,
     /// Changes that are followed: registrations, and the deregistration of each.
@@ -39,7 +39,7 @@ pub struct Effort {
 
 /// What was measured. Times in milliseconds.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct ProcessReport {
     /// Agents.
     pub processes: usize,
     /// From the start of the first until all see all.
@@ -78,17 +78,17 @@ pub struct Report {
     pub packets_per_second: f64,
 }
 
-/// Starts agents, measures them and ends them. `told` hears what is being done.
+/// Starts agents, measures them and ends them. `progress` hears what is being done.
 ///
 /// # Errors
 /// When agents do not start, do not answer, or do not find together.
 pub fn measure(
     hobnob: &Path,
-    effort: Effort,
-    mut told: impl FnMut(&str),
-) -> Result<Report, ProcessError> {
+    effort: ProcessEffort,
+    mut progress: impl FnMut(&str),
+) -> Result<ProcessReport, ProcessError> {
     let mut fleet = Fleet::new(hobnob)?;
-    told("joining");
+    progress("joining");
     let (mut agents, addresses, join) = join(&mut fleet, effort.processes)?;
     let mut watches = Watches::new();
     for agent in 0..effort.processes {
@@ -100,23 +100,23 @@ pub fn measure(
     }
     let incomplete = |agent| ProcessError::Incomplete { agent, what: standing.join(", ") };
     let everybody = 0..effort.processes;
-    watches.all_say(everybody, &standing, Status::Healthy).map_err(incomplete)?;
+    watches.all_say(everybody, &standing, SeenStatus::Healthy).map_err(incomplete)?;
 
-    told("changes");
+    progress("changes");
     let (observer, observed) = (Usage::of(process::id())?, cpu_of_all(&fleet)?);
     let changes = changes(&mut watches, &mut agents, effort.changes)?;
     let observer = Usage::of(process::id())?.cpu.saturating_sub(observer.cpu);
     let observed = cpu_of_all(&fleet)?.saturating_sub(observed);
 
-    told("rest");
+    progress("rest");
     thread::sleep(SETTLE);
     let rest = rest(&fleet, &mut agents, effort.rest)?;
     watches.catch_up();
 
-    told("kills");
+    progress("kills");
     let (kills, back) = kills(&mut fleet, &mut watches, &addresses, effort.kills)?;
     watches.catch_up();
-    Ok(Report {
+    Ok(ProcessReport {
         processes: effort.processes,
         join_ms: millis(join),
         change_p50_ms: percentile(&changes, 0.5),
@@ -189,10 +189,10 @@ fn changes(
         let status = if number % 2 == 0 {
             origin = rng.random_range(0..everybody);
             agents[origin].register(&id[0])?;
-            Status::Healthy
+            SeenStatus::Healthy
         } else {
             agents[origin].deregister(&id[0])?;
-            Status::Gone
+            SeenStatus::Gone
         };
         if let Ok(last) = watches.all_say(0..everybody, &id, status) {
             took.push(last - began);
@@ -251,13 +251,13 @@ fn kills(
         let began = Instant::now();
         fleet.kill(victim);
         let others = (0..everybody).filter(|agent| *agent != victim);
-        if let Ok(last) = watches.all_say(others, &id, Status::Unknown) {
+        if let Ok(last) = watches.all_say(others, &id, SeenStatus::Unknown) {
             noticed.push(last - began);
         }
         let began = Instant::now();
         fleet.restart(victim, &addresses[victim], &addresses[0])?;
         watches.add(fleet, victim)?;
-        if let Ok(last) = watches.all_say(0..everybody, &id, Status::Healthy) {
+        if let Ok(last) = watches.all_say(0..everybody, &id, SeenStatus::Healthy) {
             back.push(last - began);
         }
         thread::sleep(BETWEEN_KILLS);

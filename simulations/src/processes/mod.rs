@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use measure::{Effort, Report, measure};
+pub use measure::{ProcessEffort, ProcessReport, measure};
 
 /// How long anything may take before it counts as lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -20,13 +20,13 @@ pub(super) struct Sighting {
     /// The instance.
     pub(super) id: String,
     /// What it is now.
-    pub(super) status: Status,
+    pub(super) status: SeenStatus,
 }
 
 /// What becomes of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Status {
+pub(super) enum SeenStatus {
     Healthy,
     Unhealthy,
     /// Its agent is down, says the one that is asked.
@@ -35,26 +35,26 @@ pub(super) enum Status {
 }
 
 #[derive(Deserialize)]
-struct Reply {
-    response: Told,
+struct WatchReply {
+    response: WatchAnswer,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Told {
+enum WatchAnswer {
     Instances(Instances),
     Changes(Instances),
 }
 
 #[derive(Deserialize)]
 struct Instances {
-    instances: Vec<Instance>,
+    instances: Vec<WatchedInstance>,
 }
 
 #[derive(Deserialize)]
-struct Instance {
+struct WatchedInstance {
     id: String,
-    status: Status,
+    status: SeenStatus,
 }
 
 /// Watches of all agents: a thread each, which sleeps until its agent speaks.
@@ -79,9 +79,9 @@ impl Watches {
             let mut line = Vec::new();
             while lines.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
                 let at = Instant::now();
-                let Ok(reply) = serde_json::from_slice::<Reply>(&line) else { return };
-                let (Told::Instances(told) | Told::Changes(told)) = reply.response;
-                for Instance { id, status } in told.instances {
+                let Ok(reply) = serde_json::from_slice::<WatchReply>(&line) else { return };
+                let (WatchAnswer::Instances(told) | WatchAnswer::Changes(told)) = reply.response;
+                for WatchedInstance { id, status } in told.instances {
                     if sender.send(Sighting { agent, at, id, status }).is_err() {
                         return;
                     }
@@ -98,7 +98,7 @@ impl Watches {
         &mut self,
         agents: impl Iterator<Item = usize>,
         ids: &[String],
-        status: Status,
+        status: SeenStatus,
     ) -> Result<Instant, usize> {
         let mut missing: Vec<(usize, &str)> =
             agents.flat_map(|agent| ids.iter().map(move |id| (agent, id.as_str()))).collect();
@@ -110,7 +110,7 @@ impl Watches {
             if expected {
                 missing.retain(|&(agent, id)| (agent, id) != (sighting.agent, &sighting.id));
                 last = sighting.at;
-            } else if sighting.status == Status::Unknown {
+            } else if sighting.status == SeenStatus::Unknown {
                 self.false_downs += 1;
             }
         }
@@ -119,7 +119,7 @@ impl Watches {
 
     /// Takes what was said while nobody waited.
     pub(super) fn catch_up(&mut self) {
-        let unknown = self.sightings.try_iter().filter(|said| said.status == Status::Unknown);
+        let unknown = self.sightings.try_iter().filter(|said| said.status == SeenStatus::Unknown);
         self.false_downs += unknown.count() as u64;
     }
 }

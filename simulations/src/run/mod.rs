@@ -17,9 +17,9 @@ use crate::fault::{ActiveFaults, Timetable};
 use crate::scenario::Scenario;
 use crate::truth::Truth;
 use crate::workload::Workload;
-use crate::world::{Told, Witness, World};
+use crate::world::{NodeEvent, Observer, World};
 
-pub use outcome::{Outcome, Wanted};
+pub use outcome::{Outcome, RunOptions};
 pub use recording::{Recording, Sample, Second};
 
 /// Checkers look at everything this often.
@@ -43,7 +43,7 @@ macro_rules! scene {
 }
 
 /// Everything that looks on while the world runs.
-struct Eyes<'a> {
+struct RunObserver<'a> {
     truth: &'a Truth,
     beliefs: &'a mut Beliefs,
     checkers: &'a mut Checkers,
@@ -54,15 +54,15 @@ struct Eyes<'a> {
     false_downs: &'a mut u64,
 }
 
-impl Witness for Eyes<'_> {
-    fn told(&mut self, world: &World, told: &Told) {
-        self.beliefs.told(told);
-        self.workload.watchers().iter_mut().for_each(|watcher| watcher.told(told));
-        if is_false_down(self.truth, told) {
+impl Observer for RunObserver<'_> {
+    fn on_event(&mut self, world: &World, event: &NodeEvent) {
+        self.beliefs.on_event(event);
+        self.workload.watchers().iter_mut().for_each(|watcher| watcher.on_event(event));
+        if is_false_down(self.truth, event) {
             *self.false_downs += 1;
         }
         if let Some(recording) = self.recording {
-            recording.told(told);
+            recording.on_event(event);
         }
         let scene = Scene {
             world,
@@ -71,13 +71,13 @@ impl Witness for Eyes<'_> {
             limits: &self.scenario.limits,
             healing_since: self.healing_since,
         };
-        self.checkers.told(&scene, told);
+        self.checkers.on_event(&scene, event);
     }
 }
 
-fn is_false_down(truth: &Truth, told: &Told) -> bool {
+fn is_false_down(truth: &Truth, event: &NodeEvent) -> bool {
     use hobnob_membership::view::MemberStatus;
-    let hobnob_membership::Event::Member(change) = &told.event else { return false };
+    let hobnob_membership::Event::Member(change) = &event.kind else { return false };
     change.member.status == MemberStatus::Down && truth.is_up(change.member.identity.node_id)
 }
 
@@ -97,7 +97,7 @@ struct Run<'a> {
 }
 
 /// Runs a scenario with a seed.
-pub fn run(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
+pub fn run(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut fork = || Xoshiro256PlusPlus::seed_from_u64(rng.next_u64());
     let end = Time::ZERO + scenario.duration.0;
@@ -110,18 +110,18 @@ pub fn run(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
         workload: Workload::new(scenario.workload, fork()),
         active: ActiveFaults::new(scenario, fork()),
         timetable: Timetable::new(&scenario.fault, end, &mut fork()),
-        recording: wanted.recording.then(|| Recording::new(scenario)),
+        recording: options.recording.then(|| Recording::new(scenario)),
         healing_since: None,
         false_downs: 0,
-        stop_at_failure: wanted.stop_at_failure,
+        stop_at_failure: options.stop_at_failure,
         scenario,
     };
-    if let Some((detail, sink)) = wanted.trace {
+    if let Some((detail, sink)) = options.trace {
         run.world.trace().tell(detail, sink);
     }
-    let mut progress = wanted.progress;
-    run.boot(&mut joins, end, &mut progress);
-    let healed = run.heal();
+    let mut progress = options.progress;
+    run.run_faults(&mut joins, end, &mut progress);
+    let healed = run.run_healing();
     let world = &mut run.world;
     let seconds = world.now().as_micros() as f64 / 1e6;
     let hosts = 0..world.len();
@@ -150,13 +150,13 @@ pub fn run(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
 
 impl Run<'_> {
     /// The first phase: all hosts start, clients work, faults come and go.
-    fn boot(
+    fn run_faults(
         &mut self,
         joins: &mut Xoshiro256PlusPlus,
         end: Time,
         progress: &mut Option<Box<dyn FnMut(Time, Time)>>,
     ) {
-        let within = self.scenario.join_within.0;
+        let within = self.scenario.start_within.0;
         let mut starts: Vec<(Time, usize)> = (0..self.world.len())
             .map(|host| {
                 let wait = if host == 0 { Duration::ZERO } else { within.mul_f64(joins.random()) };
@@ -195,7 +195,7 @@ impl Run<'_> {
     }
 
     /// The second phase: no more faults, no more writes; who is not dead for good must agree in time.
-    fn heal(&mut self) -> Option<Duration> {
+    fn run_healing(&mut self) -> Option<Duration> {
         if self.is_given_up() {
             return None;
         }
@@ -205,7 +205,7 @@ impl Run<'_> {
         let start = self.world.now();
         self.healing_since = Some(start);
         // Who restarted without a disk has yet to register what it begins with.
-        self.workload.furnish(&mut self.world, &mut self.truth);
+        self.workload.populate(&mut self.world, &mut self.truth);
         let limit = start + self.scenario.limits.heal_within.0;
         let healed = loop {
             self.pass_time(HEALING_WINDOW);
@@ -247,7 +247,7 @@ impl Run<'_> {
 
     fn clients(&mut self) {
         if self.healing_since.is_none() {
-            self.workload.furnish(&mut self.world, &mut self.truth);
+            self.workload.populate(&mut self.world, &mut self.truth);
         }
         let answers = self.workload.act(&mut self.world, &mut self.truth);
         self.advance(self.world.now());
@@ -270,7 +270,7 @@ impl Run<'_> {
     }
 
     fn advance(&mut self, to: Time) {
-        let mut eyes = Eyes {
+        let mut observer = RunObserver {
             truth: &self.truth,
             beliefs: &mut self.beliefs,
             checkers: &mut self.checkers,
@@ -280,7 +280,7 @@ impl Run<'_> {
             healing_since: self.healing_since,
             false_downs: &mut self.false_downs,
         };
-        self.world.run_to(to, &mut eyes);
+        self.world.run_to(to, &mut observer);
     }
 
     fn scene(&self) -> Scene<'_> {

@@ -10,7 +10,7 @@ use crate::world::{Detail, Sink};
 
 /// What is wanted of a run beside its result.
 #[derive(Default)]
-pub struct Wanted {
+pub struct RunOptions {
     /// Keep what a report shows.
     pub recording: bool,
     /// Stop when something is broken.

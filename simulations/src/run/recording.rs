@@ -10,7 +10,7 @@ use crate::fault::{ActiveFaults, FaultPeriod};
 use crate::scenario::Scenario;
 use crate::truth::Truth;
 use crate::workload::Answer;
-use crate::world::{Told, World, host_of};
+use crate::world::{NodeEvent, World, host_of};
 
 /// A host in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -79,14 +79,14 @@ impl Recording {
     }
 
     /// A node told its owner something.
-    pub fn told(&mut self, told: &Told) {
-        let Event::Member(change) = &told.event else { return };
+    pub fn on_event(&mut self, event: &NodeEvent) {
+        let Event::Member(change) = &event.kind else { return };
         let subject = host_of(change.member.identity.node_id);
         let observers = self.down_at.entry(subject).or_default();
         if change.member.status == MemberStatus::Down {
-            observers.insert(told.host, told.life);
+            observers.insert(event.host, event.life);
         } else {
-            observers.remove(&told.host);
+            observers.remove(&event.host);
         }
     }
 

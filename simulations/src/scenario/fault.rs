@@ -150,7 +150,7 @@ pub enum FaultKind {
         /// Which.
         nodes: Select,
         /// For how long.
-        service: Span,
+        service_time: Span,
     },
     /// Hosts take datagrams from their sockets slowly; the rest waits, and is lost when it waits long.
     SlowReceive {
@@ -205,7 +205,7 @@ pub enum FaultKind {
     },
     /// One host starts on a copy of another's data directory, so that two live nodes have one id; its own returns when
     /// it ends.
-    IdCollision {
+    DuplicateId {
         /// The host that is copied.
         from: Select,
         /// The host that takes the copy.
@@ -242,8 +242,8 @@ impl FaultKind {
             Self::DiskFull { .. } => "disk-full",
             Self::AddressChange { .. } => "address-change",
             Self::OtherCluster { .. } => "other-cluster",
-            Self::ForceLeave { .. } => "force_leave",
-            Self::IdCollision { .. } => "id-collision",
+            Self::ForceLeave { .. } => "force-leave",
+            Self::DuplicateId { .. } => "duplicate-id",
         }
     }
 }

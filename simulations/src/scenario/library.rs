@@ -33,7 +33,7 @@ const BUILTINS: &[Builtin] = builtins![
     "flapping-link",
     "gc-partition",
     "half-half",
-    "id-collision",
+    "duplicate-id",
     "isolated-node",
     "late-replay",
     "lossy-lan",

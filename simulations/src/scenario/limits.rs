@@ -16,12 +16,12 @@ pub struct Limits {
     pub false_downs: FalseDowns,
     /// Who has run for so long holds the records of all others who have; nothing is asked when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub know_within: Option<Span>,
+    pub join_within: Option<Span>,
     /// Who is heard by nobody, or hears nobody, for so long says that it is alone. Datagrams that are delivered again much
     /// later may keep it from knowing for a while.
-    pub alone_within: Span,
+    pub isolation_within: Span,
     /// Two live agents under one node id that reach each other for so long have settled which of them is silent.
-    pub settle_within: Span,
+    pub duplicate_within: Span,
     /// A host that was cut, paused or slow has an excuse for this long after.
     pub grace: Span,
     /// Bytes a second that a host sends, over ten seconds.
@@ -46,9 +46,9 @@ impl Default for Limits {
         Self {
             heal_within: Span::seconds(45),
             detect_within: Span::seconds(45),
-            know_within: None,
-            alone_within: Span::seconds(45),
-            settle_within: Span::seconds(10),
+            join_within: None,
+            isolation_within: Span::seconds(45),
+            duplicate_within: Span::seconds(10),
             false_downs: FalseDowns::Excused,
             grace: Span::seconds(20),
             bytes_per_second: 100_000,

@@ -44,7 +44,7 @@ pub struct Scenario {
     pub seed_hosts: usize,
     /// All hosts start within this time.
     #[serde(default)]
-    pub join_within: Span,
+    pub start_within: Span,
     /// How long every other host, from the first on, keeps the records of the dead; the rest keep them for a day, and
     /// nobody may notice the difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +124,7 @@ impl Scenario {
             seed: default_seed(),
             duration: default_duration(),
             seed_hosts: default_seed_hosts(),
-            join_within: Span::default(),
+            start_within: Span::default(),
             retention: None,
             limits: Limits::default(),
             link: LinkSpec::default(),

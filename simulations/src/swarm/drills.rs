@@ -50,7 +50,7 @@ pub(super) fn drill(seed: u64, size: Size) -> Option<Scenario> {
     let mut scenario = Scenario::quiet(&format!("swarm-{seed}"), size.nodes);
     scenario.seed = seed;
     scenario.duration = Span::seconds(size.seconds.max(MIN_SECONDS));
-    scenario.join_within = Span::seconds(2);
+    scenario.start_within = Span::seconds(2);
     scenario.limits = Limits {
         heal_within: Span::seconds(20),
         grace: Span::seconds(2),
@@ -193,18 +193,18 @@ fn mass_join(scenario: &mut Scenario, _rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "many start at once with one seed, and know each other soon".into();
     scenario.nodes = CROWD;
     scenario.duration = Span::seconds(10);
-    scenario.join_within = Span::default();
+    scenario.start_within = Span::default();
     scenario.seed_hosts = 1;
     // Sessions take a while, and so the places of the seed are taken.
     scenario.link.latency =
         Some(LatencySpec::Uniform { min: Span::millis(20), max: Span::millis(30) });
-    scenario.limits.know_within = Some(Span::millis(2_900));
+    scenario.limits.join_within = Some(Span::millis(2_900));
 }
 
 /// Who is heard by nobody is told by some that it is down, and knows from that that it is alone.
 fn unheard(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "nobody hears one host, which hears all, and learns that it is alone".into();
-    scenario.limits.alone_within = Span::seconds(10);
+    scenario.limits.isolation_within = Span::seconds(10);
     let [host, _] = some(scenario.nodes, rng);
     let unheard = FaultKind::OneWay { from: host, to: Select::All };
     scenario.fault = vec![fault(rng.random_range(10_000..35_000), Some(20_000), unheard)];
@@ -236,12 +236,12 @@ fn young(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 fn unseen_copy(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
         "a data directory is copied while its host is cut off, and all take the copy for it".into();
-    scenario.limits.settle_within = Span::seconds(2);
+    scenario.limits.duplicate_within = Span::seconds(2);
     let [original, copy] = some(scenario.nodes, rng);
     let at = rng.random_range(10_000..35_000);
     // So short that it does not begin anew, as who is alone does.
     let cut = FaultKind::Isolate { nodes: original.clone() };
-    let copied = FaultKind::IdCollision { from: original, to: copy };
+    let copied = FaultKind::DuplicateId { from: original, to: copy };
     scenario.fault = vec![fault(at, Some(4_000), cut), fault(at + 1_000, Some(15_000), copied)];
 }
 

@@ -17,7 +17,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     scenario.about = format!("drawn from seed {seed}");
     scenario.seed = seed;
     scenario.duration = Span::seconds(size.seconds);
-    scenario.join_within = Span::millis(rng.random_range(0..5_000));
+    scenario.start_within = Span::millis(rng.random_range(0..5_000));
     // A lone seed that loses its disk knows nobody, and nobody looks for it: that is a matter of configuration.
     scenario.seed_hosts = rng.random_range(2..=3);
     scenario.limits = Limits {
@@ -29,7 +29,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     // From a source of its own, so that seeds go on to mean what they meant.
     let mut other = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6a7e_5eed);
     scenario.retention = other.random_bool(0.5).then(|| Span::seconds(other.random_range(3..30)));
-    places(&mut scenario, &mut rng);
+    datacenters(&mut scenario, &mut rng);
     scenario.link = link(&mut rng);
     if scenario.link.burst.is_some() {
         scenario.limits.false_downs = FalseDowns::Allowed;
@@ -54,16 +54,16 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
         scenario.fault.push(blackout(&mut rng, size));
     }
     if rng.random_bool(0.06) {
-        scenario.fault.push(strangers(&mut rng, size));
+        scenario.fault.push(other_cluster(&mut rng, size));
     }
     if rng.random_bool(0.06) {
-        scenario.fault.push(copied(&mut rng, size));
+        scenario.fault.push(duplicate_id(&mut rng, size));
     }
     scenario
 }
 
 /// One datacenter, or two with a long way between.
-fn places(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+fn datacenters(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     if !rng.random_bool(0.25) {
         return;
     }
@@ -123,7 +123,7 @@ fn blackout(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
 }
 
 /// Some hosts turn up in another cluster.
-fn strangers(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
+fn other_cluster(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     let third = size.seconds / 3;
     Fault {
         at: Span::seconds(rng.random_range(third / 2..third)),
@@ -134,13 +134,13 @@ fn strangers(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
 }
 
 /// A data directory is copied to another host.
-fn copied(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
+fn duplicate_id(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     let third = size.seconds / 3;
     let mut host = || {
         let number = rng.random_range(0..size.nodes);
         Select::Range(number, number + 1)
     };
-    let what = FaultKind::IdCollision { from: host(), to: host() };
+    let what = FaultKind::DuplicateId { from: host(), to: host() };
     Fault {
         at: Span::seconds(rng.random_range(third / 2..third)),
         lasts: Some(Span::seconds(third)),
@@ -206,7 +206,7 @@ fn fault(rng: &mut Xoshiro256PlusPlus, size: Size, scenario: &Scenario) -> Fault
                 seconds: rng.random_range(-90_000..90_000),
             },
             2 => FaultKind::Leave { nodes: few() },
-            3 => FaultKind::Slow { nodes: few(), service: Span::millis(2) },
+            3 => FaultKind::Slow { nodes: few(), service_time: Span::millis(2) },
             _ => FaultKind::LateTimers { nodes: share(rng), by: Span::millis(150) },
         },
     };

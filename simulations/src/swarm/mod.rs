@@ -13,7 +13,7 @@ mod size;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::checkers::{Failure, PANIC};
-use crate::run::{Outcome, Wanted, run};
+use crate::run::{Outcome, RunOptions, run};
 use crate::scenario::Scenario;
 
 pub use parallel::in_parallel;
@@ -28,20 +28,20 @@ pub fn scenario(seed: u64, size: Size) -> Scenario {
 /// Runs the scenario of a seed; a panic is a failure like others.
 #[must_use]
 pub fn run_seed(seed: u64, size: Size) -> Outcome {
-    run_caught(&scenario(seed, size), seed, Wanted::default())
+    run_caught(&scenario(seed, size), seed, RunOptions::default())
 }
 
 /// Runs the scenario of a seed until something is broken.
 #[must_use]
 pub fn run_seed_to_failure(seed: u64, size: Size) -> Outcome {
-    let wanted = Wanted { stop_at_failure: true, ..Wanted::default() };
-    run_caught(&scenario(seed, size), seed, wanted)
+    let options = RunOptions { stop_at_failure: true, ..RunOptions::default() };
+    run_caught(&scenario(seed, size), seed, options)
 }
 
 /// Runs a scenario; a panic is a failure like others.
 #[must_use]
-pub fn run_caught(scenario: &Scenario, seed: u64, wanted: Wanted) -> Outcome {
-    let result = catch_unwind(AssertUnwindSafe(|| run(scenario, seed, wanted)));
+pub fn run_caught(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
+    let result = catch_unwind(AssertUnwindSafe(|| run(scenario, seed, options)));
     result.unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));

@@ -37,7 +37,7 @@ mod tests {
             &numbers,
             2,
             |number| number * 2,
-            |number, duplicate| results.push((number, duplicate)),
+            |number, doubled| results.push((number, doubled)),
         );
         results.sort_unstable();
         assert_eq!(results, (0..50).map(|number| (number, number * 2)).collect::<Vec<_>>());

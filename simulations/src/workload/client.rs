@@ -10,7 +10,7 @@ use crate::world::WriteOutcome;
 
 /// What a client asks its agent to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ClientRequest {
     /// Register an instance, with this stamp.
     Register(Text, Stamp),
     /// Set the health of an instance.
@@ -25,26 +25,26 @@ pub enum Action {
 
 /// What a client was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ClientCall {
     /// When.
     pub at: Time,
     /// By which host's agent.
     pub host: usize,
     /// What it asked.
-    pub action: Action,
+    pub request: ClientRequest,
     /// What became of a write; `None` for a read.
     pub outcome: Option<WriteOutcome>,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for ClientCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.action {
-            Action::Register(id, stamp) => write!(f, "registers {id} as number {stamp}")?,
-            Action::SetHealth(id, health) => write!(f, "sets {id} to {health:?}")?,
-            Action::Deregister(id) => write!(f, "deregisters {id}")?,
-            Action::Query(service, found) => write!(f, "finds {found} of {service}")?,
-            Action::Pick(service, Some(id)) => write!(f, "picks {id} of {service}")?,
-            Action::Pick(service, None) => write!(f, "finds none of {service} to pick")?,
+        match &self.request {
+            ClientRequest::Register(id, stamp) => write!(f, "registers {id} as number {stamp}")?,
+            ClientRequest::SetHealth(id, health) => write!(f, "sets {id} to {health:?}")?,
+            ClientRequest::Deregister(id) => write!(f, "deregisters {id}")?,
+            ClientRequest::Query(service, found) => write!(f, "finds {found} of {service}")?,
+            ClientRequest::Pick(service, Some(id)) => write!(f, "picks {id} of {service}")?,
+            ClientRequest::Pick(service, None) => write!(f, "finds none of {service} to pick")?,
         }
         self.outcome.map_or(Ok(()), |outcome| write!(f, ": {outcome:?}"))
     }

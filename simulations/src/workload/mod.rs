@@ -15,7 +15,7 @@ use crate::scenario::WorkloadSpec;
 use crate::truth::{STAMP_KEY, Stamp, Truth};
 use crate::world::{Detail, World, WriteOutcome};
 
-pub use client::{Action, Answer, Told as ClientTold};
+pub use client::{Answer, ClientCall, ClientRequest};
 pub use watcher::Watcher;
 
 /// The services that instances belong to.
@@ -36,9 +36,9 @@ pub struct Workload {
     storm_left: Vec<usize>,
     storm_host: usize,
     /// Nodes that have registered what they begin with.
-    furnished: BTreeSet<NodeId>,
+    populated: BTreeSet<NodeId>,
     watchers: Vec<Watcher>,
-    history: Vec<ClientTold>,
+    history: Vec<ClientCall>,
 }
 
 /// Answers that are kept.
@@ -58,7 +58,7 @@ impl Workload {
             next_storm: spec.storm_at.map(|at| Time::ZERO + at.0),
             storm_left: (0..spec.storm).collect(),
             storm_host: 0,
-            furnished: BTreeSet::new(),
+            populated: BTreeSet::new(),
             watchers: (0..spec.watchers).map(Watcher::new).collect(),
             history: Vec::new(),
         }
@@ -71,7 +71,7 @@ impl Workload {
 
     /// What clients were told, the first first.
     #[must_use]
-    pub fn history(&self) -> &[ClientTold] {
+    pub fn history(&self) -> &[ClientCall] {
         &self.history
     }
 
@@ -88,10 +88,10 @@ impl Workload {
     }
 
     /// Registers what each node begins with, where that has not happened.
-    pub fn furnish(&mut self, world: &mut World, truth: &mut Truth) {
+    pub fn populate(&mut self, world: &mut World, truth: &mut Truth) {
         for host in 0..world.len() {
             let id = world.host(host).id;
-            if world.node(host).is_none() || !self.furnished.insert(id) {
+            if world.node(host).is_none() || !self.populated.insert(id) {
                 continue;
             }
             for number in 0..self.spec.instances as u64 {
@@ -134,7 +134,7 @@ impl Workload {
             Some(_) if dice < 0.55 => {
                 let health = if self.rng.random() { Health::Passing } else { Health::Failing };
                 let records = vec![(Key::Health(id.clone()), Some(Value::Health(health)))];
-                self.submit(host, Action::SetHealth(id, health), &records, world, truth);
+                self.submit(host, ClientRequest::SetHealth(id, health), &records, world, truth);
             }
             Some(_) if dice < 0.75 => self.register(host, number, world, truth),
             Some(_) => self.deregister(host, id, world, truth),
@@ -152,12 +152,12 @@ impl Workload {
             let health = Value::Health(Health::Passing);
             records.push((Key::Health(id.clone()), Some(health)));
         }
-        self.submit(host, Action::Register(id, stamp), &records, world, truth);
+        self.submit(host, ClientRequest::Register(id, stamp), &records, world, truth);
     }
 
     fn deregister(&mut self, host: usize, id: Text, world: &mut World, truth: &mut Truth) {
         let records = vec![(Key::Service(id.clone()), None), (Key::Health(id.clone()), None)];
-        self.submit(host, Action::Deregister(id), &records, world, truth);
+        self.submit(host, ClientRequest::Deregister(id), &records, world, truth);
     }
 
     /// One host registers and deregisters many short-lived instances, a batch every 50 ms.
@@ -186,7 +186,7 @@ impl Workload {
     fn submit(
         &mut self,
         host: usize,
-        action: Action,
+        request: ClientRequest,
         records: &[(Key, Option<Value>)],
         world: &mut World,
         truth: &mut Truth,
@@ -199,7 +199,7 @@ impl Workload {
             WriteOutcome::Crashed => truth.stopped(id, now),
             WriteOutcome::Refused | WriteOutcome::Unavailable => {}
         }
-        self.note(ClientTold { at: now, host, action, outcome: Some(outcome) }, world);
+        self.note(ClientCall { at: now, host, request, outcome: Some(outcome) }, world);
     }
 
     fn read(&mut self, world: &mut World) -> Vec<Answer> {
@@ -218,19 +218,19 @@ impl Workload {
         let found = watcher.query(service);
         let picked_id = picked.as_ref().map(|(_, id)| id.clone());
         let at = world.now();
-        let action = Action::Query(service.to_owned(), found.len());
-        self.note(ClientTold { at, host, action, outcome: None }, world);
-        let action = Action::Pick(service.to_owned(), picked_id);
-        self.note(ClientTold { at, host, action, outcome: None }, world);
+        let request = ClientRequest::Query(service.to_owned(), found.len());
+        self.note(ClientCall { at, host, request, outcome: None }, world);
+        let request = ClientRequest::Pick(service.to_owned(), picked_id);
+        self.note(ClientCall { at, host, request, outcome: None }, world);
         vec![Answer::Query { host, found }, Answer::Pick { host, picked }]
     }
 
-    fn note(&mut self, told: ClientTold, world: &mut World) {
+    fn note(&mut self, call: ClientCall, world: &mut World) {
         if world.trace().wants(Detail::Events) {
-            world.trace().line(told.at, format_args!("n{} client {told}", told.host));
+            world.trace().line(call.at, format_args!("n{} client {call}", call.host));
         }
         if self.history.len() < MAX_HISTORY {
-            self.history.push(told);
+            self.history.push(call);
         }
     }
 }

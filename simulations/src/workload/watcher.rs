@@ -8,7 +8,7 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{Event, NodeId};
 
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 type InstanceKey = (NodeId, Text);
 
@@ -57,12 +57,12 @@ impl Watcher {
     }
 
     /// The agent tells of a change.
-    pub fn told(&mut self, told: &Told) {
-        if told.host != self.host {
+    pub fn on_event(&mut self, event: &NodeEvent) {
+        if event.host != self.host {
             return;
         }
-        self.attach(told.life);
-        let Event::Instance(change) = &told.event else { return };
+        self.attach(event.life);
+        let Event::Instance(change) = &event.kind else { return };
         let instance = &change.instance;
         let key = (instance.origin, instance.id.clone());
         if instance.status == InstanceStatus::Healthy {

@@ -18,7 +18,7 @@ pub enum DiskError {
 
 /// What was there before a step.
 #[derive(Clone, Debug)]
-enum Step {
+enum Before {
     Epoch(u64),
     Records(Vec<(Key, Option<Value>)>),
 }
@@ -29,7 +29,7 @@ pub struct Disk {
     epoch: u64,
     records: BTreeMap<Key, Value>,
     pub(super) peers: Vec<u32>,
-    history: Vec<Step>,
+    history: Vec<Before>,
     full: bool,
     tears_next: bool,
 }
@@ -59,7 +59,7 @@ impl Disk {
     /// Stores an epoch; a full disk keeps the old one.
     pub(super) fn store_epoch(&mut self, epoch: u64) {
         if !self.full && epoch > self.epoch {
-            self.remember(Step::Epoch(self.epoch));
+            self.remember(Before::Epoch(self.epoch));
             self.epoch = epoch;
         }
     }
@@ -80,7 +80,7 @@ impl Disk {
             };
             before.push((key.clone(), old));
         }
-        self.remember(Step::Records(before));
+        self.remember(Before::Records(before));
         Ok(())
     }
 
@@ -93,8 +93,8 @@ impl Disk {
     pub(super) fn roll_back(&mut self, steps: usize) {
         for _ in 0..steps {
             match self.history.pop() {
-                Some(Step::Epoch(epoch)) => self.epoch = epoch,
-                Some(Step::Records(before)) => {
+                Some(Before::Epoch(epoch)) => self.epoch = epoch,
+                Some(Before::Records(before)) => {
                     for (key, value) in before.into_iter().rev() {
                         match value {
                             Some(value) => self.records.insert(key, value),
@@ -107,7 +107,7 @@ impl Disk {
         }
     }
 
-    fn remember(&mut self, step: Step) {
+    fn remember(&mut self, step: Before) {
         if self.history.len() >= MAX_HISTORY {
             self.history.drain(..MAX_HISTORY / 2);
         }

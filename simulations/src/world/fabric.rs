@@ -8,7 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::host::{Meter, address_index};
-use super::queue::{Delivery, Endpoint, Happening, Queue};
+use super::queue::{Delivery, Endpoint, Queue, WorldEvent};
 use super::trace::{Detail, Trace};
 use crate::network::{Channel, Network};
 
@@ -120,7 +120,7 @@ impl Fabric {
     fn tcp_probe(&mut self, from: usize, to: u32, tcp_probe: TcpProbeId, now: Time) {
         let Some(host) = self.owner(to) else { return };
         if let Some(after) = self.network.handshake(from, host, now, &mut self.rng) {
-            self.queue.push(now + after, Happening::TcpProbe { from, to, tcp_probe });
+            self.queue.push(now + after, WorldEvent::TcpProbe { from, to, tcp_probe });
         }
     }
 
@@ -134,7 +134,7 @@ impl Fabric {
     ) {
         if let Some(after) = self.network.handshake(from, to, now, &mut self.rng) {
             let delivery = Delivery::TcpProbeAnswered { tcp_probe };
-            self.queue.push(now + after, Happening::Stream { to, delivery });
+            self.queue.push(now + after, WorldEvent::Stream { to, delivery });
         }
     }
 
@@ -157,11 +157,11 @@ impl Fabric {
         }
         if let Some(copy_after) = arrivals.after[1] {
             let bytes = bytes.clone();
-            let copy = Happening::Datagram { from: address, to, bytes, late: false };
+            let copy = WorldEvent::Datagram { from: address, to, bytes, late: false };
             self.queue.push(now + copy_after, copy);
         }
         if let Some(after) = arrivals.after[0] {
-            let datagram = Happening::Datagram { from: address, to, bytes, late: false };
+            let datagram = WorldEvent::Datagram { from: address, to, bytes, late: false };
             self.queue.push(now + after, datagram);
         }
     }
@@ -190,7 +190,7 @@ impl Fabric {
         self.streams.insert(opener, end(accepted));
         self.streams.insert(accepted, end(opener));
         let accept = Delivery::Accept { stream: accepted.1 };
-        self.queue.push(at, Happening::Stream { to: peer, delivery: accept });
+        self.queue.push(at, WorldEvent::Stream { to: peer, delivery: accept });
     }
 
     /// Nobody is there to accept: the opener finds out when its attempt times out.
@@ -206,7 +206,7 @@ impl Fabric {
         if waits || self.network.is_cut(from.0, stream.other.0, Channel::Streams) {
             if !waits {
                 stream.stalled_since = now;
-                self.queue.push(now + STREAM_RETRY, Happening::Retry { from });
+                self.queue.push(now + STREAM_RETRY, WorldEvent::Retry { from });
             }
             stream.stalled.push_back(bytes);
             return;
@@ -226,9 +226,9 @@ impl Fabric {
         let at = stream.not_before.max(now + time);
         stream.not_before = at;
         let frame = Delivery::Frame { stream: to.1, bytes };
-        self.queue.push(at, Happening::Stream { to: to.0, delivery: frame });
+        self.queue.push(at, WorldEvent::Stream { to: to.0, delivery: frame });
         let written = Delivery::Written { stream: from.1 };
-        self.queue.push(at, Happening::Stream { to: from.0, delivery: written });
+        self.queue.push(at, WorldEvent::Stream { to: from.0, delivery: written });
     }
 
     /// A stalled stream goes on when the way is free again, and ends when that takes too long.
@@ -237,7 +237,7 @@ impl Fabric {
         let other = stream.other;
         if self.network.is_cut(from.0, other.0, Channel::Streams) {
             if now.since(stream.stalled_since) < IDLE_TIMEOUT {
-                self.queue.push(now + STREAM_RETRY, Happening::Retry { from });
+                self.queue.push(now + STREAM_RETRY, WorldEvent::Retry { from });
             } else {
                 self.close(from, now);
                 self.close(other, now);
@@ -272,7 +272,7 @@ impl Fabric {
 
     fn close(&mut self, end: Endpoint, at: Time) {
         let delivery = Delivery::Closed { stream: end.1 };
-        self.queue.push(at, Happening::Stream { to: end.0, delivery });
+        self.queue.push(at, WorldEvent::Stream { to: end.0, delivery });
     }
 
     /// Forgets an end that is told that it is over.

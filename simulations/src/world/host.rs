@@ -37,9 +37,9 @@ pub enum Storage {
 
 /// How fast a host works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LocalHealth {
+pub struct Slowness {
     /// How long it is busy with each input.
-    pub service: Duration,
+    pub service_time: Duration,
     /// The least time between two datagrams that it takes from its socket.
     pub receive_gap: Duration,
     /// Timers come up to this late.
@@ -87,7 +87,7 @@ pub struct Host {
     /// How it tells time.
     pub clock: Clock,
     /// How fast it works.
-    pub local_health: LocalHealth,
+    pub slowness: Slowness,
     pub(super) address: u32,
     pub(super) process: Option<Process>,
     pub(super) lives: u32,
@@ -155,7 +155,7 @@ impl Host {
             key: number as u64,
             disk: Disk::default(),
             clock: Clock::new(skew_micros),
-            local_health: LocalHealth::default(),
+            slowness: Slowness::default(),
             address,
             process: None,
             lives: 0,

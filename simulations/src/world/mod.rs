@@ -7,10 +7,10 @@ mod clock;
 mod disk;
 mod fabric;
 mod host;
+mod node_event;
 mod operation;
 mod queue;
 mod step;
-mod told;
 mod trace;
 
 use std::time::Duration;
@@ -23,9 +23,9 @@ use fabric::Fabric;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskError};
-pub use host::{Host, LocalHealth, Meter, Storage, host_of, node_id};
+pub use host::{Host, Meter, Slowness, Storage, host_of, node_id};
+pub use node_event::{NodeEvent, Observer};
 pub use operation::WriteOutcome;
-pub use told::{Told, Witness};
 pub use trace::{Detail, Sink, Trace};
 
 /// Hosts in virtual time.
@@ -39,7 +39,7 @@ pub struct World {
     hosts: Vec<Host>,
     datacenters: Vec<(String, String)>,
     fabric: Fabric,
-    told: Vec<Told>,
+    events: Vec<NodeEvent>,
     now: Time,
 }
 
@@ -54,7 +54,7 @@ impl World {
             hosts: Vec::new(),
             datacenters: Vec::new(),
             fabric: Fabric::new(seed, network),
-            told: Vec::new(),
+            events: Vec::new(),
             now: Time::ZERO,
         }
     }
@@ -159,27 +159,27 @@ impl World {
     }
 
     /// Runs until a moment; somebody looks on.
-    pub fn run_to(&mut self, end: Time, witness: &mut dyn Witness) {
-        self.tell(witness);
+    pub fn run_to(&mut self, end: Time, observer: &mut dyn Observer) {
+        self.tell(observer);
         while let Some((at, what)) = self.fabric.queue.pop_until(end) {
             self.now = at;
-            self.happen(what);
-            self.tell(witness);
+            self.process(what);
+            self.tell(observer);
         }
         self.now = self.now.max(end);
     }
 
     /// Tells what nodes told their owners since the last time.
-    fn tell(&mut self, witness: &mut dyn Witness) {
-        if self.told.is_empty() {
+    fn tell(&mut self, observer: &mut dyn Observer) {
+        if self.events.is_empty() {
             return;
         }
-        let mut told = std::mem::take(&mut self.told);
-        for told in &told {
-            witness.told(self, told);
+        let mut events = std::mem::take(&mut self.events);
+        for event in &events {
+            observer.on_event(self, event);
         }
-        told.clear();
-        self.told = told;
+        events.clear();
+        self.events = events;
     }
 
     /// Runs for a while, with nobody looking on.

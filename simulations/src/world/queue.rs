@@ -27,7 +27,7 @@ pub(super) enum Delivery {
 
 /// Something that will happen.
 #[derive(Debug)]
-pub(super) enum Happening {
+pub(super) enum WorldEvent {
     /// A datagram reaches an address, whoever has it then. `late` when it has waited at the receiver already.
     Datagram { from: u32, to: u32, bytes: Vec<u8>, late: bool },
     /// A host touches an address, whoever has it then.
@@ -43,24 +43,24 @@ pub(super) enum Happening {
 /// Everything that will happen, the earliest first, and what is due together in the order in which it was scheduled.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// When, which in that order, and where it stands; the happenings themselves need not move while these are sorted.
+    /// When, which in that order, and where it stands; the events themselves need not move while these are sorted.
     heap: BinaryHeap<Reverse<(Time, u64, u32)>>,
-    happenings: Vec<Option<Happening>>,
+    events: Vec<Option<WorldEvent>>,
     free: Vec<u32>,
     sequence: u64,
 }
 
 impl Queue {
-    pub(super) fn push(&mut self, at: Time, what: Happening) {
+    pub(super) fn push(&mut self, at: Time, what: WorldEvent) {
         self.sequence += 1;
         let place = match self.free.pop() {
             Some(place) => {
-                self.happenings[place as usize] = Some(what);
+                self.events[place as usize] = Some(what);
                 place
             }
             None => {
-                self.happenings.push(Some(what));
-                (self.happenings.len() - 1) as u32
+                self.events.push(Some(what));
+                (self.events.len() - 1) as u32
             }
         };
         self.heap.push(Reverse((at, self.sequence, place)));
@@ -70,13 +70,13 @@ impl Queue {
         self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
-    pub(super) fn pop_until(&mut self, end: Time) -> Option<(Time, Happening)> {
+    pub(super) fn pop_until(&mut self, end: Time) -> Option<(Time, WorldEvent)> {
         if self.next_at().is_none_or(|at| at > end) {
             return None;
         }
         let Reverse((at, _, place)) = self.heap.pop()?;
         self.free.push(place);
-        Some((at, self.happenings[place as usize].take()?))
+        Some((at, self.events[place as usize].take()?))
     }
 }
 
@@ -88,10 +88,10 @@ mod tests {
     fn what_is_due_together_keeps_its_order() {
         let mut queue = Queue::default();
         for (at, host) in [(2, 0), (1, 1), (1, 2), (3, 3)] {
-            queue.push(Time::from_millis(at), Happening::Wake { host, life: 0 });
+            queue.push(Time::from_millis(at), WorldEvent::Wake { host, life: 0 });
         }
         let mut order = Vec::new();
-        while let Some((_, Happening::Wake { host, .. })) = queue.pop_until(Time::from_millis(2)) {
+        while let Some((_, WorldEvent::Wake { host, .. })) = queue.pop_until(Time::from_millis(2)) {
             order.push(host);
         }
         assert_eq!(order, [1, 2, 0]);

@@ -6,45 +6,45 @@ use hobnob_membership::{Event, Input, Node, Output};
 use rand::RngExt;
 
 use super::host::{MAX_WAKES, socket_address};
-use super::queue::{Delivery, Happening};
-use super::told::describe;
-use super::{Detail, Told, World};
+use super::node_event::describe;
+use super::queue::{Delivery, WorldEvent};
+use super::{Detail, NodeEvent, World};
 
 impl World {
-    pub(super) fn happen(&mut self, what: Happening) {
+    pub(super) fn process(&mut self, what: WorldEvent) {
         match what {
-            Happening::Datagram { from, to, bytes, late } => {
+            WorldEvent::Datagram { from, to, bytes, late } => {
                 let Some(receiver) = self.fabric.owner(to) else { return };
-                let gap = self.hosts[receiver].local_health.receive_gap;
+                let gap = self.hosts[receiver].slowness.receive_gap;
                 let Some(process) = self.hosts[receiver].process.as_mut() else { return };
                 if !gap.is_zero() && !late {
                     let at = process.receives_at.max(self.now);
                     // What waits longer than two seconds has long overflowed the socket's buffer.
                     if at - self.now < Duration::from_secs(2) {
                         process.receives_at = at + gap;
-                        let datagram = Happening::Datagram { from, to, bytes, late: true };
+                        let datagram = WorldEvent::Datagram { from, to, bytes, late: true };
                         self.fabric.queue.push(at, datagram);
                     }
                     return;
                 }
                 self.arrive(receiver, Delivery::Datagram { from, bytes });
             }
-            Happening::Stream { to, delivery } => {
+            WorldEvent::Stream { to, delivery } => {
                 if self.hosts[to].process.is_some() {
                     self.arrive(to, delivery);
                 } else if let Delivery::Accept { stream } = delivery {
                     self.fabric.refuse((to, stream), self.now);
                 }
             }
-            Happening::TcpProbe { from, to, tcp_probe } => {
+            WorldEvent::TcpProbe { from, to, tcp_probe } => {
                 // Its kernel answers, whatever the process does.
                 let holds_socket = |host: &usize| self.hosts[*host].process.is_some();
                 if let Some(host) = self.fabric.owner(to).filter(holds_socket) {
                     self.fabric.answer_tcp_probe(host, from, tcp_probe, self.now);
                 }
             }
-            Happening::Retry { from } => self.fabric.retry(from, self.now),
-            Happening::Wake { host, life } => self.wake(host, life),
+            WorldEvent::Retry { from } => self.fabric.retry(from, self.now),
+            WorldEvent::Wake { host, life } => self.wake(host, life),
         }
     }
 
@@ -57,7 +57,7 @@ impl World {
             let at = process.ready_at.max(now);
             if process.wake_at.is_none_or(|wake| wake > at) {
                 process.wake_at = Some(at);
-                self.fabric.queue.push(at, Happening::Wake { host: number, life: process.life });
+                self.fabric.queue.push(at, WorldEvent::Wake { host: number, life: process.life });
             }
             return;
         }
@@ -121,7 +121,7 @@ impl World {
                 let at = process.ready_at;
                 if process.wake_at.is_none_or(|wake| wake > at) {
                     process.wake_at = Some(at);
-                    self.fabric.queue.push(at, Happening::Wake { host: number, life });
+                    self.fabric.queue.push(at, WorldEvent::Wake { host: number, life });
                 }
                 return;
             }
@@ -148,7 +148,7 @@ impl World {
 
     /// Hands an input to a node, and carries out what it wants done.
     pub(super) fn act(&mut self, number: usize, input: Input<'_>) {
-        let Self { hosts, fabric, told, now, .. } = self;
+        let Self { hosts, fabric, events, now, .. } = self;
         let now = *now;
         let host = &mut hosts[number];
         let Some(process) = host.process.as_mut() else { return };
@@ -178,10 +178,10 @@ impl World {
             if fabric.trace.wants(Detail::Events) {
                 fabric.trace.line(now, format_args!("n{number} {}", describe(&event)));
             }
-            told.push(Told { at: now, host: number, life: process.life, event });
+            events.push(NodeEvent { at: now, host: number, life: process.life, kind: event });
         }
-        if !host.local_health.service.is_zero() {
-            process.ready_at = process.ready_at.max(now + host.local_health.service);
+        if !host.slowness.service_time.is_zero() {
+            process.ready_at = process.ready_at.max(now + host.slowness.service_time);
         }
         if process.left {
             self.stop(number);
@@ -199,11 +199,11 @@ impl World {
         if process.wake_at.is_some_and(|at| at <= due) {
             return;
         }
-        let late = host.local_health.timers_late.as_micros() as u64;
+        let late = host.slowness.timers_late.as_micros() as u64;
         let late = if late == 0 { 0 } else { self.fabric.rng.random_range(0..=late) };
         let at = due + Duration::from_micros(late);
         process.wake_at = Some(at);
-        self.fabric.queue.push(at, Happening::Wake { host: number, life: process.life });
+        self.fabric.queue.push(at, WorldEvent::Wake { host: number, life: process.life });
     }
 }
 

@@ -20,13 +20,13 @@ use crate::network::{Channel, Conditions, Network, Partition};
 
 /// An agent's address, and which of its lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Id {
+struct FocaId {
     /// Six bytes stand for an address and a port.
     addr: (u32, u16),
     bump: u16,
 }
 
-impl foca::Identity for Id {
+impl foca::Identity for FocaId {
     type Addr = (u32, u16);
 
     fn renew(&self) -> Option<Self> {
@@ -44,25 +44,25 @@ impl foca::Identity for Id {
 
 /// What a broadcast is about.
 #[derive(Clone, Copy)]
-struct Change {
+struct FocaChange {
     origin: u32,
     value: u16,
 }
 
-impl Invalidates for Change {
+impl Invalidates for FocaChange {
     fn invalidates(&self, other: &Self) -> bool {
         self.origin == other.origin && self.value > other.value
     }
 }
 
 /// What an agent knows: the newest change of each origin. Shared with foca, which hides its handler.
-type Shared = Rc<RefCell<Catalog>>;
+type Shared = Rc<RefCell<KnownChanges>>;
 
 /// Keeps the newest change of each origin.
-struct Keeper(Shared);
+struct ChangeKeeper(Shared);
 
 #[derive(Default)]
-struct Catalog {
+struct KnownChanges {
     known: BTreeMap<u32, u16>,
     copies: u64,
 }
@@ -70,19 +70,19 @@ struct Catalog {
 /// A broadcast is as long as a rumor of Hobnob's about the same record.
 const BROADCAST_BYTES: usize = 90;
 
-impl BroadcastHandler<Id> for Keeper {
-    type Key = Change;
+impl BroadcastHandler<FocaId> for ChangeKeeper {
+    type Key = FocaChange;
     type Error = Infallible;
 
     fn receive_item(
         &mut self,
         data: &[u8],
-        sender: Option<&Id>,
-    ) -> Result<Option<Change>, Infallible> {
+        sender: Option<&FocaId>,
+    ) -> Result<Option<FocaChange>, Infallible> {
         let [a, b, c, d, low, high, ..] = *data else { return Ok(None) };
         let mut catalog = self.0.borrow_mut();
         catalog.copies += u64::from(sender.is_some());
-        let change = Change {
+        let change = FocaChange {
             origin: u32::from_le_bytes([a, b, c, d]),
             value: u16::from_le_bytes([low, high]),
         };
@@ -97,13 +97,13 @@ impl BroadcastHandler<Id> for Keeper {
 
 #[derive(Default)]
 struct Effects {
-    packets: Vec<(Id, Vec<u8>)>,
-    timers: Vec<(Timer<Id>, Duration)>,
+    packets: Vec<(FocaId, Vec<u8>)>,
+    timers: Vec<(Timer<FocaId>, Duration)>,
     members: Vec<(usize, bool)>,
 }
 
-impl Runtime<Id> for Effects {
-    fn notify(&mut self, notification: Notification<'_, Id>) {
+impl Runtime<FocaId> for Effects {
+    fn notify(&mut self, notification: Notification<'_, FocaId>) {
         match notification {
             Notification::MemberUp(id) => self.members.push((id.addr.0 as usize, true)),
             Notification::MemberDown(id) => self.members.push((id.addr.0 as usize, false)),
@@ -111,38 +111,38 @@ impl Runtime<Id> for Effects {
         }
     }
 
-    fn send_to(&mut self, to: Id, data: &[u8]) {
+    fn send_to(&mut self, to: FocaId, data: &[u8]) {
         self.packets.push((to, data.to_vec()));
     }
 
-    fn submit_after(&mut self, event: Timer<Id>, after: Duration) {
+    fn submit_after(&mut self, event: Timer<FocaId>, after: Duration) {
         self.timers.push((event, after));
     }
 }
 
-struct Agent {
-    foca: Foca<Id, PostcardCodec, Xoshiro256PlusPlus, Keeper>,
+struct FocaAgent {
+    foca: Foca<FocaId, PostcardCodec, Xoshiro256PlusPlus, ChangeKeeper>,
     catalog: Shared,
     alive: BTreeSet<usize>,
     paused_until: Time,
-    held: VecDeque<Happening>,
+    held: VecDeque<FocaEvent>,
 }
 
-enum Happening {
+enum FocaEvent {
     Packet(Vec<u8>),
-    Timer(Timer<Id>),
+    Timer(Timer<FocaId>),
     Announce,
     Resume,
 }
 
 /// A cluster of plain foca.
 pub struct FocaCluster {
-    agents: Vec<Option<Agent>>,
+    agents: Vec<Option<FocaAgent>>,
     network: Network,
     halves: Partition,
-    /// By time and order; the happenings stand in a map beside, because timers have no order.
+    /// By time and order; the events stand in a map beside, because timers have no order.
     queue: BinaryHeap<Reverse<(Time, u64, usize)>>,
-    happenings: BTreeMap<u64, Happening>,
+    events: BTreeMap<u64, FocaEvent>,
     sequence: u64,
     now: Time,
     rng: Xoshiro256PlusPlus,
@@ -150,22 +150,22 @@ pub struct FocaCluster {
     false_downs: u64,
 }
 
-fn id(agent: usize) -> Id {
-    Id { addr: (agent as u32, 7_946), bump: 0 }
+fn id(agent: usize) -> FocaId {
+    FocaId { addr: (agent as u32, 7_946), bump: 0 }
 }
 
 impl FocaCluster {
-    fn schedule(&mut self, at: Time, agent: usize, what: Happening) {
+    fn schedule(&mut self, at: Time, agent: usize, what: FocaEvent) {
         self.sequence += 1;
         self.queue.push(Reverse((at, self.sequence, agent)));
-        self.happenings.insert(self.sequence, what);
+        self.events.insert(self.sequence, what);
     }
 
-    fn happen(&mut self, number: usize, what: Happening) {
+    fn process(&mut self, number: usize, what: FocaEvent) {
         let now = self.now;
         let Some(agent) = self.agents[number].as_mut() else { return };
         if agent.paused_until > now {
-            if !matches!(what, Happening::Resume) {
+            if !matches!(what, FocaEvent::Resume) {
                 agent.held.push_back(what);
             }
             return;
@@ -174,31 +174,31 @@ impl FocaCluster {
         let mut again = false;
         // What foca refuses is of a former life, or a duplicate.
         let _ = match what {
-            Happening::Packet(bytes) => agent.foca.handle_data(&bytes, &mut effects),
-            Happening::Timer(timer) => agent.foca.handle_timer(timer, &mut effects),
-            Happening::Announce if agent.foca.num_members() == 0 => {
+            FocaEvent::Packet(bytes) => agent.foca.handle_data(&bytes, &mut effects),
+            FocaEvent::Timer(timer) => agent.foca.handle_timer(timer, &mut effects),
+            FocaEvent::Announce if agent.foca.num_members() == 0 => {
                 again = true;
                 agent.foca.announce(id(0), &mut effects)
             }
-            Happening::Announce | Happening::Resume => Ok(()),
+            FocaEvent::Announce | FocaEvent::Resume => Ok(()),
         };
         self.settle(number, effects);
         if again {
-            self.schedule(now + Duration::from_secs(1), number, Happening::Announce);
+            self.schedule(now + Duration::from_secs(1), number, FocaEvent::Announce);
         }
     }
 
     fn settle(&mut self, number: usize, effects: Effects) {
         let now = self.now;
         for (timer, after) in effects.timers {
-            self.schedule(now + after, number, Happening::Timer(timer));
+            self.schedule(now + after, number, FocaEvent::Timer(timer));
         }
         for (to, bytes) in effects.packets {
             let to = to.addr.0 as usize;
             self.bytes += bytes.len() as u64;
             let fate = self.network.datagram(number, to, bytes.len(), now, &mut self.rng);
             if let Some(after) = fate.and_then(|arrivals| arrivals.after[0]) {
-                self.schedule(now + after, to, Happening::Packet(bytes));
+                self.schedule(now + after, to, FocaEvent::Packet(bytes));
             }
         }
         for (other, up) in effects.members {
@@ -227,10 +227,10 @@ impl Subject for FocaCluster {
                 foca::Config::new_lan(size),
                 Xoshiro256PlusPlus::seed_from_u64(seed),
                 PostcardCodec,
-                Keeper(Rc::clone(&catalog)),
+                ChangeKeeper(Rc::clone(&catalog)),
             );
             let (alive, held) = (BTreeSet::new(), VecDeque::new());
-            Some(Agent { foca, catalog, alive, paused_until: Time::ZERO, held })
+            Some(FocaAgent { foca, catalog, alive, paused_until: Time::ZERO, held })
         });
         let agents = agents.collect();
         let hosts: Vec<usize> = (0..nodes).collect();
@@ -241,7 +241,7 @@ impl Subject for FocaCluster {
             network: Network::new(nodes, conditions),
             halves: Partition::full(left, right),
             queue: BinaryHeap::new(),
-            happenings: BTreeMap::new(),
+            events: BTreeMap::new(),
             sequence: 0,
             now: Time::ZERO,
             rng,
@@ -249,7 +249,7 @@ impl Subject for FocaCluster {
             false_downs: 0,
         };
         for agent in 1..nodes {
-            cluster.schedule(Time::ZERO, agent, Happening::Announce);
+            cluster.schedule(Time::ZERO, agent, FocaEvent::Announce);
         }
         cluster
     }
@@ -265,14 +265,14 @@ impl Subject for FocaCluster {
         {
             self.queue.pop();
             self.now = at;
-            if let Some(what) = self.happenings.remove(&sequence) {
-                let resumes = matches!(what, Happening::Resume);
-                self.happen(agent, what);
+            if let Some(what) = self.events.remove(&sequence) {
+                let resumes = matches!(what, FocaEvent::Resume);
+                self.process(agent, what);
                 if resumes {
                     let held =
                         self.agents[agent].as_mut().map(|agent| std::mem::take(&mut agent.held));
                     for what in held.unwrap_or_default() {
-                        self.happen(agent, what);
+                        self.process(agent, what);
                     }
                 }
             }
@@ -303,7 +303,7 @@ impl Subject for FocaCluster {
         let until = self.now + time;
         if let Some(paused) = self.agents[agent].as_mut() {
             paused.paused_until = paused.paused_until.max(until);
-            self.schedule(until, agent, Happening::Resume);
+            self.schedule(until, agent, FocaEvent::Resume);
         }
     }
 

@@ -10,7 +10,7 @@ use hobnob_membership::{Event, Time};
 use super::Subject;
 use crate::bench::service;
 use crate::network::{Conditions, Network, Partition};
-use crate::world::{Storage, Told, Witness, World, host_of};
+use crate::world::{NodeEvent, Observer, Storage, World, host_of};
 
 /// A cluster of the real protocol.
 pub struct HobnobCluster {
@@ -26,13 +26,13 @@ struct Counts {
     false_downs: u64,
 }
 
-impl Witness for Counts {
-    fn told(&mut self, _: &World, told: &Told) {
-        let Event::Member(change) = &told.event else { return };
+impl Observer for Counts {
+    fn on_event(&mut self, _: &World, event: &NodeEvent) {
+        let Event::Member(change) = &event.kind else { return };
         let other = host_of(change.member.identity.node_id);
         if change.member.status == MemberStatus::Alive {
-            self.alive[told.host].insert(other);
-        } else if self.alive[told.host].remove(&other) && !self.dead.contains(&other) {
+            self.alive[event.host].insert(other);
+        } else if self.alive[event.host].remove(&other) && !self.dead.contains(&other) {
             self.false_downs += 1;
         }
     }

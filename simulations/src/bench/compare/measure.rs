@@ -17,7 +17,7 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
+pub struct ComparisonEffort {
     /// Changes that are followed.
     pub changes: u16,
     /// Crashes that are followed.
@@ -30,7 +30,7 @@ pub struct Effort {
 
 /// What was measured of one protocol in one setting. Times in milliseconds; `None` when it did not happen in time.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Row {
+pub struct Comparison {
     /// The protocol.
     pub protocol: String,
     /// Agents.
@@ -69,35 +69,35 @@ pub struct Row {
     pub heal_ms: Option<u64>,
 }
 
-/// Measures everything of one protocol in one setting; `told` hears what is being measured.
+/// Measures everything of one protocol in one setting; `progress` hears what is being measured.
 pub fn measure<S: Subject>(
     nodes: usize,
     loss: f64,
-    effort: Effort,
-    mut told: impl FnMut(&str),
-) -> Row {
-    let mut row = Row { protocol: S::NAME.into(), nodes, loss, ..Row::default() };
-    told("join");
+    effort: ComparisonEffort,
+    mut progress: impl FnMut(&str),
+) -> Comparison {
+    let mut row = Comparison { protocol: S::NAME.into(), nodes, loss, ..Comparison::default() };
+    progress("join");
     let mut cluster = S::new(nodes, loss, effort.seed);
     row.join_ms = until(&mut cluster, STEP, 300, |c| (0..nodes).all(|a| c.active(a) == nodes));
     cluster.run_for(Duration::from_secs(60));
-    told("changes");
+    progress("changes");
     changes(&mut cluster, nodes, effort, &mut row);
     cluster.run_for(Duration::from_secs(30));
-    told("rest");
+    progress("rest");
     let before = cluster.bytes();
     cluster.run_for(Duration::from_secs(60));
     row.rest_bytes_per_second = (cluster.bytes() - before) as f64 / 60.0 / nodes as f64;
-    told("false downs");
+    progress("false downs");
     let before = cluster.false_downs();
     cluster.run_for(Duration::from_secs(60 * effort.minutes));
     row.false_downs = cluster.false_downs() - before;
-    told("crashes");
+    progress("crashes");
     crashes(&mut cluster, nodes, effort, &mut row);
     drop(cluster);
-    told("false downs with slow agents");
+    progress("false downs with slow agents");
     row.false_downs_slow = slow::<S>(nodes, loss, effort);
-    told("a cut between halves");
+    progress("a cut between halves");
     row.heal_ms = halves::<S>(nodes, loss, effort);
     row
 }
@@ -123,7 +123,12 @@ fn median(mut times: Vec<u64>) -> Option<u64> {
     times.get(times.len() / 2).copied()
 }
 
-fn changes<S: Subject>(cluster: &mut S, nodes: usize, effort: Effort, row: &mut Row) {
+fn changes<S: Subject>(
+    cluster: &mut S,
+    nodes: usize,
+    effort: ComparisonEffort,
+    row: &mut Comparison,
+) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(effort.seed);
     let before = cluster.copies();
     let (mut half, mut most, mut all) = (Vec::new(), Vec::new(), Vec::new());
@@ -168,7 +173,12 @@ fn changes<S: Subject>(cluster: &mut S, nodes: usize, effort: Effort, row: &mut 
     row.copies = received / f64::from(effort.changes) / nodes as f64;
 }
 
-fn crashes<S: Subject>(cluster: &mut S, nodes: usize, effort: Effort, row: &mut Row) {
+fn crashes<S: Subject>(
+    cluster: &mut S,
+    nodes: usize,
+    effort: ComparisonEffort,
+    row: &mut Comparison,
+) {
     let (mut first, mut half, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..effort.crashes {
         // Neither the seed nor one that has crashed.
@@ -199,7 +209,7 @@ fn crashes<S: Subject>(cluster: &mut S, nodes: usize, effort: Effort, row: &mut 
     row.crash_all_ms = median(all);
 }
 
-fn slow<S: Subject>(nodes: usize, loss: f64, effort: Effort) -> u64 {
+fn slow<S: Subject>(nodes: usize, loss: f64, effort: ComparisonEffort) -> u64 {
     let mut cluster = S::new(nodes, loss, effort.seed + 1);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(effort.seed + 1);
     cluster.run_for(Duration::from_secs(60));
@@ -217,7 +227,7 @@ fn slow<S: Subject>(nodes: usize, loss: f64, effort: Effort) -> u64 {
     cluster.false_downs() - before
 }
 
-fn halves<S: Subject>(nodes: usize, loss: f64, effort: Effort) -> Option<u64> {
+fn halves<S: Subject>(nodes: usize, loss: f64, effort: ComparisonEffort) -> Option<u64> {
     let mut cluster = S::new(nodes, loss, effort.seed + 2);
     cluster.run_for(Duration::from_secs(60));
     cluster.cut_halves();

@@ -7,5 +7,5 @@ mod subject;
 
 pub use foca_cluster::FocaCluster;
 pub use hobnob_cluster::HobnobCluster;
-pub use measure::{Effort, Row, measure};
+pub use measure::{Comparison, ComparisonEffort, measure};
 pub use subject::Subject;

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use super::followed::Followed;
 use crate::bench::service;
 use crate::network::{Conditions, Latency, Network, Partition};
-use crate::world::{Storage, Told, Witness, World, WriteOutcome, host_of};
+use crate::world::{NodeEvent, Observer, Storage, World, WriteOutcome, host_of};
 
 /// A join that takes longer is left as it is.
 const JOIN_LIMIT: Duration = Duration::from_secs(300);
@@ -42,7 +42,7 @@ pub(super) struct Belief {
 }
 
 /// What was seen of the agents.
-pub(super) struct Seen {
+pub(super) struct ClusterLog {
     alive: Vec<Vec<bool>>,
     alive_count: Vec<usize>,
     running: Vec<bool>,
@@ -57,7 +57,7 @@ pub(super) struct Seen {
     pub(super) returned: u64,
 }
 
-impl Seen {
+impl ClusterLog {
     fn change(&mut self, at: Time, observer: usize, change: &Change) {
         let instance = &change.instance;
         let origin = host_of(instance.origin);
@@ -79,24 +79,24 @@ impl Seen {
     }
 }
 
-impl Witness for Seen {
-    fn told(&mut self, _: &World, told: &Told) {
-        match &told.event {
-            Event::Instance(change) => self.change(told.at, told.host, change),
+impl Observer for ClusterLog {
+    fn on_event(&mut self, _: &World, event: &NodeEvent) {
+        match &event.kind {
+            Event::Instance(change) => self.change(event.at, event.host, change),
             Event::Member(change) => {
                 let about = host_of(change.member.identity.node_id);
-                if about == told.host {
+                if about == event.host {
                     return;
                 }
                 let alive = change.member.status == MemberStatus::Alive;
-                if std::mem::replace(&mut self.alive[told.host][about], alive) == alive {
+                if std::mem::replace(&mut self.alive[event.host][about], alive) == alive {
                     return;
                 }
-                let count = &mut self.alive_count[told.host];
+                let count = &mut self.alive_count[event.host];
                 *count = if alive { *count + 1 } else { *count - 1 };
                 self.beliefs.push(Belief {
-                    at: told.at,
-                    observer: told.host,
+                    at: event.at,
+                    observer: event.host,
                     about,
                     alive,
                     was_running: self.running[about],
@@ -110,7 +110,7 @@ impl Witness for Seen {
 /// Agents that all start at once and join through the first two.
 pub(super) struct Cluster {
     /// What was seen of them.
-    pub(super) seen: Seen,
+    pub(super) seen: ClusterLog,
     /// Chance, for those who measure.
     pub(super) rng: Xoshiro256PlusPlus,
     world: World,
@@ -131,7 +131,7 @@ impl Cluster {
             world.start(agent);
         }
         let mut cluster = Self {
-            seen: Seen {
+            seen: ClusterLog {
                 alive: vec![vec![false; nodes]; nodes],
                 alive_count: vec![0; nodes],
                 running: vec![true; nodes],
@@ -232,7 +232,7 @@ impl Cluster {
     }
 
     /// An agent changes one of its instances.
-    pub(super) fn tcp_probe(&mut self, agent: usize, number: usize) {
+    pub(super) fn rewrite(&mut self, agent: usize, number: usize) {
         self.ports = self.ports % (UNCHANGED - 1) + 1;
         self.register(agent, number, self.ports);
     }

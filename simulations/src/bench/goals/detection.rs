@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::cluster::{Belief, Cluster};
-use super::{Report, Setting, quantile};
+use super::{SectionReport, Setting, quantile};
 
 /// The resolution of times; those of single agents are exact.
 const STEP: Duration = Duration::from_millis(10);
@@ -25,7 +25,7 @@ fn shuffled(cluster: &mut Cluster) -> Vec<usize> {
     agents
 }
 
-pub(super) fn crash(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn crash(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
     let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting.seed);
     let (mut first, mut half, mut all) = (Vec::new(), Vec::new(), Vec::new());
@@ -58,7 +58,7 @@ pub(super) fn crash(setting: &Setting, report: &mut Report<'_>) {
     report.add("crash known to all, p99", at(0.99), "s").goal(2.5).note(note);
 }
 
-pub(super) fn mass_crash(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn mass_crash(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
     let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting.seed);
     let mut victims = shuffled(&mut cluster);
@@ -101,7 +101,7 @@ fn false_downs_among(beliefs: &[Belief]) -> (usize, usize) {
     (downs, incidents)
 }
 
-pub(super) fn false_downs(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn false_downs(setting: &Setting, report: &mut SectionReport<'_>) {
     for (slow, loss, goal) in [(true, 0.0, 0.0), (false, 0.25, 0.0), (true, 0.25, 1.0)] {
         report.progress("settling");
         let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting.seed);
@@ -127,11 +127,11 @@ pub(super) fn false_downs(setting: &Setting, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn onsets(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn onsets(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
     let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting.seed);
     let agents = shuffled(&mut cluster);
-    let mut called_down = BTreeSet::new();
+    let mut declared_down = BTreeSet::new();
     let mut pauses = 0;
     for (number, agent) in agents.into_iter().take(setting.onsets).enumerate() {
         cluster.run_for(Duration::from_secs(5));
@@ -146,10 +146,10 @@ pub(super) fn onsets(setting: &Setting, report: &mut Report<'_>) {
         cluster.run_for(Duration::from_secs(5));
         let beliefs = cluster.take_beliefs();
         let falsely = beliefs.iter().filter(|belief| !belief.alive && belief.was_running);
-        called_down.extend(falsely.map(|belief| (number, belief.about)));
-        report.progress(&format!("onset {number}: {} called down", called_down.len()));
+        declared_down.extend(falsely.map(|belief| (number, belief.about)));
+        report.progress(&format!("onset {number}: {} called down", declared_down.len()));
     }
     let note = format!("{} onsets of five pauses each, {pauses} pauses", setting.onsets);
     let what = "clean agents that begin to pause for 1.7 to 2 s: called down";
-    report.add(what, Some(called_down.len() as f64), "").goal(0.0).note(note);
+    report.add(what, Some(declared_down.len() as f64), "").goal(0.0).note(note);
 }

@@ -7,7 +7,7 @@ use hobnob_membership::Time;
 
 /// A change that is followed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
+pub(super) struct FollowedChange {
     /// When it was made.
     pub(super) at: Time,
     /// How many agents know it, or a later one of the same instance.
@@ -22,14 +22,14 @@ pub(super) struct Change {
 #[derive(Debug)]
 pub(super) struct Followed {
     agents: usize,
-    changes: Vec<Change>,
+    changes: Vec<FollowedChange>,
     /// By origin and id: where its changes are, and what each agent knows.
-    instances: Vec<BTreeMap<String, Instance>>,
+    instances: Vec<BTreeMap<String, FollowedInstance>>,
     missing: usize,
 }
 
 #[derive(Debug)]
-struct Instance {
+struct FollowedInstance {
     changes: Vec<u32>,
     known: Vec<u16>,
 }
@@ -44,10 +44,10 @@ impl Followed {
     /// A change begins; returns the port that marks it.
     pub(super) fn begin(&mut self, at: Time, origin: usize, id: &str) -> u16 {
         let agents = self.agents;
-        let new = || Instance { changes: Vec::new(), known: vec![0; agents] };
+        let new = || FollowedInstance { changes: Vec::new(), known: vec![0; agents] };
         let instance = self.instances[origin].entry(id.to_owned()).or_insert_with(new);
         instance.changes.push(self.changes.len() as u32);
-        self.changes.push(Change { at, knowing: 0, half: None, all: None });
+        self.changes.push(FollowedChange { at, knowing: 0, half: None, all: None });
         self.missing += 1;
         instance.changes.len() as u16
     }
@@ -76,7 +76,7 @@ impl Followed {
     }
 
     /// All changes, in their order.
-    pub(super) fn changes(&self) -> &[Change] {
+    pub(super) fn changes(&self) -> &[FollowedChange] {
         &self.changes
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cluster::{Belief, Cluster};
-use super::{Report, Setting};
+use super::{SectionReport, Setting};
 use crate::network::{Channel, Partition};
 
 const STEP: Duration = Duration::from_millis(50);
@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const CUT: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What became of one agent in the eyes of the others.
+/// What became of one agent in the observer of the others.
 struct Suffering {
     downs: usize,
     ups: usize,
@@ -59,7 +59,7 @@ fn suffer(
     cluster: &mut Cluster,
     agent: usize,
     mut partition: Partition,
-    report: &mut Report<'_>,
+    report: &mut SectionReport<'_>,
 ) -> (Suffering, Option<Duration>) {
     cluster.take_beliefs();
     cluster.cut(&mut partition);
@@ -74,7 +74,7 @@ fn suffer(
     (Suffering::of(agent, cluster.len(), &beliefs), well)
 }
 
-pub(super) fn one_way(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn one_way(setting: &Setting, report: &mut SectionReport<'_>) {
     let nodes = setting.nodes;
     report.progress("settling");
     let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);
@@ -97,7 +97,7 @@ pub(super) fn one_way(setting: &Setting, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn udp_blocked(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn udp_blocked(setting: &Setting, report: &mut SectionReport<'_>) {
     let nodes = setting.nodes;
     report.progress("settling");
     let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);
@@ -124,7 +124,7 @@ pub(super) fn udp_blocked(setting: &Setting, report: &mut Report<'_>) {
     report.add("the same: a change from it and one to it known to all", known, "s");
 }
 
-pub(super) fn halves(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn halves(setting: &Setting, report: &mut SectionReport<'_>) {
     let nodes = setting.nodes;
     let all: Vec<usize> = (0..nodes).collect();
     let (left, right) = all.split_at(nodes / 2);
@@ -150,7 +150,7 @@ pub(super) fn halves(setting: &Setting, report: &mut Report<'_>) {
                 cluster.delete(*agent, *agent % 4);
             }
             for agent in all.iter().filter(|agent| *agent % 10 == 7) {
-                cluster.tcp_probe(*agent, 3);
+                cluster.rewrite(*agent, 3);
             }
             for _ in 0..6 {
                 cluster.run_for(MINUTE / 6);

@@ -7,7 +7,7 @@ use hobnob_membership::Time;
 use rand::seq::SliceRandom;
 
 use super::cluster::{Cluster, Sent};
-use super::{Report, Setting};
+use super::{SectionReport, Setting};
 use crate::network::Partition;
 
 /// Changes that come at once.
@@ -49,7 +49,7 @@ impl Storm {
     fn rage(self, cluster: &mut Cluster, within: Duration, mut look: impl FnMut(&mut Cluster)) {
         let gap = within / STORM as u32;
         for (number, (agent, instance)) in self.order.into_iter().enumerate() {
-            cluster.tcp_probe(agent, instance);
+            cluster.rewrite(agent, instance);
             cluster.run_for(gap);
             if number % 100 == 99 {
                 look(cluster);
@@ -81,7 +81,7 @@ impl Peak {
     }
 }
 
-pub(super) fn storm(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn storm(setting: &Setting, report: &mut SectionReport<'_>) {
     for loss in &setting.losses {
         let instances = many(setting.nodes).min(STORM / setting.nodes.min(STORM));
         report.progress(&format!("{:.0} % loss: settling", loss * 100.0));
@@ -129,7 +129,7 @@ pub(super) fn storm(setting: &Setting, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn absence(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn absence(setting: &Setting, report: &mut SectionReport<'_>) {
     let instances = many(setting.nodes).min(10);
     report.progress("settling");
     let mut cluster = Cluster::settled(setting.nodes, instances, 0.0, setting.seed);
@@ -152,7 +152,7 @@ pub(super) fn absence(setting: &Setting, report: &mut Report<'_>) {
     report.add("the same: all believe all alive", seconds(whole), "s");
 }
 
-pub(super) fn join(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn join(setting: &Setting, report: &mut SectionReport<'_>) {
     for loss in &setting.losses {
         report.progress(&format!("{:.0} % loss", loss * 100.0));
         let mut cluster = Cluster::new(setting.nodes, 1, setting.seed);
@@ -176,7 +176,7 @@ pub(super) fn join(setting: &Setting, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn rest(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn rest(setting: &Setting, report: &mut SectionReport<'_>) {
     let mut counts = vec![0, many(setting.nodes)];
     counts.dedup();
     for instances in counts {

@@ -55,31 +55,35 @@ impl Measurement {
 }
 
 /// Takes the measurements of a section.
-pub struct Report<'a> {
+pub struct SectionReport<'a> {
     section: &'static str,
     setting: &'a Setting,
     measurements: Vec<Measurement>,
-    told: &'a mut dyn FnMut(&str),
+    progress: &'a mut dyn FnMut(&str),
 }
 
-impl<'a> Report<'a> {
-    /// A report without measurements; `told` hears how far it is.
-    pub fn new(section: &'static str, setting: &'a Setting, told: &'a mut dyn FnMut(&str)) -> Self {
-        Self { section, setting, measurements: Vec::new(), told }
+impl<'a> SectionReport<'a> {
+    /// A report without measurements; `progress` hears how far it is.
+    pub fn new(
+        section: &'static str,
+        setting: &'a Setting,
+        progress: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        Self { section, setting, measurements: Vec::new(), progress }
     }
 
     /// Tells how far it is.
     pub fn progress(&mut self, what: &str) {
-        (self.told)(what);
+        (self.progress)(what);
     }
 
-    /// Adds a number, to be improved upon by the methods of [`Row`].
+    /// Adds a number, to be improved upon by the methods of [`MeasurementEntry`].
     pub fn add(
         &mut self,
         what: impl Into<String>,
         measured: Option<f64>,
         unit: &'static str,
-    ) -> Row<'_> {
+    ) -> MeasurementEntry<'_> {
         self.measurements.push(Measurement {
             section: self.section,
             what: what.into(),
@@ -92,7 +96,7 @@ impl<'a> Report<'a> {
             seed: self.setting.seed,
         });
         let last = self.measurements.len() - 1;
-        Row(&mut self.measurements[last])
+        MeasurementEntry(&mut self.measurements[last])
     }
 
     /// What was measured.
@@ -103,9 +107,9 @@ impl<'a> Report<'a> {
 }
 
 /// A measurement that was just added.
-pub struct Row<'a>(&'a mut Measurement);
+pub struct MeasurementEntry<'a>(&'a mut Measurement);
 
-impl Row<'_> {
+impl MeasurementEntry<'_> {
     /// The loss at which it was measured.
     pub fn at_loss(self, loss: f64) -> Self {
         self.0.loss = loss;
@@ -160,7 +164,7 @@ mod tests {
             onsets: 0,
         };
         let mut quiet = |_: &str| {};
-        let mut report = Report::new("join", &setting, &mut quiet);
+        let mut report = SectionReport::new("join", &setting, &mut quiet);
         report.add("never", None, "s").goal(1.0);
         report.add("in time", Some(1.0), "s").goal(1.0);
         report.add("no goal", Some(1.0), "s").note("as it is");

@@ -11,7 +11,7 @@ mod restart;
 mod sessions;
 mod spread;
 
-pub use measurement::{Measurement, Report, Row, Setting, quantile};
+pub use measurement::{Measurement, MeasurementEntry, SectionReport, Setting, quantile};
 
 /// Something that is measured.
 pub struct Section {
@@ -19,13 +19,13 @@ pub struct Section {
     pub name: &'static str,
     /// What it measures.
     pub about: &'static str,
-    run: fn(&Setting, &mut Report<'_>),
+    run: fn(&Setting, &mut SectionReport<'_>),
 }
 
 impl Section {
-    /// Measures it; `told` hears how far it is.
-    pub fn measure(&self, setting: &Setting, told: &mut dyn FnMut(&str)) -> Vec<Measurement> {
-        let mut report = Report::new(self.name, setting, told);
+    /// Measures it; `progress` hears how far it is.
+    pub fn measure(&self, setting: &Setting, progress: &mut dyn FnMut(&str)) -> Vec<Measurement> {
+        let mut report = SectionReport::new(self.name, setting, progress);
         (self.run)(setting, &mut report);
         report.finish()
     }

@@ -18,12 +18,12 @@ const LENGTH_BYTES: u64 = 4;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// An agent on the desk. Its clock stands still while it is not plugged in.
-pub(super) struct Agent {
+pub(super) struct PairAgent {
     pub(super) node: Node,
     now: Time,
 }
 
-impl Agent {
+impl PairAgent {
     /// The agent with this number, and what it has registered.
     pub(super) fn new(number: usize, records: Vec<(Key, Value)>) -> Self {
         let [_, high, mid, low] = (number as u32 + 1).to_be_bytes();
@@ -67,7 +67,7 @@ pub(super) struct Exchange {
     pub(super) member_bytes: u64,
 }
 
-enum Delivery {
+enum CableDelivery {
     Datagram(SocketAddr, Vec<u8>),
     Accepted(StreamId),
     Frame(StreamId, Vec<u8>),
@@ -79,7 +79,7 @@ enum Delivery {
 struct Cable {
     latency: Duration,
     now: Time,
-    queue: BTreeMap<(Time, u64), (usize, Delivery)>,
+    queue: BTreeMap<(Time, u64), (usize, CableDelivery)>,
     sequence: u64,
     /// The other end of each stream, and whether this end has finished.
     streams: BTreeMap<(usize, StreamId), (StreamId, bool)>,
@@ -93,8 +93,8 @@ struct Cable {
 /// One agent joins another, and they go on until they hold the same records and have nothing more to say. `None` when
 /// that does not come to pass.
 pub(super) fn exchange(
-    newcomer: &mut Agent,
-    host: &mut Agent,
+    newcomer: &mut PairAgent,
+    host: &mut PairAgent,
     latency: Duration,
 ) -> Option<Exchange> {
     let start = newcomer.now.max(host.now);
@@ -150,21 +150,21 @@ impl Cable {
         }
     }
 
-    fn deliver(&mut self, ends: &mut [&mut Node; 2], end: usize, delivery: &Delivery) {
+    fn deliver(&mut self, ends: &mut [&mut Node; 2], end: usize, delivery: &CableDelivery) {
         let input = match delivery {
-            Delivery::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
-            Delivery::Accepted(stream) => Input::StreamAccepted { stream: *stream },
-            Delivery::Closed(stream) => {
+            CableDelivery::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
+            CableDelivery::Accepted(stream) => Input::StreamAccepted { stream: *stream },
+            CableDelivery::Closed(stream) => {
                 self.streams.remove(&(end, *stream));
                 Input::StreamClosed { stream: *stream }
             }
-            Delivery::Frame(stream, _) | Delivery::Written(stream)
+            CableDelivery::Frame(stream, _) | CableDelivery::Written(stream)
                 if !self.streams.contains_key(&(end, *stream)) =>
             {
                 return;
             }
-            Delivery::Frame(stream, bytes) => Input::StreamFrame { stream: *stream, bytes },
-            Delivery::Written(stream) => Input::StreamWritten { stream: *stream },
+            CableDelivery::Frame(stream, bytes) => Input::StreamFrame { stream: *stream, bytes },
+            CableDelivery::Written(stream) => Input::StreamWritten { stream: *stream },
         };
         self.hand(ends, end, input);
     }
@@ -177,7 +177,11 @@ impl Cable {
         while let Some(output) = ends[end].poll_output() {
             match output {
                 Output::Datagram { to, bytes } if to.ip() == other => {
-                    self.send(1 - end, self.now + self.latency, Delivery::Datagram(own, bytes));
+                    self.send(
+                        1 - end,
+                        self.now + self.latency,
+                        CableDelivery::Datagram(own, bytes),
+                    );
                 }
                 Output::OpenStream { stream, to, .. } if to.ip() == other => {
                     self.sessions += 1;
@@ -187,17 +191,17 @@ impl Cable {
                     // The handshake.
                     let at = self.now + self.latency * 3;
                     self.busy = self.busy.map(|busy| busy.max(at));
-                    self.send(1 - end, at, Delivery::Accepted(accepted));
+                    self.send(1 - end, at, CableDelivery::Accepted(accepted));
                 }
                 // The others are not on the desk.
                 Output::OpenStream { stream, .. } => {
-                    self.send(end, self.now + self.latency, Delivery::Closed(stream));
+                    self.send(end, self.now + self.latency, CableDelivery::Closed(stream));
                 }
                 Output::StreamFrame { stream, bytes } => self.send_frame(end, stream, bytes),
                 Output::FinishStream { stream } => self.finish(end, stream),
                 Output::ResetStream { stream } => {
                     if let Some((other, _)) = self.streams.remove(&(end, stream)) {
-                        self.send(1 - end, self.now + self.latency, Delivery::Closed(other));
+                        self.send(1 - end, self.now + self.latency, CableDelivery::Closed(other));
                     }
                 }
                 // Nobody is silent here for long.
@@ -216,8 +220,8 @@ impl Cable {
         let takes = Duration::from_nanos(bytes.len() as u64 * 1_000_000_000 / BANDWIDTH);
         self.busy[end] = self.busy[end].max(self.now) + takes;
         let at = self.busy[end] + self.latency;
-        self.send(1 - end, at, Delivery::Frame(other, bytes));
-        self.send(end, self.busy[end], Delivery::Written(stream));
+        self.send(1 - end, at, CableDelivery::Frame(other, bytes));
+        self.send(end, self.busy[end], CableDelivery::Written(stream));
     }
 
     fn finish(&mut self, end: usize, stream: StreamId) {
@@ -230,7 +234,7 @@ impl Cable {
         }
     }
 
-    fn send(&mut self, to: usize, at: Time, delivery: Delivery) {
+    fn send(&mut self, to: usize, at: Time, delivery: CableDelivery) {
         self.sequence += 1;
         self.queue.insert((at, self.sequence), (to, delivery));
     }

@@ -1,11 +1,11 @@
-//! A rolling restart, under the eyes of clients.
+//! A rolling restart, under the observer of clients.
 
 use std::time::Duration;
 
 use rand::RngExt;
 
 use super::cluster::Cluster;
-use super::{Report, Setting, quantile};
+use super::{SectionReport, Setting, quantile};
 
 /// How long each agent is down.
 const DOWN: Duration = Duration::from_millis(300);
@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Agents that are asked each time.
 const CLIENTS: usize = 10;
 
-pub(super) fn rolling(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn rolling(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
     let nodes = setting.nodes;
     let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hobnob_membership::record::Key;
 use hobnob_membership::{NodeId, wire};
 
-use super::pair::{Agent, Exchange, exchange};
-use super::{Report, Setting};
+use super::pair::{Exchange, PairAgent, exchange};
+use super::{SectionReport, Setting};
 use crate::bench::service;
 
 /// One way between two agents.
@@ -29,23 +29,23 @@ struct Supply {
 }
 
 impl Supply {
-    fn agent(&mut self, records: usize) -> Agent {
+    fn agent(&mut self, records: usize) -> PairAgent {
         self.next += 1;
-        Agent::new(self.next, (0..records).map(|number| (key(number), service(1))).collect())
+        PairAgent::new(self.next, (0..records).map(|number| (key(number), service(1))).collect())
     }
 
-    fn origin(&mut self) -> Agent {
+    fn origin(&mut self) -> PairAgent {
         self.agent(self.records)
     }
 }
 
 /// An agent that holds all records of many others. `seen` is handed each of them when it has told what it has.
 fn gather(
-    root: &mut Agent,
+    root: &mut PairAgent,
     origins: usize,
     supply: &mut Supply,
-    report: &mut Report<'_>,
-    mut seen: impl FnMut(usize, Agent),
+    report: &mut SectionReport<'_>,
+    mut seen: impl FnMut(usize, PairAgent),
 ) -> Option<()> {
     let mut number = 0;
     while number < origins {
@@ -67,7 +67,7 @@ fn name(origins: usize, records: usize) -> String {
     format!("{} records of {origins} agents", origins * records)
 }
 
-pub(super) fn newcomer(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn newcomer(setting: &Setting, report: &mut SectionReport<'_>) {
     let mut supply = Supply { next: 0, records: 100 };
     let what = format!("a newcomer learns {}", name(setting.nodes, supply.records));
     let mut root = supply.agent(0);
@@ -80,7 +80,7 @@ pub(super) fn newcomer(setting: &Setting, report: &mut Report<'_>) {
     report.add(what, whole.map(|whole| whole.took.as_secs_f64()), "s").note(note);
 }
 
-pub(super) fn sessions(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn sessions(setting: &Setting, report: &mut SectionReport<'_>) {
     let mut supply = Supply { next: 0, records: 10 };
     let origins = setting.nodes * 10;
     let records = name(origins, supply.records);
@@ -92,7 +92,10 @@ pub(super) fn sessions(setting: &Setting, report: &mut Report<'_>) {
         let sessions = sessions.min(left / differing);
         left -= sessions * differing;
         let collectors = || (0..differing.div_ceil(GROUP)).map(|_| supply.agent(0)).collect();
-        (differing, std::iter::repeat_with(collectors).take(sessions).collect::<Vec<Vec<Agent>>>())
+        (
+            differing,
+            std::iter::repeat_with(collectors).take(sessions).collect::<Vec<Vec<PairAgent>>>(),
+        )
     });
     for collector in batches.iter_mut().flat_map(|(_, sessions)| sessions).flatten() {
         exchange(collector, &mut root, NO_LATENCY);
@@ -146,7 +149,7 @@ pub(super) fn sessions(setting: &Setting, report: &mut Report<'_>) {
 }
 
 /// Bytes of everything that one agent has and another lacks.
-fn payload(from: &Agent, to: &Agent) -> usize {
+fn payload(from: &PairAgent, to: &PairAgent) -> usize {
     let lacks = |origin: NodeId| {
         let (want, head) = (to.node.catalog().want(origin), from.node.catalog().head(origin)?);
         ((want.epoch, want.after) < (head.epoch, head.known_to)).then_some(want)

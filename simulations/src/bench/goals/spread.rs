@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::cluster::Cluster;
-use super::{Report, Setting, quantile};
+use super::{SectionReport, Setting, quantile};
 
 /// Between two changes that are followed, on average: the next finds the line idle.
 const GAP: Duration = Duration::from_millis(500);
@@ -14,7 +14,7 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 /// Changes in a second of the whole cluster, when it is about very many of them.
 const RATE: u64 = 1_000;
 
-pub(super) fn changes(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn changes(setting: &Setting, report: &mut SectionReport<'_>) {
     for loss in &setting.losses {
         let (nodes, loss) = (setting.nodes, *loss);
         report.progress(&format!("{:.0} % loss: settling", loss * 100.0));
@@ -51,7 +51,7 @@ pub(super) fn changes(setting: &Setting, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn delivery(setting: &Setting, report: &mut Report<'_>) {
+pub(super) fn delivery(setting: &Setting, report: &mut SectionReport<'_>) {
     let (nodes, loss) = (setting.nodes, 0.25);
     report.progress("settling");
     let mut cluster = Cluster::settled(nodes, 1, loss, setting.seed);

@@ -8,7 +8,7 @@ pub(in crate::checkers) struct GcFloors;
 
 impl Checker for GcFloors {
     fn name(&self) -> &'static str {
-        "floors"
+        "gc-floors"
     }
 
     fn explanation(&self) -> &'static str {
@@ -31,8 +31,8 @@ impl Checker for GcFloors {
                         "n{other} forgets deletions of {name} up to {floor}, which keeps them above {limit}"
                     ));
                 }
-                let force_left = replica.slots().filter(|slot| slot.value().is_none());
-                if let Some(slot) = force_left.into_iter().find(|slot| slot.version() <= floor) {
+                let deleted = replica.slots().filter(|slot| slot.value().is_none());
+                if let Some(slot) = deleted.into_iter().find(|slot| slot.version() <= floor) {
                     failures.push(format!(
                         "n{other} keeps the tombstone {} of {name} under its floor {floor}",
                         slot.version()

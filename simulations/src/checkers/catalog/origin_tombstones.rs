@@ -10,7 +10,7 @@ use hobnob_membership::{Epoch, Event, NodeId, Time, limits};
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::per_life::PerLife;
 use crate::truth::{Life, Truth};
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 /// A node that has been calm for so much longer than the retention has dropped the dead.
 const SLACK: Duration = Duration::from_secs(30);
@@ -23,27 +23,28 @@ pub(in crate::checkers) struct OriginTombstones {
 
 impl Checker for OriginTombstones {
     fn name(&self) -> &'static str {
-        "origin_tombstones"
+        "origin-tombstones"
     }
 
     fn explanation(&self) -> &'static str {
-        "graves stay under their limit, records of a host that is dead for longer than the retention are dropped, those of a member that is held alive are not, and what was dropped returns only to who takes the host for alive again"
+        "origin tombstones stay under their limit, records of a host that is dead for longer than the retention are dropped, those of a member that is held alive are not, and what was dropped returns only to who takes the host for alive again"
     }
 
-    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
-        let Event::Instance(change) = &told.event else { return };
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
+        let Event::Instance(change) = &event.kind else { return };
         let instance = &change.instance;
         let origin = instance.origin;
-        let alive = matches!(scene.beliefs.of(told.host, origin), Some((MemberStatus::Alive, _)));
+        let alive = matches!(scene.beliefs.of(event.host, origin), Some((MemberStatus::Alive, _)));
         if instance.status == InstanceStatus::Gone {
-            let node = scene.world.node(told.host).filter(|_| alive);
+            let node = scene.world.node(event.host).filter(|_| alive);
             if node.is_some_and(|node| node.catalog().origin_tombstone(origin).is_some()) {
                 let (id, name) = (&instance.id, Truth::name(origin));
-                failures.push(format!("n{} drops {id} of {name}, which it holds alive", told.host));
+                failures
+                    .push(format!("n{} drops {id} of {name}, which it holds alive", event.host));
             }
             return;
         }
-        let Some((ended, at)) = self.seen.of(told.host, told.life).get(&origin).copied() else {
+        let Some((ended, at)) = self.seen.of(event.host, event.life).get(&origin).copied() else {
             return;
         };
         let dead_since = match scene.truth.life(origin) {
@@ -54,13 +55,13 @@ impl Checker for OriginTombstones {
         if alive {
             return;
         }
-        let held = scene.world.node(told.host).and_then(|node| node.catalog().origin(origin));
+        let held = scene.world.node(event.host).and_then(|node| node.catalog().origin(origin));
         let epoch = held.and_then(|held| held.current()).map(Replica::epoch);
         // A later life of which somebody else knew is news.
         if dead_since < at && epoch.is_some_and(|epoch| epoch <= ended) {
             failures.push(format!(
                 "n{} shows {} of {} again, of epoch {ended} or before, which it had dropped",
-                told.host,
+                event.host,
                 instance.id,
                 Truth::name(origin)
             ));
@@ -72,7 +73,10 @@ impl Checker for OriginTombstones {
         for (host, node) in scene.world.running() {
             let catalog = node.catalog();
             if catalog.origin_tombstones().len() > limits::MAX_ORIGIN_TOMBSTONES {
-                failures.push(format!("n{host} has {} graves", catalog.origin_tombstones().len()));
+                failures.push(format!(
+                    "n{host} has {} origin tombstones",
+                    catalog.origin_tombstones().len()
+                ));
             }
             let seen = self.seen.of(host, scene.world.host(host).lives());
             for (id, origin_tombstone) in catalog.origin_tombstones() {

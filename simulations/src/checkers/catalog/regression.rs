@@ -9,7 +9,7 @@ use hobnob_membership::{Epoch, Event, NodeId};
 use crate::checkers::checker::{Checker, Scene, is_turn_of};
 use crate::checkers::per_life::PerLife;
 use crate::truth::Truth;
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 /// Remembers how far each node was.
 #[derive(Default)]
@@ -34,17 +34,17 @@ impl Checker for Regression {
         "the version of a record that a node shows, and how far it knows an origin, must never go back while it runs"
     }
 
-    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
-        let Event::Instance(change) = &told.event else { return };
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
+        let Event::Instance(change) = &event.kind else { return };
         let instance = &change.instance;
-        let Some(node) = scene.world.node(told.host) else { return };
+        let Some(node) = scene.world.node(event.host) else { return };
         let Some(replica) = node.catalog().origin(instance.origin).and_then(|o| o.current()) else {
             return;
         };
         if scene.truth.is_duplicate(instance.origin) {
             return;
         }
-        let seen = self.seen.of(told.host, told.life);
+        let seen = self.seen.of(event.host, event.life);
         for key in [Key::Service(instance.id.clone()), Key::Health(instance.id.clone())] {
             let Some(slot) = replica.slot(&key) else { continue };
             let now = (replica.epoch(), slot.version());
@@ -52,7 +52,7 @@ impl Checker for Regression {
             if now < *last {
                 failures.push(format!(
                     "n{} shows {} of {} in version {now:?} after {last:?}",
-                    told.host,
+                    event.host,
                     instance.id,
                     Truth::name(instance.origin)
                 ));

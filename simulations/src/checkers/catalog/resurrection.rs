@@ -9,7 +9,7 @@ use hobnob_membership::{Event, NodeId};
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::per_life::PerLife;
 use crate::truth::{STAMP_KEY, Stamp, Truth};
-use crate::world::{Told, host_of};
+use crate::world::{NodeEvent, host_of};
 
 /// Remembers which registrations each node saw deleted.
 #[derive(Default)]
@@ -28,22 +28,22 @@ impl Checker for Resurrection {
         "a registration that a node has seen deleted or replaced must never be seen there again, and when all is healed nobody may hold one that its origin deleted"
     }
 
-    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
-        let Event::Instance(change) = &told.event else { return };
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
+        let Event::Instance(change) = &event.kind else { return };
         let instance = &change.instance;
         let stamp = instance.service.meta.get(STAMP_KEY).and_then(|stamp| stamp.parse().ok());
         let Some(stamp) = stamp else { return };
         if scene.truth.is_duplicate(instance.origin) || scene.truth.is_restored(stamp) {
             return;
         }
-        let deleted = self.seen.of(told.host, told.life);
+        let deleted = self.seen.of(event.host, event.life);
         let key = (instance.origin, instance.id.clone());
         if instance.status != InstanceStatus::Gone {
             let last = deleted.entry(key).or_default();
             if *last >= stamp {
                 failures.push(format!(
                     "n{} sees registration {stamp} of {} at {} again, after it saw {last} end",
-                    told.host,
+                    event.host,
                     instance.id,
                     Truth::name(instance.origin)
                 ));
@@ -55,12 +55,12 @@ impl Checker for Resurrection {
         // What is gone because its node left, or was dead for long, may return; what has no record any more may not.
         let dropped = scene
             .world
-            .node(told.host)
+            .node(event.host)
             .is_some_and(|node| node.catalog().origin_tombstone(instance.origin).is_some());
         if dropped {
             return;
         }
-        let held = scene.world.node(told.host).and_then(|node| {
+        let held = scene.world.node(event.host).and_then(|node| {
             let replica = node.catalog().origin(instance.origin)?.current()?;
             Some((replica.epoch(), replica.get(&Key::Service(instance.id.clone())).is_some()))
         });

@@ -4,7 +4,7 @@ use hobnob_membership::Event;
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
-use crate::world::Told;
+use crate::world::NodeEvent;
 
 /// Looks at every member and instance that a node tells of.
 pub(in crate::checkers) struct Clusters;
@@ -18,15 +18,15 @@ impl Checker for Clusters {
         "a node must never tell of a member or an instance of another cluster"
     }
 
-    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
-        let id = match &told.event {
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
+        let id = match &event.kind {
             Event::Member(change) => change.member.identity.node_id,
             Event::Instance(change) => change.instance.origin,
             _ => return,
         };
-        let own = scene.world.host(told.host).id;
+        let own = scene.world.host(event.host).id;
         if scene.truth.is_stranger(id) != scene.truth.is_stranger(own) {
-            let (host, name) = (told.host, Truth::name(id));
+            let (host, name) = (event.host, Truth::name(id));
             failures.push(format!("n{host} tells of {name}, which belongs to another cluster"));
         }
     }

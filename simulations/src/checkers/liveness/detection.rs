@@ -12,7 +12,7 @@ use crate::truth::{Life, Truth};
 #[derive(Default)]
 pub(in crate::checkers) struct Detection {
     disturbed_at: Time,
-    told_of: BTreeSet<(usize, NodeId)>,
+    reported: BTreeSet<(usize, NodeId)>,
 }
 
 impl Checker for Detection {
@@ -45,7 +45,7 @@ impl Checker for Detection {
                 else {
                     continue;
                 };
-                if self.told_of.insert((host, id)) {
+                if self.reported.insert((host, id)) {
                     let name = Truth::name(id);
                     failures.push(format!(
                         "n{host} still believes what it was told at {at}, that {name} lives, which is gone since {since}"

@@ -7,7 +7,7 @@ use hobnob_membership::{Node, Time};
 use crate::checkers::checker::{Checker, Scene};
 use crate::network::Channel;
 use crate::truth::Truth;
-use crate::world::LocalHealth;
+use crate::world::Slowness;
 
 /// With more loss than this they may take longer.
 const HARMLESS_LOSS: f64 = 0.2;
@@ -25,7 +25,7 @@ impl Checker for Duplicates {
     }
 
     fn explanation(&self) -> &'static str {
-        "of two live agents under one node id that reach each other exactly one must go on, and the other be silent, within the scenario's `settle_within`"
+        "of two live agents under one node id that reach each other exactly one must go on, and the other be silent, within the scenario's `duplicate_within`"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -40,7 +40,7 @@ impl Checker for Duplicates {
                 let pair = [(*a, world.host(*a).lives()), (*b, world.host(*b).lives())];
                 let since = self.since.get(&pair).copied().unwrap_or(world.now());
                 together.insert(pair, since);
-                if world.now().since(since) < scene.limits.settle_within.0 {
+                if world.now().since(since) < scene.limits.duplicate_within.0 {
                     continue;
                 }
                 let silent = [a, b].map(|host| world.node(*host).is_some_and(Node::is_silent));
@@ -65,7 +65,7 @@ fn reach_each_other(scene: &Scene<'_>, a: usize, b: usize) -> bool {
     };
     let well = |host| {
         let host = world.host(host);
-        host.paused_until(world.now()).is_none() && host.local_health == LocalHealth::default()
+        host.paused_until(world.now()).is_none() && host.slowness == Slowness::default()
     };
     free(a, b) && free(b, a) && well(a) && well(b)
 }

@@ -8,7 +8,7 @@ use hobnob_membership::{Event, NodeId};
 use crate::checkers::checker::{Checker, Scene};
 use crate::scenario::FalseDowns;
 use crate::truth::{Life, Truth};
-use crate::world::{Told, host_of};
+use crate::world::{NodeEvent, host_of};
 
 /// On slower paths a touch may be answered after those who look have seen enough.
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
@@ -25,8 +25,8 @@ impl Checker for FalseDown {
         "a live agent must not be called down under faults that are milder than the scenario's limit (`false_downs`): it was not cut off, slow or paused for long, and neither was anybody who might wrongly accuse it; where packets are lost, or other faults are about, a short pause is an excuse, too"
     }
 
-    fn told(&mut self, scene: &Scene<'_>, told: &Told, failures: &mut Vec<String>) {
-        let Event::Member(change) = &told.event else { return };
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
+        let Event::Member(change) = &event.kind else { return };
         let id = change.member.identity.node_id;
         if change.member.status != MemberStatus::Down || scene.truth.is_duplicate(id) {
             return;
@@ -35,19 +35,19 @@ impl Checker for FalseDown {
         let excused = match scene.limits.false_downs {
             FalseDowns::Allowed => true,
             FalseDowns::Excused => {
-                let excused = |host| scene.truth.is_excused(host, told.at);
-                let stalled = scene.truth.only_short_pauses(told.at) && is_well_linked(scene, id);
-                !stalled && (excused(host_of(id)) || excused(told.host))
+                let excused = |host| scene.truth.is_excused(host, event.at);
+                let stalled = scene.truth.only_short_pauses(event.at) && is_well_linked(scene, id);
+                !stalled && (excused(host_of(id)) || excused(event.host))
             }
             // Its last life did end.
             FalseDowns::Never => {
-                told.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0
+                event.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0
             }
         };
         if !excused {
             failures.push(format!(
                 "n{} calls {} down, which is alive and reachable",
-                told.host,
+                event.host,
                 Truth::name(id)
             ));
         }

@@ -6,7 +6,7 @@ use hobnob_membership::Time;
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::network::Channel;
-use crate::world::LocalHealth;
+use crate::world::Slowness;
 
 /// Remembers since when a host is cut off from all others, in one direction at least.
 #[derive(Default)]
@@ -21,7 +21,7 @@ impl Checker for Isolation {
     }
 
     fn explanation(&self) -> &'static str {
-        "who is heard by nobody, or hears nobody, must say that it is alone within the scenario's `alone_within`"
+        "who is heard by nobody, or hears nobody, must say that it is alone within the scenario's `isolation_within`"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -31,7 +31,7 @@ impl Checker for Isolation {
             let life = (host, world.host(host).lives());
             let since = self.since.get(&life).copied().unwrap_or(world.now());
             cut_off.insert(life, since);
-            if world.now().since(since) >= scene.limits.alone_within.0 && node.is_connected() {
+            if world.now().since(since) >= scene.limits.isolation_within.0 && node.is_connected() {
                 failures.push(format!(
                     "n{host} does not know that it is alone, and is cut off since {since}"
                 ));
@@ -46,7 +46,7 @@ fn is_cut_off(scene: &Scene<'_>, host: usize) -> bool {
     let world = scene.world;
     let well = |host| {
         let host = world.host(host);
-        host.paused_until(world.now()).is_none() && host.local_health == LocalHealth::default()
+        host.paused_until(world.now()).is_none() && host.slowness == Slowness::default()
     };
     let passes = |from, to| {
         let is_cut = |channel| world.links().is_cut(from, to, channel);

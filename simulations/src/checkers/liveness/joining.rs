@@ -14,12 +14,12 @@ impl Checker for Joining {
     }
 
     fn explanation(&self) -> &'static str {
-        "who has run for longer than the scenario's `know_within`, where one is given, must hold the records of all others who have"
+        "who has run for longer than the scenario's `join_within`, where one is given, must hold the records of all others who have"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
         let now = scene.world.now();
-        let Some(within) = scene.limits.know_within else { return };
+        let Some(within) = scene.limits.join_within else { return };
         let long_since = |since: Time| now.since(since) > within.0;
         let runs = |host: usize| {
             let life = scene.truth.life(scene.world.host(host).id);

@@ -6,7 +6,7 @@ use super::{World, host_of};
 
 /// What a node told its owner.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct NodeEvent {
     /// When.
     pub at: Time,
     /// On which host.
@@ -14,18 +14,18 @@ pub struct Told {
     /// In which of the host's lives.
     pub life: u32,
     /// What.
-    pub event: Event,
+    pub kind: Event,
 }
 
 /// Somebody who looks on.
-pub trait Witness {
+pub trait Observer {
     /// A node told its owner something. The world is as it was right after.
-    fn told(&mut self, world: &World, told: &Told);
+    fn on_event(&mut self, world: &World, event: &NodeEvent);
 }
 
 /// Looks at nothing.
-impl Witness for () {
-    fn told(&mut self, _: &World, _: &Told) {}
+impl Observer for () {
+    fn on_event(&mut self, _: &World, _: &NodeEvent) {}
 }
 
 /// An event in a few words.
