@@ -1,9 +1,9 @@
-//! Hobnob in virtual time, on a network that loses, delays, cuts and lies.
+//! Hobnob in virtual time, on a network that loses, delays, cuts and corrupts.
 //!
-//! A [`World`] is one loop around [`hobnob_membership::Node`], as the agent's driver is: deliver an input,
-//! drain the outputs, go on to whatever is due next. A [`Scenario`](scenario::Scenario) says what hosts there are, what
-//! their clients do and what goes wrong; [`run()`](run::run) runs it, and the [`checkers`] say what was broken. All
-//! randomness comes from one seed, so every failure can be repeated to the letter.
+//! A [`World`] is one loop around [`hobnob_membership::Node`], as the agent's driver is: deliver an input, carry out
+//! the outputs, go on to the next event. A [`Scenario`](scenario::Scenario) describes the hosts, their clients and the
+//! faults; [`run()`](run::run) runs it; the [`checkers`] report each broken promise. One seed decides all randomness,
+//! so every failure can be repeated exactly.
 //!
 //! ```
 //! use hobnob_simulations::{run::{RunOptions, run}, scenario::Scenario};

@@ -1,6 +1,6 @@
 //! The simulator's command line.
 //!
-//! Exit codes: 0 when nothing was broken, 1 when a checker fired, 2 when the command cannot be carried out.
+//! Exit codes: 0 when every promise was kept, 1 when a checker fired, 2 when the command failed.
 
 mod commands;
 
@@ -10,7 +10,7 @@ use clap::Parser;
 
 use commands::{Command, CommandResult};
 
-/// Hobnob in virtual time, on a network that loses, delays, cuts and lies.
+/// Hobnob in virtual time, on a network that loses, delays, cuts and corrupts.
 #[derive(Parser)]
 #[command(name = "hobnob-simulations", version)]
 struct Arguments {

@@ -1,4 +1,5 @@
-//! What is really so, as only the simulator knows: who lives, who was disturbed, and what clients were promised.
+//! The ground truth that only the simulator knows: which nodes live, which hosts are disturbed, what clients were
+//! promised.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,17 +9,17 @@ use hobnob_membership::{NodeId, Time};
 
 use crate::world::{World, host_of};
 
-/// A host that stands still for no longer than this at a time, and nothing else is the matter, is given time: 5 s less
-/// the second between two pings, and some for those who look into it.
+/// A live host whose only fault is a pause of at most this length must not be declared down: 5 s, less the second
+/// between two pings and some time for the investigation.
 const SHORT_PAUSE: Duration = Duration::from_millis(3_500);
 
-/// A number that the workload gives to each registration, so that any two can be told apart wherever they turn up.
+/// A unique number of each registration, so that any two can be told apart wherever they turn up.
 pub type Stamp = u64;
 
 /// The metadata key of a registration's stamp.
 pub const STAMP_KEY: &str = "stamp";
 
-/// The state of a node.
+/// Whether a node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// It runs.
@@ -26,53 +27,53 @@ pub enum Life {
         /// Since when.
         since: Time,
     },
-    /// It stopped without a word.
+    /// It crashed.
     Dead {
         /// Since when.
         since: Time,
     },
-    /// It left in order.
+    /// It left in an orderly way.
     Left {
         /// Since when.
         since: Time,
     },
 }
 
-/// What a client was told that is stored.
+/// A registration that a client knows to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// Which registration.
     pub stamp: Stamp,
-    /// The health that was set last.
+    /// The health set last.
     pub health: Option<Health>,
     /// When it was acknowledged.
     pub at: Time,
 }
 
-/// Everything that is so.
+/// The ground truth of a run.
 #[derive(Debug, Default)]
 pub struct Truth {
     lives: BTreeMap<NodeId, Life>,
     promises: BTreeMap<(NodeId, Text), Promise>,
-    /// Deleted registrations that came back from an old disk, as they should.
+    /// Deleted registrations that a rolled-back disk brought back, as it should.
     restored: BTreeSet<Stamp>,
-    /// Who is disturbed now, by the occurrence of a fault; `None` is everybody.
+    /// Hosts that are disturbed now, by occurrence of a fault; `None` is all hosts.
     disturbed: BTreeMap<usize, Option<BTreeSet<usize>>>,
     excused_until: BTreeMap<usize, Time>,
     all_excused_until: Time,
-    /// Faults in force that are more than pauses.
+    /// Faults in force other than pauses.
     shaking: BTreeSet<usize>,
     shaken_until: Time,
-    /// From when to when a host stood still last, or does now.
+    /// The latest pause of each host, from start to end.
     still: BTreeMap<usize, (Time, Time)>,
-    /// Nodes of another cluster.
+    /// Nodes that run in another cluster.
     strangers: BTreeSet<NodeId>,
-    /// Nodes with an id that another has too.
+    /// Node ids that two hosts have or had.
     duplicates: BTreeSet<NodeId>,
 }
 
 impl Truth {
-    /// A node runs from now on; it has an excuse for a while, because others may still think of its last life.
+    /// A node starts. It is excused for a while, because others may still react to the end of its previous life.
     pub fn started(&mut self, world: &World, host: usize, grace: Duration) {
         let id = world.host(host).id;
         self.lives.insert(id, Life::Up { since: world.now() });
@@ -80,7 +81,7 @@ impl Truth {
         self.shaken_until = self.shaken_until.max(world.now() + grace);
     }
 
-    /// A node stopped.
+    /// A node crashes.
     pub fn stopped(&mut self, id: NodeId, now: Time) {
         if !matches!(self.lives.get(&id), Some(Life::Left { .. })) {
             self.lives.insert(id, Life::Dead { since: now });
@@ -92,23 +93,23 @@ impl Truth {
         self.lives.insert(id, Life::Left { since: now });
     }
 
-    /// The state of a node; `None` when there never was such a one.
+    /// Whether a node lives. `None` for an id that never existed.
     #[must_use]
     pub fn life(&self, id: NodeId) -> Option<Life> {
         self.lives.get(&id).copied()
     }
 
-    /// Every node that there ever was.
+    /// Every node that ever existed.
     pub fn lives(&self) -> impl Iterator<Item = (NodeId, Life)> {
         self.lives.iter().map(|(id, life)| (*id, *life))
     }
 
-    /// A fault disturbs hosts; `None` is everybody.
+    /// A fault begins to disturb hosts; `None` is all hosts.
     pub fn disturb(&mut self, occurrence: usize, hosts: Option<BTreeSet<usize>>) {
         self.disturbed.insert(occurrence, hosts);
     }
 
-    /// It no longer does; its effects may last a while.
+    /// A fault ceases to disturb; its effects may last until `until`.
     pub fn calm(&mut self, occurrence: usize, until: Time) {
         match self.disturbed.remove(&occurrence) {
             Some(Some(hosts)) => hosts.into_iter().for_each(|host| self.excuse(host, until)),
@@ -117,19 +118,19 @@ impl Truth {
         }
     }
 
-    /// A fault begins that is more than a pause.
+    /// A fault other than a pause begins.
     pub fn shake(&mut self, occurrence: usize) {
         self.shaking.insert(occurrence);
     }
 
-    /// It is over; its effects may last a while.
+    /// A fault other than a pause ends; its effects may last until `until`.
     pub fn settle(&mut self, occurrence: usize, until: Time) {
         if self.shaking.remove(&occurrence) {
             self.shaken_until = self.shaken_until.max(until);
         }
     }
 
-    /// A host stands still until then; pauses that touch are one.
+    /// A host pauses until `until`. Pauses that touch count as one.
     pub fn stands_still(&mut self, host: usize, now: Time, until: Time, grace: Duration) {
         let span = self.still.entry(host).or_insert((now, until));
         *span = if span.1 < now { (now, until) } else { (span.0, span.1.max(until)) };
@@ -138,19 +139,19 @@ impl Truth {
         }
     }
 
-    /// Whether for a while nothing was the matter with anybody but short pauses.
+    /// Whether short pauses have been the only faults for a while.
     #[must_use]
     pub fn only_short_pauses(&self, now: Time) -> bool {
         self.shaking.is_empty() && now >= self.shaken_until
     }
 
-    /// A host has an excuse until then.
+    /// Excuses a host until `until`.
     pub fn excuse(&mut self, host: usize, until: Time) {
         let excuse = self.excused_until.entry(host).or_insert(until);
         *excuse = until.max(*excuse);
     }
 
-    /// Whether a host has an excuse for being called down.
+    /// Whether a host may be declared down though it lives.
     #[must_use]
     pub fn is_excused(&self, host: usize, now: Time) -> bool {
         now < self.all_excused_until
@@ -158,7 +159,7 @@ impl Truth {
             || self.disturbed.values().any(|hosts| hosts.as_ref().is_none_or(|h| h.contains(&host)))
     }
 
-    /// Whether somebody is disturbed, or was a short while ago.
+    /// Whether no host is disturbed, or was until a short while ago.
     #[must_use]
     pub fn is_calm(&self, now: Time) -> bool {
         self.disturbed.is_empty()
@@ -166,7 +167,7 @@ impl Truth {
             && self.excused_until.values().all(|until| now >= *until)
     }
 
-    /// A node with this id runs in another cluster.
+    /// Notes that a node with this id runs in another cluster.
     pub fn set_stranger(&mut self, id: NodeId) {
         self.strangers.insert(id);
     }
@@ -177,18 +178,19 @@ impl Truth {
         self.strangers.contains(&id)
     }
 
-    /// Two hosts have this id from now on.
+    /// Notes that two hosts have this id from now on.
     pub fn set_duplicate(&mut self, id: NodeId) {
         self.duplicates.insert(id);
     }
 
-    /// Whether two hosts had this id at some time: then two wrote as one, and nothing is promised of its records.
+    /// Whether two hosts have or had this id. Then two nodes wrote under one id, and nothing is promised of its
+    /// records.
     #[must_use]
     pub fn is_duplicate(&self, id: NodeId) -> bool {
         self.duplicates.contains(&id)
     }
 
-    /// A client was told that its write is stored.
+    /// Notes that a client's write was acknowledged.
     pub fn acknowledged(&mut self, node: NodeId, records: &[(Key, Option<Value>)], now: Time) {
         for (key, value) in records {
             let Some(id) = key.instance() else { continue };
@@ -213,7 +215,7 @@ impl Truth {
         }
     }
 
-    /// What a host promises is from now on what is on its disk: it may have been rolled back.
+    /// Takes the promises of a host anew from its disk, which may have been rolled back.
     pub fn reload(&mut self, world: &World, host: usize) {
         let now = world.now();
         let host = world.host(host);
@@ -230,7 +232,7 @@ impl Truth {
         self.acknowledged(host.id, &records, now);
     }
 
-    /// What a node promised.
+    /// All promises of a node.
     #[must_use]
     pub fn promises_of(&self, node: NodeId) -> Vec<(&str, Promise)> {
         let from = (node, Text::default());
@@ -238,25 +240,25 @@ impl Truth {
         of_node.map(|((_, id), promise)| (id.as_str(), *promise)).collect()
     }
 
-    /// One promise.
+    /// The promise about one instance.
     #[must_use]
     pub fn promise(&self, node: NodeId, id: &str) -> Option<Promise> {
         self.promises.get(&(node, id.into())).copied()
     }
 
-    /// Whether a deleted registration came back from an old disk.
+    /// Whether a rolled-back disk brought this deleted registration back.
     #[must_use]
     pub fn is_restored(&self, stamp: Stamp) -> bool {
         self.restored.contains(&stamp)
     }
 
-    /// Whether a node is up, whichever host it runs on.
+    /// Whether a node lives, on whichever host.
     #[must_use]
     pub fn is_up(&self, id: NodeId) -> bool {
         matches!(self.life(id), Some(Life::Up { .. }))
     }
 
-    /// The host of a node, for people.
+    /// A node's name in messages: its host, with a mark for each lost disk.
     #[must_use]
     pub fn name(id: NodeId) -> String {
         let generation = id.0 >> 32;
@@ -265,7 +267,7 @@ impl Truth {
     }
 }
 
-/// The stamp of a registration.
+/// The stamp of a registration; `None` when it carries none.
 #[must_use]
 pub fn stamp_of(value: &Value) -> Option<Stamp> {
     let Value::Service(service) = value else { return None };

@@ -1,11 +1,11 @@
-//! What a link does to what passes over it.
+//! The conditions of a link.
 
 use std::time::Duration;
 
 use super::Latency;
 
-/// Loss that comes in bursts: a link is good or bad, and changes from one to the other with every packet by chance
-/// (Gilbert, "Capacity of a burst-noise channel", 1960; Elliott, 1963).
+/// Loss in bursts. A link is good or bad, and changes state by chance with each packet (Gilbert, "Capacity of a
+/// burst-noise channel", 1960; Elliott, 1963).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Burst {
     /// The chance that a good link turns bad, per packet.
@@ -16,35 +16,34 @@ pub struct Burst {
     pub loss: f64,
 }
 
-/// Everything that a link does. All shares are from 0 to 1, of datagrams unless said otherwise.
+/// The conditions of a link. Shares are from 0 to 1, and of datagrams unless they name streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conditions {
-    /// How long a packet takes.
+    /// One-way latency.
     pub latency: Latency,
-    /// Lost, each by its own chance. Streams repeat what is lost, and are slowed.
+    /// Lost independently. Streams repeat lost packets, which slows them.
     pub loss: f64,
     /// Lost in bursts.
     pub burst: Option<Burst>,
     /// Delivered twice.
     pub duplicate: f64,
-    /// Delivered again much later, up to [`Conditions::replay_within`].
+    /// Delivered again later, up to [`Conditions::replay_within`].
     pub replay: f64,
-    /// The latest that a replayed datagram comes.
+    /// The longest delay of a replayed datagram.
     pub replay_within: Duration,
-    /// Held back for up to ten typical latencies, so that later ones overtake.
+    /// Held back for up to ten typical latencies, so that later datagrams overtake.
     pub reorder: f64,
     /// Cut short at a random length.
     pub truncate: f64,
     /// Delivered with flipped bits.
     pub corrupt: f64,
-    /// Bytes a second, for datagrams and streams together. What would wait for more than a quarter of a second is
-    /// dropped when it is a datagram.
+    /// Bytes a second, of datagrams and streams together. A datagram that would wait for more than 250 ms is dropped.
     pub bandwidth: Option<u64>,
-    /// Datagrams longer than this vanish.
+    /// The longest datagram that passes; longer ones vanish.
     pub mtu: usize,
-    /// Stream frames, of all, at which the stream breaks.
+    /// Share of stream frames at which the stream breaks.
     pub stream_reset: f64,
-    /// Stream frames, of all, that are held back for up to [`Conditions::stall_for`].
+    /// Share of stream frames that are held back, for up to [`Conditions::stall_for`].
     pub stream_stall: f64,
     /// The longest stall.
     pub stall_for: Duration,
@@ -73,7 +72,7 @@ impl Default for Conditions {
 }
 
 impl Conditions {
-    /// The share of datagrams that do not arrive as they were sent, in the long run.
+    /// The long-run share of datagrams that do not arrive as sent.
     #[must_use]
     pub fn effective_loss(&self) -> f64 {
         let burst = self.burst.map_or(0.0, |burst| {

@@ -1,4 +1,4 @@
-//! How long a packet takes.
+//! One-way latency of a link.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use rand::rngs::Xoshiro256PlusPlus;
 /// The distribution of a one-way latency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Latency {
-    /// Any time between two bounds, all alike likely.
+    /// Uniform between two bounds.
     Uniform {
-        /// The least.
+        /// The shortest.
         min: Duration,
-        /// The most.
+        /// The longest.
         max: Duration,
     },
-    /// Around a median with a long tail, as measured on wide-area paths: the median times `exp(sigma * z)`, with `z`
-    /// from a sum of twelve uniforms (Irwin-Hall), which needs no transcendental inverse and never exceeds 6 sigma.
+    /// Log-normal, as measured on wide-area paths: the median times `exp(sigma * z)`. `z` is a sum of twelve uniforms
+    /// (Irwin-Hall), which never exceeds 6 sigma.
     LogNormal {
-        /// Half of the packets are faster.
+        /// The median.
         median: Duration,
-        /// The spread; 0.1 is a calm path, 1.0 a bad one.
+        /// The spread: 0.1 is a calm path, 1.0 a bad one.
         sigma: f64,
     },
 }
@@ -33,7 +33,7 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// One packet's time.
+    /// Draws the latency of one packet.
     pub fn sample(&self, rng: &mut Xoshiro256PlusPlus) -> Duration {
         match *self {
             Self::Uniform { min, max } => {
@@ -48,7 +48,7 @@ impl Latency {
         }
     }
 
-    /// A time that is typical of the path.
+    /// The typical latency: the median.
     #[must_use]
     pub fn typical(&self) -> Duration {
         match *self {

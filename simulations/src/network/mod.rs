@@ -1,4 +1,4 @@
-//! The network between the hosts: a directed matrix of links, each with its conditions, its state and its cuts.
+//! The network between hosts: a matrix of directed links, each with conditions, state and cuts.
 
 mod conditions;
 mod latency;
@@ -15,7 +15,7 @@ pub use conditions::{Burst, Conditions};
 pub use latency::Latency;
 pub use partition::Partition;
 
-/// Whether it is about datagrams or about streams.
+/// The kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// UDP.
@@ -31,18 +31,18 @@ struct LinkState {
     busy_until: Time,
 }
 
-/// Copies of a datagram that will arrive.
+/// The copies of a datagram that arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    /// How long each copy takes.
+    /// How long each copy takes; `None` is no copy.
     pub(crate) after: [Option<Duration>; 2],
-    /// Only so many bytes of it.
+    /// The length to which it is cut.
     pub(crate) cut_to: Option<usize>,
-    /// A random number to choose the bits that flip.
+    /// A random number that chooses the flipped bits.
     pub(crate) flip: Option<u64>,
 }
 
-/// The links between hosts, which are named by number.
+/// The links between hosts. Hosts are named by number.
 #[derive(Clone, Debug)]
 pub struct Network {
     hosts: usize,
@@ -53,13 +53,13 @@ pub struct Network {
     stream_cuts: Vec<u8>,
 }
 
-/// A TCP segment without data, with its headers.
+/// The length of a TCP segment without data, headers included.
 const HANDSHAKE_BYTES: usize = 60;
-/// Datagrams that would wait longer for a link with a bandwidth cap are dropped.
+/// The longest queue of a link with limited bandwidth. Datagrams beyond it are dropped.
 const MAX_BACKLOG: Duration = Duration::from_millis(250);
 
 impl Network {
-    /// A network with room for so many hosts, in which all links are alike.
+    /// A network with room for this many hosts, in which all links are alike.
     #[must_use]
     pub fn new(hosts: usize, conditions: Conditions) -> Self {
         Self {
@@ -78,13 +78,13 @@ impl Network {
         self.hosts
     }
 
-    /// What one link does.
+    /// The conditions of a directed link.
     #[must_use]
     pub fn conditions(&self, from: usize, to: usize) -> &Conditions {
         &self.profiles[usize::from(self.profile_of[self.index(from, to)])]
     }
 
-    /// Changes what one directed link does, whatever it did.
+    /// Replaces the conditions of a directed link.
     pub fn set(&mut self, from: usize, to: usize, conditions: Conditions) {
         let profile = match self.profiles.iter().position(|known| *known == conditions) {
             Some(profile) => profile,
@@ -94,13 +94,13 @@ impl Network {
         self.profile_of[index] = u8::try_from(profile).unwrap_or(u8::MAX);
     }
 
-    /// Changes what all links do.
+    /// Replaces the conditions of all links.
     pub fn set_all(&mut self, conditions: Conditions) {
         self.profiles = vec![conditions];
         self.profile_of.fill(0);
     }
 
-    /// Takes the place of a profile that no link has, or makes a new one; there are at most 256.
+    /// Stores a profile in the place of one that no link uses, or in a new place. There are at most 256.
     fn new_profile(&mut self, conditions: Conditions) -> usize {
         let mut used = [false; 256];
         for profile in &self.profile_of {
@@ -119,7 +119,7 @@ impl Network {
         }
     }
 
-    /// Cuts a directed link, once more if it is cut already.
+    /// Cuts a directed link. Cuts are counted: each needs its own [`Network::mend`].
     pub fn cut(&mut self, from: usize, to: usize, channel: Channel) {
         let index = self.index(from, to);
         let cuts = self.cuts(channel);
@@ -133,7 +133,7 @@ impl Network {
         cuts[index] = cuts[index].saturating_sub(1);
     }
 
-    /// Takes back every cut.
+    /// Takes back all cuts.
     pub fn heal(&mut self) {
         self.datagram_cuts.fill(0);
         self.stream_cuts.fill(0);
@@ -152,7 +152,7 @@ impl Network {
         }
     }
 
-    /// The fate of a datagram.
+    /// Decides the fate of a datagram; `None` when it is lost.
     pub(crate) fn datagram(
         &mut self,
         from: usize,
@@ -203,7 +203,7 @@ impl Network {
         Some(arrivals)
     }
 
-    /// How long a frame takes on an open stream, which repeats what is lost.
+    /// How long a frame takes on an open stream. Lost packets are sent again, which takes time.
     pub(crate) fn frame(
         &mut self,
         from: usize,
@@ -218,7 +218,7 @@ impl Network {
         let round_trip = conditions.latency.typical() * 2;
         let loss = conditions.effective_loss().min(0.9);
         let mut time = queued + conditions.latency.sample(rng);
-        // A packet lost is noticed by those after it; the last ones by a timeout.
+        // A lost packet is noticed by those after it, the last one by a timeout.
         for _ in 0..len.div_ceil(1_200) {
             let mut timeout = round_trip + Duration::from_millis(25);
             while loss > 0.0 && rng.random::<f64>() < loss {
@@ -232,8 +232,8 @@ impl Network {
         time
     }
 
-    /// How long a packet of a TCP handshake takes; `None` when it does not arrive, since it is repeated later than anybody
-    /// waits for it who touches a host.
+    /// How long a packet of a TCP handshake takes. `None` when it is lost: a TCP probe does not wait for the
+    /// retransmission.
     pub(crate) fn handshake(
         &mut self,
         from: usize,
@@ -254,7 +254,7 @@ impl Network {
         Some(queued + conditions.latency.sample(rng))
     }
 
-    /// How long the link is busy before a packet of this length is through.
+    /// How long it takes until a packet of this length is through a link with limited bandwidth.
     fn transmit(
         &mut self,
         index: usize,

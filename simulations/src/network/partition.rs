@@ -2,7 +2,7 @@
 
 use super::{Channel, Network};
 
-/// A set of directed links that are cut together, and mended together.
+/// A set of directed links that are cut and mended together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     links: Vec<(usize, usize)>,
@@ -15,15 +15,15 @@ impl Partition {
         Self { links, datagrams: true, streams: true }
     }
 
-    /// Nothing passes between the two groups.
+    /// Nothing passes between two groups.
     #[must_use]
     pub fn full(left: &[usize], right: &[usize]) -> Self {
         let there = left.iter().flat_map(|a| right.iter().map(move |b| (*a, *b)));
         Self::new(there.flat_map(|(a, b)| [(a, b), (b, a)]).filter(|(a, b)| a != b).collect())
     }
 
-    /// Nothing passes from the first group to the second; the way back is open, for datagrams. Streams need both
-    /// ways.
+    /// Nothing passes from the first group to the second. Datagrams pass the other way; streams need both ways, and do
+    /// not.
     #[must_use]
     pub fn one_way(from: &[usize], to: &[usize]) -> Self {
         let links = from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b)));
@@ -38,8 +38,7 @@ impl Partition {
         Self::full(left, right)
     }
 
-    /// Every host sees a majority, and no two hosts see the same one: each sees only those at most a quarter of the
-    /// ring away, in either direction.
+    /// Every host sees a majority, and each a different one: the hosts at most a quarter of the ring away.
     #[must_use]
     pub fn majority_ring(hosts: &[usize]) -> Self {
         let count = hosts.len();
@@ -56,7 +55,7 @@ impl Partition {
         Self::new(links)
     }
 
-    /// Each of `alone` sees nobody.
+    /// Each host in `alone` sees no other.
     #[must_use]
     pub fn isolate(alone: &[usize], hosts: &[usize]) -> Self {
         let mut links = Self::full(alone, hosts).links;
@@ -65,7 +64,7 @@ impl Partition {
         Self::new(links)
     }
 
-    /// Only datagrams, or only streams, are cut.
+    /// Restricts the cut to datagrams or to streams.
     #[must_use]
     pub fn only(mut self, channel: Channel) -> Self {
         self.datagrams = channel == Channel::Datagrams;
@@ -73,19 +72,19 @@ impl Partition {
         self
     }
 
-    /// The hosts at either end of a cut link.
+    /// The hosts at both ends of the cut links, with repetitions.
     pub fn hosts(&self) -> impl Iterator<Item = usize> + '_ {
         self.links.iter().flat_map(|(a, b)| [*a, *b])
     }
 
-    /// Whether some link is cut in one direction only, or for datagrams only.
+    /// Whether some link is cut in one direction only, or for one kind of traffic only.
     #[must_use]
     pub fn is_lopsided(&self) -> bool {
         self.datagrams != self.streams
             || self.links.first().is_some_and(|(a, b)| !self.links.contains(&(*b, *a)))
     }
 
-    /// Whether it cuts nothing.
+    /// Whether no link is cut.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
@@ -96,7 +95,7 @@ impl Partition {
         self.each(|from, to, channel| network.cut(from, to, channel));
     }
 
-    /// Mends them.
+    /// Mends the links.
     pub fn end(&self, network: &mut Network) {
         self.each(|from, to, channel| network.mend(from, to, channel));
     }

@@ -1,25 +1,25 @@
-//! The clocks of a host: one that only runs, perhaps too fast, and one on the wall, which jumps.
+//! The two clocks of a host: a monotonic one, which may drift, and a wall clock, which may jump.
 
 use hobnob_membership::Time;
 
-/// Wall-clock milliseconds at the beginning of virtual time.
+/// The wall-clock time at the start of a run, in milliseconds since 1970.
 const WALL_START_MS: i64 = 1_800_000_000_000;
-/// Parts of a million, in one.
+/// Parts per million in a whole.
 const MILLION: i128 = 1_000_000;
 
-/// How a host tells time.
+/// The clocks of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// Where the rate began.
+    /// World time at which the present rate began.
     world_base: Time,
     local_base: Time,
-    /// How much faster than the world it runs, in parts of a million; negative is slower.
+    /// Drift in parts per million; negative is slower than the world.
     drift_ppm: i64,
     wall_offset_ms: i64,
 }
 
 impl Clock {
-    /// A clock that reads `skew_micros` at the beginning of time and keeps pace with the world.
+    /// A clock that starts at `skew_micros` and keeps pace with the world.
     #[must_use]
     pub fn new(skew_micros: u64) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl Clock {
         }
     }
 
-    /// What it reads at a moment of the world.
+    /// The monotonic reading at a moment of the world.
     #[must_use]
     pub fn local(&self, world: Time) -> Time {
         if self.drift_ppm == 0 {
@@ -41,7 +41,7 @@ impl Clock {
         Time::from_micros(self.local_base.as_micros() + ticks as u64)
     }
 
-    /// The first moment of the world at which it reads `local` or more.
+    /// The first moment of the world at which the clock reads `local` or more.
     #[must_use]
     pub fn world(&self, local: Time) -> Time {
         let ticks = local - self.local_base;
@@ -53,19 +53,19 @@ impl Clock {
         Time::from_micros(self.world_base.as_micros() + elapsed as u64)
     }
 
-    /// Runs faster or slower from now on.
+    /// Changes the rate from now on.
     pub fn set_drift(&mut self, now: Time, drift_ppm: i64) {
         self.local_base = self.local(now);
         self.world_base = now;
         self.drift_ppm = drift_ppm.clamp(-900_000, 900_000);
     }
 
-    /// Moves the wall clock.
+    /// Moves the wall clock by `by_ms` milliseconds.
     pub fn jump(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;
     }
 
-    /// What the wall clock reads, in milliseconds since 1970.
+    /// The wall-clock reading, in milliseconds since 1970.
     #[must_use]
     pub fn wall_ms(&self, world: Time) -> u64 {
         let since = i64::try_from(world.as_micros() / 1_000).unwrap_or(i64::MAX);

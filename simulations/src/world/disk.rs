@@ -1,29 +1,29 @@
-//! The data directory of a host, and what can become of it.
+//! The simulated data directory of a host, and its faults.
 
 use std::collections::BTreeMap;
 
 use hobnob_membership::record::{Key, Value};
 
-/// Steps that a rolled-back disk can forget.
+/// The number of writes that a rollback can undo.
 const MAX_HISTORY: usize = 4_096;
 
-/// Why something could not be stored.
+/// Why a write failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskError {
-    /// There is no room.
+    /// The disk is full.
     Full,
-    /// The machine stopped in the middle; what was half written is dropped when it starts again.
+    /// The machine stopped in mid-write. The half-written data is dropped at the next start.
     Torn,
 }
 
-/// What was there before a step.
+/// The previous content of what a write changed.
 #[derive(Clone, Debug)]
 enum Before {
     Epoch(u64),
     Records(Vec<(Key, Option<Value>)>),
 }
 
-/// What a host keeps over a crash: the epoch, its registrations, and where its peers were.
+/// What survives a crash: the epoch, the registered records, and the addresses of recent peers.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     epoch: u64,
@@ -35,28 +35,28 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The last epoch that was stored.
+    /// The epoch stored last.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The registrations.
+    /// The stored records.
     pub fn records(&self) -> impl Iterator<Item = (&Key, &Value)> {
         self.records.iter()
     }
 
-    /// Refuses everything from now on, or takes it again.
+    /// Makes the disk refuse all writes, or accept them again.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
     }
 
-    /// The next write of records stops the machine half way.
+    /// Makes the next write of records stop the machine half-way.
     pub fn tear_next(&mut self) {
         self.tears_next = true;
     }
 
-    /// Stores an epoch; a full disk keeps the old one.
+    /// Stores an epoch. A full disk keeps the old one.
     pub(super) fn store_epoch(&mut self, epoch: u64) {
         if !self.full && epoch > self.epoch {
             self.remember(Before::Epoch(self.epoch));
@@ -64,7 +64,7 @@ impl Disk {
         }
     }
 
-    /// Stores records, all or none.
+    /// Stores all of these records, or none.
     pub(super) fn store(&mut self, records: &[(Key, Option<Value>)]) -> Result<(), DiskError> {
         if std::mem::take(&mut self.tears_next) {
             return Err(DiskError::Torn);
@@ -84,12 +84,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Forgets everything.
+    /// Loses everything.
     pub(super) fn lose(&mut self) {
         *self = Self { full: self.full, ..Self::default() };
     }
 
-    /// Forgets the last `steps` steps, as a machine does that is restored from an old image.
+    /// Undoes the last `steps` writes, like a machine that is restored from an old image.
     pub(super) fn roll_back(&mut self, steps: usize) {
         for _ in 0..steps {
             match self.history.pop() {

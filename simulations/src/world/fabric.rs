@@ -1,4 +1,4 @@
-//! What lies between the processes: packets and streams under way.
+//! The fabric between processes: datagrams and streams in flight.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,24 +12,24 @@ use super::queue::{Delivery, Endpoint, Queue, WorldEvent};
 use super::trace::{Detail, Trace};
 use crate::network::{Channel, Network};
 
-/// A connection attempt that nobody answers fails after this long.
+/// A connection attempt without an answer fails after this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection on which nothing passes ends after this long.
+/// A connection without traffic ends after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A stalled stream tries again this often.
+/// The interval at which a stalled stream tries again.
 const STREAM_RETRY: Duration = Duration::from_millis(250);
 
 struct Stream {
     other: Endpoint,
-    /// Frames arrive in order: none before this.
+    /// Frames arrive in order, so none may arrive before this.
     not_before: Time,
     finished: bool,
-    /// Frames that found the way cut, and since when it is.
+    /// Frames that wait because the link is cut.
     stalled: VecDeque<Vec<u8>>,
     stalled_since: Time,
 }
 
-/// The network, the queue of what is under way, and the streams.
+/// The network, the event queue, the trace and the open streams.
 pub(super) struct Fabric {
     pub(super) network: Network,
     pub(super) queue: Queue,
@@ -37,7 +37,7 @@ pub(super) struct Fabric {
     pub(super) trace: Trace,
     streams: BTreeMap<Endpoint, Stream>,
     next_accepted: u64,
-    /// The host that has an address now.
+    /// The current owner of each address.
     owners: Vec<Option<usize>>,
 }
 
@@ -54,7 +54,7 @@ impl Fabric {
         }
     }
 
-    /// A new address for a host.
+    /// Assigns a new address to a host.
     pub(super) fn assign_address(&mut self, host: usize) -> u32 {
         self.owners.push(Some(host));
         (self.owners.len() - 1) as u32
@@ -74,7 +74,7 @@ impl Fabric {
         self.streams.contains_key(&end)
     }
 
-    /// Does what a node wants done. `answers_hello` is whether it is the answer to a knock.
+    /// Carries out an output of a node. `answers_hello` tells whether it answers a hello.
     pub(super) fn carry_out(
         &mut self,
         from: usize,
@@ -124,7 +124,7 @@ impl Fabric {
         }
     }
 
-    /// A host completes the handshake of a touch.
+    /// Answers a TCP probe: the kernel completes the handshake.
     pub(super) fn answer_tcp_probe(
         &mut self,
         from: usize,
@@ -166,7 +166,7 @@ impl Fabric {
         }
     }
 
-    /// A handshake takes three ways over the link.
+    /// Opens a stream. The handshake crosses the link three times.
     fn open(&mut self, opener: Endpoint, peer: Option<usize>, now: Time) {
         let Some(peer) =
             peer.filter(|peer| !self.network.is_cut(opener.0, *peer, Channel::Streams))
@@ -193,7 +193,7 @@ impl Fabric {
         self.queue.push(at, WorldEvent::Stream { to: peer, delivery: accept });
     }
 
-    /// Nobody is there to accept: the opener finds out when its attempt times out.
+    /// Refuses a stream because no process accepts it. The opener notices when its attempt times out.
     pub(super) fn refuse(&mut self, accepted: Endpoint, now: Time) {
         if let Some(Stream { other, .. }) = self.streams.remove(&accepted) {
             self.close(other, now + CONNECT_TIMEOUT);
@@ -231,7 +231,7 @@ impl Fabric {
         self.queue.push(at, WorldEvent::Stream { to: from.0, delivery: written });
     }
 
-    /// A stalled stream goes on when the way is free again, and ends when that takes too long.
+    /// Retries a stalled stream: it continues once the link is open, and ends after the idle timeout.
     pub(super) fn retry(&mut self, from: Endpoint, now: Time) {
         let Some(stream) = self.streams.get_mut(&from) else { return };
         let other = stream.other;
@@ -260,7 +260,7 @@ impl Fabric {
         }
     }
 
-    /// Ends a stream at once at this end, and at the other when the news arrives.
+    /// Ends a stream: here at once, at the other end when the news arrives.
     fn reset(&mut self, from: Endpoint, now: Time) {
         let Some(Stream { other, .. }) = self.streams.remove(&from) else { return };
         if self.network.is_cut(from.0, other.0, Channel::Streams) {
@@ -275,12 +275,12 @@ impl Fabric {
         self.queue.push(at, WorldEvent::Stream { to: end.0, delivery });
     }
 
-    /// Forgets an end that is told that it is over.
+    /// Forgets a stream end after its closing was delivered.
     pub(super) fn closed(&mut self, end: Endpoint) {
         self.streams.remove(&end);
     }
 
-    /// A host stopped without a word: its peers hear no more of its streams, and give up in time.
+    /// Drops all streams of a crashed host. Their peers notice by the idle timeout.
     pub(super) fn abandon(&mut self, host: usize, now: Time) {
         let of_host = (host, StreamId(0))..=(host, StreamId(u64::MAX));
         let ends: Vec<Endpoint> = self.streams.range(of_host).map(|(end, _)| *end).collect();

@@ -10,62 +10,63 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::queue::Delivery;
 
-/// Where every node takes datagrams.
+/// The port on which every node receives datagrams.
 const GOSSIP_PORT: u16 = 7_946;
-/// Where every node takes streams.
+/// The port on which every node accepts streams.
 pub(super) const SYNC_PORT: u16 = 7_947;
-/// Bytes of datagrams that wait for a process that does not read; more are dropped (Linux's default buffer).
+/// Receive buffer of the socket, in bytes (Linux's default). Datagrams beyond it are dropped.
 const SOCKET_BUFFER_BYTES: usize = 212_992;
 
-/// Datagrams that a host gets out in a second, beside answers to knocks: of those there is one for each, however many
-/// knock. A thousand that join at once, at a loss of 25 %, send up to 3,850 each.
+/// Datagrams a second that a host can send. Answers to hellos are not counted: there is one for each hello, so their
+/// number is bounded by the hellos. At 1,000 joining agents and 25 % loss, a host sends up to 3,850 others a second.
 const MAX_DATAGRAMS_PER_SECOND: u32 = 5_000;
 
-/// A process that is woken so often at one moment spins; then it waits a millisecond, so that time goes on.
+/// Wake-ups at one moment after which a process counts as spinning. It then waits for a millisecond, so that time goes
+/// on.
 pub(super) const MAX_WAKES: u32 = 1_000;
 
-/// What becomes of the disk when a host stops.
+/// The fate of the disk when a host stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// It is as it was.
+    /// The disk is intact.
     Kept,
-    /// It is empty: another node starts, with another id.
+    /// The disk is empty; a new node with a new id starts from it.
     Lost,
-    /// It is as it was so many writes ago.
+    /// This many of the last writes are undone.
     RolledBack(usize),
 }
 
-/// How fast a host works.
+/// How slowly a host works. The default is not at all slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slowness {
-    /// How long it is busy with each input.
+    /// Time that each input takes.
     pub service_time: Duration,
-    /// The least time between two datagrams that it takes from its socket.
+    /// The least time between two datagrams read from the socket.
     pub receive_gap: Duration,
-    /// Timers come up to this late.
+    /// Timers fire up to this late.
     pub timers_late: Duration,
 }
 
-/// What a host sent since the beginning, over all of its lives.
+/// What a host has sent since the start of the run, over all its lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
     /// Datagrams.
     pub datagrams: u64,
-    /// Their bytes.
+    /// Bytes in datagrams.
     pub datagram_bytes: u64,
-    /// The longest of them.
+    /// The longest datagram.
     pub longest_datagram: usize,
-    /// Streams opened.
+    /// Streams that it opened.
     pub streams: u64,
-    /// Bytes of stream frames.
+    /// Bytes in stream frames.
     pub frame_bytes: u64,
-    /// Datagrams that it did not get out, because they were too many for one second.
+    /// Datagrams dropped because of [`MAX_DATAGRAMS_PER_SECOND`].
     pub flooded: u64,
     pub(super) second: (u64, u32),
 }
 
 impl Meter {
-    /// Counts a datagram, and says whether it is not one too many for this second.
+    /// Counts a datagram, and tells whether the limit of this second permits it.
     pub(super) fn has_room(&mut self, now: Time) -> bool {
         let second = now.as_micros() / 1_000_000;
         let before = if self.second.0 == second { self.second.1 } else { 0 };
@@ -74,7 +75,7 @@ impl Meter {
     }
 }
 
-/// A machine.
+/// A simulated machine.
 pub struct Host {
     /// The node id in its data directory.
     pub id: NodeId,
@@ -82,11 +83,11 @@ pub struct Host {
     pub cluster: ClusterId,
     /// The hash of the instance key in its data directory.
     pub key: u64,
-    /// What it keeps over a crash.
+    /// Its data directory.
     pub disk: Disk,
-    /// How it tells time.
+    /// Its clocks.
     pub clock: Clock,
-    /// How fast it works.
+    /// How slowly it works.
     pub slowness: Slowness,
     pub(super) address: u32,
     pub(super) process: Option<Process>,
@@ -95,20 +96,20 @@ pub struct Host {
     pub(super) meter: Meter,
 }
 
-/// A node that runs.
+/// A running node.
 pub(super) struct Process {
     pub(super) node: Node,
     pub(super) life: u32,
-    /// A wake-up is scheduled for this moment.
+    /// The scheduled wake-up.
     pub(super) wake_at: Option<Time>,
-    /// It does nothing before this moment.
+    /// The process is busy or paused until this moment.
     pub(super) ready_at: Time,
-    /// The socket is read no earlier.
+    /// The next moment at which the socket is read.
     pub(super) receives_at: Time,
     pub(super) inbox: VecDeque<Delivery>,
     inbox_bytes: usize,
     pub(super) left: bool,
-    /// How often it was woken at one moment, and which.
+    /// The latest moment of a wake-up, and the number of wake-ups at it.
     pub(super) wakes_at: (Time, u32),
 }
 
@@ -127,7 +128,7 @@ impl Process {
         }
     }
 
-    /// Keeps something until the process is ready; a datagram only while there is room.
+    /// Keeps a delivery until the process is ready. A datagram is dropped when the buffer is full.
     pub(super) fn hold(&mut self, delivery: Delivery) {
         if let Delivery::Datagram { bytes, .. } = &delivery {
             if self.inbox_bytes + bytes.len() > SOCKET_BUFFER_BYTES {
@@ -176,32 +177,32 @@ impl Host {
         self.lives
     }
 
-    /// Whether its process asked again and again to be woken at a moment that had come.
+    /// Whether its process keeps asking to be woken at a moment that has come already.
     #[must_use]
     pub fn spins(&self) -> bool {
         self.process.as_ref().is_some_and(|process| process.wakes_at.1 >= MAX_WAKES)
     }
 
-    /// What it sent.
+    /// What it has sent.
     #[must_use]
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// Until when the process does nothing, if it is paused at `now`.
+    /// The end of the pause, if the process is paused at `now`.
     #[must_use]
     pub fn paused_until(&self, now: Time) -> Option<Time> {
         self.process.as_ref().map(|process| process.ready_at).filter(|ready| *ready > now)
     }
 }
 
-/// The id of the node of a host, by the host's number and how often its disk was lost.
+/// The node id of a host, by its number and by how often it lost its disk.
 #[must_use]
 pub fn node_id(number: usize, generation: u64) -> NodeId {
     NodeId((generation << 32) | (0x1000 + number as u64))
 }
 
-/// The number of the host whose id this is or was.
+/// The number of the host that has or had this node id.
 #[must_use]
 pub fn host_of(id: NodeId) -> usize {
     usize::try_from((id.0 & 0xffff_ffff).saturating_sub(0x1000)).unwrap_or(usize::MAX)

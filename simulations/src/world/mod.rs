@@ -1,7 +1,7 @@
-//! The world: hosts with the real protocol on them, the network between, and what happens next.
+//! The world: hosts that run the real protocol, the network between them, and a queue of what happens next.
 //!
-//! It is one loop around [`hobnob_membership::Node`], as the agent's driver is: deliver an input, drain the outputs, go
-//! on to whatever is due next. All randomness comes from one seed, so a run can be repeated to the letter.
+//! A [`World`] is one loop around [`hobnob_membership::Node`], as the agent's driver is: deliver an input, carry out
+//! the outputs, go on to the next event. One seed decides all randomness, so a run can be repeated exactly.
 
 mod clock;
 mod disk;
@@ -28,13 +28,13 @@ pub use node_event::{NodeEvent, Observer};
 pub use operation::WriteOutcome;
 pub use trace::{Detail, Sink, Trace};
 
-/// Hosts in virtual time.
+/// Hosts, a network and a clock, all simulated.
 pub struct World {
-    /// Where nodes are when they join or start again.
+    /// The hosts through which nodes join.
     pub seeds: Vec<usize>,
-    /// The parameters with which nodes are started.
+    /// The protocol parameters that nodes start with.
     pub protocol: Protocol,
-    /// How long every other host, from the first on, keeps the records of the dead, if not as the protocol says.
+    /// Retention of dead members' records on hosts with an even number. `None`: the protocol's default everywhere.
     pub retention: Option<Duration>,
     hosts: Vec<Host>,
     datacenters: Vec<(String, String)>,
@@ -44,7 +44,7 @@ pub struct World {
 }
 
 impl World {
-    /// An empty world. The same seed and the same orders give the same run.
+    /// An empty world. The same seed and the same calls give the same run.
     #[must_use]
     pub fn new(seed: u64, network: Network) -> Self {
         Self {
@@ -59,13 +59,13 @@ impl World {
         }
     }
 
-    /// Virtual time since the beginning.
+    /// Virtual time since the start of the run.
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// The links, to be changed between steps.
+    /// The links, for changing them between steps.
     pub fn network(&mut self) -> &mut Network {
         &mut self.fabric.network
     }
@@ -81,13 +81,13 @@ impl World {
         &mut self.fabric.trace
     }
 
-    /// A hash of everything that was delivered so far.
+    /// A hash of everything delivered so far.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.fabric.trace.hash()
     }
 
-    /// How much was delivered so far.
+    /// The number of deliveries so far.
     #[must_use]
     pub fn deliveries(&self) -> u64 {
         self.fabric.trace.deliveries()
@@ -122,18 +122,18 @@ impl World {
         &self.hosts[number]
     }
 
-    /// A host, to be tampered with.
+    /// A host, for faults that change its state.
     pub fn host_mut(&mut self, number: usize) -> &mut Host {
         &mut self.hosts[number]
     }
 
-    /// A running node; `None` when nothing runs on the host.
+    /// The node on a host. `None` when none runs there.
     #[must_use]
     pub fn node(&self, number: usize) -> Option<&Node> {
         self.hosts.get(number)?.node()
     }
 
-    /// The running nodes.
+    /// All running nodes, with the numbers of their hosts.
     pub fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
         let hosts = self.hosts.iter().enumerate();
         hosts.filter_map(|(number, host)| Some((number, host.node()?)))
@@ -146,19 +146,19 @@ impl World {
         (datacenter, zone)
     }
 
-    /// How long a host keeps the records of the dead.
+    /// How long a host keeps the records of a dead member.
     #[must_use]
     pub fn retention_of(&self, number: usize) -> Duration {
         self.retention.filter(|_| number.is_multiple_of(2)).unwrap_or(self.protocol.retention)
     }
 
-    /// When something happens next.
+    /// The time of the next event.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
         self.fabric.queue.next_at()
     }
 
-    /// Runs until a moment; somebody looks on.
+    /// Runs until `end`, and passes each node event to `observer`.
     pub fn run_to(&mut self, end: Time, observer: &mut dyn Observer) {
         self.tell(observer);
         while let Some((at, what)) = self.fabric.queue.pop_until(end) {
@@ -169,7 +169,7 @@ impl World {
         self.now = self.now.max(end);
     }
 
-    /// Tells what nodes told their owners since the last time.
+    /// Passes on the node events since the last call.
     fn tell(&mut self, observer: &mut dyn Observer) {
         if self.events.is_empty() {
             return;
@@ -182,13 +182,13 @@ impl World {
         self.events = events;
     }
 
-    /// Runs for a while, with nobody looking on.
+    /// Runs for a while without an observer.
     pub fn run_for(&mut self, time: Duration) {
         self.run_to(self.now + time, &mut ());
     }
 
-    /// Runs until something is true of the world, asked after each millisecond in which something happened, and
-    /// returns how long that took; `None` when it was not true within `limit`.
+    /// Runs until `done` holds, and returns how long that took. `None` when it does not hold within `limit`. `done` is
+    /// checked after each millisecond in which something happened.
     pub fn run_until(
         &mut self,
         limit: Duration,

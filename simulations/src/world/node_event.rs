@@ -1,34 +1,34 @@
-//! What nodes tell their owners.
+//! Events that nodes report, and those who observe them.
 
 use hobnob_membership::{Event, Time};
 
 use super::{World, host_of};
 
-/// What a node told its owner.
+/// An event that a node reported.
 #[derive(Clone, Debug)]
 pub struct NodeEvent {
-    /// When.
+    /// When it was reported.
     pub at: Time,
-    /// On which host.
+    /// The host of the node.
     pub host: usize,
-    /// In which of the host's lives.
+    /// Which life of the host it was; lives are counted from 1.
     pub life: u32,
-    /// What.
+    /// The event.
     pub kind: Event,
 }
 
-/// Somebody who looks on.
+/// Observes the events of all nodes.
 pub trait Observer {
-    /// A node told its owner something. The world is as it was right after.
+    /// A node reported an event. `world` is as it was right after.
     fn on_event(&mut self, world: &World, event: &NodeEvent);
 }
 
-/// Looks at nothing.
+/// Observes nothing.
 impl Observer for () {
     fn on_event(&mut self, _: &World, _: &NodeEvent) {}
 }
 
-/// An event in a few words.
+/// An event as a line of the trace shows it.
 pub(super) fn describe(event: &Event) -> String {
     match event {
         Event::Instance(change) => {

@@ -1,4 +1,4 @@
-//! What is done to hosts from outside: by their operators, by their clients, and by fate.
+//! Operations on hosts from outside: by operators, clients and faults.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use rand::Rng;
 use super::host::{Process, SYNC_PORT, address_index, socket_address};
 use super::{DiskError, Storage, World, node_id};
 
-/// Peer addresses that a host remembers over a crash.
+/// Peer addresses that a host keeps over a crash.
 const MAX_REMEMBERED_PEERS: usize = 32;
 
-/// What became of a write that a client asked for.
+/// The result of a client's write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// It is stored, and the client was told so.
+    /// It is stored, and the client knows.
     Acknowledged,
-    /// The client was told that it was refused; nothing of it is stored.
+    /// It was refused, and nothing of it is stored.
     Refused,
-    /// The machine stopped before an answer.
+    /// The machine stopped before it answered.
     Crashed,
-    /// Nobody answers.
+    /// No process answers.
     Unavailable,
 }
 
 impl World {
-    /// Starts a node on a host on which none runs, from what is on its disk, with a new epoch.
+    /// Starts a node from what is on the disk, with a new epoch. Does nothing when one runs.
     pub fn start(&mut self, number: usize) {
         if self.hosts[number].process.is_some() {
             return;
@@ -69,7 +69,7 @@ impl World {
         self.act(number, Input::Join(seeds));
     }
 
-    /// Stops a node without a word. What is under way to it is lost.
+    /// Crashes a node. Everything in flight to it is lost.
     pub fn crash(&mut self, number: usize, storage: Storage) {
         self.stop(number);
         let host = &mut self.hosts[number];
@@ -93,13 +93,13 @@ impl World {
         self.fabric.abandon(number, self.now);
     }
 
-    /// Moves a host that is stopped to another address; nobody has the old one from then on.
+    /// Moves a stopped host to a new address. The old address has no owner from then on.
     pub fn change_address(&mut self, number: usize) {
         self.fabric.release_address(self.hosts[number].address);
         self.hosts[number].address = self.fabric.assign_address(number);
     }
 
-    /// Copies the data directory of one host, its node id and instance key included, to another that is stopped.
+    /// Copies a data directory, with node id and instance key, to another host, which must be stopped.
     pub fn clone_disk(&mut self, from: usize, to: usize) {
         let original = &self.hosts[from];
         let (id, key, disk) = (original.id, original.key, original.disk.clone());
@@ -107,7 +107,7 @@ impl World {
         (copy.id, copy.key, copy.disk) = (id, key, disk);
     }
 
-    /// Nothing happens in the process for a while; what arrives waits.
+    /// Pauses a process. What arrives waits.
     pub fn pause(&mut self, number: usize, time: Duration) {
         let until = self.now + time;
         if let Some(process) = self.hosts[number].process.as_mut() {
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// A client writes records at a host: to its disk, and then to its node.
+    /// Writes records for a client: first to the disk, then to the node.
     pub fn write(&mut self, number: usize, records: Vec<(Key, Option<Value>)>) -> WriteOutcome {
         let host = &mut self.hosts[number];
         let paused = host.paused_until(self.now).is_some();
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Declares a node gone for good at a host, as an operator does: of a living member the agent refuses that.
+    /// Force-leaves a node at a host, as an operator does. The agent refuses that for members that it believes alive.
     pub fn force_leave(&mut self, number: usize, id: NodeId) {
         let lives = |node: &Node| {
             let statuses =
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Makes a node leave; it stops when it has told everybody.
+    /// Makes a node leave. It stops once it has told the others.
     pub fn leave(&mut self, number: usize) {
         self.act(number, Input::Leave);
     }

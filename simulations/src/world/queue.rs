@@ -1,49 +1,49 @@
-//! What happens next.
+//! The queue of events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use hobnob_membership::{StreamId, TcpProbeId, Time};
 
-/// One end of a stream: the host, and the stream's number there.
+/// One end of a stream: the host, and the stream's id there.
 pub(super) type Endpoint = (usize, StreamId);
 
-/// Something that reaches a process.
+/// An input on its way to a process.
 #[derive(Debug)]
 pub(super) enum Delivery {
-    /// A datagram, from an address.
+    /// A datagram from an address.
     Datagram { from: u32, bytes: Vec<u8> },
     /// A peer opened a stream.
     Accept { stream: StreamId },
-    /// A frame arrived.
+    /// A frame of a stream.
     Frame { stream: StreamId, bytes: Vec<u8> },
-    /// A frame was written.
+    /// The acknowledgement that a frame was written.
     Written { stream: StreamId },
-    /// A stream is over.
+    /// The end of a stream.
     Closed { stream: StreamId },
-    /// A host answered a touch.
+    /// The answer to a TCP probe.
     TcpProbeAnswered { tcp_probe: TcpProbeId },
 }
 
-/// Something that will happen.
+/// A scheduled event.
 #[derive(Debug)]
 pub(super) enum WorldEvent {
-    /// A datagram reaches an address, whoever has it then. `late` when it has waited at the receiver already.
+    /// A datagram reaches an address. `late` is set when it has already waited at the receiver.
     Datagram { from: u32, to: u32, bytes: Vec<u8>, late: bool },
-    /// A host touches an address, whoever has it then.
+    /// A TCP probe reaches an address.
     TcpProbe { from: usize, to: u32, tcp_probe: TcpProbeId },
-    /// Something of a stream, or the answer to a touch, reaches a host.
+    /// A delivery on a stream, or the answer to a TCP probe, reaches a host.
     Stream { to: usize, delivery: Delivery },
-    /// A stream that is stalled tries again.
+    /// A stalled stream tries again.
     Retry { from: Endpoint },
-    /// A process asked to be woken, or can go on.
+    /// A process wakes: for a deadline, or because it is no longer busy.
     Wake { host: usize, life: u32 },
 }
 
-/// Everything that will happen, the earliest first, and what is due together in the order in which it was scheduled.
+/// Scheduled events, earliest first. Events at the same time keep the order in which they were scheduled.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// When, which in that order, and where it stands; the events themselves need not move while these are sorted.
+    /// Time, sequence number, and index into `events`. Events themselves do not move while the heap is sorted.
     heap: BinaryHeap<Reverse<(Time, u64, u32)>>,
     events: Vec<Option<WorldEvent>>,
     free: Vec<u32>,

@@ -1,4 +1,4 @@
-//! One step: something reaches a host, its node takes it, and what the node wants done is done.
+//! One step: an input reaches a node, and the node's outputs are carried out.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl World {
                 let Some(process) = self.hosts[receiver].process.as_mut() else { return };
                 if !gap.is_zero() && !late {
                     let at = process.receives_at.max(self.now);
-                    // What waits longer than two seconds has long overflowed the socket's buffer.
+                    // A backlog of two seconds has overflowed the socket's buffer.
                     if at - self.now < Duration::from_secs(2) {
                         process.receives_at = at + gap;
                         let datagram = WorldEvent::Datagram { from, to, bytes, late: true };
@@ -37,7 +37,7 @@ impl World {
                 }
             }
             WorldEvent::TcpProbe { from, to, tcp_probe } => {
-                // Its kernel answers, whatever the process does.
+                // The kernel answers, even while the process is paused.
                 let holds_socket = |host: &usize| self.hosts[*host].process.is_some();
                 if let Some(host) = self.fabric.owner(to).filter(holds_socket) {
                     self.fabric.answer_tcp_probe(host, from, tcp_probe, self.now);
@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// Hands something to a process, or keeps it until the process is ready.
+    /// Hands a delivery to a process, or keeps it until the process is ready.
     fn arrive(&mut self, number: usize, delivery: Delivery) {
         let now = self.now;
         let Some(process) = self.hosts[number].process.as_mut() else { return };
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// A process goes on: with what has waited, and with what is due.
+    /// Wakes a process: it takes what has waited, or handles its deadline.
     fn wake(&mut self, number: usize, life: u32) {
         loop {
             let now = self.now;
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Hands an input to a node, and carries out what it wants done.
+    /// Hands an input to a node, and carries out the outputs.
     pub(super) fn act(&mut self, number: usize, input: Input<'_>) {
         let Self { hosts, fabric, events, now, .. } = self;
         let now = *now;
@@ -161,7 +161,7 @@ impl World {
         let mut hello = asked.filter(|_| hellos_answered(&process.node) > answered);
         while let Some(output) = process.node.poll_output() {
             let Output::Event(event) = output else {
-                // One answer, to where the knock came from, and as long.
+                // A hello gets one answer, to its sender and of its length.
                 let answer = match &output {
                     Output::Datagram { to, bytes } => hello.take_if(|k| *k == (*to, bytes.len())),
                     _ => None,
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    /// Sees to it that a process is woken when its next deadline comes, unless it is woken before.
+    /// Schedules a wake-up for the next deadline, unless an earlier one is scheduled.
     fn schedule_wake(&mut self, number: usize) {
         let host = &mut self.hosts[number];
         let Some(process) = host.process.as_mut() else { return };
@@ -207,7 +207,7 @@ impl World {
     }
 }
 
-/// How many knocks a node has answered.
+/// The number of hellos that a node has answered.
 fn hellos_answered(node: &Node) -> u64 {
     node.counters().welcomes_sent + node.counters().referrals_sent
 }

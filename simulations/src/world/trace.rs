@@ -1,26 +1,26 @@
-//! The trace of a run: a hash of everything that was delivered, and on request a line for each event.
+//! The trace of a run: a hash over everything delivered and, on request, a line for each event.
 
 use std::fmt::Display;
 
 use hobnob_membership::Time;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// How much is told.
+/// How much a trace shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
-    /// Only the hash is kept.
+    /// Only the hash.
     #[default]
     Hash,
-    /// Faults, and what nodes tell their owners.
+    /// Faults, and the events of nodes and clients.
     Events,
-    /// Every packet too.
+    /// Packets as well.
     Packets,
 }
 
-/// Takes the lines of a trace.
+/// Receives the lines of a trace.
 pub type Sink = Box<dyn FnMut(&str) + Send>;
 
-/// The trace.
+/// The trace of one run.
 #[derive(Default)]
 pub struct Trace {
     hash: u64,
@@ -30,38 +30,38 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A hash of every delivery, its time and its receiver.
+    /// A hash over each delivery, its time and its receiver.
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// How much was delivered.
+    /// The number of deliveries.
     #[must_use]
     pub fn deliveries(&self) -> u64 {
         self.deliveries
     }
 
-    /// Gives every line to `sink` from now on.
+    /// Passes lines of this detail to `sink` from now on.
     pub fn tell(&mut self, detail: Detail, sink: Sink) {
         self.detail = detail;
         self.sink = Some(sink);
     }
 
-    /// Mixes a delivery into the hash.
+    /// Adds a delivery to the hash.
     pub(super) fn delivered(&mut self, at: Time, to: usize, bytes: &[u8]) {
         let seed = self.hash.rotate_left(7) ^ at.as_micros() ^ ((to as u64) << 48);
         self.hash = xxh3_64_with_seed(bytes, seed);
         self.deliveries += 1;
     }
 
-    /// Whether lines of this detail are wanted; they need not be made otherwise.
+    /// Whether lines of this detail are wanted. Others need not be made.
     #[must_use]
     pub fn wants(&self, detail: Detail) -> bool {
         self.sink.is_some() && self.detail >= detail
     }
 
-    /// Tells a line.
+    /// Writes a line.
     pub fn line(&mut self, at: Time, what: impl Display) {
         if let Some(sink) = &mut self.sink {
             sink(&format!("{at} {what}"));
