@@ -1,4 +1,4 @@
-//! What nodes told their owners of each other.
+//! What nodes reported about each other.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use hobnob_membership::{Event, NodeId, Time};
 use super::per_life::PerLife;
 use crate::world::NodeEvent;
 
-/// What every node believes of the others, as its events told it.
+/// The status of every member in the eyes of every node, by its events.
 #[derive(Clone, Debug, Default)]
 pub struct Beliefs {
     hosts: PerLife<BTreeMap<NodeId, (MemberStatus, Time)>>,
@@ -24,7 +24,7 @@ impl Beliefs {
         }
     }
 
-    /// What the node on a host last told of another, and when.
+    /// The latest report of a host's node about a member, and its time.
     #[must_use]
     pub fn of(&self, host: usize, id: NodeId) -> Option<(MemberStatus, Time)> {
         self.hosts.get(host)?.get(&id).copied()

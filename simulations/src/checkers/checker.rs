@@ -11,10 +11,10 @@ use crate::truth::Truth;
 use crate::workload::Answer;
 use crate::world::{NodeEvent, World};
 
-/// Hosts whose whole catalogs are looked at in one window; when there are more they take turns.
+/// Hosts whose whole catalogs are checked in one window. Larger clusters take turns.
 const CATALOGS_PER_WINDOW: usize = 100;
 
-/// Whether it is the turn of a host to have its whole catalog looked at.
+/// Whether it is a host's turn to have its whole catalog checked.
 pub(super) fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
     let turns = scene.world.len().div_ceil(CATALOGS_PER_WINDOW).max(1);
     let window = scene.world.now().as_micros() / 1_000_000;
@@ -25,17 +25,17 @@ pub(super) fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
 pub struct Scene<'a> {
     /// The hosts, with their nodes.
     pub world: &'a World,
-    /// What is really so.
+    /// The ground truth.
     pub truth: &'a Truth,
-    /// What nodes told of each other.
+    /// What nodes reported about each other.
     pub beliefs: &'a Beliefs,
-    /// What the protocol promises here.
+    /// The limits of the scenario.
     pub limits: &'a Limits,
-    /// When faults ended; `None` while they last.
+    /// The end of the faults; `None` while they last.
     pub healing_since: Option<Time>,
 }
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// The checker that found it.
@@ -53,15 +53,15 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Something that must always hold.
+/// A promise that must always hold.
 pub trait Checker: Send {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// What it means when it fires.
+    /// What must hold, for a reader who sees it fire.
     fn explanation(&self) -> &'static str;
 
-    /// A node told its owner something.
+    /// A node reported an event.
     fn on_event(&mut self, _scene: &Scene<'_>, _event: &NodeEvent, _failures: &mut Vec<String>) {}
 
     /// A client was answered.
@@ -70,6 +70,6 @@ pub trait Checker: Send {
     /// A second has passed.
     fn window(&mut self, _scene: &Scene<'_>, _failures: &mut Vec<String>) {}
 
-    /// All is healed, and all agree.
+    /// Everything is healed, and all nodes agree.
     fn healed(&mut self, _scene: &Scene<'_>, _failures: &mut Vec<String>) {}
 }

@@ -1,4 +1,4 @@
-//! Queues, members, tombstones, bytes and packets stay under their limits.
+//! Checks that queues, members, tombstones, bytes and packets stay under their limits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use hobnob_membership::{NodeId, Time, limits};
 use crate::checkers::checker::{Checker, Scene, is_turn_of};
 use crate::truth::Truth;
 
-/// Seconds over which bytes are counted.
+/// The period over which bytes are counted.
 const PERIOD_SECONDS: u64 = 10;
 
-/// A replica hears of the floor under which its origin keeps no tombstones within this time.
+/// A replica learns its origin's tombstone floor within this time.
 const FLOOR_HEARD_WITHIN: Duration = Duration::from_secs(45);
 
-/// Looks at every node each second, and at what it sent every ten.
+/// Checks every node each second, and what it sent every ten.
 #[derive(Default)]
 pub(super) struct LimitsKept {
     windows: u64,
@@ -44,9 +44,13 @@ impl Checker for LimitsKept {
                     failures.push(format!("n{host} has {count} {what}; the limit is {limit}"));
                 }
             };
-            over("deadlines at one moment, all past", u64::from(scene.world.host(host).spins()), 0);
+            over(
+                "wake-ups at one moment, for deadlines in the past",
+                u64::from(scene.world.host(host).spins()),
+                0,
+            );
             let flooded = scene.world.host(host).meter().flooded;
-            over("datagrams too many for one second, answers to knocks aside", flooded, 0);
+            over("datagrams dropped at the send limit, answers to hellos aside", flooded, 0);
             let load = node.load();
             over("rumors waiting", load.rumors as u64, limits::MAX_RUMOR_QUEUE as u64);
             over("answers waiting", load.answers as u64, limits::MAX_ANSWERS_WAITING as u64);
@@ -81,7 +85,7 @@ impl Checker for LimitsKept {
                 } else if replica.tombstones() <= 2 * limits::MAX_TOMBSTONES {
                     self.heaped.remove(&(host, id));
                 } else {
-                    // A replica may not have heard of the latest floor yet.
+                    // A replica may not know the latest floor yet.
                     let now = scene.world.now();
                     let since = *self.heaped.entry((host, id)).or_insert(now);
                     if now.since(since) > FLOOR_HEARD_WITHIN {

@@ -1,4 +1,7 @@
-//! What must always hold, whatever the network does: each checker has a name, and an explanation for when it fires.
+//! Checkers: the promises that must hold whatever the network does.
+//!
+//! Each checker has a name, and an explanation for whoever sees it fire. `catalog` holds the checkers of the records,
+//! `liveness` those of membership; the others concern clients and limits.
 
 mod beliefs;
 mod catalog;
@@ -18,26 +21,26 @@ pub use beliefs::Beliefs;
 pub use catalog::disagreement;
 pub use checker::{Checker, Failure, Scene};
 
-/// Failures that are kept; those after the first few tell nothing new.
+/// The number of failures that are kept; later ones add nothing new.
 const MAX_FAILURES: usize = 20;
 
-/// The name of what fires when the cluster does not become live after everything is healed.
+/// Name and explanation of the failure that a cluster does not become live after everything is healed.
 pub const CONVERGENCE: (&str, &str) = (
     "convergence",
     "after the last heal, all live nodes must hold the same records, byte for byte, and agree on who is alive, within the scenario's `heal_within`",
 );
 
-/// The name of what fires when two runs of a seed differ.
+/// Name and explanation of the failure that two runs of a seed differ.
 pub const DETERMINISM: (&str, &str) = (
     "determinism",
     "two runs of one seed must deliver the same bytes at the same times to the same nodes",
 );
 
-/// The name of what fires when the protocol panics.
+/// Name and explanation of the failure that the protocol panics.
 pub const PANIC: (&str, &str) =
-    ("panic", "no input, however broken, may make the protocol or its limits checks panic");
+    ("panic", "no input, however broken, may make the protocol or a checker of its limits panic");
 
-/// All checkers together, and what they found.
+/// All checkers, and the failures that they found.
 pub struct Checkers {
     checkers: Vec<Box<dyn Checker>>,
     failures: Vec<Failure>,
@@ -75,20 +78,20 @@ impl Checkers {
         own.chain([CONVERGENCE, DETERMINISM, PANIC]).collect()
     }
 
-    /// What was found, the first first.
+    /// The failures found, in order.
     #[must_use]
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
 
-    /// Notes a failure that is found elsewhere.
+    /// Adds a failure that no checker found.
     pub fn fail(&mut self, checker: &'static str, at: Time, what: String) {
         if self.failures.len() < MAX_FAILURES {
             self.failures.push(Failure { checker, at_micros: at.as_micros(), what });
         }
     }
 
-    /// A node told its owner something.
+    /// A node reported an event.
     pub fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent) {
         self.each(scene, |checker, failures| checker.on_event(scene, event, failures));
     }
@@ -103,7 +106,7 @@ impl Checkers {
         self.each(scene, |checker, failures| checker.window(scene, failures));
     }
 
-    /// All is healed, and all agree.
+    /// Everything is healed, and all nodes agree.
     pub fn healed(&mut self, scene: &Scene<'_>) {
         self.each(scene, |checker, failures| checker.healed(scene, failures));
     }

@@ -1,6 +1,6 @@
-//! What is remembered of each node in its present life.
+//! What a checker remembers of each node in its present life.
 
-/// A memory for each host that begins anew when the node on it starts again.
+/// One value for each host, reset when the node on it starts again.
 #[derive(Clone, Debug)]
 pub(super) struct PerLife<T>(Vec<(u32, T)>);
 
@@ -11,7 +11,7 @@ impl<T> Default for PerLife<T> {
 }
 
 impl<T: Default> PerLife<T> {
-    /// The memory of the node on a host, in this life of it.
+    /// The value of the node on a host, in this life.
     pub(super) fn of(&mut self, host: usize, life: u32) -> &mut T {
         if self.0.len() <= host {
             self.0.resize_with(host + 1, Default::default);
@@ -23,7 +23,7 @@ impl<T: Default> PerLife<T> {
         memory
     }
 
-    /// What is remembered of the node on a host, whichever life it is in.
+    /// The value of the node on a host, in whichever life.
     pub(super) fn get(&self, host: usize) -> Option<&T> {
         self.0.get(host).map(|(_, memory)| memory)
     }

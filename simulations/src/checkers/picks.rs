@@ -1,4 +1,4 @@
-//! Picks never offer what the picker knows to be down.
+//! Checks that a pick offers only what its own node believes to be healthy.
 
 use hobnob_membership::view::InstanceStatus;
 
@@ -6,7 +6,7 @@ use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::workload::Answer;
 
-/// Compares each pick with what its own node believes at that moment.
+/// Compares each pick with the beliefs of its own node at that moment.
 pub(super) struct Picks;
 
 impl Checker for Picks {
@@ -15,7 +15,7 @@ impl Checker for Picks {
     }
 
     fn explanation(&self) -> &'static str {
-        "an instance that a client is given must be one that its own node believes to be healthy at that moment"
+        "a picked instance must be one that the picking node believes to be healthy at that moment"
     }
 
     fn answered(&mut self, scene: &Scene<'_>, answer: &Answer, failures: &mut Vec<String>) {
@@ -25,7 +25,8 @@ impl Checker for Picks {
         let status = held.map_or(InstanceStatus::Gone, |held| held.status);
         if status != InstanceStatus::Healthy {
             let name = Truth::name(*origin);
-            failures.push(format!("n{host} picks {id} at {name}, which it knows to be {status:?}"));
+            failures
+                .push(format!("n{host} picks {id} at {name}, which it believes to be {status:?}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a watcher pieces together equals the snapshot.
+//! Checks that a watcher's copy, made from events alone, equals the node's own view.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::world::NodeEvent;
 
-/// Hosts beyond this are not watched: each watcher holds every instance.
+/// The number of hosts that are watched. Each watcher holds every instance.
 const MAX_WATCHED: usize = 50;
 
-/// Replays the events of nodes from their start.
+/// Rebuilds the view of each watched node from its events.
 #[derive(Default)]
 pub(super) struct Watch {
     watched: Vec<Watched>,
@@ -33,7 +33,7 @@ impl Checker for Watch {
     }
 
     fn explanation(&self) -> &'static str {
-        "whoever follows a node's changes from its start must hold the same instances and members as the node itself"
+        "a watcher that has followed a node's events since its start must hold the same instances and members as the node itself"
     }
 
     fn on_event(&mut self, _: &Scene<'_>, event: &NodeEvent, _: &mut Vec<String>) {
@@ -69,28 +69,33 @@ impl Checker for Watch {
                 continue;
             }
             if node.instances().len() != watched.instances.len() {
-                let (held, told) = (node.instances().len(), watched.instances.len());
-                failures.push(format!("n{host} holds {held} instances and told of {told}"));
+                let (held, reported) = (node.instances().len(), watched.instances.len());
+                failures.push(format!("n{host} holds {held} instances and reported {reported}"));
                 continue;
             }
             let differs = node.instances().find(|held| {
-                let told = watched.instances.get(&(held.origin, held.id.clone()));
-                told.is_none_or(|told| !Arc::ptr_eq(told, held) && told != *held)
+                let reported = watched.instances.get(&(held.origin, held.id.clone()));
+                reported.is_none_or(|reported| !Arc::ptr_eq(reported, held) && reported != *held)
             });
             if let Some(held) = differs {
                 let name = Truth::name(held.origin);
-                failures
-                    .push(format!("n{host} holds {} of {name} otherwise than it told", held.id));
+                failures.push(format!(
+                    "n{host} holds {} of {name} differently from what it reported",
+                    held.id
+                ));
             }
             for member in &node.members()[1..] {
                 let status = match member.status {
                     MemberStatus::Suspect => MemberStatus::Alive,
                     status => status,
                 };
-                let told = scene.beliefs.of(host, member.identity.node_id).map(|told| told.0);
-                if told != Some(status) {
+                let reported =
+                    scene.beliefs.of(host, member.identity.node_id).map(|(status, _)| status);
+                if reported != Some(status) {
                     let name = Truth::name(member.identity.node_id);
-                    failures.push(format!("n{host} holds {name} for {status:?} and told {told:?}"));
+                    failures.push(format!(
+                        "n{host} holds {name} for {status:?} and reported {reported:?}"
+                    ));
                 }
             }
         }

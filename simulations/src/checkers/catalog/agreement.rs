@@ -1,4 +1,4 @@
-//! Whether all live nodes hold the same.
+//! Whether all live nodes agree.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use hobnob_membership::{Epoch, Node, NodeId};
 use crate::checkers::checker::Scene;
 use crate::truth::{Life, Truth};
 
-/// What keeps the live nodes from agreeing; `None` when they do: the same members, and the same records byte for byte.
+/// The first difference between live nodes. `None` when they agree: the same members, and the same records byte for
+/// byte.
 #[must_use]
 pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     let running: Vec<(usize, &Node)> = scene.world.running().collect();
@@ -34,7 +35,9 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
                 other => {
                     let what = other.map_or("nothing".to_owned(), |(s, _)| format!("{s:?}"));
                     let name = Truth::name(id);
-                    return Some(format!("n{host} last told {what} of {name}, which is alive"));
+                    return Some(format!(
+                        "n{host} last reported {what} about {name}, which is alive"
+                    ));
                 }
             }
         }
@@ -77,8 +80,8 @@ fn different_digests(pair: &[(usize, &Node)]) -> Option<String> {
 
 type Contents<'a> = BTreeMap<NodeId, (Epoch, u64, Vec<(&'a Key, u64, &'a Value)>)>;
 
-/// Everything that is served, without the tombstones, which may be dropped earlier or later.
-/// What one of two has dropped is left out.
+/// Everything that a node serves. Tombstones are left out, since nodes may drop them at different times; so is every
+/// origin that the other node has dropped.
 fn contents<'a>(node: &'a Node, other: &Node) -> Contents<'a> {
     let kept = |id: &NodeId| other.catalog().origin_tombstone(*id).is_none();
     let origins = node.catalog().origins().filter(|(id, _)| kept(id));

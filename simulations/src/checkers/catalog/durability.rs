@@ -1,4 +1,4 @@
-//! An acknowledged registration survives.
+//! Checks that acknowledged registrations survive.
 
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Node, NodeId};
@@ -6,10 +6,10 @@ use hobnob_membership::{Node, NodeId};
 use crate::checkers::checker::{Checker, Scene};
 use crate::truth::{Promise, Truth, stamp_of};
 
-/// Agents are asked for what they promised every so many seconds: the catalog is large, and seldom changes.
+/// The period of the checks. The catalog is large and seldom changes.
 const PERIOD_SECONDS: u64 = 5;
 
-/// Compares what clients were told with what is held.
+/// Compares what clients were promised with what nodes hold.
 #[derive(Default)]
 pub(in crate::checkers) struct Durability {
     windows: u64,
@@ -21,7 +21,7 @@ impl Checker for Durability {
     }
 
     fn explanation(&self) -> &'static str {
-        "a registration that a client was told is stored must be held by its agent as long as its disk is, and by everybody when all is healed"
+        "an acknowledged registration must be held by its agent for as long as the disk keeps it, and by every agent once all is healed"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -60,7 +60,7 @@ impl Checker for Durability {
     }
 }
 
-/// What is held instead of what was promised.
+/// What a node holds instead of what was promised; `None` when it holds that.
 fn broken(node: &Node, id: NodeId, instance: &str, promise: Promise) -> Option<String> {
     let replica = node.catalog().origin(id).and_then(|origin| origin.current());
     let get = |key: Key| replica.and_then(|replica| replica.get(&key));

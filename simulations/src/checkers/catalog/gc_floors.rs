@@ -1,9 +1,10 @@
-//! No replica forgets deletions that its origin remembers, and none remembers what its origin told it to forget.
+//! Checks the tombstone floors: no replica forgets deletions that its origin remembers, and none keeps tombstones that
+//! its origin dropped.
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 
-/// Looks at every replica when all is healed.
+/// Compares every replica with its origin when all is healed.
 pub(in crate::checkers) struct GcFloors;
 
 impl Checker for GcFloors {
@@ -12,7 +13,7 @@ impl Checker for GcFloors {
     }
 
     fn explanation(&self) -> &'static str {
-        "when all is healed, no replica may have a floor above its origin's, nor keep a tombstone at or under its own floor"
+        "once all is healed, no replica may have a floor above its origin's, or keep a tombstone at or below its own floor"
     }
 
     fn healed(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -28,13 +29,13 @@ impl Checker for GcFloors {
                 let (floor, limit, name) = (replica.gc_floor(), own.gc_floor(), Truth::name(id));
                 if floor > limit {
                     failures.push(format!(
-                        "n{other} forgets deletions of {name} up to {floor}, which keeps them above {limit}"
+                        "n{other} forgets deletions of {name} up to version {floor}; the origin keeps those above {limit}"
                     ));
                 }
                 let deleted = replica.slots().filter(|slot| slot.value().is_none());
                 if let Some(slot) = deleted.into_iter().find(|slot| slot.version() <= floor) {
                     failures.push(format!(
-                        "n{other} keeps the tombstone {} of {name} under its floor {floor}",
+                        "n{other} keeps tombstone {} of {name}, which is not above its floor {floor}",
                         slot.version()
                     ));
                 }

@@ -1,4 +1,4 @@
-//! Who is dead stays dropped, and nothing of it stays for ever.
+//! Checks that records of dead origins are dropped in time, and stay dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::checkers::per_life::PerLife;
 use crate::truth::{Life, Truth};
 use crate::world::NodeEvent;
 
-/// A node that has been calm for so much longer than the retention has dropped the dead.
+/// After the retention, a node has this long to drop a dead origin's records.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// Remembers the origin_tombstones of each node: until which epoch, and when that was seen.
+/// Remembers the origin tombstones of each node: the last epoch that each stands for, and when it was seen.
 #[derive(Default)]
 pub(in crate::checkers) struct OriginTombstones {
     seen: PerLife<BTreeMap<NodeId, (Epoch, Time)>>,
@@ -27,7 +27,7 @@ impl Checker for OriginTombstones {
     }
 
     fn explanation(&self) -> &'static str {
-        "origin tombstones stay under their limit, records of a host that is dead for longer than the retention are dropped, those of a member that is held alive are not, and what was dropped returns only to who takes the host for alive again"
+        "origin tombstones stay under their limit, records of a host that has been dead for longer than the retention are dropped, those of a member believed alive are not, and dropped records return only where the host is believed alive again"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
@@ -40,7 +40,7 @@ impl Checker for OriginTombstones {
             if node.is_some_and(|node| node.catalog().origin_tombstone(origin).is_some()) {
                 let (id, name) = (&instance.id, Truth::name(origin));
                 failures
-                    .push(format!("n{} drops {id} of {name}, which it holds alive", event.host));
+                    .push(format!("n{} drops {id} of {name}, which it believes alive", event.host));
             }
             return;
         }
@@ -51,16 +51,17 @@ impl Checker for OriginTombstones {
             Some(Life::Dead { since } | Life::Left { since }) => since,
             _ => return,
         };
-        // Who is told by others that it lives has to serve it; how soon nobody says so is for `detection` to judge.
+        // A node that is told of a living origin has to serve its records. How long it may be told so is for
+        // `detection` to judge.
         if alive {
             return;
         }
         let held = scene.world.node(event.host).and_then(|node| node.catalog().origin(origin));
         let epoch = held.and_then(|held| held.current()).map(Replica::epoch);
-        // A later life of which somebody else knew is news.
+        // A later life that another node knew is news.
         if dead_since < at && epoch.is_some_and(|epoch| epoch <= ended) {
             failures.push(format!(
-                "n{} shows {} of {} again, of epoch {ended} or before, which it had dropped",
+                "n{} shows {} of {} again, from epoch {ended} or before, although it had dropped those records",
                 event.host,
                 instance.id,
                 Truth::name(origin)

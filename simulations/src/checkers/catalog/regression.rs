@@ -1,4 +1,4 @@
-//! What a node has seen never goes back.
+//! Checks that a node never goes back behind what it has seen.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::checkers::per_life::PerLife;
 use crate::truth::Truth;
 use crate::world::NodeEvent;
 
-/// Remembers how far each node was.
+/// Remembers the versions that each node has reached.
 #[derive(Default)]
 pub(in crate::checkers) struct Regression {
     seen: PerLife<Seen>,
@@ -21,7 +21,7 @@ pub(in crate::checkers) struct Regression {
 struct Seen {
     digest: u64,
     records: BTreeMap<(NodeId, Key), (Epoch, Version)>,
-    /// Epoch, how far it is known, and the floor.
+    /// Epoch, last known version, and tombstone floor.
     heads: BTreeMap<NodeId, (Epoch, Version, Version)>,
 }
 
@@ -31,7 +31,7 @@ impl Checker for Regression {
     }
 
     fn explanation(&self) -> &'static str {
-        "the version of a record that a node shows, and how far it knows an origin, must never go back while it runs"
+        "while a node runs, the versions of the records that it shows, and the version up to which it knows an origin, must never go back"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {

@@ -1,4 +1,4 @@
-//! No deleted record returns.
+//! Checks that no deleted record returns.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::checkers::per_life::PerLife;
 use crate::truth::{STAMP_KEY, Stamp, Truth};
 use crate::world::{NodeEvent, host_of};
 
-/// Remembers which registrations each node saw deleted.
+/// Remembers the registrations that each node saw end.
 #[derive(Default)]
 pub(in crate::checkers) struct Resurrection {
     seen: PerLife<Deleted>,
@@ -25,7 +25,7 @@ impl Checker for Resurrection {
     }
 
     fn explanation(&self) -> &'static str {
-        "a registration that a node has seen deleted or replaced must never be seen there again, and when all is healed nobody may hold one that its origin deleted"
+        "a registration that a node has seen deleted or replaced must never appear there again, and once all is healed no node may hold one that its origin deleted"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
@@ -42,17 +42,17 @@ impl Checker for Resurrection {
             let last = deleted.entry(key).or_default();
             if *last >= stamp {
                 failures.push(format!(
-                    "n{} sees registration {stamp} of {} at {} again, after it saw {last} end",
+                    "n{} sees registration {stamp} of {} at {} again, after it saw registration {last} end",
                     event.host,
                     instance.id,
                     Truth::name(instance.origin)
                 ));
             }
-            // An update ends what it replaces.
+            // An update ends the registration that it replaces.
             *last = (*last).max(stamp - 1);
             return;
         }
-        // What is gone because its node left, or was dead for long, may return; what has no record any more may not.
+        // An instance may return when it is gone because its node left or died. It may not when its record is deleted.
         let dropped = scene
             .world
             .node(event.host)
@@ -64,8 +64,8 @@ impl Checker for Resurrection {
             let replica = node.catalog().origin(instance.origin)?.current()?;
             Some((replica.epoch(), replica.get(&Key::Service(instance.id.clone())).is_some()))
         });
-        // Nor is it a verdict on this registration when somebody remembers a later life, which the origin itself lost
-        // with its disk and its clock: the origin has yet to hear of it, and then passes it.
+        // A node may know a later life of the origin, which the origin lost with its disk and clock. What that life
+        // deleted says nothing about this registration: the origin will learn of that life and start a later one.
         let origin = scene.world.node(host_of(instance.origin));
         let of_this_life = origin
             .is_none_or(|origin| held.is_none_or(|(epoch, _)| epoch == origin.catalog().epoch()));

@@ -1,4 +1,4 @@
-//! Clusters that meet do not mix.
+//! Checks that clusters that meet do not mix.
 
 use hobnob_membership::Event;
 
@@ -6,7 +6,7 @@ use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::world::NodeEvent;
 
-/// Looks at every member and instance that a node tells of.
+/// Checks every member and instance that a node reports.
 pub(in crate::checkers) struct Clusters;
 
 impl Checker for Clusters {
@@ -15,7 +15,7 @@ impl Checker for Clusters {
     }
 
     fn explanation(&self) -> &'static str {
-        "a node must never tell of a member or an instance of another cluster"
+        "a node must never report a member or an instance of another cluster"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
@@ -27,7 +27,7 @@ impl Checker for Clusters {
         let own = scene.world.host(event.host).id;
         if scene.truth.is_stranger(id) != scene.truth.is_stranger(own) {
             let (host, name) = (event.host, Truth::name(id));
-            failures.push(format!("n{host} tells of {name}, which belongs to another cluster"));
+            failures.push(format!("n{host} reports {name}, which belongs to another cluster"));
         }
     }
 }

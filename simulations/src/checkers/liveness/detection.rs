@@ -1,4 +1,4 @@
-//! A dead agent is called down within a bound.
+//! Checks that a dead agent is declared down in time.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ impl Checker for Detection {
     }
 
     fn explanation(&self) -> &'static str {
-        "a dead agent must be called down by all who run undisturbed, within the scenario's `detect_within`"
+        "a dead agent must be declared down by every undisturbed agent within the scenario's `detect_within`"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -48,7 +48,7 @@ impl Checker for Detection {
                 if self.reported.insert((host, id)) {
                     let name = Truth::name(id);
                     failures.push(format!(
-                        "n{host} still believes what it was told at {at}, that {name} lives, which is gone since {since}"
+                        "n{host} believes since {at} that {name} is alive, which is gone since {since}"
                     ));
                 }
             }

@@ -1,4 +1,4 @@
-//! Of two live agents under one node id exactly one speaks.
+//! Checks that of two live agents under one node id exactly one speaks.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::network::Channel;
 use crate::truth::Truth;
 use crate::world::Slowness;
 
-/// With more loss than this they may take longer.
+/// At a higher loss they may take longer.
 const HARMLESS_LOSS: f64 = 0.2;
 
 /// Remembers since when two hosts with one id reach each other undisturbed.
@@ -25,7 +25,7 @@ impl Checker for Duplicates {
     }
 
     fn explanation(&self) -> &'static str {
-        "of two live agents under one node id that reach each other exactly one must go on, and the other be silent, within the scenario's `duplicate_within`"
+        "when two live agents with one node id reach each other, one must go on and the other must fall silent within the scenario's `duplicate_within`"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -48,7 +48,7 @@ impl Checker for Duplicates {
                     let name = Truth::name(world.host(*a).id);
                     let what = if silent[0] { "are silent" } else { "speak" };
                     failures
-                        .push(format!("n{a} and n{b} both go by the id of {name} and both {what}"));
+                        .push(format!("n{a} and n{b} both have the id of {name}, and both {what}"));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! No live and reachable agent is called down.
+//! Checks that no live and reachable agent is declared down.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::scenario::FalseDowns;
 use crate::truth::{Life, Truth};
 use crate::world::{NodeEvent, host_of};
 
-/// On slower paths a touch may be answered after those who look have seen enough.
+/// On slower paths the answer to a TCP probe may come too late.
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
 
-/// Looks at every verdict.
+/// Checks every verdict.
 pub(in crate::checkers) struct FalseDown;
 
 impl Checker for FalseDown {
@@ -22,7 +22,7 @@ impl Checker for FalseDown {
     }
 
     fn explanation(&self) -> &'static str {
-        "a live agent must not be called down under faults that are milder than the scenario's limit (`false_downs`): it was not cut off, slow or paused for long, and neither was anybody who might wrongly accuse it; where packets are lost, or other faults are about, a short pause is an excuse, too"
+        "a live agent must not be declared down unless the scenario's `false_downs` excuses it. With `excused`, these are excuses: the agent or its observer is cut off, slow or paused for long; or it is paused for a short time while packets are lost or other faults are in force"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
@@ -39,14 +39,14 @@ impl Checker for FalseDown {
                 let stalled = scene.truth.only_short_pauses(event.at) && is_well_linked(scene, id);
                 !stalled && (excused(host_of(id)) || excused(event.host))
             }
-            // Its last life did end.
+            // The end of its previous life was real.
             FalseDowns::Never => {
                 event.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0
             }
         };
         if !excused {
             failures.push(format!(
-                "n{} calls {} down, which is alive and reachable",
+                "n{} declares {} down, which is alive and reachable",
                 event.host,
                 Truth::name(id)
             ));
@@ -54,7 +54,7 @@ impl Checker for FalseDown {
     }
 }
 
-/// Whether whoever touches its host is answered in time.
+/// Whether every host's TCP probes of this host are answered in time.
 fn is_well_linked(scene: &Scene<'_>, id: NodeId) -> bool {
     let (links, host) = (scene.world.links(), host_of(id));
     let clean = |from, to| {

@@ -1,4 +1,4 @@
-//! Who is cut off knows it.
+//! Checks that an isolated host knows that it is.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::world::Slowness;
 /// Remembers since when a host is cut off from all others, in one direction at least.
 #[derive(Default)]
 pub(in crate::checkers) struct Isolation {
-    /// By the host and its life.
+    /// By host and life.
     since: BTreeMap<(usize, u32), Time>,
 }
 
@@ -21,7 +21,7 @@ impl Checker for Isolation {
     }
 
     fn explanation(&self) -> &'static str {
-        "who is heard by nobody, or hears nobody, must say that it is alone within the scenario's `isolation_within`"
+        "a host that no other hears, or that hears no other, must report itself isolated within the scenario's `isolation_within`"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -33,7 +33,7 @@ impl Checker for Isolation {
             cut_off.insert(life, since);
             if world.now().since(since) >= scene.limits.isolation_within.0 && node.is_connected() {
                 failures.push(format!(
-                    "n{host} does not know that it is alone, and is cut off since {since}"
+                    "n{host} does not know that it is isolated, and is cut off since {since}"
                 ));
             }
         }
@@ -41,7 +41,7 @@ impl Checker for Isolation {
     }
 }
 
-/// Whether nobody hears a host that is well, or it hears nobody.
+/// Whether a host that works well is heard by no other, or hears no other.
 fn is_cut_off(scene: &Scene<'_>, host: usize) -> bool {
     let world = scene.world;
     let well = |host| {

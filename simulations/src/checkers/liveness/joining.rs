@@ -1,11 +1,11 @@
-//! Who starts knows everything soon.
+//! Checks that a node that starts soon holds the records of all others.
 
 use hobnob_membership::Time;
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Life;
 
-/// Looks at every node each second.
+/// Checks every node each second.
 pub(in crate::checkers) struct Joining;
 
 impl Checker for Joining {
@@ -14,7 +14,7 @@ impl Checker for Joining {
     }
 
     fn explanation(&self) -> &'static str {
-        "who has run for longer than the scenario's `join_within`, where one is given, must hold the records of all others who have"
+        "where the scenario gives `limits.join_within`, a node that has run for longer must hold the records of all others that have"
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
@@ -32,7 +32,7 @@ impl Checker for Joining {
             let missing = ids.filter(|id| served(*id).is_none()).count();
             if missing > 0 {
                 failures.push(format!(
-                    "n{host} holds nothing of {missing} of {} hosts, all of which started more than {} ago",
+                    "n{host} holds no records of {missing} of {} hosts, all of which started more than {} ago",
                     settled.len(),
                     humantime::format_duration(within.0)
                 ));
