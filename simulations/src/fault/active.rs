@@ -1,4 +1,4 @@
-//! Faults in force.
+//! The faults in force.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::scenario::{FaultKind, Scenario, Select, StorageSpec, Topology};
 use crate::truth::Truth;
 use crate::world::{Detail, Storage, World};
 
-/// A host that was under a fault, for the report.
+/// The time that a host spent under a fault, for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultPeriod {
     /// The host.
@@ -37,13 +37,13 @@ pub struct ActiveFaults {
 }
 
 impl ActiveFaults {
-    /// None yet.
+    /// No fault yet.
     #[must_use]
     pub fn new(scenario: &Scenario, rng: Xoshiro256PlusPlus) -> Self {
         Self { scenario: scenario.clone(), open: BTreeMap::new(), suffered: Vec::new(), rng }
     }
 
-    /// Who suffered what, and when.
+    /// Which host was under which fault, and when.
     #[must_use]
     pub fn suffered(&self) -> &[FaultPeriod] {
         &self.suffered
@@ -83,7 +83,7 @@ impl ActiveFaults {
         }
     }
 
-    /// Ends everything that does not last for good, and says how many hosts stay dead.
+    /// Ends every fault that does not last for good, and returns how many hosts stay dead.
     pub fn heal(&mut self, world: &mut World, truth: &mut Truth) -> usize {
         let open: Vec<usize> = self.open.keys().copied().collect();
         let mut dead = 0;
@@ -170,7 +170,7 @@ impl ActiveFaults {
         }
         let grace = self.scenario.limits.grace.0;
         truth.reload(world, host);
-        // Of a node of another cluster nobody here may know anything.
+        // The truth about this cluster holds nothing about nodes of another.
         if !truth.is_stranger(world.host(host).id) {
             truth.started(world, host, grace);
         }
@@ -181,7 +181,7 @@ impl ActiveFaults {
         select.choose(world, &mut self.rng)
     }
 
-    /// Those of the chosen on which a node runs.
+    /// The chosen hosts on which a node runs. At least two running hosts are left out, so that some remain to report.
     pub(super) fn running(&mut self, select: &Select, world: &World) -> Vec<usize> {
         let mut hosts = self.choose(select, world);
         hosts.retain(|host| world.node(*host).is_some());

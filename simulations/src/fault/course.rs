@@ -1,4 +1,4 @@
-//! How a fault goes on: a link that flaps, hosts that pause again, the next host of a rolling restart.
+//! The later steps of a fault: a link flaps, hosts pause again, the next host of a rolling restart stops.
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -37,7 +37,7 @@ impl ActiveFaults {
                 }
             }
             (FaultKind::RollingRestart { gap, down, .. }, _) => {
-                // The host whose turn it was comes back when it has been down long enough; the next one stops.
+                // The host of an earlier turn returns once it has been down for long enough; the next one stops.
                 let back_after = (down.0.as_secs_f64() / gap.0.as_secs_f64()).ceil() as usize;
                 let back = step.checked_sub(1 + back_after.max(1));
                 let back = back.and_then(|turn| open.hosts.get(turn)).copied();

@@ -1,4 +1,4 @@
-//! How a fault begins.
+//! How each fault begins.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::scenario::{Fault, FaultKind, LinkSpec, Select, StorageSpec};
 use crate::truth::Truth;
 use crate::world::{Host, Slowness, World};
 
-/// Loss up to this is no excuse for calling a live host down.
+/// Loss up to this excuses no false verdict.
 const HARMLESS_LOSS: f64 = 0.25;
-/// Neither is a path that is no slower than this.
+/// A latency up to this excuses none either.
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
 
-/// Neither is a clock that runs no more than this too fast or too slow.
+/// Nor does a clock drift up to this.
 const HARMLESS_DRIFT_PPM: u32 = 50_000;
-/// A pause that no end is given for.
+/// The length of a pause without `for`.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(10);
 
-/// Who suffers, and how that is ended.
+/// The affected hosts, and what ends the fault.
 type Inflicted = (Vec<usize>, Undo);
 
 impl ActiveFaults {
@@ -95,7 +95,7 @@ impl ActiveFaults {
                 (self.drift(nodes, i64::from(*ppm), world), Undo::Clocks)
             }
             _ => {
-                // They may be called down themselves; nobody may be for what they miss.
+                // They may be declared down, and their own verdicts are excused.
                 let inflicted = self.slow_down(fault, world, truth);
                 truth.disturb(occurrence, Some(inflicted.0.iter().copied().collect()));
                 inflicted
@@ -152,7 +152,7 @@ impl ActiveFaults {
         (hosts, Undo::Restart)
     }
 
-    /// Hosts start anew in another cluster.
+    /// Hosts lose their disks and start in another cluster.
     fn emigrate(
         &mut self,
         nodes: &Select,
@@ -172,7 +172,7 @@ impl ActiveFaults {
         (hosts, Undo::HomeCluster)
     }
 
-    /// A host starts with a copy of the data directory of another.
+    /// A host starts on a copy of another's data directory.
     fn collide(
         &mut self,
         from: &Select,
@@ -211,7 +211,7 @@ impl ActiveFaults {
         hosts
     }
 
-    /// Hosts work slowly, or not at all for a while.
+    /// Hosts work slowly, or pause.
     fn slow_down(&mut self, fault: &Fault, world: &mut World, truth: &mut Truth) -> Inflicted {
         let (nodes, slowness) = match &fault.what {
             FaultKind::Pause { nodes } => {

@@ -1,4 +1,4 @@
-//! A fault in force, and what ends it.
+//! A fault in force, and how to end it.
 
 use hobnob_membership::NodeId;
 
@@ -16,7 +16,7 @@ pub(super) struct OpenFault {
 pub(super) enum Undo {
     Nothing,
     Mend(Partition),
-    /// A flapping link, and whether it is cut now.
+    /// A flapping link, and whether it is cut at the moment.
     Flap(Partition, bool),
     Links(Vec<(usize, usize)>),
     Restart,
@@ -24,6 +24,6 @@ pub(super) enum Undo {
     Clocks,
     Disks,
     HomeCluster,
-    /// A host goes back to its own data directory.
+    /// The data directory to which a host returns.
     OwnDisk(Box<(NodeId, u64, Disk)>),
 }

@@ -1,4 +1,4 @@
-//! How a fault ends.
+//! How each fault ends.
 
 use hobnob_membership::ClusterId;
 
@@ -56,7 +56,7 @@ impl ActiveFaults {
                 for host in &hosts {
                     let id = world.host(*host).id;
                     world.crash(*host, Storage::Kept);
-                    // It lost the copy meanwhile, and ran under an id of its own, which nobody has any more.
+                    // It lost the copy meanwhile and ran under a new id, which no host has any more.
                     if !truth.is_duplicate(id) {
                         truth.stopped(id, now);
                     }
@@ -74,7 +74,7 @@ impl ActiveFaults {
         }
     }
 
-    /// Puts links back as the scenario has them, and then under the faults that are still in force.
+    /// Resets links to the scenario's conditions, then applies the faults that are still in force.
     fn mend_links(&mut self, links: &[(usize, usize)], world: &mut World) {
         let mut pristine = self.scenario.build(0);
         for (from, to) in links {

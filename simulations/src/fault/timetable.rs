@@ -1,4 +1,4 @@
-//! The timetable of a run: when which fault begins and ends.
+//! The timetable of a run: when each fault begins, continues and ends.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,33 +9,33 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::scenario::{Fault, FaultKind};
 
-/// What is to be done about a fault.
+/// A step of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultOrder {
-    /// The `occurrence` of the fault with this index begins.
+    /// The fault begins.
     Begin {
-        /// Which fault of the scenario.
+        /// Index of the fault in the scenario.
         fault: usize,
-        /// Which time it is, counted over all faults.
+        /// The occurrence, counted over all faults.
         occurrence: usize,
     },
-    /// It goes on: the next host of a rolling restart, the next pause, the other state of a flapping link.
+    /// The fault continues: the next host of a rolling restart, the next pause, the other state of a flapping link.
     Continue {
-        /// Which fault of the scenario.
+        /// Index of the fault in the scenario.
         fault: usize,
-        /// Which time it is.
+        /// The occurrence.
         occurrence: usize,
-        /// The how-manieth step it is.
+        /// The number of the step.
         step: usize,
     },
-    /// It ends.
+    /// The fault ends.
     End {
-        /// Which time it was.
+        /// The occurrence.
         occurrence: usize,
     },
 }
 
-/// The timetable.
+/// Orders by the time at which they are due.
 #[derive(Debug, Default)]
 pub struct Timetable {
     orders: BTreeMap<(Time, u64), FaultOrder>,
@@ -43,7 +43,7 @@ pub struct Timetable {
 }
 
 impl Timetable {
-    /// The timetable of these faults; those that repeat do so until `end`.
+    /// The timetable of these faults. Repeated faults recur until `end`.
     #[must_use]
     pub fn new(faults: &[Fault], end: Time, rng: &mut Xoshiro256PlusPlus) -> Self {
         let mut plan = Self::default();
@@ -77,19 +77,19 @@ impl Timetable {
         self.orders.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the next order, if it is due.
+    /// Takes the next order if it is due.
     pub fn take_due(&mut self, now: Time) -> Option<FaultOrder> {
         let entry = self.orders.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
-    /// Forgets what has not happened yet.
+    /// Drops all orders that are not yet due.
     pub fn clear(&mut self) {
         self.orders.clear();
     }
 }
 
-/// When a fault goes on after a step; `None` when it does not.
+/// The time from a step of a fault to the next; `None` when there is none.
 pub(super) fn next_step(
     kind: &FaultKind,
     step: usize,

@@ -4,39 +4,39 @@ use serde::{Deserialize, Serialize};
 
 use super::{LinkSpec, Select, Span};
 
-/// Something that goes wrong, once or again and again.
+/// A fault that happens once or repeatedly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// When it begins; from the beginning when not given.
+    /// When it begins; at the start of the run by default.
     #[serde(default)]
     pub at: Span,
-    /// How long it lasts; until everything is healed when not given. A crash without it is for good.
+    /// How long it lasts; until everything is healed by default. A crash without it is permanent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
-    /// It happens again at random times that are this far apart on average.
+    /// Repeats the fault. Intervals are random, with this mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// What happens.
+    /// The kind of fault.
     pub what: FaultKind,
 }
 
-/// What becomes of a disk in a crash.
+/// The fate of a disk in a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StorageSpec {
-    /// Nothing.
+    /// It is intact.
     #[default]
     Kept,
-    /// It is wiped: another node starts, with another id.
+    /// It is wiped. A new node with a new id starts.
     Lost,
-    /// The last 1 to 20 steps are forgotten, and the wall clock is two hours slow, so that no clock saves the epoch.
+    /// The last 1 to 20 writes are undone. The wall clock is set back two hours, so that it cannot save the epoch.
     RolledBack,
     /// The machine stops in the middle of the next write.
     Torn,
 }
 
-/// What goes wrong.
+/// The kinds of faults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultKind {
@@ -47,23 +47,23 @@ pub enum FaultKind {
         /// The other.
         right: Select,
     },
-    /// Datagrams pass only from `to` to `from`, and streams not at all.
+    /// Datagrams pass only from `to` to `from`; streams do not pass.
     OneWay {
-        /// Who is not heard.
+        /// The hosts that are not heard.
         from: Select,
-        /// By whom.
+        /// The hosts that do not hear them.
         to: Select,
     },
-    /// Two halves, and one host that sees both.
+    /// Two halves are cut apart; one host sees both.
     Bridge {
-        /// That host.
+        /// The host.
         node: Select,
     },
-    /// Everybody sees a majority, and each another one.
+    /// Every host sees a majority, and each a different one.
     MajorityRing,
-    /// Each of these sees nobody.
+    /// Each of these hosts is cut off from all others.
     Isolate {
-        /// The lonely.
+        /// The hosts.
         nodes: Select,
     },
     /// A datacenter is cut off.
@@ -77,9 +77,9 @@ pub enum FaultKind {
         left: Select,
         /// The other.
         right: Select,
-        /// How long it is cut.
+        /// How long it is cut each time.
         down: Span,
-        /// How long it is not.
+        /// How long it is open in between.
         up: Span,
     },
     /// Datagrams do not pass; streams do.
@@ -96,125 +96,125 @@ pub enum FaultKind {
         /// The other.
         right: Select,
     },
-    /// Links are worse than usual.
+    /// Links get worse.
     Degrade {
         /// The senders.
         from: Select,
         /// The receivers.
         to: Select,
-        /// How they are.
+        /// The conditions that change.
         link: Box<LinkSpec>,
     },
-    /// Hosts stop without a word, and start again when it ends.
+    /// Hosts crash. They start again at the end of the fault.
     Crash {
-        /// Which.
+        /// The hosts.
         nodes: Select,
-        /// What becomes of their disks.
+        /// The fate of their disks.
         #[serde(default)]
         storage: StorageSpec,
     },
-    /// All seeds stop.
+    /// All seeds crash.
     SeedOutage,
-    /// One host after the other leaves or stops, and starts again at once.
+    /// One host after another crashes and starts again.
     RollingRestart {
-        /// Which.
+        /// The hosts.
         nodes: Select,
-        /// The time from one to the next.
+        /// The time from one host to the next.
         gap: Span,
-        /// How long each is down.
+        /// How long each host is down.
         down: Span,
     },
-    /// Hosts leave in order; they come back when it ends.
+    /// Hosts leave in an orderly way. They return at the end of the fault.
     Leave {
-        /// Which.
+        /// The hosts.
         nodes: Select,
     },
-    /// Hosts do nothing for a while; what arrives waits.
+    /// Hosts pause; what arrives waits.
     Pause {
-        /// Which.
+        /// The hosts.
         nodes: Select,
     },
-    /// Hosts stutter: they pause for a random time, again and again.
+    /// One of these hosts at a time pauses for a random time, repeatedly.
     Stutter {
-        /// Which.
+        /// The hosts.
         nodes: Select,
         /// The shortest pause.
         min: Span,
-        /// The longest.
+        /// The longest pause.
         max: Span,
-        /// The average time between two.
+        /// The mean time between two pauses.
         gap: Span,
     },
-    /// Hosts are slow: busy for a while with each input.
+    /// Hosts are slow: each input keeps them busy for a while.
     Slow {
-        /// Which.
+        /// The hosts.
         nodes: Select,
-        /// For how long.
+        /// The time that each input takes.
         service_time: Span,
     },
-    /// Hosts take datagrams from their sockets slowly; the rest waits, and is lost when it waits long.
+    /// Hosts read datagrams slowly; the rest waits in the socket buffer, and is lost when that is full.
     SlowReceive {
-        /// Which.
+        /// The hosts.
         nodes: Select,
-        /// Datagrams a second.
+        /// Datagrams read per second.
         per_second: u32,
     },
-    /// Timers come late.
+    /// Timers fire late.
     LateTimers {
-        /// Where.
+        /// The hosts.
         nodes: Select,
-        /// By up to so much.
+        /// The longest delay.
         by: Span,
     },
-    /// Clocks run fast or slow, by up to so much, each its own way.
+    /// Clocks drift, each at its own random rate.
     ClockDrift {
-        /// Where.
+        /// The hosts.
         nodes: Select,
-        /// In parts of a million.
+        /// The largest drift, in parts per million.
         ppm: u32,
     },
     /// Wall clocks jump.
     WallJump {
-        /// Where.
+        /// The hosts.
         nodes: Select,
-        /// By so many seconds.
+        /// The jump in seconds; negative is backwards.
         seconds: i64,
     },
-    /// Disks are full: writes are refused, and epochs are not kept.
+    /// Disks are full: writes are refused, and new epochs are not stored.
     DiskFull {
-        /// Where.
+        /// The hosts.
         nodes: Select,
     },
-    /// Hosts stop and start again at another address.
+    /// Hosts stop, and start again at another address.
     AddressChange {
-        /// Which.
+        /// The hosts.
         nodes: Select,
     },
-    /// Hosts lose their disks and start in another cluster, with the seeds of this one; they return, as new nodes, when
-    /// it ends.
+    /// Hosts lose their disks, and start in another cluster with the seeds of this one. At the end of the fault they
+    /// return as new nodes.
     OtherCluster {
-        /// Which.
+        /// The hosts.
         nodes: Select,
     },
-    /// An operator declares others gone for good, at one host. Of those that it takes for alive that is refused.
+    /// An operator force-leaves other hosts, at one host. The agent refuses that for members that it believes alive.
     ForceLeave {
-        /// That host.
+        /// The host.
         at: Select,
-        /// The others.
+        /// The hosts to force-leave.
         nodes: Select,
     },
-    /// One host starts on a copy of another's data directory, so that two live nodes have one id; its own returns when
-    /// it ends.
+    /// One host starts on a copy of another's data directory, so that two live nodes have one id. At the end of the
+    /// fault it returns to its own directory.
     DuplicateId {
-        /// The host that is copied.
+        /// The host whose directory is copied.
         from: Select,
-        /// The host that takes the copy.
+        /// The host that starts on the copy.
         to: Select,
     },
 }
 
 impl FaultKind {
-    /// Its name, as a scenario file writes it.
+    /// Its name in a scenario file.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
-//! The scenarios that come with the simulator.
+//! The built-in scenarios.
 
 use super::Scenario;
 
-/// A scenario that comes with the simulator.
+/// A built-in scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Builtin {
-    /// Its file, without the ending.
+    /// Its name, and that of its file.
     pub name: &'static str,
     text: &'static str,
 }
@@ -30,10 +30,10 @@ const BUILTINS: &[Builtin] = builtins![
     "datacenter-cut",
     "deaf-agent",
     "disk-full",
+    "duplicate-id",
     "flapping-link",
     "gc-partition",
     "half-half",
-    "duplicate-id",
     "isolated-node",
     "late-replay",
     "lossy-lan",
@@ -61,19 +61,19 @@ impl Builtin {
     /// The scenario.
     ///
     /// # Errors
-    /// What is wrong with its file.
+    /// When its file is not a valid scenario.
     pub fn load(&self) -> Result<Scenario, toml::de::Error> {
         Scenario::parse(self.text)
     }
 }
 
-/// All of them, by name.
+/// All built-in scenarios, by name.
 #[must_use]
 pub fn builtins() -> &'static [Builtin] {
     BUILTINS
 }
 
-/// One of them.
+/// The built-in scenario with this name.
 #[must_use]
 pub fn builtin(name: &str) -> Option<&'static Builtin> {
     BUILTINS.iter().find(|builtin| builtin.name == name)

@@ -1,43 +1,43 @@
-//! The limits that the checkers hold a scenario to.
+//! The limits that the checkers apply to a run.
 
 use serde::{Deserialize, Serialize};
 
 use super::Span;
 
-/// What the protocol promises in this scenario; the checkers hold it to that.
+/// What the protocol promises in this scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// After the last heal, all replicas are equal and all members agree within this time.
     pub heal_within: Span,
-    /// A dead host is called down by everybody who is reachable within this time.
+    /// Every reachable node declares a dead host down within this time.
     pub detect_within: Span,
-    /// Which live hosts may be called down.
+    /// Live hosts that may be declared down.
     pub false_downs: FalseDowns,
-    /// Who has run for so long holds the records of all others who have; nothing is asked when not given.
+    /// Two nodes that have run for this long hold each other's records. Not checked by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join_within: Option<Span>,
-    /// Who is heard by nobody, or hears nobody, for so long says that it is alone. Datagrams that are delivered again much
-    /// later may keep it from knowing for a while.
+    /// A node that no other hears, or that hears no other, reports itself isolated within this time. Replayed
+    /// datagrams may delay that.
     pub isolation_within: Span,
-    /// Two live agents under one node id that reach each other for so long have settled which of them is silent.
+    /// When two live agents with one node id reach each other, one of them is silent within this time.
     pub duplicate_within: Span,
-    /// A host that was cut, paused or slow has an excuse for this long after.
+    /// How long a host stays excused after it was cut off, paused or slow.
     pub grace: Span,
-    /// Bytes a second that a host sends, over ten seconds.
+    /// Bytes a second that a host may send, averaged over ten seconds.
     pub bytes_per_second: u64,
 }
 
-/// Which live hosts may be called down.
+/// Live hosts that may be declared down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FalseDowns {
-    /// None, whatever the faults.
+    /// None.
     Never,
-    /// Those that were cut off, paused or slow; and any while somebody may wrongly accuse it: who is paused, or hears
-    /// only half of what is said.
+    /// Hosts that are cut off, paused or slow; and any host, as long as its observer is paused or misses what others
+    /// say.
     Excused,
-    /// Any: the faults are beyond what plain SWIM bears.
+    /// Any: the faults exceed what the protocol tolerates.
     Allowed,
 }
 

@@ -1,39 +1,39 @@
-//! Links as a scenario file describes them: only what differs from a local network without faults.
+//! Links as a scenario file describes them: only what differs from a faultless local network.
 
 use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::network::{Burst, Conditions, Latency};
 
-/// What differs on a link. Shares are from 0 to 1; see [`Conditions`] for what each does.
+/// What differs on a link. Shares are from 0 to 1; [`Conditions`] describes each field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LinkSpec {
-    /// The latency.
+    /// One-way latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencySpec>,
-    /// Independent loss.
+    /// Share of datagrams lost independently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
     /// Loss in bursts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<BurstSpec>,
-    /// Duplication.
+    /// Share of datagrams delivered twice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<f64>,
-    /// Late replay.
+    /// Share of datagrams delivered again later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<f64>,
-    /// The latest that a replay comes; 30 s when not given.
+    /// The longest delay of a replay; 30 s by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_within: Option<Span>,
-    /// Reordering.
+    /// Share of datagrams that later ones overtake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reorder: Option<f64>,
-    /// Truncation.
+    /// Share of datagrams cut short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncate: Option<f64>,
-    /// Corruption.
+    /// Share of datagrams with flipped bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<f64>,
     /// Bytes a second.
@@ -42,31 +42,31 @@ pub struct LinkSpec {
     /// The longest datagram that passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<usize>,
-    /// Stream frames at which the stream breaks.
+    /// Share of stream frames at which the stream breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_reset: Option<f64>,
-    /// Stream frames that are held back.
+    /// Share of stream frames that are held back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_stall: Option<f64>,
-    /// The longest that one is held back; 5 s when not given.
+    /// The longest time that a frame is held back; 5 s by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall_for: Option<Span>,
 }
 
-/// A latency, uniform between two bounds or log-normal around a median.
+/// A latency: uniform between two bounds, or log-normal around a median.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum LatencySpec {
     /// Uniform.
     Uniform {
-        /// The least.
+        /// The shortest.
         min: Span,
-        /// The most.
+        /// The longest.
         max: Span,
     },
     /// Log-normal.
     LogNormal {
-        /// Half are faster.
+        /// The median.
         median: Span,
         /// The spread.
         sigma: f64,
@@ -81,12 +81,12 @@ pub struct BurstSpec {
     pub begin: f64,
     /// The chance that it ends, per packet.
     pub end: f64,
-    /// What is lost within one.
+    /// The share of packets lost within a burst.
     pub loss: f64,
 }
 
 impl LinkSpec {
-    /// A link like `base`, but for what is written here.
+    /// The conditions `base`, with what is given here in place of it.
     #[must_use]
     pub fn over(&self, base: Conditions) -> Conditions {
         let latency = self.latency.map(|latency| match latency {

@@ -1,5 +1,5 @@
-//! A scenario: a topology, a workload, faults, and the limits under which the checkers hold. Written as TOML, or drawn
-//! by the swarm from a seed.
+//! A scenario: topology, workload, faults, and limits for the checkers. It is written as TOML, or drawn from a seed by
+//! the swarm.
 
 mod fault;
 mod library;
@@ -22,7 +22,7 @@ pub use select::{Select, Topology};
 pub use span::Span;
 pub use workload::WorkloadSpec;
 
-/// Everything about a run but its seed.
+/// Everything about a run but the randomness.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
@@ -30,32 +30,32 @@ pub struct Scenario {
     pub name: String,
     /// What it is about, in a sentence or two.
     pub about: String,
-    /// How many hosts; those of the datacenters when there are some.
+    /// The number of hosts. With datacenters, the sum of theirs.
     #[serde(default = "default_nodes")]
     pub nodes: usize,
-    /// The seed of a run that names none.
+    /// The seed of a run that gives none.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// How long the faults and the workload last. Then everything is healed, and the cluster must become live.
+    /// How long faults and writes last. Then everything is healed, and the cluster must become live.
     #[serde(default = "default_duration")]
     pub duration: Span,
-    /// The seeds are the first so many hosts.
+    /// The first hosts, this many, are the seeds through which others join.
     #[serde(default = "default_seed_hosts")]
     pub seed_hosts: usize,
     /// All hosts start within this time.
     #[serde(default)]
     pub start_within: Span,
-    /// How long every other host, from the first on, keeps the records of the dead; the rest keep them for a day, and
-    /// nobody may notice the difference.
+    /// Retention of dead members' records on hosts with an even number. The others keep the protocol's default of a
+    /// day; the difference must not show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Span>,
-    /// The limits.
+    /// The limits that the checkers apply.
     #[serde(default)]
     pub limits: Limits,
-    /// The links that nothing else is said of.
+    /// The conditions of all links, unless `between` differs.
     #[serde(default)]
     pub link: LinkSpec,
-    /// The datacenters; one without a name when there are none.
+    /// The datacenters. Without any, all hosts are in one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub datacenter: Vec<Datacenter>,
     /// Links between two sets of hosts, in one direction.
@@ -69,20 +69,20 @@ pub struct Scenario {
     pub fault: Vec<Fault>,
 }
 
-/// Hosts that stand together.
+/// The hosts of one datacenter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Datacenter {
     /// Its name.
     pub name: String,
-    /// How many hosts.
+    /// The number of hosts.
     pub nodes: usize,
-    /// Zones that they are dealt to in turn.
+    /// Its zones. Hosts are assigned to them in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<String>,
 }
 
-/// What is different on the links from one set of hosts to another.
+/// What differs on the links from one set of hosts to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Between {
@@ -90,10 +90,10 @@ pub struct Between {
     pub from: Select,
     /// The receivers.
     pub to: Select,
-    /// The same for the way back.
+    /// Applies to the opposite direction as well.
     #[serde(default)]
     pub both_ways: bool,
-    /// What is different.
+    /// The difference.
     pub link: LinkSpec,
 }
 
@@ -114,7 +114,7 @@ fn default_seed_hosts() -> usize {
 }
 
 impl Scenario {
-    /// A quiet scenario with this name.
+    /// A scenario without faults.
     #[must_use]
     pub fn quiet(name: &str, nodes: usize) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl Scenario {
     /// Reads a scenario file.
     ///
     /// # Errors
-    /// What is wrong, and in which line.
+    /// When the TOML or a value in it is invalid; the error names the line.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let mut scenario: Self = toml::from_str(text)?;
         if !scenario.datacenter.is_empty() {
@@ -147,7 +147,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The same with another number of hosts; datacenters keep their shares.
+    /// The same scenario with another number of hosts. Datacenters keep their shares.
     #[must_use]
     pub fn with_nodes(mut self, nodes: usize) -> Self {
         let before = self.nodes.max(1);
@@ -158,20 +158,20 @@ impl Scenario {
             dc.nodes = if index + 1 == count { left } else { share.max(1).min(left) };
             left -= dc.nodes;
         }
-        // Joining, and healing, cost more when there are more to tell.
+        // Joining and healing cost more bytes in a larger cluster.
         let growth = nodes.div_ceil(before).max(1) as u64;
         self.limits.bytes_per_second *= growth;
         self.nodes = nodes;
         self
     }
 
-    /// The conditions of links that nothing else is said of.
+    /// The conditions of links without a `between`.
     #[must_use]
     pub fn base(&self) -> Conditions {
         self.link.over(Conditions::default())
     }
 
-    /// A world with the hosts and links of this scenario, in which nothing runs yet.
+    /// A world with the hosts and links of this scenario. No node runs yet.
     #[must_use]
     pub fn build(&self, seed: u64) -> World {
         let mut world = World::new(seed, Network::new(self.nodes, self.base()));
@@ -192,7 +192,7 @@ impl Scenario {
         world
     }
 
-    /// Makes every link as the scenario describes it, whatever faults made of it.
+    /// Resets all links to the scenario's conditions.
     pub fn reset_links(&self, world: &mut World) {
         use rand::SeedableRng;
         let mut rng = rand::rngs::Xoshiro256PlusPlus::seed_from_u64(0);

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub enum Select {
     /// Every host.
     All,
-    /// By number, the last not included.
+    /// By number; the last one is excluded.
     Range(usize, usize),
     /// The lower half of the numbers.
     FirstHalf,
@@ -31,17 +31,17 @@ pub enum Select {
     SecondHalf,
     /// The seeds.
     Seeds,
-    /// Of a datacenter.
+    /// The hosts of a datacenter.
     Datacenter(String),
-    /// Of a zone.
+    /// The hosts of a zone.
     Zone(String),
-    /// So many at random.
+    /// This many at random.
     Random(usize),
-    /// So many of a hundred at random, at least one.
+    /// This many percent at random, at least one.
     RandomPercent(usize),
 }
 
-/// What a [`Select`] chooses from.
+/// The hosts that a [`Select`] chooses from.
 pub trait Topology {
     /// How many hosts there are.
     fn count(&self) -> usize;

@@ -8,20 +8,20 @@ use super::Span;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkloadSpec {
-    /// Instances that each host registers at its first start.
+    /// Instances that each node registers when its id first appears.
     pub instances: usize,
-    /// Writes a second in the whole cluster: registrations, changes of health, deregistrations.
+    /// Writes a second in the whole cluster: registrations, health changes and deregistrations.
     pub writes_per_second: f64,
     /// Reads a second in the whole cluster: queries and picks.
     pub reads_per_second: f64,
-    /// How many hosts have a client that watches.
+    /// The number of hosts with a watching client.
     pub watchers: usize,
-    /// The share of registrations that do not fit a datagram.
+    /// The share of registrations too large for a datagram.
     pub large: f64,
-    /// When one host registers and deregisters `storm` short-lived instances, more than it keeps tombstones.
+    /// When one host registers and deregisters `storm` short-lived instances, more than it keeps tombstones for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storm_at: Option<Span>,
-    /// How many.
+    /// The number of instances in the storm.
     pub storm: usize,
 }
 
