@@ -1,4 +1,4 @@
-//! The real protocol in virtual time: joining, spreading, repairing, noticing.
+//! The real protocol in virtual time: joining, spreading, repairing, detecting.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn cluster(seed: u64, nodes: usize, conditions: Conditions) -> World {
     let mut world = start_all(seed, nodes, conditions);
     let joined =
         world.run_until(10 * SECOND, |world| all_see_members(world, nodes) && all_equal(world));
-    assert!(joined.is_some(), "{nodes} nodes have not joined");
+    assert!(joined.is_some(), "{nodes} nodes did not join");
     world
 }
 
@@ -162,7 +162,7 @@ fn a_quick_restart_shows_no_gap() {
 }
 
 #[test]
-fn who_leaves_has_left_and_is_not_down() {
+fn a_member_that_leaves_has_left_and_is_not_down() {
     let mut world = cluster(7, 10, Conditions::default());
     register(&mut world, 4, "web-1");
     world.run_until(SECOND, |world| all_see_instances(world, 1)).expect("spread");
@@ -175,7 +175,7 @@ fn who_leaves_has_left_and_is_not_down() {
                 })
         })
     });
-    assert!(told.is_some(), "not everybody knows within 1 s");
+    assert!(told.is_some(), "not all know within 1 s");
     world.run_for(SECOND);
     world.crash(4, Storage::Kept);
     world.run_for(10 * SECOND);
@@ -216,10 +216,10 @@ fn a_lone_node_finds_its_way_back() {
 }
 
 #[test]
-fn who_leaves_in_a_hurry_has_left_and_is_not_down() {
+fn a_member_that_leaves_in_a_hurry_has_left_and_is_not_down() {
     for seed in 40..60 {
         let mut world = cluster(seed, 3, Conditions::default());
-        // The word that it leaves has to wait for these rumors, and SWIM's does not.
+        // The leave record has to wait for these rumors; SWIM's own message does not.
         register(&mut world, 1, "web-1");
         world.leave(1);
         world.run_for(SECOND);
@@ -236,7 +236,7 @@ fn who_leaves_in_a_hurry_has_left_and_is_not_down() {
 }
 
 #[test]
-fn a_return_after_a_leave_shows_no_moment_of_doubt() {
+fn a_return_after_a_leave_shows_no_unknown_instance() {
     for seed in 20..30 {
         let mut world = cluster(seed, 5, Conditions::default());
         register(&mut world, 3, "web-1");

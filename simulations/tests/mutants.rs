@@ -1,4 +1,4 @@
-//! Every known bug is found.
+//! Known bugs are found.
 
 use hobnob_membership::Mutant;
 use hobnob_simulations::swarm::mutants::hunt;
@@ -6,8 +6,8 @@ use hobnob_simulations::swarm::{Size, run_seed};
 
 const SIZE: Size = Size { nodes: 10, seconds: 40 };
 
-/// The bugs that show within seconds of simulated time, quickly enough for a debug build. The command `mutants` hunts
-/// all of them.
+/// Bugs that show within seconds of virtual time, quickly enough for a debug build. The command `mutants` hunts all
+/// bugs.
 const QUICK: [Mutant; 4] =
     [Mutant::KnownOverGap, Mutant::NeverRepair, Mutant::DropMemberEvent, Mutant::TruncateSync];
 

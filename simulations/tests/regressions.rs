@@ -8,8 +8,8 @@ use hobnob_simulations::run::{RunOptions, run};
 use hobnob_simulations::scenario::Scenario;
 use hobnob_simulations::world::Storage;
 
-/// Two seeds that know each other: one loses its disk and finds the cluster through the other. With a single seed it
-/// would know nobody, and nobody would look for it.
+/// Of two seeds that know each other, one loses its disk and finds the cluster through the other. A single seed would
+/// know no peer, and no peer would look for its new id.
 #[test]
 fn a_seed_that_lost_its_disk_comes_back_through_the_other() {
     let mut world = World::new(3, Network::new(6, Conditions::default()));
@@ -24,8 +24,8 @@ fn a_seed_that_lost_its_disk_comes_back_through_the_other() {
     world.run_until(Duration::from_secs(20), all).expect("and join again");
 }
 
-/// A storm of short-lived instances while hosts restart once left replicas with more tombstones than their limit until
-/// the origin wrote again.
+/// A storm of short-lived instances during restarts once left replicas with too many tombstones until the origin wrote
+/// again.
 #[test]
 fn a_storm_among_restarts_leaves_no_heap_of_tombstones() {
     let scenario = r#"
@@ -41,8 +41,8 @@ fn a_storm_among_restarts_leaves_no_heap_of_tombstones() {
     is_green(scenario, 62);
 }
 
-/// Hosts that were all alone found back in islands that never met, since who is not alone did not look for the others
-/// (seeds 25 and 69 of the swarm).
+/// Isolated hosts once found together in islands that never met, because a host that is not isolated did not retry its
+/// seeds (seeds 25 and 69 of the swarm).
 #[test]
 fn islands_find_together() {
     for seed in 1..=5 {
@@ -56,7 +56,7 @@ fn islands_find_together() {
         blackout.begin(world.network());
         world.run_for(Duration::from_secs(30));
         assert!(world.running().all(|(_, node)| !node.is_connected()));
-        // Power returns to one half of the network first: two islands, each with a seed.
+        // The network returns in two halves first: two islands, each with a seed.
         blackout.end(world.network());
         let (left, right): (Vec<usize>, Vec<usize>) = hosts.iter().partition(|host| *host % 2 == 0);
         let halves = Partition::full(&left, &right);
@@ -68,8 +68,8 @@ fn islands_find_together() {
     }
 }
 
-/// A host that was in another cluster, and was restarted there, was expected to be known here (seed 61 of the swarm at 12
-/// hosts and 60 s).
+/// A host that was restarted while in another cluster was once expected to be known in this one (seed 61 of the swarm
+/// at 12 hosts and 60 s).
 #[test]
 fn a_restart_in_another_cluster_is_nobody_elses_business() {
     let scenario = r#"

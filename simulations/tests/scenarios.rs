@@ -26,7 +26,7 @@ fn partitions_of_every_shape_heal() {
     }
 }
 
-/// Ten and ten that do not see each other, and one that sees all: 200 pairs that have to lose each other once.
+/// Two groups of ten do not see each other, and one host sees all: 200 observer pairs lose each other once.
 #[test]
 fn over_a_bridge_members_do_not_go_down_and_up_again_for_ever() {
     let scenario =

@@ -7,14 +7,14 @@ use super::ReportError;
 use crate::run::{Recording, Sample, Second};
 
 const SIZE: (u32, u32) = (1_100, 220);
-/// Stand-ins for the colours of the page; see [`super::STAND_INS`].
+/// Placeholder colours; see [`super::STAND_INS`].
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 const GOOD: RGBColor = RGBColor(3, 3, 3);
 const BAD: RGBColor = RGBColor(4, 4, 4);
 const BYTES: RGBColor = RGBColor(5, 5, 5);
 const FAINT: RGBColor = RGBColor(6, 6, 6);
-/// Seconds of picks that are taken together.
+/// Seconds of picks in one point.
 const PICKS_TOGETHER: usize = 5;
 
 struct Curve {
@@ -31,7 +31,7 @@ pub(super) fn convergence(recording: &Recording) -> Result<String, ReportError> 
 pub(super) fn false_downs(recording: &Recording) -> Result<String, ReportError> {
     let points = each(recording, |second| second.false_downs as f64);
     let most = points.iter().map(|(_, count)| *count).fold(1.0, f64::max);
-    draw(recording, most, "", &[Curve { points, colour: BAD, name: "live and called down" }])
+    draw(recording, most, "", &[Curve { points, colour: BAD, name: "live, believed down" }])
 }
 
 pub(super) fn bytes(recording: &Recording) -> Result<String, ReportError> {
@@ -53,7 +53,7 @@ pub(super) fn picks(recording: &Recording) -> Result<String, ReportError> {
     draw(recording, 100.0, "%", &[Curve { points: points.collect(), colour: GOOD, name: "right" }])
 }
 
-/// The median host and the busiest one.
+/// Curves of the median host and the busiest one.
 fn rates(recording: &Recording, of: impl Fn(&Sample) -> u64) -> Result<String, ReportError> {
     let sorted = |second: &Second| {
         let running = second.hosts.iter().filter(|sample| sample.up);
@@ -124,7 +124,7 @@ fn draw(
     Ok(svg)
 }
 
-/// A number in few letters.
+/// A number in few characters.
 fn short(number: f64) -> String {
     match number {
         number if number >= 1e6 => format!("{:.1} M", number / 1e6),

@@ -1,4 +1,4 @@
-//! A run for people: one HTML file with its pictures in it, legible in light and in dark.
+//! A run as one HTML file with its charts, legible in light and in dark mode.
 
 mod charts;
 mod timeline;
@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::run::{Outcome, Recording};
 
-/// Why a picture could not be drawn.
+/// A chart could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot draw the report: {0}")]
 pub struct ReportError(String);
@@ -20,7 +20,7 @@ impl<E: std::error::Error + Send + Sync> From<plotters::drawing::DrawingAreaErro
     }
 }
 
-/// Colours are CSS variables: the pictures are drawn with these stand-ins, which are replaced afterwards.
+/// Colours are CSS variables. Charts are drawn with these placeholders, which are replaced afterwards.
 const STAND_INS: &[(&str, &str)] = &[
     ("#010101", "var(--ink)"),
     ("#020202", "var(--grid)"),
@@ -46,7 +46,7 @@ table { border-collapse: collapse; } td { padding: .1rem 1rem .1rem 0; }
 /// The report of a run.
 ///
 /// # Errors
-/// When a picture cannot be drawn.
+/// When a chart cannot be drawn.
 pub fn render(recording: &Recording, outcome: &Outcome) -> Result<String, ReportError> {
     let mut html = String::new();
     let title = escape(&recording.scenario);
@@ -60,7 +60,7 @@ pub fn render(recording: &Recording, outcome: &Outcome) -> Result<String, Report
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head><body>\
          <h1>{title} <span class=\"{class}\">{verdict}</span></h1><p>{}</p>\
          <table><tr><td>nodes</td><td>{}</td><td>seed</td><td>{}</td><td>simulated</td><td>{:.0} s</td></tr>\
-         <tr><td>healed</td><td>{healed}</td><td>sent</td><td>{:.0} B/s a node</td><td>downs of live agents</td><td>{}</td></tr></table>\
+         <tr><td>healed</td><td>{healed}</td><td>sent</td><td>{:.0} B/s a node</td><td>false downs</td><td>{}</td></tr></table>\
          <p class=\"faint\">trace {}</p>",
         escape(&recording.about),
         outcome.nodes,
@@ -75,10 +75,10 @@ pub fn render(recording: &Recording, outcome: &Outcome) -> Result<String, Report
     }
     let _ = write!(
         html,
-        "<h2>Every host</h2><p class=\"faint key\">A row for each host, in the order of their numbers.\
+        "<h2>Every host</h2><p class=\"faint key\">One row per host, by number.\
          <span style=\"background:var(--up)\"></span>runs<span style=\"background:var(--down)\"></span>does not run\
          <span style=\"background:var(--fault)\"></span>under a fault\
-         <span style=\"background:var(--bad)\"></span>believed down by others, the stronger the more. Point at a bar for its name.</p>{}",
+         <span style=\"background:var(--bad)\"></span>believed down by others; the stronger the colour, the more of them. Point at a bar for its name.</p>{}",
         timeline::draw(recording)
     );
     let pictures = [
@@ -88,8 +88,8 @@ pub fn render(recording: &Recording, outcome: &Outcome) -> Result<String, Report
             charts::convergence(recording)?,
         ),
         (
-            "Live agents that somebody calls down",
-            "How many, each second.",
+            "Live agents believed down",
+            "Live agents that some other agent believes down, each second.",
             charts::false_downs(recording)?,
         ),
         (

@@ -1,19 +1,19 @@
-//! The timeline: a row for each host, with bars for faults and for what others believed of it.
+//! The timeline: a row for each host, with bars for faults and for what others believed about it.
 
 use std::fmt::Write;
 
 use crate::run::Recording;
 
-/// Room for names on the left, and for the axis below.
+/// Width of the names on the left.
 const LEFT: f64 = 46.0;
-/// Room on the right for half of the last time.
+/// Margin on the right, for half of the last time label.
 const RIGHT: f64 = 18.0;
 const WIDTH: f64 = 1_100.0;
 const AXIS: f64 = 22.0;
-/// Height of all rows together, when there are many.
+/// The largest height of all rows together.
 const MOST: f64 = 1_500.0;
 
-/// The picture, as an SVG element.
+/// The timeline as an SVG element.
 pub(super) fn draw(recording: &Recording) -> String {
     let hosts = recording.seconds.first().map_or(0, |second| second.hosts.len());
     let row = (MOST / hosts.max(1) as f64).clamp(4.0, 22.0);
@@ -59,7 +59,7 @@ pub(super) fn draw(recording: &Recording) -> String {
             let title = format!("n{host} under {} from {from:.1} s to {to:.1} s", suffered.fault);
             bar(from, to, top, high * 0.32, "fault", 0.95, &title);
         }
-        // Twelve shades are enough to see, and make long bars of equal seconds.
+        // Twelve shades are enough to see, and let equal seconds merge into long bars.
         let shade = |sample: &crate::run::Sample| (sample.believed_down * 12.0).ceil() as u32;
         for (from, to, shade) in spells(recording, host, shade) {
             if shade > 0 {
@@ -102,7 +102,8 @@ pub(super) fn draw(recording: &Recording) -> String {
     svg
 }
 
-/// Stretches of seconds in which a host was alike. A sample holds until the next one, and the first also before.
+/// Stretches of time in which `of` gives the same value. A sample holds until the next one; the first also holds
+/// before.
 fn spells<T: PartialEq + Copy>(
     recording: &Recording,
     host: usize,

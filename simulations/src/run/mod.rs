@@ -1,7 +1,7 @@
-//! One run of a scenario: first safety under faults, then everything is healed and the cluster must become live.
+//! One run of a scenario: first safety under faults, then liveness after everything is healed.
 //!
-//! The two phases are TigerBeetle's (`src/vopr.zig`): faults may stop progress, and must never break a promise; without
-//! faults, progress is a promise too.
+//! The two phases follow TigerBeetle (`src/vopr.zig`). Under faults, progress may stop and no promise may break.
+//! Without faults, progress is a promise too.
 
 mod outcome;
 mod recording;
@@ -22,14 +22,14 @@ use crate::world::{NodeEvent, Observer, World};
 pub use outcome::{Outcome, RunOptions};
 pub use recording::{Recording, Sample, Second};
 
-/// Checkers look at everything this often.
+/// The interval at which checkers look at the whole cluster.
 const WINDOW: Duration = Duration::from_secs(1);
-/// While everything heals, they look this often.
+/// The same while the cluster heals.
 const HEALING_WINDOW: Duration = Duration::from_millis(250);
-/// A healed cluster goes on for a while: what returns late returns in this time.
+/// How long a healed cluster runs on, so that a late resurrection shows.
 const AFTER_HEALED: Duration = Duration::from_secs(5);
 
-/// What the checkers look at; a macro, because it borrows some fields of a run and leaves the others.
+/// The scene for the checkers. A macro, because it borrows some fields of a run and leaves others free.
 macro_rules! scene {
     ($run:expr) => {
         Scene {
@@ -42,7 +42,7 @@ macro_rules! scene {
     };
 }
 
-/// Everything that looks on while the world runs.
+/// Passes node events to everything that observes the run.
 struct RunObserver<'a> {
     truth: &'a Truth,
     beliefs: &'a mut Beliefs,
@@ -149,7 +149,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
 }
 
 impl Run<'_> {
-    /// The first phase: all hosts start, clients work, faults come and go.
+    /// The first phase: hosts start, clients work, faults come and go.
     fn run_faults(
         &mut self,
         joins: &mut Xoshiro256PlusPlus,
@@ -194,7 +194,7 @@ impl Run<'_> {
         }
     }
 
-    /// The second phase: no more faults, no more writes; who is not dead for good must agree in time.
+    /// The second phase: no more faults or writes. All hosts that are not dead for good must agree in time.
     fn run_healing(&mut self) -> Option<Duration> {
         if self.is_given_up() {
             return None;
@@ -204,7 +204,7 @@ impl Run<'_> {
         self.workload.stop_writing();
         let start = self.world.now();
         self.healing_since = Some(start);
-        // Who restarted without a disk has yet to register what it begins with.
+        // A node that restarted without a disk has yet to register its first instances.
         self.workload.populate(&mut self.world, &mut self.truth);
         let limit = start + self.scenario.limits.heal_within.0;
         let healed = loop {
@@ -231,7 +231,7 @@ impl Run<'_> {
         self.stop_at_failure && !self.checkers.failures().is_empty()
     }
 
-    /// Time passes; only clients that read are about.
+    /// Lets time pass; only reading clients act.
     fn pass_time(&mut self, time: Duration) {
         let end = self.world.now() + time;
         while self.world.now() < end {

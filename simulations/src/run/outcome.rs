@@ -1,4 +1,4 @@
-//! What is asked of a run, and how it went.
+//! Options of a run, and its outcome.
 
 use hobnob_membership::Time;
 use serde::Serialize;
@@ -8,51 +8,51 @@ use crate::checkers::Failure;
 use crate::scenario::Scenario;
 use crate::world::{Detail, Sink};
 
-/// What is wanted of a run beside its result.
+/// What a caller wants of a run beside its outcome.
 #[derive(Default)]
 pub struct RunOptions {
-    /// Keep what a report shows.
+    /// Record what a report shows.
     pub recording: bool,
-    /// Stop when something is broken.
+    /// Stop at the first failure.
     pub stop_at_failure: bool,
-    /// Tells every line of the trace.
+    /// Receives the lines of the trace.
     pub trace: Option<(Detail, Sink)>,
     /// Called each simulated second with the time and the end of the faults.
     pub progress: Option<Box<dyn FnMut(Time, Time)>>,
 }
 
-/// How a run went.
+/// The outcome of a run.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// The scenario.
     pub scenario: String,
-    /// How many hosts.
+    /// The number of hosts.
     pub nodes: usize,
     /// The seed.
     pub seed: u64,
-    /// A hash of everything that was delivered, in hexadecimal digits.
+    /// A hash of everything delivered, in hexadecimal.
     pub trace_hash: String,
-    /// What was broken.
+    /// The promises that were broken.
     pub failures: Vec<Failure>,
     /// Simulated seconds.
     pub simulated_seconds: f64,
-    /// How long it took until all agreed after the last heal, in milliseconds.
+    /// Milliseconds from the last heal until all agreed.
     pub healed_after_ms: Option<u64>,
-    /// How much was delivered.
+    /// The number of deliveries.
     pub deliveries: u64,
     /// Bytes a second that a host sent, on average.
     pub bytes_per_second_per_node: f64,
-    /// How often a live agent was called down, excused or not.
+    /// How often a live agent was declared down, excused or not.
     pub downs_of_live_agents: u64,
-    /// Writes and reads of clients.
+    /// The number of client calls.
     pub client_actions: usize,
-    /// What a report shows.
+    /// The recording for a report.
     #[serde(skip)]
     pub recording: Option<Recording>,
 }
 
 impl Outcome {
-    /// A run of which nothing is left but what broke it.
+    /// The outcome of a run that left nothing but this failure.
     #[must_use]
     pub fn broken(scenario: &Scenario, seed: u64, failure: Failure) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Outcome {
         }
     }
 
-    /// Whether nothing was broken.
+    /// Whether every promise was kept.
     #[must_use]
     pub fn is_green(&self) -> bool {
         self.failures.is_empty()

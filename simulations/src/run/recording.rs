@@ -1,4 +1,4 @@
-//! What a report shows of a run: samples of every second, and who suffered and said what.
+//! What a report shows of a run: samples of every second, and faults.
 
 use std::collections::BTreeMap;
 
@@ -30,13 +30,13 @@ pub struct Sample {
 pub struct Second {
     /// Seconds since the beginning.
     pub at: f64,
-    /// The share of running nodes that hold what most of them hold.
+    /// The share of the running nodes that hold the most common catalog.
     pub in_agreement: f64,
-    /// Picks that led to a live instance.
+    /// Picks of a live instance.
     pub picks_right: u64,
-    /// Picks that did not.
+    /// Other picks.
     pub picks_wrong: u64,
-    /// Live agents that somebody calls down.
+    /// Live agents that some node believes down.
     pub false_downs: usize,
     /// Every host.
     pub hosts: Vec<Sample>,
@@ -47,27 +47,27 @@ pub struct Second {
 pub struct Recording {
     /// The name of the scenario.
     pub scenario: String,
-    /// What it is about.
+    /// Its description.
     pub about: String,
     /// Each second.
     pub seconds: Vec<Second>,
-    /// Who suffered what.
+    /// Which host was under which fault.
     pub suffered: Vec<FaultPeriod>,
     /// When faults ended and healing began.
     pub faults_end: f64,
     /// How long the run was.
     pub end: f64,
-    /// What was broken.
+    /// The failures.
     pub failures: Vec<String>,
     last_sent: Vec<(u64, u64)>,
     last_at: Time,
     picks: (u64, u64),
-    /// For each host, who believes it down.
+    /// For each host, the observers that believe it down, and their lives.
     down_at: BTreeMap<usize, BTreeMap<usize, u32>>,
 }
 
 impl Recording {
-    /// Nothing has happened yet.
+    /// An empty recording.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Recording {
         }
     }
 
-    /// A node told its owner something.
+    /// A node reported an event.
     pub fn on_event(&mut self, event: &NodeEvent) {
         let Event::Member(change) = &event.kind else { return };
         let subject = host_of(change.member.identity.node_id);

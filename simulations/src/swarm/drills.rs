@@ -1,7 +1,7 @@
-//! The drills of the swarm: one stress on a calm network, under limits that are as tight as the protocol can keep.
+//! Drills: one stress on a calm network, under limits as tight as the protocol can keep.
 //!
-//! Where much goes wrong at once, much is excused, and what one mechanism misses another one repairs in time. A drill
-//! leaves one mechanism alone with its task, and gives it no more time than it needs.
+//! Where several faults coincide, much is excused, and one mechanism repairs what another misses. A drill tests one
+//! mechanism alone, and gives it no more time than it needs.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -13,18 +13,18 @@ use crate::scenario::{
     StorageSpec,
 };
 
-/// Every so many seeds of the swarm one is a drill.
+/// One seed in this many is a drill.
 const EVERY: u64 = 5;
-/// In smaller clusters there are too few referees.
+/// Smaller clusters have too few referees.
 const MIN_NODES: usize = 8;
-/// So many start at once that no seed has places for all.
+/// So many start at once that the seed has too few session slots for all.
 const CROWD: usize = 150;
-/// Among so many, two at random hardly ever watch each other.
+/// In a cluster of this size, two random hosts hardly ever monitor each other.
 const MANY: usize = 100;
-/// Members have proven that they are prompt by then, and something may still happen.
+/// By this time members have proven to be prompt, and time is left for the drill.
 const MIN_SECONDS: u64 = 60;
 
-/// What is drilled, in turn.
+/// The drills, in turn.
 const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
     crash,
     deaf_monitors,
@@ -41,7 +41,7 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
     unseen_copy,
 ];
 
-/// The drill that a seed of the swarm stands for, if it does.
+/// The drill of a seed, if the seed is one.
 pub(super) fn drill(seed: u64, size: Size) -> Option<Scenario> {
     if seed % EVERY != EVERY - 1 || size.nodes < MIN_NODES {
         return None;
@@ -62,9 +62,9 @@ pub(super) fn drill(seed: u64, size: Size) -> Option<Scenario> {
     Some(scenario)
 }
 
-/// Who finds a member down tells everybody, at once.
+/// Tests that a verdict spreads at once.
 fn crash(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "one host stops, and all know it three seconds later".into();
+    scenario.about = "one host crashes, and all know it three seconds later".into();
     scenario.limits.detect_within = Span::seconds(3);
     scenario.limits.false_downs = FalseDowns::Never;
     let [host, _] = some(scenario.nodes, rng);
@@ -72,18 +72,19 @@ fn crash(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.fault = vec![fault(rng.random_range(34_000..50_000), None, crash)];
 }
 
-/// Who does not hear a member is told by others that it lives.
+/// Tests that a host that does not hear a member learns from others that it lives.
 fn deaf_monitors(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "two hosts do not hear a third, which all others hear".into();
+    scenario.about = "two hosts do not hear a third; all others hear it".into();
     scenario.limits.false_downs = FalseDowns::Never;
     let [host, _] = some(scenario.nodes, rng);
     let cut = FaultKind::Cut { left: Select::Random(2), right: host };
     scenario.fault = vec![fault(rng.random_range(10_000..35_000), Some(20_000), cut)];
 }
 
-/// Who stands still is given time for it, and who was seen to do so is given the time that it needs.
+/// Tests that a paused host gets time, and a host that has paused before gets more.
 fn slow(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "a prompt host stands still, and everybody knows it for that later".into();
+    scenario.about =
+        "a prompt host pauses, and later pauses for longer; no host may declare it down".into();
     scenario.limits.false_downs = FalseDowns::Never;
     let [host, _] = some(scenario.nodes, rng);
     let mut pause = |from: u64, lasts: std::ops::Range<u64>| {
@@ -93,26 +94,28 @@ fn slow(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.fault = vec![pause(32_000, 2_300..3_400), pause(41_000, 5_600..6_600)];
 }
 
-/// Who missed a verdict learns it from those whose view differs.
+/// Tests that a host that missed a verdict learns it from members with a different view.
 fn missed_verdict(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
-        "a host stops, and another hears no datagrams when that is told, and is to learn it later"
+        "a host crashes while another hears no datagrams, which must learn of the crash later"
             .into();
     scenario.limits.detect_within = Span::seconds(8);
-    // A change of the catalog would bring them together sooner.
+    // Catalog changes would bring them together sooner.
     scenario.workload.writes_per_second = 0.0;
     let [deaf, stops] = some(scenario.nodes, rng);
     let blocked = FaultKind::UdpBlocked { left: deaf, right: Select::All };
     let crash = FaultKind::Crash { nodes: stops, storage: StorageSpec::Kept };
     let at = rng.random_range(22_000..26_000);
-    // Hardly longer than the verdict takes: who finds out that its datagrams are blocked compares all each second.
+    // Hardly longer than the verdict takes: a host that notices that its datagrams are blocked compares views each
+    // second.
     scenario.fault = vec![fault(at, None, crash), fault(at + 500, Some(4_000), blocked)];
 }
 
-/// Of what a host said last, parts are lost for good, and somebody missed all of it.
+/// Tests that the last writes of a dying host become the same everywhere: some were lost for good, and one host missed
+/// all of them.
 fn last_words(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
-        "a host writes, hears nothing, is hardly heard, and stops; another missed all of that"
+        "a host writes, hears nothing, is hardly heard, and crashes; another host misses all of that"
             .into();
     scenario.workload.writes_per_second = 100.0;
     let [deaf, stops] = some(scenario.nodes, rng);
@@ -130,15 +133,16 @@ fn last_words(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     ];
 }
 
-/// A host begins an epoch before the one in which the others know it, and learns that from them.
+/// Tests that a host whose new epoch is below its previous one learns that from others.
 fn old_image(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
-        "a host restarts with a clock that is ahead, and again, with one that is behind, from an image of before that"
+        "a host restarts with a clock that is ahead, then from an older image with a clock that is behind"
             .into();
     scenario.workload.writes_per_second = 1.5 * scenario.nodes as f64;
     let [host, _] = some(scenario.nodes, rng);
     let crash = |storage| FaultKind::Crash { nodes: host.clone(), storage };
-    // So soon that the image is hardly ever of after the first restart, and nothing later that would hide what was lost.
+    // Late enough that the image hardly ever dates from after the first restart, and that no later write hides the
+    // loss.
     let at = before_the_end(scenario, rng.random_range(5_000..7_000));
     scenario.fault = vec![
         fault(at - 1_000, None, FaultKind::WallJump { nodes: host.clone(), seconds: 3_600 }),
@@ -147,28 +151,28 @@ fn old_image(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     ];
 }
 
-/// Who was dropped while it was away has all its records again when it is back.
+/// Tests that a host whose records were dropped while it was away has all of them again after its return.
 fn long_absence(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "a host is cut off until half of the others have dropped its records".into();
     scenario.retention = Some(Span::seconds(3));
-    // What it writes would be asked for.
+    // Its new writes would be asked for.
     scenario.workload.writes_per_second = 0.0;
     let [host, _] = some(scenario.nodes, rng);
     let cut = FaultKind::Isolate { nodes: host };
     scenario.fault = vec![fault(rng.random_range(10_000..30_000), Some(15_000), cut)];
 }
 
-/// What an operator says of the dead is done everywhere, and what one says of the living is not.
+/// Tests that force-leaving a dead host works everywhere, and that force-leaving a live one does not.
 fn force_leaves(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "an operator buries a dead host, and one that has just come back".into();
-    // A write of its own would take the second beyond the one that its origin_tombstone stands for.
+    scenario.about = "an operator force-leaves a dead host, and one that has just come back".into();
+    // A write would take the second host beyond the epoch of its origin tombstone.
     scenario.workload.writes_per_second = 0.0;
     let [operators, returns, stops] = some(scenario.nodes, rng);
     let force_leave =
         |host: &Select| FaultKind::ForceLeave { at: operators.clone(), nodes: host.clone() };
     let crash = FaultKind::Crash { nodes: stops.clone(), storage: StorageSpec::Kept };
     let at = rng.random_range(10_000..30_000);
-    // The operator's host misses that the other is back: it speaks and does not hear.
+    // The operator's host misses the return: it is heard, and does not hear.
     let unheard = FaultKind::OneWay { from: Select::All, to: operators.clone() };
     scenario.fault = vec![
         fault(at, None, crash),
@@ -179,46 +183,47 @@ fn force_leaves(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     ];
 }
 
-/// Those who never heard of each other meet because one of them was told to join another.
+/// Tests that two clusters that never heard of each other meet, because one member was told to join the other.
 fn islands(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "two halves start apart, each with seeds of its own, and meet".into();
-    // The last two of them are in the second half.
+    scenario.about = "two halves start apart, each with its own seeds, and meet".into();
+    // The last two seeds are in the second half.
     scenario.seed_hosts = scenario.nodes / 2 + 2;
     let cut = FaultKind::Cut { left: Select::FirstHalf, right: Select::SecondHalf };
     scenario.fault = vec![fault(0, Some(rng.random_range(10_000..30_000)), cut)];
 }
 
-/// Those who come help those who follow.
+/// Tests that newcomers help those that come after them.
 fn mass_join(scenario: &mut Scenario, _rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "many start at once with one seed, and know each other soon".into();
+    scenario.about = "many hosts start at once with one seed, and soon know each other".into();
     scenario.nodes = CROWD;
     scenario.duration = Span::seconds(10);
     scenario.start_within = Span::default();
     scenario.seed_hosts = 1;
-    // Sessions take a while, and so the places of the seed are taken.
+    // Sessions take a while, so that the session slots of the seed are taken.
     scenario.link.latency =
         Some(LatencySpec::Uniform { min: Span::millis(20), max: Span::millis(30) });
     scenario.limits.join_within = Some(Span::millis(2_900));
 }
 
-/// Who is heard by nobody is told by some that it is down, and knows from that that it is alone.
+/// Tests that a host that no other hears learns from their verdicts that it is isolated.
 fn unheard(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
-    scenario.about = "nobody hears one host, which hears all, and learns that it is alone".into();
+    scenario.about =
+        "no other host hears one that hears all; it must learn that it is isolated".into();
     scenario.limits.isolation_within = Span::seconds(10);
     let [host, _] = some(scenario.nodes, rng);
     let unheard = FaultKind::OneWay { from: host, to: Select::All };
     scenario.fault = vec![fault(rng.random_range(10_000..35_000), Some(20_000), unheard)];
 }
 
-/// Who is young compares its view soon again, when once was in vain.
+/// Tests that a young node soon compares views again after a comparison failed.
 fn young(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
-        "a host that has just started hears no datagrams while another stops, and knows it soon after".into();
-    // Who watches the other need not compare.
+        "a host that has just started hears no datagrams while another crashes, and must learn it soon".into();
+    // A monitor of the other host need not compare views.
     scenario.nodes = MANY;
     scenario.duration = Span::seconds(MIN_SECONDS);
     scenario.limits.heal_within = Span::millis(1_750);
-    // A change of the catalog would bring them together sooner.
+    // Catalog changes would bring them together sooner.
     scenario.workload.writes_per_second = 0.0;
     let [young, stops] = some(scenario.nodes, rng);
     let crash = |nodes| FaultKind::Crash { nodes, storage: StorageSpec::Kept };
@@ -232,20 +237,20 @@ fn young(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     ];
 }
 
-/// Who is known elsewhere is told so by those whom it asks: nobody else speaks to it.
+/// Tests that the original learns of its copy from the members that it asks: no other member speaks to it.
 fn unseen_copy(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about =
-        "a data directory is copied while its host is cut off, and all take the copy for it".into();
+        "a data directory is copied while its host is cut off, and all others take the copy for the original".into();
     scenario.limits.duplicate_within = Span::seconds(2);
     let [original, copy] = some(scenario.nodes, rng);
     let at = rng.random_range(10_000..35_000);
-    // So short that it does not begin anew, as who is alone does.
+    // Short enough that the original does not start a new epoch, as an isolated node does.
     let cut = FaultKind::Isolate { nodes: original.clone() };
     let copied = FaultKind::DuplicateId { from: original, to: copy };
     scenario.fault = vec![fault(at, Some(4_000), cut), fault(at + 1_000, Some(15_000), copied)];
 }
 
-/// So many milliseconds before all is healed, in milliseconds from the beginning.
+/// The time that is `millis` milliseconds before the heal, in milliseconds from the start.
 fn before_the_end(scenario: &Scenario, millis: u64) -> u64 {
     scenario.duration.0.as_millis() as u64 - millis
 }
@@ -254,7 +259,7 @@ fn fault(at: u64, lasts: Option<u64>, what: FaultKind) -> Fault {
     Fault { at: Span::millis(at), lasts: lasts.map(Span::millis), every: None, what }
 }
 
-/// So many different hosts.
+/// Draws `N` different hosts.
 fn some<const N: usize>(nodes: usize, rng: &mut Xoshiro256PlusPlus) -> [Select; N] {
     let mut hosts: Vec<usize> = (0..nodes).collect();
     let (drawn, _) = hosts.partial_shuffle(rng, N);

@@ -1,4 +1,4 @@
-//! The scenarios of most seeds: a few faults at once, each with a setting of chance.
+//! The scenarios of most seeds: several random faults at once.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
@@ -10,7 +10,7 @@ use crate::scenario::{
     Scenario, Select, Span, StorageSpec, WorkloadSpec,
 };
 
-/// Some troubles at once.
+/// Draws the scenario of a seed.
 pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5eed_0f5c_e4a1);
     let mut scenario = Scenario::quiet(&format!("swarm-{seed}"), size.nodes);
@@ -18,7 +18,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     scenario.seed = seed;
     scenario.duration = Span::seconds(size.seconds);
     scenario.start_within = Span::millis(rng.random_range(0..5_000));
-    // A lone seed that loses its disk knows nobody, and nobody looks for it: that is a matter of configuration.
+    // With one seed host, a loss of its disk would leave it alone: it knows no peer, and no peer looks for it.
     scenario.seed_hosts = rng.random_range(2..=3);
     scenario.limits = Limits {
         heal_within: Span::seconds(90),
@@ -26,7 +26,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
         bytes_per_second: 400_000,
         ..Limits::default()
     };
-    // From a source of its own, so that seeds go on to mean what they meant.
+    // Drawn from a second generator, so that the meaning of older seeds does not change.
     let mut other = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x6a7e_5eed);
     scenario.retention = other.random_bool(0.5).then(|| Span::seconds(other.random_range(3..30)));
     datacenters(&mut scenario, &mut rng);
@@ -62,7 +62,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     scenario
 }
 
-/// One datacenter, or two with a long way between.
+/// Sometimes splits the hosts into two distant datacenters.
 fn datacenters(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     if !rng.random_bool(0.25) {
         return;
@@ -86,7 +86,7 @@ fn datacenters(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     }];
 }
 
-/// What all links do, all the time.
+/// Draws the conditions of all links.
 fn link(rng: &mut Xoshiro256PlusPlus) -> LinkSpec {
     let mut some = |chance: f64, most: f64| {
         let on = rng.random_bool(chance);
@@ -111,7 +111,7 @@ fn link(rng: &mut Xoshiro256PlusPlus) -> LinkSpec {
     link
 }
 
-/// Nobody hears anybody: all are alone at the same time, and must find each other again.
+/// Isolates every host at once: they must find each other again.
 fn blackout(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     let third = size.seconds / 3;
     Fault {
@@ -122,7 +122,7 @@ fn blackout(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     }
 }
 
-/// Some hosts turn up in another cluster.
+/// Moves some hosts to another cluster.
 fn other_cluster(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     let third = size.seconds / 3;
     Fault {
@@ -133,7 +133,7 @@ fn other_cluster(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     }
 }
 
-/// A data directory is copied to another host.
+/// Copies a data directory to another host.
 fn duplicate_id(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     let third = size.seconds / 3;
     let mut host = || {
@@ -149,7 +149,7 @@ fn duplicate_id(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     }
 }
 
-/// Something that goes wrong.
+/// Draws a fault.
 fn fault(rng: &mut Xoshiro256PlusPlus, size: Size, scenario: &Scenario) -> Fault {
     let few = || Select::Random(1 + size.nodes / 20);
     let share = |rng: &mut Xoshiro256PlusPlus| Select::RandomPercent(rng.random_range(2..40));
@@ -214,7 +214,7 @@ fn fault(rng: &mut Xoshiro256PlusPlus, size: Size, scenario: &Scenario) -> Fault
     let at = Span::millis(rng.random_range(1_000..2_000 * third));
     let repeats = rng.random_bool(0.4);
     let lasts = Span::millis(rng.random_range(500..1_000 * if repeats { 10 } else { third }));
-    // Some last until all is healed; a crash like that is for good.
+    // Some faults last until everything is healed; such a crash is permanent.
     let endless =
         rng.random_bool(0.15) && !matches!(what, FaultKind::SeedOutage | FaultKind::Pause { .. });
     Fault {

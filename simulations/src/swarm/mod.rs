@@ -1,7 +1,7 @@
-//! The swarm: for each seed another scenario, with some kinds of trouble switched on and others off.
+//! The swarm: another scenario for each seed, with some kinds of faults switched on and others off.
 //!
-//! Groce et al., "Swarm Testing", ISSTA 2012: tests that each leave most features out find more than tests that have a
-//! little of everything. Some seeds are drills: one stress, and tight limits.
+//! Tests that each leave out most features find more than tests that use a little of everything (Groce et al., "Swarm
+//! Testing", ISSTA 2012). Every fifth seed is a drill: one stress under tight limits.
 
 mod drills;
 mod mixed;
@@ -19,26 +19,26 @@ use crate::scenario::Scenario;
 pub use parallel::in_parallel;
 pub use size::Size;
 
-/// The scenario that a seed stands for.
+/// The scenario of a seed.
 #[must_use]
 pub fn scenario(seed: u64, size: Size) -> Scenario {
     drills::drill(seed, size).unwrap_or_else(|| mixed::mixed(seed, size))
 }
 
-/// Runs the scenario of a seed; a panic is a failure like others.
+/// Runs the scenario of a seed. A panic counts as a failure.
 #[must_use]
 pub fn run_seed(seed: u64, size: Size) -> Outcome {
     run_caught(&scenario(seed, size), seed, RunOptions::default())
 }
 
-/// Runs the scenario of a seed until something is broken.
+/// Runs the scenario of a seed until the first failure.
 #[must_use]
 pub fn run_seed_to_failure(seed: u64, size: Size) -> Outcome {
     let options = RunOptions { stop_at_failure: true, ..RunOptions::default() };
     run_caught(&scenario(seed, size), seed, options)
 }
 
-/// Runs a scenario; a panic is a failure like others.
+/// Runs a scenario. A panic counts as a failure.
 #[must_use]
 pub fn run_caught(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
     let result = catch_unwind(AssertUnwindSafe(|| run(scenario, seed, options)));

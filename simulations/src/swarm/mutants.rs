@@ -1,4 +1,4 @@
-//! Known bugs, switched on one at a time: a checker that cannot fail proves nothing.
+//! Known bugs, switched on one at a time. They show that the checkers can fail.
 
 use hobnob_membership::Mutant;
 use serde::Serialize;
@@ -7,18 +7,18 @@ use super::run_seed_to_failure;
 use super::size::Size;
 use crate::checkers::Failure;
 
-/// How a bug was found.
+/// The result of hunting a bug.
 #[derive(Clone, Debug, Serialize)]
 pub struct Caught {
     /// The bug.
     pub mutant: String,
-    /// Seeds that were run, the one that found it included.
+    /// Seeds that were run, including the one that found it.
     pub seeds: u64,
-    /// What fired first; `None` when nothing did.
+    /// The first failure; `None` when no checker fired.
     pub failure: Option<Failure>,
 }
 
-/// Runs seeds from 0 with a bug switched on until a checker fires, at most `seeds` of them.
+/// Runs up to `seeds` seeds with a bug switched on, until a checker fires.
 #[must_use]
 pub fn hunt(mutant: Mutant, seeds: u64, size: Size) -> Caught {
     Mutant::activate(Some(mutant));

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `work` for each of these numbers in `jobs` threads, and hands each result to `done` as it comes.
+/// Does `work` for each number in `jobs` threads. Passes each result to `done` as it comes.
 pub fn in_parallel<T: Send>(
     numbers: &[u64],
     jobs: usize,

@@ -1,6 +1,6 @@
 //! How large a run of the swarm is.
 
-/// How large the worlds of a swarm are.
+/// The size of a run of the swarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Hosts.

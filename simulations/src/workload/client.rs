@@ -1,4 +1,4 @@
-//! What a client asks, and what it is told.
+//! Calls of clients, and their results.
 
 use std::fmt;
 
@@ -8,31 +8,31 @@ use hobnob_membership::{NodeId, Time};
 use crate::truth::Stamp;
 use crate::world::WriteOutcome;
 
-/// What a client asks its agent to do.
+/// What a client asks of its agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientRequest {
-    /// Register an instance, with this stamp.
+    /// Register an instance with this stamp.
     Register(Text, Stamp),
     /// Set the health of an instance.
     SetHealth(Text, Health),
     /// Deregister an instance.
     Deregister(Text),
-    /// Ask for the healthy instances of a service; how many there were.
+    /// Query the healthy instances of a service; the number found.
     Query(String, usize),
-    /// Pick one; which it was.
+    /// Pick an instance of a service; the one picked.
     Pick(String, Option<Text>),
 }
 
-/// What a client was told.
+/// A call of a client and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCall {
     /// When.
     pub at: Time,
-    /// By which host's agent.
+    /// The host of the agent.
     pub host: usize,
-    /// What it asked.
+    /// The request.
     pub request: ClientRequest,
-    /// What became of a write; `None` for a read.
+    /// The outcome of a write; `None` for a read.
     pub outcome: Option<WriteOutcome>,
 }
 
@@ -55,14 +55,14 @@ impl fmt::Display for ClientCall {
 pub enum Answer {
     /// The healthy instances of a service.
     Query {
-        /// Who answered.
+        /// The host that answered.
         host: usize,
-        /// What was found.
+        /// The instances found.
         found: Vec<(NodeId, Text)>,
     },
-    /// An instance to call.
+    /// A picked instance.
     Pick {
-        /// Who answered.
+        /// The host that answered.
         host: usize,
         /// The instance; `None` when there is none.
         picked: Option<(NodeId, Text)>,

@@ -1,4 +1,4 @@
-//! What clients do, and what they are told.
+//! The clients of all hosts: what they ask for, and what they are answered.
 
 mod client;
 mod watcher;
@@ -20,9 +20,9 @@ pub use watcher::Watcher;
 
 /// The services that instances belong to.
 const SERVICES: [&str; 3] = ["web", "api", "db"];
-/// Ids that a host registers under, so that each comes and goes and comes again.
+/// Instance ids of each host. They are few, so that each comes, goes and comes again.
 const IDS_PER_HOST: u64 = 8;
-/// Writes that a storm makes at once.
+/// Registrations that a storm makes at once.
 const STORM_BATCH: usize = 40;
 
 /// The clients of all hosts.
@@ -35,17 +35,17 @@ pub struct Workload {
     next_storm: Option<Time>,
     storm_left: Vec<usize>,
     storm_host: usize,
-    /// Nodes that have registered what they begin with.
+    /// Nodes that have registered their first instances.
     populated: BTreeSet<NodeId>,
     watchers: Vec<Watcher>,
     history: Vec<ClientCall>,
 }
 
-/// Answers that are kept.
+/// Calls that are kept.
 const MAX_HISTORY: usize = 20_000;
 
 impl Workload {
-    /// Clients that have done nothing yet.
+    /// Clients that have not done anything yet.
     #[must_use]
     pub fn new(spec: WorkloadSpec, rng: Xoshiro256PlusPlus) -> Self {
         let due = |rate: f64| (rate > 0.0).then_some(Time::from_millis(2_000));
@@ -64,30 +64,30 @@ impl Workload {
         }
     }
 
-    /// The clients that watch.
+    /// The watching clients.
     pub fn watchers(&mut self) -> &mut [Watcher] {
         &mut self.watchers
     }
 
-    /// What clients were told, the first first.
+    /// All calls of clients and their results, in order.
     #[must_use]
     pub fn history(&self) -> &[ClientCall] {
         &self.history
     }
 
-    /// When a client does something next.
+    /// When the next client acts.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
         [self.next_write, self.next_read, self.next_storm].into_iter().flatten().min()
     }
 
-    /// No client writes any more.
+    /// Stops all writes.
     pub fn stop_writing(&mut self) {
         self.next_write = None;
         self.next_storm = None;
     }
 
-    /// Registers what each node begins with, where that has not happened.
+    /// Registers the first instances of each node that has not done so.
     pub fn populate(&mut self, world: &mut World, truth: &mut Truth) {
         for host in 0..world.len() {
             let id = world.host(host).id;
@@ -100,7 +100,7 @@ impl Workload {
         }
     }
 
-    /// Does what is due, and returns the answers of reads.
+    /// Does what is due, and returns the answers to reads.
     pub fn act(&mut self, world: &mut World, truth: &mut Truth) -> Vec<Answer> {
         let now = world.now();
         if self.next_write.is_some_and(|due| due <= now) {
@@ -160,7 +160,7 @@ impl Workload {
         self.submit(host, ClientRequest::Deregister(id), &records, world, truth);
     }
 
-    /// One host registers and deregisters many short-lived instances, a batch every 50 ms.
+    /// One host registers and deregisters short-lived instances, a batch every 50 ms.
     fn storm(&mut self, world: &mut World, truth: &mut Truth) {
         let now = world.now();
         if self.storm_left.len() == self.spec.storm {

@@ -1,4 +1,4 @@
-//! A client that watches, and picks from what it was told with the real balancer.
+//! A client that watches, and picks with the real balancer from what it has seen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Pool {
 }
 
 impl Watcher {
-    /// A client of this host that has heard nothing yet.
+    /// A client of this host that has seen nothing yet.
     #[must_use]
     pub fn new(host: usize) -> Self {
         Self { host, life: 0, healthy: BTreeMap::new(), pools: BTreeMap::new(), changed: false }
@@ -47,7 +47,7 @@ impl Watcher {
         self.host
     }
 
-    /// Speaks with this life of the agent from now on: what an earlier one told counts no more.
+    /// Follows this life of the agent. What earlier lives reported is dropped.
     pub fn attach(&mut self, life: u32) {
         if life != self.life {
             self.life = life;
@@ -56,7 +56,7 @@ impl Watcher {
         }
     }
 
-    /// The agent tells of a change.
+    /// The agent reported an event.
     pub fn on_event(&mut self, event: &NodeEvent) {
         if event.host != self.host {
             return;
@@ -81,7 +81,7 @@ impl Watcher {
         found.map(|(key, _)| key.clone()).collect()
     }
 
-    /// An instance to call, from the snapshot that the balancer made of what the agent told.
+    /// Picks an instance from the balancer's snapshot of what the agent reported.
     pub fn pick(&mut self, service: &str) -> Option<InstanceKey> {
         if std::mem::take(&mut self.changed) {
             self.pools.values_mut().for_each(|pool| pool.current = false);
