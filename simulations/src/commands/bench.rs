@@ -15,7 +15,7 @@ use super::output::print;
 use super::progress::Progress;
 use super::{CommandResult, processes};
 
-/// The section that measures plain foca beside Hobnob.
+/// The section that compares Hobnob with plain foca.
 const COMPARE: &str = "compare";
 
 /// What `bench` takes.
@@ -23,59 +23,59 @@ const COMPARE: &str = "compare";
 pub(crate) struct BenchArguments {
     #[command(flatten)]
     real: processes::ProcessArguments,
-    /// How many agents [default: 100,1000, and for `compare` 100,300,1000].
+    /// How many agents [default: 100,1000; in the section `compare`: 100,300,1000].
     #[arg(long, value_delimiter = ',')]
     nodes: Vec<usize>,
-    /// Loss in percent, for what is measured at several.
+    /// Loss in percent, for sections that measure at several.
     #[arg(long, value_delimiter = ',', default_value = "0,5,25")]
     loss: Vec<f64>,
     /// Only these sections; `--list` names them.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// All but these sections.
+    /// All sections but these.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
-    /// Lists the sections.
+    /// List the sections.
     #[arg(long)]
     list: bool,
-    /// Changes that are followed [default: 500, or 100 with --processes]
+    /// Changes to follow [default: 500, or 100 with --processes].
     #[arg(long)]
     changes: Option<usize>,
     /// Changes in the section `delivery`.
     #[arg(long, default_value_t = 100_000)]
     deliveries: usize,
-    /// Crashes that are followed [default: 40, or 5 with --processes]
+    /// Crashes to follow [default: 40, or 5 with --processes].
     #[arg(long)]
     crashes: Option<usize>,
-    /// Clean agents that begin to pause.
+    /// Agents that pause for the first time, in the section `onsets`.
     #[arg(long, default_value_t = 50)]
     onsets: usize,
-    /// Minutes in which false downs are counted, and that the longer cut of `halves` lasts.
+    /// Minutes over which false downs are counted, and length of the longer cut of `halves`.
     #[arg(long, default_value_t = 60)]
     minutes: u64,
-    /// In the section `compare`, only this protocol.
+    /// Only this protocol, in the section `compare`.
     #[arg(long)]
     protocol: Option<Protocol>,
     /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// As JSON.
+    /// Show the measurements as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// What is compared.
+/// The protocols that are compared.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Protocol {
-    /// The protocol of this project.
+    /// Hobnob's protocol.
     Hobnob,
-    /// foca as it comes.
+    /// Plain foca.
     Foca,
 }
 
-/// Changes that are followed when nothing else is asked for.
+/// The default of `--changes`.
 const CHANGES: usize = 500;
-/// Crashes that are followed when nothing else is asked for.
+/// The default of `--crashes`.
 const CRASHES: usize = 40;
 
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
@@ -87,7 +87,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
         let lines =
             SECTIONS.iter().map(|section| format!("{:12} {}\n", section.name, section.about));
         let compare =
-            format!("{COMPARE:12} everything that plain foca has too, with foca beside it\n");
+            format!("{COMPARE:12} what plain foca can do as well, with foca beside Hobnob\n");
         print(&lines.chain([compare]).collect::<String>())?;
         return Ok(CommandResult::Green);
     }
@@ -212,7 +212,7 @@ fn goal_table(measurements: &[Measurement]) -> String {
     table.to_string()
 }
 
-/// False downs are compared over a tenth of the time in which they are counted for the goals: foca has many.
+/// Minutes over which false downs are compared: a sixth of those for the goals, since plain foca has many.
 fn compare_minutes(arguments: &BenchArguments) -> u64 {
     arguments.minutes.div_ceil(6)
 }

@@ -15,7 +15,7 @@ const WIDTH: u16 = 120;
 /// What `list` takes.
 #[derive(Args)]
 pub(crate) struct ListArguments {
-    /// As JSON.
+    /// Show the lists as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -44,7 +44,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<CommandResult> {
         table.add_row([&scenario.name, &scenario.nodes.to_string(), &scenario.about]);
     }
     let mut checkers = new_table();
-    checkers.set_header(["CHECKER", "FIRES WHEN THIS DOES NOT HOLD"]);
+    checkers.set_header(["CHECKER", "WHAT MUST HOLD"]);
     for (name, explanation) in Checkers::catalogue() {
         checkers.add_row([name, explanation]);
     }
@@ -52,7 +52,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<CommandResult> {
     Ok(CommandResult::Green)
 }
 
-/// Without a margin and without trailing white space.
+/// Renders a table without margin and trailing white space.
 fn aligned(mut table: Table) -> String {
     table.column_iter_mut().for_each(|column| {
         column.set_padding((0, 2));

@@ -16,31 +16,31 @@ mod trace_file;
 
 use clap::Subcommand;
 
-/// Whether a promise was broken.
+/// The result of a command.
 pub(crate) enum CommandResult {
-    /// No.
+    /// Every promise was kept.
     Green,
-    /// Yes.
+    /// A promise was broken.
     Broken,
 }
 
-/// What can be done.
+/// The subcommands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the scenarios and the checkers that come with the simulator.
     List(list::ListArguments),
     /// Run a scenario, by its name or from a TOML file.
     Run(run::RunArguments),
-    /// Run a drawn scenario for each of many seeds.
+    /// Run a random scenario for each of many seeds.
     Swarm(swarm::SwarmArguments),
-    /// Run a seed of the swarm, or a run of which there is a trace, again, and tell every event.
+    /// Run a seed of the swarm again, or the run of a trace file, and show every event.
     Replay(replay::ReplayArguments),
-    /// Measure Hobnob in virtual time, and plain foca beside it; or real agents, with --processes.
+    /// Measure Hobnob and plain foca in virtual time, or real agents with --processes.
     Bench(bench::BenchArguments),
-    /// Switch on known bugs, one at a time, and see which checker finds each.
+    /// Switch on known bugs, one at a time, and show which checker finds each.
     #[cfg(feature = "mutants")]
     Mutants(mutants::MutantsArguments),
-    /// All scenarios at small size and some seeds: minutes, for continuous integration.
+    /// Run all scenarios at small size and some seeds: takes minutes, for continuous integration.
     Smoke(smoke::SmokeArguments),
 }
 

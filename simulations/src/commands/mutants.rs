@@ -13,22 +13,22 @@ use super::progress::Progress;
 /// What `mutants` takes.
 #[derive(Args)]
 pub(crate) struct MutantsArguments {
-    /// Bugs that are hunted at the same time.
+    /// Bugs that are hunted in parallel.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Seeds for each bug, at most.
+    /// The largest number of seeds for each bug.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
-    /// Hosts in each world.
+    /// Hosts in each run.
     #[arg(long, default_value_t = 20)]
     nodes: usize,
-    /// Seconds under faults in each world.
+    /// Seconds under faults in each run.
     #[arg(long, default_value_t = 90)]
     seconds: u64,
-    /// Only bugs with this in their name.
+    /// Only bugs whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// As JSON.
+    /// Show the results as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -66,7 +66,7 @@ pub(super) fn mutants(arguments: &MutantsArguments) -> anyhow::Result<CommandRes
 fn table(results: &[Caught]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["bug", "seeds", "checker", "what it said"]);
+    table.set_header(["bug", "seeds", "checker", "failure"]);
     for caught in results {
         let (checker, what) = match &caught.failure {
             Some(failure) => (failure.checker, failure.what.as_str()),

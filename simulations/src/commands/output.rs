@@ -1,4 +1,4 @@
-//! What the subcommands write to standard output.
+//! Output that subcommands share.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
     let healed = outcome.healed_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
     let took = seconds.map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
     format!(
-        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {} downs of live agents, trace {}\n",
+        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {} false downs, trace {}\n",
         outcome.scenario,
         outcome.nodes,
         outcome.seed,
@@ -22,7 +22,7 @@ pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
     )
 }
 
-/// Writes to standard output; who closed it wants no more, and that is no error.
+/// Writes to standard output. A reader that closed the pipe is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -32,7 +32,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// What was broken in a run, with the line that repeats it.
+/// The failures of a run, and the command that repeats it.
 pub(super) fn tell_failures(outcome: &Outcome, repeat: &str) -> String {
     let shown = outcome.failures.iter().take(5).map(|failure| format!("  {failure}\n"));
     let more = outcome.failures.len().saturating_sub(5);
@@ -40,7 +40,7 @@ pub(super) fn tell_failures(outcome: &Outcome, repeat: &str) -> String {
     format!("{}{more}  again: {repeat}\n", shown.collect::<String>())
 }
 
-/// The command that repeats something.
+/// The command line that repeats a run.
 pub(super) fn repeat(arguments: &str) -> String {
     format!("cargo run --release -p hobnob-simulations -- {arguments}")
 }

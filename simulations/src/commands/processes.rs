@@ -18,13 +18,13 @@ use super::progress::Progress;
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct ProcessArguments {
-    /// Measure so many real agents on loopback instead, each a process of its own (Linux).
+    /// Measure this many real agents on loopback instead, each in its own process (Linux).
     #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "loss", "only", "seed"])]
     pub(super) processes: Option<usize>,
-    /// The binary of these agents [default: `hobnob` beside this one]
+    /// The binary of the agents [default: `hobnob` beside this one]
     #[arg(long, value_name = "PATH", requires = "processes")]
     hobnob: Option<PathBuf>,
-    /// How long these agents are measured at rest.
+    /// How long the agents are measured at rest.
     #[arg(long, value_name = "TIME", requires = "processes", default_value = "30s")]
     #[arg(value_parser = parse_duration)]
     rest: Duration,
@@ -38,19 +38,17 @@ pub(super) fn bench(
     json: bool,
 ) -> anyhow::Result<CommandResult> {
     if processes < 2 || changes == 0 || arguments.rest.is_zero() {
-        bail!(
-            "--processes must be at least 2, --changes at least 1, and --rest longer than nothing"
-        );
+        bail!("--processes must be at least 2, --changes at least 1, and --rest longer than zero");
     }
     if !(1..processes).contains(&kills) {
         bail!(
-            "--crashes must be at least 1 and fewer than --processes, for the first agent is spared"
+            "--crashes must be at least 1 and less than --processes, since the first agent is never killed"
         );
     }
     let hobnob = match &arguments.hobnob {
         Some(path) => path.clone(),
         None => env::current_exe()
-            .context("this binary cannot be found, beside which `hobnob` should be: name it with --hobnob")?
+            .context("cannot find this program's own path, beside which `hobnob` is expected: name the binary with --hobnob")?
             .with_file_name("hobnob"),
     };
     let effort = ProcessEffort { processes, changes, kills, rest: arguments.rest };
@@ -89,12 +87,12 @@ fn table(report: &ProcessReport) -> String {
     row("change seen at all agents, p99", "ms", 1, r.change_p99_ms, Some(60.0));
     row("change seen at all agents, worst", "ms", 1, r.change_max_ms, None);
     row("changes not seen by all within 30 s", "", 0, r.changes_lost as f64, Some(0.0));
-    row("processor time that went to watching", "%", 0, r.observer_cpu_share * 100.0, None);
+    row("processor time spent on watching", "%", 0, r.observer_cpu_share * 100.0, None);
     row("`kill -9` known to all others, p50", "ms", 0, r.kill_p50_ms, Some(3_000.0));
     row("`kill -9` known to all others, p99", "ms", 0, r.kill_p99_ms, Some(3_000.0));
     row("kills not known to all within 30 s", "", 0, r.kills_lost as f64, Some(0.0));
     row("killed agent back at all, p50", "ms", 0, r.back_p50_ms, None);
-    row("live agents taken to be down", "", 0, r.false_downs as f64, Some(0.0));
+    row("live agents believed down", "", 0, r.false_downs as f64, Some(0.0));
     row("processor at rest, an agent", "%", 2, r.rest_cpu_percent, Some(0.2));
     row("resident memory at rest, an agent", "MiB", 1, r.resident_mib, Some(12.0));
     row("resident memory at rest, the largest", "MiB", 1, r.resident_max_mib, None);

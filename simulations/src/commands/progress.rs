@@ -1,14 +1,14 @@
-//! How far a long run is, on standard error, for people.
+//! Progress of long commands, on standard error.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-/// Between two lines.
+/// The least time between two updates on a terminal.
 const GAP: Duration = Duration::from_secs(2);
-/// Between two lines in a log.
+/// The same when standard error is no terminal.
 const GAP_IN_LOG: Duration = Duration::from_secs(20);
 
-/// Tells how far something is, now and then.
+/// Shows progress now and then.
 pub(super) struct Progress {
     started: Instant,
     told: Instant,
@@ -21,7 +21,7 @@ impl Progress {
         Self { started: now, told: now, is_terminal: io::stderr().is_terminal() }
     }
 
-    /// Tells a line, if the last one is old enough.
+    /// Shows a line, unless one was shown a moment ago.
     pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
         let gap = if self.is_terminal { GAP } else { GAP_IN_LOG };
         if self.told.elapsed() < gap {
@@ -36,20 +36,20 @@ impl Progress {
         }
     }
 
-    /// Tells a line that stays.
+    /// Shows a line that stays.
     pub(super) fn note(&mut self, line: &str) {
         self.done();
         eprintln!("{line}");
     }
 
-    /// Wipes the line.
+    /// Clears the line.
     pub(super) fn done(&self) {
         if self.is_terminal {
             eprint!("\r\x1b[K");
         }
     }
 
-    /// Wall-clock seconds since the beginning.
+    /// Wall-clock seconds since the start.
     pub(super) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }

@@ -16,24 +16,24 @@ use super::trace_file::{FOOTER, HEADER, TraceFile};
 /// What `replay` takes.
 #[derive(Args)]
 pub(crate) struct ReplayArguments {
-    /// A seed of the swarm, or a file that `run --trace` or `replay --trace` wrote.
+    /// A seed of the swarm, or a trace file of `run --trace` or `replay --trace`.
     what: String,
-    /// Hosts of the swarm's world.
+    /// Hosts in the run of the seed.
     #[arg(long, default_value_t = Size::default().nodes)]
     nodes: usize,
-    /// Seconds under faults of the swarm's world.
+    /// Seconds under faults in the run of the seed.
     #[arg(long, default_value_t = Size::default().seconds)]
     seconds: u64,
-    /// Write the trace to this file; to standard output when not given.
+    /// Write the trace to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     trace: Option<std::path::PathBuf>,
-    /// With every packet.
+    /// Include every packet.
     #[arg(long)]
     packets: bool,
-    /// Only the result, no trace.
+    /// Show only the result, without a trace.
     #[arg(long)]
     quiet: bool,
-    /// Only tell the scenario that the seed stands for, as TOML.
+    /// Show only the scenario of the seed, as TOML.
     #[arg(long)]
     scenario: bool,
 }
@@ -74,17 +74,17 @@ fn replay_seed(seed: u64, arguments: &ReplayArguments) -> anyhow::Result<Command
     Ok(CommandResult::Broken)
 }
 
-/// Runs again what a trace is of, and compares the hashes.
+/// Repeats the run of a trace, and compares the hashes.
 fn replay_trace(path: &Path) -> anyhow::Result<CommandResult> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| {
-        format!("`{shown}` is neither a seed of the swarm nor a trace file that can be read")
+        format!("`{shown}` is neither a seed of the swarm nor a readable trace file")
     })?;
     let Some(command) = text.lines().next().and_then(|line| line.strip_prefix(HEADER)) else {
         bail!("{shown} does not begin with `{HEADER}`: it is not a trace of this simulator");
     };
     let Some(hash) = text.lines().last().and_then(|line| line.strip_prefix(FOOTER)) else {
-        bail!("{shown} does not end with `{FOOTER}`: its run was broken off");
+        bail!("{shown} does not end with `{FOOTER}`: its run was interrupted");
     };
     let words: Vec<&str> = command.split_whitespace().collect();
     let number = |word: &str| word.parse::<u64>().context("the first line of the trace is damaged");
@@ -96,7 +96,7 @@ fn replay_trace(path: &Path) -> anyhow::Result<CommandResult> {
             let size = Size { nodes: number(nodes)? as usize, seconds: number(seconds)? };
             (swarm::scenario(number(seed)?, size), number(seed)?)
         }
-        _ => bail!("{shown} is of a command that is not known: {command}"),
+        _ => bail!("{shown} is the trace of an unknown command: {command}"),
     };
     let outcome = run_caught(&scenario, seed, RunOptions::default());
     print(&summary(&outcome, None))?;
@@ -105,7 +105,7 @@ fn replay_trace(path: &Path) -> anyhow::Result<CommandResult> {
     }
     if outcome.trace_hash != hash {
         print(&format!(
-            "  the trace is of another run: {hash}. The program has changed since, or it is not deterministic.\n"
+            "  the trace file has another hash: {hash}. Either the program has changed since, or it is not deterministic.\n"
         ))?;
         return Ok(CommandResult::Broken);
     }

@@ -18,24 +18,24 @@ use super::trace_file::TraceFile;
 /// What `run` takes.
 #[derive(Args)]
 pub(crate) struct RunArguments {
-    /// The name of a scenario that comes with the simulator (see `list`), or the path of a TOML file.
+    /// The name of a built-in scenario (see `list`), or the path of a TOML file.
     scenario: String,
-    /// Another number of hosts than the scenario says.
+    /// The number of hosts [default: the scenario's].
     #[arg(long)]
     nodes: Option<usize>,
-    /// Another seed than the scenario says.
+    /// The seed [default: the scenario's].
     #[arg(long)]
     seed: Option<u64>,
-    /// Tell the result as JSON.
+    /// Show the result as JSON.
     #[arg(long)]
     json: bool,
-    /// Write a report for people to this file.
+    /// Write a report with charts to this file.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Write the trace to this file, one line an event.
+    /// Write the trace to this file, one line per event.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// With every packet in the trace.
+    /// Include every packet in the trace.
     #[arg(long, requires = "trace")]
     packets: bool,
 }
@@ -99,7 +99,7 @@ fn tell(
     Ok(if outcome.is_green() { CommandResult::Green } else { CommandResult::Broken })
 }
 
-/// Tells how far a run is.
+/// Shows the progress of a run.
 fn progress_of(name: &str) -> impl FnMut(hobnob_membership::Time, hobnob_membership::Time) + use<> {
     let name = name.to_owned();
     let mut progress = Progress::new();

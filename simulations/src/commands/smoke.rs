@@ -15,23 +15,23 @@ use super::swarm::run_checked;
 /// What `smoke` takes.
 #[derive(Args)]
 pub(crate) struct SmokeArguments {
-    /// Runs at the same time.
+    /// Runs in parallel.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Seeds of the swarm, from 0.
+    /// The number of seeds of the swarm, from 0.
     #[arg(long, default_value_t = 20)]
     seeds: u64,
 }
 
-/// Scenarios are no larger than this.
+/// The largest scenario that is run.
 const MAX_NODES: usize = 20;
-/// The worlds of the swarm.
+/// The size of the swarm's runs.
 const SIZE: Size = Size { nodes: 20, seconds: 60 };
 
 pub(super) fn smoke(arguments: &SmokeArguments) -> anyhow::Result<CommandResult> {
     let names: Vec<&str> = builtins().iter().map(|builtin| builtin.name).collect();
     let scenarios = names.len() as u64;
-    // First the scenarios, then the seeds, in one row.
+    // The scenarios come first, then the seeds, under consecutive numbers.
     let numbers: Vec<u64> = (0..scenarios + arguments.seeds).collect();
     let mut progress = Progress::new();
     let mut results = Vec::new();
@@ -84,13 +84,13 @@ fn hunt_all(jobs: usize) -> anyhow::Result<usize> {
     in_parallel(&numbers, jobs, work, |_, found| caught.push(found));
     caught.sort_by(|a, b| a.mutant.cmp(&b.mutant));
     for found in &caught {
-        let by = found.failure.as_ref().map_or("nobody: it escaped", |failure| failure.checker);
+        let by = found.failure.as_ref().map_or("none: it escaped", |failure| failure.checker);
         print(&format!("bug    {:24} found by {by} with {} seeds\n", found.mutant, found.seeds))?;
     }
     Ok(caught.iter().filter(|found| found.failure.is_none()).count())
 }
 
-/// A scenario at small size, twice: the traces must be equal.
+/// Runs a scenario at small size twice; the traces must be equal.
 fn run_twice(name: &str) -> anyhow::Result<(Outcome, String)> {
     let mut scenario = load(name)?;
     if scenario.nodes > MAX_NODES {

@@ -11,28 +11,28 @@ use super::CommandResult;
 use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
 
-/// One seed in so many is run twice, and the traces compared.
+/// One seed in this many is run twice, to compare the traces.
 const TWICE_EVERY: u64 = 20;
 
 /// What `swarm` takes.
 #[derive(Args)]
 pub(crate) struct SwarmArguments {
-    /// The seeds, from the first to the one before the last.
+    /// The seeds; the last one is excluded.
     #[arg(long, default_value = "0..200", value_parser = parse_range)]
     seeds: Range<u64>,
-    /// Seeds that run at the same time.
+    /// Seeds that run in parallel.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Hosts in each world.
+    /// Hosts in each run.
     #[arg(long, default_value_t = Size::default().nodes)]
     nodes: usize,
-    /// Seconds under faults in each world.
+    /// Seconds under faults in each run.
     #[arg(long, default_value_t = Size::default().seconds)]
     seconds: u64,
-    /// A line for each seed, not only for those that fail.
+    /// Show a line for each seed, not only for failures.
     #[arg(long)]
     verbose: bool,
-    /// Tell the results as JSON, one line each.
+    /// Show the results as JSON, one line each.
     #[arg(long)]
     json: bool,
 }
@@ -81,7 +81,7 @@ pub(super) fn swarm(arguments: &SwarmArguments) -> anyhow::Result<CommandResult>
     Ok(if broken.is_empty() { CommandResult::Green } else { CommandResult::Broken })
 }
 
-/// Runs a seed; some of them twice, to see that nothing but the seed decides.
+/// Runs a seed. Some are run twice, to check that the seed alone decides.
 pub(super) fn run_checked(seed: u64, size: Size) -> Outcome {
     let mut outcome = run_seed(seed, size);
     if seed.is_multiple_of(TWICE_EVERY) {

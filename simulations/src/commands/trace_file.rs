@@ -1,4 +1,4 @@
-//! Trace files.
+//! Files that hold the trace of a run.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,18 +9,18 @@ use anyhow::Context;
 use hobnob_simulations::run::Outcome;
 use hobnob_simulations::world::{Detail, Sink};
 
-/// The first word of a trace file.
+/// The start of the first line of a trace file.
 pub(super) const HEADER: &str = "# hobnob-simulations ";
-/// The beginning of its last line.
+/// The start of its last line.
 pub(super) const FOOTER: &str = "# trace hash ";
 
-/// A trace on its way to a file.
+/// A trace file that is being written.
 pub(super) struct TraceFile {
     file: Arc<Mutex<BufWriter<Box<dyn Write + Send>>>>,
 }
 
 impl TraceFile {
-    /// A trace of what this command runs.
+    /// Creates the trace file of a run, which `command` repeats.
     pub(super) fn create(path: &Path, command: &str) -> anyhow::Result<Self> {
         let file =
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -38,7 +38,7 @@ impl TraceFile {
         let detail = if packets { Detail::Packets } else { Detail::Events };
         let sink = move |line: &str| {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // A full disk or a closed pipe shows when the file is finished.
+            // `finish` reports a full disk or a closed pipe.
             let _ = writeln!(file, "{line}");
         };
         (detail, Box::new(sink))
