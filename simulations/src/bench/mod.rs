@@ -1,11 +1,11 @@
-//! What the protocol costs and how fast it is: against its goals, and with plain foca beside it.
+//! Benchmarks of the protocol in virtual time: against its goals, and beside plain foca.
 
 pub mod compare;
 pub mod goals;
 
 use hobnob_membership::record::{Balancing, ServiceRecord, Tags, Value};
 
-/// What an agent that is measured registers: as large as most services are, and what changes is the port.
+/// The service that measured agents register, as large as most are. Changes change its port.
 fn service(port: u16) -> Value {
     let record = ServiceRecord {
         service: "bench".into(),

@@ -16,7 +16,7 @@ pub(super) struct Api {
     line: String,
 }
 
-/// What an agent says of itself, as far as it matters here.
+/// An agent's information about itself, as far as needed here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Info {
     pub(super) gossip_address: String,
@@ -37,28 +37,28 @@ impl Info {
         self.counters.datagrams_sent
     }
 
-    /// Bytes sent since its start, in datagrams and in frames.
+    /// Bytes sent since its start, in datagrams and frames.
     pub(super) fn bytes_sent(&self) -> u64 {
         self.counters.datagram_bytes_sent + self.counters.frame_bytes_sent
     }
 }
 
 impl Api {
-    /// Connects, if the agent listens.
+    /// Connects to an agent.
     pub(super) fn connect(agent: usize, socket: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(Self { agent, stream: BufReader::new(stream), line: String::new() })
     }
 
-    /// Asks what the agent says of itself.
+    /// Requests the agent's information about itself.
     pub(super) fn info(&mut self) -> Result<Info, ProcessError> {
         let response = self.call(&json!({ "info": {} }))?;
         let info = response.get("info").cloned().unwrap_or_default();
         serde_json::from_value(info).map_err(|_| self.unexpected(&response))
     }
 
-    /// Registers an instance of the service that is watched.
+    /// Registers an instance of the watched service.
     pub(super) fn register(&mut self, id: &str) -> Result<(), ProcessError> {
         self.done(
             "registered",
@@ -66,12 +66,12 @@ impl Api {
         )
     }
 
-    /// Removes one.
+    /// Deregisters an instance.
     pub(super) fn deregister(&mut self, id: &str) -> Result<(), ProcessError> {
         self.done("deregistered", &json!({ "deregister": { "id": id } }))
     }
 
-    /// Goes on as a watch of the service: every line that comes from now on tells instances.
+    /// Turns the connection into a watch of the service. Each further line carries instances.
     pub(super) fn watch(mut self) -> Result<BufReader<UnixStream>, ProcessError> {
         self.send(&json!({ "watch": { "service": SERVICE } }))
             .and_then(|()| self.stream.get_ref().set_read_timeout(None))
@@ -111,5 +111,5 @@ impl Api {
     }
 }
 
-/// The service of all instances.
+/// The watched service.
 const SERVICE: &str = "bench";

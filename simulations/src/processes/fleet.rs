@@ -1,4 +1,4 @@
-//! Processes and the folder that they live in; both go when the fleet does.
+//! Agent processes and their folder. Both are removed with the fleet.
 
 use std::env;
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 use super::api::Api;
 use super::{ANSWER_TIMEOUT, ProcessError};
 
-/// Between two tries to reach an agent that starts.
+/// The interval between two attempts to reach a starting agent.
 const RETRY: Duration = Duration::from_millis(2);
-/// Lines of an agent's log that are told when it ends by itself.
+/// Lines of the log that are shown when an agent ends by itself.
 const LOG_LINES: usize = 5;
 
-/// Agents, by number, and their folder. Nothing of them is left when this is dropped, also by a panic, or when the
-/// process is asked to stop by a signal.
+/// Agents, by number, and their folder. Dropping the fleet ends and removes all of them; so do a panic and a signal to
+/// stop.
 pub(super) struct Fleet {
     hobnob: PathBuf,
     folder: PathBuf,
@@ -34,7 +34,7 @@ struct Belongings {
 }
 
 impl Fleet {
-    /// No agent yet, of this binary.
+    /// A fleet without agents, for this binary.
     pub(super) fn new(hobnob: &Path) -> Result<Self, ProcessError> {
         if !hobnob.is_file() {
             return Err(ProcessError::NoBinary(hobnob.to_owned()));
@@ -49,7 +49,7 @@ impl Fleet {
         let to_clear = belongings.clone();
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                // Held until the end, so that nobody starts or asks another agent.
+                // Held until the end, so that no thread starts or asks another agent.
                 let mut belongings = lock(&to_clear);
                 belongings.clear();
                 exit(128 + signal);
@@ -58,12 +58,12 @@ impl Fleet {
         Ok(Self { hobnob: hobnob.to_owned(), folder: path, belongings })
     }
 
-    /// How many there are.
+    /// The number of agents.
     pub(super) fn len(&self) -> usize {
         lock(&self.belongings).agents.len()
     }
 
-    /// Starts another agent, on free ports.
+    /// Starts another agent on free ports.
     pub(super) fn start(&mut self, join: Option<&str>) -> Result<(), ProcessError> {
         let mut belongings = lock(&self.belongings);
         let child = self.spawn(belongings.agents.len(), "127.0.0.1:0", join)?;
@@ -71,12 +71,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Ends an agent without giving it a chance to say so. It is gone when this returns.
+    /// Kills an agent. Its process is gone when this returns.
     pub(super) fn kill(&mut self, agent: usize) {
         end(&mut lock(&self.belongings).agents[agent]);
     }
 
-    /// Starts an agent again that was killed, with the data that it has.
+    /// Restarts a killed agent with its data.
     pub(super) fn restart(
         &mut self,
         agent: usize,
@@ -88,12 +88,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// The process of an agent.
+    /// The process id of an agent.
     pub(super) fn pid(&self, agent: usize) -> u32 {
         lock(&self.belongings).agents[agent].id()
     }
 
-    /// Connects to an agent, as soon as it answers.
+    /// Connects to an agent as soon as it answers.
     pub(super) fn connect(&self, agent: usize) -> Result<Api, ProcessError> {
         let (socket, since) = (self.socket(agent), Instant::now());
         loop {
@@ -114,7 +114,7 @@ impl Fleet {
         let failed = |cause| ProcessError::Start { path: self.hobnob.clone(), cause };
         let log = File::create(self.log(agent)).map_err(failed)?;
         let mut command = Command::new(&self.hobnob);
-        // What the user's shell configures is meant for the user's agent.
+        // Settings in the user's environment are meant for the user's own agent.
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("HOBNOB_") {
                 command.env_remove(name);
@@ -152,18 +152,18 @@ impl Drop for Fleet {
 impl Belongings {
     fn clear(&mut self) {
         self.agents.iter_mut().for_each(end);
-        // A folder that cannot be removed now is one in the system's own folder for such.
+        // A folder that cannot be removed now remains in the system's folder for temporary files.
         drop(self.folder.take().map(TempDir::close));
     }
 }
 
-/// By its handle, so that no other process can be meant. Both fail only for a process that has ended already.
+/// Ends a process by its handle, so that no other can be meant. Both calls fail only for a process that has ended.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
 
-/// No state between two statements under the lock is invalid.
+/// Ignores poisoning: the state is valid after each statement under the lock.
 fn lock(belongings: &Mutex<Belongings>) -> MutexGuard<'_, Belongings> {
     belongings.lock().unwrap_or_else(PoisonError::into_inner)
 }

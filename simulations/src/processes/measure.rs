@@ -1,4 +1,4 @@
-//! The measurements.
+//! The measurements of real agents.
 
 use std::path::Path;
 use std::process;
@@ -15,73 +15,73 @@ use super::usage::Usage;
 use super::watch::{SeenStatus, Watches};
 use super::{ANSWER_TIMEOUT, ProcessError};
 
-/// Between two looks at the members of an agent that joins.
+/// The interval at which the members of a joining agent are read.
 const LOOK: Duration = Duration::from_millis(5);
-/// After a change has reached all, its repair goes on for some time; the next one waits for a random part of this.
+/// Repair goes on after a change has reached all, so the next change waits for a random part of this.
 const BETWEEN_CHANGES: Duration = Duration::from_millis(60);
-/// After a killed agent is back.
+/// The pause after a killed agent is back.
 const BETWEEN_KILLS: Duration = Duration::from_secs(2);
-/// Until the agents count as being at rest.
+/// The time until the agents count as at rest.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessEffort {
     /// Agents.
     pub processes: usize,
-    /// Changes that are followed: registrations, and the deregistration of each.
+    /// Changes to follow: registrations, and the deregistration of each.
     pub changes: usize,
-    /// Agents that are killed, one after the other.
+    /// Agents to kill, one after the other.
     pub kills: usize,
     /// How long the agents are measured at rest.
     pub rest: Duration,
 }
 
-/// What was measured. Times in milliseconds.
+/// The measurements. Times are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessReport {
     /// Agents.
     pub processes: usize,
-    /// From the start of the first until all see all.
+    /// From the start of the first agent until all see all.
     pub join_ms: f64,
-    /// From a call until the watches of all agents told of the change, at the median of changes.
+    /// From a call until the watches of all agents show the change; the median.
     pub change_p50_ms: f64,
     /// The same at the 99th percentile.
     pub change_p99_ms: f64,
-    /// The same, the worst.
+    /// The largest of these.
     pub change_max_ms: f64,
-    /// Changes that somebody did not learn of in time.
+    /// Changes that some agent did not show in time.
     pub changes_lost: usize,
-    /// The share of all processor time that went to watching, while changes were measured.
+    /// The share of all processor time that went into watching while changes were measured.
     pub observer_cpu_share: f64,
-    /// From the kill until all others take the agent to be down, at the median of kills.
+    /// From a kill until all other agents believe it down; the median.
     pub kill_p50_ms: f64,
-    /// The same at the 99th percentile; with fewer than a hundred kills, the worst.
+    /// The same at the 99th percentile; with fewer than a hundred kills, the largest.
     pub kill_p99_ms: f64,
-    /// Kills that somebody did not notice in time.
+    /// Kills that some agent did not notice in time.
     pub kills_lost: usize,
-    /// From the start of a killed agent until all see its instance again, at the median.
+    /// From the restart of a killed agent until all see its instance again; the median.
     pub back_p50_ms: f64,
-    /// How often anybody took a live agent to be down.
+    /// How often an agent believed a live one down.
     pub false_downs: u64,
-    /// Processor time at rest, in percent of one core, an agent.
+    /// Processor time of an agent at rest, in percent of one core.
     pub rest_cpu_percent: f64,
-    /// Resident memory at rest, an agent.
+    /// Resident memory of an agent at rest.
     pub resident_mib: f64,
-    /// The same, of the largest agent.
+    /// The same for the largest agent.
     pub resident_max_mib: f64,
-    /// How often a thread wakes at rest, an agent.
+    /// Wake-ups of an agent's threads per second at rest.
     pub wakeups_per_second: f64,
-    /// Bytes sent at rest, an agent; IP and UDP headers not counted.
+    /// Bytes that an agent sends per second at rest, without IP and UDP headers.
     pub bytes_per_second: f64,
-    /// Datagrams sent at rest, an agent.
+    /// Datagrams that an agent sends per second at rest.
     pub packets_per_second: f64,
 }
 
 /// Starts agents, measures them and ends them. `progress` hears what is being done.
 ///
 /// # Errors
-/// When agents do not start, do not answer, or do not find together.
+/// When agents do not start, do not answer, or do not join.
 pub fn measure(
     hobnob: &Path,
     effort: ProcessEffort,
@@ -138,7 +138,7 @@ pub fn measure(
     })
 }
 
-/// The id of the instance that an agent has all the time.
+/// The id of the instance that an agent keeps all the time.
 fn standing(agent: usize) -> String {
     format!("standing-{agent}")
 }
@@ -154,7 +154,7 @@ fn join(
     for _ in 1..processes {
         fleet.start(Some(&seed))?;
     }
-    // One is looked at until it sees all, then the next, so that looking costs next to nothing.
+    // One agent is read until it sees all, then the next, so that reading costs next to nothing.
     let (mut agents, mut addresses) = (Vec::new(), Vec::new());
     for agent in 0..processes {
         let mut api = fleet.connect(agent)?;
@@ -174,7 +174,7 @@ fn join(
     Ok((agents, addresses, took))
 }
 
-/// How long each change took from the call until all had told of it.
+/// The time of each change from the call until all watches showed it.
 fn changes(
     watches: &mut Watches,
     agents: &mut [Api],
@@ -235,7 +235,7 @@ fn rest(fleet: &Fleet, agents: &mut [Api], time: Duration) -> Result<Rest, Proce
     })
 }
 
-/// How long it took all others to notice each kill, and to see the instance of the killed agent after its return.
+/// The times until all others noticed each kill, and until all saw the killed agent's instance again.
 fn kills(
     fleet: &mut Fleet,
     watches: &mut Watches,
@@ -244,7 +244,7 @@ fn kills(
 ) -> Result<(Vec<Duration>, Vec<Duration>), ProcessError> {
     let (everybody, mut noticed, mut back) = (addresses.len(), Vec::new(), Vec::new());
     for number in 0..kills {
-        // Never the first, at which the others join.
+        // The first agent is spared: the others join through it.
         let victim = 1 + number * (everybody - 1) / kills;
         let id = [standing(victim)];
         watches.catch_up();
@@ -281,7 +281,7 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The time that this share of times do not exceed; infinite when there is none.
+/// The time that this share of the times does not exceed; infinite without times.
 fn percentile(times: &[Duration], share: f64) -> f64 {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();

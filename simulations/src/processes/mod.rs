@@ -1,4 +1,4 @@
-//! The real thing: agents as processes of their own on loopback, and what they cost and how fast they are.
+//! Real agents as processes on loopback: their speed and cost.
 
 mod api;
 mod fleet;
@@ -12,31 +12,31 @@ use std::time::Duration;
 
 pub use measure::{ProcessEffort, ProcessReport, measure};
 
-/// How long anything may take before it counts as lost.
+/// The longest time that is waited for an answer, or for a change to be seen.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why agents could not be measured.
+/// Real agents could not be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
-    /// The agent is not there.
+    /// The agent's binary does not exist.
     #[error(
         "there is no agent to start at {}: build it with `cargo build --release`, or name it with --hobnob",
         .0.display()
     )]
     NoBinary(PathBuf),
-    /// The folder for the agents' data cannot be made.
-    #[error("cannot make a folder for the agents' data ({0}): name one with room in it by TMPDIR")]
+    /// The folder for the agents' data cannot be created.
+    #[error("cannot create a folder for the agents' data: {0}. TMPDIR can name another place")]
     Folder(io::Error),
-    /// The signals that ask to stop cannot be heard.
-    #[error("cannot listen for signals, without which the agents would be left behind: {0}")]
+    /// Signals cannot be handled.
+    #[error("cannot handle signals, without which agents could be left running: {0}")]
     Signals(io::Error),
     /// A process did not start.
     #[error("cannot start {}: {cause}", path.display())]
     Start {
         /// The binary.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// An agent ended by itself.
@@ -58,33 +58,33 @@ pub enum ProcessError {
     Connection {
         /// Its number.
         agent: usize,
-        /// What happened.
+        /// The cause.
         cause: io::Error,
     },
     /// An agent gave an unexpected answer.
     #[error(
-        "agent {agent} answered {answer}: is the binary of the same version as the simulator? build both again"
+        "agent {agent} answered {answer}: are the binary and the simulator of the same version?"
     )]
     Answer {
         /// Its number.
         agent: usize,
-        /// What it answered.
+        /// The answer.
         answer: String,
     },
-    /// The agents did not find together.
+    /// The agents did not join in time.
     #[error("agent {agent} does not see {what} after {ANSWER_TIMEOUT:?}")]
     Incomplete {
         /// Its number.
         agent: usize,
-        /// What it lacks.
+        /// What it does not see.
         what: String,
     },
-    /// The system does not tell what a process uses.
+    /// The usage of a process cannot be read.
     #[error("cannot read what process {pid} uses from /proc: {cause}")]
     Usage {
         /// The process.
         pid: u32,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! What a process uses, as Linux tells it.
+//! Processor time and memory of a process, as Linux reports them.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ProcessError;
 
-/// A tick of the times in `/proc/PID/stat`: `USER_HZ` is 100 wherever Linux runs today.
+/// The unit of times in `/proc/PID/stat`: `USER_HZ` is 100 wherever Linux runs today.
 const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used since its start, and holds now.
@@ -14,14 +14,14 @@ const TICK: Duration = Duration::from_millis(10);
 pub(super) struct Usage {
     /// Processor time of all its threads.
     pub(super) cpu: Duration,
-    /// Memory that is resident, shared pages of its binary included.
+    /// Resident memory, including shared pages of its binary.
     pub(super) resident_bytes: u64,
-    /// How often a thread of it went to sleep, so how often one was woken.
+    /// How often its threads went to sleep, and so were woken.
     pub(super) wakeups: u64,
 }
 
 impl Usage {
-    /// Of a process.
+    /// Reads the usage of a process.
     pub(super) fn of(pid: u32) -> Result<Self, ProcessError> {
         read(pid).map_err(|cause| ProcessError::Usage { pid, cause })
     }
@@ -42,7 +42,7 @@ fn read(pid: u32) -> io::Result<Usage> {
     Ok(Usage { cpu: cpu(&stat)?, resident_bytes: resident_kib * 1024, wakeups })
 }
 
-/// The 14th and 15th field of the line; the second one, a name in parentheses, may have spaces in it.
+/// Fields 14 and 15 of the line. Field 2, a name in parentheses, may contain spaces.
 fn cpu(stat: &str) -> io::Result<Duration> {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>);

@@ -1,4 +1,4 @@
-//! What all agents see of the service, as it happens.
+//! Watches on all agents: what each sees of the service, as it happens.
 
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,26 +10,26 @@ use serde::Deserialize;
 use super::fleet::Fleet;
 use super::{ANSWER_TIMEOUT, ProcessError};
 
-/// An agent told of an instance.
+/// An agent showed a status of an instance.
 #[derive(Debug)]
 pub(super) struct Sighting {
-    /// Who told.
+    /// The agent.
     pub(super) agent: usize,
-    /// When its words were read.
+    /// When its line was read.
     pub(super) at: Instant,
     /// The instance.
     pub(super) id: String,
-    /// What it is now.
+    /// Its status.
     pub(super) status: SeenStatus,
 }
 
-/// What becomes of an instance.
+/// The status of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SeenStatus {
     Healthy,
     Unhealthy,
-    /// Its agent is down, says the one that is asked.
+    /// Its agent is believed down.
     Unknown,
     Gone,
 }
@@ -57,16 +57,16 @@ struct WatchedInstance {
     status: SeenStatus,
 }
 
-/// Watches of all agents: a thread each, which sleeps until its agent speaks.
+/// A watch on each agent, in its own thread.
 pub(super) struct Watches {
     sender: Sender<Sighting>,
     sightings: Receiver<Sighting>,
-    /// How often a live agent's instance was said to be of an agent that is down.
+    /// How often the instance of a live agent was shown as of an agent that is down.
     pub(super) false_downs: u64,
 }
 
 impl Watches {
-    /// None yet.
+    /// No watches yet.
     pub(super) fn new() -> Self {
         let (sender, sightings) = channel();
         Self { sender, sightings, false_downs: 0 }
@@ -92,8 +92,8 @@ impl Watches {
         Ok(())
     }
 
-    /// Waits until every agent of these says of each of `ids` that it is `status`, and returns when the last one said
-    /// so. `Err` names an agent that did not in time.
+    /// Waits until each of these agents has shown `status` for each of `ids`, and returns when the last one did. `Err`
+    /// is an agent that did not in time.
     pub(super) fn all_say(
         &mut self,
         agents: impl Iterator<Item = usize>,
@@ -117,7 +117,7 @@ impl Watches {
         Ok(last)
     }
 
-    /// Takes what was said while nobody waited.
+    /// Takes what was shown while no call waited.
     pub(super) fn catch_up(&mut self) {
         let unknown = self.sightings.try_iter().filter(|said| said.status == SeenStatus::Unknown);
         self.false_downs += unknown.count() as u64;

@@ -1,5 +1,5 @@
-//! Plain foca, to be measured: `Config::new_lan`, its own custom broadcasts, and a driver that announces again until
-//! somebody answers. Nothing else: no push-pull, no repair.
+//! Plain foca as a subject of the comparison: `Config::new_lan`, its custom broadcasts, and a driver that announces
+//! until a peer answers. There is no push-pull and no repair.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::Subject;
 use crate::network::{Channel, Conditions, Network, Partition};
 
-/// An agent's address, and which of its lives.
+/// An agent's address and incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct FocaId {
-    /// Six bytes stand for an address and a port.
+    /// As long as an IPv4 address and port.
     addr: (u32, u16),
     bump: u16,
 }
@@ -42,7 +42,7 @@ impl foca::Identity for FocaId {
     }
 }
 
-/// What a broadcast is about.
+/// The change that a broadcast carries.
 #[derive(Clone, Copy)]
 struct FocaChange {
     origin: u32,
@@ -55,10 +55,10 @@ impl Invalidates for FocaChange {
     }
 }
 
-/// What an agent knows: the newest change of each origin. Shared with foca, which hides its handler.
+/// The newest known change of each origin. It is shared, because foca does not give access to its handler.
 type Shared = Rc<RefCell<KnownChanges>>;
 
-/// Keeps the newest change of each origin.
+/// Receives broadcasts and keeps the newest change of each origin.
 struct ChangeKeeper(Shared);
 
 #[derive(Default)]
@@ -67,7 +67,7 @@ struct KnownChanges {
     copies: u64,
 }
 
-/// A broadcast is as long as a rumor of Hobnob's about the same record.
+/// The length of a broadcast, equal to a Hobnob rumor about the same record.
 const BROADCAST_BYTES: usize = 90;
 
 impl BroadcastHandler<FocaId> for ChangeKeeper {
@@ -140,7 +140,7 @@ pub struct FocaCluster {
     agents: Vec<Option<FocaAgent>>,
     network: Network,
     halves: Partition,
-    /// By time and order; the events stand in a map beside, because timers have no order.
+    /// Time, sequence number and agent. Events are in a map of their own, because timers have no order.
     queue: BinaryHeap<Reverse<(Time, u64, usize)>>,
     events: BTreeMap<u64, FocaEvent>,
     sequence: u64,
@@ -172,7 +172,7 @@ impl FocaCluster {
         }
         let mut effects = Effects::default();
         let mut again = false;
-        // What foca refuses is of a former life, or a duplicate.
+        // foca refuses what belongs to a former life, or repeats.
         let _ = match what {
             FocaEvent::Packet(bytes) => agent.foca.handle_data(&bytes, &mut effects),
             FocaEvent::Timer(timer) => agent.foca.handle_timer(timer, &mut effects),

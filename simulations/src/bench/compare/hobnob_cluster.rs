@@ -1,4 +1,4 @@
-//! Hobnob, to be measured.
+//! Hobnob as a subject of the comparison.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct HobnobCluster {
     halves: Partition,
 }
 
-/// Who believes whom alive, and how often a live agent was called down.
+/// The beliefs of all agents, and how often a live agent was believed down.
 struct Counts {
     alive: Vec<BTreeSet<usize>>,
     dead: BTreeSet<usize>,

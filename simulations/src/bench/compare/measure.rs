@@ -1,4 +1,4 @@
-//! The measurements.
+//! The measurements of the comparison.
 
 use std::time::Duration;
 
@@ -8,68 +8,69 @@ use serde::Serialize;
 
 use super::Subject;
 
-/// A gossip interval, in which others count.
+/// A gossip interval, the unit that others count in.
 const INTERVAL_MS: f64 = 200.0;
-/// The resolution of times of spreading.
+/// The resolution of spreading times.
 const TICK: Duration = Duration::from_millis(1);
 /// The resolution of longer times.
 const STEP: Duration = Duration::from_millis(50);
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct ComparisonEffort {
-    /// Changes that are followed.
+    /// Changes to follow.
     pub changes: u16,
-    /// Crashes that are followed.
+    /// Crashes to follow.
     pub crashes: usize,
-    /// Minutes in which false downs are counted.
+    /// Minutes over which false downs are counted.
     pub minutes: u64,
     /// The seed.
     pub seed: u64,
 }
 
-/// What was measured of one protocol in one setting. Times in milliseconds; `None` when it did not happen in time.
+/// The measurements of one protocol in one setting. Times are in milliseconds, and `None` when the event did not
+/// happen in time.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Comparison {
     /// The protocol.
     pub protocol: String,
     /// Agents.
     pub nodes: usize,
-    /// The share of datagrams that are lost.
+    /// Share of datagrams lost.
     pub loss: f64,
-    /// From the start of all at once until all views are full.
+    /// From the start of all agents at once until all views are full.
     pub join_ms: Option<u64>,
-    /// Until half of the agents know a change, at the median of changes.
+    /// Until half of the agents know a change; the median of all changes.
     pub change_half_ms: Option<u64>,
-    /// Until 99 of 100 do.
+    /// Until 99 % do.
     pub change_99_ms: Option<u64>,
-    /// Until all do, at the median of changes.
+    /// Until all do; the median of all changes.
     pub change_all_ms: Option<u64>,
     /// The same, in gossip intervals of 200 ms.
     pub change_all_intervals: Option<f64>,
-    /// Until all do, for the slowest change.
+    /// Until all do; the slowest change.
     pub change_all_worst_ms: Option<u64>,
     /// Changes that did not reach all within 30 s.
     pub changes_lost: u64,
     /// Copies of a change that an agent received.
     pub copies: f64,
-    /// Until the first knows of a crash, at the median.
+    /// Until the first agent knows of a crash; the median of all crashes.
     pub crash_first_ms: Option<u64>,
     /// Until half do.
     pub crash_half_ms: Option<u64>,
     /// Until all do.
     pub crash_all_ms: Option<u64>,
-    /// Live agents called down, counted once for each who does, while nothing is wrong but the loss.
+    /// Live agents believed down, counted for each observer, with no fault but the loss.
     pub false_downs: u64,
-    /// The same with one agent in twenty pausing for 0.1 to 2 s, again and again.
+    /// The same while one agent in twenty repeatedly pauses for 0.1 to 2 s.
     pub false_downs_slow: u64,
     /// Bytes a second that an agent sends at rest.
     pub rest_bytes_per_second: f64,
-    /// From the heal of a cut of 60 s between two halves until all views are full again.
+    /// From the end of a 60 s cut between halves until all views are full again.
     pub heal_ms: Option<u64>,
 }
 
-/// Measures everything of one protocol in one setting; `progress` hears what is being measured.
+/// Measures one protocol in one setting. `progress` receives the name of each step.
 pub fn measure<S: Subject>(
     nodes: usize,
     loss: f64,
@@ -153,7 +154,7 @@ fn changes<S: Subject>(
             if took > Duration::from_secs(30) {
                 break None;
             }
-            // Beyond half a second, a hundredth is fine enough.
+            // A hundredth of the time so far is fine enough.
             cluster.run_for(TICK.max(took / 100));
         };
         half.extend(at_half);
@@ -181,7 +182,7 @@ fn crashes<S: Subject>(
 ) {
     let (mut first, mut half, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..effort.crashes {
-        // Neither the seed nor one that has crashed.
+        // Neither the seed nor an agent that has crashed.
         let victim = 1 + number * (nodes - 1) / effort.crashes;
         cluster.crash(victim);
         let knowing = |c: &S| {
@@ -191,7 +192,7 @@ fn crashes<S: Subject>(
         let others = (0..nodes).filter(|agent| cluster.active(*agent) > 0).count();
         let start = cluster.now();
         let since = |c: &S| (c.now() - start).as_millis() as u64;
-        // Somebody may have called it down before it was.
+        // Some agent may have believed it down before the crash.
         let already = knowing(cluster);
         if until(cluster, STEP, 120, |c| knowing(c) > already.min(others - 1)).is_some() {
             first.push(since(cluster));

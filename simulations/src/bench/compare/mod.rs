@@ -1,4 +1,4 @@
-//! Hobnob and plain foca, measured side by side with the same yardstick.
+//! Hobnob and plain foca, measured in the same way.
 
 mod foca_cluster;
 mod hobnob_cluster;

@@ -1,4 +1,4 @@
-//! A cluster of the real protocol, with everything written down that the goals are about.
+//! A cluster of the real protocol, and a log of everything that the goals are about.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,46 +14,46 @@ use crate::bench::service;
 use crate::network::{Conditions, Latency, Network, Partition};
 use crate::world::{NodeEvent, Observer, Storage, World, WriteOutcome, host_of};
 
-/// A join that takes longer is left as it is.
+/// The longest time that is waited for a join.
 const JOIN_LIMIT: Duration = Duration::from_secs(300);
-/// Until the agents of a new cluster are sure of each other.
+/// Time in which the agents of a new cluster come to trust each other.
 const SETTLE: Duration = Duration::from_secs(60);
-/// The port of an instance that was not changed yet; those that are followed count from 1.
+/// The port of an unchanged instance. Followed changes count ports from 1.
 const UNCHANGED: u16 = u16::MAX;
-/// Between two pauses of a slow agent.
+/// The interval at which a slow agent may pause.
 const BEAT: Duration = Duration::from_secs(1);
-/// A local network.
+/// The latency of a local network.
 const LATENCY: Latency =
     Latency::Uniform { min: Duration::from_micros(250), max: Duration::from_millis(1) };
 
-/// Somebody began or ceased to believe somebody alive.
+/// An agent began or ceased to believe another alive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Belief {
     /// When.
     pub(super) at: Time,
-    /// Who believes.
+    /// The agent whose belief changed.
     pub(super) observer: usize,
-    /// Of whom.
+    /// The agent that the belief is about.
     pub(super) about: usize,
-    /// Whether it is alive.
+    /// Whether it is believed alive now.
     pub(super) alive: bool,
-    /// Whether it was running.
+    /// Whether it was really running.
     pub(super) was_running: bool,
 }
 
-/// What was seen of the agents.
+/// A log of the agents' events.
 pub(super) struct ClusterLog {
     alive: Vec<Vec<bool>>,
     alive_count: Vec<usize>,
     running: Vec<bool>,
-    /// Since the last [`Cluster::take_beliefs`].
+    /// Changes of belief since the last [`Cluster::take_beliefs`].
     beliefs: Vec<Belief>,
-    /// Changes, and who knows them.
+    /// The followed changes, and the agents that know them.
     pub(super) followed: Followed,
-    /// Records that were deleted, and those who were told so.
+    /// Deleted records, and the agents that saw each go.
     deleted: BTreeSet<(usize, Text)>,
     told_gone: BTreeSet<(usize, usize, Text)>,
-    /// Deleted records that came back to somebody who had seen them go.
+    /// Deleted records that came back to an agent that had seen them go.
     pub(super) returned: u64,
 }
 
@@ -107,11 +107,11 @@ impl Observer for ClusterLog {
     }
 }
 
-/// Agents that all start at once and join through the first two.
+/// Agents that start at once and join through the first two.
 pub(super) struct Cluster {
-    /// What was seen of them.
+    /// The log of their events.
     pub(super) seen: ClusterLog,
-    /// Chance, for those who measure.
+    /// Random numbers for measurements.
     pub(super) rng: Xoshiro256PlusPlus,
     world: World,
     slow: BTreeSet<usize>,
@@ -119,7 +119,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Agents in the moment in which they start, with so many instances each.
+    /// A cluster at its start, with `instances` instances per agent.
     pub(super) fn new(nodes: usize, instances: usize, seed: u64) -> Self {
         let conditions = Conditions { latency: LATENCY, ..Conditions::default() };
         let mut world = World::new(seed, Network::new(nodes, conditions));
@@ -154,7 +154,7 @@ impl Cluster {
         cluster
     }
 
-    /// Agents that have known each other for a while, on links that lose so much from then on.
+    /// A cluster that has settled; from then on its links have a loss of `loss`.
     pub(super) fn settled(nodes: usize, instances: usize, loss: f64, seed: u64) -> Self {
         let mut cluster = Self::new(nodes, instances, seed);
         cluster.run_until(Duration::from_millis(100), JOIN_LIMIT, Self::is_whole);
@@ -164,7 +164,7 @@ impl Cluster {
         cluster
     }
 
-    /// How many agents there are.
+    /// The number of agents.
     pub(super) fn len(&self) -> usize {
         self.world.len()
     }
@@ -174,7 +174,7 @@ impl Cluster {
         self.world.now()
     }
 
-    /// Lets time pass; slow agents are slow.
+    /// Lets time pass; slow agents pause now and then.
     pub(super) fn run_for(&mut self, time: Duration) {
         let end = self.now() + time;
         while !self.slow.is_empty() && self.now() + BEAT <= end {
@@ -190,7 +190,7 @@ impl Cluster {
         self.world.run_to(end, &mut self.seen);
     }
 
-    /// Lets time pass until something is true, and returns how long that took, or `None` beyond a limit.
+    /// Lets time pass until `done` holds, and returns how long that took. `None` after `limit`.
     pub(super) fn run_until(
         &mut self,
         step: Duration,
@@ -207,49 +207,49 @@ impl Cluster {
         Some(self.now() - start)
     }
 
-    /// All links lose so much from now on.
+    /// Sets the loss of all links.
     pub(super) fn set_loss(&mut self, loss: f64) {
         let conditions = Conditions { latency: LATENCY, loss, ..Conditions::default() };
         self.world.network().set_all(conditions);
     }
 
-    /// One agent in twenty pauses for 0.1 to 2 s from now on, in every other second.
+    /// From now on one agent in twenty may pause each second, for 0.1 to 2 s, with a chance of one half.
     pub(super) fn slow_some(&mut self) {
         self.slow = (0..self.len().div_ceil(20)).map(|number| 2 + number * 19).collect();
     }
 
-    /// A client registers an instance, or changes its port.
+    /// Registers an instance, or changes its port.
     pub(super) fn register(&mut self, agent: usize, number: usize, port: u16) {
         let record = (Key::Service(instance_id(number)), Some(service(port)));
         let outcome = self.world.write(agent, vec![record]);
         assert_eq!(outcome, WriteOutcome::Acknowledged, "what is measured must happen");
     }
 
-    /// An agent changes one of its instances, and everybody is followed who learns of it.
+    /// Changes an instance, and follows the change until all know it.
     pub(super) fn change(&mut self, agent: usize, number: usize) {
         let port = self.seen.followed.begin(self.now(), agent, &instance_id(number));
         self.register(agent, number, port);
     }
 
-    /// An agent changes one of its instances.
+    /// Changes an instance without following the change.
     pub(super) fn rewrite(&mut self, agent: usize, number: usize) {
         self.ports = self.ports % (UNCHANGED - 1) + 1;
         self.register(agent, number, self.ports);
     }
 
-    /// A client deregisters an instance; it is followed whether that comes back.
+    /// Deregisters an instance, and watches whether it comes back.
     pub(super) fn delete(&mut self, agent: usize, number: usize) {
         let id = instance_id(number);
         self.world.write(agent, vec![(Key::Service(id.clone()), None)]);
         self.seen.deleted.insert((agent, id));
     }
 
-    /// An agent does nothing for a while.
+    /// Pauses an agent.
     pub(super) fn pause(&mut self, agent: usize, time: Duration) {
         self.world.pause(agent, time);
     }
 
-    /// An agent stops without a word.
+    /// Crashes an agent.
     pub(super) fn crash(&mut self, agent: usize) {
         self.world.crash(agent, Storage::Kept);
         self.seen.running[agent] = false;
@@ -257,7 +257,7 @@ impl Cluster {
         self.seen.alive_count[agent] = 0;
     }
 
-    /// An agent that stopped starts again, with what is on its disk.
+    /// Starts a crashed agent again, with its disk.
     pub(super) fn start(&mut self, agent: usize) {
         self.world.start(agent);
         self.seen.running[agent] = true;
@@ -268,17 +268,17 @@ impl Cluster {
         partition.begin(self.world.network());
     }
 
-    /// Mends them.
+    /// Mends links.
     pub(super) fn mend(&mut self, partition: &mut Partition) {
         partition.end(self.world.network());
     }
 
-    /// The agents that run.
+    /// The running agents.
     pub(super) fn running(&self) -> Vec<usize> {
         (0..self.len()).filter(|agent| self.seen.running[*agent]).collect()
     }
 
-    /// Whether every agent that runs believes all of them alive, and nobody else.
+    /// Whether every running agent believes exactly the running agents alive.
     pub(super) fn is_whole(&self) -> bool {
         let running = self.running();
         let right = |agent: &usize| {
@@ -288,7 +288,7 @@ impl Cluster {
         running.iter().all(right)
     }
 
-    /// How many beliefs of those who run are wrong: of the dead that they live, and of the living that they are dead.
+    /// The number of wrong beliefs of running agents: dead agents believed alive, and live ones believed dead.
     pub(super) fn wrong_beliefs(&self) -> usize {
         let running = self.running();
         let wrong = |agent: usize| {
@@ -300,26 +300,26 @@ impl Cluster {
         running.into_iter().map(wrong).sum()
     }
 
-    /// Whether somebody who runs believes any of these alive.
+    /// Whether any running agent believes one of `victims` alive.
     pub(super) fn believed_alive(&self, victims: &[usize]) -> bool {
         let running = self.running();
         running.iter().any(|agent| victims.iter().any(|victim| self.seen.alive[*agent][*victim]))
     }
 
-    /// Whether all agents that run hold the same records.
+    /// Whether all running agents hold the same records.
     pub(super) fn is_converged(&self) -> bool {
         let mut digests = self.world.running().map(|(_, node)| node.catalog().digest());
         let first = digests.next();
         digests.all(|digest| Some(digest) == first)
     }
 
-    /// How many instances an agent offers; 0 when it does not run.
+    /// The number of instances that an agent offers; 0 when it does not run.
     pub(super) fn healthy(&self, agent: usize) -> usize {
         let instances = self.world.node(agent).into_iter().flat_map(Node::instances);
         instances.filter(|instance| instance.status == InstanceStatus::Healthy).count()
     }
 
-    /// How many deleted records are still shown, counted once for each agent that shows one.
+    /// The number of deleted records still shown, counted for each agent that shows one.
     pub(super) fn deleted_in_views(&self) -> u64 {
         let instances = self.world.running().flat_map(|(_, node)| node.instances());
         let deleted = instances.filter(|instance| {
@@ -328,46 +328,46 @@ impl Cluster {
         deleted.count() as u64
     }
 
-    /// Takes what was believed anew since the last time.
+    /// Takes the changes of belief since the last call.
     pub(super) fn take_beliefs(&mut self) -> Vec<Belief> {
         std::mem::take(&mut self.seen.beliefs)
     }
 
-    /// Bytes that each agent sent since the beginning.
+    /// Bytes that each agent sent since the start.
     pub(super) fn sent(&self) -> Sent {
         let meters = (0..self.len()).map(|agent| self.world.host(agent).meter());
         Sent(meters.map(|meter| (meter.datagram_bytes, meter.frame_bytes)).collect())
     }
 
-    /// Copies of changes that agents received in datagrams, since they started.
+    /// Copies of changes that running agents received in datagrams since their starts.
     pub(super) fn copies(&self) -> u64 {
         self.world.running().map(|(_, node)| node.counters().rumors_received).sum()
     }
 }
 
-/// Bytes that each agent sent: in datagrams, and on streams.
+/// Bytes that each agent sent in datagrams and on streams.
 #[derive(Clone, Debug)]
 pub(super) struct Sent(pub(super) Vec<(u64, u64)>);
 
 impl Sent {
-    /// What was sent since.
+    /// The difference to an earlier reading.
     pub(super) fn since(&self, before: &Self) -> Self {
         let both = self.0.iter().zip(&before.0);
         Self(both.map(|(now, before)| (now.0 - before.0, now.1 - before.1)).collect())
     }
 
-    /// What an agent sent in datagrams, on average.
+    /// Mean bytes of an agent in datagrams.
     pub(super) fn datagrams(&self) -> f64 {
         self.0.iter().map(|sent| sent.0).sum::<u64>() as f64 / self.0.len() as f64
     }
 
-    /// What an agent sent on streams, on average.
+    /// Mean bytes of an agent on streams.
     pub(super) fn streams(&self) -> f64 {
         self.0.iter().map(|sent| sent.1).sum::<u64>() as f64 / self.0.len() as f64
     }
 }
 
-/// The id of an agent's instance.
+/// The id of an instance.
 fn instance_id(number: usize) -> Text {
     format!("i{number}").into()
 }

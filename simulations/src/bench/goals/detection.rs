@@ -1,4 +1,4 @@
-//! Crashes, and what only looks like one.
+//! Detection of crashes, and false alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,15 +10,15 @@ use rand::seq::SliceRandom;
 use super::cluster::{Belief, Cluster};
 use super::{SectionReport, Setting, quantile};
 
-/// The resolution of times; those of single agents are exact.
+/// The resolution of times for the whole cluster. Times of single agents are exact.
 const STEP: Duration = Duration::from_millis(10);
-/// What is not known to all by then is never known.
+/// The longest time that is waited for all to know.
 const LIMIT: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
-/// Somebody who is called down again within this time is called down once.
+/// Verdicts on one agent within this time count as one incident.
 const INCIDENT: Duration = Duration::from_secs(10);
 
-/// Agents in an order of chance, the seeds left out.
+/// Agents in random order, without the seeds.
 fn shuffled(cluster: &mut Cluster) -> Vec<usize> {
     let mut agents: Vec<usize> = (2..cluster.len()).collect();
     agents.shuffle(&mut cluster.rng);
@@ -83,11 +83,10 @@ pub(super) fn mass_crash(setting: &Setting, report: &mut SectionReport<'_>) {
     let wrong = cluster.wrong_beliefs() as f64;
     report.add("the same: wrong beliefs a minute later", Some(wrong), "").goal(0.0);
     let falsely = false_downs_among(&beliefs).0 + false_downs_among(&cluster.take_beliefs()).0;
-    report.add("the same: survivors called down", Some(falsely as f64), "").goal(0.0);
+    report.add("the same: survivors declared down", Some(falsely as f64), "").goal(0.0);
 }
 
-/// How often somebody called a live agent down, and how many incidents that were: agents, each counted again when it
-/// is called down later again.
+/// The number of false verdicts, and of incidents: verdicts on one agent that are more than [`INCIDENT`] apart.
 fn false_downs_among(beliefs: &[Belief]) -> (usize, usize) {
     let mut last = BTreeMap::<usize, Time>::new();
     let (mut downs, mut incidents) = (0, 0);
@@ -121,7 +120,7 @@ pub(super) fn false_downs(setting: &Setting, report: &mut SectionReport<'_>) {
         let seconds = (setting.minutes * 60) as f64;
         let sent = cluster.sent().since(&before).datagrams() / seconds;
         let note = format!("{downs} beliefs; {sent:.0} B/s in datagrams by an agent");
-        let with = if slow { "5 % slow agents" } else { "all agents well" };
+        let with = if slow { "5 % slow agents" } else { "no slow agents" };
         let what = format!("false downs in {} min, {with}", setting.minutes);
         report.add(what, Some(incidents as f64), "").at_loss(loss).goal(goal).note(note);
     }
@@ -147,9 +146,9 @@ pub(super) fn onsets(setting: &Setting, report: &mut SectionReport<'_>) {
         let beliefs = cluster.take_beliefs();
         let falsely = beliefs.iter().filter(|belief| !belief.alive && belief.was_running);
         declared_down.extend(falsely.map(|belief| (number, belief.about)));
-        report.progress(&format!("onset {number}: {} called down", declared_down.len()));
+        report.progress(&format!("onset {number}: {} declared down", declared_down.len()));
     }
     let note = format!("{} onsets of five pauses each, {pauses} pauses", setting.onsets);
-    let what = "clean agents that begin to pause for 1.7 to 2 s: called down";
+    let what = "agents that pause for the first time, for 1.7 to 2 s: declared down";
     report.add(what, Some(declared_down.len() as f64), "").goal(0.0).note(note);
 }

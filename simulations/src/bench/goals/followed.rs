@@ -1,29 +1,29 @@
-//! Changes, and who knows them since when.
+//! Followed changes, and when agents learned of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_membership::Time;
 
-/// A change that is followed.
+/// A followed change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FollowedChange {
     /// When it was made.
     pub(super) at: Time,
-    /// How many agents know it, or a later one of the same instance.
+    /// The number of agents that know it, or a later change of the same instance.
     pub(super) knowing: usize,
-    /// When half of the agents knew.
+    /// Time until half of the agents knew it.
     pub(super) half: Option<Duration>,
-    /// When all did.
+    /// Time until all did.
     pub(super) all: Option<Duration>,
 }
 
-/// The changes of each instance. An instance's port counts its changes, from 1, so a later one stands for all before.
+/// The followed changes. The port of an instance counts its changes from 1, so a later one stands for all before it.
 #[derive(Debug)]
 pub(super) struct Followed {
     agents: usize,
     changes: Vec<FollowedChange>,
-    /// By origin and id: where its changes are, and what each agent knows.
+    /// By origin and id.
     instances: Vec<BTreeMap<String, FollowedInstance>>,
     missing: usize,
 }
@@ -35,13 +35,13 @@ struct FollowedInstance {
 }
 
 impl Followed {
-    /// Nothing, in a cluster of so many agents.
+    /// No changes yet, in a cluster of `agents` agents.
     pub(super) fn new(agents: usize) -> Self {
         let instances = (0..agents).map(|_| BTreeMap::new()).collect();
         Self { agents, changes: Vec::new(), instances, missing: 0 }
     }
 
-    /// A change begins; returns the port that marks it.
+    /// Begins to follow a change. Returns the port that marks it.
     pub(super) fn begin(&mut self, at: Time, origin: usize, id: &str) -> u16 {
         let agents = self.agents;
         let new = || FollowedInstance { changes: Vec::new(), known: vec![0; agents] };
@@ -52,7 +52,7 @@ impl Followed {
         instance.changes.len() as u16
     }
 
-    /// An agent knows an instance with this port.
+    /// Notes that an agent knows an instance with this port.
     pub(super) fn knows(&mut self, at: Time, agent: usize, origin: usize, id: &str, port: u16) {
         let Some(instance) = self.instances[origin].get_mut(id) else { return };
         let known = usize::from(instance.known[agent]);
@@ -75,12 +75,12 @@ impl Followed {
         }
     }
 
-    /// All changes, in their order.
+    /// All changes, in order.
     pub(super) fn changes(&self) -> &[FollowedChange] {
         &self.changes
     }
 
-    /// How many changes are not known to all.
+    /// The number of changes that are not known to all.
     pub(super) fn missing(&self) -> usize {
         self.missing
     }

@@ -1,4 +1,4 @@
-//! Links that break.
+//! Measurements with broken links.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::network::{Channel, Partition};
 
 const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(900);
-/// How long a single agent suffers.
+/// How long one agent is cut off.
 const CUT: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What became of one agent in the observer of the others.
+/// What a cut of one agent did to beliefs.
 struct Suffering {
     downs: usize,
     ups: usize,
     most_downs: usize,
-    /// How often one of the others was called down by one of the others.
+    /// How often another agent declared a third one down.
     harm: usize,
-    /// How often the agent itself called somebody down.
+    /// How often the agent itself declared another one down.
     own: usize,
 }
 
@@ -46,7 +46,7 @@ impl Suffering {
     fn note(&self, nodes: usize) -> String {
         let observers = (nodes - 1) as f64;
         format!(
-            "{:.2} downs and {:.2} ups per observer; it ceased to believe others alive {} times",
+            "{:.2} downs and {:.2} ups per observer; it declared others down {} times",
             self.downs as f64 / observers,
             self.ups as f64 / observers,
             self.own
@@ -54,7 +54,7 @@ impl Suffering {
     }
 }
 
-/// Cuts one agent off somehow, mends that, and returns what became of it and how long it took until all was well.
+/// Applies a partition for [`CUT`], mends it, and returns what it did and how long all took to recover.
 fn suffer(
     cluster: &mut Cluster,
     agent: usize,
@@ -78,7 +78,7 @@ pub(super) fn one_way(setting: &Setting, report: &mut SectionReport<'_>) {
     let nodes = setting.nodes;
     report.progress("settling");
     let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);
-    for (agent, how) in [(nodes / 2, "is not heard"), (nodes - 1, "hears nobody")] {
+    for (agent, how) in [(nodes / 2, "is not heard"), (nodes - 1, "hears no other")] {
         let others: Vec<usize> = (0..nodes).filter(|other| *other != agent).collect();
         let partition = if agent == nodes / 2 {
             Partition::one_way(&[agent], &others)
@@ -86,14 +86,13 @@ pub(super) fn one_way(setting: &Setting, report: &mut SectionReport<'_>) {
             Partition::one_way(&others, &[agent])
         };
         let (suffering, well) = suffer(&mut cluster, agent, partition, report);
-        let what =
-            format!("one agent {how} for 120 s: downs of it, by whom it is called down most");
+        let what = format!("one agent {how} for 120 s: downs of it, by its worst observer");
         let most = Some(suffering.most_downs as f64);
         report.add(what, most, "").goal(1.0).note(suffering.note(nodes));
         let harm = Some(suffering.harm as f64);
-        report.add("the same: others called down by others", harm, "").goal(0.0);
+        report.add("the same: other agents declared down by others", harm, "").goal(0.0);
         let well = well.map(|time| time.as_secs_f64());
-        report.add("the same: all well again after the heal", well, "s");
+        report.add("the same: recovered after the heal", well, "s");
     }
 }
 
@@ -107,12 +106,12 @@ pub(super) fn udp_blocked(setting: &Setting, report: &mut SectionReport<'_>) {
     let mut blocked = partition.clone();
     let (suffering, well) = suffer(&mut cluster, agent, partition, report);
     let most = Some(suffering.most_downs as f64);
-    let what = "UDP of one agent blocked for 120 s: downs of it, by whom it is called down most";
+    let what = "UDP of one agent blocked for 120 s: downs of it, by its worst observer";
     report.add(what, most, "").goal(1.0).note(suffering.note(nodes));
     let harm = Some(suffering.harm as f64);
-    report.add("the same: others called down by others", harm, "").goal(0.0);
+    report.add("the same: other agents declared down by others", harm, "").goal(0.0);
     let well = well.map(|time| time.as_secs_f64());
-    report.add("the same: all well again after the heal", well, "s");
+    report.add("the same: recovered after the heal", well, "s");
     cluster.cut(&mut blocked);
     cluster.run_for(MINUTE);
     cluster.change(0, 0);
@@ -135,7 +134,7 @@ pub(super) fn halves(setting: &Setting, report: &mut SectionReport<'_>) {
         let mut cluster = Cluster::settled(nodes, 4, 0.0, setting.seed);
         let mut halves = Partition::full(left, right);
         cluster.cut(&mut halves);
-        // One agent of each half deletes more than an origin keeps tombstones of; others delete a little.
+        // In each half one agent deletes more than an origin keeps tombstones for; others delete a little.
         let floods = [nodes / 4, nodes - 1];
         for minute in 0..minutes {
             for agent in floods {
@@ -178,6 +177,6 @@ pub(super) fn halves(setting: &Setting, report: &mut SectionReport<'_>) {
         report.add(what, Some(returned as f64), "").goal(0.0);
         let still = cluster.is_converged() && cluster.is_whole();
         let still = if still { 0.0 } else { 1.0 };
-        report.add("the same: no longer well a minute later", Some(still), "").goal(0.0);
+        report.add("the same: not stable a minute later", Some(still), "").goal(0.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Much at once, and nothing at all.
+//! Measurements under load and at rest.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use super::cluster::{Cluster, Sent};
 use super::{SectionReport, Setting};
 use crate::network::Partition;
 
-/// Changes that come at once.
+/// The number of changes in a storm.
 const STORM: usize = 10_000;
-/// Instances that all agents together keep of all agents: the memory that a run may take.
+/// Copies of instances over all agents: bounds the memory of a run.
 const COPIES: usize = 4_000_000;
 /// Bytes that an agent may send in a second.
 const BUDGET: f64 = 1_250_000.0;
 /// The resolution of times.
 const STEP: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_secs(900);
-/// For how long rest is measured, and an agent is absent.
+/// How long rest is measured, and an agent is absent.
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn seconds(time: Option<Duration>) -> Option<f64> {
     time.map(|time| time.as_secs_f64())
 }
 
-/// So many instances that all copies of them fit the memory.
+/// The number of instances per agent that fits [`COPIES`].
 fn many(nodes: usize) -> usize {
     (COPIES / nodes / nodes).clamp(1, 100)
 }
 
-/// Changes every instance of every agent in turn, `STORM` changes evenly within a time.
+/// A storm: [`STORM`] changes at even intervals, over every instance of every agent in turn.
 struct Storm {
     order: Vec<(usize, usize)>,
 }
@@ -45,7 +45,7 @@ impl Storm {
         Self { order }
     }
 
-    /// Lets it happen; `look` looks on after every so many changes.
+    /// Runs the storm. `look` is called after each hundred changes.
     fn rage(self, cluster: &mut Cluster, within: Duration, mut look: impl FnMut(&mut Cluster)) {
         let gap = within / STORM as u32;
         for (number, (agent, instance)) in self.order.into_iter().enumerate() {
@@ -58,7 +58,7 @@ impl Storm {
     }
 }
 
-/// The most that any agent sent in one second, looked at ten times a second.
+/// The most bytes that any agent sent in one second, sampled ten times a second.
 #[derive(Default)]
 struct Peak {
     history: VecDeque<Sent>,
@@ -183,7 +183,7 @@ pub(super) fn rest(setting: &Setting, report: &mut SectionReport<'_>) {
         for loss in &setting.losses {
             report.progress(&format!("{instances} instances each: settling"));
             let mut cluster = Cluster::settled(setting.nodes, instances, *loss, setting.seed);
-            // Loss begins when all is well, and its first victims are not yet rest.
+            // Loss begins in a settled cluster; its first effects do not count as rest.
             cluster.run_for(MINUTE);
             let before = cluster.sent();
             report.progress(&format!("{instances} instances each, {:.0} % loss", loss * 100.0));

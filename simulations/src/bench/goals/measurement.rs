@@ -1,60 +1,60 @@
-//! One number, and what it was meant to be.
+//! A measured number and its goal.
 
 use serde::Serialize;
 
-/// How much is measured, and of what.
+/// The extent of the measurements.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Agents.
     pub nodes: usize,
-    /// Shares of datagrams that are lost, for what is measured at several.
+    /// Loss, for sections that measure at several.
     pub losses: Vec<f64>,
     /// The seed.
     pub seed: u64,
-    /// Changes that are followed one by one.
+    /// Changes to follow one by one.
     pub changes: usize,
     /// Changes of which none may be lost.
     pub deliveries: usize,
-    /// Crashes that are followed.
+    /// Crashes to follow.
     pub crashes: usize,
-    /// Minutes in which false downs are counted, and that the longer cut between halves lasts.
+    /// Minutes over which false downs are counted, and length of the longer cut between halves.
     pub minutes: u64,
-    /// Clean agents that begin to pause.
+    /// Agents that pause for the first time.
     pub onsets: usize,
 }
 
-/// One number.
+/// One measured number.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {
-    /// The section that it belongs to.
+    /// Its section.
     pub section: &'static str,
-    /// What was measured.
+    /// The measurements.
     pub what: String,
     /// Agents.
     pub nodes: usize,
-    /// The share of datagrams that are lost.
+    /// Share of datagrams lost.
     pub loss: f64,
-    /// The number; `None` when it did not happen in time.
+    /// The number; `None` when the event did not happen in time.
     pub measured: Option<f64>,
     /// Its unit.
     pub unit: &'static str,
-    /// It is to be at most this.
+    /// The goal: the number must be at most this.
     pub goal: Option<f64>,
-    /// What else there is to say.
+    /// Remarks.
     pub note: String,
     /// The seed.
     pub seed: u64,
 }
 
 impl Measurement {
-    /// Whether the goal was met, if there is one.
+    /// Whether the goal was met; `None` without a goal.
     #[must_use]
     pub fn is_met(&self) -> Option<bool> {
         self.goal.map(|goal| self.measured.is_some_and(|measured| measured <= goal))
     }
 }
 
-/// Takes the measurements of a section.
+/// Collects the measurements of a section.
 pub struct SectionReport<'a> {
     section: &'static str,
     setting: &'a Setting,
@@ -63,7 +63,7 @@ pub struct SectionReport<'a> {
 }
 
 impl<'a> SectionReport<'a> {
-    /// A report without measurements; `progress` hears how far it is.
+    /// An empty report. `progress` receives the name of each step.
     pub fn new(
         section: &'static str,
         setting: &'a Setting,
@@ -72,12 +72,12 @@ impl<'a> SectionReport<'a> {
         Self { section, setting, measurements: Vec::new(), progress }
     }
 
-    /// Tells how far it is.
+    /// Reports the present step.
     pub fn progress(&mut self, what: &str) {
         (self.progress)(what);
     }
 
-    /// Adds a number, to be improved upon by the methods of [`MeasurementEntry`].
+    /// Adds a number. The methods of [`MeasurementEntry`] complete it.
     pub fn add(
         &mut self,
         what: impl Into<String>,
@@ -99,7 +99,7 @@ impl<'a> SectionReport<'a> {
         MeasurementEntry(&mut self.measurements[last])
     }
 
-    /// What was measured.
+    /// The measurements.
     #[must_use]
     pub fn finish(self) -> Vec<Measurement> {
         self.measurements
@@ -110,26 +110,26 @@ impl<'a> SectionReport<'a> {
 pub struct MeasurementEntry<'a>(&'a mut Measurement);
 
 impl MeasurementEntry<'_> {
-    /// The loss at which it was measured.
+    /// Sets the loss at which it was measured.
     pub fn at_loss(self, loss: f64) -> Self {
         self.0.loss = loss;
         self
     }
 
-    /// It is to be at most this.
+    /// The goal: the number must be at most this.
     pub fn goal(self, at_most: f64) -> Self {
         self.0.goal = Some(at_most);
         self
     }
 
-    /// What else there is to say.
+    /// Remarks.
     pub fn note(self, note: impl Into<String>) -> Self {
         self.0.note = note.into();
         self
     }
 }
 
-/// The value below which a share of the values lie, the upper one of two; `None` of none.
+/// The value at a quantile, rounded up to one of the values. `None` without values.
 #[must_use]
 pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();

@@ -1,4 +1,4 @@
-//! The protocol against its goals, section by section.
+//! The protocol against its goals, in sections.
 
 mod cluster;
 mod detection;
@@ -13,7 +13,7 @@ mod spread;
 
 pub use measurement::{Measurement, MeasurementEntry, SectionReport, Setting, quantile};
 
-/// Something that is measured.
+/// A group of measurements.
 pub struct Section {
     /// Its name.
     pub name: &'static str,
@@ -23,7 +23,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// Measures it; `progress` hears how far it is.
+    /// Takes the measurements. `progress` receives the name of each step.
     pub fn measure(&self, setting: &Setting, progress: &mut dyn FnMut(&str)) -> Vec<Measurement> {
         let mut report = SectionReport::new(self.name, setting, progress);
         (self.run)(setting, &mut report);
@@ -31,16 +31,16 @@ impl Section {
     }
 }
 
-/// Everything that is measured.
+/// All sections.
 pub const SECTIONS: &[Section] = &[
     Section {
         name: "changes",
-        about: "until a change is known to all, and the copies that it takes",
+        about: "time until all know a change, and copies sent for it",
         run: spread::changes,
     },
     Section {
         name: "delivery",
-        about: "very many changes at 25 % loss: none may be lost",
+        about: "very many changes at 25 % loss; none may be lost",
         run: spread::delivery,
     },
     Section { name: "storm", about: "10,000 changes within a second", run: load::storm },
@@ -52,16 +52,16 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "join", about: "all agents start at once", run: load::join },
     Section {
         name: "newcomer",
-        about: "an agent joins one that knows 100 records of each agent",
+        about: "an agent joins one that holds 100 records of each agent",
         run: sessions::newcomer,
     },
     Section {
         name: "sessions",
-        about: "bytes until two agents are equal, when few origins of many differ",
+        about: "bytes until two agents are equal, when few of many origins differ",
         run: sessions::sessions,
     },
     Section { name: "rest", about: "what agents send while nothing happens", run: load::rest },
-    Section { name: "crash", about: "until all know of a crash", run: detection::crash },
+    Section { name: "crash", about: "time until all know of a crash", run: detection::crash },
     Section {
         name: "mass-crash",
         about: "30 % of the agents crash at once",
@@ -69,12 +69,12 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "false-downs",
-        about: "an hour of slow agents and of loss: nobody alive may be called down",
+        about: "an hour of slow agents and loss; no live agent may be declared down",
         run: detection::false_downs,
     },
     Section {
         name: "onsets",
-        about: "clean agents that begin to pause for 1.7 to 2 s",
+        about: "agents that pause for the first time, for 1.7 to 2 s",
         run: detection::onsets,
     },
     Section {
@@ -84,7 +84,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "udp-blocked",
-        about: "one agent has QUIC only for 2 min",
+        about: "datagrams of one agent are blocked for 2 min; QUIC passes",
         run: links::udp_blocked,
     },
     Section {

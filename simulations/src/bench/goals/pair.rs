@@ -1,4 +1,4 @@
-//! Two agents at a time and a cable between them: what passes when one joins the other.
+//! A pair of agents joined by a cable: what passes when one joins the other.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,21 +10,21 @@ use hobnob_membership::{
     ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
 };
 
-/// Bytes that the cable carries in a second, in each direction: a gigabit.
+/// Bandwidth of the cable in each direction, in bytes a second: a gigabit.
 const BANDWIDTH: u64 = 125_000_000;
-/// The length before each frame on a stream.
+/// Bytes of the length before each frame on a stream.
 const LENGTH_BYTES: u64 = 4;
-/// An exchange that has not come to its end by then never does.
+/// The longest time for an exchange.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// An agent on the desk. Its clock stands still while it is not plugged in.
+/// An agent of a pair. Its clock stops while it is not connected.
 pub(super) struct PairAgent {
     pub(super) node: Node,
     now: Time,
 }
 
 impl PairAgent {
-    /// The agent with this number, and what it has registered.
+    /// An agent with this number and these registered records.
     pub(super) fn new(number: usize, records: Vec<(Key, Value)>) -> Self {
         let [_, high, mid, low] = (number as u32 + 1).to_be_bytes();
         let config = Config {
@@ -50,20 +50,20 @@ impl PairAgent {
         Self { node: Node::new(config, Time::ZERO), now: Time::ZERO }
     }
 
-    /// A client writes a record.
+    /// Writes a record for a client.
     pub(super) fn write(&mut self, key: Key, value: Value) {
         self.node.handle(Input::Write(vec![(key, Some(value))]), self.now);
     }
 }
 
-/// What passed between two agents.
+/// What passed between the agents of a pair.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
-    /// From the first knock until both held the same records.
+    /// From the first hello until both held the same records.
     pub(super) took: Duration,
     /// Bytes of frames and of the lengths before them, in both directions.
     pub(super) frame_bytes: u64,
-    /// Those of them that are about members and not about records.
+    /// The part of them that is about members.
     pub(super) member_bytes: u64,
 }
 
@@ -83,15 +83,15 @@ struct Cable {
     sequence: u64,
     /// The other end of each stream, and whether this end has finished.
     streams: BTreeMap<(usize, StreamId), (StreamId, bool)>,
-    /// Until when each direction is taken.
+    /// The end of the transmission in progress in each direction.
     busy: [Time; 2],
     frame_bytes: u64,
     member_bytes: u64,
     sessions: u64,
 }
 
-/// One agent joins another, and they go on until they hold the same records and have nothing more to say. `None` when
-/// that does not come to pass.
+/// Joins one agent to another, and runs both until they hold the same records and have no session left. `None` when
+/// they never do.
 pub(super) fn exchange(
     newcomer: &mut PairAgent,
     host: &mut PairAgent,
@@ -129,7 +129,7 @@ pub(super) fn exchange(
 }
 
 impl Cable {
-    /// Lets happen what is due next.
+    /// Processes the next event.
     fn step(&mut self, ends: &mut [&mut Node; 2]) {
         let deadlines = ends.iter().enumerate();
         let deadline = deadlines.filter_map(|(end, node)| Some((node.next_deadline()?, end))).min();
@@ -145,7 +145,7 @@ impl Cable {
                     self.deliver(ends, end, &delivery);
                 }
             }
-            // Nothing will ever happen again: let the limit pass.
+            // No event will ever follow: skip to the limit.
             _ => self.now = self.now + LIMIT,
         }
     }
@@ -169,7 +169,7 @@ impl Cable {
         self.hand(ends, end, input);
     }
 
-    /// Hands an input to one end, and carries out what it wants done.
+    /// Hands an input to one end, and carries out its outputs.
     fn hand(&mut self, ends: &mut [&mut Node; 2], end: usize, input: Input<'_>) {
         let other = ends[1 - end].identity().addr.ip();
         let own = ends[end].identity().addr;
@@ -188,12 +188,12 @@ impl Cable {
                     let accepted = StreamId::accepted(self.sequence);
                     self.streams.insert((end, stream), (accepted, false));
                     self.streams.insert((1 - end, accepted), (stream, false));
-                    // The handshake.
+                    // The handshake takes three ways.
                     let at = self.now + self.latency * 3;
                     self.busy = self.busy.map(|busy| busy.max(at));
                     self.send(1 - end, at, CableDelivery::Accepted(accepted));
                 }
-                // The others are not on the desk.
+                // Other agents are not part of the pair.
                 Output::OpenStream { stream, .. } => {
                     self.send(end, self.now + self.latency, CableDelivery::Closed(stream));
                 }
@@ -204,7 +204,7 @@ impl Cable {
                         self.send(1 - end, self.now + self.latency, CableDelivery::Closed(other));
                     }
                 }
-                // Nobody is silent here for long.
+                // The pair needs no TCP probes, and no datagrams to others.
                 Output::TcpProbe { .. } | Output::Datagram { .. } | Output::Event(_) => {}
             }
         }

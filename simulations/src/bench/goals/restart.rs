@@ -1,4 +1,4 @@
-//! A rolling restart, under the observer of clients.
+//! A rolling restart while clients pick.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::{SectionReport, Setting, quantile};
 const DOWN: Duration = Duration::from_millis(300);
 /// From one restart to the next.
 const GAP: Duration = Duration::from_secs(1);
-/// Between two times at which clients pick.
+/// The interval at which clients pick.
 const LOOK: Duration = Duration::from_millis(100);
-/// Agents that are asked each time.
+/// Clients that pick each time.
 const CLIENTS: usize = 10;
 
 pub(super) fn rolling(setting: &Setting, report: &mut SectionReport<'_>) {
@@ -40,7 +40,7 @@ pub(super) fn rolling(setting: &Setting, report: &mut SectionReport<'_>) {
             }
             for _ in 0..CLIENTS {
                 let client = cluster.rng.random_range(0..nodes);
-                // Who has just started answers when it has caught up; how long that takes is measured apart.
+                // An agent that has just started answers once it has caught up, which is measured separately.
                 if coming && agent == client {
                     continue;
                 }

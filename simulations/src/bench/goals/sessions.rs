@@ -1,4 +1,4 @@
-//! What two agents say to each other to become equal.
+//! Sessions: what two agents exchange to become equal.
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use super::pair::{Exchange, PairAgent, exchange};
 use super::{SectionReport, Setting};
 use crate::bench::service;
 
-/// One way between two agents.
+/// One-way latency.
 const LATENCY: Duration = Duration::from_micros(500);
-/// The same while a catalog is gathered: its members must not have been silent for long when it is done.
+/// The same while a catalog is gathered. It is short, so that no member is silent for long.
 const NO_LATENCY: Duration = Duration::from_micros(1);
-/// Agents that one collector gathers: the root of the most, so that no agent hears much that it does not need.
+/// Origins that one collector gathers: about the square root of the largest catalog, so that no agent receives much
+/// that it does not need.
 const GROUP: usize = 100;
-/// Origins that differ, and in how many sessions that is measured: where they are few it is a matter of luck.
+/// The numbers of differing origins, and of sessions for each. Results for few origins vary most.
 const DIFFERING: [(usize, usize); 4] = [(1, 20), (10, 10), (100, 3), (1_000, 1)];
 
 fn key(number: usize) -> Key {
     Key::Service(format!("i{number}").into())
 }
 
-/// Hands out agents.
+/// Creates agents with consecutive numbers.
 struct Supply {
     next: usize,
     records: usize,
@@ -39,7 +40,7 @@ impl Supply {
     }
 }
 
-/// An agent that holds all records of many others. `seen` is handed each of them when it has told what it has.
+/// Gathers the records of many origins in `root`. `seen` receives each origin afterwards.
 fn gather(
     root: &mut PairAgent,
     origins: usize,
@@ -62,7 +63,7 @@ fn gather(
     Some(())
 }
 
-/// What the first part of a measured session is called.
+/// The name of a catalog in measurements.
 fn name(origins: usize, records: usize) -> String {
     format!("{} records of {origins} agents", origins * records)
 }
@@ -86,7 +87,7 @@ pub(super) fn sessions(setting: &Setting, report: &mut SectionReport<'_>) {
     let records = name(origins, supply.records);
     let mut root = supply.agent(0);
     let mut peer = supply.agent(0);
-    // Collectors of what changes before each session. The root knows them from the start.
+    // Collectors of the changes before each session. The root knows them from the start.
     let mut left = origins / 2;
     let mut batches = DIFFERING.map(|(differing, sessions)| {
         let sessions = sessions.min(left / differing);
@@ -116,7 +117,8 @@ pub(super) fn sessions(setting: &Setting, report: &mut SectionReport<'_>) {
         }
     });
     let whole = gathered.and_then(|()| exchange(&mut peer, &mut root, LATENCY));
-    // Who is silent for long enough on the desk to be called down, and is told of then, is chance.
+    // Members that are silent for long are declared down, which is chance here. So frames about members are not
+    // counted.
     let bytes = |whole: Exchange| (whole.frame_bytes - whole.member_bytes) as f64;
     report.add(format!("session about {records}: all of them"), whole.map(bytes), "B");
     let same = whole.and_then(|_| exchange(&mut peer, &mut root, LATENCY));

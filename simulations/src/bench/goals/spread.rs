@@ -1,4 +1,4 @@
-//! How fast a change reaches all, and that it does.
+//! How fast a change reaches all agents, and that it does.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use rand::RngExt;
 use super::cluster::Cluster;
 use super::{SectionReport, Setting, quantile};
 
-/// Between two changes that are followed, on average: the next finds the line idle.
+/// The mean time between two followed changes: the next one finds the network idle.
 const GAP: Duration = Duration::from_millis(500);
-/// What is not known to all after this long is lost.
+/// A change that is not known to all by then is lost.
 const LOST_AFTER: Duration = Duration::from_secs(60);
-/// Changes in a second of the whole cluster, when it is about very many of them.
+/// Changes a second in the whole cluster, for very many of them.
 const RATE: u64 = 1_000;
 
 pub(super) fn changes(setting: &Setting, report: &mut SectionReport<'_>) {
@@ -32,7 +32,7 @@ pub(super) fn changes(setting: &Setting, report: &mut SectionReport<'_>) {
         let changes = cluster.seen.followed.changes();
         let millis = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1e3);
         let half: Vec<f64> = changes.iter().filter_map(|change| millis(change.half)).collect();
-        // What never arrives is slower than everything else.
+        // A lost change counts as the slowest.
         let all: Vec<f64> =
             changes.iter().map(|change| millis(change.all).unwrap_or(f64::INFINITY)).collect();
         let at = |share: f64| quantile(&all, share).filter(|millis| millis.is_finite());
