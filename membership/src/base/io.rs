@@ -32,6 +32,26 @@ impl StreamId {
     }
 }
 
+/// The numbers of the streams that one part of a node opens. Parts that take every `step`th number from different ones on
+/// never name the same stream.
+#[derive(Debug)]
+pub(crate) struct StreamNumbers {
+    next: u64,
+    step: u64,
+}
+
+impl StreamNumbers {
+    pub(crate) const fn new(first: u64, step: u64) -> Self {
+        Self { next: first, step }
+    }
+
+    pub(crate) fn take(&mut self) -> StreamId {
+        let stream = StreamId(self.next);
+        self.next += self.step;
+        stream
+    }
+}
+
 /// Which touch it is: the member whose host is asked, and the nonce of the indirect_probe, so that an answer that comes after
 /// the end of that indirect_probe counts for no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

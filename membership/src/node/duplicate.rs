@@ -85,7 +85,7 @@ impl Node {
     /// As long as the one that it answers, or nearly.
     fn send_claim(&mut self, to: SocketAddr, echo: u64, now: Time) {
         let own = *self.identity();
-        let claim = self.duplicates.claim(&own, echo, self.rng.next_u64(), now);
+        let claim = self.duplicates.claim(&own, echo, self.liveness_rng.next_u64(), now);
         self.counters.claims_sent += 1;
         self.send(to, &Message::Claim(claim));
     }

@@ -273,11 +273,11 @@ impl Node {
     }
 
     pub(super) fn handle_gossip_deadlines(&mut self, now: Time) {
-        let jitter = DIGEST_JITTER.mul_f64(self.rng.random());
+        let jitter = DIGEST_JITTER.mul_f64(self.spread_rng.random());
         if let Some(round) = self.digests.take_burst(now, jitter) {
             self.send_digest(round, self.protocol.digest_fanout, now);
         }
-        let jitter = self.protocol.digest_period.mul_f64(self.rng.random::<f64>() / 10.0);
+        let jitter = self.protocol.digest_period.mul_f64(self.spread_rng.random::<f64>() / 10.0);
         if let Some(round) = self.digests.take_quiet(now, jitter) {
             self.send_digest(round, 1, now);
         }

@@ -36,7 +36,7 @@ impl Node {
 
     /// Those who started together do not knock together for ever.
     fn hello_stretch(&mut self) -> f64 {
-        0.75 + self.rng.random::<f64>() / 2.0
+        0.75 + self.liveness_rng.random::<f64>() / 2.0
     }
 
     /// Somebody answered a knock, if only to say that there is no room: the next one is not put off for long.
@@ -68,7 +68,7 @@ impl Node {
                 silent.remove(&heard.addr);
             }
         }
-        if let Some(address) = silent.into_iter().choose(&mut self.rng) {
+        if let Some(address) = silent.into_iter().choose(&mut self.liveness_rng) {
             self.counters.hellos_sent += 1;
             self.seeds.hello_sent();
             let hello = Message::Hello(self.hello(self.seeds.token()));

@@ -23,7 +23,7 @@ use crate::base::cluster::{ClusterId, Foreigners};
 use crate::base::config::{Config, Protocol};
 use crate::base::counters::{Counters, Load};
 use crate::base::identity::{Epoch, Identity, NodeId};
-use crate::base::io::{Event, Input, Output, StreamId};
+use crate::base::io::{Event, Input, Output, StreamId, StreamNumbers};
 use crate::base::provenance::Provenances;
 use crate::base::time::Time;
 use crate::catalog::record::{Key, Value};
@@ -57,9 +57,13 @@ pub struct Node {
     cluster: ClusterId,
     foreigners: Foreigners,
     protocol: Protocol,
-    rng: Xoshiro256PlusPlus,
+    liveness_rng: Xoshiro256PlusPlus,
+    spread_rng: Xoshiro256PlusPlus,
     swim: Swim,
     detection: detect::Detection,
+    /// Streams for signs of life have even numbers, those of sessions odd ones.
+    probe_streams: StreamNumbers,
+    session_streams: StreamNumbers,
     catalog: Catalog,
     view: View,
     rumors: Rumors,
@@ -94,15 +98,20 @@ impl Node {
     pub fn new(config: Config, now: Time) -> Self {
         let Config { cluster, identity, node, records, seed, protocol } = config;
         let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
+        // Each plane draws from a generator of its own, so that neither disturbs the other.
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seeds.next_u64());
+        let mut spread_rng = Xoshiro256PlusPlus::seed_from_u64(seeds.next_u64());
         // Nodes that start together must not stay in step.
-        let first_digest = now + protocol.digest_period.mul_f64(rng.random::<f64>());
-        let first_sync = now + protocol.sync_period.mul_f64(0.5 + rng.random::<f64>() / 2.0);
+        let first_digest = now + protocol.digest_period.mul_f64(spread_rng.random::<f64>());
+        let first_sync = now + protocol.sync_period.mul_f64(0.5 + spread_rng.random::<f64>() / 2.0);
         let mut this = Self {
             cluster,
             foreigners: Foreigners::default(),
             swim: Swim::new(identity, &protocol, rng.next_u64()),
             detection: detect::Detection::new(identity.node_id, rng.next_u64(), now),
+            probe_streams: StreamNumbers::new(2, 2),
+            session_streams: StreamNumbers::new(1, 2),
             catalog: Catalog::new(identity.node_id, identity.epoch),
             view: View::default(),
             rumors: Rumors::new(protocol.coalesce),
@@ -133,7 +142,8 @@ impl Node {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             protocol,
-            rng,
+            liveness_rng: rng,
+            spread_rng,
         };
         let records = records.into_iter().map(|(key, value)| (key, Some(value)));
         this.write(
@@ -268,11 +278,11 @@ impl Node {
     fn settle(&mut self, now: Time) {
         self.pass_on_swim_events(now);
         self.follow_detector(now);
-        self.flush_rumors(now);
-        self.pump_sessions(now);
         while let Some((to, packet)) = self.swim.poll_packet() {
             self.send(to.addr, &Message::Swim(&packet));
         }
+        self.flush_rumors(now);
+        self.pump_sessions(now);
         self.deadline = self.find_deadline();
     }
 

@@ -24,7 +24,6 @@ const PERIOD_WITHOUT_DATAGRAMS: Duration = Duration::from_secs(1);
 /// When this node opens sessions.
 #[derive(Debug)]
 pub(super) struct SyncSchedule {
-    next_stream: u64,
     /// A session that a difference asks for, once one may be opened again.
     requested: Option<Identity>,
     not_before: Time,
@@ -40,7 +39,6 @@ pub(super) struct SyncSchedule {
 impl SyncSchedule {
     pub(super) fn new(first: Time) -> Self {
         Self {
-            next_stream: 0,
             requested: None,
             not_before: Time::ZERO,
             periodic: first,
@@ -86,7 +84,7 @@ impl Node {
             if self.are_datagrams_blocked() {
                 period = period.min(PERIOD_WITHOUT_DATAGRAMS);
             }
-            self.sync.periodic = now + period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
+            self.sync.periodic = now + period.mul_f64(0.75 + self.spread_rng.random::<f64>() / 2.0);
             if let Some(peer) = self.swim.random_peers(1).pop()
                 && !mutant::is(Mutant::NeverRepair)
             {
@@ -108,9 +106,9 @@ impl Node {
         if self.opened_sessions() >= MAX_SESSIONS_OPENED {
             return None;
         }
-        let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
+        let jitter = 1.0 + self.spread_rng.random::<f64>() / 2.0;
         self.sync.not_before = now + self.protocol.sync_min_gap.mul_f64(jitter);
-        let stream = self.next_stream();
+        let stream = self.session_streams.take();
         self.counters.sessions_opened += 1;
         self.outputs.push_back(Output::OpenStream {
             stream,
@@ -119,12 +117,6 @@ impl Node {
         });
         self.sessions.insert(stream, Session::open(*peer, self.opening(), now));
         Some(stream)
-    }
-
-    /// A number for a stream of ours.
-    pub(super) fn next_stream(&mut self) -> StreamId {
-        self.sync.next_stream += 1;
-        StreamId(self.sync.next_stream)
     }
 
     pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {

@@ -129,7 +129,7 @@ impl Node {
         self.drop_stalled_stream_probes(now);
         self.note_blocked_datagrams(now);
         if self.detection.ask_lost_at <= now {
-            let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
+            let jitter = 0.9 + self.liveness_rng.random::<f64>() / 5.0;
             self.detection.ask_lost_at = now + ASK_LOST_EVERY.mul_f64(jitter);
             self.ask_the_lost();
             self.detection.disputes.forget_old(now);

@@ -16,7 +16,7 @@ impl Node {
             return;
         }
         let sender = self.identity().node_id;
-        let stream = self.next_stream();
+        let stream = self.probe_streams.take();
         self.counters.stream_probes_sent += 1;
         self.detection.stream_probes.insert(stream, now);
         let to = peer.sync_addr();

@@ -221,7 +221,7 @@ impl Node {
             return;
         }
         let share = down.len() as f64 / self.active_members() as f64;
-        if !self.rng.random_bool(share.min(1.0)) {
+        if !self.liveness_rng.random_bool(share.min(1.0)) {
             return;
         }
         self.detection.lost_turn += 1;

@@ -22,7 +22,8 @@ impl Node {
         let pairs = ours.iter().zip(&compare.buckets).enumerate();
         let differing: Vec<usize> =
             pairs.filter(|(_, (own, theirs))| own != theirs).map(|(bucket, _)| bucket).collect();
-        let chosen = differing.into_iter().sample(&mut self.rng, MAX_LISTING_DATAGRAMS * 4);
+        let chosen =
+            differing.into_iter().sample(&mut self.liveness_rng, MAX_LISTING_DATAGRAMS * 4);
         self.send_listings(&peer, &chosen, true);
     }
 
