@@ -51,16 +51,20 @@ mod testing;
 pub mod wire;
 
 pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
-pub use base::config::{Config, Protocol};
 pub use base::counters::{Counters, Load};
 pub use base::identity::{Epoch, Identity, NodeId, NodeIdError};
-pub use base::io::{Event, Input, Output, StreamId, TcpProbeId};
+pub use base::io::{StreamId, TcpProbeId};
 pub use base::limits;
-pub use base::provenance::{Arrival, ForceLeft, Heard, Provenance, Route, Sign};
+pub use base::protocol::Protocol;
 pub use base::time::Time;
 pub use catalog::record;
 pub use liveness::detector;
 pub use liveness::duplicate::{Claim, Duplicate, Life};
+pub use liveness::heard::{Heard, Sign};
+pub use node::config::Config;
+pub use node::explain::Provenance;
+pub use node::io::{Event, Input, Output};
 pub use node::{Node, view};
+pub use spread::provenance::{Arrival, ForceLeft, Route};
 #[cfg(feature = "mutants")]
 pub use testing::mutants::Mutant;

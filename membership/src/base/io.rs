@@ -1,12 +1,8 @@
-//! What goes into a [`Node`](crate::Node) and what comes out: the seam between the protocol and the world.
+//! Streams, probes, and what is to be done with them: the vocabulary between the protocol and its transport.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::base::identity::NodeId;
-use crate::catalog::record::{Key, Value};
-use crate::liveness::detector::Verdict;
-use crate::node::view::{Change, MemberChange};
 
 /// One stream between two nodes: ordered, reliable, carrying frames in both directions.
 ///
@@ -52,70 +48,19 @@ impl StreamNumbers {
     }
 }
 
-/// Which touch it is: the member whose host is asked, and the nonce of the indirect_probe, so that an answer that comes after
-/// the end of that indirect_probe counts for no other.
+/// Names one TCP probe: the member whose host is asked, and the nonce of the indirect probe that wants to know. A late
+/// answer counts for no other probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpProbeId {
     /// The member.
     pub node: NodeId,
-    /// Drawn for the indirect_probe.
+    /// Drawn for the indirect probe.
     pub nonce: [u8; 4],
 }
 
-/// Something that happened to a node.
+/// Something that a node, or a part of it, wants done. `E` is what it tells beside.
 #[derive(Clone, Debug)]
-pub enum Input<'a> {
-    /// A datagram arrived on the gossip socket.
-    Datagram {
-        /// The address that the network claims it came from.
-        from: SocketAddr,
-        /// Its payload.
-        bytes: &'a [u8],
-    },
-    /// A peer opened a stream.
-    StreamAccepted {
-        /// Its number, made by [`StreamId::accepted`].
-        stream: StreamId,
-    },
-    /// A whole frame arrived on a stream.
-    StreamFrame {
-        /// The stream.
-        stream: StreamId,
-        /// The frame, without its length prefix.
-        bytes: &'a [u8],
-    },
-    /// The transport wrote one frame of those it was given. A node never has more than
-    /// [`MAX_FRAMES_IN_FLIGHT`](crate::base::limits::MAX_FRAMES_IN_FLIGHT) on their way.
-    StreamWritten {
-        /// The stream.
-        stream: StreamId,
-    },
-    /// A stream is over: finished by the peer, failed, or never established. Nothing else follows on it.
-    StreamClosed {
-        /// The stream.
-        stream: StreamId,
-    },
-    /// The TCP handshake of an [`Output::TcpProbe`] was completed. That one was refused, or that nobody answered it, is not
-    /// told: it means nothing, since a firewall may have seen to it.
-    TcpProbeAnswered {
-        /// Which.
-        tcp_probe: TcpProbeId,
-    },
-    /// Write records of our own. All of them become one step for every reader here.
-    Write(Vec<(Key, Option<Value>)>),
-    /// StreamProbe at these gossip addresses until somebody answers; added to those already known.
-    Join(Vec<SocketAddr>),
-    /// A node does not come back: drop its records here and, where it is not an active member, everywhere.
-    ForceLeave(NodeId),
-    /// Leave the cluster for good; [`Event::Left`] follows when everybody reachable has been told.
-    Leave,
-    /// The time that [`Node::next_deadline`](crate::Node::next_deadline) asked for has come.
-    Deadline,
-}
-
-/// Something that a node wants done or known.
-#[derive(Clone, Debug)]
-pub enum Output {
+pub enum Output<E> {
     /// Send a datagram from the gossip socket.
     Datagram {
         /// The receiver.
@@ -124,7 +69,7 @@ pub enum Output {
         bytes: Vec<u8>,
     },
     /// Open a stream to a peer's sync address. Frames may follow at once; a failure is told by
-    /// [`Input::StreamClosed`].
+    /// [`Input::StreamClosed`](crate::Input::StreamClosed).
     OpenStream {
         /// Its number.
         stream: StreamId,
@@ -145,7 +90,7 @@ pub enum Output {
         /// The stream.
         stream: StreamId,
     },
-    /// Drop the stream at once, in both directions. No [`Input::StreamClosed`] follows.
+    /// Drop the stream at once, in both directions. No [`Input::StreamClosed`](crate::Input::StreamClosed) follows.
     ResetStream {
         /// The stream.
         stream: StreamId,
@@ -158,62 +103,21 @@ pub enum Output {
         /// Which.
         tcp_probe: TcpProbeId,
     },
-    /// Something that the node's owner may want to know.
-    Event(Event),
+    /// Something to tell: a node tells its owner, a part of a node tells the node.
+    Event(E),
 }
 
-/// Something that the owner of a node may want to know.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// An instance appeared, changed or went.
-    Instance(Change),
-    /// A member appeared, changed or went.
-    Member(MemberChange),
-    /// Somebody answered our knock.
-    Welcomed {
-        /// The address that the answer came from.
-        by: SocketAddr,
-    },
-    /// An operator declared a node gone for good: its records are dropped.
-    ForceLeft {
-        /// The node.
-        node: NodeId,
-        /// Who told us; ourselves when the operator did.
-        told_by: NodeId,
-    },
-    /// We hear at least one other member.
-    Connected,
-    /// We hear nobody: perhaps we are the one that is cut off.
-    Isolated,
-    /// The epoch of this node was raised; it must be persisted before the next start.
-    EpochRaised(crate::Epoch),
-    /// Another agent runs under our node id: a data directory was copied. It gives way to us.
-    DuplicateNodeId {
-        /// Where the other one takes gossip.
-        address: SocketAddr,
-    },
-    /// Another agent runs under our node id, and we give way to it: we are silent until it is gone.
-    GaveWay {
-        /// Where the other one takes gossip.
-        to: SocketAddr,
-    },
-    /// The agent that we gave way to is gone: we speak again.
-    Resumed,
-    /// Datagrams of another cluster come from this address; told once for each.
-    OtherCluster {
-        /// Where they come from.
-        address: SocketAddr,
-    },
-    /// Our own loop came so late: the process, or its host, stood still. Told when others may have noticed.
-    StoodStill(Duration),
-    /// Somebody holds us down; we contradict.
-    CalledDown(Verdict),
-    /// All whom we watch answer by stream, and not by datagram: something between drops datagrams. All goes on, but news
-    /// come later.
-    DatagramsBlocked,
-    /// Datagrams are answered again, or those whom we watch are gone.
-    DatagramsPass,
-    /// A [`Input::Leave`] is complete.
-    Left,
+impl<E> Output<E> {
+    /// Parts what the transport does from what is told.
+    pub(crate) fn split<F>(self) -> Result<Output<F>, E> {
+        Ok(match self {
+            Self::Datagram { to, bytes } => Output::Datagram { to, bytes },
+            Self::OpenStream { stream, to, peer } => Output::OpenStream { stream, to, peer },
+            Self::StreamFrame { stream, bytes } => Output::StreamFrame { stream, bytes },
+            Self::FinishStream { stream } => Output::FinishStream { stream },
+            Self::ResetStream { stream } => Output::ResetStream { stream },
+            Self::TcpProbe { to, tcp_probe } => Output::TcpProbe { to, tcp_probe },
+            Self::Event(event) => return Err(event),
+        })
+    }
 }

@@ -1,10 +1,9 @@
-//! What every part needs: identities, time, configuration, limits, counters, and the seam to the world.
+//! What every part needs: identities, time, parameters, limits, counters, and the words for streams and outputs.
 
 pub(crate) mod cluster;
-pub(crate) mod config;
 pub(crate) mod counters;
 pub(crate) mod identity;
 pub(crate) mod io;
 pub mod limits;
-pub(crate) mod provenance;
+pub(crate) mod protocol;
 pub(crate) mod time;

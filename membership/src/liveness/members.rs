@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::MAX_MEMBER_BUCKETS;
-use crate::base::provenance::Heard;
 use crate::base::time::Time;
+use crate::liveness::heard::Heard;
 use crate::liveness::ring::{self, Ring};
 
 /// What SWIM believes of a member.

@@ -1,17 +1,18 @@
-//! A node that leaves on purpose.
+//! Leaving on purpose.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
-use crate::base::io::Event;
+use super::io::Event;
 use crate::base::time::Time;
 use crate::catalog::record::{Key, NodeRecord, Value};
 
 /// Rounds in which a leaving node tells that it leaves, and the time between them.
 const LEAVE_ROUNDS: u32 = 5;
 const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
-/// What is left to do of it.
+
+/// The rounds that are left.
 pub(super) struct Leaving {
     rounds_left: u32,
     due: Time,
@@ -28,23 +29,23 @@ impl Node {
         if self.leaving.is_some() {
             return;
         }
-        let own = self.identity().node_id;
-        if let Some(node) = self.catalog.origin(own).and_then(|origin| origin.node()) {
-            let left = Some(self.identity().epoch);
-            let node = NodeRecord { left, ..(**node).clone() };
-            self.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
+        let own = *self.identity();
+        if let Some(node) = self.catalog().origin(own.node_id).and_then(|origin| origin.node()) {
+            let node = NodeRecord { left: Some(own.epoch), ..(**node).clone() };
+            self.spread.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
         }
-        self.leaving = Some(Leaving { rounds_left: LEAVE_ROUNDS, due: now + LEAVE_ROUND_GAP });
-        self.tell_leaving(now);
-        if self.swim.leave(now).is_err() {
-            self.counters.swim_refused += 1;
-        }
-        if !self.connected {
-            self.leaving = Some(Leaving { rounds_left: 1, due: now });
-        }
+        // Nobody has to be told by a node that is alone.
+        let (rounds_left, due) = if self.liveness.is_connected() {
+            (LEAVE_ROUNDS, now + LEAVE_ROUND_GAP)
+        } else {
+            (1, now)
+        };
+        self.leaving = Some(Leaving { rounds_left, due });
+        self.liveness.leave(now);
+        self.spread.leave();
     }
 
-    /// foca tells three members once; some more rounds reach everybody in all but the worst networks.
+    /// Tells it again. foca tells three members once; some more rounds reach everybody in all but the worst networks.
     pub(super) fn handle_leave_deadline(&mut self, now: Time) {
         let Some(leaving) =
             self.leaving.as_mut().filter(|leaving| leaving.due <= now && leaving.rounds_left > 0)
@@ -57,11 +58,7 @@ impl Node {
             self.emit(Event::Left);
             return;
         }
-        if self.swim.gossip(now).is_err() {
-            self.counters.swim_refused += 1;
-        }
-        let own = self.identity().node_id;
-        let last = self.catalog.head(own).map_or(0, |head| head.known_to);
-        self.spread_own(last.saturating_sub(1), now);
+        self.liveness.go_on_leaving(now);
+        self.spread.repeat_own(now);
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::base::config::Protocol;
 use crate::base::identity::NodeId;
 use crate::base::limits::MAX_RECENT_HEADS;
+use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 
 /// When digests are due: a short burst after news, and a steady trickle.

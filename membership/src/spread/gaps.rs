@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::base::config::Protocol;
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::{MAX_PENDING_PULLS, MAX_PULLED_VERSIONS};
+use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::catalog::{Head, Version, Want};
 

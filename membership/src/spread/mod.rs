@@ -1,8 +1,201 @@
 //! Plane 2, traffic: how changes of the catalog reach every member, and how what was lost is repaired.
+//!
+//! [`Spread`] owns the catalog and takes the messages and stream frames that are about records. It asks [`Peers`] whom
+//! to send to, and its outputs carry [`Fact`]s for the node. Nothing here knows how members are found or watched.
 
-pub(crate) mod budget;
-pub(crate) mod digests;
-pub(crate) mod gaps;
-pub(crate) mod rumors;
-pub(crate) mod session;
+mod budget;
+mod digests;
+pub(crate) mod facts;
+mod gaps;
+mod news;
+pub(crate) mod peers;
+pub(crate) mod provenance;
+mod repair;
+mod retention;
+mod rumors;
+mod sending;
+mod session;
 pub(crate) mod sketch;
+mod sync;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::base::cluster::ClusterId;
+use crate::base::counters::Counters;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::io::{Output, StreamId, StreamNumbers};
+use crate::base::protocol::Protocol;
+use crate::base::time::Time;
+use crate::catalog::record::NodeRecord;
+use crate::catalog::{Catalog, Version};
+use crate::wire::{DatagramBuilder, Outbox};
+
+use budget::Budget;
+use digests::{DigestSchedule, RecentHeads};
+use facts::Fact;
+use gaps::Gaps;
+use peers::Peers;
+use provenance::{Arrival, ForceLeft, Provenances};
+use retention::Retention;
+use rumors::Rumors;
+use session::Session;
+use sync::SyncSchedule;
+
+/// Bytes of the deltas in one datagram, beside the sender's id and their number.
+const RUMORS_BUDGET_BYTES: usize = DatagramBuilder::MAX_BODY_BYTES - 8 - 1;
+
+/// The catalog of one node, and all traffic that keeps it equal to those of others.
+pub(crate) struct Spread {
+    own: NodeId,
+    out: Outbox<Fact>,
+    protocol: Protocol,
+    rng: Xoshiro256PlusPlus,
+    streams: StreamNumbers,
+    catalog: Catalog,
+    rumors: Rumors,
+    /// Datagrams that answer pulls, and where they go.
+    answers: VecDeque<(SocketAddr, Vec<u8>)>,
+    budget: Budget,
+    digests: DigestSchedule,
+    recent: RecentHeads,
+    gaps: Gaps,
+    sessions: BTreeMap<StreamId, Session>,
+    sync: SyncSchedule,
+    provenances: Provenances,
+    retention: Retention,
+    leaving: bool,
+}
+
+impl Spread {
+    /// The catalog of a node that has written nothing yet.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        identity: Identity,
+        protocol: &Protocol,
+        streams: StreamNumbers,
+        seed: u64,
+        now: Time,
+    ) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        // Nodes that start together must not stay in step.
+        let first_digest = now + protocol.digest_period.mul_f64(rng.random::<f64>());
+        let first_sync = now + protocol.sync_period.mul_f64(0.5 + rng.random::<f64>() / 2.0);
+        Self {
+            own: identity.node_id,
+            out: Outbox::new(cluster),
+            rng,
+            streams,
+            catalog: Catalog::new(identity.node_id, identity.epoch),
+            rumors: Rumors::new(protocol.coalesce),
+            answers: VecDeque::new(),
+            budget: Budget::new(protocol.bytes_per_second, now),
+            digests: DigestSchedule::new(protocol, now, first_digest),
+            recent: RecentHeads::default(),
+            gaps: Gaps::default(),
+            sessions: BTreeMap::new(),
+            sync: SyncSchedule::new(first_sync),
+            provenances: Provenances::default(),
+            retention: Retention::default(),
+            leaving: false,
+            protocol: protocol.clone(),
+        }
+    }
+
+    /// The next output or fact.
+    pub(crate) fn poll_output(&mut self) -> Option<Output<Fact>> {
+        self.out.poll()
+    }
+
+    /// What was counted here.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.out.counters
+    }
+
+    /// The records of all origins.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Versions of our own that nobody was told of yet.
+    pub(crate) fn own_unsent(&self) -> Version {
+        let last = self.catalog.head(self.own).map_or(0, |head| head.known_to);
+        self.rumors.own_unsent_after().map_or(0, |after| last.saturating_sub(after))
+    }
+
+    /// Rumors in the queue.
+    pub(crate) fn rumors_waiting(&self) -> usize {
+        self.rumors.len()
+    }
+
+    /// Datagrams that answer pulls and wait to be sent.
+    pub(crate) fn answers_waiting(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Origins of which we know that something is missing.
+    pub(crate) fn gaps_open(&self) -> usize {
+        self.gaps.len()
+    }
+
+    /// Whether we know that others have records of an origin that we do not.
+    pub(crate) fn lacks(&self, origin: NodeId) -> bool {
+        self.gaps.is_open(origin)
+    }
+
+    /// The latest news of an origin's records.
+    pub(crate) fn latest_news(&self, origin: NodeId) -> Option<Arrival> {
+        self.provenances.get(origin)
+    }
+
+    /// That a node was declared gone for good, for as long as that holds.
+    pub(crate) fn force_left(&self, node: NodeId) -> Option<&ForceLeft> {
+        let tombstone = self.catalog.origin_tombstone(node);
+        let stands = tombstone.is_some_and(|tombstone| !tombstone.yields());
+        self.provenances.force_left(node).filter(|_| stands)
+    }
+
+    /// How a node describes itself, or did before its records were dropped.
+    pub(crate) fn description(&self, node: NodeId) -> Option<&Arc<NodeRecord>> {
+        let record = self.catalog.origin(node).and_then(|origin| origin.node());
+        record.or_else(|| self.provenances.force_left(node).map(|force_left| &force_left.record))
+    }
+
+    /// Forgets where news came from of a node that is no member any more, unless we still have its records.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        if self.catalog.origin(node).is_none() {
+            self.provenances.forget(node);
+        }
+    }
+
+    /// Opens no more sessions: the node leaves.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// When [`Spread::handle_deadlines`] is due.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let always = [self.digests.next_deadline(), self.retention.next_deadline()];
+        let sometimes =
+            [self.next_send_deadline(), self.gaps.next_deadline(), self.next_sync_deadline()];
+        always.into_iter().chain(sometimes.into_iter().flatten()).min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_deadlines(&mut self, peers: &mut dyn Peers, now: Time) {
+        // Repair by datagram may end in a wish for a session.
+        self.handle_repair_deadlines(peers, now);
+        self.handle_sync_deadlines(peers, now);
+        self.handle_retention_deadline(peers, now);
+    }
+
+    /// Sends what is ready, as far as the bandwidth goes.
+    pub(crate) fn settle(&mut self, peers: &mut dyn Peers, now: Time) {
+        self.flush(peers, now);
+        self.pump_sessions(now);
+    }
+}

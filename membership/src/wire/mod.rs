@@ -11,6 +11,7 @@
 mod datagram;
 mod frame;
 mod liveness;
+mod outbox;
 mod swim;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use crate::spread::sketch::Symbol;
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use frame::{Frame, Heads, Lag, Opening, Sketch};
 pub use liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Update, Vote, pong_tag};
+pub(crate) use outbox::Outbox;
 pub(crate) use swim::SwimCodec;
 pub(crate) use swim::{
     overhear, restore_destination, source_of, strip_destination, without_members,

@@ -18,11 +18,11 @@ use foca::{OwnedNotification, State, Timer};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use crate::base::config::Protocol;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::MAX_ORIGINS;
-use crate::base::provenance::{Heard, Sign};
+use crate::base::protocol::Protocol;
 use crate::base::time::Time;
+use crate::liveness::heard::{Heard, Sign};
 use crate::liveness::members::{Members, Peer, bucket_of, member_hash};
 use crate::liveness::ring::Ring;
 use crate::testing::mutants::{self as mutant, Mutant};

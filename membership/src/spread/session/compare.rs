@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ProtocolViolation, Role, Session, Step, near};
+use super::{ProtocolViolation, Role, Session, SessionStep, near};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS};
 use crate::base::time::Time;
@@ -13,7 +13,7 @@ use crate::wire::{Heads, Lag};
 const MAX_HEADS: usize = 2 * MAX_ORIGINS + MAX_ORIGIN_TOMBSTONES;
 
 impl Session {
-    pub(super) fn take_heads(&mut self, heads: Heads) -> Result<Step, ProtocolViolation> {
+    pub(super) fn take_heads(&mut self, heads: Heads) -> Result<SessionStep, ProtocolViolation> {
         self.heads_received += heads.len();
         if self.heads_complete || self.heads_received > 2 * MAX_HEADS {
             return Err(ProtocolViolation);
@@ -26,7 +26,7 @@ impl Session {
             Role::Teller => {
                 self.ends = true;
                 self.lacking.extend(heads.heads);
-                Ok(Step::Nothing)
+                Ok(SessionStep::Nothing)
             }
             Role::Comparer => {
                 self.peer_is_whole = heads.is_whole();
@@ -35,7 +35,7 @@ impl Session {
                 self.peer_heads.extend(told.map(|want| ((want.origin, want.epoch), want)));
                 heads.lags.iter().try_for_each(|lag| self.take_lag(lag))?;
                 self.peer_unknown.extend(heads.unknown);
-                Ok(if self.heads_complete { Step::Compare } else { Step::Nothing })
+                Ok(if self.heads_complete { SessionStep::Compare } else { SessionStep::Nothing })
             }
         }
     }

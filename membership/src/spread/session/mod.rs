@@ -41,7 +41,7 @@ pub(crate) struct ProtocolViolation;
 
 /// What a frame asks of the node.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum SessionStep {
     /// Who opened the stream is known now: answer it, or refuse it.
     Opened(Opening),
     /// Members to be taken over, and to be answered with ours if we have not told them yet.
@@ -208,7 +208,7 @@ impl Session {
         len: usize,
         catalog: &Catalog,
         now: Time,
-    ) -> Result<Step, ProtocolViolation> {
+    ) -> Result<SessionStep, ProtocolViolation> {
         self.last_activity = now;
         self.bytes += len as u64;
         self.frames_received += 1;
@@ -218,7 +218,7 @@ impl Session {
         match frame {
             Frame::Opening(opening) if self.peer.is_none() => {
                 self.peer = Some(opening.identity);
-                Ok(Step::Opened(opening))
+                Ok(SessionStep::Opened(opening))
             }
             Frame::Opening(_) | Frame::Ping(..) | Frame::Pong(_) => Err(ProtocolViolation),
             _ if self.peer.is_none() || self.peer_told_all => Err(ProtocolViolation),
@@ -228,7 +228,7 @@ impl Session {
                     return Err(ProtocolViolation);
                 }
                 self.ends |= self.is_opener;
-                Ok(Step::Members(members))
+                Ok(SessionStep::Members(members))
             }
             Frame::Sketch(sketch) => self.take_sketch(&sketch, catalog),
             Frame::More(0) => self.tell_all_instead(catalog),
@@ -237,12 +237,12 @@ impl Session {
             Frame::Deltas { deltas, last } => {
                 self.heads_complete |= self.role != Role::Comparer;
                 self.peer_told_all = last;
-                Ok(Step::Deltas(deltas))
+                Ok(SessionStep::Deltas(deltas))
             }
             Frame::End => {
                 self.heads_complete |= self.role != Role::Comparer;
                 self.peer_told_all = true;
-                Ok(Step::Nothing)
+                Ok(SessionStep::Nothing)
             }
         }
     }

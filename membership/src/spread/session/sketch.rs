@@ -1,6 +1,6 @@
 //! Finding out which heads differ.
 
-use super::{ProtocolViolation, Role, Session, Step};
+use super::{ProtocolViolation, Role, Session, SessionStep};
 use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS, MAX_SYMBOLS_PER_FRAME};
 use crate::catalog::Catalog;
 use crate::spread::sketch::{Decoder, Encoder, Symbol};
@@ -29,7 +29,7 @@ impl Session {
     }
 
     /// Nobody needs more symbols than heads would cost.
-    pub(super) fn tell_more(&mut self, count: usize) -> Result<Step, ProtocolViolation> {
+    pub(super) fn tell_more(&mut self, count: usize) -> Result<SessionStep, ProtocolViolation> {
         let most = most_symbols(self.snapshot.len());
         let coded = self.encoder.as_ref().map_or(usize::MAX, Encoder::coded);
         let asked = coded.saturating_add(count);
@@ -39,14 +39,14 @@ impl Session {
             return Err(ProtocolViolation);
         }
         self.sketch(count);
-        Ok(Step::Nothing)
+        Ok(SessionStep::Nothing)
     }
 
     pub(super) fn take_sketch(
         &mut self,
         sketch: &Sketch,
         catalog: &Catalog,
-    ) -> Result<Step, ProtocolViolation> {
+    ) -> Result<SessionStep, ProtocolViolation> {
         let others = sketch.heads as usize;
         if !self.is_opener
             || self.role != Role::Undecided
@@ -79,7 +79,7 @@ impl Session {
             }
             Err(_) => self.give_up_sketch(others, catalog),
         }
-        Ok(Step::Nothing)
+        Ok(SessionStep::Nothing)
     }
 
     /// All heads of the side that has fewer of them.
@@ -98,14 +98,14 @@ impl Session {
     pub(super) fn tell_all_instead(
         &mut self,
         catalog: &Catalog,
-    ) -> Result<Step, ProtocolViolation> {
+    ) -> Result<SessionStep, ProtocolViolation> {
         if self.encoder.take().is_none() || self.heads_received > 0 {
             return Err(ProtocolViolation);
         }
         self.ends = false;
         self.awaits_end = true;
         self.tell_all(catalog);
-        Ok(Step::Nothing)
+        Ok(SessionStep::Nothing)
     }
 }
 

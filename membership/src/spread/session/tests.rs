@@ -58,11 +58,13 @@ fn passes(frame: &Frame, passed: &mut Passed) -> Frame {
 
 fn take(session: &mut Session, catalog: &mut Catalog, frame: Frame) {
     match session.handle(frame, 1, catalog, MS(0)).expect("by the rules") {
-        Step::Opened(opening) => session.answer(&opening, None, catalog),
-        Step::Members(_) => session.tell_members(&[]),
-        Step::Deltas(deltas) => deltas.iter().for_each(|delta| drop(catalog.apply(delta, true))),
-        Step::Compare => session.compare(catalog, |_| None),
-        Step::Nothing => {}
+        SessionStep::Opened(opening) => session.answer(&opening, None, catalog),
+        SessionStep::Members(_) => session.tell_members(&[]),
+        SessionStep::Deltas(deltas) => {
+            deltas.iter().for_each(|delta| drop(catalog.apply(delta, true)))
+        }
+        SessionStep::Compare => session.compare(catalog, |_| None),
+        SessionStep::Nothing => {}
     }
 }
 

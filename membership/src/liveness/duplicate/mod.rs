@@ -5,6 +5,8 @@
 //! proven in this way is compared with ours, and one of the two falls silent. Both know the same of each other, so they
 //! never both do, and never take turns.
 
+mod claims;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -72,21 +74,21 @@ pub struct Duplicate {
     pub proven: Time,
 }
 
-/// What a claim asks of the node.
+/// What we do about a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is our own, or settles nothing new.
-    Ignore,
-    /// Answer it: the other has yet to prove, or to be shown, who lives.
-    Answer,
-    /// The other lives and gives way, or has done so; whether it still has to be shown that we live.
+enum Answer {
+    /// Nothing: it is our own, or settles nothing new.
+    Nothing,
+    /// Claim the id ourselves: the other has yet to prove, or to be shown, which of us lives.
+    Claim,
+    /// Go on: the other lives and gives way, or has done so.
     GoOn {
         /// The other is not silent yet: answer it.
         answer: bool,
         /// The owner is to be told.
         tell: bool,
     },
-    /// The other lives, and we give way: be silent, and say so. `new` when we were not silent before.
+    /// Be silent, and say so: the other lives, and we give way.
     GiveWay {
         /// Whether this begins the silence.
         new: bool,
@@ -156,13 +158,13 @@ impl Duplicates {
     }
 
     /// Judges a claim to the id that we go by.
-    pub(crate) fn judge(&mut self, own: &Identity, claim: &Claim, now: Time) -> Verdict {
+    fn judge(&mut self, own: &Identity, claim: &Claim, now: Time) -> Answer {
         if claim.life.number == self.life.number || claim.identity.addr == own.addr {
-            return Verdict::Ignore;
+            return Answer::Nothing;
         }
         let asked = self.nonce.filter(|(_, at)| now.since(*at) < NONCE_VALID);
         if asked.is_none_or(|(nonce, _)| nonce != claim.echo) {
-            return Verdict::Answer;
+            return Answer::Claim;
         }
         let since = self.met(now).map_or(now, |met| met.since);
         let gives_way = self.life > claim.life && !claim.silent;
@@ -180,13 +182,13 @@ impl Duplicates {
             let silence = self.silence.get_or_insert(silence);
             (silence.asks_left, silence.next) = (ASKS, now + ASK_AGAIN_AFTER);
             self.life.yielded = true;
-            return Verdict::GiveWay { new };
+            return Answer::GiveWay { new };
         }
         let tell = self.told_at.is_none_or(|at| now.since(at) >= TELL_AGAIN_AFTER);
         if tell {
             self.told_at = Some(now);
         }
-        Verdict::GoOn { answer: !claim.silent, tell }
+        Answer::GoOn { answer: !claim.silent, tell }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -236,9 +238,9 @@ mod tests {
         for fresh in 1.. {
             assert!(fresh < 6, "it must end");
             let answers = match to.1.judge(&to.0, &claim, now) {
-                Verdict::Ignore => false,
-                Verdict::Answer | Verdict::GiveWay { .. } => true,
-                Verdict::GoOn { answer, .. } => answer,
+                Answer::Nothing => false,
+                Answer::Claim | Answer::GiveWay { .. } => true,
+                Answer::GoOn { answer, .. } => answer,
             };
             if !answers {
                 return;
@@ -298,12 +300,12 @@ mod tests {
     fn a_claim_without_our_nonce_or_with_an_old_one_proves_nothing() {
         let (mut first, mut copy) = (life(5), life(6));
         let claim = first.1.claim(&first.0, 0, 1, MS(0));
-        assert_eq!(copy.1.judge(&copy.0, &claim, MS(0)), Verdict::Answer);
+        assert_eq!(copy.1.judge(&copy.0, &claim, MS(0)), Answer::Claim);
         let asked = copy.1.claim(&copy.0, claim.nonce, 2, MS(0));
         let proof = first.1.claim(&first.0, asked.nonce, 3, MS(0));
-        assert_eq!(copy.1.judge(&copy.0, &proof, MS(2_000)), Verdict::Answer, "too late");
+        assert_eq!(copy.1.judge(&copy.0, &proof, MS(2_000)), Answer::Claim, "too late");
         assert!(!copy.1.is_silent());
-        assert_eq!(first.1.judge(&first.0, &claim, MS(0)), Verdict::Ignore, "our own");
+        assert_eq!(first.1.judge(&first.0, &claim, MS(0)), Answer::Nothing, "our own");
     }
 
     #[test]
@@ -312,7 +314,7 @@ mod tests {
         let asked = copy.1.claim(&copy.0, 0, 1, MS(0));
         let proof = first.1.claim(&first.0, asked.nonce, 2, MS(0));
         let proof = Claim { silent: true, ..proof };
-        let verdict = copy.1.judge(&copy.0, &proof, MS(1));
-        assert_eq!(verdict, Verdict::GoOn { answer: false, tell: true });
+        let answer = copy.1.judge(&copy.0, &proof, MS(1));
+        assert_eq!(answer, Answer::GoOn { answer: false, tell: true });
     }
 }

@@ -1,24 +1,26 @@
-//! A node's sync sessions: when they are made, and what their frames do.
+//! Sync sessions: when they are opened, whom they serve, and what their frames do.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
 
-use super::Node;
-use crate::base::identity::Identity;
-use crate::base::io::{Output, StreamId};
+use super::Spread;
+use super::facts::Fact;
+use super::peers::Peers;
+use super::provenance::Route;
+use super::session::{Session, SessionStep};
+use crate::base::identity::{Identity, NodeId};
+use crate::base::io::StreamId;
 use crate::base::limits::{
     MAX_FRAME_BYTES, MAX_REPAIRS_OPENED, MAX_REPAIRS_SERVED, MAX_SESSIONS_OPENED,
     MAX_SESSIONS_SERVED,
 };
-use crate::base::provenance::{Route, Sign};
 use crate::base::time::Time;
-use crate::spread::session::{Session, Step};
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Frame, Opening};
 
-/// Who is reached by streams alone opens sessions this often: nothing else brings it news, or others its own.
+/// A node that is reached by streams alone opens sessions this often: nothing else brings news to it, or from it.
 const PERIOD_WITHOUT_DATAGRAMS: Duration = Duration::from_secs(1);
 
 /// When this node opens sessions.
@@ -30,8 +32,8 @@ pub(super) struct SyncSchedule {
     periodic: Time,
     /// Digests that differed without a head that explains it, in a row.
     pub(super) mismatches: u32,
-    /// Sessions with those who answered a knock.
-    pub(super) joins: BTreeSet<StreamId>,
+    /// Sessions with members that answered our hello.
+    joins: BTreeSet<StreamId>,
     /// The session that sent the last frame for repair.
     last_repair: StreamId,
 }
@@ -49,14 +51,22 @@ impl SyncSchedule {
     }
 }
 
-impl Node {
+/// The members that a peer lists in a session.
+pub(crate) struct SessionMembers {
+    /// The peer.
+    pub(crate) from: Option<NodeId>,
+    /// The members with their incarnations.
+    pub(crate) members: Vec<(Identity, u16)>,
+}
+
+impl Spread {
     /// Asks for a session; the latest request wins while none may be opened.
     pub(super) fn request_sync(&mut self, peer: &Identity) {
         self.sync.requested = Some(*peer);
     }
 
     /// Does not wait for the next periodic session.
-    pub(super) fn hurry_sync(&mut self, now: Time) {
+    pub(crate) fn hurry_sync(&mut self, now: Time) {
         self.sync.periodic = now;
     }
 
@@ -66,7 +76,7 @@ impl Node {
         let put_off = self.sessions.values().any(Session::is_put_off);
         let put_off = put_off.then(|| self.budget.ready_for_session_at());
         let under_way = timeout.into_iter().chain(put_off).min();
-        if self.leaving.is_some() {
+        if self.leaving {
             return under_way;
         }
         let requested = self.sync.requested.map(|_| self.sync.not_before);
@@ -74,18 +84,19 @@ impl Node {
         requested.into_iter().chain(under_way).chain([self.sync.periodic]).min()
     }
 
-    pub(super) fn handle_sync_deadlines(&mut self, now: Time) {
+    /// Drops sessions that stall, and opens those that are due.
+    pub(super) fn handle_sync_deadlines(&mut self, peers: &mut dyn Peers, now: Time) {
         self.drop_stalled_sessions(now);
-        if self.leaving.is_some() {
+        if self.leaving {
             return;
         }
         if self.sync.periodic <= now {
             let mut period = self.protocol.sync_period;
-            if self.are_datagrams_blocked() {
+            if peers.are_datagrams_blocked() {
                 period = period.min(PERIOD_WITHOUT_DATAGRAMS);
             }
-            self.sync.periodic = now + period.mul_f64(0.75 + self.spread_rng.random::<f64>() / 2.0);
-            if let Some(peer) = self.swim.random_peers(1).pop()
+            self.sync.periodic = now + period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
+            if let Some(peer) = peers.random()
                 && !mutant::is(Mutant::NeverRepair)
             {
                 self.sync.requested.get_or_insert(peer);
@@ -95,118 +106,147 @@ impl Node {
             && self.opened_sessions() < MAX_REPAIRS_OPENED
             && let Some(peer) = self.sync.requested.take()
         {
-            let stream = self.open_session(&peer, now);
+            let stream = self.open_session(&peer, peers, now);
             if let Some(session) = stream.and_then(|stream| self.sessions.get_mut(&stream)) {
                 session.repairs();
             }
         }
     }
 
-    pub(super) fn open_session(&mut self, peer: &Identity, now: Time) -> Option<StreamId> {
+    /// Opens a session with a member that answered our hello, unless there is one.
+    pub(crate) fn join(&mut self, peer: &Identity, peers: &dyn Peers, now: Time) {
+        let is_peer =
+            |session: &Session| session.peer().is_some_and(|other| other.node_id == peer.node_id);
+        if self.sessions.values().any(is_peer) {
+            return;
+        }
+        if let Some(stream) = self.open_session(peer, peers, now) {
+            self.sync.joins.insert(stream);
+        }
+    }
+
+    fn open_session(&mut self, peer: &Identity, peers: &dyn Peers, now: Time) -> Option<StreamId> {
         if self.opened_sessions() >= MAX_SESSIONS_OPENED {
             return None;
         }
-        let jitter = 1.0 + self.spread_rng.random::<f64>() / 2.0;
+        let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
         self.sync.not_before = now + self.protocol.sync_min_gap.mul_f64(jitter);
-        let stream = self.session_streams.take();
-        self.counters.sessions_opened += 1;
-        self.outputs.push_back(Output::OpenStream {
-            stream,
-            to: peer.sync_addr(),
-            peer: peer.node_id,
-        });
-        self.sessions.insert(stream, Session::open(*peer, self.opening(), now));
+        let stream = self.streams.take();
+        self.out.counters.sessions_opened += 1;
+        self.out.open(stream, peer);
+        self.sessions.insert(stream, Session::open(*peer, self.opening(peers), now));
         Some(stream)
     }
 
-    pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {
-        let served = self.sessions.keys().filter(|stream| stream.is_accepted()).count();
-        if self.is_silent() || served >= MAX_SESSIONS_SERVED || self.sessions.contains_key(&stream)
-        {
-            self.counters.sessions_refused += 1;
-            self.outputs.push_back(Output::ResetStream { stream });
-            return;
-        }
-        self.counters.sessions_served += 1;
-        self.invitations.came();
-        self.sessions.insert(stream, Session::serve(now));
+    /// How many sessions we serve.
+    pub(crate) fn sessions_served(&self) -> usize {
+        self.sessions.keys().filter(|stream| stream.is_accepted()).count()
     }
 
-    pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
-        if self.take_stream_probe_frame(stream, bytes, now) {
-            return;
+    /// How many sessions there are.
+    pub(crate) fn sessions_open(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Serves a session on a stream, if there is room for it. Returns whether there is.
+    pub(crate) fn serve(&mut self, stream: StreamId, now: Time) -> bool {
+        if self.sessions_served() >= MAX_SESSIONS_SERVED || self.sessions.contains_key(&stream) {
+            return false;
         }
-        let Some(session) = self.sessions.get_mut(&stream) else { return };
+        self.out.counters.sessions_served += 1;
+        self.sessions.insert(stream, Session::serve(now));
+        true
+    }
+
+    /// Serves no session on a stream.
+    pub(crate) fn refuse(&mut self, stream: StreamId) {
+        self.out.counters.sessions_refused += 1;
+        self.out.reset(stream);
+    }
+
+    /// Whether nothing was said yet on a stream that a peer opened.
+    pub(crate) fn is_fresh(&self, stream: StreamId) -> bool {
+        self.sessions.get(&stream).is_some_and(|session| session.peer().is_none())
+    }
+
+    /// Gives up a stream that turned out to be no session.
+    pub(crate) fn hand_over(&mut self, stream: StreamId) {
+        self.sessions.remove(&stream);
+        self.out.counters.sessions_completed += 1;
+    }
+
+    /// Takes a frame of a session. Returns the members that it lists, and who lists them: the answer to those is
+    /// [`Spread::tell_members`].
+    pub(crate) fn handle_frame(
+        &mut self,
+        stream: StreamId,
+        bytes: &[u8],
+        peers: &mut dyn Peers,
+        now: Time,
+    ) -> Option<SessionMembers> {
+        let session = self.sessions.get_mut(&stream)?;
         let frame = Frame::decode(bytes).ok();
         if let Some(Frame::Opening(opening)) = &frame
-            && opening.cluster != self.cluster.mark()
+            && opening.cluster != self.out.mark()
         {
-            self.counters.sessions_other_cluster += 1;
-            return self.fail_session(stream);
+            self.out.counters.sessions_other_cluster += 1;
+            self.fail_session(stream);
+            return None;
         }
         let len = bytes.len();
         let step = frame.and_then(|frame| session.handle(frame, len, &self.catalog, now).ok());
         let Some(step) = step else {
-            self.counters.messages_invalid += 1;
+            self.out.counters.messages_invalid += 1;
             self.fail_session(stream);
-            return;
+            return None;
         };
         let peer = self.sessions.get(&stream).and_then(Session::peer).map(|peer| peer.node_id);
-        if let Some(peer) = peer.filter(|peer| *peer != self.identity().node_id) {
-            self.last_contact = Some(now);
-            self.swim.heard(peer, Sign::Session, now);
+        if let Some(peer) = peer.filter(|peer| *peer != self.own) {
+            self.out.tell(Fact::Heard(peer));
         }
         match step {
-            Step::Opened(opening) => self.answer_opening(stream, &opening, now),
-            Step::Members(members) => {
-                let own = self.identity().node_id;
-                let duplicate = members.iter().find(|(identity, _)| identity.node_id == own);
-                if let Some((duplicate, _)) = duplicate {
-                    self.meet_duplicate(duplicate, now);
-                }
-                let mut members = members;
-                members.retain(|(identity, _)| {
-                    Some(identity.node_id) == peer || self.takes_on_trust(identity, now)
-                });
-                if self.swim.handle_roster(members, now).is_err() {
-                    self.counters.swim_refused += 1;
-                }
-                let roster = self.swim.roster();
-                if let Some(session) = self.sessions.get_mut(&stream) {
-                    session.tell_members(&roster);
-                }
-            }
-            Step::Deltas(deltas) => {
-                self.counters.session_deltas_received += deltas.len() as u64;
-                let from = peer.unwrap_or(self.identity().node_id);
+            SessionStep::Opened(opening) => self.answer_opening(stream, &opening, peers),
+            SessionStep::Members(members) => return Some(SessionMembers { from: peer, members }),
+            SessionStep::Deltas(deltas) => {
+                self.out.counters.session_deltas_received += deltas.len() as u64;
                 for delta in &deltas {
-                    self.learn(delta, from, Route::Session, now);
+                    self.learn(delta, peer.unwrap_or(self.own), Route::Session, peers, now);
                 }
             }
-            Step::Nothing => {}
-            Step::Compare => {
-                let own = self.identity().node_id;
-                let told = self.sessions.get(&stream).and_then(|session| session.told_epoch(own));
-                self.compare_epoch(own, told.unwrap_or_default(), now);
+            SessionStep::Nothing => {}
+            SessionStep::Compare => {
+                let session = self.sessions.get(&stream);
+                let told = session.and_then(|session| session.told_epoch(self.own));
+                self.compare_epoch(self.own, told.unwrap_or_default(), peers, now);
                 if let Some(session) = self.sessions.get_mut(&stream) {
                     session.compare(&self.catalog, |origin| self.recent.when_moved(origin));
                 }
             }
         }
         self.complete_session(stream);
+        None
     }
 
-    pub(super) fn handle_stream_written(&mut self, stream: StreamId, now: Time) {
+    /// Tells our members on a session on which the peer told its own.
+    pub(crate) fn tell_members(&mut self, stream: StreamId, roster: &[(Identity, u16)]) {
+        if let Some(session) = self.sessions.get_mut(&stream) {
+            session.tell_members(roster);
+        }
+        self.complete_session(stream);
+    }
+
+    /// A frame of ours was written.
+    pub(crate) fn stream_written(&mut self, stream: StreamId, now: Time) {
         if let Some(session) = self.sessions.get_mut(&stream) {
             session.written(now);
         }
     }
 
-    pub(super) fn handle_stream_closed(&mut self, stream: StreamId) {
-        self.stream_probe_closed(stream);
+    /// A stream is over.
+    pub(crate) fn stream_closed(&mut self, stream: StreamId) {
         self.sync.joins.remove(&stream);
         if self.sessions.remove(&stream).is_some() {
-            self.counters.sessions_failed += 1;
+            self.out.counters.sessions_failed += 1;
         }
     }
 
@@ -233,7 +273,7 @@ impl Node {
             return None;
         }
         if is_repair && !self.budget.is_ready_for_session(now) {
-            self.counters.frames_put_off += u64::from(session.put_off());
+            self.out.counters.frames_put_off += u64::from(session.put_off());
             return None;
         }
         session.next_frame()
@@ -241,24 +281,21 @@ impl Node {
 
     fn send_session_frame(&mut self, stream: StreamId, frame: &Frame, now: Time) {
         let Some(session) = self.sessions.get_mut(&stream) else { return };
-        let Ok(bytes) = frame.encode() else {
-            self.counters.encoding_errors += 1;
+        let Some(len) = self.out.send_frame(stream, frame) else {
             return self.fail_session(stream);
         };
-        self.counters.frame_bytes_sent += bytes.len() as u64;
-        session.sent(bytes.len());
+        session.sent(len);
         if session.is_repair() {
-            self.budget.spend_on_session(bytes.len(), now);
+            self.budget.spend_on_session(len, now);
             self.sync.last_repair = stream;
         }
-        self.outputs.push_back(Output::StreamFrame { stream, bytes });
     }
 
-    /// Answers who opened a session with us, unless it has one already or others wait for the same.
-    fn answer_opening(&mut self, stream: StreamId, opening: &Opening, now: Time) {
+    /// Answers a peer that opened a session, unless it has one already or others wait for the same.
+    fn answer_opening(&mut self, stream: StreamId, opening: &Opening, peers: &dyn Peers) {
         let peer = opening.identity;
-        if peer.node_id == self.identity().node_id {
-            self.meet_duplicate(&peer, now);
+        if peer.node_id == self.own {
+            self.out.tell(Fact::Duplicate(peer));
             return self.fail_session(stream);
         }
         let served =
@@ -267,24 +304,24 @@ impl Node {
         let served: Vec<(StreamId, Identity)> = served.collect();
         if let Some((other, life)) = served.iter().find(|(_, life)| life.node_id == peer.node_id) {
             if life.epoch >= peer.epoch {
-                self.counters.sessions_duplicate += 1;
+                self.out.counters.sessions_duplicate += 1;
                 return self.fail_session(stream);
             }
             // An earlier life will not go on with it.
             self.fail_session(*other);
         }
-        let is_member = |identity: &Identity| self.swim.active_peer(identity.node_id).is_some();
+        let is_member = |identity: &Identity| peers.active(identity.node_id).is_some();
         let repairs = served.iter().filter(|(_, peer)| is_member(peer)).count();
         if is_member(&peer) && repairs >= MAX_REPAIRS_SERVED {
-            self.counters.sessions_refused += 1;
+            self.out.counters.sessions_refused += 1;
             return self.fail_session(stream);
         }
-        let ours = self.opening();
-        let roster = (ours.members != opening.members).then(|| self.swim.roster());
+        let ours = self.opening(peers);
+        let roster = (ours.members != opening.members).then(|| peers.roster());
         if roster.is_none() && ours.catalog == opening.catalog {
-            self.counters.sessions_equal += 1;
+            self.out.counters.sessions_equal += 1;
         }
-        let is_known = self.swim.active_peer(peer.node_id) == Some(&peer);
+        let is_known = peers.active(peer.node_id) == Some(peer);
         if let Some(session) = self.sessions.get_mut(&stream) {
             if is_known {
                 session.repairs();
@@ -293,11 +330,11 @@ impl Node {
         }
     }
 
-    fn opening(&self) -> Opening {
+    fn opening(&self, peers: &dyn Peers) -> Opening {
         Opening {
-            cluster: self.cluster.mark(),
-            identity: *self.identity(),
-            members: self.swim.digest(),
+            cluster: self.out.mark(),
+            identity: peers.identity(),
+            members: peers.digest(),
             catalog: self.catalog.digest(),
         }
     }
@@ -306,24 +343,24 @@ impl Node {
     fn complete_session(&mut self, stream: StreamId) {
         if self.sessions.get(&stream).is_some_and(Session::is_complete) {
             self.sessions.remove(&stream);
-            self.counters.sessions_completed += 1;
+            self.out.counters.sessions_completed += 1;
             if self.sync.joins.remove(&stream) {
-                self.seeds.joined();
+                self.out.tell(Fact::Joined);
             }
-            self.outputs.push_back(Output::FinishStream { stream });
+            self.out.finish(stream);
         }
     }
 
     fn fail_session(&mut self, stream: StreamId) {
         self.sync.joins.remove(&stream);
         if self.sessions.remove(&stream).is_some() {
-            self.counters.sessions_failed += 1;
-            self.outputs.push_back(Output::ResetStream { stream });
+            self.out.counters.sessions_failed += 1;
+            self.out.reset(stream);
         }
     }
 
     /// Says no more to anybody.
-    pub(super) fn fail_all_sessions(&mut self) {
+    pub(crate) fn fail_all_sessions(&mut self) {
         let streams: Vec<StreamId> = self.sessions.keys().copied().collect();
         for stream in streams {
             self.fail_session(stream);

@@ -3,28 +3,28 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::short;
+use super::orders::short;
 use crate::base::identity::Identity;
 use crate::base::io::TcpProbeId;
-use crate::base::provenance::Sign;
 use crate::base::time::Time;
+use crate::liveness::Liveness;
+use crate::liveness::heard::Sign;
 use crate::liveness::members::Peer;
-use crate::node::Node;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Ask, MemberUpdates, Message, Ping, Pong, Update, Vote, pong_tag};
 
 /// How often somebody is told that its node id is elsewhere, too.
 const TELL_OF_DUPLICATES_EVERY: Duration = Duration::from_millis(200);
 
-impl Node {
-    /// Whoever asks is answered where it asks from, known or not: the answer is the shorter one.
-    pub(in crate::node) fn handle_ping(&mut self, from: SocketAddr, ping: &Ping, now: Time) {
-        if self.leaving.is_some() || ping.sender == self.identity().node_id {
+impl Liveness {
+    /// Answers a ping to where it came from, known or not: the answer is shorter than the question.
+    pub(crate) fn handle_ping(&mut self, from: SocketAddr, ping: &Ping, now: Time) {
+        if self.leaving || ping.sender == self.identity().node_id {
             return;
         }
-        self.counters.pings_answered += 1;
+        self.out.counters.pings_answered += 1;
         let pong = self.pong(ping, now);
-        self.send(from, &Message::Pong(pong));
+        self.out.send(from, &Message::Pong(pong));
         match self.swim.heard(ping.sender, Sign::Ping, now).copied() {
             Some(peer) if peer.is_active() => {
                 self.last_contact = Some(now);
@@ -36,7 +36,7 @@ impl Node {
                     self.tell_of_duplicate(from, peer.identity, now);
                 }
             }
-            // It lives, and does not know that we think otherwise.
+            // It lives, and does not know that we hold it down.
             Some(_) => self.warn(ping.sender),
             // We may be a new life of somebody whom it knows; it hears the answers, and takes the old one to go on.
             None if !self.connected => self.hello_back(from),
@@ -44,44 +44,40 @@ impl Node {
         }
     }
 
-    /// To everybody this member is elsewhere, so nobody but those whom it asks can let it know. It is told seldom: from
-    /// behind a translator of addresses every ping looks like this, and the source of a datagram may be forged.
+    /// Lets a member know that others hold its node id to be elsewhere. Only those that it pings can tell it. It is told
+    /// seldom: behind a translator of addresses every ping looks like this, and the source of a datagram may be forged.
     fn tell_of_duplicate(&mut self, from: SocketAddr, elsewhere: Identity, now: Time) {
-        if self
-            .detection
-            .duplicates_told_at
-            .is_some_and(|at| now.since(at) < TELL_OF_DUPLICATES_EVERY)
-        {
+        if self.duplicates_told_at.is_some_and(|at| now.since(at) < TELL_OF_DUPLICATES_EVERY) {
             return;
         }
-        self.detection.duplicates_told_at = Some(now);
-        self.counters.duplicates_told += 1;
+        self.duplicates_told_at = Some(now);
+        self.out.counters.duplicates_told += 1;
         let updates = vec![Update::Alive(elsewhere)];
         let member_updates = MemberUpdates { sender: self.identity().node_id, updates };
-        self.send(from, &Message::MemberUpdates(member_updates));
+        self.out.send(from, &Message::MemberUpdates(member_updates));
     }
 
     pub(super) fn pong(&self, ping: &Ping, now: Time) -> Pong {
         Pong {
             tag: pong_tag(self.identity().node_id, ping.nonce),
             members: short(self.swim.digest()),
-            local_health: self.detection.detector.local_health(now),
+            local_health: self.detector.local_health(now),
         }
     }
 
-    pub(in crate::node) fn handle_pong(&mut self, pong: &Pong, by_stream: bool, now: Time) {
+    pub(crate) fn handle_pong(&mut self, pong: &Pong, by_stream: bool, now: Time) {
         let members = short(self.swim.digest());
-        let answered = self.detection.detector.pong(pong, members, by_stream, now);
+        let answered = self.detector.pong(pong, members, by_stream, now);
         if let Some(node) = answered {
             self.swim.heard(node, Sign::Ping, now);
             self.last_contact = Some(now);
         }
     }
 
-    pub(in crate::node) fn handle_ask(&mut self, ask: &Ask, now: Time) {
+    pub(crate) fn handle_ask(&mut self, ask: &Ask, now: Time) {
         let Some(asker) = self.hear(ask.sender, Sign::Vote, now) else { return };
         let own = self.identity().node_id;
-        if ask.suspect == own || self.leaving.is_some() {
+        if ask.suspect == own || self.leaving {
             return;
         }
         let Some(Peer { identity, .. }) = self.swim.members().get(ask.suspect).copied() else {
@@ -90,28 +86,28 @@ impl Node {
         let active = self.swim.active_peer(ask.suspect).is_some();
         let update = match (active, identity.epoch.cmp(&ask.epoch)) {
             (true, std::cmp::Ordering::Greater) => Update::Alive(identity),
-            // Whoever still asks missed the verdict.
+            // A member that still asks missed the verdict.
             (false, std::cmp::Ordering::Equal | std::cmp::Ordering::Greater) => {
                 Update::Down(self.verdict_on(&identity))
             }
-            (true, _) => return self.detection.detector.ask(ask.sender, identity, now),
+            (true, _) => return self.detector.ask(ask.sender, identity, now),
             (false, std::cmp::Ordering::Less) => return,
         };
-        self.send(
+        self.out.send(
             asker.addr,
             &Message::MemberUpdates(MemberUpdates { sender: own, updates: vec![update] }),
         );
     }
 
-    pub(in crate::node) fn handle_tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) {
-        if self.detection.detector.tcp_probe_answered(tcp_probe) {
-            self.counters.tcp_probes_answered += 1;
+    pub(crate) fn handle_tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) {
+        if self.detector.tcp_probe_answered(tcp_probe) {
+            self.out.counters.tcp_probes_answered += 1;
         }
     }
 
-    pub(in crate::node) fn handle_vote(&mut self, vote: &Vote, now: Time) {
+    pub(crate) fn handle_vote(&mut self, vote: &Vote, now: Time) {
         if self.hear(vote.sender, Sign::Vote, now).is_some() {
-            self.detection.detector.vote(vote, now);
+            self.detector.vote(vote, now);
         }
     }
 }

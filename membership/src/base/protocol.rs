@@ -1,30 +1,8 @@
-//! What a node is started with: who it is, and the parameters of the protocol with their defaults.
+//! The parameters of the protocol, with their defaults.
 
 use std::time::Duration;
 
 use serde::Serialize;
-
-use crate::base::cluster::ClusterId;
-use crate::base::identity::Identity;
-use crate::catalog::record::{Key, NodeRecord, Value};
-
-/// Everything that a node needs to know at its start.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Which cluster it belongs to; it hears and reaches nodes of this one only.
-    pub cluster: ClusterId,
-    /// Who it is. The epoch is also that of its records.
-    pub identity: Identity,
-    /// How it describes itself.
-    pub node: NodeRecord,
-    /// What it knows of its services when it starts. A restarted node that has all of them here shows the others no
-    /// moment without them.
-    pub records: Vec<(Key, Value)>,
-    /// Seeds every random choice: the same seed and inputs give the same outputs.
-    pub seed: u64,
-    /// The protocol's parameters.
-    pub protocol: Protocol,
-}
 
 /// The protocol's parameters. All nodes of a cluster should agree on them; nothing breaks when they do not.
 #[derive(Clone, Debug, Serialize)]
@@ -61,13 +39,13 @@ pub struct Protocol {
     pub sync_min_gap: Duration,
     /// A session in which nothing happens for this long is dropped.
     pub session_timeout: Duration,
-    /// The first wait between two knocks at the seeds; doubles up to `join_retry_max`.
+    /// The first wait between two hellos at the seeds; doubles up to `join_retry_max`.
     pub join_retry: Duration,
-    /// The longest wait between two knocks at the seeds.
+    /// The longest wait between two hellos at the seeds.
     pub join_retry_max: Duration,
     /// How long the records of an origin that is no active member are kept.
     pub retention: Duration,
-    /// How often a node that is not alone knocks at one address of those that it has lost.
+    /// How often a node that is not alone says hello at one address of those that it has lost.
     pub reunion_period: Duration,
 }
 

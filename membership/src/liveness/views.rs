@@ -2,28 +2,27 @@
 
 use rand::seq::IteratorRandom;
 
-use super::short;
+use super::orders::short;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::MAX_LISTING_DATAGRAMS;
-use crate::base::provenance::Sign;
 use crate::base::time::Time;
+use crate::liveness::Liveness;
 use crate::liveness::detector::Said;
+use crate::liveness::heard::Sign;
 use crate::liveness::members::bucket_of;
-use crate::node::Node;
 use crate::wire::{Compare, Listing, Message};
 
 /// Members that are warned because of one part of a view.
 const MAX_WARNINGS: usize = 64;
 
-impl Node {
-    pub(in crate::node) fn handle_compare(&mut self, compare: &Compare, now: Time) {
+impl Liveness {
+    pub(crate) fn handle_compare(&mut self, compare: &Compare, now: Time) {
         let Some(peer) = self.hear(compare.sender, Sign::Members, now) else { return };
         let ours = self.short_digests();
         let pairs = ours.iter().zip(&compare.buckets).enumerate();
         let differing: Vec<usize> =
             pairs.filter(|(_, (own, theirs))| own != theirs).map(|(bucket, _)| bucket).collect();
-        let chosen =
-            differing.into_iter().sample(&mut self.liveness_rng, MAX_LISTING_DATAGRAMS * 4);
+        let chosen = differing.into_iter().sample(&mut self.rng, MAX_LISTING_DATAGRAMS * 4);
         self.send_listings(&peer, &chosen, true);
     }
 
@@ -35,14 +34,15 @@ impl Node {
             Message::Listing(Listing { sender, bucket, wanted, members })
         });
         let listings = listings.collect();
-        let datagrams = self.pack(listings);
+        let datagrams = self.out.pack(listings);
         for datagram in datagrams.into_iter().take(MAX_LISTING_DATAGRAMS) {
-            self.send_datagram(to.addr, datagram);
+            self.out.send_datagram(to.addr, datagram);
         }
     }
 
-    /// Whom the sender lists and we hold down has to contradict; whom we know and it does not is looked into.
-    pub(in crate::node) fn handle_listing(&mut self, listing: &Listing, now: Time) {
+    /// Warns members that the sender lists and we hold down, so that they refute it. Members that we know and it does not
+    /// are looked into.
+    pub(crate) fn handle_listing(&mut self, listing: &Listing, now: Time) {
         let Some(peer) = self.hear(listing.sender, Sign::Members, now) else { return };
         let own = self.identity().node_id;
         let bucket = usize::from(listing.bucket);
@@ -69,7 +69,7 @@ impl Node {
         let listed = |node: NodeId| listing.members.iter().any(|other| other.node_id == node);
         for identity in ours.iter().filter(|identity| !listed(identity.node_id)) {
             if identity.node_id != own {
-                self.detection.detector.check(identity.node_id, Said::NotActive, now);
+                self.detector.check(identity.node_id, Said::NotActive, now);
             }
         }
     }

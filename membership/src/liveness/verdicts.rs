@@ -1,22 +1,19 @@
-//! What others say of members: believed, looked into, or contradicted.
+//! The word of others on members: believed, looked into, or refuted.
 
 use std::net::SocketAddr;
 
-use rand::RngExt;
-
-use crate::base::identity::{Identity, NodeId};
-use crate::base::io::Event;
+use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
+use crate::liveness::Liveness;
 use crate::liveness::detector::{Belief, Cause, Said, Verdict};
+use crate::liveness::facts::Fact;
 use crate::liveness::members::Peer;
-use crate::node::Node;
-use crate::node::view::OriginStatus;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{MemberUpdates, Message, Update};
 
-impl Node {
-    /// Says that a member is down, and tells everybody. If it lives, it contradicts.
-    pub fn declare_down(&mut self, node: NodeId, now: Time) -> bool {
+impl Liveness {
+    /// Says that a member is down, and tells everybody. If it lives, it refutes that.
+    pub(crate) fn declare_down(&mut self, node: NodeId, now: Time) -> bool {
         let Some(identity) = self.swim.active_peer(node).copied() else { return false };
         let own = self.identity().node_id;
         let verdict = Verdict {
@@ -27,24 +24,22 @@ impl Node {
             referees: Vec::new(),
         };
         self.believe(verdict, own, now);
-        self.settle(now);
         true
     }
 
-    /// Members are believed what they say of others, and everybody what it says of itself; that we are down we want to
-    /// hear from whoever thinks so.
-    pub(in crate::node) fn handle_member_updates(
+    /// Members are believed about others, and everybody about itself. That we are down we want to hear from anybody.
+    pub(crate) fn handle_member_updates(
         &mut self,
         from: SocketAddr,
         member_updates: &MemberUpdates,
         now: Time,
     ) {
-        if self.leaving.is_some() {
+        if self.leaving {
             return;
         }
         let own = self.identity().node_id;
         let member = self.swim.active_peer(member_updates.sender).is_some();
-        // Who only says that we are down does not hear us; to hear that from all is to be alone.
+        // A peer that only says that we are down does not hear us. To hear that from all is to be alone.
         let about_us =
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
         let unheard = member_updates.updates.iter().all(about_us);
@@ -66,14 +61,14 @@ impl Node {
                     self.refute_verdict(verdict, member_updates.sender, from, now);
                 }
                 Update::Down(verdict) if member => self.judge(verdict, member_updates.sender, now),
-                _ => self.counters.strangers_ignored += 1,
+                _ => self.out.counters.strangers_ignored += 1,
             }
-            self.pass_on_swim_events(now);
+            self.take_swim_events(now);
         }
     }
 
-    /// What a third says of a member that is held down here and disputed is looked into: we may be among those who do not
-    /// reach it.
+    /// Takes the word of a third that a member lives. If we hold it down and that is disputed, it is looked into: we may
+    /// be among those that do not reach it.
     pub(super) fn hear_alive(&mut self, identity: Identity, now: Time) {
         if self.takes_on_trust(&identity, now) {
             self.believe_alive(identity, now);
@@ -81,15 +76,15 @@ impl Node {
     }
 
     /// Whether the word of others that a member lives is enough; if it is not, the member is asked.
-    pub(in crate::node) fn takes_on_trust(&mut self, identity: &Identity, now: Time) -> bool {
+    pub(crate) fn takes_on_trust(&mut self, identity: &Identity, now: Time) -> bool {
         let node = identity.node_id;
-        if !self.detection.disputes.is_disputed(node, now) {
+        if !self.disputes.is_disputed(node, now) {
             return true;
         }
         let held_down = |peer: &Peer| !peer.is_active() && peer.identity.epoch < identity.epoch;
         let doubted = self.swim.members().get(node).is_some_and(held_down);
         if doubted {
-            self.detection.detector.check(node, Said::Back(*identity), now);
+            self.detector.check(node, Said::Back(*identity), now);
         }
         !doubted
     }
@@ -99,20 +94,20 @@ impl Node {
         if known.is_none_or(|epoch| epoch < identity.epoch)
             && self.swim.apply_alive(identity, now).is_err()
         {
-            self.counters.swim_refused += 1;
+            self.out.counters.swim_refused += 1;
         }
     }
 
-    /// Takes a higher epoch if that is needed, and says that we live to whoever thinks otherwise.
+    /// Takes a higher epoch if that is needed, and tells the sender that we live.
     fn refute_verdict(&mut self, verdict: &Verdict, sender: NodeId, from: SocketAddr, now: Time) {
         let own = *self.identity();
         if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
-            self.counters.verdicts_refuted += 1;
-            self.emit(Event::CalledDown(verdict.clone()));
+            self.out.counters.verdicts_refuted += 1;
+            self.out.tell(Fact::CalledDown(verdict.clone()));
             if verdict.epoch > own.epoch {
-                self.refute(verdict.epoch, now);
+                self.refute_epoch(verdict.epoch, now);
             } else if self.swim.raise_epoch(own.epoch.next(), now).is_err() {
-                self.counters.swim_refused += 1;
+                self.out.counters.swim_refused += 1;
             }
             let alive = Update::Alive(*self.identity());
             self.tell(alive, now);
@@ -125,15 +120,15 @@ impl Node {
             updates.push(Update::Down(self.verdict_on(&peer.identity)));
         }
         let member_updates = MemberUpdates { sender: own.node_id, updates };
-        self.send(from, &Message::MemberUpdates(member_updates));
+        self.out.send(from, &Message::MemberUpdates(member_updates));
         if !self.connected {
             let hello = Message::Hello(self.hello(self.seeds.token()));
-            self.counters.hellos_sent += 1;
-            self.send(from, &hello);
+            self.out.counters.hellos_sent += 1;
+            self.out.send(from, &hello);
         }
     }
 
-    /// What somebody says of a third is believed, unless it is only hearsay, or we know better.
+    /// Believes a verdict on a third, unless it is only hearsay, or we know better.
     fn judge(&mut self, verdict: &Verdict, sender: NodeId, now: Time) {
         let node = verdict.node;
         let Some(identity) = self.swim.active_peer(node).copied() else { return };
@@ -141,16 +136,16 @@ impl Node {
             return;
         }
         match verdict.cause {
-            Cause::Silence if self.detection.detector.is_witness_of(node, now) => {
-                self.counters.verdicts_doubted += 1;
+            Cause::Silence if self.detector.is_witness_of(node, now) => {
+                self.out.counters.verdicts_doubted += 1;
                 let said = Said::Down(verdict.clone(), sender);
-                self.detection.detector.check(node, said, now);
+                self.detector.check(node, said, now);
             }
             Cause::Silence | Cause::Left | Cause::Declared => {
                 self.believe(verdict.clone(), sender, now);
             }
             Cause::Hearsay | Cause::Isolation => {
-                self.detection.detector.check(node, Said::NotActive, now);
+                self.detector.check(node, Said::NotActive, now);
             }
         }
     }
@@ -163,15 +158,15 @@ impl Node {
             return;
         }
         let own = self.identity().node_id;
-        self.counters.verdicts_believed += u64::from(told_by != own);
+        self.out.counters.verdicts_believed += u64::from(told_by != own);
         if verdict.cause == Cause::Silence {
-            self.detection.disputes.called_down(node, now);
+            self.disputes.called_down(node, now);
         }
         let belief = Belief { verdict: verdict.clone(), told_by, since: now };
-        self.detection.beliefs.insert(node, belief);
+        self.beliefs.insert(node, belief);
         let spread = !mutant::is(Mutant::VerdictNotSpread);
         if self.swim.apply_down(node, spread, now).is_err() {
-            self.counters.swim_refused += 1;
+            self.out.counters.swim_refused += 1;
         }
         if !spread {
             return;
@@ -182,25 +177,47 @@ impl Node {
         self.tell(Update::Down(verdict), now);
     }
 
-    /// Tells a member that we hold it down, so that it can contradict.
+    /// Passes an epoch of ours that somebody remembers, and has our records do the same.
+    pub(super) fn refute_epoch(&mut self, remembered: Epoch, now: Time) {
+        if let Some(epoch) = self.pass_epoch(remembered, now) {
+            self.out.tell(Fact::EpochPassed(epoch));
+        }
+    }
+
+    /// Why we believe that a member is down: who said so, when, and who agreed. `None` while it is not down, or when
+    /// the verdict itself did not reach us.
+    pub(crate) fn belief(&self, node: NodeId) -> Option<&Belief> {
+        let down = self.swim.members().get(node).is_some_and(|peer| !peer.is_active());
+        self.beliefs.get(&node).filter(|_| down)
+    }
+
+    /// Whether a member told us, before it went down, that it leaves.
+    pub(crate) fn said_it_leaves(&self, node: NodeId) -> bool {
+        let told = self.beliefs.get(&node).map(|belief| &belief.verdict);
+        let told = told.filter(|verdict| verdict.cause == Cause::Left);
+        let peer = self.swim.members().get(node).filter(|peer| !peer.is_active());
+        told.zip(peer).is_some_and(|(verdict, peer)| peer.identity.epoch <= verdict.epoch)
+    }
+
+    /// Tells a member that we hold it down, so that it can refute.
     pub(super) fn warn(&mut self, node: NodeId) {
         if let Some(addr) = self.address_of(node) {
             self.warn_at(node, addr);
         }
     }
 
-    /// The same, where it lives as others have it: the life that is down may have been elsewhere, as that of a copy is.
+    /// The same at another address: the life that we hold down may have been elsewhere, as that of a copy is.
     pub(super) fn warn_at(&mut self, node: NodeId, addr: SocketAddr) {
         let Some(peer) = self.swim.members().get(node).copied() else { return };
         let verdict = self.verdict_on(&peer.identity);
         let sender = self.identity().node_id;
         let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
-        self.send(addr, &Message::MemberUpdates(member_updates));
+        self.out.send(addr, &Message::MemberUpdates(member_updates));
     }
 
     /// The verdict on a member that is down, as far as we know it.
     pub(super) fn verdict_on(&self, identity: &Identity) -> Verdict {
-        let known = self.detection.beliefs.get(&identity.node_id).map(|belief| &belief.verdict);
+        let known = self.beliefs.get(&identity.node_id).map(|belief| &belief.verdict);
         match known.filter(|verdict| verdict.epoch >= identity.epoch) {
             Some(verdict) => Verdict { epoch: identity.epoch, ..verdict.clone() },
             None => Verdict {
@@ -210,28 +227,6 @@ impl Node {
                 accuser: self.identity().node_id,
                 referees: Vec::new(),
             },
-        }
-    }
-
-    /// Asks one of the members that we lost whether it is there. All who share a view share the work: each turn, each
-    /// asks another one, at a rate that does not depend on how many we are, and when few are lost, seldom.
-    pub(super) fn ask_the_lost(&mut self) {
-        let down = self.swim.members().down();
-        if down.is_empty() || !self.connected {
-            return;
-        }
-        let share = down.len() as f64 / self.active_members() as f64;
-        if !self.liveness_rng.random_bool(share.min(1.0)) {
-            return;
-        }
-        self.detection.lost_turn += 1;
-        let place = self.swim.ring().rank(self.identity().node_id) + self.detection.lost_turn;
-        let down = self.swim.members().down();
-        let Some(node) = down.iter().nth(place % down.len()).copied() else { return };
-        // Who left is not lost; its turn passes, so that the others are not asked more often for it.
-        if matches!(self.origin_status(node), OriginStatus::Down { .. }) {
-            self.counters.lost_asked += 1;
-            self.warn(node);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a node's knowledge of the others came from, for people who ask why it believes what it believes.
+//! How the records of each origin came here, for people who ask why a node believes what it believes.
 //!
 //! Nothing in the protocol depends on it.
 
@@ -10,27 +10,6 @@ use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS};
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
 
-/// How we heard a node itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// A packet of SWIM's.
-    Swim,
-    /// A ping, or the answer to one of ours.
-    Ping,
-    /// A question about a suspect, or a vote.
-    Vote,
-    /// A comparison of members.
-    Members,
-    /// A rumor that it passed on.
-    Rumor,
-    /// A digest of its catalog.
-    Digest,
-    /// A request for repair.
-    Pull,
-    /// A sync session.
-    Session,
-}
-
 /// The way in which records of an origin came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -40,15 +19,6 @@ pub enum Route {
     Pull,
     /// A sync session.
     Session,
-}
-
-/// When we last heard a node itself, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// When.
-    pub at: Time,
-    /// By what.
-    pub by: Sign,
 }
 
 /// The latest news of an origin's records.
@@ -62,15 +32,6 @@ pub struct Arrival {
     pub by: Route,
 }
 
-/// What came from a node, and of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Provenance {
-    /// When we last heard the node itself.
-    pub heard: Option<Heard>,
-    /// The latest news of its records.
-    pub news: Option<Arrival>,
-}
-
 /// That an operator declared a node gone for good, and who it was: its records are dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForceLeft {
@@ -82,8 +43,7 @@ pub struct ForceLeft {
     pub told_by: NodeId,
 }
 
-/// The latest news of every origin, and who was declared gone: at most [`MAX_ORIGIN_TOMBSTONES`] of them. When a member was heard
-/// itself stands with what is believed of it.
+/// The latest news of every origin, and the nodes that were declared gone: at most [`MAX_ORIGIN_TOMBSTONES`] of them.
 #[derive(Debug, Default)]
 pub(crate) struct Provenances {
     latest: BTreeMap<NodeId, Arrival>,

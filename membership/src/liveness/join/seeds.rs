@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::config::Protocol;
 use crate::base::limits::{MAX_REFERRALS, MAX_SEEDS, MAX_SESSIONS_SERVED};
+use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 
 /// Rounds of knocking after a request to join, although we are not alone.

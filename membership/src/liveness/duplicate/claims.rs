@@ -1,0 +1,88 @@
+//! Meeting another agent under our node id.
+
+use std::net::SocketAddr;
+
+use rand::Rng;
+
+use super::{Answer, Claim, Due, Duplicate};
+use crate::base::identity::Identity;
+use crate::base::time::Time;
+use crate::liveness::Liveness;
+use crate::liveness::facts::Fact;
+use crate::wire::Message;
+
+impl Liveness {
+    /// Another live agent under our node id, if we know of one.
+    pub(crate) fn duplicate(&self, now: Time) -> Option<&Duplicate> {
+        self.duplicates.met(now)
+    }
+
+    /// Whether we gave way to another agent under our node id: then we say nothing but to ask whether it is still there.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.duplicates.is_silent()
+    }
+
+    /// Asks whether somebody lives who goes by our node id elsewhere, or did.
+    pub(crate) fn meet_duplicate(&mut self, identity: &Identity, now: Time) {
+        let elsewhere = identity.addr != self.identity().addr;
+        if elsewhere && !self.leaving && self.duplicates.may_ask(now) {
+            self.send_claim(identity.addr, 0, now);
+        }
+    }
+
+    pub(crate) fn handle_claim(&mut self, from: SocketAddr, claim: &Claim, now: Time) {
+        let own = *self.identity();
+        if claim.identity.node_id != own.node_id || self.leaving {
+            self.out.counters.strangers_ignored += 1;
+            return;
+        }
+        match self.duplicates.judge(&own, claim, now) {
+            Answer::Nothing => {}
+            Answer::Claim => self.send_claim(from, claim.nonce, now),
+            Answer::GoOn { answer, tell } => {
+                if tell {
+                    self.out.tell(Fact::DuplicateNodeId { address: claim.identity.addr });
+                }
+                if answer {
+                    self.send_claim(from, claim.nonce, now);
+                }
+                // The others may follow the other, which was in a later epoch.
+                if claim.identity.epoch >= own.epoch {
+                    self.refute_epoch(claim.identity.epoch, now);
+                }
+            }
+            Answer::GiveWay { new } => {
+                if new {
+                    self.fall_silent(claim.identity.addr, now);
+                }
+                self.send_claim(from, claim.nonce, now);
+            }
+        }
+    }
+
+    pub(in crate::liveness) fn handle_claim_deadline(&mut self, now: Time) {
+        match self.duplicates.take_due(now) {
+            Some(Due::Ask(address)) => self.send_claim(address, 0, now),
+            Some(Due::Resume) => {
+                self.seeds.hurry(now);
+                self.out.tell(Fact::Resumed);
+            }
+            None => {}
+        }
+    }
+
+    /// Without peers and sessions, and with no hellos, we say nothing.
+    fn fall_silent(&mut self, other: SocketAddr, now: Time) {
+        self.out.counters.gave_way += 1;
+        self.out.tell(Fact::GaveWay { to: other });
+        self.swim.lose_contact(now);
+    }
+
+    /// Sends our claim. It is about as long as the one that it answers.
+    fn send_claim(&mut self, to: SocketAddr, echo: u64, now: Time) {
+        let own = *self.identity();
+        let claim = self.duplicates.claim(&own, echo, self.rng.next_u64(), now);
+        self.out.counters.claims_sent += 1;
+        self.out.send(to, &Message::Claim(claim));
+    }
+}

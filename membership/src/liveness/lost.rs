@@ -1,0 +1,150 @@
+//! Members that went down without a word: asking them now and then whether they are back.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::seq::IteratorRandom;
+
+use super::Liveness;
+use super::detector::{LocalHealth, MAX_SUSPICION_TIMEOUT};
+use super::heard::Sign;
+use super::members::Peer;
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::protocol::Protocol;
+use crate::base::time::Time;
+use crate::testing::mutants::{self as mutant, Mutant};
+use crate::wire::Message;
+
+/// How often one of the lost is asked whether it is there, when there are as many as we are.
+const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
+
+/// When the lost are asked next.
+#[derive(Debug)]
+pub(super) struct Reunions {
+    /// When one that our view shares is asked.
+    lost_at: Time,
+    lost_turn: usize,
+    /// When hello is said to one address of them or of the seeds.
+    hello_at: Time,
+}
+
+impl Reunions {
+    pub(super) fn new(protocol: &Protocol, now: Time) -> Self {
+        let hello_at = now + protocol.reunion_period;
+        Self { lost_at: now + ASK_LOST_EVERY, lost_turn: 0, hello_at }
+    }
+
+    pub(super) fn lost_at(&self) -> Time {
+        self.lost_at
+    }
+
+    pub(super) fn hello_at(&self) -> Time {
+        self.hello_at
+    }
+}
+
+impl Liveness {
+    /// Asks one of the lost members whether it is there. All who share a view share the work: each turn, each asks
+    /// another one, at a rate that does not depend on how many we are, and when few are lost, seldom.
+    pub(super) fn ask_the_lost(&mut self, left: impl Fn(NodeId) -> Option<Epoch>, now: Time) {
+        if self.reunions.lost_at > now {
+            return;
+        }
+        let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
+        self.reunions.lost_at = now + ASK_LOST_EVERY.mul_f64(jitter);
+        if let Some(node) = self.next_of_the_lost()
+            // A member that left is not lost. Its turn passes, so that the others are not asked more often for it.
+            && self.is_lost(node, &left)
+        {
+            self.out.counters.lost_asked += 1;
+            self.warn(node);
+        }
+        self.disputes.forget_old(now);
+    }
+
+    fn next_of_the_lost(&mut self) -> Option<NodeId> {
+        let down = self.swim.members().down();
+        if down.is_empty() || !self.connected {
+            return None;
+        }
+        let share = down.len() as f64 / (self.swim.active_count() + 1) as f64;
+        if !self.rng.random_bool(share.min(1.0)) {
+            return None;
+        }
+        self.reunions.lost_turn += 1;
+        let place = self.swim.ring().rank(self.identity().node_id) + self.reunions.lost_turn;
+        down.iter().nth(place % down.len()).copied()
+    }
+
+    /// Says hello, now and then, at one address of those that we lost or were told of. Islands that each think
+    /// themselves whole would never meet otherwise.
+    pub(super) fn handle_reunion_deadline(
+        &mut self,
+        left: impl Fn(NodeId) -> Option<Epoch>,
+        now: Time,
+    ) {
+        if self.reunions.hello_at > now {
+            return;
+        }
+        let stretch = self.hello_stretch();
+        self.reunions.hello_at = now + self.protocol.reunion_period.mul_f64(stretch);
+        if !self.connected || mutant::is(Mutant::NeverRetrySeeds) {
+            return;
+        }
+        let members = self.swim.members();
+        let lost = members.iter_down().filter(|(node, _)| self.is_lost(*node, &left));
+        let lost = lost.map(|(_, peer)| peer.identity.addr);
+        let mut silent: BTreeSet<SocketAddr> = lost.chain(self.seeds.addresses()).collect();
+        silent.remove(&self.identity().addr);
+        if !silent.is_empty() {
+            for heard in members.iter_active() {
+                silent.remove(&heard.addr);
+            }
+        }
+        if let Some(address) = silent.into_iter().choose(&mut self.rng) {
+            self.out.counters.hellos_sent += 1;
+            self.seeds.hello_sent();
+            let hello = Message::Hello(self.hello(self.seeds.token()));
+            self.out.send(address, &hello);
+        }
+    }
+
+    /// Whether a member is down without having left on purpose.
+    fn is_lost(&self, node: NodeId, left: impl Fn(NodeId) -> Option<Epoch>) -> bool {
+        let Some(peer) = self.swim.members().get(node) else { return false };
+        let has_left = left(node).is_some_and(|epoch| peer.identity.epoch <= epoch);
+        !peer.is_active() && !has_left && !self.said_it_leaves(node)
+    }
+
+    /// When a node last lived, as far as we can tell.
+    ///
+    /// It is when we last heard it. Of a member that we do not watch, the silence of its monitors tells something too:
+    /// while we hear others and no verdict comes, it lived as long ago as a verdict takes. A verdict makes nobody
+    /// younger: of a member that we heard so lately that we may have watched it, the last word counts.
+    pub(crate) fn last_alive(&self, node: NodeId, now: Time) -> Time {
+        if node == self.identity().node_id {
+            return now;
+        }
+        let peer = self.swim.members().get(node);
+        let heard = peer.and_then(|peer| peer.heard).map(|heard| heard.at);
+        let answered = self.detector.last_heard(node);
+        if answered.is_some() {
+            return heard.max(answered).unwrap_or(Time::ZERO);
+        }
+        let contact = self.last_contact.unwrap_or(Time::ZERO);
+        let unaccused = match peer {
+            Some(Peer { down_since: Some(since), heard: Some(heard), .. })
+                if heard.by == Sign::Ping && since.since(heard.at) <= MAX_SUSPICION_TIMEOUT =>
+            {
+                return heard.at;
+            }
+            Some(peer) => peer.down_since.map_or(contact, |since| since.min(contact)),
+            None => Time::ZERO,
+        };
+        let unaccused =
+            unaccused.since(Time::ZERO).saturating_sub(LocalHealth::UNPROVEN.suspicion_timeout());
+        heard.unwrap_or(Time::ZERO).max(unaccused.into())
+    }
+}

@@ -1,0 +1,123 @@
+//! Carrying out the detector's orders, and noticing that datagrams do not get through.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Liveness;
+use super::detector::Order;
+use super::facts::Fact;
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+use crate::wire::{Ask, Compare, Message, Ping};
+
+/// Datagrams that were lost for less than this were lost by chance.
+const BLOCKED_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether datagrams get through to the members that we watch.
+#[derive(Debug, Default)]
+pub(super) struct DatagramPath {
+    /// Since when all of them answer by stream alone.
+    by_stream_since: Option<Time>,
+    is_blocked: bool,
+}
+
+impl Liveness {
+    /// Whether all members that we watch answer by stream alone, and have done so for some time.
+    pub(crate) fn are_datagrams_blocked(&self) -> bool {
+        self.datagram_path.is_blocked
+    }
+
+    /// Notes whether datagrams get through to the members that we watch. Where they do not, all goes on by streams, and
+    /// the owner may want to know why it is slow.
+    pub(super) fn note_blocked_datagrams(&mut self, now: Time) {
+        let path = &mut self.datagram_path;
+        let since = self.detector.hears_by_stream_alone(now);
+        path.by_stream_since = since.then(|| path.by_stream_since.unwrap_or(now));
+        let blocked = path.by_stream_since.is_some_and(|since| now.since(since) >= BLOCKED_AFTER);
+        match (std::mem::replace(&mut path.is_blocked, blocked), blocked) {
+            (false, true) => self.out.tell(Fact::DatagramsBlocked),
+            (true, false) => self.out.tell(Fact::DatagramsPass),
+            _ => {}
+        }
+    }
+
+    /// Carries out what the detector wants, and sends the updates of members that are due.
+    pub(super) fn follow_detector(&mut self, now: Time) {
+        self.detector.reassign(&self.swim, now);
+        while let Some(order) = self.detector.poll_order() {
+            self.carry_out(order, now);
+            self.take_swim_events(now);
+            self.detector.reassign(&self.swim, now);
+        }
+        let tally = self.detector.take_tally();
+        self.out.counters.accusations += tally.accusations;
+        self.out.counters.acquittals += tally.acquittals;
+        self.out.counters.indirect_probes_refused += tally.refused;
+        self.out.counters.stalls += tally.stalls;
+        self.flush_member_updates(now);
+    }
+
+    fn carry_out(&mut self, order: Order, now: Time) {
+        let own = self.identity().node_id;
+        match order {
+            Order::Ping(node, nonce) => {
+                if let Some(addr) = self.address_of(node) {
+                    self.out.counters.pings_sent += 1;
+                    self.out.send(addr, &Message::Ping(Ping { sender: own, nonce }));
+                }
+            }
+            Order::StreamProbe(node, nonce) => self.stream_probe(node, nonce, now),
+            Order::TcpProbe(node, nonce) => {
+                if let Some(to) = self.address_of(node).filter(|to| !self.has_successor(node, *to))
+                {
+                    self.out.counters.tcp_probes_sent += 1;
+                    self.out.probe_tcp(to, node, nonce);
+                }
+            }
+            Order::Ask(referee, suspect, epoch) => {
+                if let Some(addr) = self.address_of(referee) {
+                    self.out.send(addr, &Message::Ask(Ask { sender: own, suspect, epoch }));
+                }
+            }
+            Order::Vote(asker, vote) => {
+                if let Some(addr) = self.address_of(asker) {
+                    self.out.send(addr, &Message::Vote(vote));
+                }
+            }
+            Order::Decide(verdict, told_by) => {
+                if verdict.accuser == own {
+                    self.out.counters.verdicts_passed += 1;
+                }
+                self.believe(verdict, told_by, now);
+            }
+            // Those who hold a disputed member down ask it themselves, if they reach it.
+            Order::Warn(node) if self.disputes.is_disputed(node, now) => {}
+            Order::Warn(node) => self.warn(node),
+            Order::Revive(identity) => self.believe_alive(identity, now),
+            Order::Compare(node) => {
+                if let Some(addr) = self.address_of(node) {
+                    self.out.counters.views_compared += 1;
+                    let buckets = self.short_digests();
+                    self.out.send(addr, &Message::Compare(Compare { sender: own, buckets }));
+                }
+            }
+        }
+    }
+
+    /// Whether another member lives at the address of a suspect and would answer for it. A host that lost its disk comes
+    /// back like this.
+    fn has_successor(&self, node: NodeId, addr: SocketAddr) -> bool {
+        let mut living = self.swim.members().iter_active();
+        addr == self.identity().addr || living.any(|peer| peer.node_id != node && peer.addr == addr)
+    }
+
+    pub(super) fn address_of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.swim.members().get(node).map(|peer| peer.identity.addr)
+    }
+}
+
+/// The low half of a digest.
+pub(super) fn short(digest: u64) -> [u8; 4] {
+    let [short @ .., _, _, _, _] = digest.to_le_bytes();
+    short
+}

@@ -1,0 +1,104 @@
+//! Datagrams and stream frames, handed to the plane that they concern.
+
+use std::net::SocketAddr;
+
+use super::Node;
+use super::io::Event;
+use crate::base::io::StreamId;
+use crate::base::time::Time;
+use crate::liveness::heard::Sign;
+use crate::spread::peers::Peers;
+use crate::wire::{Frame, Message, WireError, decode_datagram};
+
+impl Node {
+    pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Time) {
+        self.counters.datagrams_received += 1;
+        let messages = match decode_datagram(bytes, self.cluster) {
+            Ok(messages) => messages,
+            Err(WireError::OtherCluster) => {
+                self.counters.datagrams_other_cluster += 1;
+                if self.foreigners.heard(from) {
+                    self.emit(Event::OtherCluster { address: from });
+                }
+                return;
+            }
+            Err(_) => {
+                self.counters.datagrams_malformed += 1;
+                return;
+            }
+        };
+        for message in messages {
+            match message {
+                Ok(message) => self.handle_message(from, message, now),
+                Err(_) => self.counters.messages_invalid += 1,
+            }
+            self.pass_on(now);
+        }
+    }
+
+    fn handle_message(&mut self, from: SocketAddr, message: Message<'_>, now: Time) {
+        let Self { liveness, spread, .. } = self;
+        if liveness.is_silent() && !matches!(message, Message::Claim(_)) {
+            self.counters.ignored_while_silent += 1;
+            return;
+        }
+        match message {
+            Message::Claim(claim) => liveness.handle_claim(from, &claim, now),
+            Message::Swim(packet) => liveness.handle_swim_packet(packet, now),
+            Message::Hello(hello) => {
+                liveness.handle_hello(from, &hello, spread.sessions_served(), now);
+            }
+            Message::Welcome(welcome) => liveness.handle_welcome(from, &welcome, now),
+            Message::Referral(referral) => liveness.handle_referral(from, &referral, now),
+            Message::Ping(ping) => liveness.handle_ping(from, &ping, now),
+            Message::Pong(pong) => liveness.handle_pong(&pong, false, now),
+            Message::Ask(ask) => liveness.handle_ask(&ask, now),
+            Message::Vote(vote) => liveness.handle_vote(&vote, now),
+            Message::MemberUpdates(updates) => liveness.handle_member_updates(from, &updates, now),
+            Message::Compare(compare) => liveness.handle_compare(&compare, now),
+            Message::Listing(listing) => liveness.handle_listing(&listing, now),
+            Message::Rumors(sender, deltas) => {
+                // News is not answered, so former members may bring some, too: a member that leaves is down to SWIM before
+                // the word that it left may have arrived.
+                if liveness.hear_former(sender, Sign::Rumor, now) {
+                    spread.handle_rumors(sender, deltas, liveness, now);
+                }
+            }
+            Message::Digest(digest) => {
+                if let Some(peer) = liveness.hear(digest.sender, Sign::Digest, now) {
+                    spread.handle_digest(&peer, &digest, liveness, now);
+                }
+            }
+            Message::Pull(pull) => {
+                if let Some(peer) = liveness.hear(pull.sender, Sign::Pull, now) {
+                    spread.handle_pull(&peer, &pull, liveness, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {
+        if self.liveness.is_silent() || !self.spread.serve(stream, now) {
+            return self.spread.refuse(stream);
+        }
+        self.liveness.guest_came();
+    }
+
+    pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        if self.liveness.is_stream_probe(stream) {
+            return self.liveness.handle_probe_answer(stream, bytes, now);
+        }
+        if Frame::is_sign_of_life(bytes)
+            && self.spread.is_fresh(stream)
+            && self.liveness.answer_stream_probe(stream, bytes, now)
+        {
+            return self.spread.hand_over(stream);
+        }
+        if let Some(told) = self.spread.handle_frame(stream, bytes, &mut self.liveness, now) {
+            self.pass_on(now);
+            self.liveness.handle_roster(told.members, told.from, now);
+            self.pass_on(now);
+            self.spread.tell_members(stream, &self.liveness.roster());
+        }
+    }
+}

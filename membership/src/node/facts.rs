@@ -1,0 +1,141 @@
+//! What one plane tells, carried to the other plane, to the view and to the node's owner.
+
+use super::Node;
+use super::io::Event;
+use super::view::{Member, MemberStatus, OriginStatus};
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+use crate::catalog::record::Key;
+use crate::liveness::facts::Fact as LivenessFact;
+use crate::spread::facts::Fact as SpreadFact;
+use crate::testing::mutants::{self as mutant, Mutant};
+
+impl Node {
+    /// Takes the outputs of both planes, in order, with all that follows from their facts.
+    pub(super) fn pass_on(&mut self, now: Time) {
+        while let Some(output) = self.liveness.poll_output() {
+            match output.split() {
+                Ok(output) => self.outputs.push_back(output),
+                Err(fact) => self.take_liveness_fact(fact, now),
+            }
+        }
+        self.pass_on_spread(now);
+    }
+
+    fn pass_on_spread(&mut self, now: Time) {
+        while let Some(output) = self.spread.poll_output() {
+            match output.split() {
+                Ok(output) => self.outputs.push_back(output),
+                Err(fact) => self.take_spread_fact(fact, now),
+            }
+        }
+    }
+
+    fn take_liveness_fact(&mut self, fact: LivenessFact, now: Time) {
+        match fact {
+            LivenessFact::Member(_)
+                if mutant::is(Mutant::DropMemberEvent)
+                    && self.counters.datagrams_received.is_multiple_of(4) => {}
+            LivenessFact::Member(node) => {
+                if self.liveness.members().get(node).is_none() {
+                    self.spread.forget(node);
+                }
+                self.spread.review_origin_tombstone(node, &self.liveness, now);
+                self.refresh(node, &[Key::Node]);
+                self.refresh_member(node);
+            }
+            LivenessFact::EpochPassed(epoch) => self.spread.begin_epoch(epoch, now),
+            LivenessFact::Reachable(peer) => self.spread.join(&peer, &self.liveness, now),
+            LivenessFact::DatagramsBlocked => {
+                self.emit(Event::DatagramsBlocked);
+                self.spread.hurry_sync(now);
+            }
+            LivenessFact::GaveWay { to } => {
+                self.emit(Event::GaveWay { to });
+                self.spread.fail_all_sessions();
+            }
+            LivenessFact::Connected => self.emit(Event::Connected),
+            LivenessFact::Isolated => self.emit(Event::Isolated),
+            LivenessFact::EpochRaised(epoch) => self.emit(Event::EpochRaised(epoch)),
+            LivenessFact::Welcomed { by } => self.emit(Event::Welcomed { by }),
+            LivenessFact::StoodStill(slept) => self.emit(Event::StoodStill(slept)),
+            LivenessFact::CalledDown(verdict) => self.emit(Event::CalledDown(verdict)),
+            LivenessFact::DatagramsPass => self.emit(Event::DatagramsPass),
+            LivenessFact::DuplicateNodeId { address } => {
+                self.emit(Event::DuplicateNodeId { address });
+            }
+            LivenessFact::Resumed => self.emit(Event::Resumed),
+        }
+        self.pass_on_spread(now);
+    }
+
+    fn take_spread_fact(&mut self, fact: SpreadFact, now: Time) {
+        match fact {
+            SpreadFact::Records { origin, keys } => {
+                self.refresh(origin, &keys);
+                if keys.contains(&Key::Node) && origin != self.identity().node_id {
+                    self.refresh_member(origin);
+                }
+            }
+            SpreadFact::ForceLeft { node, told_by } => {
+                self.emit(Event::ForceLeft { node, told_by });
+            }
+            SpreadFact::Heard(peer) => self.liveness.hear_in_session(peer, now),
+            SpreadFact::Duplicate(identity) => {
+                self.liveness.meet_duplicate(&identity, now);
+                self.pass_on(now);
+            }
+            SpreadFact::Joined => self.liveness.joined(),
+        }
+    }
+
+    fn refresh(&mut self, origin: NodeId, keys: &[Key]) {
+        let status = self.origin_status(origin);
+        for change in self.view.refresh(self.spread.catalog(), origin, status, keys) {
+            self.emit(Event::Instance(change));
+        }
+    }
+
+    fn refresh_member(&mut self, node: NodeId) {
+        let member = self.member(node);
+        if let Some(change) = self.view.refresh_member(node, member) {
+            self.emit(Event::Member(change));
+        }
+    }
+
+    /// A member as both planes show it, suspicion aside.
+    pub(super) fn member(&self, node: NodeId) -> Option<Member> {
+        let record = self.spread.description(node).cloned();
+        if node == self.identity().node_id {
+            let status =
+                if self.leaving.is_some() { MemberStatus::Left } else { MemberStatus::Alive };
+            return Some(Member { identity: *self.identity(), node: record, status });
+        }
+        let identity = self.liveness.members().get(node)?.identity;
+        let status = match self.origin_status(node) {
+            OriginStatus::Active => MemberStatus::Alive,
+            OriginStatus::Down { .. } => MemberStatus::Down,
+            OriginStatus::Left => MemberStatus::Left,
+        };
+        Some(Member { identity, node: record, status })
+    }
+
+    fn origin_status(&self, node: NodeId) -> OriginStatus {
+        if node == self.identity().node_id {
+            return OriginStatus::Active;
+        }
+        let left = self.catalog().left(node);
+        let peer = self.liveness.members().get(node);
+        let has_left =
+            left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch));
+        // The word that it leaves may arrive before its record says so.
+        if has_left || self.liveness.said_it_leaves(node) {
+            return OriginStatus::Left;
+        }
+        match peer.map(|peer| peer.down_since) {
+            Some(None) => OriginStatus::Active,
+            Some(Some(since)) => OriginStatus::Down { since },
+            None => OriginStatus::Down { since: Time::ZERO },
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! News of records: our own writes, and those of others however they come.
+
+use super::Spread;
+use super::facts::Fact;
+use super::peers::Peers;
+use super::provenance::{Arrival, ForceLeft, Route};
+use super::rumors::Rumor;
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::time::Time;
+use crate::catalog::record::{Key, Value};
+use crate::catalog::{Applied, Delta, Head, Version};
+use crate::testing::mutants::{self as mutant, Mutant};
+
+impl Spread {
+    /// Writes records of our own.
+    pub(crate) fn write(&mut self, records: Vec<(Key, Option<Value>)>, now: Time) {
+        match self.catalog.write(records) {
+            Ok((_, changed)) if changed.is_empty() => {}
+            Ok((before, changed)) => {
+                self.out.tell(Fact::Records { origin: self.own, keys: changed });
+                self.spread_own(before, now);
+            }
+            Err(_) => self.out.counters.writes_refused += 1,
+        }
+    }
+
+    /// Makes a rumor of our own writes after a version.
+    fn spread_own(&mut self, after: Version, now: Time) {
+        self.rumors.push_own(after, now);
+        self.recent.moved(self.own, now);
+        self.digests.news(now);
+    }
+
+    /// Makes a rumor of our latest write again.
+    pub(crate) fn repeat_own(&mut self, now: Time) {
+        let last = self.catalog.head(self.own).map_or(0, |head| head.known_to);
+        self.spread_own(last.saturating_sub(1), now);
+    }
+
+    /// Our records begin a new epoch.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, now: Time) {
+        self.catalog.raise_epoch(epoch);
+        self.spread_own(0, now);
+    }
+
+    /// A peer remembers a life of ours that we forgot.
+    fn refute(&mut self, remembered: Epoch, peers: &mut dyn Peers, now: Time) {
+        if let Some(epoch) = peers.pass_epoch(remembered, now) {
+            self.begin_epoch(epoch, now);
+        }
+    }
+
+    /// A peer names the epoch in which it knows an origin, or waits for it. If that is us, and we never reached that
+    /// epoch, the peer would wait for ever.
+    pub(super) fn compare_epoch(
+        &mut self,
+        origin: NodeId,
+        epoch: Epoch,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
+        if origin == self.own && epoch > self.catalog.epoch() {
+            self.refute(epoch, peers, now);
+        }
+    }
+
+    /// Takes the rumors of one message.
+    pub(crate) fn handle_rumors(
+        &mut self,
+        sender: NodeId,
+        deltas: Vec<Delta>,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
+        for delta in deltas {
+            self.handle_rumor(sender, delta, peers, now);
+        }
+    }
+
+    fn handle_rumor(&mut self, sender: NodeId, delta: Delta, peers: &mut dyn Peers, now: Time) {
+        self.out.counters.rumors_received += 1;
+        let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
+        // Nothing is missing when an origin tombstone was ignored because its origin lives.
+        let is_tombstone = delta.is_origin_tombstone();
+        let pulled = self.gaps.is_pulled(delta.origin);
+        let route = if pulled { Route::Pull } else { Route::Rumor };
+        if self.learn(&delta, sender, route, peers, now) {
+            self.out.counters.rumors_news += 1;
+            self.out.counters.rumors_dropped +=
+                self.rumors.push(Rumor { delta, from: sender }, now) as u64;
+        }
+        if !is_tombstone {
+            self.note_gap(head, sender, now + self.protocol.pull_after);
+        }
+    }
+
+    /// Applies a delta, and returns whether anything of it was new.
+    pub(super) fn learn(
+        &mut self,
+        delta: &Delta,
+        from: NodeId,
+        by: Route,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) -> bool {
+        let origin = delta.origin;
+        let lives = peers.active(origin).is_some();
+        let before = self.catalog.origin(origin).and_then(|origin| origin.node());
+        let force_left = before.filter(|_| delta.is_origin_tombstone()).cloned();
+        match self.catalog.apply(delta, lives) {
+            Applied::Known => false,
+            Applied::Full => {
+                self.out.counters.origins_refused += 1;
+                false
+            }
+            Applied::Refuted(epoch) => {
+                self.refute(epoch, peers, now);
+                false
+            }
+            Applied::News(keys) => {
+                if !delta.is_origin_tombstone() {
+                    self.provenances.returned(origin);
+                } else if let Some(record) = force_left {
+                    self.note_force_leave(origin, ForceLeft { record, at: now, told_by: from });
+                }
+                self.out.tell(Fact::Records { origin, keys });
+                self.provenances.news(origin, Arrival { at: now, from, by });
+                self.recent.moved(origin, now);
+                self.digests.news(now);
+                self.gaps.check(&self.catalog.want_in(origin, delta.epoch));
+                true
+            }
+        }
+    }
+
+    /// Notes that the records of a node were dropped, because its operator said so.
+    pub(super) fn note_force_leave(&mut self, node: NodeId, force_left: ForceLeft) {
+        let told_by = force_left.told_by;
+        self.provenances.note_force_leave(node, force_left);
+        self.out.tell(Fact::ForceLeft { node, told_by });
+    }
+
+    /// Notes that a peer has more of an origin than we do, if so. Returns whether it has.
+    pub(super) fn note_gap(&mut self, head: Head, source: NodeId, due: Time) -> bool {
+        let want = self.catalog.want_in(head.origin, head.epoch);
+        let known = (want.epoch, want.after) >= (head.epoch, head.known_to);
+        if head.origin == self.own || known || mutant::is(Mutant::NeverRepair) {
+            return false;
+        }
+        if !self.gaps.note(head, &want, source, due) {
+            self.out.counters.gaps_dropped += 1;
+        }
+        true
+    }
+}

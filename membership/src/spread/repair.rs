@@ -1,0 +1,180 @@
+//! Repair by datagram: digests that show what differs, and pulls of what is missing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::digests::Round;
+use super::peers::Peers;
+use super::{RUMORS_BUDGET_BYTES, Spread};
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
+use crate::base::time::Time;
+use crate::catalog::{Delta, Want};
+use crate::testing::mutants::{self as mutant, Mutant};
+use crate::wire::{Digest, Message, Pull, encoded_len};
+
+/// Wants in one datagram: each takes at most 32 bytes.
+const WANTS_PER_PULL: usize = 40;
+/// Digests that differ although no head explains why, before a session looks into it.
+const MISMATCHES_BEFORE_SYNC: u32 = 3;
+/// With no news for this long, the first such digest is enough.
+const QUIET_AFTER: Duration = Duration::from_millis(300);
+/// Between the seeds of one round's distances and the next one's; odd, so that none is met again.
+const ROUND_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Spreads the digests of a burst, so that nodes which heard of a change together do not all speak together.
+const DIGEST_JITTER: Duration = Duration::from_millis(5);
+
+impl Spread {
+    /// Compares the digest of an active peer with ours.
+    pub(crate) fn handle_digest(
+        &mut self,
+        peer: &Identity,
+        digest: &Digest,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
+        if digest.catalog == self.catalog.digest() || mutant::is(Mutant::NeverRepair) {
+            self.out.counters.digests_equal += 1;
+            self.sync.mismatches = 0;
+            return;
+        }
+        self.out.counters.digests_different += 1;
+        self.tell_its_origin_tombstone(peer, now);
+        let mut explained = false;
+        for head in &digest.recent {
+            self.compare_epoch(head.origin, head.epoch, peers, now);
+            explained |= self.note_gap(*head, peer.node_id, now);
+        }
+        if explained {
+            return;
+        }
+        self.sync.mismatches += 1;
+        let quiet = now.since(self.digests.last_news()) > QUIET_AFTER;
+        if quiet || self.sync.mismatches >= MISMATCHES_BEFORE_SYNC {
+            self.sync.mismatches = 0;
+            self.request_sync(peer);
+        }
+    }
+
+    /// Answers a pull of an active peer.
+    pub(crate) fn handle_pull(
+        &mut self,
+        peer: &Identity,
+        pull: &Pull,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
+        for want in &pull.wants {
+            self.compare_epoch(want.origin, want.epoch, peers, now);
+        }
+        let waiting = self.answers.iter().any(|(to, _)| *to == peer.addr);
+        if waiting || self.answers.len() + MAX_PULL_REPLY_DATAGRAMS > MAX_ANSWERS_WAITING {
+            self.out.counters.pulls_refused += 1;
+            return;
+        }
+        self.out.counters.pulls_answered += 1;
+        for deltas in self.answer(&pull.wants) {
+            if let Some(bytes) = self.out.seal(&Message::Rumors(self.own, deltas)) {
+                self.answers.push_back((peer.addr, bytes));
+            }
+        }
+    }
+
+    /// The deltas that wants ask for, in as many parts as fit a datagram each and may answer a pull.
+    fn answer(&self, wants: &[Want]) -> Vec<Vec<Delta>> {
+        let mut datagrams = Vec::new();
+        let mut deltas = Vec::new();
+        let mut room = RUMORS_BUDGET_BYTES;
+        let mut answered = None;
+        for want in wants {
+            // A peer that receives a new state of an origin asks for the old one too, which is of no use beside the new.
+            if answered == Some(want.origin) {
+                continue;
+            }
+            let mut want = *want;
+            while let Some(delta) = self.catalog.answer(&want, RUMORS_BUDGET_BYTES) {
+                want =
+                    Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..want };
+                let len = encoded_len(&delta);
+                if len > room && !deltas.is_empty() {
+                    datagrams.push(std::mem::take(&mut deltas));
+                    room = RUMORS_BUDGET_BYTES;
+                    if datagrams.len() == MAX_PULL_REPLY_DATAGRAMS {
+                        return datagrams;
+                    }
+                }
+                room = room.saturating_sub(len);
+                deltas.push(delta);
+                answered = Some(want.origin);
+            }
+        }
+        if !deltas.is_empty() {
+            datagrams.push(deltas);
+        }
+        datagrams
+    }
+
+    /// Sends the digests and pulls that are due.
+    pub(super) fn handle_repair_deadlines(&mut self, peers: &mut dyn Peers, now: Time) {
+        let jitter = DIGEST_JITTER.mul_f64(self.rng.random());
+        if let Some(round) = self.digests.take_burst(now, jitter) {
+            self.send_digest(round, self.protocol.digest_fanout, peers, now);
+        }
+        let jitter = self.protocol.digest_period.mul_f64(self.rng.random::<f64>() / 10.0);
+        if let Some(round) = self.digests.take_quiet(now, jitter) {
+            self.send_digest(round, 1, peers, now);
+        }
+        let waiting = self.rumors.backlog_bytes() + self.answers_bytes();
+        let due = self.gaps.take_due(now, self.budget.time_for(waiting), &self.protocol);
+        for (source, origins) in due.pulls {
+            self.pull(source, &origins, peers, now);
+        }
+        self.out.counters.pulls_too_large += due.large.len() as u64;
+        self.out.counters.pulls_given_up += due.given_up.len() as u64;
+        for source in due.large.into_iter().chain(due.given_up) {
+            if let Some(peer) = peers.active(source).or_else(|| peers.random()) {
+                self.request_sync(&peer);
+            }
+        }
+    }
+
+    /// Sends our digest to peers at distances along the ring that the round and what we hold decide. Of all nodes that
+    /// hold the same, each speaks to others, so no node that lacks something is left out by chance.
+    fn send_digest(&mut self, round: Round, fanout: usize, peers: &mut dyn Peers, now: Time) {
+        let catalog = self.catalog.digest();
+        let seed = catalog.wrapping_add(round.0.wrapping_mul(ROUND_STEP));
+        let targets = peers.at_offsets(seed, fanout);
+        let recent =
+            self.recent.settled(now).filter_map(|origin| self.catalog.head(origin)).collect();
+        let message = Message::Digest(Digest { sender: self.own, catalog, recent });
+        self.out.counters.digests_sent += targets.len() as u64;
+        for peer in targets {
+            self.send_repair(peer.addr, &message, now);
+        }
+    }
+
+    fn pull(&mut self, source: NodeId, origins: &[NodeId], peers: &mut dyn Peers, now: Time) {
+        let source = peers.active(source).or_else(|| peers.random());
+        let Some(peer) = source else { return };
+        let wants: Vec<Want> =
+            origins.iter().flat_map(|origin| self.catalog.wants(*origin)).collect();
+        for wants in wants.chunks(WANTS_PER_PULL) {
+            self.send_pull(&peer, wants.to_vec(), now);
+        }
+    }
+
+    /// Asks a peer for what we lack.
+    pub(super) fn send_pull(&mut self, peer: &Identity, wants: Vec<Want>, now: Time) {
+        self.out.counters.pulls_sent += 1;
+        self.send_repair(peer.addr, &Message::Pull(Pull { sender: self.own, wants }), now);
+    }
+
+    /// Sends a digest, a pull or the like. They are small and tell what to send: they do not wait for bandwidth, but they
+    /// take theirs.
+    pub(super) fn send_repair(&mut self, to: SocketAddr, message: &Message<'_>, now: Time) {
+        let sent = self.out.send(to, message);
+        self.budget.spend(sent, now);
+    }
+}

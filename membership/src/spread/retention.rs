@@ -1,0 +1,137 @@
+//! What is kept of dead origins, and for how long.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Spread;
+use super::facts::Fact;
+use super::peers::Peers;
+use super::provenance::ForceLeft;
+use super::rumors::Rumor;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::time::Time;
+use crate::catalog::record::Key;
+use crate::catalog::{Delta, OriginTombstone, Want};
+use crate::wire::Message;
+
+/// How exactly the time is kept, as a share of it, within these bounds.
+const SHARE: u32 = 16;
+const MIN_PERIOD: Duration = Duration::from_millis(100);
+const MAX_PERIOD: Duration = Duration::from_secs(10);
+
+/// Since when origins are no active members, and when to look again.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    absent: BTreeMap<NodeId, Time>,
+    due: Time,
+}
+
+impl Retention {
+    pub(super) fn next_deadline(&self) -> Time {
+        self.due
+    }
+}
+
+impl Spread {
+    /// Drops the records of origins that are dead for long enough.
+    pub(super) fn handle_retention_deadline(&mut self, peers: &mut dyn Peers, now: Time) {
+        if self.retention.due > now {
+            return;
+        }
+        let kept = self.protocol.retention;
+        self.retention.due = now + (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
+        let absent = std::mem::take(&mut self.retention.absent);
+        self.tell_the_living(peers, now);
+        self.ask_the_living(peers, now);
+        // A node that hears nobody cannot tell which origins are dead.
+        if !peers.is_connected() {
+            return;
+        }
+        let mut ended = Vec::new();
+        for (id, _) in self.catalog.origins() {
+            if id == self.own || peers.active(id).is_some() {
+                continue;
+            }
+            let since = absent.get(&id).copied().unwrap_or(now);
+            if now.since(since) < kept {
+                self.retention.absent.insert(id, since);
+            } else {
+                ended.push(id);
+            }
+        }
+        for id in ended {
+            let keys = self.catalog.reap(id);
+            self.out.counters.origins_reaped += 1;
+            self.show_end(id, keys);
+        }
+        self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
+    }
+
+    /// A member came, went or changed. Its origin tombstone stands while it is down, and gives way while it is active.
+    pub(crate) fn review_origin_tombstone(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
+        let lives = peers.active(id).is_some();
+        self.catalog.set_lives(id, lives);
+        if let Some(tombstone) = self.yielding_tombstone(id) {
+            self.note_gap(tombstone.head(id), id, now);
+        }
+    }
+
+    /// An operator says that an origin does not come back: its records are dropped here and, by rumor and repair,
+    /// everywhere else where it is not an active member.
+    pub(crate) fn force_leave(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
+        let record = self.catalog.origin(id).and_then(|origin| origin.node()).cloned();
+        let Some((delta, keys)) = self.catalog.force_leave(id) else { return };
+        self.out.counters.origins_force_left += 1;
+        if let Some(record) = record {
+            self.note_force_leave(id, ForceLeft { record, at: now, told_by: self.own });
+        }
+        self.show_end(id, keys);
+        self.recent.moved(id, now);
+        self.digests.news(now);
+        let rumor = Rumor { delta, from: self.own };
+        self.out.counters.rumors_dropped += self.rumors.push(rumor, now) as u64;
+        self.catalog.set_lives(id, peers.active(id).is_some());
+    }
+
+    /// Tells active members of their origin tombstones. A node that alone has such a tombstone may wait long for a digest
+    /// of its origin.
+    fn tell_the_living(&mut self, peers: &dyn Peers, now: Time) {
+        let yielding = self.catalog.origin_tombstones().filter(|(_, tombstone)| tombstone.yields());
+        let origins: Vec<NodeId> = yielding.map(|(origin, _)| origin).collect();
+        for origin in origins {
+            if let Some(peer) = peers.active(origin) {
+                self.tell_its_origin_tombstone(&peer, now);
+            }
+        }
+    }
+
+    /// Tells a member of its own origin tombstone. An origin that was declared gone while it lived, and missed the rumor,
+    /// takes a new epoch once it hears of that. It is told when it sends a digest, and now and then.
+    pub(super) fn tell_its_origin_tombstone(&mut self, peer: &Identity, now: Time) {
+        if let Some(tombstone) = self.yielding_tombstone(peer.node_id) {
+            let told = vec![Delta::origin_tombstone(tombstone.head(peer.node_id))];
+            self.send_repair(peer.addr, &Message::Rumors(self.own, told), now);
+        }
+    }
+
+    fn yielding_tombstone(&self, id: NodeId) -> Option<OriginTombstone> {
+        self.catalog.origin_tombstone(id).copied().filter(OriginTombstone::yields)
+    }
+
+    /// Asks origins for the rest of epochs of which we have a part. Nobody else may have it, and no digest shows that we
+    /// wait for it. An origin that never reached that epoch takes a later one once it is asked.
+    fn ask_the_living(&mut self, peers: &dyn Peers, now: Time) {
+        let wants: Vec<Want> = self.catalog.half_received().collect();
+        for want in wants {
+            if let Some(peer) = peers.active(want.origin) {
+                self.send_pull(&peer, vec![want], now);
+            }
+        }
+    }
+
+    /// The instances of an origin whose records were dropped are gone.
+    fn show_end(&mut self, origin: NodeId, mut keys: Vec<Key>) {
+        keys.push(Key::Node);
+        self.out.tell(Fact::Records { origin, keys });
+    }
+}

@@ -1,0 +1,114 @@
+//! Sending rumors and answers, as far as the bandwidth goes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::peers::Peers;
+use super::rumors::{Batch, Rumor, ToldBy};
+use super::{RUMORS_BUDGET_BYTES, Spread};
+use crate::base::time::Time;
+use crate::catalog::{Delta, Version};
+use crate::wire::{Message, encoded_len};
+
+impl Spread {
+    pub(super) fn answers_bytes(&self) -> usize {
+        self.answers.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// When there is something to send and the bandwidth to do so.
+    pub(super) fn next_send_deadline(&self) -> Option<Time> {
+        let answers = self.answers.front().map(|_| Time::ZERO);
+        let waiting = answers.into_iter().chain(self.rumors.next_deadline()).min()?;
+        Some(waiting.max(self.budget.ready_at()))
+    }
+
+    /// Sends what waits, as far as the bandwidth goes: answers, which a peer surely lacks; then news that nobody was told;
+    /// then further copies.
+    pub(super) fn flush(&mut self, peers: &mut dyn Peers, now: Time) {
+        while !self.answers.is_empty() && self.budget.is_ready(now) {
+            if let Some((to, bytes)) = self.answers.pop_front() {
+                self.send_within_budget(to, bytes, now);
+            }
+        }
+        if let Some((mut own, mut heard)) = self.rumors.take_fresh(now) {
+            while self.budget.is_ready(now) && (own.is_some() || !heard.is_empty()) {
+                own = own.and_then(|after| self.send_own(after, peers, now));
+                if !heard.is_empty() && self.budget.is_ready(now) {
+                    self.send_heard(&mut heard, peers, now);
+                }
+            }
+            self.rumors.put_back(own, heard, now);
+        }
+        while self.budget.is_ready(now)
+            && let Some((to, bytes, rumors)) = self.rumors.take_copy()
+        {
+            self.out.counters.rumors_sent += rumors as u64;
+            self.send_within_budget(to, bytes, now);
+        }
+    }
+
+    fn send_within_budget(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Time) {
+        self.budget.spend(bytes.len(), now);
+        self.out.send_datagram(to, bytes);
+    }
+
+    /// Cuts one datagram of our own writes after a version and sends the first copy of it. Returns after which version to
+    /// go on. What does not fit a datagram is left to digests and sessions.
+    fn send_own(&mut self, after: Version, peers: &mut dyn Peers, now: Time) -> Option<Version> {
+        let replica = self.catalog.origin(self.own)?.current()?;
+        let last = replica.known_to();
+        if after >= last {
+            return None;
+        }
+        let Some(delta) = replica.delta_after(self.own, after, RUMORS_BUDGET_BYTES) else {
+            return Some(after + 1);
+        };
+        let after = delta.to;
+        let targets = peers.rumor_targets(self.protocol.origin_fanout);
+        self.send_batch(vec![delta], targets.iter().map(|target| target.addr), now);
+        (after < last).then_some(after)
+    }
+
+    /// Packs one datagram of what we heard and sends the first copy of it.
+    fn send_heard(&mut self, heard: &mut VecDeque<Rumor>, peers: &mut dyn Peers, now: Time) {
+        let mut told_by = ToldBy::new();
+        let mut room = RUMORS_BUDGET_BYTES;
+        let mut deltas = Vec::new();
+        while let Some(rumor) = heard.front() {
+            let len = encoded_len(&rumor.delta);
+            if len > room && !deltas.is_empty() {
+                break;
+            }
+            let Some(rumor) = heard.pop_front() else { break };
+            room = room.saturating_sub(len);
+            told_by.insert(rumor.from);
+            deltas.push(rumor.delta);
+        }
+        let targets = peers.rumor_targets(self.protocol.rumor_fanout);
+        // Don't echo a batch to its only source.
+        let needing = targets
+            .iter()
+            .filter(|target| told_by.len() > 1 || !told_by.contains(&target.node_id))
+            .map(|target| target.addr);
+        self.send_batch(deltas, needing, now);
+    }
+
+    fn send_batch(
+        &mut self,
+        deltas: Vec<Delta>,
+        targets: impl Iterator<Item = SocketAddr>,
+        now: Time,
+    ) {
+        let rumors = deltas.len();
+        let Some(bytes) = self.out.seal(&Message::Rumors(self.own, deltas)) else {
+            return;
+        };
+        let targets = targets.collect();
+        let dropped = self.rumors.push_batch(Batch { bytes, rumors, targets });
+        self.out.counters.rumors_dropped += dropped as u64;
+        if let Some((to, bytes, rumors)) = self.rumors.take_copy() {
+            self.out.counters.rumors_sent += rumors as u64;
+            self.send_within_budget(to, bytes, now);
+        }
+    }
+}

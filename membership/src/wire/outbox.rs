@@ -1,0 +1,118 @@
+//! What one part of a node wants done and has to tell, in order, with messages and frames encoded.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::{DatagramBuilder, Frame, Message};
+use crate::base::cluster::{ClusterId, ClusterMark};
+use crate::base::counters::Counters;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::io::{Output, StreamId, TcpProbeId};
+
+/// The outputs of a part of a node, until the node takes them. `F` is what the part tells the node.
+#[derive(Debug)]
+pub(crate) struct Outbox<F> {
+    cluster: ClusterId,
+    queue: VecDeque<Output<F>>,
+    /// What the part counted.
+    pub(crate) counters: Counters,
+}
+
+impl<F> Outbox<F> {
+    /// Nothing yet. Datagrams will be for nodes of this cluster.
+    pub(crate) fn new(cluster: ClusterId) -> Self {
+        Self { cluster, queue: VecDeque::new(), counters: Counters::default() }
+    }
+
+    /// What frames of our cluster carry.
+    pub(crate) fn mark(&self) -> ClusterMark {
+        self.cluster.mark()
+    }
+
+    /// The oldest output.
+    pub(crate) fn poll(&mut self) -> Option<Output<F>> {
+        self.queue.pop_front()
+    }
+
+    /// Tells the node something.
+    pub(crate) fn tell(&mut self, fact: F) {
+        self.queue.push_back(Output::Event(fact));
+    }
+
+    /// Sends a message in a datagram of its own, and returns how many bytes that took.
+    pub(crate) fn send(&mut self, to: SocketAddr, message: &Message<'_>) -> usize {
+        let Some(bytes) = self.seal(message) else { return 0 };
+        let len = bytes.len();
+        self.send_datagram(to, bytes);
+        len
+    }
+
+    /// A message as a datagram of its own.
+    pub(crate) fn seal(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
+        let mut datagram = DatagramBuilder::default();
+        if datagram.push(message).is_err() {
+            self.counters.encoding_errors += 1;
+            return None;
+        }
+        Some(datagram.finish(self.cluster))
+    }
+
+    /// As few datagrams as hold these messages.
+    pub(crate) fn pack(&mut self, messages: Vec<Message<'_>>) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
+        let mut datagram = DatagramBuilder::default();
+        for message in messages {
+            if datagram.push(&message).is_err() {
+                datagrams.push(std::mem::take(&mut datagram).finish(self.cluster));
+                if datagram.push(&message).is_err() {
+                    self.counters.encoding_errors += 1;
+                }
+            }
+        }
+        if !datagram.is_empty() {
+            datagrams.push(datagram.finish(self.cluster));
+        }
+        datagrams
+    }
+
+    /// Sends a finished datagram.
+    pub(crate) fn send_datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        self.counters.datagrams_sent += 1;
+        self.counters.datagram_bytes_sent += bytes.len() as u64;
+        self.queue.push_back(Output::Datagram { to, bytes });
+    }
+
+    /// Opens a stream to a peer.
+    pub(crate) fn open(&mut self, stream: StreamId, peer: &Identity) {
+        let to = peer.sync_addr();
+        self.queue.push_back(Output::OpenStream { stream, to, peer: peer.node_id });
+    }
+
+    /// Sends a frame, and returns how many bytes it has; `None` when it cannot be encoded.
+    pub(crate) fn send_frame(&mut self, stream: StreamId, frame: &Frame) -> Option<usize> {
+        let Ok(bytes) = frame.encode() else {
+            self.counters.encoding_errors += 1;
+            return None;
+        };
+        let len = bytes.len();
+        self.counters.frame_bytes_sent += len as u64;
+        self.queue.push_back(Output::StreamFrame { stream, bytes });
+        Some(len)
+    }
+
+    /// Ends our half of a stream.
+    pub(crate) fn finish(&mut self, stream: StreamId) {
+        self.queue.push_back(Output::FinishStream { stream });
+    }
+
+    /// Drops a stream.
+    pub(crate) fn reset(&mut self, stream: StreamId) {
+        self.queue.push_back(Output::ResetStream { stream });
+    }
+
+    /// Asks a member's host whether it answers for it.
+    pub(crate) fn probe_tcp(&mut self, to: SocketAddr, node: NodeId, nonce: [u8; 4]) {
+        let tcp_probe = TcpProbeId { node, nonce };
+        self.queue.push_back(Output::TcpProbe { to, tcp_probe });
+    }
+}
