@@ -8,7 +8,7 @@ use crate::base::identity::NodeId;
 ///
 /// A node numbers the streams that it opens, its transport those that it accepts; the transport sets
 /// [`StreamId::ACCEPTED`] in its numbers, so that the two never meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
 impl StreamId {

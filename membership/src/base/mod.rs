@@ -7,3 +7,4 @@ pub(crate) mod io;
 pub mod limits;
 pub(crate) mod protocol;
 pub(crate) mod time;
+pub(crate) mod timers;

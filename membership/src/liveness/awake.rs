@@ -6,11 +6,16 @@ use super::Liveness;
 use super::facts::Fact;
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 
 /// While others watch us we want to be called this often. A later call shows that we slept.
 const PULSE: Duration = Duration::from_millis(250);
 /// A stall this long may have made peers suspect us.
 const LONG_STALL: Duration = Duration::from_secs(1);
+
+/// What goes on while we leave or are silent.
+const WHILE_ABSENT: [Timer; 4] =
+    [Timer::Swim, Timer::MemberUpdates, Timer::Isolation, Timer::Claim];
 
 /// When we were there to hear anybody.
 #[derive(Debug)]
@@ -29,22 +34,12 @@ impl Awake {
 impl Liveness {
     /// When [`Liveness::handle_deadlines`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let updates = self.member_updates.next_deadline();
-        let claims = self.duplicates.next_deadline();
-        let always = [self.swim.next_deadline(), updates, self.isolation_deadline(), claims];
-        let always = always.into_iter().flatten().min();
-        if self.leaving || self.is_silent() {
-            return always;
-        }
-        let while_present = [
-            self.detector.next_deadline(),
-            self.stream_probe_deadline(),
-            Some(self.reunions.lost_at()),
-            Some(self.awake.handled + PULSE).filter(|_| self.connected),
-            self.seeds.next_deadline(!self.connected),
-            Some(self.reunions.hello_at()),
-        ];
-        while_present.into_iter().flatten().chain(always).min()
+        if self.is_present() { self.timers.next() } else { self.timers.next_of(&WHILE_ABSENT) }
+    }
+
+    /// Whether we take part: we neither leave nor are silent.
+    fn is_present(&self) -> bool {
+        !self.leaving && !self.is_silent()
     }
 
     /// Notes that the node is called now and wanted to be at `due`. Called before anything else is looked at: while we
@@ -58,32 +53,52 @@ impl Liveness {
             }
             let heard = self.last_contact.unwrap_or(self.awake.silence_from);
             self.awake.silence_from = self.awake.silence_from.max(heard) + slept;
+            self.set_isolation_timer();
         }
         self.awake.handled = now;
+        if self.connected {
+            self.timers.set(Timer::Pulse, now + PULSE);
+        }
     }
 
-    /// When silence becomes isolation.
-    fn isolation_deadline(&self) -> Option<Time> {
+    /// Notes that we heard somebody.
+    pub(super) fn note_contact(&mut self, now: Time) {
+        self.last_contact = Some(now);
+        self.set_isolation_timer();
+    }
+
+    /// We hear somebody now, or nobody any more.
+    pub(super) fn set_connected(&mut self, connected: bool) {
+        self.connected = connected;
+        self.timers.put(Timer::Pulse, connected.then(|| self.awake.handled + PULSE));
+        self.set_isolation_timer();
+        self.set_hello_timer();
+    }
+
+    /// Sets the time at which silence becomes isolation.
+    fn set_isolation_timer(&mut self) {
         let heard = self.last_contact.filter(|_| self.connected && !self.leaving);
-        heard.map(|heard| heard.max(self.awake.silence_from) + self.protocol.isolated_after)
+        let isolated = heard.map(|heard| heard.max(self.awake.silence_from));
+        let isolated = isolated.map(|silence_from| silence_from + self.protocol.isolated_after);
+        self.timers.put(Timer::Isolation, isolated);
     }
 
     /// Does what is due. `left` tells in which epoch a node left on purpose, if it did.
     pub(crate) fn handle_deadlines(&mut self, left: impl Fn(NodeId) -> Option<Epoch>, now: Time) {
-        if self.isolation_deadline().is_some_and(|due| due <= now) {
+        if self.timers.is_expired(Timer::Isolation, now) {
             self.swim.lose_contact(now);
         }
         if self.swim.handle_deadline(now).is_err() {
             self.out.counters.swim_timer_errors += 1;
         }
-        if !self.leaving && !self.is_silent() {
+        if self.is_present() {
             self.detector.handle_deadline(&self.swim, now);
             self.drop_stalled_stream_probes(now);
             self.note_blocked_datagrams(now);
             self.ask_the_lost(&left, now);
         }
         self.handle_claim_deadline(now);
-        if !self.leaving && !self.is_silent() {
+        if self.is_present() {
             self.handle_hello_deadline(now);
             self.handle_reunion_deadline(&left, now);
         }

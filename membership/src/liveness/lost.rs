@@ -12,48 +12,23 @@ use super::detector::{LocalHealth, MAX_SUSPICION_TIMEOUT};
 use super::heard::Sign;
 use super::members::Peer;
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::protocol::Protocol;
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Message;
 
 /// How often one of the lost is asked whether it is there, when there are as many as we are.
-const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
-
-/// When the lost are asked next.
-#[derive(Debug)]
-pub(super) struct Reunions {
-    /// When one that our view shares is asked.
-    lost_at: Time,
-    lost_turn: usize,
-    /// When hello is said to one address of them or of the seeds.
-    hello_at: Time,
-}
-
-impl Reunions {
-    pub(super) fn new(protocol: &Protocol, now: Time) -> Self {
-        let hello_at = now + protocol.reunion_period;
-        Self { lost_at: now + ASK_LOST_EVERY, lost_turn: 0, hello_at }
-    }
-
-    pub(super) fn lost_at(&self) -> Time {
-        self.lost_at
-    }
-
-    pub(super) fn hello_at(&self) -> Time {
-        self.hello_at
-    }
-}
+pub(super) const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
 
 impl Liveness {
     /// Asks one of the lost members whether it is there. All who share a view share the work: each turn, each asks
     /// another one, at a rate that does not depend on how many we are, and when few are lost, seldom.
     pub(super) fn ask_the_lost(&mut self, left: impl Fn(NodeId) -> Option<Epoch>, now: Time) {
-        if self.reunions.lost_at > now {
+        if !self.timers.is_expired(Timer::AskLost, now) {
             return;
         }
         let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
-        self.reunions.lost_at = now + ASK_LOST_EVERY.mul_f64(jitter);
+        self.timers.set(Timer::AskLost, now + ASK_LOST_EVERY.mul_f64(jitter));
         if let Some(node) = self.next_of_the_lost()
             // A member that left is not lost. Its turn passes, so that the others are not asked more often for it.
             && self.is_lost(node, &left)
@@ -73,8 +48,8 @@ impl Liveness {
         if !self.rng.random_bool(share.min(1.0)) {
             return None;
         }
-        self.reunions.lost_turn += 1;
-        let place = self.swim.ring().rank(self.identity().node_id) + self.reunions.lost_turn;
+        self.lost_turn += 1;
+        let place = self.swim.ring().rank(self.identity().node_id) + self.lost_turn;
         down.iter().nth(place % down.len()).copied()
     }
 
@@ -85,11 +60,11 @@ impl Liveness {
         left: impl Fn(NodeId) -> Option<Epoch>,
         now: Time,
     ) {
-        if self.reunions.hello_at > now {
+        if !self.timers.is_expired(Timer::Reunion, now) {
             return;
         }
         let stretch = self.hello_stretch();
-        self.reunions.hello_at = now + self.protocol.reunion_period.mul_f64(stretch);
+        self.timers.set(Timer::Reunion, now + self.protocol.reunion_period.mul_f64(stretch));
         if !self.connected || mutant::is(Mutant::NeverRetrySeeds) {
             return;
         }

@@ -32,6 +32,7 @@ use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
+use crate::base::timers::{Timer, Timers};
 use crate::wire::{Message, Outbox, source_of, without_members};
 
 use awake::Awake;
@@ -40,7 +41,7 @@ use duplicate::{Duplicates, Life};
 use facts::Fact;
 use heard::Sign;
 use join::seeds::{Invitations, Seeds};
-use lost::Reunions;
+use lost::ASK_LOST_EVERY;
 use members::{Members, Peer};
 use orders::DatagramPath;
 use swim::{PacketError, Swim, SwimEvent};
@@ -65,10 +66,12 @@ pub(crate) struct Liveness {
     datagram_path: DatagramPath,
     seeds: Seeds,
     invitations: Invitations,
-    reunions: Reunions,
+    /// The turn of the lost members to be asked.
+    lost_turn: usize,
     duplicates: Duplicates,
     /// When a member was last told that its node id is elsewhere, too.
     duplicates_told_at: Option<Time>,
+    timers: Timers,
     awake: Awake,
     leaving: bool,
     connected: bool,
@@ -90,6 +93,10 @@ impl Liveness {
         now: Time,
     ) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut timers = Timers::default();
+        timers.set(Timer::AskLost, now + ASK_LOST_EVERY);
+        timers.set(Timer::Reunion, now + protocol.reunion_period);
+        timers.set(Timer::Hello, now);
         Self {
             out: Outbox::new(cluster),
             streams,
@@ -102,7 +109,7 @@ impl Liveness {
             datagram_path: DatagramPath::default(),
             seeds: Seeds::new(protocol, rng.next_u64()),
             invitations: Invitations::default(),
-            reunions: Reunions::new(protocol, now),
+            lost_turn: 0,
             duplicates: Duplicates::new(Life {
                 yielded: false,
                 started: identity.epoch,
@@ -110,6 +117,7 @@ impl Liveness {
                 number: rng.next_u64(),
             }),
             duplicates_told_at: None,
+            timers,
             awake: Awake::new(now),
             leaving: false,
             connected: false,
@@ -176,7 +184,7 @@ impl Liveness {
         });
         match self.swim.handle_packet(&news, now) {
             Ok(()) => {
-                self.last_contact = Some(now);
+                self.note_contact(now);
                 if let Some(source) = source_of(packet) {
                     self.swim.heard(source.node_id, Sign::Swim, now);
                 }
@@ -211,7 +219,7 @@ impl Liveness {
     pub(crate) fn hear(&mut self, sender: NodeId, by: Sign, now: Time) -> Option<Identity> {
         let peer = self.swim.heard(sender, by, now).copied().filter(Peer::is_active);
         match peer {
-            Some(_) => self.last_contact = Some(now),
+            Some(_) => self.note_contact(now),
             None => self.out.counters.strangers_ignored += 1,
         }
         peer.map(|peer| peer.identity)
@@ -221,7 +229,7 @@ impl Liveness {
     pub(crate) fn hear_former(&mut self, sender: NodeId, by: Sign, now: Time) -> bool {
         let known = self.swim.heard(sender, by, now).is_some();
         if known {
-            self.last_contact = Some(now);
+            self.note_contact(now);
         } else {
             self.out.counters.strangers_ignored += 1;
         }
@@ -230,7 +238,7 @@ impl Liveness {
 
     /// Notes that somebody spoke in a session, member or not.
     pub(crate) fn hear_in_session(&mut self, peer: NodeId, now: Time) {
-        self.last_contact = Some(now);
+        self.note_contact(now);
         self.swim.heard(peer, Sign::Session, now);
     }
 
@@ -241,6 +249,10 @@ impl Liveness {
         while let Some((to, packet)) = self.swim.poll_packet() {
             self.out.send(to.addr, &Message::Swim(&packet));
         }
+        self.timers.put(Timer::Swim, self.swim.next_deadline());
+        self.timers.put(Timer::MemberUpdates, self.member_updates.next_deadline());
+        self.timers.put(Timer::Detector, self.detector.next_deadline());
+        self.timers.put(Timer::StreamProbe, self.stream_probe_deadline());
     }
 
     fn take_swim_events(&mut self, now: Time) {
@@ -255,17 +267,18 @@ impl Liveness {
                     self.out.tell(Fact::Member(node));
                 }
                 SwimEvent::Connected => {
-                    self.last_contact = Some(now);
+                    self.note_contact(now);
                     // A new epoch begins a membership anew, and no contact was lost.
-                    if !std::mem::replace(&mut self.connected, true) {
+                    if !self.connected {
+                        self.set_connected(true);
                         self.out.tell(Fact::Connected);
                     }
                 }
                 // Silence may be noticed twice, by SWIM and by the clock.
                 SwimEvent::Isolated if !self.connected => {}
                 SwimEvent::Isolated => {
-                    self.connected = false;
                     self.seeds.hurry(now);
+                    self.set_connected(false);
                     self.out.tell(Fact::Isolated);
                 }
                 SwimEvent::Renewed(epoch) => self.out.tell(Fact::EpochRaised(epoch)),
@@ -298,6 +311,7 @@ impl Liveness {
     /// Tells all members that we leave. Nothing is answered from here on.
     pub(crate) fn leave(&mut self, now: Time) {
         self.leaving = true;
+        self.timers.stop(Timer::Isolation);
         self.tell_leaving(now);
         if self.swim.leave(now).is_err() {
             self.out.counters.swim_refused += 1;

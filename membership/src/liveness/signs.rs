@@ -27,7 +27,7 @@ impl Liveness {
         self.out.send(from, &Message::Pong(pong));
         match self.swim.heard(ping.sender, Sign::Ping, now).copied() {
             Some(peer) if peer.is_active() => {
-                self.last_contact = Some(now);
+                self.note_contact(now);
                 let known = peer.identity.addr;
                 // A socket for both families sees IPv4 addresses as IPv6 ones.
                 let strange = (known.ip().to_canonical(), known.port())
@@ -70,7 +70,7 @@ impl Liveness {
         let answered = self.detector.pong(pong, members, by_stream, now);
         if let Some(node) = answered {
             self.swim.heard(node, Sign::Ping, now);
-            self.last_contact = Some(now);
+            self.note_contact(now);
         }
     }
 

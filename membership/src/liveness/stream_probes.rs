@@ -57,7 +57,7 @@ impl Liveness {
             return false;
         }
         self.out.counters.stream_probes_answered += 1;
-        self.last_contact = Some(now);
+        self.note_contact(now);
         let pong = self.pong(&ping, now);
         self.out.send_frame(stream, &Frame::Pong(pong));
         self.out.finish(stream);

@@ -44,7 +44,7 @@ impl Liveness {
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
         let unheard = member_updates.updates.iter().all(about_us);
         if member && (!unheard || mutant::is(Mutant::VerdictsAreContact)) {
-            self.last_contact = Some(now);
+            self.note_contact(now);
         }
         for update in &member_updates.updates {
             match update {

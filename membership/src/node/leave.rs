@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Node;
 use super::io::Event;
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 use crate::catalog::record::{Key, NodeRecord, Value};
 
 /// Rounds in which a leaving node tells that it leaves, and the time between them.
@@ -15,13 +16,6 @@ const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
 /// The rounds that are left.
 pub(super) struct Leaving {
     rounds_left: u32,
-    due: Time,
-}
-
-impl Leaving {
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        (self.rounds_left > 0).then_some(self.due)
-    }
 }
 
 impl Node {
@@ -40,7 +34,8 @@ impl Node {
         } else {
             (1, now)
         };
-        self.leaving = Some(Leaving { rounds_left, due });
+        self.leaving = Some(Leaving { rounds_left });
+        self.timers.set(Timer::Leave, due);
         self.liveness.leave(now);
         self.spread.leave();
     }
@@ -48,16 +43,16 @@ impl Node {
     /// Tells it again. foca tells three members once; some more rounds reach everybody in all but the worst networks.
     pub(super) fn handle_leave_deadline(&mut self, now: Time) {
         let Some(leaving) =
-            self.leaving.as_mut().filter(|leaving| leaving.due <= now && leaving.rounds_left > 0)
+            self.leaving.as_mut().filter(|_| self.timers.is_expired(Timer::Leave, now))
         else {
             return;
         };
-        leaving.rounds_left -= 1;
-        leaving.due = now + LEAVE_ROUND_GAP;
+        leaving.rounds_left = leaving.rounds_left.saturating_sub(1);
         if leaving.rounds_left == 0 {
-            self.emit(Event::Left);
-            return;
+            self.timers.stop(Timer::Leave);
+            return self.emit(Event::Left);
         }
+        self.timers.set(Timer::Leave, now + LEAVE_ROUND_GAP);
         self.liveness.go_on_leaving(now);
         self.spread.repeat_own(now);
     }

@@ -24,6 +24,7 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamNumbers;
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
+use crate::base::timers::Timers;
 use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, WriteError};
 use crate::liveness::Liveness;
@@ -51,6 +52,7 @@ pub struct Node {
     liveness: Liveness,
     spread: Spread,
     view: View,
+    timers: Timers,
     leaving: Option<Leaving>,
     deadline: Option<Time>,
     outputs: VecDeque<Output>,
@@ -82,6 +84,7 @@ impl Node {
             liveness,
             spread: Spread::new(cluster, identity, &protocol, streams, seeds.next_u64(), now),
             view: View::default(),
+            timers: Timers::default(),
             leaving: None,
             deadline: None,
             outputs: VecDeque::new(),
@@ -189,9 +192,8 @@ impl Node {
     }
 
     fn find_deadline(&self) -> Option<Time> {
-        let leaving = self.leaving.as_ref().and_then(Leaving::next_deadline);
         let planes = [self.liveness.next_deadline(), self.spread.next_deadline()];
-        planes.into_iter().chain([leaving]).flatten().min()
+        planes.into_iter().chain([self.timers.next()]).flatten().min()
     }
 
     fn emit(&mut self, event: Event) {

@@ -31,6 +31,7 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
+use crate::base::timers::{Timer, Timers};
 use crate::catalog::record::NodeRecord;
 use crate::catalog::{Catalog, Version};
 use crate::wire::{DatagramBuilder, Outbox};
@@ -68,6 +69,7 @@ pub(crate) struct Spread {
     sync: SyncSchedule,
     provenances: Provenances,
     retention: Retention,
+    timers: Timers,
     leaving: bool,
 }
 
@@ -85,6 +87,9 @@ impl Spread {
         // Nodes that start together must not stay in step.
         let first_digest = now + protocol.digest_period.mul_f64(rng.random::<f64>());
         let first_sync = now + protocol.sync_period.mul_f64(0.5 + rng.random::<f64>() / 2.0);
+        let mut timers = Timers::default();
+        timers.set(Timer::PeriodicSync, first_sync);
+        timers.set(Timer::Retention, now);
         Self {
             own: identity.node_id,
             out: Outbox::new(cluster),
@@ -98,9 +103,10 @@ impl Spread {
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
             sessions: BTreeMap::new(),
-            sync: SyncSchedule::new(first_sync),
+            sync: SyncSchedule::default(),
             provenances: Provenances::default(),
             retention: Retention::default(),
+            timers,
             leaving: false,
             protocol: protocol.clone(),
         }
@@ -175,14 +181,13 @@ impl Spread {
     /// Opens no more sessions: the node leaves.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
+        self.timers.stop(Timer::PeriodicSync);
+        self.timers.stop(Timer::RequestedSync);
     }
 
     /// When [`Spread::handle_deadlines`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let always = [self.digests.next_deadline(), self.retention.next_deadline()];
-        let sometimes =
-            [self.next_send_deadline(), self.gaps.next_deadline(), self.next_sync_deadline()];
-        always.into_iter().chain(sometimes.into_iter().flatten()).min()
+        self.timers.next()
     }
 
     /// Does what is due.
@@ -197,5 +202,14 @@ impl Spread {
     pub(crate) fn settle(&mut self, peers: &mut dyn Peers, now: Time) {
         self.flush(peers, now);
         self.pump_sessions(now);
+        self.set_timers();
+    }
+
+    /// Sets the timers of what waits in queues. None of them has to be looked through.
+    fn set_timers(&mut self) {
+        self.timers.put(Timer::Send, self.send_deadline());
+        self.timers.set(Timer::Digest, self.digests.next_deadline());
+        self.timers.put(Timer::Pull, self.gaps.next_deadline());
+        self.set_sync_timers();
     }
 }

@@ -19,6 +19,7 @@ impl Spread {
             Ok((before, changed)) => {
                 self.out.tell(Fact::Records { origin: self.own, keys: changed });
                 self.spread_own(before, now);
+                self.set_timers();
             }
             Err(_) => self.out.counters.writes_refused += 1,
         }

@@ -10,6 +10,7 @@ use super::provenance::ForceLeft;
 use super::rumors::Rumor;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 use crate::catalog::record::Key;
 use crate::catalog::{Delta, OriginTombstone, Want};
 use crate::wire::Message;
@@ -19,27 +20,21 @@ const SHARE: u32 = 16;
 const MIN_PERIOD: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
-/// Since when origins are no active members, and when to look again.
+/// Since when origins are no active members.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     absent: BTreeMap<NodeId, Time>,
-    due: Time,
-}
-
-impl Retention {
-    pub(super) fn next_deadline(&self) -> Time {
-        self.due
-    }
 }
 
 impl Spread {
     /// Drops the records of origins that are dead for long enough.
     pub(super) fn handle_retention_deadline(&mut self, peers: &mut dyn Peers, now: Time) {
-        if self.retention.due > now {
+        if !self.timers.is_expired(Timer::Retention, now) {
             return;
         }
         let kept = self.protocol.retention;
-        self.retention.due = now + (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
+        let period = (kept / SHARE).clamp(MIN_PERIOD, MAX_PERIOD);
+        self.timers.set(Timer::Retention, now + period);
         let absent = std::mem::take(&mut self.retention.absent);
         self.tell_the_living(peers, now);
         self.ask_the_living(peers, now);

@@ -16,7 +16,7 @@ impl Spread {
     }
 
     /// When there is something to send and the bandwidth to do so.
-    pub(super) fn next_send_deadline(&self) -> Option<Time> {
+    pub(super) fn send_deadline(&self) -> Option<Time> {
         let answers = self.answers.front().map(|_| Time::ZERO);
         let waiting = answers.into_iter().chain(self.rumors.next_deadline()).min()?;
         Some(waiting.max(self.budget.ready_at()))

@@ -17,6 +17,7 @@ use crate::base::limits::{
     MAX_SESSIONS_SERVED,
 };
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Frame, Opening};
 
@@ -24,31 +25,17 @@ use crate::wire::{Frame, Opening};
 const PERIOD_WITHOUT_DATAGRAMS: Duration = Duration::from_secs(1);
 
 /// When this node opens sessions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SyncSchedule {
     /// A session that a difference asks for, once one may be opened again.
     requested: Option<Identity>,
     not_before: Time,
-    periodic: Time,
     /// Digests that differed without a head that explains it, in a row.
     pub(super) mismatches: u32,
     /// Sessions with members that answered our hello.
     joins: BTreeSet<StreamId>,
     /// The session that sent the last frame for repair.
     last_repair: StreamId,
-}
-
-impl SyncSchedule {
-    pub(super) fn new(first: Time) -> Self {
-        Self {
-            requested: None,
-            not_before: Time::ZERO,
-            periodic: first,
-            mismatches: 0,
-            joins: BTreeSet::new(),
-            last_repair: StreamId(0),
-        }
-    }
 }
 
 /// The members that a peer lists in a session.
@@ -67,21 +54,21 @@ impl Spread {
 
     /// Does not wait for the next periodic session.
     pub(crate) fn hurry_sync(&mut self, now: Time) {
-        self.sync.periodic = now;
+        if !self.leaving {
+            self.timers.set(Timer::PeriodicSync, now);
+        }
     }
 
-    pub(super) fn next_sync_deadline(&self) -> Option<Time> {
+    /// Sets the timers of sessions, of which there are few.
+    pub(super) fn set_sync_timers(&mut self) {
         let timeout =
             self.sessions.values().map(|s| s.deadline(self.protocol.session_timeout)).min();
         let put_off = self.sessions.values().any(Session::is_put_off);
         let put_off = put_off.then(|| self.budget.ready_for_session_at());
-        let under_way = timeout.into_iter().chain(put_off).min();
-        if self.leaving {
-            return under_way;
-        }
-        let requested = self.sync.requested.map(|_| self.sync.not_before);
-        let requested = requested.filter(|_| self.opened_sessions() < MAX_REPAIRS_OPENED);
-        requested.into_iter().chain(under_way).chain([self.sync.periodic]).min()
+        self.timers.put(Timer::Session, timeout.into_iter().chain(put_off).min());
+        let may_open = !self.leaving && self.opened_sessions() < MAX_REPAIRS_OPENED;
+        let requested = self.sync.requested.filter(|_| may_open);
+        self.timers.put(Timer::RequestedSync, requested.map(|_| self.sync.not_before));
     }
 
     /// Drops sessions that stall, and opens those that are due.
@@ -90,12 +77,13 @@ impl Spread {
         if self.leaving {
             return;
         }
-        if self.sync.periodic <= now {
+        if self.timers.is_expired(Timer::PeriodicSync, now) {
             let mut period = self.protocol.sync_period;
             if peers.are_datagrams_blocked() {
                 period = period.min(PERIOD_WITHOUT_DATAGRAMS);
             }
-            self.sync.periodic = now + period.mul_f64(0.75 + self.rng.random::<f64>() / 2.0);
+            let jitter = 0.75 + self.rng.random::<f64>() / 2.0;
+            self.timers.set(Timer::PeriodicSync, now + period.mul_f64(jitter));
             if let Some(peer) = peers.random()
                 && !mutant::is(Mutant::NeverRepair)
             {

@@ -25,6 +25,7 @@ impl Detector {
         now: Time,
     ) -> Option<NodeId> {
         let node = self.pings.answered(pong.tag)?;
+        self.is_changed = true;
         self.healths.insert(node, pong.local_health);
         self.hear(node, by_stream, now);
         if let Some(monitor) = self.monitors.get_mut(&node)
@@ -76,6 +77,7 @@ impl Detector {
 
     /// Somebody asks about an active member: looks for signs of life, and tells what it knows.
     pub(crate) fn ask(&mut self, by: NodeId, suspect: Identity, now: Time) {
+        self.is_changed = true;
         let Some(findings) = self.probe_indirectly(suspect, Some(by), now) else {
             self.tally.refused += 1;
             return;
@@ -106,6 +108,7 @@ impl Detector {
 
     /// A host answered a touch. Returns whether that was one of an indirect_probe that goes on.
     pub(crate) fn tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) -> bool {
+        self.is_changed = true;
         let indirect_probe = self.indirect_probes.get_mut(&tcp_probe.node);
         let Some(indirect_probe) =
             indirect_probe.filter(|indirect_probe| indirect_probe.nonce == tcp_probe.nonce)
@@ -118,6 +121,7 @@ impl Detector {
 
     /// Takes the vote of a referee.
     pub(crate) fn vote(&mut self, vote: &Vote, now: Time) {
+        self.is_changed = true;
         let Some(suspicion) = self.suspicions.get_mut(&vote.suspect) else { return };
         match suspicion.vote(vote, now) {
             Word::Alive => {
@@ -130,6 +134,7 @@ impl Detector {
 
     /// Somebody says something of a member, and it is not for us to believe it yet: asks the member.
     pub(crate) fn check(&mut self, node: NodeId, said: Said, now: Time) {
+        self.is_changed = true;
         let known = self.checks.contains_key(&node) || self.suspicions.contains_key(&node);
         if known || self.checks.len() >= MAX_CHECKS {
             self.tally.refused += u64::from(!known);

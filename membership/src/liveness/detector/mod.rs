@@ -129,6 +129,9 @@ pub(crate) struct Detector {
     began: Option<Time>,
     orders: VecDeque<Order>,
     tally: Tally,
+    deadline: Option<Time>,
+    /// Whether the deadline has to be found anew.
+    is_changed: bool,
 }
 
 impl Detector {
@@ -149,6 +152,8 @@ impl Detector {
             began: None,
             orders: VecDeque::new(),
             tally: Tally::default(),
+            deadline: None,
+            is_changed: false,
         }
     }
 
@@ -200,7 +205,15 @@ impl Detector {
         self.heard.get(&node).copied()
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Time> {
+    /// When [`Detector::handle_deadline`] is due.
+    pub(crate) fn next_deadline(&mut self) -> Option<Time> {
+        if std::mem::take(&mut self.is_changed) {
+            self.deadline = self.find_deadline();
+        }
+        self.deadline
+    }
+
+    fn find_deadline(&self) -> Option<Time> {
         let monitors = self.monitors.iter().filter(|(node, _)| !self.suspicions.contains_key(node));
         monitors
             .map(|(_, monitor)| monitor.next_deadline())
@@ -216,6 +229,7 @@ impl Detector {
         if by < SLEPT {
             return;
         }
+        self.is_changed = true;
         self.tally.stalls += 1;
         self.stall_meter.late(by, now);
         self.monitors.values_mut().for_each(|monitor| monitor.begin_anew(now));
@@ -230,6 +244,7 @@ impl Detector {
             return;
         }
         self.assigned = Some(swim.generation());
+        self.is_changed = true;
         let targets: Vec<NodeId> = swim.ring().successors(self.own).take(MONITORS).collect();
         if !targets.is_empty() {
             self.began.get_or_insert(now);

@@ -18,6 +18,7 @@ const CHECKED_BY_STREAM_FROM: usize = 3;
 
 impl Detector {
     pub(crate) fn handle_deadline(&mut self, swim: &Swim, now: Time) {
+        self.is_changed = true;
         self.step_monitors(swim, now);
         self.step_checks(swim, now);
         self.step_indirect_probes(now);

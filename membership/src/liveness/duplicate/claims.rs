@@ -7,6 +7,7 @@ use rand::Rng;
 use super::{Answer, Claim, Due, Duplicate};
 use crate::base::identity::Identity;
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 use crate::liveness::Liveness;
 use crate::liveness::facts::Fact;
 use crate::wire::Message;
@@ -36,7 +37,9 @@ impl Liveness {
             self.out.counters.strangers_ignored += 1;
             return;
         }
-        match self.duplicates.judge(&own, claim, now) {
+        let answer = self.duplicates.judge(&own, claim, now);
+        self.timers.put(Timer::Claim, self.duplicates.next_deadline());
+        match answer {
             Answer::Nothing => {}
             Answer::Claim => self.send_claim(from, claim.nonce, now),
             Answer::GoOn { answer, tell } => {
@@ -61,10 +64,13 @@ impl Liveness {
     }
 
     pub(in crate::liveness) fn handle_claim_deadline(&mut self, now: Time) {
-        match self.duplicates.take_due(now) {
+        let due = self.duplicates.take_due(now);
+        self.timers.put(Timer::Claim, self.duplicates.next_deadline());
+        match due {
             Some(Due::Ask(address)) => self.send_claim(address, 0, now),
             Some(Due::Resume) => {
                 self.seeds.hurry(now);
+                self.set_hello_timer();
                 self.out.tell(Fact::Resumed);
             }
             None => {}

@@ -8,6 +8,7 @@ use rand::RngExt;
 
 use crate::base::identity::Identity;
 use crate::base::time::Time;
+use crate::base::timers::Timer;
 use crate::liveness::Liveness;
 use crate::liveness::facts::Fact;
 use crate::testing::mutants::{self as mutant, Mutant};
@@ -16,13 +17,14 @@ use crate::wire::{Hello, Message};
 impl Liveness {
     /// Says hello at the seeds and, while we are alone, at the former peers.
     pub(super) fn handle_hello_deadline(&mut self, now: Time) {
-        if self.seeds.next_deadline(!self.connected).is_none_or(|due| due > now) {
+        if !self.timers.is_expired(Timer::Hello, now) {
             return;
         }
         let former: Vec<SocketAddr> =
             self.swim.members().iter().map(|(_, peer)| peer.identity.addr).collect();
         let stretch = self.hello_stretch();
         let addresses = self.seeds.take_due(now, !self.connected, former.into_iter(), stretch);
+        self.set_hello_timer();
         if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
             return;
         }
@@ -43,6 +45,7 @@ impl Liveness {
     fn hello_answered(&mut self, now: Time) {
         let stretch = self.hello_stretch();
         self.seeds.answered(now, stretch);
+        self.set_hello_timer();
     }
 
     /// Says hello to somebody who speaks to us although we know nobody: it knows where the others are. This happens as
@@ -94,11 +97,17 @@ impl Liveness {
     /// We joined a member that answered.
     pub(crate) fn joined(&mut self) {
         self.seeds.joined();
+        self.set_hello_timer();
     }
 
     /// Says hello at these addresses until somebody answers.
     pub(crate) fn join(&mut self, addresses: Vec<SocketAddr>, now: Time) {
         self.seeds.add(addresses, now);
+        self.set_hello_timer();
+    }
+
+    pub(super) fn set_hello_timer(&mut self) {
+        self.timers.put(Timer::Hello, self.seeds.next_deadline(!self.connected));
     }
 
     /// Another member that the newcomer can reach, and that takes no more bytes to name.

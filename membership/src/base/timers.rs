@@ -1,0 +1,134 @@
+//! The timers of a node in one table, and the one deadline that follows from them.
+//!
+//! A part of a node sets a timer when its state changes and stops it when there is nothing to wait for, so that nothing
+//! has to be looked through to find out what is due next. The model is quinn-proto's `connection/timer.rs`.
+
+use crate::base::time::Time;
+
+macro_rules! timers {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why a part of a node wants to be called.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Timer {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Timer {
+            const COUNT: usize = [$(Self::$name),*].len();
+        }
+    };
+}
+
+timers! {
+    /// foca's own timers, and the gossip of its updates.
+    Swim,
+    /// Updates of members are due.
+    MemberUpdates,
+    /// The detector pings, asks referees, or rules.
+    Detector,
+    /// A stream probe is given up.
+    StreamProbe,
+    /// A call that shows by its lateness that we slept.
+    Pulse,
+    /// Silence becomes isolation.
+    Isolation,
+    /// One of the lost members is asked whether it is there.
+    AskLost,
+    /// Hello is said at the seeds.
+    Hello,
+    /// Hello is said at one address of the lost.
+    Reunion,
+    /// The duplicate that we gave way to is asked whether it is still there.
+    Claim,
+    /// Rumors or answers wait, and there is bandwidth for them.
+    Send,
+    /// A digest is due.
+    Digest,
+    /// A gap is pulled.
+    Pull,
+    /// A session stalls, or waits for bandwidth.
+    Session,
+    /// A session is due that nobody asked for.
+    PeriodicSync,
+    /// A session is due that a difference asked for.
+    RequestedSync,
+    /// Dead origins are looked for.
+    Retention,
+    /// Another round of telling that we leave.
+    Leave,
+}
+
+/// When each timer is due, if it is set.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    due: [Option<Time>; Timer::COUNT],
+}
+
+impl Timers {
+    /// Sets a timer, whether or not it was set.
+    pub(crate) fn set(&mut self, timer: Timer, at: Time) {
+        self.put(timer, Some(at));
+    }
+
+    /// Stops a timer, if it is set.
+    pub(crate) fn stop(&mut self, timer: Timer) {
+        self.put(timer, None);
+    }
+
+    /// Sets a timer if there is a time for it, and stops it if not.
+    pub(crate) fn put(&mut self, timer: Timer, at: Option<Time>) {
+        self.due[timer as usize] = at;
+    }
+
+    /// When a timer is due.
+    pub(crate) fn get(&self, timer: Timer) -> Option<Time> {
+        self.due[timer as usize]
+    }
+
+    /// Whether a timer is set and its time has come.
+    pub(crate) fn is_expired(&self, timer: Timer, now: Time) -> bool {
+        self.get(timer).is_some_and(|due| due <= now)
+    }
+
+    /// When the first timer is due.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.due.iter().copied().flatten().min()
+    }
+
+    /// When the first of some timers is due.
+    pub(crate) fn next_of(&self, timers: &[Timer]) -> Option<Time> {
+        timers.iter().filter_map(|timer| self.get(*timer)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Time = Time::from_millis;
+
+    #[test]
+    fn the_first_timer_that_is_set_decides() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.next(), None);
+        timers.set(Timer::Leave, MS(9));
+        timers.set(Timer::Swim, MS(7));
+        timers.set(Timer::Pull, MS(3));
+        assert_eq!(timers.next(), Some(MS(3)));
+        assert_eq!(timers.next_of(&[Timer::Swim, Timer::Leave, Timer::Hello]), Some(MS(7)));
+        timers.stop(Timer::Pull);
+        timers.put(Timer::Swim, None);
+        assert_eq!(timers.next(), Some(MS(9)));
+    }
+
+    #[test]
+    fn a_timer_expires_at_its_time_and_when_it_is_set_anew_not_before() {
+        let mut timers = Timers::default();
+        assert!(!timers.is_expired(Timer::Digest, MS(5)), "it is not set");
+        timers.set(Timer::Digest, MS(5));
+        assert!(!timers.is_expired(Timer::Digest, MS(4)));
+        assert!(timers.is_expired(Timer::Digest, MS(5)));
+        timers.set(Timer::Digest, MS(8));
+        assert!(!timers.is_expired(Timer::Digest, MS(5)));
+    }
+}
