@@ -1,8 +1,8 @@
-//! What to do when the system refuses a file or a directory.
+//! What an operator can do when the system refuses a file or a directory.
 
 use std::io::{self, ErrorKind};
 
-/// The rest of a sentence about a file or a directory that could not be had: what to do, when what the system said tells it.
+/// The end of an error message about a file or a directory: what to do, if the system's error tells.
 pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => {

@@ -20,13 +20,13 @@ impl Clock {
         Time::from(self.start.elapsed())
     }
 
-    /// When a moment of the protocol comes.
+    /// The moment of the runtime's clock that is this moment of the protocol.
     pub(crate) fn instant(&self, time: Time) -> Instant {
         self.start + Duration::from_micros(time.as_micros())
     }
 }
 
-/// Milliseconds since 1970; 0 on a machine that lives before.
+/// Milliseconds since 1970; 0 when the machine's clock says an earlier year.
 pub(crate) fn wall_clock_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

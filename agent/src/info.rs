@@ -1,4 +1,4 @@
-//! What an agent is, from its start to its end.
+//! What an agent is started as: its name, its addresses, its place.
 
 use std::net::SocketAddr;
 

@@ -3,10 +3,10 @@
 //! [`Agent::start`] runs an agent inside a tokio runtime; [`hobnob_api::client::Client`] talks to one over its unix socket.
 //!
 //! ```text
-//!  UDP, QUIC --> driver (owns hobnob_membership::Node) --> registry (read by everybody)
-//!                  ^                                          |
-//!  checks --> registrar (owns the data directory)             v
-//!                  ^----------------- API connections <-- unix socket
+//!  UDP, QUIC --> driver (owns hobnob_membership::Node) --> services (read by everybody)
+//!                  ^   ^                                      |
+//!    checks -------+   +-- registrar (owns the data dir)      v
+//!                             ^--------------------------- doors <-- unix socket
 //! ```
 
 mod actor;
@@ -23,10 +23,12 @@ mod registrations;
 mod seeding;
 mod services;
 pub mod storage;
+#[cfg(test)]
+mod testing;
 mod translate;
 pub mod transport;
 
 pub use agent::{Agent, StartError};
-pub use config::AgentConfig;
+pub use config::{AgentConfig, ConfigError};
 pub use doors::unix::server::SocketError;
 pub use hobnob_api::address::{DEFAULT_GOSSIP_PORT, JoinAddressError};

@@ -1,4 +1,4 @@
-//! The addresses to join at: names become gossip addresses, again and again until they do.
+//! The addresses to join at: each is resolved, again and again until that succeeds.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use hobnob_api::address::{JoinAddressError, parse};
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
 
-/// How long to wait before a name that could not be resolved is tried again.
+/// Pause before names that could not be resolved are tried again.
 const RESOLVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// The gossip addresses behind an address.
@@ -26,8 +26,8 @@ pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddres
     }
 }
 
-/// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver where to knock,
-/// or that an address is the agent's own.
+/// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver to join there, or
+/// that an address is the agent's own.
 pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: DriverHandle) {
     let mut waiting = addresses;
     loop {
@@ -46,7 +46,7 @@ pub(crate) async fn seed(addresses: Vec<String>, info: AgentInfo, driver: Driver
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "will try again");
+                    tracing::warn!(%error, "an address to join at is tried again later");
                     failed.push(address);
                 }
             }

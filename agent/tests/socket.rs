@@ -121,7 +121,7 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
 async fn what_was_named_otherwise_before_is_taken_back() {
     let home = tempfile::tempdir().expect("a directory");
     let mut data_dir = DataDir::open(home.path().join("data"), "default").expect("opened");
-    let registration = json!({ "service": "web 1", "port": 80, "tags": ["a,b"] });
+    let registration = json!({ "service": "web 1", "id": "web 1", "port": 80, "tags": ["a,b"] });
     let registration = serde_json::from_value(registration).expect("a registration");
     data_dir.put_registration(&registration).expect("kept");
     drop(data_dir);

@@ -1,17 +1,17 @@
-//! Files of the data directory, as a disk may give them back.
+//! Files of the data directory, as a disk or another version may give them back.
 
 use std::fs;
 
-use hobnob_agent::storage::DataDir;
+use hobnob_agent::storage::{DataDir, StoredRegistration};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
-const FILES: [&str; 4] = ["node.json", "epoch", "peers.json", "registrations.log"];
+const FILES: [&str; 4] = ["node.json", "epoch.json", "peers.json", "registrations.log"];
 /// The registration log, with checksums that fit its lines.
 const SEALED: u8 = FILES.len() as u8;
 
-/// Puts the bytes after the first into the file that the first one names, and opens the directory. What opens is the same
-/// the next time.
+/// Puts the bytes after the first into the file that the first byte selects, and opens the directory. A directory that
+/// opens once opens again with the same content.
 pub fn check(bytes: &[u8]) {
     let Some((file, content)) = bytes.split_first() else { return };
     let file = file % (SEALED + 1);
@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
 struct Contents {
     node: String,
     peers: Vec<std::net::SocketAddr>,
-    registrations: Vec<hobnob_api::Registration>,
+    registrations: Vec<StoredRegistration>,
     torn: bool,
 }
 

@@ -1,9 +1,9 @@
-//! What one try of a check came to.
+//! The outcome of one probe.
 
-/// The most bytes of an output that are kept.
+/// Bytes of an output that are kept.
 pub const MAX_OUTPUT_BYTES: usize = 512;
 
-/// What one try of a check came to, with a line about it for people.
+/// The outcome of one probe, with a line about it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     success: bool,
@@ -11,13 +11,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// A try that succeeded. Of `output` the first [`MAX_OUTPUT_BYTES`] are kept.
+    /// A probe that succeeded. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
     #[must_use]
     pub fn success(output: impl Into<String>) -> Self {
         Self { success: true, output: truncated(output.into()) }
     }
 
-    /// A try that failed. Of `output` the first [`MAX_OUTPUT_BYTES`] are kept.
+    /// A probe that failed. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
     #[must_use]
     pub fn failure(output: impl Into<String>) -> Self {
         Self { success: false, output: truncated(output.into()) }

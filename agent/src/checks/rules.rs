@@ -1,20 +1,21 @@
-//! Which checks are accepted.
+//! The rules that a check is accepted by.
 
 use std::time::Duration;
 
-use super::target::{Target, TargetError};
 use hobnob_api::Check;
 
-/// The shortest time from one try to the next.
+use super::probes::{Target, TargetError};
+
+/// The shortest time from the start of one probe to the start of the next.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
-/// The longest time from one try to the next.
+/// The longest time from the start of one probe to the start of the next.
 pub const MAX_INTERVAL: Duration = Duration::from_hours(24);
-/// The shortest time that a try may take.
+/// The shortest time that a probe may take.
 pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
-/// The longest time that a try may take. It may be longer than the interval: tries never overlap, the next one then
-/// waits for the end of the one before it.
+/// The longest time that a probe may take. It may be longer than the interval: probes never overlap, and the next one
+/// then waits for the end of the one before it.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most equal outcomes in a row that may be asked for.
+/// The largest number of equal outcomes in a row that a check may ask for.
 pub const MAX_THRESHOLD: u32 = 100;
 
 /// Why a check is refused.

@@ -1,13 +1,13 @@
-//! From single outcomes to a verdict that does not flap: so many in a row, and only then.
+//! From single outcomes to a verdict that does not flap: it changes after some equal outcomes in a row.
 
 use std::collections::VecDeque;
 
+use hobnob_api::Check;
 use hobnob_membership::record::Health;
 
 use super::outcome::Outcome;
-use hobnob_api::Check;
 
-/// The most outcomes that a verdict remembers.
+/// Outcomes that a verdict remembers.
 pub const MAX_HISTORY: usize = 10;
 
 /// How many equal outcomes in a row it takes to change a verdict. Both are at least 1; a 0 counts as 1.
@@ -55,9 +55,9 @@ impl Verdict {
         }
     }
 
-    /// The verdict on an instance that was registered before this agent started, after the first try since. A success
-    /// is taken for a sign that it has been passing all the while and makes it so at once, whatever the threshold; a
-    /// failure leaves it unknown, as the first of those in a row.
+    /// The verdict on an instance that was registered before this agent started, after the first probe since. A
+    /// success counts as a sign that the instance passed all the while, and makes the verdict passing at once, whatever
+    /// the threshold. A failure leaves the verdict unknown, and is the first in a row.
     #[must_use]
     pub fn restored(thresholds: Thresholds, first: Outcome) -> Self {
         let mut verdict = Self::new(thresholds);

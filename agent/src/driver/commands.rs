@@ -1,17 +1,24 @@
 //! What the rest of the agent asks of the driver, and how it is answered.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use hobnob_api::CheckExplained;
 use hobnob_membership::{Input, Node, NodeId, Time};
 
 use super::handle::{RecordChanges, Refused, Report};
+use super::own_checks::OwnCheck;
 use super::{Driver, words};
 use crate::actor::Reply;
 
+/// An instance of this agent, and the check that speaks for it from now on.
+type CheckChange = (Arc<str>, Option<OwnCheck>);
+
 /// What the rest of the agent asks of the driver. [`DriverHandle`](super::DriverHandle) says what each one does.
-pub(crate) enum Command {
+pub(super) enum Command {
     Check { records: RecordChanges, reply: Reply<Result<(), Refused>> },
-    Write { records: RecordChanges, reply: Reply<()> },
+    Write { records: RecordChanges, check: Option<CheckChange>, reply: Reply<()> },
+    ExplainCheck { instance: String, reply: Reply<Option<CheckExplained>> },
     Join { addresses: Vec<SocketAddr>, reply: Reply<Result<SocketAddr, Refused>> },
     ExpectNobodyAt { address: String },
     Leave,
@@ -28,15 +35,20 @@ impl Driver {
                 let checked = self.check_heard();
                 reply.send(checked.and_then(|()| Ok(self.node.check_write(&records)?)));
             }
-            Command::Write { records, reply } => {
+            Command::Write { records, check, reply } => {
+                if let Some((instance, check)) = check {
+                    self.own_checks.set(instance, check);
+                }
                 self.node.handle(Input::Write(records), now);
                 self.drain();
                 reply.send(());
             }
+            Command::ExplainCheck { instance, reply } => {
+                reply.send(self.own_checks.explain(&instance));
+            }
             Command::Join { addresses, reply } => {
-                self.state.joins.retain(|(_, reply)| !reply.is_unread());
                 match self.check_heard() {
-                    Ok(()) => self.state.joins.push((addresses.clone(), reply)),
+                    Ok(()) => self.joining.wait(addresses.clone(), reply),
                     Err(refused) => reply.send(Err(refused)),
                 }
                 self.node.handle(Input::Join(addresses), now);
@@ -64,17 +76,13 @@ impl Driver {
     }
 
     fn report(&self) -> Report {
-        let own = [
-            ("udp_send_blocked", self.state.send_blocked),
-            ("udp_send_failed", self.state.send_failed),
-            ("udp_receive_failed", self.state.receive_failed),
-            ("storage_keep_dropped", self.state.keep_dropped),
-        ];
-        let tcp = self.tcp_probes.counters().snapshot();
-        let quic = self.quic.counters().snapshot();
-        let counters = self.node.counters().iter().chain(own).chain(tcp).chain(quic);
+        let own = [("storage_persist_dropped", self.persist_dropped)];
+        let udp = self.network.udp.counters();
+        let tcp = self.network.tcp_probes.counters().snapshot();
+        let quic = self.network.quic.counters().snapshot();
+        let counters = self.node.counters().iter().chain(own).chain(udp).chain(tcp).chain(quic);
         Report {
-            takes_tcp_probes: self.tcp_probes.are_taken(),
+            takes_tcp_probes: self.network.tcp_probes.are_taken(),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
         }
     }

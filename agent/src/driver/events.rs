@@ -1,4 +1,4 @@
-//! What the node tells its owner: kept, shown to clients, and said in the log.
+//! The events of the node: kept for the next start, shown to clients, and logged.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use hobnob_membership::view::{Member, MemberStatus};
 
 use super::{Driver, Persist, words};
 
-/// Peer addresses are kept for the next start this long after they changed: the first ones soon, since they are how a
-/// crashed agent finds back; later changes seldom matter.
+/// Delay from a change of the peers to keeping them for the next start. The first ones are kept soon, because a crashed
+/// agent finds back by them.
 const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
+/// The same, for later changes.
 const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
 
 impl Driver {
@@ -18,9 +19,9 @@ impl Driver {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
                 self.log_member(&change.member);
-                let first = self.state.saved_peers.is_empty();
+                let first = self.saved_peers.is_empty();
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
-                self.state.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
+                self.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
             }
             Event::ForceLeft { node, told_by } => tracing::warn!(
                 node_id = %node,
@@ -29,17 +30,17 @@ impl Driver {
                 "an operator declared this member gone for good: its instances are gone"
             ),
             Event::Connected => {
-                self.state.alone_warning = None;
+                self.joining.connected();
                 tracing::info!("in touch with the cluster");
                 self.writer.set_isolated(false);
             }
             Event::Isolated => {
-                // Alone because everybody left on purpose is not cut off.
+                // An agent that is alone because all others left on purpose is not cut off.
                 let lost =
                     self.node.members().iter().any(|member| member.status == MemberStatus::Down);
                 if lost {
                     tracing::warn!(
-                        "no other member can be heard: answers are from memory until one can"
+                        "this agent hears no other member: it answers from memory until it hears one"
                     );
                 } else {
                     tracing::info!("all other members have left");
@@ -48,8 +49,9 @@ impl Driver {
             }
             Event::DuplicateNodeId { address } => tracing::error!(
                 %address,
-                "another agent runs under this agent's node id: its data directory is a copy of this one's. It gives way \
-                 to this agent and is silent. Stop it, remove node.json and registrations.log from its data directory, and start it again"
+                "another agent runs under this agent's node id: its data directory is a copy of this one's. That agent gives \
+                 way and is silent. Stop it, remove node.json and registrations.log from its data directory, and start it \
+                 again"
             ),
             Event::GaveWay { to } => {
                 tracing::error!(
@@ -66,9 +68,8 @@ impl Driver {
             ),
             Event::OtherCluster { address } => tracing::warn!(
                 %address,
-                cluster = self.state.cluster,
-                "an agent of another cluster sends to this one, and is not heard: check its --cluster and --join, and those \
-                 of this agent"
+                cluster = self.joining.cluster(),
+                "an agent of another cluster sends to this one and is ignored: check --cluster and --join of both"
             ),
             Event::EpochRaised(epoch) => {
                 tracing::info!(%epoch, "epoch raised");
@@ -76,28 +77,28 @@ impl Driver {
             }
             Event::StoodStill(time) => tracing::warn!(
                 seconds = time.as_secs_f64(),
-                "this agent's process stood still: others may have called it down meanwhile"
+                "this agent's process stood still: peers may have declared it down meanwhile"
             ),
             Event::CalledDown(verdict) => tracing::warn!(
                 by = words::name_of(&self.node, verdict.accuser),
                 cause = %verdict.cause,
-                "this agent was called down, and contradicts"
+                "declared down by a peer; refuting with a new epoch"
             ),
             Event::DatagramsBlocked => tracing::warn!(
-                "UDP does not pass between this agent and those that it watches, and QUIC does: it goes on by QUIC alone, and \
-                 learns of changes a second or two later. Open UDP between the ports of --bind"
+                "UDP does not pass between this agent and the members that it watches, but QUIC does: it goes on by QUIC alone, \
+                 and learns of changes a second or two later. Open UDP between the ports of --bind"
             ),
             Event::DatagramsPass => tracing::info!("UDP passes again"),
-            Event::Welcomed { by } => self.answer_joins(by),
+            Event::Welcomed { by } => self.joining.answered(by),
             Event::Left => {
                 tracing::info!("left the cluster");
-                self.state.left = true;
+                self.left = true;
             }
             event => tracing::debug!(?event, "event"),
         }
     }
 
-    /// Who is lost is worth a warning, unless it is us who may be cut off.
+    /// Logs a change of a member. A lost member is a warning, unless this agent may be the one that is cut off.
     fn log_member(&self, member: &Member) {
         let Member { identity, node, status } = member;
         let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use hobnob_api::{ApiError, ErrorCode};
+use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Node, NodeId, Time};
 use tokio::sync::mpsc;
 
 use super::commands::Command;
+use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
+use crate::checks::CheckReport;
 
 /// Commands that wait for the driver; further ones wait with their sender.
 const MAX_WAITING_COMMANDS: usize = 256;
+/// Verdicts that wait for the driver; a checker waits when they are full.
+const MAX_WAITING_REPORTS: usize = 1_024;
 
 /// Records of our own to write; one without a value is removed.
 pub(crate) type RecordChanges = Vec<(Key, Option<Value>)>;
@@ -22,6 +27,13 @@ pub(crate) type RecordChanges = Vec<(Key, Option<Value>)>;
 #[derive(Clone, Debug)]
 pub(crate) struct DriverHandle {
     commands: mpsc::Sender<Command>,
+    reports: mpsc::Sender<CheckReport>,
+}
+
+/// What handles and checkers send to the driver.
+pub(super) struct Inbox {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) reports: mpsc::Receiver<CheckReport>,
 }
 
 /// Why the driver does not do what it was asked.
@@ -46,10 +58,17 @@ pub(crate) struct Report {
 }
 
 impl DriverHandle {
-    /// A handle, and the commands that it and its clones send.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Command>) {
-        let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands }, received)
+    /// A handle, and what it and its clones send.
+    pub(super) fn channel() -> (Self, Inbox) {
+        let (commands, commands_received) = mpsc::channel(MAX_WAITING_COMMANDS);
+        let (reports, reports_received) = mpsc::channel(MAX_WAITING_REPORTS);
+        let inbox = Inbox { commands: commands_received, reports: reports_received };
+        (Self { commands, reports }, inbox)
+    }
+
+    /// Where checkers send their verdicts, past everything that may wait for the disk.
+    pub(crate) fn reports(&self) -> mpsc::Sender<CheckReport> {
+        self.reports.clone()
     }
 
     /// Whether [`DriverHandle::write`] would be taken, and heard.
@@ -59,7 +78,25 @@ impl DriverHandle {
 
     /// Writes records of our own. They are visible here when this returns.
     pub(crate) async fn write(&self, records: RecordChanges) -> Result<(), Stopping> {
-        ask(&self.commands, |reply| Command::Write { records, reply }).await
+        let check = None;
+        ask(&self.commands, |reply| Command::Write { records, check, reply }).await
+    }
+
+    /// Like [`DriverHandle::write`]; in the same step, this check becomes the only one that speaks for the instance, or
+    /// none does.
+    pub(crate) async fn write_with_check(
+        &self,
+        records: RecordChanges,
+        instance: Arc<str>,
+        check: Option<OwnCheck>,
+    ) -> Result<(), Stopping> {
+        let check = Some((instance, check));
+        ask(&self.commands, |reply| Command::Write { records, check, reply }).await
+    }
+
+    /// The check of an instance of this agent, and its latest verdict.
+    pub(crate) async fn check(&self, instance: String) -> Result<Option<CheckExplained>, Stopping> {
+        ask(&self.commands, |reply| Command::ExplainCheck { instance, reply }).await
     }
 
     /// Says hello at these gossip addresses until one answers, and returns that one.

@@ -1,4 +1,4 @@
-//! What the node believes, in words for people: for the log, and for whoever asks why.
+//! The node's beliefs in words for people: for the log, and for `explain`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Node, NodeId, Time};
 
-/// Why nobody hears this agent, if it says nothing.
+/// Why this agent is silent, if it is.
 pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
     let other = node.duplicate(now).filter(|other| other.we_are_silent)?;
     Some(format!(
@@ -29,15 +29,15 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             "it is an active member, and this agent hears it".to_owned()
         }
         MemberStatus::Alive => {
-            "others hold it alive; this agent has not heard it itself".to_owned()
+            "other members hold it alive; this agent has not heard it itself".to_owned()
         }
         MemberStatus::Suspect if node.is_stalled(id) => format!(
             "it does not answer, but its host completes TCP handshakes for it: its process stands still; {}",
-            called_down_in(time_left(node, id, now))
+            declared_down_in(time_left(node, id, now))
         ),
         MemberStatus::Suspect => {
-            let when = called_down_in(time_left(node, id, now));
-            format!("it did not answer somebody's probe; {when}")
+            let when = declared_down_in(time_left(node, id, now));
+            format!("it did not answer a probe; {when}")
         }
         MemberStatus::Left => {
             let epoch = node.catalog().origin(id).and_then(Origin::left);
@@ -57,33 +57,33 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     }
 }
 
-/// How long a suspect has until it is called down.
+/// How long a suspect has until it is declared down.
 fn time_left(node: &Node, suspect: NodeId, now: Time) -> Duration {
     node.suspect_until(suspect).map_or(Duration::ZERO, |until| until.since(now))
 }
 
-fn called_down_in(left: Duration) -> String {
+fn declared_down_in(left: Duration) -> String {
     let tenths = left.as_millis().saturating_add(50) / 100;
     if tenths == 0 {
-        return "those who watch it agree on that now".to_owned();
+        return "its monitors are agreeing on that now".to_owned();
     }
-    format!("it is called down in {}.{} s unless somebody hears it", tenths / 10, tenths % 10)
+    format!("it is declared down in {}.{} s unless a member hears it", tenths / 10, tenths % 10)
 }
 
 fn hearsay() -> String {
-    "others hold it down, and who found that is not known here".to_owned()
+    "other members hold it down; the verdict itself did not reach this agent".to_owned()
 }
 
 fn sentence(node: &Node, verdict: &Verdict) -> String {
     let by = speaker(node, verdict.accuser);
     match verdict.cause {
         Cause::Silence if verdict.referees.is_empty() => {
-            format!("{by} found that it answers nobody")
+            format!("{by} found that it answers no member")
         }
         Cause::Silence => {
             let agreed = verdict.referees.iter().map(|referee| speaker(node, *referee));
             let agreed = agreed.collect::<Vec<_>>().join(", ");
-            format!("{by} found that it answers nobody, and {agreed} agreed")
+            format!("{by} found that it answers no member, and {agreed} agreed")
         }
         Cause::Left => "it said that it leaves".to_owned(),
         Cause::Declared => format!("an operator declared it gone, at {by}"),
@@ -92,7 +92,7 @@ fn sentence(node: &Node, verdict: &Verdict) -> String {
     }
 }
 
-/// A node as a sentence names it.
+/// The name of a node within a sentence.
 fn speaker(node: &Node, id: NodeId) -> String {
     if id == node.identity().node_id {
         return "this agent".to_owned();
@@ -111,15 +111,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_called_down_in_no_time() {
+    fn nobody_is_declared_down_in_no_time() {
         for (left_ms, says) in [
-            (0, "those who watch it agree on that now"),
-            (49, "those who watch it agree on that now"),
-            (50, "it is called down in 0.1 s unless somebody hears it"),
-            (3_149, "it is called down in 3.1 s unless somebody hears it"),
-            (12_951, "it is called down in 13.0 s unless somebody hears it"),
+            (0, "its monitors are agreeing on that now"),
+            (49, "its monitors are agreeing on that now"),
+            (50, "it is declared down in 0.1 s unless a member hears it"),
+            (3_149, "it is declared down in 3.1 s unless a member hears it"),
+            (12_951, "it is declared down in 13.0 s unless a member hears it"),
         ] {
-            assert_eq!(called_down_in(Duration::from_millis(left_ms)), says, "{left_ms} ms");
+            assert_eq!(declared_down_in(Duration::from_millis(left_ms)), says, "{left_ms} ms");
         }
     }
 }

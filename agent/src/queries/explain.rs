@@ -15,7 +15,6 @@ use super::offer;
 use crate::clock::millis;
 use crate::driver::DriverHandle;
 use crate::driver::words::{name_of, reason, silence};
-use crate::registrations::RegistrationsHandle;
 use crate::services::Registry;
 use crate::translate::member;
 
@@ -29,7 +28,6 @@ const MAX_IDS_NAMED: usize = 5;
 pub(crate) async fn explain(
     registry: &Registry,
     driver: &DriverHandle,
-    registrations: &RegistrationsHandle,
     subject: String,
 ) -> Result<Explained, ApiError> {
     let revision = registry.revision();
@@ -45,7 +43,7 @@ pub(crate) async fn explain(
     let mut instances = Vec::new();
     for view in views {
         let is_own = view.instance.origin == own;
-        let check = if is_own { registrations.check(subject.clone()).await? } else { None };
+        let check = if is_own { driver.check(subject.clone()).await? } else { None };
         instances.push(offer::explain(registry, view, Vec::from_iter(check)));
     }
     Ok(Explained { revision, isolated: registry.is_isolated(), members, instances })

@@ -1,9 +1,9 @@
 //! The rest of the agent's side of the registrar.
 
-use hobnob_api::{ApiError, CheckExplained, RegisterOutcome, Registration};
+use hobnob_api::{ApiError, RegisterOutcome, Registration};
 use tokio::sync::mpsc;
 
-use crate::actor::{Reply, Stopping, ask};
+use crate::actor::{Reply, ask};
 
 /// Commands that wait for the registrar; further ones wait with their sender.
 const MAX_WAITING_COMMANDS: usize = 256;
@@ -19,7 +19,6 @@ pub(crate) struct RegistrationsHandle {
 pub(super) enum Command {
     Register { registration: Box<Registration>, reply: Reply<Result<RegisterOutcome, ApiError>> },
     Deregister { id: String, reply: Reply<Result<(), ApiError>> },
-    Check { id: String, reply: Reply<Option<CheckExplained>> },
 }
 
 impl RegistrationsHandle {
@@ -41,10 +40,5 @@ impl RegistrationsHandle {
     /// Removes the instance with this id. That is durable and visible here when this returns.
     pub(crate) async fn deregister(&self, id: String) -> Result<(), ApiError> {
         ask(&self.commands, |reply| Command::Deregister { id, reply }).await?
-    }
-
-    /// What is known of the check of an instance of this agent.
-    pub(crate) async fn check(&self, id: String) -> Result<Option<CheckExplained>, Stopping> {
-        ask(&self.commands, |reply| Command::Check { id, reply }).await
     }
 }

@@ -1,99 +1,23 @@
-//! The registrar: one task that owns the data directory and the health checks of this agent's instances.
+//! The registrar: one task that owns the data directory and starts the health checks of this agent's instances.
 //!
-//! A registration is checked, made durable, then written to the catalog, in this order and one at a time, so that what
-//! was acknowledged survives a crash and what was refused leaves no trace.
+//! A registration is checked, made durable, then written to the catalog, in this order and one at a time. So an
+//! acknowledged one survives a crash, and a refused one leaves no trace. Verdicts do not come through here: they go from
+//! the checks straight to the driver, however long the disk takes.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use hobnob_membership::record::{self, Health, Key, ServiceRecord, Value};
+use hobnob_api::{ApiError, Check, ErrorCode, RegisterOutcome, Registration};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::handle::{Command, RegistrationsHandle};
-use crate::checks::{self, CheckReport, Checker, Outcome, Thresholds, Verdict};
-use crate::clock::millis;
-use crate::driver::{DriverHandle, Persist, RecordChanges};
+use super::restore::{Restored, running_check};
+use super::{records, rules};
+use crate::checks::{CheckId, Checker, Outcome};
+use crate::driver::{DriverHandle, OwnCheck, Persist, RecordChanges};
 use crate::services::Registry;
-use crate::storage::{self, DataDir};
-use hobnob_api::address;
-use hobnob_api::names::{self, NameError};
-use hobnob_api::{
-    ApiError, Check, CheckExplained, ErrorCode, Probe, RegisterOutcome, Registration,
-};
-
-/// Check reports that wait for the registrar; a checker waits when they are full.
-const MAX_REPORTS: usize = 1_024;
-/// Checks of one instance that run.
-const MAX_CHECKS: usize = 1;
-/// A restarting agent waits at most this long for the first round of its checks before it shows itself.
-const RESTORE_WITHIN: Duration = Duration::from_secs(1);
-
-/// What a data directory held at the start.
-pub(crate) struct Restored {
-    /// The records to start with.
-    pub(crate) records: Vec<(Key, Value)>,
-    registrations: Vec<(Registration, Option<Outcome>)>,
-}
-
-/// Reads the registrations and runs each of their checks once, so that the agent starts with what it would have found.
-pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
-    let mut tries = JoinSet::new();
-    let mut registrations = BTreeMap::new();
-    for registration in data_dir.registrations() {
-        let id = registration.instance_id().to_owned();
-        if let Some(check) = registration.check().cloned() {
-            let id = id.clone();
-            tries.spawn(async move {
-                (id, checks::probe(&check.probe, Duration::from_millis(check.timeout_ms)).await)
-            });
-        }
-        registrations.insert(id, (registration.clone(), None));
-    }
-    let deadline = tokio::time::Instant::now() + RESTORE_WITHIN;
-    while let Ok(Some(tried)) = tokio::time::timeout_at(deadline, tries.join_next()).await {
-        if let Ok((id, outcome)) = tried
-            && let Some((_, first)) = registrations.get_mut(&id)
-        {
-            *first = Some(outcome);
-        }
-    }
-    let mut records = Vec::new();
-    for (id, (registration, first)) in &registrations {
-        records.push((
-            Key::Service(id.into()),
-            Value::Service(service_record(registration, default_address).into()),
-        ));
-        if let Some((check, first)) = registration.check().zip(first.clone()) {
-            let health = Verdict::restored(Thresholds::from(check), first).health();
-            records.push((Key::Health(id.into()), Value::Health(health)));
-        }
-    }
-    Restored { records, registrations: registrations.into_values().collect() }
-}
-
-fn service_record(registration: &Registration, default_address: &str) -> ServiceRecord {
-    ServiceRecord {
-        service: registration.service.as_str().into(),
-        namespace: registration.namespace.as_str().into(),
-        address: registration.address.as_deref().unwrap_or(default_address).into(),
-        port: registration.port,
-        tags: registration.tags.iter().collect(),
-        meta: registration.meta.iter().collect(),
-        weight: registration.weight,
-        checked: registration.check().is_some(),
-        balancing: balancing(&registration.balancing),
-    }
-}
-
-fn balancing(settings: &hobnob_api::Balancing) -> record::Balancing {
-    record::Balancing {
-        strategy: settings.strategy.map(|strategy| strategy.name().into()),
-        failure_threshold: settings.failure_threshold,
-        recovery_timeout_ms: settings.recovery_timeout_ms,
-    }
-}
+use crate::storage::{DataDir, StoredRegistration, WriteError};
 
 /// The task. See the module.
 pub(crate) struct Registrar {
@@ -103,38 +27,14 @@ pub(crate) struct Registrar {
     registry: Arc<Registry>,
     driver: DriverHandle,
     commands: mpsc::Receiver<Command>,
-    checks: BTreeMap<String, RunningCheck>,
+    /// The running checks, by the id of their instance.
+    checkers: BTreeMap<Arc<str>, Checker>,
+    /// The number of the next check.
     next_check: u64,
-    reports: (mpsc::Sender<CheckReport>, mpsc::Receiver<CheckReport>),
-}
-
-struct RunningCheck {
-    _checker: Checker,
-    /// Which of the checks that ever ran; a report of an earlier one is stale.
-    number: u64,
-    check: Check,
-    /// What it said when its verdict last changed, and when that was.
-    latest: Option<(String, Instant)>,
-}
-
-impl RunningCheck {
-    fn explain(&self) -> CheckExplained {
-        let target = match &self.check.probe {
-            Probe::Http { url } => url.clone(),
-            Probe::Tcp { address } => address.clone(),
-        };
-        let (output, since) = self.latest.clone().unzip();
-        CheckExplained {
-            name: self.check.name.clone(),
-            target,
-            interval_ms: self.check.interval_ms,
-            output,
-            changed_ago_ms: since.map(|at| millis(at.elapsed())),
-        }
-    }
 }
 
 impl Registrar {
+    /// The registrar, with the checks of its restored registrations running, and the way to ask it.
     pub(crate) fn new(
         data_dir: DataDir,
         default_address: String,
@@ -149,12 +49,11 @@ impl Registrar {
             registry,
             driver,
             commands,
-            checks: BTreeMap::new(),
-            next_check: 0,
-            reports: mpsc::channel(MAX_REPORTS),
+            checkers: BTreeMap::new(),
+            next_check: restored.checks.len() as u64,
         };
-        for (registration, first) in restored.registrations {
-            this.start_check(&registration, first);
+        for restored in restored.checks {
+            this.start_check(restored.id, restored.check, restored.first);
         }
         (this, handle)
     }
@@ -167,7 +66,6 @@ impl Registrar {
                     Some(command) => self.take_command(command).await,
                     None => break,
                 },
-                Some(report) = self.reports.1.recv() => self.report(report).await,
                 Some(persisted) = persist.recv() => self.persist(persisted).await,
             }
         }
@@ -179,64 +77,35 @@ impl Registrar {
     async fn take_command(&mut self, command: Command) {
         match command {
             Command::Register { registration, reply } => {
-                reply.send(self.register(*registration).await);
+                reply.send(self.register(&registration).await);
             }
             Command::Deregister { id, reply } => reply.send(self.deregister(&id).await),
-            Command::Check { id, reply } => {
-                reply.send(self.checks.get(&id).map(RunningCheck::explain));
-            }
         }
     }
 
-    async fn register(&mut self, registration: Registration) -> Result<RegisterOutcome, ApiError> {
-        check_names(&registration)
-            .map_err(|error| ApiError::new(ErrorCode::NameInvalid, error.to_string()))?;
-        let id = registration.instance_id().to_owned();
-        if let Some(address) =
-            registration.address.as_deref().filter(|host| address::is_mistyped_ip(host))
-        {
-            return Err(ApiError::new(
-                ErrorCode::AddressInvalid,
-                format!("`{address}` is neither an IP address nor a host name"),
-            ));
-        }
-        if registration.checks.len() > MAX_CHECKS {
-            let message = format!(
-                "`{id}` has {} checks, and this version runs {MAX_CHECKS}",
-                registration.checks.len()
-            );
-            return Err(ApiError::new(ErrorCode::TooManyChecks, message));
-        }
-        if let Some(check) = registration.check() {
-            checks::validate(check).map_err(|error| {
-                let message = format!("the check `{}` of `{id}`: {error}", check.name);
-                ApiError::new(ErrorCode::CheckInvalid, message)
-            })?;
-        }
-        let service = Value::Service(service_record(&registration, &self.default_address).into());
-        let mut records = vec![(Key::Service((&id).into()), Some(service))];
-        self.check_write(&id, records.clone()).await?;
-        let before = self.data_dir.as_ref().and_then(|data_dir| {
-            data_dir.registrations().find(|known| known.instance_id() == id).cloned()
-        });
+    async fn register(&mut self, registration: &Registration) -> Result<RegisterOutcome, ApiError> {
+        rules::validate(registration)?;
+        let after = StoredRegistration::from(registration);
+        let (key, service) = records::service(&after, &self.default_address);
+        let mut records = vec![(key, Some(service))];
+        self.check_write(&after.id, records.clone()).await?;
+        let data_dir = self.data_dir.as_ref().ok_or_else(lost)?;
+        let before = data_dir.registration(&after.id).cloned();
         // Many services register whenever they start, or whenever their host is set up.
-        if before.as_ref() == Some(&registration) {
+        if before.as_ref() == Some(&after) {
             return Ok(RegisterOutcome::Unchanged);
         }
-        let stored = registration.clone();
+        let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
-        // What a check found of something else says nothing about it.
-        let anew = !before.as_ref().is_some_and(|before| is_checked_alike(before, &registration));
-        if anew {
-            self.checks.remove(&id);
-            records.push((Key::Health((&id).into()), None));
-        }
-        self.driver.write(records).await?;
-        if anew {
-            self.start_check(&registration, None);
+        if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
+            self.driver.write(records).await?;
+        } else {
+            // A verdict on the earlier registration says nothing about this one.
+            records.push(records::health_removal(&after.id));
+            self.write_with_new_check(records, &after).await?;
         }
         let replaced = before.is_some();
-        tracing::info!(id, service = registration.service, replaced, "registered");
+        tracing::info!(id = after.id, service = after.service, replaced, "registered");
         Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
     }
 
@@ -247,9 +116,8 @@ impl Registrar {
         if !known {
             return Err(self.not_found(id));
         }
-        self.checks.remove(id);
-        let records = vec![(Key::Service(id.into()), None), (Key::Health(id.into()), None)];
-        self.driver.write(records).await?;
+        self.checkers.remove(id);
+        self.driver.write_with_check(records::removal(id), id.into(), None).await?;
         tracing::info!(id, "deregistered");
         Ok(())
     }
@@ -275,39 +143,32 @@ impl Registrar {
         }
     }
 
-    fn start_check(&mut self, registration: &Registration, first: Option<Outcome>) {
-        let Some(check) = registration.check() else { return };
-        self.next_check += 1;
-        let number = self.next_check;
-        let id = registration.instance_id().to_owned();
-        let checker =
-            Checker::spawn(format!("{number}/{id}"), check.clone(), first, self.reports.0.clone());
-        let check = check.clone();
-        self.checks.insert(id, RunningCheck { _checker: checker, number, check, latest: None });
+    /// Writes a registration and, in the same step, gives the right to speak for its instance to the check that begins
+    /// with it.
+    async fn write_with_new_check(
+        &mut self,
+        records: RecordChanges,
+        registration: &StoredRegistration,
+    ) -> Result<(), ApiError> {
+        let instance: Arc<str> = registration.id.as_str().into();
+        self.checkers.remove(&instance);
+        let check = running_check(registration).map(|check| {
+            let id = CheckId { instance: instance.clone(), number: self.next_check };
+            self.next_check += 1;
+            (id, check)
+        });
+        let own = check.clone().map(|(id, check)| OwnCheck::new(id, check));
+        self.driver.write_with_check(records, instance, own).await?;
+        if let Some((id, check)) = check {
+            self.start_check(id, check, None);
+        }
+        Ok(())
     }
 
-    async fn report(&mut self, report: CheckReport) {
-        let Some((number, id)) = report.id.split_once('/') else { return };
-        let running = self.checks.get_mut(id);
-        let Some(check) = running.filter(|check| check.number.to_string() == number) else {
-            return;
-        };
-        check.latest = Some((report.output.clone(), Instant::now()));
-        match report.health {
-            Health::Passing => {
-                tracing::info!(id, output = report.output, "the instance is healthy");
-            }
-            Health::Failing => {
-                tracing::warn!(id, output = report.output, "the instance is unhealthy");
-            }
-            Health::Unknown => {
-                tracing::warn!(id, output = report.output, "the instance's check is overdue");
-            }
-        }
-        let record = (Key::Health(id.into()), Some(Value::Health(report.health)));
-        if let Err(error) = self.driver.write(vec![record]).await {
-            tracing::error!(id, %error, "the instance's health could not be written");
-        }
+    fn start_check(&mut self, id: CheckId, check: Check, first: Option<Outcome>) {
+        let instance = id.instance.clone();
+        let checker = Checker::spawn(id, check, first, self.driver.reports());
+        self.checkers.insert(instance, checker);
     }
 
     async fn persist(&mut self, persist: Persist) {
@@ -318,7 +179,7 @@ impl Registrar {
             })
             .await;
         if let Err(error) = persisted {
-            tracing::warn!(%error, "what the next start would use could not be kept");
+            tracing::warn!(%error, "the epoch or the peers could not be kept for the next start");
         }
     }
 
@@ -333,50 +194,39 @@ impl Registrar {
     /// Works on the data directory on a thread that may block.
     async fn with_data_dir<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut DataDir) -> Result<T, storage::WriteError> + Send + 'static,
+        work: impl FnOnce(&mut DataDir) -> Result<T, WriteError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let gone = || {
-            ApiError::new(
-                ErrorCode::StorageFailed,
-                "the data directory was lost to an earlier failure of the agent",
-            )
-        };
-        let mut data_dir = self.data_dir.take().ok_or_else(gone)?;
+        let mut data_dir = self.data_dir.take().ok_or_else(lost)?;
         let worked = tokio::task::spawn_blocking(move || {
             let result = work(&mut data_dir);
             (data_dir, result)
         });
-        let (data_dir, result) = worked.await.map_err(|_| gone())?;
+        let (data_dir, result) = worked.await.map_err(|_| lost())?;
         self.data_dir = Some(data_dir);
         result.map_err(|error| ApiError::new(code_of(&error), error.to_string()))
     }
 }
 
-/// Whether what the check found of one holds of the other.
-fn is_checked_alike(before: &Registration, after: &Registration) -> bool {
-    let place = |of: &Registration| (of.address.clone(), of.port);
+/// Whether a verdict on one registration holds for the other.
+fn is_checked_alike(before: &StoredRegistration, after: &StoredRegistration) -> bool {
+    let place = |of: &StoredRegistration| (of.address.clone(), of.port);
     before.checks == after.checks && place(before) == place(after)
 }
 
-/// Of what was registered before, and elsewhere, the catalog takes more.
-fn check_names(registration: &Registration) -> Result<(), NameError> {
-    let Registration { service, id, namespace, tags, meta, checks, .. } = registration;
-    names::check("service", service)?;
-    id.iter().try_for_each(|id| names::check("id", id))?;
-    names::check("namespace", namespace)?;
-    tags.iter().try_for_each(|tag| names::check("tag", tag))?;
-    meta.keys().try_for_each(|key| names::check("metadata key", key))?;
-    checks.iter().try_for_each(|check| names::check("check", &check.name))
+fn lost() -> ApiError {
+    ApiError::new(
+        ErrorCode::StorageFailed,
+        "the data directory was lost to an earlier failure of the agent",
+    )
 }
 
-fn code_of(error: &storage::WriteError) -> ErrorCode {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+fn code_of(error: &WriteError) -> ErrorCode {
     match error {
-        storage::WriteError::Io { source, .. } => match source.kind() {
-            StorageFull | QuotaExceeded => ErrorCode::DiskFull,
+        WriteError::Io { source, .. } => match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::DiskFull,
             _ => ErrorCode::StorageFailed,
         },
-        storage::WriteError::TooMany => ErrorCode::TooManyRegistrations,
-        storage::WriteError::TooLarge { .. } => ErrorCode::RegistrationInvalid,
+        WriteError::TooMany => ErrorCode::TooManyRegistrations,
+        WriteError::TooLarge { .. } => ErrorCode::RegistrationInvalid,
     }
 }

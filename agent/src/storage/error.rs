@@ -1,9 +1,10 @@
 //! What can go wrong with a data directory: when it is opened, and when something is written to it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::log::MAX_REGISTRATIONS;
+use super::disk::FileError;
+use super::limits::{MAX_REGISTRATION_BYTES, MAX_REGISTRATIONS};
 use crate::advice::advice;
 
 /// A data directory could not be opened. Nothing in it was changed, unless the disk failed in the middle of a first
@@ -61,13 +62,15 @@ pub enum OpenError {
     },
     /// The file that holds the epoch cannot be understood.
     #[error(
-        "{} does not hold an epoch, a whole number: restore it from a backup, or remove it if the clock of this \
-         machine is right, and the next epoch is minted from the clock",
+        "{} does not hold an epoch ({reason}): restore it from a backup, or remove it if the clock of this machine is \
+         right, and the next epoch is minted from the clock",
         path.display()
     )]
     CorruptEpoch {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A line of the registration log, not an unfinished last one, cannot be understood.
     #[error(
@@ -83,19 +86,31 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The registration log was written by a version of Hobnob that this one does not understand.
+    /// A file has another format than this version of Hobnob reads.
     #[error(
-        "{} has format {format}, and this version of hobnob reads format {known}: start it with the version of \
+        "{} has format {format}, written by {}, and this is hobnob {own}, which reads format {known}: start the version of \
          hobnob that wrote it, or a newer one",
         path.display(),
-        known = super::log::FORMAT
+        version(written_by),
+        own = env!("CARGO_PKG_VERSION")
     )]
-    UnknownFormat {
+    OtherFormat {
         /// The file.
         path: PathBuf,
         /// The format that it says it has.
         format: u32,
+        /// The version of Hobnob that wrote it; empty when it does not say.
+        written_by: String,
+        /// The format that this version reads.
+        known: u32,
     },
+}
+
+fn version(written_by: &str) -> String {
+    match written_by {
+        "" => "an older version".to_owned(),
+        version => format!("hobnob {version}"),
+    }
 }
 
 /// Something could not be written to the data directory.
@@ -122,31 +137,13 @@ pub enum WriteError {
     )]
     TooMany,
     /// One registration is larger than a line of the log may be.
-    #[error("the registration of `{id}` takes {len} bytes and {limit} are allowed: shorten its metadata or its check", limit = super::log::MAX_REGISTRATION_BYTES)]
+    #[error("the registration of `{id}` takes {len} bytes and {limit} are allowed: shorten its metadata or its check", limit = MAX_REGISTRATION_BYTES)]
     TooLarge {
         /// The id of the instance.
         id: String,
         /// The size of its registration.
         len: usize,
     },
-}
-
-/// A failed step with a file, before it is known whether it belongs to opening or to writing.
-#[derive(Debug)]
-pub(super) struct FileError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl FileError {
-    /// For `map_err`: remembers what was tried with which file.
-    pub(super) fn of<'a>(
-        action: &'static str,
-        path: &'a Path,
-    ) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self { action, path: path.to_owned(), source }
-    }
 }
 
 impl From<FileError> for OpenError {

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::str::FromStr;
 
 use hobnob_membership::NodeId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::durable;
+use super::disk::Disk;
 use super::error::OpenError;
+use super::format::{self, DocumentError};
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "node.json";
+/// The format that this version writes, and the only one that it reads.
+pub(super) const FORMAT: u32 = 2;
 
 /// Who a node is, for as long as its data directory lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,59 +26,63 @@ pub(super) struct NodeIdentity {
     pub(super) cluster: String,
 }
 
-/// The file's content: the numbers as hexadecimal digits, because JSON numbers end at 2^53 for many readers.
-#[derive(Deserialize)]
-struct Stored {
+/// The file's fields: the numbers as hexadecimal digits, because JSON numbers end at 2^53 for many readers.
+#[derive(Serialize, Deserialize)]
+struct StoredIdentity {
     node_id: String,
     instance_key: String,
     cluster: String,
 }
 
 impl NodeIdentity {
-    /// Reads the identity from `dir`; `None` when there is none yet.
-    pub(super) fn load(dir: &Path, cluster: &str) -> Result<Option<Self>, OpenError> {
-        let path = dir.join(FILE);
-        let Some(bytes) = durable::read(&path)? else { return Ok(None) };
-        let identity =
-            Self::parse(&bytes).map_err(|reason| OpenError::CorruptIdentity { path, reason })?;
-        if identity.cluster == cluster {
-            return Ok(Some(identity));
+    /// Reads the identity; `None` when there is none yet.
+    pub(super) fn load(disk: &dyn Disk) -> Result<Option<Self>, OpenError> {
+        let path = disk.path(FILE);
+        let Some(bytes) = disk.read(FILE)? else { return Ok(None) };
+        match Self::parse(&path, &bytes) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(DocumentError::Format(error)) => Err(error),
+            Err(DocumentError::Malformed(reason)) => {
+                Err(OpenError::CorruptIdentity { path, reason })
+            }
         }
-        let (stored, wanted) = (identity.cluster, cluster.to_owned());
-        Err(OpenError::OtherCluster { dir: dir.to_owned(), stored, wanted })
     }
 
     /// Makes a random identity and writes it.
-    pub(super) fn create(dir: &Path, cluster: &str) -> Result<Self, OpenError> {
+    pub(super) fn create(disk: &mut dyn Disk, cluster: &str) -> Result<Self, OpenError> {
         let identity = Self {
             node_id: NodeId(rand::random_range(1..=u64::MAX)),
             instance_key: rand::random(),
             cluster: cluster.to_owned(),
         };
-        durable::replace(&dir.join(FILE), identity.to_json().as_bytes())?;
+        let content = format::encode(disk, FILE, FORMAT, &identity.to_stored())?;
+        disk.replace(FILE, &content)?;
         Ok(identity)
     }
 
-    fn to_json(&self) -> String {
-        let Self { node_id, instance_key, cluster } = self;
-        let key = format!("{instance_key:032x}");
-        let stored =
-            serde_json::json!({ "node_id": node_id, "instance_key": key, "cluster": cluster });
-        format!("{stored}\n")
+    fn to_stored(&self) -> StoredIdentity {
+        StoredIdentity {
+            node_id: self.node_id.to_string(),
+            instance_key: format!("{:032x}", self.instance_key),
+            cluster: self.cluster.clone(),
+        }
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let stored: Stored = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let node_id: NodeId =
-            stored.node_id.parse().map_err(|error: <NodeId as FromStr>::Err| error.to_string())?;
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DocumentError> {
+        let malformed = |reason: &str| DocumentError::Malformed(reason.to_owned());
+        let stored: StoredIdentity = format::decode(path, bytes, FORMAT)?;
+        let node_id: NodeId = stored
+            .node_id
+            .parse()
+            .map_err(|error: <NodeId as FromStr>::Err| malformed(&error.to_string()))?;
         if node_id == NodeId(0) {
-            return Err("the node id is 0".to_owned());
+            return Err(malformed("the node id is 0"));
         }
         match u128::from_str_radix(&stored.instance_key, 16) {
             Ok(instance_key) if stored.instance_key.len() == 32 => {
                 Ok(Self { node_id, instance_key, cluster: stored.cluster })
             }
-            _ => Err("the instance key is not 32 hexadecimal digits".to_owned()),
+            _ => Err(malformed("the instance key is not 32 hexadecimal digits")),
         }
     }
 }
@@ -83,39 +90,47 @@ impl NodeIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::fake_disk::FakeDisk;
+
+    fn load(text: &str) -> Result<Option<NodeIdentity>, OpenError> {
+        let disk = FakeDisk::new();
+        disk.set_content(FILE, text);
+        NodeIdentity::load(&disk)
+    }
 
     #[test]
-    fn what_is_written_is_read() {
-        let identity = NodeIdentity {
-            node_id: NodeId(0xab),
-            instance_key: 0xcd,
-            cluster: "a \"b\"".to_owned(),
-        };
-        assert_eq!(NodeIdentity::parse(identity.to_json().as_bytes()), Ok(identity));
+    fn what_is_created_is_loaded() {
+        let mut disk = FakeDisk::new();
+        assert_eq!(NodeIdentity::load(&disk).expect("readable"), None);
+        let created = NodeIdentity::create(&mut disk, "a \"b\"").expect("created");
+        assert_eq!(created.cluster, "a \"b\"");
+        assert_eq!(NodeIdentity::load(&disk).expect("readable"), Some(created));
     }
 
     #[test]
     fn damage_is_refused() {
         let key = "0".repeat(32);
-        for (text, reason) in [
-            (String::new(), "EOF"),
-            ("{}".to_owned(), "node_id"),
+        for (fields, reason) in [
+            (String::new(), "node_id"),
             (
-                format!(r#"{{"node_id":"12","instance_key":"{key}","cluster":"c"}}"#),
+                format!(r#","node_id":"12","instance_key":"{key}","cluster":"c""#),
                 "16 hexadecimal digits",
             ),
             (
-                format!(r#"{{"node_id":"0000000000000000","instance_key":"{key}","cluster":"c"}}"#),
+                format!(r#","node_id":"0000000000000000","instance_key":"{key}","cluster":"c""#),
                 "is 0",
             ),
-            (format!(r#"{{"node_id":"0000000000000001","instance_key":"{key}"}}"#), "cluster"),
+            (format!(r#","node_id":"0000000000000001","instance_key":"{key}""#), "cluster"),
             (
-                r#"{"node_id":"0000000000000001","instance_key":"1","cluster":"c"}"#.to_owned(),
+                r#","node_id":"0000000000000001","instance_key":"1","cluster":"c""#.to_owned(),
                 "32 hexadecimal digits",
             ),
         ] {
-            let error = NodeIdentity::parse(text.as_bytes()).expect_err(&text);
+            let text = format!(r#"{{"format":2{fields}}}"#);
+            let error = load(&text).expect_err(&text).to_string();
             assert!(error.contains(reason), "{text:?}: {error}");
         }
+        let error = load("").expect_err("damaged").to_string();
+        assert!(error.contains("EOF"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Places for connections that peers open: so many in all, and so many for one host.
+//! Limits on the connections that peers open: on all of them together, and on those of one host.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{MAX_ACCEPTED, MAX_ACCEPTED_PER_HOST};
 
-/// The places, shared by those who sit in them.
+/// The places, shared by the connections that have one.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     free: Arc<Semaphore>,
@@ -67,7 +67,7 @@ impl Drop for Place {
     }
 }
 
-/// Who is behind an address: of IPv6 the network of 64 bits, since one host may have all of its addresses. Nobody for
+/// The host behind an address: of IPv6 the network of 64 bits, since one host may have all of its addresses. None for
 /// loopback, where many agents share an address and no stranger can be.
 fn host(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {

@@ -51,14 +51,14 @@ impl QuicCounters {
     }
 }
 
-/// What touches counted since they were started.
+/// What TCP probes counted since they were started.
 #[derive(Debug, Default)]
 pub struct TcpProbeCounters {
-    /// Connections that were taken, and dropped at once.
+    /// Connections that were accepted, and dropped at once.
     pub(super) taken: Counter,
-    /// Connections that could not be taken.
+    /// Connections that could not be accepted.
     pub(super) failed: Counter,
-    /// TcpProbes that were not made, because too many were under way.
+    /// Probes that were not made, because too many were under way.
     pub(super) dropped: Counter,
 }
 

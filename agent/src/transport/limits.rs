@@ -17,9 +17,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const FIRST_STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stream may go without a whole frame read or written before it fails.
 pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// TcpProbes of other hosts under way. More are not made, and counted.
+/// TCP probes of peers under way. Further ones are not made, and counted.
 pub const MAX_TCP_PROBES: usize = 64;
-/// How long a host may take to answer a touch.
+/// How long a host may take to answer a TCP probe.
 pub const TCP_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long we wait for [`Quic::finish`](super::Quic::finish) once the peer has finished and been told so, before we
 /// finish by ourselves; and then for the peer to acknowledge what we wrote.
@@ -35,7 +35,7 @@ const SEND_WINDOW_BYTES: u64 = 256 * 1024;
 const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
 /// A connection over which nothing comes for so long is lost.
 const IDLE_TIMEOUT_MS: u32 = 20_000;
-/// Who dialled keeps the connection alive; who accepted lets it go.
+/// The dialling side keeps the connection alive; the accepting side lets it go.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Connection attempts that wait to be looked at.

@@ -1,4 +1,4 @@
-//! Streams between agents, over QUIC: what carries the protocol's frames when datagrams will not do; and touches by TCP.
+//! The sockets between agents: gossip datagrams over UDP, streams over QUIC, and TCP probes.
 //!
 //! One stream of the protocol is one bidirectional QUIC stream on a connection of its own, so that a peer that stops
 //! reading holds up nothing but itself. A frame is preceded by its length, a big-endian `u32` from 1 to
@@ -8,7 +8,9 @@
 mod admission;
 mod counters;
 mod frames;
+mod gossip_udp;
 pub mod limits;
+mod network;
 mod outbox;
 mod quic;
 mod session;
@@ -18,7 +20,9 @@ mod tests;
 mod tls;
 
 pub use counters::{QuicCounters, TcpProbeCounters};
+pub use network::BindError;
+pub(crate) use network::Network;
 pub use quic::{Quic, QuicError};
 pub use session::StreamEvent;
-pub use tcp_probe::{TcpProbes, bind_gossip};
+pub use tcp_probe::TcpProbes;
 pub use tls::{CertificateError, NodeCertificate};

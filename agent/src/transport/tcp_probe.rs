@@ -1,6 +1,7 @@
-//! TcpProbes: TCP handshakes on the port of the gossip socket, by which others tell a process that stands still from one
-//! that is gone. The kernel completes them for a listener whose process does nothing, and refuses them when there is no
-//! process any more. Nothing is ever said on these connections.
+//! TCP probes: handshakes on the port of the gossip socket, which tell a process that stands still from one that is gone.
+//!
+//! The kernel completes a handshake for a listener whose process does nothing, and refuses it when the process is gone.
+//! No byte is ever sent on these connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,19 +18,20 @@ use tracing::warn;
 use super::counters::TcpProbeCounters;
 use super::limits::{MAX_TCP_PROBES, TCP_PROBE_TIMEOUT};
 
-/// How often a port is sought that is free for UDP and for TCP.
+/// Tries to find a port that is free for UDP and for TCP.
 const TRIES: u32 = 16;
-/// Between two connections that are taken. Nobody waits for that, and nobody can keep the agent busy by connecting.
+/// Pause after each accepted connection, so that no peer can keep the agent busy by connecting. Handshakes do not wait
+/// for it.
 const GAP: Duration = Duration::from_millis(1);
-/// Likewise, when none can be taken, as without a free file descriptor.
+/// Pause after a connection that could not be accepted, such as without a free file descriptor.
 const GAP_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Binds the gossip socket, and a listener for touches at the same address and port; port 0 takes one that is free for
-/// both. Without a listener all goes on, after a warning.
+/// Binds the gossip socket, and a listener for TCP probes at the same address and port; port 0 takes one that is free for
+/// both. A listener that cannot be bound is left out, with a warning.
 ///
 /// # Errors
 /// The gossip socket cannot be bound.
-pub async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpListener>)> {
+pub(super) async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpListener>)> {
     let mut tries = if addr.port() == 0 { TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -42,9 +44,9 @@ pub async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpL
                 warn!(
                     port = at.port(),
                     %error,
-                    "cannot listen on the gossip port by TCP, by which others tell an agent that stands still from one that crashed. \
-                     While another program listens there, they notice a crash after 5 s, not 2; while nobody does, they take \
-                     this agent for crashed when it stands still for 2 s. Free that port for TCP, or choose another with --bind"
+                    "cannot listen on the gossip port by TCP, which tells an agent that stands still from one that crashed. While \
+                     another program listens there, peers notice a crash after 5 s, not 2; while none does, they take this \
+                     agent for crashed when it stands still for 2 s. Free that port for TCP, or choose another with --bind"
                 );
                 return Ok((gossip, None));
             }
@@ -52,18 +54,18 @@ pub async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Option<TcpL
     }
 }
 
-/// Takes touches, and touches others. Dropping it ends both.
+/// Answers TCP probes of peers, and probes peers. Dropping it ends both.
 #[derive(Debug)]
 pub struct TcpProbes {
     listening: Option<JoinHandle<()>>,
-    /// One place for each touch under way.
+    /// One permit for each probe under way.
     admission: Arc<Semaphore>,
     answered: mpsc::Sender<TcpProbeId>,
     counters: Arc<TcpProbeCounters>,
 }
 
 impl TcpProbes {
-    /// Takes connections from now on, if there is a listener. TcpProbes that are answered are told on `answered`.
+    /// Accepts connections from now on, if there is a listener. The answered probes of peers are sent to `answered`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -74,7 +76,7 @@ impl TcpProbes {
         Self { listening, admission: Arc::new(Semaphore::new(MAX_TCP_PROBES)), answered, counters }
     }
 
-    /// Whether others can touch this host.
+    /// Whether peers can probe this host.
     #[must_use]
     pub fn are_taken(&self) -> bool {
         self.listening.is_some()
@@ -86,8 +88,8 @@ impl TcpProbes {
         &self.counters
     }
 
-    /// TcpProbes a host, unless [`MAX_TCP_PROBES`] are under way; does not wait. Told is only that it answered, within
-    /// [`TCP_PROBE_TIMEOUT`].
+    /// Probes a host, unless [`MAX_TCP_PROBES`] probes are under way; does not wait. Only an answer within
+    /// [`TCP_PROBE_TIMEOUT`] is reported. Refusals and timeouts are not: a firewall can cause either.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -98,7 +100,7 @@ impl TcpProbes {
         let answered = self.answered.clone();
         tokio::spawn(async move {
             if matches!(timeout(TCP_PROBE_TIMEOUT, is_answered(to)).await, Ok(Ok(true))) {
-                // Fails only when nobody wants to know any more.
+                // Fails only when the driver has ended.
                 let _ = answered.send(tcp_probe).await;
             }
             drop(place);
@@ -114,7 +116,7 @@ impl Drop for TcpProbes {
     }
 }
 
-/// Takes connections for good, and drops them at once.
+/// Accepts connections for good, and drops each at once.
 async fn take(listener: TcpListener, counters: Arc<TcpProbeCounters>) {
     loop {
         let gap = match listener.accept().await {
@@ -131,7 +133,7 @@ async fn take(listener: TcpListener, counters: Arc<TcpProbeCounters>) {
     }
 }
 
-/// Whether somebody completes the handshake.
+/// Whether the host completes the handshake.
 async fn is_answered(to: SocketAddr) -> io::Result<bool> {
     let stream = TcpStream::connect(to).await?;
     // Closed by a reset, it leaves nothing behind on either side.

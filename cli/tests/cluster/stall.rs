@@ -38,8 +38,9 @@ fn who_stands_still_for_a_while_is_not_called_down_and_who_goes_on_doing_so_is()
         let why = |agent: &Agent| agent.json(&["explain", "a3"])["members"][0]["reason"].clone();
         others.iter().any(|agent| {
             let why = why(agent);
-            why.as_str()
-                .is_some_and(|why| why.contains("its process stands still; it is called down in "))
+            why.as_str().is_some_and(|why| {
+                why.contains("its process stands still; it is declared down in ")
+            })
         })
     });
     eventually("it is down", || {

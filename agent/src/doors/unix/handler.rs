@@ -80,7 +80,7 @@ impl Handler {
                 Response::ForceLeft(force_leave(driver, member).await?)
             }
             Request::Explain { subject } => {
-                let explained = explain(registry, driver, &self.registrations, subject).await?;
+                let explained = explain(registry, driver, subject).await?;
                 Response::Explained(Box::new(explained))
             }
             Request::Info {} => {

@@ -1,7 +1,12 @@
 //! What an agent is started with.
 
+mod validate;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+
+pub use validate::ConfigError;
+pub(crate) use validate::ValidConfig;
 
 /// Everything that an agent needs to know at its start.
 #[derive(Clone, Debug)]

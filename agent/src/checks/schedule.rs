@@ -1,66 +1,76 @@
-//! The task that tries one check again and again.
+//! When a check is probed, and the task that does it.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hobnob_api::Check;
 use hobnob_membership::record::Health;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::outcome::Outcome;
-use super::probe::probe;
+use super::probes::probe;
 use super::verdict::{Thresholds, Verdict};
-use hobnob_api::Check;
 
 /// How much later than its interval and its timeout together an outcome may come before it is overdue. Our own timers
 /// are not exact on a busy host, and a slow one is no news about the instance.
 pub const OVERDUE_SLACK: Duration = Duration::from_millis(100);
 
-/// The first try of a check begins within this part of its interval, at random, so that the checks of an agent that
-/// starts with many do not go on beating as one.
+/// The first probe of a check begins within this part of its interval, at random, so that an agent that starts with many
+/// checks does not run all of them in one beat.
 const JITTER_PARTS: u32 = 10;
-/// The most that the first try is put off by that.
+/// The longest delay of the first probe by jitter.
 const MAX_JITTER: Duration = Duration::from_millis(100);
+
+/// One check of one registration. A later registration of the same instance has checks with other ids, so that a verdict
+/// on the earlier one is known to be stale.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CheckId {
+    /// The id of the instance.
+    pub instance: Arc<str>,
+    /// Unique among all checks since the agent started.
+    pub number: u64,
+}
 
 /// The verdict on an instance has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
-    /// The id that the checker was given.
-    pub id: String,
+    /// The check.
+    pub id: CheckId,
     /// The verdict now.
     pub health: Health,
-    /// What the latest try came to, for people.
+    /// The output of the latest probe, for people.
     pub output: String,
 }
 
 /// A running check. Dropping it stops the check; reports that were sent before may still be in the channel.
 ///
-/// One try begins every interval, and the next at once when the one before took longer than that; tries never overlap.
-/// A verdict that changed is reported, and nothing else is. When the channel of the reports is full, tries go on and
-/// the report waits; a later verdict takes its place, so that a slow reader gets the latest one, not all of them.
+/// One probe begins every interval, or as soon as the one before has ended when that took longer; probes never overlap.
+/// A changed verdict is reported, and nothing else is. When the channel of the reports is full, probes go on and the
+/// report waits; a later verdict takes its place, so that a slow reader gets the latest one, not all of them.
 ///
-/// When no outcome has come for interval, timeout and [`OVERDUE_SLACK`] together, then this process stood still, and
-/// what it knew is too old: the verdict becomes [`Health::Unknown`], the try under way is void, whatever its outcome
-/// would have been, and a new one begins.
+/// When no outcome has come for interval, timeout and [`OVERDUE_SLACK`] together, this process stood still and its
+/// verdict is too old: the verdict becomes [`Health::Unknown`], the probe under way is void, and a new one begins.
 #[derive(Debug)]
 pub struct Checker {
     task: AbortHandle,
 }
 
 impl Checker {
-    /// Starts to check the instance `id`. Of a check that is not [valid](super::validate), interval and
-    /// timeout are taken to the nearest that would be.
+    /// Starts to run a check. The interval and the timeout of a check that is not [valid](super::validate) are moved to
+    /// the nearest valid ones.
     ///
-    /// Without a `first` outcome the verdict begins unknown and the first try begins at once, give or take a little
-    /// jitter. With one, of a try that the caller made after a restart, the verdict begins as
-    /// [`Verdict::restored`] says, which is reported unless it is unknown, and the first try follows after an interval.
+    /// Without a `first` outcome the verdict begins unknown, and the first probe begins at once but for a little jitter.
+    /// With the outcome of a probe that the caller made after a restart, the verdict begins as [`Verdict::restored`]
+    /// says, which is reported unless it is unknown, and the next probe follows after an interval.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn spawn(
-        id: String,
+        id: CheckId,
         check: Check,
         first: Option<Outcome>,
         tx: mpsc::Sender<CheckReport>,
@@ -87,7 +97,7 @@ fn jitter(interval: Duration) -> Duration {
     (interval / JITTER_PARTS).min(MAX_JITTER).mul_f64(rand::random())
 }
 
-/// When to try.
+/// When to probe.
 #[derive(Clone, Copy)]
 struct Schedule {
     interval: Duration,
@@ -96,7 +106,7 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn first_try(&self, restored: bool) -> Instant {
+    fn first_probe(&self, restored: bool) -> Instant {
         Instant::now() + self.jitter + if restored { self.interval } else { Duration::ZERO }
     }
 
@@ -105,24 +115,24 @@ impl Schedule {
     }
 }
 
-/// Tries, judges and reports until nobody listens.
+/// Probes, judges and reports until nobody listens.
 async fn run<A: Future<Output = Outcome>>(
-    id: String,
+    id: CheckId,
     thresholds: Thresholds,
     schedule: Schedule,
     first: Option<Outcome>,
     attempt: impl Fn() -> A,
     tx: mpsc::Sender<CheckReport>,
 ) {
-    let first_try = schedule.first_try(first.is_some());
-    let mut ticks = time::interval_at(first_try, schedule.interval);
+    let first_probe = schedule.first_probe(first.is_some());
+    let mut ticks = time::interval_at(first_probe, schedule.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut verdict = match first {
         Some(outcome) => Verdict::restored(thresholds, outcome),
         None => Verdict::new(thresholds),
     };
     let mut reported = Health::Unknown;
-    let mut overdue_at = schedule.overdue_after(first_try);
+    let mut overdue_at = schedule.overdue_after(first_probe);
     loop {
         let outcome = {
             let mut next = pin!(async {
@@ -155,14 +165,14 @@ async fn run<A: Future<Output = Outcome>>(
     }
 }
 
-fn report(id: &str, verdict: &Verdict) -> CheckReport {
+fn report(id: &CheckId, verdict: &Verdict) -> CheckReport {
     let output = match verdict.health() {
         Health::Unknown => "no result in time: this agent stood still",
         Health::Passing | Health::Failing => {
             verdict.history().next_back().map_or("", Outcome::output)
         }
     };
-    CheckReport { id: id.to_owned(), health: verdict.health(), output: output.to_owned() }
+    CheckReport { id: id.clone(), health: verdict.health(), output: output.to_owned() }
 }
 
 #[cfg(test)]
@@ -174,8 +184,12 @@ mod tests {
     use tokio::sync::mpsc::error::TryRecvError;
 
     use super::*;
-    use crate::checks::fake_server::{Behaviour, FakeServer};
+    use crate::checks::probes::fake_server::{Behaviour, FakeServer};
     use hobnob_api::Probe;
+
+    fn id(instance: &str) -> CheckId {
+        CheckId { instance: instance.into(), number: 1 }
+    }
 
     const INTERVAL: Duration = Duration::from_secs(1);
     const TIMEOUT: Duration = Duration::from_millis(500);
@@ -206,7 +220,7 @@ mod tests {
         };
         let mut reports = Vec::new();
         tokio::select! {
-            () = run("web-1".into(), THRESHOLDS, SCHEDULE, first, attempt, tx) => {}
+            () = run(id("web-1"), THRESHOLDS, SCHEDULE, first, attempt, tx) => {}
             _ = async { while let Some(report) = rx.recv().await {
                 reports.push((began.elapsed().as_millis() as u64, report.health));
             } } => {}
@@ -227,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_restored_verdict_is_reported_and_the_first_try_follows_after_an_interval() {
+    async fn a_restored_verdict_is_reported_and_the_first_probe_follows_after_an_interval() {
         use Health::{Failing, Passing};
         assert_eq!(reports_of("++", Some(Outcome::success("up"))).await, [(0, Passing)]);
         assert_eq!(
@@ -263,7 +277,7 @@ mod tests {
         let strict = Thresholds { failures_before_failing: 1, ..THRESHOLDS };
         let mut healths = Vec::new();
         tokio::select! {
-            () = run("web-1".into(), strict, SCHEDULE, None, attempt, tx) => {}
+            () = run(id("web-1"), strict, SCHEDULE, None, attempt, tx) => {}
             () = async {
                 healths.push(rx.recv().await.map(|report| report.health));
                 time::sleep(Duration::from_millis(995)).await;
@@ -280,7 +294,7 @@ mod tests {
     async fn a_slow_reader_gets_the_latest_verdict() {
         let (tx, mut rx) = mpsc::channel(1);
         tx.try_send(CheckReport {
-            id: "other".into(),
+            id: id("other"),
             health: Health::Unknown,
             output: String::new(),
         })
@@ -291,12 +305,12 @@ mod tests {
             if *tries.borrow() <= 3 { Outcome::success("up") } else { Outcome::failure("down") }
         };
         tokio::select! {
-            () = run("web-1".into(), THRESHOLDS, SCHEDULE, None, attempt, tx) => {}
+            () = run(id("web-1"), THRESHOLDS, SCHEDULE, None, attempt, tx) => {}
             () = async {
                 time::sleep(Duration::from_secs(20)).await;
-                assert_eq!(rx.recv().await.map(|report| report.id).as_deref(), Some("other"));
+                assert_eq!(rx.recv().await.map(|report| report.id), Some(id("other")));
                 let report = rx.recv().await.expect("the run goes on");
-                assert_eq!((report.id.as_str(), report.health, report.output.as_str()), ("web-1", Health::Failing, "down"));
+                assert_eq!((report.id, report.health, report.output.as_str()), (id("web-1"), Health::Failing, "down"));
                 assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
             } => {}
         }
@@ -307,8 +321,7 @@ mod tests {
     async fn it_ends_when_nobody_listens() {
         let (tx, rx) = mpsc::channel(1);
         drop(rx);
-        run("web-1".into(), THRESHOLDS, SCHEDULE, None, || async { Outcome::success("up") }, tx)
-            .await;
+        run(id("web-1"), THRESHOLDS, SCHEDULE, None, || async { Outcome::success("up") }, tx).await;
     }
 
     fn http_check(server: &FakeServer) -> Check {
@@ -326,10 +339,10 @@ mod tests {
     async fn a_service_that_stops_and_comes_back() {
         let mut server = FakeServer::start().await;
         let (tx, mut rx) = mpsc::channel(1);
-        let checker = Checker::spawn("web-1".into(), http_check(&server), None, tx);
+        let checker = Checker::spawn(id("web-1"), http_check(&server), None, tx);
         let mut expect = async |health| {
             let report = rx.recv().await.expect("a report");
-            assert_eq!((report.id.as_str(), report.health), ("web-1", health), "{}", report.output);
+            assert_eq!((report.id, report.health), (id("web-1"), health), "{}", report.output);
         };
         expect(Health::Passing).await;
         server.behave(Behaviour::Status(503));

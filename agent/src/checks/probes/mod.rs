@@ -1,38 +1,25 @@
-//! One try of a check over the network.
+//! The kinds of probes: one try of a check over the network.
 
-use std::convert::Infallible;
+#[cfg(test)]
+pub(crate) mod fake_server;
+mod http;
+mod target;
+mod tcp;
+
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::{Request, Response, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::Semaphore;
+use hobnob_api::Probe;
 use tokio::time;
 
 use super::outcome::Outcome;
-use super::target::{HttpTarget, Target};
-use hobnob_api::Probe;
 
-/// The most bytes of an answer's body that are read. The rest is left unread and the connection closed.
-pub const MAX_BODY_BYTES: usize = 4 * 1024;
-/// The most host names that are looked up at once. A lookup occupies a thread of the runtime until the system's
-/// resolver gives up, even when the try that wanted it has timed out long before; further ones wait, within the
-/// timeouts of their tries.
-pub const MAX_RESOLUTIONS: usize = 32;
+pub use http::MAX_BODY_BYTES;
+pub(super) use target::Target;
+pub use target::{MAX_TARGET_BYTES, TargetError};
+pub use tcp::MAX_RESOLUTIONS;
 
-/// The most bytes that hyper buffers of an answer's head.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-const USER_AGENT: &str = concat!("hobnob-health-check/", env!("CARGO_PKG_VERSION"));
-
-static RESOLUTIONS: Semaphore = Semaphore::const_new(MAX_RESOLUTIONS);
-
-/// Tries a probe once. `timeout` covers everything: looking up the name, connecting, asking and hearing the answer.
+/// Probes once. `timeout` covers everything: looking up the name, connecting, asking and reading the answer.
 ///
 /// An HTTP probe is a `GET` over a fresh connection; any 2xx status is a success once the body, or the first
 /// [`MAX_BODY_BYTES`] of it, has come. Redirects are not followed. A TCP probe succeeds when the connection opens.
@@ -43,7 +30,7 @@ pub async fn probe(probe: &Probe, timeout: Duration) -> Outcome {
     };
     match time::timeout(timeout, attempt(&target)).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(failure)) => Outcome::failure(failure.to_string()),
+        Ok(Err(error)) => Outcome::failure(error.to_string()),
         Err(_) => Outcome::failure(format!(
             "no answer from {}:{} within {timeout:?}",
             target.host, target.port
@@ -51,9 +38,9 @@ pub async fn probe(probe: &Probe, timeout: Duration) -> Outcome {
     }
 }
 
-/// A step of a try that failed.
+/// A step of a probe that failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum ProbeError {
     #[error("cannot look up `{host}`: {source}")]
     Lookup { host: String, source: io::Error },
     #[error("cannot connect to {host}:{port}: {source}")]
@@ -72,78 +59,19 @@ fn with_cause(error: &hyper::Error) -> String {
     }
 }
 
-async fn attempt(target: &Target) -> Result<Outcome, Failure> {
-    let addresses = resolve(&target.host, target.port).await?;
-    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|source| {
-        Failure::Connect { host: target.host.clone(), port: target.port, source }
-    })?;
+async fn attempt(target: &Target) -> Result<Outcome, ProbeError> {
+    let stream = tcp::connect(target).await?;
     match &target.http {
         None => Ok(Outcome::success(format!("connected to {}:{}", target.host, target.port))),
-        Some(http) => get(stream, http).await,
-    }
-}
-
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-    if let Ok(ip) = host.parse() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let failed = |source| Failure::Lookup { host: host.to_owned(), source };
-    let permit = RESOLUTIONS.acquire().await.map_err(|error| failed(io::Error::other(error)))?;
-    let name = host.to_owned();
-    // A task of its own: it holds the permit until the resolver's thread is free, also when nobody waits any more.
-    let lookup = tokio::spawn(async move {
-        let _permit = permit;
-        lookup_host((name, port)).await.map(Iterator::collect)
-    });
-    lookup.await.map_err(|error| failed(error.into()))?.map_err(failed)
-}
-
-async fn get(stream: TcpStream, target: &HttpTarget) -> Result<Outcome, Failure> {
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(&target.path)
-        .header(header::HOST, &target.authority)
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let exchange = async { judge(sender.send_request(request).await?).await };
-    // The connection is driven here, not by a task, so that nothing of it outlives the timeout. When it ends, its last
-    // words are still in the channels between the two, so its end alone decides nothing.
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        outcome = exchange => outcome,
-        never = connection => match never {},
-    }
-}
-
-async fn judge(response: Response<Incoming>) -> Result<Outcome, Failure> {
-    let (head, mut body) = response.into_parts();
-    let status = head.status;
-    let mut read = 0;
-    while read < MAX_BODY_BYTES
-        && let Some(frame) = body.frame().await
-    {
-        read += frame?.data_ref().map_or(0, Bytes::len);
-    }
-    if status.is_success() {
-        Ok(Outcome::success(format!("HTTP {status}")))
-    } else if status.is_redirection() {
-        Ok(Outcome::failure(format!(
-            "HTTP {status}: redirects are not followed, check the URL it leads to"
-        )))
-    } else {
-        Ok(Outcome::failure(format!("HTTP {status}")))
+        Some(http) => http::get(stream, http).await,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::fake_server::{Behaviour, FakeServer};
+    use super::http::USER_AGENT;
     use super::*;
-    use crate::checks::fake_server::{Behaviour, FakeServer};
 
     const PATIENT: Duration = Duration::from_secs(30);
     const IMPATIENT: Duration = Duration::from_millis(50);

@@ -1,9 +1,8 @@
 //! Where a probe goes, parsed once from what a person wrote.
 
+use hobnob_api::Probe;
 use hyper::Uri;
 use hyper::http::uri::Scheme;
-
-use hobnob_api::Probe;
 
 /// The most bytes that a URL or an address may have.
 pub const MAX_TARGET_BYTES: usize = 2_048;
@@ -54,27 +53,27 @@ pub enum TargetError {
 
 /// Where a probe connects to, and what it asks there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::checks) struct Target {
     /// A host name or an IP address, without brackets.
-    pub(super) host: String,
+    pub(in crate::checks) host: String,
     /// The port.
-    pub(super) port: u16,
+    pub(in crate::checks) port: u16,
     /// What to ask; nothing when opening the connection is all.
-    pub(super) http: Option<HttpTarget>,
+    pub(in crate::checks) http: Option<HttpTarget>,
 }
 
 /// The parts of an HTTP request that depend on the URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HttpTarget {
+pub(in crate::checks) struct HttpTarget {
     /// The `Host` header: host and port as they stand in the URL.
-    pub(super) authority: String,
+    pub(in crate::checks) authority: String,
     /// The path with its query.
-    pub(super) path: String,
+    pub(in crate::checks) path: String,
 }
 
 impl Target {
     /// Parses where a probe goes.
-    pub(super) fn parse(probe: &Probe) -> Result<Self, TargetError> {
+    pub(in crate::checks) fn parse(probe: &Probe) -> Result<Self, TargetError> {
         let (Probe::Http { url: text } | Probe::Tcp { address: text }) = probe;
         if text.len() > MAX_TARGET_BYTES {
             return Err(TargetError::TooLong { len: text.len() });

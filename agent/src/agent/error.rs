@@ -1,0 +1,47 @@
+//! Why an agent cannot be started.
+
+use hobnob_membership::catalog;
+use hobnob_membership::record::RecordError;
+
+use crate::config::ConfigError;
+use crate::doors::unix::server::SocketError;
+use crate::storage::{OpenError, WriteError};
+use crate::transport::BindError;
+
+/// Why an agent could not be started. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration breaks a rule.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The agent's description of itself breaks a rule.
+    #[error("the agent's {0}")]
+    Node(#[from] RecordError),
+    /// The data directory holds more than one agent may register.
+    #[error("the registrations in the data directory cannot all be taken back: {0}")]
+    Registrations(catalog::WriteError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] OpenError),
+    /// The data directory cannot be written.
+    #[error(transparent)]
+    Storage(#[from] WriteError),
+    /// A socket to other agents cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The unix socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+impl StartError {
+    /// Whether the same start can never succeed, whatever the state of the system.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_) | Self::Node(_) | Self::Socket(SocketError::PathTooLong { .. })
+        )
+    }
+}

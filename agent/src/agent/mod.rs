@@ -1,0 +1,97 @@
+//! A running agent: everything started in order, and stopped in the opposite one.
+
+mod error;
+mod start;
+mod task;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::config::AgentConfig;
+use crate::driver::{DriverHandle, Ended};
+use crate::info::AgentInfo;
+use task::Task;
+
+pub use error::StartError;
+
+/// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A running agent. Dropping it stops it at once, as a crash would; [`Agent::shutdown`] leaves the cluster first.
+pub struct Agent {
+    info: AgentInfo,
+    socket: PathBuf,
+    keep_on_exit: bool,
+    driver: DriverHandle,
+    driving: Task<Ended>,
+    server: Task<()>,
+    registrar: Task<()>,
+    seeding: Task<()>,
+    timing: Task<()>,
+    leave: mpsc::Receiver<()>,
+}
+
+impl Agent {
+    /// Starts an agent. When this returns, its sockets are bound, its registrations restored and its API answers.
+    ///
+    /// # Errors
+    /// When a part of the configuration is wrong or in use; see [`StartError`].
+    pub async fn start(config: AgentConfig) -> Result<Self, StartError> {
+        start::start(config).await
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// Where it takes gossip.
+    #[must_use]
+    pub fn gossip_addr(&self) -> SocketAddr {
+        self.info.gossip_addr
+    }
+
+    /// Where it takes sync streams.
+    #[must_use]
+    pub fn sync_addr(&self) -> SocketAddr {
+        self.info.sync_addr
+    }
+
+    /// Its unix socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
+    pub async fn stopped(&mut self) {
+        // The handler holds the other end for as long as the server runs.
+        if self.leave.recv().await.is_some() {
+            self.keep_on_exit = false;
+        }
+    }
+
+    /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its socket.
+    pub async fn shutdown(self) {
+        let Self { keep_on_exit, driver, driving, server, registrar, seeding, timing, .. } = self;
+        timing.stop().await;
+        seeding.stop().await;
+        if keep_on_exit {
+            driving.stop().await;
+        } else {
+            // Fails only when the driver has ended already.
+            let _ = driver.leave().await;
+            if !driving.ends_within(LEAVE_WITHIN).await {
+                tracing::warn!("the cluster could not be told in time that this agent leaves");
+            }
+        }
+        server.stop().await;
+        if !registrar.ends_within(LEAVE_WITHIN).await {
+            tracing::warn!("the data directory did not come to rest in time");
+        }
+    }
+}

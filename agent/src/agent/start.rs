@@ -1,0 +1,165 @@
+//! The steps of a start: validate, open, bind, restore, spawn. Each takes what the one before made.
+
+use std::sync::Arc;
+
+use hobnob_membership::catalog::Catalog;
+use hobnob_membership::record::NodeRecord;
+use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol};
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::task::Task;
+use super::{Agent, StartError};
+use crate::clock::{Clock, wall_clock_ms};
+use crate::config::{AgentConfig, ValidConfig};
+use crate::doors::unix::handler::Handler;
+use crate::doors::unix::server::Socket;
+use crate::driver::{Driver, Joining};
+use crate::info::AgentInfo;
+use crate::registrations::{self, Registrar, Restored};
+use crate::seeding;
+use crate::services::{Locality, Registry};
+use crate::storage::DataDir;
+use crate::transport::Network;
+
+/// Requests of the driver that wait for the disk; further ones are dropped and counted.
+const MAX_WAITING_PERSISTS: usize = 256;
+
+/// An agent with its data directory.
+struct Opened {
+    config: ValidConfig,
+    data_dir: DataDir,
+    node: NodeRecord,
+}
+
+/// An agent with its sockets.
+struct Bound {
+    opened: Opened,
+    socket: Socket,
+    network: Network,
+    info: AgentInfo,
+}
+
+/// An agent with the registrations of its earlier life, and the epoch of this one.
+struct Ready {
+    bound: Bound,
+    restored: Restored,
+    epoch: Epoch,
+}
+
+/// Starts an agent. See [`Agent::start`].
+pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
+    let opened = open(config.validate()?)?;
+    let bound = bind(opened).await?;
+    Ok(restore(bound).await?.spawn())
+}
+
+fn open(config: ValidConfig) -> Result<Opened, StartError> {
+    let data_dir = DataDir::open(&config.data_dir, &config.cluster)?;
+    let node = NodeRecord {
+        name: config.name.as_str().into(),
+        datacenter: config.datacenter.as_str().into(),
+        zone: config.zone.as_str().into(),
+        software: env!("CARGO_PKG_VERSION").into(),
+        // The key itself stays here; its hash tells two agents on one node id apart.
+        instance_key_hash: xxh3_64(&data_dir.instance_key().to_le_bytes()),
+        left: None,
+    };
+    node.validate()?;
+    Ok(Opened { config, data_dir, node })
+}
+
+async fn bind(opened: Opened) -> Result<Bound, StartError> {
+    let config = &opened.config;
+    let socket = Socket::bind(&config.socket).await?;
+    let network = Network::bind(config.bind, config.sync_bind).await?;
+    let (gossip, sync) = (network.gossip_addr(), network.sync_addr());
+    let info = AgentInfo {
+        name: config.name.clone(),
+        cluster: config.cluster.clone(),
+        node_id: opened.data_dir.node_id(),
+        datacenter: config.datacenter.clone(),
+        zone: config.zone.clone(),
+        gossip_addr: (config.advertise, gossip.port()).into(),
+        gossip_bound: gossip,
+        sync_addr: (config.advertise, sync.port()).into(),
+    };
+    Ok(Bound { opened, socket, network, info })
+}
+
+async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
+    let Opened { config, data_dir, .. } = &mut bound.opened;
+    let restored = registrations::restore(data_dir, &config.advertise.to_string()).await;
+    let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
+    // The node would refuse all of a step of which one record breaks a rule.
+    let records = restored.records.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+    Catalog::new(bound.info.node_id, epoch)
+        .check(&records.collect::<Vec<_>>())
+        .map_err(StartError::Registrations)?;
+    Ok(Ready { bound, restored, epoch })
+}
+
+impl Ready {
+    fn spawn(self) -> Agent {
+        let Self { bound: Bound { opened, socket, network, info }, restored, epoch } = self;
+        let Opened { config, data_dir, node } = opened;
+        let clock = Clock::start();
+        let node = Node::new(node_config(&info, node, epoch, &restored), clock.now());
+        let locality = Locality { datacenter: info.datacenter.clone(), zone: info.zone.clone() };
+        // Microseconds, so that no life of this agent ever reaches the revisions of the next.
+        let first_revision = wall_clock_ms().saturating_mul(1_000);
+        let (registry, writer) = Registry::new(info.node_id, locality, clock, first_revision);
+        let former_peers = data_dir.peers();
+        let joining = Joining::at(&config.join, &former_peers, &info.cluster);
+        let (persist, persisted) = mpsc::channel(MAX_WAITING_PERSISTS);
+        let own_checks = restored.own_checks();
+        let (driving, driver) =
+            Driver::new(node, clock, network, own_checks, writer, persist, joining);
+        let default_address = config.advertise.to_string();
+        let (registrar, registrations) =
+            Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);
+        let mut seeds = config.join;
+        seeds.extend(former_peers.iter().map(ToString::to_string));
+        let (leave_tx, leave) = mpsc::channel(1);
+        let path = socket.path().to_owned();
+        let handler = Handler {
+            info: info.clone(),
+            clock,
+            registry: registry.clone(),
+            driver: driver.clone(),
+            registrations,
+            leave: leave_tx,
+            counters: Default::default(),
+        };
+        tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
+            sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
+        Agent {
+            driving: Task::spawn(driving.run()),
+            registrar: Task::spawn(registrar.run(persisted)),
+            seeding: Task::spawn(seeding::seed(seeds, info.clone(), driver.clone())),
+            timing: Task::spawn(registry.advance()),
+            server: Task::spawn(socket.serve(Arc::new(handler))),
+            info,
+            socket: path,
+            keep_on_exit: config.keep_on_exit,
+            driver,
+            leave,
+        }
+    }
+}
+
+fn node_config(info: &AgentInfo, node: NodeRecord, epoch: Epoch, restored: &Restored) -> Config {
+    Config {
+        cluster: ClusterId::named(&info.cluster),
+        identity: Identity {
+            node_id: info.node_id,
+            epoch,
+            addr: info.gossip_addr,
+            sync_port: info.sync_addr.port(),
+        },
+        node,
+        records: restored.records.clone(),
+        seed: rand::random(),
+        protocol: Protocol::default(),
+    }
+}

@@ -1,0 +1,32 @@
+//! Tasks that end with their handle.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+/// A task that does not outlive its handle.
+pub(super) struct Task<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(super) fn spawn(task: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+
+    /// Ends the task and waits until it is gone, with everything that it held.
+    pub(super) async fn stop(mut self) {
+        self.0.abort();
+        // Cancelled is what it should be.
+        let _ = (&mut self.0).await;
+    }
+
+    /// Whether the task ends by itself in time; if not, it is ended.
+    pub(super) async fn ends_within(mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, &mut self.0).await.is_ok()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

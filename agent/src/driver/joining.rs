@@ -1,0 +1,119 @@
+//! The addresses to join at: which askers wait for an answer there, and when silence is worth a warning.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Driver;
+use super::handle::Refused;
+use crate::actor::Reply;
+
+/// Former peers that a warning names.
+const MAX_PEERS_NAMED: usize = 5;
+/// From the start to the first warning that nobody answers.
+const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
+/// From one such warning to the next.
+const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Addresses to join at, and the asker that waits for the first of them that answers.
+type Join = (Vec<SocketAddr>, Reply<Result<SocketAddr, Refused>>);
+
+/// What the driver remembers of joining.
+pub(crate) struct Joining {
+    waiting: Vec<Join>,
+    /// The addresses to join at, as they were given, without the agent's own.
+    seeds: Vec<String>,
+    /// The addresses of some former peers.
+    former_peers: Vec<String>,
+    cluster: String,
+    /// When to warn that nobody answers at these addresses.
+    pub(super) warn_at: Option<Instant>,
+}
+
+impl Joining {
+    /// Of an agent that is to join at these addresses, or had these peers before it was restarted.
+    pub(crate) fn at(join: &[String], peers: &[SocketAddr], cluster: &str) -> Self {
+        let mut joining = Self {
+            waiting: Vec::new(),
+            seeds: join.to_vec(),
+            former_peers: peers.iter().take(MAX_PEERS_NAMED).map(ToString::to_string).collect(),
+            cluster: cluster.to_owned(),
+            warn_at: None,
+        };
+        if joining.expects_company() {
+            joining.warn_at = Some(Instant::now() + WARN_ALONE_AFTER);
+        }
+        joining
+    }
+
+    /// Whether somebody should answer somewhere.
+    pub(crate) fn expects_company(&self) -> bool {
+        !self.expected_at().is_empty()
+    }
+
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Keeps a reply until one of the addresses answers.
+    pub(super) fn wait(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        reply: Reply<Result<SocketAddr, Refused>>,
+    ) {
+        self.waiting.retain(|(_, reply)| !reply.is_unread());
+        self.waiting.push((addresses, reply));
+    }
+
+    /// Answers the askers that wait for this address.
+    pub(super) fn answered(&mut self, by: SocketAddr) {
+        for (addresses, reply) in std::mem::take(&mut self.waiting) {
+            if addresses.contains(&by) {
+                reply.send(Ok(by));
+            } else {
+                self.waiting.push((addresses, reply));
+            }
+        }
+    }
+
+    /// In touch with the cluster: nothing to warn of.
+    pub(super) fn connected(&mut self) {
+        self.warn_at = None;
+    }
+
+    /// Where somebody should answer: at the addresses to join at, else where the former peers were.
+    fn expected_at(&self) -> &[String] {
+        if self.seeds.is_empty() { &self.former_peers } else { &self.seeds }
+    }
+
+    pub(super) fn warn_if_due(&mut self, now: Instant) {
+        if self.warn_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.warn_at = Some(now + WARN_ALONE_AGAIN_AFTER);
+        tracing::warn!(
+            at = self.expected_at().join(", "),
+            cluster = self.cluster,
+            "nobody answers there yet: is it the gossip address (--bind) of a running agent of the same cluster, and \
+             does UDP reach it? trying on"
+        );
+    }
+}
+
+impl Driver {
+    /// An agent that was told to join itself only is as little cut off as one that was told to join nobody.
+    pub(super) fn expect_nobody_at(&mut self, address: &str) {
+        let joining = &mut self.joining;
+        joining.seeds.retain(|seed| seed != address);
+        joining.former_peers.retain(|peer| peer != address);
+        if !joining.expects_company() && joining.warn_at.take().is_some() {
+            tracing::warn!(
+                address,
+                "the address to join at is this agent's own: it starts a cluster of its own. Let the others join it, or \
+                 name one of them with --join"
+            );
+            self.writer.set_isolated(false);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The driver's loop, on loopback sockets and with paused time.
+
+use std::net::SocketAddr;
+
+use hobnob_api::{Check, Probe};
+use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+
+use super::handle::Refused;
+use super::*;
+use crate::checks::{CheckId, CheckReport};
+use crate::testing::TestDriver;
+
+fn service(port: u16) -> (Key, Option<Value>) {
+    let record = ServiceRecord {
+        service: "web".into(),
+        namespace: "default".into(),
+        address: "127.0.0.1".into(),
+        port,
+        tags: Default::default(),
+        meta: Default::default(),
+        weight: 1,
+        checked: true,
+        balancing: Default::default(),
+    };
+    (Key::Service("web-1".into()), Some(Value::Service(record.into())))
+}
+
+fn own_check(number: u64) -> OwnCheck {
+    let check = Check {
+        name: "check".to_owned(),
+        probe: Probe::Tcp { address: "127.0.0.1:1".to_owned() },
+        interval_ms: 1_000,
+        timeout_ms: 500,
+        success_before_passing: 1,
+        failures_before_failing: 1,
+    };
+    OwnCheck::new(check_id(number), check)
+}
+
+fn check_id(number: u64) -> CheckId {
+    CheckId { instance: "web-1".into(), number }
+}
+
+fn report(number: u64, health: Health) -> CheckReport {
+    CheckReport { id: check_id(number), health, output: format!("said by {number}") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_written_record_is_visible_when_the_write_returns() {
+    let driver = TestDriver::start(1).await;
+    driver.handle.check_write(vec![service(80)]).await.expect("legal");
+    driver.handle.write(vec![service(80)]).await.expect("written");
+    assert_eq!(driver.health("web-1").await, Some(Health::Unknown));
+    let services = driver.registry.services();
+    assert_eq!(services.values().map(|service| service.instances().len()).sum::<usize>(), 1);
+    driver.handle.write(vec![(Key::Service("web-1".into()), None)]).await.expect("written");
+    assert_eq!(driver.health("web-1").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_break_a_rule_are_refused_before_they_are_written() {
+    let driver = TestDriver::start(1).await;
+    let refused = driver.handle.check_write(vec![service(0)]).await;
+    assert!(matches!(refused, Err(Refused::Records(_))), "{refused:?}");
+}
+
+/// The checks of two registrations of one instance: only the one that was named last is heard.
+#[tokio::test(start_paused = true)]
+async fn a_verdict_on_an_earlier_registration_never_lands_on_the_next() {
+    let driver = TestDriver::start(1).await;
+    let (handle, reports) = (&driver.handle, driver.handle.reports());
+    let set = |number| handle.write_with_check(vec![service(80)], "web-1".into(), number);
+    reports.send(report(1, Health::Passing)).await.expect("sent");
+    set(Some(own_check(1))).await.expect("written");
+    assert_eq!(driver.health("web-1").await, Some(Health::Unknown), "it came too early");
+    reports.send(report(1, Health::Passing)).await.expect("sent");
+    driver.until_health("web-1", Health::Passing).await;
+    let explained = handle.check("web-1".to_owned()).await.expect("asked").expect("checked");
+    assert_eq!(explained.output.as_deref(), Some("said by 1"));
+
+    set(Some(own_check(2))).await.expect("written");
+    reports.send(report(1, Health::Failing)).await.expect("sent");
+    reports.send(report(2, Health::Unknown)).await.expect("sent");
+    let heard = async || handle.check("web-1".to_owned()).await.expect("asked").expect("there");
+    while heard().await.output.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(heard().await.output.as_deref(), Some("said by 2"));
+    assert_eq!(driver.health("web-1").await, Some(Health::Unknown), "not failing");
+
+    set(None).await.expect("written");
+    assert_eq!(handle.check("web-1".to_owned()).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_the_node_has_left() {
+    let driver = TestDriver::start(1).await;
+    driver.handle.leave().await.expect("told");
+    assert_eq!(driver.task.await.expect("no panic"), Ended::Left);
+    assert_eq!(driver.handle.write(Vec::new()).await, Err(crate::actor::Stopping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_nobody_can_ask_any_more() {
+    let TestDriver { handle, task, .. } = TestDriver::start(1).await;
+    drop(handle);
+    assert_eq!(task.await.expect("no panic"), Ended::Abandoned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_is_answered_by_the_address_and_the_peer_is_kept() {
+    let (mut a, b) = (TestDriver::start(1).await, TestDriver::start(2).await);
+    assert_eq!(a.handle.join(vec![b.addr]).await.expect("answered"), b.addr);
+    assert_eq!(a.persisted.recv().await, Some(Persist::Peers(vec![b.addr])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_to_the_disk_drops_and_counts() {
+    let driver = TestDriver::start(1).await;
+    let before = driver.handle.report().await.expect("asked").counters;
+    assert_eq!(before["storage_persist_dropped"], 0);
+    // Nobody reads `persisted`, which has room for one: the peer, and then the next one.
+    let peers = [TestDriver::start(2).await, TestDriver::start(3).await];
+    for peer in &peers {
+        driver.handle.join(vec![peer.addr]).await.expect("answered");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let after = driver.handle.report().await.expect("asked").counters;
+    assert!(after["storage_persist_dropped"] >= 1, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_at_the_addresses_to_join_at_is_warned_of_again_and_again() {
+    let mut joining = Joining::at(&["seed:7946".to_owned()], &[], "default");
+    let first = joining.warn_at.expect("it expects company");
+    joining.warn_if_due(first - Duration::from_millis(1));
+    assert_eq!(joining.warn_at, Some(first), "not yet");
+    joining.warn_if_due(first);
+    let second = joining.warn_at.expect("and again");
+    assert!(second > first);
+    joining.connected();
+    assert_eq!(joining.warn_at, None);
+
+    let peers: Vec<SocketAddr> = vec!["127.0.0.1:1".parse().expect("an address")];
+    assert!(Joining::at(&[], &peers, "default").expects_company(), "former peers");
+    assert!(!Joining::at(&[], &[], "default").expects_company());
+}

@@ -1,0 +1,100 @@
+//! The registrations of the agent's earlier life, with a first outcome of their checks.
+
+use std::time::Duration;
+
+use hobnob_api::Check;
+use hobnob_membership::record::{Key, Value};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::records;
+use crate::checks::{CheckId, Outcome, Thresholds, Verdict, probe};
+use crate::driver::{OwnCheck, OwnChecks};
+use crate::storage::{DataDir, StoredCheck, StoredRegistration};
+
+/// A restarting agent waits at most this long for the first probes of its checks before it shows itself.
+const RESTORE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a data directory held at the start.
+pub(crate) struct Restored {
+    /// The records to start with.
+    pub(crate) records: Vec<(Key, Value)>,
+    pub(super) checks: Vec<RestoredCheck>,
+}
+
+/// A check that goes on.
+#[derive(Clone)]
+pub(super) struct RestoredCheck {
+    pub(super) id: CheckId,
+    pub(super) check: Check,
+    /// The outcome of its first probe, if that has ended in time.
+    pub(super) first: Option<Outcome>,
+}
+
+impl Restored {
+    /// The checks that speak for the instances, for the driver.
+    pub(crate) fn own_checks(&self) -> OwnChecks {
+        let checks = self.checks.iter();
+        checks.map(|restored| OwnCheck::new(restored.id.clone(), restored.check.clone())).collect()
+    }
+}
+
+/// Reads the registrations and runs each of their checks once, so that the agent starts with the outcomes at hand.
+pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
+    let mut records: Vec<_> = data_dir
+        .registrations()
+        .map(|registration| records::service(registration, default_address))
+        .collect();
+    let mut checks: Vec<RestoredCheck> = Vec::new();
+    for registration in data_dir.registrations() {
+        if let Some(check) = running_check(registration) {
+            let instance = registration.id.as_str().into();
+            let id = CheckId { instance, number: checks.len() as u64 };
+            checks.push(RestoredCheck { id, check, first: None });
+        }
+    }
+    for (place, outcome) in probe_all(&checks).await {
+        checks[place].first = Some(outcome);
+    }
+    for RestoredCheck { id, check, first } in &checks {
+        if let Some(first) = first.clone() {
+            let health = Verdict::restored(Thresholds::from(check), first).health();
+            records.push((Key::Health((&*id.instance).into()), Value::Health(health)));
+        }
+    }
+    Restored { records, checks }
+}
+
+/// The check of a registration that this version runs: the first one of a kind that it knows.
+pub(super) fn running_check(registration: &StoredRegistration) -> Option<Check> {
+    let check = registration.checks.iter().find_map(StoredCheck::to_check);
+    if check.is_none()
+        && let Some(StoredCheck { name, kind, .. }) = registration.checks.first()
+    {
+        tracing::warn!(
+            id = registration.id,
+            check = name,
+            kind,
+            "this version of hobnob does not know the kind of the instance's check: its health is unknown until it is \
+             registered again"
+        );
+    }
+    check
+}
+
+/// The outcomes that came in time, each with the place of its check.
+async fn probe_all(checks: &[RestoredCheck]) -> Vec<(usize, Outcome)> {
+    let mut probes = JoinSet::new();
+    for (place, restored) in checks.iter().enumerate() {
+        let check = restored.check.clone();
+        probes.spawn(async move {
+            (place, probe(&check.probe, Duration::from_millis(check.timeout_ms)).await)
+        });
+    }
+    let deadline = Instant::now() + RESTORE_WITHIN;
+    let mut outcomes = Vec::new();
+    while let Ok(Some(probed)) = timeout_at(deadline, probes.join_next()).await {
+        outcomes.extend(probed);
+    }
+    outcomes
+}

@@ -1,0 +1,205 @@
+//! The registrar with a driver on loopback and a disk in memory. Time is paused.
+
+use std::io::ErrorKind as IoErrorKind;
+use std::time::Duration;
+
+use hobnob_api::{Check, ErrorCode, ErrorKind, Probe, RegisterOutcome, Registration};
+use hobnob_membership::Epoch;
+use hobnob_membership::record::Health;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::checks::fake_server::{Behaviour, FakeServer};
+use crate::driver::Persist;
+use crate::storage::DataDir;
+use crate::storage::fake_disk::{FakeDisk, Writes};
+use crate::testing::TestDriver;
+
+const LOG: &str = "registrations.log";
+const INTERVAL: Duration = Duration::from_secs(1);
+
+struct TestRegistrar {
+    disk: FakeDisk,
+    driver: TestDriver,
+    handle: RegistrationsHandle,
+    persist: mpsc::Sender<Persist>,
+    task: JoinHandle<()>,
+}
+
+impl TestRegistrar {
+    async fn start(disk: FakeDisk) -> Self {
+        let data_dir = open(&disk);
+        let restored = restore(&data_dir, "127.0.0.1").await;
+        let driver = TestDriver::restored(1, restored.records.clone(), restored.own_checks()).await;
+        let (registrar, handle) = Registrar::new(
+            data_dir,
+            "127.0.0.1".to_owned(),
+            driver.registry.clone(),
+            driver.handle.clone(),
+            restored,
+        );
+        let (persist, persisted) = mpsc::channel(1);
+        let task = tokio::spawn(registrar.run(persisted));
+        Self { disk, driver, handle, persist, task }
+    }
+
+    /// Stops the registrar and starts another one on the same disk.
+    async fn restart(self) -> Self {
+        let Self { disk, handle, task, .. } = self;
+        drop(handle);
+        task.await.expect("no panic");
+        Self::start(disk).await
+    }
+}
+
+fn open(disk: &FakeDisk) -> DataDir {
+    DataDir::open_on(Box::new(disk.clone()), "default").expect("opened")
+}
+
+fn web(port: u16) -> Registration {
+    let json = format!(r#"{{"service":"web","id":"web-1","port":{port}}}"#);
+    serde_json::from_str(&json).expect("a registration")
+}
+
+fn checked(registration: Registration, server: &FakeServer) -> Registration {
+    let check = Check {
+        name: "check".to_owned(),
+        probe: Probe::Http { url: server.url() },
+        interval_ms: INTERVAL.as_millis() as u64,
+        timeout_ms: 60_000,
+        success_before_passing: 1,
+        failures_before_failing: 1,
+    };
+    Registration { checks: vec![check], ..registration }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_registration_is_on_the_disk_and_in_the_catalog() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    assert_eq!(this.handle.register(web(80)).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
+    let on_disk = this.disk.content(LOG);
+    assert_eq!(this.handle.register(web(80)).await, Ok(RegisterOutcome::Unchanged));
+    assert_eq!(this.disk.content(LOG), on_disk);
+    assert_eq!(this.handle.register(web(81)).await, Ok(RegisterOutcome::Replaced));
+
+    let this = this.restart().await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
+    assert_eq!(this.handle.register(web(81)).await, Ok(RegisterOutcome::Unchanged));
+    assert_eq!(this.handle.deregister("web-1".to_owned()).await, Ok(()));
+    assert_eq!(this.driver.health("web-1").await, None);
+    let error = this.handle.deregister("web-1".to_owned()).await.expect_err("gone");
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(this.restart().await.driver.health("web-1").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_refuses_and_leaves_no_trace() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
+    let error = this.handle.register(web(80)).await.expect_err("full");
+    assert_eq!(error.code, ErrorCode::DiskFull);
+    assert_eq!(this.driver.health("web-1").await, None);
+    this.disk.set_writes(Writes::Succeed);
+    assert_eq!(this.handle.register(web(80)).await, Ok(RegisterOutcome::Added));
+    this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
+    this.handle.deregister("web-1".to_owned()).await.expect_err("full");
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_breaks_a_rule_does_not_reach_the_disk() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    let before = this.disk.content(LOG);
+    let spaced = Registration { id: Some("a b".to_owned()), ..web(80) };
+    let mistyped = Registration { address: Some("10.0.0.256".to_owned()), ..web(80) };
+    for wrong in [web(0), spaced, mistyped] {
+        let error = this.handle.register(wrong).await.expect_err("refused");
+        assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
+    }
+    assert_eq!(this.disk.content(LOG), before);
+}
+
+/// While the disk hangs no time passes by itself, so that nothing here can be explained by a timeout.
+#[tokio::test(start_paused = true)]
+async fn a_verdict_reaches_the_catalog_while_the_disk_hangs() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    tokio::time::advance(INTERVAL).await;
+    this.driver.until_health("web-1", Health::Passing).await;
+
+    this.disk.set_writes(Writes::Hang);
+    let handle = this.handle.clone();
+    let other = Registration { id: Some("other".to_owned()), ..web(81) };
+    let registering = tokio::spawn(async move { handle.register(other).await });
+    this.disk.hung().await;
+    server.behave(Behaviour::Status(503));
+    tokio::time::advance(INTERVAL).await;
+    this.driver.until_health("web-1", Health::Failing).await;
+    assert!(!registering.is_finished(), "the disk still hangs");
+
+    this.disk.set_writes(Writes::Succeed);
+    assert_eq!(registering.await.expect("no panic"), Ok(RegisterOutcome::Added));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_goes_on_unless_what_it_is_about_changes() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    tokio::time::advance(INTERVAL).await;
+    this.driver.until_health("web-1", Health::Passing).await;
+    let heavier = Registration { weight: 2, ..checked(web(80), &server) };
+    assert_eq!(this.handle.register(heavier).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "the same check");
+    server.behave(Behaviour::Hang);
+    assert_eq!(
+        this.handle.register(checked(web(81), &server)).await,
+        Ok(RegisterOutcome::Replaced)
+    );
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown), "another port");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_instance_begins_with_the_outcome_of_its_first_probe() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    let this = this.restart().await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
+    server.behave(Behaviour::Status(503));
+    let this = this.restart().await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
+    let disk = FakeDisk::new();
+    let put = r#"{"put":{"service":"web","id":"web-1","port":80,"checks":[{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":1,"success_before_passing":1,"failures_before_failing":1}]}}"#;
+    let log: String = [r#"{"format":2,"written_by":"0.9.0"}"#, put]
+        .iter()
+        .map(|text| format!("{:016x} {text}\n", xxhash_rust::xxh3::xxh3_64(text.as_bytes())))
+        .collect();
+    disk.set_content(LOG, log);
+    let this = TestRegistrar::start(disk).await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
+    assert_eq!(
+        this.handle.register(web(80)).await,
+        Ok(RegisterOutcome::Replaced),
+        "without a check"
+    );
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_epoch_is_kept_when_it_ends() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.persist.send(Persist::Epoch(Epoch(7))).await.expect("sent");
+    let disk = this.disk.clone();
+    drop(this.handle);
+    this.task.await.expect("no panic");
+    let mut next = open(&disk);
+    assert_eq!(next.mint_epoch(0, 0).expect("minted"), Epoch(8));
+}

@@ -1,0 +1,181 @@
+//! Files of this format as they were recorded, and files as a later version may write them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use hobnob_membership::{Epoch, NodeId};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::fake_disk::FakeDisk;
+use super::*;
+
+/// Written by version 0.1.0. These bytes never change: a version that cannot read them needs a new format.
+const NODE: &str = r#"{"format":2,"written_by":"0.1.0","node_id":"00000000000000ab","instance_key":"000000000000000000000000000000cd","cluster":"default"}
+"#;
+const EPOCH: &str = r#"{"format":2,"written_by":"0.1.0","epoch":1700000000000}
+"#;
+const PEERS: &str = r#"{"format":2,"written_by":"0.1.0","peers":["127.0.0.1:7946","[::1]:7946"]}
+"#;
+const LOG: &str = r#"0f76342dc7ab7410 {"format":2,"written_by":"0.1.0"}
+9a73c1703679df05 {"put":{"service":"web","id":"web-1","namespace":"default","address":null,"port":8001,"tags":["v1"],"meta":{"team":"shop"},"weight":2,"checks":[{"name":"check","kind":"http","target":"http://127.0.0.1:8001/health","interval_ms":1000,"timeout_ms":500,"success_before_passing":1,"failures_before_failing":3}],"balancing":{"strategy":"weighted","failure_threshold":5,"recovery_timeout_ms":null}}}
+921d0eb2582e521e {"put":{"service":"db","id":"db","namespace":"default","address":"10.0.0.5","port":5432,"tags":[],"meta":{},"weight":1,"checks":[],"balancing":{"strategy":null,"failure_threshold":null,"recovery_timeout_ms":null}}}
+7ae09b4584af2915 {"remove":"db"}
+"#;
+
+fn web() -> StoredRegistration {
+    StoredRegistration {
+        service: "web".into(),
+        id: "web-1".into(),
+        namespace: "default".into(),
+        address: None,
+        port: 8001,
+        tags: BTreeSet::from(["v1".into()]),
+        meta: BTreeMap::from([("team".into(), "shop".into())]),
+        weight: 2,
+        checks: vec![StoredCheck {
+            name: "check".into(),
+            kind: "http".into(),
+            target: "http://127.0.0.1:8001/health".into(),
+            interval_ms: 1_000,
+            timeout_ms: 500,
+            success_before_passing: 1,
+            failures_before_failing: 3,
+        }],
+        balancing: StoredBalancing {
+            strategy: Some("weighted".into()),
+            failure_threshold: Some(5),
+            recovery_timeout_ms: None,
+        },
+    }
+}
+
+/// The lines with checksums that fit them.
+fn sealed(texts: &[&str]) -> String {
+    texts.iter().map(|text| format!("{:016x} {text}\n", xxh3_64(text.as_bytes()))).collect()
+}
+
+fn disk(log: &str) -> FakeDisk {
+    let disk = FakeDisk::new();
+    for (file, content) in
+        [("node.json", NODE), ("epoch.json", EPOCH), ("peers.json", PEERS), (log::FILE, log)]
+    {
+        disk.set_content(file, content);
+    }
+    disk
+}
+
+fn open(disk: &FakeDisk) -> Result<DataDir, OpenError> {
+    DataDir::open_on(Box::new(disk.clone()), "default")
+}
+
+fn opened(disk: &FakeDisk) -> DataDir {
+    open(disk).expect("opened")
+}
+
+#[test]
+fn recorded_files_are_read_and_written_alike() {
+    let disk = self::disk(LOG);
+    let mut dir = opened(&disk);
+    assert_eq!((dir.node_id(), dir.instance_key()), (NodeId(0xab), 0xcd));
+    assert_eq!(dir.registrations().collect::<Vec<_>>(), [&web()]);
+    let peers: Vec<SocketAddr> =
+        ["127.0.0.1:7946", "[::1]:7946"].map(|peer| peer.parse().expect("an address")).into();
+    assert_eq!(dir.peers(), peers);
+    assert_eq!(dir.mint_epoch(0, 0).expect("minted"), Epoch(1_700_000_000_001));
+
+    // The same content, written anew: only the version of the writer may differ.
+    let fresh = FakeDisk::new();
+    fresh.set_content("node.json", NODE);
+    let mut dir = opened(&fresh);
+    dir.save_epoch(Epoch(1_700_000_000_000)).expect("saved");
+    dir.save_peers(&peers).expect("saved");
+    dir.put_registration(&web()).expect("put");
+    let written = |file| {
+        let text = String::from_utf8(fresh.content(file)).expect("text");
+        text.replace(env!("CARGO_PKG_VERSION"), "0.1.0")
+    };
+    assert_eq!(written("epoch.json"), EPOCH);
+    assert_eq!(written("peers.json"), PEERS);
+    let put = LOG.lines().nth(1).expect("the line of web-1");
+    assert_eq!(written(log::FILE).lines().nth(1), Some(put));
+}
+
+#[test]
+fn files_with_fields_of_a_later_version_are_read() {
+    let with_new = |text: &str| text.replace("\"written_by\"", "\"new\":{\"deep\":[1]},\"written_by\"");
+    let disk = self::disk(LOG);
+    for (file, content) in [("node.json", NODE), ("epoch.json", EPOCH), ("peers.json", PEERS)] {
+        disk.set_content(file, with_new(content));
+    }
+    let dir = opened(&disk);
+    assert_eq!(dir.node_id(), NodeId(0xab));
+    assert_eq!(dir.peers().len(), 2);
+}
+
+/// A log of a later version: fields in every object, an entry of another kind, a check of another kind.
+fn later_log() -> (String, [String; 2]) {
+    let put = r#"{"put":{"service":"web","id":"web-1","port":8001,"tier":"gold","limits":{"rps":5},"checks":[{"name":"deep","kind":"grpc","service":"shop","tls":true,"interval_ms":1000,"timeout_ms":500,"success_before_passing":1,"failures_before_failing":3}],"balancing":{"slow_start_ms":1000}},"by":"alice"}"#;
+    let drain = r#"{"drain":{"id":"web-1","until":12345678901234567890123}}"#;
+    let head = r#"{"format":2,"written_by":"0.9.0","compressed":false}"#;
+    (sealed(&[head, put, drain]), [sealed(&[put]), sealed(&[drain])])
+}
+
+#[test]
+fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
+    let (log, kept) = later_log();
+    let disk = self::disk(&log);
+    let mut dir = opened(&disk);
+    let known = dir.registration("web-1").expect("there").clone();
+    assert_eq!((known.port, known.weight, known.namespace.as_str()), (8001, 1, "default"));
+    assert_eq!(known.checks.len(), 1);
+    assert_eq!(known.checks[0].to_check(), None, "this version cannot run it");
+
+    // Enough changes that the log is rewritten.
+    let mut bulky = web();
+    bulky.id = "bulky".into();
+    for round in 0..40_u32 {
+        bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
+        dir.put_registration(&bulky).expect("put");
+    }
+    dir.put_registration(&known).expect("as it is there");
+    let content = String::from_utf8(disk.content(log::FILE)).expect("text");
+    assert!(!content.contains("0.9.0"), "it was rewritten");
+    for line in &kept {
+        assert!(content.contains(line.as_str()), "lost: {line}");
+    }
+    drop(dir);
+    assert_eq!(opened(&disk).registration("web-1"), Some(&known));
+}
+
+#[test]
+fn a_registration_that_is_replaced_here_has_nothing_of_the_later_version() {
+    let (log, [put, _]) = later_log();
+    let disk = self::disk(&log);
+    let mut dir = opened(&disk);
+    dir.put_registration(&web()).expect("put");
+    drop(dir);
+    assert_eq!(opened(&disk).registration("web-1"), Some(&web()));
+    let content = String::from_utf8(disk.content(log::FILE)).expect("text");
+    assert!(content.contains(put.as_str()), "the log still has the line before");
+}
+
+#[test]
+fn a_newer_format_is_refused_with_both_versions_and_left_alone() {
+    let newer = |text: &str| text.replace("\"format\":2", "\"format\":3").replace("0.1.0", "0.9.0");
+    for (file, newer) in [
+        ("node.json", newer(NODE)),
+        ("epoch.json", newer(EPOCH)),
+        (log::FILE, sealed(&[r#"{"format":3,"written_by":"0.9.0"}"#])),
+    ] {
+        let disk = self::disk(LOG);
+        disk.set_content(file, newer.as_str());
+        let message = open(&disk).err().expect("refused").to_string();
+        for part in [file, "format 3", "0.9.0", "format 2", env!("CARGO_PKG_VERSION")] {
+            assert!(message.contains(part), "no {part} in: {message}");
+        }
+        assert_eq!(disk.content(file), newer.as_bytes(), "nothing was touched");
+    }
+    let disk = self::disk(LOG);
+    disk.set_content("peers.json", newer(PEERS));
+    assert_eq!(opened(&disk).peers(), [], "hints that cannot be read are no reason to stop");
+}

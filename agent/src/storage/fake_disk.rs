@@ -1,0 +1,128 @@
+//! A disk in memory that hangs, fails or is full when a test says so.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::disk::{Disk, FileError};
+
+/// A test that fails while the disk hangs would otherwise wait for the writer for good.
+const MAX_HANG: Duration = Duration::from_secs(60);
+
+/// What becomes of the next writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writes {
+    Succeed,
+    /// They block until this is something else.
+    Hang,
+    /// They fail with this error; an append leaves half of its bytes behind.
+    Fail(ErrorKind),
+}
+
+/// A disk in memory. Its clones share their files, as two openings of one directory do.
+#[derive(Clone)]
+pub(crate) struct FakeDisk(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    hung: Notify,
+}
+
+struct State {
+    files: BTreeMap<String, Vec<u8>>,
+    writes: Writes,
+}
+
+impl FakeDisk {
+    /// Without files.
+    pub(crate) fn new() -> Self {
+        let state = State { files: BTreeMap::new(), writes: Writes::Succeed };
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            hung: Notify::new(),
+        }))
+    }
+
+    pub(crate) fn set_writes(&self, writes: Writes) {
+        self.state().writes = writes;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits for the next write that hangs.
+    pub(crate) async fn hung(&self) {
+        self.0.hung.notified().await;
+    }
+
+    /// The content of a file; empty when there is none.
+    pub(crate) fn content(&self, file: &str) -> Vec<u8> {
+        self.state().files.get(file).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set_content(&self, file: &str, content: impl Into<Vec<u8>>) {
+        self.state().files.insert(file.to_owned(), content.into());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no writer panics")
+    }
+
+    /// Carries a write out once the disk does not hang.
+    fn write(
+        &self,
+        file: &str,
+        on_failure: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
+        on_success: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
+    ) -> Result<(), FileError> {
+        let mut state = self.state();
+        if state.writes == Writes::Hang {
+            self.0.hung.notify_one();
+            let changed = &self.0.changed;
+            let waited =
+                changed.wait_timeout_while(state, MAX_HANG, |state| state.writes == Writes::Hang);
+            state = waited.expect("no writer panics").0;
+            assert_ne!(state.writes, Writes::Hang, "the test forgot the disk");
+        }
+        if let Writes::Fail(kind) = state.writes {
+            on_failure(&mut state.files);
+            return Err(FileError::of("write", &self.path(file))(kind.into()));
+        }
+        on_success(&mut state.files);
+        Ok(())
+    }
+}
+
+impl Disk for FakeDisk {
+    fn path(&self, file: &str) -> PathBuf {
+        Path::new("/fake").join(file)
+    }
+
+    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, FileError> {
+        Ok(self.state().files.get(file).cloned())
+    }
+
+    fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
+        self.write(file, |_| {}, |files| drop(files.insert(file.to_owned(), content.to_owned())))
+    }
+
+    fn append(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError> {
+        let extend = |bytes: &[u8], files: &mut BTreeMap<String, Vec<u8>>| {
+            files.get_mut(file).expect("there").extend_from_slice(bytes);
+        };
+        self.write(
+            file,
+            |files| extend(&bytes[..bytes.len() / 2], files),
+            |files| extend(bytes, files),
+        )
+    }
+
+    fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError> {
+        let len = usize::try_from(len).expect("short");
+        self.write(file, |_| {}, |files| files.get_mut(file).expect("there").truncate(len))
+    }
+}

@@ -1,0 +1,170 @@
+//! A registration as the disk holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hobnob_api::{Balancing, Check, DEFAULT_NAMESPACE, Probe, Registration};
+use serde::{Deserialize, Serialize};
+
+/// A registered instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRegistration {
+    /// The service that it belongs to.
+    pub service: String,
+    /// Its id, unique on this agent.
+    pub id: String,
+    /// The namespace of the service.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// Where it answers; the agent's own address when absent.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The port where it answers.
+    pub port: u16,
+    /// Labels without a value.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Labels with a value.
+    #[serde(default)]
+    pub meta: BTreeMap<String, String>,
+    /// Its capacity relative to others'.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+    /// How its health is checked.
+    #[serde(default)]
+    pub checks: Vec<StoredCheck>,
+    /// How calls to its service are balanced.
+    #[serde(default)]
+    pub balancing: StoredBalancing,
+}
+
+/// A health check. All numbers are as the API gives them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCheck {
+    /// Its name, unique in its registration.
+    pub name: String,
+    /// What kind of check: `http`, `tcp`, or one that a later version knows.
+    pub kind: String,
+    /// What it tries: of `http` the URL, of `tcp` the address.
+    #[serde(default)]
+    pub target: String,
+    /// Milliseconds from the start of one try to the start of the next.
+    pub interval_ms: u64,
+    /// Milliseconds after which a try has failed.
+    pub timeout_ms: u64,
+    /// Successes in a row before the instance is healthy.
+    pub success_before_passing: u32,
+    /// Failures in a row before the instance is unhealthy.
+    pub failures_before_failing: u32,
+}
+
+/// How calls to a service are balanced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBalancing {
+    /// The name of the strategy of picks that name none.
+    #[serde(default)]
+    pub strategy: Option<String>,
+    /// Failures without a success in between that open the circuit of an instance.
+    #[serde(default)]
+    pub failure_threshold: Option<u32>,
+    /// Milliseconds until an open circuit lets one call through.
+    #[serde(default)]
+    pub recovery_timeout_ms: Option<u64>,
+}
+
+impl From<&Registration> for StoredRegistration {
+    fn from(registration: &Registration) -> Self {
+        let id = registration.instance_id().to_owned();
+        let Registration { service, namespace, address, port, tags, meta, weight, .. } =
+            registration.clone();
+        let checks = registration.checks.iter().map(StoredCheck::from).collect();
+        let balancing = StoredBalancing::from(&registration.balancing);
+        Self { service, id, namespace, address, port, tags, meta, weight, checks, balancing }
+    }
+}
+
+impl From<&Check> for StoredCheck {
+    fn from(check: &Check) -> Self {
+        let (kind, target) = match &check.probe {
+            Probe::Http { url } => ("http", url),
+            Probe::Tcp { address } => ("tcp", address),
+        };
+        Self {
+            name: check.name.clone(),
+            kind: kind.to_owned(),
+            target: target.clone(),
+            interval_ms: check.interval_ms,
+            timeout_ms: check.timeout_ms,
+            success_before_passing: check.success_before_passing,
+            failures_before_failing: check.failures_before_failing,
+        }
+    }
+}
+
+impl StoredCheck {
+    /// The check, if this version knows its kind.
+    #[must_use]
+    pub fn to_check(&self) -> Option<Check> {
+        let target = self.target.clone();
+        let probe = match self.kind.as_str() {
+            "http" => Probe::Http { url: target },
+            "tcp" => Probe::Tcp { address: target },
+            _ => return None,
+        };
+        Some(Check {
+            name: self.name.clone(),
+            probe,
+            interval_ms: self.interval_ms,
+            timeout_ms: self.timeout_ms,
+            success_before_passing: self.success_before_passing,
+            failures_before_failing: self.failures_before_failing,
+        })
+    }
+}
+
+impl From<&Balancing> for StoredBalancing {
+    fn from(balancing: &Balancing) -> Self {
+        Self {
+            strategy: balancing.strategy.map(|strategy| strategy.name().to_owned()),
+            failure_threshold: balancing.failure_threshold,
+            recovery_timeout_ms: balancing.recovery_timeout_ms,
+        }
+    }
+}
+
+fn default_namespace() -> String {
+    DEFAULT_NAMESPACE.to_owned()
+}
+
+fn default_weight() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_comes_back_as_it_was_given() {
+        for probe in [
+            Probe::Http { url: "http://127.0.0.1:80/".to_owned() },
+            Probe::Tcp { address: "127.0.0.1:80".to_owned() },
+        ] {
+            let check = Check {
+                name: "deep".to_owned(),
+                probe,
+                interval_ms: 1,
+                timeout_ms: 2,
+                success_before_passing: 3,
+                failures_before_failing: 4,
+            };
+            assert_eq!(StoredCheck::from(&check).to_check(), Some(check));
+        }
+    }
+
+    #[test]
+    fn a_check_of_a_later_version_is_none_that_can_run() {
+        let json = r#"{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":2,"success_before_passing":3,"failures_before_failing":4}"#;
+        let check: StoredCheck = serde_json::from_str(json).expect("parsed");
+        assert_eq!(check.to_check(), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! The gossip socket: datagrams between agents, sent and received without waiting.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::UdpSocket;
+
+/// Longer than any datagram of ours, so that one that is too long is seen to be.
+const BUFFER_BYTES: usize = 2_048;
+/// Errors in a row after which the rest of the agent gets its turn.
+const MAX_ERRORS_PASSED: usize = 64;
+
+/// A bound gossip socket. A datagram that cannot be sent at once is dropped and counted, as UDP may.
+#[derive(Debug)]
+pub(crate) struct GossipUdp {
+    socket: UdpSocket,
+    buffer: Box<[u8]>,
+    send_blocked: u64,
+    send_failed: u64,
+    receive_failed: u64,
+}
+
+impl GossipUdp {
+    pub(crate) fn new(socket: UdpSocket) -> Self {
+        let buffer = vec![0; BUFFER_BYTES].into();
+        Self { socket, buffer, send_blocked: 0, send_failed: 0, receive_failed: 0 }
+    }
+
+    /// Waits until [`GossipUdp::receive`] may have something. Cancel-safe.
+    pub(crate) async fn readable(&self) {
+        // An error shows again when the socket is read.
+        let _ = self.socket.readable().await;
+    }
+
+    /// The next datagram that has come and its sender. Errors of the socket, such as a port of a peer that is closed,
+    /// are counted and passed over.
+    pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
+        for _ in 0..MAX_ERRORS_PASSED {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((len, from)) => return Some((from, self.buffer.get(..len)?)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) => self.receive_failed += 1,
+            }
+        }
+        None
+    }
+
+    /// Sends a datagram, or drops it.
+    pub(crate) fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        match self.socket.try_send_to(bytes, to) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.send_blocked += 1,
+            Err(error) => {
+                self.send_failed += 1;
+                tracing::debug!(%to, %error, "a datagram could not be sent");
+            }
+        }
+    }
+
+    /// All counters now, by name.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 3] {
+        [
+            ("udp_send_blocked", self.send_blocked),
+            ("udp_send_failed", self.send_failed),
+            ("udp_receive_failed", self.receive_failed),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    async fn bound() -> (GossipUdp, SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
+        let addr = socket.local_addr().expect("bound");
+        (GossipUdp::new(socket), addr)
+    }
+
+    #[tokio::test]
+    async fn datagrams_arrive_whole_with_their_sender() {
+        let ((mut a, a_addr), (mut b, b_addr)) = (bound().await, bound().await);
+        assert_eq!(b.receive(), None);
+        a.socket.writable().await.expect("it becomes writable");
+        a.send(b_addr, b"hello");
+        b.readable().await;
+        assert_eq!(b.receive(), Some((a_addr, &b"hello"[..])));
+        assert_eq!(b.receive(), None);
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_cannot_be_sent_is_counted() {
+        let ((mut a, _), (_b, b_addr)) = (bound().await, bound().await);
+        a.socket.writable().await.expect("it becomes writable");
+        a.send(b_addr, &vec![0; 100_000]);
+        assert_eq!(a.counters()[1], ("udp_send_failed", 1));
+    }
+}

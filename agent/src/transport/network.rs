@@ -1,0 +1,87 @@
+//! Everything that the driver reaches other agents by.
+
+use std::io;
+use std::net::SocketAddr;
+
+use hobnob_membership::TcpProbeId;
+use tokio::sync::mpsc;
+
+use super::gossip_udp::GossipUdp;
+use super::quic::{Quic, QuicError};
+use super::session::StreamEvent;
+use super::tcp_probe::{TcpProbes, bind_gossip};
+use super::tls::{CertificateError, NodeCertificate};
+
+/// Stream events and answered TCP probes that wait for the driver; streams and probes wait when they are full.
+const MAX_WAITING_EVENTS: usize = 256;
+
+/// The sockets of one agent, bound.
+pub(crate) struct Network {
+    pub(crate) udp: GossipUdp,
+    pub(crate) quic: Quic,
+    pub(crate) stream_events: mpsc::Receiver<StreamEvent>,
+    pub(crate) tcp_probes: TcpProbes,
+    pub(crate) tcp_probe_answered: mpsc::Receiver<TcpProbeId>,
+    gossip_addr: SocketAddr,
+}
+
+/// A socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The gossip socket cannot be opened.
+    #[error("cannot take gossip at {addr} (UDP): {source}; {}", advice(source))]
+    Gossip {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The sync endpoint cannot be opened.
+    #[error(transparent)]
+    Sync(#[from] QuicError),
+    /// The certificate of the sync endpoint cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "is another agent running? choose another port with --bind",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this host has that address: choose another with --bind"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need privileges: choose another port with --bind"
+        }
+        _ => "choose another address with --bind",
+    }
+}
+
+impl Network {
+    /// Binds the gossip socket, with the listener for TCP probes on the same port, and the sync endpoint.
+    ///
+    /// # Errors
+    /// One of them cannot be bound.
+    pub(crate) async fn bind(gossip: SocketAddr, sync: SocketAddr) -> Result<Self, BindError> {
+        let failed = |source| BindError::Gossip { addr: gossip, source };
+        let (udp, listener) = bind_gossip(gossip).await.map_err(failed)?;
+        let gossip_addr = udp.local_addr().map_err(failed)?;
+        let (answered, tcp_probe_answered) = mpsc::channel(MAX_WAITING_EVENTS);
+        let tcp_probes = TcpProbes::start(listener, answered);
+        let (events, stream_events) = mpsc::channel(MAX_WAITING_EVENTS);
+        let quic = Quic::bind(sync, &NodeCertificate::self_signed()?, events)?;
+        let udp = GossipUdp::new(udp);
+        Ok(Self { udp, quic, stream_events, tcp_probes, tcp_probe_answered, gossip_addr })
+    }
+
+    /// Where it takes gossip.
+    pub(crate) fn gossip_addr(&self) -> SocketAddr {
+        self.gossip_addr
+    }
+
+    /// Where it takes sync streams.
+    pub(crate) fn sync_addr(&self) -> SocketAddr {
+        self.quic.local_addr()
+    }
+}
