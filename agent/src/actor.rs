@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 #[error("the agent is stopping")]
 pub(crate) struct Stopping;
 
-/// Where the answer to a command goes. The asker may have gone away since; then nobody needs the answer.
+/// The way back for the answer to a command. The asker may have gone away since; the answer is then dropped.
 #[derive(Debug)]
 pub(crate) struct Reply<T>(oneshot::Sender<T>);
 
@@ -18,7 +18,7 @@ impl<T> Reply<T> {
         (Self(reply), answer)
     }
 
-    /// A place whose answer nobody reads.
+    /// A reply for an asker that does not wait for the answer.
     pub(crate) fn unread() -> Self {
         Self::channel().0
     }
@@ -27,7 +27,7 @@ impl<T> Reply<T> {
         drop(self.0.send(answer));
     }
 
-    /// Whether nobody reads the answer any more.
+    /// Whether the asker has gone away.
     pub(crate) fn is_unread(&self) -> bool {
         self.0.is_closed()
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use hobnob_membership::NodeId;
 
-/// What does not change while an agent runs.
+/// The facts of an agent that do not change while it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentInfo {
     pub(crate) name: String,
@@ -12,9 +12,9 @@ pub(crate) struct AgentInfo {
     pub(crate) node_id: NodeId,
     pub(crate) datacenter: String,
     pub(crate) zone: String,
-    /// Where others send gossip.
+    /// The address that others send gossip to.
     pub(crate) gossip_addr: SocketAddr,
-    /// Where it takes gossip; the same, unless it listens on every address or others see it at another.
+    /// The bound address of gossip; another one when it listens on every address, or when others see it at another.
     pub(crate) gossip_bound: SocketAddr,
     pub(crate) sync_addr: SocketAddr,
 }

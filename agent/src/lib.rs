@@ -10,7 +10,6 @@
 //! ```
 
 mod actor;
-mod advice;
 mod agent;
 pub mod checks;
 mod clock;

@@ -1,5 +1,6 @@
 //! `hobnob`: the agent of Hobnob, and the command line that asks it.
 
+mod advice;
 mod args;
 mod commands;
 mod dev;
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
         let exit = Exit::of(&error);
         if exit != Exit::Done {
             output::say(&format!("error: {}", exit::describe(&error)));
+            if let Some(advice) = advice::of(&error) {
+                output::say(&format!("help: {advice}"));
+            }
         }
         exit
     });

@@ -1,4 +1,4 @@
-//! Why an agent cannot be started.
+//! The errors of a start.
 
 use hobnob_membership::catalog;
 use hobnob_membership::record::RecordError;
@@ -8,7 +8,7 @@ use crate::doors::unix::server::SocketError;
 use crate::storage::{OpenError, WriteError};
 use crate::transport::BindError;
 
-/// Why an agent could not be started. Nothing of it is left running.
+/// An agent could not be started. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

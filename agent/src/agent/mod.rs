@@ -49,13 +49,13 @@ impl Agent {
         &self.info.name
     }
 
-    /// Where it takes gossip.
+    /// The address that takes gossip.
     #[must_use]
     pub fn gossip_addr(&self) -> SocketAddr {
         self.info.gossip_addr
     }
 
-    /// Where it takes sync streams.
+    /// The address that takes sync streams.
     #[must_use]
     pub fn sync_addr(&self) -> SocketAddr {
         self.info.sync_addr

@@ -1,5 +1,5 @@
-//! Whether the service instances of this agent work: how they are probed ([`probe`]), how often ([`Checker`]), and what
-//! follows from the outcomes ([`Verdict`]).
+//! Health checks of this agent's instances: how they are probed ([`probe`]), how often ([`Checker`]), and the verdict
+//! that follows from the outcomes ([`Verdict`]).
 //!
 //! ```text
 //! Check --validate--> Checker: every interval { probe -> Outcome -> Verdict } --CheckReport, on a change--> driver

@@ -29,7 +29,7 @@ impl Outcome {
         self.success
     }
 
-    /// What happened, for people.
+    /// A line about it, for people.
     #[must_use]
     pub fn output(&self) -> &str {
         &self.output

@@ -18,14 +18,14 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest number of equal outcomes in a row that a check may ask for.
 pub const MAX_THRESHOLD: u32 = 100;
 
-/// Why a check is refused.
+/// A check is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The interval is out of range.
     #[error("the check's interval is {given_ms} ms: choose one from {} ms to one day", MIN_INTERVAL.as_millis())]
     Interval {
-        /// What was asked for.
+        /// The given number.
         given_ms: u64,
     },
     /// The timeout is out of range.
@@ -35,15 +35,15 @@ pub enum CheckError {
         MAX_TIMEOUT.as_secs()
     )]
     Timeout {
-        /// What was asked for.
+        /// The given number.
         given_ms: u64,
     },
     /// A threshold is out of range.
     #[error("the check's {field} is {given}: choose a number from 1 to {MAX_THRESHOLD}")]
     Threshold {
-        /// Which one.
+        /// The name of the threshold.
         field: &'static str,
-        /// What was asked for.
+        /// The given number.
         given: u32,
     },
     /// The URL or the address cannot be used.

@@ -115,7 +115,7 @@ impl Schedule {
     }
 }
 
-/// Probes, judges and reports until nobody listens.
+/// Probes, judges and reports until the receiver of the reports is gone.
 async fn run<A: Future<Output = Outcome>>(
     id: CheckId,
     thresholds: Thresholds,

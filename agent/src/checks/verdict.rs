@@ -28,7 +28,7 @@ impl From<&Check> for Thresholds {
     }
 }
 
-/// What the outcomes of a check say about an instance.
+/// The health of an instance by the outcomes of a check.
 ///
 /// It begins as [`Health::Unknown`]. From whatever it is, `success_before_passing` successes in a row make it
 /// [`Health::Passing`], `failures_before_failing` failures in a row make it [`Health::Failing`], and a check that is

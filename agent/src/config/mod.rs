@@ -1,4 +1,4 @@
-//! What an agent is started with.
+//! The configuration that an agent is started with.
 
 mod validate;
 
@@ -15,11 +15,11 @@ pub struct AgentConfig {
     pub name: String,
     /// The name of the cluster that it belongs to. Agents of different clusters never mix, wherever they meet.
     pub cluster: String,
-    /// Where it keeps its identity and its registrations.
+    /// The directory of its identity and its registrations.
     pub data_dir: PathBuf,
-    /// Where it takes gossip (UDP). Port 0 takes a free one.
+    /// The address that takes gossip (UDP). Port 0 takes a free one.
     pub bind: SocketAddr,
-    /// Where it takes sync streams (QUIC, UDP). Defaults to a free port on the address of `bind`.
+    /// The address that takes sync streams (QUIC, UDP). Defaults to a free port on the address of `bind`.
     pub sync_bind: Option<SocketAddr>,
     /// The address that others reach it at. Needed when `bind` is unspecified (`0.0.0.0`, `::`).
     pub advertise: Option<IpAddr>,

@@ -15,35 +15,27 @@ pub enum ConfigError {
     /// The traffic would be open to everybody.
     #[error(
         "refusing to listen on {0}: gossip and sync are neither sealed nor authenticated yet, so anybody who reaches \
-         that address could read and forge the catalog. Bind to a loopback address, or pass --insecure if you trust \
-         everybody on that network"
+         that address could read and forge the catalog"
     )]
     NotLoopback(SocketAddr),
     /// Others would not reach the sync streams.
-    #[error(
-        "sync streams on {sync} cannot be reached at the advertised address {advertised}: give --sync-bind the IP \
-         address of --bind, or 0.0.0.0 or [::]"
-    )]
+    #[error("sync streams on {sync} cannot be reached at the advertised address {advertised}")]
     SyncElsewhere {
-        /// Where the streams would be taken.
+        /// The address that would take the streams.
         sync: SocketAddr,
-        /// Where others would look for them.
+        /// The address that others would look at.
         advertised: IpAddr,
     },
     /// Others would send to an address that loopback does not answer for.
-    #[error(
-        "{advertised} cannot reach an agent that listens on {bind}, which is loopback: bind to {advertised}, or to 0.0.0.0"
-    )]
+    #[error("{advertised} cannot reach an agent that listens on {bind}, which is loopback")]
     AdvertisedElsewhere {
-        /// Where gossip would be taken.
+        /// The address that would take gossip.
         bind: SocketAddr,
-        /// Where others would send it.
+        /// The address that others would send to.
         advertised: IpAddr,
     },
     /// Others would not know where to send.
-    #[error(
-        "{0} is no address that others could send to: name this host's own address with --advertise"
-    )]
+    #[error("{0} is no address that others could send to")]
     NothingToAdvertise(SocketAddr),
     /// A name breaks the rule for names.
     #[error(transparent)]
@@ -63,7 +55,7 @@ pub(crate) struct ValidConfig {
     pub(crate) data_dir: PathBuf,
     pub(crate) bind: SocketAddr,
     pub(crate) sync_bind: SocketAddr,
-    /// Where others send.
+    /// The address that others send to.
     pub(crate) advertise: IpAddr,
     pub(crate) socket: PathBuf,
     pub(crate) join: Vec<String>,

@@ -1,4 +1,4 @@
-//! What the rest of the agent asks of the driver, and how it is answered.
+//! The commands of the driver, and how it answers them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::actor::Reply;
 /// An instance of this agent, and the check that speaks for it from now on.
 type CheckChange = (Arc<str>, Option<OwnCheck>);
 
-/// What the rest of the agent asks of the driver. [`DriverHandle`](super::DriverHandle) says what each one does.
+/// A command of the rest of the agent. [`DriverHandle`](super::DriverHandle) documents each one.
 pub(super) enum Command {
     Check { records: RecordChanges, reply: Reply<Result<(), Refused>> },
     Write { records: RecordChanges, check: Option<CheckChange>, reply: Reply<()> },
@@ -69,7 +69,7 @@ impl Driver {
         }
     }
 
-    /// Whether anybody would hear what this agent says.
+    /// Checks that this agent is not silent.
     fn check_heard(&self) -> Result<(), Refused> {
         let silence = words::silence(&self.node, self.clock.now());
         silence.map_or(Ok(()), |reason| Err(Refused::Silent(reason)))

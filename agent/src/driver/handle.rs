@@ -30,16 +30,16 @@ pub(crate) struct DriverHandle {
     reports: mpsc::Sender<CheckReport>,
 }
 
-/// What handles and checkers send to the driver.
+/// The messages of handles and checkers to the driver.
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<CheckReport>,
 }
 
-/// Why the driver does not do what it was asked.
+/// The driver refuses a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// This agent gave way to another one under its node id, so nobody would hear of it.
+    /// This agent gave way to another one under its node id, and is silent.
     #[error("{0}")]
     Silent(String),
     /// The records break a rule.
@@ -49,7 +49,7 @@ pub(crate) enum Refused {
     Stopping(#[from] Stopping),
 }
 
-/// What the tasks around the node count and know.
+/// The counters and facts of the tasks around the node.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Whether this host completes TCP handshakes for peers that probe it.
@@ -66,7 +66,7 @@ impl DriverHandle {
         (Self { commands, reports }, inbox)
     }
 
-    /// Where checkers send their verdicts, past everything that may wait for the disk.
+    /// The way for verdicts, past everything that may wait for the disk.
     pub(crate) fn reports(&self) -> mpsc::Sender<CheckReport> {
         self.reports.clone()
     }
@@ -135,7 +135,7 @@ impl DriverHandle {
         .await
     }
 
-    /// What the tasks around the node count and know.
+    /// The counters and facts of the tasks around the node.
     pub(crate) async fn report(&self) -> Result<Report, Stopping> {
         ask(&self.commands, |reply| Command::Report { reply }).await
     }

@@ -19,7 +19,7 @@ const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Addresses to join at, and the asker that waits for the first of them that answers.
 type Join = (Vec<SocketAddr>, Reply<Result<SocketAddr, Refused>>);
 
-/// What the driver remembers of joining.
+/// The addresses to join at, and the askers that wait.
 pub(crate) struct Joining {
     waiting: Vec<Join>,
     /// The addresses to join at, as they were given, without the agent's own.
@@ -32,7 +32,7 @@ pub(crate) struct Joining {
 }
 
 impl Joining {
-    /// Of an agent that is to join at these addresses, or had these peers before it was restarted.
+    /// For an agent that is to join at these addresses, or had these peers before it was restarted.
     pub(crate) fn at(join: &[String], peers: &[SocketAddr], cluster: &str) -> Self {
         let mut joining = Self {
             waiting: Vec::new(),
@@ -47,7 +47,7 @@ impl Joining {
         joining
     }
 
-    /// Whether somebody should answer somewhere.
+    /// Whether a member should answer at some address.
     pub(crate) fn expects_company(&self) -> bool {
         !self.expected_at().is_empty()
     }
@@ -82,7 +82,7 @@ impl Joining {
         self.warn_at = None;
     }
 
-    /// Where somebody should answer: at the addresses to join at, else where the former peers were.
+    /// The addresses that should answer: those to join at, else those of former peers.
     fn expected_at(&self) -> &[String] {
         if self.seeds.is_empty() { &self.former_peers } else { &self.seeds }
     }

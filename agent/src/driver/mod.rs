@@ -42,19 +42,19 @@ const AGES_PERIOD: Duration = Duration::from_millis(100);
 /// How long streams may go on to be written at the end.
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 
-/// What the driver asks to be kept for the next start.
+/// Something to be kept for the next start.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
 }
 
-/// Why the driver ended.
+/// The reason for the end of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The node left the cluster.
     Left,
-    /// Nobody can give commands any more.
+    /// All handles are gone.
     Abandoned,
 }
 
@@ -108,7 +108,7 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Runs until the node has left or nobody can give commands any more.
+    /// Runs until the node has left or all handles are gone.
     pub(crate) async fn run(mut self) -> Ended {
         loop {
             if self.left {

@@ -14,7 +14,7 @@ pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
 }
 
-/// What is asked of the registrar.
+/// A command of the registrar.
 #[derive(Debug)]
 pub(super) enum Command {
     Register { registration: Box<Registration>, reply: Reply<Result<RegisterOutcome, ApiError>> },

@@ -58,7 +58,7 @@ impl Registrar {
         (this, handle)
     }
 
-    /// Runs until nobody can ask any more.
+    /// Runs until all handles are gone.
     pub(crate) async fn run(mut self, mut persist: mpsc::Receiver<Persist>) {
         loop {
             tokio::select! {

@@ -15,7 +15,7 @@ use crate::storage::{DataDir, StoredCheck, StoredRegistration};
 /// A restarting agent waits at most this long for the first probes of its checks before it shows itself.
 const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a data directory held at the start.
+/// The content of a data directory at the start.
 pub(crate) struct Restored {
     /// The records to start with.
     pub(crate) records: Vec<(Key, Value)>,

@@ -14,7 +14,7 @@ use super::log::{RegistrationLog, TornTail};
 use super::peers;
 use super::registration::StoredRegistration;
 
-/// An open data directory. Nobody else can open it until this one is dropped or its process ends, however it ends.
+/// An open data directory. No other one can be opened on the same path until this one is dropped or its process ends.
 ///
 /// Every method but the plain getters may block on the disk; see the [module](crate::storage) for where to call them.
 pub struct DataDir {
@@ -40,7 +40,7 @@ impl DataDir {
         Self::open_on(Box::new(disk), cluster)
     }
 
-    /// Opens the data directory on a disk that nobody else writes to.
+    /// Opens the data directory on a disk that has no other writer.
     pub(crate) fn open_on(mut disk: Box<dyn Disk>, cluster: &str) -> Result<Self, OpenError> {
         let identity = NodeIdentity::load(disk.as_ref())?;
         if let Some(identity) = identity.as_ref().filter(|identity| identity.cluster != cluster) {
@@ -75,7 +75,7 @@ impl DataDir {
         self.identity.node_id
     }
 
-    /// What tells this node from another that happens to have the same id, made at its first start.
+    /// The key that tells this node from another one with the same id, made at its first start.
     #[must_use]
     pub fn instance_key(&self) -> u128 {
         self.identity.instance_key

@@ -15,7 +15,7 @@ const LOCK_FILE: &str = "lock";
 ///
 /// After an error the file is as before or as asked, except that [`Disk::append`] may leave a part of the bytes behind.
 pub(crate) trait Disk: Send + Sync {
-    /// Where a file is, for messages.
+    /// The path of a file, for messages.
     fn path(&self, file: &str) -> PathBuf;
 
     /// The content of a file; `None` when there is none.
@@ -35,7 +35,7 @@ pub(crate) trait Disk: Send + Sync {
 /// A failed step with a file.
 #[derive(Debug)]
 pub(crate) struct FileError {
-    /// What was tried, as in "cannot ACTION PATH".
+    /// The step that failed, as in "cannot ACTION PATH".
     pub(super) action: &'static str,
     pub(super) path: PathBuf,
     pub(super) source: io::Error,
@@ -58,7 +58,7 @@ pub(super) struct OsDisk {
     _lock: File,
 }
 
-/// Why a directory cannot be had.
+/// A directory cannot be opened.
 pub(super) enum LockError {
     /// Another process has it; its id, when the lock file tells.
     Held(Option<u32>),

@@ -1,11 +1,10 @@
-//! What can go wrong with a data directory: when it is opened, and when something is written to it.
+//! The errors of a data directory: when it is opened, and when something is written to it.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::disk::FileError;
 use super::limits::{MAX_REGISTRATION_BYTES, MAX_REGISTRATIONS};
-use crate::advice::advice;
 
 /// A data directory could not be opened. Nothing in it was changed, unless the disk failed in the middle of a first
 /// start; opening it again is always safe.
@@ -14,7 +13,7 @@ use crate::advice::advice;
 pub enum OpenError {
     /// Another process uses the directory.
     #[error(
-        "the data directory {} is in use by {}: stop that agent first, or give this one another data directory",
+        "the data directory {} is in use by {}",
         dir.display(),
         pid.map_or("another process".to_owned(), |pid| format!("the agent with process id {pid}"))
     )]
@@ -26,8 +25,7 @@ pub enum OpenError {
     },
     /// The directory belongs to an agent of another cluster.
     #[error(
-        "the data directory {} belongs to an agent of the cluster `{stored}`, and this one is to join `{wanted}`: start \
-         it with --cluster {stored}, or give it another data directory",
+        "the data directory {} belongs to an agent of the cluster `{stored}`, and this one is to join `{wanted}`",
         dir.display()
     )]
     OtherCluster {
@@ -39,57 +37,44 @@ pub enum OpenError {
         wanted: String,
     },
     /// The disk or its permissions said no.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The step that failed.
         action: &'static str,
         /// With which file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file that says who this node is cannot be understood.
-    #[error(
-        "{} does not hold a node id and an instance key ({reason}): restore it from a backup, or remove it, and the \
-         agent starts as a new node",
-        path.display()
-    )]
+    /// The file with the identity of this node cannot be understood.
+    #[error("{} does not hold a node id and an instance key ({reason})", path.display())]
     CorruptIdentity {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The file that holds the epoch cannot be understood.
-    #[error(
-        "{} does not hold an epoch ({reason}): restore it from a backup, or remove it if the clock of this machine is \
-         right, and the next epoch is minted from the clock",
-        path.display()
-    )]
+    #[error("{} does not hold an epoch ({reason})", path.display())]
     CorruptEpoch {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A line of the registration log, not an unfinished last one, cannot be understood.
-    #[error(
-        "line {line} of {} is damaged ({reason}): restore the file from a backup, or delete that line (the whole file, \
-         if it is line 1), start the agent, and register again what is missing",
-        path.display()
-    )]
+    #[error("line {line} of {} is damaged ({reason})", path.display())]
     CorruptLog {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A file has another format than this version of Hobnob reads.
     #[error(
-        "{} has format {format}, written by {}, and this is hobnob {own}, which reads format {known}: start the version of \
-         hobnob that wrote it, or a newer one",
+        "{} has format {format}, written by {}, and this is hobnob {own}, which reads format {known}",
         path.display(),
         version(written_by),
         own = env!("CARGO_PKG_VERSION")
@@ -115,26 +100,22 @@ fn version(written_by: &str) -> String {
 
 /// Something could not be written to the data directory.
 ///
-/// What was to be written is not acknowledged: it is not part of what the directory answers from now on. After a
-/// failed write and a crash it may be there or not.
+/// The write is not acknowledged, and the open directory answers as before it. After a crash, it may turn out to be there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The disk said no.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The step that failed.
         action: &'static str,
         /// With which file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The agent keeps as many registrations as it can.
-    #[error(
-        "this agent holds {MAX_REGISTRATIONS} registrations, the most that it can: deregister instances that are no \
-         longer needed, or register with another agent"
-    )]
+    #[error("this agent holds {MAX_REGISTRATIONS} registrations, the most that it can")]
     TooMany,
     /// One registration is larger than a line of the log may be.
     #[error("the registration of `{id}` takes {len} bytes and {limit} are allowed: shorten its metadata or its check", limit = MAX_REGISTRATION_BYTES)]

@@ -13,7 +13,7 @@ use super::disk::{Disk, FileError};
 /// A test that fails while the disk hangs would otherwise wait for the writer for good.
 const MAX_HANG: Duration = Duration::from_secs(60);
 
-/// What becomes of the next writes.
+/// The fate of the next writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writes {
     Succeed,

@@ -28,7 +28,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Of a file that this version writes.
+    /// The head of a file that this version writes.
     pub(super) fn of(format: u32) -> Self {
         Self { format, written_by: SOFTWARE.to_owned() }
     }
@@ -56,7 +56,7 @@ struct Document<'a, T> {
     fields: &'a T,
 }
 
-/// Why a document cannot be read.
+/// A document cannot be read.
 pub(super) enum DocumentError {
     /// It has another format.
     Format(OpenError),

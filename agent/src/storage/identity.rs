@@ -1,4 +1,4 @@
-//! The file that says who this node is, written once and then only read.
+//! The file with the identity of this node, written once and then only read.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ pub(super) const FILE: &str = "node.json";
 /// The format that this version writes, and the only one that it reads.
 pub(super) const FORMAT: u32 = 2;
 
-/// Who a node is, for as long as its data directory lives.
+/// The identity of a node, for as long as its data directory lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeIdentity {
     /// Its name on the wire; never 0.

@@ -1,4 +1,4 @@
-//! What a data directory holds at most.
+//! The limits of a data directory.
 
 /// Registrations that one agent keeps; the catalog has room for about as many of one origin.
 pub const MAX_REGISTRATIONS: usize = 4_096;

@@ -76,7 +76,7 @@ pub(super) struct RegistrationLog {
     live: BTreeMap<String, Live>,
     /// Lines of kinds that a later version knows.
     foreign: Vec<Vec<u8>>,
-    /// Whether a failed write leaves it open what the file ends with. Then it is rewritten before anything is added.
+    /// A failed write leaves the end of the file unknown. The file is then rewritten before anything is added.
     doubtful: bool,
 }
 
@@ -254,8 +254,8 @@ impl RegistrationLog {
     }
 }
 
-/// Whether a last line is one whose write never finished: it has no end, or it has blocks that never reached the disk
-/// and read as zeros, which JSON text never contains.
+/// Whether the write of a last line never finished: the line has no end, or it has blocks that never reached the disk and
+/// read as zeros, which JSON text never contains.
 fn is_torn(line: &[u8]) -> bool {
     !line.ends_with(b"\n") || line.contains(&0)
 }

@@ -15,7 +15,7 @@ pub struct StoredRegistration {
     /// The namespace of the service.
     #[serde(default = "default_namespace")]
     pub namespace: String,
-    /// Where it answers; the agent's own address when absent.
+    /// The address where it answers; the agent's own when absent.
     #[serde(default)]
     pub address: Option<String>,
     /// The port where it answers.
@@ -42,9 +42,9 @@ pub struct StoredRegistration {
 pub struct StoredCheck {
     /// Its name, unique in its registration.
     pub name: String,
-    /// What kind of check: `http`, `tcp`, or one that a later version knows.
+    /// Its kind: `http`, `tcp`, or one that a later version knows.
     pub kind: String,
-    /// What it tries: of `http` the URL, of `tcp` the address.
+    /// The URL of `http`, the address of `tcp`.
     #[serde(default)]
     pub target: String,
     /// Milliseconds from the start of one try to the start of the next.

@@ -76,17 +76,16 @@ fn a_second_agent_is_refused_with_the_directory_and_the_process() {
     let message = DataDir::open(dir.path(), "default").err().expect("refused").to_string();
     assert!(message.contains(&dir.path().display().to_string()), "{message}");
     assert!(message.contains(&format!("process id {}", std::process::id())), "{message}");
-    assert!(message.contains("another data directory"), "{message}");
     drop(first);
     open(&dir);
 }
 
 #[test]
-fn a_directory_of_another_cluster_is_refused_with_advice_and_left_alone() {
+fn a_directory_of_another_cluster_is_refused_and_left_alone() {
     let dir = new_dir();
     let node_id = open(&dir).node_id();
     let message = DataDir::open(dir.path(), "green").err().expect("refused").to_string();
-    for part in ["`default`", "`green`", "--cluster default", "another data directory"] {
+    for part in ["`default`", "`green`"] {
         assert!(message.contains(part), "no {part} in: {message}");
     }
     assert_eq!(open(&dir).node_id(), node_id);
@@ -186,9 +185,7 @@ fn damage_in_the_middle_is_refused_with_file_and_line() {
     let damaged = content.replacen("\"port\":1", "\"port\":7", 1);
     fs::write(log_path(&dir), &damaged).expect("written");
     let message = DataDir::open(dir.path(), "default").err().expect("refused").to_string();
-    for part in
-        ["line 2", &log_path(&dir).display().to_string(), "checksum", "backup", "register again"]
-    {
+    for part in ["line 2", &log_path(&dir).display().to_string(), "checksum"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(
@@ -200,7 +197,7 @@ fn damage_in_the_middle_is_refused_with_file_and_line() {
     let without: Vec<&str> =
         damaged.lines().enumerate().filter(|(index, _)| *index != 1).map(|(_, l)| l).collect();
     fs::write(log_path(&dir), without.join("\n") + "\n").expect("written");
-    assert_eq!(ids(&open(&dir)), ["b"], "the advice of the message works");
+    assert_eq!(ids(&open(&dir)), ["b"], "without the line, it opens");
 }
 
 #[test]
@@ -272,7 +269,7 @@ fn a_failed_write_is_not_acknowledged_and_the_log_recovers() {
     life.put_registration(&registration("a", 1)).expect("put");
     disk.set_writes(Writes::Fail(ErrorKind::StorageFull));
     let error = life.put_registration(&registration("b", 2)).expect_err("full").to_string();
-    assert!(error.contains(log::FILE) && error.contains("make room"), "{error}");
+    assert!(error.contains(log::FILE), "{error}");
     life.remove_registration("a").expect_err("still full");
     assert_eq!(ids(&life), ["a"]);
     disk.set_writes(Writes::Succeed);
@@ -303,13 +300,13 @@ fn peers_are_remembered_up_to_the_limit() {
 const LATE_EPOCH: &str = r#"{"format":2,"epoch":18446744073709551615}"#;
 
 #[test]
-fn damage_to_the_small_files_is_refused_with_advice() {
+fn damage_to_the_small_files_is_refused() {
     for (file, content) in [("node.json", "{}"), ("epoch.json", "soon"), ("epoch.json", LATE_EPOCH)]
     {
         let dir = new_dir();
         drop(open(&dir));
         fs::write(dir.path().join(file), content).expect("written");
         let message = DataDir::open(dir.path(), "default").err().expect("refused").to_string();
-        assert!(message.contains(file) && message.contains("remove it"), "{message}");
+        assert!(message.contains(file), "{message}");
     }
 }

@@ -43,7 +43,7 @@ impl Admission {
         Some(Place { host, admission: self.clone(), _permit: permit })
     }
 
-    /// Waits until nobody has a place.
+    /// Waits until all places are free.
     pub(super) async fn all_free(&self) {
         let _ = self.free.acquire_many(MAX_ACCEPTED as u32).await;
     }

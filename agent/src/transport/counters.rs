@@ -1,4 +1,4 @@
-//! What the transport counts.
+//! The counters of the transport.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ impl Counter {
     }
 }
 
-/// What the transport counted since it was bound.
+/// The counters of the QUIC endpoint since it was bound.
 #[derive(Debug, Default)]
 pub struct QuicCounters {
     /// Connections that peers opened and that passed the handshake.
@@ -51,7 +51,7 @@ impl QuicCounters {
     }
 }
 
-/// What TCP probes counted since they were started.
+/// The counters of TCP probes since they were started.
 #[derive(Debug, Default)]
 pub struct TcpProbeCounters {
     /// Connections that were accepted, and dropped at once.

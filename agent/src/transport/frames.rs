@@ -7,7 +7,7 @@ use quinn::{ReadError, RecvStream};
 /// Bytes of a length prefix.
 const PREFIX_BYTES: usize = 4;
 
-/// Why no further frame can be read.
+/// No further frame can be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     #[error("the peer announced a frame of {0} bytes, and from 1 to {MAX_FRAME_BYTES} are allowed")]
@@ -23,7 +23,7 @@ pub(super) fn is_valid_len(len: usize) -> bool {
     (1..=MAX_FRAME_BYTES).contains(&len)
 }
 
-/// What goes before a frame of this (valid) length.
+/// The prefix of a frame of this (valid) length.
 pub(super) fn prefix(len: usize) -> Bytes {
     Bytes::copy_from_slice(&(len as u32).to_be_bytes())
 }

@@ -7,7 +7,7 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 
 /// Connections that peers opened, in any state. More are refused and counted.
 pub const MAX_ACCEPTED: usize = 64;
-/// Of these, so many from one host (of IPv6, one network of 64 bits); loopback may have them all.
+/// Connections that one host opened (of IPv6, one network of 64 bits); loopback may have all of [`MAX_ACCEPTED`].
 pub const MAX_ACCEPTED_PER_HOST: usize = 16;
 /// Streams that we opened, in any state. More fail at once, and are counted.
 pub const MAX_OPENED: usize = 64;

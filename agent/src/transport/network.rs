@@ -30,11 +30,11 @@ pub(crate) struct Network {
 #[non_exhaustive]
 pub enum BindError {
     /// The gossip socket cannot be opened.
-    #[error("cannot take gossip at {addr} (UDP): {source}; {}", advice(source))]
+    #[error("cannot take gossip at {addr} (UDP): {source}")]
     Gossip {
         /// The address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The sync endpoint cannot be opened.
@@ -43,19 +43,6 @@ pub enum BindError {
     /// The certificate of the sync endpoint cannot be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "is another agent running? choose another port with --bind",
-        io::ErrorKind::AddrNotAvailable => {
-            "no interface of this host has that address: choose another with --bind"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need privileges: choose another port with --bind"
-        }
-        _ => "choose another address with --bind",
-    }
 }
 
 impl Network {
@@ -75,12 +62,12 @@ impl Network {
         Ok(Self { udp, quic, stream_events, tcp_probes, tcp_probe_answered, gossip_addr })
     }
 
-    /// Where it takes gossip.
+    /// The address that takes gossip.
     pub(crate) fn gossip_addr(&self) -> SocketAddr {
         self.gossip_addr
     }
 
-    /// Where it takes sync streams.
+    /// The address that takes sync streams.
     pub(crate) fn sync_addr(&self) -> SocketAddr {
         self.quic.local_addr()
     }

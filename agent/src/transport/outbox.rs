@@ -1,4 +1,4 @@
-//! What the driver wants done with one stream, on its way to the task that does it.
+//! The driver's orders for one stream, on their way to the task of that stream.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::frames;
 
-/// Why a stream is given up from our side.
+/// The reason for which our side gives a stream up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Abort {
     /// The driver reset it.

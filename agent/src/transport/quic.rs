@@ -26,20 +26,15 @@ use super::tls::{NODE_NAME, NodeCertificate};
 #[non_exhaustive]
 pub enum QuicError {
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen for sync streams on {addr} (UDP): {source}; choose an address of this host and a port that is \
-         free, or port 0 for any"
-    )]
+    #[error("cannot listen for sync streams on {addr} (UDP): {source}")]
     Bind {
         /// The address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The certificate cannot be used.
-    #[error(
-        "the certificate of this node cannot be used for sync streams: {0}; replace it together with its key"
-    )]
+    #[error("the certificate of this node cannot be used for sync streams: {0}")]
     Certificate(#[from] rustls::Error),
 }
 
@@ -99,13 +94,13 @@ impl Quic {
         Ok(Self { endpoint, local_addr, shared })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// What it counted since it was bound.
+    /// Its counters since it was bound.
     #[must_use]
     pub fn counters(&self) -> &QuicCounters {
         &self.shared.counters
@@ -210,7 +205,7 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
         };
         let Some(incoming) = incoming else { return };
         if !incoming.remote_address_validated() && incoming.may_retry() {
-            // Costs us nothing to remember: whoever claims an address comes back with the token that was sent there.
+            // We remember nothing meanwhile: a peer that owns its address comes back with the token that was sent there.
             let _ = incoming.retry();
             continue;
         }

@@ -15,7 +15,7 @@ use super::frames::{self, FrameError, FrameReader};
 use super::limits::{LINGER, STREAM_IDLE_TIMEOUT};
 use super::outbox::{Abort, Outbox};
 
-/// What happened on a stream. Events of one stream come in order.
+/// An event of a stream. Events of one stream come in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
     /// A peer opened a stream and has begun to send on it.
@@ -46,7 +46,7 @@ pub enum StreamEvent {
     },
 }
 
-/// Why a connection is closed, for the peer.
+/// The reason for closing a connection, for the peer.
 #[derive(Clone, Copy)]
 pub(super) enum CloseCode {
     /// Both sides have finished.
@@ -65,17 +65,17 @@ impl From<CloseCode> for VarInt {
     }
 }
 
-/// Why a stream ends although the peer did nothing.
+/// The end of a stream without an act of the peer.
 pub(super) enum Interrupt {
     /// It was given up.
     Aborted(Abort),
     /// The transport shuts down.
     Shutdown,
-    /// Nobody takes events any more.
+    /// The driver has ended.
     DriverGone,
 }
 
-/// Why a stream ends.
+/// The end of a stream.
 enum End {
     /// Both sides have finished.
     Complete,
@@ -99,7 +99,7 @@ impl From<Interrupt> for End {
     }
 }
 
-/// What ties a stream to the driver.
+/// The tie between a stream and the driver.
 pub(super) struct Link {
     pub(super) stream: StreamId,
     pub(super) outbox: Arc<Outbox>,
@@ -158,7 +158,7 @@ impl Link {
 /// Writes the frames of an outbox to a stream.
 struct FrameWriter {
     stream: SendStream,
-    /// What is left of the current frame: its prefix and its bytes.
+    /// The rest of the current frame: its prefix and its bytes.
     pending: [Bytes; 2],
 }
 
@@ -267,7 +267,7 @@ impl Session {
                         None
                     }
                     Err(error) => {
-                        // What the peer sent before may still be there to be read.
+                        // Bytes that the peer sent earlier may still be unread.
                         self.link.outbox.finish();
                         writing = false;
                         write_error = Some(error);
@@ -288,7 +288,7 @@ impl Session {
         write_error.map_or(End::Complete, |error| End::Failed(error.into()))
     }
 
-    /// Writes what the driver has sent so far and finishes. Bounded by who waits for the shutdown.
+    /// Writes what the driver has sent so far and finishes. The caller of the shutdown bounds it.
     async fn write_the_rest(&mut self) {
         self.link.outbox.finish();
         while let Ok(Wrote::Frame) = self.writer.step(&self.link.outbox).await {}

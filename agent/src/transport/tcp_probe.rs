@@ -82,7 +82,7 @@ impl TcpProbes {
         self.listening.is_some()
     }
 
-    /// What it counted since it was started.
+    /// Its counters since it was started.
     #[must_use]
     pub fn counters(&self) -> &TcpProbeCounters {
         &self.counters

@@ -442,13 +442,10 @@ async fn a_shutdown_waits_no_longer_than_its_grace() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_refused_with_advice() {
+async fn an_address_in_use_is_refused() {
     let a = Peer::start();
     let (tx, _rx) = mpsc::channel(1);
     let certificate = NodeCertificate::self_signed().expect("a certificate");
     let error = Quic::bind(a.quic.local_addr(), &certificate, tx).expect_err("in use").to_string();
-    assert!(
-        error.contains(&a.quic.local_addr().to_string()) && error.contains("port 0"),
-        "{error}"
-    );
+    assert!(error.contains(&a.quic.local_addr().to_string()), "{error}");
 }

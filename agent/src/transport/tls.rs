@@ -40,7 +40,7 @@ pub enum CertificateError {
     Generate(#[from] rcgen::Error),
 }
 
-/// What a node proves its identity with: a certificate chain and the private key to it. It serves both the streams
+/// The identity of a node on the wire: a certificate chain and the private key to it. It serves both the streams
 /// that the node accepts and those that it opens.
 pub struct NodeCertificate {
     chain: Vec<CertificateDer<'static>>,
@@ -48,7 +48,7 @@ pub struct NodeCertificate {
 }
 
 impl NodeCertificate {
-    /// Makes a key (ECDSA P-256) and a certificate that nobody but itself has signed. It is never written anywhere.
+    /// Makes a key (ECDSA P-256) and a self-signed certificate. Neither is ever written to a disk.
     ///
     /// # Errors
     /// The system gave no randomness.

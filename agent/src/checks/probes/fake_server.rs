@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What the server does with a connection.
+/// How the server treats a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Behaviour {
     /// Answer with this status and an empty body.

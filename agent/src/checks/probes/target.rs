@@ -1,4 +1,4 @@
-//! Where a probe goes, parsed once from what a person wrote.
+//! The target of a probe, parsed once from the text of a person.
 
 use hobnob_api::Probe;
 use hyper::Uri;
@@ -9,7 +9,7 @@ pub const MAX_TARGET_BYTES: usize = 2_048;
 
 const HTTP_PORT: u16 = 80;
 
-/// What is wrong with the URL or the address of a probe.
+/// A fault of the URL or the address of a probe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
@@ -22,9 +22,9 @@ pub enum TargetError {
     /// It is no URL.
     #[error("`{url}` is not a URL ({reason}): write it as http://HOST:PORT/PATH")]
     NotAUrl {
-        /// What was given.
+        /// The given text.
         url: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// It wants TLS.
@@ -33,7 +33,7 @@ pub enum TargetError {
          check that its port accepts connections with a TCP check"
     )]
     Https {
-        /// What was given.
+        /// The given text.
         url: String,
     },
     /// It carries a user name or a password.
@@ -46,19 +46,19 @@ pub enum TargetError {
         "`{address}` is not an address to connect to: write it as HOST:PORT, with an IPv6 address in brackets"
     )]
     NotAnAddress {
-        /// What was given.
+        /// The given text.
         address: String,
     },
 }
 
-/// Where a probe connects to, and what it asks there.
+/// The place that a probe connects to, and the request that it makes there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::checks) struct Target {
     /// A host name or an IP address, without brackets.
     pub(in crate::checks) host: String,
     /// The port.
     pub(in crate::checks) port: u16,
-    /// What to ask; nothing when opening the connection is all.
+    /// The request; none when opening the connection is all.
     pub(in crate::checks) http: Option<HttpTarget>,
 }
 

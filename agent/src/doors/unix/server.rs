@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 
 use super::connection;
 use super::handler::Handler;
-use crate::advice::advice;
 
 /// Connections at once. A further one is closed at once, and counted.
 const MAX_CONNECTIONS: usize = 1_024;
@@ -29,25 +28,25 @@ const DIRECTORY_MODE: u32 = 0o755;
 #[non_exhaustive]
 pub enum SocketError {
     /// Another agent answers on it.
-    #[error("another agent already answers on the socket {}: stop it, or choose another path with --socket", path.display())]
+    #[error("another agent already answers on the socket {}", path.display())]
     InUse {
         /// The path.
         path: PathBuf,
     },
     /// There is something else than a socket.
-    #[error("{} exists and is not a socket: choose another path with --socket", path.display())]
+    #[error("{} exists and is not a socket", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,
     },
     /// The system has no room for the path.
-    #[error("the path of the socket, {}, is longer than the 107 bytes that a unix socket may have: choose a shorter one with --socket", path.display())]
+    #[error("the path of the socket, {}, is longer than the 107 bytes that a unix socket may have", path.display())]
     PathTooLong {
         /// The path.
         path: PathBuf,
     },
     /// More than the last directory of the path is missing, which is a slip of the finger more often than a wish.
-    #[error("there is no directory {} for the socket {}: make it, or choose another path with --socket", missing.display(), path.display())]
+    #[error("there is no directory {} for the socket {}", missing.display(), path.display())]
     NoDirectory {
         /// The path.
         path: PathBuf,
@@ -55,7 +54,7 @@ pub enum SocketError {
         missing: PathBuf,
     },
     /// The system refused.
-    #[error("cannot {action} the socket {}: {source}{}", path.display(), advice(source))]
+    #[error("cannot {action} the socket {}: {source}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -205,10 +204,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_in_the_place_of_its_directory_is_said_to_be_one() {
+    async fn a_file_in_the_place_of_its_directory_is_an_error_of_the_system() {
         let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("file"), "").expect("written");
         let error = Socket::bind(&home.path().join("file/a.sock")).await.err().expect("refused");
-        assert!(error.to_string().contains("a file is where a directory has to be"), "{error}");
+        let SocketError::Io { source, .. } = &error else { panic!("{error}") };
+        let kinds = [io::ErrorKind::NotADirectory, io::ErrorKind::AlreadyExists];
+        assert!(kinds.contains(&source.kind()), "{error}");
     }
 }

@@ -1,0 +1,181 @@
+//! What to do next after an error of the library: the library says what happened to what, and knows no command line.
+
+use std::io::{self, ErrorKind};
+
+use hobnob_agent::storage::{OpenError, WriteError};
+use hobnob_agent::transport::{BindError, QuicError};
+use hobnob_agent::{ConfigError, SocketError, StartError};
+use hobnob_api::ErrorCode;
+use hobnob_api::client::ClientError;
+
+/// What an operator can do about an error, when that is known.
+pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref() {
+            return of_start(error);
+        }
+        match cause.downcast_ref() {
+            Some(ClientError::Api(refusal)) => of_refusal(refusal.code).map(str::to_owned),
+            _ => None,
+        }
+    })
+}
+
+fn of_start(error: &StartError) -> Option<String> {
+    match error {
+        StartError::Config(error) => of_config(error),
+        StartError::DataDir(error) => of_data_dir(error),
+        StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
+        StartError::Bind(error) => of_bind(error).map(str::to_owned),
+        StartError::Socket(error) => of_socket(error).map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn of_config(error: &ConfigError) -> Option<String> {
+    Some(match error {
+        ConfigError::NotLoopback(_) => {
+            "bind to a loopback address, or pass --insecure if you trust everybody on that network"
+                .to_owned()
+        }
+        ConfigError::SyncElsewhere { .. } => {
+            "give --sync-bind the IP address of --bind, or 0.0.0.0 or [::]".to_owned()
+        }
+        ConfigError::AdvertisedElsewhere { advertised, .. } => {
+            format!("bind to {advertised}, or to 0.0.0.0")
+        }
+        ConfigError::NothingToAdvertise(_) => {
+            "name this host's own address with --advertise".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn of_data_dir(error: &OpenError) -> Option<String> {
+    Some(match error {
+        OpenError::Locked { .. } => {
+            "stop that agent first, or give this one another data directory".to_owned()
+        }
+        OpenError::OtherCluster { stored, .. } => {
+            format!("start it with --cluster {stored}, or give it another data directory")
+        }
+        OpenError::Io { source, .. } => of_file(source)?.to_owned(),
+        OpenError::CorruptIdentity { .. } => {
+            "restore it from a backup, or remove it, and the agent starts as a new node".to_owned()
+        }
+        OpenError::CorruptEpoch { .. } => {
+            "restore it from a backup, or remove it if the clock of this machine is right, and the next epoch is minted \
+             from the clock"
+                .to_owned()
+        }
+        OpenError::CorruptLog { .. } => {
+            "restore the file from a backup, or delete that line (the whole file, if it is line 1), start the agent, and \
+             register again what is missing"
+                .to_owned()
+        }
+        OpenError::OtherFormat { .. } => {
+            "start the version of hobnob that wrote it, or a newer one".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn of_bind(error: &BindError) -> Option<&'static str> {
+    match error {
+        BindError::Gossip { source, .. } => Some(match source.kind() {
+            ErrorKind::AddrInUse => "is another agent running? choose another port with --bind",
+            ErrorKind::AddrNotAvailable => {
+                "no interface of this host has that address: choose another with --bind"
+            }
+            ErrorKind::PermissionDenied => {
+                "ports below 1024 need privileges: choose another port with --bind"
+            }
+            _ => "choose another address with --bind",
+        }),
+        BindError::Sync(QuicError::Bind { .. }) => Some(
+            "choose an address of this host and a free port with --sync-bind, or port 0 for any",
+        ),
+        _ => None,
+    }
+}
+
+fn of_socket(error: &SocketError) -> Option<&'static str> {
+    match error {
+        SocketError::InUse { .. } => Some("stop it, or choose another path with --socket"),
+        SocketError::NotASocket { .. } => Some("choose another path with --socket"),
+        SocketError::PathTooLong { .. } => Some("choose a shorter one with --socket"),
+        SocketError::NoDirectory { .. } => Some("make it, or choose another path with --socket"),
+        SocketError::Io { source, .. } => of_file(source),
+        _ => None,
+    }
+}
+
+/// What to do when the system refuses a file or a directory.
+fn of_file(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Some("the directory above it is not there, or takes no files: choose another place")
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            Some("a file is where a directory has to be: choose another place")
+        }
+        ErrorKind::PermissionDenied => Some("let this user write there, or choose another place"),
+        ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only: choose another place"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("make room on the disk"),
+        _ => None,
+    }
+}
+
+fn of_refusal(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::DiskFull => Some("make room on the disk of the agent's data directory"),
+        ErrorCode::TooManyRegistrations => {
+            Some("deregister instances that are no longer needed, or register with another agent")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_called_full() {
+        for (kind, says) in [
+            (ErrorKind::NotADirectory, "a file is where"),
+            (ErrorKind::AlreadyExists, "a file is where"),
+            (ErrorKind::PermissionDenied, "this user"),
+            (ErrorKind::ReadOnlyFilesystem, "read-only"),
+            (ErrorKind::NotFound, "takes no files"),
+            (ErrorKind::StorageFull, "make room"),
+        ] {
+            let advice = of_file(&kind.into()).expect("some advice");
+            assert!(advice.contains(says), "{kind}: {advice}");
+            assert_eq!(advice.contains("room"), kind == ErrorKind::StorageFull, "{kind}: {advice}");
+        }
+        assert_eq!(of_file(&io::Error::other("broken")), None);
+    }
+
+    #[test]
+    fn a_damaged_file_comes_with_a_way_out_that_is_found_below_its_context() {
+        let path = || PathBuf::from("file");
+        let reason = || "why".to_owned();
+        for (error, says) in [
+            (OpenError::Locked { dir: path(), pid: None }, "another data directory"),
+            (OpenError::CorruptIdentity { path: path(), reason: reason() }, "remove it"),
+            (OpenError::CorruptEpoch { path: path(), reason: reason() }, "remove it"),
+            (OpenError::CorruptLog { path: path(), line: 2, reason: reason() }, "register again"),
+            (
+                OpenError::OtherFormat { path: path(), format: 3, written_by: reason(), known: 2 },
+                "newer one",
+            ),
+        ] {
+            let error = anyhow::Error::new(StartError::from(error)).context("no start");
+            let advice = of(&error).expect("some advice");
+            assert!(advice.contains(says), "{error:#}: {advice}");
+        }
+    }
+}
