@@ -1,11 +1,18 @@
 //! How tasks ask each other: a command with a place for its answer, over a channel that waits when it is full.
 
+use hobnob_api::{ApiError, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 /// The task that was asked has ended, because the agent is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the agent is stopping")]
 pub(crate) struct Stopping;
+
+impl From<Stopping> for ApiError {
+    fn from(stopping: Stopping) -> Self {
+        Self::new(ErrorCode::AgentStopping, stopping.to_string())
+    }
+}
 
 /// The way back for the answer to a command. The asker may have gone away since; the answer is then dropped.
 #[derive(Debug)]

@@ -1,15 +1,17 @@
 //! The commands of the driver, and how it answers them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hobnob_api::CheckExplained;
+use hobnob_api::{ApiError, CheckExplained, ErrorCode};
+use hobnob_membership::catalog::WriteError;
+use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Input, Node, NodeId, Time};
 
-use super::handle::{RecordChanges, Refused, Report};
 use super::own_checks::OwnCheck;
 use super::{Driver, words};
-use crate::actor::Reply;
+use crate::actor::{Reply, Stopping};
 
 /// An instance of this agent, and the check that speaks for it from now on.
 type CheckChange = (Arc<str>, Option<OwnCheck>);
@@ -25,6 +27,41 @@ pub(super) enum Command {
     ForceLeave { member: NodeId, reply: Reply<()> },
     Inspect(Box<dyn FnOnce(&Node, Time) + Send>),
     Report { reply: Reply<Report> },
+}
+
+/// Records of our own to write; one without a value is removed.
+pub(crate) type RecordChanges = Vec<(Key, Option<Value>)>;
+
+/// The driver refuses a command.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// This agent gave way to another one under its node id, and is silent.
+    #[error("{0}")]
+    Silent(String),
+    /// The records break a rule.
+    #[error(transparent)]
+    Records(#[from] WriteError),
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+/// The counters and facts of the tasks around the node.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Whether this host completes TCP handshakes for peers that probe it.
+    pub(crate) takes_tcp_probes: bool,
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let code = match refused {
+            Refused::Records(_) => ErrorCode::RegistrationInvalid,
+            Refused::Silent(_) => ErrorCode::DuplicateNodeId,
+            Refused::Stopping(_) => ErrorCode::AgentStopping,
+        };
+        Self::new(code, refused.to_string())
+    }
 }
 
 impl Driver {

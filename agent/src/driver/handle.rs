@@ -1,16 +1,13 @@
 //! The rest of the agent's side of the driver.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, CheckExplained, ErrorCode};
-use hobnob_membership::catalog::WriteError;
-use hobnob_membership::record::{Key, Value};
+use hobnob_api::CheckExplained;
 use hobnob_membership::{Node, NodeId, Time};
 use tokio::sync::mpsc;
 
-use super::commands::Command;
+use super::commands::{Command, RecordChanges, Refused, Report};
 use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;
@@ -19,9 +16,6 @@ use crate::checks::CheckReport;
 const MAX_WAITING_COMMANDS: usize = 256;
 /// Verdicts that wait for the driver; a checker waits when they are full.
 const MAX_WAITING_REPORTS: usize = 1_024;
-
-/// Records of our own to write; one without a value is removed.
-pub(crate) type RecordChanges = Vec<(Key, Option<Value>)>;
 
 /// Asks the driver. Cheap to clone; the driver ends when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -34,27 +28,6 @@ pub(crate) struct DriverHandle {
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<CheckReport>,
-}
-
-/// The driver refuses a command.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    /// This agent gave way to another one under its node id, and is silent.
-    #[error("{0}")]
-    Silent(String),
-    /// The records break a rule.
-    #[error(transparent)]
-    Records(#[from] WriteError),
-    #[error(transparent)]
-    Stopping(#[from] Stopping),
-}
-
-/// The counters and facts of the tasks around the node.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// Whether this host completes TCP handshakes for peers that probe it.
-    pub(crate) takes_tcp_probes: bool,
-    pub(crate) counters: BTreeMap<String, u64>,
 }
 
 impl DriverHandle {
@@ -138,22 +111,5 @@ impl DriverHandle {
     /// The counters and facts of the tasks around the node.
     pub(crate) async fn report(&self) -> Result<Report, Stopping> {
         ask(&self.commands, |reply| Command::Report { reply }).await
-    }
-}
-
-impl From<Stopping> for ApiError {
-    fn from(stopping: Stopping) -> Self {
-        Self::new(ErrorCode::AgentStopping, stopping.to_string())
-    }
-}
-
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        let code = match refused {
-            Refused::Records(_) => ErrorCode::RegistrationInvalid,
-            Refused::Silent(_) => ErrorCode::DuplicateNodeId,
-            Refused::Stopping(_) => ErrorCode::AgentStopping,
-        };
-        Self::new(code, refused.to_string())
     }
 }

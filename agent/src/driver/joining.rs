@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Driver;
-use super::handle::Refused;
+use super::commands::Refused;
 use crate::actor::Reply;
 
 /// Former peers that a warning names.

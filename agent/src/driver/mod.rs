@@ -23,8 +23,9 @@ use crate::clock::Clock;
 use crate::services::Writer;
 use crate::transport::{Network, StreamEvent};
 
+pub(crate) use commands::{RecordChanges, Report};
+pub(crate) use handle::DriverHandle;
 use handle::Inbox;
-pub(crate) use handle::{DriverHandle, RecordChanges, Report};
 pub(crate) use joining::Joining;
 pub(crate) use own_checks::{OwnCheck, OwnChecks};
 

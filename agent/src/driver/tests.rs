@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use hobnob_api::{Check, Probe};
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
 
-use super::handle::Refused;
+use super::commands::Refused;
 use super::*;
 use crate::checks::{CheckId, CheckReport};
 use crate::testing::TestDriver;
