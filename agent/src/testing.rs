@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use hobnob_membership::record::{Health, NodeRecord};
+use hobnob_membership::record::{Health, NodeRecord, Support};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -50,6 +50,7 @@ impl TestDriver {
                 software: "0".into(),
                 instance_key_hash: 0,
                 left: None,
+                support: Support::OURS,
             },
             records,
             seed: node_id.0,

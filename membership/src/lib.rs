@@ -6,7 +6,7 @@
 //! same trace.
 //!
 //! ```
-//! use hobnob_membership::record::NodeRecord;
+//! use hobnob_membership::record::{NodeRecord, Support};
 //! use hobnob_membership::{ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Protocol, Time};
 //!
 //! let identity = Identity {
@@ -22,6 +22,7 @@
 //!     software: "0.1.0".into(),
 //!     instance_key_hash: 0,
 //!     left: None,
+//!     support: Support::OURS,
 //! };
 //! let config = Config {
 //!     cluster: ClusterId::named("production"),
@@ -44,6 +45,7 @@
 
 mod base;
 pub mod catalog;
+mod codec;
 mod liveness;
 mod node;
 mod spread;
@@ -58,6 +60,7 @@ pub use base::limits;
 pub use base::protocol::Protocol;
 pub use base::time::Time;
 pub use catalog::record;
+pub use codec::DecodeError;
 pub use liveness::detector;
 pub use liveness::duplicate::{Claim, Duplicate, Life};
 pub use liveness::heard::{Heard, Sign};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::Health;
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::wire::{DatagramBuilder, MemberUpdates, Message, Update};
+use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
 use hobnob_membership::{
     ClusterId, Epoch, Event, Identity, Input, Node, NodeId, Output, TcpProbeId,
 };
@@ -15,9 +15,9 @@ use hobnob_membership::{
 use common::{Net, health, identity, node_as, node_of};
 
 fn sealed(message: &Message<'_>) -> Vec<u8> {
-    let mut datagram = DatagramBuilder::default();
+    let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
     datagram.push(message).expect("it fits");
-    datagram.finish(ClusterId::default())
+    datagram.finish()
 }
 
 fn status(net: &Net, of: usize, as_seen_by: usize) -> Option<MemberStatus> {

@@ -5,16 +5,16 @@ mod common;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use hobnob_membership::wire::{
-    DatagramBuilder, MemberUpdates, Message, Ping, Update, decode_datagram,
+    DatagramBuilder, Envelope, MemberUpdates, Message, Ping, Update, decode_datagram,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Output};
 
 use common::{Net, identity};
 
 fn datagram(message: &Message<'_>) -> Vec<u8> {
-    let mut datagram = DatagramBuilder::default();
+    let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
     datagram.push(message).expect("fits");
-    datagram.finish(ClusterId::default())
+    datagram.finish()
 }
 
 /// What node 0 tells the address of `to` when somebody who goes by the id of `sender` pings it from there.
@@ -32,7 +32,8 @@ fn told_at(net: &mut Net, sender: usize, at: SocketAddr) -> Vec<Update> {
     });
     let mut updates = Vec::new();
     for bytes in datagrams {
-        for message in decode_datagram(bytes, ClusterId::default()).expect("ours") {
+        for message in decode_datagram(bytes, &Envelope::clear(ClusterId::default())).expect("ours")
+        {
             if let Ok(Message::MemberUpdates(member_updates)) = message {
                 updates.extend(member_updates.updates);
             }

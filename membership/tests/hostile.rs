@@ -12,7 +12,7 @@ use hobnob_membership::limits::{
 };
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::wire::{
-    DatagramBuilder, Digest, Frame, Heads, Hello, Message, Opening, Pull,
+    DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Message, Opening, Pull,
 };
 use hobnob_membership::{
     ClusterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
@@ -28,9 +28,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const MAX_OUTPUTS: usize = 2_000;
 
 fn datagram(message: &Message<'_>) -> Vec<u8> {
-    let mut datagram = DatagramBuilder::default();
+    let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
     datagram.push(message).expect("fits");
-    datagram.finish(ClusterId::default())
+    datagram.finish()
 }
 
 fn frame(frame: &Frame) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn delta(origin: NodeId, epoch: u64, version: u64) -> Delta {
     let entry = Entry {
         version,
         key: Key::Health("x".into()),
-        value: Some(Value::Health(Health::Passing)),
+        value: Some(Value::Health(Health::Passing).into()),
     };
     Delta {
         origin,
@@ -99,7 +99,7 @@ fn mutate(rng: &mut Xoshiro256PlusPlus, recorded: &[Vec<u8>]) -> Vec<u8> {
 fn seal(datagram: &mut Vec<u8>) {
     datagram.truncate(MAX_DATAGRAM_BYTES);
     if datagram.len() >= 7 {
-        datagram[0] = 1;
+        datagram[0] = 0x12;
         datagram[5..7].copy_from_slice(&ClusterId::default().tag());
         let seed = ClusterId::default().0;
         let checksum = xxh3_64_with_seed(&datagram[5..], seed).to_le_bytes();

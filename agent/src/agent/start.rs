@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hobnob_membership::catalog::Catalog;
-use hobnob_membership::record::NodeRecord;
+use hobnob_membership::record::{NodeRecord, Support};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -64,6 +64,7 @@ fn open(config: ValidConfig) -> Result<Opened, StartError> {
         // The key itself stays here; its hash tells two agents on one node id apart.
         instance_key_hash: xxh3_64(&data_dir.instance_key().to_le_bytes()),
         left: None,
+        support: Support::OURS,
     };
     node.validate()?;
     Ok(Opened { config, data_dir, node })

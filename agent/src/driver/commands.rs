@@ -113,7 +113,10 @@ impl Driver {
     }
 
     fn report(&self) -> Report {
-        let own = [("storage_persist_dropped", self.persist_dropped)];
+        let own = [
+            ("storage_persist_dropped", self.persist_dropped),
+            ("unknown_records", self.node.load().unknown_records as u64),
+        ];
         let udp = self.network.udp.counters();
         let tcp = self.network.tcp_probes.counters().snapshot();
         let quic = self.network.quic.counters().snapshot();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hobnob_balancer::Strategy;
-use hobnob_membership::record::{Health, Meta, NodeRecord, ServiceRecord, Tags};
+use hobnob_membership::record::{Health, Meta, NodeRecord, ServiceRecord, Support, Tags};
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
@@ -54,6 +54,7 @@ fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
         software: "test".into(),
         instance_key_hash: 0,
         left: None,
+        support: Support::OURS,
     })
 }
 

@@ -9,7 +9,7 @@ pub mod swim;
 
 use hobnob_membership::ClusterId;
 use hobnob_membership::limits::MAX_DATAGRAM_BYTES;
-use hobnob_membership::wire::{DatagramBuilder, Message, WireError, decode_datagram};
+use hobnob_membership::wire::{DatagramBuilder, Envelope, Message, WireError, decode_datagram};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes before the messages of a datagram: version, checksum, and the tag of the cluster.
@@ -22,10 +22,15 @@ pub fn cluster() -> ClusterId {
     ClusterId::default()
 }
 
+/// What everybody closes and opens datagrams with.
+pub fn envelope() -> Envelope {
+    Envelope::clear(cluster())
+}
+
 /// A datagram of these messages, cut to what fits, in an envelope that is in order: noise would hardly ever pass the
 /// checksum.
 fn sealed(messages: &[u8]) -> Vec<u8> {
-    let mut datagram = DatagramBuilder::default().finish(cluster());
+    let mut datagram = DatagramBuilder::new(envelope()).finish();
     datagram
         .extend_from_slice(&messages[..messages.len().min(MAX_DATAGRAM_BYTES - ENVELOPE_BYTES)]);
     let checksum = xxh3_64_with_seed(&datagram[CHECKED_FROM..], cluster().0).to_le_bytes();
@@ -35,12 +40,12 @@ fn sealed(messages: &[u8]) -> Vec<u8> {
 
 /// A datagram of this message alone.
 fn alone(message: &Message<'_>) -> Vec<u8> {
-    let mut datagram = DatagramBuilder::default();
+    let mut datagram = DatagramBuilder::new(envelope());
     datagram.push(message).expect("it fits a datagram");
-    datagram.finish(cluster())
+    datagram.finish()
 }
 
 /// The messages of a datagram, up to the first that makes no sense.
 pub fn read(datagram: &[u8]) -> Result<Vec<Message<'_>>, WireError> {
-    Ok(decode_datagram(datagram, cluster())?.map_while(Result::ok).collect())
+    Ok(decode_datagram(datagram, &envelope())?.map_while(Result::ok).collect())
 }

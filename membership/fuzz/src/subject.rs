@@ -7,11 +7,11 @@ use hobnob_membership::limits::{
     MAX_ANSWERS_WAITING, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_ORIGINS, MAX_PENDING_PULLS,
     MAX_RUMOR_QUEUE, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
 };
-use hobnob_membership::record::NodeRecord;
+use hobnob_membership::record::{NodeRecord, Support};
 use hobnob_membership::wire::{Frame, decode_datagram};
 use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Output, Protocol, Time};
 
-use super::cluster;
+use super::{cluster, envelope};
 
 /// No single input makes a node say more than this.
 const MAX_OUTPUTS: usize = 2_000;
@@ -42,6 +42,7 @@ impl Subject {
             software: "test".into(),
             instance_key_hash: 0,
             left: None,
+            support: Support::OURS,
         };
         let config = Config {
             cluster: cluster(),
@@ -88,7 +89,7 @@ impl Subject {
             match output {
                 Output::Datagram { bytes, .. } => {
                     assert!(bytes.len() <= MAX_DATAGRAM_BYTES);
-                    let messages = decode_datagram(bytes, cluster()).expect("a datagram of ours");
+                    let messages = decode_datagram(bytes, &envelope()).expect("a datagram of ours");
                     messages.for_each(|message| drop(message.expect("a message of ours")));
                 }
                 Output::StreamFrame { bytes, .. } => {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::limits::MAX_FOREIGN_ADDRESSES;
+use crate::codec::{DecodeError, Field, Reader, Writer};
 
 /// The name of a cluster that was given none.
 pub const DEFAULT_CLUSTER: &str = "default";
@@ -47,8 +47,18 @@ impl Default for ClusterId {
 }
 
 /// Four bytes of a [`ClusterId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterMark([u8; 4]);
+
+impl Field for ClusterMark {
+    fn put(&self, writer: &mut Writer) {
+        self.0.put(writer);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.array().map(Self)
+    }
+}
 
 /// Addresses from which datagrams of other clusters came, each told of once.
 #[derive(Debug, Default)]

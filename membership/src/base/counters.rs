@@ -41,6 +41,8 @@ pub struct Load {
     pub indirect_probes: usize,
     /// News of members that wait to be told.
     pub member_updates: usize,
+    /// Records of a later version: kept and passed on, shown nowhere.
+    pub unknown_records: usize,
 }
 
 counters! {
@@ -52,10 +54,18 @@ counters! {
     datagram_bytes_sent,
     /// Datagrams that were noise, corrupted, or of another protocol.
     datagrams_malformed,
+    /// Datagrams of another version, or in a form of this version that nothing is known of.
+    datagrams_other_version,
+    /// Datagrams in one of the sealed forms, which this version does not open.
+    datagrams_sealed,
     /// Datagrams of other clusters.
     datagrams_other_cluster,
     /// Messages that do not decode or break a rule.
     messages_invalid,
+    /// Messages, frames and elements of lists skipped because their kind is unknown: a later version speaks.
+    kinds_unknown,
+    /// Records that brought news and that this version does not understand. They are kept and passed on.
+    records_unknown,
     /// SWIM packets for somebody else, mostly for an earlier life of ours.
     swim_not_for_us,
     /// SWIM packets dropped because they ask for a new epoch right after another one.
@@ -98,7 +108,7 @@ counters! {
     verdicts_believed,
     /// Verdicts of others that we doubted, since the condemned had just answered us.
     verdicts_doubted,
-    /// Verdicts on ourselves that we contradicted.
+    /// Verdicts on ourselves that we refuted.
     verdicts_refuted,
     /// News of members sent, one for each receiver.
     member_updates_sent,
@@ -110,11 +120,11 @@ counters! {
     lost_asked,
     /// Times that our own loop came more than a tenth of a second late.
     stalls,
-    /// Knocks at seeds.
+    /// Hellos said to seeds.
     hellos_sent,
-    /// Knocks answered with an invitation to a session.
+    /// Hellos answered with an invitation to a session.
     welcomes_sent,
-    /// Knocks answered with the address of another member, because too many came at once.
+    /// Hellos answered with the address of another member, because too many came at once.
     referrals_sent,
     /// Such answers followed.
     referrals_followed,
@@ -172,7 +182,7 @@ counters! {
     origins_reaped,
     /// Origins whose records were dropped because an operator asked for it here.
     origins_force_left,
-    /// OriginTombstones that had to go because there were too many.
+    /// Origin tombstones that had to go because there were too many.
     origin_tombstones_given_up,
     /// Writes of ours that were refused.
     writes_refused,

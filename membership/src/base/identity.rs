@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codec::{Block, DecodeError, Field, Fixed, Reader, Writer};
+
 /// A node's random 64-bit name on the wire, made at its first start and kept in its data directory.
 ///
 /// Among 10,000 nodes the odds of a collision are 3 in 10^12. Written as 16 hexadecimal digits.
@@ -41,7 +43,18 @@ impl FromStr for NodeId {
     }
 }
 
-/// Hexadecimal text for people (a JSON number would lose digits in JavaScript), 8 bytes on the wire.
+/// Eight bytes, little endian.
+impl Field for NodeId {
+    fn put(&self, writer: &mut Writer) {
+        Fixed(self.0).put(writer);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Fixed::take(reader).map(|id| Self(id.0))
+    }
+}
+
+/// Hexadecimal text for people (a JSON number would lose digits in JavaScript), 8 bytes in binary formats.
 impl Serialize for NodeId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -96,23 +109,15 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// A number for people, 6 bytes on the wire.
-impl Serialize for Epoch {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return self.0.serialize(serializer);
-        }
+/// Six bytes, little endian.
+impl Field for Epoch {
+    fn put(&self, writer: &mut Writer) {
         let [a, b, c, d, e, f, _, _] = (*self).min(Self::MAX).0.to_le_bytes();
-        [a, b, c, d, e, f].serialize(serializer)
+        writer.raw(&[a, b, c, d, e, f]);
     }
-}
 
-impl<'de> Deserialize<'de> for Epoch {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            return u64::deserialize(deserializer).map(Self);
-        }
-        let [a, b, c, d, e, f] = <[u8; 6]>::deserialize(deserializer)?;
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let [a, b, c, d, e, f] = reader.array()?;
         Ok(Self(u64::from_le_bytes([a, b, c, d, e, f, 0, 0])))
     }
 }
@@ -139,30 +144,25 @@ impl Identity {
     }
 }
 
-/// The fields of an [`Identity`] on the wire: 23 bytes with an IPv4 address, 35 with IPv6.
-type WireIdentity = (NodeId, Epoch, IpAddr, [u8; 2], [u8; 2]);
-
-impl Serialize for Identity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wire: WireIdentity = (
-            self.node_id,
-            self.epoch,
-            self.addr.ip(),
-            self.addr.port().to_le_bytes(),
-            self.sync_port.to_le_bytes(),
-        );
-        wire.serialize(serializer)
+/// A block: 24 bytes with an IPv4 address, 36 with IPv6.
+impl Block for Identity {
+    fn put_fields(&self, writer: &mut Writer) {
+        self.node_id.put(writer);
+        self.epoch.put(writer);
+        self.addr.ip().put(writer);
+        self.addr.port().to_le_bytes().put(writer);
+        self.sync_port.to_le_bytes().put(writer);
     }
-}
 
-/// Refuses addresses that nobody can send to, so that no hostile member makes us try.
-impl<'de> Deserialize<'de> for Identity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (node_id, epoch, ip, port, sync_port) = WireIdentity::deserialize(deserializer)?;
-        let (port, sync_port) = (u16::from_le_bytes(port), u16::from_le_bytes(sync_port));
+    /// Refuses addresses that nobody can send to, so that no hostile member makes us try.
+    fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (node_id, epoch) = (NodeId::take(reader)?, Epoch::take(reader)?);
+        let ip = IpAddr::take(reader)?;
+        let port = u16::from_le_bytes(reader.array()?);
+        let sync_port = u16::from_le_bytes(reader.array()?);
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
         if port == 0 || sync_port == 0 || ip.is_unspecified() || ip.is_multicast() || broadcast {
-            return Err(D::Error::custom("an address that nobody can send to"));
+            return Err(DecodeError::Invalid("an address that nobody can send to"));
         }
         Ok(Self { node_id, epoch, addr: SocketAddr::new(ip, port), sync_port })
     }

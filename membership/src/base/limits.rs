@@ -1,6 +1,8 @@
 //! Every limit of the protocol, by name. Both sides check them: who encodes refuses to pass one, who decodes drops
 //! and counts what does.
 
+/// The version of the wire format that this software writes.
+pub const WIRE_VERSION: u8 = 2;
 /// Bytes of a datagram's payload. Fits the 1,500 bytes of Ethernet with IPv6, UDP and a later seal around it.
 pub const MAX_DATAGRAM_BYTES: usize = 1_400;
 /// Bytes of one frame on a stream, its length prefix not counted.

@@ -6,7 +6,6 @@
 //! repetition and route of deltas ends in the same state. Time plays no part.
 
 mod delta;
-pub(crate) mod labels;
 mod origin;
 mod origin_tombstone;
 pub mod record;

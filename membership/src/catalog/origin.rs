@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Delta, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::catalog::record::{Key, NodeRecord, Value};
+use crate::catalog::record::{Key, NodeRecord, RawValue, Value};
 use crate::testing::mutants::{self as mutant, Mutant};
 
 /// One origin.
@@ -188,7 +188,7 @@ impl Origin {
         let whole = whole || mutant::is(Mutant::ReplaceBeforeWhole);
         let older =
             origin_tombstone.is_some_and(|origin_tombstone| !origin_tombstone.admits(replica));
-        if !whole || node_record(replica).is_none() || behind || older {
+        if !whole || raw(replica, &Key::Node).is_none() || behind || older {
             return None;
         }
         self.left = self.left();
@@ -210,13 +210,19 @@ impl Origin {
         let mut changed: Vec<Key> = fresh
             .slots()
             .map(Slot::key)
-            .filter(|key| fresh.get(key) != old.get(key))
+            .filter(|key| raw(&fresh, key) != raw(&old, key))
             .cloned()
             .collect();
-        changed.extend(old.slots().map(Slot::key).filter(|key| fresh.get(key).is_none()).cloned());
+        changed
+            .extend(old.slots().map(Slot::key).filter(|key| raw(&fresh, key).is_none()).cloned());
         self.current = Some(fresh);
         Some(changed)
     }
+}
+
+/// A record as its origin wrote it, understood or not.
+fn raw<'a>(replica: &'a Replica, key: &Key) -> Option<&'a RawValue> {
+    replica.slot(key)?.raw()
 }
 
 fn node_record(replica: &Replica) -> Option<&Arc<NodeRecord>> {

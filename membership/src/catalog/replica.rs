@@ -5,9 +5,12 @@ use super::spans::{Span, Spans};
 use super::{Delta, Entry, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_KEYS_PER_ORIGIN;
-use crate::catalog::record::{Key, Value};
+use crate::catalog::record::{Key, RawValue, Value};
+use crate::codec::encoded_len;
 use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::encoded_len;
+
+/// How much longer the length of a delta and the number of its entries may get, in a frame at most.
+const LENGTHS_GROWTH_BYTES: usize = 2 + 2;
 
 /// The state of one origin in one epoch, as far as it is known.
 ///
@@ -67,7 +70,8 @@ impl Replica {
         self.gc_floor
     }
 
-    /// The record of a key, unless there is none or it was deleted.
+    /// What is known of the record of a key; `None` when there is none, it was deleted, or this version does not
+    /// understand it.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Value> {
         self.slots.get(key)?.value()
@@ -88,6 +92,12 @@ impl Replica {
     #[must_use]
     pub fn tombstones(&self) -> usize {
         self.slots.tombstones()
+    }
+
+    /// How many records it keeps that this version does not understand.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.slots.unknown()
     }
 
     /// How many keys it keeps, tombstones included.
@@ -113,8 +123,8 @@ impl Replica {
     }
 
     /// Writes as the origin: the next version. Returns false, and writes nothing, when it would change nothing.
-    pub(super) fn write(&mut self, key: Key, value: Option<Value>) -> bool {
-        if self.get(&key) == value.as_ref() {
+    pub(super) fn write(&mut self, key: Key, value: Option<RawValue>) -> bool {
+        if self.slots.get(&key).and_then(Slot::raw) == value.as_ref() {
             return false;
         }
         let version = self.known_to + 1;
@@ -135,7 +145,7 @@ impl Replica {
 
     /// The version of the `n`th oldest tombstone.
     pub(super) fn nth_tombstone(&self, n: usize) -> Option<Version> {
-        let tombstones = self.slots.after(0).filter(|slot| slot.value().is_none());
+        let tombstones = self.slots.after(0).filter(|slot| slot.is_tombstone());
         tombstones.map(Slot::version).nth(n)
     }
 
@@ -177,7 +187,7 @@ impl Replica {
     /// Takes over what `other`, of the same epoch, knows of beyond a gap.
     pub(super) fn absorb(&mut self, other: &Self) {
         for slot in other.slots() {
-            self.adopt(slot.key(), slot.version(), slot.value());
+            self.adopt(slot.key(), slot.version(), slot.raw());
         }
     }
 
@@ -206,10 +216,11 @@ impl Replica {
             gc_floor,
             entries: Vec::new(),
         };
-        // The version numbers of the empty delta may yet shrink, and its entry count grow by two bytes.
-        let mut room = budget.checked_sub(encoded_len(&delta) + 2)?;
+        // The version numbers of the empty delta may yet shrink; its length and the number of its entries may each grow by
+        // two bytes.
+        let mut room = budget.checked_sub(encoded_len(&delta) + LENGTHS_GROWTH_BYTES)?;
         for slot in self.slots.after(after).take_while(|slot| slot.version() <= to) {
-            let (version, value) = (slot.version(), slot.value().cloned());
+            let (version, value) = (slot.version(), slot.raw().cloned());
             if value.is_none() && version <= gc_floor {
                 continue;
             }
@@ -262,7 +273,7 @@ impl Replica {
         self.gc_floor = floor;
     }
 
-    fn adopt(&mut self, key: &Key, version: Version, value: Option<&Value>) -> bool {
+    fn adopt(&mut self, key: &Key, version: Version, value: Option<&RawValue>) -> bool {
         let newer = match self.slots.get(key) {
             Some(slot) => slot.version() < version || mutant::is(Mutant::MergeByArrival),
             // Up to the floor everything is known: what is not there was overwritten or deleted. An honest origin keeps

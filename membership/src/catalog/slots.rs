@@ -1,14 +1,14 @@
 //! The newest that is known of each key of one origin: found by key, told by version.
 
 use super::Version;
-use crate::catalog::record::{Key, Value};
+use crate::catalog::record::{Key, RawValue, Value};
 
 /// The newest that is known of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     key: Key,
     version: Version,
-    value: Option<Value>,
+    value: Option<RawValue>,
 }
 
 impl Slot {
@@ -24,10 +24,28 @@ impl Slot {
         self.version
     }
 
-    /// The record; `None` is a tombstone.
+    /// The record as its origin wrote it; `None` is a tombstone.
+    #[must_use]
+    pub fn raw(&self) -> Option<&RawValue> {
+        self.value.as_ref()
+    }
+
+    /// What is known of the record; `None` is a tombstone, or something that this version does not understand.
     #[must_use]
     pub fn value(&self) -> Option<&Value> {
-        self.value.as_ref()
+        self.value.as_ref()?.content()
+    }
+
+    /// Whether the record was deleted.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.value.is_none()
+    }
+
+    /// Whether it is a record that this version does not understand.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| !self.key.is_known() || value.content().is_none())
     }
 }
 
@@ -41,6 +59,7 @@ pub(super) struct Slots {
     /// Places in `by_key`, the oldest version first.
     by_version: Vec<u32>,
     tombstones: usize,
+    unknown: usize,
 }
 
 impl Slots {
@@ -79,15 +98,22 @@ impl Slots {
         self.tombstones
     }
 
+    /// How many hold a record that this version does not understand.
+    pub(super) fn unknown(&self) -> usize {
+        self.unknown
+    }
+
     /// Takes a write in place of what was known of its key.
-    pub(super) fn insert(&mut self, key: Key, version: Version, value: Option<Value>) {
-        self.tombstones += usize::from(value.is_none());
+    pub(super) fn insert(&mut self, key: Key, version: Version, value: Option<RawValue>) {
         let slot = Slot { key, version, value };
+        self.tombstones += usize::from(slot.is_tombstone());
+        self.unknown += usize::from(slot.is_unknown());
         let place = match self.find(&slot.key) {
             Ok(place) => {
                 self.forget_version(place);
                 let old = std::mem::replace(&mut self.by_key[place], slot);
-                self.tombstones -= usize::from(old.value.is_none());
+                self.tombstones -= usize::from(old.is_tombstone());
+                self.unknown -= usize::from(old.is_unknown());
                 place
             }
             Err(place) => {
@@ -110,7 +136,7 @@ impl Slots {
         if self.tombstones == 0 {
             return;
         }
-        let keep = |slot: &Slot| slot.value.is_some() || slot.version > up_to;
+        let keep = |slot: &Slot| !slot.is_tombstone() || slot.version > up_to;
         let mut kept = 0;
         let mut place_of = |slot: &Slot| {
             let place = keep(slot).then_some(kept);
@@ -160,7 +186,7 @@ mod tests {
     #[test]
     fn both_orders_hold_whatever_is_inserted_and_dropped() {
         let mut slots = Slots::default();
-        let value = Some(Value::Health(Health::Passing));
+        let value = Some(Value::Health(Health::Passing).into());
         for (n, version) in [(5, 3), (1, 9), (3, 4), (5, 7), (2, 5), (1, 2)] {
             slots.insert(key(n), version, value.clone());
         }

@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::origin_tombstone::OriginTombstones;
-use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Version, Want};
+use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
-use crate::catalog::record::{Key, RecordError, Value};
+use crate::catalog::record::{Key, RawValue, RecordError, Value};
 use crate::testing::mutants::{self as mutant, Mutant};
 
 /// The records of all origins, as one node holds them.
@@ -21,6 +21,8 @@ pub struct Catalog {
     origin_tombstones: OriginTombstones,
     origin_tombstones_given_up: u64,
     digest: u64,
+    /// Records that this version does not understand.
+    unknown: usize,
 }
 
 /// What applying a delta did.
@@ -61,6 +63,7 @@ impl Catalog {
             origin_tombstones: OriginTombstones::default(),
             origin_tombstones_given_up: 0,
             digest: 0,
+            unknown: 0,
         };
         catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
         catalog
@@ -77,6 +80,12 @@ impl Catalog {
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// How many records are held that this version does not understand.
+    #[must_use]
+    pub fn unknown_records(&self) -> usize {
+        self.unknown
     }
 
     /// An origin.
@@ -190,9 +199,9 @@ impl Catalog {
         let own = self.own_replica();
         let mut new_keys = 0;
         for (key, value) in records {
-            Entry { version: Version::MAX, key: key.clone(), value: value.clone() }.validate()?;
-            new_keys +=
-                usize::from(own.is_some_and(|own| own.get(key).is_none()) && value.is_some());
+            Entry::own(Version::MAX, key.clone(), value.clone())?;
+            let held = own.and_then(|own| own.slot(key)).and_then(Slot::raw);
+            new_keys += usize::from(held.is_none() && value.is_some());
         }
         // Tombstones make room by garbage collection; live records do not.
         let live = own.map_or(0, |own| own.len() - own.tombstones());
@@ -220,7 +229,7 @@ impl Catalog {
             let Some(own) = own.and_then(|own| own.current_mut()) else { return };
             before = own.known_to();
             for (key, value) in records {
-                if own.write(key.clone(), value) {
+                if own.write(key.clone(), value.map(RawValue::from)) {
                     changed.push(key);
                 }
             }
@@ -254,7 +263,7 @@ impl Catalog {
         let records: Vec<_> = self.own_replica().into_iter().flat_map(Replica::slots).collect();
         let records: Vec<_> = records
             .into_iter()
-            .filter_map(|slot| Some((slot.key().clone(), Some(slot.value()?.clone()))))
+            .filter_map(|slot| Some((slot.key().clone(), Some(slot.raw()?.clone()))))
             .collect();
         self.epoch = epoch;
         self.change(self.own, |catalog| {
@@ -457,10 +466,16 @@ impl Catalog {
     }
 
     fn change<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Self) -> T) -> T {
-        let before = self.head_hash(id).unwrap_or(0);
+        let (before, unknown_before) = (self.head_hash(id).unwrap_or(0), self.unknown_of(id));
         let result = change(self);
         let after = self.head_hash(id).unwrap_or(0);
         self.digest ^= before ^ after;
+        self.unknown = self.unknown + self.unknown_of(id) - unknown_before;
         result
+    }
+
+    fn unknown_of(&self, id: NodeId) -> usize {
+        let replica = self.origins.get(&id).and_then(|origin| origin.current());
+        replica.map_or(0, Replica::unknown)
     }
 }

@@ -26,14 +26,13 @@ use std::time::Duration;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
-use crate::base::cluster::ClusterId;
 use crate::base::counters::Counters;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
-use crate::wire::{Message, Outbox, source_of, without_members};
+use crate::wire::{Envelope, Message, Outbox, sift};
 
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
@@ -84,7 +83,7 @@ pub(crate) struct Liveness {
 impl Liveness {
     /// Liveness of a node that knows only itself. `instance_key_hash` tells a copy of its data directory from chance.
     pub(crate) fn new(
-        cluster: ClusterId,
+        envelope: Envelope,
         identity: Identity,
         instance_key_hash: u64,
         protocol: &Protocol,
@@ -98,9 +97,9 @@ impl Liveness {
         timers.set(Timer::Reunion, now + protocol.reunion_period);
         timers.set(Timer::Hello, now);
         Self {
-            out: Outbox::new(cluster),
+            out: Outbox::new(envelope),
             streams,
-            swim: Swim::new(identity, protocol, rng.next_u64()),
+            swim: Swim::new(identity, protocol, envelope.body_bytes(), rng.next_u64()),
             detector: Detector::new(identity.node_id, rng.next_u64(), now),
             member_updates: MemberUpdateQueue::default(),
             disputes: Disputes::default(),
@@ -179,13 +178,18 @@ impl Liveness {
 
     /// Takes a packet of foca's.
     pub(crate) fn handle_swim_packet(&mut self, packet: &[u8], now: Time) {
-        let news = without_members(packet, |member, incarnation| {
+        let news = sift(packet, |member, incarnation| {
             (incarnation == 0 && self.swim.knows(member)) || !self.takes_on_trust(member, now)
         });
-        match self.swim.handle_packet(&news, now) {
+        let Ok(news) = news else {
+            self.out.counters.kinds_unknown += 1;
+            return;
+        };
+        self.out.counters.kinds_unknown += u64::from(news.skipped);
+        match self.swim.handle_packet(&news.packet, now) {
             Ok(()) => {
                 self.note_contact(now);
-                if let Some(source) = source_of(packet) {
+                if let Some(source) = news.source {
                     self.swim.heard(source.node_id, Sign::Swim, now);
                 }
             }

@@ -13,7 +13,7 @@ use crate::wire::{Frame, Message, WireError, decode_datagram};
 impl Node {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Time) {
         self.counters.datagrams_received += 1;
-        let messages = match decode_datagram(bytes, self.cluster) {
+        let mut messages = match decode_datagram(bytes, &self.envelope) {
             Ok(messages) => messages,
             Err(WireError::OtherCluster) => {
                 self.counters.datagrams_other_cluster += 1;
@@ -22,18 +22,25 @@ impl Node {
                 }
                 return;
             }
-            Err(_) => {
-                self.counters.datagrams_malformed += 1;
+            Err(error) => {
+                *match error {
+                    WireError::Sealed => &mut self.counters.datagrams_sealed,
+                    WireError::Version(_) | WireError::Form(_) => {
+                        &mut self.counters.datagrams_other_version
+                    }
+                    _ => &mut self.counters.datagrams_malformed,
+                } += 1;
                 return;
             }
         };
-        for message in messages {
+        for message in messages.by_ref() {
             match message {
                 Ok(message) => self.handle_message(from, message, now),
                 Err(_) => self.counters.messages_invalid += 1,
             }
             self.pass_on(now);
         }
+        self.counters.kinds_unknown += u64::from(messages.skipped());
     }
 
     fn handle_message(&mut self, from: SocketAddr, message: Message<'_>, now: Time) {

@@ -81,6 +81,7 @@ impl Node {
             sessions: self.spread.sessions_open(),
             indirect_probes: self.liveness.detector().open(),
             member_updates: self.liveness.updates_waiting(),
+            unknown_records: self.catalog().unknown_records(),
         }
     }
 

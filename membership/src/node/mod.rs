@@ -10,6 +10,7 @@ mod facts;
 pub(crate) mod io;
 mod leave;
 mod peers;
+mod support;
 pub mod view;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use crate::catalog::{Catalog, WriteError};
 use crate::liveness::Liveness;
 use crate::spread::Spread;
 use crate::testing::mutants::{self as mutant, Mutant};
+use crate::wire::Envelope;
 
 use config::Config;
 use io::{Event, Input, Output};
@@ -46,7 +48,7 @@ const MAX_IDLE_OUTPUTS: usize = 64;
 /// nothing left, then waits for the next input or for [`next_deadline`](Self::next_deadline), whichever comes first.
 /// The same configuration and the same inputs at the same times give the same outputs.
 pub struct Node {
-    cluster: ClusterId,
+    envelope: Envelope,
     foreigners: Foreigners,
     protocol: Protocol,
     liveness: Liveness,
@@ -66,10 +68,11 @@ impl Node {
     pub fn new(config: Config, now: Time) -> Self {
         let Config { cluster, identity, node, records, seed, protocol } = config;
         let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
+        let envelope = Envelope::clear(cluster);
         // Each plane draws from a generator of its own, so that neither disturbs the other.
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
         let liveness = Liveness::new(
-            cluster,
+            envelope,
             identity,
             node.instance_key_hash,
             &protocol,
@@ -79,10 +82,10 @@ impl Node {
         );
         let streams = StreamNumbers::new(1, 2);
         let mut this = Self {
-            cluster,
+            envelope,
             foreigners: Foreigners::default(),
             liveness,
-            spread: Spread::new(cluster, identity, &protocol, streams, seeds.next_u64(), now),
+            spread: Spread::new(envelope, identity, &protocol, streams, seeds.next_u64(), now),
             view: View::default(),
             timers: Timers::default(),
             leaving: None,

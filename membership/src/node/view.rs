@@ -222,6 +222,7 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &Text) -> O
 mod tests {
     use super::*;
     use crate::base::identity::Epoch;
+    use crate::catalog::record::Support;
 
     const NODE: NodeId = NodeId(1);
     const DOWN: OriginStatus = OriginStatus::Down { since: Time::from_millis(5) };
@@ -249,6 +250,7 @@ mod tests {
             software: "test".into(),
             instance_key_hash: 0,
             left: None,
+            support: Support::OURS,
         };
         let node = [(Key::Node, Value::Node(Arc::new(node)))];
         let records = node.into_iter().chain(records).map(|(key, value)| (key, Some(value)));

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use crate::base::cluster::ClusterId;
 use crate::base::counters::Counters;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
@@ -34,7 +33,7 @@ use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
 use crate::catalog::record::NodeRecord;
 use crate::catalog::{Catalog, Version};
-use crate::wire::{DatagramBuilder, Outbox};
+use crate::wire::{Envelope, Outbox};
 
 use budget::Budget;
 use digests::{DigestSchedule, RecentHeads};
@@ -47,8 +46,8 @@ use rumors::Rumors;
 use session::Session;
 use sync::SyncSchedule;
 
-/// Bytes of the deltas in one datagram, beside the sender's id and their number.
-const RUMORS_BUDGET_BYTES: usize = DatagramBuilder::MAX_BODY_BYTES - 8 - 1;
+/// Bytes that a message of rumors takes beside its deltas: the sender's id and their number.
+const RUMORS_OVERHEAD_BYTES: usize = 8 + 1;
 
 /// The catalog of one node, and all traffic that keeps it equal to those of others.
 pub(crate) struct Spread {
@@ -76,7 +75,7 @@ pub(crate) struct Spread {
 impl Spread {
     /// The catalog of a node that has written nothing yet.
     pub(crate) fn new(
-        cluster: ClusterId,
+        envelope: Envelope,
         identity: Identity,
         protocol: &Protocol,
         streams: StreamNumbers,
@@ -92,7 +91,7 @@ impl Spread {
         timers.set(Timer::Retention, now);
         Self {
             own: identity.node_id,
-            out: Outbox::new(cluster),
+            out: Outbox::new(envelope),
             rng,
             streams,
             catalog: Catalog::new(identity.node_id, identity.epoch),
@@ -110,6 +109,11 @@ impl Spread {
             leaving: false,
             protocol: protocol.clone(),
         }
+    }
+
+    /// Bytes that the deltas in one datagram may take.
+    fn rumors_bytes(&self) -> usize {
+        self.out.body_bytes() - RUMORS_OVERHEAD_BYTES
     }
 
     /// The next output or fact.

@@ -125,6 +125,7 @@ impl Spread {
                     self.note_force_leave(origin, ForceLeft { record, at: now, told_by: from });
                 }
                 self.out.tell(Fact::Records { origin, keys });
+                self.out.counters.records_unknown += delta.unknown() as u64;
                 self.provenances.news(origin, Arrival { at: now, from, by });
                 self.recent.moved(origin, now);
                 self.digests.news(now);

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::Spread;
 use super::digests::Round;
 use super::peers::Peers;
-use super::{RUMORS_BUDGET_BYTES, Spread};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Want};
 use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::{Digest, Message, Pull, encoded_len};
+use crate::wire::{Digest, Message, Pull};
 
 /// Wants in one datagram: each takes at most 32 bytes.
 const WANTS_PER_PULL: usize = 40;
@@ -86,7 +86,7 @@ impl Spread {
     fn answer(&self, wants: &[Want]) -> Vec<Vec<Delta>> {
         let mut datagrams = Vec::new();
         let mut deltas = Vec::new();
-        let mut room = RUMORS_BUDGET_BYTES;
+        let mut room = self.rumors_bytes();
         let mut answered = None;
         for want in wants {
             // A peer that receives a new state of an origin asks for the old one too, which is of no use beside the new.
@@ -94,13 +94,13 @@ impl Spread {
                 continue;
             }
             let mut want = *want;
-            while let Some(delta) = self.catalog.answer(&want, RUMORS_BUDGET_BYTES) {
+            while let Some(delta) = self.catalog.answer(&want, self.rumors_bytes()) {
                 want =
                     Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..want };
-                let len = encoded_len(&delta);
+                let len = delta.encoded_len();
                 if len > room && !deltas.is_empty() {
                     datagrams.push(std::mem::take(&mut deltas));
-                    room = RUMORS_BUDGET_BYTES;
+                    room = self.rumors_bytes();
                     if datagrams.len() == MAX_PULL_REPLY_DATAGRAMS {
                         return datagrams;
                     }

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::Spread;
 use super::peers::Peers;
 use super::rumors::{Batch, Rumor, ToldBy};
-use super::{RUMORS_BUDGET_BYTES, Spread};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Version};
-use crate::wire::{Message, encoded_len};
+use crate::wire::Message;
 
 impl Spread {
     pub(super) fn answers_bytes(&self) -> usize {
@@ -60,7 +60,7 @@ impl Spread {
         if after >= last {
             return None;
         }
-        let Some(delta) = replica.delta_after(self.own, after, RUMORS_BUDGET_BYTES) else {
+        let Some(delta) = replica.delta_after(self.own, after, self.rumors_bytes()) else {
             return Some(after + 1);
         };
         let after = delta.to;
@@ -72,10 +72,10 @@ impl Spread {
     /// Packs one datagram of what we heard and sends the first copy of it.
     fn send_heard(&mut self, heard: &mut VecDeque<Rumor>, peers: &mut dyn Peers, now: Time) {
         let mut told_by = ToldBy::new();
-        let mut room = RUMORS_BUDGET_BYTES;
+        let mut room = self.rumors_bytes();
         let mut deltas = Vec::new();
         while let Some(rumor) = heard.front() {
-            let len = encoded_len(&rumor.delta);
+            let len = rumor.delta.encoded_len();
             if len > room && !deltas.is_empty() {
                 break;
             }

@@ -18,8 +18,9 @@ use crate::base::limits::{
 };
 use crate::base::time::Time;
 use crate::base::timers::Timer;
+use crate::codec::DecodeError;
 use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::{Frame, Opening};
+use crate::wire::{Frame, Opening, WireError};
 
 /// A node that is reached by streams alone opens sessions this often: nothing else brings news to it, or from it.
 const PERIOD_WITHOUT_DATAGRAMS: Duration = Duration::from_secs(1);
@@ -173,7 +174,24 @@ impl Spread {
         now: Time,
     ) -> Option<SessionMembers> {
         let session = self.sessions.get_mut(&stream)?;
-        let frame = Frame::decode(bytes).ok();
+        let counters = &mut self.out.counters;
+        let frame = match Frame::read(bytes) {
+            Ok((Frame::Members(members), skipped))
+                if skipped > 0 && members.is_empty() && session.skip(bytes.len(), now) =>
+            {
+                counters.kinds_unknown += u64::from(skipped);
+                return None;
+            }
+            Ok((frame, skipped)) => {
+                counters.kinds_unknown += u64::from(skipped);
+                Some(frame)
+            }
+            Err(WireError::Content(DecodeError::Unknown(_))) if session.skip(bytes.len(), now) => {
+                counters.kinds_unknown += 1;
+                return None;
+            }
+            Err(_) => None,
+        };
         if let Some(Frame::Opening(opening)) = &frame
             && opening.cluster != self.out.mark()
         {

@@ -1,22 +1,12 @@
-//! Datagrams: a checksummed envelope around messages.
+//! Datagrams: messages in an envelope.
 
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
+use super::WireError;
+use super::envelope::Envelope;
 use super::liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Vote};
-use super::{List, VERSION, WireError, from_bytes, to_bytes};
-use crate::base::cluster::ClusterId;
 use crate::base::identity::{Identity, NodeId};
-use crate::base::limits::MAX_DATAGRAM_BYTES;
 use crate::catalog::{Delta, Head, Want};
+use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 use crate::liveness::duplicate::Claim;
-
-/// Bytes before the first message: version, checksum and the tag of the cluster.
-const ENVELOPE_BYTES: usize = 7;
-/// Where that tag begins, and what is checksummed.
-const TAG_AT: usize = 5;
-/// Bytes before the body of each message: kind and length.
-const MESSAGE_HEADER_BYTES: usize = 3;
 
 const SWIM: u8 = 1;
 const HELLO: u8 = 2;
@@ -34,47 +24,48 @@ const MEMBER_UPDATES: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
 
-/// A knock at a seed address, and the answers to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A hello to a seed address, and the answers to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Drawn by who knocks; the answer must carry it back.
+    /// Drawn by the node that says hello; the answer must carry it back.
     pub token: u64,
-    /// Who sends this; in a referral, who is to be asked instead.
+    /// The sender; in a referral, the member to be asked instead.
     pub identity: Identity,
 }
+block!(Hello { token, identity });
 
 /// What a node holds, in few bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// Who sends this.
+    /// The sender.
     pub sender: NodeId,
     /// The digest of its catalog.
     pub catalog: u64,
     /// The heads that moved lately.
-    #[serde(deserialize_with = "super::list")]
     pub recent: Vec<Head>,
 }
+block!(Digest { sender, catalog as Fixed, recent });
 
 /// A request for what the sender lacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pull {
-    /// Who sends this.
+    /// The sender.
     pub sender: NodeId,
     /// What it lacks.
-    #[serde(deserialize_with = "super::list")]
     pub wants: Vec<Want>,
 }
+block!(Pull { sender, wants });
 
 /// One message of a datagram.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message<'a> {
     /// A packet of foca's, without its destination.
     Swim(&'a [u8]),
-    /// A knock at a seed.
+    /// A hello to a seed.
     Hello(Hello),
-    /// The answer to a knock.
+    /// The answer to a hello.
     Welcome(Hello),
-    /// The answer of who has no time: another member to knock at.
+    /// The answer of a seed that has no room: another member to say hello to.
     Referral(Hello),
     /// News, from the node that is named.
     Rumors(NodeId, Vec<Delta>),
@@ -100,28 +91,102 @@ pub enum Message<'a> {
     Listing(Listing),
 }
 
-/// Collects messages into one datagram.
-#[derive(Debug)]
-pub struct DatagramBuilder {
-    bytes: Vec<u8>,
-}
+impl<'a> Message<'a> {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Swim(_) => SWIM,
+            Self::Hello(_) => HELLO,
+            Self::Welcome(_) => WELCOME,
+            Self::Referral(_) => REFERRAL,
+            Self::Rumors(..) => RUMORS,
+            Self::Digest(_) => DIGEST,
+            Self::Pull(_) => PULL,
+            Self::Claim(_) => CLAIM,
+            Self::Ping(_) => PING,
+            Self::Pong(_) => PONG,
+            Self::Ask(_) => ASK,
+            Self::Vote(_) => VOTE,
+            Self::MemberUpdates(_) => MEMBER_UPDATES,
+            Self::Compare(_) => COMPARE,
+            Self::Listing(_) => LISTING,
+        }
+    }
 
-impl Default for DatagramBuilder {
-    fn default() -> Self {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0]);
-        Self { bytes }
+    fn put_fields(&self, writer: &mut Writer) {
+        match self {
+            Self::Swim(packet) => writer.raw(packet),
+            Self::Hello(hello) | Self::Welcome(hello) | Self::Referral(hello) => {
+                hello.put_fields(writer);
+            }
+            Self::Rumors(sender, deltas) => {
+                sender.put(writer);
+                deltas.put(writer);
+            }
+            Self::Digest(digest) => digest.put_fields(writer),
+            Self::Pull(pull) => pull.put_fields(writer),
+            Self::Claim(claim) => claim.put_fields(writer),
+            Self::Ping(ping) => ping.put_fields(writer),
+            Self::Pong(pong) => pong.put_fields(writer),
+            Self::Ask(ask) => ask.put_fields(writer),
+            Self::Vote(vote) => vote.put_fields(writer),
+            Self::MemberUpdates(member_updates) => member_updates.put_fields(writer),
+            Self::Compare(compare) => compare.put_fields(writer),
+            Self::Listing(listing) => listing.put_fields(writer),
+        }
+    }
+
+    fn take_fields(kind: u8, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        match kind {
+            SWIM => reader.raw(reader.len()).map(Self::Swim),
+            HELLO => Hello::take_fields(reader).map(Self::Hello),
+            WELCOME => Hello::take_fields(reader).map(Self::Welcome),
+            REFERRAL => Hello::take_fields(reader).map(Self::Referral),
+            RUMORS => {
+                let (sender, deltas) = (NodeId::take(reader)?, Vec::<Delta>::take(reader)?);
+                deltas.iter().try_for_each(Delta::validate)?;
+                Ok(Self::Rumors(sender, deltas))
+            }
+            DIGEST => Digest::take_fields(reader).map(Self::Digest),
+            PULL => Pull::take_fields(reader).map(Self::Pull),
+            CLAIM => Claim::take_fields(reader).map(Self::Claim),
+            PING => Ping::take_fields(reader).map(Self::Ping),
+            PONG => Pong::take_fields(reader).map(Self::Pong),
+            ASK => Ask::take_fields(reader).map(Self::Ask),
+            VOTE => Vote::take_fields(reader).map(Self::Vote),
+            MEMBER_UPDATES => {
+                let member_updates = MemberUpdates::take_fields(reader)?;
+                member_updates.validate()?;
+                Ok(Self::MemberUpdates(member_updates))
+            }
+            COMPARE => {
+                let compare = Compare::take_fields(reader)?;
+                compare.validate()?;
+                Ok(Self::Compare(compare))
+            }
+            LISTING => Listing::take_fields(reader).map(Self::Listing),
+            kind => Err(DecodeError::Unknown(kind)),
+        }
     }
 }
 
+/// Collects messages into one datagram.
+#[derive(Debug)]
+pub struct DatagramBuilder {
+    envelope: Envelope,
+    messages: Vec<u8>,
+}
+
 impl DatagramBuilder {
-    /// Bytes that one message's body may take in a datagram of its own.
-    pub const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - ENVELOPE_BYTES - MESSAGE_HEADER_BYTES;
+    /// A datagram without messages.
+    #[must_use]
+    pub fn new(envelope: Envelope) -> Self {
+        Self { envelope, messages: Vec::new() }
+    }
 
     /// Whether nothing was added yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.len() == ENVELOPE_BYTES
+        self.messages.is_empty()
     }
 
     /// Adds a message; leaves the datagram as it was when there is no room.
@@ -129,158 +194,74 @@ impl DatagramBuilder {
     /// # Errors
     /// [`WireError::TooLarge`] when it does not fit.
     pub fn push(&mut self, message: &Message<'_>) -> Result<(), WireError> {
-        let len = self.bytes.len() + MESSAGE_HEADER_BYTES;
-        let Some(room) = MAX_DATAGRAM_BYTES.checked_sub(len) else {
-            return Err(WireError::TooLarge { len, limit: MAX_DATAGRAM_BYTES });
-        };
-        match message {
-            Message::Swim(packet) if packet.len() > room => {
-                Err(WireError::TooLarge { len: packet.len(), limit: room })
-            }
-            Message::Swim(packet) => {
-                self.append(SWIM, packet);
-                Ok(())
-            }
-            Message::Hello(hello) => self.encode(HELLO, hello, room),
-            Message::Welcome(hello) => self.encode(WELCOME, hello, room),
-            Message::Referral(hello) => self.encode(REFERRAL, hello, room),
-            Message::Rumors(sender, deltas) => self.encode(RUMORS, &(sender, deltas), room),
-            Message::Digest(digest) => self.encode(DIGEST, digest, room),
-            Message::Pull(pull) => self.encode(PULL, pull, room),
-            Message::Claim(claim) => self.encode(CLAIM, claim, room),
-            Message::Ping(ping) => self.encode(PING, ping, room),
-            Message::Pong(pong) => self.encode(PONG, pong, room),
-            Message::Ask(ask) => self.encode(ASK, ask, room),
-            Message::Vote(vote) => self.encode(VOTE, vote, room),
-            Message::MemberUpdates(member_updates) => {
-                self.encode(MEMBER_UPDATES, member_updates, room)
-            }
-            Message::Compare(compare) => self.encode(COMPARE, compare, room),
-            Message::Listing(listing) => self.encode(LISTING, listing, room),
+        let mut writer = Writer::default();
+        writer.byte(message.kind());
+        writer.block(|writer| message.put_fields(writer));
+        let message = writer.into_bytes();
+        let limit = self.envelope.messages_bytes() - self.messages.len();
+        if message.len() > limit {
+            return Err(WireError::TooLarge { len: message.len(), limit });
         }
-    }
-
-    /// The finished datagram, for nodes of this cluster.
-    #[must_use]
-    pub fn finish(mut self, cluster: ClusterId) -> Vec<u8> {
-        self.bytes[TAG_AT..ENVELOPE_BYTES].copy_from_slice(&cluster.tag());
-        let checksum = checksum(&self.bytes[TAG_AT..], cluster);
-        self.bytes[1..TAG_AT].copy_from_slice(&checksum);
-        self.bytes
-    }
-
-    fn encode<T: Serialize>(&mut self, kind: u8, body: &T, room: usize) -> Result<(), WireError> {
-        let body = to_bytes(body, room)?;
-        self.append(kind, &body);
+        if self.messages.is_empty() {
+            self.messages = message;
+        } else {
+            self.messages.extend_from_slice(&message);
+        }
         Ok(())
     }
 
-    fn append(&mut self, kind: u8, body: &[u8]) {
-        let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(&len.to_le_bytes());
-        self.bytes.extend_from_slice(body);
+    /// The finished datagram.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.envelope.close(&self.messages)
     }
-}
-
-fn checksum(bytes: &[u8], cluster: ClusterId) -> [u8; 4] {
-    let [a, b, c, d, ..] = xxh3_64_with_seed(bytes, cluster.0).to_le_bytes();
-    [a, b, c, d]
 }
 
 /// Opens the envelope of a datagram.
 ///
 /// # Errors
-/// When it is not one of ours: too short, another version, another cluster, a checksum that does not match.
-pub fn decode_datagram(bytes: &[u8], cluster: ClusterId) -> Result<Messages<'_>, WireError> {
-    let Some((envelope, messages)) = bytes.split_first_chunk::<ENVELOPE_BYTES>() else {
-        return Err(WireError::Truncated);
-    };
-    let [version, a, b, c, d, tag @ ..] = envelope;
-    if bytes.len() > MAX_DATAGRAM_BYTES {
-        return Err(WireError::TooLarge { len: bytes.len(), limit: MAX_DATAGRAM_BYTES });
-    }
-    if *version != VERSION {
-        return Err(WireError::Version(*version));
-    }
-    if *tag != cluster.tag() {
-        return Err(WireError::OtherCluster);
-    }
-    if checksum(&bytes[TAG_AT..], cluster) != [*a, *b, *c, *d] {
-        return Err(WireError::Checksum);
-    }
-    Ok(Messages { rest: messages })
+/// When it is none that we read: too short, sealed, of another version or another cluster, or its checksum does not match.
+pub fn decode_datagram<'a>(
+    bytes: &'a [u8],
+    envelope: &Envelope,
+) -> Result<Messages<'a>, WireError> {
+    Ok(Messages { reader: Reader::new(envelope.open(bytes)?) })
 }
 
-/// The messages of a datagram. Ends at the first one that is malformed; skips kinds that it does not know.
+/// The messages of a datagram. It ends at the first one that is malformed, and skips and counts what is of a kind that
+/// it does not know.
 #[derive(Debug)]
 pub struct Messages<'a> {
-    rest: &'a [u8],
+    reader: Reader<'a>,
+}
+
+impl Messages<'_> {
+    /// How many messages, and elements of lists, were skipped so far because their kind is unknown.
+    #[must_use]
+    pub fn skipped(&self) -> u32 {
+        self.reader.skipped()
+    }
 }
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.rest.is_empty() {
-                return None;
-            }
-            let Some((kind, body)) = self.split() else {
-                self.rest = &[];
-                return Some(Err(WireError::Truncated));
-            };
-            match decode_body(kind, body) {
-                Err(WireError::Kind(_)) => {}
+        while !self.reader.is_empty() {
+            match take_message(&mut self.reader) {
+                Err(DecodeError::Unknown(_)) => self.reader.skip(),
                 Err(error) => {
-                    self.rest = &[];
-                    return Some(Err(error));
+                    self.reader = self.reader.ended();
+                    return Some(Err(error.into()));
                 }
-                message => return Some(message),
+                Ok(message) => return Some(Ok(message)),
             }
         }
+        None
     }
 }
 
-impl<'a> Messages<'a> {
-    fn split(&mut self) -> Option<(u8, &'a [u8])> {
-        let [kind, low, high, rest @ ..] = self.rest else { return None };
-        let (body, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
-        self.rest = rest;
-        Some((*kind, body))
-    }
-}
-
-fn decode_body(kind: u8, body: &[u8]) -> Result<Message<'_>, WireError> {
-    let limit = DatagramBuilder::MAX_BODY_BYTES;
-    match kind {
-        SWIM => Ok(Message::Swim(body)),
-        HELLO => from_bytes(body, limit).map(Message::Hello),
-        WELCOME => from_bytes(body, limit).map(Message::Welcome),
-        REFERRAL => from_bytes(body, limit).map(Message::Referral),
-        RUMORS => {
-            let (sender, List(deltas)): (NodeId, List<Delta>) = from_bytes(body, limit)?;
-            deltas.iter().try_for_each(Delta::validate)?;
-            Ok(Message::Rumors(sender, deltas))
-        }
-        DIGEST => from_bytes(body, limit).map(Message::Digest),
-        PULL => from_bytes(body, limit).map(Message::Pull),
-        CLAIM => from_bytes(body, limit).map(Message::Claim),
-        PING => from_bytes(body, limit).map(Message::Ping),
-        PONG => from_bytes(body, limit).map(Message::Pong),
-        ASK => from_bytes(body, limit).map(Message::Ask),
-        VOTE => from_bytes(body, limit).map(Message::Vote),
-        MEMBER_UPDATES => {
-            let member_updates: MemberUpdates = from_bytes(body, limit)?;
-            member_updates.validate()?;
-            Ok(Message::MemberUpdates(member_updates))
-        }
-        COMPARE => {
-            let compare: Compare = from_bytes(body, limit)?;
-            compare.validate()?;
-            Ok(Message::Compare(compare))
-        }
-        LISTING => from_bytes(body, limit).map(Message::Listing),
-        kind => Err(WireError::Kind(kind)),
-    }
+fn take_message<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
+    let kind = reader.byte()?;
+    reader.block(|reader| Message::take_fields(kind, reader))
 }

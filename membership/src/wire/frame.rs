@@ -1,13 +1,13 @@
 //! Frames of a sync session, one stream each.
 
-use serde::{Deserialize, Serialize};
-
+use super::WireError;
+use super::envelope::{CLEAR, check_first_byte};
 use super::liveness::{Ping, Pong};
-use super::{List, VERSION, WireError, from_bytes, to_bytes};
 use crate::base::cluster::ClusterMark;
 use crate::base::identity::Identity;
 use crate::base::limits::MAX_FRAME_BYTES;
 use crate::catalog::{Delta, Version, Want};
+use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 use crate::spread::sketch::Symbol;
 
 const OPENING: u8 = 1;
@@ -21,23 +21,22 @@ const END: u8 = 8;
 const PING: u8 = 10;
 const PONG: u8 = 11;
 
-/// What who opens a session says first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The first frame from the side that opens a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// The cluster of the speaker; no other is served.
     pub cluster: ClusterMark,
-    /// Who is speaking.
+    /// The speaker.
     pub identity: Identity,
     /// The digest of its members.
-    #[serde(with = "fixed")]
     pub members: u64,
     /// The digest of its catalog.
-    #[serde(with = "fixed")]
     pub catalog: u64,
 }
+block!(Opening { cluster, identity, members as Fixed, catalog as Fixed });
 
 /// How far the speaker is behind a head that the other side has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
     /// The highest four bytes of the hash of that head.
     pub head: [u8; 4],
@@ -46,21 +45,20 @@ pub struct Lag {
     /// The floor of what it knows, as in [`Want`].
     pub gc_floor: Version,
 }
+block!(Lag { head, versions, gc_floor });
 
 /// How far the speaker knows some origins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
     flags: u8,
     /// The heads.
-    #[serde(deserialize_with = "super::list")]
     pub heads: Vec<Want>,
     /// The same of origins of which it knows what the other side has.
-    #[serde(deserialize_with = "super::list")]
     pub lags: Vec<Lag>,
     /// The highest four bytes of the hashes of heads that the other side has and the speaker knows nothing else of.
-    #[serde(deserialize_with = "super::list")]
     pub unknown: Vec<[u8; 4]>,
 }
+block!(Heads { flags, heads, lags, unknown });
 
 impl Heads {
     const LAST: u8 = 1;
@@ -121,29 +119,30 @@ impl Heads {
         self.flags & Self::BEYOND != 0
     }
 
-    fn validate(self) -> Result<Self, WireError> {
-        let known = Self::LAST | Self::WHOLE | Self::BEYOND;
-        if self.flags & !known != 0 || (self.flags & known != 0 && !self.is_last()) {
-            return Err(WireError::Invalid("heads with flags that say nothing"));
+    /// Flags of a later version are left out.
+    fn validate(self) -> Result<Self, DecodeError> {
+        let flags = self.flags & (Self::LAST | Self::WHOLE | Self::BEYOND);
+        if flags != 0 && flags & Self::LAST == 0 {
+            return Err(DecodeError::Invalid("heads with flags before the last of them"));
         }
-        Ok(self)
+        Ok(Self { flags, ..self })
     }
 }
 
 /// The beginning, or the rest, of a coded set of heads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sketch {
     /// How many heads are in the set.
     pub heads: u32,
     /// The symbols that follow those of the frames before.
-    #[serde(deserialize_with = "super::list")]
     pub symbols: Vec<Symbol>,
 }
+block!(Sketch { heads, symbols });
 
 /// A frame of a sync session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
-    /// The first frame of who opened the stream.
+    /// The first frame from the side that opened the stream.
     Opening(Opening),
     /// Active members with their incarnations.
     Members(Vec<(Identity, u16)>),
@@ -169,32 +168,79 @@ pub enum Frame {
 }
 
 impl Frame {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Opening(_) => OPENING,
+            Self::Members(_) => MEMBERS,
+            Self::Sketch(_) => SKETCH,
+            Self::More(_) => MORE,
+            Self::Heads(_) => HEADS,
+            Self::Deltas { last: false, .. } => DELTAS,
+            Self::Deltas { last: true, .. } => LAST_DELTAS,
+            Self::End => END,
+            Self::Ping(..) => PING,
+            Self::Pong(_) => PONG,
+        }
+    }
+
+    fn put_fields(&self, writer: &mut Writer) {
+        match self {
+            Self::Opening(opening) => opening.put_fields(writer),
+            Self::Members(members) => members.put(writer),
+            Self::Sketch(sketch) => sketch.put_fields(writer),
+            Self::More(symbols) => symbols.put(writer),
+            Self::Heads(heads) => heads.put_fields(writer),
+            Self::Deltas { deltas, .. } => deltas.put(writer),
+            Self::End => {}
+            Self::Ping(cluster, ping) => {
+                cluster.put(writer);
+                ping.put_fields(writer);
+            }
+            Self::Pong(pong) => pong.put_fields(writer),
+        }
+    }
+
+    fn take_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match kind {
+            OPENING => Opening::take_fields(reader).map(Self::Opening),
+            MEMBERS => Vec::take(reader).map(Self::Members),
+            SKETCH => Sketch::take_fields(reader).map(Self::Sketch),
+            MORE => u32::take(reader).map(Self::More),
+            HEADS => Heads::take_fields(reader)?.validate().map(Self::Heads),
+            DELTAS | LAST_DELTAS => {
+                let deltas = Vec::<Delta>::take(reader)?;
+                deltas.iter().try_for_each(Delta::validate)?;
+                Ok(Self::Deltas { deltas, last: kind == LAST_DELTAS })
+            }
+            END => Ok(Self::End),
+            PING => Ok(Self::Ping(Field::take(reader)?, Ping::take_fields(reader)?)),
+            PONG => Pong::take_fields(reader).map(Self::Pong),
+            kind => Err(DecodeError::Unknown(kind)),
+        }
+    }
+
+    /// Whether a frame of this kind begins a stream: it tells the version and the form of all that follows.
+    fn begins_stream(kind: u8) -> bool {
+        matches!(kind, OPENING | PING)
+    }
+
     /// Writes the frame.
     ///
     /// # Errors
     /// [`WireError::TooLarge`] beyond [`MAX_FRAME_BYTES`].
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
-        let limit = MAX_FRAME_BYTES - 2;
-        let (kind, body) = match self {
-            Self::Opening(opening) => (OPENING, to_bytes(opening, limit)?),
-            Self::Members(members) => (MEMBERS, to_bytes(members, limit)?),
-            Self::Sketch(sketch) => (SKETCH, to_bytes(sketch, limit)?),
-            Self::More(symbols) => (MORE, to_bytes(symbols, limit)?),
-            Self::Heads(heads) => (HEADS, to_bytes(heads, limit)?),
-            Self::Deltas { deltas, last: false } => (DELTAS, to_bytes(deltas, limit)?),
-            Self::Deltas { deltas, last: true } => (LAST_DELTAS, to_bytes(deltas, limit)?),
-            Self::End => (END, Vec::new()),
-            Self::Ping(cluster, ping) => (PING, to_bytes(&(cluster, ping), limit)?),
-            Self::Pong(pong) => (PONG, to_bytes(pong, limit)?),
-        };
-        let mut bytes = Vec::with_capacity(body.len() + 2);
-        bytes.push(kind);
-        // Who opens a stream tells the version; all that follows is of the same.
-        if matches!(kind, OPENING | PING) {
-            bytes.push(VERSION);
+        let mut writer = Writer::default();
+        writer.byte(self.kind());
+        if Self::begins_stream(self.kind()) {
+            writer.byte(CLEAR);
         }
-        bytes.extend_from_slice(&body);
-        Ok(bytes)
+        self.put_fields(&mut writer);
+        match writer.len() {
+            len if len > MAX_FRAME_BYTES => {
+                Err(WireError::TooLarge { len, limit: MAX_FRAME_BYTES })
+            }
+            _ => Ok(writer.into_bytes()),
+        }
     }
 
     /// Whether these bytes claim to ask for, or to give, a sign of life.
@@ -207,52 +253,32 @@ impl Frame {
     /// # Errors
     /// When it is malformed, of another version, or of a kind that we do not know.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let limit = MAX_FRAME_BYTES - 2;
-        let [kind, body @ ..] = bytes else { return Err(WireError::Truncated) };
-        match *kind {
-            OPENING => from_bytes(of_our_version(body)?, limit).map(Self::Opening),
-            MEMBERS => from_bytes(body, limit).map(|List(members)| Self::Members(members)),
-            SKETCH => from_bytes(body, limit).map(Self::Sketch),
-            MORE => from_bytes(body, limit).map(Self::More),
-            HEADS => from_bytes(body, limit).and_then(Heads::validate).map(Self::Heads),
-            DELTAS | LAST_DELTAS => {
-                let List(deltas): List<Delta> = from_bytes(body, limit)?;
-                deltas.iter().try_for_each(Delta::validate)?;
-                Ok(Self::Deltas { deltas, last: *kind == LAST_DELTAS })
-            }
-            END => empty(body).map(|()| Self::End),
-            PING => {
-                let (cluster, ping) = from_bytes(of_our_version(body)?, limit)?;
-                Ok(Self::Ping(cluster, ping))
-            }
-            PONG => from_bytes(body, limit).map(Self::Pong),
-            kind => Err(WireError::Kind(kind)),
+        Self::read(bytes).map(|(frame, _)| frame)
+    }
+
+    /// Reads a frame. Returns with it how many elements of its lists were skipped because their kind is unknown.
+    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, u32), WireError> {
+        if bytes.len() > MAX_FRAME_BYTES {
+            return Err(WireError::TooLarge { len: bytes.len(), limit: MAX_FRAME_BYTES });
         }
+        let mut reader = Reader::new(bytes);
+        let kind = reader.byte()?;
+        if Self::begins_stream(kind) {
+            check_first_byte(reader.byte()?)?;
+        }
+        let frame = Self::take_fields(kind, &mut reader)?;
+        Ok((frame, reader.skipped()))
     }
 }
 
-/// What follows the version.
-fn of_our_version(bytes: &[u8]) -> Result<&[u8], WireError> {
-    match bytes {
-        [VERSION, body @ ..] => Ok(body),
-        [version, ..] => Err(WireError::Version(*version)),
-        [] => Err(WireError::Truncated),
-    }
-}
-
-fn empty(body: &[u8]) -> Result<(), WireError> {
-    if body.is_empty() { Ok(()) } else { Err(WireError::TrailingBytes(body.len())) }
-}
-
-/// A hash: eight bytes, since no length saves any.
-mod fixed {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(hash: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        hash.to_le_bytes().serialize(serializer)
+/// A member and its incarnation.
+impl Block for (Identity, u16) {
+    fn put_fields(&self, writer: &mut Writer) {
+        self.0.put(writer);
+        self.1.put(writer);
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        <[u8; 8]>::deserialize(deserializer).map(u64::from_le_bytes)
+    fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok((Identity::take(reader)?, u16::take(reader)?))
     }
 }

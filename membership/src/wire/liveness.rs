@@ -2,25 +2,28 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::WireError;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
+use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 use crate::liveness::detector::{LocalHealth, Verdict};
 
+const UPDATE_ALIVE: u8 = 0;
+const UPDATE_DOWN: u8 = 1;
+
 /// A question whether somebody is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Who asks.
     pub sender: NodeId,
     /// Drawn by who asks.
     pub nonce: [u8; 4],
 }
+block!(Ping { sender, nonce });
 
 /// The answer to a ping; shorter than that, so that a forged source address gains nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
     /// Which ping, and who answers: see [`pong_tag`].
     pub tag: [u8; 4],
@@ -29,6 +32,7 @@ pub struct Pong {
     /// How reliably the answerer answers in time.
     pub local_health: LocalHealth,
 }
+block!(Pong { tag, members, local_health });
 
 /// What only the node that is meant answers to a nonce: the low half of XXH3-64 over node id and nonce. Nobody else's
 /// answer counts as its sign of life, and who has taken over its address does not pass for it.
@@ -41,7 +45,7 @@ pub fn pong_tag(node: NodeId, nonce: [u8; 4]) -> [u8; 4] {
 }
 
 /// A question to a referee: do you hear this member?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Who asks.
     pub sender: NodeId,
@@ -50,9 +54,10 @@ pub struct Ask {
     /// Of which of its lives.
     pub epoch: Epoch,
 }
+block!(Ask { sender, suspect, epoch });
 
 /// What a referee knows, as of now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vote {
     /// The referee.
     pub sender: NodeId,
@@ -67,6 +72,7 @@ pub struct Vote {
     /// Whether the suspect's host completed a TCP handshake for it since the referee looks.
     pub tcp_probe_answered: bool,
 }
+block!(Vote { sender, suspect, silence_ms, probed_ms, local_health, tcp_probe_answered });
 
 impl Vote {
     /// How long ago the suspect last answered; `None` when that is unknown.
@@ -83,7 +89,7 @@ impl Vote {
 }
 
 /// Something that is true of a member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
     /// It lives.
     Alive(Identity),
@@ -102,18 +108,43 @@ impl Update {
     }
 }
 
+/// A kind and a block, so that a list can skip the kinds that a later version adds.
+impl Field for Update {
+    fn put(&self, writer: &mut Writer) {
+        match self {
+            Self::Alive(identity) => {
+                writer.byte(UPDATE_ALIVE);
+                writer.block(|writer| identity.put_fields(writer));
+            }
+            Self::Down(verdict) => {
+                writer.byte(UPDATE_DOWN);
+                writer.block(|writer| verdict.put_fields(writer));
+            }
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let kind = reader.byte()?;
+        reader.block(|reader| match kind {
+            UPDATE_ALIVE => Identity::take_fields(reader).map(Self::Alive),
+            UPDATE_DOWN => Verdict::take_fields(reader).map(Self::Down),
+            kind => Err(DecodeError::Unknown(kind)),
+        })
+    }
+}
+
 /// News of members.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberUpdates {
     /// Who sends this.
     pub sender: NodeId,
     /// The news.
-    #[serde(deserialize_with = "super::list")]
     pub updates: Vec<Update>,
 }
+block!(MemberUpdates { sender, updates });
 
 impl MemberUpdates {
-    pub(super) fn validate(&self) -> Result<(), WireError> {
+    pub(super) fn validate(&self) -> Result<(), DecodeError> {
         let fair = |update: &Update| match update {
             Update::Alive(_) => true,
             Update::Down(verdict) => verdict.referees.len() <= MAX_REFEREES,
@@ -121,33 +152,33 @@ impl MemberUpdates {
         if self.updates.iter().all(fair) {
             Ok(())
         } else {
-            Err(WireError::Invalid("a verdict with too many referees"))
+            Err(DecodeError::Invalid("a verdict with too many referees"))
         }
     }
 }
 
 /// The digests of the sender's active members, by where on the ring they stand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
     /// Who sends this.
     pub sender: NodeId,
     /// The low half of the digest of each part of the ring.
-    #[serde(deserialize_with = "super::list")]
     pub buckets: Vec<[u8; 4]>,
 }
+block!(Compare { sender, buckets });
 
 impl Compare {
-    pub(super) fn validate(&self) -> Result<(), WireError> {
+    pub(super) fn validate(&self) -> Result<(), DecodeError> {
         if self.buckets.len() == MAX_MEMBER_BUCKETS {
             Ok(())
         } else {
-            Err(WireError::Invalid("not as many digests as the ring has parts"))
+            Err(DecodeError::Invalid("not as many digests as the ring has parts"))
         }
     }
 }
 
 /// All active members of one part of the ring, as the sender knows them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// Who sends this.
     pub sender: NodeId,
@@ -156,6 +187,6 @@ pub struct Listing {
     /// Whether the sender wants the same from us.
     pub wanted: bool,
     /// The members.
-    #[serde(deserialize_with = "super::list")]
     pub members: Vec<Identity>,
 }
+block!(Listing { sender, bucket, wanted, members });

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::{DatagramBuilder, Frame, Message};
-use crate::base::cluster::{ClusterId, ClusterMark};
+use super::{DatagramBuilder, Envelope, Frame, Message};
+use crate::base::cluster::ClusterMark;
 use crate::base::counters::Counters;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::{Output, StreamId, TcpProbeId};
@@ -12,21 +12,26 @@ use crate::base::io::{Output, StreamId, TcpProbeId};
 /// The outputs of a part of a node, until the node takes them. `F` is what the part tells the node.
 #[derive(Debug)]
 pub(crate) struct Outbox<F> {
-    cluster: ClusterId,
+    envelope: Envelope,
     queue: VecDeque<Output<F>>,
     /// What the part counted.
     pub(crate) counters: Counters,
 }
 
 impl<F> Outbox<F> {
-    /// Nothing yet. Datagrams will be for nodes of this cluster.
-    pub(crate) fn new(cluster: ClusterId) -> Self {
-        Self { cluster, queue: VecDeque::new(), counters: Counters::default() }
+    /// Nothing yet. Datagrams will be closed with this envelope.
+    pub(crate) fn new(envelope: Envelope) -> Self {
+        Self { envelope, queue: VecDeque::new(), counters: Counters::default() }
     }
 
     /// What frames of our cluster carry.
     pub(crate) fn mark(&self) -> ClusterMark {
-        self.cluster.mark()
+        self.envelope.cluster().mark()
+    }
+
+    /// Bytes that the body of one message may take in a datagram of its own.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.envelope.body_bytes()
     }
 
     /// The oldest output.
@@ -49,28 +54,29 @@ impl<F> Outbox<F> {
 
     /// A message as a datagram of its own.
     pub(crate) fn seal(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
-        let mut datagram = DatagramBuilder::default();
+        let mut datagram = DatagramBuilder::new(self.envelope);
         if datagram.push(message).is_err() {
             self.counters.encoding_errors += 1;
             return None;
         }
-        Some(datagram.finish(self.cluster))
+        Some(datagram.finish())
     }
 
     /// As few datagrams as hold these messages.
     pub(crate) fn pack(&mut self, messages: Vec<Message<'_>>) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
-        let mut datagram = DatagramBuilder::default();
+        let mut datagram = DatagramBuilder::new(self.envelope);
         for message in messages {
             if datagram.push(&message).is_err() {
-                datagrams.push(std::mem::take(&mut datagram).finish(self.cluster));
+                let full = std::mem::replace(&mut datagram, DatagramBuilder::new(self.envelope));
+                datagrams.push(full.finish());
                 if datagram.push(&message).is_err() {
                     self.counters.encoding_errors += 1;
                 }
             }
         }
         if !datagram.is_empty() {
-            datagrams.push(datagram.finish(self.cluster));
+            datagrams.push(datagram.finish());
         }
         datagrams
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, Replica, Version, Want};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
-use hobnob_membership::record::{Health, Key, NodeRecord, Value};
+use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
 use hobnob_membership::{Epoch, NodeId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,6 +27,7 @@ fn node_value(generation: u64) -> Value {
         software: "test".into(),
         instance_key_hash: 0,
         left: None,
+        support: Support::OURS,
     }))
 }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, NodeRecord, Value};
+use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
 use hobnob_membership::{
     ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
     TcpProbeId, Time,
@@ -71,6 +71,7 @@ pub(crate) fn record(n: usize) -> Value {
         software: "test".into(),
         instance_key_hash: 0,
         left: None,
+        support: Support::OURS,
     }))
 }
 

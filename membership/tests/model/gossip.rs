@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hobnob_membership::catalog::{Catalog, Replica};
-use hobnob_membership::record::{Key, NodeRecord, Value};
+use hobnob_membership::record::{Key, NodeRecord, Support, Value};
 use hobnob_membership::{Epoch, NodeId};
 use stateright::{Model, Property};
 
@@ -100,6 +100,7 @@ impl Model for Gossip {
             software: "s".into(),
             instance_key_hash: 0,
             left: None,
+            support: Support::OURS,
         };
         origin.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))]).expect("valid");
         let catalog = names.catalogs.name(Catalog::new(OTHERS, Epoch(1)));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hobnob_membership::record::{Key, NodeRecord, Value};
+use hobnob_membership::record::{Key, NodeRecord, Support, Value};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Protocol};
 use rand::Rng;
@@ -50,6 +50,7 @@ impl World {
             software: "simulation".into(),
             instance_key_hash: host.key,
             left: None,
+            support: Support::OURS,
         };
         let config = Config {
             cluster: host.cluster,

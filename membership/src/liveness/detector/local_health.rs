@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::time::Time;
+use crate::codec::{DecodeError, Field, Reader, Writer};
 use crate::testing::mutants::{self as mutant, Mutant};
 
 /// A loop that comes this late has stalled.
@@ -29,8 +28,18 @@ pub(crate) const MAX_SUSPICION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a node says of itself: the longest stall of its last ten minutes, in tenths of a second; 0 when it is prompt,
 /// 1 also when it has not proven itself yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalHealth(pub u8);
+
+impl Field for LocalHealth {
+    fn put(&self, writer: &mut Writer) {
+        writer.byte(self.0);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.byte().map(Self)
+    }
+}
 
 impl LocalHealth {
     /// No stall for long.

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
+use crate::codec::{DecodeError, Field, Reader, Writer, block};
 
 /// Why somebody is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// It answered nobody.
     Silence,
@@ -20,6 +19,30 @@ pub enum Cause {
     Isolation,
     /// Others hold it so, and the verdict itself did not come this way.
     Hearsay,
+}
+
+/// One byte. A verdict for a cause that only a later version knows is skipped.
+impl Field for Cause {
+    fn put(&self, writer: &mut Writer) {
+        writer.byte(match self {
+            Self::Silence => 0,
+            Self::Left => 1,
+            Self::Declared => 2,
+            Self::Isolation => 3,
+            Self::Hearsay => 4,
+        });
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Ok(Self::Silence),
+            1 => Ok(Self::Left),
+            2 => Ok(Self::Declared),
+            3 => Ok(Self::Isolation),
+            4 => Ok(Self::Hearsay),
+            cause => Err(DecodeError::Unknown(cause)),
+        }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -35,7 +58,7 @@ impl fmt::Display for Cause {
 }
 
 /// That one life of a node is over, and who found that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The node.
     pub node: NodeId,
@@ -46,9 +69,9 @@ pub struct Verdict {
     /// Who passed it.
     pub accuser: NodeId,
     /// Who agreed.
-    #[serde(deserialize_with = "crate::wire::list")]
     pub referees: Vec<NodeId>,
 }
+block!(Verdict { node, epoch, cause, accuser, referees });
 
 /// Why a node believes that another is down.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,10 +10,9 @@ mod claims;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::identity::{Epoch, Identity};
 use crate::base::time::Time;
+use crate::codec::block;
 use crate::testing::mutants::{self as mutant, Mutant};
 
 /// The least time between two claims that nobody asked for.
@@ -32,7 +31,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(150);
 ///
 /// Who gave way before does so again, so that a restart of the other turns nothing round. Else who started last gives
 /// way: the copy of a data directory starts in a later epoch than the original, whatever the clocks say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Life {
     /// Whether it gave way to another before.
     pub yielded: bool,
@@ -43,9 +42,10 @@ pub struct Life {
     /// Drawn at its start: no two lives are equal.
     pub number: u64,
 }
+block!(Life { yielded, started, key, number });
 
 /// Says that a life goes by a node id, and proves that it lives now by sending back the other's nonce.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Who sends this.
     pub identity: Identity,
@@ -58,6 +58,7 @@ pub struct Claim {
     /// The nonce of the claim that this answers; 0 when it answers none.
     pub echo: u64,
 }
+block!(Claim { identity, life, silent, nonce, echo });
 
 /// Another live agent under our node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::base::identity::Identity;
 use crate::base::time::Time;
-use crate::wire::{DatagramBuilder, SwimCodec, strip_destination};
+use crate::wire::{SwimCodec, strip_destination};
 
 /// foca wants to know these, and never gets to use them.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
@@ -22,7 +22,12 @@ const MAX_TRANSMISSIONS: u8 = 6;
 
 pub(super) type Machine = Foca<Identity, SwimCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
 
-pub(super) fn machine(identity: Identity, rng: &mut Xoshiro256PlusPlus) -> Machine {
+/// foca, for packets of at most `body_bytes`.
+pub(super) fn machine(
+    identity: Identity,
+    body_bytes: usize,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Machine {
     let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
     let config = foca::Config {
         probe_period: PROBE_PERIOD,
@@ -32,7 +37,7 @@ pub(super) fn machine(identity: Identity, rng: &mut Xoshiro256PlusPlus) -> Machi
         max_transmissions: NonZeroU8::new(MAX_TRANSMISSIONS).unwrap_or(NonZeroU8::MIN),
         suspect_to_down_after: PROBE_PERIOD,
         remove_down_after: Some(Duration::from_secs(24 * 60 * 60)),
-        max_packet_size: at_least_one(DatagramBuilder::MAX_BODY_BYTES),
+        max_packet_size: at_least_one(body_bytes),
         notify_down_members: true,
         // Views are compared, and the lost are asked, by the detector's ways.
         periodic_announce: None,

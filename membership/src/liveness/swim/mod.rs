@@ -76,13 +76,21 @@ pub(crate) struct Swim {
     leaving: bool,
     /// When we last took a new epoch because others held us for down.
     renewed_at: Option<Time>,
+    /// Bytes that one packet may take.
+    body_bytes: usize,
 }
 
 impl Swim {
-    pub(crate) fn new(identity: Identity, protocol: &Protocol, seed: u64) -> Self {
+    /// A membership of one, whose packets take at most `body_bytes`.
+    pub(crate) fn new(
+        identity: Identity,
+        protocol: &Protocol,
+        body_bytes: usize,
+        seed: u64,
+    ) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
-            foca: machine(identity, &mut rng),
+            foca: machine(identity, body_bytes, &mut rng),
             effects: Effects::default(),
             timers: BinaryHeap::new(),
             sequence: 0,
@@ -93,6 +101,7 @@ impl Swim {
             protocol: protocol.clone(),
             leaving: false,
             renewed_at: None,
+            body_bytes,
         }
     }
 
@@ -369,7 +378,7 @@ impl Swim {
             return self.events.push_back(SwimEvent::Isolated);
         }
         let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
-        self.foca = machine(identity, &mut self.rng);
+        self.foca = machine(identity, self.body_bytes, &mut self.rng);
         // The table still has to be rid of them one day.
         self.timers.retain(|scheduled| matches!(scheduled.timer, Timer::RemoveDown(_)));
         self.effects.timers.clear();

@@ -247,6 +247,15 @@ impl Session {
         }
     }
 
+    /// Takes a frame of a kind that this version does not know. Returns whether the session goes on: such a frame opens
+    /// none, follows no end, and counts like any other.
+    pub(crate) fn skip(&mut self, len: usize, now: Time) -> bool {
+        self.last_activity = now;
+        self.bytes += len as u64;
+        self.frames_received += 1;
+        self.frames_received <= MAX_FRAMES_PER_SESSION && self.peer.is_some() && !self.peer_told_all
+    }
+
     pub(crate) fn written(&mut self, now: Time) {
         self.last_activity = now;
         self.in_flight = self.in_flight.saturating_sub(1);

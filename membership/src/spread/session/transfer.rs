@@ -66,7 +66,7 @@ impl Session {
                 break;
             };
             *want = Want { epoch: delta.epoch, after: delta.to, gc_floor: delta.gc_floor, ..*want };
-            room = room.saturating_sub(crate::wire::encoded_len(&delta));
+            room = room.saturating_sub(delta.encoded_len());
             if mutant::is(Mutant::TruncateSync) {
                 delta.entries.truncate(delta.entries.len() / 2);
             }

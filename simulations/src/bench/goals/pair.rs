@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_membership::record::{Key, NodeRecord, Value};
+use hobnob_membership::record::{Key, NodeRecord, Support, Value};
 use hobnob_membership::wire::Frame;
 use hobnob_membership::{
     ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
@@ -42,6 +42,7 @@ impl PairAgent {
                 software: "simulation".into(),
                 instance_key_hash: number as u64,
                 left: None,
+                support: Support::OURS,
             },
             records,
             seed: number as u64,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use hobnob_membership::NodeId;
 use hobnob_membership::record::Key;
-use hobnob_membership::{NodeId, wire};
 
 use super::pair::{Exchange, PairAgent, exchange};
 use super::{SectionReport, Setting};
@@ -158,8 +158,5 @@ fn payload(from: &PairAgent, to: &PairAgent) -> usize {
     };
     let wants = from.node.catalog().origins().filter_map(|(origin, _)| lacks(origin));
     let deltas = wants.filter_map(|want| from.node.catalog().answer(&want, usize::MAX));
-    deltas
-        .filter_map(|delta| wire::to_bytes(&delta, usize::MAX).ok())
-        .map(|bytes| bytes.len())
-        .sum()
+    deltas.map(|delta| delta.encoded_len()).sum()
 }

@@ -1,11 +1,7 @@
 //! The labels of an instance, sorted and in no more room than they need: every node holds those of the whole cluster.
 
-use std::fmt;
-
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::catalog::record::Text;
+use super::Text;
+use crate::codec::{DecodeError, Field, Reader, Writer};
 
 /// A set of labels without a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,15 +51,15 @@ impl<T: Into<Text>, const N: usize> From<[T; N]> for Tags {
     }
 }
 
-impl Serialize for Tags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
+/// A list of texts.
+impl Field for Tags {
+    fn put(&self, writer: &mut Writer) {
+        writer.number(self.0.len() as u64);
+        self.iter().for_each(|tag| tag.put(writer));
     }
-}
 
-impl<'de> Deserialize<'de> for Tags {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(crate::wire::list::<D, Text>(deserializer)?.into_iter().collect())
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Vec::<Text>::take(reader).map(Self::from_iter)
     }
 }
 
@@ -116,32 +112,22 @@ impl<K: Into<Text>, V: Into<Text>, const N: usize> From<[(K, V); N]> for Meta {
     }
 }
 
-impl Serialize for Meta {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
+/// A list of pairs of texts.
+impl Field for Meta {
+    fn put(&self, writer: &mut Writer) {
+        writer.number(self.0.len() as u64);
+        self.iter().for_each(|(label, value)| {
+            label.put(writer);
+            value.put(writer);
+        });
     }
-}
 
-/// Makes no room for as many labels as the bytes claim to have.
-impl<'de> Deserialize<'de> for Meta {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Labels;
-        impl<'de> Visitor<'de> for Labels {
-            type Value = Vec<(Text, Text)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("labels with their values")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut labels = Vec::new();
-                while let Some(label) = map.next_entry()? {
-                    labels.push(label);
-                }
-                Ok(labels)
-            }
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut labels = Vec::new();
+        for _ in 0..reader.length()? {
+            labels.push((Text::take(reader)?, Text::take(reader)?));
         }
-        Ok(deserializer.deserialize_map(Labels)?.into_iter().collect())
+        Ok(labels.into_iter().collect())
     }
 }
 

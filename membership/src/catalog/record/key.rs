@@ -1,0 +1,91 @@
+//! What a record is about.
+
+use super::Text;
+use super::rules::{RecordError, name};
+use crate::base::limits::MAX_NAME_BYTES;
+use crate::codec::{DecodeError, Field, Reader, Writer};
+
+pub(super) const NODE: u8 = 1;
+pub(super) const SERVICE: u8 = 2;
+pub(super) const HEALTH: u8 = 3;
+
+/// What a record is about, within its origin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The origin itself.
+    Node,
+    /// The definition of the instance with this id.
+    Service(Text),
+    /// The health of the instance with this id. Apart from the definition, so that a flap costs some 40 bytes.
+    Health(Text),
+    /// Something that a later version knows.
+    Unknown(UnknownKey),
+}
+
+/// A key of a kind that this version does not know, as it came.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnknownKey {
+    kind: u8,
+    bytes: Box<[u8]>,
+}
+
+impl Key {
+    /// The instance that the record is about, if it is about one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&Text> {
+        match self {
+            Self::Service(id) | Self::Health(id) => Some(id),
+            Self::Node | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether this version knows what the record is about.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+
+    /// Checks the limits of the key itself.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        match self {
+            Self::Node => Ok(()),
+            Self::Service(id) | Self::Health(id) => name("id", id),
+            Self::Unknown(UnknownKey { bytes, .. }) if bytes.len() > MAX_NAME_BYTES => {
+                let len = bytes.len();
+                Err(RecordError::TooLong { field: "an unknown key", len, limit: MAX_NAME_BYTES })
+            }
+            Self::Unknown(_) => Ok(()),
+        }
+    }
+}
+
+/// A kind and bytes behind their length. Known keys never grow: another form of a key is another kind.
+impl Field for Key {
+    fn put(&self, writer: &mut Writer) {
+        let (kind, bytes) = match self {
+            Self::Node => (NODE, [].as_slice()),
+            Self::Service(id) => (SERVICE, id.as_bytes()),
+            Self::Health(id) => (HEALTH, id.as_bytes()),
+            Self::Unknown(UnknownKey { kind, bytes }) => (*kind, &**bytes),
+        };
+        writer.byte(kind);
+        writer.prefixed(bytes);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Err(DecodeError::Invalid("a key of no kind")),
+            NODE if reader.prefixed()?.is_empty() => Ok(Self::Node),
+            NODE => Err(DecodeError::Invalid("the key of a node with something in it")),
+            SERVICE => reader.text().map(|id| Self::Service(id.into())),
+            HEALTH => reader.text().map(|id| Self::Health(id.into())),
+            kind => {
+                let bytes = reader.prefixed()?.into();
+                Ok(Self::Unknown(UnknownKey { kind, bytes }))
+            }
+        }
+    }
+}

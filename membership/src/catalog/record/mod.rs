@@ -1,0 +1,17 @@
+//! What the catalog holds: records of nodes, services and their health, each written by one origin only.
+
+mod key;
+mod labels;
+mod node;
+mod rules;
+mod service;
+mod value;
+
+pub use key::{Key, UnknownKey};
+pub use labels::{Meta, Tags};
+pub use node::{NodeRecord, Support};
+pub use rules::{RecordError, name};
+pub use service::{Balancing, DEFAULT_NAMESPACE, Health, ServiceRecord};
+/// A text that is cheap to copy, and takes no room of its own up to 23 bytes.
+pub use smol_str::SmolStr as Text;
+pub use value::{RawValue, Value};

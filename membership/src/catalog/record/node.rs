@@ -1,0 +1,70 @@
+//! A node's description of itself.
+
+use super::Text;
+use super::rules::{RecordError, name, text};
+use crate::base::identity::Epoch;
+use crate::base::limits;
+use crate::codec::block;
+
+/// A node's description of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// The agent's name, for people.
+    pub name: Text,
+    /// The datacenter that it runs in.
+    pub datacenter: Text,
+    /// The failure domain within the datacenter; empty when none was given.
+    pub zone: Text,
+    /// The version of its software.
+    pub software: Text,
+    /// A hash of its instance key: two live nodes with one id and different hashes are a copied data directory.
+    pub instance_key_hash: u64,
+    /// The epoch of the member that left on purpose, once it has.
+    pub left: Option<Epoch>,
+    /// What it can read.
+    pub support: Support,
+}
+block!(NodeRecord { name, datacenter, zone, software, instance_key_hash, left, support });
+
+/// What a node can read. A form, or a field that must not be lost, that came after the first version is sent only when
+/// every live member supports it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Support {
+    /// The versions of the wire format: bit `n` stands for version `n`.
+    pub versions: u64,
+    /// What it understands beyond the first form of those versions, a bit each. No bit has a meaning yet.
+    pub features: u64,
+}
+block!(Support { versions, features });
+
+impl Support {
+    /// What this version of the software supports.
+    pub const OURS: Self = Self { versions: 1 << limits::WIRE_VERSION, features: 0 };
+    /// Nothing: what is known of a member whose record has not arrived.
+    pub const NONE: Self = Self { versions: 0, features: 0 };
+
+    /// What both support.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { versions: self.versions & other.versions, features: self.features & other.features }
+    }
+
+    /// Whether all that `other` names is supported.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self.and(other) == other
+    }
+}
+
+impl NodeRecord {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        name("name", &self.name)?;
+        name("datacenter", &self.datacenter)?;
+        text("zone", &self.zone, limits::MAX_NAME_BYTES)?;
+        text("software", &self.software, limits::MAX_NAME_BYTES)
+    }
+}

@@ -1,0 +1,145 @@
+//! A service instance: how it is defined, and what its checks say.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::{RecordError, count, name, text};
+use super::{Meta, Tags, Text};
+use crate::base::limits;
+use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
+
+/// The namespace of a service that names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// The definition of a service instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRecord {
+    /// The service that it belongs to.
+    pub service: Text,
+    /// The namespace of the service.
+    pub namespace: Text,
+    /// Where it answers: an IP address or a host name.
+    pub address: Text,
+    /// The port where it answers.
+    pub port: u16,
+    /// Labels without a value.
+    pub tags: Tags,
+    /// Labels with a value.
+    pub meta: Meta,
+    /// Its capacity relative to others'.
+    pub weight: u32,
+    /// Whether its agent checks its health. An instance without a check is healthy while its agent lives.
+    pub checked: bool,
+    /// How calls to its service should be balanced.
+    pub balancing: Balancing,
+}
+block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing });
+
+/// How calls to a service are balanced, wherever they come from. The caller decides what is not given.
+///
+/// Every instance may carry it. Of those that do, the one with the lowest id, then node id, speaks for its service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Balancing {
+    /// The name of the strategy of picks that name none. A name that a reader does not know is as good as none.
+    pub strategy: Option<Text>,
+    /// So many failures without a success in between open the circuit of an instance. Without it there is no breaker.
+    pub failure_threshold: Option<u32>,
+    /// Milliseconds until an open circuit lets one probe through.
+    pub recovery_timeout_ms: Option<u64>,
+}
+block!(Balancing { strategy, failure_threshold, recovery_timeout_ms });
+
+/// What the checks of an instance say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No check has run yet, or the last is overdue.
+    #[default]
+    Unknown,
+    /// The checks pass.
+    Passing,
+    /// The checks fail.
+    Failing,
+}
+
+impl Block for Health {
+    fn put_fields(&self, writer: &mut Writer) {
+        writer.byte(match self {
+            Self::Unknown => 0,
+            Self::Passing => 1,
+            Self::Failing => 2,
+        });
+    }
+
+    fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::take(reader)? {
+            0 => Ok(Self::Unknown),
+            1 => Ok(Self::Passing),
+            2 => Ok(Self::Failing),
+            state => Err(DecodeError::Unknown(state)),
+        }
+    }
+}
+
+impl ServiceRecord {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        name("service", &self.service)?;
+        name("namespace", &self.namespace)?;
+        name("address", &self.address)?;
+        if !is_host(&self.address) {
+            return Err(RecordError::NotAHost { address: self.address.to_string() });
+        }
+        if self.port == 0 {
+            return Err(RecordError::OutOfRange { field: "port", expected: "from 1 to 65535" });
+        }
+        if self.weight == 0 || self.weight > limits::MAX_WEIGHT {
+            return Err(RecordError::OutOfRange { field: "weight", expected: "from 1 to 65535" });
+        }
+        count("tags", self.tags.len(), limits::MAX_TAGS)?;
+        for tag in self.tags.iter() {
+            name("tag", tag)?;
+        }
+        self.balancing.validate()?;
+        count("metadata keys", self.meta.len(), limits::MAX_META_KEYS)?;
+        for (key, value) in self.meta.iter() {
+            name("metadata key", key)?;
+            text("metadata value", value, limits::MAX_META_VALUE_BYTES)?;
+        }
+        Ok(())
+    }
+}
+
+impl Balancing {
+    /// Checks every limit.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        if let Some(strategy) = &self.strategy {
+            name("strategy", strategy)?;
+        }
+        if self.failure_threshold.is_some_and(|failures| !(1..=1_000).contains(&failures)) {
+            return Err(RecordError::OutOfRange {
+                field: "failure threshold",
+                expected: "from 1 to 1000",
+            });
+        }
+        if self.recovery_timeout_ms.is_some_and(|ms| !(1..=86_400_000).contains(&ms)) {
+            return Err(RecordError::OutOfRange {
+                field: "recovery timeout",
+                expected: "from 1 ms to a day",
+            });
+        }
+        Ok(())
+    }
+}
+
+fn is_host(address: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    address.parse::<IpAddr>().is_ok() || address.chars().all(legal)
+}

@@ -1,0 +1,101 @@
+//! Bytes that are being read.
+
+use super::DecodeError;
+
+/// The first bytes of numbers that do not fit one byte, as in bincode 2.
+pub(super) const NUMBER_U16: u8 = 251;
+pub(super) const NUMBER_U32: u8 = 252;
+pub(super) const NUMBER_U64: u8 = 253;
+
+/// Reads from the front of some bytes.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    skipped: u32,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, skipped: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// How many elements were skipped because they are of a kind that is unknown.
+    pub(crate) fn skipped(&self) -> u32 {
+        self.skipped
+    }
+
+    /// The same reader, at its end.
+    pub(crate) fn ended(&self) -> Self {
+        Self { rest: &[], skipped: self.skipped }
+    }
+
+    /// Counts an element that was skipped.
+    pub(crate) fn skip(&mut self) {
+        self.skipped = self.skipped.saturating_add(1);
+    }
+
+    /// So many bytes as they are.
+    pub(crate) fn raw(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64, DecodeError> {
+        match self.byte()? {
+            NUMBER_U16 => self.array().map(|bytes| u16::from_le_bytes(bytes).into()),
+            NUMBER_U32 => self.array().map(|bytes| u32::from_le_bytes(bytes).into()),
+            NUMBER_U64 => self.array().map(u64::from_le_bytes),
+            byte if byte < NUMBER_U16 => Ok(byte.into()),
+            _ => Err(DecodeError::Invalid("a number of more than 64 bits")),
+        }
+    }
+
+    /// A length, or a number of elements of a byte or more each: no more than there are bytes left.
+    pub(crate) fn length(&mut self) -> Result<usize, DecodeError> {
+        let length = usize::try_from(self.number()?).map_err(|_| DecodeError::Truncated)?;
+        if length > self.len() { Err(DecodeError::Truncated) } else { Ok(length) }
+    }
+
+    /// Bytes behind their length.
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = self.length()?;
+        self.raw(length)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, DecodeError> {
+        let bytes = self.prefixed()?;
+        std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid("a text is not UTF-8"))
+    }
+
+    /// Reads what is known of a block, and skips the rest of it. The whole block is behind the reader afterwards, also
+    /// when it could not be read.
+    pub(crate) fn block<T>(
+        &mut self,
+        fields: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let mut block = Reader::new(self.prefixed()?);
+        let value = fields(&mut block)?;
+        self.skipped = self.skipped.saturating_add(block.skipped);
+        Ok(value)
+    }
+}
