@@ -1,0 +1,223 @@
+//! One of each: identities, records, messages and frames.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use hobnob_membership::catalog::{Delta, Entry, Head, Want};
+use hobnob_membership::detector::{Cause, LocalHealth, Verdict};
+use hobnob_membership::limits::MAX_MEMBER_BUCKETS;
+use hobnob_membership::record::{
+    Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
+};
+use hobnob_membership::wire::{
+    Ask, Compare, DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Lag, Listing,
+    MemberUpdates, Message, Opening, Ping, Pong, Pull, Sketch, Symbol, Update, Vote, WireError,
+    decode_datagram, pong_tag,
+};
+use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The cluster whose bytes these are.
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x0807_0605_0403_0201);
+/// What its datagrams are closed with.
+pub(crate) const ENVELOPE: Envelope = Envelope::clear(CLUSTER);
+/// Bytes before the messages of a datagram.
+pub(crate) const ENVELOPE_BYTES: usize = 7;
+
+pub(crate) fn v4() -> Identity {
+    Identity {
+        node_id: NodeId(0x0102_0304_0506_0708),
+        epoch: Epoch(0x0018_c251_f400),
+        addr: SocketAddr::from(([10, 1, 2, 3], 7_946)),
+        sync_port: 7_947,
+    }
+}
+
+pub(crate) fn v6() -> Identity {
+    let ip = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x17);
+    Identity { addr: SocketAddr::from((ip, 7_946)), ..v4() }
+}
+
+pub(crate) fn service() -> ServiceRecord {
+    ServiceRecord {
+        service: "web".into(),
+        namespace: "default".into(),
+        address: "10.1.2.3".into(),
+        port: 8_001,
+        tags: ["v1"].into(),
+        meta: [("k", "v")].into(),
+        weight: 2,
+        checked: true,
+        balancing: Balancing::default(),
+    }
+}
+
+pub(crate) fn delta() -> Delta {
+    let node = NodeRecord {
+        name: "a1".into(),
+        datacenter: "dc1".into(),
+        zone: "z1".into(),
+        software: "0.1.0".into(),
+        instance_key_hash: 0xfeed,
+        left: Some(Epoch(7)),
+        support: Support::OURS,
+    };
+    let entry =
+        |version, key, value: Option<Value>| Entry { version, key, value: value.map(Into::into) };
+    Delta {
+        origin: v4().node_id,
+        epoch: v4().epoch,
+        after: 3,
+        to: 300,
+        head: 70_000,
+        gc_floor: 2,
+        entries: vec![
+            entry(4, Key::Node, Some(Value::Node(Arc::new(node)))),
+            entry(5, Key::Service("web-1".into()), Some(Value::Service(Arc::new(service())))),
+            entry(6, Key::Health("web-1".into()), Some(Value::Health(Health::Failing))),
+            entry(300, Key::Service("web-2".into()), None),
+        ],
+    }
+}
+
+pub(crate) fn want() -> Want {
+    Want { origin: v4().node_id, epoch: v4().epoch, after: 251, gc_floor: 9 }
+}
+
+pub(crate) fn ping() -> Ping {
+    Ping { sender: NodeId(1), nonce: [1, 2, 3, 4] }
+}
+
+pub(crate) fn pong() -> Pong {
+    Pong {
+        tag: pong_tag(NodeId(2), ping().nonce),
+        members: [5, 6, 7, 8],
+        local_health: LocalHealth(18),
+    }
+}
+
+pub(crate) fn messages() -> Vec<(&'static str, Message<'static>)> {
+    let vote = Vote {
+        sender: NodeId(1),
+        suspect: NodeId(2),
+        silence_ms: 1_500,
+        probed_ms: 600,
+        local_health: Some(LocalHealth::PROMPT),
+        tcp_probe_answered: true,
+    };
+    let verdict = Verdict {
+        node: NodeId(2),
+        epoch: v4().epoch,
+        cause: Cause::Silence,
+        accuser: NodeId(1),
+        referees: vec![NodeId(3), NodeId(4)],
+    };
+    let updates = vec![Update::Alive(v4()), Update::Down(verdict)];
+    let member_updates = MemberUpdates { sender: NodeId(1), updates };
+    let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS] };
+    let listing = Listing { sender: NodeId(1), bucket: 9, wanted: true, members: vec![v4(), v6()] };
+    let digest = Digest {
+        sender: NodeId(1),
+        catalog: 0xdead_beef,
+        recent: vec![Head { origin: NodeId(2), epoch: Epoch(3), known_to: 4 }],
+    };
+    vec![
+        ("swim", Message::Swim(&[1, 2, 3])),
+        ("hello v4", Message::Hello(Hello { token: 9, identity: v4() })),
+        ("hello v6", Message::Hello(Hello { token: 9, identity: v6() })),
+        ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4() })),
+        ("referral", Message::Referral(Hello { token: 9, identity: v4() })),
+        ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
+        ("digest", Message::Digest(digest)),
+        ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
+        ("claim", Message::Claim(claim())),
+        ("ping", Message::Ping(ping())),
+        ("pong", Message::Pong(pong())),
+        ("ask", Message::Ask(Ask { sender: NodeId(1), suspect: NodeId(2), epoch: v4().epoch })),
+        ("vote", Message::Vote(vote)),
+        ("member_updates", Message::MemberUpdates(member_updates)),
+        ("compare", Message::Compare(compare)),
+        ("listing", Message::Listing(listing)),
+    ]
+}
+
+pub(crate) fn claim() -> Claim {
+    let life = Life { yielded: true, started: Epoch(5), key: 0xfeed, number: 6 };
+    Claim { identity: v4(), life, silent: false, nonce: 7, echo: 8 }
+}
+
+pub(crate) fn heads(heads: Vec<Want>) -> Heads {
+    let lag = Lag { head: [5, 6, 7, 8], versions: 1, gc_floor: 300 };
+    Heads::part(heads, vec![lag], vec![[1, 2, 3, 4]]).whole().beyond().last()
+}
+
+pub(crate) fn deltas(deltas: Vec<Delta>) -> Frame {
+    Frame::Deltas { deltas, last: false }
+}
+
+pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
+    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40 };
+    vec![
+        ("opening", Frame::Opening(opening)),
+        ("members", Frame::Members(vec![(v4(), 0), (v6(), 300)])),
+        ("sketch", Frame::Sketch(Sketch { heads: 300, symbols: vec![Symbol::default(); 2] })),
+        ("more", Frame::More(300)),
+        ("heads", Frame::Heads(heads(vec![want()]))),
+        ("wants", Frame::Heads(Heads::part(vec![want()], vec![], vec![]))),
+        ("deltas", deltas(vec![delta()])),
+        ("last deltas", Frame::Deltas { deltas: vec![delta()], last: true }),
+        ("end", Frame::End),
+        ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
+        ("stream pong", Frame::Pong(pong())),
+    ]
+}
+
+/// A datagram of this message alone.
+pub(crate) fn datagram(message: &Message<'_>) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::new(ENVELOPE);
+    datagram.push(message).expect("fits");
+    datagram.finish()
+}
+
+/// The messages of a datagram, and how much of it was skipped.
+pub(crate) fn read(datagram: &[u8]) -> Result<(Vec<Message<'_>>, u32), WireError> {
+    let mut messages = decode_datagram(datagram, &ENVELOPE)?;
+    let read = messages.by_ref().collect::<Result<_, _>>()?;
+    Ok((read, messages.skipped()))
+}
+
+/// A datagram of messages that are bytes already.
+pub(crate) fn enclose(messages: &[u8]) -> Vec<u8> {
+    let mut datagram = DatagramBuilder::new(ENVELOPE).finish();
+    datagram.extend_from_slice(messages);
+    seal(&mut datagram);
+    datagram
+}
+
+/// Makes the envelope of a datagram fit what is in it.
+pub(crate) fn seal(datagram: &mut [u8]) {
+    datagram[5..7].copy_from_slice(&CLUSTER.tag());
+    let checksum = xxh3_64_with_seed(&datagram[5..], CLUSTER.0).to_le_bytes();
+    datagram[1..5].copy_from_slice(&checksum[..4]);
+}
+
+/// Every message and frame as bytes.
+pub(crate) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
+    let messages = messages().into_iter().map(|(name, message)| (name, datagram(&message)));
+    let frames = frames().into_iter().map(|(name, frame)| (name, frame.encode().expect("fits")));
+    messages.chain(frames).collect()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The lines `name: hexadecimal bytes` of a recording.
+pub(crate) fn recorded(text: &str) -> Vec<(&str, Vec<u8>)> {
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).expect("text");
+        u8::from_str_radix(pair, 16).expect("hexadecimal")
+    };
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines.map(|(name, hex)| (name, hex.as_bytes().chunks(2).map(byte).collect())).collect()
+}
