@@ -11,10 +11,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hobnob_membership::catalog::{Delta, Entry, Want};
 use hobnob_membership::limits::MAX_RECORD_BYTES;
-use hobnob_membership::record::{Key, ServiceRecord, Value};
-use hobnob_membership::wire::Message;
-use hobnob_membership::{ClusterId, Input, Time};
+use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use hobnob_membership::wire::{DatagramBuilder, Message, Pull};
+use hobnob_membership::{ClusterId, Epoch, Input, NodeId, Time};
 
 use common::{Arrival, Net, identity, node_of};
 use fuzz::node as script;
@@ -181,4 +182,56 @@ fn write_the_seeds() {
             write("frame", format!("length-{}", frame.len()), frame);
         }
     }
+    write("node", "one-version-for-two-keys".to_owned(), &one_version_for_two_keys(&stories[0].1));
+    // What a later version may say: one datagram of its messages, its frames, and records of it.
+    let later = recorded(include_str!("wire/later.txt"));
+    let (frames, messages): (Vec<_>, Vec<_>) =
+        later.into_iter().partition(|(name, _)| LATER_FRAMES.contains(name));
+    let small = messages.into_iter().filter(|(name, _)| *name != "compare");
+    write("datagram", "later".to_owned(), &small.flat_map(|(_, bytes)| bytes).collect::<Vec<_>>());
+    for (name, frame) in frames {
+        write("frame", format!("later-{}", name.replace(' ', "-")), &frame);
+    }
+    for (_, rumor) in recorded(include_str!("wire/future.txt")) {
+        write("datagram", "later-records".to_owned(), &rumor);
+        write("node", "later-records".to_owned(), &step(script::MESSAGES, 0, &rumor));
+    }
+}
+
+/// A member tells of an origin that gives one version to two keys, and asks for all of it.
+fn one_version_for_two_keys(story: &[u8]) -> Vec<u8> {
+    let (origin, sender) = (NodeId(0x900), identity(0).node_id);
+    let told = |key: Key, value: Value, version| {
+        let entries = vec![Entry { version, key, value: Some(value.into()) }];
+        let (epoch, after) = (Epoch(1), version - 1);
+        let delta =
+            Delta { origin, epoch, after, to: version, head: version, gc_floor: 0, entries };
+        Message::Rumors(sender, vec![delta])
+    };
+    let health = |id: &str| told(Key::Health(id.into()), Value::Health(Health::Passing), 2);
+    let want = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };
+    let messages = [
+        told(Key::Node, common::record(0), 1),
+        health("a"),
+        health("b"),
+        Message::Pull(Pull { sender, wants: vec![want] }),
+    ];
+    let mut datagram = DatagramBuilder::new(fuzz::envelope());
+    messages.iter().for_each(|message| datagram.push(message).expect("fits"));
+    let lies = step(script::MESSAGES, 0, &datagram.finish()[fuzz::ENVELOPE_BYTES..]);
+    [story, &lies].concat()
+}
+
+/// Which lines of `later.txt` are frames.
+const LATER_FRAMES: [&str; 9] =
+    ["opening", "members", "sketch", "more", "heads", "wants", "end", "stream ping", "stream pong"];
+
+/// The lines `name: hexadecimal bytes` of a recording.
+fn recorded(text: &str) -> Vec<(&str, Vec<u8>)> {
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).expect("text");
+        u8::from_str_radix(pair, 16).expect("hexadecimal")
+    };
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines.map(|(name, hex)| (name, hex.as_bytes().chunks(2).map(byte).collect())).collect()
 }
