@@ -49,7 +49,10 @@ mod codec;
 mod liveness;
 mod node;
 mod spread;
+#[cfg(not(feature = "testing"))]
 mod testing;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;
 
 pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};

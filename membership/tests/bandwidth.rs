@@ -1,13 +1,10 @@
 //! What a node sends in a second.
 
-mod common;
-
 use std::time::Duration;
 
 use hobnob_membership::record::{Balancing, Health, Key, ServiceRecord, Tags, Value};
+use hobnob_membership::testing::{Network, health};
 use hobnob_membership::{Input, Protocol};
-
-use common::{Net, health};
 
 const STEP: Duration = Duration::from_millis(10);
 const STEPS_PER_SECOND: usize = 100;
@@ -29,11 +26,11 @@ fn large(n: usize) -> (Key, Option<Value>) {
 
 #[test]
 fn no_node_sends_more_than_its_budget_in_any_second_however_much_there_is_to_say() {
-    let mut net = Net::joined(8);
+    let mut net = Network::joined(8);
     // Small ones travel by rumor, large ones by session only.
     let small = (0..4_000).flat_map(|n| health(&format!("{n:0100}"), Health::Passing));
     net.handle(0, Input::Write(small.chain((0..400).map(large)).collect()));
-    let sent = |net: &Net| -> Vec<u64> {
+    let sent = |net: &Network| -> Vec<u64> {
         let counters = net.nodes.iter().map(hobnob_membership::Node::counters);
         counters.map(|counters| counters.datagram_bytes_sent + counters.frame_bytes_sent).collect()
     };

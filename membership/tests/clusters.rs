@@ -1,18 +1,15 @@
 //! Two clusters that meet never mix.
 
-mod common;
-
 use std::time::Duration;
 
 use hobnob_membership::record::Health;
+use hobnob_membership::testing::{Network, health, identity, node, node_of};
 use hobnob_membership::wire::{Frame, Opening};
 use hobnob_membership::{ClusterId, Event, Input, Output, StreamId, Time};
 
-use common::{Net, health, identity, node, node_of};
-
 #[test]
 fn nodes_of_two_clusters_hear_nothing_of_each_other_and_count_it() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.events[2].clear();
     net.handle(2, Input::Write(health("x", Health::Passing)));

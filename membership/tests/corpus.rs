@@ -2,7 +2,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "the core reads no files, its tests do")]
 
-mod common;
 #[path = "../fuzz/src/lib.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a crate of its own elsewhere")]
 mod fuzz;
@@ -14,10 +13,10 @@ use std::time::Duration;
 use hobnob_membership::catalog::{Delta, Entry, Want};
 use hobnob_membership::limits::MAX_RECORD_BYTES;
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
+use hobnob_membership::testing::{Arrival, Network, corpus, identity, node_of, record};
 use hobnob_membership::wire::{DatagramBuilder, Message, Pull};
 use hobnob_membership::{ClusterId, Epoch, Input, NodeId, Time};
 
-use common::{Arrival, Net, identity, node_of};
 use fuzz::node as script;
 
 fn folder(target: &str) -> PathBuf {
@@ -25,16 +24,7 @@ fn folder(target: &str) -> PathBuf {
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder(target))
-        .expect("a corpus")
-        .map(|file| file.expect("a file").path())
-        .collect();
-    files.sort_unstable();
-    assert!(!files.is_empty(), "the corpus of {target} is empty");
-    for file in files {
-        println!("{}", file.display());
-        check(&fs::read(&file).expect("readable"));
-    }
+    corpus::replay(&folder(target), check);
 }
 
 #[test]
@@ -63,7 +53,7 @@ fn step(operation: u8, about: u8, body: &[u8]) -> Vec<u8> {
     [&[operation, about], &len[..], body].concat()
 }
 
-fn script_of(net: &Net, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
+fn script_of(net: &Network, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
     let arrivals = net.arrivals.iter().filter(|(_, n, _)| *n == 1);
     let heard = arrivals.map(|(at, _, arrival)| {
         let stream = |stream: hobnob_membership::StreamId| {
@@ -100,8 +90,8 @@ fn script_of(net: &Net, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Some nodes that say to each other all that there is to say, and what the second is told meanwhile.
-fn story(nodes: usize, rounds: u64, tell: impl Fn(&mut Net, u64)) -> (Net, Vec<u8>) {
-    let mut net = Net::joined(nodes);
+fn story(nodes: usize, rounds: u64, tell: impl Fn(&mut Network, u64)) -> (Network, Vec<u8>) {
+    let mut net = Network::joined(nodes);
     // The second node joined through the first at the beginning.
     let mut own = vec![(Time::ZERO, step(script::JOIN, 0, &[]))];
     for round in 0..rounds {
@@ -211,7 +201,7 @@ fn one_version_for_two_keys(story: &[u8]) -> Vec<u8> {
     let health = |id: &str| told(Key::Health(id.into()), Value::Health(Health::Passing), 2);
     let want = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };
     let messages = [
-        told(Key::Node, common::record(0), 1),
+        told(Key::Node, Value::Node(record(0).into()), 1),
         health("a"),
         health("b"),
         Message::Pull(Pull { sender, wants: vec![want] }),

@@ -1,18 +1,15 @@
 //! Who is called down, by whom, and what a member can say against it.
 
-mod common;
-
 use std::time::Duration;
 
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::Health;
+use hobnob_membership::testing::{Network, health, identity, node_as, node_of};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
 use hobnob_membership::{
     ClusterId, Epoch, Event, Identity, Input, Node, NodeId, Output, TcpProbeId,
 };
-
-use common::{Net, health, identity, node_as, node_of};
 
 fn sealed(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
@@ -20,7 +17,7 @@ fn sealed(message: &Message<'_>) -> Vec<u8> {
     datagram.finish()
 }
 
-fn status(net: &Net, of: usize, as_seen_by: usize) -> Option<MemberStatus> {
+fn status(net: &Network, of: usize, as_seen_by: usize) -> Option<MemberStatus> {
     let id = identity(of).node_id;
     let members = net.nodes[as_seen_by].members();
     members.iter().find(|member| member.identity.node_id == id).map(|member| member.status)
@@ -28,14 +25,14 @@ fn status(net: &Net, of: usize, as_seen_by: usize) -> Option<MemberStatus> {
 
 #[test]
 fn a_verdict_names_who_found_it_and_who_agreed() {
-    let mut net = Net::joined(7);
+    let mut net = Network::joined(7);
     // It answers nobody of its old cluster any more.
     net.nodes[6] = node_of(ClusterId::named("other"), 6);
     let dead = identity(6).node_id;
     net.run_for(Duration::from_secs(1));
     let watchers: Vec<usize> =
         (0..6).filter(|n| net.nodes[*n].last_answer(dead).is_some()).collect();
-    let ages = |net: &Net| -> Vec<_> {
+    let ages = |net: &Network| -> Vec<_> {
         watchers.iter().map(|n| net.nodes[*n].last_alive(dead, net.now)).collect()
     };
     let before = ages(&net);
@@ -58,7 +55,7 @@ fn a_verdict_names_who_found_it_and_who_agreed() {
 
 #[test]
 fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
-    let mut net = Net::joined(5);
+    let mut net = Network::joined(5);
     let victim = identity(3).node_id;
     let now = net.now;
     assert!(net.nodes[0].declare_down(victim, now));
@@ -85,7 +82,7 @@ fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
 
 #[test]
 fn two_nodes_alone_with_each_other_need_no_third() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     net.nodes[1] = node_of(ClusterId::named("other"), 1);
     net.run_for(Duration::from_secs(5));
     assert!(!net.nodes[0].is_connected(), "it knows that it is alone");
@@ -94,7 +91,7 @@ fn two_nodes_alone_with_each_other_need_no_third() {
 
 #[test]
 fn who_slept_did_not_lose_touch() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     let awake_again = net.now + Duration::from_secs(20);
     let mut events = Vec::new();
     let mut wake = |node: &mut Node, now| {
@@ -122,7 +119,7 @@ fn who_slept_did_not_lose_touch() {
 
 #[test]
 fn an_age_counts_from_the_last_sign_of_life() {
-    let mut net = Net::joined(4);
+    let mut net = Network::joined(4);
     net.run_for(Duration::from_secs(2));
     let silent = identity(3).node_id;
     let since = net.now;
@@ -145,7 +142,7 @@ fn an_age_counts_from_the_last_sign_of_life() {
 
 #[test]
 fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
-    let mut net = Net::joined(4);
+    let mut net = Network::joined(4);
     let dead = identity(3).node_id;
     net.nodes[3] = node_of(ClusterId::named("other"), 3);
     net.run_for(Duration::from_secs(5));
@@ -167,7 +164,7 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
 
 #[test]
 fn who_was_declared_gone_and_returns_is_soon_known_again() {
-    let mut net = Net::joined(4);
+    let mut net = Network::joined(4);
     let away = identity(3).node_id;
     let stands_still = std::mem::replace(&mut net.nodes[3], node_of(ClusterId::named("other"), 3));
     net.run_for(Duration::from_secs(5));
@@ -185,7 +182,7 @@ fn who_was_declared_gone_and_returns_is_soon_known_again() {
 }
 
 /// It answers nobody any more, but its host does.
-fn stall(net: &mut Net, n: usize) {
+fn stall(net: &mut Network, n: usize) {
     net.nodes[n] = node_of(ClusterId::named("other"), n);
     net.listening.insert(n);
 }
@@ -193,13 +190,13 @@ fn stall(net: &mut Net, n: usize) {
 /// Who is silent for so long is known to be gone; four seconds before it would not be long enough for who stands still.
 const TIME_FOR_THE_DEAD: Duration = Duration::from_millis(3_900);
 
-fn answered(net: &Net) -> u64 {
+fn answered(net: &Network) -> u64 {
     net.nodes.iter().map(|node| node.counters().tcp_probes_answered).sum()
 }
 
 #[test]
 fn who_stands_still_is_given_five_seconds_and_no_more() {
-    let mut net = Net::joined(7);
+    let mut net = Network::joined(7);
     stall(&mut net, 6);
     net.run_for(TIME_FOR_THE_DEAD);
     let id = identity(6).node_id;
@@ -219,7 +216,7 @@ fn who_stands_still_is_given_five_seconds_and_no_more() {
 
 #[test]
 fn who_lives_at_the_address_of_the_dead_does_not_answer_for_it() {
-    let mut net = Net::joined(7);
+    let mut net = Network::joined(7);
     let after = Identity { node_id: NodeId(0x999), epoch: Epoch(2_000), ..identity(6) };
     stall(&mut net, 6);
     net.nodes[6] = node_as(ClusterId::default(), after, 6);
@@ -234,10 +231,10 @@ fn who_lives_at_the_address_of_the_dead_does_not_answer_for_it() {
 
 #[test]
 fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
-    let mut net = Net::joined(7);
+    let mut net = Network::joined(7);
     net.blocked.insert(6);
     net.run_for(Duration::from_secs(20));
-    let told = |net: &Net, n: usize| net.events[n].contains(&Event::DatagramsBlocked);
+    let told = |net: &Network, n: usize| net.events[n].contains(&Event::DatagramsBlocked);
     let id = identity(6).node_id;
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Alive), "{n}");
@@ -258,7 +255,7 @@ fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
 
 #[test]
 fn tcp_probes_that_nobody_answers_change_nothing() {
-    let mut net = Net::joined(7);
+    let mut net = Network::joined(7);
     net.nodes[6] = node_of(ClusterId::named("other"), 6);
     net.run_for(TIME_FOR_THE_DEAD);
     assert!(!net.tcp_probes.is_empty());
@@ -270,7 +267,7 @@ fn tcp_probes_that_nobody_answers_change_nothing() {
 
 #[test]
 fn an_answer_to_an_earlier_probe_counts_for_no_other() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     let sleeper = std::mem::replace(&mut net.nodes[2], node_of(ClusterId::named("other"), 2));
     net.run_for(Duration::from_secs(2));
     let earlier = net.tcp_probes.clone();
@@ -280,7 +277,7 @@ fn an_answer_to_an_earlier_probe_counts_for_no_other() {
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.run_for(Duration::from_secs(2));
     assert!(net.tcp_probes.len() > earlier.len(), "there is another inquiry");
-    let tell = |net: &mut Net, tcp_probes: &[TcpProbeId]| {
+    let tell = |net: &mut Network, tcp_probes: &[TcpProbeId]| {
         for (n, tcp_probe) in
             tcp_probes.iter().flat_map(|tcp_probe| [(0, *tcp_probe), (1, *tcp_probe)])
         {
@@ -296,7 +293,7 @@ fn an_answer_to_an_earlier_probe_counts_for_no_other() {
 
 #[test]
 fn an_answer_to_a_probe_of_an_earlier_life_counts_for_no_later_one() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.run_for(Duration::from_secs(2));
     let tcp_probes = net.tcp_probes.clone();
@@ -316,7 +313,7 @@ fn an_answer_to_a_probe_of_an_earlier_life_counts_for_no_later_one() {
 
 #[test]
 fn who_is_called_in_time_has_no_stalls() {
-    let mut net = Net::joined(5);
+    let mut net = Network::joined(5);
     net.run_for(Duration::from_secs(120));
     for (n, node) in net.nodes.iter().enumerate() {
         assert_eq!(node.counters().stalls, 0, "{n}");
@@ -326,7 +323,7 @@ fn who_is_called_in_time_has_no_stalls() {
 
 #[test]
 fn who_only_hears_that_it_is_down_is_alone() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     let own = *net.nodes[0].identity();
     let sender = identity(1).node_id;
     let verdict = Verdict {

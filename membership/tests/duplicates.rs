@@ -1,15 +1,12 @@
 //! Two agents under one node id, of which only one is heard of.
 
-mod common;
-
 use std::net::{Ipv4Addr, SocketAddr};
 
+use hobnob_membership::testing::{Network, identity};
 use hobnob_membership::wire::{
     DatagramBuilder, Envelope, MemberUpdates, Message, Ping, Update, decode_datagram,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Output};
-
-use common::{Net, identity};
 
 fn datagram(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
@@ -18,11 +15,11 @@ fn datagram(message: &Message<'_>) -> Vec<u8> {
 }
 
 /// What node 0 tells the address of `to` when somebody who goes by the id of `sender` pings it from there.
-fn told(net: &mut Net, sender: usize, to: usize) -> Vec<Update> {
+fn told(net: &mut Network, sender: usize, to: usize) -> Vec<Update> {
     told_at(net, sender, identity(to).addr)
 }
 
-fn told_at(net: &mut Net, sender: usize, at: SocketAddr) -> Vec<Update> {
+fn told_at(net: &mut Network, sender: usize, at: SocketAddr) -> Vec<Update> {
     let ping = Ping { sender: identity(sender).node_id, nonce: [7; 4] };
     let bytes = datagram(&Message::Ping(ping));
     let outputs = net.handle(0, Input::Datagram { from: at, bytes: &bytes });
@@ -44,7 +41,7 @@ fn told_at(net: &mut Net, sender: usize, at: SocketAddr) -> Vec<Update> {
 
 #[test]
 fn a_ping_from_another_address_is_told_of_its_duplicate() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     assert_eq!(told(&mut net, 1, 1), []);
     let mapped = Ipv4Addr::new(10, 0, 0, 2).to_ipv6_mapped();
     let mapped = SocketAddr::from((mapped, identity(1).addr.port()));

@@ -1,16 +1,15 @@
 //! A node among liars and noise: it never panics, never holds or says more than its limits, and the honest ones still
 //! converge.
 
-mod common;
-
 use std::time::Duration;
 
 use hobnob_membership::catalog::{Delta, Entry, Head, Want};
 use hobnob_membership::limits::{
-    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_FRAMES_PER_SESSION, MAX_ORIGIN_TOMBSTONES,
-    MAX_ORIGINS, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+    MAX_DATAGRAM_BYTES, MAX_FRAMES_PER_SESSION, MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS,
+    MAX_SESSIONS_SERVED,
 };
 use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::testing::{Network, bounds, health, identity, node};
 use hobnob_membership::wire::{
     DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Message, Opening, Pull,
 };
@@ -21,11 +20,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use common::{Net, health, identity};
-
 const SECOND: Duration = Duration::from_secs(1);
-/// No single input makes a node say more than this.
-const MAX_OUTPUTS: usize = 2_000;
 
 fn datagram(message: &Message<'_>) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
@@ -108,8 +103,8 @@ fn seal(datagram: &mut Vec<u8>) {
 }
 
 /// Two nodes that talked about all that there is to talk about.
-fn talkative() -> Net {
-    let mut net = Net::joined(2);
+fn talkative() -> Network {
+    let mut net = Network::joined(2);
     for round in 0..20 {
         let health = health(&format!("i{round}"), Health::Passing);
         drop(net.handle(round % 2, Input::Write(health)));
@@ -124,21 +119,8 @@ fn talkative() -> Net {
     net
 }
 
-fn check_bounds(net: &Net, n: usize, outputs: &[Output]) {
-    assert!(outputs.len() <= MAX_OUTPUTS, "{} outputs", outputs.len());
-    let most = MAX_SESSIONS_OPENED + MAX_SESSIONS_SERVED;
-    assert!(open_sessions(&net.nodes[n]) <= most as u64, "too many sessions");
-    for output in outputs {
-        match output {
-            Output::Datagram { bytes, .. } => assert!(bytes.len() <= MAX_DATAGRAM_BYTES),
-            Output::StreamFrame { bytes, .. } => assert!(bytes.len() <= MAX_FRAME_BYTES),
-            _ => {}
-        }
-    }
-}
-
 /// Both learn what the other writes from now on.
-fn assert_still_converges(net: &mut Net) {
+fn assert_still_converges(net: &mut Network) {
     net.run_for(60 * SECOND);
     for n in 0..2 {
         drop(net.handle(n, Input::Write(health(&format!("after-{n}"), Health::Failing))));
@@ -158,7 +140,7 @@ fn noise_and_damaged_datagrams_do_no_harm() {
     let recorded = talkative().datagrams;
     for seed in 0..4 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut net = Net::joined(2);
+        let mut net = Network::joined(2);
         for round in 0..4_000 {
             let bytes = match round % 3 {
                 0 => random_bytes(&mut rng, 2_000),
@@ -172,7 +154,7 @@ fn noise_and_damaged_datagrams_do_no_harm() {
             let victim = rng.random_range(0..2);
             let input = Input::Datagram { from: identity(7).addr, bytes: &bytes };
             let outputs = net.handle(victim, input);
-            check_bounds(&net, victim, &outputs);
+            bounds::check(&net.nodes[victim], &outputs);
             if round % 10 == 0 {
                 net.run_for(Duration::from_millis(5));
             }
@@ -188,7 +170,7 @@ fn noise_and_damaged_frames_do_no_harm() {
     let recorded = talkative().frames;
     for seed in 0..4 {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut net = Net::joined(2);
+        let mut net = Network::joined(2);
         for round in 0..3_000 {
             let stream = StreamId::accepted(1 << 40 | rng.random_range(0..40));
             let victim = rng.random_range(0..2);
@@ -212,7 +194,7 @@ fn noise_and_damaged_frames_do_no_harm() {
                 }
             };
             let outputs = net.handle(victim, input);
-            check_bounds(&net, victim, &outputs);
+            bounds::check(&net.nodes[victim], &outputs);
             if round % 10 == 0 {
                 net.run_for(Duration::from_millis(5));
             }
@@ -225,7 +207,7 @@ fn noise_and_damaged_frames_do_no_harm() {
 
 #[test]
 fn a_pull_from_a_stranger_gets_no_answer_and_one_in_a_members_name_goes_to_the_member() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let wants = vec![Want { origin: identity(0).node_id, epoch: Epoch(0), after: 0, gc_floor: 0 }];
     let pull = |sender| datagram(&Message::Pull(Pull { sender, wants: wants.clone() }));
     let from = identity(7).addr;
@@ -243,7 +225,7 @@ fn a_pull_from_a_stranger_gets_no_answer_and_one_in_a_members_name_goes_to_the_m
 
 /// Feeds frames to a served session until the node drops it, and says how many it took.
 fn frames_until_dropped(mut next: impl FnMut(usize) -> Vec<u8>) -> usize {
-    let mut node = common::node(0);
+    let mut node = node(0);
     let stream = StreamId::accepted(1);
     node.handle(Input::StreamAccepted { stream }, Time::ZERO);
     node.handle(Input::StreamFrame { stream, bytes: &opening(7) }, Time::ZERO);
@@ -292,7 +274,7 @@ fn heads_beyond_the_limit_are_refused() {
 
 #[test]
 fn more_origins_than_the_limit_are_refused_and_counted() {
-    let mut node = common::node(0);
+    let mut node = node(0);
     let stream = StreamId::accepted(1);
     node.handle(Input::StreamAccepted { stream }, Time::ZERO);
     node.handle(Input::StreamFrame { stream, bytes: &opening(7) }, Time::ZERO);
@@ -309,7 +291,7 @@ fn more_origins_than_the_limit_are_refused_and_counted() {
 
 #[test]
 fn a_stream_that_stalls_is_dropped_when_its_time_is_over() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let stream = StreamId::accepted(1 << 40);
     drop(net.handle(0, Input::StreamAccepted { stream }));
     drop(net.handle(0, Input::StreamFrame { stream, bytes: &opening(7) }));
@@ -324,9 +306,9 @@ fn a_stream_that_stalls_is_dropped_when_its_time_is_over() {
 
 #[test]
 fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_a_race() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let own = identity(0).node_id;
-    let raised = |net: &Net| {
+    let raised = |net: &Network| {
         let raised = net.events[0].iter().filter_map(|event| match event {
             Event::EpochRaised(epoch) => Some(*epoch),
             _ => None,
@@ -346,7 +328,7 @@ fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_
 
 #[test]
 fn an_origin_hears_of_an_epoch_that_others_wait_for_although_their_catalogs_are_equal() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     let origin = identity(2).node_id;
     // A part of an epoch that the origin never reached; what is said of it at once is lost.
     let lie = Delta { head: 9, ..delta(origin, 5_000, 3) };
@@ -363,7 +345,7 @@ fn an_origin_hears_of_an_epoch_that_others_wait_for_although_their_catalogs_are_
 
 #[test]
 fn nobody_can_take_our_last_epoch() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     drop(net.handle(0, Input::Write(health("mine", Health::Passing))));
     for version in [7, 8] {
         let lie = delta(identity(0).node_id, Epoch::MAX.0, version);
@@ -378,7 +360,7 @@ fn nobody_can_take_our_last_epoch() {
 
 #[test]
 fn invented_heads_make_few_questions_and_no_lasting_gaps() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let sent = net.nodes[0].counters().datagrams_sent;
     for n in 0..100 {
         let head = |m| Head { origin: NodeId(50_000 + 60 * n + m), epoch: Epoch(9), known_to: 9 };
@@ -398,7 +380,7 @@ fn invented_heads_make_few_questions_and_no_lasting_gaps() {
 
 #[test]
 fn a_flood_of_hellos_is_referred_to_others_and_gains_no_bytes() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let mut referred = 0;
     for n in 50..200 {
         let hello = datagram(&Message::Hello(Hello { token: 7, identity: identity(n) }));
@@ -419,7 +401,7 @@ fn a_flood_of_hellos_is_referred_to_others_and_gains_no_bytes() {
 
 #[test]
 fn referrals_that_nobody_asked_for_are_not_followed() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let referral = datagram(&Message::Referral(Hello { token: 7, identity: identity(9) }));
     let input = Input::Datagram { from: identity(1).addr, bytes: &referral };
     assert!(net.handle(0, input).is_empty());
@@ -427,7 +409,7 @@ fn referrals_that_nobody_asked_for_are_not_followed() {
 
 #[test]
 fn who_has_left_is_quiet() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     drop(net.handle(1, Input::Write(health("x", Health::Passing))));
     drop(net.handle(0, Input::Leave));
     let stream = StreamId::accepted(1 << 40);

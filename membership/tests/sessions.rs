@@ -1,17 +1,15 @@
 //! Sync sessions as a peer sees them, frame by frame.
 
-mod common;
-
+use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_membership::catalog::{Catalog, Want};
-use hobnob_membership::record::{Health, Key};
+use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::testing::{Network, health, identity, node, record};
 use hobnob_membership::wire::{Frame, Heads, Opening};
 use hobnob_membership::{
     ClusterId, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
 };
-
-use common::{Net, health, identity};
 
 const STREAM: StreamId = StreamId::accepted(1);
 
@@ -42,7 +40,7 @@ fn drain(node: &mut Node) -> (Vec<Frame>, bool) {
 }
 
 fn serving() -> Node {
-    let mut node = common::node(0);
+    let mut node = node(0);
     node.handle(Input::Write(health("x", Health::Passing)), Time::ZERO);
     node.handle(Input::StreamAccepted { stream: STREAM }, Time::ZERO);
     let (frames, _) = drain(&mut node);
@@ -52,7 +50,7 @@ fn serving() -> Node {
 
 #[test]
 fn equal_digests_end_it_at_once_and_cost_next_to_nothing() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     net.run_for(Duration::from_secs(40));
     let last = net.frames.iter().rev().find_map(|bytes| match Frame::decode(bytes) {
         Ok(Frame::Opening(opening)) => Some((bytes.clone(), opening)),
@@ -113,7 +111,7 @@ fn who_has_fewer_heads_tells_them_when_asked_for_all() {
 fn a_session_that_was_cut_goes_on_where_it_stopped() {
     let origin = NodeId(7);
     let mut other = Catalog::new(origin, Epoch(1));
-    let node_record = common::record(7);
+    let node_record = Value::Node(Arc::new(record(7)));
     let records = (0..200).flat_map(|n| health(&format!("i{n}"), Health::Passing));
     let records = [(Key::Node, Some(node_record))].into_iter().chain(records).collect();
     other.write(records).expect("within the limits");

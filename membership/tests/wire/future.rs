@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hobnob_membership::catalog::Want;
 use hobnob_membership::record::{Health, Support, Value};
+use hobnob_membership::testing::{Network, identity, node};
 use hobnob_membership::wire::{DatagramBuilder, Envelope, Message, Pull};
 use hobnob_membership::{ClusterId, Epoch, Event, Input, NodeId, Output};
 
-use crate::common::{Net, identity, node};
 use crate::fixtures::{hex, recorded};
 use crate::later::Later;
 use crate::records::entry;
@@ -73,7 +73,7 @@ fn holds(bytes: &[u8], value: &[u8]) -> bool {
 }
 
 /// Whether a node holds all six records as they were written, and shows what is known of them.
-fn check(net: &Net, n: usize) {
+fn check(net: &Network, n: usize) {
     let node = &net.nodes[n];
     let replica = node.catalog().origin(ORIGIN).and_then(|origin| origin.current());
     let replica = replica.unwrap_or_else(|| panic!("node {n} has nothing"));
@@ -98,7 +98,7 @@ fn check(net: &Net, n: usize) {
 #[test]
 fn records_of_a_later_version_reach_everybody_as_they_were_written() {
     assert_eq!(recorded(FUTURE), [("rumor", rumor())], "recorded by print_future_bytes");
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     let sent = net.datagrams.len();
     let bytes = datagram(&recorded(FUTURE)[0].1);
     drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
@@ -142,7 +142,7 @@ fn records_of_a_later_version_reach_everybody_as_they_were_written() {
 
 #[test]
 fn unknown_kinds_are_counted_and_nothing_else_of_the_datagram_is_lost() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let before = net.nodes[0].counters().kinds_unknown;
     let unknown = [200, 3, 1, 2, 3];
     let messages = [&unknown[..], &recorded(FUTURE)[0].1, &unknown].concat();
@@ -154,7 +154,7 @@ fn unknown_kinds_are_counted_and_nothing_else_of_the_datagram_is_lost() {
 
 #[test]
 fn sealed_forms_and_other_versions_are_counted_apart_from_noise() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let bytes = datagram(&[]);
     for first in [0x02, 0x42, 0x52, 0x62, 0x13, 0x72] {
         let mut bytes = bytes.clone();
@@ -168,7 +168,7 @@ fn sealed_forms_and_other_versions_are_counted_apart_from_noise() {
 
 #[test]
 fn a_session_skips_frames_of_unknown_kinds() {
-    let mut net = Net::joined(2);
+    let mut net = Network::joined(2);
     let stream = hobnob_membership::StreamId::accepted(9);
     let opening = net.frames.iter().find(|frame| frame[0] == 1).expect("a session").clone();
     drop(net.handle(0, Input::StreamAccepted { stream }));
@@ -186,7 +186,7 @@ fn a_session_skips_frames_of_unknown_kinds() {
 
 #[test]
 fn what_all_live_members_support_is_known() {
-    let mut net = Net::joined(3);
+    let mut net = Network::joined(3);
     assert_eq!(net.nodes[0].common_support(), Support::OURS);
     // A member whose record has not arrived may support nothing.
     let newcomer = identity(9);

@@ -1,7 +1,5 @@
 //! The wire format, byte by byte.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod datagrams;
 mod fixtures;
 mod frames;

@@ -1,14 +1,12 @@
 //! A pair of agents joined by a cable: what passes when one joins the other.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use hobnob_membership::record::{Key, NodeRecord, Support, Value};
+use hobnob_membership::testing::{Arrival, Link, Network};
 use hobnob_membership::wire::Frame;
-use hobnob_membership::{
-    ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Output, Protocol, StreamId, Time,
-};
+use hobnob_membership::{ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Protocol, Time};
 
 /// Bandwidth of the cable in each direction, in bytes a second: a gigabit.
 const BANDWIDTH: u64 = 125_000_000;
@@ -68,175 +66,42 @@ pub(super) struct Exchange {
     pub(super) member_bytes: u64,
 }
 
-enum CableDelivery {
-    Datagram(SocketAddr, Vec<u8>),
-    Accepted(StreamId),
-    Frame(StreamId, Vec<u8>),
-    Written(StreamId),
-    Closed(StreamId),
-}
-
-/// The cable.
-struct Cable {
-    latency: Duration,
-    now: Time,
-    queue: BTreeMap<(Time, u64), (usize, CableDelivery)>,
-    sequence: u64,
-    /// The other end of each stream, and whether this end has finished.
-    streams: BTreeMap<(usize, StreamId), (StreamId, bool)>,
-    /// The end of the transmission in progress in each direction.
-    busy: [Time; 2],
-    frame_bytes: u64,
-    member_bytes: u64,
-    sessions: u64,
-}
-
-/// Joins one agent to another, and runs both until they hold the same records and have no session left. `None` when
-/// they never do.
+/// One agent joins another, and they go on until they hold the same records and have nothing more to say. `None` when
+/// that does not come to pass.
 pub(super) fn exchange(
     newcomer: &mut PairAgent,
     host: &mut PairAgent,
     latency: Duration,
 ) -> Option<Exchange> {
     let start = newcomer.now.max(host.now);
-    let mut cable = Cable {
-        latency,
-        now: start,
-        queue: BTreeMap::new(),
-        sequence: 0,
-        streams: BTreeMap::new(),
-        busy: [start; 2],
-        frame_bytes: 0,
-        member_bytes: 0,
-        sessions: 0,
-    };
-    let mut ends = [&mut newcomer.node, &mut host.node];
-    let address = ends[1].identity().addr;
+    // Three one-way trips for the handshake, one for the first frame.
+    let link = Link { latency, handshake: latency * 4, bytes_per_second: Some(BANDWIDTH) };
+    let mut cable = Network::new(vec![&mut newcomer.node, &mut host.node], link, start);
     let mut equal_at = None;
-    cable.hand(&mut ends, 0, Input::Join(vec![address]));
+    let address = cable.nodes[1].identity().addr;
+    cable.handle(0, Input::Join(vec![address]));
     loop {
-        let equal = ends[0].catalog().digest() == ends[1].catalog().digest();
+        let equal = cable.is_converged();
         equal_at = equal.then_some(equal_at.unwrap_or(cable.now));
-        let silent = cable.streams.is_empty() && ends.iter().all(|end| end.load().sessions == 0);
-        if (equal && silent && cable.sessions > 0) || cable.now - start > LIMIT {
+        let talking = cable.nodes.iter().any(|node| node.load().sessions > 0);
+        let silent = cable.is_without_streams() && !talking;
+        if (equal && silent && cable.streams_opened > 0) || !cable.step(start + LIMIT) {
             break;
         }
-        cable.step(&mut ends);
     }
-    newcomer.now = cable.now;
-    host.now = cable.now;
-    let Cable { frame_bytes, member_bytes, .. } = cable;
-    Some(Exchange { took: equal_at? - start, frame_bytes, member_bytes })
-}
-
-impl Cable {
-    /// Processes the next event.
-    fn step(&mut self, ends: &mut [&mut Node; 2]) {
-        let deadlines = ends.iter().enumerate();
-        let deadline = deadlines.filter_map(|(end, node)| Some((node.next_deadline()?, end))).min();
-        let arrival = self.queue.first_key_value().map(|((at, _), _)| *at);
-        match (deadline, arrival) {
-            (Some((due, end)), arrival) if arrival.is_none_or(|arrival| due < arrival) => {
-                self.now = self.now.max(due);
-                self.hand(ends, end, Input::Deadline);
-            }
-            (_, Some(at)) => {
-                self.now = self.now.max(at);
-                if let Some((_, (end, delivery))) = self.queue.pop_first() {
-                    self.deliver(ends, end, &delivery);
-                }
-            }
-            // No event will ever follow: skip to the limit.
-            _ => self.now = self.now + LIMIT,
-        }
-    }
-
-    fn deliver(&mut self, ends: &mut [&mut Node; 2], end: usize, delivery: &CableDelivery) {
-        let input = match delivery {
-            CableDelivery::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
-            CableDelivery::Accepted(stream) => Input::StreamAccepted { stream: *stream },
-            CableDelivery::Closed(stream) => {
-                self.streams.remove(&(end, *stream));
-                Input::StreamClosed { stream: *stream }
-            }
-            CableDelivery::Frame(stream, _) | CableDelivery::Written(stream)
-                if !self.streams.contains_key(&(end, *stream)) =>
-            {
-                return;
-            }
-            CableDelivery::Frame(stream, bytes) => Input::StreamFrame { stream: *stream, bytes },
-            CableDelivery::Written(stream) => Input::StreamWritten { stream: *stream },
-        };
-        self.hand(ends, end, input);
-    }
-
-    /// Hands an input to one end, and carries out its outputs.
-    fn hand(&mut self, ends: &mut [&mut Node; 2], end: usize, input: Input<'_>) {
-        let other = ends[1 - end].identity().addr.ip();
-        let own = ends[end].identity().addr;
-        ends[end].handle(input, self.now);
-        while let Some(output) = ends[end].poll_output() {
-            match output {
-                Output::Datagram { to, bytes } if to.ip() == other => {
-                    self.send(
-                        1 - end,
-                        self.now + self.latency,
-                        CableDelivery::Datagram(own, bytes),
-                    );
-                }
-                Output::OpenStream { stream, to, .. } if to.ip() == other => {
-                    self.sessions += 1;
-                    let accepted = StreamId::accepted(self.sequence);
-                    self.streams.insert((end, stream), (accepted, false));
-                    self.streams.insert((1 - end, accepted), (stream, false));
-                    // The handshake takes three ways.
-                    let at = self.now + self.latency * 3;
-                    self.busy = self.busy.map(|busy| busy.max(at));
-                    self.send(1 - end, at, CableDelivery::Accepted(accepted));
-                }
-                // Other agents are not part of the pair.
-                Output::OpenStream { stream, .. } => {
-                    self.send(end, self.now + self.latency, CableDelivery::Closed(stream));
-                }
-                Output::StreamFrame { stream, bytes } => self.send_frame(end, stream, bytes),
-                Output::FinishStream { stream } => self.finish(end, stream),
-                Output::ResetStream { stream } => {
-                    if let Some((other, _)) = self.streams.remove(&(end, stream)) {
-                        self.send(1 - end, self.now + self.latency, CableDelivery::Closed(other));
-                    }
-                }
-                // The pair needs no TCP probes, and no datagrams to others.
-                Output::TcpProbe { .. } | Output::Datagram { .. } | Output::Event(_) => {}
-            }
-        }
-    }
-
-    fn send_frame(&mut self, end: usize, stream: StreamId, bytes: Vec<u8>) {
-        let Some((other, _)) = self.streams.get(&(end, stream)).copied() else { return };
-        let len = LENGTH_BYTES + bytes.len() as u64;
-        self.frame_bytes += len;
-        if matches!(Frame::decode(&bytes), Ok(Frame::Members(_))) {
-            self.member_bytes += len;
-        }
-        let takes = Duration::from_nanos(bytes.len() as u64 * 1_000_000_000 / BANDWIDTH);
-        self.busy[end] = self.busy[end].max(self.now) + takes;
-        let at = self.busy[end] + self.latency;
-        self.send(1 - end, at, CableDelivery::Frame(other, bytes));
-        self.send(end, self.busy[end], CableDelivery::Written(stream));
-    }
-
-    fn finish(&mut self, end: usize, stream: StreamId) {
-        let Some((other, finished)) = self.streams.get_mut(&(end, stream)) else { return };
-        *finished = true;
-        let other = *other;
-        if self.streams.get(&(1 - end, other)).is_none_or(|(_, finished)| *finished) {
-            self.streams.remove(&(end, stream));
-            self.streams.remove(&(1 - end, other));
-        }
-    }
-
-    fn send(&mut self, to: usize, at: Time, delivery: CableDelivery) {
-        self.sequence += 1;
-        self.queue.insert((at, self.sequence), (to, delivery));
-    }
+    let (end, arrivals) = (cable.now, cable.arrivals);
+    newcomer.now = end;
+    host.now = end;
+    // Frames to agents that are not connected do not arrive.
+    let frames = arrivals.iter().filter_map(|(_, _, arrival)| match arrival {
+        Arrival::Frame(_, bytes) => Some(bytes),
+        _ => None,
+    });
+    let len = |frame: &Vec<u8>| LENGTH_BYTES + frame.len() as u64;
+    let is_about_members = |frame: &&Vec<u8>| matches!(Frame::decode(frame), Ok(Frame::Members(_)));
+    Some(Exchange {
+        took: equal_at? - start,
+        frame_bytes: frames.clone().map(len).sum(),
+        member_bytes: frames.filter(is_about_members).map(len).sum(),
+    })
 }

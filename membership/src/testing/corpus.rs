@@ -1,0 +1,28 @@
+//! Replaying the corpus of a fuzz target: an input that fuzzing found once stays found, without a fuzzer.
+
+#![allow(clippy::disallowed_methods, reason = "the protocol reads no files, its tests do")]
+
+use std::fs;
+use std::path::Path;
+
+/// Hands each file of a folder to a check, in the order of their names, and prints the name first, so that a failure
+/// shows which file it was.
+///
+/// # Panics
+/// When the folder is empty or cannot be read, and when the check does.
+pub fn replay(folder: &Path, check: fn(&[u8])) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => panic!("{}: {error}", folder.display()),
+    };
+    let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.sort_unstable();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    for file in files {
+        println!("{}", file.display());
+        match fs::read(&file) {
+            Ok(bytes) => check(&bytes),
+            Err(error) => panic!("{}: {error}", file.display()),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A few nodes in virtual time on a network without faults, which records what passes.
+
+use std::borrow::BorrowMut;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::record::{Health, Key, NodeRecord, Support, Value};
+use crate::{
+    ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
+    TcpProbeId, Time,
+};
+
+/// What lies between two nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// How long everything takes.
+    pub latency: Duration,
+    /// How long a new stream takes until its first frame arrives.
+    pub handshake: Duration,
+    /// Bytes of frames that pass in a second, in each direction; `None` for as many as there are.
+    pub bytes_per_second: Option<u64>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        let latency = Duration::from_millis(1);
+        Self { latency, handshake: latency, bytes_per_second: None }
+    }
+}
+
+/// The nodes and what is under way between them. `N` is [`Node`] or a reference to one.
+#[derive(Debug)]
+pub struct Network<N = Node> {
+    /// The time at all nodes.
+    pub now: Time,
+    /// The nodes, found by the IP addresses of their identities. Each needs a place in `events`.
+    pub nodes: Vec<N>,
+    /// Every datagram that was sent.
+    pub datagrams: Vec<Vec<u8>>,
+    /// Every frame that was sent.
+    pub frames: Vec<Vec<u8>>,
+    /// What each node told its owner.
+    pub events: Vec<Vec<Event>>,
+    /// How many calls deadlines asked for.
+    pub deadlines: usize,
+    /// How many streams were opened to nodes that exist.
+    pub streams_opened: u64,
+    /// Nodes whose hosts complete TCP handshakes for them.
+    pub listening: BTreeSet<usize>,
+    /// Nodes that no datagram reaches, and none comes from.
+    pub blocked: BTreeSet<usize>,
+    /// Every TCP probe that was asked for.
+    pub tcp_probes: Vec<TcpProbeId>,
+    /// Everything that arrived at a node.
+    pub arrivals: Vec<(Time, usize, Arrival)>,
+    link: Link,
+    queue: BTreeMap<(Time, u64), (usize, Arrival)>,
+    streams: BTreeMap<(usize, StreamId), StreamEnd>,
+    /// Until when each node has frames to send to each other.
+    busy: BTreeMap<(usize, usize), Time>,
+    /// Deadline calls in a row after which another was due already.
+    overdue: usize,
+    sequence: u64,
+}
+
+/// One end of a stream.
+#[derive(Clone, Copy, Debug)]
+struct StreamEnd {
+    peer: usize,
+    /// The number of the stream at the peer.
+    there: StreamId,
+    is_finished: bool,
+}
+
+/// Something that arrives at a node.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the inputs of a node with what they carry")]
+pub enum Arrival {
+    Datagram(SocketAddr, Vec<u8>),
+    Accepted(StreamId),
+    Frame(StreamId, Vec<u8>),
+    Written(StreamId),
+    Closed(StreamId),
+    TcpProbeAnswered(TcpProbeId),
+}
+
+impl Arrival {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Self::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
+            Self::Accepted(stream) => Input::StreamAccepted { stream: *stream },
+            Self::Frame(stream, bytes) => Input::StreamFrame { stream: *stream, bytes },
+            Self::Written(stream) => Input::StreamWritten { stream: *stream },
+            Self::Closed(stream) => Input::StreamClosed { stream: *stream },
+            Self::TcpProbeAnswered(tcp_probe) => Input::TcpProbeAnswered { tcp_probe: *tcp_probe },
+        }
+    }
+}
+
+/// The identity of the `n`th node.
+#[must_use]
+pub fn identity(n: usize) -> Identity {
+    let [_, high, mid, low] = (n as u32 + 1).to_be_bytes();
+    Identity {
+        node_id: NodeId(0x100 + n as u64),
+        epoch: Epoch(1_000),
+        addr: SocketAddr::from(([10, high, mid, low], 7_946)),
+        sync_port: 7_947,
+    }
+}
+
+/// How the `n`th node describes itself.
+#[must_use]
+pub fn record(n: usize) -> NodeRecord {
+    NodeRecord {
+        name: format!("n{n}").into(),
+        datacenter: "dc1".into(),
+        zone: "".into(),
+        software: "test".into(),
+        instance_key_hash: 0,
+        left: None,
+        support: Support::OURS,
+    }
+}
+
+/// What the `n`th node is started with.
+#[must_use]
+pub fn config(n: usize) -> Config {
+    Config {
+        cluster: ClusterId::default(),
+        identity: identity(n),
+        node: record(n),
+        records: Vec::new(),
+        seed: n as u64,
+        protocol: Protocol::default(),
+    }
+}
+
+/// The `n`th node, just started.
+#[must_use]
+pub fn node(n: usize) -> Node {
+    Node::new(config(n), Time::ZERO)
+}
+
+/// The `n`th node in another cluster.
+#[must_use]
+pub fn node_of(cluster: ClusterId, n: usize) -> Node {
+    Node::new(Config { cluster, ..config(n) }, Time::ZERO)
+}
+
+/// The node of the `n`th host in another life, as one that lost its disk.
+#[must_use]
+pub fn node_as(cluster: ClusterId, identity: Identity, n: usize) -> Node {
+    Node::new(Config { cluster, identity, ..config(n) }, Time::ZERO)
+}
+
+/// A write of the health of an instance.
+#[must_use]
+pub fn health(id: &str, health: Health) -> Vec<(Key, Option<Value>)> {
+    vec![(Key::Health(id.into()), Some(Value::Health(health)))]
+}
+
+impl Network {
+    /// Nodes that join through the first, and have done so.
+    ///
+    /// # Panics
+    /// When they do not find each other within five seconds.
+    #[must_use]
+    pub fn joined(count: usize) -> Self {
+        let mut network = Self::new((0..count).map(node).collect(), Link::default(), Time::ZERO);
+        for n in 1..count {
+            network.handle(n, Input::Join(vec![identity(0).addr]));
+        }
+        network.run_for(Duration::from_secs(5));
+        assert!(network.nodes.iter().all(|node| node.active_members() == count), "not joined");
+        assert!(network.is_converged(), "not converged");
+        network
+    }
+}
+
+impl<N: BorrowMut<Node>> Network<N> {
+    /// Nodes that know nothing of each other yet.
+    #[must_use]
+    pub fn new(nodes: Vec<N>, link: Link, now: Time) -> Self {
+        Self {
+            now,
+            events: nodes.iter().map(|_| Vec::new()).collect(),
+            nodes,
+            datagrams: Vec::new(),
+            frames: Vec::new(),
+            deadlines: 0,
+            streams_opened: 0,
+            listening: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            tcp_probes: Vec::new(),
+            arrivals: Vec::new(),
+            link,
+            queue: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            overdue: 0,
+            sequence: 0,
+        }
+    }
+
+    /// Whether all nodes hold the same records.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        let mut digests = self.nodes.iter().map(|node| node.borrow().catalog().digest());
+        digests.next().is_none_or(|first| digests.all(|digest| digest == first))
+    }
+
+    /// Whether no stream is open.
+    #[must_use]
+    pub fn is_without_streams(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Gives a node an input and carries out what it wants; returns that.
+    ///
+    /// # Panics
+    /// When a deadline stays in the past.
+    pub fn handle(&mut self, n: usize, input: Input<'_>) -> Vec<Output> {
+        let is_deadline = matches!(input, Input::Deadline);
+        let node = self.nodes[n].borrow_mut();
+        node.handle(input, self.now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+        if is_deadline {
+            self.deadlines += 1;
+            let is_due = node.next_deadline().is_some_and(|next| next <= self.now);
+            self.overdue = if is_due { self.overdue + 1 } else { 0 };
+            // Isolation is followed by hellos at once, in a second call.
+            assert!(self.overdue <= 1, "a deadline stays in the past");
+        }
+        for output in outputs.clone() {
+            self.carry_out(n, output);
+        }
+        outputs
+    }
+
+    /// Carries out what a node wants done that was called without an input.
+    pub fn flush(&mut self, n: usize) {
+        while let Some(output) = self.nodes[n].borrow_mut().poll_output() {
+            self.carry_out(n, output);
+        }
+    }
+
+    /// Lets time pass, with everything in it that is due.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets the next thing happen, if it is due at `end` at the latest. Returns whether it was.
+    pub fn step(&mut self, end: Time) -> bool {
+        let deadlines = self.nodes.iter().map(|node| node.borrow().next_deadline());
+        let deadlines = deadlines.enumerate().filter_map(|(n, due)| Some((due?, n)));
+        let deadline = deadlines.min();
+        let arrival = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let next = [deadline.map(|(at, _)| at), arrival].into_iter().flatten().min();
+        let Some(at) = next.filter(|at| *at <= end) else { return false };
+        self.now = at.max(self.now);
+        if arrival.is_some_and(|arrival| arrival <= at) {
+            if let Some((_, (n, arrival))) = self.queue.pop_first() {
+                self.handle(n, arrival.input());
+                self.arrivals.push((self.now, n, arrival));
+            }
+        } else if let Some((_, n)) = deadline {
+            self.handle(n, Input::Deadline);
+        }
+        true
+    }
+
+    fn carry_out(&mut self, n: usize, output: Output) {
+        let soon = self.now + self.link.latency;
+        match output {
+            Output::Datagram { to, bytes } => {
+                self.datagrams.push(bytes.clone());
+                let passes = |to: &usize| !self.blocked.contains(to) && !self.blocked.contains(&n);
+                if let Some(to) = self.number_of(to).filter(passes) {
+                    self.send(to, soon, Arrival::Datagram(self.address_of(n), bytes));
+                }
+            }
+            Output::OpenStream { stream, to, .. } => match self.number_of(to) {
+                Some(peer) => self.open(n, stream, peer),
+                None => self.send(n, soon, Arrival::Closed(stream)),
+            },
+            Output::StreamFrame { stream, bytes } => {
+                self.frames.push(bytes.clone());
+                self.send_frame(n, stream, bytes);
+            }
+            Output::FinishStream { stream } => self.finish(n, stream),
+            Output::ResetStream { stream } => {
+                if let Some(StreamEnd { peer, there, .. }) = self.streams.remove(&(n, stream)) {
+                    self.streams.remove(&(peer, there));
+                    self.send(peer, soon, Arrival::Closed(there));
+                }
+            }
+            Output::TcpProbe { to, tcp_probe } => {
+                self.tcp_probes.push(tcp_probe);
+                if self.number_of(to).is_some_and(|to| self.listening.contains(&to)) {
+                    self.send(n, soon, Arrival::TcpProbeAnswered(tcp_probe));
+                }
+            }
+            Output::Event(event) => self.events[n].push(event),
+        }
+    }
+
+    fn open(&mut self, n: usize, stream: StreamId, peer: usize) {
+        self.streams_opened += 1;
+        let there = StreamId::accepted(self.sequence);
+        self.streams.insert((n, stream), StreamEnd { peer, there, is_finished: false });
+        let end = StreamEnd { peer: n, there: stream, is_finished: false };
+        self.streams.insert((peer, there), end);
+        let at = self.now + self.link.handshake;
+        let begin = self.now + self.link.handshake.saturating_sub(self.link.latency);
+        for line in [(n, peer), (peer, n)] {
+            let busy = self.busy.entry(line).or_default();
+            *busy = begin.max(*busy);
+        }
+        self.send(peer, at, Arrival::Accepted(there));
+    }
+
+    fn send_frame(&mut self, n: usize, stream: StreamId, bytes: Vec<u8>) {
+        let Some(StreamEnd { peer, there, .. }) = self.streams.get(&(n, stream)).copied() else {
+            return;
+        };
+        let nanos =
+            self.link.bytes_per_second.map_or(0, |rate| bytes.len() as u64 * 1_000_000_000 / rate);
+        let busy = self.busy.entry((n, peer)).or_default();
+        *busy = self.now.max(*busy) + Duration::from_nanos(nanos);
+        let written = *busy;
+        self.send(peer, written + self.link.latency, Arrival::Frame(there, bytes));
+        self.send(n, written, Arrival::Written(stream));
+    }
+
+    /// A stream is over when both ends have finished.
+    fn finish(&mut self, n: usize, stream: StreamId) {
+        let Some(end) = self.streams.get_mut(&(n, stream)) else { return };
+        end.is_finished = true;
+        let other = (end.peer, end.there);
+        if self.streams.get(&other).is_none_or(|end| end.is_finished) {
+            self.streams.remove(&(n, stream));
+            self.streams.remove(&other);
+        }
+    }
+
+    fn number_of(&self, addr: SocketAddr) -> Option<usize> {
+        (0..self.nodes.len()).find(|n| self.address_of(*n).ip() == addr.ip())
+    }
+
+    fn address_of(&self, n: usize) -> SocketAddr {
+        self.nodes[n].borrow().identity().addr
+    }
+
+    fn send(&mut self, to: usize, at: Time, arrival: Arrival) {
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), (to, arrival));
+    }
+}
