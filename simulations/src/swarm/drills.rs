@@ -165,7 +165,7 @@ fn long_absence(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
 /// Tests that force-leaving a dead host works everywhere, and that force-leaving a live one does not.
 fn force_leaves(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.about = "an operator force-leaves a dead host, and one that has just come back".into();
-    // A write would take the second host beyond the epoch of its origin tombstone.
+    // A write would take the second host beyond what its origin tombstone stands for.
     scenario.workload.writes_per_second = 0.0;
     let [operators, returns, stops] = some(scenario.nodes, rng);
     let force_leave =
