@@ -62,7 +62,7 @@ pub use base::io::{StreamId, TcpProbeId};
 pub use base::limits;
 pub use base::protocol::Protocol;
 pub use base::time::Time;
-pub use catalog::record;
+pub use catalog::{record, registering};
 pub use codec::DecodeError;
 pub use liveness::detector;
 pub use liveness::duplicate::{Claim, Duplicate, Life};

@@ -9,6 +9,7 @@ mod delta;
 mod origin;
 mod origin_tombstone;
 pub mod record;
+pub mod registering;
 mod replica;
 mod slots;
 mod spans;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hobnob_membership::record::{Health, Key, ServiceRecord, Tags, Text, Value};
+use hobnob_membership::registering::{self, InitialHealth};
 use hobnob_membership::{NodeId, Time};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -133,7 +134,7 @@ impl Workload {
             None => self.register(host, number, world, truth),
             Some(_) if dice < 0.55 => {
                 let health = if self.rng.random() { Health::Passing } else { Health::Failing };
-                let records = vec![(Key::Health(id.clone()), Some(Value::Health(health)))];
+                let records = registering::set_health(&id, health);
                 self.submit(host, ClientRequest::SetHealth(id, health), &records, world, truth);
             }
             Some(_) if dice < 0.75 => self.register(host, number, world, truth),
@@ -146,17 +147,16 @@ impl Workload {
         let large = self.rng.random::<f64>() < self.spec.large;
         let stamp = self.next_stamp;
         self.next_stamp += 1;
-        let service = Value::Service(service(number, stamp, large).into());
-        let mut records = vec![(Key::Service(id.clone()), Some(service))];
-        if truth.promise(world.host(host).id, &id).is_none() {
-            let health = Value::Health(Health::Passing);
-            records.push((Key::Health(id.clone()), Some(health)));
-        }
+        let health = match truth.promise(world.host(host).id, &id) {
+            Some(_) => InitialHealth::Kept,
+            None => InitialHealth::Found(Health::Passing),
+        };
+        let records = registering::register(&id, service(number, stamp, large), health);
         self.submit(host, ClientRequest::Register(id, stamp), &records, world, truth);
     }
 
     fn deregister(&mut self, host: usize, id: Text, world: &mut World, truth: &mut Truth) {
-        let records = vec![(Key::Service(id.clone()), None), (Key::Health(id.clone()), None)];
+        let records = registering::deregister(&id);
         self.submit(host, ClientRequest::Deregister(id), &records, world, truth);
     }
 

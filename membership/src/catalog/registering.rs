@@ -1,0 +1,93 @@
+//! The records that registering an instance writes, and those that deregistering deletes.
+//!
+//! An instance is two records of its origin: a definition and a health. The agent and the simulator both write them
+//! through these functions, so that a simulated registration changes the catalog as a real one does.
+
+use crate::catalog::record::{Health, Key, ServiceRecord, Text, Value};
+
+/// Records to write at once. `None` deletes the record of its key.
+pub type RecordChanges = Vec<(Key, Option<Value>)>;
+
+/// The health of an instance at the moment of its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialHealth {
+    /// It replaces an instance with the same check of the same address, so what that check found still holds.
+    Kept,
+    /// No check has run yet.
+    Unknown,
+    /// A check has run already.
+    Found(Health),
+}
+
+/// The changes that register an instance, or replace the one with this id.
+#[must_use]
+pub fn register(id: &Text, service: ServiceRecord, health: InitialHealth) -> RecordChanges {
+    let mut records = vec![(Key::Service(id.clone()), Some(Value::Service(service.into())))];
+    match health {
+        InitialHealth::Kept => {}
+        InitialHealth::Unknown => records.push((Key::Health(id.clone()), None)),
+        InitialHealth::Found(health) => records.extend(set_health(id, health)),
+    }
+    records
+}
+
+/// The change that a new verdict of an instance's checks makes.
+#[must_use]
+pub fn set_health(id: &Text, health: Health) -> RecordChanges {
+    vec![(Key::Health(id.clone()), Some(Value::Health(health)))]
+}
+
+/// The changes that deregister an instance.
+#[must_use]
+pub fn deregister(id: &Text) -> RecordChanges {
+    vec![(Key::Service(id.clone()), None), (Key::Health(id.clone()), None)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::record::{Balancing, DEFAULT_NAMESPACE, Meta, Tags};
+
+    fn service() -> ServiceRecord {
+        ServiceRecord {
+            service: "web".into(),
+            namespace: DEFAULT_NAMESPACE.into(),
+            address: "10.0.0.1".into(),
+            port: 80,
+            tags: Tags::default(),
+            meta: Meta::default(),
+            weight: 1,
+            checked: true,
+            balancing: Balancing::default(),
+        }
+    }
+
+    /// The health that is left of a passing instance after these changes.
+    fn health_after(changes: RecordChanges) -> Option<Value> {
+        let id = Key::Health("web-1".into());
+        let passing = Some(Value::Health(Health::Passing));
+        changes.into_iter().rev().find(|(key, _)| *key == id).map_or(passing, |(_, value)| value)
+    }
+
+    #[test]
+    fn a_registration_keeps_forgets_or_sets_the_health() {
+        let register = |health| register(&"web-1".into(), service(), health);
+        assert_eq!(
+            health_after(register(InitialHealth::Kept)),
+            Some(Value::Health(Health::Passing))
+        );
+        assert_eq!(health_after(register(InitialHealth::Unknown)), None);
+        let found = InitialHealth::Found(Health::Failing);
+        assert_eq!(health_after(register(found)), Some(Value::Health(Health::Failing)));
+    }
+
+    #[test]
+    fn a_deregistration_deletes_both_records_and_a_registration_writes_valid_ones() {
+        let id = Text::from("web-1");
+        for (key, value) in register(&id, service(), InitialHealth::Found(Health::Passing)) {
+            let value = value.expect("a registration with a health deletes nothing");
+            assert_eq!(value.validate(&key), Ok(()));
+            assert!(deregister(&id).contains(&(key, None)));
+        }
+    }
+}
