@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_membership::catalog::WriteError;
-use hobnob_membership::record::{Key, Value};
+use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Input, Node, NodeId, Time};
 
 use super::own_checks::OwnCheck;
@@ -28,9 +28,6 @@ pub(super) enum Command {
     Inspect(Box<dyn FnOnce(&Node, Time) + Send>),
     Report { reply: Reply<Report> },
 }
-
-/// Records of our own to write; one without a value is removed.
-pub(crate) type RecordChanges = Vec<(Key, Option<Value>)>;
 
 /// The driver refuses a command.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hobnob_api::CheckExplained;
+use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Node, NodeId, Time};
 use tokio::sync::mpsc;
 
-use super::commands::{Command, RecordChanges, Refused, Report};
+use super::commands::{Command, Refused, Report};
 use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hobnob_api::{Check, CheckExplained, Probe};
-use hobnob_membership::Input;
-use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::record::Health;
+use hobnob_membership::{Input, registering};
 use tokio::time::Instant;
 
 use super::Driver;
@@ -89,7 +89,7 @@ impl Driver {
             Health::Failing => tracing::warn!(id, output, "the instance is unhealthy"),
             Health::Unknown => tracing::warn!(id, output, "the instance's check is overdue"),
         }
-        let record = (Key::Health(id.into()), Some(Value::Health(*health)));
-        self.node.handle(Input::Write(vec![record]), self.clock.now());
+        let records = registering::set_health(&id.into(), *health);
+        self.node.handle(Input::Write(records), self.clock.now());
     }
 }

@@ -9,13 +9,14 @@ use std::io;
 use std::sync::Arc;
 
 use hobnob_api::{ApiError, Check, ErrorCode, RegisterOutcome, Registration};
+use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
 
 use super::handle::{Command, RegistrationsHandle};
 use super::restore::{Restored, running_check};
 use super::{records, rules};
 use crate::checks::{CheckId, Checker, Outcome};
-use crate::driver::{DriverHandle, OwnCheck, Persist, RecordChanges};
+use crate::driver::{DriverHandle, OwnCheck, Persist};
 use crate::services::Registry;
 use crate::storage::{DataDir, StoredRegistration, WriteError};
 
@@ -86,8 +87,9 @@ impl Registrar {
     async fn register(&mut self, registration: &Registration) -> Result<RegisterOutcome, ApiError> {
         rules::validate(registration)?;
         let after = StoredRegistration::from(registration);
-        let (key, service) = records::service(&after, &self.default_address);
-        let mut records = vec![(key, Some(service))];
+        let service = records::service(&after, &self.default_address);
+        let instance = after.id.as_str().into();
+        let records = registering::register(&instance, service.clone(), InitialHealth::Kept);
         self.check_write(&after.id, records.clone()).await?;
         let data_dir = self.data_dir.as_ref().ok_or_else(lost)?;
         let before = data_dir.registration(&after.id).cloned();
@@ -101,7 +103,7 @@ impl Registrar {
             self.driver.write(records).await?;
         } else {
             // A verdict on the earlier registration says nothing about this one.
-            records.push(records::health_removal(&after.id));
+            let records = registering::register(&instance, service, InitialHealth::Unknown);
             self.write_with_new_check(records, &after).await?;
         }
         let replaced = before.is_some();
@@ -117,7 +119,7 @@ impl Registrar {
             return Err(self.not_found(id));
         }
         self.checkers.remove(id);
-        self.driver.write_with_check(records::removal(id), id.into(), None).await?;
+        self.driver.write_with_check(registering::deregister(&id.into()), id.into(), None).await?;
         tracing::info!(id, "deregistered");
         Ok(())
     }

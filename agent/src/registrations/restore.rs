@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hobnob_api::Check;
 use hobnob_membership::record::{Key, Value};
+use hobnob_membership::registering;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -43,7 +44,10 @@ impl Restored {
 pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
     let mut records: Vec<_> = data_dir
         .registrations()
-        .map(|registration| records::service(registration, default_address))
+        .map(|registration| {
+            let service = records::service(registration, default_address);
+            registering::definition(&registration.id.as_str().into(), service)
+        })
         .collect();
     let mut checks: Vec<RestoredCheck> = Vec::new();
     for registration in data_dir.registrations() {
@@ -59,7 +63,7 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
     for RestoredCheck { id, check, first } in &checks {
         if let Some(first) = first.clone() {
             let health = Verdict::restored(Thresholds::from(check), first).health();
-            records.push((Key::Health((&*id.instance).into()), Value::Health(health)));
+            records.push(registering::health(&(&*id.instance).into(), health));
         }
     }
     Restored { records, checks }

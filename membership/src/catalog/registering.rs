@@ -19,22 +19,36 @@ pub enum InitialHealth {
     Found(Health),
 }
 
+/// The record that defines an instance.
+#[must_use]
+pub fn definition(id: &Text, service: ServiceRecord) -> (Key, Value) {
+    (Key::Service(id.clone()), Value::Service(service.into()))
+}
+
+/// The record of an instance's health.
+#[must_use]
+pub fn health(id: &Text, health: Health) -> (Key, Value) {
+    (Key::Health(id.clone()), Value::Health(health))
+}
+
 /// The changes that register an instance, or replace the one with this id.
 #[must_use]
-pub fn register(id: &Text, service: ServiceRecord, health: InitialHealth) -> RecordChanges {
-    let mut records = vec![(Key::Service(id.clone()), Some(Value::Service(service.into())))];
-    match health {
+pub fn register(id: &Text, service: ServiceRecord, initial: InitialHealth) -> RecordChanges {
+    let (key, value) = definition(id, service);
+    let mut records = vec![(key, Some(value))];
+    match initial {
         InitialHealth::Kept => {}
         InitialHealth::Unknown => records.push((Key::Health(id.clone()), None)),
-        InitialHealth::Found(health) => records.extend(set_health(id, health)),
+        InitialHealth::Found(found) => records.extend(set_health(id, found)),
     }
     records
 }
 
 /// The change that a new verdict of an instance's checks makes.
 #[must_use]
-pub fn set_health(id: &Text, health: Health) -> RecordChanges {
-    vec![(Key::Health(id.clone()), Some(Value::Health(health)))]
+pub fn set_health(id: &Text, verdict: Health) -> RecordChanges {
+    let (key, value) = health(id, verdict);
+    vec![(key, Some(value))]
 }
 
 /// The changes that deregister an instance.
