@@ -30,4 +30,3 @@ pub mod transport;
 pub use agent::{Agent, StartError};
 pub use config::{AgentConfig, ConfigError};
 pub use doors::unix::server::SocketError;
-pub use hobnob_api::address::{DEFAULT_GOSSIP_PORT, JoinAddressError};

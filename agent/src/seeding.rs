@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_api::address::{JoinAddressError, parse};
+use hobnob_api::address::{AddressError, GossipAddress};
 
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
@@ -11,19 +11,27 @@ use crate::info::AgentInfo;
 /// Pause before names that could not be resolved are tried again.
 const RESOLVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// The gossip addresses behind an address.
-pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, JoinAddressError> {
-    let unresolvable =
-        |reason| JoinAddressError::Unresolvable { address: address.to_owned(), reason };
-    let found = tokio::net::lookup_host(parse(address)?)
-        .await
-        .map_err(|error| unresolvable(error.to_string()))?;
-    let found: Vec<SocketAddr> = found.collect();
+/// An address to join at leads nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SeedError {
+    #[error(transparent)]
+    Malformed(#[from] AddressError),
+    #[error("the address `{address}` cannot be resolved: {reason}")]
+    Unresolvable { address: GossipAddress, reason: String },
+}
+
+/// The socket addresses behind an address to join at.
+pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, SeedError> {
+    let address: GossipAddress = address.parse()?;
+    let found = match tokio::net::lookup_host(address.to_string()).await {
+        Ok(found) => found.collect::<Vec<_>>(),
+        Err(error) => return Err(SeedError::Unresolvable { address, reason: error.to_string() }),
+    };
     if found.is_empty() {
-        Err(unresolvable("the name has no address".to_owned()))
-    } else {
-        Ok(found)
+        let reason = "the name has no address".to_owned();
+        return Err(SeedError::Unresolvable { address, reason });
     }
+    Ok(found)
 }
 
 /// Resolves the addresses that an agent was started with, each until it succeeds, and tells the driver to join there, or

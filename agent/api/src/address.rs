@@ -1,88 +1,347 @@
-//! Addresses that people type: the one parser for them.
+//! Addresses and URLs that people write, each parsed once into a type: the one parser for the agent, its clients and
+//! the command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 
-/// The port of an address that names none.
+/// The port of a [`GossipAddress`] that names none.
 pub const DEFAULT_GOSSIP_PORT: u16 = 7_946;
-/// An address that cannot be joined at.
-#[derive(Debug, thiserror::Error)]
+/// Bytes of an address or a URL.
+pub const MAX_ADDRESS_BYTES: usize = 2_048;
+
+/// Bytes of a host name (RFC 1035, section 2.3.4).
+const MAX_HOST_BYTES: usize = 253;
+/// The port of a URL that names none.
+const HTTP_PORT: u16 = 80;
+
+/// A text is not the address or the URL that it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum JoinAddressError {
-    /// It is no address.
-    #[error(
-        "`{0}` is not an address to join at: give a gossip address such as 10.0.0.5:7946 or host.example:7946"
-    )]
-    Malformed(String),
-    /// The name is not known.
-    #[error("the address `{address}` cannot be resolved: {reason}")]
-    Unresolvable {
-        /// The address.
-        address: String,
-        /// What the resolver said.
-        reason: String,
+pub enum AddressError {
+    /// It is longer than [`MAX_ADDRESS_BYTES`].
+    #[error("the address has {len} bytes, and {MAX_ADDRESS_BYTES} are allowed")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
     },
+    /// It is no host.
+    #[error("`{0}` is neither an IP address nor a host name")]
+    Host(String),
+    /// It is no host with a port.
+    #[error("`{0}` is not of the form HOST:PORT, with an IPv6 address in brackets")]
+    HostPort(String),
+    /// It is no gossip address.
+    #[error("`{0}` is not a gossip address, which is a HOST or HOST:PORT")]
+    Gossip(String),
+    /// It is no URL.
+    #[error("`{url}` is not of the form http://HOST:PORT/PATH: {reason}")]
+    Url {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It asks for TLS.
+    #[error("`{0}` asks for https, and only http is spoken")]
+    Https(String),
+    /// It carries a user name or a password, which would be stored and shown in plain text.
+    #[error("the URL carries credentials, which are not accepted")]
+    Credentials,
 }
 
-/// Checks the form of an address, without resolving it, and adds the default port if it has none.
-///
-/// # Errors
-/// When it is no `host`, `host:port`, IP address or IP address with a port.
-pub fn parse(address: &str) -> Result<String, JoinAddressError> {
-    let malformed = || JoinAddressError::Malformed(address.to_owned());
-    if address.parse::<SocketAddr>().is_ok_and(|address| address.port() != 0) {
-        return Ok(address.to_owned());
+/// An IP address or a host name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host(String);
+
+impl Host {
+    /// The host without brackets.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
-    if let Ok(ip) = address.parse() {
-        return Ok(SocketAddr::new(ip, DEFAULT_GOSSIP_PORT).to_string());
-    }
-    let (host, port) = match address.split_once(':') {
-        Some((host, port)) => {
-            (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(malformed)?)
+}
+
+impl FromStr for Host {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        let is_name = (1..=MAX_HOST_BYTES).contains(&text.len()) && text.chars().all(legal);
+        // Digits and dots that are no IP address are a slip of the finger, not a name.
+        let is_mistyped_ip = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+        if text.parse::<IpAddr>().is_ok() || (is_name && !is_mistyped_ip) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(AddressError::Host(shown(text)))
         }
-        None => (address, DEFAULT_GOSSIP_PORT),
-    };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if host.is_empty() || host.len() > 253 || !host.chars().all(legal) || is_mistyped_ip(host) {
-        return Err(malformed());
     }
-    Ok(format!("{host}:{port}"))
 }
 
-/// Whether a host is digits and dots and no IP address: a slip of the finger, not a name.
-pub fn is_mistyped_ip(host: &str) -> bool {
-    host.chars().all(|c| c.is_ascii_digit() || c == '.') && host.parse::<IpAddr>().is_err()
+/// As in a URL: an IPv6 address is in brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.parse::<Ipv6Addr>() {
+            Ok(ip) => write!(f, "[{ip}]"),
+            Err(_) => f.write_str(&self.0),
+        }
+    }
+}
+
+/// A host and a port other than 0: `10.0.0.7:80`, `[::1]:80`, `db.example:5432`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        within_limit(text)?;
+        let wrong = || AddressError::HostPort(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host = bare_host(host).ok_or_else(wrong)?;
+        Ok(Self { host, port: nonzero_port(port).ok_or_else(wrong)? })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Where an agent takes gossip. Without a port it is on [`DEFAULT_GOSSIP_PORT`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GossipAddress(HostPort);
+
+impl FromStr for GossipAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        within_limit(text)?;
+        let alone = || {
+            let host = text.parse().ok().or_else(|| bare_host(text))?;
+            Some(HostPort { host, port: DEFAULT_GOSSIP_PORT })
+        };
+        let address = text.parse().ok().or_else(alone);
+        address.map(Self).ok_or_else(|| AddressError::Gossip(text.to_owned()))
+    }
+}
+
+impl fmt::Display for GossipAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An `http://` URL without credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpUrl {
+    /// Where it leads to.
+    pub address: HostPort,
+    /// Host and port as they stand in the URL: the `Host` header of a request.
+    pub authority: String,
+    /// The path with its query, from the first `/`.
+    pub path: String,
+}
+
+impl FromStr for HttpUrl {
+    type Err = AddressError;
+
+    fn from_str(url: &str) -> Result<Self, AddressError> {
+        within_limit(url)?;
+        let wrong = |reason| AddressError::Url { url: url.to_owned(), reason };
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| wrong("it does not begin with http://"))?;
+        if scheme.eq_ignore_ascii_case("https") {
+            return Err(AddressError::Https(url.to_owned()));
+        }
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(wrong("it does not begin with http://"));
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        if authority.contains('@') {
+            return Err(AddressError::Credentials);
+        }
+        // The colons of an IPv6 address are inside its brackets.
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (authority, ""),
+        };
+        let host = bare_host(host).ok_or_else(|| wrong("it has no host"))?;
+        let port = match port {
+            "" => HTTP_PORT,
+            port => nonzero_port(port).ok_or_else(|| wrong("its port is not from 1 to 65535"))?,
+        };
+        let path = rest.split('#').next().unwrap_or_default();
+        if !path.bytes().all(is_path_byte) {
+            return Err(wrong("its path has a character that must be percent-encoded"));
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            address: HostPort { host, port },
+            authority: authority.to_owned(),
+            path: format!("{slash}{path}"),
+        })
+    }
+}
+
+fn within_limit(text: &str) -> Result<(), AddressError> {
+    match text.len() {
+        0..=MAX_ADDRESS_BYTES => Ok(()),
+        len => Err(AddressError::TooLong { len }),
+    }
+}
+
+/// A host as it stands before a port: an IPv6 address in brackets, anything else without.
+fn bare_host(text: &str) -> Option<Host> {
+    match text.strip_prefix('[') {
+        Some(rest) => {
+            let ip: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
+            Some(Host(ip.to_string()))
+        }
+        None => text.parse().ok().filter(|host: &Host| !host.as_str().contains(':')),
+    }
+}
+
+fn nonzero_port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port != 0)
+}
+
+/// The characters of a path and a query (RFC 3986, sections 3.3 and 3.4).
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte)
+}
+
+/// The beginning of a text that may be long.
+fn shown(text: &str) -> String {
+    const SHOWN_CHARS: usize = 80;
+    let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::*;
 
-    #[test]
-    fn hosts_and_addresses_with_and_without_a_port() {
-        let ok = |address| parse(address).expect(address);
-        assert_eq!(ok("10.0.0.5:8000"), "10.0.0.5:8000");
-        assert_eq!(ok("10.0.0.5"), "10.0.0.5:7946");
-        assert_eq!(ok("::1"), "[::1]:7946");
-        assert_eq!(ok("[::1]:8000"), "[::1]:8000");
-        assert_eq!(ok("seed.example"), "seed.example:7946");
-        assert_eq!(ok("seed.example:8000"), "seed.example:8000");
+    fn parsed<T: FromStr<Err = AddressError> + fmt::Display>(text: &str) -> Option<String> {
+        text.parse::<T>().ok().map(|parsed| parsed.to_string())
     }
 
     #[test]
-    fn what_is_no_address_is_named() {
+    fn a_host_is_an_ip_address_or_a_name() {
+        for right in ["10.0.0.7", "web.example", "db-1.local_net", "1password.example"] {
+            assert_eq!(parsed::<Host>(right).as_deref(), Some(right));
+        }
+        assert_eq!(parsed::<Host>("::1").as_deref(), Some("[::1]"));
+        let long = "x".repeat(MAX_HOST_BYTES + 1);
+        for wrong in ["", "999.1.1.1", "10.0.0", "10.0.0.7.", "a b", "[::1]", "h:80", "h/", &long] {
+            assert!(wrong.parse::<Host>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_a_port() {
+        for right in ["10.0.0.7:7946", "db-1.local_net:1", "[::1]:5432"] {
+            assert_eq!(parsed::<HostPort>(right).as_deref(), Some(right));
+        }
         for wrong in [
             "",
-            ":7946",
+            "host",
+            ":80",
             "host:",
             "host:0",
-            "10.0.0.5:0",
-            "host:99999",
-            "a b",
-            "10.0.0.256",
-            "http://x:1",
+            "host:65536",
+            "host:+1",
+            "::1:80",
+            "[]:80",
+            "[h]:80",
+            "[::1]",
+            "a b:1",
+            "10.0.0.256:1",
+            "h/x:1",
         ] {
-            let error = parse(wrong).expect_err(wrong).to_string();
-            assert!(error.contains(&format!("`{wrong}`")), "{error}");
+            let error = wrong.parse::<HostPort>().expect_err(wrong);
+            assert!(error.to_string().starts_with(&format!("`{wrong}` is not")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_gossip_address_has_a_default_port() {
+        for (text, address) in [
+            ("10.0.0.5:8000", "10.0.0.5:8000"),
+            ("10.0.0.5", "10.0.0.5:7946"),
+            ("::1", "[::1]:7946"),
+            ("[::1]", "[::1]:7946"),
+            ("[::1]:8000", "[::1]:8000"),
+            ("seed.example", "seed.example:7946"),
+            ("seed.example:8000", "seed.example:8000"),
+        ] {
+            assert_eq!(parsed::<GossipAddress>(text).as_deref(), Some(address));
+        }
+        for wrong in
+            ["", ":7946", "host:", "host:0", "10.0.0.5:0", "host:99999", "a b", "10.0.0.256"]
+        {
+            let error = wrong.parse::<GossipAddress>().expect_err(wrong);
+            assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
+        }
+        assert!("http://x:1".parse::<GossipAddress>().is_err());
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (url, address, authority, path) in [
+            ("http://127.0.0.1:8001/", "127.0.0.1:8001", "127.0.0.1:8001", "/"),
+            ("http://localhost", "localhost:80", "localhost", "/"),
+            ("http://localhost:/up", "localhost:80", "localhost:", "/up"),
+            ("HTTP://web.internal:80/a/b?c=d", "web.internal:80", "web.internal:80", "/a/b?c=d"),
+            ("http://[::1]:8001/health#part", "[::1]:8001", "[::1]:8001", "/health"),
+            ("http://[::1]", "[::1]:80", "[::1]", "/"),
+            ("http://h?full", "h:80", "h", "/?full"),
+        ] {
+            let parsed: HttpUrl = url.parse().expect(url);
+            assert_eq!(parsed.address.to_string(), address, "{url}");
+            assert_eq!((&*parsed.authority, &*parsed.path), (authority, path), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_probed_is_refused() {
+        for wrong in [
+            "",
+            "/health",
+            "localhost",
+            "localhost:80",
+            "http://",
+            "http:///x",
+            "ftp://h/",
+            "http://h:0/",
+            "http://h:99999/",
+            "http://h:x/",
+            "http://:80/",
+            "http://a b/",
+            "http://[::1/",
+            "http://h/a b",
+            "http://h/\u{fc}",
+            "http://h/\n",
+        ] {
+            let error = wrong.parse::<HttpUrl>().expect_err(wrong);
+            assert!(matches!(error, AddressError::Url { .. }), "{wrong}: {error}");
+        }
+        let https = "https://h/".parse::<HttpUrl>();
+        assert_eq!(https, Err(AddressError::Https("https://h/".to_owned())));
+        assert_eq!("http://user:secret@h/".parse::<HttpUrl>(), Err(AddressError::Credentials));
+        let long = format!("http://h/{}", "x".repeat(MAX_ADDRESS_BYTES));
+        assert!(matches!(long.parse::<HttpUrl>(), Err(AddressError::TooLong { .. })));
     }
 }

@@ -14,7 +14,7 @@ mod verdict;
 pub use outcome::{MAX_OUTPUT_BYTES, Outcome};
 #[cfg(test)]
 pub(crate) use probes::fake_server;
-pub use probes::{MAX_BODY_BYTES, MAX_RESOLUTIONS, MAX_TARGET_BYTES, TargetError, probe};
+pub use probes::{MAX_BODY_BYTES, MAX_RESOLUTIONS, probe};
 pub use rules::{
     CheckError, MAX_INTERVAL, MAX_THRESHOLD, MAX_TIMEOUT, MIN_INTERVAL, MIN_TIMEOUT, validate,
 };

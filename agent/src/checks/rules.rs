@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hobnob_api::Check;
+use hobnob_api::address::AddressError;
 
-use super::probes::{Target, TargetError};
+use super::probes::Target;
 
 /// The shortest time from the start of one probe to the start of the next.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -48,7 +49,7 @@ pub enum CheckError {
     },
     /// The URL or the address cannot be used.
     #[error(transparent)]
-    Target(#[from] TargetError),
+    Target(#[from] AddressError),
 }
 
 /// Checks that a check can be run as it is.
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn a_target_that_cannot_be_used_is_refused() {
         let https = Check { probe: Probe::Http { url: "https://localhost/".into() }, ..check() };
-        assert!(matches!(validate(&https), Err(CheckError::Target(TargetError::Https { .. }))));
+        assert!(matches!(validate(&https), Err(CheckError::Target(AddressError::Https(_)))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use hobnob_api::address::{self, JoinAddressError};
+use hobnob_api::address::{AddressError, GossipAddress};
 use hobnob_api::names::{self, NameError};
 
 use super::AgentConfig;
@@ -42,7 +42,7 @@ pub enum ConfigError {
     Name(#[from] NameError),
     /// An address to join at is malformed.
     #[error(transparent)]
-    Join(#[from] JoinAddressError),
+    Join(#[from] AddressError),
 }
 
 /// A configuration that keeps the rules, with its defaults filled in.
@@ -75,7 +75,7 @@ impl AgentConfig {
             }
         }
         let advertise = self.reachable_at(sync_bind)?;
-        self.join.iter().try_for_each(|address| address::parse(address).map(drop))?;
+        self.join.iter().try_for_each(|address| address.parse::<GossipAddress>().map(drop))?;
         names::check("name of the agent", &self.name)?;
         names::check("cluster", &self.cluster)?;
         names::check("datacenter", &self.datacenter)?;

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_api::address::JoinAddressError;
 use hobnob_api::{ApiError, ErrorCode};
 
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
-use crate::seeding;
+use crate::seeding::{self, SeedError};
 
 /// How long a request to join waits for an answer. The agent goes on trying after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
@@ -29,8 +28,8 @@ pub(crate) async fn join(
     for address in addresses {
         let found = seeding::resolve(address).await.map_err(|error| {
             let code = match error {
-                JoinAddressError::Unresolvable { .. } => ErrorCode::AddressUnresolvable,
-                _ => ErrorCode::AddressInvalid,
+                SeedError::Unresolvable { .. } => ErrorCode::AddressUnresolvable,
+                SeedError::Malformed(_) => ErrorCode::AddressInvalid,
             };
             ApiError::new(code, error.to_string())
         })?;

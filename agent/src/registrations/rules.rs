@@ -1,7 +1,8 @@
 //! The rules for a registration that hold here. The catalog has rules of its own, and takes names that these refuse.
 
+use hobnob_api::address::Host;
 use hobnob_api::names::{self, NameError};
-use hobnob_api::{ApiError, ErrorCode, Registration, address};
+use hobnob_api::{ApiError, ErrorCode, Registration};
 
 use crate::checks;
 
@@ -16,11 +17,9 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
     let id = registration.instance_id();
     validate_names(registration)
         .map_err(|error| ApiError::new(ErrorCode::NameInvalid, error.to_string()))?;
-    if let Some(address) = &registration.address
-        && address::is_mistyped_ip(address)
-    {
-        let message = format!("`{address}` is neither an IP address nor a host name");
-        return Err(ApiError::new(ErrorCode::AddressInvalid, message));
+    if let Some(address) = &registration.address {
+        let parsed = address.parse::<Host>();
+        parsed.map_err(|error| ApiError::new(ErrorCode::AddressInvalid, error.to_string()))?;
     }
     let given = registration.checks.len();
     if given > MAX_CHECKS {

@@ -16,7 +16,6 @@ use super::outcome::Outcome;
 
 pub use http::MAX_BODY_BYTES;
 pub(super) use target::Target;
-pub use target::{MAX_TARGET_BYTES, TargetError};
 pub use tcp::MAX_RESOLUTIONS;
 
 /// Probes once. `timeout` covers everything: looking up the name, connecting, asking and reading the answer.
@@ -194,6 +193,6 @@ mod tests {
     #[tokio::test]
     async fn a_probe_that_was_never_valid_fails_with_a_reason() {
         let outcome = probe(&Probe::Http { url: "https://localhost/".into() }, PATIENT).await;
-        assert!(outcome.output().contains("TCP check"), "{}", outcome.output());
+        assert!(outcome.output().contains("only http is spoken"), "{}", outcome.output());
     }
 }
