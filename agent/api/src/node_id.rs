@@ -38,13 +38,13 @@ impl FromStr for NodeId {
     }
 }
 
-/// Hexadecimal text for people (a JSON number would lose digits in JavaScript), 8 bytes on the wire.
+/// Hexadecimal text in JSON, where a number would lose digits in JavaScript; a number in MessagePack.
 impl Serialize for NodeId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             serializer.collect_str(self)
         } else {
-            self.0.to_le_bytes().serialize(serializer)
+            serializer.serialize_u64(self.0)
         }
     }
 }
@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for NodeId {
         if deserializer.is_human_readable() {
             String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
         } else {
-            <[u8; 8]>::deserialize(deserializer).map(|bytes| Self(u64::from_le_bytes(bytes)))
+            u64::deserialize(deserializer).map(Self)
         }
     }
 }

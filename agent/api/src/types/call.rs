@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CallReport, Changes, Explained, ForceLeft, Info, Instances, Members, PickQuery, Picked, Query,
-    Registration, Services, WatchQuery,
+    Registration, Services, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -13,10 +13,10 @@ use crate::ApiError;
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// Chosen by the client; responses carry it back.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub id: u64,
     /// The version of the API that the client expects. An agent that speaks another one refuses the call.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
     /// The request.
     pub request: Request,
@@ -28,13 +28,13 @@ pub struct Reply {
     /// The number of the call.
     pub id: u64,
     /// The version of the API that the agent speaks. Given in the first reply of a connection.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
     /// The answer. A `watch` is answered many times.
     pub response: Response,
 }
 
-/// What a client can ask.
+/// A request of a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -57,7 +57,7 @@ pub enum Request {
     /// List the services. Answered by [`Response::Services`].
     Services {
         /// Only this namespace; all when absent.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_default")]
         namespace: Option<String>,
     },
     /// List the members. Answered by [`Response::Members`].
@@ -87,7 +87,7 @@ pub enum Request {
     },
 }
 
-/// What the agent answers.
+/// An answer of the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {

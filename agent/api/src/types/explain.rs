@@ -1,4 +1,4 @@
-//! Why an agent believes what it believes of a member or an instance.
+//! The status of a member or an instance, and the reasons for it.
 
 use serde::{Deserialize, Serialize};
 

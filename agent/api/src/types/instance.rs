@@ -76,9 +76,10 @@ pub enum InstanceStatus {
 pub enum Basis {
     /// Its node lives, and its checks, if it has any, have run.
     Current,
-    /// What its checks said before its node was lost.
+    /// It passed before its node was lost.
     LastKnown,
-    /// Nothing: its checks have not run yet, or are overdue. A basis of a newer agent reads as this one.
+    /// Nothing that speaks for it: its checks have not run yet, are overdue, or failed before its node was lost. A basis
+    /// of a newer agent reads as this one.
     #[serde(other)]
     Nothing,
 }

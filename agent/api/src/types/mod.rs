@@ -1,7 +1,8 @@
 //! The vocabulary of the local API: one request and one response type for both codecs.
 //!
-//! Enums are externally tagged. A request field that is not known is refused by name. A response may gain fields, and
-//! a client ignores the ones that it does not know.
+//! Enums are externally tagged. A request field that is not known is refused by name, so a request leaves out each
+//! field that has its default: a newer client then works with an older agent as long as it asks for nothing new. A
+//! response may gain fields, and a client ignores the ones that it does not know.
 
 mod call;
 mod explain;
@@ -27,4 +28,20 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 
 fn default_namespace() -> String {
     DEFAULT_NAMESPACE.to_owned()
+}
+
+fn is_default_namespace(namespace: &str) -> bool {
+    namespace == DEFAULT_NAMESPACE
+}
+
+fn default_one() -> u32 {
+    1
+}
+
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use hobnob_balancer::{Outcome, Prefer, Strategy, UnknownName};
 use serde::{Deserialize, Serialize};
 
-use super::default_namespace;
+use super::{
+    DEFAULT_NAMESPACE, default_namespace, default_one, is_default, is_default_namespace, is_one,
+};
 
 /// Which instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,24 +16,40 @@ pub struct Query {
     /// The service.
     pub service: String,
     /// Its namespace.
-    #[serde(default = "default_namespace")]
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
-    /// Also those that are not healthy.
-    #[serde(default)]
+    /// Whether instances that are not healthy match, too.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub all: bool,
     /// Only instances with all these tags.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tags: BTreeSet<String>,
     /// Only instances with all this metadata.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub meta: BTreeMap<String, String>,
     /// Only instances that this label selector matches, as in Kubernetes: `tier in (a,b),env!=prod,!canary`. Metadata
     /// are labels; a tag is a label with an empty value.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub selector: Option<String>,
     /// Only instances of this datacenter.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub datacenter: Option<String>,
+}
+
+impl Query {
+    /// The healthy instances of a service in the default namespace.
+    #[must_use]
+    pub fn new(service: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            all: false,
+            tags: BTreeSet::new(),
+            meta: BTreeMap::new(),
+            selector: None,
+            datacenter: None,
+        }
+    }
 }
 
 /// Which instance a call should go to.
@@ -41,34 +59,48 @@ pub struct PickQuery {
     /// The service.
     pub service: String,
     /// Its namespace.
-    #[serde(default = "default_namespace")]
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
     /// How to choose. Defaults to what the service was registered with, then to round robin.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: Option<Strategy>,
-    /// What keyed strategies hash; a key sticks to an instance while it is there.
-    #[serde(default)]
+    /// The key that keyed strategies hash. A key sticks to an instance while it is there.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub key: Option<String>,
     /// How many picks, from 1 to 10,000.
-    #[serde(default = "default_count")]
+    #[serde(default = "default_one", skip_serializing_if = "is_one")]
     pub count: u32,
     /// Only instances that this label selector matches; see [`Query::selector`].
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub selector: Option<String>,
     /// Only instances of this datacenter.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub datacenter: Option<String>,
     /// Which instances first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub prefer: Prefer,
-    /// Whether [`Request::Report`](super::Request::Report) will follow. Each pick then has a token, and its call counts as in flight until it is
-    /// reported, for a minute at most.
-    #[serde(default)]
+    /// Whether a [`Request::Report`](super::Request::Report) will follow. Each pick then has a token, and its call counts
+    /// as in flight until it is reported, for a minute at most.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub report: bool,
 }
 
-fn default_count() -> u32 {
-    1
+impl PickQuery {
+    /// One pick of a service in the default namespace, as its registration says.
+    #[must_use]
+    pub fn new(service: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            strategy: None,
+            key: None,
+            count: 1,
+            selector: None,
+            datacenter: None,
+            prefer: Prefer::Any,
+            report: false,
+        }
+    }
 }
 
 /// How the call of a pick went.
@@ -78,10 +110,10 @@ pub struct CallReport {
     /// The token of the pick.
     pub token: u64,
     /// How it ended.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub outcome: Outcome,
     /// Microseconds from the call to its end; not used for a cancelled one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub latency_us: u64,
 }
 
@@ -92,10 +124,18 @@ pub struct WatchQuery {
     /// The service.
     pub service: String,
     /// Its namespace.
-    #[serde(default = "default_namespace")]
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
     /// Go on after this revision, of an earlier watch on the same agent. When the agent no longer knows what came
     /// since, the watch starts over with the instances now.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub since: Option<u64>,
+}
+
+impl WatchQuery {
+    /// A watch of a service in the default namespace, from its instances now on.
+    #[must_use]
+    pub fn new(service: impl Into<String>) -> Self {
+        Self { service: service.into(), namespace: DEFAULT_NAMESPACE.to_owned(), since: None }
+    }
 }

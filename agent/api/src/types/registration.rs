@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Strategy, default_namespace};
+use super::{
+    DEFAULT_NAMESPACE, Strategy, default_namespace, default_one, is_default, is_default_namespace,
+    is_one,
+};
 
 /// A service instance to be registered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,31 +17,31 @@ pub struct Registration {
     /// The service that it belongs to.
     pub service: String,
     /// The id of the instance, unique on this agent. Defaults to `service`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub id: Option<String>,
     /// The namespace of the service.
-    #[serde(default = "default_namespace")]
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
     /// Where it answers: an IP address or a host name. Defaults to the agent's own address.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub address: Option<String>,
     /// The port where it answers.
     pub port: u16,
     /// Labels without a value.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tags: BTreeSet<String>,
     /// Labels with a value.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub meta: BTreeMap<String, String>,
     /// Its capacity relative to others', from 1 to 65535.
-    #[serde(default = "default_weight")]
+    #[serde(default = "default_one", skip_serializing_if = "is_one")]
     pub weight: u32,
     /// How its health is checked. Without a check it is healthy while its agent lives. This version runs one check;
     /// more are refused.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub checks: Vec<Check>,
     /// How calls to its service are balanced, on every agent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub balancing: Balancing,
 }
 
@@ -49,19 +52,36 @@ pub struct Registration {
 #[serde(deny_unknown_fields)]
 pub struct Balancing {
     /// The strategy of picks that name none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: Option<Strategy>,
     /// So many reported failures without a success in between open the circuit of an instance: it gets no calls, from
     /// the agents that saw them. Without it there is no breaker.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub failure_threshold: Option<u32>,
     /// Milliseconds until an open circuit lets one call through, which decides; doubles each time that it fails.
     /// Defaults to 5,000.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub recovery_timeout_ms: Option<u64>,
 }
 
 impl Registration {
+    /// An instance at the agent's own address, without labels and checks, in the default namespace.
+    #[must_use]
+    pub fn new(service: impl Into<String>, port: u16) -> Self {
+        Self {
+            service: service.into(),
+            id: None,
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            address: None,
+            port,
+            tags: BTreeSet::new(),
+            meta: BTreeMap::new(),
+            weight: 1,
+            checks: Vec::new(),
+            balancing: Balancing::default(),
+        }
+    }
+
     /// The id under which the instance is known: the given one, else the name of its service.
     #[must_use]
     pub fn instance_id(&self) -> &str {
@@ -73,10 +93,6 @@ impl Registration {
     pub fn check(&self) -> Option<&Check> {
         self.checks.first()
     }
-}
-
-fn default_weight() -> u32 {
-    1
 }
 
 /// A periodic health check, and how many equal results change its verdict.
@@ -100,6 +116,21 @@ pub struct Check {
     /// Failures in a row before the instance is unhealthy.
     #[serde(default = "default_failures_before_failing")]
     pub failures_before_failing: u32,
+}
+
+impl Check {
+    /// A check with the default name, interval, timeout and thresholds.
+    #[must_use]
+    pub fn new(probe: Probe) -> Self {
+        Self {
+            name: default_check_name(),
+            probe,
+            interval_ms: default_interval_ms(),
+            timeout_ms: default_timeout_ms(),
+            success_before_passing: default_success_before_passing(),
+            failures_before_failing: default_failures_before_failing(),
+        }
+    }
 }
 
 /// How a health check probes its instance.
