@@ -207,10 +207,7 @@ impl Registry {
             service.is_none_or(|service| !service.instances().iter().any(|one| healthy(one)))
         };
         healthy(instance)
-            || (self.is_isolated()
-                && instance.health == Health::Passing
-                && basis(instance) == Basis::LastKnown
-                && is_last_resort())
+            || (self.is_isolated() && basis(instance) == Basis::LastKnown && is_last_resort())
     }
 
     /// How long since the instance's node was last known to be alive. Of a node that came since the driver last told,
@@ -230,9 +227,9 @@ impl Registry {
 
 /// What the status of an instance rests on.
 fn basis(instance: &Instance) -> Basis {
-    match instance.health {
-        Health::Unknown => Basis::Nothing,
-        _ if instance.down_since.is_some() => Basis::LastKnown,
-        _ => Basis::Current,
+    match (instance.health, instance.down_since) {
+        (Health::Unknown, _) | (Health::Failing, Some(_)) => Basis::Nothing,
+        (Health::Passing, Some(_)) => Basis::LastKnown,
+        (_, None) => Basis::Current,
     }
 }

@@ -132,6 +132,7 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
     let mut revisions = registry.revisions();
     let mut seen = query.since;
     let mut told = Told::default();
+    let mut first = true;
     loop {
         revisions.mark_unchanged();
         let known = seen.map(|revision| registry.changes_since(&key, revision));
@@ -141,7 +142,8 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
                 let isolated = registry.is_isolated();
                 let instances = instances.iter().map(|instance| registry.describe(instance));
                 let instances: Vec<_> = instances.filter(|one| told.is_news(one)).collect();
-                (!instances.is_empty()).then_some(Response::Changes(Changes {
+                // A resumed watch is answered at once, so that its client knows that it is up to date.
+                (first || !instances.is_empty()).then_some(Response::Changes(Changes {
                     revision,
                     isolated,
                     instances,
@@ -169,6 +171,7 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
         {
             return;
         }
+        first = false;
         tokio::time::sleep(COALESCE).await;
         if revisions.changed().await.is_err() {
             return;

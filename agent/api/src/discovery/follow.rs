@@ -1,0 +1,116 @@
+//! The task of a discovery: it watches the service, reconnects, and moves the balancer's clock.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_balancer::{Layered, Nearness, Prefer, Selector};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::backoff::Backoff;
+use super::known::{Known, Locality, Scope};
+use super::{DiscoveryConfig, View};
+use crate::client::{Client, ClientError, WatchEvent};
+use crate::types::{Instance, Request, Response, WatchQuery};
+
+/// How often the balancer is told the time.
+const ADVANCE_PERIOD: Duration = Duration::from_millis(250);
+/// How long an agent may take for an answer. It comes from memory, so a longer silence is a fault.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Follows one service.
+pub(super) struct Follower {
+    socket: PathBuf,
+    query: WatchQuery,
+    known: Known,
+    scope: Scope,
+    /// Whether picks depend on where the agent is.
+    needs_locality: bool,
+    balancer: Arc<Layered<Arc<Instance>>>,
+    publish: watch::Sender<View>,
+}
+
+impl Follower {
+    pub(super) fn new(
+        config: DiscoveryConfig,
+        selector: Selector,
+        nearness: Nearness,
+        balancer: Arc<Layered<Arc<Instance>>>,
+        publish: watch::Sender<View>,
+    ) -> Self {
+        let DiscoveryConfig { service, namespace, socket, prefer, datacenter, .. } = config;
+        Self {
+            socket,
+            query: WatchQuery { service, namespace, since: None },
+            known: Known::default(),
+            scope: Scope { selector, datacenter, nearness, locality: Locality::default() },
+            needs_locality: prefer != Prefer::Any,
+            balancer,
+            publish,
+        }
+    }
+
+    /// Runs until it is aborted.
+    pub(super) async fn run(mut self) {
+        let balancer = self.balancer.clone();
+        tokio::join!(keep_time(&balancer), self.follow());
+    }
+
+    async fn follow(&mut self) {
+        let mut backoff = Backoff::new();
+        loop {
+            // The error says why the agent is away. The view says that it is.
+            let Err(_) = self.watch(&mut backoff).await;
+            self.publish.send_if_modified(|view| {
+                let was_there = view.away_since.is_none();
+                view.away_since.get_or_insert_with(Instant::now);
+                was_there
+            });
+            sleep(backoff.next()).await;
+        }
+    }
+
+    /// Watches the service on one connection, for as long as that lasts.
+    async fn watch(&mut self, backoff: &mut Backoff) -> Result<Infallible, ClientError> {
+        let mut client = Client::connect(&self.socket).await?.answer_within(ANSWER_WITHIN);
+        if self.needs_locality
+            && let Response::Info(info) = client.call(Request::Info {}).await?
+        {
+            self.scope.locality = Locality { datacenter: info.datacenter, zone: info.zone };
+        }
+        let query = WatchQuery { since: self.known.revision(), ..self.query.clone() };
+        let mut watch = client.watch(query).await?;
+        loop {
+            match watch.next().await {
+                Some(event) => self.take(event?),
+                None => return Err(ClientError::Closed { path: self.socket.clone() }),
+            }
+            backoff.reset();
+        }
+    }
+
+    fn take(&mut self, event: WatchEvent) {
+        let isolated = match &event {
+            WatchEvent::Instances(now) => now.isolated,
+            WatchEvent::Changes(changes) => changes.isolated,
+        };
+        self.known.take(event);
+        let instances = self.known.instances();
+        self.balancer.update(self.scope.layers(&instances));
+        let view = View { instances: Some(instances), away_since: None, isolated };
+        self.publish.send_replace(view);
+    }
+}
+
+/// Circuits, ejections and slow starts end by the clock.
+async fn keep_time(balancer: &Layered<Arc<Instance>>) {
+    let started = Instant::now();
+    let mut ticks = interval(ADVANCE_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        balancer.advance(started.elapsed());
+    }
+}

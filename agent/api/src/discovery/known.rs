@@ -1,0 +1,194 @@
+//! The instances that a watch has told so far, and which of them a pick may choose.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hobnob_balancer::{Layer, Nearness, Place, Selector, Target};
+
+use crate::client::WatchEvent;
+use crate::node_id::NodeId;
+use crate::types::{Basis, Instance, InstanceStatus};
+
+/// Where the agent is. Preferences are seen from there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Locality {
+    pub(super) datacenter: String,
+    pub(super) zone: String,
+}
+
+/// The instances of the service, and the revision up to which they are known.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    instances: BTreeMap<(NodeId, String), Arc<Instance>>,
+    revision: Option<u64>,
+}
+
+impl Known {
+    /// Where a watch can go on.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
+    /// All instances, by node and id.
+    pub(super) fn instances(&self) -> Arc<[Arc<Instance>]> {
+        self.instances.values().cloned().collect()
+    }
+
+    /// Takes what a watch told.
+    pub(super) fn take(&mut self, event: WatchEvent) {
+        self.revision = Some(event.revision());
+        let instances = match event {
+            WatchEvent::Instances(now) => {
+                self.instances.clear();
+                now.instances
+            }
+            WatchEvent::Changes(changes) => changes.instances,
+        };
+        for instance in instances {
+            let key = (instance.node_id, instance.id.clone());
+            if instance.status == InstanceStatus::Gone {
+                self.instances.remove(&key);
+            } else {
+                self.instances.insert(key, Arc::new(instance));
+            }
+        }
+    }
+}
+
+/// Which instances a pick may choose, seen from the agent.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) selector: Selector,
+    pub(super) datacenter: Option<String>,
+    pub(super) nearness: Nearness,
+    pub(super) locality: Locality,
+}
+
+impl Scope {
+    /// The targets of each layer, nearest first: the healthy instances, or those that passed before their nodes were
+    /// lost when none is healthy.
+    pub(super) fn layers(&self, instances: &[Arc<Instance>]) -> Vec<Layer<Arc<Instance>>> {
+        let within: Vec<_> = instances.iter().filter(|instance| self.matches(instance)).collect();
+        let is_healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
+        let some_healthy = within.iter().any(|instance| is_healthy(instance));
+        let is_offered = |instance: &Instance| match some_healthy {
+            true => is_healthy(instance),
+            false => instance.basis == Basis::LastKnown,
+        };
+        let mut layers = Vec::new();
+        layers.resize_with(self.nearness.layers(), || Layer { targets: Vec::new(), total: 0 });
+        let here = Place { datacenter: &self.locality.datacenter, zone: &self.locality.zone };
+        for instance in within {
+            let there = Place { datacenter: &instance.datacenter, zone: &instance.zone };
+            let layer = &mut layers[self.nearness.layer(here, there)];
+            layer.total += 1;
+            if is_offered(instance) {
+                layer.targets.push(target(instance));
+            }
+        }
+        layers
+    }
+
+    /// Metadata are labels; a tag is a label with an empty value.
+    fn matches(&self, instance: &Instance) -> bool {
+        let label = |name: &str| {
+            let tag = || instance.tags.contains(name).then_some("");
+            instance.meta.get(name).map(String::as_str).or_else(tag)
+        };
+        self.datacenter.as_ref().is_none_or(|datacenter| *datacenter == instance.datacenter)
+            && self.selector.matches(label)
+    }
+}
+
+/// The id is the one that agents use, so that a key lands on the same instance in every process.
+fn target(instance: &Arc<Instance>) -> Target<Arc<Instance>> {
+    Target {
+        id: format!("{}/{}", instance.node_id, instance.id).into(),
+        weight: instance.weight,
+        item: instance.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::instances;
+    use super::*;
+    use crate::testing::instance;
+    use crate::types::Changes;
+    use hobnob_balancer::Prefer;
+
+    fn scope(prefer: Prefer) -> Scope {
+        Scope {
+            selector: Selector::default(),
+            datacenter: None,
+            nearness: Nearness::listed(prefer, []),
+            locality: Locality { datacenter: "dc1".to_owned(), zone: "z1".to_owned() },
+        }
+    }
+
+    fn offered(scope: &Scope, known: &Known) -> Vec<Vec<String>> {
+        let layers = scope.layers(&known.instances());
+        let ids = |layer: &Layer<Arc<Instance>>| {
+            layer.targets.iter().map(|target| target.item.id.clone()).collect()
+        };
+        layers.iter().map(ids).collect()
+    }
+
+    #[test]
+    fn changes_add_replace_and_remove() {
+        let mut known = Known::default();
+        known.take(WatchEvent::Instances(instances(4, vec![instance("a"), instance("b")])));
+        let unhealthy = Instance { status: InstanceStatus::Unhealthy, ..instance("a") };
+        let gone = Instance { status: InstanceStatus::Gone, ..instance("b") };
+        let changed = vec![unhealthy, gone, instance("c")];
+        known.take(WatchEvent::Changes(Changes {
+            revision: 7,
+            isolated: false,
+            instances: changed,
+        }));
+        assert_eq!(known.revision(), Some(7));
+        assert_eq!(known.instances().len(), 2);
+        assert_eq!(offered(&scope(Prefer::Any), &known), [["c"]]);
+
+        known.take(WatchEvent::Instances(instances(9, vec![instance("d")])));
+        assert_eq!(offered(&scope(Prefer::Any), &known), [["d"]], "it starts over");
+    }
+
+    #[test]
+    fn the_last_known_are_offered_only_while_none_is_healthy() {
+        let lost = |id| Instance {
+            status: InstanceStatus::Unknown,
+            basis: Basis::LastKnown,
+            ..instance(id)
+        };
+        let untried = Instance {
+            status: InstanceStatus::Unknown,
+            basis: Basis::Nothing,
+            ..instance("untried")
+        };
+        let mut known = Known::default();
+        let all = vec![lost("a"), lost("b"), untried, instance("healthy")];
+        known.take(WatchEvent::Instances(instances(1, all)));
+        assert_eq!(offered(&scope(Prefer::Any), &known), [["healthy"]]);
+        let lost_too = vec![lost("healthy")];
+        let changes = Changes { revision: 2, isolated: true, instances: lost_too };
+        known.take(WatchEvent::Changes(changes));
+        assert_eq!(offered(&scope(Prefer::Any), &known), [["a", "b", "healthy"]]);
+    }
+
+    #[test]
+    fn near_instances_come_first_and_labels_select() {
+        let far = Instance { datacenter: "dc2".to_owned(), ..instance("far") };
+        let next_door = Instance { zone: "z2".to_owned(), ..instance("next-door") };
+        let mut known = Known::default();
+        known.take(WatchEvent::Instances(instances(1, vec![far, instance("near"), next_door])));
+        let near_first = scope(Prefer::Zone);
+        assert_eq!(offered(&near_first, &known), [["near"], ["next-door"], ["far"]]);
+        let selected = Scope { selector: "v1,tier=gold".parse().unwrap(), ..scope(Prefer::Any) };
+        assert_eq!(offered(&selected, &known)[0].len(), 3, "a tag and a metadata entry");
+        let none = Scope { selector: "!v1".parse().unwrap(), ..scope(Prefer::Any) };
+        assert!(offered(&none, &known)[0].is_empty());
+        let elsewhere = Scope { datacenter: Some("dc2".to_owned()), ..scope(Prefer::Any) };
+        assert_eq!(offered(&elsewhere, &known), [["far"]]);
+    }
+}

@@ -1,0 +1,188 @@
+//! Picking instances in process, without asking the agent for each call.
+//!
+//! A [`Discovery`] follows one service through the agent beside this process. It holds the latest instances, and picks
+//! among them with a balancer of its own. While the agent is away it serves the last set that it knew and says so.
+//!
+//! ```no_run
+//! use hobnob_api::discovery::{Discovery, DiscoveryConfig};
+//! use hobnob_api::{Outcome, Strategy};
+//! use std::time::Instant;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut config = DiscoveryConfig::new("web");
+//! config.strategy = Strategy::LeastConnections;
+//! let web = Discovery::start(config)?;
+//! web.ready().await;
+//!
+//! let mut picker = web.picker();
+//! if let Some(pick) = picker.pick(None) {
+//!     let started = Instant::now();
+//!     println!("calling {}:{}", pick.item().address, pick.item().port);
+//!     pick.complete(Outcome::Success, started.elapsed());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoff;
+mod follow;
+mod known;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_balancer::{
+    Config, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick, Prefer, Selector,
+    SelectorError, Strategy,
+};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::client::default_client_socket_path;
+use crate::types::{DEFAULT_NAMESPACE, Instance};
+
+/// Which service a [`Discovery`] follows, and how it picks.
+#[derive(Clone, Debug)]
+pub struct DiscoveryConfig {
+    /// The service.
+    pub service: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The socket of the agent.
+    pub socket: PathBuf,
+    /// How picks choose.
+    pub strategy: Strategy,
+    /// Which instances come first, seen from the agent's own zone and datacenter.
+    pub prefer: Prefer,
+    /// Only instances that this label selector matches, as in Kubernetes: `tier in (a,b),env!=prod,!canary`.
+    pub selector: Option<String>,
+    /// Only instances of this datacenter.
+    pub datacenter: Option<String>,
+    /// The settings of the balancer: circuit breaker, ejection of outliers, slow start.
+    pub balancer: Config,
+}
+
+impl DiscoveryConfig {
+    /// A service of the default namespace, followed through the default agent, each instance in turn.
+    #[must_use]
+    pub fn new(service: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            socket: default_client_socket_path(),
+            strategy: Strategy::RoundRobin,
+            prefer: Prefer::Any,
+            selector: None,
+            datacenter: None,
+            balancer: Config::default(),
+        }
+    }
+}
+
+/// The instances of one service, followed by a task of its own. Dropping it ends the task.
+#[derive(Debug)]
+pub struct Discovery {
+    balancer: Arc<Layered<Arc<Instance>>>,
+    strategy: Strategy,
+    views: watch::Receiver<View>,
+    task: JoinHandle<()>,
+}
+
+/// The state of a discovery.
+#[derive(Clone, Debug, Default)]
+struct View {
+    /// All instances, by node and id; absent before the first answer of an agent.
+    instances: Option<Arc<[Arc<Instance>]>>,
+    /// Since when no agent answers; absent while one does.
+    away_since: Option<Instant>,
+    isolated: bool,
+}
+
+impl Discovery {
+    /// Follows a service from now on, on the current tokio runtime. It needs no agent yet: it tries again until one
+    /// answers.
+    ///
+    /// # Errors
+    /// The selector cannot be read.
+    pub fn start(config: DiscoveryConfig) -> Result<Self, SelectorError> {
+        let selector: Selector = config.selector.as_deref().unwrap_or_default().parse()?;
+        let nearness = Nearness::listed(config.prefer, []);
+        let balancer =
+            Arc::new(Layered::new(&config.balancer, nearness.layers(), OVERPROVISIONING));
+        let view = View { away_since: Some(Instant::now()), ..View::default() };
+        let (publish, views) = watch::channel(view);
+        let strategy = config.strategy;
+        let follower = follow::Follower::new(config, selector, nearness, balancer.clone(), publish);
+        Ok(Self { balancer, strategy, views, task: tokio::spawn(follower.run()) })
+    }
+
+    /// Waits until an agent has told the instances, of which there may be none.
+    pub async fn ready(&self) {
+        let mut views = self.views.clone();
+        // The task ends with this handle, not before it.
+        let _ = views.wait_for(|view| view.instances.is_some()).await;
+    }
+
+    /// Waits until the instances, or what is known of their age, differ from what this handle has seen. The first call
+    /// returns when something changes after the start.
+    pub async fn changed(&mut self) {
+        let _ = self.views.changed().await;
+    }
+
+    /// All instances, also those that are not offered.
+    #[must_use]
+    pub fn instances(&self) -> Arc<[Arc<Instance>]> {
+        self.views.borrow().instances.clone().unwrap_or_default()
+    }
+
+    /// Whether the agent is away, so that the instances are the last that it told.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.views.borrow().away_since.is_some()
+    }
+
+    /// How long the agent has been away; zero while it is there.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.views.borrow().away_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Whether the agent said in its last answer that it has lost touch with all other members.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.views.borrow().isolated
+    }
+
+    /// A picker for one thread or connection. It sees every later change of the instances.
+    #[must_use]
+    pub fn picker(&self) -> DiscoveryPicker {
+        DiscoveryPicker { picker: self.balancer.picker(), strategy: self.strategy }
+    }
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Picks instances for one thread or connection, from memory and without a lock.
+#[derive(Debug)]
+pub struct DiscoveryPicker {
+    picker: LayeredPicker<Arc<Instance>>,
+    strategy: Strategy,
+}
+
+impl DiscoveryPicker {
+    /// Picks an instance for a call; `None` while none is offered. Keyed strategies need a key.
+    ///
+    /// The call counts as in flight until the pick is [completed](Pick::complete) or dropped. Its outcome and latency
+    /// steer the next picks of this process.
+    pub fn pick(&mut self, key: Option<&[u8]>) -> Option<Pick<Arc<Instance>>> {
+        self.picker.pick(self.strategy, key)
+    }
+}
