@@ -1,17 +1,16 @@
 //! Why a member or an instance has its status: facts of the node, in words for people.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use hobnob_api::{
     ApiError, ErrorCode, Explained, HeardFrom, MemberExplained, RecordsExplained, VerdictExplained,
 };
 use hobnob_membership::detector::Belief;
-use hobnob_membership::record::{Health, Key};
-use hobnob_membership::view::{Instance, Member};
+use hobnob_membership::record::Key;
+use hobnob_membership::view::Member;
 use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
 
-use super::offer;
+use super::offer::{self, InstanceView};
 use crate::clock::millis;
 use crate::driver::DriverHandle;
 use crate::driver::words::{name_of, reason, silence};
@@ -67,14 +66,6 @@ fn unexplained(registry: &Registry, subject: &str) -> ApiError {
     }
     let message = format!("`{subject}` is a service, with the instances {}", shown.join(", "));
     ApiError::new(ErrorCode::SubjectIsService, message)
-}
-
-/// What the driver knows of one instance.
-pub(crate) struct InstanceView {
-    pub(crate) instance: Arc<Instance>,
-    pub(crate) version: u64,
-    pub(crate) health_version: Option<u64>,
-    pub(crate) origin: MemberExplained,
 }
 
 /// The members with this name or node id.
@@ -196,14 +187,5 @@ fn route(route: Route) -> &'static str {
         Route::Rumor => "rumor",
         Route::Pull => "pull",
         Route::Session => "session",
-    }
-}
-
-/// The word for a health.
-pub(crate) fn health_word(health: Health) -> &'static str {
-    match health {
-        Health::Passing => "passing",
-        Health::Failing => "failing",
-        Health::Unknown => "unknown",
     }
 }

@@ -1,14 +1,22 @@
 //! Whether a pick may choose an instance, and why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::Circuit;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use crate::queries::explain::{InstanceView, health_word};
 use crate::services::{Registry, ServiceKey, Standing};
 use hobnob_api::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
+
+/// An instance as the node knows it, with its origin.
+pub(crate) struct InstanceView {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) version: u64,
+    pub(crate) health_version: Option<u64>,
+    pub(crate) origin: MemberExplained,
+}
 
 /// What a pick of this agent, without a selector, makes of an instance.
 pub(crate) fn explain(
@@ -98,6 +106,15 @@ fn reason(offer: Offer, instance: &Instance, origin: &MemberExplained) -> String
             }
             Health::Passing | Health::Failing => "it is about to go".to_owned(),
         },
+    }
+}
+
+/// The word for a health.
+fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Passing => "passing",
+        Health::Failing => "failing",
+        Health::Unknown => "unknown",
     }
 }
 

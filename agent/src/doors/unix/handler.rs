@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hobnob_api::{ApiError, CallReport, ErrorCode, PickQuery, Picked, Request, Response};
 use tokio::sync::mpsc;
 
-use super::server::Counters;
+use super::counters::Counters;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;

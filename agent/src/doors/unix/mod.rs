@@ -1,5 +1,6 @@
 //! The unix socket: JSON lines and bincode frames.
 
 mod connection;
+pub(crate) mod counters;
 pub(crate) mod handler;
 pub(crate) mod server;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -63,26 +63,6 @@ pub enum SocketError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// What the server counts.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(super) accepted: AtomicU64,
-    pub(super) refused: AtomicU64,
-    pub(super) calls: AtomicU64,
-    pub(super) malformed: AtomicU64,
-}
-
-impl Counters {
-    pub(super) fn snapshot(&self) -> [(&'static str, u64); 4] {
-        [
-            ("api_connections_accepted", self.accepted.load(Ordering::Relaxed)),
-            ("api_connections_refused", self.refused.load(Ordering::Relaxed)),
-            ("api_calls", self.calls.load(Ordering::Relaxed)),
-            ("api_malformed", self.malformed.load(Ordering::Relaxed)),
-        ]
-    }
 }
 
 /// The listening socket. Dropping it removes the file.
