@@ -1,4 +1,4 @@
-//! What to do next after an error of the library: the library says what happened to what, and knows no command line.
+//! Advice on what to type or do next, for an error that says what happened to what.
 
 use std::io::{self, ErrorKind};
 
@@ -14,10 +14,31 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref() {
             return of_start(error);
         }
-        match cause.downcast_ref() {
-            Some(ClientError::Api(refusal)) => of_refusal(refusal.code).map(str::to_owned),
-            _ => None,
+        cause.downcast_ref().and_then(of_client).map(str::to_owned)
+    })
+}
+
+fn of_client(error: &ClientError) -> Option<&'static str> {
+    Some(match error {
+        ClientError::NoAgent { .. } => {
+            "start an agent with `hobnob agent`, or name the socket of a running one with --socket or HOBNOB_SOCKET"
         }
+        ClientError::NotAllowed { .. } => {
+            "run as the user that started the agent, or join the group of the socket, which must also be able to enter \
+             its directory"
+        }
+        ClientError::Connect { .. } => "name the socket of an agent with --socket or HOBNOB_SOCKET",
+        ClientError::Closed { .. } => {
+            "the agent is stopping, or has too many clients: look at its log, and try again"
+        }
+        ClientError::Timeout { .. } => {
+            "the agent may be overloaded or stopped: look at its log, or wait longer with --answer-timeout"
+        }
+        ClientError::Unreadable { .. } => {
+            "compare the versions: `hobnob --version` here, and `hobnob info` where the agent runs"
+        }
+        ClientError::Api(refusal) => return of_refusal(refusal.code),
+        _ => return None,
     })
 }
 
@@ -127,18 +148,40 @@ fn of_file(error: &io::Error) -> Option<&'static str> {
 }
 
 fn of_refusal(code: ErrorCode) -> Option<&'static str> {
-    match code {
-        ErrorCode::DiskFull => Some("make room on the disk of the agent's data directory"),
+    Some(match code {
+        ErrorCode::ApiVersionUnsupported => "use the `hobnob` that was installed with the agent",
+        ErrorCode::AddressUnresolvable => "check the name, or give an IP address",
+        ErrorCode::AddressIsOwn => "name the address of another agent",
+        ErrorCode::KeyMissing => "give the key with --key",
         ErrorCode::TooManyRegistrations => {
-            Some("deregister instances that are no longer needed, or register with another agent")
+            "deregister instances that are no longer needed, or register with another agent"
         }
-        _ => None,
-    }
+        ErrorCode::MemberAmbiguous => "name the member by its node id",
+        ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
+        ErrorCode::MemberNotFound => "`hobnob members` lists the members",
+        ErrorCode::MemberAlive => {
+            "stop its agent first, or let it leave with `hobnob leave`; once it is down it can be declared gone"
+        }
+        ErrorCode::InstanceElsewhere => "deregister it at that agent",
+        ErrorCode::SubjectNotFound => {
+            "give the name or node id of a member (`hobnob members`), or the id of an instance (`hobnob resolve SERVICE \
+             --all`)"
+        }
+        ErrorCode::SubjectIsService => "`hobnob explain ID` explains one instance",
+        ErrorCode::JoinUnanswered => {
+            "check that it is the gossip address (--bind) of a running agent, and that UDP reaches it"
+        }
+        ErrorCode::DiskFull => "make room on the disk of the agent's data directory",
+        ErrorCode::StorageFailed => "look at the log of the agent",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
+    use hobnob_api::ApiError;
 
     use super::*;
 
@@ -157,6 +200,17 @@ mod tests {
             assert_eq!(advice.contains("room"), kind == ErrorKind::StorageFull, "{kind}: {advice}");
         }
         assert_eq!(of_file(&io::Error::other("broken")), None);
+    }
+
+    #[test]
+    fn a_refusal_is_advised_by_its_code_however_deep_it_lies() {
+        let refusal = |code| {
+            let refusal = ClientError::Api(ApiError::new(code, "no"));
+            anyhow::Error::new(refusal).context("asking")
+        };
+        let advice = of(&refusal(ErrorCode::MemberAmbiguous));
+        assert_eq!(advice.as_deref(), Some("name the member by its node id"));
+        assert_eq!(of(&refusal(ErrorCode::InstanceNotFound)), None);
     }
 
     #[test]

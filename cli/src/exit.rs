@@ -1,4 +1,4 @@
-//! What the exit code of a command says.
+//! The exit codes of commands.
 
 use std::io;
 use std::process::ExitCode;
@@ -15,14 +15,14 @@ pub(crate) enum Exit {
     Done = 0,
     /// It could not be done.
     Failed = 1,
-    /// It was asked for in a way that can never work.
+    /// The request can never succeed as it is.
     Usage = 2,
-    /// There is nothing of that name, or nothing that can be offered.
+    /// Nothing has that name, or nothing can be offered.
     NothingMatched = 3,
 }
 
 impl Exit {
-    /// What an error means. That nobody reads the output any more is the reader's right, no error.
+    /// The exit of a command that ended with this error. A reader that closes our output early is no error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(ClientError::Api(refusal)) = cause.downcast_ref() {
@@ -51,7 +51,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error and its causes on one line, without a cause that an outer message already tells.
+/// An error and its causes on one line. A cause that an outer message contains is left out.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
         if told.is_empty() {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What comes so soon after the first signal is the same wish, told again: GNU `timeout` signals its child and then its
-/// group, and a wrapper passes on the Ctrl-C that the terminal sent to both.
+/// A signal that follows the first within this time repeats it: GNU `timeout` signals its child and then its group, and a
+/// wrapper passes on the Ctrl-C that the terminal sent to both.
 const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 
 /// SIGINT (Ctrl-C), SIGTERM and SIGHUP, from the moment this is made: none is missed between two waits.

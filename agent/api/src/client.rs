@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
@@ -14,11 +15,11 @@ use crate::ApiError;
 use crate::codec::{BinaryCodec, CodecError};
 use crate::types::{API_VERSION, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
 
-/// How long an agent may take to answer a call, unless [`Client::answer_within`] says otherwise. Answers come from memory; only a registration waits for a disk.
+/// How long an agent may take to answer a call, unless [`Client::answer_within`] says otherwise. Answers come from
+/// memory; only a registration waits for a disk.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a client looks for an agent unless told otherwise: where an agent of its own user serves by default, else
-/// where one of root does.
+/// The socket of a client that is given none: that of an agent of the same user, else that of root's agent.
 #[must_use]
 pub fn default_client_socket_path() -> PathBuf {
     let own = default_socket_path();
@@ -26,7 +27,7 @@ pub fn default_client_socket_path() -> PathBuf {
     if !own.exists() && host.exists() { host } else { own }
 }
 
-/// Where an agent serves its local API unless told otherwise: `/run/hobnob/hobnob.sock` for root, else
+/// The socket of an agent that is given none: `/run/hobnob/hobnob.sock` for root, else
 /// `hobnob/hobnob.sock` in `$XDG_RUNTIME_DIR`, else `/tmp/hobnob-UID/hobnob.sock`.
 #[must_use]
 pub fn default_socket_path() -> PathBuf {
@@ -45,22 +46,22 @@ fn socket_path(uid: u32, runtime_dir: Option<PathBuf>) -> PathBuf {
     folder.join("hobnob.sock")
 }
 
-/// Why an agent could not be asked, or what it answered instead.
+/// An agent could not be asked, or refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nobody listens at the socket.
+    /// No agent listens at the socket.
     #[error(
-        "no agent answers at {}: is it running? start one with `hobnob agent`, or name its socket with --socket or HOBNOB_SOCKET",
+        "no agent answers at {}",
         path.display()
     )]
     NoAgent {
         /// The socket.
         path: PathBuf,
     },
-    /// The socket belongs to somebody else.
+    /// The socket belongs to another user.
     #[error(
-        "not allowed to talk to the agent at {}: run as the user that started it, or join the group of the socket, which must also be able to enter its directory",
+        "not allowed to connect to the agent at {}",
         path.display()
     )]
     NotAllowed {
@@ -68,7 +69,7 @@ pub enum ClientError {
         path: PathBuf,
     },
     /// The socket could not be opened for another reason.
-    #[error("cannot connect to {}: {cause}: name an agent's socket with --socket or HOBNOB_SOCKET", path.display())]
+    #[error("cannot connect to {}: {cause}", path.display())]
     Connect {
         /// The socket.
         path: PathBuf,
@@ -84,21 +85,21 @@ pub enum ClientError {
         cause: CodecError,
     },
     /// The agent closed the connection before it answered.
-    #[error("the agent at {} closed the connection: it is stopping, or has too many clients; try again", path.display())]
+    #[error("the agent at {} closed the connection", path.display())]
     Closed {
         /// The socket.
         path: PathBuf,
     },
     /// The agent did not answer in time.
-    #[error("the agent at {} did not answer within {within:?}: it may be overloaded, or stopped; see its log", path.display())]
+    #[error("the agent at {} did not answer within {within:?}", path.display())]
     Timeout {
         /// The socket.
         path: PathBuf,
         /// How long it had.
         within: Duration,
     },
-    /// The answer makes no sense to this client.
-    #[error("the agent at {} gave an answer that this client cannot read ({reason}): are both of one version?", path.display())]
+    /// The answer is not one that this client can read.
+    #[error("the agent at {} gave an answer that this client cannot read: {reason}", path.display())]
     Unreadable {
         /// The socket.
         path: PathBuf,
@@ -120,7 +121,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Gives the agent this long for each answer, and for the first one of a watch.
+    /// Limits the wait for each answer, and for the first one of a watch.
     #[must_use]
     pub fn answer_within(self, within: Duration) -> Self {
         Self { within, ..self }
@@ -218,17 +219,19 @@ impl Client {
     }
 }
 
-/// What a watch says.
-#[derive(Clone, Debug, PartialEq)]
+/// An event of a watch. In JSON it is the response that it came as.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WatchEvent {
-    /// All instances of the service now: the first event, and again when the agent had to start the watch over.
+    /// All instances of the service now: the first event, unless the watch resumes, and again when the agent starts the
+    /// watch over.
     Instances(Instances),
     /// The instances that changed since the last event.
     Changes(Changes),
 }
 
 impl WatchEvent {
-    /// The revision up to which the watch has come; another watch can go on from it.
+    /// The revision that the watch has reached. Another watch can go on from it.
     #[must_use]
     pub fn revision(&self) -> u64 {
         match self {
@@ -248,8 +251,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The next event, as soon as there is one. After an error there is none. Cancelling it loses no event. The first one
-    /// has to come in time.
+    /// The next event, as soon as there is one; none after an error. The first event has to come in time, also that of a
+    /// watch that resumes. Cancelling the wait loses no event.
     pub async fn next(&mut self) -> Option<Result<WatchEvent, ClientError>> {
         if self.ended {
             return None;
@@ -265,7 +268,7 @@ impl Watch {
             Ok(Response::Changes(changes)) => Ok(WatchEvent::Changes(changes)),
             Ok(other) => Err(ClientError::Unreadable {
                 path: self.client.path.clone(),
-                reason: format!("a watch was answered with {other:?}"),
+                reason: format!("{other:?} answers no watch"),
             }),
             Err(error) => Err(error),
         };
@@ -314,12 +317,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_socket_is_said_with_what_to_do() {
+    async fn a_socket_without_an_agent_is_named() {
         let error = Client::connect("/nowhere/a.sock").await.unwrap_err().to_string();
-        assert!(
-            error.starts_with("no agent answers at /nowhere/a.sock: is it running?"),
-            "{error}"
-        );
+        assert_eq!(error, "no agent answers at /nowhere/a.sock");
 
         let folder = tempfile::tempdir().unwrap();
         let stale = folder.path().join("stale.sock");

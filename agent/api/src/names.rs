@@ -1,7 +1,8 @@
-//! What agents, services and their instances may be called, and how to show a name that came from elsewhere.
+//! The rule for names that people give, and how to show a name that came from elsewhere.
 //!
-//! The catalog takes any text of a certain length without control characters, from whoever writes it. What is named here is
-//! held to a stricter rule, so that it can be typed, read, and split from what stands beside it in a table or a list.
+//! The catalog takes any text of a certain length without control characters, so that another version may have another
+//! rule. A name that is given to an agent is held to this stricter one: it can be typed, read, and split from its
+//! neighbours in a table or a list.
 
 use std::borrow::Cow;
 
@@ -11,24 +12,24 @@ pub const MAX_NAME_BYTES: usize = 128;
 /// How much of a name that breaks the rule is shown.
 const SHOWN_CHARS: usize = 40;
 
-/// A name that nothing is called here.
+/// A name that breaks the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the {field} `{name}` {fault}: a name has 1 to {MAX_NAME_BYTES} bytes, without spaces, commas and characters that \
      cannot be printed"
 )]
 pub struct NameError {
-    /// What was to be called so.
+    /// What the name was for.
     field: &'static str,
     /// The name, printable, perhaps cut.
     name: String,
     fault: &'static str,
 }
 
-/// Checks a name that is given here.
+/// Checks a name. `field` says what the name is for: service, id, tag.
 ///
 /// # Errors
-/// It is empty, too long, or cannot be told from what surrounds it.
+/// It is empty, too long, or has a character that a name may not have.
 pub fn check(field: &'static str, name: &str) -> Result<(), NameError> {
     let fault = if name.is_empty() {
         "is empty"
@@ -57,7 +58,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     if is_printable(text) { text.into() } else { text.escape_debug().to_string().into() }
 }
 
-/// Quotes and backslashes are all that can be printed and is escaped in source.
+/// Only quotes and backslashes are printable and escaped in source all the same.
 fn is_printable(text: &str) -> bool {
     text.split(['\'', '"', '\\']).all(|part| part.escape_debug().eq(part.chars()))
 }

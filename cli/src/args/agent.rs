@@ -23,8 +23,8 @@ Examples:
 SIGTERM, SIGINT and SIGHUP make it leave the cluster and stop.
 Another one, a second or more after the first, stops it at once, with exit code 1.";
 
-/// The transport's own warnings, of each minute in which something cannot be sent, say nothing that the agent does not
-/// say of its members and count.
+/// Hides the transport's warning for each minute in which something cannot be sent. The agent counts that, and says it of
+/// its members.
 const DEFAULT_LOG: &str = "info,quinn_udp=error";
 
 /// How an agent is started.
@@ -59,7 +59,7 @@ pub(crate) struct AgentArgs {
     advertise: Option<IpAddr>,
 
     /// A member to join at: its gossip address, on port 7946 if it names none; may be repeated, or separated by commas
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::join_address)]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::gossip_address)]
     #[arg(env = "HOBNOB_JOIN", hide_env_values = true)]
     join: Vec<String>,
 
@@ -77,18 +77,18 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: LogFormat,
 
-    /// What it logs: a level, or directives such as info,hobnob_agent=debug
+    /// The log filter: a level, or directives such as info,hobnob_agent=debug
     #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG, value_parser = values::log_filter)]
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: String,
 
-    /// Stop without leaving, for a restart: the others go on serving its records until they find it down, some two
-    /// seconds later
+    /// Stop without leaving, for a restart: the other agents serve its records until they find it down, some two seconds
+    /// later
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
 
-    /// Accept to listen beyond this host although the traffic is neither sealed nor authenticated
+    /// Listen beyond this host, although the traffic is neither sealed nor authenticated
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
     insecure: bool,

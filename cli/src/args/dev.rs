@@ -15,7 +15,7 @@ Examples:
 Everything listens on loopback and lies in a temporary folder, which is removed at the end.
 HOBNOB_LOG=debug makes the agents log into a file of that folder.";
 
-/// What is tried, and for how long.
+/// `hobnob dev`.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct DevArgs {
@@ -27,7 +27,7 @@ pub(crate) struct DevArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
     pub(crate) run_for: Option<Duration>,
 
-    /// What the agents log into a file of the temporary folder; nothing unless given
+    /// The log filter of the agents, which log into a file of the temporary folder [default: no log]
     #[arg(long, value_name = "FILTER", value_parser = values::log_filter)]
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,

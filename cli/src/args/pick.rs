@@ -40,7 +40,7 @@ pub(crate) struct PickArgs {
     #[arg(long, value_parser = choices::strategy())]
     strategy: Option<Strategy>,
 
-    /// What keyed strategies hash: a key sticks to an instance while it is there
+    /// The key that keyed strategies hash; it sticks to an instance while that is there
     #[arg(long)]
     key: Option<String>,
 
@@ -51,11 +51,11 @@ pub(crate) struct PickArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// Which instances first: the others follow as far as these are not healthy enough
+    /// Which instances come first; the others follow as far as these are not healthy enough
     #[arg(long, default_value_t = Prefer::Any, value_parser = choices::prefer())]
     prefer: Prefer,
 
-    /// Promise a report of how the call went: prints a token for it
+    /// Announce a report of how the call went: prints a token for it
     #[arg(long, conflicts_with = "summary")]
     pub(crate) report: bool,
 
@@ -63,7 +63,7 @@ pub(crate) struct PickArgs {
     #[arg(long)]
     pub(crate) summary: bool,
 
-    /// Print one JSON object a pick: the instance
+    /// Print the answer of the agent as a JSON object, one for each 10000 picks
     #[arg(long)]
     pub(crate) json: bool,
 }

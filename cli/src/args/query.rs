@@ -13,17 +13,19 @@ Examples:
   hobnob resolve web --tag v2 --meta region=eu
   hobnob resolve web --selector 'tier in (gold,silver),!canary' --dc dc1
 
-AGE is how long ago the agent of the instance was last known to live, as far as this agent can tell:
-since it was last heard here, or, while others watch it and do not call it down, at most some 3s.
+AGE is the time since the agent of the instance was last known to live. This agent counts from when it heard
+that agent itself. It takes an agent that only others monitor for alive until they hold it down, so the age
+of its instances may be up to some 3s too low.
 Exits with 3 when no instance matches.";
 
 const WATCH_HELP: &str = "\
 Examples:
   hobnob watch web
-  hobnob watch web --json | while read -r instance; do echo \"$instance\"; done
+  hobnob watch web --json | jq -r '.[].instances[] | .status + \" \" + .id'
 
-Prints the instances now, then one line a change: the instance as it is then. What comes and goes
-within a few milliseconds may be told as one change.
+Prints the instances now, then one line for each change: the instance as it is then. Changes of the same
+few milliseconds may be told as one. With --json each line is one answer of the agent: an object
+`instances` with all instances, or an object `changes` with the changed ones.
 The status `gone` stands for an instance that was deregistered, or whose agent left.
 Ends with exit code 1 when the agent stops.";
 
@@ -32,9 +34,9 @@ Examples:
   hobnob services
   hobnob services --namespace default --json
 
-EFFICIENCY and FAIRNESS tell how the picks of this agent, since it started, spread over the healthy
-instances: the fewest over the most, of the picks and of the picks by weight. 1 is even; a newcomer,
-few picks or keyed picks make it low. Neither says anything about health. `-` before the first pick.
+EFFICIENCY is the fewest picks over the most picks that a healthy instance got from this agent since it
+started. FAIRNESS is the same for picks over weight. 1 is even. A new instance, few picks or keyed picks
+make both low; neither says anything about health. `-` stands before the first pick.
 Exits with 3 when the namespace that was asked for has no service.";
 
 /// Which service.
@@ -68,11 +70,11 @@ pub(crate) struct ResolveArgs {
     #[command(flatten)]
     service: ServiceArgs,
 
-    /// Also the instances that are not healthy
+    /// Show instances that are not healthy, too
     #[arg(long)]
     all: bool,
 
-    /// Only instances with this tag; may be repeated, or separated by commas, and then each has all of them
+    /// Only instances with this tag; may be repeated, or separated by commas: then only instances with all of them
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     tags: Vec<String>,
 
@@ -83,7 +85,7 @@ pub(crate) struct ResolveArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// Print a JSON array of instances
+    /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -95,7 +97,7 @@ pub(crate) struct WatchArgs {
     #[command(flatten)]
     service: ServiceArgs,
 
-    /// Print one JSON object a line: an instance as it is now
+    /// Print each answer of the agent as a JSON object on a line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -108,7 +110,7 @@ pub(crate) struct ServicesArgs {
     #[arg(long)]
     pub(crate) namespace: Option<String>,
 
-    /// Print a JSON array of services
+    /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -117,19 +119,19 @@ pub(crate) struct ServicesArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hobnob members\n  hobnob members --json")]
 pub(crate) struct MembersArgs {
-    /// Print a JSON array of members
+    /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 const EXPLAIN_HELP: &str = "\
 Examples:
-  hobnob explain web-1          is this instance offered, and why, or why not?
+  hobnob explain web-1          is this instance offered, and why?
   hobnob explain a2             why is this member alive, suspect, down or left?
   hobnob explain a2 --json
 
-Answers from this agent's memory: another agent may believe something else.
-Exits with 3 when nothing here goes by that name, or a service does: its instances are named then.";
+The answer is this agent's own view; another agent may have a different one.
+Exits with 3 when no member and no instance has that name. For the name of a service it lists instances.";
 
 /// `hobnob explain`.
 #[derive(Debug, Args)]
@@ -139,7 +141,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "MEMBER-OR-INSTANCE")]
     pub(crate) subject: String,
 
-    /// Print a JSON object
+    /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -147,12 +149,12 @@ pub(crate) struct ExplainArgs {
 const FORCE_LEAVE_HELP: &str = "\
 Examples:
   hobnob force-leave a2
-  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several that are down go by one name
+  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several that are down have one name
 
 For a host that does not come back. Without it, the instances of a dead member are shown as
 `unknown` until they are forgotten. Refused while the member is alive or suspect (exit code 1).
 If it comes back after all, it registers its instances again.
-Exits with 3 when no member goes by that name.";
+Exits with 3 when no member has that name.";
 
 /// `hobnob force-leave`.
 #[derive(Debug, Args)]
@@ -161,7 +163,7 @@ pub(crate) struct ForceLeaveArgs {
     /// The name or the node id of the member
     pub(crate) member: String,
 
-    /// Print a JSON object
+    /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -170,11 +172,11 @@ pub(crate) struct ForceLeaveArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hobnob info\n  hobnob info --counters\n  hobnob info --json")]
 pub(crate) struct InfoArgs {
-    /// Also the counters that are 0
+    /// Show counters that are 0, too
     #[arg(long)]
     pub(crate) counters: bool,
 
-    /// Print a JSON object
+    /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

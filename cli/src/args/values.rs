@@ -1,9 +1,10 @@
 //! Parsers of single values. Each error says what the value should look like.
 
-use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
+use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl};
 use tracing_subscriber::EnvFilter;
 
 /// `key=value`. The value may be empty and may hold more `=`.
@@ -46,60 +47,38 @@ pub(crate) fn token(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "expected the number that `hobnob pick --report` printed".to_owned())
 }
 
-/// An address that callers can use: digits and dots are an IP address, or a slip of the finger.
+/// Where callers reach an instance: an IP address or a host name.
 pub(crate) fn host(text: &str) -> Result<String, String> {
-    let numeric = text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if numeric && text.parse::<IpAddr>().is_err() {
-        Err("expected an IP address, such as 10.0.0.7, or a host name".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+    is::<Host>(text)
+        .map_err(|_| "expected an IP address, such as 10.0.0.7, or a host name".to_owned())
 }
 
 /// `host:port`, where the host is a name, an IPv4 address or an IPv6 address in brackets.
 pub(crate) fn host_port(text: &str) -> Result<String, String> {
-    if is_host_port(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected host:port, such as 10.0.0.7:7946".to_owned())
-    }
+    is::<HostPort>(text).map_err(|_| "expected host:port, such as 10.0.0.7:7946".to_owned())
 }
 
-/// Where to join: `host:port`, or a host alone, whose agent then listens on the usual port.
-pub(crate) fn join_address(text: &str) -> Result<String, String> {
-    let alone = text.parse::<IpAddr>().is_ok() || is_host_port(&format!("{text}:1"));
-    if alone || is_host_port(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected the gossip address of a member, such as 10.0.0.7:7946".to_owned())
-    }
-}
-
-fn is_host_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
-    let plain = !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']);
-    (bracketed || plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+/// The gossip address of a member: `host:port`, or a host alone.
+pub(crate) fn gossip_address(text: &str) -> Result<String, String> {
+    is::<GossipAddress>(text)
+        .map_err(|_| "expected the gossip address of a member, such as 10.0.0.7:7946".to_owned())
 }
 
 /// An `http://` URL.
 pub(crate) fn http_url(text: &str) -> Result<String, String> {
     let expected = "expected an http:// URL, such as http://127.0.0.1:8001/health";
-    let Some(rest) = text.strip_prefix("http://") else {
-        let mut message = expected.to_owned();
-        if text.starts_with("https://") {
-            let _ = write!(message, " (https:// is not supported; use --check-tcp)");
+    is::<HttpUrl>(text).map_err(|error| match error {
+        AddressError::Https(_) => {
+            format!("{expected} (https:// is not supported; use --check-tcp)")
         }
-        return Err(message);
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    let valid = if has_port { is_host_port(authority) } else { !authority.is_empty() };
-    if valid && !text.contains(char::is_whitespace) {
-        Ok(text.to_owned())
-    } else {
-        Err(expected.to_owned())
-    }
+        AddressError::Url { reason, .. } => format!("{expected}: {reason}"),
+        other => format!("{expected}: {other}"),
+    })
+}
+
+/// The text itself, when it parses.
+fn is<T: FromStr<Err = AddressError>>(text: &str) -> Result<String, AddressError> {
+    text.parse::<T>().map(|_| text.to_owned())
 }
 
 /// Directives of `tracing-subscriber`'s `EnvFilter`.
@@ -137,46 +116,20 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
-        for right in ["10.0.0.7:7946", "db.example:1", "[::1]:7946"] {
-            assert_eq!(host_port(right), Ok(right.to_owned()));
+    fn an_address_that_is_refused_is_refused_with_an_example() {
+        assert_eq!(host_port("[::1]:7946"), Ok("[::1]:7946".to_owned()));
+        assert_eq!(gossip_address("seed.example"), Ok("seed.example".to_owned()));
+        for (error, says) in [
+            (host("999.1.1.1"), "such as 10.0.0.7"),
+            (host_port("host"), "expected host:port"),
+            (gossip_address("http://seed"), "gossip address"),
+            (http_url("127.0.0.1:8001"), "http://127.0.0.1:8001/health"),
+            (http_url("http://h:x/"), "its port is not from 1 to 65535"),
+            (http_url("https://h/"), "--check-tcp"),
+        ] {
+            let error = error.unwrap_err();
+            assert!(error.contains(says), "{error}");
         }
-        for wrong in
-            ["", "host", ":80", "host:", "host:0", "host:65536", "::1:80", "[]:80", "a b:1"]
-        {
-            assert!(host_port(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_mistyped_ip_address_is_no_host() {
-        for right in ["10.0.0.7", "::1", "web.example", "1password.example"] {
-            assert_eq!(host(right), Ok(right.to_owned()));
-        }
-        for wrong in ["", "999.1.1.1", "10.0.0", "10.0.0.7."] {
-            assert!(host(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_member_is_joined_with_and_without_a_port() {
-        for right in ["10.0.0.7:7946", "10.0.0.7", "::1", "[::1]:7946", "seed.example"] {
-            assert_eq!(join_address(right), Ok(right.to_owned()));
-        }
-        for wrong in ["", ":7946", "seed:", "seed:0", "http://seed", "a b"] {
-            assert!(join_address(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_checked_url_is_plain_http() {
-        for right in ["http://127.0.0.1:8001/health?full", "http://web", "http://[::1]:80/"] {
-            assert_eq!(http_url(right), Ok(right.to_owned()));
-        }
-        for wrong in ["127.0.0.1:8001", "http://", "http://:80/", "http://h:x/", "http://a b/"] {
-            assert!(http_url(wrong).is_err(), "{wrong}");
-        }
-        assert!(http_url("https://h/").unwrap_err().contains("--check-tcp"));
     }
 
     #[test]

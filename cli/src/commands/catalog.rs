@@ -36,7 +36,7 @@ async fn ask(client: &mut Client, query: Query) -> anyhow::Result<Instances> {
     }
 }
 
-/// What there is of a service of which nothing was found.
+/// The instances that a service has when none of them was found.
 pub(super) struct Nothing {
     /// All of its instances.
     instances: usize,
@@ -64,7 +64,7 @@ impl Nothing {
         Ok(Self { instances, matching: matching.len(), healthy })
     }
 
-    /// What is missing, and what to do next.
+    /// Says what is missing, and what to type next.
     pub(super) fn describe(&self, query: &Query) -> String {
         let Query { service, namespace, .. } = query;
         let Self { instances, matching, healthy } = *self;

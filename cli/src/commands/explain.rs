@@ -8,7 +8,7 @@ use crate::args::ExplainArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// Says why the agent believes what it believes of everything that goes by a name.
+/// Says why each member and instance with a name has its status.
 pub(super) async fn explain(client: &mut Client, args: &ExplainArgs) -> anyhow::Result<Exit> {
     let request = Request::Explain { subject: args.subject.clone() };
     let explanation = match client.call(request).await? {

@@ -17,7 +17,7 @@ use crate::output::{self, Output};
 /// Picks in one call of the API.
 const PICKS_PER_CALL: u32 = 10_000;
 
-/// Prints one line for each pick, or how they spread.
+/// Prints one line for each pick, one object for each call of the API, or how the picks spread.
 pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<Exit> {
     let query = PickQuery::from(args);
     let mut out = Output::new();
@@ -32,13 +32,16 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
         if left == args.count {
             output::warn_if_isolated(picked.isolated);
         }
+        if args.json && !args.summary {
+            out.json(&picked)?;
+        }
         if picked.picks.is_empty() {
             break;
         }
         for pick in picked.picks {
             if args.summary {
                 spread.count(pick.instance);
-            } else {
+            } else if !args.json {
                 print(&mut out, args, &pick)?;
             }
         }
@@ -56,7 +59,7 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-/// The instances that could have been picked: those that were not belong into the sum, too.
+/// The instances that could have been picked. A summary shows those that were not, too.
 async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<Instance>> {
     match client.call(Request::Resolve(asked(query))).await? {
         Response::Instances(found) => Ok(found.instances),
@@ -64,7 +67,7 @@ async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<I
     }
 }
 
-/// The question of which instances a pick chooses from.
+/// The query for the instances that a pick chooses from.
 fn asked(query: &PickQuery) -> Query {
     Query {
         service: query.service.clone(),
@@ -77,7 +80,7 @@ fn asked(query: &PickQuery) -> Query {
     }
 }
 
-/// Tells the agent how calls went.
+/// Reports to the agent how calls went.
 pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Result<Exit> {
     let reports: Vec<_> = args.into();
     let sent = reports.len();
@@ -98,20 +101,8 @@ fn print(out: &mut Output, args: &PickArgs, pick: &Pick) -> anyhow::Result<()> {
     let Pick { token, instance } = pick;
     let endpoint = output::endpoint(&instance.address, instance.port);
     let (endpoint, id) = (printable(&endpoint), printable(&instance.id));
-    match (args.json, args.report) {
-        (true, true) => out.json(&WithToken { token: *token, instance })?,
-        (true, false) => out.json(instance)?,
-        (false, true) => out.line(&format!("{endpoint}  {id}  {token}"))?,
-        (false, false) => out.line(&format!("{endpoint}  {id}"))?,
-    }
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct WithToken<'a> {
-    token: u64,
-    #[serde(flatten)]
-    instance: &'a Instance,
+    let token = if args.report { format!("  {token}") } else { String::new() };
+    Ok(out.line(&format!("{endpoint}  {id}{token}"))?)
 }
 
 /// How picks spread over instances.

@@ -4,41 +4,40 @@ use std::io;
 use std::time::SystemTime;
 
 use hobnob_api::client::{Client, WatchEvent};
-use hobnob_api::{Instance, WatchQuery};
+use hobnob_api::{Changes, Instances, WatchQuery};
 
 use crate::args::WatchArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// Prints the instances of a service, then every change, until the agent or the reader is gone.
+/// Prints the instances of a service, then every change, until the agent stops or nobody reads any more.
 pub(super) async fn run(client: Client, args: &WatchArgs) -> anyhow::Result<Exit> {
     let query = WatchQuery::from(args);
     let service = query.service.clone();
     let mut watch = client.watch(query).await?;
     let mut out = Output::new();
     while let Some(event) = watch.next().await {
-        let instances = match event? {
-            WatchEvent::Instances(now) => {
-                output::warn_if_isolated(now.isolated);
-                if now.instances.is_empty() {
-                    output::say(&format!("no instance of `{service}` yet: waiting for one"));
-                }
-                now.instances
+        let event = event?;
+        if let WatchEvent::Instances(now) = &event {
+            output::warn_if_isolated(now.isolated);
+            if now.instances.is_empty() {
+                output::say(&format!("no instance of `{service}` yet: waiting for one"));
             }
-            WatchEvent::Changes(changes) => changes.instances,
-        };
-        for instance in &instances {
-            print(&mut out, instance, args.json)?;
         }
+        print(&mut out, &event, args.json)?;
     }
     Ok(Exit::Done)
 }
 
-fn print(out: &mut Output, instance: &Instance, json: bool) -> io::Result<()> {
+fn print(out: &mut Output, event: &WatchEvent, json: bool) -> io::Result<()> {
     if json {
-        out.json(instance)
-    } else {
-        let line = output::watch_line(instance, SystemTime::now(), out.style());
-        out.line(&line)
+        return out.json(event);
     }
+    let (WatchEvent::Instances(Instances { instances, .. })
+    | WatchEvent::Changes(Changes { instances, .. })) = event;
+    for instance in instances {
+        let line = output::watch_line(instance, SystemTime::now(), out.style());
+        out.line(&line)?;
+    }
+    Ok(())
 }

@@ -10,9 +10,9 @@ use hobnob_api::{Request, Response};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::counted::counted;
 use super::folder::Folder;
 use super::service::{SPECS, Service, TOGGLED};
-use super::snapshot::counted;
 
 /// Agents that found each other through the first, and services registered with them.
 pub(super) struct Cluster<'a> {

@@ -1,30 +1,23 @@
-//! Asks every agent, over and over and through its socket as anybody would, what it sees.
+//! Asks every agent over and over what it sees, through its socket as any client does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hobnob_api::client::{Client, ClientError};
-use hobnob_api::{DEFAULT_NAMESPACE, Instance, Member, Query, Request, Response};
+use hobnob_api::{Query, Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::cluster::{Cluster, RunningAgent};
 use super::service::SPECS;
-use super::snapshot::{AgentRow, InstanceRow, Snapshot};
+use super::snapshot::{AgentRow, InstanceRow, Sight, Snapshot};
 
 /// Between two questions to one agent.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How old an answer may be before its agent counts as silent.
 const MAX_AGE: Duration = Duration::from_secs(2);
-
-/// What one agent sees.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sight {
-    pub(super) members: Vec<Member>,
-    pub(super) instances: Vec<Instance>,
-}
 
 type Latest = Option<(Instant, Sight)>;
 
@@ -46,7 +39,7 @@ impl Observer {
         Self { latest, _tasks: tasks }
     }
 
-    /// What all agents see now, next to what there is to be seen.
+    /// The agents and the services, with the latest answers of each agent.
     pub(super) fn snapshot(&self, cluster: &Cluster<'_>) -> Snapshot {
         let agents = cluster.agents().iter().zip(&self.latest).map(|(agent, latest)| AgentRow {
             name: agent.name.clone(),
@@ -70,7 +63,7 @@ impl Observer {
 
 async fn observe(socket: PathBuf, latest: watch::Sender<Latest>) {
     loop {
-        // An agent that stopped is silent; there is nobody to tell but the snapshot, which sees it from the age.
+        // An agent that stopped is silent. The snapshot notices from the age of its last answer.
         let _ = ask_over_and_over(&socket, &latest).await;
         sleep(PAUSE).await;
     }
@@ -83,7 +76,7 @@ async fn ask_over_and_over(
     let mut client = Client::connect(socket).await?;
     let services = BTreeSet::from(SPECS.map(|spec| spec.service));
     loop {
-        let mut sight = Sight { members: vec![], instances: vec![] };
+        let mut sight = Sight::default();
         if let Response::Members(members) = client.call(Request::Members {}).await? {
             sight.members = members.members;
         }
@@ -98,13 +91,5 @@ async fn ask_over_and_over(
 }
 
 fn all_of(service: &str) -> Request {
-    Request::Resolve(Query {
-        service: service.to_owned(),
-        namespace: DEFAULT_NAMESPACE.to_owned(),
-        all: true,
-        tags: BTreeSet::new(),
-        meta: BTreeMap::new(),
-        selector: None,
-        datacenter: None,
-    })
+    Request::Resolve(Query { all: true, ..Query::new(service) })
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::snapshot::{Snapshot, counted};
+use super::counted::counted;
+use super::snapshot::Snapshot;
 use super::view::Status;
 
 /// Between two lines about the state.

@@ -26,7 +26,7 @@ const MAX_KEYS: usize = 16;
 /// How long the keyboard may keep the end of the display waiting.
 const KEY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a key, or the terminal, asks for.
+/// A request that comes from a key, or from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     /// End the demonstration.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use hobnob_api::{Balancing, Check, DEFAULT_CHECK_NAME, DEFAULT_NAMESPACE, Probe, Registration};
+use hobnob_api::{Check, Probe, Registration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -18,7 +18,7 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// How long a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a service of the demonstration is like.
+/// A service of the demonstration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spec {
     pub(super) service: &'static str,
@@ -79,27 +79,21 @@ impl Service {
         Ok(())
     }
 
-    /// How it is made known.
+    /// The registration of it.
     pub(super) fn registration(&self) -> Registration {
         let Spec { service, id, weight, tag, version } = self.spec;
         Registration {
-            service: service.to_owned(),
             id: Some(id.to_owned()),
-            namespace: DEFAULT_NAMESPACE.to_owned(),
             address: Some(self.addr.ip().to_string()),
-            port: self.addr.port(),
             tags: BTreeSet::from([tag.to_owned()]),
             meta: BTreeMap::from([("version".to_owned(), version.to_owned())]),
             weight,
             checks: vec![Check {
-                name: DEFAULT_CHECK_NAME.to_owned(),
-                probe: Probe::Http { url: format!("http://{}/health", self.addr) },
                 interval_ms: 500,
-                timeout_ms: 500,
-                success_before_passing: 1,
                 failures_before_failing: 2,
+                ..Check::new(Probe::Http { url: format!("http://{}/health", self.addr) })
             }],
-            balancing: Balancing::default(),
+            ..Registration::new(service, self.addr.port())
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What there is, what every agent sees of it, and what is still missing.
+//! The agents and instances of the demonstration, as each agent sees them, and what is still missing.
 
 use std::net::SocketAddr;
 
-use hobnob_api::{InstanceStatus, MemberStatus};
+use hobnob_api::{Instance, InstanceStatus, Member, MemberStatus};
 
-use super::observer::Sight;
+use super::counted::counted;
 use crate::output;
 
 /// The state of the cluster at one moment.
@@ -19,8 +19,15 @@ pub(super) struct Snapshot {
 pub(super) struct AgentRow {
     pub(super) name: String,
     pub(super) gossip: SocketAddr,
-    /// What it sees; nothing while it does not answer.
+    /// Its answers; absent while it does not answer.
     pub(super) sight: Option<Sight>,
+}
+
+/// The answers of one agent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sight {
+    pub(super) members: Vec<Member>,
+    pub(super) instances: Vec<Instance>,
 }
 
 /// One instance.
@@ -30,18 +37,18 @@ pub(super) struct InstanceRow {
     pub(super) id: String,
     pub(super) agent: String,
     pub(super) addr: SocketAddr,
-    /// Whether it was not stopped on purpose.
+    /// Whether it runs, and was not stopped with a key.
     pub(super) is_running: bool,
 }
 
 impl AgentRow {
-    /// What it believes of another agent.
+    /// The status that it shows of another agent.
     pub(super) fn status_of_member(&self, name: &str) -> Option<MemberStatus> {
         let members = &self.sight.as_ref()?.members;
         members.iter().find(|member| member.name == name).map(|member| member.status)
     }
 
-    /// What it says of an instance.
+    /// The status that it shows of an instance.
     pub(super) fn status_of_instance(&self, instance: &InstanceRow) -> Option<InstanceStatus> {
         let seen = &self.sight.as_ref()?.instances;
         seen.iter()
@@ -65,7 +72,7 @@ impl Snapshot {
         self.instances.iter().filter(healthy).count()
     }
 
-    /// What the agents other than `name` believe of it; what it says itself when it is alone.
+    /// Each status that the other agents show of an agent, once; its own word when it is alone.
     pub(super) fn beliefs_of(&self, name: &str) -> Vec<MemberStatus> {
         let alone = self.agents.len() == 1;
         let others = self.agents.iter().filter(|agent| alone || agent.name != name);
@@ -78,7 +85,7 @@ impl Snapshot {
         beliefs
     }
 
-    /// What the agents say of an instance, each word once, with the number of agents that say it.
+    /// Each status that the agents show of an instance, with the number of agents that show it.
     pub(super) fn verdicts_on(&self, instance: &InstanceRow) -> Vec<(&'static str, usize)> {
         let mut verdicts: Vec<(&str, usize)> = Vec::new();
         for agent in self.agents.iter().filter(|agent| agent.sight.is_some()) {
@@ -91,13 +98,12 @@ impl Snapshot {
         verdicts
     }
 
-    /// Whether every agent sees every agent alive, and healthy every instance that was not stopped on purpose, and no
-    /// other.
+    /// Whether every agent sees all agents alive and exactly the running instances healthy.
     pub(super) fn is_complete(&self) -> bool {
         self.missing().is_empty()
     }
 
-    /// What keeps it from being complete, a sentence each.
+    /// Everything that keeps it from being complete, a sentence each.
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for agent in &self.agents {
@@ -159,15 +165,10 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-/// `1 agent`, `2 agents`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::{Basis, Instance, Member, NodeId};
+    use hobnob_api::{Basis, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
     fn member(name: &str, status: MemberStatus) -> Member {

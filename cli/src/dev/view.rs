@@ -7,18 +7,18 @@ use comfy_table::{Cell, Color};
 use super::snapshot::Snapshot;
 use crate::output::{Style, member_status, render};
 
-/// What is shown besides the snapshot.
+/// The state of the display, beside the snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Status {
     /// When the command was started.
     pub(super) started: Instant,
-    /// How long it took until everything was seen everywhere, once it was.
+    /// The time from the start to the first complete snapshot.
     pub(super) ready_after: Option<Duration>,
-    /// What a key did.
+    /// The effect of the last key.
     pub(super) notice: Option<String>,
     /// Commands to paste in another terminal.
     pub(super) hints: Vec<String>,
-    /// What everything being there was called when it was.
+    /// The summary of the snapshot that was complete first.
     pub(super) ready_summary: String,
 }
 
@@ -27,7 +27,7 @@ impl Status {
         Self { started, ready_after: None, notice: None, hints, ready_summary: String::new() }
     }
 
-    /// Notes when everything is there for the first time.
+    /// Notes the first complete snapshot.
     pub(super) fn observe(&mut self, snapshot: &Snapshot) {
         if self.ready_after.is_none() && snapshot.is_complete() {
             self.ready_after = Some(self.started.elapsed());
@@ -35,7 +35,7 @@ impl Status {
         }
     }
 
-    /// The line that says so.
+    /// The line that says when the cluster was complete.
     pub(super) fn ready_line(&self) -> Option<String> {
         let after = self.ready_after?.as_secs_f64();
         Some(format!("ready after {after:.1} s: {}", self.ready_summary))

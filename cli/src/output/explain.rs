@@ -9,7 +9,7 @@ use hobnob_api::{
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
 
-/// Everything that is known, most important first, a blank line between two subjects.
+/// Everything that is known, most important first, with a blank line between two subjects.
 pub(crate) fn explanation(explanation: &Explained, style: Style) -> String {
     let members = explanation.members.iter().map(|explained| member(explained, style));
     let instances = explanation.instances.iter().map(|explained| instance(explained, style));
@@ -92,7 +92,7 @@ fn line(name: &str, value: &str) -> String {
     format!("\n  {name:<9} {}", printable(value))
 }
 
-/// What the check said, as far as that is known here. Of a dead agent it is the last that was heard.
+/// The verdict of the check, as far as this agent knows it: for a dead agent the last one that arrived.
 fn check(explained: &InstanceExplained) -> String {
     let InstanceExplained { instance, health, origin, .. } = explained;
     let lives = matches!(origin.member.status, MemberStatus::Alive | MemberStatus::Suspect);

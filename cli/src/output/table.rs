@@ -9,7 +9,7 @@ use hobnob_api::{Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus
 
 use super::{age, endpoint, status_word};
 
-/// What text may look like.
+/// The style of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
     /// Whether it may have colours.
@@ -49,7 +49,7 @@ pub(crate) fn status_style(status: InstanceStatus) -> Color {
     }
 }
 
-/// The word for what is believed of a member, as in JSON, and its colour.
+/// The word for the status of a member, as in JSON, and its colour.
 pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
     match status {
         MemberStatus::Alive => ("alive", Color::Green),

@@ -132,9 +132,10 @@ fn pick_prints_a_line_a_pick() {
     assert_eq!(query.count, 2);
 
     let (output, _) = ScriptedAgent::start(picks()).run(&["pick", "web", "-n", "2", "--json"]);
-    let text = stdout(&output);
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((lines.len(), &lines[1]["id"], lines[1].get("token")), (2, &json!("web-2"), None));
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&answer["revision"], &answer["isolated"]), (&json!(1), &json!(false)));
+    let pick = &answer["picks"][1];
+    assert_eq!((&pick["instance"]["id"], &pick["token"]), (&json!("web-2"), &json!(0)));
 }
 
 #[test]
@@ -184,9 +185,10 @@ fn watch_prints_what_is_and_then_what_changes() {
     ];
     let (output, _) = ScriptedAgent::start(vec![script]).run(&["watch", "web", "--json"]);
     let text = stdout(&output);
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let statuses: Vec<_> = lines.map(|line| line["status"].clone()).collect();
-    assert_eq!(statuses, ["healthy", "unhealthy", "gone"]);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["instances"]["instances"][0]["status"], "healthy");
+    let changed = lines[1..].iter().map(|line| line["changes"]["instances"][0]["status"].clone());
+    assert_eq!(Vec::from_iter(changed), ["unhealthy", "gone"]);
     assert_eq!(output.status.code(), Some(1), "an agent that went away is a failure");
     assert!(stderr(&output).contains("closed the connection"), "{}", stderr(&output));
 }

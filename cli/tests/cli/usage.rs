@@ -9,18 +9,19 @@ fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-fn nobody_at_the_socket_is_said_with_what_to_do() {
+fn a_socket_without_an_agent_is_named_with_what_to_type() {
     let output = run(&["--socket", "/nowhere/a.sock", "members"], &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
-        "error: no agent answers at /nowhere/a.sock: is it running? start one with \
-         `hobnob agent`, or name its socket with --socket or HOBNOB_SOCKET\n"
+        "error: no agent answers at /nowhere/a.sock\n\
+         help: start an agent with `hobnob agent`, or name the socket of a running one with --socket or \
+         HOBNOB_SOCKET\n"
     );
 }
 
 #[test]
-fn an_agent_that_hangs_up_is_named() {
+fn an_agent_that_closes_the_connection_is_named() {
     let agent = ScriptedAgent::start(vec![]);
     let socket = agent.socket().display().to_string();
     let (output, _) = agent.run(&["info"]);

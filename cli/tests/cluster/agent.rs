@@ -149,9 +149,8 @@ impl Agent {
 
     /// What is picked in a number of picks.
     pub(crate) fn picks(&self, service: &str, count: u32) -> Vec<String> {
-        let output = self.run(&["pick", service, "-n", &count.to_string(), "--json"]);
-        let lines = String::from_utf8(output.stdout).unwrap();
-        lines.lines().map(|line| text(&serde_json::from_str(line).unwrap(), "id")).collect()
+        let picked = self.json(&["pick", service, "-n", &count.to_string()]);
+        items(&picked["picks"]).iter().map(|pick| text(&pick["instance"], "id")).collect()
     }
 
     /// The status of a member, by its name.

@@ -80,7 +80,7 @@ fn an_instance_and_a_member_are_explained() {
     let nothing = a2.run(&["explain", "nothing"]);
     let error = String::from_utf8(nothing.stderr).unwrap();
     assert_eq!(nothing.status.code(), Some(3), "{error}");
-    assert!(error.contains("`nothing`"), "{error}");
+    assert!(error.contains("`nothing`") && error.contains("hobnob members"), "{error}");
 }
 
 #[test]

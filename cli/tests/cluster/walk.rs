@@ -71,13 +71,9 @@ fn strategies_filters_and_namespaces() {
     assert_eq!(ids(&["--tag", "v1", "--tag", "v2"]), Vec::<String>::new());
 
     let picked = |args: &[&str]| -> Vec<String> {
-        let output = a1.run(&[&["pick", "web", "--json"], args].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let lines = String::from_utf8(output.stdout).unwrap();
-        lines
-            .lines()
-            .map(|line| crate::agent::text(&serde_json::from_str(line).unwrap(), "id"))
-            .collect()
+        let picked = a1.json(&[&["pick", "web"], args].concat());
+        let picks = crate::agent::items(&picked["picks"]).iter();
+        picks.map(|pick| crate::agent::text(&pick["instance"], "id")).collect()
     };
     let large = |ids: &[String]| ids.iter().filter(|id| *id == "large").count();
     assert_eq!(large(&picked(&["--strategy", "weighted", "-n", "8"])), 6);
@@ -118,7 +114,7 @@ fn many_picks_are_summed_up_and_calls_are_reported() {
     assert_eq!(keyed["efficiency"], 0.0);
 
     let picked = a1.json(&["pick", "web", "--report"]);
-    let token = picked["token"].to_string();
+    let token = picked["picks"][0]["token"].to_string();
     let report = |token: &str| {
         let args = ["report", token, "--outcome", "failure", "--latency", "12ms"];
         a1.run(&args).status.code()
@@ -140,7 +136,9 @@ fn a_watch_prints_what_is_there_and_then_each_change() {
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut next = || -> (String, String) {
         let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
-        (crate::agent::text(&line, "id"), crate::agent::text(&line, "status"))
+        let told = line.get("instances").or(line.get("changes")).unwrap();
+        let instance = &told["instances"][0];
+        (crate::agent::text(instance, "id"), crate::agent::text(instance, "status"))
     };
     assert_eq!(next(), ("web-1".to_owned(), "healthy".to_owned()));
     a1.ok(&["register", "web", "--id", "web-2", "--port", "81"]);

@@ -1,6 +1,7 @@
 //! `hobnob dev`: a whole cluster in this process, to look at and to play with.
 
 mod cluster;
+mod counted;
 mod folder;
 mod hints;
 mod observer;

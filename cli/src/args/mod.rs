@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and what its help says.
+//! The command line and its help texts.
 
 mod agent;
 mod choices;
@@ -69,12 +69,12 @@ pub(crate) struct Cli {
     )]
     answer_timeout: Option<Duration>,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Try Hobnob: run a few agents and services in this terminal and watch them find each other
@@ -103,15 +103,15 @@ pub(crate) enum Command {
     Services(ServicesArgs),
     /// List the members of the cluster
     Members(MembersArgs),
-    /// Say why this agent believes what it believes of a member or an instance
+    /// Say why a member or an instance has its status
     Explain(ExplainArgs),
     /// Join a cluster through one or more of its members
     #[command(
-        after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on knocking for some time, and for as long as it is alone."
+        after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on trying for some time, and for as long as it is alone."
     )]
     Join {
         /// The gossip addresses of members
-        #[arg(required = true, value_name = "ADDRESS", value_parser = values::join_address)]
+        #[arg(required = true, value_name = "ADDRESS", value_parser = values::gossip_address)]
         addresses: Vec<String>,
     },
     /// Leave the cluster and stop this agent
@@ -125,9 +125,9 @@ pub(crate) enum Command {
     Info(InfoArgs),
 }
 
-/// How long to wait for an answer, unless told otherwise. Answers come from memory; a registration waits for a disk.
+/// The default wait for an answer. Answers come from memory; a registration waits for a disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The agent itself gives those that it is to join five seconds.
+/// The default wait for a join, for whose answer the agent itself waits five seconds.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cli {

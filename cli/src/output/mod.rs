@@ -1,4 +1,4 @@
-//! What goes to stdout and what it looks like.
+//! Output on stdout and stderr, and its style.
 
 mod explain;
 mod format;
@@ -30,7 +30,7 @@ impl Output {
         Self { stdout, style }
     }
 
-    /// What text may look like here.
+    /// The style of text on it.
     pub(crate) fn style(&self) -> Style {
         self.style
     }
@@ -53,26 +53,24 @@ pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Says something on stderr. What was typed, or named elsewhere, commands no terminal.
+/// Says something on stderr. Control characters of names and arguments are escaped, so that they command no terminal.
 pub(crate) fn say(text: &str) {
     eprintln!("{}", printable(text));
 }
 
-/// Says on stderr that an answer may be old, when the agent is on its own.
+/// Warns on stderr that an answer may be old, when the agent is isolated.
 pub(crate) fn warn_if_isolated(isolated: bool) {
     if isolated {
-        say(
-            "warning: this agent hears no other member: what it knows of others, if anything, may be old",
-        );
+        say("warning: this agent hears no other member, and its view of them may be old");
     }
 }
 
-/// The same, and why, as far as the agent says.
+/// Warns as [`warn_if_isolated`] does, and names a duplicate as the cause when there is one.
 pub(crate) fn warn_if_alone(info: &Info) {
     match &info.duplicate {
         Some(Duplicate { silent: true, gossip_address: address, .. }) => say(&format!(
-            "warning: this agent is silent, for another one runs under its node id, at {address}: what it knows of others \
-             may be old, and nobody hears it. `hobnob info` says what to do"
+            "warning: this agent is silent, since another one runs under its node id, at {address}. Its view of others may be \
+             old. `hobnob info` says what to do"
         )),
         _ => warn_if_isolated(info.isolated),
     }
