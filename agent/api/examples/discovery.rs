@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Which service, through which agent, and how to choose.
     let mut config = DiscoveryConfig::new(service);
     config.socket = socket.into();
-    config.strategy = Strategy::LeastConnections;
+    config.strategy = Strategy::Weighted;
     let discovery = Discovery::start(config)?;
 
     // The agent answers within milliseconds. A program that can wait calls this once, at its start.
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let answer = timeout(CALL_WITHIN, get(pick.item())).await;
         let latency = started.elapsed();
         let id = pick.item().id.clone();
-        // The outcome steers the next picks: least-connections counts calls in flight, a breaker counts failures.
+        // The outcome steers later picks: some strategies learn from latencies, and a breaker counts failures.
         match answer {
             Ok(Ok(answer)) => {
                 pick.complete(Outcome::Success, latency);
