@@ -38,11 +38,6 @@ fn frames() {
 }
 
 #[test]
-fn packets_of_swim() {
-    replay("swim", fuzz::swim::check);
-}
-
-#[test]
 fn nodes() {
     replay("node", fuzz::node::check);
 }
@@ -121,7 +116,7 @@ fn service(len: usize) -> Vec<(Key, Option<Value>)> {
     vec![(Key::Service("web-1".into()), Some(Value::Service(service.into())))]
 }
 
-/// Writes the beginnings of a corpus: messages, frames, packets and scripts of real conversations. The rest of it the
+/// Writes the beginnings of a corpus: messages, frames and scripts of real conversations. The rest of it the
 /// fuzzer found.
 #[test]
 #[ignore = "writes the corpus; for a change of the wire"]
@@ -158,15 +153,6 @@ fn write_the_seeds() {
                 format!("length-{}", datagram.len()),
                 &datagram[fuzz::ENVELOPE_BYTES..],
             );
-            for message in fuzz::read(datagram).expect("ours") {
-                let Message::Swim(packet) = message else { continue };
-                let packet = &packet[4..];
-                if packet.len() >= 256 {
-                    continue;
-                }
-                let len = packet.len() as u8;
-                write("swim", format!("length-{len}"), &[&[len], packet].concat());
-            }
         }
         for frame in &net.frames {
             write("frame", format!("length-{}", frame.len()), frame);

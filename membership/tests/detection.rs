@@ -6,15 +6,28 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::Health;
 use hobnob_membership::testing::{Network, health, identity, node_as, node_of};
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
+use hobnob_membership::wire::{
+    DatagramBuilder, Envelope, MemberUpdates, Message, Update, decode_datagram,
+};
 use hobnob_membership::{
     ClusterId, Epoch, Event, Identity, Input, Node, NodeId, Output, TcpProbeId,
 };
 
-fn sealed(message: &Message<'_>) -> Vec<u8> {
+fn sealed(message: &Message) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
     datagram.push(message).expect("it fits");
     datagram.finish()
+}
+
+/// Whether an output tells a member that it is held down.
+fn calls_down(output: &Output, member: &Identity) -> bool {
+    let Output::Datagram { to, bytes } = output else { return false };
+    let mut messages =
+        decode_datagram(bytes, &Envelope::clear(ClusterId::default())).expect("ours");
+    let about_it =
+        |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == member.node_id);
+    *to == member.addr
+        && messages.any(|message| matches!(message, Ok(Message::MemberUpdates(told)) if told.updates.iter().any(about_it)))
 }
 
 fn status(net: &Network, of: usize, as_seen_by: usize) -> Option<MemberStatus> {
@@ -78,6 +91,24 @@ fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
     for n in [0, 1, 2, 4] {
         assert_eq!(net.nodes[n].identity().epoch, identity(n).epoch, "{n}");
     }
+}
+
+#[test]
+fn updates_from_a_member_that_is_held_down_are_answered_with_the_verdict() {
+    let mut net = Network::joined(4);
+    let (lost, third) = (identity(3), identity(2));
+    let now = net.now;
+    assert!(net.nodes[0].declare_down(lost.node_id, now));
+    while net.nodes[0].poll_output().is_some() {}
+    let mut answers_to = |update: Update| -> usize {
+        let updates = MemberUpdates { sender: lost.node_id, updates: vec![update] };
+        let bytes = sealed(&Message::MemberUpdates(updates));
+        let outputs = net.handle(0, Input::Datagram { from: lost.addr, bytes: &bytes });
+        outputs.iter().filter(|output| calls_down(output, &lost)).count()
+    };
+    assert_eq!(answers_to(Update::Alive(third)), 1, "it does not know that it is held down");
+    let later = Identity { epoch: lost.epoch.next(), ..lost };
+    assert_eq!(answers_to(Update::Alive(later)), 0, "it is back by its own word");
 }
 
 #[test]

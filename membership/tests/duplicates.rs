@@ -8,7 +8,7 @@ use hobnob_membership::wire::{
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Output};
 
-fn datagram(message: &Message<'_>) -> Vec<u8> {
+fn datagram(message: &Message) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
     datagram.push(message).expect("fits");
     datagram.finish()

@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn datagram(message: &Message<'_>) -> Vec<u8> {
+fn datagram(message: &Message) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
     datagram.push(message).expect("fits");
     datagram.finish()

@@ -171,7 +171,6 @@ fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
 
 fn sign(sign: Sign) -> &'static str {
     match sign {
-        Sign::Swim => "swim",
         Sign::Ping => "ping",
         Sign::Vote => "vote",
         Sign::Members => "members",

@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn durations_lists_and_numbers_are_readable() {
         let all = parameters(&Protocol::default());
-        assert_eq!(all["gossip_period"], "200ms");
+        assert_eq!(all["digest_period"], "500ms");
         assert_eq!(all["digest_after_news"], "20ms, 40ms, 80ms, 200ms");
         assert_eq!(all["pull_tries"], Protocol::default().pull_tries.to_string());
     }

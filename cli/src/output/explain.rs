@@ -117,7 +117,6 @@ fn check(explained: &InstanceExplained) -> String {
 fn by(heard: &HeardFrom, from: bool) -> String {
     let HeardFrom { ago_ms, from: teller, by } = heard;
     let by = match by.as_str() {
-        "swim" => "a SWIM packet".to_owned(),
         "members" => "a comparison of members".to_owned(),
         "session" => "a sync session".to_owned(),
         other => format!("a {other}"),

@@ -5,7 +5,6 @@ pub mod datagram;
 pub mod frame;
 pub mod node;
 pub mod subject;
-pub mod swim;
 
 use hobnob_membership::ClusterId;
 use hobnob_membership::limits::MAX_DATAGRAM_BYTES;
@@ -39,13 +38,13 @@ fn sealed(messages: &[u8]) -> Vec<u8> {
 }
 
 /// A datagram of this message alone.
-fn alone(message: &Message<'_>) -> Vec<u8> {
+fn alone(message: &Message) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(envelope());
     datagram.push(message).expect("it fits a datagram");
     datagram.finish()
 }
 
 /// The messages of a datagram, up to the first that makes no sense.
-pub fn read(datagram: &[u8]) -> Result<Vec<Message<'_>>, WireError> {
+pub fn read(datagram: &[u8]) -> Result<Vec<Message>, WireError> {
     Ok(decode_datagram(datagram, &envelope())?.map_while(Result::ok).collect())
 }

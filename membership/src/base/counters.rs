@@ -66,14 +66,10 @@ counters! {
     kinds_unknown,
     /// Records that brought news and that this version does not understand. They are kept and passed on.
     records_unknown,
-    /// SWIM packets for somebody else, mostly for an earlier life of ours.
-    swim_not_for_us,
-    /// SWIM packets dropped because they ask for a new epoch right after another one.
-    swim_renewals_put_off,
-    /// SWIM packets that foca refused.
+    /// Verdicts on us that were not refuted at once, because we took a new epoch a moment ago.
+    refutations_put_off,
+    /// Updates of members that foca refused.
     swim_refused,
-    /// SWIM timers that foca refused.
-    swim_timer_errors,
     /// Messages from nodes that are no active members.
     strangers_ignored,
     /// Messages ignored because we gave way to another agent under our node id.

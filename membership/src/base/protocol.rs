@@ -9,12 +9,10 @@ use serde::Serialize;
 pub struct Protocol {
     /// Who has heard nobody for this long takes itself to be cut off. Longer than a crash takes to be noticed.
     pub isolated_after: Duration,
-    /// SWIM: how often membership updates are gossiped while there are any.
-    pub gossip_period: Duration,
     /// Rumors wait for company this long, unless the line was idle before.
     pub coalesce: Duration,
     /// Bytes that rumors, digests, pulls with their answers and sessions for repair may take in any second. Who joins has
-    /// to learn everything before it is of use, and SWIM must be heard whatever else there is to say.
+    /// to learn everything before it is of use, and members must be heard whatever else there is to say.
     pub bytes_per_second: u64,
     /// Random peers that a rumor goes to, beside the two ring neighbours.
     pub rumor_fanout: usize,
@@ -54,7 +52,6 @@ impl Default for Protocol {
         let ms = Duration::from_millis;
         Self {
             isolated_after: ms(5_000),
-            gossip_period: ms(200),
             coalesce: ms(1),
             bytes_per_second: 1_250_000,
             rumor_fanout: 2,

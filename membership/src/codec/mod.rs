@@ -37,6 +37,7 @@ pub enum DecodeError {
 }
 
 /// The bytes of a field.
+#[cfg(test)]
 pub(crate) fn encode<T: Field>(field: &T) -> Vec<u8> {
     let mut writer = Writer::default();
     field.put(&mut writer);

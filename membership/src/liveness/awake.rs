@@ -89,7 +89,7 @@ impl Liveness {
             self.swim.lose_contact(now);
         }
         if self.swim.handle_deadline(now).is_err() {
-            self.out.counters.swim_timer_errors += 1;
+            self.out.counters.swim_refused += 1;
         }
         if self.is_present() {
             self.detector.handle_deadline(&self.swim, now);

@@ -14,8 +14,6 @@ pub struct Heard {
 /// How we heard a node itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// A packet of SWIM's.
-    Swim,
     /// A ping, or the answer to one of ours.
     Ping,
     /// A question about a suspect, or a vote.

@@ -32,7 +32,7 @@ use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
-use crate::wire::{Envelope, Message, Outbox, sift};
+use crate::wire::{Envelope, Outbox};
 
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
@@ -43,7 +43,7 @@ use join::seeds::{Invitations, Seeds};
 use lost::ASK_LOST_EVERY;
 use members::{Members, Peer};
 use orders::DatagramPath;
-use swim::{PacketError, Swim, SwimEvent};
+use swim::{Swim, SwimEvent};
 
 /// A node passes a remembered epoch at most this often, so that two agents on one identity do not race each other.
 const PASS_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ impl Liveness {
         Self {
             out: Outbox::new(envelope),
             streams,
-            swim: Swim::new(identity, protocol, envelope.body_bytes(), rng.next_u64()),
+            swim: Swim::new(identity, rng.next_u64()),
             detector: Detector::new(identity.node_id, rng.next_u64(), now),
             member_updates: MemberUpdateQueue::default(),
             disputes: Disputes::default(),
@@ -176,29 +176,6 @@ impl Liveness {
         self.last_contact
     }
 
-    /// Takes a packet of foca's.
-    pub(crate) fn handle_swim_packet(&mut self, packet: &[u8], now: Time) {
-        let news = sift(packet, |member, incarnation| {
-            (incarnation == 0 && self.swim.knows(member)) || !self.takes_on_trust(member, now)
-        });
-        let Ok(news) = news else {
-            self.out.counters.kinds_unknown += 1;
-            return;
-        };
-        self.out.counters.kinds_unknown += u64::from(news.skipped);
-        match self.swim.handle_packet(&news.packet, now) {
-            Ok(()) => {
-                self.note_contact(now);
-                if let Some(source) = news.source {
-                    self.swim.heard(source.node_id, Sign::Swim, now);
-                }
-            }
-            Err(PacketError::RefutedBefore) => self.out.counters.swim_renewals_put_off += 1,
-            Err(PacketError::NotForUs) => self.out.counters.swim_not_for_us += 1,
-            Err(PacketError::Full | PacketError::Foca(_)) => self.out.counters.swim_refused += 1,
-        }
-    }
-
     /// Takes the active members that a peer lists in a session.
     pub(crate) fn handle_roster(
         &mut self,
@@ -250,9 +227,6 @@ impl Liveness {
     pub(crate) fn settle(&mut self, now: Time) {
         self.take_swim_events(now);
         self.follow_detector(now);
-        while let Some((to, packet)) = self.swim.poll_packet() {
-            self.out.send(to.addr, &Message::Swim(&packet));
-        }
         self.timers.put(Timer::Swim, self.swim.next_deadline());
         self.timers.put(Timer::MemberUpdates, self.member_updates.next_deadline());
         self.timers.put(Timer::Detector, self.detector.next_deadline());
@@ -286,7 +260,6 @@ impl Liveness {
                     self.out.tell(Fact::Isolated);
                 }
                 SwimEvent::Renewed(epoch) => self.out.tell(Fact::EpochRaised(epoch)),
-                SwimEvent::Elsewhere(identity) => self.meet_duplicate(&identity, now),
             }
         }
         self.tell_arrivals(&arrivals, now);
@@ -317,15 +290,6 @@ impl Liveness {
         self.leaving = true;
         self.timers.stop(Timer::Isolation);
         self.tell_leaving(now);
-        if self.swim.leave(now).is_err() {
-            self.out.counters.swim_refused += 1;
-        }
-    }
-
-    /// Tells a few more members that we leave.
-    pub(crate) fn go_on_leaving(&mut self, now: Time) {
-        if self.swim.gossip(now).is_err() {
-            self.out.counters.swim_refused += 1;
-        }
+        self.swim.leave();
     }
 }

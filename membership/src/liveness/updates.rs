@@ -7,7 +7,7 @@ use crate::liveness::detector::{Cause, Verdict};
 use crate::wire::{MemberUpdates, Message, Update};
 
 /// Random members that updates go to, beside the two ring neighbours.
-const MEMBER_UPDATE_FANOUT: usize = 2;
+const MEMBER_UPDATE_FANOUT: usize = 3;
 /// Updates in one message; a datagram takes several.
 const UPDATES_PER_MESSAGE: usize = 8;
 /// More new members than this at once came in a bulk. Others get the bulk as we did.

@@ -38,7 +38,8 @@ impl Liveness {
             return;
         }
         let own = self.identity().node_id;
-        let member = self.swim.active_peer(member_updates.sender).is_some();
+        let sender = member_updates.sender;
+        let member = self.swim.active_peer(sender).is_some();
         // A peer that only says that we are down does not hear us. To hear that from all is to be alone.
         let about_us =
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
@@ -46,21 +47,27 @@ impl Liveness {
         if member && (!unheard || mutant::is(Mutant::VerdictsAreContact)) {
             self.note_contact(now);
         }
-        for update in &member_updates.updates {
+        let updates = &member_updates.updates;
+        let settles = |update: &Update| update.node() == own || update.node() == sender;
+        if !member && !updates.iter().any(settles) {
+            // It lives, and does not know that we hold it down. After a cut each half learns in this way of the other.
+            self.warn(sender);
+        }
+        for update in updates {
             match update {
                 Update::Alive(identity) if identity.node_id == own => {
                     if identity.epoch >= self.identity().epoch {
                         self.meet_duplicate(identity, now);
                     }
                 }
-                Update::Alive(identity) if identity.node_id == member_updates.sender => {
+                Update::Alive(identity) if identity.node_id == sender => {
                     self.believe_alive(*identity, now);
                 }
                 Update::Alive(identity) if member => self.hear_alive(*identity, now),
                 Update::Down(verdict) if verdict.node == own => {
-                    self.refute_verdict(verdict, member_updates.sender, from, now);
+                    self.refute_verdict(verdict, sender, from, now);
                 }
-                Update::Down(verdict) if member => self.judge(verdict, member_updates.sender, now),
+                Update::Down(verdict) if member => self.judge(verdict, sender, now),
                 _ => self.out.counters.strangers_ignored += 1,
             }
             self.take_swim_events(now);
@@ -106,8 +113,12 @@ impl Liveness {
             self.out.tell(Fact::CalledDown(verdict.clone()));
             if verdict.epoch > own.epoch {
                 self.refute_epoch(verdict.epoch, now);
-            } else if self.swim.raise_epoch(own.epoch.next(), now).is_err() {
-                self.out.counters.swim_refused += 1;
+            } else {
+                match self.swim.renew(now) {
+                    Ok(true) => {}
+                    Ok(false) => self.out.counters.refutations_put_off += 1,
+                    Err(_) => self.out.counters.swim_refused += 1,
+                }
             }
             let alive = Update::Alive(*self.identity());
             self.tell(alive, now);
@@ -164,11 +175,10 @@ impl Liveness {
         }
         let belief = Belief { verdict: verdict.clone(), told_by, since: now };
         self.beliefs.insert(node, belief);
-        let spread = !mutant::is(Mutant::VerdictNotSpread);
-        if self.swim.apply_down(node, spread, now).is_err() {
+        if self.swim.apply_down(node, now).is_err() {
             self.out.counters.swim_refused += 1;
         }
-        if !spread {
+        if mutant::is(Mutant::VerdictNotSpread) {
             return;
         }
         if verdict.accuser == own {

@@ -43,7 +43,7 @@ impl Node {
         self.counters.kinds_unknown += u64::from(messages.skipped());
     }
 
-    fn handle_message(&mut self, from: SocketAddr, message: Message<'_>, now: Time) {
+    fn handle_message(&mut self, from: SocketAddr, message: Message, now: Time) {
         let Self { liveness, spread, .. } = self;
         if liveness.is_silent() && !matches!(message, Message::Claim(_)) {
             self.counters.ignored_while_silent += 1;
@@ -51,7 +51,6 @@ impl Node {
         }
         match message {
             Message::Claim(claim) => liveness.handle_claim(from, &claim, now),
-            Message::Swim(packet) => liveness.handle_swim_packet(packet, now),
             Message::Hello(hello) => {
                 liveness.handle_hello(from, &hello, spread.sessions_served(), now);
             }

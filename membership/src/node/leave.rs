@@ -40,7 +40,7 @@ impl Node {
         self.spread.leave();
     }
 
-    /// Tells it again. foca tells three members once; some more rounds reach everybody in all but the worst networks.
+    /// Tells it again: some more rounds reach everybody in all but the worst networks.
     pub(super) fn handle_leave_deadline(&mut self, now: Time) {
         let Some(leaving) =
             self.leaving.as_mut().filter(|_| self.timers.is_expired(Timer::Leave, now))
@@ -53,7 +53,6 @@ impl Node {
             return self.emit(Event::Left);
         }
         self.timers.set(Timer::Leave, now + LEAVE_ROUND_GAP);
-        self.liveness.go_on_leaving(now);
         self.spread.repeat_own(now);
     }
 }

@@ -173,7 +173,7 @@ impl Spread {
 
     /// Sends a digest, a pull or the like. They are small and tell what to send: they do not wait for bandwidth, but they
     /// take theirs.
-    pub(super) fn send_repair(&mut self, to: SocketAddr, message: &Message<'_>, now: Time) {
+    pub(super) fn send_repair(&mut self, to: SocketAddr, message: &Message, now: Time) {
         let sent = self.out.send(to, message);
         self.budget.spend(sent, now);
     }

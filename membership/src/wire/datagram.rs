@@ -8,7 +8,6 @@ use crate::catalog::{Delta, Head, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 use crate::liveness::duplicate::Claim;
 
-const SWIM: u8 = 1;
 const HELLO: u8 = 2;
 const WELCOME: u8 = 3;
 const RUMORS: u8 = 4;
@@ -58,9 +57,7 @@ block!(Pull { sender, wants });
 
 /// One message of a datagram.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Message<'a> {
-    /// A packet of foca's, without its destination.
-    Swim(&'a [u8]),
+pub enum Message {
     /// A hello to a seed.
     Hello(Hello),
     /// The answer to a hello.
@@ -91,10 +88,9 @@ pub enum Message<'a> {
     Listing(Listing),
 }
 
-impl<'a> Message<'a> {
+impl Message {
     fn kind(&self) -> u8 {
         match self {
-            Self::Swim(_) => SWIM,
             Self::Hello(_) => HELLO,
             Self::Welcome(_) => WELCOME,
             Self::Referral(_) => REFERRAL,
@@ -114,7 +110,6 @@ impl<'a> Message<'a> {
 
     fn put_fields(&self, writer: &mut Writer) {
         match self {
-            Self::Swim(packet) => writer.raw(packet),
             Self::Hello(hello) | Self::Welcome(hello) | Self::Referral(hello) => {
                 hello.put_fields(writer);
             }
@@ -135,9 +130,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn take_fields(kind: u8, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    fn take_fields(kind: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match kind {
-            SWIM => reader.raw(reader.len()).map(Self::Swim),
             HELLO => Hello::take_fields(reader).map(Self::Hello),
             WELCOME => Hello::take_fields(reader).map(Self::Welcome),
             REFERRAL => Hello::take_fields(reader).map(Self::Referral),
@@ -193,7 +187,7 @@ impl DatagramBuilder {
     ///
     /// # Errors
     /// [`WireError::TooLarge`] when it does not fit.
-    pub fn push(&mut self, message: &Message<'_>) -> Result<(), WireError> {
+    pub fn push(&mut self, message: &Message) -> Result<(), WireError> {
         let mut writer = Writer::default();
         writer.byte(message.kind());
         writer.block(|writer| message.put_fields(writer));
@@ -243,8 +237,8 @@ impl Messages<'_> {
     }
 }
 
-impl<'a> Iterator for Messages<'a> {
-    type Item = Result<Message<'a>, WireError>;
+impl Iterator for Messages<'_> {
+    type Item = Result<Message, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.reader.is_empty() {
@@ -261,7 +255,7 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-fn take_message<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
+fn take_message(reader: &mut Reader<'_>) -> Result<Message, DecodeError> {
     let kind = reader.byte()?;
     reader.block(|reader| Message::take_fields(kind, reader))
 }

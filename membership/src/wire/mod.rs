@@ -10,7 +10,6 @@ mod envelope;
 mod frame;
 mod liveness;
 mod outbox;
-mod swim;
 
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
@@ -20,8 +19,6 @@ pub use envelope::Envelope;
 pub use frame::{Frame, Heads, Lag, Opening, Sketch};
 pub use liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Update, Vote, pong_tag};
 pub(crate) use outbox::Outbox;
-pub(crate) use swim::SwimCodec;
-pub(crate) use swim::{overhear, restore_destination, sift, strip_destination};
 
 /// Why bytes could not be read, or a message not be written.
 #[derive(Debug, thiserror::Error)]

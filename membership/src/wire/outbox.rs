@@ -45,7 +45,7 @@ impl<F> Outbox<F> {
     }
 
     /// Sends a message in a datagram of its own, and returns how many bytes that took.
-    pub(crate) fn send(&mut self, to: SocketAddr, message: &Message<'_>) -> usize {
+    pub(crate) fn send(&mut self, to: SocketAddr, message: &Message) -> usize {
         let Some(bytes) = self.seal(message) else { return 0 };
         let len = bytes.len();
         self.send_datagram(to, bytes);
@@ -53,7 +53,7 @@ impl<F> Outbox<F> {
     }
 
     /// A message as a datagram of its own.
-    pub(crate) fn seal(&mut self, message: &Message<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn seal(&mut self, message: &Message) -> Option<Vec<u8>> {
         let mut datagram = DatagramBuilder::new(self.envelope);
         if datagram.push(message).is_err() {
             self.counters.encoding_errors += 1;
@@ -63,7 +63,7 @@ impl<F> Outbox<F> {
     }
 
     /// As few datagrams as hold these messages.
-    pub(crate) fn pack(&mut self, messages: Vec<Message<'_>>) -> Vec<Vec<u8>> {
+    pub(crate) fn pack(&mut self, messages: Vec<Message>) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
         let mut datagram = DatagramBuilder::new(self.envelope);
         for message in messages {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use hobnob_membership::limits::MAX_DATAGRAM_BYTES;
 use hobnob_membership::wire::{
-    DatagramBuilder, Envelope, Hello, Message, Pull, VERSION, WireError, decode_datagram,
+    DatagramBuilder, Envelope, Hello, Listing, Message, Pull, VERSION, WireError, decode_datagram,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, NodeId};
 use proptest::prelude::*;
@@ -91,7 +91,7 @@ fn several_messages_share_a_datagram() {
     for (_, message) in small() {
         builder.push(&message).expect("fits");
     }
-    let sent: Vec<Message<'_>> = small().map(|(_, message)| message).collect();
+    let sent: Vec<Message> = small().map(|(_, message)| message).collect();
     assert_eq!(read(&builder.finish()).expect("ours"), (sent, 0));
 }
 
@@ -136,13 +136,18 @@ fn every_flipped_bit_is_noticed_by_the_checksum_and_read_without_harm() {
 #[test]
 fn no_more_is_written_than_fits() {
     let mut builder = DatagramBuilder::new(ENVELOPE);
-    let most = vec![7; ENVELOPE.body_bytes()];
-    let more = vec![7; ENVELOPE.body_bytes() + 1];
-    assert!(matches!(builder.push(&Message::Swim(&more)), Err(WireError::TooLarge { .. })));
+    let listing = |count| {
+        let members = vec![v4(); count];
+        Message::Listing(Listing { sender: NodeId(1), bucket: 7, wanted: false, members })
+    };
+    let fits = |count: &usize| DatagramBuilder::new(ENVELOPE).push(&listing(*count)).is_ok();
+    let most = (1..).take_while(fits).last().expect("one fits");
+    assert!(matches!(builder.push(&listing(most + 1)), Err(WireError::TooLarge { .. })));
     assert!(builder.is_empty(), "left as it was");
-    builder.push(&Message::Swim(&most)).expect("the most that fits");
-    assert!(builder.push(&Message::Swim(&[])).is_err());
-    assert_eq!(builder.finish().len(), MAX_DATAGRAM_BYTES);
+    builder.push(&listing(most)).expect("the most that fits");
+    assert!(builder.push(&listing(1)).is_err());
+    let len = builder.finish().len();
+    assert!((MAX_DATAGRAM_BYTES - 32..=MAX_DATAGRAM_BYTES).contains(&len), "{len} bytes");
     let pull = Message::Pull(Pull { sender: NodeId(1), wants: vec![want(); 1_000] });
     let refused = DatagramBuilder::new(ENVELOPE).push(&pull);
     assert!(matches!(refused, Err(WireError::TooLarge { .. })));

@@ -96,7 +96,7 @@ pub(crate) fn pong() -> Pong {
     }
 }
 
-pub(crate) fn messages() -> Vec<(&'static str, Message<'static>)> {
+pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     let vote = Vote {
         sender: NodeId(1),
         suspect: NodeId(2),
@@ -122,7 +122,6 @@ pub(crate) fn messages() -> Vec<(&'static str, Message<'static>)> {
         recent: vec![Head { origin: NodeId(2), epoch: Epoch(3), known_to: 4 }],
     };
     vec![
-        ("swim", Message::Swim(&[1, 2, 3])),
         ("hello v4", Message::Hello(Hello { token: 9, identity: v4() })),
         ("hello v6", Message::Hello(Hello { token: 9, identity: v6() })),
         ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4() })),
@@ -173,14 +172,14 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
 }
 
 /// A datagram of this message alone.
-pub(crate) fn datagram(message: &Message<'_>) -> Vec<u8> {
+pub(crate) fn datagram(message: &Message) -> Vec<u8> {
     let mut datagram = DatagramBuilder::new(ENVELOPE);
     datagram.push(message).expect("fits");
     datagram.finish()
 }
 
 /// The messages of a datagram, and how much of it was skipped.
-pub(crate) fn read(datagram: &[u8]) -> Result<(Vec<Message<'_>>, u32), WireError> {
+pub(crate) fn read(datagram: &[u8]) -> Result<(Vec<Message>, u32), WireError> {
     let mut messages = decode_datagram(datagram, &ENVELOPE)?;
     let read = messages.by_ref().collect::<Result<_, _>>()?;
     Ok((read, messages.skipped()))

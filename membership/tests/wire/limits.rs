@@ -32,7 +32,7 @@ fn verdicts_with_too_many_referees_and_views_with_other_parts_are_refused() {
     let compare = |buckets| Message::Compare(Compare { sender: NodeId(1), buckets });
     let legal = [member_updates(MAX_REFEREES), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS])];
     let illegal = [member_updates(MAX_REFEREES + 1), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS - 1])];
-    let reads = |message: &Message<'_>| read(&datagram(message)).is_ok();
+    let reads = |message: &Message| read(&datagram(message)).is_ok();
     assert!(legal.iter().all(reads) && !illegal.iter().any(reads));
 }
 

@@ -59,7 +59,7 @@ pub struct HeardFrom {
     pub ago_ms: u64,
     /// The name of the node that it came from, else its id.
     pub from: String,
-    /// The message: `ping`, `vote`, `members`, `swim`, `rumor`, `digest`, `pull`, `session`.
+    /// The message: `ping`, `vote`, `members`, `rumor`, `digest`, `pull`, `session`.
     pub by: String,
 }
 

@@ -17,10 +17,10 @@ const ROUNDS: u32 = 4;
 const MANY: usize = 16;
 /// Things told in one go.
 const MOST_AT_ONCE: usize = 160;
-/// What a telling costs, for each datagram's worth of things; who goes on telling pays in time. To four members that is
+/// What a telling costs, for each datagram's worth of things; who goes on telling pays in time. To five members that is
 /// a thousand datagrams a second: what goes out a few at a time while a thousand join would be five times as many, among
 /// which pings and answers to knocks are lost.
-const COST: Duration = Duration::from_millis(4);
+const COST: Duration = Duration::from_millis(5);
 const THINGS_IN_A_DATAGRAM: usize = 40;
 /// So much may be owed.
 const CREDIT: Duration = Duration::from_millis(500);

@@ -55,7 +55,7 @@ const COMPARE_GAP: Duration = Duration::from_secs(2);
 /// may have missed a part while all joined.
 const YOUNG_FOR: Duration = Duration::from_secs(5);
 /// How much more often.
-const EAGERNESS: u32 = 4;
+const EAGERNESS: u32 = 8;
 /// A first question comes within this time: whoever watched that member before may have crashed with it.
 const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
 

@@ -1,17 +1,17 @@
-//! SWIM membership: foca behind one deadline, a table of members, and a ring of the active ones.
+//! The members as foca keeps them, with a table that has an index, and a ring of the active ones.
 //!
-//! foca (Das, Gupta, Motivala, "SWIM", DSN 2002, section 4) tells us what it wants through its `Runtime`; here that is
-//! kept until the node takes it. foca's own member list is a vector without an index, so the table mirrors it from its
-//! notifications.
+//! foca (Das, Gupta, Motivala, "SWIM", DSN 2002, section 4) merges what this node learns of members, in any order. Of two
+//! identities of one node the higher epoch wins. Down is final for an identity, so a node that is called down goes on
+//! under a renewed one. foca tells which members become active or cease to be, and forgets the dead after a day.
 //!
-//! foca keeps the members, spreads and refutes; it does not probe. Its probes would raise suspicion, and that is the
-//! business of [`crate::liveness::detector`], so the timers that begin them are dropped (foca then has no probe to complete, and
-//! never sets a timer that calls a suspect down). Whoever is down here was put there by a verdict, or left.
+//! foca sends nothing here and takes no packets. Updates, listings and rosters spread what it would gossip, and a
+//! verdict of [`crate::liveness::detector`] stands in for its probes. `docs/protocol/liveness.md` has the measurements that
+//! decided so.
 
 mod machine;
 mod peers;
 
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use foca::{OwnedNotification, State, Timer};
@@ -20,18 +20,16 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::MAX_ORIGINS;
-use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::liveness::heard::{Heard, Sign};
 use crate::liveness::members::{Members, Peer, bucket_of, member_hash};
 use crate::liveness::ring::Ring;
 use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::{SwimCodec, overhear, restore_destination};
 
-use machine::{Effects, Machine, Scheduled, machine};
+use machine::{Effects, Machine, machine};
 
-/// A new epoch is taken at most this often, so that two agents under one id which cannot settle it, because they do not
-/// reach each other, do not push each other out as fast as messages go.
+/// The least time between two renewals. Two agents under one id that do not reach each other cannot settle it, and
+/// would push each other out as fast as messages go.
 const RENEW_MIN_GAP: Duration = Duration::from_secs(1);
 
 /// Something that changed.
@@ -43,65 +41,35 @@ pub(crate) enum SwimEvent {
     Connected,
     /// We hear nobody.
     Isolated,
-    /// We took a new epoch, to contradict that we are down.
+    /// We took a new epoch, to refute that we are down.
     Renewed(Epoch),
-    /// Somebody is said to go by our node id elsewhere.
-    Elsewhere(Identity),
-}
-
-/// A packet was not foca's, or not for us.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PacketError {
-    #[error("meant for another member")]
-    NotForUs,
-    #[error("we contradicted a moment ago")]
-    RefutedBefore,
-    #[error("there is no room for another member")]
-    Full,
-    #[error(transparent)]
-    Foca(#[from] foca::Error),
 }
 
 pub(crate) struct Swim {
     foca: Machine,
     effects: Effects,
-    timers: BinaryHeap<Scheduled>,
-    sequence: u64,
-    /// When foca passes on what it has to tell, if there is anything. Its own timer for that would wake us all the time.
-    gossip_at: Option<Time>,
+    /// Members that are down, and when foca forgets each. All wait equally long, so the first is due first.
+    forget_at: VecDeque<(Time, Identity)>,
     members: Members,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
-    protocol: Protocol,
     leaving: bool,
-    /// When we last took a new epoch because others held us for down.
+    /// When we last took a new epoch because others held us down.
     renewed_at: Option<Time>,
-    /// Bytes that one packet may take.
-    body_bytes: usize,
 }
 
 impl Swim {
-    /// A membership of one, whose packets take at most `body_bytes`.
-    pub(crate) fn new(
-        identity: Identity,
-        protocol: &Protocol,
-        body_bytes: usize,
-        seed: u64,
-    ) -> Self {
+    pub(crate) fn new(identity: Identity, seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self {
-            foca: machine(identity, body_bytes, &mut rng),
+            foca: machine(identity, &mut rng),
             effects: Effects::default(),
-            timers: BinaryHeap::new(),
-            sequence: 0,
-            gossip_at: None,
+            forget_at: VecDeque::new(),
             members: Members::default(),
             events: VecDeque::new(),
             rng,
-            protocol: protocol.clone(),
             leaving: false,
             renewed_at: None,
-            body_bytes,
         }
     }
 
@@ -175,38 +143,11 @@ impl Swim {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.timers.peek().map(|timer| timer.at).into_iter().chain(self.gossip_at).min()
+        self.forget_at.front().map(|(at, _)| *at)
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<SwimEvent> {
         self.events.pop_front()
-    }
-
-    /// A packet for the network: where it goes, and its bytes as the wire carries them.
-    pub(crate) fn poll_packet(&mut self) -> Option<(Identity, Vec<u8>)> {
-        self.effects.packets.pop_front()
-    }
-
-    /// Takes a packet as the wire carried it.
-    pub(crate) fn handle_packet(&mut self, packet: &[u8], now: Time) -> Result<(), PacketError> {
-        if self.leaving {
-            return Ok(());
-        }
-        let overheard = overhear(self.foca.identity(), packet);
-        let packet =
-            restore_destination(self.foca.identity(), packet).ok_or(PacketError::NotForUs)?;
-        if overheard.calls_us_down
-            && self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP)
-        {
-            return Err(PacketError::RefutedBefore);
-        }
-        self.events.extend(overheard.elsewhere.map(SwimEvent::Elsewhere));
-        if self.ring().len() >= MAX_ORIGINS && !self.is_from_a_peer(&packet) {
-            return Err(PacketError::Full);
-        }
-        let result = self.foca.handle_data(&packet, &mut self.effects);
-        self.settle(now);
-        Ok(result?)
     }
 
     /// Takes what a peer knows of the active members.
@@ -227,8 +168,7 @@ impl Swim {
         let members: Vec<_> = members
             .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
             .collect();
-        // MemberUpdates and rosters tell of whoever lives, too; where they are lost, gossip is what remains.
-        let result = self.foca.apply_many(members.into_iter(), true, &mut self.effects);
+        let result = self.foca.apply_many(members.into_iter(), false, &mut self.effects);
         self.settle(now);
         result
     }
@@ -238,49 +178,44 @@ impl Swim {
         self.handle_roster(vec![(identity, 0)], now)
     }
 
-    /// Takes a verdict on a member as we know it. foca passes it on if `spread`.
-    pub(crate) fn apply_down(
-        &mut self,
-        node: NodeId,
-        spread: bool,
-        now: Time,
-    ) -> Result<(), foca::Error> {
+    /// Takes a verdict on a member as we know it.
+    pub(crate) fn apply_down(&mut self, node: NodeId, now: Time) -> Result<(), foca::Error> {
         let Some(identity) = self.active_peer(node).copied().filter(|_| !self.leaving) else {
             return Ok(());
         };
         let down = foca::Member::new(identity, 0, State::Down);
-        let result = self.foca.apply_many(std::iter::once(down), spread, &mut self.effects);
+        let result = self.foca.apply_many(std::iter::once(down), false, &mut self.effects);
         self.settle(now);
         result
     }
 
+    /// Forgets the members that have been down for long enough.
     pub(crate) fn handle_deadline(&mut self, now: Time) -> Result<(), foca::Error> {
         let mut result = Ok(());
-        if self.gossip_at.take_if(|at| *at <= now).is_some() {
-            result = self.gossip(now);
-        }
-        while let Some(scheduled) = self.timers.peek()
-            && scheduled.at <= now
-            && let Some(Scheduled { timer, .. }) = self.timers.pop()
-        {
-            let forgotten = match &timer {
-                Timer::RemoveDown(identity) => Some(*identity),
-                // The detector probes; see above.
-                Timer::ProbeRandomMember(_)
-                | Timer::SendIndirectProbe { .. }
-                | Timer::ChangeSuspectToDown { .. } => continue,
-                _ => None,
-            };
-            let handled = self.foca.handle_timer(timer, &mut self.effects);
-            result = result.and(handled);
+        while let Some((_, identity)) = self.forget_at.pop_front_if(|(at, _)| *at <= now) {
+            let forgotten = self.foca.handle_timer(Timer::RemoveDown(identity), &mut self.effects);
+            result = result.and(forgotten);
             self.settle(now);
             // Unless it has come back since.
-            if let Some(identity) = forgotten.filter(|identity| self.members.remove_down(identity))
-            {
+            if self.members.remove_down(&identity) {
                 self.events.push_back(SwimEvent::Peer(identity.node_id));
             }
         }
         result
+    }
+
+    /// Goes on under the next epoch, because somebody holds us down. Returns whether it does: at most once a second, and
+    /// not beyond the last epoch.
+    pub(crate) fn renew(&mut self, now: Time) -> Result<bool, foca::Error> {
+        let lately = self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP);
+        if lately || self.leaving || self.identity().epoch == Epoch::MAX {
+            return Ok(false);
+        }
+        self.renewed_at = Some(now);
+        let own = foca::Member::new(*self.identity(), 0, State::Down);
+        let result = self.foca.apply_many(std::iter::once(own), false, &mut self.effects);
+        self.settle(now);
+        result.map(|()| true)
     }
 
     /// Takes a higher epoch, because somebody remembers one of ours that we forgot.
@@ -295,30 +230,16 @@ impl Swim {
         result
     }
 
-    /// Tells a few members that we leave; [`Swim::gossip`] tells more. Nothing is answered from here on.
-    pub(crate) fn leave(&mut self, now: Time) -> Result<(), foca::Error> {
+    /// Takes nothing more from here on.
+    pub(crate) fn leave(&mut self) {
         self.leaving = true;
-        let result = self.foca.leave_cluster(&mut self.effects);
-        self.settle(now);
-        result
     }
 
-    pub(crate) fn gossip(&mut self, now: Time) -> Result<(), foca::Error> {
-        let result = self.foca.gossip(&mut self.effects);
-        self.settle(now);
-        result
-    }
-
-    /// Schedules foca's timers and mirrors its notifications.
+    /// Notes when foca forgets members, and mirrors its notifications.
     fn settle(&mut self, now: Time) {
-        while let Some((timer, after)) = self.effects.timers.pop_front() {
-            self.sequence += 1;
-            self.timers.push(Scheduled { at: now + after, sequence: self.sequence, timer });
-        }
-        let someone_to_tell = self.foca.updates_backlog() > 0 && self.foca.num_members() > 0;
-        if someone_to_tell && !self.leaving {
-            self.gossip_at.get_or_insert(now + self.protocol.gossip_period);
-        }
+        let forgets =
+            self.effects.forgets.drain(..).map(|(identity, after)| (now + after, identity));
+        self.forget_at.extend(forgets);
         while let Some(notification) = self.effects.notifications.pop_front() {
             match notification {
                 OwnedNotification::MemberUp(identity) => self.record(identity, None),
@@ -334,7 +255,6 @@ impl Swim {
                 OwnedNotification::Active => self.events.push_back(SwimEvent::Connected),
                 OwnedNotification::Idle => self.isolate(),
                 OwnedNotification::Rejoin(identity) => {
-                    self.renewed_at = Some(now);
                     self.events.push_back(SwimEvent::Renewed(identity.epoch));
                 }
                 OwnedNotification::Defunct => {}
@@ -345,12 +265,6 @@ impl Swim {
     /// Whether it would be no news to foca, which searches its whole list to find out, that a member lives.
     pub(crate) fn knows(&self, member: &Identity) -> bool {
         self.active_peer(member.node_id) == Some(member)
-    }
-
-    fn is_from_a_peer(&self, packet: &[u8]) -> bool {
-        let header =
-            foca::Codec::decode_header(&mut SwimCodec::new(self.identity().node_id), packet);
-        header.is_ok_and(|header| self.members.get(header.src.node_id).is_some())
     }
 
     fn record(&mut self, identity: Identity, down_since: Option<Time>) {
@@ -378,12 +292,97 @@ impl Swim {
             return self.events.push_back(SwimEvent::Isolated);
         }
         let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
-        self.foca = machine(identity, self.body_bytes, &mut self.rng);
-        // The table still has to be rid of them one day.
-        self.timers.retain(|scheduled| matches!(scheduled.timer, Timer::RemoveDown(_)));
-        self.effects.timers.clear();
-        self.gossip_at = None;
+        self.foca = machine(identity, &mut self.rng);
         self.events.push_back(SwimEvent::Renewed(identity.epoch));
         self.events.push_back(SwimEvent::Isolated);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time::from_millis(0);
+
+    fn identity(node: u64, epoch: u64) -> Identity {
+        let addr = ([10, 0, 0, node as u8], 7_946).into();
+        Identity { node_id: NodeId(node), epoch: Epoch(epoch), addr, sync_port: 7_947 }
+    }
+
+    fn swim() -> Swim {
+        Swim::new(identity(1, 7), 3)
+    }
+
+    fn events(swim: &mut Swim) -> Vec<SwimEvent> {
+        std::iter::from_fn(|| swim.poll_event()).collect()
+    }
+
+    #[test]
+    fn a_member_that_is_down_returns_under_a_later_epoch_alone() {
+        let mut swim = swim();
+        for node in [2, 3] {
+            swim.apply_alive(identity(node, 5), START).expect("taken");
+        }
+        swim.apply_down(NodeId(2), START).expect("taken");
+        for (epoch, lives) in [(4, false), (5, false), (6, true)] {
+            swim.apply_alive(identity(2, epoch), START).expect("taken");
+            assert_eq!(swim.active_peer(NodeId(2)).is_some(), lives, "epoch {epoch}");
+        }
+        assert_eq!(swim.active_peer(NodeId(2)), Some(&identity(2, 6)));
+    }
+
+    #[test]
+    fn a_renewal_takes_the_next_epoch_at_most_once_a_second_and_loses_nobody() {
+        let mut swim = swim();
+        swim.apply_alive(identity(2, 5), START).expect("taken");
+        events(&mut swim);
+        for (ms, renews, epoch) in [(0, true, 8), (999, false, 8), (1_000, true, 9)] {
+            let now = Time::from_millis(ms);
+            assert_eq!(swim.renew(now).expect("taken"), renews, "after {ms} ms");
+            assert_eq!(swim.identity(), &identity(1, epoch));
+            let renewed = [SwimEvent::Renewed(Epoch(epoch)), SwimEvent::Connected];
+            assert_eq!(events(&mut swim), if renews { &renewed[..] } else { &[] });
+        }
+        assert_eq!(swim.active_peer(NodeId(2)), Some(&identity(2, 5)));
+    }
+
+    #[test]
+    fn the_last_epoch_is_not_renewed() {
+        let mut swim = Swim::new(identity(1, Epoch::MAX.0), 3);
+        assert!(!swim.renew(START).expect("taken"));
+        swim.apply_alive(identity(2, 5), START).expect("taken");
+        assert_eq!(swim.active_count(), 1, "it goes on as it is");
+    }
+
+    #[test]
+    fn the_dead_are_forgotten_after_a_day_unless_they_return() {
+        let mut swim = swim();
+        for node in 2..5 {
+            swim.apply_alive(identity(node, 5), START).expect("taken");
+        }
+        for node in [2, 3] {
+            swim.apply_down(NodeId(node), START).expect("taken");
+        }
+        swim.apply_alive(identity(3, 6), START).expect("taken");
+        events(&mut swim);
+        let due = swim.next_deadline().expect("somebody to forget");
+        assert_eq!(due, START + Duration::from_secs(24 * 60 * 60));
+        swim.handle_deadline(due).expect("handled");
+        assert_eq!(events(&mut swim), [SwimEvent::Peer(NodeId(2))]);
+        assert!(swim.members().get(NodeId(2)).is_none());
+        assert_eq!(swim.active_peer(NodeId(3)), Some(&identity(3, 6)));
+        assert_eq!(swim.next_deadline(), None);
+    }
+
+    #[test]
+    fn the_last_member_that_goes_leaves_us_alone_under_a_new_epoch() {
+        let mut swim = swim();
+        swim.apply_alive(identity(2, 5), START).expect("taken");
+        swim.apply_down(NodeId(2), START).expect("taken");
+        let last = events(&mut swim).split_off(2);
+        let alone = [SwimEvent::Renewed(Epoch(8)), SwimEvent::Isolated];
+        assert_eq!(last, [&[SwimEvent::Peer(NodeId(2))], &alone[..]].concat());
+        swim.apply_alive(identity(2, 5), START).expect("taken");
+        assert_eq!(swim.active_peer(NodeId(2)), Some(&identity(2, 5)), "its verdict is forgotten");
     }
 }
