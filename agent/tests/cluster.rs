@@ -223,7 +223,7 @@ fn pick_query(json: &str) -> PickQuery {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_a_service_is_balanced_is_said_where_it_is_registered() {
+async fn a_registration_sets_how_every_agent_balances() {
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
@@ -253,4 +253,42 @@ async fn how_a_service_is_balanced_is_said_where_it_is_registered() {
     assert_eq!((picked.picks.len(), heavy(&picked.picks)), (8, 0));
     let Response::Picked(picked) = call(&a, Request::Pick(query)).await else { panic!() };
     assert_eq!(heavy(&picked.picks), 6, "the other agent has seen no failure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_start_and_ejection_apply_on_every_agent() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
+    let register = |id: &str, balancing: &str| {
+        let json = format!(r#"{{"service":"web","id":"{id}","port":80,"balancing":{balancing}}}"#);
+        Request::Register(serde_json::from_str(&json).expect("a registration"))
+    };
+    let pick = |strategy: &str| {
+        let json =
+            format!(r#"{{"service":"web","count":1000,"report":true,"strategy":"{strategy}"}}"#);
+        Request::Pick(pick_query(&json))
+    };
+    let of =
+        |picked: &[Pick], id: &str| picked.iter().filter(|pick| pick.instance.id == id).count();
+
+    // A new instance starts at a tenth of its weight. A day of slow start stands still for as long as the test takes.
+    let settings = r#"{"slow_start_ms":86400000,"outlier_failures":3,"ejection_time_ms":86400000}"#;
+    call(&a, register("old", settings)).await;
+    until_healthy(&b, "web", 1).await;
+    call(&a, register("new", "{}")).await;
+    until_healthy(&b, "web", 2).await;
+    let Response::Picked(picked) = call(&b, pick("random")).await else { panic!() };
+    let new = of(&picked.picks, "new");
+    assert!((1..200).contains(&new), "{new} of 1000 picks, half without slow start");
+
+    // Three failures in a row eject an instance, here.
+    let failed = picked.picks.iter().filter(|pick| pick.instance.id == "old").take(3);
+    let report = |token| CallReport { token, outcome: Outcome::Failure, latency_us: 0 };
+    let reports = failed.map(|pick| report(pick.token)).collect();
+    assert_eq!(call(&b, Request::Report { reports }).await, Response::Reported { known: 3 });
+    let Response::Picked(picked) = call(&b, pick("random")).await else { panic!() };
+    assert_eq!((picked.picks.len(), of(&picked.picks, "old")), (1000, 0));
+    let Response::Picked(picked) = call(&a, pick("random")).await else { panic!() };
+    assert!(of(&picked.picks, "old") > 0, "the other agent has seen no failure");
 }

@@ -24,5 +24,12 @@ fn balancing(settings: &StoredBalancing) -> Balancing {
         strategy: settings.strategy.as_deref().map(Into::into),
         failure_threshold: settings.failure_threshold,
         recovery_timeout_ms: settings.recovery_timeout_ms,
+        outlier_failures: settings.outlier_failures,
+        outlier_interval_ms: settings.outlier_interval_ms,
+        ejection_time_ms: settings.ejection_time_ms,
+        max_ejection_percent: settings.max_ejection_percent,
+        panic_threshold_percent: settings.panic_threshold_percent,
+        slow_start_ms: settings.slow_start_ms,
+        load_bound_percent: settings.load_bound_percent,
     }
 }

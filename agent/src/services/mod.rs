@@ -6,6 +6,7 @@ mod changes;
 mod ledger;
 mod scope;
 mod service;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_balancer::{BreakerConfig, Config, Selector, SelectorError, Strategy};
+use hobnob_balancer::{Config, Selector, SelectorError, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 
 use super::scope::{Locality, Scope, Scoped};
+use super::settings::config;
 
 /// Scopes of one service that have a balancer of their own. The one that was made first gives way to a further one.
 const MAX_SCOPES: usize = 64;
@@ -40,7 +41,7 @@ pub(crate) struct Service {
     instances: ArcSwap<Vec<Arc<Instance>>>,
     whole: Arc<Scoped>,
     scopes: Mutex<Scopes>,
-    /// Whether its balancers live by the clock: a breaker, or reported latencies.
+    /// Whether its balancers need the clock, for their settings or for reported latencies.
     timed: AtomicBool,
 }
 
@@ -56,7 +57,7 @@ struct Scopes {
 impl Service {
     pub(super) fn new(balancing: Balancing, locality: Locality) -> Self {
         let config = config(&balancing);
-        let timed = config.breaker.is_some();
+        let timed = config.needs_clock();
         // A name from a newer version is as good as none.
         let strategy = balancing.strategy.as_deref().and_then(|name| name.parse().ok());
         Self {
@@ -151,17 +152,4 @@ impl Service {
         scopes.now = now;
         scopes.scopes.values().for_each(|(_, scoped)| scoped.advance(now));
     }
-}
-
-fn config(balancing: &Balancing) -> Config {
-    let breaker = balancing.failure_threshold.map(|failure_threshold| {
-        let default = BreakerConfig::default();
-        let recovery = balancing.recovery_timeout_ms.map(Duration::from_millis);
-        BreakerConfig {
-            failure_threshold,
-            recovery_timeout: recovery.unwrap_or(default.recovery_timeout),
-            ..default
-        }
-    });
-    Config { breaker, ..Config::default() }
 }

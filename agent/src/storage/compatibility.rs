@@ -45,6 +45,7 @@ fn web() -> StoredRegistration {
             strategy: Some("weighted".into()),
             failure_threshold: Some(5),
             recovery_timeout_ms: None,
+            ..StoredBalancing::default()
         },
     }
 }

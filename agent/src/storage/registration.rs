@@ -69,6 +69,27 @@ pub struct StoredBalancing {
     /// Milliseconds until an open circuit lets one call through.
     #[serde(default)]
     pub recovery_timeout_ms: Option<u64>,
+    /// Failures without a success in between that eject an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier_failures: Option<u32>,
+    /// Milliseconds from one comparison of success rates to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier_interval_ms: Option<u64>,
+    /// Milliseconds of an instance's first ejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejection_time_ms: Option<u64>,
+    /// The largest percentage of the instances that is ejected at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ejection_percent: Option<u32>,
+    /// The percentage of instances below which circuits and ejections are ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic_threshold_percent: Option<u32>,
+    /// Milliseconds in which the weight of a new instance ramps up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start_ms: Option<u64>,
+    /// The most calls in flight of an instance, in percent of its fair share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_bound_percent: Option<u32>,
 }
 
 impl From<&Registration> for StoredRegistration {
@@ -127,6 +148,13 @@ impl From<&Balancing> for StoredBalancing {
             strategy: balancing.strategy.map(|strategy| strategy.name().to_owned()),
             failure_threshold: balancing.failure_threshold,
             recovery_timeout_ms: balancing.recovery_timeout_ms,
+            outlier_failures: balancing.outlier_failures,
+            outlier_interval_ms: balancing.outlier_interval_ms,
+            ejection_time_ms: balancing.ejection_time_ms,
+            max_ejection_percent: balancing.max_ejection_percent,
+            panic_threshold_percent: balancing.panic_threshold_percent,
+            slow_start_ms: balancing.slow_start_ms,
+            load_bound_percent: balancing.load_bound_percent,
         }
     }
 }

@@ -24,7 +24,10 @@ pub const LAYERS_MAX: usize = 32;
 pub struct Layered<T> {
     layers: Box<[Arc<Balancer<T>>]>,
     overprovisioning: f64,
-    shares: ArcSwap<Shares>,
+    /// The number of targets of each layer if all were healthy.
+    totals: ArcSwap<Vec<usize>>,
+    /// The share of the load that each layer takes.
+    shares: ArcSwap<Vec<f64>>,
 }
 
 /// One layer of a [`Layered`] balancer.
@@ -36,13 +39,6 @@ pub struct Layer<T> {
     pub total: usize,
 }
 
-/// The share of the load that each layer takes.
-#[derive(Debug, Default)]
-struct Shares {
-    totals: Vec<usize>,
-    shares: Vec<f64>,
-}
-
 impl<T: Send + Sync + 'static> Layered<T> {
     /// A balancer of `layers` layers without targets. The number of layers is clamped into `1..=LAYERS_MAX`.
     /// `overprovisioning` is usually [`OVERPROVISIONING`]; at 1 a layer spills over as soon as one of its targets is missing.
@@ -51,8 +47,12 @@ impl<T: Send + Sync + 'static> Layered<T> {
             let seed = mix(config.seed ^ layer as u64);
             Arc::new(Balancer::new(Config { seed, ..config.clone() }))
         };
-        let layers = (0..layers.clamp(1, LAYERS_MAX)).map(balancer).collect();
-        Self { layers, overprovisioning: overprovisioning.max(1.0), shares: ArcSwap::default() }
+        Self {
+            layers: (0..layers.clamp(1, LAYERS_MAX)).map(balancer).collect(),
+            overprovisioning: overprovisioning.max(1.0),
+            totals: ArcSwap::default(),
+            shares: ArcSwap::default(),
+        }
     }
 
     /// Replaces the targets of all layers, nearest first. Missing layers are empty, and layers beyond the last are joined to
@@ -65,18 +65,18 @@ impl<T: Send + Sync + 'static> Layered<T> {
             into.total += layer.total.max(layer.targets.len());
             into.targets.append(&mut layer.targets);
         }
-        let totals = joined.iter().map(|layer| layer.total).collect();
+        self.totals.store(Arc::new(joined.iter().map(|layer| layer.total).collect()));
         for (balancer, layer) in self.layers.iter().zip(joined) {
             balancer.update(layer.targets);
         }
-        self.share_out(totals);
+        self.share_out();
     }
 
     /// Moves the clock of every layer, and shares the load out again by the targets that are available now. Call it a few
     /// times a second, not for every pick. See [`Balancer::advance`].
     pub fn advance(&self, now: Duration) {
         self.layers.iter().for_each(|balancer| balancer.advance(now));
-        self.share_out(self.shares.load().totals.clone());
+        self.share_out();
     }
 
     /// A picker for one thread or connection.
@@ -94,10 +94,10 @@ impl<T: Send + Sync + 'static> Layered<T> {
 
     /// The share of the load that each layer takes now. The sum is 1, or 0 while no target is available.
     pub fn shares(&self) -> Vec<f64> {
-        self.shares.load().shares.clone()
+        self.shares.load().to_vec()
     }
 
-    fn share_out(&self, totals: Vec<usize>) {
+    fn share_out(&self) {
         let available = |balancer: &Arc<Balancer<T>>| {
             balancer
                 .snapshot()
@@ -106,10 +106,10 @@ impl<T: Send + Sync + 'static> Layered<T> {
                 .filter(|instance| instance.is_available())
                 .count()
         };
+        let totals = self.totals.load();
         let counts: Vec<_> =
             self.layers.iter().map(available).zip(totals.iter().copied()).collect();
-        let shares = spill_over(&counts, self.overprovisioning);
-        self.shares.store(Arc::new(Shares { totals, shares }));
+        self.shares.store(Arc::new(spill_over(&counts, self.overprovisioning)));
     }
 }
 
@@ -162,7 +162,7 @@ impl<T> LayeredPicker<T> {
     fn layer(&self, draw: f64) -> usize {
         let shares = self.layered.shares.load();
         let mut passed = 0.0;
-        let layer = shares.shares.iter().position(|share| {
+        let layer = shares.iter().position(|share| {
             passed += share;
             draw < passed
         });

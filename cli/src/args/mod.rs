@@ -1,6 +1,7 @@
 //! The command line and its help texts.
 
 mod agent;
+mod balancing;
 mod choices;
 mod dev;
 mod environment;

@@ -6,12 +6,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
 use hobnob_api::{
-    Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_NAME, DEFAULT_CHECK_TIMEOUT,
+    Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_NAME, DEFAULT_CHECK_TIMEOUT,
     DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
-    Registration, Strategy,
+    Registration,
 };
 
-use super::{choices, values};
+use super::balancing::BalancingArgs;
+use super::values;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -23,6 +24,7 @@ Examples:
   hobnob register db --port 5432 --check-tcp 127.0.0.1:5432
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
+  hobnob register api --port 8080 --slow-start 30s --outlier-failures 5 --panic-threshold 50
 
 Without a check an instance is healthy while its agent lives.
 Registrations outlast a restart of the agent. One with the id of another replaces it.";
@@ -91,32 +93,6 @@ pub(crate) struct RegisterArgs {
     balancing: BalancingArgs,
 }
 
-/// How calls to the service are balanced.
-#[derive(Debug, Args)]
-struct BalancingArgs {
-    /// How picks of this service choose, unless they say it themselves
-    #[arg(long, value_parser = choices::strategy())]
-    strategy: Option<Strategy>,
-
-    /// Reported failures in a row that open an instance's circuit: it then gets no calls [default: no breaker]
-    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000))]
-    failure_threshold: Option<u32>,
-
-    /// How long an open circuit stays so before one call is let through [default: 5s]
-    #[arg(long, value_name = "DURATION", requires = "failure_threshold", value_parser = values::duration)]
-    recovery_timeout: Option<Duration>,
-}
-
-impl From<BalancingArgs> for Balancing {
-    fn from(args: BalancingArgs) -> Self {
-        Self {
-            strategy: args.strategy,
-            failure_threshold: args.failure_threshold,
-            recovery_timeout_ms: args.recovery_timeout.map(millis),
-        }
-    }
-}
-
 impl From<RegisterArgs> for Registration {
     fn from(args: RegisterArgs) -> Self {
         let checks = Vec::from_iter(args.check());
@@ -154,7 +130,7 @@ impl RegisterArgs {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -45,23 +45,43 @@ pub struct Registration {
     pub balancing: Balancing,
 }
 
-/// How calls to a service are balanced. What is not given is left to whoever calls.
+/// How calls to a service are balanced, on every agent. A setting that is not given has its default.
 ///
-/// Every instance may carry it; of those that do, the one with the lowest id speaks for its service.
+/// Every instance may carry it; of those that do, the one with the lowest id speaks for its service. `docs/API.md` has the
+/// table of settings with units, defaults and bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Balancing {
     /// The strategy of picks that name none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: Option<Strategy>,
-    /// So many reported failures without a success in between open the circuit of an instance: it gets no calls, from
-    /// the agents that saw them. Without it there is no breaker.
+    /// Reported failures in a row that open the circuit of an instance. Without it there is no breaker.
     #[serde(default, skip_serializing_if = "is_default")]
     pub failure_threshold: Option<u32>,
-    /// Milliseconds until an open circuit lets one call through, which decides; doubles each time that it fails.
-    /// Defaults to 5,000.
+    /// Milliseconds until an open circuit lets one call through, which decides. They double with each such failure.
     #[serde(default, skip_serializing_if = "is_default")]
     pub recovery_timeout_ms: Option<u64>,
+    /// Reported failures in a row that eject an instance. Without it there is no outlier ejection.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub outlier_failures: Option<u32>,
+    /// Milliseconds from one comparison of the instances' success rates to the next.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub outlier_interval_ms: Option<u64>,
+    /// Milliseconds of an instance's first ejection; the n-th is n times as long.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ejection_time_ms: Option<u64>,
+    /// The largest percentage of the instances that is ejected at one time. One instance may always be.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_ejection_percent: Option<u32>,
+    /// While less than this percentage of the instances takes calls, circuits and ejections are ignored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub panic_threshold_percent: Option<u32>,
+    /// Milliseconds in which the weight of a new instance ramps up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub slow_start_ms: Option<u64>,
+    /// For keyed strategies: the most calls in flight of an instance, in percent of its fair share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub load_bound_percent: Option<u32>,
 }
 
 impl Registration {

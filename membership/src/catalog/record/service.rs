@@ -47,8 +47,30 @@ pub struct Balancing {
     pub failure_threshold: Option<u32>,
     /// Milliseconds until an open circuit lets one probe through.
     pub recovery_timeout_ms: Option<u64>,
+    /// Failures without a success in between that eject an instance. Without it there is no outlier ejection.
+    pub outlier_failures: Option<u32>,
+    /// Milliseconds from one comparison of success rates to the next.
+    pub outlier_interval_ms: Option<u64>,
+    /// Milliseconds of the first ejection; the n-th is n times as long.
+    pub ejection_time_ms: Option<u64>,
+    /// The largest percentage of the instances that is ejected at one time.
+    pub max_ejection_percent: Option<u32>,
+    /// While less than this percentage of the instances takes picks, circuits and ejections are ignored.
+    pub panic_threshold_percent: Option<u32>,
+    /// Milliseconds in which the weight of a new instance ramps up.
+    pub slow_start_ms: Option<u64>,
+    /// The most picks in flight of an instance under a keyed strategy, in percent of its fair share.
+    pub load_bound_percent: Option<u32>,
 }
-block!(Balancing { strategy, failure_threshold, recovery_timeout_ms });
+block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
+    outlier_failures: None,
+    outlier_interval_ms: None,
+    ejection_time_ms: None,
+    max_ejection_percent: None,
+    panic_threshold_percent: None,
+    slow_start_ms: None,
+    load_bound_percent: None,
+});
 
 /// What the checks of an instance say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,17 +145,34 @@ impl Balancing {
         if let Some(strategy) = &self.strategy {
             name("strategy", strategy)?;
         }
-        if self.failure_threshold.is_some_and(|failures| !(1..=1_000).contains(&failures)) {
-            return Err(RecordError::OutOfRange {
-                field: "failure threshold",
-                expected: "from 1 to 1000",
-            });
-        }
-        if self.recovery_timeout_ms.is_some_and(|ms| !(1..=86_400_000).contains(&ms)) {
-            return Err(RecordError::OutOfRange {
-                field: "recovery timeout",
-                expected: "from 1 ms to a day",
-            });
+        let failures = (1..=1_000, "from 1 to 1000");
+        let time = (1..=86_400_000, "from 1 ms to a day");
+        for (field, value, (range, expected)) in [
+            ("failure_threshold", self.failure_threshold.map(u64::from), failures.clone()),
+            ("recovery_timeout_ms", self.recovery_timeout_ms, time.clone()),
+            ("outlier_failures", self.outlier_failures.map(u64::from), failures),
+            ("outlier_interval_ms", self.outlier_interval_ms, time.clone()),
+            ("ejection_time_ms", self.ejection_time_ms, time.clone()),
+            (
+                "max_ejection_percent",
+                self.max_ejection_percent.map(u64::from),
+                (1..=100, "from 1 to 100"),
+            ),
+            (
+                "panic_threshold_percent",
+                self.panic_threshold_percent.map(u64::from),
+                (0..=100, "from 0 to 100"),
+            ),
+            ("slow_start_ms", self.slow_start_ms, time),
+            (
+                "load_bound_percent",
+                self.load_bound_percent.map(u64::from),
+                (100..=1_000, "from 100 to 1000"),
+            ),
+        ] {
+            if value.is_some_and(|value| !range.contains(&value)) {
+                return Err(RecordError::OutOfRange { field, expected });
+            }
         }
         Ok(())
     }
