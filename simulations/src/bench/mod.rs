@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod goals;
+pub mod socket;
 
 use hobnob_membership::record::{Balancing, ServiceRecord, Tags, Value};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use hobnob_simulations::bench::compare::{
     self, Comparison, ComparisonEffort, FocaCluster, HobnobCluster,
@@ -13,14 +13,17 @@ use serde_json::json;
 
 use super::output::print;
 use super::progress::Progress;
-use super::{CommandResult, processes};
+use super::{CommandResult, processes, socket};
 
 /// The section that compares Hobnob with plain foca.
 const COMPARE: &str = "compare";
 
 /// What `bench` takes.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArguments {
+    #[command(subcommand)]
+    part: Option<BenchPart>,
     #[command(flatten)]
     real: processes::ProcessArguments,
     /// How many agents [default: 100,1000; in the section `compare`: 100,300,1000].
@@ -64,6 +67,16 @@ pub(crate) struct BenchArguments {
     json: bool,
 }
 
+/// Measurements outside of virtual time.
+#[derive(Subcommand)]
+enum BenchPart {
+    /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
+    Socket(socket::SocketArguments),
+    /// The echo that `socket` measures beside the agent.
+    #[command(hide = true)]
+    Echo(socket::EchoArguments),
+}
+
 /// The protocols that are compared.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Protocol {
@@ -79,6 +92,11 @@ const CHANGES: usize = 500;
 const CRASHES: usize = 40;
 
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
+    match &arguments.part {
+        Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
+        Some(BenchPart::Echo(arguments)) => return socket::echo(arguments),
+        None => {}
+    }
     if let Some(agents) = arguments.real.processes {
         let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes.unwrap_or(5));
         return processes::bench(&arguments.real, agents, changes, kills, arguments.json);
@@ -176,7 +194,7 @@ fn number(measurement: &Measurement) -> String {
     format!("{} {}", rounded(measured), measurement.unit).trim_end().to_owned()
 }
 
-fn rounded(number: f64) -> String {
+pub(super) fn rounded(number: f64) -> String {
     if number.fract() == 0.0 || number >= 100.0 {
         format!("{number:.0}")
     } else if number >= 10.0 {

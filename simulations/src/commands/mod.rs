@@ -11,6 +11,7 @@ mod progress;
 mod replay;
 mod run;
 mod smoke;
+mod socket;
 mod swarm;
 mod trace_file;
 

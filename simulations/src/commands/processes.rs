@@ -1,7 +1,7 @@
 //! `bench --processes`.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -45,12 +45,7 @@ pub(super) fn bench(
             "--crashes must be at least 1 and less than --processes, since the first agent is never killed"
         );
     }
-    let hobnob = match &arguments.hobnob {
-        Some(path) => path.clone(),
-        None => env::current_exe()
-            .context("cannot find this program's own path, beside which `hobnob` is expected: name the binary with --hobnob")?
-            .with_file_name("hobnob"),
-    };
+    let hobnob = agent_binary(arguments.hobnob.as_deref())?;
     let effort = ProcessEffort { processes, changes, kills, rest: arguments.rest };
     let mut progress = Progress::new();
     let report = measure(&hobnob, effort, |what| {
@@ -64,6 +59,16 @@ pub(super) fn bench(
         print(&format!("{}\n", table(&report)))?;
     }
     Ok(CommandResult::Green)
+}
+
+/// The named binary, else `hobnob` beside this one.
+pub(super) fn agent_binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => env::current_exe()
+            .context("cannot find this program's own path, beside which `hobnob` is expected: name the binary with --hobnob")
+            .map(|path| path.with_file_name("hobnob")),
+    }
 }
 
 fn table(report: &ProcessReport) -> String {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// A connection to one agent.
-pub(super) struct Api {
+pub(crate) struct Api {
     agent: usize,
     stream: BufReader<UnixStream>,
     line: String,
@@ -80,7 +80,7 @@ impl Api {
     }
 
     /// Asks for a change, which is answered by an object of this name.
-    fn done(&mut self, name: &str, request: &Value) -> Result<(), ProcessError> {
+    pub(crate) fn done(&mut self, name: &str, request: &Value) -> Result<(), ProcessError> {
         let response = self.call(request)?;
         if response.get(name).is_some() { Ok(()) } else { Err(self.unexpected(&response)) }
     }

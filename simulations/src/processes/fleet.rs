@@ -22,7 +22,7 @@ const LOG_LINES: usize = 5;
 
 /// Agents, by number, and their folder. Dropping the fleet ends and removes all of them; so do a panic and a signal to
 /// stop.
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     hobnob: PathBuf,
     folder: PathBuf,
     belongings: Arc<Mutex<Belongings>>,
@@ -35,7 +35,7 @@ struct Belongings {
 
 impl Fleet {
     /// A fleet without agents, for this binary.
-    pub(super) fn new(hobnob: &Path) -> Result<Self, ProcessError> {
+    pub(crate) fn new(hobnob: &Path) -> Result<Self, ProcessError> {
         if !hobnob.is_file() {
             return Err(ProcessError::NoBinary(hobnob.to_owned()));
         }
@@ -64,7 +64,7 @@ impl Fleet {
     }
 
     /// Starts another agent on free ports.
-    pub(super) fn start(&mut self, join: Option<&str>) -> Result<(), ProcessError> {
+    pub(crate) fn start(&mut self, join: Option<&str>) -> Result<(), ProcessError> {
         let mut belongings = lock(&self.belongings);
         let child = self.spawn(belongings.agents.len(), "127.0.0.1:0", join)?;
         belongings.agents.push(child);
@@ -89,12 +89,12 @@ impl Fleet {
     }
 
     /// The process id of an agent.
-    pub(super) fn pid(&self, agent: usize) -> u32 {
+    pub(crate) fn pid(&self, agent: usize) -> u32 {
         lock(&self.belongings).agents[agent].id()
     }
 
     /// Connects to an agent as soon as it answers.
-    pub(super) fn connect(&self, agent: usize) -> Result<Api, ProcessError> {
+    pub(crate) fn connect(&self, agent: usize) -> Result<Api, ProcessError> {
         let (socket, since) = (self.socket(agent), Instant::now());
         loop {
             if let Ok(api) = Api::connect(agent, &socket) {
@@ -128,7 +128,13 @@ impl Fleet {
         command.spawn().map_err(failed)
     }
 
-    fn socket(&self, agent: usize) -> PathBuf {
+    /// The folder of the agents' data, sockets and logs.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The socket of an agent.
+    pub(crate) fn socket(&self, agent: usize) -> PathBuf {
         self.folder.join(format!("{agent}.sock"))
     }
 

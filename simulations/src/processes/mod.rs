@@ -10,7 +10,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use api::Api;
+pub(crate) use fleet::Fleet;
 pub use measure::{ProcessEffort, ProcessReport, measure};
+pub(crate) use usage::Usage;
 
 /// The longest time that is waited for an answer, or for a change to be seen.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

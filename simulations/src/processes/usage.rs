@@ -11,9 +11,9 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used since its start, and holds now.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Processor time of all its threads.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Resident memory, including shared pages of its binary.
     pub(super) resident_bytes: u64,
     /// How often its threads went to sleep, and so were woken.
@@ -22,7 +22,7 @@ pub(super) struct Usage {
 
 impl Usage {
     /// Reads the usage of a process.
-    pub(super) fn of(pid: u32) -> Result<Self, ProcessError> {
+    pub(crate) fn of(pid: u32) -> Result<Self, ProcessError> {
         read(pid).map_err(|cause| ProcessError::Usage { pid, cause })
     }
 }

@@ -1,0 +1,207 @@
+//! What changes of other instances cost: scoped picks while registrations storm, and watchers that nothing concerns.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::calls::{Calls, Latencies};
+use super::report::{SocketGoal, SocketRow};
+use super::wire::Wire;
+use super::{SERVICE, SocketBenchError};
+use crate::processes::{Api, Fleet, ProcessError, Usage};
+
+/// Instances of the service with many scopes.
+const SCOPED_INSTANCES: usize = 200;
+/// Scopes that are picked from in turn, as many as an agent keeps for a service.
+const SCOPES: usize = 64;
+/// Changes of that service a second.
+const STORM_PER_SECOND: u32 = 200;
+/// Parts of a measurement in calm, each followed by one in a storm.
+const ALTERNATIONS: u32 = 4;
+/// Watchers that no change concerns.
+const WATCHERS: usize = 2_000;
+/// Services that they watch.
+const WATCHED_SERVICES: usize = 20;
+/// Watches that a connection may have.
+const WATCHES_PER_CONNECTION: usize = 64;
+/// Changes a second of a service that none of them watches.
+const CHANGES_PER_SECOND: u32 = 50;
+/// A watch that has no first answer within this time has none.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Picks with a selector, in calm and while the same service changes all the time.
+pub(super) fn scoped(
+    fleet: &Fleet,
+    lasts: Duration,
+    rows: &mut Vec<SocketRow>,
+) -> Result<(), SocketBenchError> {
+    let mut api = fleet.connect(0)?;
+    for instance in 0..SCOPED_INSTANCES {
+        change_scoped(&mut api, instance, 1)?;
+    }
+    let requests: Vec<Vec<u8>> = (0..SCOPES)
+        .map(|scope| Wire::Json.request("bench-scoped", Some(&format!("shard={scope}"))))
+        .collect();
+    let mut calls = Calls::connect("the agent", &fleet.socket(0), Wire::Json)?;
+    for request in &requests {
+        calls.first(request)?;
+    }
+    let (mut calm, mut stormy) = (Latencies::default(), Latencies::default());
+    let mut changes = 0;
+    let part = lasts / ALTERNATIONS;
+    for _ in 0..ALTERNATIONS {
+        pick_for(&mut calls, &requests, part, &mut calm)?;
+        let ends = AtomicBool::new(false);
+        changes += thread::scope(|scope| {
+            let storm = scope.spawn(|| {
+                repeat_until(&ends, STORM_PER_SECOND, |n| {
+                    let weight = 2 + n / SCOPED_INSTANCES % 2;
+                    change_scoped(&mut api, n % SCOPED_INSTANCES, weight)
+                })
+            });
+            let picked = pick_for(&mut calls, &requests, part, &mut stormy);
+            ends.store(true, Ordering::Relaxed);
+            let changes = storm.join().expect("a storm does not panic");
+            picked?;
+            Ok::<_, SocketBenchError>(changes?)
+        })?;
+    }
+    let rate = changes as f64 / lasts.as_secs_f64();
+    let sizes = format!("{SCOPES} selectors in turn over {SCOPED_INSTANCES} instances");
+    for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let (calm, stormy) = (calm.quantile_us(share), stormy.quantile_us(share));
+        rows.push(SocketRow::new(format!("scoped pick, calm, {what}"), calm, "us").note(&sizes));
+        let note = format!("{rate:.0} changes/s of that service");
+        rows.push(SocketRow::new(format!("scoped pick, storm, {what}"), stormy, "us").note(&note));
+        let ratio =
+            SocketRow::new(format!("scoped pick, storm over calm, {what}"), stormy / calm, "x");
+        rows.push(if what == "p99" { ratio.goal(SocketGoal::AtMost(3.0)) } else { ratio });
+    }
+    Ok(())
+}
+
+/// Registers an instance of the service with many scopes. Another weight than before is a change.
+fn change_scoped(api: &mut Api, instance: usize, weight: usize) -> Result<(), ProcessError> {
+    let request = json!({ "register": {
+        "service": "bench-scoped",
+        "id": format!("bench-scoped-{instance}"),
+        "port": 9_000,
+        "weight": weight,
+        "meta": { "shard": (instance % SCOPES).to_string() },
+    } });
+    api.done("registered", &request)
+}
+
+fn pick_for(
+    calls: &mut Calls,
+    requests: &[Vec<u8>],
+    lasts: Duration,
+    latencies: &mut Latencies,
+) -> Result<(), SocketBenchError> {
+    let since = Instant::now();
+    for request in requests.iter().cycle() {
+        if since.elapsed() >= lasts {
+            break;
+        }
+        calls.one_at_a_time(request, 1, latencies)?;
+    }
+    Ok(())
+}
+
+/// What the agent's process uses while a service changes that none of many watchers watches.
+pub(super) fn watchers(
+    fleet: &Fleet,
+    lasts: Duration,
+    rows: &mut Vec<SocketRow>,
+) -> Result<(), SocketBenchError> {
+    let mut api = fleet.connect(0)?;
+    for service in 0..WATCHED_SERVICES {
+        let service = format!("watched-{service}");
+        api.done("registered", &json!({ "register": { "service": service, "port": 80 } }))?;
+    }
+    let alone = share_while_changing(fleet, &mut api, lasts)?;
+    let watches = watch(&fleet.socket(0))?;
+    let watched = share_while_changing(fleet, &mut api, lasts)?;
+    drop(watches);
+    let what = |watchers: usize| {
+        format!("processor, {CHANGES_PER_SECOND} changes/s, {watchers} watchers of other services")
+    };
+    rows.push(SocketRow::new(what(0), alone, "%"));
+    rows.push(SocketRow::new(what(WATCHERS), watched, "%").goal(SocketGoal::AtMost(5.0)));
+    Ok(())
+}
+
+/// Percent of a core that the agent uses while an unwatched service changes.
+fn share_while_changing(
+    fleet: &Fleet,
+    api: &mut Api,
+    lasts: Duration,
+) -> Result<f64, SocketBenchError> {
+    let pid = fleet.pid(0);
+    let (before, since) = (Usage::of(pid)?, Instant::now());
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            repeat_until(&ends, CHANGES_PER_SECOND, |n| {
+                let register = json!({ "register": {
+                    "service": SERVICE, "id": "changing", "port": 10_000 + n % 2,
+                } });
+                api.done("registered", &register)
+            })
+        });
+        thread::sleep(lasts);
+        ends.store(true, Ordering::Relaxed);
+        changing.join().expect("changes do not panic")
+    })?;
+    let used = Usage::of(pid)?.cpu.saturating_sub(before.cpu);
+    Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
+}
+
+/// Opens watches, each of which has told its instances when this returns. They end with what is returned.
+fn watch(socket: &Path) -> Result<Vec<UnixStream>, SocketBenchError> {
+    let failed = |cause| SocketBenchError::Connection { peer: "the agent", cause };
+    let numbers: Vec<usize> = (0..WATCHERS).collect();
+    let mut connections = Vec::new();
+    for numbers in numbers.chunks(WATCHES_PER_CONNECTION) {
+        let mut requests = String::new();
+        for number in numbers {
+            let service = format!("watched-{}", number % WATCHED_SERVICES);
+            let call = json!({ "id": number, "request": { "watch": { "service": service } } });
+            requests.push_str(&format!("{call}\n"));
+        }
+        let stream = UnixStream::connect(socket).map_err(failed)?;
+        stream.set_read_timeout(Some(FIRST_ANSWER_TIMEOUT)).map_err(failed)?;
+        (&stream).write_all(requests.as_bytes()).map_err(failed)?;
+        let mut answers = BufReader::new(&stream);
+        for _ in numbers {
+            let mut line = String::new();
+            answers.read_line(&mut line).map_err(failed)?;
+            if !line.contains("\"instances\"") {
+                return Err(SocketBenchError::Refused(line));
+            }
+        }
+        connections.push(stream);
+    }
+    Ok(connections)
+}
+
+/// Does something at a steady rate, as far as it is fast enough, and says how often it was done.
+fn repeat_until<E>(
+    ends: &AtomicBool,
+    per_second: u32,
+    mut once: impl FnMut(usize) -> Result<(), E>,
+) -> Result<usize, E> {
+    let (since, mut done) = (Instant::now(), 0);
+    while !ends.load(Ordering::Relaxed) {
+        once(done)?;
+        done += 1;
+        let due = Duration::from_secs_f64(done as f64 / f64::from(per_second));
+        thread::sleep(due.saturating_sub(since.elapsed()));
+    }
+    Ok(done)
+}

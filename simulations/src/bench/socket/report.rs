@@ -1,0 +1,67 @@
+//! One number of the socket, and what it was meant to be.
+
+use serde::Serialize;
+
+/// What a number is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SocketGoal {
+    /// This or less.
+    AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
+}
+
+/// One number.
+#[derive(Clone, Debug, Serialize)]
+pub struct SocketRow {
+    /// What was measured.
+    pub what: String,
+    /// The number.
+    pub measured: f64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// What it was meant to be.
+    pub goal: Option<SocketGoal>,
+    /// What else there is to say.
+    pub note: String,
+}
+
+impl SocketRow {
+    pub(super) fn new(what: impl Into<String>, measured: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), measured, unit, goal: None, note: String::new() }
+    }
+
+    pub(super) fn goal(self, goal: SocketGoal) -> Self {
+        Self { goal: Some(goal), ..self }
+    }
+
+    pub(super) fn note(self, note: &str) -> Self {
+        Self { note: note.to_owned(), ..self }
+    }
+
+    /// Whether the goal was met, if there is one. What could not be measured misses its goal.
+    #[must_use]
+    pub fn is_met(&self) -> Option<bool> {
+        self.goal.map(|goal| match goal {
+            SocketGoal::AtMost(limit) => self.measured <= limit,
+            SocketGoal::AtLeast(limit) => self.measured >= limit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_has_a_side() {
+        let row = |measured| SocketRow::new("a ratio", measured, "x");
+        assert_eq!(row(1.4).goal(SocketGoal::AtMost(1.5)).is_met(), Some(true));
+        assert_eq!(row(1.6).goal(SocketGoal::AtMost(1.5)).is_met(), Some(false));
+        assert_eq!(row(0.7).goal(SocketGoal::AtLeast(0.6)).is_met(), Some(true));
+        assert_eq!(row(0.5).goal(SocketGoal::AtLeast(0.6)).is_met(), Some(false));
+        assert_eq!(row(f64::NAN).goal(SocketGoal::AtMost(1.5)).is_met(), Some(false));
+        assert_eq!(row(1.0).is_met(), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! `bench socket`.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use comfy_table::{Table, presets};
+use hobnob_simulations::bench::socket::{
+    EchoSetting, SocketEffort, SocketGoal, SocketRow, measure, serve_echo,
+};
+use humantime::parse_duration;
+
+use super::CommandResult;
+use super::bench::rounded;
+use super::output::print;
+use super::processes::agent_binary;
+use super::progress::Progress;
+
+/// What `bench socket` takes.
+#[derive(Args)]
+pub(crate) struct SocketArguments {
+    /// The binary of the agent [default: `hobnob` beside this one]
+    #[arg(long, value_name = "PATH")]
+    hobnob: Option<PathBuf>,
+    /// Rounds of the agent and of the echo in turn: 500 calls one at a time, or 10,000 pipelined.
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// How long each measurement under load lasts.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    load: Duration,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the echo takes.
+#[derive(Args)]
+pub(crate) struct EchoArguments {
+    /// Where it listens.
+    #[arg(long)]
+    socket: PathBuf,
+    /// Bytes of a request.
+    #[arg(long)]
+    request_bytes: usize,
+    /// The file that holds an answer.
+    #[arg(long)]
+    reply: PathBuf,
+    /// Answers all requests of a read by one write.
+    #[arg(long)]
+    batching: bool,
+}
+
+pub(super) fn bench(arguments: &SocketArguments) -> anyhow::Result<CommandResult> {
+    if arguments.rounds == 0 || arguments.load < Duration::from_secs(1) {
+        bail!("--rounds must be at least 1, and --load at least 1s");
+    }
+    let hobnob = agent_binary(arguments.hobnob.as_deref())?;
+    let echo = env::current_exe().context("this binary cannot be found, which is also the echo")?;
+    let effort = SocketEffort { rounds: arguments.rounds, load: arguments.load };
+    let mut progress = Progress::new();
+    let rows = measure(&hobnob, &echo, effort, |what| progress.tell(|| what.to_owned()));
+    progress.done();
+    let rows = rows?;
+    if arguments.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
+    } else {
+        print(&format!("{}\n", table(&rows)))?;
+    }
+    Ok(CommandResult::Green)
+}
+
+pub(super) fn echo(arguments: &EchoArguments) -> anyhow::Result<CommandResult> {
+    if arguments.request_bytes == 0 {
+        bail!("--request-bytes must be at least 1");
+    }
+    let EchoArguments { socket, request_bytes, reply, batching } = arguments;
+    let setting = EchoSetting { request_bytes: *request_bytes, batching: *batching };
+    serve_echo(socket, setting, reply)?;
+    Ok(CommandResult::Green)
+}
+
+fn table(rows: &[SocketRow]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["the unix socket", "goal", "measured", "", "remarks"]);
+    for row in rows {
+        let goal = match row.goal {
+            Some(SocketGoal::AtMost(limit)) => format!("<= {} {}", rounded(limit), row.unit),
+            Some(SocketGoal::AtLeast(limit)) => format!(">= {} {}", rounded(limit), row.unit),
+            None => String::new(),
+        };
+        let met = row.is_met().map_or("", |met| if met { "met" } else { "**missed**" });
+        let measured = format!("{} {}", rounded(row.measured), row.unit);
+        table.add_row([&row.what, &goal, &measured, met, &row.note]);
+    }
+    table
+}
