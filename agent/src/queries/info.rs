@@ -21,7 +21,8 @@ pub(crate) async fn info(
     driver: &DriverHandle,
 ) -> Result<Info, Stopping> {
     let about = driver.inspect(AboutNode::read).await?;
-    let Report { takes_tcp_probes, counters } = driver.report().await?;
+    let Report { takes_tcp_probes, mut counters } = driver.report().await?;
+    counters.extend(registry.counters().map(|(name, count)| (name.to_owned(), count)));
     Ok(Info {
         api: API_VERSION,
         revision: registry.revision(),

@@ -7,7 +7,7 @@ use hobnob_balancer::Circuit;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use crate::services::{Registry, ServiceKey, Standing};
+use crate::services::{Registry, ServiceKey, Standing, target_id};
 use hobnob_api::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
 
 /// An instance as the node knows it, with its origin.
@@ -26,7 +26,7 @@ pub(crate) fn explain(
 ) -> InstanceExplained {
     let InstanceView { instance, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
-    let id = format!("{}/{}", instance.origin, instance.id);
+    let id = target_id(&instance);
     let target = service.and_then(|service| service.whole().standing(&id));
     let verdict = match target {
         Some(Standing { available: true, .. }) => Offer::Offered,

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hobnob_balancer::{Pick, Selector, Strategy};
-use hobnob_membership::view::Instance;
 
 use crate::queries::resolve::bad_selector;
-use crate::services::{Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey};
+use crate::services::{Entry, Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey};
 use hobnob_api::{self, ApiError, ErrorCode, PickQuery};
 
 /// Picks, and reports, in one call: the answer must fit a frame.
@@ -22,7 +21,7 @@ const MAX_IN_FLIGHT: usize = 100_000;
 #[derive(Default)]
 pub(crate) struct Pickers {
     pickers: BTreeMap<(ServiceKey, Scope), (Arc<Scoped>, ScopedPicker)>,
-    in_flight: Vec<Pick<Arc<Instance>>>,
+    in_flight: Vec<Pick<Arc<Entry>>>,
 }
 
 impl Pickers {
@@ -46,7 +45,7 @@ impl Pickers {
             );
             return Err(ApiError::new(ErrorCode::TooManyCallsInFlight, message));
         }
-        let picker = self.picker(key, service, query)?;
+        let picker = self.picker(registry, key, service, query)?;
         let hashed = query.key.as_deref().map(str::as_bytes);
         let picked: Vec<_> = (0..count).map_while(|_| picker.pick(strategy, hashed)).collect();
         let picks = picked.into_iter().map(|pick| {
@@ -66,6 +65,7 @@ impl Pickers {
 
     fn picker(
         &mut self,
+        registry: &Registry,
         key: ServiceKey,
         service: &Arc<Service>,
         query: &PickQuery,
@@ -82,7 +82,7 @@ impl Pickers {
         if !self.pickers.contains_key(&key) && self.pickers.len() >= MAX_PICKERS {
             self.pickers.clear();
         }
-        let scoped = service.scoped(&key.1).map_err(|error| bad_selector(&error))?;
+        let scoped = registry.scoped(service, &key.1).map_err(|error| bad_selector(&error))?;
         let (_, picker) = self.pickers.entry(key).or_insert_with(|| {
             let picker = scoped.picker();
             (scoped, picker)

@@ -1,89 +1,180 @@
-//! The latest changes of all services, so that a watcher can go on where it stopped.
+//! The latest changes of each service. A watcher reads those of its service, and wakes only when there are more of them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hobnob_membership::NodeId;
-use hobnob_membership::view::Instance;
 use tokio::sync::watch;
 
-use super::ServiceKey;
+use super::{Entry, ServiceKey};
 
-/// Changes that are kept. A watcher that falls further behind starts over with the instances as they are.
+/// Changes that are kept, over all services. The oldest one gives way.
 const MAX_CHANGES: usize = 4_096;
 
-/// What changed since a revision.
+/// What changed of a service since a revision.
 pub(crate) enum Since {
     /// These instances, as they are at `revision`; the latest state of each.
-    Changes { revision: u64, instances: Vec<Arc<Instance>> },
-    /// More than is still known.
+    Changes { revision: u64, instances: Vec<Arc<Entry>> },
+    /// More than is kept.
     Forgotten,
 }
 
-/// Every change with its revision, the latest [`MAX_CHANGES`] of them.
+/// Numbers the changes of all services and keeps the latest [`MAX_CHANGES`] of them. No pick comes here.
 pub(super) struct ChangeLog {
     log: Mutex<Log>,
-    revisions: watch::Sender<u64>,
+    /// The number of the latest change.
+    revision: AtomicU64,
 }
 
 struct Log {
-    /// The revision before the oldest change that is kept.
-    forgotten_to: u64,
-    revision: u64,
-    changes: VecDeque<(u64, ServiceKey, Arc<Instance>)>,
+    services: BTreeMap<Arc<ServiceKey>, ServiceLog>,
+    /// The service of each kept change, the oldest change first.
+    kept: VecDeque<Arc<ServiceKey>>,
+    /// The latest change that was dropped, of any service.
+    dropped_to: u64,
+}
+
+/// Exists while a change of the service is kept, or while somebody is subscribed to it.
+struct ServiceLog {
+    changes: VecDeque<(u64, Arc<Entry>)>,
+    /// The latest change of this service that may have been dropped.
+    dropped_to: u64,
+    /// `None` while nobody is subscribed.
+    wake: Option<watch::Sender<()>>,
 }
 
 impl ChangeLog {
-    pub(super) fn new(first_revision: u64) -> Self {
-        let log = Log {
-            forgotten_to: first_revision,
-            revision: first_revision,
-            changes: VecDeque::new(),
-        };
-        Self { log: Mutex::new(log), revisions: watch::Sender::new(first_revision) }
+    pub(super) fn new(first_revision: u64) -> Arc<Self> {
+        let log =
+            Log { services: BTreeMap::new(), kept: VecDeque::new(), dropped_to: first_revision };
+        Arc::new(Self { log: Mutex::new(log), revision: AtomicU64::new(first_revision) })
     }
 
     pub(super) fn revision(&self) -> u64 {
-        *self.revisions.borrow()
+        self.revision.load(Ordering::Acquire)
     }
 
-    pub(super) fn revisions(&self) -> watch::Receiver<u64> {
-        self.revisions.subscribe()
-    }
-
-    /// Adds changes that readers can already see, each as a revision.
-    pub(super) fn append(&self, changes: impl Iterator<Item = (ServiceKey, Arc<Instance>)>) {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, instance) in changes {
-            log.revision += 1;
-            let revision = log.revision;
-            log.changes.push_back((revision, key, instance));
-            if log.changes.len() > MAX_CHANGES
-                && let Some((revision, ..)) = log.changes.pop_front()
-            {
-                log.forgotten_to = revision;
+    /// Adds changes that readers can already see, each as a revision, and wakes the watchers of their services.
+    pub(super) fn append(&self, changes: impl Iterator<Item = (ServiceKey, Arc<Entry>)>) {
+        let mut log = self.lock();
+        let mut revision = self.revision();
+        let mut woken: Vec<Arc<ServiceKey>> = Vec::new();
+        for (key, entry) in changes {
+            let key = Arc::new(key);
+            revision += 1;
+            log.append(key.clone(), revision, entry);
+            if woken.last() != Some(&key) {
+                woken.push(key);
             }
         }
-        let revision = log.revision;
-        drop(log);
-        self.revisions.send_replace(revision);
+        self.revision.store(revision, Ordering::Release);
+        for key in &woken {
+            if let Some(wake) = log.services.get(key).and_then(|service| service.wake.as_ref()) {
+                wake.send_replace(());
+            }
+        }
     }
 
     pub(super) fn since(&self, key: &ServiceKey, revision: u64) -> Since {
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        if revision < log.forgotten_to || revision > log.revision {
+        let log = self.lock();
+        let now = self.revision();
+        let service = log.services.get(key);
+        if revision < service.map_or(log.dropped_to, |service| service.dropped_to) || revision > now
+        {
             return Since::Forgotten;
         }
-        let start = log.changes.partition_point(|(at, ..)| *at <= revision);
-        let mut latest: BTreeMap<(NodeId, &str), (u64, &Arc<Instance>)> = BTreeMap::new();
-        for (at, changed, instance) in log.changes.range(start..) {
-            if changed == key {
-                latest.insert((instance.origin, &instance.id), (*at, instance));
+        let mut latest: BTreeMap<(NodeId, &str), (u64, &Arc<Entry>)> = BTreeMap::new();
+        if let Some(ServiceLog { changes, .. }) = service {
+            let start = changes.partition_point(|(at, _)| *at <= revision);
+            for (at, entry) in changes.range(start..) {
+                latest.insert((entry.origin, &entry.id), (*at, entry));
             }
         }
         let mut instances: Vec<_> = latest.into_values().collect();
         instances.sort_unstable_by_key(|(at, _)| *at);
-        let instances = instances.into_iter().map(|(_, instance)| instance.clone()).collect();
-        Since::Changes { revision: log.revision, instances }
+        let instances = instances.into_iter().map(|(_, entry)| entry.clone()).collect();
+        Since::Changes { revision: now, instances }
+    }
+
+    /// Wakes for each change of a service from now on, whether or not the service exists yet.
+    pub(super) fn subscribe(self: &Arc<Self>, key: ServiceKey) -> Subscription {
+        let mut log = self.lock();
+        let key = Arc::new(key);
+        let wake = log.service(key.clone()).wake.get_or_insert_with(|| watch::Sender::new(()));
+        let woken = wake.subscribe();
+        drop(log);
+        Subscription { changes: self.clone(), key, woken }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn append(&mut self, key: Arc<ServiceKey>, revision: u64, entry: Arc<Entry>) {
+        self.service(key.clone()).changes.push_back((revision, entry));
+        self.kept.push_back(key);
+        if self.kept.len() > MAX_CHANGES
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.drop_oldest_of(&oldest);
+        }
+    }
+
+    fn service(&mut self, key: Arc<ServiceKey>) -> &mut ServiceLog {
+        let dropped_to = self.dropped_to;
+        let new = || ServiceLog { changes: VecDeque::new(), dropped_to, wake: None };
+        self.services.entry(key).or_insert_with(new)
+    }
+
+    fn drop_oldest_of(&mut self, key: &ServiceKey) {
+        let Some(service) = self.services.get_mut(key) else { return };
+        if let Some((revision, _)) = service.changes.pop_front() {
+            service.dropped_to = revision;
+            self.dropped_to = revision;
+        }
+        self.prune(key);
+    }
+
+    fn prune(&mut self, key: &ServiceKey) {
+        let of_use = |service: &ServiceLog| !service.changes.is_empty() || service.wake.is_some();
+        if self.services.get(key).is_some_and(|service| !of_use(service)) {
+            self.services.remove(key);
+        }
+    }
+}
+
+/// A watcher's place among those of one service.
+pub(crate) struct Subscription {
+    changes: Arc<ChangeLog>,
+    key: Arc<ServiceKey>,
+    woken: watch::Receiver<()>,
+}
+
+impl Subscription {
+    /// Takes the changes so far as seen.
+    pub(crate) fn mark_seen(&mut self) {
+        self.woken.mark_unchanged();
+    }
+
+    /// Waits for a change of the service since the last time that it waited or marked.
+    pub(crate) async fn changed(&mut self) {
+        // The sender stays while somebody is subscribed.
+        let _ = self.woken.changed().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut log = self.changes.lock();
+        // The last one is this one.
+        if let Some(service) = log.services.get_mut(&self.key)
+            && service.wake.as_ref().is_some_and(|wake| wake.receiver_count() <= 1)
+        {
+            service.wake = None;
+        }
+        log.prune(&self.key);
     }
 }

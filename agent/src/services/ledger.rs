@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hobnob_balancer::{Completion, Pick, Token};
-use hobnob_membership::view::Instance;
-
 use hobnob_api::CallReport;
+use hobnob_balancer::{Completion, Pick, Token};
+
+use super::Entry;
 
 /// Calls at once. Beyond it the oldest one counts as cancelled.
 const MAX_OPEN_CALLS: usize = 100_000;
@@ -15,7 +15,7 @@ const REPORT_WITHIN: Duration = Duration::from_secs(60);
 
 /// The open calls of all clients.
 pub(crate) struct Ledger {
-    calls: Mutex<hobnob_balancer::Ledger<Arc<Instance>>>,
+    calls: Mutex<hobnob_balancer::Ledger<Arc<Entry>>>,
 }
 
 impl Default for Ledger {
@@ -26,7 +26,7 @@ impl Default for Ledger {
 
 impl Ledger {
     /// Keeps a call until it is reported, and names it.
-    pub(crate) fn open(&self, pick: Pick<Arc<Instance>>, now: Duration) -> u64 {
+    pub(crate) fn open(&self, pick: Pick<Arc<Entry>>, now: Duration) -> u64 {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.issue(pick, now).into()
     }

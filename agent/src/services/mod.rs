@@ -3,6 +3,7 @@
 //! The driver is the only writer. Readers load immutable snapshots and wait for nobody.
 
 mod changes;
+mod entry;
 mod ledger;
 mod scope;
 mod service;
@@ -17,20 +18,22 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hobnob_api::Basis;
-use hobnob_balancer::Pick;
+use hobnob_balancer::{Pick, SelectorError};
 use hobnob_membership::record::{Balancing, Health, Text};
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::translate::api_node_id;
 
 use changes::ChangeLog;
-pub(crate) use changes::Since;
+pub(crate) use changes::{Since, Subscription};
+pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
 pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
+use service::ScopeCounters;
 pub(crate) use service::{Service, ServiceKey};
 pub(crate) use writer::Writer;
 
@@ -48,7 +51,8 @@ pub(crate) struct Registry {
     last_contact: AtomicU64,
     /// When each origin last lived, in the order of their ids.
     last_alive: ArcSwap<Vec<(NodeId, Time)>>,
-    changes: ChangeLog,
+    changes: Arc<ChangeLog>,
+    scopes: ScopeCounters,
     /// The services whose balancers live by the clock.
     timed: Mutex<Vec<Weak<Service>>>,
     some_timed: Notify,
@@ -75,6 +79,7 @@ impl Registry {
             last_contact: AtomicU64::new(u64::MAX),
             last_alive: ArcSwap::default(),
             changes: ChangeLog::new(first_revision),
+            scopes: ScopeCounters::default(),
         });
         (registry.clone(), Writer::new(registry))
     }
@@ -110,9 +115,9 @@ impl Registry {
         self.changes.revision()
     }
 
-    /// Tells of every new revision.
-    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
-        self.changes.revisions()
+    /// Wakes for each change of a service from now on.
+    pub(crate) fn subscribe(&self, key: ServiceKey) -> Subscription {
+        self.changes.subscribe(key)
     }
 
     /// What changed of a service after a revision.
@@ -120,8 +125,25 @@ impl Registry {
         self.changes.since(key, revision)
     }
 
+    /// The balancer of a scope of a service.
+    pub(crate) fn scoped(
+        &self,
+        service: &Service,
+        scope: &Scope,
+    ) -> Result<Arc<Scoped>, SelectorError> {
+        service.scoped(scope, &self.scopes)
+    }
+
+    /// What it counts.
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
+        [
+            ("scopes_built", self.scopes.built.load(Ordering::Relaxed)),
+            ("scopes_evicted", self.scopes.evicted.load(Ordering::Relaxed)),
+        ]
+    }
+
     /// Keeps a call that will be reported, and names it.
-    pub(crate) fn open_call(&self, service: &Arc<Service>, pick: Pick<Arc<Instance>>) -> u64 {
+    pub(crate) fn open_call(&self, service: &Arc<Service>, pick: Pick<Arc<Entry>>) -> u64 {
         if service.need_clock() {
             self.keep_time(service);
         }

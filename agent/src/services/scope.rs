@@ -1,17 +1,19 @@
 //! Which instances of a service a pick may go to and which of them first, with a balancer for each such choice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hobnob_api::Prefer;
 use hobnob_balancer::{
     Balancer, Circuit, Config, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick,
-    Picker, Place, Report, Selector, Strategy, Target,
+    Picker, Place, Report, Selector, Strategy,
 };
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use hobnob_api::Prefer;
+use super::Entry;
+use super::service::Published;
 
 /// A choice among the instances of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +57,15 @@ pub(crate) struct Scoped {
     datacenter: Option<String>,
     nearness: Nearness,
     balancer: Kind,
-    /// No longer updated: whoever holds it asks for another one.
+    /// The generation of the instances that it was made from. Held by those who publish; no pick takes it.
+    generation: Mutex<u64>,
+    /// No longer updated: its pickers have to be replaced.
     retired: AtomicBool,
 }
 
 enum Kind {
-    Flat(Arc<Balancer<Arc<Instance>>>),
-    Layered(Arc<Layered<Arc<Instance>>>),
+    Flat(Arc<Balancer<Arc<Entry>>>),
+    Layered(Arc<Layered<Arc<Entry>>>),
 }
 
 impl Scoped {
@@ -77,31 +81,42 @@ impl Scoped {
                 (nearness, Kind::Layered(Arc::new(layered)))
             }
         };
-        let datacenter = scope.datacenter.clone();
-        Self { selector, datacenter, nearness, balancer, retired: AtomicBool::new(false) }
+        Self {
+            selector,
+            datacenter: scope.datacenter.clone(),
+            nearness,
+            balancer,
+            generation: Mutex::new(0),
+            retired: AtomicBool::new(false),
+        }
     }
 
-    /// Offers the healthy instances. An agent that is cut off cannot tell a dead node from its own dead link: when it
-    /// has nothing healthy, it offers what worked before it lost touch.
-    pub(super) fn publish(&self, instances: &[Arc<Instance>], isolated: bool, locality: &Locality) {
-        let within: Vec<&Arc<Instance>> = instances
-            .iter()
-            .filter(|instance| matches(&self.selector, self.datacenter.as_deref(), instance))
-            .collect();
+    /// Whether an instance is in the scope.
+    pub(super) fn contains(&self, instance: &Instance) -> bool {
+        matches(&self.selector, self.datacenter.as_deref(), instance)
+    }
+
+    /// Offers the healthy instances, unless it has newer ones already. An isolated agent cannot tell a dead node from its
+    /// own dead link: without a healthy instance, it offers those that were passing before it lost touch.
+    pub(super) fn publish(&self, published: &Published, locality: &Locality) {
+        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if published.generation <= *generation {
+            return;
+        }
+        *generation = published.generation;
+        let within: Vec<&Arc<Entry>> =
+            published.instances.iter().filter(|instance| self.contains(instance)).collect();
         let healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
         let remembered = |instance: &Instance| {
             instance.down_since.is_some() && instance.health == Health::Passing
         };
-        let fallback = isolated && !within.iter().any(|instance| healthy(instance));
+        let fallback = published.isolated && !within.iter().any(|instance| healthy(instance));
         let offered =
             |instance: &Instance| if fallback { remembered(instance) } else { healthy(instance) };
         match &self.balancer {
             Kind::Flat(balancer) => {
-                let targets = within
-                    .iter()
-                    .filter(|instance| offered(instance))
-                    .map(|instance| target(instance));
-                balancer.update(targets.collect());
+                let offered = within.iter().filter(|instance| offered(instance));
+                balancer.update(offered.map(|entry| entry.target()).collect());
             }
             Kind::Layered(layered) => {
                 let mut layers = Vec::new();
@@ -116,7 +131,7 @@ impl Scoped {
                     let layer = &mut layers[self.nearness.layer(locality, there)];
                     layer.total += 1;
                     if offered(instance) {
-                        layer.targets.push(target(instance));
+                        layer.targets.push(instance.target());
                     }
                 }
                 layered.update(layers);
@@ -153,7 +168,7 @@ impl Scoped {
 
     /// How a target stands; `None` when it is not offered.
     pub(crate) fn standing(&self, id: &str) -> Option<Standing> {
-        let of = |balancer: &Arc<Balancer<Arc<Instance>>>| {
+        let of = |balancer: &Arc<Balancer<Arc<Entry>>>| {
             let snapshot = balancer.snapshot();
             let target = snapshot.get(id)?;
             let (available, circuit) = (target.is_available(), target.circuit());
@@ -184,8 +199,8 @@ pub(crate) struct Standing {
 
 /// Picks from one scope, for one connection.
 pub(crate) enum ScopedPicker {
-    Flat(Box<Picker<Arc<Instance>>>),
-    Layered(LayeredPicker<Arc<Instance>>),
+    Flat(Box<Picker<Arc<Entry>>>),
+    Layered(LayeredPicker<Arc<Entry>>),
 }
 
 impl ScopedPicker {
@@ -193,19 +208,10 @@ impl ScopedPicker {
         &mut self,
         strategy: Strategy,
         key: Option<&[u8]>,
-    ) -> Option<Pick<Arc<Instance>>> {
+    ) -> Option<Pick<Arc<Entry>>> {
         match self {
             Self::Flat(picker) => picker.pick(strategy, key),
             Self::Layered(picker) => picker.pick(strategy, key),
         }
-    }
-}
-
-/// The id is the same on every agent, so that keys land alike everywhere.
-fn target(instance: &Arc<Instance>) -> Target<Arc<Instance>> {
-    Target {
-        id: format!("{}/{}", instance.origin, instance.id).into(),
-        weight: instance.service.weight,
-        item: instance.clone(),
     }
 }

@@ -1,8 +1,10 @@
 //! One service: its instances, and the balancers over those that may be offered.
+//!
+//! Readers load one [`State`] and take no lock. The writer replaces the instances in it, and the first asker of a scope
+//! adds its balancer; both by compare and swap, so that each sees what the other did before it.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,11 +12,13 @@ use hobnob_balancer::{Config, Selector, SelectorError, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 
+use super::Entry;
 use super::scope::{Locality, Scope, Scoped};
 use super::settings::config;
 
-/// Scopes of one service that have a balancer of their own. The one that was made first gives way to a further one.
-const MAX_SCOPES: usize = 64;
+/// Scopes of one service that have a balancer of their own. A further one takes the place of the oldest that no
+/// connection holds, else of the oldest.
+pub(super) const MAX_SCOPES: usize = 64;
 
 /// The name of a service within its namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,20 +42,41 @@ pub(crate) struct Service {
     strategy: Strategy,
     config: Config,
     locality: Locality,
-    instances: ArcSwap<Vec<Arc<Instance>>>,
     whole: Arc<Scoped>,
-    scopes: Mutex<Scopes>,
+    state: ArcSwap<State>,
+    /// The time that the balancers were told last, in microseconds.
+    now_us: AtomicU64,
     /// Whether its balancers need the clock, for their settings or for reported latencies.
     timed: AtomicBool,
 }
 
-#[derive(Default)]
-struct Scopes {
-    isolated: bool,
-    /// The time that the balancers were told last.
-    now: Duration,
-    made: u64,
-    scopes: BTreeMap<Scope, (u64, Arc<Scoped>)>,
+/// What is published of a service.
+#[derive(Clone, Default)]
+struct State {
+    published: Published,
+    /// The oldest first.
+    scopes: Arc<Vec<(Scope, Arc<Scoped>)>>,
+    /// The service is no longer updated.
+    retired: bool,
+}
+
+/// The instances of a service at one moment.
+#[derive(Clone, Default)]
+pub(super) struct Published {
+    /// Counts the publications of the service.
+    pub(super) generation: u64,
+    /// All instances, by id and node.
+    pub(super) instances: Arc<Vec<Arc<Entry>>>,
+    /// Whether the agent heard no other member.
+    pub(super) isolated: bool,
+}
+
+/// What a publication changes.
+pub(super) enum Touched<'a> {
+    /// These instances, as they were before and as they are now.
+    Some(&'a [Arc<Entry>]),
+    /// Any instance.
+    All,
 }
 
 impl Service {
@@ -66,8 +91,8 @@ impl Service {
             whole: Arc::new(Scoped::new(&Scope::default(), Selector::default(), &config)),
             config,
             locality,
-            instances: ArcSwap::default(),
-            scopes: Mutex::default(),
+            state: ArcSwap::default(),
+            now_us: AtomicU64::new(0),
             timed: AtomicBool::new(timed),
         }
     }
@@ -83,8 +108,8 @@ impl Service {
     }
 
     /// All instances, by id and node.
-    pub(crate) fn instances(&self) -> Arc<Vec<Arc<Instance>>> {
-        self.instances.load_full()
+    pub(crate) fn instances(&self) -> Arc<Vec<Arc<Entry>>> {
+        self.state.load().published.instances.clone()
     }
 
     /// The balancer over every instance that is offered.
@@ -92,49 +117,81 @@ impl Service {
         &self.whole
     }
 
-    /// The balancer of a scope, made at its first use.
-    pub(crate) fn scoped(&self, scope: &Scope) -> Result<Arc<Scoped>, SelectorError> {
+    /// The balancer of a scope. The first to ask builds it, while others go on. `counted` hears of what that takes.
+    pub(super) fn scoped(
+        &self,
+        scope: &Scope,
+        counted: &ScopeCounters,
+    ) -> Result<Arc<Scoped>, SelectorError> {
         if scope.is_whole() {
             return Ok(self.whole.clone());
         }
-        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, scoped)) = scopes.scopes.get(scope) {
+        let state = self.state.load();
+        if let Some(scoped) = state.scope(scope) {
             return Ok(scoped.clone());
         }
         let selector = scope.selector.as_deref().unwrap_or_default().parse()?;
-        if scopes.scopes.len() >= MAX_SCOPES {
-            let oldest = scopes.scopes.iter().min_by_key(|(_, (made, _))| *made);
-            if let Some(oldest) = oldest.map(|(scope, _)| scope.clone())
-                && let Some((_, retired)) = scopes.scopes.remove(&oldest)
-            {
-                retired.retire();
-            }
-        }
         let scoped = Arc::new(Scoped::new(scope, selector, &self.config));
-        scoped.advance(scopes.now);
-        scoped.publish(&self.instances.load(), scopes.isolated, &self.locality);
-        scopes.made += 1;
-        let made = scopes.made;
-        scopes.scopes.insert(scope.clone(), (made, scoped.clone()));
-        Ok(scoped)
+        scoped.advance(Duration::from_micros(self.now_us.load(Ordering::Relaxed)));
+        scoped.publish(&state.published, &self.locality);
+        counted.built.fetch_add(1, Ordering::Relaxed);
+
+        let (mut shared, mut evicted) = (scoped.clone(), None);
+        let state = self.replace(|state| {
+            if let Some(earlier) = state.scope(scope) {
+                (shared, evicted) = (earlier.clone(), None);
+                return state.clone();
+            }
+            shared = scoped.clone();
+            // Before the copy, which holds all of them.
+            let least_needed = state.least_needed();
+            let mut scopes = Vec::clone(&state.scopes);
+            evicted = (scopes.len() >= MAX_SCOPES).then(|| scopes.remove(least_needed).1);
+            scopes.push((scope.clone(), scoped.clone()));
+            State { scopes: Arc::new(scopes), ..state.clone() }
+        });
+        if let Some(evicted) = evicted {
+            evicted.retire();
+            counted.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        // Whatever was published before the scope was added, its publisher did not know of it.
+        shared.publish(&state.published, &self.locality);
+        if state.retired {
+            shared.retire();
+        }
+        Ok(shared)
     }
 
-    /// Shows these instances to everybody, in each scope.
-    pub(super) fn publish(&self, instances: Vec<Arc<Instance>>, isolated: bool) {
-        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.isolated = isolated;
-        self.whole.publish(&instances, isolated, &self.locality);
-        for (_, scoped) in scopes.scopes.values() {
-            scoped.publish(&instances, isolated, &self.locality);
+    /// Shows these instances to everybody, in each scope that contains one that was touched.
+    pub(super) fn publish(
+        &self,
+        instances: Vec<Arc<Entry>>,
+        touched: &Touched<'_>,
+        isolated: bool,
+    ) {
+        let instances = Arc::new(instances);
+        let state = self.replace(|state| {
+            let generation = state.published.generation + 1;
+            let published = Published { generation, instances: instances.clone(), isolated };
+            State { published, ..state.clone() }
+        });
+        self.whole.publish(&state.published, &self.locality);
+        for (_, scoped) in state.scopes.iter() {
+            let is_concerned = match touched {
+                Touched::Some(touched) => touched.iter().any(|entry| scoped.contains(entry)),
+                Touched::All => true,
+            };
+            if is_concerned {
+                scoped.publish(&state.published, &self.locality);
+            }
         }
-        self.instances.store(Arc::new(instances));
     }
 
     /// Its balancers are no longer updated.
     pub(super) fn retire(&self) {
+        let state = self.replace(|state| State { retired: true, ..state.clone() });
         self.whole.retire();
-        let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.scopes.values().for_each(|(_, scoped)| scoped.retire());
+        state.scopes.iter().for_each(|(_, scoped)| scoped.retire());
     }
 
     /// From now on its balancers need the time. Returns whether they did not before.
@@ -147,9 +204,38 @@ impl Service {
     }
 
     pub(super) fn advance(&self, now: Duration) {
+        let now_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.now_us.store(now_us, Ordering::Relaxed);
         self.whole.advance(now);
-        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.now = now;
-        scopes.scopes.values().for_each(|(_, scoped)| scoped.advance(now));
+        self.state.load().scopes.iter().for_each(|(_, scoped)| scoped.advance(now));
     }
+
+    /// Swaps the state for one that is made from it, and returns the new one. `change` may be called again when another
+    /// one was faster.
+    fn replace(&self, mut change: impl FnMut(&State) -> State) -> Arc<State> {
+        let mut replaced = Arc::default();
+        self.state.rcu(|state| {
+            replaced = Arc::new(change(state));
+            replaced.clone()
+        });
+        replaced
+    }
+}
+
+impl State {
+    fn scope(&self, scope: &Scope) -> Option<&Arc<Scoped>> {
+        self.scopes.iter().find(|(held, _)| held == scope).map(|(_, scoped)| scoped)
+    }
+
+    /// The place of the oldest scope that no connection holds a picker of, else of the oldest.
+    fn least_needed(&self) -> usize {
+        self.scopes.iter().position(|(_, scoped)| Arc::strong_count(scoped) == 1).unwrap_or(0)
+    }
+}
+
+/// How often a scope was built or gave way to another one, over all services.
+#[derive(Debug, Default)]
+pub(super) struct ScopeCounters {
+    pub(super) built: AtomicU64,
+    pub(super) evicted: AtomicU64,
 }

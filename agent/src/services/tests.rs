@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_balancer::Strategy;
 use hobnob_membership::record::{Health, Meta, NodeRecord, ServiceRecord, Support, Tags};
@@ -168,7 +169,8 @@ fn placed(id: &str, datacenter: &str, zone: &str, status: InstanceStatus) -> Cha
 }
 
 fn offered_in(registry: &Registry, scope: &Scope) -> BTreeSet<String> {
-    let scoped = registry.service(&web()).expect("the service").scoped(scope).expect("a selector");
+    let service = registry.service(&web()).expect("the service");
+    let scoped = registry.scoped(&service, scope).expect("a selector");
     let mut picker = scoped.picker();
     (0..30)
         .filter_map(|_| picker.pick(Strategy::RoundRobin, None))
@@ -206,22 +208,130 @@ async fn scopes_narrow_and_follow_what_changes() {
     assert_eq!(offered_in(&registry, &tier), set(&[]));
 }
 
+fn in_datacenter(n: usize) -> Scope {
+    Scope { datacenter: Some(format!("dc{n}")), ..Scope::default() }
+}
+
 #[tokio::test]
-async fn a_scope_too_many_retires_the_oldest_and_a_service_that_goes_retires_all() {
+async fn a_scope_too_many_takes_the_place_of_one_that_nobody_holds() {
     let (registry, mut writer) = registry();
     writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
     writer.publish();
     let service = registry.service(&web()).expect("the service");
-    let scope = |n: usize| Scope { datacenter: Some(format!("dc{n}")), ..Scope::default() };
-    let first = service.scoped(&scope(0)).expect("no selector");
-    let second = service.scoped(&scope(1)).expect("no selector");
-    for n in 2..=64 {
-        service.scoped(&scope(n)).expect("no selector");
-    }
-    assert!(first.is_retired() && !second.is_retired());
+    let scoped = |n| registry.scoped(&service, &in_datacenter(n)).expect("no selector");
+    let first = scoped(0);
+    let second = Arc::downgrade(&scoped(1));
+    let held: Vec<_> = (2..64).map(scoped).collect();
+    assert_eq!(registry.counters(), [("scopes_built", 64), ("scopes_evicted", 0)]);
+    let held_too = scoped(64);
+    assert!(second.upgrade().is_none(), "nobody held it");
+    assert!(!first.is_retired());
+    scoped(65);
+    assert!(first.is_retired(), "all are held, and it is the oldest");
+    assert!(!held_too.is_retired() && held.iter().all(|scoped| !scoped.is_retired()));
+    assert_eq!(registry.counters(), [("scopes_built", 66), ("scopes_evicted", 2)]);
+    assert!(Arc::ptr_eq(&held_too, &scoped(64)), "a scope that is known is not built again");
+}
+
+#[tokio::test]
+async fn a_service_that_goes_retires_its_scopes_also_those_asked_for_later() {
+    let (registry, mut writer) = registry();
+    writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
+    writer.publish();
+    let service = registry.service(&web()).expect("the service");
+    let early = registry.scoped(&service, &in_datacenter(1)).expect("no selector");
     writer.apply(instance(OWN, "a", InstanceStatus::Gone));
     writer.publish();
-    assert!(second.is_retired());
+    let late = registry.scoped(&service, &in_datacenter(2)).expect("no selector");
+    assert!(early.is_retired() && late.is_retired());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_scope_that_is_made_during_a_publication_misses_none_of_it() {
+    for round in 0..200 {
+        let (registry, mut writer) = registry();
+        writer.set_isolated(false);
+        writer.apply(placed("first", "dc1", "z1", InstanceStatus::Healthy));
+        writer.publish();
+        let scope = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
+        let asking = {
+            let (registry, scope) = (registry.clone(), scope.clone());
+            tokio::task::spawn_blocking(move || offered_in(&registry, &scope))
+        };
+        writer.apply(placed("second", "dc1", "z1", InstanceStatus::Healthy));
+        writer.publish();
+        asking.await.expect("no panic");
+        assert_eq!(offered_in(&registry, &scope), set(&["first", "second"]), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_outside_of_a_scope_leaves_it_as_it_is_and_isolation_reaches_all() {
+    let (registry, mut writer) = registry();
+    writer.set_isolated(false);
+    writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
+    writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unknown));
+    writer.publish();
+    let near = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
+    let far = Scope { datacenter: Some("dc2".into()), ..Scope::default() };
+    assert_eq!(offered_in(&registry, &near), set(&["near"]));
+    assert_eq!(offered_in(&registry, &far), set(&[]));
+    writer.set_isolated(true);
+    writer.publish();
+    assert_eq!(offered_in(&registry, &far), set(&["far"]), "the last known is all there is");
+    writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unhealthy));
+    writer.publish();
+    assert_eq!(offered_in(&registry, &near), set(&["near"]));
+    writer.apply(placed("far", "dc1", "z1", InstanceStatus::Healthy));
+    writer.publish();
+    assert_eq!(offered_in(&registry, &near), set(&["near", "far"]), "it moved into the scope");
+    writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
+    writer.publish();
+    assert_eq!(offered_in(&registry, &near), set(&["near"]), "it moved out of the scope");
+}
+
+fn of_service(name: &str, id: &str) -> Change {
+    let change = instance(OWN, id, InstanceStatus::Healthy);
+    let mut instance = (*change.instance).clone();
+    Arc::make_mut(&mut instance.service).service = name.into();
+    Change { instance: Arc::new(instance) }
+}
+
+fn key(name: &str) -> ServiceKey {
+    ServiceKey { service: name.into(), ..web() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_wakes_the_watchers_of_its_service_and_no_others() {
+    let (registry, mut writer) = registry();
+    let mut of_web = registry.subscribe(web());
+    let mut of_api = registry.subscribe(key("api"));
+    writer.apply(of_service("web", "a"));
+    writer.publish();
+    of_web.changed().await;
+    let quiet = tokio::time::timeout(Duration::from_secs(60), of_api.changed()).await;
+    assert!(quiet.is_err(), "nothing of its service changed");
+    let web_again = tokio::time::timeout(Duration::from_secs(60), of_web.changed()).await;
+    assert!(web_again.is_err(), "one change wakes once");
+    writer.apply(of_service("api", "b"));
+    writer.publish();
+    of_api.changed().await;
+}
+
+#[tokio::test]
+async fn a_watched_service_is_not_forgotten_for_the_changes_of_others() {
+    let (registry, mut writer) = registry();
+    let watching = registry.subscribe(key("api"));
+    for _ in 0..5_000 {
+        writer.apply(of_service("web", "a"));
+    }
+    writer.publish();
+    assert_eq!(ids(registry.changes_since(&key("api"), FIRST_REVISION)), []);
+    drop(watching);
+    let unwatched = registry.changes_since(&key("api"), FIRST_REVISION);
+    assert!(matches!(unwatched, Since::Forgotten), "it might have changed, for all that is kept");
+    let kept = registry.changes_since(&key("api"), FIRST_REVISION + 4_999);
+    assert_eq!(ids(kept), []);
 }
 
 #[tokio::test]

@@ -1,46 +1,57 @@
 //! The one writer of the registry: collects changes, then publishes the services that they touch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hobnob_membership::record::{Balancing, Text};
-use hobnob_membership::view::{Change, Instance, InstanceStatus};
+use hobnob_membership::view::{Change, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
-use super::{Registry, ServiceKey};
+use super::service::Touched;
+use super::{Entry, Registry, ServiceKey};
 
 /// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once.
 pub(crate) struct Writer {
     registry: Arc<Registry>,
-    services: BTreeMap<ServiceKey, BTreeMap<(Text, NodeId), Arc<Instance>>>,
-    dirty: BTreeSet<ServiceKey>,
-    changes: Vec<(ServiceKey, Arc<Instance>)>,
+    services: BTreeMap<ServiceKey, BTreeMap<(Text, NodeId), Arc<Entry>>>,
+    /// The instances that were applied since the last publication, as they were before and as they are now.
+    touched: BTreeMap<ServiceKey, Vec<Arc<Entry>>>,
+    /// Every service has to be published, whatever was applied.
+    all_touched: bool,
+    changes: Vec<(ServiceKey, Arc<Entry>)>,
 }
 
 impl Writer {
     pub(super) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, services: BTreeMap::new(), dirty: BTreeSet::new(), changes: Vec::new() }
+        Self {
+            registry,
+            services: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            all_touched: false,
+            changes: Vec::new(),
+        }
     }
 
     pub(crate) fn apply(&mut self, Change { instance }: Change) {
         let key = ServiceKey::of(&instance);
+        let entry = Arc::new(Entry::new(instance));
         let instances = self.services.entry(key.clone()).or_default();
-        let id = (instance.id.clone(), instance.origin);
-        if instance.status == InstanceStatus::Gone {
-            instances.remove(&id);
+        let id = (entry.id.clone(), entry.origin);
+        let before = if entry.status == InstanceStatus::Gone {
+            instances.remove(&id)
         } else {
-            instances.insert(id, instance.clone());
-        }
-        self.dirty.insert(key.clone());
-        self.changes.push((key, instance));
+            instances.insert(id, entry.clone())
+        };
+        let touched = self.touched.entry(key.clone()).or_default();
+        touched.extend(before);
+        touched.push(entry.clone());
+        self.changes.push((key, entry));
     }
 
-    /// Whether we hear nobody decides what services without a healthy instance offer.
+    /// Isolation decides which instances a service without a healthy one offers.
     pub(crate) fn set_isolated(&mut self, isolated: bool) {
-        if self.registry.isolated.swap(isolated, Ordering::Relaxed) != isolated {
-            self.dirty.extend(self.services.keys().cloned());
-        }
+        self.all_touched |= self.registry.isolated.swap(isolated, Ordering::Relaxed) != isolated;
     }
 
     pub(crate) fn set_last_contact(&self, at: Option<Time>) {
@@ -53,33 +64,46 @@ impl Writer {
         self.registry.last_alive.store(Arc::new(origins));
     }
 
-    /// Shows what was applied.
+    /// Shows the applied changes.
     pub(crate) fn publish(&mut self) {
-        if self.dirty.is_empty() {
+        let all_touched = std::mem::take(&mut self.all_touched);
+        let mut touched = std::mem::take(&mut self.touched);
+        if all_touched {
+            for key in self.services.keys() {
+                touched.entry(key.clone()).or_default();
+            }
+        }
+        if touched.is_empty() {
             return;
         }
         let isolated = self.registry.is_isolated();
         let published = self.registry.services.load();
         let mut services = (**published).clone();
         let mut names_changed = false;
-        for key in std::mem::take(&mut self.dirty) {
+        for (key, touched) in touched {
+            let touched = if all_touched { Touched::All } else { Touched::Some(&touched) };
             let instances: Vec<_> =
                 self.services.get(&key).into_iter().flat_map(BTreeMap::values).cloned().collect();
             let balancing = balancing_of(&instances);
-            let known = services.remove(&key);
+            let known = services.get(&key).cloned();
             let kept = known
                 .clone()
                 .filter(|known| !instances.is_empty() && *known.balancing() == balancing);
-            names_changed |= kept.is_none();
-            if let Some(outdated) = known.filter(|_| kept.is_none()) {
+            if let Some(kept) = kept {
+                kept.publish(instances, &touched, isolated);
+                continue;
+            }
+            names_changed = true;
+            if let Some(outdated) = known {
                 outdated.retire();
+                services.remove(&key);
             }
             if instances.is_empty() {
                 self.services.remove(&key);
                 continue;
             }
-            let service = kept.unwrap_or_else(|| self.registry.new_service(balancing));
-            service.publish(instances, isolated);
+            let service = self.registry.new_service(balancing);
+            service.publish(instances, &touched, isolated);
             services.insert(key, service);
         }
         if names_changed {
@@ -92,7 +116,7 @@ impl Writer {
 }
 
 /// Of the instances that say how to balance, the first by id and node speaks for the service.
-fn balancing_of(instances: &[Arc<Instance>]) -> Balancing {
+fn balancing_of(instances: &[Arc<Entry>]) -> Balancing {
     let mut said = instances.iter().map(|instance| &instance.service.balancing);
     said.find(|said| **said != Balancing::default()).cloned().unwrap_or_default()
 }

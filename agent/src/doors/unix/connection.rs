@@ -129,12 +129,12 @@ fn refusal(code: ErrorCode, message: &str) -> Response {
 async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc::Sender<Reply>) {
     let key = ServiceKey { namespace: query.namespace, service: query.service };
     let registry = handler.registry();
-    let mut revisions = registry.revisions();
+    let mut subscription = registry.subscribe(key.clone());
     let mut seen = query.since;
     let mut told = Told::default();
     let mut first = true;
     loop {
-        revisions.mark_unchanged();
+        subscription.mark_seen();
         let known = seen.map(|revision| registry.changes_since(&key, revision));
         let response = match known {
             Some(Since::Changes { revision, instances }) => {
@@ -173,9 +173,7 @@ async fn watch(handler: Arc<Handler>, id: u64, query: WatchQuery, replies: mpsc:
         }
         first = false;
         tokio::time::sleep(COALESCE).await;
-        if revisions.changed().await.is_err() {
-            return;
-        }
+        subscription.changed().await;
     }
 }
 

@@ -1,0 +1,38 @@
+//! An instance as readers of the registry see it.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use hobnob_balancer::Target;
+use hobnob_membership::view::Instance;
+
+/// An instance, with what is derived from it once for all readers.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    instance: Arc<Instance>,
+    target_id: Arc<str>,
+}
+
+impl Entry {
+    pub(super) fn new(instance: Arc<Instance>) -> Self {
+        let target_id = target_id(&instance).into();
+        Self { instance, target_id }
+    }
+
+    pub(super) fn target(self: &Arc<Self>) -> Target<Arc<Self>> {
+        Target { id: self.target_id.clone(), weight: self.service.weight, item: self.clone() }
+    }
+}
+
+impl Deref for Entry {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.instance
+    }
+}
+
+/// The name of an instance in balancers. It is the same on every agent, so that a key picks the same instance everywhere.
+pub(crate) fn target_id(instance: &Instance) -> String {
+    format!("{}/{}", instance.origin, instance.id)
+}
