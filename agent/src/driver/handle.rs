@@ -45,6 +45,12 @@ impl DriverHandle {
         self.reports.clone()
     }
 
+    /// A handle without a driver, to test what needs none.
+    #[cfg(test)]
+    pub(crate) fn stopped() -> Self {
+        Self::channel().0
+    }
+
     /// Whether [`DriverHandle::write`] would be taken, and heard.
     pub(crate) async fn check_write(&self, records: RecordChanges) -> Result<(), Refused> {
         ask(&self.commands, |reply| Command::Check { records, reply }).await?

@@ -7,5 +7,6 @@ pub(crate) mod join;
 pub(crate) mod members;
 pub(crate) mod offer;
 pub(crate) mod parameters;
-pub(crate) mod pickers;
+pub(crate) mod pick;
 pub(crate) mod resolve;
+pub(crate) mod watch;

@@ -7,7 +7,7 @@ use hobnob_balancer::Circuit;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use crate::services::{Registry, ServiceKey, Standing, target_id};
+use crate::services::{Entry, Registry, ServiceKey, Standing, target_id};
 use hobnob_api::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
 
 /// An instance as the node knows it, with its origin.
@@ -26,8 +26,9 @@ pub(crate) fn explain(
 ) -> InstanceExplained {
     let InstanceView { instance, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
-    let id = target_id(&instance);
-    let target = service.and_then(|service| service.whole().standing(&id));
+    let last_known = service.as_ref().is_some_and(|service| service.offers_last_known());
+    let shown = registry.show(&Arc::new(Entry::new(instance.clone())), last_known);
+    let target = service.and_then(|service| service.whole().standing(&target_id(&instance)));
     let verdict = match target {
         Some(Standing { available: true, .. }) => Offer::Offered,
         Some(Standing { circuit: Circuit::HalfOpen { until_us }, .. }) => {
@@ -48,7 +49,7 @@ pub(crate) fn explain(
         version,
         health_version,
         origin,
-        instance: registry.describe(&instance),
+        instance: (&shown).into(),
     }
 }
 

@@ -7,22 +7,24 @@ use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use crate::services::{Registry, Service, ServiceKey, matches};
+use crate::services::{Registry, Service, ServiceKey, Shown, matches};
 
 /// The instances of a service that match a query.
 ///
 /// # Errors
 /// The selector cannot be read.
-pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances, ApiError> {
+pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances<Shown>, ApiError> {
     let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
     let selector = query.selector.as_deref().unwrap_or_default();
     let selector = selector.parse().map_err(|error| bad_selector(&error))?;
     let revision = registry.revision();
-    let service = registry.service(&key);
-    let instances = service.map(|service| service.instances()).unwrap_or_default();
-    let matching = instances.iter().filter(|instance| is_match(query, &selector, instance));
-    let instances = matching.map(|instance| registry.describe(instance)).collect();
-    Ok(Instances { revision, isolated: registry.is_isolated(), instances })
+    let mut shown = Vec::new();
+    if let Some(service) = registry.service(&key) {
+        let (instances, last_known) = (service.instances(), service.offers_last_known());
+        let matching = instances.iter().filter(|instance| is_match(query, &selector, instance));
+        shown.extend(matching.map(|instance| registry.show(instance, last_known)));
+    }
+    Ok(Instances { revision, isolated: registry.is_isolated(), instances: shown })
 }
 
 fn is_match(query: &Query, selector: &Selector, instance: &Instance) -> bool {

@@ -28,6 +28,12 @@ impl RegistrationsHandle {
         (Self { commands }, received)
     }
 
+    /// A handle without a registrar, to test what needs none.
+    #[cfg(test)]
+    pub(crate) fn stopped() -> Self {
+        Self::channel().0
+    }
+
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
     pub(crate) async fn register(
         &self,

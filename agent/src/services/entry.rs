@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use hobnob_balancer::Target;
-use hobnob_membership::view::Instance;
+use hobnob_membership::record::Health;
+use hobnob_membership::view::{Instance, InstanceStatus};
 
 /// An instance, with what is derived from it once for all readers.
 #[derive(Debug)]
@@ -14,9 +15,21 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(instance: Arc<Instance>) -> Self {
+    pub(crate) fn new(instance: Arc<Instance>) -> Self {
         let target_id = target_id(&instance).into();
         Self { instance, target_id }
+    }
+
+    /// Whether its checks pass and its node lives.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.status == InstanceStatus::Healthy
+    }
+
+    /// Whether a pick may choose it. `last_known` is whether instances of lost nodes are offered too: those whose checks
+    /// passed when they were last known.
+    pub(crate) fn is_offered(&self, last_known: bool) -> bool {
+        let was_passing = || self.down_since.is_some() && self.health == Health::Passing;
+        self.is_healthy() || (last_known && was_passing())
     }
 
     pub(super) fn target(self: &Arc<Self>) -> Target<Arc<Self>> {

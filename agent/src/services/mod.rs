@@ -8,6 +8,9 @@ mod ledger;
 mod scope;
 mod service;
 mod settings;
+mod shown;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -17,16 +20,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_api::Basis;
 use hobnob_balancer::{Pick, SelectorError};
-use hobnob_membership::record::{Balancing, Health, Text};
-use hobnob_membership::view::{Instance, InstanceStatus};
+use hobnob_membership::record::Balancing;
+use hobnob_membership::view::Instance;
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
-use crate::translate::api_node_id;
+use crate::clock::{Clock, millis};
 
 use changes::ChangeLog;
 pub(crate) use changes::{Since, Subscription};
@@ -35,6 +36,7 @@ use ledger::Ledger;
 pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
 use service::ScopeCounters;
 pub(crate) use service::{Service, ServiceKey};
+pub(crate) use shown::Shown;
 pub(crate) use writer::Writer;
 
 /// How often the balancers that live by the clock are told the time.
@@ -193,44 +195,14 @@ impl Registry {
         }
     }
 
-    /// An instance as the API shows it, with its age now.
-    pub(crate) fn describe(&self, instance: &Instance) -> hobnob_api::Instance {
-        let service = &instance.service;
-        hobnob_api::Instance {
-            service: service.service.to_string(),
-            id: instance.id.to_string(),
-            node: instance.node.name.to_string(),
-            node_id: api_node_id(instance.origin),
-            datacenter: instance.node.datacenter.to_string(),
-            zone: instance.node.zone.to_string(),
-            address: service.address.to_string(),
-            port: service.port,
-            tags: service.tags.iter().map(Text::to_string).collect(),
-            meta: service.meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-            weight: service.weight,
-            namespace: service.namespace.to_string(),
-            status: match instance.status {
-                InstanceStatus::Healthy => hobnob_api::InstanceStatus::Healthy,
-                InstanceStatus::Unhealthy => hobnob_api::InstanceStatus::Unhealthy,
-                InstanceStatus::Unknown => hobnob_api::InstanceStatus::Unknown,
-                InstanceStatus::Gone => hobnob_api::InstanceStatus::Gone,
-            },
-            offered: self.is_offered(instance),
-            basis: basis(instance),
-            age_ms: u64::try_from(self.age(instance).as_millis()).unwrap_or(u64::MAX),
-        }
+    /// An instance for an answer, with its age now. `last_known` is whether its service offers instances of lost nodes.
+    pub(crate) fn show(&self, entry: &Arc<Entry>, last_known: bool) -> Shown {
+        Shown::new(entry.clone(), entry.is_offered(last_known), millis(self.age(entry)))
     }
 
-    /// Whether a pick without a selector may choose an instance, circuits aside. Without a healthy one, an isolated
-    /// agent offers the instances that were passing before it lost touch.
-    fn is_offered(&self, instance: &Instance) -> bool {
-        let healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
-        let is_last_resort = || {
-            let service = self.service(&ServiceKey::of(instance));
-            service.is_none_or(|service| !service.instances().iter().any(|one| healthy(one)))
-        };
-        healthy(instance)
-            || (self.is_isolated() && basis(instance) == Basis::LastKnown && is_last_resort())
+    /// A picked instance for an answer, with its age now.
+    pub(crate) fn show_picked(&self, entry: &Arc<Entry>) -> Shown {
+        Shown::new(entry.clone(), true, millis(self.age(entry)))
     }
 
     /// How long since the instance's node was last known to be alive. Of a node that came since the driver last told,
@@ -245,14 +217,5 @@ impl Registry {
             Some((_, alive)) => self.clock.now().since(*alive),
             None => self.since_last_contact().unwrap_or_default(),
         }
-    }
-}
-
-/// What the status of an instance rests on.
-fn basis(instance: &Instance) -> Basis {
-    match (instance.health, instance.down_since) {
-        (Health::Unknown, _) | (Health::Failing, Some(_)) => Basis::Nothing,
-        (Health::Passing, Some(_)) => Basis::LastKnown,
-        (_, None) => Basis::Current,
     }
 }

@@ -9,14 +9,13 @@ use hobnob_balancer::{
     Balancer, Circuit, Config, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick,
     Picker, Place, Report, Selector, Strategy,
 };
-use hobnob_membership::record::Health;
-use hobnob_membership::view::{Instance, InstanceStatus};
+use hobnob_membership::view::Instance;
 
 use super::Entry;
 use super::service::Published;
 
 /// A choice among the instances of a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
     /// A label selector, as it was written.
     pub(crate) selector: Option<String>,
@@ -106,16 +105,10 @@ impl Scoped {
         *generation = published.generation;
         let within: Vec<&Arc<Entry>> =
             published.instances.iter().filter(|instance| self.contains(instance)).collect();
-        let healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
-        let remembered = |instance: &Instance| {
-            instance.down_since.is_some() && instance.health == Health::Passing
-        };
-        let fallback = published.isolated && !within.iter().any(|instance| healthy(instance));
-        let offered =
-            |instance: &Instance| if fallback { remembered(instance) } else { healthy(instance) };
+        let last_known = published.isolated && !within.iter().any(|instance| instance.is_healthy());
         match &self.balancer {
             Kind::Flat(balancer) => {
-                let offered = within.iter().filter(|instance| offered(instance));
+                let offered = within.iter().filter(|instance| instance.is_offered(last_known));
                 balancer.update(offered.map(|entry| entry.target()).collect());
             }
             Kind::Layered(layered) => {
@@ -130,7 +123,7 @@ impl Scoped {
                     let there = Place { datacenter: &node.datacenter, zone: &node.zone };
                     let layer = &mut layers[self.nearness.layer(locality, there)];
                     layer.total += 1;
-                    if offered(instance) {
+                    if instance.is_offered(last_known) {
                         layer.targets.push(instance.target());
                     }
                 }

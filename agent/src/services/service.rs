@@ -71,6 +71,14 @@ pub(super) struct Published {
     pub(super) isolated: bool,
 }
 
+impl Published {
+    /// Whether instances of lost nodes are offered: an isolated agent cannot tell a dead node from its own dead link, and
+    /// has nothing better.
+    fn offers_last_known(&self) -> bool {
+        self.isolated && !self.instances.iter().any(|instance| instance.is_healthy())
+    }
+}
+
 /// What a publication changes.
 pub(super) enum Touched<'a> {
     /// These instances, as they were before and as they are now.
@@ -110,6 +118,11 @@ impl Service {
     /// All instances, by id and node.
     pub(crate) fn instances(&self) -> Arc<Vec<Arc<Entry>>> {
         self.state.load().published.instances.clone()
+    }
+
+    /// Whether a pick without a selector may choose an instance of a lost node.
+    pub(crate) fn offers_last_known(&self) -> bool {
+        self.state.load().published.offers_last_known()
     }
 
     /// The balancer over every instance that is offered.

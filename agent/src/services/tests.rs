@@ -5,63 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::Strategy;
-use hobnob_membership::record::{Health, Meta, NodeRecord, ServiceRecord, Support, Tags};
-use hobnob_membership::view::{Change, Instance, InstanceStatus};
-use hobnob_membership::{NodeId, Time};
+use hobnob_membership::view::InstanceStatus;
 
-use super::{Locality, Registry, Scope, ServiceKey, Since, Writer};
-use crate::clock::Clock;
+use super::testing::{
+    FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, web,
+};
+use super::{Registry, Scope, ServiceKey, Since};
 use hobnob_api::{CallReport, Outcome, Prefer};
-
-const OWN: NodeId = NodeId(1);
-const OTHER: NodeId = NodeId(2);
-const FIRST_REVISION: u64 = 1_000;
-
-fn registry() -> (Arc<Registry>, Writer) {
-    let locality = Locality { datacenter: "dc1".into(), zone: "z1".into() };
-    Registry::new(OWN, locality, Clock::start(), FIRST_REVISION)
-}
-
-fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
-    let down = status == InstanceStatus::Unknown;
-    let service = ServiceRecord {
-        service: "web".into(),
-        namespace: "default".into(),
-        address: "127.0.0.1".into(),
-        port: 80,
-        tags: Tags::default(),
-        meta: Meta::default(),
-        weight: 1,
-        checked: false,
-        balancing: hobnob_membership::record::Balancing::default(),
-    };
-    let instance = Instance {
-        origin,
-        id: id.into(),
-        node: node("dc1", ""),
-        service: service.into(),
-        health: Health::Passing,
-        status,
-        down_since: down.then_some(Time::ZERO),
-    };
-    Change { instance: Arc::new(instance) }
-}
-
-fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
-    Arc::new(NodeRecord {
-        name: "a".into(),
-        datacenter: datacenter.into(),
-        zone: zone.into(),
-        software: "test".into(),
-        instance_key_hash: 0,
-        left: None,
-        support: Support::OURS,
-    })
-}
-
-fn web() -> ServiceKey {
-    ServiceKey { namespace: "default".into(), service: "web".into() }
-}
 
 fn offered(registry: &Registry) -> BTreeSet<String> {
     let service = registry.service(&web()).expect("the service");
@@ -158,14 +108,6 @@ async fn revisions_of_another_life_and_forgotten_ones_start_over() {
     writer.publish();
     assert!(forgotten(FIRST_REVISION));
     assert!(!forgotten(FIRST_REVISION + 4_999));
-}
-
-fn placed(id: &str, datacenter: &str, zone: &str, status: InstanceStatus) -> Change {
-    let change = instance(OTHER, id, status);
-    let mut instance = (*change.instance).clone();
-    instance.node = node(datacenter, zone);
-    Arc::make_mut(&mut instance.service).meta = [("tier", zone)].into();
-    Change { instance: Arc::new(instance) }
 }
 
 fn offered_in(registry: &Registry, scope: &Scope) -> BTreeSet<String> {
@@ -288,17 +230,6 @@ async fn a_change_outside_of_a_scope_leaves_it_as_it_is_and_isolation_reaches_al
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
     writer.publish();
     assert_eq!(offered_in(&registry, &near), set(&["near"]), "it moved out of the scope");
-}
-
-fn of_service(name: &str, id: &str) -> Change {
-    let change = instance(OWN, id, InstanceStatus::Healthy);
-    let mut instance = (*change.instance).clone();
-    Arc::make_mut(&mut instance.service).service = name.into();
-    Change { instance: Arc::new(instance) }
-}
-
-fn key(name: &str) -> ServiceKey {
-    ServiceKey { service: name.into(), ..web() }
 }
 
 #[tokio::test(start_paused = true)]

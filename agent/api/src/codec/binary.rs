@@ -39,6 +39,14 @@ impl BinaryCodec<Reply, Call> {
     }
 }
 
+impl<In, Out> BinaryCodec<In, Out> {
+    /// The same codec for messages of another type, which are serialized like `Out`.
+    #[must_use]
+    pub fn writing<Other>(self) -> BinaryCodec<In, Other> {
+        BinaryCodec { limits: self.limits, messages: PhantomData }
+    }
+}
+
 impl<In: DeserializeOwned, Out> Decoder for BinaryCodec<In, Out> {
     type Item = Result<In, Malformed>;
     type Error = CodecError;

@@ -35,6 +35,14 @@ impl JsonCodec<Reply, Call> {
     }
 }
 
+impl<In, Out> JsonCodec<In, Out> {
+    /// The same codec for messages of another type, which are serialized like `Out`.
+    #[must_use]
+    pub fn writing<Other>(self) -> JsonCodec<In, Other> {
+        JsonCodec { limits: self.limits, scanned: self.scanned, messages: PhantomData }
+    }
+}
+
 impl<In: DeserializeOwned, Out> Decoder for JsonCodec<In, Out> {
     type Item = Result<In, Malformed>;
     type Error = CodecError;

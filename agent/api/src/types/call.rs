@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallReport, Changes, Explained, ForceLeft, Info, Instances, Members, PickQuery, Picked, Query,
-    Registration, Services, WatchQuery, is_default,
+    CallReport, Changes, Explained, ForceLeft, Info, Instance, Instances, Members, PickQuery,
+    Picked, Query, Registration, Services, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -22,16 +22,17 @@ pub struct Call {
     pub request: Request,
 }
 
-/// A response to the call with the same number.
+/// A response to the call with the same number. `I` is the form of its instances: an [`Instance`] for who reads it, and
+/// anything that is serialized like one for an agent that writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct Reply<I = Instance> {
     /// The number of the call.
     pub id: u64,
     /// The version of the API that the agent speaks. Given in the first reply of a connection.
     #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
     /// The answer. A `watch` is answered many times.
-    pub response: Response,
+    pub response: Response<I>,
 }
 
 /// A request of a client.
@@ -90,7 +91,7 @@ pub enum Request {
 /// An answer of the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Response {
+pub enum Response<I = Instance> {
     /// The request failed.
     Error(ApiError),
     /// The instance is registered.
@@ -106,9 +107,9 @@ pub enum Response {
         id: String,
     },
     /// The instances that match.
-    Instances(Instances),
+    Instances(Instances<I>),
     /// The instances that were picked.
-    Picked(Picked),
+    Picked(Picked<I>),
     /// The reports were taken.
     Reported {
         /// How many tokens were known. The others were reported before, or expired.
@@ -119,7 +120,7 @@ pub enum Response {
     /// The members.
     Members(Members),
     /// Changes of a watched service, in order.
-    Changes(Changes),
+    Changes(Changes<I>),
     /// The agent joined.
     Joined {
         /// The gossip address of the member that answered.

@@ -8,13 +8,13 @@ use super::NodeId;
 
 /// Instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Instances {
+pub struct Instances<I = Instance> {
     /// The revision of the agent's view that this answer shows.
     pub revision: u64,
     /// Whether the agent has lost touch with all other members, so that its view of them may be old.
     pub isolated: bool,
     /// The instances, by id and node.
-    pub instances: Vec<Instance>,
+    pub instances: Vec<I>,
 }
 
 /// One service instance.
@@ -86,34 +86,34 @@ pub enum Basis {
 
 /// Instances that were picked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Picked {
+pub struct Picked<I = Instance> {
     /// The revision of the agent's view, at least, that the picks were made from.
     pub revision: u64,
     /// Whether the agent has lost touch with all other members.
     pub isolated: bool,
     /// One for each pick; empty when no instance can be offered.
-    pub picks: Vec<Pick>,
+    pub picks: Vec<Pick<I>>,
 }
 
 /// One pick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pick {
+pub struct Pick<I = Instance> {
     /// Names the call in its report, when one was promised; else 0. Without a report the calls of `least-connections`
     /// and `bounded-hash` count as in flight until the connection ends, and those of the other strategies not at all.
     pub token: u64,
     /// Where the call should go.
-    pub instance: Instance,
+    pub instance: I,
 }
 
 /// Changes of a watched service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Changes {
+pub struct Changes<I = Instance> {
     /// The revision after these changes.
     pub revision: u64,
     /// Whether the agent has lost touch with all other members.
     pub isolated: bool,
     /// The changed instances as they are now.
-    pub instances: Vec<Instance>,
+    pub instances: Vec<I>,
 }
 
 /// The services that have an instance.

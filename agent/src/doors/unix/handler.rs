@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, CallReport, ErrorCode, PickQuery, Picked, Request, Response};
+use hobnob_api::{ApiError, CallReport, ErrorCode, Request, Response};
 use tokio::sync::mpsc;
 
 use super::counters::Counters;
@@ -14,10 +14,10 @@ use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
 use crate::queries::join::join;
 use crate::queries::members::members;
-use crate::queries::pickers::{self, MAX_PICKS, Pickers};
+use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::resolve::{resolve, services};
 use crate::registrations::RegistrationsHandle;
-use crate::services::{Registry, ServiceKey};
+use crate::services::{Registry, Shown};
 
 /// Answers calls. Shared by all connections.
 pub(crate) struct Handler {
@@ -36,15 +36,15 @@ impl Handler {
     }
 
     /// Answers any call but a watch, which the connection follows itself.
-    pub(super) async fn answer(&self, request: Request, pickers: &mut Pickers) -> Response {
-        self.try_answer(request, pickers).await.unwrap_or_else(Response::Error)
+    pub(super) async fn answer(&self, request: Request, picks: &mut Picks) -> Response<Shown> {
+        self.try_answer(request, picks).await.unwrap_or_else(Response::Error)
     }
 
     async fn try_answer(
         &self,
         request: Request,
-        pickers: &mut Pickers,
-    ) -> Result<Response, ApiError> {
+        picks: &mut Picks,
+    ) -> Result<Response<Shown>, ApiError> {
         let (registry, driver) = (&*self.registry, &self.driver);
         Ok(match request {
             Request::Register(registration) => {
@@ -57,7 +57,7 @@ impl Handler {
                 Response::Deregistered { id }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
-            Request::Pick(query) => Response::Picked(self.pick(&query, pickers)?),
+            Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),
             Request::Report { reports } => self.report(&reports)?,
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
@@ -92,19 +92,7 @@ impl Handler {
         })
     }
 
-    fn pick(&self, query: &PickQuery, pickers: &mut Pickers) -> Result<Picked, ApiError> {
-        pickers::check(query)?;
-        let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
-        let isolated = self.registry.is_isolated();
-        let revision = self.registry.revision();
-        let Some(service) = self.registry.service(&key) else {
-            return Ok(Picked { revision, isolated, picks: Vec::new() });
-        };
-        let picks = pickers.pick(&self.registry, key, &service, query)?;
-        Ok(Picked { revision, isolated, picks })
-    }
-
-    fn report(&self, reports: &[CallReport]) -> Result<Response, ApiError> {
+    fn report(&self, reports: &[CallReport]) -> Result<Response<Shown>, ApiError> {
         if reports.len() > MAX_PICKS as usize {
             let message = format!("{} reports in one call: at most {MAX_PICKS}", reports.len());
             return Err(ApiError::new(ErrorCode::OutOfRange, message));

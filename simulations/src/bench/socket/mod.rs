@@ -91,7 +91,7 @@ pub fn measure(
     let mut api = fleet.connect(0)?;
     register(&mut api)?;
     let mut rows = Vec::new();
-    for wire in [Wire::Json, Wire::Bincode] {
+    for wire in [Wire::Json, Wire::Binary] {
         told(&format!("picks in {}", wire.name()));
         beside_echoes(wire, &fleet, echo, effort.rounds, &mut rows)?;
     }

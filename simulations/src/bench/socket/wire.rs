@@ -10,14 +10,14 @@ use tokio_util::codec::Encoder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     Json,
-    Bincode,
+    Binary,
 }
 
 impl Wire {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Json => "JSON",
-            Self::Bincode => "bincode",
+            Self::Binary => "MessagePack",
         }
     }
 
@@ -31,7 +31,7 @@ impl Wire {
             Self::Json => {
                 format!("{}\n", json!({ "id": 1, "request": { "pick": pick } })).into_bytes()
             }
-            Self::Bincode => {
+            Self::Binary => {
                 let query: PickQuery = serde_json::from_value(pick).expect("a legal query");
                 let call = Call { id: 1, api: None, request: Request::Pick(query) };
                 let mut bytes = BytesMut::new();
@@ -55,7 +55,7 @@ impl Wire {
     fn first(self, bytes: &[u8]) -> Option<usize> {
         let len = match self {
             Self::Json => bytes.iter().position(|byte| *byte == b'\n')? + 1,
-            Self::Bincode => {
+            Self::Binary => {
                 let prefix = bytes.first_chunk::<4>()?;
                 u32::from_be_bytes(*prefix) as usize + prefix.len()
             }
@@ -72,8 +72,8 @@ mod tests {
     fn only_whole_answers_count() {
         assert_eq!(Wire::Json.whole(b"{}\n{}\n{"), (2, 6));
         assert_eq!(Wire::Json.whole(b"{}"), (0, 0));
-        assert_eq!(Wire::Bincode.whole(&[0, 0, 0, 1, 9, 0, 0, 0, 2, 9]), (1, 5));
-        assert_eq!(Wire::Bincode.whole(&[0, 0]), (0, 0));
+        assert_eq!(Wire::Binary.whole(&[0, 0, 0, 1, 9, 0, 0, 0, 2, 9]), (1, 5));
+        assert_eq!(Wire::Binary.whole(&[0, 0]), (0, 0));
     }
 
     #[test]
@@ -82,6 +82,6 @@ mod tests {
         let call: Call = serde_json::from_slice(&line).unwrap();
         let Request::Pick(query) = call.request else { panic!("{call:?}") };
         assert_eq!((query.service.as_str(), query.selector.as_deref()), ("web", Some("tier=a")));
-        assert_eq!(Wire::Bincode.whole(&Wire::Bincode.request("web", None)).0, 1);
+        assert_eq!(Wire::Binary.whole(&Wire::Binary.request("web", None)).0, 1);
     }
 }

@@ -1,0 +1,179 @@
+//! Instances in answers, written from what the registry holds.
+
+use std::sync::Arc;
+
+use hobnob_api::{Basis, InstanceStatus, NodeId};
+use hobnob_membership::record::{Health, Meta, Tags, Text};
+use hobnob_membership::view;
+use serde::{Serialize, Serializer};
+
+use super::Entry;
+use crate::translate::api_node_id;
+
+/// An instance in an answer. It is serialized as a [`hobnob_api::Instance`], from texts that it shares with the registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    entry: Arc<Entry>,
+    offered: bool,
+    age_ms: u64,
+}
+
+impl Shown {
+    pub(super) fn new(entry: Arc<Entry>, offered: bool, age_ms: u64) -> Self {
+        Self { entry, offered, age_ms }
+    }
+
+    /// The instance as the registry holds it.
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Whether both look alike in an answer, their ages aside.
+    pub(crate) fn looks_like(&self, other: &Self) -> bool {
+        (Fields { age_ms: 0, ..self.fields() }) == (Fields { age_ms: 0, ..other.fields() })
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        let (instance, service, node) = (&self.entry, &self.entry.service, &self.entry.node);
+        Fields {
+            service: &service.service,
+            id: &instance.id,
+            node: &node.name,
+            node_id: api_node_id(instance.origin),
+            datacenter: &node.datacenter,
+            zone: &node.zone,
+            address: &service.address,
+            port: service.port,
+            tags: &service.tags,
+            meta: &service.meta,
+            weight: service.weight,
+            namespace: &service.namespace,
+            status: status(instance.status),
+            offered: self.offered,
+            basis: basis(instance),
+            age_ms: self.age_ms,
+        }
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.fields().serialize(serializer)
+    }
+}
+
+impl From<&Shown> for hobnob_api::Instance {
+    fn from(shown: &Shown) -> Self {
+        let fields = shown.fields();
+        Self {
+            service: fields.service.to_owned(),
+            id: fields.id.to_owned(),
+            node: fields.node.to_owned(),
+            node_id: fields.node_id,
+            datacenter: fields.datacenter.to_owned(),
+            zone: fields.zone.to_owned(),
+            address: fields.address.to_owned(),
+            port: fields.port,
+            tags: fields.tags.iter().map(Text::to_string).collect(),
+            meta: fields.meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            weight: fields.weight,
+            namespace: fields.namespace.to_owned(),
+            status: fields.status,
+            offered: fields.offered,
+            basis: fields.basis,
+            age_ms: fields.age_ms,
+        }
+    }
+}
+
+/// The fields of a [`hobnob_api::Instance`], in its order.
+#[derive(PartialEq, Serialize)]
+#[serde(rename = "Instance")]
+struct Fields<'a> {
+    service: &'a str,
+    id: &'a str,
+    node: &'a str,
+    node_id: NodeId,
+    datacenter: &'a str,
+    zone: &'a str,
+    address: &'a str,
+    port: u16,
+    #[serde(serialize_with = "write_tags")]
+    tags: &'a Tags,
+    #[serde(serialize_with = "write_meta")]
+    meta: &'a Meta,
+    weight: u32,
+    namespace: &'a str,
+    status: InstanceStatus,
+    offered: bool,
+    basis: Basis,
+    age_ms: u64,
+}
+
+fn write_tags<S: Serializer>(tags: &Tags, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(tags.iter().map(Text::as_str))
+}
+
+fn write_meta<S: Serializer>(meta: &Meta, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(meta.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+fn status(status: view::InstanceStatus) -> InstanceStatus {
+    match status {
+        view::InstanceStatus::Healthy => InstanceStatus::Healthy,
+        view::InstanceStatus::Unhealthy => InstanceStatus::Unhealthy,
+        view::InstanceStatus::Unknown => InstanceStatus::Unknown,
+        view::InstanceStatus::Gone => InstanceStatus::Gone,
+    }
+}
+
+/// What the status of an instance rests on.
+fn basis(instance: &view::Instance) -> Basis {
+    match (instance.health, instance.down_since) {
+        (Health::Unknown, _) | (Health::Failing, Some(_)) => Basis::Nothing,
+        (Health::Passing, Some(_)) => Basis::LastKnown,
+        (_, None) => Basis::Current,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use hobnob_api::codec::{BinaryCodec, JsonCodec};
+    use hobnob_api::{Changes, Reply, Response};
+    use tokio_util::codec::{Decoder, Encoder};
+
+    use super::*;
+    use crate::services::testing::placed;
+
+    fn shown(zone: &str) -> Shown {
+        let change = placed("a", "dc1", zone, view::InstanceStatus::Healthy);
+        Shown::new(Arc::new(Entry::new(change.instance)), true, 7)
+    }
+
+    #[test]
+    fn a_client_reads_an_instance() {
+        let shown = shown("z1");
+        let owned = hobnob_api::Instance::from(&shown);
+        assert_eq!((owned.zone.as_str(), owned.meta["tier"].as_str()), ("z1", "z1"));
+        let changes = Changes { revision: 3, isolated: false, instances: vec![shown] };
+        let reply = Reply { id: 1, api: None, response: Response::Changes(changes) };
+        let expected = Changes { revision: 3, isolated: false, instances: vec![owned] };
+
+        let mut buffer = BytesMut::new();
+        JsonCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");
+        let read = JsonCodec::client().decode(&mut buffer).expect("a line").expect("whole");
+        assert_eq!(read.expect("a reply").response, Response::Changes(expected.clone()));
+        BinaryCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");
+        let read = BinaryCodec::client().decode(&mut buffer).expect("a frame").expect("whole");
+        assert_eq!(read.expect("a reply").response, Response::Changes(expected));
+    }
+
+    #[test]
+    fn an_age_does_not_change_the_looks() {
+        let (young, moved) = (shown("z1"), shown("z2"));
+        let old = Shown { age_ms: 9_000, ..young.clone() };
+        assert!(young.looks_like(&old) && !young.looks_like(&moved));
+        assert!(!young.looks_like(&Shown { offered: false, ..old }));
+    }
+}

@@ -1,0 +1,81 @@
+//! A registry to test with, and instances to fill it.
+
+use std::sync::Arc;
+
+use hobnob_membership::record::{
+    Balancing, Health, Meta, NodeRecord, ServiceRecord, Support, Tags,
+};
+use hobnob_membership::view::{Change, Instance, InstanceStatus};
+use hobnob_membership::{NodeId, Time};
+
+use super::{Locality, Registry, ServiceKey, Writer};
+use crate::clock::Clock;
+
+pub(crate) const OWN: NodeId = NodeId(1);
+pub(crate) const OTHER: NodeId = NodeId(2);
+pub(crate) const FIRST_REVISION: u64 = 1_000;
+
+pub(crate) fn registry() -> (Arc<Registry>, Writer) {
+    let locality = Locality { datacenter: "dc1".into(), zone: "z1".into() };
+    Registry::new(OWN, locality, Clock::start(), FIRST_REVISION)
+}
+
+pub(crate) fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
+    let down = status == InstanceStatus::Unknown;
+    let service = ServiceRecord {
+        service: "web".into(),
+        namespace: "default".into(),
+        address: "127.0.0.1".into(),
+        port: 80,
+        tags: Tags::default(),
+        meta: Meta::default(),
+        weight: 1,
+        checked: false,
+        balancing: Balancing::default(),
+    };
+    let instance = Instance {
+        origin,
+        id: id.into(),
+        node: node("dc1", ""),
+        service: service.into(),
+        health: Health::Passing,
+        status,
+        down_since: down.then_some(Time::ZERO),
+    };
+    Change { instance: Arc::new(instance) }
+}
+
+fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
+    Arc::new(NodeRecord {
+        name: "a".into(),
+        datacenter: datacenter.into(),
+        zone: zone.into(),
+        software: "test".into(),
+        instance_key_hash: 0,
+        left: None,
+        support: Support::OURS,
+    })
+}
+
+pub(crate) fn web() -> ServiceKey {
+    ServiceKey { namespace: "default".into(), service: "web".into() }
+}
+
+pub(crate) fn placed(id: &str, datacenter: &str, zone: &str, status: InstanceStatus) -> Change {
+    let change = instance(OTHER, id, status);
+    let mut instance = (*change.instance).clone();
+    instance.node = node(datacenter, zone);
+    Arc::make_mut(&mut instance.service).meta = [("tier", zone)].into();
+    Change { instance: Arc::new(instance) }
+}
+
+pub(crate) fn of_service(name: &str, id: &str) -> Change {
+    let change = instance(OWN, id, InstanceStatus::Healthy);
+    let mut instance = (*change.instance).clone();
+    Arc::make_mut(&mut instance.service).service = name.into();
+    Change { instance: Arc::new(instance) }
+}
+
+pub(crate) fn key(name: &str) -> ServiceKey {
+    ServiceKey { service: name.into(), ..web() }
+}
