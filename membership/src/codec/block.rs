@@ -131,12 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_those_of_bincode() {
-        let config = bincode::config::standard();
-        for number in [0, 1, 250, 251, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
-            let expected = bincode::serde::encode_to_vec(number, config).expect("a number");
-            assert_eq!(encode(&number), expected);
-            assert_eq!(decode::<u64>(&expected), Ok(number));
+    fn a_number_takes_as_few_bytes_as_bincode_needs() {
+        for (number, len) in
+            [(0, 1), (250, 1), (251, 3), (65_535, 3), (65_536, 5), (1 << 32, 9), (u64::MAX, 9)]
+        {
+            let bytes = encode(&number);
+            assert_eq!(bytes.len(), len, "{number}");
+            assert_eq!(decode::<u64>(&bytes), Ok(number));
         }
         assert!(decode::<u64>(&[254; 17]).is_err());
         assert!(decode::<u16>(&encode(&65_536_u64)).is_err());

@@ -1,11 +1,8 @@
 //! Bytes that are being read.
 
-use super::DecodeError;
+use bincode::config;
 
-/// The first bytes of numbers that do not fit one byte, as in bincode 2.
-pub(super) const NUMBER_U16: u8 = 251;
-pub(super) const NUMBER_U32: u8 = 252;
-pub(super) const NUMBER_U64: u8 = 253;
+use super::DecodeError;
 
 /// Reads from the front of some bytes.
 #[derive(Debug)]
@@ -60,14 +57,15 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
+    /// A number as bincode writes it.
     pub(crate) fn number(&mut self) -> Result<u64, DecodeError> {
-        match self.byte()? {
-            NUMBER_U16 => self.array().map(|bytes| u16::from_le_bytes(bytes).into()),
-            NUMBER_U32 => self.array().map(|bytes| u32::from_le_bytes(bytes).into()),
-            NUMBER_U64 => self.array().map(u64::from_le_bytes),
-            byte if byte < NUMBER_U16 => Ok(byte.into()),
-            _ => Err(DecodeError::Invalid("a number of more than 64 bits")),
-        }
+        let decoded = bincode::decode_from_slice(self.rest, config::standard());
+        let (number, read) = decoded.map_err(|error| match error {
+            bincode::error::DecodeError::UnexpectedEnd { .. } => DecodeError::Truncated,
+            _ => DecodeError::Invalid("a number of more than 64 bits"),
+        })?;
+        self.raw(read)?;
+        Ok(number)
     }
 
     /// A length, or a number of elements of a byte or more each: no more than there are bytes left.

@@ -1,6 +1,6 @@
 //! Bytes that are being written.
 
-use super::reader::{NUMBER_U16, NUMBER_U32, NUMBER_U64};
+use bincode::config;
 
 /// Collects bytes, or only counts them.
 #[derive(Debug, Default)]
@@ -61,22 +61,10 @@ impl Writer {
     }
 }
 
-/// A number as bytes, and how many of them count.
+/// A number as bincode writes it, and how many of the bytes count.
 fn prefix(number: u64) -> ([u8; 9], usize) {
     let mut bytes = [0; 9];
-    let [a, b, c, d, ..] = number.to_le_bytes();
-    if number < u64::from(NUMBER_U16) {
-        bytes[0] = a;
-        (bytes, 1)
-    } else if number <= u64::from(u16::MAX) {
-        bytes[..3].copy_from_slice(&[NUMBER_U16, a, b]);
-        (bytes, 3)
-    } else if number <= u64::from(u32::MAX) {
-        bytes[..5].copy_from_slice(&[NUMBER_U32, a, b, c, d]);
-        (bytes, 5)
-    } else {
-        bytes[0] = NUMBER_U64;
-        bytes[1..].copy_from_slice(&number.to_le_bytes());
-        (bytes, 9)
-    }
+    let len = bincode::encode_into_slice(number, &mut bytes, config::standard())
+        .expect("nine bytes hold every number");
+    (bytes, len)
 }
