@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use hobnob_balancer::{Layered, Nearness, Prefer, Selector};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -55,7 +56,7 @@ impl Follower {
     /// Runs until it is aborted.
     pub(super) async fn run(mut self) {
         let balancer = self.balancer.clone();
-        tokio::join!(keep_time(&balancer), self.follow());
+        join(keep_time(&balancer), self.follow()).await;
     }
 
     async fn follow(&mut self) {

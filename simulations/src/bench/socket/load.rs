@@ -16,7 +16,10 @@ use super::{SERVICE, SocketBenchError};
 use crate::processes::{Api, Fleet, ProcessError, Usage};
 
 /// Instances of the service with many scopes.
-const SCOPED_INSTANCES: usize = 200;
+const SCOPED_INSTANCES: usize = STORMERS * INSTANCES_PER_STORMER;
+/// Clients that change them. A registration waits for the disk, and one client waits for its registration.
+const STORMERS: usize = 4;
+const INSTANCES_PER_STORMER: usize = 50;
 /// Scopes that are picked from in turn, as many as an agent keeps for a service.
 const SCOPES: usize = 64;
 /// Changes of that service a second.
@@ -40,9 +43,13 @@ pub(super) fn scoped(
     lasts: Duration,
     rows: &mut Vec<SocketRow>,
 ) -> Result<(), SocketBenchError> {
-    let mut api = fleet.connect(0)?;
-    for instance in 0..SCOPED_INSTANCES {
-        change_scoped(&mut api, instance, 1)?;
+    let mut stormers = Vec::new();
+    for number in 0..STORMERS {
+        let mut stormer = Stormer { api: fleet.connect(0)?, number, changes: 0 };
+        for _ in 0..INSTANCES_PER_STORMER {
+            stormer.change()?;
+        }
+        stormers.push(stormer);
     }
     let requests: Vec<Vec<u8>> = (0..SCOPES)
         .map(|scope| Wire::Json.request("bench-scoped", Some(&format!("shard={scope}"))))
@@ -52,25 +59,27 @@ pub(super) fn scoped(
         calls.first(request)?;
     }
     let (mut calm, mut stormy) = (Latencies::default(), Latencies::default());
-    let mut changes = 0;
     let part = lasts / ALTERNATIONS;
     for _ in 0..ALTERNATIONS {
         pick_for(&mut calls, &requests, part, &mut calm)?;
-        let ends = AtomicBool::new(false);
-        changes += thread::scope(|scope| {
-            let storm = scope.spawn(|| {
-                repeat_until(&ends, STORM_PER_SECOND, |n| {
-                    let weight = 2 + n / SCOPED_INSTANCES % 2;
-                    change_scoped(&mut api, n % SCOPED_INSTANCES, weight)
-                })
-            });
+        let ends = &AtomicBool::new(false);
+        thread::scope(|scope| {
+            let storm = |stormer: &'_ mut Stormer| {
+                repeat_until(ends, STORM_PER_SECOND / STORMERS as u32, |_| stormer.change())
+            };
+            let storms: Vec<_> =
+                stormers.iter_mut().map(|stormer| scope.spawn(move || storm(stormer))).collect();
             let picked = pick_for(&mut calls, &requests, part, &mut stormy);
             ends.store(true, Ordering::Relaxed);
-            let changes = storm.join().expect("a storm does not panic");
             picked?;
-            Ok::<_, SocketBenchError>(changes?)
+            for storm in storms {
+                storm.join().expect("a storm does not panic")?;
+            }
+            Ok::<_, SocketBenchError>(())
         })?;
     }
+    let changes: usize = stormers.iter().map(|stormer| stormer.changes).sum();
+    let changes = changes - SCOPED_INSTANCES;
     let rate = changes as f64 / lasts.as_secs_f64();
     let sizes = format!("{SCOPES} selectors in turn over {SCOPED_INSTANCES} instances");
     for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
@@ -85,16 +94,28 @@ pub(super) fn scoped(
     Ok(())
 }
 
-/// Registers an instance of the service with many scopes. Another weight than before is a change.
-fn change_scoped(api: &mut Api, instance: usize, weight: usize) -> Result<(), ProcessError> {
-    let request = json!({ "register": {
-        "service": "bench-scoped",
-        "id": format!("bench-scoped-{instance}"),
-        "port": 9_000,
-        "weight": weight,
-        "meta": { "shard": (instance % SCOPES).to_string() },
-    } });
-    api.done("registered", &request)
+/// A client that changes its share of the instances of the service with many scopes, again and again.
+struct Stormer {
+    api: Api,
+    number: usize,
+    /// Changes so far.
+    changes: usize,
+}
+
+impl Stormer {
+    /// Registers the next instance, with another weight than the last time.
+    fn change(&mut self) -> Result<(), ProcessError> {
+        let instance = self.number * INSTANCES_PER_STORMER + self.changes % INSTANCES_PER_STORMER;
+        let request = json!({ "register": {
+            "service": "bench-scoped",
+            "id": format!("bench-scoped-{instance}"),
+            "port": 9_000,
+            "weight": 1 + self.changes / INSTANCES_PER_STORMER % 2,
+            "meta": { "shard": (instance % SCOPES).to_string() },
+        } });
+        self.changes += 1;
+        self.api.done("registered", &request)
+    }
 }
 
 fn pick_for(
@@ -190,12 +211,12 @@ fn watch(socket: &Path) -> Result<Vec<UnixStream>, SocketBenchError> {
     Ok(connections)
 }
 
-/// Does something at a steady rate, as far as it is fast enough, and says how often it was done.
+/// Does something at a steady rate, as far as it is fast enough.
 fn repeat_until<E>(
     ends: &AtomicBool,
     per_second: u32,
     mut once: impl FnMut(usize) -> Result<(), E>,
-) -> Result<usize, E> {
+) -> Result<(), E> {
     let (since, mut done) = (Instant::now(), 0);
     while !ends.load(Ordering::Relaxed) {
         once(done)?;
@@ -203,5 +224,5 @@ fn repeat_until<E>(
         let due = Duration::from_secs_f64(done as f64 / f64::from(per_second));
         thread::sleep(due.saturating_sub(since.elapsed()));
     }
-    Ok(done)
+    Ok(())
 }
