@@ -18,7 +18,7 @@ pub(crate) struct InstanceView {
     pub(crate) origin: MemberExplained,
 }
 
-/// What a pick of this agent, without a selector, makes of an instance.
+/// Whether a pick without a selector may choose an instance on this agent, and why.
 pub(crate) fn explain(
     registry: &Registry,
     info: InstanceView,
@@ -119,7 +119,7 @@ fn health_word(health: Health) -> &'static str {
     }
 }
 
-/// Whole seconds, none of them too early.
+/// Whole seconds, rounded up.
 fn seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The latest changes of each service. A watcher reads those of its service, and wakes only when there are more of them.
+//! The latest changes of each service. A watcher reads the changes of its service, and wakes only for further ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const MAX_CHANGES: usize = 4_096;
 pub(crate) enum Since {
     /// These instances, as they are at `revision`; the latest state of each.
     Changes { revision: u64, instances: Vec<Arc<Entry>> },
-    /// More than is kept.
+    /// The changes since then are no longer kept.
     Forgotten,
 }
 
@@ -146,7 +146,7 @@ impl Log {
     }
 }
 
-/// A watcher's place among those of one service.
+/// Wakes a watcher for the changes of one service.
 pub(crate) struct Subscription {
     changes: Arc<ChangeLog>,
     key: Arc<ServiceKey>,
@@ -169,7 +169,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut log = self.changes.lock();
-        // The last one is this one.
+        // This receiver still counts.
         if let Some(service) = log.services.get_mut(&self.key)
             && service.wake.as_ref().is_some_and(|wake| wake.receiver_count() <= 1)
         {

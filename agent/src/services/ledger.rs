@@ -1,4 +1,4 @@
-//! The calls that clients promised to report, whatever connection they do it on.
+//! The calls that clients promised to report, on any connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use hobnob_balancer::{Completion, Pick, Token};
 
 use super::Entry;
 
-/// Calls at once. Beyond it the oldest one counts as cancelled.
+/// Open calls. Beyond this number the oldest one counts as cancelled.
 const MAX_OPEN_CALLS: usize = 100_000;
 /// A call that is not reported for this long counts as cancelled.
 const REPORT_WITHIN: Duration = Duration::from_secs(60);

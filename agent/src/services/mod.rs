@@ -39,7 +39,7 @@ pub(crate) use service::{Service, ServiceKey};
 pub(crate) use shown::Shown;
 pub(crate) use writer::Writer;
 
-/// How often the balancers that live by the clock are told the time.
+/// How often the clock of the balancers that need one is moved.
 const ADVANCE_PERIOD: Duration = Duration::from_millis(100);
 
 /// The agent's view of all services.
@@ -49,13 +49,13 @@ pub(crate) struct Registry {
     clock: Clock,
     services: ArcSwap<OrdMap<ServiceKey, Arc<Service>>>,
     isolated: AtomicBool,
-    /// Microseconds on the agent's clock; `u64::MAX` before the first contact.
+    /// The time of the last contact in microseconds on the agent's clock; `u64::MAX` before the first.
     last_contact: AtomicU64,
     /// When each origin last lived, in the order of their ids.
     last_alive: ArcSwap<Vec<(NodeId, Time)>>,
     changes: Arc<ChangeLog>,
     scopes: ScopeCounters,
-    /// The services whose balancers live by the clock.
+    /// The services whose balancers need a clock.
     timed: Mutex<Vec<Weak<Service>>>,
     some_timed: Notify,
     ledger: Ledger,
@@ -136,7 +136,7 @@ impl Registry {
         service.scoped(scope, &self.scopes)
     }
 
-    /// What it counts.
+    /// Counters, by name.
     pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
         [
             ("scopes_built", self.scopes.built.load(Ordering::Relaxed)),
@@ -166,8 +166,8 @@ impl Registry {
         service
     }
 
-    /// Moves the clock of a service's balancers from now on. A circuit that opened before they were told the time at all
-    /// would be open until a moment that is long over.
+    /// Moves the clock of a service's balancers from now on. The clock is set first: a circuit that opens on a clock that
+    /// stands at zero would close at once when the clock is set.
     fn keep_time(&self, service: &Arc<Service>) {
         service.advance(self.clock.now().since(Time::ZERO));
         let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,8 +205,8 @@ impl Registry {
         Shown::new(entry.clone(), true, millis(self.age(entry)))
     }
 
-    /// How long since the instance's node was last known to be alive. Of a node that came since the driver last told,
-    /// it is how long since anybody was heard.
+    /// How long since the instance's node was last known to be alive. For a node that is newer than the published ages, it
+    /// is how long since any member was heard.
     fn age(&self, instance: &Instance) -> Duration {
         if instance.origin == self.own {
             return Duration::ZERO;

@@ -91,7 +91,7 @@ impl Service {
     pub(super) fn new(balancing: Balancing, locality: Locality) -> Self {
         let config = config(&balancing);
         let timed = config.needs_clock();
-        // A name from a newer version is as good as none.
+        // A strategy of a newer version is not known here. The default stands in for it.
         let strategy = balancing.strategy.as_deref().and_then(|name| name.parse().ok());
         Self {
             balancing,
@@ -167,7 +167,7 @@ impl Service {
             evicted.retire();
             counted.evicted.fetch_add(1, Ordering::Relaxed);
         }
-        // Whatever was published before the scope was added, its publisher did not know of it.
+        // The writer did not know of the scope before it was added, so it may lack the latest publication.
         shared.publish(&state.published, &self.locality);
         if state.retired {
             shared.retire();

@@ -14,13 +14,13 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::handler::Handler;
 
-/// Connections at once. A further one is closed at once, and counted.
+/// Connections at the same time. A further one is closed and counted.
 const MAX_CONNECTIONS: usize = 1_024;
-/// What `sockaddr_un` has room for, without the final zero.
+/// The length of a path in `sockaddr_un`, without the final zero.
 const MAX_PATH_BYTES: usize = 107;
 /// The owner and the group may use the socket.
 const SOCKET_MODE: u32 = 0o660;
-/// Of the directory that is made for the socket: it is the socket's own mode that says who may use it.
+/// The mode of a directory that is made for the socket. The mode of the socket itself limits its users.
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// Why the socket could not be opened.
@@ -33,19 +33,19 @@ pub enum SocketError {
         /// The path.
         path: PathBuf,
     },
-    /// There is something else than a socket.
+    /// The path names something other than a socket.
     #[error("{} exists and is not a socket", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,
     },
-    /// The system has no room for the path.
+    /// The path is longer than a unix socket may have.
     #[error("the path of the socket, {}, is longer than the 107 bytes that a unix socket may have", path.display())]
     PathTooLong {
         /// The path.
         path: PathBuf,
     },
-    /// More than the last directory of the path is missing, which is a slip of the finger more often than a wish.
+    /// More than the last directory of the path is missing. Most often the path is mistyped, so nothing is made.
     #[error("there is no directory {} for the socket {}", missing.display(), path.display())]
     NoDirectory {
         /// The path.
@@ -53,14 +53,14 @@ pub enum SocketError {
         /// The first directory of the path that is not there.
         missing: PathBuf,
     },
-    /// The system refused.
+    /// The system failed.
     #[error("cannot {action} the socket {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
