@@ -67,7 +67,7 @@ fn survives(call: &Call) {
     JsonCodec::client().encode(call, &mut written).expect("a call in JSON");
     assert_eq!(read(JsonCodec::server(), &[&written]), [Ok(call.clone())]);
     written.clear();
-    BinaryCodec::client().encode(call, &mut written).expect("a call in bincode");
+    BinaryCodec::client().encode(call, &mut written).expect("a call in the binary dialect");
     assert_eq!(read(BinaryCodec::server(), &[&written]), [Ok(call.clone())]);
     if let Request::Register(registration) = &call.request {
         for check in &registration.checks {

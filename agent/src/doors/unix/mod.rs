@@ -1,4 +1,4 @@
-//! The unix socket: JSON lines and bincode frames.
+//! The unix socket: JSON lines and binary frames.
 
 mod connection;
 pub(crate) mod counters;
