@@ -19,6 +19,8 @@ const TICK_US: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct ServiceState {
     config: Config,
+    /// The most picks in flight of a target with a bounded load, over its fair share.
+    load_bound: f64,
     /// Grows after a snapshot is published and when calm ends or begins. A picker that sees no change looks at nothing
     /// else.
     generation: AtomicU64,
@@ -38,7 +40,9 @@ pub(crate) struct ServiceState {
 
 impl ServiceState {
     pub(crate) fn new(config: Config) -> Self {
+        let percent = config.load_bound_percent.unwrap_or(LOAD_BOUND_PERCENT_DEFAULT).max(100);
         Self {
+            load_bound: f64::from(percent) / 100.0,
             counts_total: AtomicBool::new(config.load_bound_percent.is_some()),
             config,
             generation: AtomicU64::default(),
@@ -133,6 +137,9 @@ impl ServiceState {
     /// Whether so few targets are available that all are offered.
     pub(crate) fn panics(&self) -> bool {
         let threshold = u64::from(self.config.panic_threshold_percent);
+        if threshold == 0 {
+            return false;
+        }
         let population = u64::from(self.population.load(Relaxed));
         let available = population.saturating_sub(u64::from(self.down.load(Relaxed)));
         100 * available < threshold * population
@@ -173,9 +180,7 @@ impl ServiceState {
     /// The most picks in flight that a bounded load allows a target of this weight, with one more pick in flight than now.
     pub(crate) fn load_bound(&self, weight: u32, total_weight: u64) -> u32 {
         let total = self.total.load(Relaxed).max(0) + 1;
-        let percent = self.config.load_bound_percent.unwrap_or(LOAD_BOUND_PERCENT_DEFAULT);
-        let factor = f64::from(percent.max(100)) / 100.0;
-        (factor * total as f64 * f64::from(weight) / total_weight as f64).ceil() as u32
+        (self.load_bound * total as f64 * f64::from(weight) / total_weight as f64).ceil() as u32
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) use self::published::Published;
 use crate::feedback::{Admission, ServiceState, Ticket};
 use crate::snapshot::{Instance, Snapshot};
 use crate::strategies::{
-    Candidates, Chooser, Comparison, Request, Strategy, least_connections_of_pair,
+    Admitted, Candidates, Chooser, Comparison, Request, Strategy, least_connections_of_pair,
     least_connections_of_weighted_pair, peak_ewma_of_pair,
 };
 use crate::tables::{below, hash_key, mix};
@@ -87,7 +87,7 @@ impl<T> Picker<T> {
     pub fn choose(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<&Arc<Instance<T>>> {
         let mut index = self.at_once(strategy, key);
         if index == ASK {
-            (index, _) = self.select(strategy, key, false)?;
+            index = self.select(strategy, key, false)?.index;
         }
         self.instances.get(index)
     }
@@ -119,10 +119,15 @@ impl<T> Picker<T> {
         self.ordinal
     }
 
-    #[inline]
+    /// The index of the target to pick, with the ticket of a probe. A call of its own would cost a third of a pick.
+    #[inline(always)]
     fn claim(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<(usize, Option<Ticket>)> {
         let index = self.at_once(strategy, key);
-        if index == ASK { self.select(strategy, key, true) } else { Some((index, None)) }
+        if index == ASK {
+            let admitted = self.select(strategy, key, true)?;
+            return Some((admitted.index, admitted.probe));
+        }
+        Some((index, None))
     }
 
     /// The strategy's choice, while every target takes every pick; [`ASK`] otherwise. One comparison tells which.
@@ -131,12 +136,16 @@ impl<T> Picker<T> {
         if self.service.generation() != self.generation_at_once {
             return ASK;
         }
-        let (chooser, turns) = (&mut self.chooser, &self.published.turns);
+        // Each arm loads what it needs: a pointer that is loaded ahead of them costs a register in all.
+        let chooser = &mut self.chooser;
         match (strategy, key) {
-            (Strategy::RoundRobin, _) => chooser.turn.advance(&turns.plain, self.instances.len()),
+            (Strategy::RoundRobin, _) => {
+                chooser.turn.advance(&self.published.turns.plain, self.instances.len())
+            }
             (Strategy::Weighted, _) => {
                 let schedule = self.snapshot.schedule();
-                schedule.at(chooser.weighted_turn.advance(&turns.weighted, schedule.len()))
+                let turn = &self.published.turns.weighted;
+                schedule.at(chooser.weighted_turn.advance(turn, schedule.len()))
             }
             (Strategy::Random, _) => below(self.instances.len(), chooser.random.u64(..)),
             (Strategy::ConsistentHash, Some(key)) => {
@@ -180,12 +189,7 @@ impl<T> Picker<T> {
 
     /// Brings the snapshot up to date and finds a target that takes the pick.
     #[cold]
-    fn select(
-        &mut self,
-        strategy: Strategy,
-        key: Option<&[u8]>,
-        claims: bool,
-    ) -> Option<(usize, Option<Ticket>)> {
+    fn select(&mut self, strategy: Strategy, key: Option<&[u8]>, claims: bool) -> Option<Admitted> {
         self.refresh_if_stale();
         if self.instances.is_empty() {
             return None;
@@ -194,12 +198,11 @@ impl<T> Picker<T> {
             || strategy.is_keyed() && self.service.bounds_every_key();
         let hash = self.hash(strategy, key);
         if self.calm && !bounded {
-            return Some((self.choose_unchecked(strategy, hash), None));
+            return Some(Admitted { index: self.choose_unchecked(strategy, hash), probe: None });
         }
         let request = Request { strategy, hash, bounded, claims };
         let candidates = candidates(&self.snapshot, &self.service, self.calm);
-        let admitted = request.settle(&mut self.chooser, candidates, &self.published.turns)?;
-        Some((admitted.index, admitted.probe))
+        request.settle(&mut self.chooser, &candidates, &self.published.turns)
     }
 
     fn refresh_if_stale(&mut self) {

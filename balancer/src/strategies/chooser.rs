@@ -59,6 +59,18 @@ impl Chooser {
         }
     }
 
+    /// [`Chooser::choose`] as a call, for picks that may have to choose more than once.
+    #[inline(never)]
+    pub(super) fn choose_by_call(
+        &mut self,
+        candidates: &Candidates<'_>,
+        turns: &Turns,
+        strategy: Strategy,
+        hash: u64,
+    ) -> usize {
+        self.choose(*candidates, turns, strategy, hash)
+    }
+
     /// Gives back the turns that were leased and not taken.
     pub(crate) fn release_turns(&mut self, turns: &Turns) {
         self.turn.release(&turns.plain);

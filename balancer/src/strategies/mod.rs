@@ -22,6 +22,6 @@ pub(crate) use self::{
         Comparison, least_connections_of_pair, least_connections_of_weighted_pair,
     },
     peak_ewma::peak_ewma_of_pair,
-    request::Request,
+    request::{Admitted, Request},
     turns::Turns,
 };

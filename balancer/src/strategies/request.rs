@@ -32,21 +32,21 @@ impl Request {
     pub(crate) fn settle(
         self,
         chooser: &mut Chooser,
-        candidates: Candidates<'_>,
+        candidates: &Candidates<'_>,
         turns: &Turns,
     ) -> Option<Admitted> {
         if self.bounded {
             candidates.service.count_total();
         }
         let panics = candidates.service.panics();
-        let mut index = chooser.choose(candidates, turns, self.strategy, self.hash);
+        let mut index = chooser.choose_by_call(candidates, turns, self.strategy, self.hash);
         for attempt in 1..=ATTEMPTS_MAX {
             let draw = self.draw(chooser, candidates, index);
             if let Some(admitted) = self.ask(candidates, index, draw, panics) {
                 return Some(admitted);
             }
             let hash = mix(self.hash.wrapping_add(attempt));
-            index = chooser.choose(candidates, turns, self.strategy, hash);
+            index = chooser.choose_by_call(candidates, turns, self.strategy, hash);
         }
         let length = candidates.len();
         let ask_all = |request: Self| {
@@ -58,7 +58,7 @@ impl Request {
 
     /// The number in `0.0..1.0` that decides whether a target with a share of its weight takes the pick. A key always draws
     /// the same number at a target.
-    fn draw(self, chooser: &mut Chooser, candidates: Candidates<'_>, index: usize) -> f32 {
+    fn draw(self, chooser: &mut Chooser, candidates: &Candidates<'_>, index: usize) -> f32 {
         if self.strategy.is_keyed() {
             let drawn = mix(self.hash ^ candidates.states[index].salt());
             (drawn >> 40) as f32 / (1_u64 << 24) as f32
@@ -69,7 +69,7 @@ impl Request {
 
     fn ask(
         self,
-        candidates: Candidates<'_>,
+        candidates: &Candidates<'_>,
         index: usize,
         draw: f32,
         panics: bool,
