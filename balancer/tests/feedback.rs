@@ -23,7 +23,6 @@ fn breaker() -> Option<BreakerConfig> {
         failure_threshold: 3,
         recovery_timeout: SECOND,
         jitter_percent: 0,
-        ..Default::default()
     })
 }
 

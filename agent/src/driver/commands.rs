@@ -16,6 +16,9 @@ use crate::actor::{Reply, Stopping};
 /// An instance of this agent, and the check that speaks for it from now on.
 type CheckChange = (Arc<str>, Option<OwnCheck>);
 
+/// A question that reads the node.
+type Inspection = Box<dyn FnOnce(&Node, Time) + Send>;
+
 /// A command of the rest of the agent. [`DriverHandle`](super::DriverHandle) documents each one.
 pub(super) enum Command {
     Check { records: RecordChanges, reply: Reply<Result<(), Refused>> },
@@ -25,7 +28,7 @@ pub(super) enum Command {
     ExpectNobodyAt { address: String },
     Leave,
     ForceLeave { member: NodeId, reply: Reply<()> },
-    Inspect(Box<dyn FnOnce(&Node, Time) + Send>),
+    Inspect(Inspection),
     Report { reply: Reply<Report> },
 }
 

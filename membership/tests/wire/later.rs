@@ -42,9 +42,9 @@ impl Later {
     }
 
     /// Known fields, and one that is not.
-    pub(crate) fn block(self, fields: Self) -> Self {
-        let len = fields.0.len() + TAIL.len();
-        self.number(len as u64).raw(&fields.0).raw(TAIL)
+    pub(crate) fn block(self, Self(fields): Self) -> Self {
+        let len = fields.len() + TAIL.len();
+        self.number(len as u64).raw(&fields).raw(TAIL)
     }
 
     pub(crate) fn node(self, node: u64) -> Self {

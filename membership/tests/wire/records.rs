@@ -1,7 +1,7 @@
 //! Records: what is kept as it came, and what is known of it.
 
 use hobnob_membership::catalog::{Delta, Entry};
-use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
+use hobnob_membership::record::{Health, Key, NodeRecord, RawValue, Support, Value};
 use hobnob_membership::wire::{Frame, Message};
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ pub(crate) fn entry(version: u64, key: (u8, &str), value: (u8, &[u8])) -> Vec<u8
 
 /// The bytes of a record's value.
 fn bytes_of(value: Value) -> Vec<u8> {
-    hobnob_membership::record::RawValue::from(value).bytes().to_vec()
+    RawValue::from(value).bytes().to_vec()
 }
 
 #[test]
@@ -44,8 +44,8 @@ fn a_known_value_with_a_tail_is_understood_and_kept_with_it() {
     let content = |n: usize| values[n].and_then(|value| value.content().cloned());
     assert_eq!(content(0), Some(Value::Service(service().into())));
     assert_eq!(content(1), Some(Value::Health(Health::Passing)));
-    assert_eq!(values[0].map(|value| value.bytes()), Some(&tailed[..]));
-    assert_eq!(values[1].map(|value| value.bytes()), Some(&[1, 9, 9][..]));
+    assert_eq!(values[0].map(RawValue::bytes), Some(&tailed[..]));
+    assert_eq!(values[1].map(RawValue::bytes), Some(&[1, 9, 9][..]));
     assert_eq!(values[2], None, "a tombstone");
     let written =
         deltas(vec![Delta { after: 0, to: 9, head: 9, gc_floor: 0, entries: read, ..delta() }]);

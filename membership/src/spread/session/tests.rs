@@ -62,7 +62,7 @@ fn take(session: &mut Session, catalog: &mut Catalog, frame: Frame) {
         SessionStep::Opened(opening) => session.answer(&opening, None, catalog),
         SessionStep::Members(_) => session.tell_members(&[]),
         SessionStep::Deltas(deltas) => {
-            deltas.iter().for_each(|delta| drop(catalog.apply(delta, true)))
+            deltas.iter().for_each(|delta| drop(catalog.apply(delta, true)));
         }
         SessionStep::Compare => session.compare(catalog, |_| None),
         SessionStep::Nothing => {}
