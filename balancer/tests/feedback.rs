@@ -19,11 +19,7 @@ fn balancer(count: usize, config: Config) -> Arc<Balancer<usize>> {
 }
 
 fn breaker() -> Option<BreakerConfig> {
-    Some(BreakerConfig {
-        failure_threshold: 3,
-        recovery_timeout: SECOND,
-        jitter_percent: 0,
-    })
+    Some(BreakerConfig { failure_threshold: 3, recovery_timeout: SECOND, jitter_percent: 0 })
 }
 
 /// Picks and completes `picks` times, failing at the targets named, and counts the picks of each target.

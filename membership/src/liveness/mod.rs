@@ -32,7 +32,7 @@ use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
-use crate::wire::{Envelope, Outbox};
+use crate::wire::{Envelope, Outbox, Update};
 
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
@@ -282,6 +282,8 @@ impl Liveness {
             self.out.counters.swim_refused += 1;
         }
         self.records_epoch = epoch;
+        // Others may take another agent under our node id for us until they hear of the new epoch.
+        self.tell(Update::Alive(*self.identity()), now);
         Some(epoch)
     }
 
