@@ -112,6 +112,30 @@ fn updates_from_a_member_that_is_held_down_are_answered_with_the_verdict() {
 }
 
 #[test]
+fn a_verdict_a_moment_after_a_renewal_is_refuted_when_it_is_told_again() {
+    let mut net = Network::joined(3);
+    let (own, sender) = (identity(0), identity(1));
+    let refuted_as = |net: &mut Network, epoch: Epoch| {
+        let (node, accuser) = (own.node_id, sender.node_id);
+        let verdict = Verdict { node, epoch, cause: Cause::Silence, accuser, referees: Vec::new() };
+        let updates = vec![Update::Down(verdict)];
+        let told = MemberUpdates { sender: sender.node_id, updates };
+        let bytes = sealed(&Message::MemberUpdates(told));
+        let outputs = net.handle(0, Input::Datagram { from: sender.addr, bytes: &bytes });
+        let answers =
+            |output: &&Output| matches!(output, Output::Datagram { to, .. } if *to == sender.addr);
+        (net.nodes[0].identity().epoch, outputs.iter().filter(answers).count())
+    };
+    let (second, third) = (own.epoch.next(), own.epoch.next().next());
+    assert_eq!(refuted_as(&mut net, own.epoch), (second, 1));
+    assert_eq!(refuted_as(&mut net, second), (second, 0), "too soon");
+    assert_eq!(net.nodes[0].counters().refutations_put_off, 1);
+    assert_eq!(refuted_as(&mut net, own.epoch), (second, 1), "it is refuted already");
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(refuted_as(&mut net, second), (third, 1));
+}
+
+#[test]
 fn two_nodes_alone_with_each_other_need_no_third() {
     let mut net = Network::joined(2);
     net.nodes[1] = node_of(ClusterId::named("other"), 1);

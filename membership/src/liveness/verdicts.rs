@@ -123,15 +123,16 @@ impl Liveness {
             let alive = Update::Alive(*self.identity());
             self.tell(alive, now);
         }
-        let mut updates = vec![Update::Alive(*self.identity())];
-        // It answers in the same way, and both know each other again.
-        if let Some(peer) =
-            self.swim.members().get(sender).copied().filter(|peer| !peer.is_active())
-        {
-            updates.push(Update::Down(self.verdict_on(&peer.identity)));
+        // An answer under an epoch that is held down convinces nobody, and two of them would answer each other for ever.
+        if verdict.epoch < self.identity().epoch {
+            let mut updates = vec![Update::Alive(*self.identity())];
+            // It answers in the same way, and both know each other again.
+            if let Some(peer) = self.swim.members().get(sender).filter(|peer| !peer.is_active()) {
+                updates.push(Update::Down(self.verdict_on(&peer.identity)));
+            }
+            let member_updates = MemberUpdates { sender: own.node_id, updates };
+            self.out.send(from, &Message::MemberUpdates(member_updates));
         }
-        let member_updates = MemberUpdates { sender: own.node_id, updates };
-        self.out.send(from, &Message::MemberUpdates(member_updates));
         if !self.connected {
             let hello = Message::Hello(self.hello(self.seeds.token()));
             self.out.counters.hellos_sent += 1;
