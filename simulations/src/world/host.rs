@@ -60,7 +60,7 @@ pub struct Meter {
     pub streams: u64,
     /// Bytes in stream frames.
     pub frame_bytes: u64,
-    /// Datagrams dropped because of [`MAX_DATAGRAMS_PER_SECOND`].
+    /// Datagrams dropped because of `MAX_DATAGRAMS_PER_SECOND`.
     pub flooded: u64,
     pub(super) second: (u64, u32),
 }
