@@ -42,7 +42,7 @@ pub enum Input<'a> {
         /// The stream.
         stream: StreamId,
     },
-    /// The TCP handshake of an [`Output::TcpProbe`] was completed. Refusals and timeouts are not reported; a firewall can
+    /// The TCP handshake of an `Output::TcpProbe` was completed. Refusals and timeouts are not reported; a firewall can
     /// cause either.
     TcpProbeAnswered {
         /// Which.
