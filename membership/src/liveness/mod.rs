@@ -148,7 +148,7 @@ impl Liveness {
         self.swim.members()
     }
 
-    /// Whom to send to.
+    /// The active members that the catalog plane chooses its peers from.
     pub(crate) fn swim(&self) -> &Swim {
         &self.swim
     }

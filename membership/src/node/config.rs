@@ -10,7 +10,7 @@ use crate::catalog::record::{Key, NodeRecord, Value};
 pub struct Config {
     /// Which cluster it belongs to; it hears and reaches nodes of this one only.
     pub cluster: ClusterId,
-    /// Who it is. The epoch is also that of its records.
+    /// The identity of the node. Its epoch is also that of its records.
     pub identity: Identity,
     /// How it describes itself.
     pub node: NodeRecord,

@@ -24,8 +24,8 @@ const MESSAGE_HEADER_BYTES: usize = 1 + 3;
 
 /// How the datagrams of a cluster are closed and opened.
 ///
-/// Whoever packs messages asks it how much they may take: what the envelope takes itself is its own affair, so that one
-/// that seals can take the place of one that does not.
+/// The envelope says how many bytes messages may take, and keeps its own overhead to itself. So a sealing envelope can
+/// take the place of a clear one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
     cluster: ClusterId,
