@@ -49,8 +49,6 @@ mod codec;
 mod liveness;
 mod node;
 mod spread;
-#[cfg(not(feature = "testing"))]
-mod testing;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wire;
@@ -60,17 +58,18 @@ pub use base::counters::{Counters, Load};
 pub use base::identity::{Epoch, Identity, NodeId, NodeIdError};
 pub use base::io::{StreamId, TcpProbeId};
 pub use base::limits;
+#[cfg(feature = "mutants")]
+pub use base::mutants::Mutant;
 pub use base::protocol::Protocol;
 pub use base::time::Time;
 pub use catalog::{record, registering};
 pub use codec::DecodeError;
 pub use liveness::detector;
-pub use liveness::duplicate::{Claim, Duplicate, Life};
+pub use liveness::duplicate::Duplicate;
 pub use liveness::heard::{Heard, Sign};
 pub use node::config::Config;
 pub use node::explain::Provenance;
 pub use node::io::{Event, Input, Output};
 pub use node::{Node, view};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
-#[cfg(feature = "mutants")]
-pub use testing::mutants::Mutant;
+pub use wire::{Claim, Life};

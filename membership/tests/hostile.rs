@@ -253,7 +253,7 @@ fn a_peer_whose_frames_never_end_is_dropped() {
     assert!(frames_until_dropped(|_| frame(&Frame::More(1))) <= 100);
     assert!(frames_until_dropped(|_| frame(&Frame::More(1_000))) <= 1);
     assert_eq!(frames_until_dropped(|_| frame(&Frame::More(0))), 2);
-    let members = frame(&Frame::Members(vec![(identity(7), 0); 1_000]));
+    let members = frame(&Frame::Members(vec![identity(7); 1_000]));
     assert_eq!(frames_until_dropped(|_| members.clone()), MAX_ORIGINS / 1_000 + 1);
     let nothing = Frame::Heads(Heads::part(vec![], vec![], vec![]));
     for empty in [Frame::Members(vec![]), nothing, deltas(vec![])] {

@@ -77,7 +77,7 @@ fn a_peer_that_lacks_nothing_is_sent_nothing() {
     assert!(matches!(frames[..], [Frame::Members(_), Frame::Sketch(_)]), "{frames:?}");
     let heads = Frame::Heads(Heads::part(vec![all], vec![], vec![]).whole().last());
     assert_eq!(tell(&mut node, &heads), (vec![Frame::End], false));
-    let members = Frame::Members(vec![(identity(1), 0)]);
+    let members = Frame::Members(vec![identity(1)]);
     assert_eq!(tell(&mut node, &members), (vec![], false));
     assert_eq!(tell(&mut node, &Frame::End), (vec![], true), "the members were waited for");
 }
@@ -159,7 +159,7 @@ fn a_second_session_of_the_same_peer_is_refused_until_the_first_is_over_or_of_an
 fn a_peer_that_trickles_holds_a_place_no_longer_than_a_silent_one() {
     let mut node = serving();
     let timeout = Protocol::default().session_timeout;
-    let frame = Frame::Members(vec![(identity(1), 0)]).encode().expect("fits");
+    let frame = Frame::Members(vec![identity(1)]).encode().expect("fits");
     drop(tell(&mut node, &opening(0, 0)));
     let mut now = Time::ZERO;
     while now < Time::from(timeout) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Delta, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, NodeRecord, RawValue, Value};
-use crate::testing::mutants::{self as mutant, Mutant};
 
 /// One origin.
 ///

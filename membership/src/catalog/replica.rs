@@ -5,9 +5,9 @@ use super::spans::{Span, Spans};
 use super::{Delta, Entry, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_KEYS_PER_ORIGIN;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, RawValue, Value};
 use crate::codec::encoded_len;
-use crate::testing::mutants::{self as mutant, Mutant};
 
 /// How much longer the length of a delta and the number of its entries may get, in a frame at most.
 const LENGTHS_GROWTH_BYTES: usize = 2 + 2;

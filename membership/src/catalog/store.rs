@@ -7,8 +7,8 @@ use super::origin_tombstone::OriginTombstones;
 use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, RawValue, RecordError, Value};
-use crate::testing::mutants::{self as mutant, Mutant};
 
 /// The records of all origins, as one node holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]

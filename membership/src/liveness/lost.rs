@@ -12,9 +12,9 @@ use super::detector::{LocalHealth, MAX_SUSPICION_TIMEOUT};
 use super::heard::Sign;
 use super::members::Peer;
 use crate::base::identity::{Epoch, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Message;
 
 /// How often one of the lost is asked whether it is there, when there are as many as we are.

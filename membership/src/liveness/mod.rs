@@ -32,11 +32,11 @@ use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
-use crate::wire::{Envelope, Outbox, Update};
+use crate::wire::{Envelope, Life, Outbox, Update};
 
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
-use duplicate::{Duplicates, Life};
+use duplicate::Duplicates;
 use facts::Fact;
 use heard::Sign;
 use join::seeds::{Invitations, Seeds};
@@ -179,15 +179,15 @@ impl Liveness {
     /// Takes the active members that a peer lists in a session.
     pub(crate) fn handle_roster(
         &mut self,
-        mut roster: Vec<(Identity, u16)>,
+        mut roster: Vec<Identity>,
         from: Option<NodeId>,
         now: Time,
     ) {
         let own = self.identity().node_id;
-        if let Some((duplicate, _)) = roster.iter().find(|(identity, _)| identity.node_id == own) {
+        if let Some(duplicate) = roster.iter().find(|identity| identity.node_id == own) {
             self.meet_duplicate(duplicate, now);
         }
-        roster.retain(|(identity, _)| {
+        roster.retain(|identity| {
             Some(identity.node_id) == from || self.takes_on_trust(identity, now)
         });
         if self.swim.handle_roster(roster, now).is_err() {

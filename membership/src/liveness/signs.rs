@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::orders::short;
 use crate::base::identity::Identity;
 use crate::base::io::TcpProbeId;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::Liveness;
 use crate::liveness::heard::Sign;
 use crate::liveness::members::Peer;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Ask, MemberUpdates, Message, Ping, Pong, Update, Vote, pong_tag};
 
 /// How often somebody is told that its node id is elsewhere, too.

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::Liveness;
 use crate::liveness::detector::{Belief, Cause, Said, Verdict};
 use crate::liveness::facts::Fact;
 use crate::liveness::members::Peer;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{MemberUpdates, Message, Update};
 
 impl Liveness {

@@ -4,11 +4,11 @@ use super::Node;
 use super::io::Event;
 use super::view::{Member, MemberStatus, OriginStatus};
 use crate::base::identity::NodeId;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::Key;
 use crate::liveness::facts::Fact as LivenessFact;
 use crate::spread::facts::Fact as SpreadFact;
-use crate::testing::mutants::{self as mutant, Mutant};
 
 impl Node {
     /// Takes the outputs of both planes, in order, with all that follows from their facts.

@@ -23,6 +23,7 @@ use crate::base::cluster::{ClusterId, Foreigners};
 use crate::base::counters::Counters;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamNumbers;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::base::timers::Timers;
@@ -30,7 +31,6 @@ use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, WriteError};
 use crate::liveness::Liveness;
 use crate::spread::Spread;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Envelope;
 
 use config::Config;

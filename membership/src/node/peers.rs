@@ -38,7 +38,7 @@ impl Peers for Liveness {
         self.swim().digest()
     }
 
-    fn roster(&self) -> Vec<(Identity, u16)> {
+    fn roster(&self) -> Vec<Identity> {
         self.swim().roster()
     }
 

@@ -6,10 +6,10 @@ use super::peers::Peers;
 use super::provenance::{Arrival, ForceLeft, Route};
 use super::rumors::Rumor;
 use crate::base::identity::{Epoch, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::{Key, Value};
 use crate::catalog::{Applied, Delta, Head, Version};
-use crate::testing::mutants::{self as mutant, Mutant};
 
 impl Spread {
     /// Writes records of our own.

@@ -31,8 +31,8 @@ pub(crate) trait Peers {
     /// One hash of all peers and ourselves: equal on two nodes that know the same.
     fn digest(&self) -> u64;
 
-    /// All peers and ourselves with their incarnations.
-    fn roster(&self) -> Vec<(Identity, u16)>;
+    /// All peers and ourselves.
+    fn roster(&self) -> Vec<Identity>;
 
     /// Somebody remembers an epoch of ours that we forgot: takes one beyond it, and returns that. `None` when it is too
     /// soon for another one. Our records MUST begin the new epoch at once.

@@ -10,9 +10,9 @@ use super::digests::Round;
 use super::peers::Peers;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Want};
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Digest, Message, Pull};
 
 /// Wants in one datagram: each takes at most 32 bytes.

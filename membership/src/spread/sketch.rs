@@ -10,35 +10,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::codec::{DecodeError, Field, Reader, Writer};
-use crate::testing::mutants::{self as mutant, Mutant};
-
-/// The XOR of some elements.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Symbol {
-    sum: [u8; 8],
-    check: [u8; 4],
-    /// How many elements are in it, modulo 256: for an estimate only.
-    count: u8,
-}
-
-/// A fixed row of bytes. Another coding of sets takes another kind of frame.
-impl Field for Symbol {
-    fn put(&self, writer: &mut Writer) {
-        self.sum.put(writer);
-        self.check.put(writer);
-        self.count.put(writer);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { sum: reader.array()?, check: reader.array()?, count: reader.byte()? })
-    }
-}
+use crate::base::mutants::{self as mutant, Mutant};
+use crate::wire::Symbol;
 
 impl Symbol {
-    /// What a symbol takes on the wire.
-    pub const BYTES: usize = 13;
-
     fn of(element: u64) -> Self {
         let [a, b, c, d, ..] = xxh3_64_with_seed(&element.to_le_bytes(), CHECK_SEED).to_le_bytes();
         Self { sum: element.to_le_bytes(), check: [a, b, c, d], count: 1 }

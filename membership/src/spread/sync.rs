@@ -16,10 +16,10 @@ use crate::base::limits::{
     MAX_FRAME_BYTES, MAX_REPAIRS_OPENED, MAX_REPAIRS_SERVED, MAX_SESSIONS_OPENED,
     MAX_SESSIONS_SERVED,
 };
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::codec::DecodeError;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Frame, Opening, WireError};
 
 /// A node that is reached by streams alone opens sessions this often: nothing else brings news to it, or from it.
@@ -43,8 +43,8 @@ pub(super) struct SyncSchedule {
 pub(crate) struct SessionMembers {
     /// The peer.
     pub(crate) from: Option<NodeId>,
-    /// The members with their incarnations.
-    pub(crate) members: Vec<(Identity, u16)>,
+    /// The members.
+    pub(crate) members: Vec<Identity>,
 }
 
 impl Spread {
@@ -234,7 +234,7 @@ impl Spread {
     }
 
     /// Tells our members on a session on which the peer told its own.
-    pub(crate) fn tell_members(&mut self, stream: StreamId, roster: &[(Identity, u16)]) {
+    pub(crate) fn tell_members(&mut self, stream: StreamId, roster: &[Identity]) {
         if let Some(session) = self.sessions.get_mut(&stream) {
             session.tell_members(roster);
         }

@@ -1,16 +1,11 @@
-//! What tests, benches and fuzzing share: a small network, bounds, the corpus, and protocol bugs that can be switched on.
+//! A small network, bounds and the corpus, shared by tests, benches and fuzzing.
 //!
-//! All but the bugs is there with the feature `testing`, which no production binary has.
+//! The feature `testing` adds this module. No production binary has it.
 
-#[cfg(feature = "testing")]
 pub mod bounds;
-#[cfg(feature = "testing")]
 pub mod corpus;
-pub(crate) mod mutants;
-#[cfg(feature = "testing")]
 mod network;
 
-#[cfg(feature = "testing")]
 pub use network::{
     Arrival, Link, Network, config, health, identity, node, node_as, node_of, record,
 };

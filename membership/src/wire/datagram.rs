@@ -1,12 +1,12 @@
 //! Datagrams: messages in an envelope.
 
 use super::WireError;
+use super::claim::Claim;
 use super::envelope::Envelope;
 use super::liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Vote};
 use crate::base::identity::{Identity, NodeId};
 use crate::catalog::{Delta, Head, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
-use crate::liveness::duplicate::Claim;
 
 const HELLO: u8 = 2;
 const WELCOME: u8 = 3;

@@ -8,7 +8,6 @@ use crate::base::identity::Identity;
 use crate::base::limits::MAX_FRAME_BYTES;
 use crate::catalog::{Delta, Version, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
-use crate::spread::sketch::Symbol;
 
 const OPENING: u8 = 1;
 const MEMBERS: u8 = 2;
@@ -129,6 +128,35 @@ impl Heads {
     }
 }
 
+/// The XOR of some elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Symbol {
+    /// The XOR of the elements.
+    pub(crate) sum: [u8; 8],
+    /// The XOR of their check values.
+    pub(crate) check: [u8; 4],
+    /// How many elements are in it, modulo 256: for an estimate only.
+    pub(crate) count: u8,
+}
+
+/// A fixed row of bytes. Another coding of sets takes another kind of frame.
+impl Field for Symbol {
+    fn put(&self, writer: &mut Writer) {
+        self.sum.put(writer);
+        self.check.put(writer);
+        self.count.put(writer);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { sum: reader.array()?, check: reader.array()?, count: reader.byte()? })
+    }
+}
+
+impl Symbol {
+    /// What a symbol takes on the wire.
+    pub const BYTES: usize = 13;
+}
+
 /// The beginning, or the rest, of a coded set of heads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sketch {
@@ -144,8 +172,8 @@ block!(Sketch { heads, symbols });
 pub enum Frame {
     /// The first frame from the side that opened the stream.
     Opening(Opening),
-    /// Active members with their incarnations.
-    Members(Vec<(Identity, u16)>),
+    /// The active members that the speaker knows.
+    Members(Vec<Identity>),
     /// Coded heads of the speaker.
     Sketch(Sketch),
     /// Asks for so many more symbols; with 0, for all heads instead.
@@ -268,17 +296,5 @@ impl Frame {
         }
         let frame = Self::take_fields(kind, &mut reader)?;
         Ok((frame, reader.skipped()))
-    }
-}
-
-/// A member and its incarnation.
-impl Block for (Identity, u16) {
-    fn put_fields(&self, writer: &mut Writer) {
-        self.0.put(writer);
-        self.1.put(writer);
-    }
-
-    fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok((Identity::take(reader)?, u16::take(reader)?))
     }
 }

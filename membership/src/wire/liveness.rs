@@ -7,7 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
-use crate::liveness::detector::{LocalHealth, Verdict};
+
+use super::verdict::Verdict;
 
 const UPDATE_ALIVE: u8 = 0;
 const UPDATE_DOWN: u8 = 1;
@@ -21,6 +22,28 @@ pub struct Ping {
     pub nonce: [u8; 4],
 }
 block!(Ping { sender, nonce });
+
+/// What a node says of itself: the longest stall of its last ten minutes, in tenths of a second; 0 when it is prompt,
+/// 1 also when it has not proven itself yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalHealth(pub u8);
+
+impl Field for LocalHealth {
+    fn put(&self, writer: &mut Writer) {
+        writer.byte(self.0);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.byte().map(Self)
+    }
+}
+
+impl LocalHealth {
+    /// No stall for long.
+    pub const PROMPT: Self = Self(0);
+    /// Nothing is known yet.
+    pub const UNPROVEN: Self = Self(1);
+}
 
 /// The answer to a ping; shorter than that, so that a forged source address gains nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

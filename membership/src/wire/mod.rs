@@ -5,20 +5,25 @@
 //! to its integrity. `codec` has blocks and fields, and how they can grow. A receiver skips and counts the kinds that it
 //! does not know. `docs/protocol/wire.md` has every byte.
 
+mod claim;
 mod datagram;
 mod envelope;
 mod frame;
 mod liveness;
 mod outbox;
+mod verdict;
 
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
-pub use crate::spread::sketch::Symbol;
+pub use claim::{Claim, Life};
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use envelope::Envelope;
-pub use frame::{Frame, Heads, Lag, Opening, Sketch};
-pub use liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Update, Vote, pong_tag};
+pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};
+pub use liveness::{
+    Ask, Compare, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
+};
 pub(crate) use outbox::Outbox;
+pub use verdict::{Cause, Verdict};
 
 /// Why bytes could not be read, or a message not be written.
 #[derive(Debug, thiserror::Error)]

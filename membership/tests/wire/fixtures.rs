@@ -158,7 +158,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
     let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40 };
     vec![
         ("opening", Frame::Opening(opening)),
-        ("members", Frame::Members(vec![(v4(), 0), (v6(), 300)])),
+        ("members", Frame::Members(vec![v4(), v6()])),
         ("sketch", Frame::Sketch(Sketch { heads: 300, symbols: vec![Symbol::default(); 2] })),
         ("more", Frame::More(300)),
         ("heads", Frame::Heads(heads(vec![want()]))),

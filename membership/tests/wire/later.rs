@@ -116,8 +116,7 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
     let frame = |kind: u8, fields: Later| new().raw(&[kind]).raw(&fields.0).raw(TAIL).0;
     let mark = &CLUSTER.0.to_le_bytes()[4..];
     let opening = new().raw(&[0x12]).raw(mark).identity(&v6()).node(1).node(1 << 40);
-    let member = |identity, incarnation| new().identity(&identity).number(incarnation);
-    let members = new().number(2).block(member(v4(), 0)).block(member(v6(), 300));
+    let members = new().number(2).identity(&v4()).identity(&v6());
     let want = || new().node(v4().node_id.0).epoch(v4().epoch.0).number(251).number(9);
     let lag = new().raw(&[5, 6, 7, 8, 1]).number(300);
     let heads = new().raw(&[7 | 0x80, 1]).block(want()).number(1).block(lag);

@@ -11,8 +11,8 @@ use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::TcpProbeId;
 use crate::base::limits::{MAX_CHECKS, MAX_INDIRECT_PROBES};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Pong, Vote};
 
 impl Detector {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::codec::{DecodeError, Field, Reader, Writer};
-use crate::testing::mutants::{self as mutant, Mutant};
+use crate::wire::LocalHealth;
 
 /// A loop that comes this late has stalled.
 const STALL: Duration = Duration::from_millis(250);
@@ -26,27 +26,7 @@ pub(super) const SUSPICION_TIMEOUT_STALLED: Duration = Duration::from_secs(5);
 /// Nobody's stalls earn it more.
 pub(crate) const MAX_SUSPICION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a node says of itself: the longest stall of its last ten minutes, in tenths of a second; 0 when it is prompt,
-/// 1 also when it has not proven itself yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LocalHealth(pub u8);
-
-impl Field for LocalHealth {
-    fn put(&self, writer: &mut Writer) {
-        writer.byte(self.0);
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.byte().map(Self)
-    }
-}
-
 impl LocalHealth {
-    /// No stall for long.
-    pub const PROMPT: Self = Self(0);
-    /// Nothing is known yet.
-    pub const UNPROVEN: Self = Self(1);
-
     /// How long such a node may be silent before it is called down.
     #[must_use]
     pub fn suspicion_timeout(self) -> Duration {

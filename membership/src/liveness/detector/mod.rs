@@ -6,6 +6,7 @@
 //!
 //! This is a machine without IO like all others here: it takes answers and questions, and gives orders.
 
+mod belief;
 mod disputes;
 mod hearing;
 mod indirect_probe;
@@ -16,7 +17,6 @@ mod pings;
 mod series;
 mod steps;
 mod suspicion;
-mod verdict;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -25,9 +25,9 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::base::identity::{Epoch, Identity, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::swim::Swim;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Vote;
 
 use indirect_probe::IndirectProbe;
@@ -37,11 +37,11 @@ use pings::Pings;
 use series::Series;
 use suspicion::Suspicion;
 
+pub use crate::wire::{Cause, LocalHealth, Verdict};
+pub use belief::Belief;
 pub(crate) use disputes::Disputes;
-pub use local_health::LocalHealth;
 pub(crate) use local_health::MAX_SUSPICION_TIMEOUT;
 pub(crate) use member_updates::MemberUpdateQueue;
-pub use verdict::{Belief, Cause, Verdict};
 
 /// Members that each member watches, and by which it is watched.
 const MONITORS: usize = 5;

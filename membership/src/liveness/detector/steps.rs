@@ -9,9 +9,9 @@ use super::suspicion::Suspicion;
 use super::{Cause, Detector, MONITORS, Order, Said, Verdict};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_CASES, MAX_REFEREES};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::swim::Swim;
-use crate::testing::mutants::{self as mutant, Mutant};
 
 /// The ping with which a member that is said to be back is asked by stream, too.
 const CHECKED_BY_STREAM_FROM: usize = 3;

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::identity::{Identity, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::testing::mutants::{self as mutant, Mutant};
-use crate::wire::Vote;
+use crate::wire::{LocalHealth, Vote};
 
 use super::local_health::{
-    LocalHealth, SUSPICION_TIMEOUT_STALLED, SUSPICION_TIMEOUT_UNKNOWN, SUSPICION_TIMEOUT_UNPROVEN,
+    SUSPICION_TIMEOUT_STALLED, SUSPICION_TIMEOUT_UNKNOWN, SUSPICION_TIMEOUT_UNPROVEN,
 };
 
 /// Who has looked for less than this has no vote.

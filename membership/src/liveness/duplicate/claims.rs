@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 
-use super::{Answer, Claim, Due, Duplicate};
+use super::{Answer, Due, Duplicate};
 use crate::base::identity::Identity;
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::liveness::Liveness;
 use crate::liveness::facts::Fact;
-use crate::wire::Message;
+use crate::wire::{Claim, Message};
 
 impl Liveness {
     /// Another live agent under our node id, if we know of one.

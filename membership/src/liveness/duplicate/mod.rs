@@ -10,10 +10,10 @@ mod claims;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::identity::{Epoch, Identity};
+use crate::base::identity::Identity;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::codec::block;
-use crate::testing::mutants::{self as mutant, Mutant};
+use crate::wire::{Claim, Life};
 
 /// The least time between two claims that nobody asked for.
 const CLAIM_MIN_GAP: Duration = Duration::from_millis(500);
@@ -26,39 +26,6 @@ const ASKS: u32 = 3;
 const TELL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Who goes on knows of the other for so long after it was last heard.
 const FORGET_AFTER: Duration = Duration::from_secs(150);
-
-/// One run of an agent, as agents under one node id compare them: the greater gives way.
-///
-/// Who gave way before does so again, so that a restart of the other turns nothing round. Else who started last gives
-/// way: the copy of a data directory starts in a later epoch than the original, whatever the clocks say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Life {
-    /// Whether it gave way to another before.
-    pub yielded: bool,
-    /// The epoch in which it started.
-    pub started: Epoch,
-    /// The hash of the instance key in its data directory. A copy has the same.
-    pub key: u64,
-    /// Drawn at its start: no two lives are equal.
-    pub number: u64,
-}
-block!(Life { yielded, started, key, number });
-
-/// Says that a life goes by a node id, and proves that it lives now by sending back the other's nonce.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Who sends this.
-    pub identity: Identity,
-    /// In which life.
-    pub life: Life,
-    /// Whether it gave way, and does nothing but ask whether the other is still there.
-    pub silent: bool,
-    /// What the answer must carry back.
-    pub nonce: u64,
-    /// The nonce of the claim that this answers; 0 when it answers none.
-    pub echo: u64,
-}
-block!(Claim { identity, life, silent, nonce, echo });
 
 /// Another live agent under our node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +183,7 @@ impl Duplicates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::identity::NodeId;
+    use crate::base::identity::{Epoch, NodeId};
 
     const MS: fn(u64) -> Time = Time::from_millis;
 

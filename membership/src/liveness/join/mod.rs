@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use rand::RngExt;
 
 use crate::base::identity::Identity;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::liveness::Liveness;
 use crate::liveness::facts::Fact;
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::{Hello, Message};
 
 impl Liveness {

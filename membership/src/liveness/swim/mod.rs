@@ -20,11 +20,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::MAX_ORIGINS;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::heard::{Heard, Sign};
 use crate::liveness::members::{Members, Peer, bucket_of, member_hash};
 use crate::liveness::ring::Ring;
-use crate::testing::mutants::{self as mutant, Mutant};
 
 use machine::{Effects, Machine, machine};
 
@@ -105,14 +105,10 @@ impl Swim {
         self.members.heard(node, Heard { at, by })
     }
 
-    /// The active members with their incarnations, ourselves included: what a sync session tells.
-    pub(crate) fn roster(&self) -> Vec<(Identity, u16)> {
-        let mut roster: Vec<_> =
-            self.foca.iter_members().map(|member| (*member.id(), member.incarnation())).collect();
-        if !self.leaving {
-            roster.push((*self.identity(), 0));
-        }
-        roster
+    /// The active members, ourselves included unless we leave. A sync session tells them.
+    pub(crate) fn roster(&self) -> Vec<Identity> {
+        let own = (!self.leaving).then_some(*self.identity());
+        self.members.iter_active().copied().chain(own).collect()
     }
 
     /// One hash of the identities of all active members, ourselves included unless we leave: equal on two nodes when
@@ -133,13 +129,8 @@ impl Swim {
 
     /// The active members on one part of the ring, ourselves included.
     pub(crate) fn bucket(&self, bucket: usize) -> Vec<Identity> {
-        let own = (!self.leaving).then_some(*self.identity());
-        self.members
-            .iter_active()
-            .copied()
-            .chain(own)
-            .filter(|identity| bucket_of(identity.node_id) == bucket)
-            .collect()
+        let on_bucket = |identity: &Identity| bucket_of(identity.node_id) == bucket;
+        self.roster().into_iter().filter(on_bucket).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
@@ -153,7 +144,7 @@ impl Swim {
     /// Takes what a peer knows of the active members.
     pub(crate) fn handle_roster(
         &mut self,
-        roster: Vec<(Identity, u16)>,
+        roster: Vec<Identity>,
         now: Time,
     ) -> Result<(), foca::Error> {
         if self.leaving {
@@ -163,11 +154,10 @@ impl Swim {
         let members = roster
             .into_iter()
             .take(room)
-            .filter(|(identity, _)| identity.node_id != self.identity().node_id)
-            .filter(|(identity, incarnation)| *incarnation > 0 || !self.knows(identity));
-        let members: Vec<_> = members
-            .map(|(identity, incarnation)| foca::Member::new(identity, incarnation, State::Alive))
-            .collect();
+            .filter(|identity| identity.node_id != self.identity().node_id)
+            .filter(|identity| !self.knows(identity))
+            .map(foca::Member::alive);
+        let members: Vec<_> = members.collect();
         let result = self.foca.apply_many(members.into_iter(), false, &mut self.effects);
         self.settle(now);
         result
@@ -175,7 +165,7 @@ impl Swim {
 
     /// Takes the word that a member lives.
     pub(crate) fn apply_alive(&mut self, identity: Identity, now: Time) -> Result<(), foca::Error> {
-        self.handle_roster(vec![(identity, 0)], now)
+        self.handle_roster(vec![identity], now)
     }
 
     /// Takes a verdict on a member as we know it.

@@ -45,7 +45,7 @@ pub(crate) enum SessionStep {
     /// Who opened the stream is known now: answer it, or refuse it.
     Opened(Opening),
     /// Members to be taken over, and to be answered with ours if we have not told them yet.
-    Members(Vec<(Identity, u16)>),
+    Members(Vec<Identity>),
     /// Deltas to be applied.
     Deltas(Vec<Delta>),
     /// The peer's heads are complete: compare them with ours.
@@ -184,7 +184,7 @@ impl Session {
     pub(crate) fn answer(
         &mut self,
         opening: &Opening,
-        roster: Option<&[(Identity, u16)]>,
+        roster: Option<&[Identity]>,
         catalog: &Catalog,
     ) {
         self.ends = true;

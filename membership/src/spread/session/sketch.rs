@@ -3,8 +3,8 @@
 use super::{ProtocolViolation, Role, Session, SessionStep};
 use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS, MAX_SYMBOLS_PER_FRAME};
 use crate::catalog::Catalog;
-use crate::spread::sketch::{Decoder, Encoder, Symbol};
-use crate::wire::{Frame, Sketch};
+use crate::spread::sketch::{Decoder, Encoder};
+use crate::wire::{Frame, Sketch, Symbol};
 
 /// Symbols that are sent unasked: enough for the most frequent difference, one origin that both know.
 pub(super) const FIRST_SYMBOLS: usize = 2;

@@ -14,7 +14,7 @@ const ITEMS_PER_FRAME: usize = 1_000;
 
 impl Session {
     /// Tells our members, once.
-    pub(crate) fn tell_members(&mut self, roster: &[(Identity, u16)]) {
+    pub(crate) fn tell_members(&mut self, roster: &[Identity]) {
         if !std::mem::replace(&mut self.told_members, true) {
             let members = roster.chunks(ITEMS_PER_FRAME);
             self.ready.extend(members.map(|chunk| Frame::Members(chunk.to_vec())));

@@ -2,8 +2,8 @@
 
 use super::{Role, Session};
 use crate::base::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::{Catalog, Delta, Want};
-use crate::testing::mutants::{self as mutant, Mutant};
 use crate::wire::Frame;
 
 /// Room in a frame for its kind and number of deltas.

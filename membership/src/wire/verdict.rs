@@ -1,9 +1,8 @@
-//! A verdict, and what a node remembers of those that it believes.
+//! A verdict: one life of a member is over.
 
 use std::fmt;
 
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::time::Time;
 use crate::codec::{DecodeError, Field, Reader, Writer, block};
 
 /// Why somebody is down.
@@ -72,14 +71,3 @@ pub struct Verdict {
     pub referees: Vec<NodeId>,
 }
 block!(Verdict { node, epoch, cause, accuser, referees });
-
-/// Why a node believes that another is down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Belief {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Who told us; ourselves when it is our own.
-    pub told_by: NodeId,
-    /// Since when we believe it.
-    pub since: Time,
-}
