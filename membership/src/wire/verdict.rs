@@ -1,26 +1,26 @@
-//! A verdict: one life of a member is over.
+//! A verdict: a member is down, in one epoch and all earlier ones.
 
 use std::fmt;
 
 use crate::base::identity::{Epoch, NodeId};
 use crate::codec::{DecodeError, Field, Reader, Writer, block};
 
-/// Why somebody is down.
+/// Why a member is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It answered nobody.
+    /// The member answered neither the accuser nor the referees.
     Silence,
-    /// It said that it leaves.
+    /// The member said that it leaves.
     Left,
-    /// A person said so.
+    /// An operator declared the member down.
     Declared,
-    /// We heard nobody at all: it is us who may be cut off.
+    /// The accuser heard no member at all, and may itself be cut off.
     Isolation,
-    /// Others hold it so, and the verdict itself did not come this way.
+    /// The sender holds the member down without knowing the verdict itself.
     Hearsay,
 }
 
-/// One byte. A verdict for a cause that only a later version knows is skipped.
+/// One byte. A verdict with a cause that only a later version knows is skipped.
 impl Field for Cause {
     fn put(&self, writer: &mut Writer) {
         writer.byte(match self {
@@ -56,18 +56,18 @@ impl fmt::Display for Cause {
     }
 }
 
-/// That one life of a node is over, and who found that.
+/// A verdict says that a node is down, in one epoch and all earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The node.
+    /// The node that is down.
     pub node: NodeId,
-    /// Up to which of its lives.
+    /// The last epoch in which it is down. A later epoch refutes the verdict.
     pub epoch: Epoch,
-    /// Why.
+    /// Why the node is down.
     pub cause: Cause,
-    /// Who passed it.
+    /// The node that passed the verdict.
     pub accuser: NodeId,
-    /// Who agreed.
+    /// The referees that agreed.
     pub referees: Vec<NodeId>,
 }
 block!(Verdict { node, epoch, cause, accuser, referees });

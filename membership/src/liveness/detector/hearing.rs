@@ -1,4 +1,4 @@
-//! What the detector hears: answers, questions, votes, and what others say.
+//! Messages to the detector: pongs, requests for votes, votes, answers to TCP probes, and what peers say of members.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::base::time::Time;
 use crate::wire::{Pong, Vote};
 
 impl Detector {
-    /// Somebody answered. Returns who.
+    /// Takes a pong. Returns the member that sent it, if one was asked.
     pub(crate) fn pong(
         &mut self,
         pong: &Pong,
@@ -75,7 +75,7 @@ impl Detector {
         }
     }
 
-    /// Somebody asks about an active member: looks for signs of life, and tells what it knows.
+    /// Answers a request for a vote on an active member: probes the suspect, and votes with what is known so far.
     pub(crate) fn ask(&mut self, by: NodeId, suspect: Identity, now: Time) {
         self.is_changed = true;
         let Some(findings) = self.probe_indirectly(suspect, Some(by), now) else {
@@ -86,7 +86,8 @@ impl Detector {
         self.orders.push_back(Order::Vote(by, vote));
     }
 
-    /// Looks for signs of life; what came of it so far, unless there is no room for one more.
+    /// Starts an indirect probe, or keeps one going. Returns its findings so far, or `None` if there is no room for one
+    /// more probe. `by` is the node that asked for our vote, if one did.
     pub(super) fn probe_indirectly(
         &mut self,
         suspect: Identity,
@@ -106,7 +107,7 @@ impl Detector {
         Some(indirect_probe.findings)
     }
 
-    /// A host answered a touch. Returns whether that was one of an indirect_probe that goes on.
+    /// Notes that a host answered a TCP probe. Returns whether the TCP probe belongs to an indirect probe that goes on.
     pub(crate) fn tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) -> bool {
         self.is_changed = true;
         let indirect_probe = self.indirect_probes.get_mut(&tcp_probe.node);
@@ -119,7 +120,7 @@ impl Detector {
         true
     }
 
-    /// Takes the vote of a referee.
+    /// Takes a vote on a suspect of ours.
     pub(crate) fn vote(&mut self, vote: &Vote, now: Time) {
         self.is_changed = true;
         let Some(suspicion) = self.suspicions.get_mut(&vote.suspect) else { return };
@@ -132,7 +133,7 @@ impl Detector {
         }
     }
 
-    /// Somebody says something of a member, and it is not for us to believe it yet: asks the member.
+    /// Pings a member to check what a peer says about it, before it is believed.
     pub(crate) fn check(&mut self, node: NodeId, said: Said, now: Time) {
         self.is_changed = true;
         let known = self.checks.contains_key(&node) || self.suspicions.contains_key(&node);
@@ -144,7 +145,7 @@ impl Detector {
         self.checks.insert(node, Check { series, said });
     }
 
-    /// Whether a member answered us so lately that a verdict of others has to be looked into.
+    /// Whether a member answered us so lately that a peer's verdict on it must be checked.
     pub(crate) fn is_witness_of(&self, node: NodeId, now: Time) -> bool {
         self.heard.get(&node).is_some_and(|at| now.since(*at) < WITNESSED)
     }

@@ -1,4 +1,4 @@
-//! Looking for signs of life of one suspect, for oneself and for whoever asked.
+//! An indirect probe: pings to one suspect, on our own behalf or for an accuser that asked for our vote.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,39 +8,39 @@ use crate::base::time::Time;
 
 /// The time between two pings.
 const PING_GAP: Duration = Duration::from_millis(150);
-/// When it is tried by stream and by touch, counted from the first ping.
+/// When the first stream probe and TCP probe are sent, counted from the first ping.
 const FIRST_STREAM: Duration = Duration::from_millis(300);
-/// The time between two tries.
+/// The time between two stream probes.
 const STREAM_GAP: Duration = Duration::from_secs(1);
-/// An indirect_probe for which nobody has asked for so long is over.
+/// An indirect probe ends when nobody has asked for it for this long.
 const LASTS: Duration = Duration::from_millis(1_500);
-/// Those who asked and are told; more learn it when they ask again.
+/// Accusers that are told at once when the suspect answers. Further ones learn it when they ask again.
 const MAX_ASKERS: usize = 16;
 
-/// What an indirect_probe wants done.
+/// What an indirect probe wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Ping the suspect.
     Ping,
-    /// StreamProbe by stream; and touch its host, unless that has answered.
+    /// Probe the suspect by stream, and by TCP too, unless its host has answered a TCP probe already.
     Stream { tcp_probe: bool },
-    /// Nobody wants to know any more.
+    /// Nobody has asked for a while: drop this probe.
     Over,
 }
 
-/// How far an indirect_probe without a sign of life has come.
+/// The state of an indirect probe that has no sign of life yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Findings {
-    /// Since when we look without having slept.
+    /// When the probe began, or began anew after a stall of our own loop.
     pub(super) since: Time,
-    /// The host answered for the suspect, which is silent itself.
+    /// The suspect's host answered a TCP probe, while the suspect itself is silent.
     pub(super) tcp_probe_answered: bool,
 }
 
-/// Looks for signs of life.
+/// An indirect probe of one suspect.
 #[derive(Debug)]
 pub(super) struct IndirectProbe {
-    /// In which life, and where.
+    /// The suspect. A probe is about one epoch and one address.
     pub(super) suspect: Identity,
     pub(super) nonce: [u8; 4],
     pub(super) findings: Findings,
@@ -63,7 +63,7 @@ impl IndirectProbe {
         }
     }
 
-    /// Somebody wants to know, other than ourselves if it is named.
+    /// Keeps the probe alive, because `by`, or this node if that is `None`, asked for it.
     pub(super) fn wanted(&mut self, by: Option<NodeId>, now: Time) {
         self.until = now + LASTS;
         if self.askers.len() < MAX_ASKERS {
@@ -75,7 +75,7 @@ impl IndirectProbe {
         self.askers.iter().copied()
     }
 
-    /// We slept: what did not arrive meanwhile says nothing.
+    /// Counts the probing time anew after a stall of our own loop: answers may be waiting unread.
     pub(super) fn begin_anew(&mut self, now: Time) {
         self.findings.since = now;
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn it_probes_until_nobody_asks_any_more() {
+    fn a_probe_ends_when_nobody_has_asked_for_a_while() {
         let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], Time::ZERO);
         indirect_probe.wanted(Some(NodeId(1)), Time::from_millis(400));
         let (mut pings, mut streams) = (Vec::new(), Vec::new());

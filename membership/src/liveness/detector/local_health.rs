@@ -1,5 +1,7 @@
-//! How reliably a node answers in time: told by itself, since nobody else can know (Lifeguard, "Local Health Awareness
-//! for More Accurate Failure Detection", 2018, measures the same at the one who accuses).
+//! Local health: how reliably a node answers in time. Each node measures its own and tells it in its pongs, since no
+//! other node can know it.
+//!
+//! Lifeguard ("Local Health Awareness for More Accurate Failure Detection", 2018) measures the same at the accuser.
 
 use std::time::Duration;
 
@@ -7,39 +9,41 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::LocalHealth;
 
-/// A loop that comes this late has stalled.
+/// The least delay of a node's loop that counts as a stall.
 const STALL: Duration = Duration::from_millis(250);
-/// A stall is remembered for so long.
+/// A node counts as slow for this long after a stall.
 const SLOW_FOR: Duration = Duration::from_secs(600);
-/// Who has run for so long without a stall is prompt.
+/// A node that has run for this long since its start without a stall is prompt.
 const PROVEN_AFTER: Duration = Duration::from_secs(30);
-/// The unit of a pace on the wire.
+/// The unit of local health on the wire.
 const UNIT: Duration = Duration::from_millis(100);
-/// Silence of a prompt node that is enough.
+/// Suspicion timeout of a prompt node.
 pub(super) const SUSPICION_TIMEOUT_PROMPT: Duration = Duration::from_millis(1_950);
-/// Silence of any other that is enough, if it never stalled for long.
+/// Suspicion timeout of a node that is unproven, and the least one of a slow node.
 pub(super) const SUSPICION_TIMEOUT_UNPROVEN: Duration = Duration::from_millis(3_200);
-/// Silence that is enough of somebody of whom nobody knows how it keeps time: all who watched it are gone. Most are prompt.
+/// Suspicion timeout of a node whose local health is unknown, because all its monitors are gone. It is short, because
+/// most nodes are prompt.
 pub(super) const SUSPICION_TIMEOUT_UNKNOWN: Duration = Duration::from_millis(2_500);
-/// Silence of one whose host answers for it that is enough, whatever its pace: it stands still, and may go on.
+/// Least suspicion timeout of a stalled node, whatever its local health: its host answers TCP probes, so its process
+/// may go on.
 pub(super) const SUSPICION_TIMEOUT_STALLED: Duration = Duration::from_secs(5);
-/// Nobody's stalls earn it more.
+/// Largest suspicion timeout, however long a node's stalls were.
 pub(crate) const MAX_SUSPICION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl LocalHealth {
-    /// How long such a node may be silent before it is called down.
+    /// How long a suspect with this local health may be silent before it is declared down.
     #[must_use]
     pub fn suspicion_timeout(self) -> Duration {
         if self == Self::PROMPT || mutant::is(Mutant::IgnoreSlowness) {
             return SUSPICION_TIMEOUT_PROMPT;
         }
-        // Stalls that follow one another closely look like one.
+        // Several stalls in close succession look like one that is longer than each of them.
         let several = UNIT * u32::from(self.0) * 3 + UNIT * 10;
         several.clamp(SUSPICION_TIMEOUT_UNPROVEN, MAX_SUSPICION_TIMEOUT)
     }
 }
 
-/// Measures the stalls of one's own loop.
+/// Measures the stalls of this node's own loop.
 #[derive(Debug)]
 pub(super) struct StallMeter {
     clean_since: Time,
@@ -51,7 +55,7 @@ impl StallMeter {
         Self { clean_since: now, longest: Duration::ZERO }
     }
 
-    /// The loop came so late.
+    /// Notes that the loop came `by` too late.
     pub(super) fn late(&mut self, by: Duration, now: Time) {
         if by < STALL {
             return;
@@ -84,7 +88,7 @@ mod tests {
     const SECOND: u64 = 1_000;
 
     #[test]
-    fn a_node_is_prompt_after_a_clean_start_and_long_after_a_stall() {
+    fn a_node_is_prompt_30_s_after_its_start_and_10_min_after_a_stall() {
         let mut stall_meter = StallMeter::new(Time::ZERO);
         let at = |seconds| Time::from_millis(seconds * SECOND);
         assert_eq!(stall_meter.local_health(at(29)), LocalHealth::UNPROVEN);

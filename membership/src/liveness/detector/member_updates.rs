@@ -1,4 +1,4 @@
-//! News of members, told to a few and told again: rumors that do not wait for a catalog.
+//! The queue of member updates. Each update is sent to a few members, a few times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,21 +8,21 @@ use crate::base::limits::MAX_MEMBER_UPDATES;
 use crate::base::time::Time;
 use crate::wire::Update;
 
-/// News that come together go together.
+/// An update waits this long, so that updates that come together are sent together.
 const COALESCE: Duration = Duration::from_millis(2);
-/// The time between two tellings of one thing.
+/// The time between two rounds of one update.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// How often a thing is told when there are few; when there are many, half as often.
+/// Rounds of each update. Half as many while more than [`MANY`] updates wait.
 const ROUNDS: u32 = 4;
 const MANY: usize = 16;
-/// Things told in one go.
+/// Updates sent at once.
 const MOST_AT_ONCE: usize = 160;
-/// What a telling costs, for each datagram's worth of things; who goes on telling pays in time. To five members that is
-/// a thousand datagrams a second: what goes out a few at a time while a thousand join would be five times as many, among
-/// which pings and answers to knocks are lost.
+/// Time that each datagram's worth of updates uses up. With five receivers, this limits a node to a thousand datagrams
+/// of updates a second. Without the limit, a node would send five times as many, a few updates in each, while a
+/// thousand nodes join, and pings and answers to hellos would be lost among them.
 const COST: Duration = Duration::from_millis(5);
 const THINGS_IN_A_DATAGRAM: usize = 40;
-/// So much may be owed.
+/// Cost that may be used up in advance.
 const CREDIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -32,18 +32,18 @@ struct Waiting {
     due: Time,
 }
 
-/// What is to be told of members, one thing of each.
+/// Member updates that wait to be sent, at most one of each member.
 #[derive(Debug, Default)]
 pub(crate) struct MemberUpdateQueue {
     waiting: BTreeMap<NodeId, Waiting>,
-    /// The same in the order of their turns: in a mass join thousands wait, and everything that happens asks who is next.
+    /// The waiting updates by due time. In a mass join thousands wait, and every input asks for the first one.
     turns: BTreeSet<(Time, NodeId)>,
-    /// When all that was told is paid for (the generic cell rate algorithm, ITU-T I.371).
+    /// When the cost of everything sent so far is used up (the generic cell rate algorithm, ITU-T I.371).
     paid_at: Time,
 }
 
 impl MemberUpdateQueue {
-    /// Tells something; what was to be told of the same member is outdated. Returns whether there was room.
+    /// Adds an update, which replaces a waiting one of the same member. Returns whether there was room.
     pub(crate) fn push(&mut self, update: Update, now: Time) -> bool {
         let node = update.node();
         if self.waiting.len() >= MAX_MEMBER_UPDATES && !self.waiting.contains_key(&node) {
@@ -67,7 +67,7 @@ impl MemberUpdateQueue {
         Some(Time::from_micros(self.paid_at.as_micros().saturating_sub(credit)).max(*due))
     }
 
-    /// What is to be told now.
+    /// Takes the updates to send now.
     pub(crate) fn take_due(&mut self, now: Time) -> Vec<Update> {
         if self.next_deadline().is_none_or(|due| due > now) {
             return Vec::new();
@@ -120,21 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn a_thing_is_told_four_times() {
+    fn an_update_is_sent_four_times() {
         let mut queue = MemberUpdateQueue::default();
         assert!(queue.push(down(7), Time::ZERO) && queue.push(down(7), Time::ZERO));
         assert_eq!(drain(&mut queue), [(2, 1), (52, 1), (102, 1), (152, 1)]);
     }
 
     #[test]
-    fn many_things_are_told_twice_and_a_part_at_a_time() {
+    fn many_updates_are_sent_twice_and_in_parts() {
         let mut queue = MemberUpdateQueue::default();
         (0..200).for_each(|node| assert!(queue.push(down(node), Time::ZERO)));
         assert_eq!(drain(&mut queue), [(2, 160), (2, 40), (52, 160), (52, 40)]);
     }
 
     #[test]
-    fn who_tells_something_all_the_time_tells_more_at_a_time() {
+    fn a_steady_flow_of_updates_is_sent_in_larger_batches() {
         let mut queue = MemberUpdateQueue::default();
         let mut tellings = Vec::new();
         for ms in 0..2_000 {
@@ -151,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_limit_nothing_is_taken() {
+    fn a_full_queue_takes_no_update_of_another_member() {
         let mut queue = MemberUpdateQueue::default();
         (0..MAX_MEMBER_UPDATES as u64).for_each(|node| assert!(queue.push(down(node), Time::ZERO)));
         assert!(!queue.push(down(u64::MAX), Time::ZERO));
-        assert!(queue.push(down(3), Time::ZERO), "one that is known is replaced");
+        assert!(queue.push(down(3), Time::ZERO), "an update replaces a waiting one");
     }
 }

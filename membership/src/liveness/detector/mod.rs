@@ -1,10 +1,11 @@
 //! Failure detection: noticing a crash, and only a crash.
 //!
-//! Each member is watched by its predecessors on the ring that all share (its *monitors*). A question that is not
-//! answered opens a *case*: the other monitors become *referees*, who look for a sign of life themselves. One sign
-//! acquits; silence for long enough, said by a quorum, is a *verdict*. Suspicion is never gossiped, a verdict is.
+//! Each member is watched by its predecessors on the ring that all nodes share: its *monitors*. A monitor whose pings
+//! are not answered opens a *suspicion*. The other monitors become *referees*, which probe the suspect themselves. One
+//! sign of life acquits the suspect. The *verdict* that the suspect is down takes a quorum that heard nothing until the
+//! suspicion timeout ended. Verdicts are gossiped, suspicions never.
 //!
-//! This is a machine without IO like all others here: it takes answers and questions, and gives orders.
+//! The detector does no IO. It takes messages and deadlines, and gives an `Order` for each thing that it wants done.
 
 mod belief;
 mod disputes;
@@ -43,64 +44,65 @@ pub(crate) use disputes::Disputes;
 pub(crate) use local_health::MAX_SUSPICION_TIMEOUT;
 pub(crate) use member_updates::MemberUpdateQueue;
 
-/// Members that each member watches, and by which it is watched.
+/// Number of members that each member watches, and number of monitors of each member.
 const MONITORS: usize = 5;
-/// A loop that comes later than this may have missed what was said meanwhile.
+/// After a stall of our own loop this long, answers may be waiting unread, so the detector's probes begin anew.
 const SLEPT: Duration = Duration::from_millis(100);
-/// Who answered us more recently than this is not called down on somebody else's word alone.
+/// A verdict of a peer on a member that answered us within this time is checked before we believe it.
 const WITNESSED: Duration = Duration::from_millis(2_000);
-/// Two comparisons of views that we begin are at least this far apart.
+/// Least time between two comparisons of views that this node begins, once it is no longer young.
 const COMPARE_GAP: Duration = Duration::from_secs(2);
-/// Who began to watch others less than this ago is *young*: it asks more often, and soon compares its view, of which it
-/// may have missed a part while all joined.
+/// A node that began to watch others less than this ago is *young*. It pings and compares views more often, because it
+/// may have missed some members while all joined.
 const YOUNG_FOR: Duration = Duration::from_secs(5);
-/// How much more often.
+/// Factor by which a young node pings and compares views more often.
 const EAGERNESS: u32 = 8;
-/// A first question comes within this time: whoever watched that member before may have crashed with it.
+/// A member is pinged within this time after we begin to watch it, because its former monitor may have crashed with it.
 const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
 
 /// What the detector wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Order {
-    /// Ping a member.
+    /// Ping a member by datagram, with this nonce.
     Ping(NodeId, [u8; 4]),
-    /// The same by stream.
+    /// Ping a member by stream, with this nonce.
     StreamProbe(NodeId, [u8; 4]),
-    /// Ask a member's host whether it answers for it.
+    /// Send a TCP probe to a member's gossip address; the nonce is that of the indirect probe.
     TcpProbe(NodeId, [u8; 4]),
-    /// Ask a referee about a suspect.
+    /// Ask the first node, a referee, for its vote on the second, the suspect, in this epoch.
     Ask(NodeId, NodeId, Epoch),
-    /// Tell what we know of a suspect.
+    /// Send our vote to the node that asked for it.
     Vote(NodeId, Vote),
-    /// Somebody is down: our own verdict, or one that we have looked into.
+    /// Believe a verdict that is our own, or that a peer told us and we checked. The node is the one that told us.
     Decide(Verdict, NodeId),
-    /// Others hold this member down, and it answers us: it has to know.
+    /// Tell a member that others hold it down, so that it can refute it. The member has just answered us.
     Warn(NodeId),
-    /// A member that is disputed answered us: it is back, in this life.
+    /// Believe that a disputed member is back under this identity. The member has just answered us.
     Revive(Identity),
-    /// A member's view differs from ours and goes on doing so.
+    /// Compare views with a member whose view keeps differing from ours.
     Compare(NodeId),
 }
 
-/// Looking into what somebody else says.
+/// A check of what a peer says about a member: pings to that member.
 #[derive(Debug)]
 struct Check {
     series: Series,
     said: Said,
 }
 
-/// What somebody says of a member, and that we look into.
+/// A peer's word about a member that we check before we act on it.
 #[derive(Debug)]
 pub(crate) enum Said {
-    /// A verdict on an active member that just answered us, and who told it: it holds if the member is silent now.
+    /// A verdict on an active member that answered us lately, and the node that told us. We believe it if the member
+    /// does not answer.
     Down(Verdict, NodeId),
-    /// That it is not among the active: it is accused if it is silent.
+    /// The peer does not hold the member active. We accuse the member if it does not answer.
     NotActive,
-    /// That a member which we hold down is back, in this life.
+    /// A member that we hold down is back under this identity. We believe it if the member answers.
     Back(Identity),
 }
 
-/// How often things happened, for the counters.
+/// Events since the last [`Detector::take_tally`], for the counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) accusations: u64,
@@ -118,19 +120,19 @@ pub(crate) struct Detector {
     indirect_probes: BTreeMap<NodeId, IndirectProbe>,
     suspicions: BTreeMap<NodeId, Suspicion>,
     pings: Pings,
-    /// When a member last answered us.
+    /// When each member last answered us.
     heard: BTreeMap<NodeId, Time>,
     healths: BTreeMap<NodeId, LocalHealth>,
     stall_meter: StallMeter,
-    /// The ring for which the monitors are assigned.
+    /// Generation of the ring for which the monitors are assigned.
     assigned: Option<u64>,
     compare_not_before: Time,
-    /// When we first had somebody to watch.
+    /// When this node first had a member to watch.
     began: Option<Time>,
     orders: VecDeque<Order>,
     tally: Tally,
     deadline: Option<Time>,
-    /// Whether the deadline has to be found anew.
+    /// Whether `deadline` is out of date.
     is_changed: bool,
 }
 
@@ -169,33 +171,33 @@ impl Detector {
         self.suspicions.contains_key(&node)
     }
 
-    /// Whether a suspect's host answers for it.
+    /// Whether a suspect is stalled: its host answered a TCP probe.
     pub(crate) fn is_stalled(&self, node: NodeId) -> bool {
         self.suspicions.get(&node).is_some_and(Suspicion::is_stalled)
     }
 
-    /// When a suspect will have been silent for long enough.
+    /// When the suspicion timeout of a suspect ends.
     pub(crate) fn suspect_until(&self, node: NodeId) -> Option<Time> {
         self.suspicions.get(&node).map(Suspicion::due)
     }
 
-    /// Whether a member that we watch answers by stream, and not by datagram.
+    /// Whether a member that we watch answered by stream lately, and not by datagram.
     pub(crate) fn is_heard_by_stream_alone(&self, node: NodeId, now: Time) -> bool {
         self.monitors.get(&node).is_some_and(|monitor| monitor.is_heard_by_stream_alone(now))
     }
 
-    /// Whether all whom we watch do so.
+    /// Whether all members that we watch answered by stream lately, and none by datagram. False if we watch nobody.
     pub(crate) fn hears_by_stream_alone(&self, now: Time) -> bool {
         let mut monitors = self.monitors.values();
         !self.monitors.is_empty() && monitors.all(|monitor| monitor.is_heard_by_stream_alone(now))
     }
 
-    /// How many cases and indirect_probes are open.
+    /// Number of suspicions and indirect probes under way.
     pub(crate) fn open(&self) -> usize {
         self.suspicions.len() + self.indirect_probes.len()
     }
 
-    /// What we say of ourselves.
+    /// Our own local health, as our pongs tell it.
     pub(crate) fn local_health(&self, now: Time) -> LocalHealth {
         self.stall_meter.local_health(now)
     }
@@ -223,8 +225,8 @@ impl Detector {
             .min()
     }
 
-    /// Our loop comes `by` later than it should have. What was said to us meanwhile may wait to be read, so silence
-    /// begins anew.
+    /// Notes that our own loop comes `by` too late. After a stall answers may be waiting unread, so the silence of all
+    /// members counts from now.
     pub(crate) fn late(&mut self, by: Duration, now: Time) {
         if by < SLEPT {
             return;
@@ -238,7 +240,7 @@ impl Detector {
         self.suspicions.values_mut().for_each(|suspicion| suspicion.begin_anew(now));
     }
 
-    /// Watches those whom the ring assigns to us, and drops what is about members that are gone.
+    /// Watches the members that the ring assigns to us, and drops the state of members that are gone.
     pub(crate) fn reassign(&mut self, swim: &Swim, now: Time) {
         if self.assigned == Some(swim.generation()) {
             return;
@@ -273,7 +275,7 @@ impl Detector {
         self.healths.retain(|node, _| active(node));
     }
 
-    /// A time between things that the young do more often.
+    /// The `usual` time between two actions, or a shorter one while this node is young.
     fn pause(&self, usual: Duration, now: Time) -> Duration {
         let young = self.began.is_some_and(|began| now.since(began) < YOUNG_FOR);
         let eager = young && !mutant::is(Mutant::YoungAsOld);

@@ -1,4 +1,4 @@
-//! Watching one member: a question each second, and whether its view of the members is ours.
+//! Watching one member: a series of pings each second, and whether its view of the members equals ours.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::base::time::Time;
 
 use super::series::{Series, Step};
 
-/// The time between two questions, on average.
+/// The average time between two series.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
-/// By how much of it one is longer or shorter than another: those who began to watch a member together do not go on
-/// asking it together, or its last sign of life would always be nearly a period old.
+/// Jitter of the period, as a share of it. Monitors that began together would otherwise go on pinging together, and the
+/// member's last sign of life would often be nearly a period old.
 const JITTER: f64 = 0.1;
-/// Who was heard by stream alone is asked by stream in time for so long.
+/// A member that answered by stream alone is also probed by stream for this long.
 const STREAM_MEMORY: Duration = Duration::from_secs(30);
-/// Views that differ for so long, although they change, are compared.
+/// Views that differ for this long are compared, even if they still change.
 const DIFFERS_FOR: Duration = Duration::from_secs(2);
 
 /// One watched member.
@@ -21,20 +21,20 @@ const DIFFERS_FOR: Duration = Duration::from_secs(2);
 pub(super) struct Monitor {
     pub(super) series: Option<Series>,
     next: Time,
-    /// By datagram it could not be reached lately.
+    /// Until when the second ping also goes by stream, because the member last answered by stream.
     by_stream_until: Option<Time>,
-    /// Both digests when they last differed, and since when they do.
+    /// Our digest and the member's when they last differed, and since when they differ.
     differs: Option<([u8; 4], [u8; 4], Time)>,
 }
 
 /// What a monitor wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watch {
-    /// A new question: draw a nonce and call [`Monitor::begin`].
+    /// Draw a nonce for a new series and call [`Monitor::begin`].
     Begin,
-    /// Ping; and knock by stream too.
+    /// Ping the member, by stream too if `stream` is set.
     Ping { stream: bool },
-    /// Nobody answered since this moment.
+    /// Accuse the member, which did not answer the series that began at this time.
     Accuse(Time),
 }
 
@@ -43,7 +43,7 @@ impl Monitor {
         Self { series: None, next: first, by_stream_until: None, differs: None }
     }
 
-    /// Begins a question. The next one comes after about a `period`; how exactly, `chance` between 0 and 1 decides.
+    /// Begins a series. The next one follows after about a `period`; `chance`, between 0 and 1, sets the jitter.
     pub(super) fn begin(&mut self, nonce: [u8; 4], period: Duration, chance: f64, now: Time) {
         self.series = Some(Series::new(nonce, now));
         self.next = now + period.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0));
@@ -70,24 +70,25 @@ impl Monitor {
         }
     }
 
-    /// It answered.
+    /// Notes that the member answered.
     pub(super) fn heard(&mut self, by_stream: bool, now: Time) {
         self.series = None;
         self.by_stream_until = by_stream.then(|| now + STREAM_MEMORY);
     }
 
-    /// Whether it answered by stream lately, and not by datagram.
+    /// Whether the member last answered by stream, and did so lately.
     pub(super) fn is_heard_by_stream_alone(&self, now: Time) -> bool {
         self.by_stream_until.is_some_and(|until| now < until)
     }
 
-    /// We slept: an answer may be waiting to be read.
+    /// Drops the series after a stall of our own loop, since an answer may be waiting unread, and pings again soon.
     pub(super) fn begin_anew(&mut self, now: Time) {
         self.series = None;
         self.next = self.next.min(now + PERIOD / 5);
     }
 
-    /// Notes both digests; returns whether the views differ and go on doing so.
+    /// Notes both digests, and returns whether the views should be compared: either both digests are the same as the
+    /// last time that they differed, or the views have differed for long.
     pub(super) fn compare(&mut self, own: [u8; 4], theirs: [u8; 4], now: Time) -> bool {
         if own == theirs {
             self.differs = None;
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_the_question_and_the_next_comes_a_second_later() {
+    fn an_answer_ends_the_series_and_the_next_begins_a_second_later() {
         let mut monitor = Monitor::new(at(100));
         assert_eq!(monitor.step(at(99)), None);
         assert_eq!(monitor.step(at(100)), Some(Watch::Begin));
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_accuses_from_the_moment_of_the_first_ping() {
+    fn an_accusation_counts_from_the_first_unanswered_ping() {
         let mut monitor = Monitor::new(at(0));
         monitor.begin([0; 4], PERIOD, 0.5, at(0));
         let mut steps = Vec::new();
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn who_answered_by_stream_alone_is_asked_by_stream_with_the_second_ping() {
+    fn the_second_ping_goes_by_stream_too_after_an_answer_by_stream() {
         let mut monitor = Monitor::new(at(0));
         monitor.heard(true, at(0));
         monitor.begin([0; 4], PERIOD, 0.5, at(1_000));
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn views_that_differ_twice_alike_or_for_long_are_worth_comparing() {
+    fn views_are_compared_when_they_differ_twice_alike_or_for_long() {
         let (a, b, c) = ([1; 4], [2; 4], [3; 4]);
         let mut monitor = Monitor::new(at(0));
         assert!(!monitor.compare(a, a, at(0)));

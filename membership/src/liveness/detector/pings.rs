@@ -8,10 +8,10 @@ use crate::base::limits::MAX_PENDING_PINGS;
 use crate::base::time::Time;
 use crate::wire::pong_tag;
 
-/// An answer that comes later than this is no sign of life. Longer than anybody may pause.
+/// A pong that comes later than this is no sign of life. Longer than the longest suspicion timeout.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
 
-/// By the tag of the answer that is awaited.
+/// Pings that wait for a pong, by the tag that the pong will carry.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
     awaited: BTreeMap<[u8; 4], NodeId>,
@@ -19,7 +19,7 @@ pub(super) struct Pings {
 }
 
 impl Pings {
-    /// A ping with this nonce goes, or may go, to this node.
+    /// Expects a pong to the pings with this nonce to this node. Drops pings that are too old or too many.
     pub(super) fn expect(&mut self, node: NodeId, nonce: [u8; 4], now: Time) {
         while let Some((at, tag)) = self.sent.front()
             && (now.since(*at) > ANSWERED_WITHIN || self.sent.len() >= MAX_PENDING_PINGS)
@@ -32,7 +32,7 @@ impl Pings {
         self.sent.push_back((now, tag));
     }
 
-    /// Who answers with this tag, if anybody was asked. Each question is answered once.
+    /// The node whose pong carries this tag, if a ping waits for it. Each nonce is answered once.
     pub(super) fn answered(&mut self, tag: [u8; 4]) -> Option<NodeId> {
         self.awaited.remove(&tag)
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_counts_once_and_not_too_late() {
+    fn a_pong_counts_once_and_only_in_time() {
         let mut pings = Pings::default();
         let (node, nonce) = (NodeId(7), [1, 2, 3, 4]);
         pings.expect(node, nonce, Time::ZERO);

@@ -1,10 +1,10 @@
-//! One question to one member, asked up to five times.
+//! A series of up to five pings with one nonce to one member.
 
 use std::time::Duration;
 
 use crate::base::time::Time;
 
-/// When a ping is sent, counted from the first.
+/// When each ping is sent, counted from the first.
 const TRIES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(150),
@@ -12,19 +12,19 @@ const TRIES: [Duration; 5] = [
     Duration::from_millis(270),
     Duration::from_millis(330),
 ];
-/// When the question counts as unanswered.
+/// When the series has failed, counted from the first ping.
 const GIVE_UP: Duration = Duration::from_millis(350);
 
-/// What a series asks for.
+/// What a series wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Send the ping, for the n-th time.
+    /// Send the n-th ping, counted from 1.
     Ping(usize),
-    /// Nobody answered.
+    /// The member did not answer.
     Failed,
 }
 
-/// Pings that are under way.
+/// A series that waits for its pong.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Series {
     pub(super) nonce: [u8; 4],
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_pings_and_then_it_has_failed() {
+    fn a_series_fails_after_five_pings() {
         use Step::{Failed, Ping};
         let mut series = Series::new([0; 4], Time::ZERO);
         let mut steps = Vec::new();

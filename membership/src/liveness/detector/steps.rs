@@ -1,4 +1,4 @@
-//! What the detector does when its time comes: asks, accuses, rules.
+//! What the detector does at its deadline: it pings members, asks referees, accuses members and passes verdicts.
 
 use rand::RngExt;
 
@@ -13,7 +13,7 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::swim::Swim;
 
-/// The ping with which a member that is said to be back is asked by stream, too.
+/// The ping of a check that also goes by stream, when a peer says that the member is back.
 const CHECKED_BY_STREAM_FROM: usize = 3;
 
 impl Detector {
@@ -129,7 +129,7 @@ impl Detector {
         }
     }
 
-    /// Passes a verdict if there is enough for one.
+    /// Passes a verdict on a suspect if the votes are enough.
     pub(super) fn rule(&mut self, suspect: NodeId, now: Time) {
         let Some(accused) = self.suspicions.get(&suspect).map(|suspicion| suspicion.suspect) else {
             return;
@@ -165,7 +165,7 @@ impl Detector {
 
     fn open_case(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Suspicion {
         let node = suspect.node_id;
-        // Everybody but the suspect, at most as many as watch it; one of them is us.
+        // The suspect has as many monitors as there are other members, up to the limit. We are one of them.
         let watching = MONITORS.min(swim.ring().len());
         let watching = if mutant::is(Mutant::NoReferees) { 1 } else { watching };
         let referees = swim.ring().predecessors(node).take(watching.saturating_sub(1));

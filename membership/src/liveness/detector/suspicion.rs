@@ -1,9 +1,11 @@
-//! A case: an accused member, those who are asked whether they hear it, and when that is enough.
+//! A suspicion: an accused member, the referees that are asked for votes, and the rules for a verdict.
 //!
-//! The verdict rests on *silence*: for `patience` nobody who was asked had a sign of life. Each vote says how long ago
-//! the last one was, and the latest counts. When the time is over, a quorum must say once more that it has heard nothing.
-//! (The standing monitors are those of Rapid, Suresh et al., "Stable and Consistent Membership at Scale with Rapid",
-//! 2018; there too a process is removed only when several of its observers agree.)
+//! A verdict rests on *silence*: neither the accuser nor a referee had a sign of life for the whole suspicion timeout.
+//! Each vote says how long ago the referee last heard the suspect, and the timeout runs from the latest sign of life.
+//! When the timeout ends, a quorum must say once more that it has heard nothing.
+//!
+//! Fixed monitors come from Rapid (Suresh et al., "Stable and Consistent Membership at Scale with Rapid", 2018). Rapid,
+//! too, removes a process only when several of its observers agree.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,48 +19,50 @@ use super::local_health::{
     SUSPICION_TIMEOUT_STALLED, SUSPICION_TIMEOUT_UNKNOWN, SUSPICION_TIMEOUT_UNPROVEN,
 };
 
-/// Who has looked for less than this has no vote.
+/// Minimum probing time before a vote counts.
 const PROBED_AT_LEAST: Duration = Duration::from_millis(600);
-/// An unanswered question is asked again after this time, at first.
+/// A referee that has not voted is asked again after this time.
 const ASK_GAP: Duration = Duration::from_millis(150);
-/// ... and so often; then rarely.
+/// Times that a referee without a vote is asked before the suspicion timeout ends.
 const QUICK_ASKS: u32 = 3;
+/// When every referee has voted, the suspicion is looked at again after this time, or when the suspicion timeout ends.
 const SLOW_ASK_GAP: Duration = Duration::from_millis(600);
-/// Who does not answer within this time gets a substitute.
+/// A referee that does not vote within this time gets a substitute.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(280);
-/// When the time is over, votes are collected this often, so many times; then rarely.
+/// Time between two polls of all referees, once the suspicion timeout has ended.
 const POLL_GAP: Duration = Duration::from_millis(40);
+/// Polls with [`POLL_GAP`] between them. Later ones are [`SLOW_POLL_GAP`] apart.
 const QUICK_POLLS: u32 = 5;
 const SLOW_POLL_GAP: Duration = Duration::from_millis(300);
-/// Substitutes of one case.
+/// Substitute referees in one suspicion.
 const MAX_SUBSTITUTES: usize = 10;
-/// Who finds no quorum decides with one other vote after twice the patience and this much more.
+/// Without a quorum, one vote of a referee is enough after twice the suspicion timeout and this much more.
 const LAST_RESORT: Duration = Duration::from_secs(2);
 
-/// One of those who are asked.
+/// A member that is asked for its vote.
 #[derive(Debug, Default)]
 struct Referee {
     asked: u32,
     first_asked: Option<Time>,
     answered: bool,
-    /// When it last said that it looked long enough and heard nothing.
+    /// When it last voted that it had probed for long enough and heard nothing new.
     agreed: Option<Time>,
     replaced: bool,
 }
 
-/// What an incoming vote means.
+/// Effect of an incoming vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Somebody hears the suspect.
+    /// The sender heard the suspect after the unanswered ping.
     Alive,
-    /// It may be enough for a verdict.
+    /// The vote is noted, and there may be enough of them for a verdict.
     Noted,
 }
 
 #[derive(Debug)]
 pub(super) struct Suspicion {
     pub(super) suspect: Identity,
-    /// When the first ping that was not answered was sent.
+    /// When the first unanswered ping was sent.
     opened: Time,
     accused: Time,
     last_sign: Time,
@@ -72,7 +76,8 @@ pub(super) struct Suspicion {
 }
 
 impl Suspicion {
-    /// Accuses a member: `heard` is the last sign of life that we have, `referees` are those to ask first.
+    /// Accuses a member. The first unanswered ping was sent at `opened`, the member last answered us at `heard`, and
+    /// `referees` are asked first.
     pub(super) fn new(
         suspect: Identity,
         opened: Time,
@@ -81,7 +86,7 @@ impl Suspicion {
         referees: Vec<NodeId>,
         now: Time,
     ) -> Self {
-        // A majority of those who watch it: three of five.
+        // A majority of the monitors, ourselves included: three of five.
         let quorum = referees.len().div_ceil(2) + 1;
         Self {
             suspect,
@@ -98,7 +103,7 @@ impl Suspicion {
         }
     }
 
-    /// We slept: what we did not hear meanwhile says nothing.
+    /// Collects the votes anew after a stall of our own loop: answers may be waiting unread.
     pub(super) fn begin_anew(&mut self, now: Time) {
         self.accused = now;
         self.polls = 0;
@@ -110,28 +115,29 @@ impl Suspicion {
         self.next_look
     }
 
-    /// When there was silence for long enough.
+    /// When the suspicion timeout ends.
     pub(super) fn due(&self) -> Time {
         let suspicion_timeout =
             self.local_health.map_or(SUSPICION_TIMEOUT_UNKNOWN, LocalHealth::suspicion_timeout);
-        // Who has nobody to ask had better be sure.
+        // Without a referee we decide alone, so we wait longer to be sure.
         let alone = if self.quorum == 1 { SUSPICION_TIMEOUT_UNPROVEN } else { Duration::ZERO };
         let stands_still = self.stalled && !mutant::is(Mutant::IgnoreTcpProbe);
         let stalled = if stands_still { SUSPICION_TIMEOUT_STALLED } else { Duration::ZERO };
         self.last_sign + suspicion_timeout.max(alone).max(stalled)
     }
 
-    /// Whether its host answers for it.
+    /// Whether the suspect's host answered a TCP probe.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled
     }
 
-    /// One of those who look, ourselves among them, touched its host or did not.
+    /// Notes whether the suspect's host answered a TCP probe, of ours or of a referee. One answer is enough.
     pub(super) fn note_tcp_probe(&mut self, tcp_probe_answered: bool) {
         self.stalled |= tcp_probe_answered;
     }
 
-    /// Takes the vote of somebody.
+    /// Takes a vote. The vote of a node that is no referee counts only if it has a sign of life after the unanswered
+    /// ping.
     pub(super) fn vote(&mut self, vote: &Vote, now: Time) -> Word {
         let sign = vote.silence().map(|silence| {
             Time::from_micros(now.as_micros().saturating_sub(silence.as_micros() as u64))
@@ -150,7 +156,8 @@ impl Suspicion {
         Word::Noted
     }
 
-    /// Who agreed, if that is enough to call it down. `probing_since` is since when we look for signs of life ourselves.
+    /// The referees that agree, if they are enough for a verdict. `probing_since` is when we began to probe the
+    /// suspect.
     pub(super) fn verdict(&self, probing_since: Time, now: Time) -> Option<Vec<NodeId>> {
         let due = self.due();
         if now < due || now.since(probing_since) < PROBED_AT_LEAST {
@@ -168,8 +175,7 @@ impl Suspicion {
         enough.then_some(agreed)
     }
 
-    /// Whom to ask now. `others` are those who may stand in for referees that do not answer, in the order in which they
-    /// are asked.
+    /// The referees to ask now. `others` may stand in for referees that do not vote, the first ones first.
     pub(super) fn step(&mut self, others: impl Iterator<Item = NodeId>, now: Time) -> Vec<NodeId> {
         if self.next_look > now {
             return Vec::new();
@@ -205,7 +211,7 @@ impl Suspicion {
         asked
     }
 
-    /// Finds somebody else for each referee that does not answer.
+    /// Adds a substitute for each referee that does not vote in time, up to the limit.
     fn replace_silent(&mut self, others: impl Iterator<Item = NodeId>, now: Time) {
         let silent = self.referees.values_mut().filter(|referee| {
             let late = |at: Time| now.since(at) >= ANSWERS_WITHIN;
@@ -259,7 +265,7 @@ mod tests {
         Vote { sender, suspect, silence_ms, probed_ms, local_health, tcp_probe_answered: false }
     }
 
-    /// The first moment at which a case is decided when these referees agree whenever they are asked.
+    /// The first moment, in milliseconds, at which there is a verdict if `agreeing` agree whenever they are asked.
     fn decided(suspicion: &mut Suspicion, agreeing: &[u64], heard_ms: u64) -> Option<u64> {
         for _ in 0..1_000 {
             let now = suspicion.next_deadline();
@@ -278,19 +284,19 @@ mod tests {
     }
 
     #[test]
-    fn a_quorum_of_those_who_watch_decides_after_enough_silence() {
+    fn a_quorum_of_monitors_decides_when_the_suspicion_timeout_ends() {
         assert_eq!(decided(&mut suspicion(4, 800), &[1, 2, 3, 4], 800), Some(2_750));
         assert_eq!(decided(&mut suspicion(4, 800), &[2, 3], 800), Some(2_750), "three of five");
-        assert_eq!(decided(&mut suspicion(4, 800), &[2, 3], 950), Some(2_900), "who heard it last");
+        assert_eq!(decided(&mut suspicion(4, 800), &[2, 3], 950), Some(2_900), "latest sign");
     }
 
     #[test]
-    fn substitutes_stand_in_for_referees_that_are_gone_too() {
+    fn substitutes_stand_in_for_referees_that_do_not_vote() {
         assert_eq!(decided(&mut suspicion(4, 800), &[50, 51], 800), Some(2_750));
     }
 
     #[test]
-    fn one_other_vote_is_enough_in_the_end_and_none_never_is() {
+    fn one_vote_is_enough_as_a_last_resort_and_no_vote_never_is() {
         let end = decided(&mut suspicion(4, 800), &[1], 800).expect("decided");
         assert!((7_350..7_700).contains(&end), "{end}");
         assert_eq!(decided(&mut suspicion(4, 800), &[], 800), None);
@@ -301,7 +307,7 @@ mod tests {
         assert_eq!(
             decided(&mut suspicion(0, 800), &[], 800),
             Some(4_000),
-            "alone, with more patience"
+            "alone, with a longer timeout"
         );
         assert_eq!(decided(&mut suspicion(1, 800), &[1], 800), Some(2_750));
         assert_eq!(decided(&mut suspicion(2, 800), &[1], 800), Some(2_750), "two of three");
@@ -317,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn who_slept_looks_again_before_it_decides() {
+    fn after_a_stall_we_probe_again_before_a_verdict() {
         let mut suspicion = suspicion(0, 800);
         suspicion.begin_anew(at(9_000));
         assert_eq!(suspicion.verdict(at(9_000), at(9_100)), None);
@@ -333,24 +339,28 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_suspect_is_given_five_seconds_and_then_is_down() {
+    fn a_stalled_suspect_is_down_after_five_seconds() {
         let tcp_probe_answered = Vote { tcp_probe_answered: true, ..vote(1, 600, 50) };
         let mut suspicion = suspicion(4, 800);
         suspicion.vote(&tcp_probe_answered, at(1_400));
         assert_eq!(
             decided(&mut suspicion, &[1, 2, 3, 4], 800),
             Some(5_800),
-            "one of five is enough"
+            "one answered TCP probe is enough"
         );
         let mut ours = self::suspicion(4, 800);
         ours.note_tcp_probe(true);
         ours.note_tcp_probe(false);
-        assert_eq!(decided(&mut ours, &[1, 2, 3, 4], 800), Some(5_800), "and it may be us");
+        assert_eq!(decided(&mut ours, &[1, 2, 3, 4], 800), Some(5_800), "our own TCP probe");
         let mut alone = self::suspicion(0, 800);
         alone.note_tcp_probe(true);
         assert_eq!(decided(&mut alone, &[], 800), Some(5_800));
         let mut slow = self::suspicion(4, 800);
         slow.vote(&Vote { local_health: Some(LocalHealth(20)), ..tcp_probe_answered }, at(1_400));
-        assert_eq!(decided(&mut slow, &[1, 2, 3, 4], 800), Some(7_800), "it asks for more");
+        assert_eq!(
+            decided(&mut slow, &[1, 2, 3, 4], 800),
+            Some(7_800),
+            "its local health asks for more"
+        );
     }
 }
