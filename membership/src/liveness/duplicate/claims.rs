@@ -1,4 +1,4 @@
-//! Meeting another agent under our node id.
+//! Claims to our node id: sending, judging and answering them.
 
 use std::net::SocketAddr;
 
@@ -18,12 +18,14 @@ impl Liveness {
         self.duplicates.met(now)
     }
 
-    /// Whether we gave way to another agent under our node id: then we say nothing but to ask whether it is still there.
+    /// Whether we gave way to another agent under our node id, and are silent except for asking whether it is still
+    /// there.
     pub(crate) fn is_silent(&self) -> bool {
         self.duplicates.is_silent()
     }
 
-    /// Asks whether somebody lives who goes by our node id elsewhere, or did.
+    /// Sends a claim to an address at which a peer says that our node id lives, to find out whether an agent lives
+    /// there.
     pub(crate) fn meet_duplicate(&mut self, identity: &Identity, now: Time) {
         let elsewhere = identity.addr != self.identity().addr;
         if elsewhere && !self.leaving && self.duplicates.may_ask(now) {
@@ -49,7 +51,7 @@ impl Liveness {
                 if answer {
                     self.send_claim(from, claim.nonce, now);
                 }
-                // The others may follow the other, which was in a later epoch.
+                // Members may take the duplicate for us, because its epoch is not lower than ours.
                 if claim.identity.epoch >= own.epoch {
                     self.refute_epoch(claim.identity.epoch, now);
                 }
@@ -77,14 +79,14 @@ impl Liveness {
         }
     }
 
-    /// Without peers and sessions, and with no hellos, we say nothing.
+    /// Falls silent: the loss of all peers ends what we send, and a silent node says no hello.
     fn fall_silent(&mut self, other: SocketAddr, now: Time) {
         self.out.counters.gave_way += 1;
         self.out.tell(Fact::GaveWay { to: other });
         self.swim.lose_contact(now);
     }
 
-    /// Sends our claim. It is about as long as the one that it answers.
+    /// Sends our claim, as an answer to the nonce `echo`. It is about as long as the claim that it answers.
     fn send_claim(&mut self, to: SocketAddr, echo: u64, now: Time) {
         let own = *self.identity();
         let claim = self.duplicates.claim(&own, echo, self.rng.next_u64(), now);

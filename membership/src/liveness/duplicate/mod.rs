@@ -1,9 +1,10 @@
-//! Two live agents under one node id, from a data directory that was copied: how they find out, and which gives way.
+//! Duplicates: two live agents under one node id, as when a data directory was copied. How they find out, and which one
+//! gives way.
 //!
-//! That somebody *names* our id at another address proves nothing: it may be an earlier life of ours, or news that is
-//! late. So it is asked there, with a claim that carries a nonce; only who lives now can send it back. Whose claim is
-//! proven in this way is compared with ours, and one of the two falls silent. Both know the same of each other, so they
-//! never both do, and never take turns.
+//! A peer that *names* our node id at another address proves nothing: the entry may be an earlier life of ours, or an
+//! update that is late. So we send a claim with a nonce to that address, and only an agent that lives now can send the
+//! nonce back. A claim that is proven in this way is compared with ours, and one of the two agents falls silent. Both
+//! agents compare the same two lives, so they never both fall silent, and never take turns.
 
 mod claims;
 
@@ -15,64 +16,65 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::{Claim, Life};
 
-/// The least time between two claims that nobody asked for.
+/// The least time between two claims that answer no claim.
 const CLAIM_MIN_GAP: Duration = Duration::from_millis(500);
-/// A nonce that does not come back within this time proves nothing.
+/// A nonce that comes back later than this proves nothing.
 const NONCE_VALID: Duration = Duration::from_secs(2);
-/// Who fell silent asks so often whether the other is still there, and takes no answer to so many claims for a no.
+/// A silent agent asks the duplicate after this time whether it is still there.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A silent agent takes the duplicate for gone after this many claims without an answer.
 const ASKS: u32 = 3;
-/// Who goes on tells its owner of the other so often.
+/// The agent that goes on tells its owner about the duplicate this often.
 const TELL_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Who goes on knows of the other for so long after it was last heard.
+/// The agent that goes on forgets a duplicate that it has not heard for this long.
 const FORGET_AFTER: Duration = Duration::from_secs(150);
 
 /// Another live agent under our node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    /// Where it takes gossip.
+    /// Its gossip address.
     pub address: SocketAddr,
-    /// Whether it runs on a copy of the same data directory, as opposed to one that holds the same node id by chance.
+    /// Whether it runs on a copy of our data directory. Otherwise it has the same node id by chance.
     pub same_key: bool,
-    /// Whether we are the one that gave way and is silent.
+    /// Whether we gave way to it and are silent.
     pub we_are_silent: bool,
-    /// Since when we know of it.
+    /// When we learned of it.
     pub since: Time,
     /// When it last proved that it lives.
     pub proven: Time,
 }
 
-/// What we do about a claim.
+/// What we do about a claim to our node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// Nothing: it is our own, or settles nothing new.
+    /// Ignore the claim: it is our own, or comes from our own address.
     Nothing,
-    /// Claim the id ourselves: the other has yet to prove, or to be shown, which of us lives.
+    /// Answer with our claim: the sender has yet to prove that it lives now, and needs our nonce for that.
     Claim,
-    /// Go on: the other lives and gives way, or has done so.
+    /// Go on as before: the sender lives, and gives way or has given way.
     GoOn {
-        /// The other is not silent yet: answer it.
+        /// Whether to answer, because the sender is not silent yet.
         answer: bool,
-        /// The owner is to be told.
+        /// Whether to tell our owner.
         tell: bool,
     },
-    /// Be silent, and say so: the other lives, and we give way.
+    /// Fall silent and answer so: the sender lives, and we give way.
     GiveWay {
-        /// Whether this begins the silence.
+        /// Whether the silence begins with this claim.
         new: bool,
     },
 }
 
-/// What a silent node does when its time has come.
+/// What a silent node does at its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Ask whether the other is still there.
+    /// Ask the duplicate at this address whether it is still there.
     Ask(SocketAddr),
-    /// The other is gone: speak again.
+    /// End the silence: the duplicate is gone.
     Resume,
 }
 
-/// What a node knows of others under its id.
+/// What a node knows of duplicates of itself.
 #[derive(Debug)]
 pub(crate) struct Duplicates {
     life: Life,
@@ -85,7 +87,7 @@ pub(crate) struct Duplicates {
 
 #[derive(Debug)]
 struct Silence {
-    /// What we went by when we gave way.
+    /// Our identity when we gave way.
     identity: Identity,
     asks_left: u32,
     next: Time,
@@ -101,13 +103,13 @@ impl Duplicates {
         self.silence.is_some()
     }
 
-    /// The other, while it is there as far as we know.
+    /// The duplicate, for as long as we take it to be there.
     pub(crate) fn met(&self, now: Time) -> Option<&Duplicate> {
         let current = |met: &&Duplicate| self.is_silent() || now.since(met.proven) < FORGET_AFTER;
         self.met.as_ref().filter(current)
     }
 
-    /// Whether a claim may be sent now to somebody of whom we only heard.
+    /// Whether a claim may be sent now to a duplicate that a peer named. At most one each [`CLAIM_MIN_GAP`].
     pub(crate) fn may_ask(&mut self, now: Time) -> bool {
         let may = self.claim_at <= now && !self.is_silent();
         if may {
@@ -116,7 +118,7 @@ impl Duplicates {
         may
     }
 
-    /// Our claim, as an answer to the nonce `echo`. `fresh` is a random number.
+    /// Our claim, as an answer to the nonce `echo`, which is 0 for none. `fresh` is a random number, for a new nonce.
     pub(crate) fn claim(&mut self, own: &Identity, echo: u64, fresh: u64, now: Time) -> Claim {
         let valid = self.nonce.filter(|(_, at)| now.since(*at) < NONCE_VALID / 2);
         let (nonce, _) = *self.nonce.insert(valid.unwrap_or((fresh.max(1), now)));
@@ -125,7 +127,7 @@ impl Duplicates {
         Claim { identity, life: self.life, silent: silence.is_some(), nonce, echo }
     }
 
-    /// Judges a claim to the id that we go by.
+    /// Judges a claim to our node id.
     fn judge(&mut self, own: &Identity, claim: &Claim, now: Time) -> Answer {
         if claim.life.number == self.life.number || claim.identity.addr == own.addr {
             return Answer::Nothing;
@@ -199,12 +201,12 @@ mod tests {
         (identity, Duplicates::new(life))
     }
 
-    /// `asker` has heard of `other`: they talk until neither has anything to say.
+    /// Exchanges claims, beginning with one of `asker` to `other`, until one side does not answer.
     fn meet(asker: &mut (Identity, Duplicates), other: &mut (Identity, Duplicates), now: Time) {
         let mut claim = asker.1.claim(&asker.0, 0, now.as_micros() + 100, now);
         let (mut from, mut to) = (asker, other);
         for fresh in 1.. {
-            assert!(fresh < 6, "it must end");
+            assert!(fresh < 6, "the exchange must end");
             let answers = match to.1.judge(&to.0, &claim, now) {
                 Answer::Nothing => false,
                 Answer::Claim | Answer::GiveWay { .. } => true,
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_hears_first_the_one_that_started_last_gives_way() {
+    fn the_life_that_started_last_gives_way_whichever_asks_first() {
         for the_first_asks in [true, false] {
             let (mut first, mut copy) = (life(5), life(6));
             if the_first_asks {
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_silent_one_asks_again_stays_silent_and_speaks_when_nobody_answers() {
+    fn a_silent_agent_asks_again_and_resumes_only_without_an_answer() {
         let (mut first, mut copy) = (life(5), life(6));
         meet(&mut first, &mut copy, MS(0));
         assert_eq!(copy.1.take_due(MS(59_000)), None);
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_way_gives_way_again_although_the_other_restarted() {
+    fn an_agent_that_gave_way_gives_way_again_after_the_other_restarted() {
         let (mut first, mut copy) = (life(5), life(6));
         meet(&mut first, &mut copy, MS(0));
         while let Some(at) = copy.1.next_deadline() {
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gives_way_to_a_silent_one() {
+    fn no_agent_gives_way_to_a_silent_one() {
         let (mut first, mut copy) = (life(5), life(6));
         let asked = copy.1.claim(&copy.0, 0, 1, MS(0));
         let proof = first.1.claim(&first.0, asked.nonce, 2, MS(0));

@@ -1,4 +1,4 @@
-//! The way into a cluster: saying hello at the seeds, and answering the hellos of others.
+//! Joining a cluster: saying hello at the seeds, and answering the hellos of others.
 
 pub(super) mod seeds;
 
@@ -36,20 +36,21 @@ impl Liveness {
         }
     }
 
-    /// A factor for the time between two hellos: nodes that started together do not say hello together for ever.
+    /// A random factor for the time between two hellos. Nodes that started together would otherwise go on saying hello
+    /// together.
     pub(super) fn hello_stretch(&mut self) -> f64 {
         0.75 + self.rng.random::<f64>() / 2.0
     }
 
-    /// Somebody answered our hello, if only to say that there is no room: the next one is not put off for long.
+    /// Brings the next round of hellos forward, because a node answered ours, by a welcome or a referral.
     fn hello_answered(&mut self, now: Time) {
         let stretch = self.hello_stretch();
         self.seeds.answered(now, stretch);
         self.set_hello_timer();
     }
 
-    /// Says hello to somebody who speaks to us although we know nobody: it knows where the others are. This happens as
-    /// often as referrals are followed, since the source of a datagram may be forged.
+    /// Says hello to a stranger that pings us while we are alone, since it may know other members. The limit on
+    /// referrals applies, because the source of a datagram may be forged.
     pub(super) fn hello_back(&mut self, from: SocketAddr) {
         if !self.seeds.follow_referral() {
             return;
@@ -59,11 +60,11 @@ impl Liveness {
         self.out.send(from, &hello);
     }
 
-    /// Answers a hello. `served` is how many sessions we serve.
+    /// Answers a hello. `served` is the number of sessions that we serve.
     ///
-    /// The answer is as long as the question, so a forged source address gains nothing. When more come than we have
-    /// places for, the others are referred to members at random, so that those who have joined help those who follow.
-    /// A node that knows of nobody else invites all: a flood of forged hellos must not keep out real ones.
+    /// The answer is as long as the hello, so a forged source address gains nothing. Newcomers beyond our sessions are
+    /// referred to random members, so that nodes that have joined help others to join. A node that knows no other
+    /// member welcomes all newcomers: a flood of forged hellos must not keep out real ones.
     pub(crate) fn handle_hello(
         &mut self,
         from: SocketAddr,
@@ -89,18 +90,18 @@ impl Liveness {
         self.out.send(from, &answer);
     }
 
-    /// Somebody came who may have been invited.
+    /// Notes that a node opened a session, perhaps after a welcome of ours.
     pub(crate) fn guest_came(&mut self) {
         self.invitations.came();
     }
 
-    /// We joined a member that answered.
+    /// Ends the request to join: a session with a member has succeeded.
     pub(crate) fn joined(&mut self) {
         self.seeds.joined();
         self.set_hello_timer();
     }
 
-    /// Says hello at these addresses until somebody answers.
+    /// Says hello at these addresses until we have joined, for a limited number of rounds if we are not alone.
     pub(crate) fn join(&mut self, addresses: Vec<SocketAddr>, now: Time) {
         self.seeds.add(addresses, now);
         self.set_hello_timer();
@@ -110,7 +111,8 @@ impl Liveness {
         self.timers.put(Timer::Hello, self.seeds.next_deadline(!self.connected));
     }
 
-    /// Another member that the newcomer can reach, and that takes no more bytes to name.
+    /// A random member of the newcomer's address family. The newcomer can reach it, and its address is no longer than
+    /// its own.
     fn other_than(&mut self, hello: &Hello) -> Option<Identity> {
         let peers = self.swim.random_peers(2);
         let fits = |peer: &Identity| {
@@ -120,7 +122,7 @@ impl Liveness {
         peers.into_iter().find(fits)
     }
 
-    /// Says hello to the member that we are referred to, unless we know it.
+    /// Says hello to the member that a referral names, unless we know it.
     pub(crate) fn handle_referral(&mut self, from: SocketAddr, referral: &Hello, now: Time) {
         let Identity { node_id, addr, .. } = referral.identity;
         if referral.token != self.seeds.token() || self.leaving {
@@ -154,14 +156,15 @@ impl Liveness {
         let stranger = self.swim.active_peer(peer.node_id).is_none();
         let wanted = !self.connected || self.seeds.is_eager() || stranger;
         if wanted {
-            // Loopback and NAT may hide where the peer says it listens. The address that it answered from is reachable.
+            // The address that the peer gives for itself may be unreachable from here, as behind NAT. The address that
+            // it answered from is reachable.
             let mut reachable = peer;
             reachable.addr.set_ip(from.ip());
             self.out.tell(Fact::Reachable(reachable));
         }
     }
 
-    /// Our hello, or the answer to that of another.
+    /// The content of our hello or welcome, with this token.
     pub(super) fn hello(&self, token: u64) -> Hello {
         Hello { token, identity: *self.identity() }
     }

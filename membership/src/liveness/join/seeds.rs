@@ -1,5 +1,7 @@
-//! Knocking at seeds: for as long as we are alone, and for a while when asked to join somebody else. And how many of
-//! those who knock at us are asked in.
+//! When to say hello at the seeds, and how many newcomers to welcome.
+//!
+//! A node says hello for as long as it is alone. A node that is not alone says hello for a limited number of rounds
+//! after a request to join.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,17 +11,17 @@ use crate::base::limits::{MAX_REFERRALS, MAX_SEEDS, MAX_SESSIONS_SERVED};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 
-/// Rounds of knocking after a request to join, although we are not alone.
+/// Rounds of hellos after a request to join. They take place even if we are not alone.
 const EAGER_ROUNDS: u32 = 20;
-/// In these rounds nobody waits longer: who starts together with a thousand others is not heard each time.
+/// Longest wait between two of these rounds: hellos get lost while a thousand nodes start together.
 const EAGER_WAIT: Duration = Duration::from_millis(250);
-/// Who was answered and is not in yet knocks again after this time: the cluster is there, so only a datagram was lost, or
+/// Wait after an answer to a hello, if we have not joined by then. The cluster is there, so a datagram was lost, or
 /// there was no room for us at that moment.
 const ANSWERED_RETRY: Duration = Duration::from_millis(200);
-/// Who was asked in has come after this time, or will not.
+/// An invitation lapses after this time, if the newcomer has not opened a session.
 const INVITED_FOR: Duration = Duration::from_millis(100);
 
-/// The seeds, and when to knock next.
+/// The seeds, and when to say hello next.
 #[derive(Debug)]
 pub(crate) struct Seeds {
     addresses: BTreeSet<SocketAddr>,
@@ -28,13 +30,13 @@ pub(crate) struct Seeds {
     wait: Duration,
     due: Time,
     eager_rounds: u32,
-    /// Referrals that may still be followed before we knock again.
+    /// Referrals that may still be followed before the next round.
     referrals: u32,
     token: u64,
 }
 
 impl Seeds {
-    /// Nobody to knock at; `token` is what answers must carry back.
+    /// No seeds yet. Answers to our hellos must carry `token` back.
     pub(crate) fn new(protocol: &Protocol, token: u64) -> Self {
         Self {
             addresses: BTreeSet::new(),
@@ -59,37 +61,38 @@ impl Seeds {
         self.hurry(now);
     }
 
-    /// StreamProbe now, and then with short waits again.
+    /// Begins a round now, and returns to short waits.
     pub(crate) fn hurry(&mut self, now: Time) {
         self.wait = self.first_wait;
         self.due = now;
     }
 
-    /// Somebody answered a knock. The next round comes soon, `stretch` as in [`Self::take_due`]: the waits that we had
-    /// reached are meant for those to whom nobody speaks.
+    /// Brings the next round forward, because a node answered our hello: long waits are for nodes that get no answer.
+    /// `stretch` is the same as for [`Self::take_due`].
     pub(crate) fn answered(&mut self, now: Time, stretch: f64) {
         self.wait = self.wait.min(ANSWERED_RETRY);
         self.due = self.due.min(now + ANSWERED_RETRY.mul_f64(stretch));
     }
 
-    /// We joined somebody who answered. Before that a session may still be refused.
+    /// Ends the request to join, because a session has succeeded. A welcome does not, since its session may be refused.
     pub(crate) fn joined(&mut self) {
         self.eager_rounds = 0;
     }
 
-    /// We knock outside of the rounds; what that leads to may be followed.
+    /// Notes a hello outside of the rounds, so that the referrals which answer it are followed.
     pub(crate) fn hello_sent(&mut self) {
         self.referrals = MAX_REFERRALS;
     }
 
-    /// Whether to knock where we are referred to: whoever sends us round in circles is not followed for long.
+    /// Whether to follow a referral. The number is limited, so that nodes that refer us in circles are not followed for
+    /// long.
     pub(crate) fn follow_referral(&mut self) -> bool {
         let follow = self.referrals > 0;
         self.referrals = self.referrals.saturating_sub(1);
         follow
     }
 
-    /// The addresses that we were told to join at.
+    /// The seeds: the addresses that we were told to join at.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.addresses.iter().copied()
     }
@@ -102,8 +105,8 @@ impl Seeds {
         (alone || self.is_eager()).then_some(self.due)
     }
 
-    /// Where to knock now, if it is time: at the seeds and, when alone, at `former` peers. The next wait is stretched, so
-    /// that those who started together do not knock together for ever.
+    /// The addresses to say hello at now: the seeds and, when alone, `former` peers. None if no round is due. The next
+    /// wait is multiplied by `stretch`, so that nodes that started together do not go on saying hello together.
     pub(crate) fn take_due(
         &mut self,
         now: Time,
@@ -128,7 +131,7 @@ impl Seeds {
     }
 }
 
-/// Those who hello_sent, were asked in and did not come yet. Each will take a place among the sessions that we serve.
+/// Newcomers that we welcomed and that have not opened a session yet. Each will take one of the sessions that we serve.
 #[derive(Debug, Default)]
 pub(crate) struct Invitations {
     open: usize,
@@ -136,7 +139,7 @@ pub(crate) struct Invitations {
 }
 
 impl Invitations {
-    /// Asks one more in, unless all places beside those that are `taken` are promised.
+    /// Welcomes one more newcomer, unless the sessions that are `taken` or promised reach the limit.
     pub(crate) fn invite(&mut self, taken: usize, now: Time) -> bool {
         if now.since(self.since) >= INVITED_FOR {
             *self = Self { open: 0, since: now };
@@ -146,7 +149,7 @@ impl Invitations {
         room
     }
 
-    /// Somebody came.
+    /// Notes that a newcomer opened its session.
     pub(crate) fn came(&mut self) {
         self.open = self.open.saturating_sub(1);
     }
@@ -170,7 +173,7 @@ mod tests {
         assert_eq!(waits[..2], [100, 200]);
         assert_eq!(waits[2..20], [250; 18]);
         assert_eq!(waits[20..], [500, 1_000, 2_000, 4_000, 8_000, 10_000]);
-        assert_eq!(seeds.next_deadline(false), None, "the request to join is worn out");
+        assert_eq!(seeds.next_deadline(false), None, "the rounds of the request are over");
     }
 
     #[test]
@@ -219,9 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn so_many_referrals_are_followed_in_each_round() {
+    fn each_round_follows_a_limited_number_of_referrals() {
         let mut seeds = Seeds::new(&Protocol::default(), 1);
-        assert!(!seeds.follow_referral(), "nobody was asked");
+        assert!(!seeds.follow_referral(), "no hello was sent");
         seeds.add(vec![([127, 0, 0, 1], 1).into()], Time::ZERO);
         for _ in 0..2 {
             let due = seeds.next_deadline(true).expect("alone");
@@ -232,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_are_asked_in_as_there_are_places() {
+    fn as_many_newcomers_are_welcomed_as_there_are_sessions() {
         let mut invitations = Invitations::default();
         let mut invite = |taken, now| {
             (0..100).filter(|_| invitations.invite(taken, Time::from_millis(now))).count()
         };
         assert_eq!(invite(0, 5), MAX_SESSIONS_SERVED);
-        assert_eq!(invite(0, 50), 0, "they are on their way");
-        assert_eq!(invite(4, 105), MAX_SESSIONS_SERVED - 4, "they will not come any more");
+        assert_eq!(invite(0, 50), 0, "all sessions are promised");
+        assert_eq!(invite(4, 105), MAX_SESSIONS_SERVED - 4, "the promises lapsed");
         invitations.came();
         assert!(invitations.invite(4, Time::from_millis(106)));
         assert!(!invitations.invite(4, Time::from_millis(106)));
