@@ -1,4 +1,4 @@
-//! Which cluster a node belongs to, and what it heard of others.
+//! The cluster that a node belongs to, and the addresses of other clusters that it heard.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,13 +8,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::base::limits::MAX_FOREIGN_ADDRESSES;
 use crate::codec::{DecodeError, Field, Reader, Writer};
 
-/// The name of a cluster that was given none.
+/// The name of a cluster that was given no name.
 pub const DEFAULT_CLUSTER: &str = "default";
 
-/// The cluster that a node belongs to: a hash of its name. Nodes of different clusters never understand each other,
-/// wherever they meet.
+/// The cluster that a node belongs to: a hash of its name. Nodes of different clusters ignore each other's messages.
 ///
-/// It keeps apart what should not mix by mistake. It is no secret, and no protection against anybody.
+/// The id keeps clusters from mixing by mistake. It is no secret, and protects against no attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u64);
 
@@ -25,14 +24,14 @@ impl ClusterId {
         Self(xxh3_64(name.as_bytes()))
     }
 
-    /// What stands in the clear in each datagram: enough to tell another cluster from noise.
+    /// The two bytes that each datagram carries in the clear. They are enough to tell another cluster from noise.
     #[must_use]
     pub fn tag(self) -> [u8; 2] {
         let [a, b, ..] = self.0.to_le_bytes();
         [a, b]
     }
 
-    /// What each side of a session says first.
+    /// The four bytes with which each side of a session begins.
     #[must_use]
     pub fn mark(self) -> ClusterMark {
         let [_, _, _, _, mark @ ..] = self.0.to_le_bytes();
@@ -60,18 +59,19 @@ impl Field for ClusterMark {
     }
 }
 
-/// Addresses from which datagrams of other clusters came, each told of once.
+/// Addresses from which datagrams of other clusters came. The owner is told of each address once.
 #[derive(Debug, Default)]
 pub(crate) struct Foreigners {
-    /// How many came from each.
+    /// Number of datagrams from each address.
     heard: BTreeMap<SocketAddr, u32>,
 }
 
 impl Foreigners {
-    /// A damaged datagram of our own cluster may look like one of another; so many of them do not.
+    /// The owner is told of an address after this many datagrams. A single one may be a damaged datagram of our own
+    /// cluster.
     const TOLD_AFTER: u32 = 3;
 
-    /// Notes a datagram, and returns whether its address is to be told of.
+    /// Notes a datagram, and returns whether the owner is to be told of its address.
     pub(crate) fn heard(&mut self, from: SocketAddr) -> bool {
         if !self.heard.contains_key(&from) && self.heard.len() >= MAX_FOREIGN_ADDRESSES {
             return false;
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_make_clusters() {
+    fn clusters_with_different_names_have_different_tags_and_marks() {
         assert_eq!(ClusterId::default(), ClusterId::named("default"));
         let (blue, green) = (ClusterId::named("blue"), ClusterId::named("green"));
         assert_ne!(blue.tag(), green.tag());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_of_once_and_only_so_many_are_remembered() {
+    fn an_address_is_told_of_once_and_the_number_remembered_is_limited() {
         let mut foreigners = Foreigners::default();
         let from = |port| SocketAddr::from(([10, 0, 0, 1], port));
         let told: Vec<bool> = (0..5).map(|_| foreigners.heard(from(1))).collect();

@@ -1,4 +1,4 @@
-//! What a node counts: everything that it sent, learned, dropped, repaired and refused.
+//! The counters of a node: what it sent, learned, dropped, repaired and refused since its start.
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -22,31 +22,31 @@ macro_rules! counters {
     };
 }
 
-/// What a node holds at one moment, each under a limit of its own.
+/// What a node holds at one moment. Each number has a limit of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Members that it knows, itself included.
+    /// Members that the node knows, itself included.
     pub members: usize,
-    /// Versions of its own that nobody was told of yet.
+    /// Versions of the node's own records that no rumor has carried yet.
     pub own_unsent: u64,
-    /// Rumors in the queue, those included that were sent to some already.
+    /// Rumors in the queue, those included that went to some peers already.
     pub rumors: usize,
     /// Datagrams that answer pulls and wait to be sent.
     pub answers: usize,
-    /// Origins of which it knows that something is missing.
+    /// Origins with a known gap.
     pub gaps: usize,
-    /// Sync sessions, opened and served.
+    /// Open sync sessions, both those that the node opened and those that it serves.
     pub sessions: usize,
-    /// Suspects that it accuses, or looks for signs of life in.
+    /// Suspicions and indirect probes under way.
     pub indirect_probes: usize,
-    /// News of members that wait to be told.
+    /// Member updates that wait to be sent.
     pub member_updates: usize,
-    /// Records of a later version: kept and passed on, shown nowhere.
+    /// Records of a kind that only a later version knows. They are kept and passed on, and shown nowhere.
     pub unknown_records: usize,
 }
 
 counters! {
-    /// Datagrams taken.
+    /// Datagrams received.
     datagrams_received,
     /// Datagrams sent.
     datagrams_sent,
@@ -54,7 +54,7 @@ counters! {
     datagram_bytes_sent,
     /// Datagrams that were noise, corrupted, or of another protocol.
     datagrams_malformed,
-    /// Datagrams of another version, or in a form of this version that nothing is known of.
+    /// Datagrams of another wire version, or in an unknown form of this version.
     datagrams_other_version,
     /// Datagrams in one of the sealed forms, which this version does not open.
     datagrams_sealed,
@@ -62,75 +62,76 @@ counters! {
     datagrams_other_cluster,
     /// Messages that do not decode or break a rule.
     messages_invalid,
-    /// Messages, frames and elements of lists skipped because their kind is unknown: a later version speaks.
+    /// Messages, frames and elements of lists skipped because only a later version knows their kind.
     kinds_unknown,
-    /// Records that brought news and that this version does not understand. They are kept and passed on.
+    /// New records of a kind that only a later version knows. They are kept and passed on.
     records_unknown,
-    /// Verdicts on us that were not refuted at once, because we took a new epoch a moment ago.
+    /// Verdicts on this node that were not refuted at once, because it took a new epoch a moment ago.
     refutations_put_off,
-    /// Updates of members that foca refused.
+    /// Member updates that foca refused.
     swim_refused,
-    /// Messages from nodes that are no active members.
+    /// Messages and updates ignored because their sender is no active member, or because they answer no hello or claim
+    /// of ours.
     strangers_ignored,
-    /// Messages ignored because we gave way to another agent under our node id.
+    /// Messages ignored because this node gave way to a duplicate and is silent.
     ignored_while_silent,
-    /// Claims to our node id sent to another agent that goes by it.
+    /// Claims to our node id sent to possible duplicates.
     claims_sent,
-    /// Members told that their node id is elsewhere, too.
+    /// Times that a node was told that its node id also lives at another address.
     duplicates_told,
-    /// Times that we fell silent for another agent under our node id.
+    /// Times that this node fell silent to give way to a duplicate.
     gave_way,
     /// Pings sent.
     pings_sent,
     /// Pings answered.
     pings_answered,
-    /// Members that we accused.
+    /// Suspicions opened by this node.
     accusations,
-    /// Accusations that ended with a sign of life.
+    /// Suspicions that ended with a sign of life.
     acquittals,
-    /// Questions of and to referees that found no room.
+    /// Suspicions, requests for votes, checks and stream probes refused because too many were under way.
     indirect_probes_refused,
-    /// Signs of life sought by stream.
+    /// Stream probes sent.
     stream_probes_sent,
-    /// Signs of life given by stream.
+    /// Stream probes answered.
     stream_probes_answered,
-    /// Hosts of suspects that were asked whether they answer for them.
+    /// TCP probes sent to the hosts of suspects.
     tcp_probes_sent,
-    /// Hosts that did while we wanted to know.
+    /// TCP probes answered while their indirect probe was still under way.
     tcp_probes_answered,
-    /// Verdicts passed.
+    /// Verdicts of this node.
     verdicts_passed,
-    /// Verdicts of others believed.
+    /// Verdicts of peers that were believed.
     verdicts_believed,
-    /// Verdicts of others that we doubted, since the condemned had just answered us.
+    /// Verdicts of peers that were checked first, because the member had just answered this node.
     verdicts_doubted,
-    /// Verdicts on ourselves that we refuted.
+    /// Verdicts on this node itself that it refuted.
     verdicts_refuted,
-    /// News of members sent, one for each receiver.
+    /// Datagrams of member updates sent from the queue, one for each receiver.
     member_updates_sent,
-    /// News of members not passed on because too many waited.
+    /// Member updates not passed on, because too many waited.
     member_updates_dropped,
-    /// Views compared with another member's.
+    /// Comparisons of views that this node began.
     views_compared,
-    /// Members that we lost and asked whether they are there.
+    /// Lost members asked whether they are back.
     lost_asked,
-    /// Times that our own loop came more than a tenth of a second late.
+    /// Times that this node's own loop came a tenth of a second late or more.
     stalls,
-    /// Hellos said to seeds.
+    /// Hellos sent.
     hellos_sent,
-    /// Hellos answered with an invitation to a session.
+    /// Hellos answered with a welcome, which invites to a session.
     welcomes_sent,
     /// Hellos answered with the address of another member, because too many came at once.
     referrals_sent,
-    /// Such answers followed.
+    /// Referrals followed.
     referrals_followed,
     /// Rumors received.
     rumors_received,
-    /// Rumors that told something new.
+    /// Rumors received that brought something new.
     rumors_news,
     /// Rumors sent, one for each receiver.
     rumors_sent,
-    /// Rumors dropped before all their copies were sent, because the queue was full; repair brings them.
+    /// Rumors dropped from a full queue before all their copies were sent. Repair brings them.
     rumors_dropped,
     /// Digests sent.
     digests_sent,
@@ -142,11 +143,11 @@ counters! {
     pulls_sent,
     /// Pulls answered.
     pulls_answered,
-    /// Pulls not answered because too many answers were waiting.
+    /// Pulls not answered, because too many answers were waiting.
     pulls_refused,
-    /// Gaps that were too large for pulls; a session takes over.
+    /// Gaps that were too large for pulls. A session closes them.
     pulls_too_large,
-    /// Gaps that no pull closed in time; a session takes over.
+    /// Gaps that no pull closed in time. A session closes them.
     pulls_given_up,
     /// Gaps not noted because too many were open.
     gaps_dropped,
@@ -160,28 +161,28 @@ counters! {
     sessions_duplicate,
     /// Sessions refused because the peer belongs to another cluster.
     sessions_other_cluster,
-    /// Sessions that ended because both sides held the same.
+    /// Served sessions that ended at once, because both sides held the same.
     sessions_equal,
-    /// Sessions that ended well.
+    /// Sessions that completed.
     sessions_completed,
-    /// Sessions that broke.
+    /// Sessions that failed.
     sessions_failed,
-    /// Deltas that a session brought.
+    /// Deltas received in sessions.
     session_deltas_received,
-    /// Frames of sessions for repair that had to wait for bandwidth.
+    /// Repair sessions that had to wait for bandwidth, each counted once.
     frames_put_off,
     /// Bytes of the frames sent.
     frame_bytes_sent,
-    /// Deltas refused because there are too many origins.
+    /// Deltas refused because there were too many origins.
     origins_refused,
-    /// Dead origins whose records were dropped after their time.
+    /// Dead origins whose records were dropped when their retention ended.
     origins_reaped,
-    /// Origins whose records were dropped because an operator asked for it here.
+    /// Origins whose records were dropped because an operator forced them to leave at this node.
     origins_force_left,
-    /// Origin tombstones that had to go because there were too many.
+    /// Origin tombstones forgotten because there were too many.
     origin_tombstones_given_up,
-    /// Writes of ours that were refused.
+    /// Writes of this node that were refused.
     writes_refused,
-    /// Messages that did not fit their datagram or frame; a bug when it is not 0.
+    /// Messages that did not fit their datagram or frame. Any value but 0 is a bug.
     encoding_errors,
 }

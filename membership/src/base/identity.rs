@@ -1,4 +1,5 @@
-//! Who a member is: a node that keeps its id for life, an epoch for each of its lives, and where it listens.
+//! The identity of a member: a node id that is kept for good, an epoch for each life, and the addresses at which it
+//! listens.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -75,10 +76,10 @@ impl<'de> Deserialize<'de> for NodeId {
     }
 }
 
-/// One life of a node. Minted at every start as `max(persisted + 1, wall-clock ms)`, so that it only grows.
+/// One life of a node. [`Epoch::of_new_life`] mints it at every start, so that it only grows.
 ///
-/// A record's epoch is that of the life which wrote it. A member's epoch starts there too, and is raised by one
-/// whenever a live member has to contradict a verdict that it is down (SWIM's Down is terminal for an identity).
+/// A record's epoch is that of the life which wrote it. A member's epoch starts there too. A live member raises it by
+/// one to refute a verdict that it is down, because down is final for an identity in SWIM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
@@ -86,10 +87,14 @@ impl Epoch {
     /// The largest epoch that the wire carries (48 bits: milliseconds until the year 10889).
     pub const MAX: Self = Self((1 << 48) - 1);
 
-    /// The epoch of a new life: the wall clock, in milliseconds since 1970, so that a lost disk does not start over. A
-    /// clock that is not past the `last` epoch that the disk remembers is wrong, and then the disk may be an old image
-    /// too, from which other lives began: so one more, and `salt`, which has to be random, to begin another than those.
-    /// At most [`Epoch::MAX`], which a clock that is wrong by millennia reaches.
+    /// The epoch of a new life: the wall clock in milliseconds since 1970, so that epochs grow even if the disk was
+    /// lost.
+    ///
+    /// A clock that is not past the `last` epoch on disk is wrong. The disk may then also be an old image, from which
+    /// other lives began. The epoch is `last + 1 + salt` in this case. `salt` has to be random, so that the new life
+    /// differs from those others.
+    ///
+    /// The epoch is at most [`Epoch::MAX`], which a clock that is wrong by millennia reaches.
     #[must_use]
     pub fn of_new_life(last: Self, wall_ms: u64, salt: u16) -> Self {
         let salted = Self(last.next().0.saturating_add(u64::from(salt)));
@@ -126,18 +131,18 @@ impl Field for Epoch {
 /// lower at once, so a restart or a change of address needs no waiting.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The node.
+    /// The id of the node.
     pub node_id: NodeId,
-    /// Which of its lives.
+    /// The life of the node.
     pub epoch: Epoch,
-    /// Where it takes datagrams (gossip).
+    /// The gossip address, at which the node takes datagrams.
     pub addr: SocketAddr,
-    /// The UDP port, on the address of `addr`, where it takes QUIC streams (sync).
+    /// The UDP port, at the IP address of `addr`, where the node takes QUIC streams (sync).
     pub sync_port: u16,
 }
 
 impl Identity {
-    /// Where this member takes QUIC streams.
+    /// The address at which this member takes QUIC streams.
     #[must_use]
     pub fn sync_addr(&self) -> SocketAddr {
         SocketAddr::new(self.addr.ip(), self.sync_port)
@@ -154,7 +159,7 @@ impl Block for Identity {
         self.sync_port.to_le_bytes().put(writer);
     }
 
-    /// Refuses addresses that nobody can send to, so that no hostile member makes us try.
+    /// Refuses addresses that no datagram can be sent to, so that a hostile member cannot make us try.
     fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (node_id, epoch) = (NodeId::take(reader)?, Epoch::take(reader)?);
         let ip = IpAddr::take(reader)?;

@@ -1,4 +1,4 @@
-//! Streams, probes, and what is to be done with them: the vocabulary between the protocol and its transport.
+//! The vocabulary between the protocol and its transport: streams, TCP probes, and the outputs of a node.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,8 @@ use crate::base::identity::NodeId;
 
 /// One stream between two nodes: ordered, reliable, carrying frames in both directions.
 ///
-/// A node numbers the streams that it opens, its transport those that it accepts; the transport sets
-/// [`StreamId::ACCEPTED`] in its numbers, so that the two never meet.
+/// A node numbers the streams that it opens, and its transport numbers those that it accepts. The transport sets
+/// [`StreamId::ACCEPTED`] in its numbers, so that no two streams have the same number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
@@ -21,15 +21,15 @@ impl StreamId {
         Self(n | Self::ACCEPTED)
     }
 
-    /// Whether the peer opened it.
+    /// Whether the peer opened this stream.
     #[must_use]
     pub const fn is_accepted(self) -> bool {
         self.0 & Self::ACCEPTED != 0
     }
 }
 
-/// The numbers of the streams that one part of a node opens. Parts that take every `step`th number from different ones on
-/// never name the same stream.
+/// The numbers of the streams that one part of a node opens. Each part takes every `step`th number and begins with a
+/// different one, so that no two parts use the same number.
 #[derive(Debug)]
 pub(crate) struct StreamNumbers {
     next: u64,
@@ -48,17 +48,17 @@ impl StreamNumbers {
     }
 }
 
-/// Names one TCP probe: the member whose host is asked, and the nonce of the indirect probe that wants to know. A late
-/// answer counts for no other probe.
+/// Names one TCP probe by its target and the nonce of its indirect probe. Because of the nonce, a late answer counts
+/// for no other indirect probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpProbeId {
-    /// The member.
+    /// The member whose host is probed.
     pub node: NodeId,
-    /// Drawn for the indirect probe.
+    /// The nonce of the indirect probe.
     pub nonce: [u8; 4],
 }
 
-/// Something that a node, or a part of it, wants done. `E` is what it tells beside.
+/// Something that a node, or a part of it, wants done. `E` is the type of its events.
 #[derive(Clone, Debug)]
 pub enum Output<E> {
     /// Send a datagram from the gossip socket.
@@ -68,10 +68,10 @@ pub enum Output<E> {
         /// The payload, at most [`MAX_DATAGRAM_BYTES`](crate::base::limits::MAX_DATAGRAM_BYTES).
         bytes: Vec<u8>,
     },
-    /// Open a stream to a peer's sync address. Frames may follow at once; a failure is told by
+    /// Open a stream to a peer's sync address. Frames may follow at once. The transport reports a failure by
     /// [`Input::StreamClosed`](crate::Input::StreamClosed).
     OpenStream {
-        /// Its number.
+        /// The number of the stream.
         stream: StreamId,
         /// The peer's sync address.
         to: SocketAddr,
@@ -85,7 +85,7 @@ pub enum Output<E> {
         /// The frame, at most [`MAX_FRAME_BYTES`](crate::base::limits::MAX_FRAME_BYTES).
         bytes: Vec<u8>,
     },
-    /// No frame of ours follows; what was sent is still delivered.
+    /// Finish our side of the stream: no frame of ours follows, and frames sent before are still delivered.
     FinishStream {
         /// The stream.
         stream: StreamId,
@@ -95,20 +95,20 @@ pub enum Output<E> {
         /// The stream.
         stream: StreamId,
     },
-    /// Open a TCP connection, on which nothing is said, and drop it at once. The kernel completes the handshake for a
-    /// listener whose process stands still, and refuses it for one that is gone.
+    /// Open a TCP connection, send nothing, and drop the connection at once. The kernel completes the handshake for a
+    /// process that stands still, and refuses it for a process that is gone.
     TcpProbe {
-        /// Where: the gossip address, by TCP.
+        /// The gossip address of the member, for TCP.
         to: SocketAddr,
-        /// Which.
+        /// The probe that an answer is for.
         tcp_probe: TcpProbeId,
     },
-    /// Something to tell: a node tells its owner, a part of a node tells the node.
+    /// An event, from a node to its owner, or from a part of a node to the node.
     Event(E),
 }
 
 impl<E> Output<E> {
-    /// Parts what the transport does from what is told.
+    /// Separates work for the transport (`Ok`) from an event (`Err`).
     pub(crate) fn split<F>(self) -> Result<Output<F>, E> {
         Ok(match self {
             Self::Datagram { to, bytes } => Output::Datagram { to, bytes },

@@ -1,13 +1,13 @@
-//! Every limit of the protocol, by name. Both sides check them: who encodes refuses to pass one, who decodes drops
-//! and counts what does.
+//! The limits of the protocol, by name. Both sides check them: an encoder refuses what exceeds a limit, and a decoder
+//! drops and counts it.
 
 /// The version of the wire format that this software writes.
 pub const WIRE_VERSION: u8 = 2;
-/// Bytes of a datagram's payload. Fits the 1,500 bytes of Ethernet with IPv6, UDP and a later seal around it.
+/// Bytes of a datagram's payload. With IPv6, UDP and a later seal around it, it fits the 1,500 bytes of Ethernet.
 pub const MAX_DATAGRAM_BYTES: usize = 1_400;
 /// Bytes of one frame on a stream, its length prefix not counted.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
-/// Bytes of one record, key and value, on the wire. Larger than a datagram: such a record travels by stream only.
+/// Bytes of one record, key and value, on the wire. A record that is larger than a datagram travels by stream only.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024;
 /// Bytes of a name: of a service, an instance id, a namespace, a tag, a metadata key, a node, a datacenter, a zone.
 pub const MAX_NAME_BYTES: usize = 128;
@@ -25,60 +25,61 @@ pub const MAX_KEYS_PER_ORIGIN: usize = 8_192;
 pub const MAX_TOMBSTONES: usize = 256;
 /// Origins in a catalog, and members in a view.
 pub const MAX_ORIGINS: usize = 16_384;
-/// Origins that are dead and whose records were dropped. Beyond it the oldest lives are forgotten.
+/// Origin tombstones: dead origins whose records were dropped. Beyond the limit the oldest lives are forgotten.
 pub const MAX_ORIGIN_TOMBSTONES: usize = 8_192;
 /// Version spans that a replica holds beyond the first gap of one origin.
 pub const MAX_SPANS_PER_ORIGIN: usize = 64;
-/// Rumors waiting to be sent for the first time, or again. Beyond it those that were sent most are dropped and left to
-/// repair. What we write ourselves waits in the catalog, not here.
+/// Rumors waiting to be sent for the first time, or again. Beyond the limit the rumors that were sent most are dropped
+/// and left to repair. A node's own records wait in its catalog, not in this queue.
 pub const MAX_RUMOR_QUEUE: usize = 1_000;
-/// Datagrams of rumors that answer pulls and wait to be sent. Beyond it pulls are not answered.
+/// Datagrams that answer pulls and wait to be sent. Beyond the limit pulls are not answered.
 pub const MAX_ANSWERS_WAITING: usize = 48;
-/// Moves of heads that are remembered, to be named in digests.
+/// Recent moves of heads that a node remembers, to name the heads in digests.
 pub const MAX_RECENT_HEADS: usize = 1_000;
-/// Origins with a known gap that are pulled by datagram; the rest is left to streams.
+/// Origins with a known gap that is pulled by datagram. Further gaps are left to sessions.
 pub const MAX_PENDING_PULLS: usize = 1_024;
-/// Versions missing at one peer beyond which a session is opened instead of a pull sent: some 16 kB.
+/// Versions in one pull, some 16 kB. When more are missing, a session is opened instead.
 pub const MAX_PULLED_VERSIONS: u64 = 160;
 /// Datagrams that answer one pull.
 pub const MAX_PULL_REPLY_DATAGRAMS: usize = 12;
 /// Sync sessions that a node serves at once.
 pub const MAX_SESSIONS_SERVED: usize = 16;
-/// Of those, sessions with members that we know already; the other places are for those who join.
+/// Served sessions with members that the node knows already. The rest of [`MAX_SESSIONS_SERVED`] is kept for newcomers.
 pub const MAX_REPAIRS_SERVED: usize = 2;
 /// Sync sessions that a node opens at once.
 pub const MAX_SESSIONS_OPENED: usize = 2;
-/// Of those, sessions for repair; the other place is for joining.
+/// Repair sessions that a node opens at once. The rest of [`MAX_SESSIONS_OPENED`] is kept for joining.
 pub const MAX_REPAIRS_OPENED: usize = 1;
 /// Coded symbols in one frame.
 pub const MAX_SYMBOLS_PER_FRAME: usize = 4_096;
-/// A session that brings less than this on average, beyond its first `session_timeout`, is dropped.
+/// Least average rate of a session after its first `session_timeout`. A slower session is dropped.
 pub const MIN_SESSION_BYTES_PER_SECOND: u64 = 8 * 1024;
-/// Frames that a node takes, and sends, in one session. What is left comes in the next one.
+/// Frames that a node takes, and frames that it sends, in one session. The next session brings the rest.
 pub const MAX_FRAMES_PER_SESSION: usize = 4_096;
-/// Frames of one session handed to the transport and not yet written.
+/// Frames of one session that the transport has and has not written yet.
 pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
-/// Addresses from which other clusters were heard, so that each is told of once.
+/// Addresses of other clusters that a node remembers, so that it tells its owner of each only once.
 pub const MAX_FOREIGN_ADDRESSES: usize = 64;
 /// Referees that a verdict names.
 pub const MAX_REFEREES: usize = 16;
-/// Members that a node accuses at once. Further ones wait until their next question goes unanswered.
+/// Suspicions that a node has open at once. A further member is accused when a later series of pings fails.
 pub const MAX_CASES: usize = 64;
-/// Suspects in which a node looks for signs of life at once. Questions about further ones are not answered.
+/// Indirect probes under way at once. Requests for a vote on further suspects are not answered.
 pub const MAX_INDIRECT_PROBES: usize = 256;
-/// Members that a node looks into at once because others see them differently; the rest is for the next comparison.
+/// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison
+/// of views.
 pub const MAX_CHECKS: usize = 32;
-/// Pings that may still be answered. Beyond it the oldest are forgotten.
+/// Pings that wait for a pong. Beyond the limit the oldest are forgotten.
 pub const MAX_PENDING_PINGS: usize = 4_096;
-/// Streams on which a node looks for a sign of life at once. Beyond it there are only datagrams.
+/// Stream probes under way at once. Beyond the limit members are pinged by datagram only.
 pub const MAX_STREAM_PROBES: usize = 64;
-/// News of members waiting to be told. Beyond it comparing views brings them.
+/// Member updates that wait to be sent. Further ones are dropped and left to the comparison of views.
 pub const MAX_MEMBER_UPDATES: usize = 4_096;
-/// Parts of the ring that two views are compared by.
+/// Parts of the ring by which two views are compared.
 pub const MAX_MEMBER_BUCKETS: usize = 256;
 /// Datagrams that answer one comparison of views.
 pub const MAX_LISTING_DATAGRAMS: usize = 8;
-/// Referrals to other members that a node follows in one round of knocking.
+/// Referrals that a node follows in one round of hellos.
 pub const MAX_REFERRALS: u32 = 8;
-/// Seed addresses and addresses of former peers that an isolated node knocks at.
+/// Seed addresses that a node keeps, and addresses of former peers at which an isolated node says hello.
 pub const MAX_SEEDS: usize = 256;

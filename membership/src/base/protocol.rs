@@ -4,46 +4,47 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// The protocol's parameters. All nodes of a cluster should agree on them; nothing breaks when they do not.
+/// The parameters of the protocol. All nodes of a cluster should have the same ones, but nothing breaks if they differ.
 #[derive(Clone, Debug, Serialize)]
 pub struct Protocol {
-    /// Who has heard nobody for this long takes itself to be cut off. Longer than a crash takes to be noticed.
+    /// A node that has heard no other member for this long is isolated. Longer than it takes to detect a crash.
     pub isolated_after: Duration,
-    /// Rumors wait for company this long, unless the line was idle before.
+    /// A rumor waits this long for others to share a datagram with, unless the line was idle before.
     pub coalesce: Duration,
-    /// Bytes that rumors, digests, pulls with their answers and sessions for repair may take in any second. Who joins has
-    /// to learn everything before it is of use, and members must be heard whatever else there is to say.
+    /// Bytes that rumors, digests, pulls, their answers and repair sessions may take together in any second. Sessions
+    /// of newcomers are not limited, because a newcomer has to learn everything before it is of use. Messages about
+    /// members are not limited, because members must be heard however much else there is to send.
     pub bytes_per_second: u64,
-    /// Random peers that a rumor goes to, beside the two ring neighbours.
+    /// Random peers that a rumor goes to, besides the two ring neighbours.
     pub rumor_fanout: usize,
-    /// Random peers that the origin of a rumor sends it to, beside the two ring neighbours.
+    /// Random peers that the origin of a rumor sends it to, besides the two ring neighbours.
     pub origin_fanout: usize,
-    /// When digests follow news, each counted from the one before.
+    /// When digests follow a change of the catalog, each counted from the one before.
     pub digest_after_news: [Duration; 4],
-    /// How many peers each of these goes to.
+    /// Number of peers that each digest after a change goes to.
     pub digest_fanout: usize,
-    /// How often one peer is sent a digest while all is quiet.
+    /// Time between two digests, each to one peer, while nothing changes.
     pub digest_period: Duration,
     /// How long a gap may close by itself before it is pulled.
     pub pull_after: Duration,
-    /// How long an unanswered pull waits before it is repeated, beside twice the time of our own backlog; doubles from the
-    /// third on.
+    /// Time before an unanswered pull is repeated, in addition to twice the time of our own backlog. It doubles from
+    /// the third pull on.
     pub pull_retry: Duration,
     /// Pulls of one gap before a sync session takes over.
     pub pull_tries: u32,
-    /// How often a whole sync is made with a random peer.
+    /// Time between two sync sessions with a random peer that no difference asked for.
     pub sync_period: Duration,
     /// The least time between two sessions that this node opens for repair.
     pub sync_min_gap: Duration,
     /// A session in which nothing happens for this long is dropped.
     pub session_timeout: Duration,
-    /// The first wait between two hellos at the seeds; doubles up to `join_retry_max`.
+    /// The first wait between two hellos at the seeds. It doubles up to `join_retry_max`.
     pub join_retry: Duration,
     /// The longest wait between two hellos at the seeds.
     pub join_retry_max: Duration,
     /// How long the records of an origin that is no active member are kept.
     pub retention: Duration,
-    /// How often a node that is not alone says hello at one address of those that it has lost.
+    /// Time between two hellos of a node that is not alone at one address of a lost member.
     pub reunion_period: Duration,
 }
 

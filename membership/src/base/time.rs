@@ -1,4 +1,4 @@
-//! Time as the core sees it: a number that its caller hands in.
+//! Time in the protocol: a number that the caller hands in.
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -1,7 +1,7 @@
-//! The timers of a node in one table, and the one deadline that follows from them.
+//! A table of the timers of a node, and the one deadline that follows from them.
 //!
-//! A part of a node sets a timer when its state changes and stops it when there is nothing to wait for, so that nothing
-//! has to be looked through to find out what is due next. The model is quinn-proto's `connection/timer.rs`.
+//! A part of a node sets a timer when its state changes, and stops it when there is nothing to wait for. So the next
+//! deadline is found without a search through the state. The model is quinn-proto's `connection/timer.rs`.
 
 use crate::base::time::Time;
 
@@ -20,41 +20,41 @@ macro_rules! timers {
 }
 
 timers! {
-    /// foca's own timers, and the gossip of its updates.
+    /// foca forgets a member that has been down for long.
     Swim,
-    /// Updates of members are due.
+    /// Member updates are sent.
     MemberUpdates,
-    /// The detector pings, asks referees, or rules.
+    /// The detector pings, asks referees, or passes verdicts.
     Detector,
     /// A stream probe is given up.
     StreamProbe,
-    /// A call that shows by its lateness that we slept.
+    /// A regular call. Its delay tells the length of a stall.
     Pulse,
-    /// Silence becomes isolation.
+    /// The node becomes isolated if it hears no member until then.
     Isolation,
-    /// One of the lost members is asked whether it is there.
+    /// A lost member is asked whether it is back.
     AskLost,
-    /// Hello is said at the seeds.
+    /// The node says hello at the seeds.
     Hello,
-    /// Hello is said at one address of the lost.
+    /// The node says hello at one address of a lost member.
     Reunion,
-    /// The duplicate that we gave way to is asked whether it is still there.
+    /// A silent node asks whether the duplicate that it gave way to is still there.
     Claim,
     /// Rumors or answers wait, and there is bandwidth for them.
     Send,
-    /// A digest is due.
+    /// A digest is sent.
     Digest,
     /// A gap is pulled.
     Pull,
-    /// A session stalls, or waits for bandwidth.
+    /// A session is checked for a stall, or gets bandwidth that it waited for.
     Session,
-    /// A session is due that nobody asked for.
+    /// A periodic sync session is opened.
     PeriodicSync,
-    /// A session is due that a difference asked for.
+    /// A sync session is opened because of a difference.
     RequestedSync,
-    /// Dead origins are looked for.
+    /// Dead origins whose retention has ended are dropped.
     Retention,
-    /// Another round of telling that we leave.
+    /// The node tells once more that it leaves.
     Leave,
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_expires_at_its_time_and_when_it_is_set_anew_not_before() {
+    fn a_timer_expires_at_the_time_that_was_set_last() {
         let mut timers = Timers::default();
         assert!(!timers.is_expired(Timer::Digest, MS(5)), "it is not set");
         timers.set(Timer::Digest, MS(5));
