@@ -169,7 +169,7 @@ counters! {
     sessions_failed,
     /// Deltas received in sessions.
     session_deltas_received,
-    /// Repair sessions that had to wait for bandwidth, each counted once.
+    /// Frames of repair sessions that had to wait for bandwidth.
     frames_put_off,
     /// Bytes of the frames sent.
     frame_bytes_sent,

@@ -1,4 +1,4 @@
-//! Time as liveness sees it: its deadlines, and stalls of our own loop, which are no silence of others.
+//! The deadlines of liveness, and stalls of our own loop, which must not count as silence of other members.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 
-/// While others watch us we want to be called this often. A later call shows that we slept.
+/// Time between two calls while we are connected. The delay of a call tells the length of a stall.
 const PULSE: Duration = Duration::from_millis(250);
 /// A stall this long may have made peers suspect us.
 const LONG_STALL: Duration = Duration::from_secs(1);
 
-/// What goes on while we leave or are silent.
+/// Timers that go on while we leave or are silent.
 const WHILE_ABSENT: [Timer; 4] =
     [Timer::Swim, Timer::MemberUpdates, Timer::Isolation, Timer::Claim];
 
-/// When we were there to hear anybody.
+/// The times at which our own loop was running, as far as isolation depends on them.
 #[derive(Debug)]
 pub(super) struct Awake {
+    /// When the node was last called.
     handled: Time,
-    /// Silence counts from here, or from the last contact if that is later.
+    /// Silence of the other members counts from this time, or from the last contact if that is later.
     silence_from: Time,
 }
 
@@ -37,13 +38,13 @@ impl Liveness {
         if self.is_present() { self.timers.next() } else { self.timers.next_of(&WHILE_ABSENT) }
     }
 
-    /// Whether we take part: we neither leave nor are silent.
+    /// Whether we take part in the cluster: we neither leave nor are silent.
     fn is_present(&self) -> bool {
         !self.leaving && !self.is_silent()
     }
 
-    /// Notes that the node is called now and wanted to be at `due`. Called before anything else is looked at: while we
-    /// slept nobody could be heard, so that time is no silence.
+    /// Notes that the node is called now and had its deadline at `due`. Must come before the input is handled. We could
+    /// hear no member during a stall, so that its time does not count as silence.
     pub(crate) fn notice_call(&mut self, due: Option<Time>, now: Time) {
         if let Some(due) = due {
             let slept = now.since(due.max(self.awake.handled));
@@ -61,13 +62,13 @@ impl Liveness {
         }
     }
 
-    /// Notes that we heard somebody.
+    /// Notes that we heard another member.
     pub(super) fn note_contact(&mut self, now: Time) {
         self.last_contact = Some(now);
         self.set_isolation_timer();
     }
 
-    /// We hear somebody now, or nobody any more.
+    /// Notes whether we hear any other member.
     pub(super) fn set_connected(&mut self, connected: bool) {
         self.connected = connected;
         self.timers.put(Timer::Pulse, connected.then(|| self.awake.handled + PULSE));
@@ -75,7 +76,7 @@ impl Liveness {
         self.set_hello_timer();
     }
 
-    /// Sets the time at which silence becomes isolation.
+    /// Sets the time at which we become isolated if we hear no member until then.
     fn set_isolation_timer(&mut self) {
         let heard = self.last_contact.filter(|_| self.connected && !self.leaving);
         let isolated = heard.map(|heard| heard.max(self.awake.silence_from));
@@ -83,7 +84,7 @@ impl Liveness {
         self.timers.put(Timer::Isolation, isolated);
     }
 
-    /// Does what is due. `left` tells in which epoch a node left on purpose, if it did.
+    /// Does what is due. `left` returns the epoch in which a node left on purpose, if it did.
     pub(crate) fn handle_deadlines(&mut self, left: impl Fn(NodeId) -> Option<Epoch>, now: Time) {
         if self.timers.is_expired(Timer::Isolation, now) {
             self.swim.lose_contact(now);

@@ -1,4 +1,4 @@
-//! What liveness tells the node.
+//! Events that liveness reports to the node.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,17 +13,17 @@ pub(crate) enum Fact {
     Member(NodeId),
     /// We hear at least one other member.
     Connected,
-    /// We hear nobody.
+    /// We hear no other member.
     Isolated,
-    /// We go by a new epoch.
+    /// Our identity has a new epoch.
     EpochRaised(Epoch),
-    /// A peer remembers an epoch of ours that we never reached: our records begin this one.
+    /// A peer remembers a later epoch of ours. Our records have to go on in this one, which is beyond it.
     EpochPassed(Epoch),
-    /// Somebody answered our hello.
+    /// A node answered our hello.
     Welcomed { by: SocketAddr },
-    /// A member that answered has what we need: open a session with it.
+    /// A member welcomed us, and a session with it should be opened.
     Reachable(Identity),
-    /// Our own loop came so late.
+    /// Our own loop stalled for this long.
     StoodStill(Duration),
     /// A peer declared us down.
     CalledDown(Verdict),
@@ -31,10 +31,10 @@ pub(crate) enum Fact {
     DatagramsBlocked,
     /// Datagrams are answered again.
     DatagramsPass,
-    /// Another agent runs under our node id, and gives way.
+    /// A duplicate of us runs at this address, and gives way.
     DuplicateNodeId { address: SocketAddr },
-    /// Another agent runs under our node id, and we give way.
+    /// A duplicate of us runs at this address, and we give way.
     GaveWay { to: SocketAddr },
-    /// The agent that we gave way to is gone.
+    /// The duplicate that we gave way to is gone.
     Resumed,
 }

@@ -1,24 +1,24 @@
-//! How a member was last heard, for people who ask why a node believes that it lives.
+//! When and how a member was last heard, to explain why a node believes that the member lives.
 
 use crate::base::time::Time;
 
-/// When we last heard a node itself, and how.
+/// The last message that we had from a node itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// When.
+    /// When the message arrived.
     pub at: Time,
-    /// By what.
+    /// The kind of message.
     pub by: Sign,
 }
 
-/// How we heard a node itself.
+/// A kind of message from a node itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// A ping, or the answer to one of ours.
     Ping,
-    /// A question about a suspect, or a vote.
+    /// A request for a vote on a suspect, or a vote.
     Vote,
-    /// A comparison of members.
+    /// A comparison of views.
     Members,
     /// A rumor that it passed on.
     Rumor,

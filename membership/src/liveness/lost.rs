@@ -1,4 +1,4 @@
-//! Members that went down without a word: asking them now and then whether they are back.
+//! Lost members: those that are down and did not leave. They are asked now and then whether they are back.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,12 +17,14 @@ use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::wire::Message;
 
-/// How often one of the lost is asked whether it is there, when there are as many as we are.
+/// Time between two turns to ask a lost member. Each turn is used with the probability of lost members per active
+/// member.
 pub(super) const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
 
 impl Liveness {
-    /// Asks one of the lost members whether it is there. All who share a view share the work: each turn, each asks
-    /// another one, at a rate that does not depend on how many we are, and when few are lost, seldom.
+    /// Tells one lost member, if its turn has come, that we hold it down, so that it refutes that if it lives. Nodes
+    /// that share a view share the work: in each turn each node asks another lost member. Each lost member is asked
+    /// about once a second, whatever the size of the cluster.
     pub(super) fn ask_the_lost(&mut self, left: impl Fn(NodeId) -> Option<Epoch>, now: Time) {
         if !self.timers.is_expired(Timer::AskLost, now) {
             return;
@@ -30,7 +32,7 @@ impl Liveness {
         let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
         self.timers.set(Timer::AskLost, now + ASK_LOST_EVERY.mul_f64(jitter));
         if let Some(node) = self.next_of_the_lost()
-            // A member that left is not lost. Its turn passes, so that the others are not asked more often for it.
+            // A member that left is not lost. Its turn is skipped, so that the lost ones are not asked more often.
             && self.is_lost(node, &left)
         {
             self.out.counters.lost_asked += 1;
@@ -53,8 +55,8 @@ impl Liveness {
         down.iter().nth(place % down.len()).copied()
     }
 
-    /// Says hello, now and then, at one address of those that we lost or were told of. Islands that each think
-    /// themselves whole would never meet otherwise.
+    /// Says hello, now and then, at one address of a lost member or a seed that is no active member. Otherwise separate
+    /// clusters whose members all find each other alive would never meet.
     pub(super) fn handle_reunion_deadline(
         &mut self,
         left: impl Fn(NodeId) -> Option<Epoch>,
@@ -93,11 +95,12 @@ impl Liveness {
         !peer.is_active() && !has_left && !self.said_it_leaves(node)
     }
 
-    /// When a node last lived, as far as we can tell.
+    /// The latest time at which a node was alive, as far as we can tell.
     ///
-    /// It is when we last heard it. Of a member that we do not watch, the silence of its monitors tells something too:
-    /// while we hear others and no verdict comes, it lived as long ago as a verdict takes. A verdict makes nobody
-    /// younger: of a member that we heard so lately that we may have watched it, the last word counts.
+    /// In general it is the time at which we last heard the node. The monitors of a member that we do not watch tell
+    /// something too: while we hear other members and no verdict comes, the member was alive at the time before which a
+    /// verdict would have come. A verdict must not make this time later. So if we heard the member by a ping shortly
+    /// before the verdict, as a monitor does, the time of that ping counts.
     pub(crate) fn last_alive(&self, node: NodeId, now: Time) -> Time {
         if node == self.identity().node_id {
             return now;

@@ -1,7 +1,7 @@
-//! The members that a node knows of: a table, a ring of the active ones, and digests of who they are.
+//! The members that a node knows: a table, a ring of the active ones, and digests of their identities.
 //!
-//! foca's own list is a vector without an index. This one answers what is asked with every packet, without looking at
-//! all members: who is active, who is not, and whether two nodes know the same.
+//! foca's own list is a vector without an index. This table answers the questions of every packet without a search
+//! through all members: which members are active, which are not, and whether two nodes have the same view.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,16 +29,16 @@ impl Peer {
     }
 }
 
-/// Every member that we know of, ourselves not included.
+/// Every member that we know, ourselves not included.
 #[derive(Debug)]
 pub(crate) struct Members {
     peers: BTreeMap<NodeId, Peer>,
-    /// Those that are not active.
+    /// The members that are not active.
     down: BTreeSet<NodeId>,
     ring: Ring,
-    /// Digests of the active members, by the part of the ring they stand on.
+    /// A digest of the active members on each part of the ring.
     buckets: Vec<u64>,
-    /// All of these together.
+    /// The digest of all active members: the XOR of `buckets`.
     digest: u64,
     generation: u64,
 }
@@ -65,22 +65,22 @@ impl Members {
         self.get(node).filter(|peer| peer.is_active()).map(|peer| &peer.identity)
     }
 
-    /// All of them, by node id.
+    /// All members, by node id.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, &Peer)> {
         self.peers.iter().map(|(node, peer)| (*node, peer))
     }
 
-    /// Those that are active, by node id.
+    /// The active members, by node id.
     pub(crate) fn iter_active(&self) -> impl Iterator<Item = &Identity> {
         self.peers.values().filter(|peer| peer.is_active()).map(|peer| &peer.identity)
     }
 
-    /// Those that are not active.
+    /// The members that are not active.
     pub(crate) fn down(&self) -> &BTreeSet<NodeId> {
         &self.down
     }
 
-    /// The same, with what is known of them, by node id.
+    /// The members that are not active, with their entries, by node id.
     pub(crate) fn iter_down(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
         self.down.iter().filter_map(|node| Some((*node, self.peers.get(node)?)))
     }
@@ -89,27 +89,27 @@ impl Members {
         self.peers.len()
     }
 
-    /// The active ones, on the ring that all nodes share.
+    /// The active members on the ring.
     pub(crate) fn ring(&self) -> &Ring {
         &self.ring
     }
 
-    /// One hash of the identities of those that are active.
+    /// One hash of the identities of all active members.
     pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// The same for each part of the ring.
+    /// One hash of the identities of the active members on each part of the ring.
     pub(crate) fn buckets(&self) -> &[u64] {
         &self.buckets
     }
 
-    /// A number that changes whenever an active member does.
+    /// A number that changes whenever an active member comes, goes or changes.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Takes what is believed of a member from now on.
+    /// Sets what is believed of a member: its identity, and when it went down, or `None` if it is active.
     pub(crate) fn set(&mut self, identity: Identity, down_since: Option<Time>) {
         let node = identity.node_id;
         let before = self.peers.get(&node).copied();
@@ -129,7 +129,7 @@ impl Members {
         self.peers.insert(node, Peer { identity, down_since, heard });
     }
 
-    /// Drops a member that is not active; returns whether there was one.
+    /// Drops a member if it is known under this identity and not active. Returns whether it was dropped.
     pub(crate) fn remove_down(&mut self, identity: &Identity) -> bool {
         let node = identity.node_id;
         let stale = |peer: &Peer| peer.identity == *identity && !peer.is_active();
@@ -141,7 +141,7 @@ impl Members {
         true
     }
 
-    /// Notes that a member was heard, and returns what is believed of it.
+    /// Notes that a member was heard, and returns its entry.
     pub(crate) fn heard(&mut self, node: NodeId, heard: Heard) -> Option<&Peer> {
         let peer = self.peers.get_mut(&node)?;
         peer.heard = Some(heard);
@@ -155,7 +155,7 @@ impl Members {
     }
 }
 
-/// What a member adds to the digest.
+/// The hash of one member that goes into the digest.
 pub(crate) fn member_hash(identity: &Identity) -> u64 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&identity.node_id.0.to_le_bytes());
@@ -163,7 +163,7 @@ pub(crate) fn member_hash(identity: &Identity) -> u64 {
     xxh3_64(&bytes)
 }
 
-/// The part of the ring on which a member stands.
+/// The part of the ring on which a member is placed.
 pub(crate) fn bucket_of(node: NodeId) -> usize {
     usize::from(ring::position(node).to_be_bytes()[0])
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digests_and_the_ring_are_of_those_that_are_active_whatever_came_before() {
+    fn the_digests_and_the_ring_depend_on_the_active_members_alone() {
         let mut straight = Members::default();
         (2..9).for_each(|node| straight.set(identity(node, 2), None));
         let mut winding = Members::default();
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(winding.ring().len(), 7);
         assert_eq!(winding.iter_active().count(), 7);
         assert_eq!(winding.down(), &BTreeSet::from([NodeId(1)]));
-        assert!(!winding.remove_down(&identity(2, 2)), "an active one stays");
+        assert!(!winding.remove_down(&identity(2, 2)), "an active member stays");
         assert!(winding.remove_down(&identity(1, 1)));
         assert_eq!((winding.len(), winding.down().len()), (7, 0));
     }

@@ -1,7 +1,7 @@
 //! Plane 1: which members live. SWIM membership, failure detection, joining, and duplicates of a node id.
 //!
-//! [`Liveness`] takes the messages and stream frames that are about members. Its outputs carry [`Fact`]s for the node,
-//! which passes on to the catalog what concerns it. Nothing here knows the catalog.
+//! [`Liveness`] takes the messages and stream frames that are about members. Its outputs carry [`Fact`]s to the node,
+//! which passes on to the catalog those that concern it. Nothing in this folder knows the catalog.
 
 mod awake;
 pub mod detector;
@@ -45,10 +45,11 @@ use members::{Members, Peer};
 use orders::DatagramPath;
 use swim::{Swim, SwimEvent};
 
-/// A node passes a remembered epoch at most this often, so that two agents on one identity do not race each other.
+/// Least time between two epochs that a node takes to pass remembered ones, so that two agents under one identity do
+/// not race each other.
 const PASS_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
 
-/// The members as one node sees them, and its own part in their life.
+/// Plane 1 of one node: its view of the members, and its own membership.
 pub(crate) struct Liveness {
     out: Outbox<Fact>,
     protocol: Protocol,
@@ -58,30 +59,32 @@ pub(crate) struct Liveness {
     detector: Detector,
     member_updates: MemberUpdateQueue,
     disputes: Disputes,
-    /// Why members are down, as far as a verdict told.
+    /// The verdict that we believe on each member that is down. A member whose verdict did not reach us has none.
     beliefs: BTreeMap<NodeId, Belief>,
-    /// Streams on which we ask for a sign of life, and since when.
+    /// Our stream probes under way, and when each was sent.
     stream_probes: BTreeMap<StreamId, Time>,
     datagram_path: DatagramPath,
     seeds: Seeds,
     invitations: Invitations,
-    /// The turn of the lost members to be asked.
+    /// A counter that selects the next lost member to ask.
     lost_turn: usize,
     duplicates: Duplicates,
-    /// When a member was last told that its node id is elsewhere, too.
+    /// When we last told a node that its node id also lives at another address.
     duplicates_told_at: Option<Time>,
     timers: Timers,
     awake: Awake,
     leaving: bool,
     connected: bool,
     last_contact: Option<Time>,
-    /// The epoch of our records, and when it was last raised.
+    /// The epoch of our records.
     records_epoch: Epoch,
+    /// When we last took an epoch beyond a remembered one.
     epoch_passed_at: Option<Time>,
 }
 
 impl Liveness {
-    /// Liveness of a node that knows only itself. `instance_key_hash` tells a copy of its data directory from chance.
+    /// Liveness of a node that knows only itself. `instance_key_hash` distinguishes a copy of its data directory from a
+    /// duplicate node id by chance.
     pub(crate) fn new(
         envelope: Envelope,
         identity: Identity,
@@ -128,17 +131,17 @@ impl Liveness {
         }
     }
 
-    /// The next output or fact.
+    /// The next output, with facts as its events.
     pub(crate) fn poll_output(&mut self) -> Option<Output<Fact>> {
         self.out.poll()
     }
 
-    /// What was counted here.
+    /// The counters of this plane.
     pub(crate) fn counters(&self) -> &Counters {
         &self.out.counters
     }
 
-    /// Our identity now. Its epoch grows when we refute that we are down.
+    /// Our present identity. Its epoch grows when we refute a verdict on us.
     pub(crate) fn identity(&self) -> &Identity {
         self.swim.identity()
     }
@@ -148,12 +151,12 @@ impl Liveness {
         self.swim.members()
     }
 
-    /// The active members that the catalog plane chooses its peers from.
+    /// SWIM's view, from which the catalog plane chooses its peers.
     pub(crate) fn swim(&self) -> &Swim {
         &self.swim
     }
 
-    /// The same, for choices at random.
+    /// The same view, for random choices, which change the generator.
     pub(crate) fn swim_mut(&mut self) -> &mut Swim {
         &mut self.swim
     }
@@ -163,7 +166,7 @@ impl Liveness {
         &self.detector
     }
 
-    /// Updates of members that wait to be told.
+    /// Number of member updates that wait to be sent.
     pub(crate) fn updates_waiting(&self) -> usize {
         self.member_updates.len()
     }
@@ -176,7 +179,7 @@ impl Liveness {
         self.last_contact
     }
 
-    /// Takes the active members that a peer lists in a session.
+    /// Takes the roster that a peer sends in a session: its active members.
     pub(crate) fn handle_roster(
         &mut self,
         mut roster: Vec<Identity>,
@@ -195,8 +198,8 @@ impl Liveness {
         }
     }
 
-    /// Notes that a member spoke, and returns it if it is active. Only active members are listened to, and answers go
-    /// to the address that they gave, not to the source of a datagram: a forged source floods nobody.
+    /// Notes a message of `sender`, and returns the member if it is active. Messages of others are ignored. Answers go
+    /// to the member's own address, not to the source of the datagram, so that a forged source floods no third party.
     pub(crate) fn hear(&mut self, sender: NodeId, by: Sign, now: Time) -> Option<Identity> {
         let peer = self.swim.heard(sender, by, now).copied().filter(Peer::is_active);
         match peer {
@@ -206,7 +209,7 @@ impl Liveness {
         peer.map(|peer| peer.identity)
     }
 
-    /// Notes that a member spoke, active or not, and returns whether we know it.
+    /// Notes a message of `sender`, and returns whether it is a known member, active or not.
     pub(crate) fn hear_former(&mut self, sender: NodeId, by: Sign, now: Time) -> bool {
         let known = self.swim.heard(sender, by, now).is_some();
         if known {
@@ -217,13 +220,13 @@ impl Liveness {
         known
     }
 
-    /// Notes that somebody spoke in a session, member or not.
+    /// Notes that a peer spoke in a session, whether or not it is a member.
     pub(crate) fn hear_in_session(&mut self, peer: NodeId, now: Time) {
         self.note_contact(now);
         self.swim.heard(peer, Sign::Session, now);
     }
 
-    /// Passes on what the parts have ready.
+    /// Carries out what SWIM and the detector want done, and sets the timers.
     pub(crate) fn settle(&mut self, now: Time) {
         self.take_swim_events(now);
         self.follow_detector(now);
@@ -246,13 +249,13 @@ impl Liveness {
                 }
                 SwimEvent::Connected => {
                     self.note_contact(now);
-                    // A new epoch begins a membership anew, and no contact was lost.
+                    // foca also tells this after a new epoch, without any loss of contact.
                     if !self.connected {
                         self.set_connected(true);
                         self.out.tell(Fact::Connected);
                     }
                 }
-                // Silence may be noticed twice, by SWIM and by the clock.
+                // The same isolation may be told twice: by foca, and by the isolation timer.
                 SwimEvent::Isolated if !self.connected => {}
                 SwimEvent::Isolated => {
                     self.seeds.hurry(now);
@@ -265,15 +268,15 @@ impl Liveness {
         self.tell_arrivals(&arrivals, now);
     }
 
-    /// A peer remembers an epoch of ours that we forgot: takes one beyond it, and returns that. Our records have to
-    /// begin it.
+    /// Takes an epoch beyond one that a peer remembers of us and that we do not know. Returns the new epoch, with which
+    /// our records have to go on. `None` if no epoch may be taken now.
     pub(crate) fn pass_epoch(&mut self, remembered: Epoch, now: Time) -> Option<Epoch> {
         let passed_at = self.epoch_passed_at;
         if passed_at.is_some_and(|at| now.since(at) < PASS_EPOCH_MIN_GAP) || self.leaving {
             return None;
         }
         let epoch = remembered.max(self.identity().epoch).next();
-        // The last epoch that there is cannot be passed, and a version must never be written twice in one.
+        // There is no epoch beyond the last one, and no version may be written twice in one epoch.
         if epoch <= self.records_epoch {
             return None;
         }
@@ -282,12 +285,12 @@ impl Liveness {
             self.out.counters.swim_refused += 1;
         }
         self.records_epoch = epoch;
-        // Others may take another agent under our node id for us until they hear of the new epoch.
+        // Until the members hear of the new epoch, they may take a duplicate for us.
         self.tell(Update::Alive(*self.identity()), now);
         Some(epoch)
     }
 
-    /// Tells all members that we leave. Nothing is answered from here on.
+    /// Tells all members that we leave. From now on most messages are ignored.
     pub(crate) fn leave(&mut self, now: Time) {
         self.leaving = true;
         self.timers.stop(Timer::Isolation);

@@ -1,4 +1,4 @@
-//! Carrying out the detector's orders, and noticing that datagrams do not get through.
+//! Carrying out the orders of the detector, and noticing that datagrams are blocked.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::wire::{Ask, Compare, Message, Ping};
 
-/// Datagrams that were lost for less than this were lost by chance.
+/// Datagrams count as blocked after this time without an answer by datagram. A shorter loss may be chance.
 const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 
 /// Whether datagrams get through to the members that we watch.
 #[derive(Debug, Default)]
 pub(super) struct DatagramPath {
-    /// Since when all of them answer by stream alone.
+    /// Since when all members that we watch answer by stream alone.
     by_stream_since: Option<Time>,
     is_blocked: bool,
 }
@@ -27,8 +27,8 @@ impl Liveness {
         self.datagram_path.is_blocked
     }
 
-    /// Notes whether datagrams get through to the members that we watch. Where they do not, all goes on by streams, and
-    /// the owner may want to know why it is slow.
+    /// Notes whether datagrams get through to the members that we watch, and tells the node of a change. Blocked
+    /// datagrams leave only streams, which are slower, and the owner should know the reason.
     pub(super) fn note_blocked_datagrams(&mut self, now: Time) {
         let path = &mut self.datagram_path;
         let since = self.detector.hears_by_stream_alone(now);
@@ -41,7 +41,7 @@ impl Liveness {
         }
     }
 
-    /// Carries out what the detector wants, and sends the updates of members that are due.
+    /// Carries out the orders of the detector, and sends the member updates that are due.
     pub(super) fn follow_detector(&mut self, now: Time) {
         self.detector.reassign(&self.swim, now);
         while let Some(order) = self.detector.poll_order() {
@@ -90,7 +90,7 @@ impl Liveness {
                 }
                 self.believe(verdict, told_by, now);
             }
-            // Those who hold a disputed member down ask it themselves, if they reach it.
+            // Nodes that hold a disputed member down ask it themselves, if they reach it.
             Order::Warn(node) if self.disputes.is_disputed(node, now) => {}
             Order::Warn(node) => self.warn(node),
             Order::Revive(identity) => self.believe_alive(identity, now),
@@ -104,8 +104,8 @@ impl Liveness {
         }
     }
 
-    /// Whether another member lives at the address of a suspect and would answer for it. A host that lost its disk comes
-    /// back like this.
+    /// Whether another member is alive at the address of a suspect, and would answer a TCP probe of the suspect. A host
+    /// that lost its disk comes back with a new node id at the old address.
     fn has_successor(&self, node: NodeId, addr: SocketAddr) -> bool {
         let mut living = self.swim.members().iter_active();
         addr == self.identity().addr || living.any(|peer| peer.node_id != node && peer.addr == addr)

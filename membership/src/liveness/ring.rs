@@ -1,4 +1,4 @@
-//! The ring on which all nodes place all members alike, by the hash of the node id.
+//! The ring: the members in the order of the hashes of their node ids. All nodes place a member alike.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -9,14 +9,14 @@ pub(crate) fn position(node: NodeId) -> u64 {
     xxh3_64(&node.0.to_le_bytes())
 }
 
-/// Members in the order of their places.
+/// Members in the order of their places on the ring.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     places: Vec<(u64, NodeId)>,
 }
 
 impl Ring {
-    /// Adds a member, if it is not there.
+    /// Adds a member, if it is not on the ring.
     pub(crate) fn insert(&mut self, node: NodeId) {
         let place = (position(node), node);
         if let Err(at) = self.places.binary_search(&place) {
@@ -24,7 +24,7 @@ impl Ring {
         }
     }
 
-    /// Takes a member off, if it is there.
+    /// Removes a member, if it is on the ring.
     pub(crate) fn remove(&mut self, node: NodeId) {
         if let Ok(at) = self.places.binary_search(&(position(node), node)) {
             self.places.remove(at);
@@ -35,32 +35,34 @@ impl Ring {
         self.places.len()
     }
 
-    /// The member at an index, in no order that means anything.
+    /// The member at an index, for random choices.
     pub(crate) fn get(&self, index: usize) -> Option<NodeId> {
         self.places.get(index).map(|(_, node)| *node)
     }
 
-    /// The member so many places after that of a node which is not there itself, from 1 to as many as there are.
+    /// The member `offset` places after a node that is not on the ring itself. Offset 1 is the next member, and the
+    /// length of the ring is the previous one.
     pub(crate) fn at_offset(&self, of: NodeId, offset: usize) -> Option<NodeId> {
         let place = (self.rank(of) + offset).checked_sub(1)?.checked_rem(self.len())?;
         self.get(place)
     }
 
-    /// The members after a place, the nearest first, all around the ring; `of` need not be there, and is left out.
+    /// All members around the ring, beginning with the next one after `of`. `of` need not be on the ring, and is left
+    /// out.
     pub(crate) fn successors(&self, of: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let (before, after) = self.places.split_at(self.rank(of));
         let around = after.iter().chain(before).map(|(_, node)| *node);
         around.filter(move |node| *node != of)
     }
 
-    /// The members before a place, the nearest first.
+    /// All members around the ring backwards, beginning with the one before `of`. `of` is left out.
     pub(crate) fn predecessors(&self, of: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let (before, after) = self.places.split_at(self.rank(of));
         let around = before.iter().rev().chain(after.iter().rev()).map(|(_, node)| *node);
         around.filter(move |node| *node != of)
     }
 
-    /// How many members stand before a place.
+    /// The number of members before the place of a node.
     pub(crate) fn rank(&self, of: NodeId) -> usize {
         let own = (position(of), of);
         self.places.partition_point(|place| *place < own)
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_watches_whom_agrees_from_both_ends() {
+    fn successors_and_predecessors_agree_on_the_monitors_of_each_member() {
         let nodes: Vec<NodeId> = (0..12).map(NodeId).collect();
         let without = |left_out: NodeId| {
             let mut ring = Ring::default();
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_around_visits_everybody_once() {
+    fn the_way_around_the_ring_visits_each_member_once() {
         let mut ring = Ring::default();
         assert_eq!(ring.successors(NodeId(1)).count(), 0);
         for node in 0..7 {

@@ -1,4 +1,4 @@
-//! Signs of life, asked for and given.
+//! Signs of life: pings, pongs, requests for votes, votes, and answers to TCP probes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,11 +13,12 @@ use crate::liveness::heard::Sign;
 use crate::liveness::members::Peer;
 use crate::wire::{Ask, MemberUpdates, Message, Ping, Pong, Update, Vote, pong_tag};
 
-/// How often somebody is told that its node id is elsewhere, too.
+/// Least time between two nodes that are told that their node id also lives at another address.
 const TELL_OF_DUPLICATES_EVERY: Duration = Duration::from_millis(200);
 
 impl Liveness {
-    /// Answers a ping to where it came from, known or not: the answer is shorter than the question.
+    /// Answers a ping at the address that it came from, even from a stranger. The answer is shorter than the ping, so a
+    /// forged source gains nothing.
     pub(crate) fn handle_ping(&mut self, from: SocketAddr, ping: &Ping, now: Time) {
         if self.leaving || ping.sender == self.identity().node_id {
             return;
@@ -36,16 +37,17 @@ impl Liveness {
                     self.tell_of_duplicate(from, peer.identity, now);
                 }
             }
-            // It lives, and does not know that we hold it down.
+            // The sender lives, and does not know that we hold it down.
             Some(_) => self.warn(ping.sender),
-            // We may be a new life of somebody whom it knows; it hears the answers, and takes the old one to go on.
+            // The sender may take our pongs for those of an earlier life of ours, and never learn of the new one. So we
+            // say hello.
             None if !self.connected => self.hello_back(from),
             None => {}
         }
     }
 
-    /// Lets a member know that others hold its node id to be elsewhere. Only those that it pings can tell it. It is told
-    /// seldom: behind a translator of addresses every ping looks like this, and the source of a datagram may be forged.
+    /// Tells a node that we know its node id at another address. Only the members that the node pings can tell it. The
+    /// rate is limited, because every ping looks like this behind NAT, and the source of a datagram may be forged.
     fn tell_of_duplicate(&mut self, from: SocketAddr, elsewhere: Identity, now: Time) {
         if self.duplicates_told_at.is_some_and(|at| now.since(at) < TELL_OF_DUPLICATES_EVERY) {
             return;
@@ -86,7 +88,7 @@ impl Liveness {
         let active = self.swim.active_peer(ask.suspect).is_some();
         let update = match (active, identity.epoch.cmp(&ask.epoch)) {
             (true, std::cmp::Ordering::Greater) => Update::Alive(identity),
-            // A member that still asks missed the verdict.
+            // An accuser that still asks has missed the verdict.
             (false, std::cmp::Ordering::Equal | std::cmp::Ordering::Greater) => {
                 Update::Down(self.verdict_on(&identity))
             }

@@ -1,4 +1,4 @@
-//! Signs of life by stream, for networks that drop datagrams.
+//! Stream probes: pings and pongs by stream, for networks that drop datagrams.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::base::limits::MAX_STREAM_PROBES;
 use crate::base::time::Time;
 use crate::wire::{Frame, Ping};
 
-/// A stream on which nobody answers is dropped after this time.
+/// A stream probe without an answer is dropped after this time.
 const STREAM_PROBE_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl Liveness {
-    /// Asks a member for a sign of life by stream.
+    /// Pings a member by stream.
     pub(super) fn stream_probe(&mut self, node: NodeId, nonce: [u8; 4], now: Time) {
         let Some(peer) = self.swim.members().get(node).map(|peer| peer.identity) else { return };
         if self.stream_probes.len() >= MAX_STREAM_PROBES {
@@ -28,12 +28,12 @@ impl Liveness {
         self.out.send_frame(stream, &Frame::Ping(self.out.mark(), Ping { sender, nonce }));
     }
 
-    /// Whether a stream is a probe of ours.
+    /// Whether a stream is a stream probe of ours.
     pub(crate) fn is_stream_probe(&self, stream: StreamId) -> bool {
         self.stream_probes.contains_key(&stream)
     }
 
-    /// Takes the answer to a probe of ours.
+    /// Takes the answer to a stream probe of ours.
     pub(crate) fn handle_probe_answer(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
         self.stream_probes.remove(&stream);
         if let Ok(Frame::Pong(pong)) = Frame::decode(bytes) {
@@ -45,7 +45,7 @@ impl Liveness {
         }
     }
 
-    /// Answers the first frame of a stream if it asks for a sign of life. Returns whether it does.
+    /// Answers the first frame of a stream if it is a stream probe of our cluster. Returns whether it was answered.
     pub(crate) fn answer_stream_probe(
         &mut self,
         stream: StreamId,
@@ -64,12 +64,12 @@ impl Liveness {
         true
     }
 
-    /// A stream is over.
+    /// Forgets a stream that is over.
     pub(crate) fn stream_closed(&mut self, stream: StreamId) {
         self.stream_probes.remove(&stream);
     }
 
-    /// When the oldest probe is given up. Stream numbers grow, so the first is the oldest.
+    /// When the oldest stream probe is given up. Stream numbers grow, so the first stream is the oldest.
     pub(super) fn stream_probe_deadline(&self) -> Option<Time> {
         let (_, opened) = self.stream_probes.first_key_value()?;
         Some(*opened + STREAM_PROBE_TIMEOUT)

@@ -1,4 +1,4 @@
-//! Telling others the updates of members.
+//! Sending member updates.
 
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
@@ -6,11 +6,12 @@ use crate::liveness::Liveness;
 use crate::liveness::detector::{Cause, Verdict};
 use crate::wire::{MemberUpdates, Message, Update};
 
-/// Random members that updates go to, beside the two ring neighbours.
+/// Random members that updates go to, besides the two ring neighbours.
 const MEMBER_UPDATE_FANOUT: usize = 3;
-/// Updates in one message; a datagram takes several.
+/// Updates in one message. A datagram holds several messages.
 const UPDATES_PER_MESSAGE: usize = 8;
-/// More new members than this at once came in a bulk. Others get the bulk as we did.
+/// New members that we learn of at once and pass on. More of them came in bulk, as in a roster, and other members get
+/// the bulk as we did.
 const FEW_ARRIVALS: usize = 16;
 
 impl Liveness {
@@ -33,7 +34,7 @@ impl Liveness {
         }
     }
 
-    /// New members are worth telling, unless they came in a bulk.
+    /// Passes on new members, unless they came in bulk.
     pub(super) fn tell_arrivals(&mut self, arrivals: &[NodeId], now: Time) {
         if arrivals.len() > FEW_ARRIVALS {
             return;

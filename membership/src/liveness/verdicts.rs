@@ -1,4 +1,4 @@
-//! The word of others on members: believed, looked into, or refuted.
+//! Member updates from peers: they are believed, checked or refuted.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::liveness::members::Peer;
 use crate::wire::{MemberUpdates, Message, Update};
 
 impl Liveness {
-    /// Says that a member is down, and tells everybody. If it lives, it refutes that.
+    /// Declares a member down, and tells all members. The member refutes it if it lives. Returns whether it was active.
     pub(crate) fn declare_down(&mut self, node: NodeId, now: Time) -> bool {
         let Some(identity) = self.swim.active_peer(node).copied() else { return false };
         let own = self.identity().node_id;
@@ -27,7 +27,8 @@ impl Liveness {
         true
     }
 
-    /// Members are believed about others, and everybody about itself. That we are down we want to hear from anybody.
+    /// Takes member updates. A sender that is no active member is believed about itself alone, except that any sender
+    /// may tell us of a verdict on us.
     pub(crate) fn handle_member_updates(
         &mut self,
         from: SocketAddr,
@@ -40,7 +41,8 @@ impl Liveness {
         let own = self.identity().node_id;
         let sender = member_updates.sender;
         let member = self.swim.active_peer(sender).is_some();
-        // A peer that only says that we are down does not hear us. To hear that from all is to be alone.
+        // A peer that only tells us that we are down does not hear us. Such messages are no contact, so that we become
+        // isolated if there are no others.
         let about_us =
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
         let unheard = member_updates.updates.iter().all(about_us);
@@ -50,7 +52,8 @@ impl Liveness {
         let updates = &member_updates.updates;
         let settles = |update: &Update| update.node() == own || update.node() == sender;
         if !member && !updates.iter().any(settles) {
-            // It lives, and does not know that we hold it down. After a cut each half learns in this way of the other.
+            // The sender lives, and does not know that we hold it down. After a cut, the two halves learn of each other
+            // in this way.
             self.warn(sender);
         }
         for update in updates {
@@ -74,15 +77,15 @@ impl Liveness {
         }
     }
 
-    /// Takes the word of a third that a member lives. If we hold it down and that is disputed, it is looked into: we may
-    /// be among those that do not reach it.
+    /// Takes a peer's word that a third member lives. A disputed member that we hold down is checked first, because we
+    /// may be among the nodes that do not reach it.
     pub(super) fn hear_alive(&mut self, identity: Identity, now: Time) {
         if self.takes_on_trust(&identity, now) {
             self.believe_alive(identity, now);
         }
     }
 
-    /// Whether the word of others that a member lives is enough; if it is not, the member is asked.
+    /// Whether a peer's word is enough to believe that a member lives. If it is not, the member is pinged.
     pub(crate) fn takes_on_trust(&mut self, identity: &Identity, now: Time) -> bool {
         let node = identity.node_id;
         if !self.disputes.is_disputed(node, now) {
@@ -105,7 +108,7 @@ impl Liveness {
         }
     }
 
-    /// Takes a higher epoch if that is needed, and tells the sender that we live.
+    /// Refutes a verdict on us: takes a higher epoch if that is needed, and tells the sender that we live.
     fn refute_verdict(&mut self, verdict: &Verdict, sender: NodeId, from: SocketAddr, now: Time) {
         let own = *self.identity();
         if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
@@ -123,10 +126,11 @@ impl Liveness {
             let alive = Update::Alive(*self.identity());
             self.tell(alive, now);
         }
-        // An answer under an epoch that is held down convinces nobody, and two of them would answer each other for ever.
+        // An answer under an epoch that the sender holds down refutes nothing, and two such nodes would answer each
+        // other for ever.
         if verdict.epoch < self.identity().epoch {
             let mut updates = vec![Update::Alive(*self.identity())];
-            // It answers in the same way, and both know each other again.
+            // The sender answers this in the same way, and then both hold each other active again.
             if let Some(peer) = self.swim.members().get(sender).filter(|peer| !peer.is_active()) {
                 updates.push(Update::Down(self.verdict_on(&peer.identity)));
             }
@@ -140,7 +144,8 @@ impl Liveness {
         }
     }
 
-    /// Believes a verdict on a third, unless it is only hearsay, or we know better.
+    /// Believes a verdict on a third member, or checks it first: hearsay is checked, and so is a verdict of silence on
+    /// a member that answered us lately.
     fn judge(&mut self, verdict: &Verdict, sender: NodeId, now: Time) {
         let node = verdict.node;
         let Some(identity) = self.swim.active_peer(node).copied() else { return };
@@ -162,7 +167,7 @@ impl Liveness {
         }
     }
 
-    /// Takes a verdict for true, and passes it on.
+    /// Believes a verdict, and passes it on.
     pub(super) fn believe(&mut self, verdict: Verdict, told_by: NodeId, now: Time) {
         let node = verdict.node;
         let Some(identity) = self.swim.active_peer(node).copied() else { return };
@@ -188,21 +193,21 @@ impl Liveness {
         self.tell(Update::Down(verdict), now);
     }
 
-    /// Passes an epoch of ours that somebody remembers, and has our records do the same.
+    /// Takes an epoch beyond one that a peer remembers of us, for our identity and for our records.
     pub(super) fn refute_epoch(&mut self, remembered: Epoch, now: Time) {
         if let Some(epoch) = self.pass_epoch(remembered, now) {
             self.out.tell(Fact::EpochPassed(epoch));
         }
     }
 
-    /// Why we believe that a member is down: who said so, when, and who agreed. `None` while it is not down, or when
-    /// the verdict itself did not reach us.
+    /// The verdict because of which we believe that a member is down. `None` if the member is not down, or if the
+    /// verdict itself did not reach us.
     pub(crate) fn belief(&self, node: NodeId) -> Option<&Belief> {
         let down = self.swim.members().get(node).is_some_and(|peer| !peer.is_active());
         self.beliefs.get(&node).filter(|_| down)
     }
 
-    /// Whether a member told us, before it went down, that it leaves.
+    /// Whether a member is down because it said, by a member update, that it leaves.
     pub(crate) fn said_it_leaves(&self, node: NodeId) -> bool {
         let told = self.beliefs.get(&node).map(|belief| &belief.verdict);
         let told = told.filter(|verdict| verdict.cause == Cause::Left);
@@ -217,7 +222,8 @@ impl Liveness {
         }
     }
 
-    /// The same at another address: the life that we hold down may have been elsewhere, as that of a copy is.
+    /// Tells a member at `addr` that we hold it down. We may know the member at another address, such as that of a
+    /// duplicate.
     pub(super) fn warn_at(&mut self, node: NodeId, addr: SocketAddr) {
         let Some(peer) = self.swim.members().get(node).copied() else { return };
         let verdict = self.verdict_on(&peer.identity);
@@ -226,7 +232,7 @@ impl Liveness {
         self.out.send(addr, &Message::MemberUpdates(member_updates));
     }
 
-    /// The verdict on a member that is down, as far as we know it.
+    /// The verdict on a member that is down. If no verdict reached us, it is one of hearsay.
     pub(super) fn verdict_on(&self, identity: &Identity) -> Verdict {
         let known = self.beliefs.get(&identity.node_id).map(|belief| &belief.verdict);
         match known.filter(|verdict| verdict.epoch >= identity.epoch) {

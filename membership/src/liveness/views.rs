@@ -1,4 +1,4 @@
-//! Comparing views of the members, part by part.
+//! Comparing the views of two members, part by part of the ring.
 
 use rand::seq::IteratorRandom;
 
@@ -12,7 +12,7 @@ use crate::liveness::heard::Sign;
 use crate::liveness::members::bucket_of;
 use crate::wire::{Compare, Listing, Message};
 
-/// Members that are warned because of one part of a view.
+/// Members that are told because of one listing that we hold them down.
 const MAX_WARNINGS: usize = 64;
 
 impl Liveness {
@@ -40,8 +40,8 @@ impl Liveness {
         }
     }
 
-    /// Warns members that the sender lists and we hold down, so that they refute it. Members that we know and it does not
-    /// are looked into.
+    /// Takes a peer's list of the active members on one part of the ring. Members that the peer lists and we hold down
+    /// are told so, to let them refute it. Members that we hold active and the peer does not list are checked.
     pub(crate) fn handle_listing(&mut self, listing: &Listing, now: Time) {
         let Some(peer) = self.hear(listing.sender, Sign::Members, now) else { return };
         let own = self.identity().node_id;
