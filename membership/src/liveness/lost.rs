@@ -17,8 +17,8 @@ use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::wire::Message;
 
-/// Time between two turns to ask a lost member. Each turn is used with the probability of lost members per active
-/// member.
+/// Time between two turns to ask a lost member. The probability that a turn is used is the number of members that are
+/// down divided by the number of active members.
 pub(super) const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
 
 impl Liveness {

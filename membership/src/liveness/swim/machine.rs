@@ -1,4 +1,4 @@
-//! foca as it is set up here, and what it asks for, kept until it is given.
+//! The configuration of foca, and a runtime that keeps foca's effects until they are carried out.
 
 use std::collections::VecDeque;
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -13,7 +13,7 @@ use crate::base::identity::Identity;
 
 /// How long foca remembers a member that is down.
 const FORGET_DOWN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// foca asks for numbers about probes and packets, and none of them matters here.
+/// Value for the settings of foca's probes, which are not used here.
 const UNUSED: Duration = Duration::from_secs(1);
 
 pub(super) type Machine = Foca<Identity, NoCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
@@ -36,7 +36,7 @@ pub(super) fn machine(identity: Identity, rng: &mut Xoshiro256PlusPlus) -> Machi
     Foca::new(identity, config, rng, NoCodec)
 }
 
-/// What foca asked for and was not yet given.
+/// The effects that foca asked for and that are not carried out yet.
 #[derive(Default)]
 pub(super) struct Effects {
     /// Members to be forgotten, and after how long.
@@ -49,10 +49,10 @@ impl foca::Runtime<Identity> for Effects {
         self.notifications.push_back(notification.to_owned());
     }
 
-    /// Updates carry what foca would send.
+    /// Sends nothing: member updates carry what foca would send.
     fn send_to(&mut self, _: Identity, _: &[u8]) {}
 
-    /// Of foca's timers only the one that forgets is of use. The others begin a probe, or belong to one.
+    /// Keeps only the timer that forgets a member. The others begin a probe, or belong to one.
     fn submit_after(&mut self, event: Timer<Identity>, after: Duration) {
         if let Timer::RemoveDown(identity) = event {
             self.forgets.push((identity, after));
@@ -60,10 +60,10 @@ impl foca::Runtime<Identity> for Effects {
     }
 }
 
-/// Writes nothing and reads nothing: no packet of foca's is sent or taken.
+/// A codec that writes nothing and reads nothing, because no packet of foca is sent or taken.
 pub(super) struct NoCodec;
 
-/// Somebody handed foca a packet.
+/// A packet was handed to foca.
 #[derive(Debug, thiserror::Error)]
 #[error("foca takes no packets")]
 pub(super) struct TakesNoPackets;

@@ -1,12 +1,13 @@
-//! The members as foca keeps them, with a table that has an index, and a ring of the active ones.
+//! The members as foca keeps them, mirrored by a table with an index and a ring of the active ones.
 //!
-//! foca (Das, Gupta, Motivala, "SWIM", DSN 2002, section 4) merges what this node learns of members, in any order. Of two
-//! identities of one node the higher epoch wins. Down is final for an identity, so a node that is called down goes on
-//! under a renewed one. foca tells which members become active or cease to be, and forgets the dead after a day.
+//! foca implements SWIM (Das, Gupta, Motivala, "SWIM", DSN 2002, section 4). It merges what this node learns of
+//! members, in any order. Of two identities of one node the higher epoch wins. Down is final for an identity, so a node
+//! that is declared down goes on under a renewed identity. foca reports which members become active or cease to be
+//! active, and forgets a member that has been down for a day.
 //!
-//! foca sends nothing here and takes no packets. Updates, listings and rosters spread what it would gossip, and a
-//! verdict of [`crate::liveness::detector`] stands in for its probes. `docs/protocol/liveness.md` has the measurements that
-//! decided so.
+//! Here foca sends nothing and takes no packets. Member updates, listings and rosters spread what foca would gossip,
+//! and verdicts of [`crate::liveness::detector`] take the place of its probes. `docs/protocol/liveness.md` has the
+//! measurements behind this choice.
 
 mod machine;
 mod peers;
@@ -28,27 +29,27 @@ use crate::liveness::ring::Ring;
 
 use machine::{Effects, Machine, machine};
 
-/// The least time between two renewals. Two agents under one id that do not reach each other cannot settle it, and
-/// would push each other out as fast as messages go.
+/// The least time between two renewals. Two agents under one node id that do not reach each other cannot find out which
+/// gives way. Without a limit they would replace each other as fast as messages travel.
 const RENEW_MIN_GAP: Duration = Duration::from_secs(1);
 
-/// Something that changed.
+/// A change of the members, or of our own identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SwimEvent {
     /// A member's entry in the table is new or different.
     Peer(NodeId),
-    /// We hear somebody.
+    /// There is an active member.
     Connected,
-    /// We hear nobody.
+    /// There is no active member any more.
     Isolated,
-    /// We took a new epoch, to refute that we are down.
+    /// Our identity has a new epoch.
     Renewed(Epoch),
 }
 
 pub(crate) struct Swim {
     foca: Machine,
     effects: Effects,
-    /// Members that are down, and when foca forgets each. All wait equally long, so the first is due first.
+    /// Members that are down, and when foca forgets each. All wait for the same time, so they are due in this order.
     forget_at: VecDeque<(Time, Identity)>,
     members: Members,
     events: VecDeque<SwimEvent>,
@@ -77,7 +78,7 @@ impl Swim {
         self.foca.identity()
     }
 
-    /// Every member that we know of, ourselves not included.
+    /// Every member that we know, ourselves not included.
     pub(crate) fn members(&self) -> &Members {
         &self.members
     }
@@ -90,17 +91,17 @@ impl Swim {
         self.members.ring().len()
     }
 
-    /// The active members, ourselves not included, on the ring that all share.
+    /// The active members, ourselves not included, on the ring that all nodes share.
     pub(crate) fn ring(&self) -> &Ring {
         self.members.ring()
     }
 
-    /// A number that changes whenever an active member does.
+    /// A number that changes whenever an active member comes, goes or changes.
     pub(crate) fn generation(&self) -> u64 {
         self.members.generation()
     }
 
-    /// Notes that a member was heard, and returns what is believed of it.
+    /// Notes that a member was heard, and returns its entry.
     pub(crate) fn heard(&mut self, node: NodeId, by: Sign, at: Time) -> Option<&Peer> {
         self.members.heard(node, Heard { at, by })
     }
@@ -111,14 +112,14 @@ impl Swim {
         self.members.iter_active().copied().chain(own).collect()
     }
 
-    /// One hash of the identities of all active members, ourselves included unless we leave: equal on two nodes when
-    /// they know the same.
+    /// One hash of the identities of all active members, ourselves included unless we leave. Two nodes with the same
+    /// view have the same digest.
     pub(crate) fn digest(&self) -> u64 {
         let peers = self.members.digest();
         if self.leaving { peers } else { peers ^ member_hash(self.identity()) }
     }
 
-    /// The same for each part of the ring.
+    /// One such hash for each part of the ring.
     pub(crate) fn bucket_digests(&self) -> Vec<u64> {
         let mut buckets = self.members.buckets().to_vec();
         if !self.leaving {
@@ -141,7 +142,7 @@ impl Swim {
         self.events.pop_front()
     }
 
-    /// Takes what a peer knows of the active members.
+    /// Takes a roster: the active members that a peer knows.
     pub(crate) fn handle_roster(
         &mut self,
         roster: Vec<Identity>,
@@ -163,12 +164,12 @@ impl Swim {
         result
     }
 
-    /// Takes the word that a member lives.
+    /// Takes an update that a member is alive.
     pub(crate) fn apply_alive(&mut self, identity: Identity, now: Time) -> Result<(), foca::Error> {
         self.handle_roster(vec![identity], now)
     }
 
-    /// Takes a verdict on a member as we know it.
+    /// Takes a verdict on an active member, under the identity that we know.
     pub(crate) fn apply_down(&mut self, node: NodeId, now: Time) -> Result<(), foca::Error> {
         let Some(identity) = self.active_peer(node).copied().filter(|_| !self.leaving) else {
             return Ok(());
@@ -186,7 +187,7 @@ impl Swim {
             let forgotten = self.foca.handle_timer(Timer::RemoveDown(identity), &mut self.effects);
             result = result.and(forgotten);
             self.settle(now);
-            // Unless it has come back since.
+            // A member that has come back since then stays in the table.
             if self.members.remove_down(&identity) {
                 self.events.push_back(SwimEvent::Peer(identity.node_id));
             }
@@ -194,8 +195,8 @@ impl Swim {
         result
     }
 
-    /// Goes on under the next epoch, because somebody holds us down. Returns whether it does: at most once a second, and
-    /// not beyond the last epoch.
+    /// Takes the next epoch, because a peer holds us down. Returns whether it did: at most once a second, and not
+    /// beyond the last epoch.
     pub(crate) fn renew(&mut self, now: Time) -> Result<bool, foca::Error> {
         let lately = self.renewed_at.is_some_and(|at| now.since(at) < RENEW_MIN_GAP);
         if lately || self.leaving || self.identity().epoch == Epoch::MAX {
@@ -208,24 +209,24 @@ impl Swim {
         result.map(|()| true)
     }
 
-    /// Takes a higher epoch, because somebody remembers one of ours that we forgot.
+    /// Takes a higher epoch, because a peer remembers one of ours that we do not know.
     pub(crate) fn raise_epoch(&mut self, epoch: Epoch, now: Time) -> Result<(), foca::Error> {
         let identity =
             Identity { epoch: epoch.max(self.identity().epoch.next()), ..*self.identity() };
         let result = self.foca.change_identity(identity, &mut self.effects);
-        // It takes itself to be disconnected now, until it hears of somebody again.
+        // After the change foca takes itself to be disconnected. An empty update makes it count its members again.
         let result = result.and(self.foca.apply_many(std::iter::empty(), false, &mut self.effects));
         self.events.push_back(SwimEvent::Renewed(identity.epoch));
         self.settle(now);
         result
     }
 
-    /// Takes nothing more from here on.
+    /// Ignores all rosters and updates from now on.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
     }
 
-    /// Notes when foca forgets members, and mirrors its notifications.
+    /// Notes when foca will forget members, and mirrors its notifications in the table.
     fn settle(&mut self, now: Time) {
         let forgets =
             self.effects.forgets.drain(..).map(|(identity, after)| (now + after, identity));
@@ -235,7 +236,8 @@ impl Swim {
                 OwnedNotification::MemberUp(identity) => self.record(identity, None),
                 OwnedNotification::MemberDown(identity) => self.record(identity, Some(now)),
                 OwnedNotification::Rename(_, identity) => {
-                    // What the table never had was never active; if it is now, that is told apart.
+                    // A member that is not in the table was never active. If it becomes active, foca reports that
+                    // separately.
                     if let Some(Peer { down_since, .. }) =
                         self.members.get(identity.node_id).copied()
                     {
@@ -252,7 +254,8 @@ impl Swim {
         }
     }
 
-    /// Whether it would be no news to foca, which searches its whole list to find out, that a member lives.
+    /// Whether a member is already active under this identity. Such members are not handed to foca, which would search
+    /// its whole list to find that nothing changes.
     pub(crate) fn knows(&self, member: &Identity) -> bool {
         self.active_peer(member.node_id) == Some(member)
     }
@@ -262,7 +265,8 @@ impl Swim {
         self.events.push_back(SwimEvent::Peer(identity.node_id));
     }
 
-    /// We have heard nobody for so long that no verdict of ours is worth anything: everybody is out of reach.
+    /// Marks all members as down, because we have heard none of them for so long that we may be the one that is cut
+    /// off.
     pub(crate) fn lose_contact(&mut self, now: Time) {
         let active: Vec<Identity> = self.members.iter_active().copied().collect();
         for identity in active {
@@ -271,9 +275,10 @@ impl Swim {
         self.isolate();
     }
 
-    /// Who hears nobody may be the one that is cut off. Its verdicts on the others would be final wherever they are
-    /// gossiped later, so they are forgotten: a fresh machine under a new epoch, which wins over what the others may
-    /// have said of the old one. The table still shows the members as down.
+    /// Begins anew with a fresh foca under a new epoch, because there is no active member any more. A node that hears
+    /// no other member may be the one that is cut off. Its verdicts on the others would be final in foca, so they are
+    /// forgotten. The new epoch wins over verdicts that the others passed on the old one. The table still shows the
+    /// members as down.
     fn isolate(&mut self) {
         if self.leaving {
             return;
@@ -341,11 +346,11 @@ mod tests {
         let mut swim = Swim::new(identity(1, Epoch::MAX.0), 3);
         assert!(!swim.renew(START).expect("taken"));
         swim.apply_alive(identity(2, 5), START).expect("taken");
-        assert_eq!(swim.active_count(), 1, "it goes on as it is");
+        assert_eq!(swim.active_count(), 1, "foca goes on as before");
     }
 
     #[test]
-    fn the_dead_are_forgotten_after_a_day_unless_they_return() {
+    fn a_member_that_is_down_is_forgotten_after_a_day_unless_it_returns() {
         let mut swim = swim();
         for node in 2..5 {
             swim.apply_alive(identity(node, 5), START).expect("taken");
@@ -355,7 +360,7 @@ mod tests {
         }
         swim.apply_alive(identity(3, 6), START).expect("taken");
         events(&mut swim);
-        let due = swim.next_deadline().expect("somebody to forget");
+        let due = swim.next_deadline().expect("a member to forget");
         assert_eq!(due, START + Duration::from_secs(24 * 60 * 60));
         swim.handle_deadline(due).expect("handled");
         assert_eq!(events(&mut swim), [SwimEvent::Peer(NodeId(2))]);
@@ -365,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_member_that_goes_leaves_us_alone_under_a_new_epoch() {
+    fn when_the_last_member_goes_down_we_are_isolated_under_a_new_epoch() {
         let mut swim = swim();
         swim.apply_alive(identity(2, 5), START).expect("taken");
         swim.apply_down(NodeId(2), START).expect("taken");
@@ -373,6 +378,10 @@ mod tests {
         let alone = [SwimEvent::Renewed(Epoch(8)), SwimEvent::Isolated];
         assert_eq!(last, [&[SwimEvent::Peer(NodeId(2))], &alone[..]].concat());
         swim.apply_alive(identity(2, 5), START).expect("taken");
-        assert_eq!(swim.active_peer(NodeId(2)), Some(&identity(2, 5)), "its verdict is forgotten");
+        assert_eq!(
+            swim.active_peer(NodeId(2)),
+            Some(&identity(2, 5)),
+            "the verdict on it is forgotten"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Whom to send to: peers at random, and peers by their place on the ring.
+//! Choosing peers to send to: at random, and by their place on the ring.
 
 use rand::seq::index;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -7,8 +7,8 @@ use super::Swim;
 use crate::base::identity::{Identity, NodeId};
 
 impl Swim {
-    /// `random` peers and our two neighbours on the ring, without repetition. Whoever can reach only some of them begins
-    /// with the random ones, which spread the word fastest; the ring then leaves nobody out.
+    /// `random` peers and our two neighbours on the ring, without repetition. The random ones come first, for senders
+    /// that stop early: they spread news fastest. The ring neighbours make sure that no member is left out.
     pub(crate) fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
         let own = self.identity().node_id;
         let next = self.ring().at_offset(own, 1);
@@ -24,8 +24,9 @@ impl Swim {
         targets.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
     }
 
-    /// So many peers at distances along the ring that `seed` decides: of nodes with the same seed and members, no two
-    /// choose the same peer at once, and nobody is left out.
+    /// `count` peers at distances along the ring that depend on `seed`. If all nodes use the same seed and have the
+    /// same view, no two of them choose the same peer in the same place of the list, and each member is chosen equally
+    /// often.
     pub(crate) fn offset_peers(&self, seed: u64, count: usize) -> Vec<Identity> {
         let own = self.identity().node_id;
         let len = self.ring().len();
@@ -48,7 +49,7 @@ impl Swim {
         nodes.iter().filter_map(|node| self.active_peer(*node).copied()).collect()
     }
 
-    /// So many active peers, or all, without repetition.
+    /// `count` random active members, or all if there are fewer, without repetition.
     fn sample(&mut self, count: usize) -> Vec<NodeId> {
         let amount = count.min(self.ring().len());
         let chosen = index::sample(&mut self.rng, self.members.ring().len(), amount);
