@@ -1,77 +1,78 @@
 //! Protocol bugs that can be switched on, to show that the simulator's checkers find them.
 //!
-//! Without the feature `mutants` there is nothing here but a constant `false`: no production binary has the bugs, and
-//! none pays for asking. With it, one bug at a time is switched on for the calling thread.
+//! Without the feature `mutants`, the question whether a bug is on is a constant `false`, so a production binary has no
+//! bugs and no cost. With the feature, one bug at a time can be switched on for the calling thread.
 
-/// A realistic bug.
+/// A realistic bug of the protocol. Each line says what the node does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(not(feature = "mutants"), allow(unreachable_pub, dead_code))]
 pub enum Mutant {
-    /// A suspect does not contradict.
+    /// A node does not refute a verdict on itself.
     NeverRefute,
-    /// The origin drops its tombstones with the next write, and does not say so in its floor.
+    /// An origin drops its tombstones with the next write, and does not raise its `gc_floor`.
     ForgetTombstones,
-    /// A replica below the floor is sent a suffix, although tombstones in it are gone.
+    /// A replica below the `gc_floor` is sent a suffix, although tombstones in it are gone.
     SuffixBelowFloor,
-    /// A range is marked as known before it is applied, and then not applied when it came out of order.
+    /// A range is marked as known before it is applied, and is not applied if it came out of order.
     SeenBeforeApplied,
     /// `known_to` moves over a gap.
     KnownOverGap,
-    /// Nobody minds that others remember a higher epoch of ours.
+    /// A node ignores that peers remember a higher epoch of it.
     IgnoreRememberedEpoch,
     /// A delta of an old epoch is applied to the state of a new one.
     ApplyOldEpoch,
-    /// What arrives last wins, whatever its version.
+    /// The record that arrives last wins, whatever its version.
     MergeByArrival,
-    /// A newer epoch replaces what is served before it is whole.
+    /// A newer epoch replaces the records that are served before it is complete.
     ReplaceBeforeWhole,
-    /// An isolated node does not knock at its seeds again.
+    /// An isolated node does not say hello at its seeds again.
     NeverRetrySeeds,
-    /// Gaps are not noted, digests that differ are ignored, and no session is made on its own.
+    /// Gaps are not noted, digests that differ are ignored, and no session is opened for repair.
     NeverRepair,
     /// Every fourth change of a member is not passed on.
     DropMemberEvent,
-    /// A session sends the first half of each range and says that it was all.
+    /// A session sends the first half of each range and claims that it is complete.
     TruncateSync,
-    /// A node that was alone keeps the verdicts that it passed on all others.
+    /// An isolated node keeps the verdicts that it passed on all other members.
     KeepVerdictsAlone,
-    /// The name of the cluster is not looked at.
+    /// The name of the cluster is ignored.
     MixClusters,
-    /// Of two agents under one node id neither gives way.
+    /// Neither of two duplicates gives way.
     NeverGiveWay,
-    /// Who finds a member silent asks nobody, and decides alone.
+    /// An accuser asks no referees, and decides alone.
     NoReferees,
-    /// A sign of life does not end an accusation.
+    /// A sign of life does not end a suspicion.
     NeverAcquit,
-    /// A verdict is believed by who passed it, and not told.
+    /// An accuser believes its verdict, and tells no other member.
     VerdictNotSpread,
-    /// Who says that it is slow gets no more time than others.
+    /// A slow suspect gets no longer suspicion timeout than a prompt one.
     IgnoreSlowness,
-    /// Who stands still gets no more time than who is gone.
+    /// A stalled suspect gets no longer suspicion timeout than one that is gone.
     IgnoreTcpProbe,
-    /// Nobody minds that others see other members.
+    /// A node ignores that another member has a different view.
     IgnoreMemberDigest,
-    /// The last head that a sketch tells is overlooked.
+    /// The last head that a sketch yields is overlooked.
     ForgetLastDifference,
-    /// What lies beyond a gap is not compared.
+    /// Versions beyond a gap are not compared.
     IgnoreBeyondGaps,
-    /// The records of a dead origin are dropped, and nothing refuses them when somebody tells them again.
+    /// The records of a dead origin are dropped without an origin tombstone, and are taken when a peer sends them
+    /// again.
     ReapWithoutTombstone,
-    /// Who dropped the records of a dead origin has no head of it any more.
+    /// A node that dropped the records of a dead origin leaves the head of that origin out of its digest.
     TombstoneNotInDigest,
-    /// A origin_tombstone does not give way when its origin lives.
+    /// An origin tombstone stays when its origin turns out to be alive.
     TombstoneForGood,
-    /// A origin_tombstone is taken of an origin that lives.
+    /// A node takes an origin tombstone for an origin that is alive.
     TombstoneOfTheLiving,
-    /// Who holds records of a dead origin keeps them, whatever an operator says elsewhere.
+    /// A node keeps the records of a dead origin, although another node forced the origin to leave.
     IgnoreForceLeave,
-    /// Who is referred to another member does not knock there.
+    /// A node does not say hello to the member that a referral names.
     IgnoreReferral,
-    /// Nobody minds that a member pings from where it is not known to be.
+    /// A node ignores that a member pings from an address other than the one it is known by.
     IgnoreStrangeAddress,
-    /// The young ask no more often than others.
+    /// A young node pings and compares views no more often than other nodes.
     YoungAsOld,
-    /// Who hears nothing but that it is down takes that for contact.
+    /// A node takes messages that only say that it is down for contact.
     VerdictsAreContact,
 }
 
@@ -122,7 +123,7 @@ mod switch {
             Self::VerdictsAreContact,
         ];
 
-        /// Switches a bug on for this thread, or all off.
+        /// Switches one bug on for this thread, or all bugs off.
         pub fn activate(mutant: Option<Self>) {
             ACTIVE.set(mutant);
         }

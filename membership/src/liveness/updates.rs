@@ -10,8 +10,8 @@ use crate::wire::{MemberUpdates, Message, Update};
 const MEMBER_UPDATE_FANOUT: usize = 3;
 /// Updates in one message. A datagram holds several messages.
 const UPDATES_PER_MESSAGE: usize = 8;
-/// New members that we learn of at once and pass on. More of them came in bulk, as in a roster, and other members get
-/// the bulk as we did.
+/// Most new members, learned at once, that are passed on. More than this came in bulk, as in a roster, and the other
+/// members get the bulk as we did.
 const FEW_ARRIVALS: usize = 16;
 
 impl Liveness {

@@ -1,4 +1,4 @@
-//! What no input may make a node do.
+//! Limits that a node must keep, whatever its input.
 
 use crate::limits::{
     MAX_ANSWERS_WAITING, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_ORIGINS, MAX_PENDING_PULLS,
@@ -7,13 +7,13 @@ use crate::limits::{
 use crate::wire::{Envelope, Frame, decode_datagram};
 use crate::{ClusterId, Node, Output};
 
-/// No single input makes a node say more than this.
+/// Outputs that a single input may cause.
 const MAX_OUTPUTS: usize = 2_000;
 
 /// Checks a node of the default cluster, and its outputs after one input, against the limits of the protocol.
 ///
 /// # Panics
-/// When a limit is passed, or when the node says something that no other would understand.
+/// When a limit is exceeded, or when the node sends something that does not decode.
 pub fn check(node: &Node, outputs: &[Output]) {
     assert!(outputs.len() <= MAX_OUTPUTS, "{} outputs", outputs.len());
     outputs.iter().for_each(check_output);

@@ -1,15 +1,15 @@
-//! Replaying the corpus of a fuzz target: an input that fuzzing found once stays found, without a fuzzer.
+//! Replaying the corpus of a fuzz target, to test each input that fuzzing found, without a fuzzer.
 
 #![allow(clippy::disallowed_methods, reason = "the protocol reads no files, its tests do")]
 
 use std::fs;
 use std::path::Path;
 
-/// Hands each file of a folder to a check, in the order of their names, and prints the name first, so that a failure
-/// shows which file it was.
+/// Hands each file of a folder to a check, in the order of their names. Prints each name first, so that a failure shows
+/// the file.
 ///
 /// # Panics
-/// When the folder is empty or cannot be read, and when the check does.
+/// When the folder is empty or cannot be read, and when the check panics.
 pub fn replay(folder: &Path, check: fn(&[u8])) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,4 +1,4 @@
-//! A few nodes in virtual time on a network without faults, which records what passes.
+//! A few nodes in virtual time, on a network without faults that records all traffic.
 
 use std::borrow::BorrowMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +11,14 @@ use crate::{
     TcpProbeId, Time,
 };
 
-/// What lies between two nodes.
+/// The link between any two nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
-    /// How long everything takes.
+    /// Time that a datagram or frame takes to the other node.
     pub latency: Duration,
-    /// How long a new stream takes until its first frame arrives.
+    /// Time that a new stream takes until its first frame arrives.
     pub handshake: Duration,
-    /// Bytes of frames that pass in a second, in each direction; `None` for as many as there are.
+    /// Bytes of frames that pass in a second, in each direction. `None` means no limit.
     pub bytes_per_second: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Link {
 pub struct Network<N = Node> {
     /// The time at all nodes.
     pub now: Time,
-    /// The nodes, found by the IP addresses of their identities. Each needs a place in `events`.
+    /// The nodes, found by the IP addresses of their identities. Each needs an entry in `events`.
     pub nodes: Vec<N>,
     /// Every datagram that was sent.
     pub datagrams: Vec<Vec<u8>>,
@@ -42,13 +42,13 @@ pub struct Network<N = Node> {
     pub frames: Vec<Vec<u8>>,
     /// What each node told its owner.
     pub events: Vec<Vec<Event>>,
-    /// How many calls deadlines asked for.
+    /// Number of deadline calls.
     pub deadlines: usize,
-    /// How many streams were opened to nodes that exist.
+    /// Number of streams opened to nodes that exist.
     pub streams_opened: u64,
-    /// Nodes whose hosts complete TCP handshakes for them.
+    /// Nodes whose hosts complete TCP handshakes.
     pub listening: BTreeSet<usize>,
-    /// Nodes that no datagram reaches, and none comes from.
+    /// Nodes whose datagrams are dropped, in both directions.
     pub blocked: BTreeSet<usize>,
     /// Every TCP probe that was asked for.
     pub tcp_probes: Vec<TcpProbeId>,
@@ -57,9 +57,9 @@ pub struct Network<N = Node> {
     link: Link,
     queue: BTreeMap<(Time, u64), (usize, Arrival)>,
     streams: BTreeMap<(usize, StreamId), StreamEnd>,
-    /// Until when each node has frames to send to each other.
+    /// Until when each line, from one node to another, is busy with frames.
     busy: BTreeMap<(usize, usize), Time>,
-    /// Deadline calls in a row after which another was due already.
+    /// Deadline calls in a row after which the next deadline had passed already.
     overdue: usize,
     sequence: u64,
 }
@@ -68,7 +68,7 @@ pub struct Network<N = Node> {
 #[derive(Clone, Copy, Debug)]
 struct StreamEnd {
     peer: usize,
-    /// The number of the stream at the peer.
+    /// The id of the stream at the peer.
     there: StreamId,
     is_finished: bool,
 }
@@ -110,7 +110,7 @@ pub fn identity(n: usize) -> Identity {
     }
 }
 
-/// How the `n`th node describes itself.
+/// The node record of the `n`th node.
 #[must_use]
 pub fn record(n: usize) -> NodeRecord {
     NodeRecord {
@@ -124,7 +124,7 @@ pub fn record(n: usize) -> NodeRecord {
     }
 }
 
-/// What the `n`th node is started with.
+/// The configuration of the `n`th node.
 #[must_use]
 pub fn config(n: usize) -> Config {
     Config {
@@ -149,7 +149,7 @@ pub fn node_of(cluster: ClusterId, n: usize) -> Node {
     Node::new(Config { cluster, ..config(n) }, Time::ZERO)
 }
 
-/// The node of the `n`th host in another life, as one that lost its disk.
+/// The node of the `n`th host under another identity, as after the loss of its disk.
 #[must_use]
 pub fn node_as(cluster: ClusterId, identity: Identity, n: usize) -> Node {
     Node::new(Config { cluster, identity, ..config(n) }, Time::ZERO)
@@ -162,7 +162,7 @@ pub fn health(id: &str, health: Health) -> Vec<(Key, Option<Value>)> {
 }
 
 impl Network {
-    /// Nodes that join through the first, and have done so.
+    /// Nodes that have joined through the first one.
     ///
     /// # Panics
     /// When they do not find each other within five seconds.
@@ -217,7 +217,7 @@ impl<N: BorrowMut<Node>> Network<N> {
         self.streams.is_empty()
     }
 
-    /// Gives a node an input and carries out what it wants; returns that.
+    /// Gives a node an input, and carries out and returns its outputs.
     ///
     /// # Panics
     /// When a deadline stays in the past.
@@ -239,21 +239,21 @@ impl<N: BorrowMut<Node>> Network<N> {
         outputs
     }
 
-    /// Carries out what a node wants done that was called without an input.
+    /// Carries out the outputs of a node after a call that was no input.
     pub fn flush(&mut self, n: usize) {
         while let Some(output) = self.nodes[n].borrow_mut().poll_output() {
             self.carry_out(n, output);
         }
     }
 
-    /// Lets time pass, with everything in it that is due.
+    /// Lets time pass, and does everything that is due within it.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while self.step(end) {}
         self.now = end;
     }
 
-    /// Lets the next thing happen, if it is due at `end` at the latest. Returns whether it was.
+    /// Does the next thing that is due, unless it is due after `end`. Returns whether there was one.
     pub fn step(&mut self, end: Time) -> bool {
         let deadlines = self.nodes.iter().map(|node| node.borrow().next_deadline());
         let deadlines = deadlines.enumerate().filter_map(|(n, due)| Some((due?, n)));
@@ -336,7 +336,7 @@ impl<N: BorrowMut<Node>> Network<N> {
         self.send(n, written, Arrival::Written(stream));
     }
 
-    /// A stream is over when both ends have finished.
+    /// Finishes one end of a stream. The stream is over when both ends are finished.
     fn finish(&mut self, n: usize, stream: StreamId) {
         let Some(end) = self.streams.get_mut(&(n, stream)) else { return };
         end.is_finished = true;
