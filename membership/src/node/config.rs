@@ -1,4 +1,4 @@
-//! What a node is started with: who it is, what it knows, and the parameters of the protocol.
+//! The configuration of a node: its identity, its records, and the parameters of the protocol.
 
 use crate::base::cluster::ClusterId;
 use crate::base::identity::Identity;
@@ -8,17 +8,17 @@ use crate::catalog::record::{Key, NodeRecord, Value};
 /// Everything that a node needs to know at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which cluster it belongs to; it hears and reaches nodes of this one only.
+    /// The cluster that the node belongs to. It exchanges messages with nodes of this cluster only.
     pub cluster: ClusterId,
     /// The identity of the node. Its epoch is also that of its records.
     pub identity: Identity,
-    /// How it describes itself.
+    /// The node record, with which the node describes itself.
     pub node: NodeRecord,
-    /// What it knows of its services when it starts. A restarted node that has all of them here shows the others no
-    /// moment without them.
+    /// The records of its services at its start. If a restarted node has all of them here, other members see no moment
+    /// without them.
     pub records: Vec<(Key, Value)>,
-    /// Seeds every random choice: the same seed and inputs give the same outputs.
+    /// The seed of every random choice. The same seed and inputs give the same outputs.
     pub seed: u64,
-    /// The protocol's parameters.
+    /// The parameters of the protocol.
     pub protocol: Protocol,
 }

@@ -1,4 +1,4 @@
-//! Datagrams and stream frames, handed to the plane that they concern.
+//! Handing datagrams and stream frames to the plane that they concern.
 
 use std::net::SocketAddr;
 
@@ -64,8 +64,8 @@ impl Node {
             Message::Compare(compare) => liveness.handle_compare(&compare, now),
             Message::Listing(listing) => liveness.handle_listing(&listing, now),
             Message::Rumors(sender, deltas) => {
-                // News is not answered, so former members may bring some, too: a member that leaves is down to SWIM before
-                // the word that it left may have arrived.
+                // Rumors of members that are down are taken, too, since they are not answered. A member that leaves may
+                // be down here before its record that it left has arrived.
                 if liveness.hear_former(sender, Sign::Rumor, now) {
                     spread.handle_rumors(sender, deltas, liveness, now);
                 }

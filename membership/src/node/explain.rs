@@ -1,4 +1,4 @@
-//! What a node can say of its members and records, and of where its beliefs come from.
+//! Questions to a node: its members, its instances, its load, and the reasons for what it believes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::liveness::duplicate::Duplicate;
 use crate::liveness::heard::Heard;
 use crate::spread::provenance::{Arrival, ForceLeft};
 
-/// What came from a node, and of it.
+/// How we last heard a node, and how its records last came to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
-    /// When we last heard the node itself.
+    /// The last message from the node itself.
     pub heard: Option<Heard>,
-    /// The latest news of its records.
+    /// The latest arrival of new records of the node.
     pub news: Option<Arrival>,
 }
 
@@ -29,7 +29,7 @@ impl Node {
         self.view.instances()
     }
 
-    /// Every member that we know of, ourselves first.
+    /// Every member that we know, ourselves first.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         let own = self.identity().node_id;
@@ -46,7 +46,7 @@ impl Node {
             .collect()
     }
 
-    /// How many members are active, ourselves included.
+    /// The number of active members, ourselves included.
     #[must_use]
     pub fn active_members(&self) -> usize {
         self.liveness.members().ring().len() + 1
@@ -69,7 +69,7 @@ impl Node {
         self.liveness.last_contact()
     }
 
-    /// What is held at this moment, against the limits of [`crate::base::limits`].
+    /// What the node holds at this moment. The limits are in [`crate::base::limits`].
     #[must_use]
     pub fn load(&self) -> Load {
         Load {
@@ -85,7 +85,7 @@ impl Node {
         }
     }
 
-    /// What was counted since the start.
+    /// The counters since the start of the node.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters.clone();
@@ -94,26 +94,27 @@ impl Node {
         counters
     }
 
-    /// Why we believe that a member is down: who said so, when, and who agreed; `None` while it is not, or when the
+    /// The verdict because of which we believe that a member is down. `None` if the member is not down, or if the
     /// verdict itself did not reach us.
     #[must_use]
     pub fn belief(&self, node: NodeId) -> Option<&Belief> {
         self.liveness.belief(node)
     }
 
-    /// Whether a suspect stands still: its host answered somebody who looks into its silence.
+    /// Whether a suspect is stalled: its host answered a TCP probe, of ours or of a referee.
     #[must_use]
     pub fn is_stalled(&self, node: NodeId) -> bool {
         self.liveness.detector().is_stalled(node)
     }
 
-    /// When a suspect is called down, unless somebody hears it until then; `None` when we do not suspect it.
+    /// When the suspicion timeout of a suspect ends: the earliest time at which we declare it down. `None` if we do not
+    /// suspect it.
     #[must_use]
     pub fn suspect_until(&self, node: NodeId) -> Option<Time> {
         self.liveness.detector().suspect_until(node)
     }
 
-    /// Whether a member that we watch answers by stream, and not by datagram.
+    /// Whether a member that we watch answered by stream lately, and not by datagram.
     #[must_use]
     pub fn is_heard_by_stream_alone(&self, node: NodeId, now: Time) -> bool {
         self.liveness.detector().is_heard_by_stream_alone(node, now)
@@ -125,56 +126,56 @@ impl Node {
         self.liveness.are_datagrams_blocked()
     }
 
-    /// When a member last answered a question of ours; `None` when we do not watch it.
+    /// When an active member last answered a ping of ours; `None` if it never did.
     #[must_use]
     pub fn last_answer(&self, node: NodeId) -> Option<Time> {
         self.liveness.detector().last_heard(node)
     }
 
-    /// When a node last lived, as far as we can tell.
+    /// The latest time at which a node was alive, as far as we can tell.
     #[must_use]
     pub fn last_alive(&self, node: NodeId, now: Time) -> Time {
         self.liveness.last_alive(node, now)
     }
 
-    /// Since when a member is no longer active; `None` while it is, or when it is unknown.
+    /// When a member went down; `None` if it is active or unknown.
     #[must_use]
     pub fn down_since(&self, node: NodeId) -> Option<Time> {
         self.liveness.members().get(node)?.down_since
     }
 
-    /// Another live agent under our node id, if we know of one.
+    /// The duplicate of this node, if we know of one.
     #[must_use]
     pub fn duplicate(&self, now: Time) -> Option<&Duplicate> {
         self.liveness.duplicate(now)
     }
 
-    /// Whether we gave way to another agent under our node id: then we only ask whether it is still there.
+    /// Whether we gave way to a duplicate, and are silent except for asking whether it is still there.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.liveness.is_silent()
     }
 
-    /// When a node was last heard, and how the latest news of its records came.
+    /// How we last heard a node, and how its records last came to us.
     #[must_use]
     pub fn provenance(&self, node: NodeId) -> Provenance {
         let heard = self.liveness.members().get(node).and_then(|peer| peer.heard);
         Provenance { heard, news: self.spread.latest_news(node) }
     }
 
-    /// That a node was declared gone for good, for as long as that holds.
+    /// The force-leave of a node, for as long as it holds.
     #[must_use]
     pub fn force_left(&self, node: NodeId) -> Option<&ForceLeft> {
         self.spread.force_left(node)
     }
 
-    /// How a node describes itself, or did before its records were dropped.
+    /// The node record of a node, or the last one before its records were dropped.
     #[must_use]
     pub fn description(&self, node: NodeId) -> Option<&Arc<NodeRecord>> {
         self.spread.description(node)
     }
 
-    /// Whether we know that others have records of an origin that we do not.
+    /// Whether we know that records of an origin are missing here.
     #[must_use]
     pub fn lacks(&self, origin: NodeId) -> bool {
         self.spread.lacks(origin)

@@ -1,4 +1,4 @@
-//! What one plane tells, carried to the other plane, to the view and to the node's owner.
+//! Carrying the facts of each plane to the other plane, to the view and to the owner of the node.
 
 use super::Node;
 use super::io::Event;
@@ -11,7 +11,7 @@ use crate::liveness::facts::Fact as LivenessFact;
 use crate::spread::facts::Fact as SpreadFact;
 
 impl Node {
-    /// Takes the outputs of both planes, in order, with all that follows from their facts.
+    /// Passes on the outputs of both planes, in order, and handles their facts.
     pub(super) fn pass_on(&mut self, now: Time) {
         while let Some(output) = self.liveness.poll_output() {
             match output.split() {
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    /// A member as both planes show it, suspicion aside.
+    /// A member as both planes show it, without regard to suspicions.
     pub(super) fn member(&self, node: NodeId) -> Option<Member> {
         let record = self.spread.description(node).cloned();
         if node == self.identity().node_id {
@@ -128,7 +128,7 @@ impl Node {
         let peer = self.liveness.members().get(node);
         let has_left =
             left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch));
-        // The word that it leaves may arrive before its record says so.
+        // The member update that it leaves may arrive before its node record says so.
         if has_left || self.liveness.said_it_leaves(node) {
             return OriginStatus::Left;
         }

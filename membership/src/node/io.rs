@@ -1,4 +1,4 @@
-//! What goes into a [`Node`](crate::Node) and what comes out: the seam between the protocol and the world.
+//! The inputs and outputs of a [`Node`](crate::Node): the seam between the protocol and the world.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::node::view::{Change, MemberChange};
 pub enum Input<'a> {
     /// A datagram arrived on the gossip socket.
     Datagram {
-        /// The address that the network claims it came from.
+        /// The source address of the datagram, which may be forged.
         from: SocketAddr,
-        /// Its payload.
+        /// The payload of the datagram.
         bytes: &'a [u8],
     },
     /// A peer opened a stream.
     StreamAccepted {
-        /// Its number, made by [`StreamId::accepted`].
+        /// The stream, with an id made by [`StreamId::accepted`].
         stream: StreamId,
     },
     /// A whole frame arrived on a stream.
@@ -31,13 +31,14 @@ pub enum Input<'a> {
         /// The frame, without its length prefix.
         bytes: &'a [u8],
     },
-    /// The transport wrote one frame of those it was given. A node never has more than
-    /// [`MAX_FRAMES_IN_FLIGHT`](crate::base::limits::MAX_FRAMES_IN_FLIGHT) on their way.
+    /// The transport wrote one frame of those that it was given. A session never has more than
+    /// [`MAX_FRAMES_IN_FLIGHT`](crate::base::limits::MAX_FRAMES_IN_FLIGHT) frames that are not written yet.
     StreamWritten {
         /// The stream.
         stream: StreamId,
     },
-    /// A stream is over: finished by the peer, failed, or never established. Nothing else follows on it.
+    /// A stream is over: the peer finished it, it failed, or it was never established. Nothing else follows on the
+    /// stream.
     StreamClosed {
         /// The stream.
         stream: StreamId,
@@ -45,76 +46,77 @@ pub enum Input<'a> {
     /// The TCP handshake of an `Output::TcpProbe` was completed. Refusals and timeouts are not reported; a firewall can
     /// cause either.
     TcpProbeAnswered {
-        /// Which.
+        /// The probe that was answered.
         tcp_probe: TcpProbeId,
     },
-    /// Write records of our own. All of them become one step for every reader here.
+    /// Write records of our own. Readers of this node see all of them change in one step.
     Write(Vec<(Key, Option<Value>)>),
-    /// Say hello at these gossip addresses until somebody answers. They are added to those already known.
+    /// Say hello at these gossip addresses until the node has joined. They are added to the known seeds.
     Join(Vec<SocketAddr>),
-    /// A node does not come back: drop its records here and, where it is not an active member, everywhere.
+    /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.
     ForceLeave(NodeId),
-    /// Leave the cluster for good; [`Event::Left`] follows when everybody reachable has been told.
+    /// Leave the cluster for good. [`Event::Left`] follows after some rounds of telling the members.
     Leave,
-    /// The time that [`Node::next_deadline`](crate::Node::next_deadline) asked for has come.
+    /// The time of [`Node::next_deadline`](crate::Node::next_deadline) has come.
     Deadline,
 }
 
-/// Something that a node wants done or known.
+/// Something that a node wants its driver to do, or an event.
 pub type Output = io::Output<Event>;
 
 /// Something that the owner of a node may want to know.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// An instance appeared, changed or went.
+    /// An instance appeared, changed or is gone.
     Instance(Change),
-    /// A member appeared, changed or went.
+    /// A member appeared or changed.
     Member(MemberChange),
-    /// Somebody answered our hello.
+    /// A node answered our hello.
     Welcomed {
         /// The address that the answer came from.
         by: SocketAddr,
     },
-    /// An operator declared a node gone for good: its records are dropped.
+    /// An operator forced a node to leave: its records are dropped.
     ForceLeft {
-        /// The node.
+        /// The node that was forced to leave.
         node: NodeId,
-        /// Who told us; ourselves when the operator did.
+        /// The node that told us; this node if the operator did.
         told_by: NodeId,
     },
     /// We hear at least one other member.
     Connected,
-    /// We hear nobody: perhaps we are the one that is cut off.
+    /// We hear no other member, and may be the one that is cut off.
     Isolated,
-    /// The epoch of this node was raised; it must be persisted before the next start.
+    /// The epoch of this node was raised. It must be persisted before the next start.
     EpochRaised(Epoch),
-    /// Another agent runs under our node id: a data directory was copied. It gives way to us.
+    /// A duplicate of this node runs, as when a data directory was copied. The duplicate gives way to us.
     DuplicateNodeId {
-        /// Where the other one takes gossip.
+        /// The gossip address of the duplicate.
         address: SocketAddr,
     },
-    /// Another agent runs under our node id, and we give way to it: we are silent until it is gone.
+    /// A duplicate of this node runs, and we give way to it: we are silent until it is gone.
     GaveWay {
-        /// Where the other one takes gossip.
+        /// The gossip address of the duplicate.
         to: SocketAddr,
     },
-    /// The agent that we gave way to is gone: we speak again.
+    /// The duplicate that we gave way to is gone, and our silence ends.
     Resumed,
-    /// Datagrams of another cluster come from this address; told once for each.
+    /// Datagrams of another cluster come from this address. Each address is told once.
     OtherCluster {
-        /// Where they come from.
+        /// The source address of the datagrams.
         address: SocketAddr,
     },
-    /// Our own loop came so late: the process, or its host, stood still. Told when others may have noticed.
+    /// Our own loop stalled for this long, as when the process or its host stood still. Told only of a stall so long
+    /// that peers may suspect us.
     StoodStill(Duration),
     /// A peer declared us down; we refute it.
     CalledDown(Verdict),
-    /// All whom we watch answer by stream, and not by datagram: something between drops datagrams. All goes on, but news
-    /// come later.
+    /// All members that we watch answer by stream, and none by datagram: something on the way drops datagrams. The node
+    /// goes on by streams, so changes arrive later.
     DatagramsBlocked,
-    /// Datagrams are answered again, or those whom we watch are gone.
+    /// A member that we watch answers by datagram again, or we watch no member any more.
     DatagramsPass,
-    /// A [`Input::Leave`] is complete.
+    /// An [`Input::Leave`] is complete.
     Left,
 }

@@ -9,11 +9,12 @@ use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::catalog::record::{Key, NodeRecord, Value};
 
-/// Rounds in which a leaving node tells that it leaves, and the time between them.
+/// Rounds in which a leaving node tells that it leaves.
 const LEAVE_ROUNDS: u32 = 5;
+/// The time between two rounds.
 const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
 
-/// The rounds that are left.
+/// A leave that is under way.
 pub(super) struct Leaving {
     rounds_left: u32,
 }
@@ -28,7 +29,7 @@ impl Node {
             let node = NodeRecord { left: Some(own.epoch), ..(**node).clone() };
             self.spread.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
         }
-        // Nobody has to be told by a node that is alone.
+        // An isolated node has no member to tell, so it leaves at once.
         let (rounds_left, due) = if self.liveness.is_connected() {
             (LEAVE_ROUNDS, now + LEAVE_ROUND_GAP)
         } else {
@@ -40,7 +41,7 @@ impl Node {
         self.spread.leave();
     }
 
-    /// Tells it again: some more rounds reach everybody in all but the worst networks.
+    /// Tells again that this node leaves. Several rounds reach all members in all but the worst networks.
     pub(super) fn handle_leave_deadline(&mut self, now: Time) {
         let Some(leaving) =
             self.leaving.as_mut().filter(|_| self.timers.is_expired(Timer::Leave, now))

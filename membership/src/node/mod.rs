@@ -1,7 +1,7 @@
 //! One node: liveness and the catalog plane under one deadline, as a state machine without IO.
 //!
-//! The two planes do not know each other. The node hands each input to the plane that it concerns, takes their outputs in
-//! order, and carries what one tells to the other.
+//! The two planes do not know each other. The node hands each input to the plane that it concerns, takes the outputs of
+//! both planes in order, and carries facts from one plane to the other.
 
 pub(crate) mod config;
 mod dispatch;
@@ -38,15 +38,15 @@ use io::{Event, Input, Output};
 use leave::Leaving;
 use view::View;
 
-/// Room for so many outputs is kept while there are none.
+/// Capacity that the queue of outputs keeps while it is empty.
 const MAX_IDLE_OUTPUTS: usize = 64;
 
 /// One node of a cluster.
 ///
-/// It reads no clock, draws no entropy and owns no socket. Its driver hands in what happens with
-/// [`handle`](Self::handle), then takes what it wants done with [`poll_output`](Self::poll_output) until there is
-/// nothing left, then waits for the next input or for [`next_deadline`](Self::next_deadline), whichever comes first.
-/// The same configuration and the same inputs at the same times give the same outputs.
+/// A node reads no clock, draws no entropy and owns no socket. Its driver hands in each input with
+/// [`handle`](Self::handle), and takes outputs with [`poll_output`](Self::poll_output) until there are none left. Then
+/// the driver waits for the next input or for [`next_deadline`](Self::next_deadline), whichever comes first. The same
+/// configuration and the same inputs at the same times give the same outputs.
 pub struct Node {
     envelope: Envelope,
     foreigners: Foreigners,
@@ -58,7 +58,7 @@ pub struct Node {
     leaving: Option<Leaving>,
     deadline: Option<Time>,
     outputs: VecDeque<Output>,
-    /// What neither plane counts.
+    /// Counters of the node itself, beside those of the planes.
     counters: Counters,
 }
 
@@ -69,7 +69,7 @@ impl Node {
         let Config { cluster, identity, node, records, seed, protocol } = config;
         let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
         let envelope = Envelope::clear(cluster);
-        // Each plane draws from a generator of its own, so that neither disturbs the other.
+        // Each plane has a random generator of its own, so that the draws of one do not change those of the other.
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
         let liveness = Liveness::new(
             envelope,
@@ -102,7 +102,7 @@ impl Node {
         this
     }
 
-    /// Takes something that happened. `now` must never be earlier than in the call before.
+    /// Handles an input. `now` must not be earlier than in the previous call.
     pub fn handle(&mut self, input: Input<'_>, now: Time) {
         self.liveness.notice_call(self.deadline, now);
         self.pass_on(now);
@@ -127,7 +127,7 @@ impl Node {
         self.settle(now);
     }
 
-    /// What the node wants done next; `None` until something happens again.
+    /// The next output; `None` if there is none until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
         if self.outputs.is_empty() && self.outputs.capacity() > MAX_IDLE_OUTPUTS {
@@ -142,15 +142,15 @@ impl Node {
         self.deadline
     }
 
-    /// Checks that an [`Input::Write`] of these records would be taken.
+    /// Checks that an [`Input::Write`] of these records would be accepted.
     ///
     /// # Errors
-    /// The first rule that one of them breaks.
+    /// The first rule that one of the records breaks.
     pub fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
         self.catalog().check(records)
     }
 
-    /// Says that a member is down, and tells everybody. If it lives, it refutes that. Returns whether it was active.
+    /// Declares a member down, and tells all members. The member refutes it if it lives. Returns whether it was active.
     pub fn declare_down(&mut self, node: NodeId, now: Time) -> bool {
         let declared = self.liveness.declare_down(node, now);
         if declared {
@@ -159,7 +159,7 @@ impl Node {
         declared
     }
 
-    /// Our identity now. The epoch grows when we refute that we are down.
+    /// The present identity of this node. Its epoch grows when the node refutes a verdict on itself.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         self.liveness.identity()
@@ -184,7 +184,7 @@ impl Node {
         self.spread.handle_deadlines(&mut self.liveness, now);
     }
 
-    /// Has the planes do what is ready, and passes it on.
+    /// Lets each plane finish its work, and passes on the outputs.
     fn settle(&mut self, now: Time) {
         self.pass_on(now);
         self.liveness.settle(now);

@@ -1,11 +1,12 @@
-//! What all live members can read.
+//! The wire versions and features that all live members support.
 
 use super::Node;
 use crate::catalog::record::Support;
 
 impl Node {
-    /// What every live member advertises, ourselves included. A form that came later than the first one of this version
-    /// is sent only when this includes it. A member whose record has not arrived advertises nothing.
+    /// The wire versions and features that every live member advertises, ourselves included. A form that is newer than
+    /// the first one of this wire version is sent only if all members support it. A member whose node record has not
+    /// arrived advertises nothing.
     #[must_use]
     pub fn common_support(&self) -> Support {
         let advertised = self.liveness.members().iter_active().map(|peer| {

@@ -1,4 +1,4 @@
-//! What a node believes: the join of membership and catalog.
+//! The view of a node: the join of membership and catalog.
 //!
 //! | origin | checks | status |
 //! |---|---|---|
@@ -17,16 +17,16 @@ use crate::base::time::Time;
 use crate::catalog::record::{Health, Key, NodeRecord, ServiceRecord, Text, Value};
 use crate::catalog::{Catalog, Replica};
 
-/// What we believe of a member.
+/// The status of a member, as this node believes it to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MemberStatus {
-    /// It answers.
+    /// The member is active.
     Alive,
-    /// It did not answer somebody; it has a moment to contradict.
+    /// The member does not answer this node's pings, and may still show a sign of life.
     Suspect,
-    /// It is gone without a word.
+    /// The member is down, and did not leave.
     Down,
-    /// It left on purpose.
+    /// The member left on purpose.
     Left,
 }
 
@@ -41,64 +41,64 @@ impl fmt::Display for MemberStatus {
     }
 }
 
-/// A member as we believe it to be.
+/// A member, as this node believes it to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// Who it is.
+    /// The identity of the member.
     pub identity: Identity,
-    /// How it describes itself; `None` while its record has not arrived.
+    /// The node record of the member; `None` while the record has not arrived.
     pub node: Option<Arc<NodeRecord>>,
-    /// What we believe of it.
+    /// The status of the member.
     pub status: MemberStatus,
 }
 
-/// A change of a member's status, identity or description. Suspicion comes and goes without one.
+/// A change of a member's status, identity or node record. A suspicion begins and ends without such a change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberChange {
     /// The member as it is now.
     pub member: Member,
 }
 
-/// Whether an instance should be used.
+/// The status of an instance, by which clients decide whether to use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InstanceStatus {
-    /// Its checks pass and its node lives.
+    /// The node is alive, and the checks pass.
     Healthy,
-    /// Its checks fail.
+    /// The node is alive, and the checks fail.
     Unhealthy,
-    /// Its checks have not run, or its node is down.
+    /// The node is down, or the checks have not run or are overdue.
     Unknown,
-    /// It was deregistered, or its node left.
+    /// The instance was deregistered, or its node left.
     Gone,
 }
 
-/// A service instance as we believe it to be.
+/// A service instance, as this node believes it to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
-    /// The node that it is registered with.
+    /// The node that the instance is registered with.
     pub origin: NodeId,
-    /// Its id on that node.
+    /// The id of the instance on that node.
     pub id: Text,
-    /// How the node describes itself.
+    /// The node record of that node.
     pub node: Arc<NodeRecord>,
-    /// Its definition.
+    /// The definition of the instance.
     pub service: Arc<ServiceRecord>,
-    /// What its checks say.
+    /// The result of the instance's checks.
     pub health: Health,
-    /// Whether it should be used.
+    /// The status of the instance, by its health and its node.
     pub status: InstanceStatus,
-    /// When its node stopped being alive; `None` while it is.
+    /// When the node went down; `None` while it is alive.
     pub down_since: Option<Time>,
 }
 
 /// A change of an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The instance as it is now; with [`InstanceStatus::Gone`], as it last was.
+    /// The instance as it is now, or as it was before it became [`InstanceStatus::Gone`].
     pub instance: Arc<Instance>,
 }
 
-/// How an origin stands, as far as its instances are concerned.
+/// The status of an origin, for the status of its instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OriginStatus {
     Active,
@@ -106,7 +106,7 @@ pub(crate) enum OriginStatus {
     Left,
 }
 
-/// Every instance that is not gone, and every member as it was last told.
+/// Every instance that is not gone, and every member as the owner was last told of it.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     instances: BTreeMap<(NodeId, Text), Arc<Instance>>,
@@ -118,7 +118,7 @@ impl View {
         self.instances.values()
     }
 
-    /// Takes a member as it is now, or that there is none, and returns what there is to tell.
+    /// Takes a member as it is now, or `None` if there is none, and returns the change to tell the owner.
     pub(crate) fn refresh_member(
         &mut self,
         node: NodeId,
@@ -132,8 +132,8 @@ impl View {
         (told.as_ref() != Some(&member)).then_some(MemberChange { member })
     }
 
-    /// Brings the instances behind these keys of an origin up to date, and returns what changed. [`Key::Node`] stands
-    /// for all of its instances.
+    /// Updates the instances of an origin that these keys belong to, and returns the changes. [`Key::Node`] stands for
+    /// all instances of the origin.
     pub(crate) fn refresh(
         &mut self,
         catalog: &Catalog,
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changed_is_told() {
+    fn only_changes_are_told() {
         let mut view = View::default();
         let catalog = with_health(true, Some(Health::Passing));
         assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]).len(), 1);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_changes_its_service_goes_from_one_and_comes_to_the_other() {
+    fn an_instance_that_changes_its_service_leaves_the_old_and_appears_in_the_new() {
         let mut view = View::default();
         view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
         let moved = catalog(vec![(key(), service("api", false))]);
