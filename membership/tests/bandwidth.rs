@@ -1,4 +1,4 @@
-//! What a node sends in a second.
+//! The bandwidth of a node.
 
 use std::time::Duration;
 
@@ -25,21 +25,21 @@ fn large(n: usize) -> (Key, Option<Value>) {
 }
 
 #[test]
-fn no_node_sends_more_than_its_budget_in_any_second_however_much_there_is_to_say() {
+fn no_node_sends_more_than_its_budget_in_any_second() {
     let mut net = Network::joined(8);
-    // Small ones travel by rumor, large ones by session only.
+    // Small records travel by rumor, large ones by session only.
     let small = (0..4_000).flat_map(|n| health(&format!("{n:0100}"), Health::Passing));
     net.handle(0, Input::Write(small.chain((0..400).map(large)).collect()));
     let sent = |net: &Network| -> Vec<u64> {
         let counters = net.nodes.iter().map(hobnob_membership::Node::counters);
         counters.map(|counters| counters.datagram_bytes_sent + counters.frame_bytes_sent).collect()
     };
-    // It was quiet for a second.
+    // Nothing was sent in the second before.
     let mut history = vec![sent(&net); STEPS_PER_SECOND];
     while !net.is_converged() {
         net.run_for(STEP);
         history.push(sent(&net));
-        assert!(history.len() < 20 * STEPS_PER_SECOND, "never told all");
+        assert!(history.len() < 20 * STEPS_PER_SECOND, "the nodes never converge");
     }
     let budget = Protocol::default().bytes_per_second;
     let mut most = 0;
@@ -49,7 +49,7 @@ fn no_node_sends_more_than_its_budget_in_any_second_however_much_there_is_to_say
             most = most.max(after - before);
         }
     }
-    assert!(most > budget / 2, "it was no matter of bandwidth: {most}");
+    assert!(most > budget / 2, "the bandwidth was never short: {most}");
     let put_off: u64 = net.nodes.iter().map(|node| node.counters().frames_put_off).sum();
     assert!(put_off > 0, "no session had to wait");
 }

@@ -1,4 +1,4 @@
-//! Two clusters that meet never mix.
+//! Nodes of two clusters that reach each other stay apart.
 
 use std::time::Duration;
 
@@ -8,25 +8,29 @@ use hobnob_membership::wire::{Frame, Opening};
 use hobnob_membership::{ClusterId, Event, Input, Output, StreamId, Time};
 
 #[test]
-fn nodes_of_two_clusters_hear_nothing_of_each_other_and_count_it() {
+fn nodes_of_two_clusters_ignore_and_count_each_others_messages() {
     let mut net = Network::joined(3);
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.events[2].clear();
     net.handle(2, Input::Write(health("x", Health::Passing)));
-    // Each knocks at the other, and the former members go on to probe it.
+    // Nodes 0 and 2 say hello at each other, and the former members of node 2 go on pinging it.
     net.handle(2, Input::Join(vec![identity(0).addr]));
     net.handle(0, Input::Join(vec![identity(2).addr]));
     net.run_for(Duration::from_secs(60));
     assert_eq!(net.nodes[2].active_members(), 1);
     assert_eq!(net.nodes[2].catalog().origins().count(), 1);
-    assert_eq!(net.nodes[0].active_members(), 2, "the one that was there is down");
+    assert_eq!(net.nodes[0].active_members(), 2, "the former node 2 is down");
     for (here, there) in [(0, 2), (2, 0)] {
         let counters = net.nodes[here].counters();
         assert!(counters.datagrams_other_cluster > 0, "{here}");
         let told = Event::OtherCluster { address: identity(there).addr };
         assert_eq!(net.events[here].iter().filter(|event| **event == told).count(), 1, "{here}");
     }
-    assert_eq!(net.nodes[0].counters().datagrams_malformed, 0, "it is not taken for noise");
+    assert_eq!(
+        net.nodes[0].counters().datagrams_malformed,
+        0,
+        "a foreign datagram was taken for noise"
+    );
 }
 
 #[test]

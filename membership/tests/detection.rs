@@ -1,4 +1,4 @@
-//! Who is called down, by whom, and what a member can say against it.
+//! Which members are declared down, by which nodes, and how a member refutes that.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn sealed(message: &Message) -> Vec<u8> {
     datagram.finish()
 }
 
-/// Whether an output tells a member that it is held down.
+/// Whether an output tells a member that its peer holds it down.
 fn calls_down(output: &Output, member: &Identity) -> bool {
     let Output::Datagram { to, bytes } = output else { return false };
     let mut messages =
@@ -37,9 +37,9 @@ fn status(net: &Network, of: usize, as_seen_by: usize) -> Option<MemberStatus> {
 }
 
 #[test]
-fn a_verdict_names_who_found_it_and_who_agreed() {
+fn a_verdict_names_its_accuser_and_the_referees_that_agreed() {
     let mut net = Network::joined(7);
-    // It answers nobody of its old cluster any more.
+    // Node 6 stops answering its old cluster.
     net.nodes[6] = node_of(ClusterId::named("other"), 6);
     let dead = identity(6).node_id;
     net.run_for(Duration::from_secs(1));
@@ -50,7 +50,7 @@ fn a_verdict_names_who_found_it_and_who_agreed() {
     };
     let before = ages(&net);
     net.run_for(Duration::from_secs(4));
-    assert_eq!(ages(&net), before, "to be found down makes nobody younger");
+    assert_eq!(ages(&net), before, "a verdict must not make the last sign of life later");
     let living: Vec<NodeId> = (0..6).map(|n| identity(n).node_id).collect();
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
@@ -72,7 +72,7 @@ fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
     let victim = identity(3).node_id;
     let now = net.now;
     assert!(net.nodes[0].declare_down(victim, now));
-    assert!(!net.nodes[0].declare_down(NodeId(9), now), "nobody knows it");
+    assert!(!net.nodes[0].declare_down(NodeId(9), now), "an unknown node");
     let belief = net.nodes[0].belief(victim).expect("it is down");
     assert_eq!(belief.verdict.cause, Cause::Declared);
     assert_eq!(belief.verdict.accuser, identity(0).node_id);
@@ -106,13 +106,17 @@ fn updates_from_a_member_that_is_held_down_are_answered_with_the_verdict() {
         let outputs = net.handle(0, Input::Datagram { from: lost.addr, bytes: &bytes });
         outputs.iter().filter(|output| calls_down(output, &lost)).count()
     };
-    assert_eq!(answers_to(Update::Alive(third)), 1, "it does not know that it is held down");
+    assert_eq!(
+        answers_to(Update::Alive(third)),
+        1,
+        "the member does not know that it is held down"
+    );
     let later = Identity { epoch: lost.epoch.next(), ..lost };
-    assert_eq!(answers_to(Update::Alive(later)), 0, "it is back by its own word");
+    assert_eq!(answers_to(Update::Alive(later)), 0, "its own update brings the member back");
 }
 
 #[test]
-fn a_verdict_a_moment_after_a_renewal_is_refuted_when_it_is_told_again() {
+fn a_verdict_too_soon_after_a_renewal_is_refuted_when_it_is_told_again() {
     let mut net = Network::joined(3);
     let (own, sender) = (identity(0), identity(1));
     let refuted_as = |net: &mut Network, epoch: Epoch| {
@@ -128,24 +132,28 @@ fn a_verdict_a_moment_after_a_renewal_is_refuted_when_it_is_told_again() {
     };
     let (second, third) = (own.epoch.next(), own.epoch.next().next());
     assert_eq!(refuted_as(&mut net, own.epoch), (second, 1));
-    assert_eq!(refuted_as(&mut net, second), (second, 0), "too soon");
+    assert_eq!(refuted_as(&mut net, second), (second, 0), "too soon after the renewal");
     assert_eq!(net.nodes[0].counters().refutations_put_off, 1);
-    assert_eq!(refuted_as(&mut net, own.epoch), (second, 1), "it is refuted already");
+    assert_eq!(
+        refuted_as(&mut net, own.epoch),
+        (second, 1),
+        "the present epoch refutes it already"
+    );
     net.run_for(Duration::from_secs(1));
     assert_eq!(refuted_as(&mut net, second), (third, 1));
 }
 
 #[test]
-fn two_nodes_alone_with_each_other_need_no_third() {
+fn one_of_two_nodes_declares_the_other_down_without_a_referee() {
     let mut net = Network::joined(2);
     net.nodes[1] = node_of(ClusterId::named("other"), 1);
     net.run_for(Duration::from_secs(5));
-    assert!(!net.nodes[0].is_connected(), "it knows that it is alone");
+    assert!(!net.nodes[0].is_connected(), "the node is isolated");
     assert_eq!(net.nodes[0].active_members(), 1);
 }
 
 #[test]
-fn who_slept_did_not_lose_touch() {
+fn a_stalled_node_is_not_isolated_before_it_hears_real_silence() {
     let mut net = Network::joined(3);
     let awake_again = net.now + Duration::from_secs(20);
     let mut events = Vec::new();
@@ -158,22 +166,22 @@ fn who_slept_did_not_lose_touch() {
         events.len()
     };
     let sleeper = &mut net.nodes[1];
-    assert_eq!(wake(sleeper, awake_again), 1, "it says that it slept, and nobody was silent");
+    assert_eq!(wake(sleeper, awake_again), 1, "the stall alone is reported");
     assert_eq!(sleeper.active_members(), 3);
     let isolated_after = sleeper.protocol().isolated_after;
     while let Some(due) = sleeper.next_deadline()
         && sleeper.is_connected()
     {
         wake(sleeper, due);
-        assert!(due < awake_again + isolated_after * 2, "it never finds out");
+        assert!(due < awake_again + isolated_after * 2, "the node is never isolated");
     }
-    assert!(!sleeper.is_connected(), "but now they are");
+    assert!(!sleeper.is_connected(), "silence after the stall isolates");
     let slept = |time: &Duration| (15..=20).contains(&time.as_secs());
     assert!(matches!(&events[0], Output::Event(Event::StoodStill(time)) if slept(time)));
 }
 
 #[test]
-fn an_age_counts_from_the_last_sign_of_life() {
+fn last_alive_is_the_time_of_the_last_sign_of_life() {
     let mut net = Network::joined(4);
     net.run_for(Duration::from_secs(2));
     let silent = identity(3).node_id;
@@ -183,7 +191,10 @@ fn an_age_counts_from_the_last_sign_of_life() {
     for n in 0..3 {
         let now = net.now;
         let alive = net.nodes[n].last_alive(silent, now);
-        assert!(now.since(alive) >= Duration::from_millis(1_490), "{n}: others were heard since");
+        assert!(
+            now.since(alive) >= Duration::from_millis(1_490),
+            "{n}: it was silent, other members were not"
+        );
         let fresh = now.since(net.nodes[n].last_alive(identity((n + 1) % 3).node_id, now));
         assert!(fresh < Duration::from_secs(1), "{n}: {fresh:?}");
     }
@@ -191,12 +202,12 @@ fn an_age_counts_from_the_last_sign_of_life() {
     for n in 0..3 {
         assert_eq!(status(&net, 3, n), Some(MemberStatus::Down));
         let alive = net.nodes[n].last_alive(silent, net.now);
-        assert!(alive <= since + Duration::from_millis(10), "{n}: not from the verdict");
+        assert!(alive <= since + Duration::from_millis(10), "{n}: it counts from the verdict");
     }
 }
 
 #[test]
-fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
+fn a_member_that_was_force_left_keeps_its_name_and_all_nodes_know_why() {
     let mut net = Network::joined(4);
     let dead = identity(3).node_id;
     net.nodes[3] = node_of(ClusterId::named("other"), 3);
@@ -208,9 +219,9 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
     for n in 0..3 {
         let node = &net.nodes[n];
         let member = node.members().into_iter().find(|member| member.identity.node_id == dead);
-        assert!(member.is_some_and(|member| member.node.is_some()), "{n}: it has its name");
-        assert!(node.catalog().origin(dead).is_none(), "{n}: its records are dropped");
-        let told_by = node.force_left(dead).expect("it was declared").told_by;
+        assert!(member.is_some_and(|member| member.node.is_some()), "{n}: the name is lost");
+        assert!(node.catalog().origin(dead).is_none(), "{n}: its records are still there");
+        let told_by = node.force_left(dead).expect("it was force-left").told_by;
         assert!(n != 1 || told_by == identity(1).node_id);
         assert!(net.events[n].contains(&Event::ForceLeft { node: dead, told_by }), "{n}");
     }
@@ -218,7 +229,7 @@ fn who_is_declared_gone_keeps_its_name_and_everybody_knows_why() {
 }
 
 #[test]
-fn who_was_declared_gone_and_returns_is_soon_known_again() {
+fn a_member_that_was_force_left_and_returns_is_soon_alive_again() {
     let mut net = Network::joined(4);
     let away = identity(3).node_id;
     let stands_still = std::mem::replace(&mut net.nodes[3], node_of(ClusterId::named("other"), 3));
@@ -233,16 +244,16 @@ fn who_was_declared_gone_and_returns_is_soon_known_again() {
         assert_eq!(status(&net, 3, n), Some(MemberStatus::Alive), "{n}");
         assert!(net.nodes[n].catalog().origin(away).is_some_and(|o| o.node().is_some()), "{n}");
     }
-    assert!(net.nodes[3].identity().epoch > identity(3).epoch, "it knows of its grave");
+    assert!(net.nodes[3].identity().epoch > identity(3).epoch, "it knows of its origin tombstone");
 }
 
-/// It answers nobody any more, but its host does.
+/// Stalls a node: the node answers no member any more, but its host completes TCP handshakes.
 fn stall(net: &mut Network, n: usize) {
     net.nodes[n] = node_of(ClusterId::named("other"), n);
     net.listening.insert(n);
 }
 
-/// Who is silent for so long is known to be gone; four seconds before it would not be long enough for who stands still.
+/// After this time of silence a node that is gone is down, and a stalled node is not.
 const TIME_FOR_THE_DEAD: Duration = Duration::from_millis(3_900);
 
 fn answered(net: &Network) -> u64 {
@@ -250,7 +261,7 @@ fn answered(net: &Network) -> u64 {
 }
 
 #[test]
-fn who_stands_still_is_given_five_seconds_and_no_more() {
+fn a_stalled_member_is_down_after_five_seconds_and_not_before() {
     let mut net = Network::joined(7);
     stall(&mut net, 6);
     net.run_for(TIME_FOR_THE_DEAD);
@@ -258,9 +269,9 @@ fn who_stands_still_is_given_five_seconds_and_no_more() {
     for n in 0..6 {
         assert_ne!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
     }
-    assert!((0..6).any(|n| net.nodes[n].is_stalled(id)), "somebody was answered");
+    assert!((0..6).any(|n| net.nodes[n].is_stalled(id)), "no TCP probe was answered");
     let until = (0..6).filter_map(|n| net.nodes[n].suspect_until(id)).max();
-    assert!(until.is_some_and(|until| until > net.now), "it has time yet: {until:?}");
+    assert!(until.is_some_and(|until| until > net.now), "the suspicion timeout is over: {until:?}");
     net.run_for(Duration::from_secs(2));
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
@@ -270,7 +281,7 @@ fn who_stands_still_is_given_five_seconds_and_no_more() {
 }
 
 #[test]
-fn who_lives_at_the_address_of_the_dead_does_not_answer_for_it() {
+fn a_new_member_at_the_address_of_a_dead_one_does_not_answer_for_it() {
     let mut net = Network::joined(7);
     let after = Identity { node_id: NodeId(0x999), epoch: Epoch(2_000), ..identity(6) };
     stall(&mut net, 6);
@@ -281,11 +292,11 @@ fn who_lives_at_the_address_of_the_dead_does_not_answer_for_it() {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Down), "{n}");
         assert!(net.nodes[n].members().iter().any(|member| member.identity == after), "{n}");
     }
-    assert!(net.tcp_probes.is_empty(), "it would seem to stand still");
+    assert!(net.tcp_probes.is_empty(), "the dead one would seem stalled");
 }
 
 #[test]
-fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
+fn a_member_that_only_streams_reach_stays_alive_and_its_owner_is_told() {
     let mut net = Network::joined(7);
     net.blocked.insert(6);
     net.run_for(Duration::from_secs(20));
@@ -293,7 +304,10 @@ fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
     let id = identity(6).node_id;
     for n in 0..6 {
         assert_eq!(status(&net, 6, n), Some(MemberStatus::Alive), "{n}");
-        assert!(!told(&net, n) && !net.nodes[n].are_datagrams_blocked(), "{n}: others answer it");
+        assert!(
+            !told(&net, n) && !net.nodes[n].are_datagrams_blocked(),
+            "{n}: other members answer by datagram"
+        );
     }
     assert!((0..6).any(|n| net.nodes[n].is_heard_by_stream_alone(id, net.now)));
     assert!(told(&net, 6) && net.nodes[6].are_datagrams_blocked());
@@ -301,7 +315,7 @@ fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
         net.handle(n, Input::Write(health("web", Health::Passing)));
     }
     net.run_for(Duration::from_secs(2));
-    assert!(net.is_converged(), "sessions are as frequent as news have to be");
+    assert!(net.is_converged(), "sessions carry changes too rarely");
     net.blocked.clear();
     net.run_for(Duration::from_secs(5));
     assert!(net.events[6].contains(&Event::DatagramsPass));
@@ -309,7 +323,7 @@ fn who_is_reached_by_streams_alone_lives_and_its_owner_knows() {
 }
 
 #[test]
-fn tcp_probes_that_nobody_answers_change_nothing() {
+fn tcp_probes_without_an_answer_change_nothing() {
     let mut net = Network::joined(7);
     net.nodes[6] = node_of(ClusterId::named("other"), 6);
     net.run_for(TIME_FOR_THE_DEAD);
@@ -321,7 +335,7 @@ fn tcp_probes_that_nobody_answers_change_nothing() {
 }
 
 #[test]
-fn an_answer_to_an_earlier_probe_counts_for_no_other() {
+fn an_answer_to_an_earlier_tcp_probe_counts_for_no_later_indirect_probe() {
     let mut net = Network::joined(3);
     let sleeper = std::mem::replace(&mut net.nodes[2], node_of(ClusterId::named("other"), 2));
     net.run_for(Duration::from_secs(2));
@@ -331,7 +345,7 @@ fn an_answer_to_an_earlier_probe_counts_for_no_other() {
     net.run_for(Duration::from_secs(2));
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.run_for(Duration::from_secs(2));
-    assert!(net.tcp_probes.len() > earlier.len(), "there is another inquiry");
+    assert!(net.tcp_probes.len() > earlier.len(), "there is another indirect probe");
     let tell = |net: &mut Network, tcp_probes: &[TcpProbeId]| {
         for (n, tcp_probe) in
             tcp_probes.iter().flat_map(|tcp_probe| [(0, *tcp_probe), (1, *tcp_probe)])
@@ -343,11 +357,11 @@ fn an_answer_to_an_earlier_probe_counts_for_no_other() {
     assert_eq!(answered(&net), 0);
     let later = net.tcp_probes[earlier.len()..].to_vec();
     tell(&mut net, &later);
-    assert!(answered(&net) > 0, "what it was asked for counts");
+    assert!(answered(&net) > 0, "an answer in time counts");
 }
 
 #[test]
-fn an_answer_to_a_probe_of_an_earlier_life_counts_for_no_later_one() {
+fn an_answer_to_a_tcp_probe_of_an_earlier_epoch_counts_for_no_later_one() {
     let mut net = Network::joined(3);
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.run_for(Duration::from_secs(2));
@@ -367,17 +381,17 @@ fn an_answer_to_a_probe_of_an_earlier_life_counts_for_no_later_one() {
 }
 
 #[test]
-fn who_is_called_in_time_has_no_stalls() {
+fn a_node_that_is_called_in_time_has_no_stalls() {
     let mut net = Network::joined(5);
     net.run_for(Duration::from_secs(120));
     for (n, node) in net.nodes.iter().enumerate() {
         assert_eq!(node.counters().stalls, 0, "{n}");
-        assert_eq!(node.counters().tcp_probes_sent, 0, "{n}: nobody was silent");
+        assert_eq!(node.counters().tcp_probes_sent, 0, "{n}: no member was silent");
     }
 }
 
 #[test]
-fn who_only_hears_that_it_is_down_is_alone() {
+fn a_node_that_only_hears_verdicts_on_itself_is_isolated() {
     let mut net = Network::joined(3);
     let own = *net.nodes[0].identity();
     let sender = identity(1).node_id;
@@ -407,6 +421,6 @@ fn who_only_hears_that_it_is_down_is_alone() {
             }
         }
     }
-    let after = isolated.expect("it is alone");
+    let after = isolated.expect("isolated");
     assert!(after <= Duration::from_secs(6), "{after:?}");
 }

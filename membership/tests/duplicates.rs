@@ -1,4 +1,4 @@
-//! Two agents under one node id, of which only one is heard of.
+//! Two agents under one node id, of which the members know only one.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,8 @@ fn datagram(message: &Message) -> Vec<u8> {
     datagram.finish()
 }
 
-/// What node 0 tells the address of `to` when somebody who goes by the id of `sender` pings it from there.
+/// The member updates that node 0 sends to the address of node `to` after a ping from there under the id of node
+/// `sender`.
 fn told(net: &mut Network, sender: usize, to: usize) -> Vec<Update> {
     told_at(net, sender, identity(to).addr)
 }
@@ -46,7 +47,7 @@ fn a_ping_from_another_address_is_told_of_its_duplicate() {
     let mapped = Ipv4Addr::new(10, 0, 0, 2).to_ipv6_mapped();
     let mapped = SocketAddr::from((mapped, identity(1).addr.port()));
     assert_eq!(told_at(&mut net, 1, mapped), [], "the same address");
-    // A copy of node 1 is taken for it from now on, and nobody speaks to the original.
+    // From now on node 0 takes a copy of node 1 for node 1, and sends nothing to the original.
     let copy = Identity { epoch: Epoch(2_000), addr: identity(9).addr, ..identity(1) };
     let member_updates = MemberUpdates { sender: copy.node_id, updates: vec![Update::Alive(copy)] };
     let bytes = datagram(&Message::MemberUpdates(member_updates));

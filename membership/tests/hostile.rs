@@ -1,5 +1,5 @@
-//! A node among liars and noise: it never panics, never holds or says more than its limits, and the honest ones still
-//! converge.
+//! A node that gets false messages and noise. It never panics, never holds or sends more than its limits allow, and
+//! honest nodes still converge.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn random_bytes(rng: &mut Xoshiro256PlusPlus, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// What damage does to real bytes: flips, cuts, swaps of parts, growth.
+/// A recorded message with damage: flipped bits, changed bytes, cuts, and appended parts of other messages.
 fn mutate(rng: &mut Xoshiro256PlusPlus, recorded: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = recorded[rng.random_range(0..recorded.len())].clone();
     for _ in 0..rng.random_range(1..4) {
@@ -90,7 +90,7 @@ fn mutate(rng: &mut Xoshiro256PlusPlus, recorded: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Makes the checksum fit again, so that the damage is not found in the envelope already.
+/// Corrects the checksum, so that the envelope does not reveal the damage.
 fn seal(datagram: &mut Vec<u8>) {
     datagram.truncate(MAX_DATAGRAM_BYTES);
     if datagram.len() >= 7 {
@@ -102,7 +102,7 @@ fn seal(datagram: &mut Vec<u8>) {
     }
 }
 
-/// Two nodes that talked about all that there is to talk about.
+/// Two nodes that exchanged messages and frames of most kinds.
 fn talkative() -> Network {
     let mut net = Network::joined(2);
     for round in 0..20 {
@@ -119,7 +119,7 @@ fn talkative() -> Network {
     net
 }
 
-/// Both learn what the other writes from now on.
+/// Checks that each node still learns the other's new records.
 fn assert_still_converges(net: &mut Network) {
     net.run_for(60 * SECOND);
     for n in 0..2 {
@@ -201,12 +201,12 @@ fn noise_and_damaged_frames_do_no_harm() {
         }
         assert!(net.nodes[0].counters().messages_invalid > 0);
         assert_still_converges(&mut net);
-        assert!(net.nodes.iter().all(|node| open_sessions(node) <= 2), "sessions were left behind");
+        assert!(net.nodes.iter().all(|node| open_sessions(node) <= 2), "sessions were left open");
     }
 }
 
 #[test]
-fn a_pull_from_a_stranger_gets_no_answer_and_one_in_a_members_name_goes_to_the_member() {
+fn a_pull_of_a_stranger_gets_no_answer_and_a_forged_one_is_answered_at_the_member() {
     let mut net = Network::joined(2);
     let wants = vec![Want { origin: identity(0).node_id, epoch: Epoch(0), after: 0, gc_floor: 0 }];
     let pull = |sender| datagram(&Message::Pull(Pull { sender, wants: wants.clone() }));
@@ -223,7 +223,7 @@ fn a_pull_from_a_stranger_gets_no_answer_and_one_in_a_members_name_goes_to_the_m
     }
 }
 
-/// Feeds frames to a served session until the node drops it, and says how many it took.
+/// Feeds frames to a served session until the node drops it. Returns the number of frames.
 fn frames_until_dropped(mut next: impl FnMut(usize) -> Vec<u8>) -> usize {
     let mut node = node(0);
     let stream = StreamId::accepted(1);
@@ -249,7 +249,8 @@ fn a_peer_whose_frames_never_end_is_dropped() {
         frame(&Frame::Heads(Heads::part(vec![want], vec![], vec![])))
     };
     assert_eq!(frames_until_dropped(same_head), MAX_FRAMES_PER_SESSION);
-    // More symbols than all heads would cost, or so few at a time that each is a pass over all heads.
+    // The peer asks for more symbols than all heads would cost, or for so few at a time that each costs a pass over all
+    // heads.
     assert!(frames_until_dropped(|_| frame(&Frame::More(1))) <= 100);
     assert!(frames_until_dropped(|_| frame(&Frame::More(1_000))) <= 1);
     assert_eq!(frames_until_dropped(|_| frame(&Frame::More(0))), 2);
@@ -285,12 +286,12 @@ fn more_origins_than_the_limit_are_refused_and_counted() {
         node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);
     }
     assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);
-    // One place is our own.
+    // The node itself is one of the origins.
     assert_eq!(node.counters().origins_refused, 51);
 }
 
 #[test]
-fn a_stream_that_stalls_is_dropped_when_its_time_is_over() {
+fn a_session_that_stalls_is_dropped_after_the_session_timeout() {
     let mut net = Network::joined(2);
     let stream = StreamId::accepted(1 << 40);
     drop(net.handle(0, Input::StreamAccepted { stream }));
@@ -305,7 +306,7 @@ fn a_stream_that_stalls_is_dropped_when_its_time_is_over() {
 }
 
 #[test]
-fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_a_race() {
+fn false_memories_of_later_epochs_raise_our_epoch_once_and_start_no_race() {
     let mut net = Network::joined(2);
     let own = identity(0).node_id;
     let raised = |net: &Network| {
@@ -327,10 +328,10 @@ fn who_claims_to_remember_a_later_life_of_ours_raises_our_epoch_once_and_not_in_
 }
 
 #[test]
-fn an_origin_hears_of_an_epoch_that_others_wait_for_although_their_catalogs_are_equal() {
+fn an_origin_learns_of_an_epoch_that_a_peer_waits_for_even_if_catalogs_are_equal() {
     let mut net = Network::joined(3);
     let origin = identity(2).node_id;
-    // A part of an epoch that the origin never reached; what is said of it at once is lost.
+    // Node 0 gets a part of an epoch that the origin never had. The messages that it sends at once are lost.
     let lie = Delta { head: 9, ..delta(origin, 5_000, 3) };
     let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie]));
     net.nodes[0].handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, net.now);
@@ -344,7 +345,7 @@ fn an_origin_hears_of_an_epoch_that_others_wait_for_although_their_catalogs_are_
 }
 
 #[test]
-fn nobody_can_take_our_last_epoch() {
+fn no_peer_can_use_up_our_last_epoch() {
     let mut net = Network::joined(2);
     drop(net.handle(0, Input::Write(health("mine", Health::Passing))));
     for version in [7, 8] {
@@ -359,7 +360,7 @@ fn nobody_can_take_our_last_epoch() {
 }
 
 #[test]
-fn invented_heads_make_few_questions_and_no_lasting_gaps() {
+fn invented_heads_cause_few_pulls_and_no_lasting_gaps() {
     let mut net = Network::joined(2);
     let sent = net.nodes[0].counters().datagrams_sent;
     for n in 0..100 {
@@ -375,11 +376,11 @@ fn invented_heads_make_few_questions_and_no_lasting_gaps() {
     assert!(counters.datagrams_sent - sent < 500, "{}", counters.datagrams_sent - sent);
     let pulls = counters.pulls_sent;
     net.run_for(10 * SECOND);
-    assert_eq!(net.nodes[0].counters().pulls_sent, pulls, "gaps are still asked for");
+    assert_eq!(net.nodes[0].counters().pulls_sent, pulls, "gaps are still pulled");
 }
 
 #[test]
-fn a_flood_of_hellos_is_referred_to_others_and_gains_no_bytes() {
+fn a_flood_of_hellos_is_referred_to_other_members_without_amplification() {
     let mut net = Network::joined(2);
     let mut referred = 0;
     for n in 50..200 {
@@ -400,7 +401,7 @@ fn a_flood_of_hellos_is_referred_to_others_and_gains_no_bytes() {
 }
 
 #[test]
-fn referrals_that_nobody_asked_for_are_not_followed() {
+fn referrals_that_answer_no_hello_are_not_followed() {
     let mut net = Network::joined(2);
     let referral = datagram(&Message::Referral(Hello { token: 7, identity: identity(9) }));
     let input = Input::Datagram { from: identity(1).addr, bytes: &referral };
@@ -408,7 +409,7 @@ fn referrals_that_nobody_asked_for_are_not_followed() {
 }
 
 #[test]
-fn who_has_left_is_quiet() {
+fn a_node_that_has_left_is_quiet() {
     let mut net = Network::joined(3);
     drop(net.handle(1, Input::Write(health("x", Health::Passing))));
     drop(net.handle(0, Input::Leave));
