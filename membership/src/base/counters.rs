@@ -2,7 +2,7 @@
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What a node counted since its start.
+        /// The counters of a node since its start.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
@@ -22,7 +22,7 @@ macro_rules! counters {
     };
 }
 
-/// What a node holds at one moment. Each number has a limit of its own.
+/// The load of a node at one moment. Each number has a limit of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Members that the node knows, itself included.

@@ -22,7 +22,7 @@ use crate::wire::Message;
 pub(super) const ASK_LOST_EVERY: Duration = Duration::from_secs(1);
 
 impl Liveness {
-    /// Tells one lost member, if its turn has come, that we hold it down, so that it refutes that if it lives. Nodes
+    /// Tells one lost member, if its turn has come, that we hold it down. The member refutes that if it lives. Nodes
     /// that share a view share the work: in each turn each node asks another lost member. Each lost member is asked
     /// about once a second, whatever the size of the cluster.
     pub(super) fn ask_the_lost(&mut self, left: impl Fn(NodeId) -> Option<Epoch>, now: Time) {

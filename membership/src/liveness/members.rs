@@ -13,7 +13,7 @@ use crate::base::time::Time;
 use crate::liveness::heard::Heard;
 use crate::liveness::ring::{self, Ring};
 
-/// What SWIM believes of a member.
+/// A member as SWIM sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) identity: Identity,

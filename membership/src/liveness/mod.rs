@@ -45,8 +45,8 @@ use members::{Members, Peer};
 use orders::DatagramPath;
 use swim::{Swim, SwimEvent};
 
-/// Least time between two epochs that a node takes to pass remembered ones, so that two agents under one identity do
-/// not race each other.
+/// Least time between two epochs that a node takes because a peer remembers a later one. Without it, two agents under
+/// one identity would race each other.
 const PASS_EPOCH_MIN_GAP: Duration = Duration::from_secs(10);
 
 /// Plane 1 of one node: its view of the members, and its own membership.
@@ -290,7 +290,7 @@ impl Liveness {
         Some(epoch)
     }
 
-    /// Tells all members that we leave. From now on most messages are ignored.
+    /// Tells all members that we leave. From now on we answer nothing.
     pub(crate) fn leave(&mut self, now: Time) {
         self.leaving = true;
         self.timers.stop(Timer::Isolation);

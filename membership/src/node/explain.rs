@@ -69,7 +69,7 @@ impl Node {
         self.liveness.last_contact()
     }
 
-    /// What the node holds at this moment. The limits are in [`crate::base::limits`].
+    /// The load of the node at this moment. The limits are in [`crate::base::limits`].
     #[must_use]
     pub fn load(&self) -> Load {
         Load {

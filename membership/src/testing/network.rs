@@ -40,7 +40,7 @@ pub struct Network<N = Node> {
     pub datagrams: Vec<Vec<u8>>,
     /// Every frame that was sent.
     pub frames: Vec<Vec<u8>>,
-    /// What each node told its owner.
+    /// The events that each node told its owner.
     pub events: Vec<Vec<Event>>,
     /// Number of deadline calls.
     pub deadlines: usize,

@@ -13,7 +13,7 @@ use crate::base::time::Time;
 
 /// How long a verdict counts.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// Verdicts that make a member disputed. A single one is a crash, a first stall or a short cut.
+/// Verdicts that make a member disputed. A single one is a crash, a first stall or a brief cut.
 const DISPUTED_FROM: u32 = 2;
 
 /// The number of recent verdicts on each member, and the time of the last one.

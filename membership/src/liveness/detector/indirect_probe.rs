@@ -17,7 +17,7 @@ const LASTS: Duration = Duration::from_millis(1_500);
 /// Accusers that are told at once when the suspect answers. Further ones learn it when they ask again.
 const MAX_ASKERS: usize = 16;
 
-/// What an indirect probe wants done.
+/// A step of an indirect probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Ping the suspect.
@@ -84,7 +84,7 @@ impl IndirectProbe {
         self.next_ping.min(self.next_stream).min(self.until)
     }
 
-    /// What is due.
+    /// The next step, if one is due.
     pub(super) fn step(&mut self, now: Time) -> Option<Step> {
         if self.until <= now {
             Some(Step::Over)

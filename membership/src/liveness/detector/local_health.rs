@@ -21,8 +21,8 @@ const UNIT: Duration = Duration::from_millis(100);
 pub(super) const SUSPICION_TIMEOUT_PROMPT: Duration = Duration::from_millis(1_950);
 /// Suspicion timeout of a node that is unproven, and the least one of a slow node.
 pub(super) const SUSPICION_TIMEOUT_UNPROVEN: Duration = Duration::from_millis(3_200);
-/// Suspicion timeout of a node whose local health is unknown, because all its monitors are gone. It is short, because
-/// most nodes are prompt.
+/// Suspicion timeout of a node whose local health is unknown, because all its monitors are gone. It is close to that of
+/// a prompt node, because most nodes are prompt.
 pub(super) const SUSPICION_TIMEOUT_UNKNOWN: Duration = Duration::from_millis(2_500);
 /// Least suspicion timeout of a stalled node, whatever its local health: its host answers TCP probes, so its process
 /// may go on.

@@ -5,7 +5,7 @@
 //! sign of life acquits the suspect. The *verdict* that the suspect is down takes a quorum that heard nothing until the
 //! suspicion timeout ended. Verdicts are gossiped, suspicions never.
 //!
-//! The detector does no IO. It takes messages and deadlines, and gives an `Order` for each thing that it wants done.
+//! The detector does no IO. It takes messages and deadlines, and gives an `Order` for each action.
 
 mod belief;
 mod disputes;
@@ -60,7 +60,7 @@ const EAGERNESS: u32 = 8;
 /// A member is pinged within this time after we begin to watch it, because its former monitor may have crashed with it.
 const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
 
-/// What the detector wants done.
+/// An action that the detector asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Order {
     /// Ping a member by datagram, with this nonce.
@@ -225,8 +225,8 @@ impl Detector {
             .min()
     }
 
-    /// Notes that our own loop comes `by` too late. After a stall answers may be waiting unread, so the silence of all
-    /// members counts from now.
+    /// Notes that our own loop comes `by` too late. After a stall answers may be waiting unread, so all series, checks,
+    /// indirect probes and suspicions begin anew or are dropped.
     pub(crate) fn late(&mut self, by: Duration, now: Time) {
         if by < SLEPT {
             return;

@@ -27,7 +27,7 @@ pub(super) struct Monitor {
     differs: Option<([u8; 4], [u8; 4], Time)>,
 }
 
-/// What a monitor wants done.
+/// A step of a monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watch {
     /// Draw a nonce for a new series and call [`Monitor::begin`].
@@ -53,7 +53,7 @@ impl Monitor {
         self.series.map_or(self.next, |series| series.next_deadline())
     }
 
-    /// What is due.
+    /// The next step, if one is due.
     pub(super) fn step(&mut self, now: Time) -> Option<Watch> {
         let Some(series) = &mut self.series else {
             return (self.next <= now).then_some(Watch::Begin);

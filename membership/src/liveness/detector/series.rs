@@ -15,7 +15,7 @@ const TRIES: [Duration; 5] = [
 /// When the series has failed, counted from the first ping.
 const GIVE_UP: Duration = Duration::from_millis(350);
 
-/// What a series wants done.
+/// A step of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Send the n-th ping, counted from 1.
@@ -41,7 +41,7 @@ impl Series {
         self.started + TRIES.get(self.sent).copied().unwrap_or(GIVE_UP)
     }
 
-    /// What is due.
+    /// The next step, if it is due.
     pub(super) fn step(&mut self, now: Time) -> Option<Step> {
         if now < self.next_deadline() {
             return None;

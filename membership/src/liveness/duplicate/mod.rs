@@ -32,19 +32,19 @@ const FORGET_AFTER: Duration = Duration::from_secs(150);
 /// Another live agent under our node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    /// Its gossip address.
+    /// The gossip address of the duplicate.
     pub address: SocketAddr,
-    /// Whether it runs on a copy of our data directory. Otherwise it has the same node id by chance.
+    /// Whether the duplicate runs on a copy of our data directory. Otherwise it has the same node id by chance.
     pub same_key: bool,
-    /// Whether we gave way to it and are silent.
+    /// Whether we gave way to the duplicate and are silent.
     pub we_are_silent: bool,
-    /// When we learned of it.
+    /// When we learned of the duplicate.
     pub since: Time,
-    /// When it last proved that it lives.
+    /// When the duplicate last proved that it lives.
     pub proven: Time,
 }
 
-/// What we do about a claim to our node id.
+/// Our reaction to a claim to our node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// Ignore the claim: it is our own, or comes from our own address.
@@ -65,7 +65,7 @@ enum Answer {
     },
 }
 
-/// What a silent node does at its deadline.
+/// The action of a silent node at its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// Ask the duplicate at this address whether it is still there.
@@ -74,7 +74,7 @@ pub(crate) enum Due {
     Resume,
 }
 
-/// What a node knows of duplicates of itself.
+/// The state of a node that concerns duplicates of itself.
 #[derive(Debug)]
 pub(crate) struct Duplicates {
     life: Life,

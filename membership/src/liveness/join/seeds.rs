@@ -139,7 +139,7 @@ pub(crate) struct Invitations {
 }
 
 impl Invitations {
-    /// Welcomes one more newcomer, unless the sessions that are `taken` or promised reach the limit.
+    /// Promises a session to one more newcomer, unless the sessions that are `taken` or promised reach the limit.
     pub(crate) fn invite(&mut self, taken: usize, now: Time) -> bool {
         if now.since(self.since) >= INVITED_FOR {
             *self = Self { open: 0, since: now };
