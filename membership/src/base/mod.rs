@@ -1,4 +1,5 @@
-//! Identities, time, parameters, limits, counters, the words for streams and outputs, and the switches of known bugs.
+//! Types that every part of a node uses: identities, time, timers, parameters, limits, counters, streams, outputs, and
+//! the switches of known bugs.
 
 pub(crate) mod cluster;
 pub(crate) mod counters;

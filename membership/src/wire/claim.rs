@@ -1,35 +1,36 @@
-//! A claim to a node id, told to another agent that lives under the same one.
+//! The claim of an agent to its node id, sent to a possible duplicate.
 
 use crate::base::identity::{Epoch, Identity};
 use crate::codec::block;
 
-/// One run of an agent, as agents under one node id compare them: the greater gives way.
+/// One run of an agent. Of two lives under one node id, the greater gives way.
 ///
-/// Who gave way before does so again, so that a restart of the other turns nothing round. Else who started last gives
-/// way: the copy of a data directory starts in a later epoch than the original, whatever the clocks say.
+/// A life that gave way before does so again, so that a restart of the other agent does not swap the two. Otherwise the
+/// life that started last gives way: the copy of a data directory starts in a later epoch than the original, whatever
+/// the clocks say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Life {
-    /// Whether it gave way to another before.
+    /// Whether this life gave way to a duplicate before.
     pub yielded: bool,
-    /// The epoch in which it started.
+    /// The epoch in which this life started.
     pub started: Epoch,
-    /// The hash of the instance key in its data directory. A copy has the same.
+    /// The hash of the instance key in the data directory. A copied data directory has the same key.
     pub key: u64,
-    /// Drawn at its start: no two lives are equal.
+    /// A random number drawn at the start, so that no two lives are equal.
     pub number: u64,
 }
 block!(Life { yielded, started, key, number });
 
-/// Says that a life goes by a node id, and proves that it lives now by sending back the other's nonce.
+/// The claim of an agent to its node id. The nonce of the other agent, sent back, proves that the sender lives now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Who sends this.
+    /// The identity of the sender.
     pub identity: Identity,
-    /// In which life.
+    /// The life of the sender.
     pub life: Life,
-    /// Whether it gave way, and does nothing but ask whether the other is still there.
+    /// Whether the sender gave way, and only asks whether the other agent is still there.
     pub silent: bool,
-    /// What the answer must carry back.
+    /// The nonce that an answer must carry back.
     pub nonce: u64,
     /// The nonce of the claim that this answers; 0 when it answers none.
     pub echo: u64,

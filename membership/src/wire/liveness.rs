@@ -23,8 +23,8 @@ pub struct Ping {
 }
 block!(Ping { sender, nonce });
 
-/// What a node says of itself: the longest stall of its last ten minutes, in tenths of a second; 0 when it is prompt,
-/// 1 also when it has not proven itself yet.
+/// The local health that a node reports of itself: its longest stall, in tenths of a second, rounded up, until it has
+/// run for ten minutes without a stall. A prompt node reports 0; a node that has not proven itself yet reports 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalHealth(pub u8);
 
@@ -39,9 +39,9 @@ impl Field for LocalHealth {
 }
 
 impl LocalHealth {
-    /// No stall for long.
+    /// The node has not stalled for long.
     pub const PROMPT: Self = Self(0);
-    /// Nothing is known yet.
+    /// The node started a short time ago, and may yet stall.
     pub const UNPROVEN: Self = Self(1);
 }
 
@@ -90,7 +90,7 @@ pub struct Vote {
     pub silence_ms: u16,
     /// For how long it has been looking, awake, in milliseconds.
     pub probed_ms: u16,
-    /// The suspect's pace, when it is known.
+    /// The local health of the suspect, if it is known.
     pub local_health: Option<LocalHealth>,
     /// Whether the suspect's host completed a TCP handshake for it since the referee looks.
     pub tcp_probe_answered: bool,

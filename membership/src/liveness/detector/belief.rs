@@ -1,4 +1,4 @@
-//! What a node remembers of a verdict that it believes.
+//! A verdict that a node believes, and its source.
 
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
@@ -7,10 +7,10 @@ use crate::wire::Verdict;
 /// Why a node believes that another is down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Belief {
-    /// The verdict.
+    /// The verdict that the node believes.
     pub verdict: Verdict,
-    /// Who told us; ourselves when it is our own.
+    /// The node that told us the verdict; this node for a verdict of its own.
     pub told_by: NodeId,
-    /// Since when we believe it.
+    /// When we began to believe the verdict.
     pub since: Time,
 }
