@@ -1,4 +1,4 @@
-//! What replicas tell each other: how far they know an origin, and what the other lacks.
+//! The units that replicas exchange: how far they know an origin (heads, wants) and what the other lacks (deltas).
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -7,23 +7,24 @@ use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES};
 use crate::catalog::record::{Key, RawValue, RecordError, Value};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block, encoded_len};
 
-/// The number of a write of one origin within one epoch, from 1 without gaps. 0 stands before the first.
+/// The number of a write of one origin within one epoch, from 1 without gaps. 0 means "before the first write".
 pub type Version = u64;
 
-/// How far somebody knows an origin: everything up to `known_to`.
+/// How far a node knows an origin: everything up to `known_to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Head {
     /// The origin.
     pub origin: NodeId,
     /// The epoch that is known.
     pub epoch: Epoch,
-    /// Nothing up to this version is missing.
+    /// The version up to which nothing is missing.
     pub known_to: Version,
 }
 block!(Head { origin, epoch, known_to });
 
 impl Head {
-    /// The hash by which it is compared with others, over that of what is known beyond it; 0 when nothing is.
+    /// The hash by which catalogs compare this head. `beyond` is the hash of the ranges that are known beyond it; 0
+    /// when there are none.
     #[must_use]
     pub fn hash_over(&self, beyond: u64) -> u64 {
         let mut bytes = [0; 24];
@@ -34,7 +35,7 @@ impl Head {
     }
 }
 
-/// What somebody lacks: everything of an origin after a version.
+/// A request for everything of an origin after a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
     /// The origin.
@@ -43,8 +44,8 @@ pub struct Want {
     pub epoch: Epoch,
     /// Everything up to this version is known.
     pub after: Version,
-    /// The floor under which tombstones were already gone in what is known. Below the answerer's own floor, a
-    /// suffix is not enough.
+    /// The floor of the asker's replica: it has no tombstones up to here. An asker with `after` below the answerer's
+    /// floor needs the whole state, unless both floors are equal.
     pub gc_floor: Version,
 }
 block!(Want { origin, epoch, after, gc_floor });
@@ -54,13 +55,14 @@ block!(Want { origin, epoch, after, gc_floor });
 pub struct Entry {
     /// The version of the write.
     pub version: Version,
-    /// What it is about.
+    /// The key.
     pub key: Key,
     /// The record; `None` is a tombstone.
     pub value: Option<RawValue>,
 }
 
-/// A version, a key, and a value: its kind and its bytes behind their length. A tombstone is the value of no kind.
+/// Written as a version, a key, and a value: the kind of the value, the length of its bytes, and the bytes. A tombstone
+/// is a value of kind 0 without bytes.
 impl Block for Entry {
     fn put_fields(&self, writer: &mut Writer) {
         self.version.put(writer);
@@ -78,33 +80,34 @@ impl Block for Entry {
     }
 }
 
-/// A range of an origin's writes: all that still holds of the versions after `after` up to `to`. A version in the range
-/// that is not listed was overwritten since, or is a tombstone under the floor.
+/// A range of an origin's writes: all writes with versions after `after` up to `to` that still hold. A version in the
+/// range that is not listed was overwritten since, or is a tombstone up to the floor.
 ///
-/// With `after` 0 it is the beginning of the whole state, which replaces what a replica below `gc_floor` had. A whole
-/// state without anything in it is an origin tombstone: everything up to its end was dropped.
+/// A delta with `after` 0 begins the whole state, which replaces the state of a replica below `gc_floor`. A whole state
+/// without entries whose `to` and `gc_floor` equal its head is an origin tombstone: everything up to its end was
+/// dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The origin.
     pub origin: NodeId,
     /// The epoch of all its entries.
     pub epoch: Epoch,
-    /// Where the range begins, itself not included.
+    /// The version before the first one of the range.
     pub after: Version,
-    /// Where the range ends, itself included.
+    /// The last version of the range.
     pub to: Version,
-    /// What the range leaves out was overwritten up to this version at the latest: how far the sender knows the origin,
-    /// or knows that others do.
+    /// Every write that the range leaves out was overwritten up to this version. It is as far as the sender knows the
+    /// origin, or knows that others do.
     pub head: Version,
-    /// The sender has no tombstone up to this version.
+    /// The version up to which the delta tells no tombstones.
     pub gc_floor: Version,
-    /// The entries, by version.
+    /// The entries, ordered by version.
     pub entries: Vec<Entry>,
 }
 block!(Delta { origin, epoch, after, to, head, gc_floor, entries });
 
 impl Delta {
-    /// Checks what no honest peer would send: an empty or inverted range, entries outside it or out of order, records
+    /// Refuses what no honest peer sends: an empty or inverted range, entries outside it or out of order, records
     /// over their limits.
     ///
     /// # Errors
@@ -129,18 +132,18 @@ impl Delta {
         Ok(())
     }
 
-    /// How many bytes it takes on the wire.
+    /// Its size in bytes on the wire.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         encoded_len(self)
     }
 
-    /// How many of its entries this version does not understand.
+    /// The number of entries that this version does not understand.
     pub(crate) fn unknown(&self) -> usize {
         self.entries.iter().filter(|entry| entry.is_unknown()).count()
     }
 
-    /// Tells that an origin is dead, and that its records up to a version were dropped.
+    /// The delta for an origin tombstone: the origin is dead, and its records up to this head were dropped.
     #[must_use]
     pub fn origin_tombstone(head: Head) -> Self {
         let Head { origin, epoch, known_to } = head;
@@ -148,13 +151,14 @@ impl Delta {
         Self { origin, epoch, after: 0, to, head: known_to, gc_floor, entries: Vec::new() }
     }
 
-    /// Whether it tells of an origin tombstone. A state that holds something has its newest write above the floor.
+    /// Whether this is the delta of an origin tombstone. A state of a living origin has its newest write above the
+    /// floor.
     #[must_use]
     pub fn is_origin_tombstone(&self) -> bool {
         self.is_whole() && self.entries.is_empty() && [self.to, self.gc_floor] == [self.head; 2]
     }
 
-    /// Whether it begins the whole state of its origin.
+    /// Whether this delta begins the whole state of its origin.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.after == 0
@@ -162,7 +166,7 @@ impl Delta {
 }
 
 impl Entry {
-    /// A record that this version may write, or its tombstone.
+    /// An entry that this version may write: a record or a tombstone.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -180,18 +184,18 @@ impl Entry {
         Ok(entry)
     }
 
-    /// How many bytes it takes on the wire.
+    /// Its size in bytes on the wire.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         encoded_len(self)
     }
 
-    /// Whether a later version understands more of it than this one.
+    /// Whether this is a record that this version does not understand.
     pub(crate) fn is_unknown(&self) -> bool {
         self.value.as_ref().is_some_and(|value| !self.key.is_known() || value.content().is_none())
     }
 
-    /// Checks the limits of the key and of the size, which hold whatever the record says.
+    /// Checks the limits of the key and of the size. They hold for records that this version does not understand, too.
     ///
     /// # Errors
     /// The first rule that it breaks.

@@ -1,9 +1,9 @@
-//! The catalog: what every origin says, replicated by deltas.
+//! The catalog: the records of every origin, replicated by deltas.
 //!
 //! Each origin numbers its writes 1, 2, 3 ... within an epoch, one version for each. A replica holds, for each key, the
 //! newest version that it heard, and `known_to`: the version up to which it misses nothing. States of one origin are
-//! ordered by epoch, then merged key by key, the higher version winning; that is a join semilattice, so any order,
-//! repetition and route of deltas ends in the same state. Time plays no part.
+//! ordered by epoch, then merged key by key; the higher version wins. They form a join semilattice, so any order,
+//! repetition and route of deltas ends in the same state. No step depends on time.
 
 mod delta;
 mod origin;

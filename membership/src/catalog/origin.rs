@@ -1,4 +1,4 @@
-//! One origin as a replica holds it: the state that is served, and the one that is being received to replace it.
+//! One origin as a node holds it: the replica that is served, and the replica that is being received to replace it.
 
 use std::sync::Arc;
 
@@ -9,49 +9,49 @@ use crate::catalog::record::{Key, NodeRecord, RawValue, Value};
 
 /// One origin.
 ///
-/// A newer epoch, or a whole state for a replica below the garbage collection floor, is received beside what is served
-/// and takes its place at once when it is complete. So a restart of the origin makes nothing blink, and nobody sees a
-/// state of which half was deleted.
+/// A newer epoch, or a whole state for a replica below the garbage collection floor, is received beside the served
+/// replica and takes its place in one step when it is complete. So instances do not vanish and return when their origin
+/// restarts, and no client sees a state of which half was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     current: Option<Replica>,
-    /// Apart, because it is rare.
+    /// Boxed because it is rare.
     pending: Option<Box<Pending>>,
-    /// The epoch of the member that last left on purpose, whatever its records say by now.
+    /// The epoch of the member that last left on purpose, from node records that were replaced since.
     left: Option<Epoch>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pending {
     replica: Replica,
-    /// The floor of the whole state that is being received: nothing up to it comes from a state with another floor.
-    /// It takes effect with the replacement.
+    /// The floor of the whole state that is being received. No entry up to the floor comes from a state with another
+    /// floor. The floor takes effect with the replacement.
     gc_floor: Version,
 }
 
-/// What applying a delta did.
+/// The effects of applying a delta.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OriginApplied {
     /// Keys of the served state that changed.
     pub(super) changed: Vec<Key>,
-    /// Whether anything was learned, served or not.
+    /// Whether anything was learned, in the served or in the received replica.
     pub(super) news: bool,
 }
 
 impl Origin {
-    /// An origin with a state of its own making.
+    /// The node's own origin, with the replica that the node writes to.
     pub(super) fn own(replica: Replica) -> Self {
         Self { current: Some(replica), pending: None, left: None }
     }
 
-    /// The state that is served.
+    /// The replica that is served.
     #[must_use]
     pub fn current(&self) -> Option<&Replica> {
         self.current.as_ref()
     }
 
-    /// The epoch of the member that last left on purpose. A new life's records often arrive before SWIM knows of the new
-    /// life; until it does, the member is one that left, not one that is down.
+    /// The epoch of the member that last left on purpose. The records of a new life often arrive before SWIM knows of
+    /// the new life; until SWIM does, the member shows as left, not as down.
     #[must_use]
     pub fn left(&self) -> Option<Epoch> {
         self.left.max(self.node().and_then(|node| node.left))
@@ -67,8 +67,8 @@ impl Origin {
         node_record(self.current.as_ref()?)
     }
 
-    /// What to ask for to get on: of the state being received, then of the one that is served. Of one epoch only the
-    /// former, which replaces the latter.
+    /// The wants of the received replica and of the served one, in this order. When both have the same epoch, only the
+    /// want of the received one, which replaces the other.
     pub(super) fn wants(&self, origin: NodeId) -> impl Iterator<Item = Want> {
         let pending = self
             .pending
@@ -79,17 +79,17 @@ impl Origin {
         pending.into_iter().chain(current.filter(move |want| Some(want.epoch) != replaced))
     }
 
-    /// What to ask for of a state that is being received.
+    /// The want of the replica that is being received, if there is one.
     pub(super) fn receiving(&self, origin: NodeId) -> Option<Want> {
         self.pending.as_ref().and_then(|_| self.wants(origin).next())
     }
 
-    /// Whether nothing is held.
+    /// Whether no replica is held, neither served nor received.
     pub(super) fn is_empty(&self) -> bool {
         self.current.is_none() && self.pending.is_none()
     }
 
-    /// Drops what is served, and what is received of an epoch up to this one; returns the keys that were served.
+    /// Drops the served replica, and a received one of this epoch or an earlier one. Returns the keys that were served.
     pub(super) fn end(&mut self, epoch: Epoch) -> Vec<Key> {
         if self.pending.as_ref().is_some_and(|pending| pending.replica.epoch() <= epoch) {
             self.pending = None;
@@ -98,7 +98,7 @@ impl Origin {
         current.iter().flat_map(Replica::slots).map(|slot| slot.key().clone()).collect()
     }
 
-    /// Applies a delta. What is received is not served before it passes the origin's origin_tombstone.
+    /// Applies a delta. A received replica is not served before the origin tombstone of the origin admits it.
     pub(super) fn apply(
         &mut self,
         delta: &Delta,
@@ -149,22 +149,25 @@ impl Origin {
         };
         let known_to = replica.known_to();
         if delta.is_whole() && delta.gc_floor > known_to.max(*gc_floor) {
-            // What came so far may have been deleted by a tombstone that is gone now: begin again.
+            // The entries received so far may have been deleted by a tombstone that is gone now: begin again.
             *replica = Replica::new(delta.epoch);
             *gc_floor = delta.gc_floor;
         }
-        // A record of one state may be deleted in another whose floor hides that: up to the floors, states do not mix.
+        // A record of one state may be deleted in another one whose floor hides that. So up to the higher floor, states
+        // do not mix.
         let above = if delta.gc_floor == *gc_floor { 0 } else { delta.gc_floor.max(*gc_floor) };
         let changed = replica.take(delta, above);
         if above == 0 && delta.entries.first().is_some_and(|entry| entry.version <= *gc_floor) {
-            // Its sender may hold a record that was overwritten beyond the floor since, and other states with this floor
-            // hide by which write. So nothing is complete before that write is here, wherever the range lies.
+            // The sender may hold a record that was deleted up to the floor and written again beyond it, while the
+            // sender has not received the later write. So the state is complete only with that write, wherever the
+            // range lies.
             replica.settle_after(delta.head);
         }
         !changed.is_empty() || replica.known_to() > known_to
     }
 
-    /// The state that is served may have reached the floor by another way.
+    /// Drops the received replica when the served one, of the same epoch, has reached its floor and its `known_to` in
+    /// another way.
     fn drop_pending_when_passed(&mut self) {
         let passed = |current: &Replica, pending: &Pending| {
             current.epoch() == pending.replica.epoch()
@@ -220,7 +223,7 @@ impl Origin {
     }
 }
 
-/// A record as its origin wrote it, understood or not.
+/// A record as its origin wrote it, whether this version understands it or not.
 fn raw<'a>(replica: &'a Replica, key: &Key) -> Option<&'a RawValue> {
     replica.slot(key)?.raw()
 }

@@ -1,4 +1,5 @@
-//! What is left of an origin whose records were dropped, because it was dead for long or its operator said so.
+//! Origin tombstones: the rest of an origin whose records were dropped, because its retention ended or an operator made
+//! it force-leave.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +7,31 @@ use super::{Delta, Head, Replica, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_ORIGIN_TOMBSTONES;
 
-/// Where an origin ended: nothing of it up to here is taken any more.
+/// The end of an origin: the epoch and version up to which deltas of it are refused.
 ///
-/// While the origin is dead, its origin_tombstone stands for its records: it has their head, so that nobody can tell whether they
-/// were dropped, and knows as much as whoever is met. When the origin lives, the origin_tombstone gives way: nothing is known of
-/// the origin, and what is received is served once it is whole and not older than what was served before.
+/// While the origin is dead, its origin tombstone stands for its records. It has their head, so peers cannot tell
+/// whether the records were dropped, and it follows the heads of peers that knew more. While the origin lives, its
+/// origin tombstone yields: the node knows nothing of the origin, and serves a received state once that is complete and
+/// not older than the state that it served before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginTombstone {
     epoch: Epoch,
     known_to: Version,
-    /// The newest version that was served here, and the floor there was.
+    /// The newest version that was served here.
     shown: Version,
+    /// The floor of the state that was served here.
     gc_floor: Version,
+    /// The epoch in which the member left on purpose, if it did.
     left: Option<Epoch>,
     yields: bool,
 }
 
 impl OriginTombstone {
-    /// The origin_tombstone of a state that is dropped, of an origin that left in the given epoch.
+    /// The origin tombstone of a replica that is dropped. `left` is the epoch in which the member left on purpose.
     pub(super) fn of(replica: &Replica, left: Option<Epoch>) -> Self {
         Self {
             epoch: replica.epoch(),
-            // Beyond a gap that nobody could close lies the end of all that was heard: a origin_tombstone has no gaps.
+            // An origin tombstone has no gaps, so it includes what was heard beyond a gap that nobody could close.
             known_to: replica.farthest(),
             shown: replica.newest(),
             gc_floor: replica.gc_floor(),
@@ -36,7 +40,8 @@ impl OriginTombstone {
         }
     }
 
-    /// The origin_tombstone that a delta tells of, over what was here.
+    /// The origin tombstone that a delta tells. `before` is the origin tombstone that was here, or the one that the
+    /// served state would leave.
     pub(super) fn told(delta: &Delta, before: Option<Self>) -> Self {
         let left = before.and_then(|origin_tombstone| origin_tombstone.left);
         let before = before.filter(|origin_tombstone| origin_tombstone.epoch == delta.epoch);
@@ -56,13 +61,13 @@ impl OriginTombstone {
         self.epoch
     }
 
-    /// How far those knew the origin that have, or had, its records.
+    /// The version up to which nodes that have, or had, the records know the origin.
     #[must_use]
     pub fn known_to(&self) -> Version {
         self.known_to
     }
 
-    /// Whether the origin lives again, and its records are on their way.
+    /// Whether the origin lives again, so that its records are received anew.
     #[must_use]
     pub fn yields(&self) -> bool {
         self.yields
@@ -72,42 +77,44 @@ impl OriginTombstone {
         self.left
     }
 
-    /// The same, of an origin that is dead.
+    /// The same origin tombstone for an origin that is dead.
     pub(super) fn standing(self) -> Self {
         Self { yields: false, ..self }
     }
 
-    /// Whether it has no use for what a delta tells, but for how far its sender knows the origin.
+    /// Whether the entries of a delta are refused. Only the sender's head is of use then; see
+    /// [`OriginTombstone::follow`].
     pub(super) fn refuses(&self, delta: &Delta) -> bool {
         delta.epoch < self.epoch || (delta.epoch == self.epoch && !self.yields)
     }
 
-    /// Whether it has something to say to the sender of a want.
+    /// Whether the sender of a want has to be told this origin tombstone.
     pub(super) fn answers(&self, want: &Want) -> bool {
         !self.yields && (want.epoch, want.after) < (self.epoch, self.known_to)
     }
 
-    /// Asks for nothing but what lies beyond it.
+    /// The want for everything beyond this origin tombstone.
     pub(super) fn want(&self, origin: NodeId) -> Want {
         Want { origin, epoch: self.epoch, after: self.known_to, gc_floor: self.known_to }
     }
 
-    /// How far those know the origin for whose records this stands.
+    /// The head of the records that this origin tombstone stands for.
     pub(crate) fn head(&self, origin: NodeId) -> Head {
         Head { origin, epoch: self.epoch, known_to: self.known_to }
     }
 
-    /// The floor that a state of the same epoch had, which is about to be served.
+    /// The floor for a state of `epoch` that is about to be served: the floor of the state that was served before if
+    /// that had the same epoch, else 0.
     pub(super) fn gc_floor_of(&self, epoch: Epoch) -> Version {
         if epoch == self.epoch { self.gc_floor } else { 0 }
     }
 
-    /// Whether a state is new enough to be served over this origin_tombstone.
+    /// Whether a state is new enough to replace this origin tombstone.
     pub(super) fn admits(&self, replica: &Replica) -> bool {
         replica.epoch() > self.epoch || replica.known_to() >= self.known_to.max(self.shown)
     }
 
-    /// Takes over the head of somebody who knows more of the dead. Returns whether it moved.
+    /// Raises `known_to` to the end of a delta of the same epoch whose sender knew more. Returns whether it moved.
     pub(super) fn follow(&mut self, delta: &Delta) -> bool {
         let moves = delta.to > self.known_to;
         if moves {
@@ -117,8 +124,8 @@ impl OriginTombstone {
     }
 }
 
-/// The origin_tombstones: the latest epochs, when there are too many. As everybody keeps the same, nobody tells of one that another
-/// gave up.
+/// All origin tombstones. When there are too many, the lowest by (epoch, node id) has to go. All nodes choose the same,
+/// so no node tells another one of an origin tombstone that the other gave up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OriginTombstones(BTreeMap<NodeId, OriginTombstone>);
 
@@ -135,7 +142,7 @@ impl OriginTombstones {
         self.0.remove(&origin);
     }
 
-    /// Whether the origin_tombstone stands, and moved.
+    /// [`OriginTombstone::follow`] for the origin of a delta. Returns whether an origin tombstone moved.
     pub(super) fn follow(&mut self, delta: &Delta) -> bool {
         self.0.get_mut(&delta.origin).is_some_and(|origin_tombstone| origin_tombstone.follow(delta))
     }
@@ -146,7 +153,8 @@ impl OriginTombstones {
         }
     }
 
-    /// Adds a origin_tombstone, and names the one that has to go for it.
+    /// Adds an origin tombstone. When there are too many, returns the origin whose origin tombstone the caller must
+    /// remove.
     pub(super) fn insert(
         &mut self,
         origin: NodeId,

@@ -1,17 +1,18 @@
 //! The records that registering an instance writes, and those that deregistering deletes.
 //!
-//! An instance is two records of its origin: a definition and a health. The agent and the simulator both write them
-//! through these functions, so that a simulated registration changes the catalog as a real one does.
+//! An instance consists of two records of its origin: a definition and a health. The agent and the simulator both write
+//! them through these functions, so that a simulated registration changes the catalog as a real one does.
 
 use crate::catalog::record::{Health, Key, ServiceRecord, Text, Value};
 
-/// Records to write at once. `None` deletes the record of its key.
+/// Records to write in one step. `None` deletes the record of its key.
 pub type RecordChanges = Vec<(Key, Option<Value>)>;
 
 /// The health of an instance at the moment of its registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitialHealth {
-    /// It replaces an instance with the same check of the same address, so what that check found still holds.
+    /// The registration replaces an instance with the same check of the same address, so the health that this check
+    /// found still holds.
     Kept,
     /// No check has run yet.
     Unknown,
@@ -31,7 +32,7 @@ pub fn health(id: &Text, health: Health) -> (Key, Value) {
     (Key::Health(id.clone()), Value::Health(health))
 }
 
-/// The changes that register an instance, or replace the one with this id.
+/// The changes that register an instance, or replace the instance with this id.
 #[must_use]
 pub fn register(id: &Text, service: ServiceRecord, initial: InitialHealth) -> RecordChanges {
     let (key, value) = definition(id, service);
@@ -76,7 +77,7 @@ mod tests {
         }
     }
 
-    /// The health that is left of a passing instance after these changes.
+    /// The health, after these changes, of an instance that was passing.
     fn health_after(changes: RecordChanges) -> Option<Value> {
         let id = Key::Health("web-1".into());
         let passing = Some(Value::Health(Health::Passing));

@@ -9,29 +9,32 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, RawValue, Value};
 use crate::codec::encoded_len;
 
-/// How much longer the length of a delta and the number of its entries may get, in a frame at most.
+/// Bytes by which the length of a delta and the number of its entries may grow, up to the largest frame: two bytes
+/// each.
 const LENGTHS_GROWTH_BYTES: usize = 2 + 2;
 
 /// The state of one origin in one epoch, as far as it is known.
 ///
-/// Invariants: `gc_floor <= known_to`; every write up to `known_to` was applied, or overwritten by a newer one that is
-/// at most `settled_at`; no tombstone at or below `gc_floor` is kept. So once `known_to` reaches `settled_at`, no key is
-/// older here than it was at the origin at `known_to`, and none is missing but the tombstones up to the floor.
+/// Invariants: `gc_floor <= known_to`; every write up to `known_to` was applied, or overwritten by a newer write that
+/// is at most `settled_at`, or is a tombstone at or below `gc_floor` or was overwritten by one; no tombstone at or
+/// below
+/// `gc_floor` is kept. So once `known_to` reaches `settled_at`, no key is older here than it was at the origin at
+/// `known_to`, and only tombstones up to the floor are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
     epoch: Epoch,
     known_to: Version,
-    /// The highest head of the ranges up to `known_to`: what they left out was overwritten up to here.
+    /// The highest head of the ranges up to `known_to`. Every write that they left out was overwritten up to here.
     settled_at: Version,
     gc_floor: Version,
-    /// A floor that was heard of while something before it was missing.
+    /// The highest floor that was heard of while `known_to` was below it.
     floor_ahead: Version,
     slots: Slots,
     spans: Spans,
 }
 
 impl Replica {
-    /// Knows nothing yet.
+    /// A replica that knows nothing yet.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
         Self {
@@ -51,56 +54,56 @@ impl Replica {
         self.epoch
     }
 
-    /// Nothing up to this version is missing.
+    /// The version up to which nothing is missing.
     #[must_use]
     pub fn known_to(&self) -> Version {
         self.known_to
     }
 
-    /// Whether every key is at least as new as it was at the origin at `known_to`. While it is not, some are older or
-    /// missing: their newer writes are on their way.
+    /// Whether every key is at least as new as it was at the origin at `known_to`. If not, some keys are older or
+    /// missing, because their newer writes have not arrived yet.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.known_to >= self.settled_at
     }
 
-    /// No tombstone up to this version is kept.
+    /// The version up to which no tombstone is kept.
     #[must_use]
     pub fn gc_floor(&self) -> Version {
         self.gc_floor
     }
 
-    /// What is known of the record of a key; `None` when there is none, it was deleted, or this version does not
-    /// understand it.
+    /// The content of the record of a key; `None` when there is none, when it was deleted, or when this version does
+    /// not understand it.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Value> {
         self.slots.get(key)?.value()
     }
 
-    /// The newest that is known of a key.
+    /// The newest known write of a key.
     #[must_use]
     pub fn slot(&self, key: &Key) -> Option<&Slot> {
         self.slots.get(key)
     }
 
-    /// The newest that is known of each key, deleted ones included, by key.
+    /// The newest known write of each key, tombstones included, ordered by key.
     pub fn slots(&self) -> impl ExactSizeIterator<Item = &Slot> {
         self.slots.iter()
     }
 
-    /// How many tombstones it keeps.
+    /// The number of tombstones that it keeps.
     #[must_use]
     pub fn tombstones(&self) -> usize {
         self.slots.tombstones()
     }
 
-    /// How many records it keeps that this version does not understand.
+    /// The number of kept records that this version does not understand.
     #[must_use]
     pub fn unknown(&self) -> usize {
         self.slots.unknown()
     }
 
-    /// How many keys it keeps, tombstones included.
+    /// The number of keys that it keeps, tombstones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -112,17 +115,18 @@ impl Replica {
         self.slots.len() == 0
     }
 
-    /// The newest version that is known of anything.
+    /// The newest version that is known without a gap, or of an entry.
     pub(super) fn newest(&self) -> Version {
         self.known_to.max(self.slots.newest())
     }
 
-    /// The newest version of which anything is known, gaps before it or not.
+    /// The newest version that is known at all, with or without gaps before it.
     pub(super) fn farthest(&self) -> Version {
         self.newest().max(self.spans.end())
     }
 
-    /// Writes as the origin: the next version. Returns false, and writes nothing, when it would change nothing.
+    /// Writes a record as the origin, with the next version. Returns false, and writes nothing, when the value is
+    /// unchanged.
     pub(super) fn write(&mut self, key: Key, value: Option<RawValue>) -> bool {
         if self.slots.get(&key).and_then(Slot::raw) == value.as_ref() {
             return false;
@@ -133,8 +137,8 @@ impl Replica {
         true
     }
 
-    /// Drops the tombstones up to `floor` and remembers that they are gone. A floor beyond `known_to` is ignored: what
-    /// is not known yet cannot be missed.
+    /// Drops the tombstones up to `floor` and raises `gc_floor` to it. A floor beyond `known_to` is ignored, since
+    /// `gc_floor` must not pass `known_to`.
     pub fn raise_gc_floor(&mut self, floor: Version) {
         if floor <= self.gc_floor || floor > self.known_to {
             return;
@@ -143,17 +147,17 @@ impl Replica {
         self.slots.drop_tombstones(floor);
     }
 
-    /// The version of the `n`th oldest tombstone.
+    /// The version of the `n`th oldest tombstone, counted from 0.
     pub(super) fn nth_tombstone(&self, n: usize) -> Option<Version> {
         let tombstones = self.slots.after(0).filter(|slot| slot.is_tombstone());
         tombstones.map(Slot::version).nth(n)
     }
 
     /// Applies the entries of a delta of this epoch, key by key, and returns the keys that changed. `known_to` moves
-    /// over the delta's range only when nothing before it is missing.
+    /// over the delta's range only when nothing before the range is missing.
     ///
-    /// A delta does not tell which keys were deleted up to its `gc_floor`. When that lies beyond `known_to`, only what is
-    /// above the floor is taken; the rest must come as a whole state.
+    /// A delta does not tell which keys were deleted up to its `gc_floor`. When the floor lies beyond `known_to`, only
+    /// the part above the floor is taken; the rest must come as a whole state.
     pub fn apply(&mut self, delta: &Delta) -> Vec<Key> {
         let above = if delta.gc_floor > self.known_to { delta.gc_floor } else { 0 };
         let changed = self.take(delta, above);
@@ -165,7 +169,7 @@ impl Replica {
         changed
     }
 
-    /// Takes what a delta tells of the versions after `above`, and leaves the floor alone.
+    /// Takes the part of a delta after the version `above`, and leaves the floor alone. Returns the keys that changed.
     pub(super) fn take(&mut self, delta: &Delta, above: Version) -> Vec<Key> {
         let mut changed = Vec::new();
         let out_of_order = delta.after > self.known_to;
@@ -179,20 +183,21 @@ impl Replica {
         changed
     }
 
-    /// Something that was taken was overwritten up to `head` at the latest.
+    /// Raises `settled_at` to `head`: an entry that was taken may have been overwritten up to there.
     pub(super) fn settle_after(&mut self, head: Version) {
         self.settled_at = self.settled_at.max(head);
     }
 
-    /// Takes over what `other`, of the same epoch, knows of beyond a gap.
+    /// Adopts every slot of `other`, a replica of the same epoch, that is newer than ours.
     pub(super) fn absorb(&mut self, other: &Self) {
         for slot in other.slots() {
             self.adopt(slot.key(), slot.version(), slot.raw());
         }
     }
 
-    /// What a replica that knows everything up to `after` lacks, as far as `budget` bytes go; `None` when nothing is
-    /// lacking, or when the first entry alone is larger than the budget. What is known beyond gaps comes after the rest.
+    /// The delta that a replica which knows everything up to `after` lacks, with as many entries as fit into `budget`
+    /// bytes. `None` when it lacks nothing, or when the first entry alone is larger than the budget. Ranges beyond gaps
+    /// follow once everything before them was told.
     #[must_use]
     pub fn delta_after(&self, origin: NodeId, after: Version, budget: usize) -> Option<Delta> {
         self.delta_over_floor(origin, after, self.gc_floor, budget)
@@ -216,7 +221,7 @@ impl Replica {
             gc_floor,
             entries: Vec::new(),
         };
-        // The version numbers of the empty delta may yet shrink; its length and the number of its entries may each grow by
+        // `to` of the empty delta may still become smaller. Its length and the number of its entries may each grow by
         // two bytes.
         let mut room = budget.checked_sub(encoded_len(&delta) + LENGTHS_GROWTH_BYTES)?;
         for slot in self.slots.after(after).take_while(|slot| slot.version() <= to) {
@@ -237,7 +242,7 @@ impl Replica {
         (delta.to > after).then_some(delta)
     }
 
-    /// The next range after a version of which we know all.
+    /// The next range of versions after `after` that is known completely.
     pub(super) fn range_after(&self, after: Version) -> Option<(Version, Version)> {
         if after < self.known_to {
             return Some((after, self.known_to));
@@ -249,24 +254,25 @@ impl Replica {
             .map(|(from, to)| (from.max(after), to))
     }
 
-    /// One hash of what is known beyond the first gap; 0 when nothing is. The origin may be dead, and those who heard its
-    /// last words in part must find out that they heard different parts.
+    /// One hash of the ranges that are known beyond the first gap; 0 when there are none. The origin may be dead, and
+    /// nodes that heard different parts of its last writes must find out that they differ.
     pub(super) fn beyond_hash(&self) -> u64 {
         if mutant::is(Mutant::IgnoreBeyondGaps) { 0 } else { self.spans.hash() }
     }
 
-    /// What this replica lacks.
+    /// The want for everything that this replica lacks.
     #[must_use]
     pub fn want(&self, origin: NodeId) -> Want {
         Want { origin, epoch: self.epoch, after: self.known_to, gc_floor: self.gc_floor }
     }
 
-    /// Whatever our ranges leave out was overwritten up to here: by what others have, or by what we heard beyond a gap.
+    /// The `head` of deltas that are cut from this replica. Every write that our ranges leave out was overwritten up to
+    /// here, by a write that others have or that we heard beyond a gap.
     fn head(&self) -> Version {
         self.settled_at.max(self.newest()).max(self.spans.head())
     }
 
-    /// Drops tombstones of long ago without a word: see [`Mutant::ForgetTombstones`].
+    /// Drops old tombstones without raising the floor, for [`Mutant::ForgetTombstones`].
     pub(super) fn forget_tombstones(&mut self, up_to: Version) {
         let floor = self.gc_floor;
         self.raise_gc_floor(up_to);
@@ -276,11 +282,12 @@ impl Replica {
     fn adopt(&mut self, key: &Key, version: Version, value: Option<&RawValue>) -> bool {
         let newer = match self.slots.get(key) {
             Some(slot) => slot.version() < version || mutant::is(Mutant::MergeByArrival),
-            // Up to the floor everything is known: what is not there was overwritten or deleted. An honest origin keeps
-            // well below twice its limit, whatever part of its history is under way.
+            // Up to the floor everything is known: a key without a slot was deleted. An honest origin stays well below
+            // twice its limit, whatever part of its history has arrived.
             None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
         };
-        // Of a liar that gives one version to two keys only the first is believed: whoever asks us could not read both.
+        // If a lying origin gives one version to two keys, only the first is adopted: a delta with both would be
+        // invalid.
         let adopted = newer && !self.slots.holds(version);
         if adopted {
             self.slots.insert(key.clone(), version, value.cloned());

@@ -1,9 +1,9 @@
-//! The newest that is known of each key of one origin: found by key, told by version.
+//! The newest known write of each key of one origin, looked up by key and listed by version.
 
 use super::Version;
 use crate::catalog::record::{Key, RawValue, Value};
 
-/// The newest that is known of one key.
+/// The newest known write of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     key: Key,
@@ -12,7 +12,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// What it is about.
+    /// The key.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
@@ -24,13 +24,13 @@ impl Slot {
         self.version
     }
 
-    /// The record as its origin wrote it; `None` is a tombstone.
+    /// The record as its origin wrote it; `None` for a tombstone.
     #[must_use]
     pub fn raw(&self) -> Option<&RawValue> {
         self.value.as_ref()
     }
 
-    /// What is known of the record; `None` is a tombstone, or something that this version does not understand.
+    /// The content of the record; `None` for a tombstone, or for a record that this version does not understand.
     #[must_use]
     pub fn value(&self) -> Option<&Value> {
         self.value.as_ref()?.content()
@@ -42,7 +42,7 @@ impl Slot {
         self.value.is_none()
     }
 
-    /// Whether it is a record that this version does not understand.
+    /// Whether this slot holds a record that this version does not understand.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.value.as_ref().is_some_and(|value| !self.key.is_known() || value.content().is_none())
@@ -51,31 +51,32 @@ impl Slot {
 
 /// Slots, one for each key.
 ///
-/// Vectors, because a node holds one of these for each origin, and most have a handful of keys: a tree has room for
-/// eleven in its smallest node. The largest origins have some thousands; a new key there moves some hundred kB.
+/// Kept in vectors and not in trees: a node holds one `Slots` for each origin, and most origins have a handful of keys,
+/// while the smallest node of a tree has room for eleven. The largest origins have some thousand keys; a new key moves
+/// some hundred kB there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Slots {
     by_key: Vec<Slot>,
-    /// Places in `by_key`, the oldest version first.
+    /// Indices into `by_key`, the oldest version first.
     by_version: Vec<u32>,
     tombstones: usize,
     unknown: usize,
 }
 
 impl Slots {
-    /// Up to so many the room grows by one slot at a time.
+    /// Up to this many slots, the capacity grows by one slot at a time.
     const FEW: usize = 8;
 
     pub(super) fn get(&self, key: &Key) -> Option<&Slot> {
         self.by_key.get(self.find(key).ok()?)
     }
 
-    /// By key.
+    /// All slots, ordered by key.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Slot> {
         self.by_key.iter()
     }
 
-    /// By version, those after one.
+    /// The slots with a version after `version`, ordered by version.
     pub(super) fn after(&self, version: Version) -> impl Iterator<Item = &Slot> {
         let from = self.rank(version.saturating_add(1));
         self.by_version[from..].iter().map(|place| &self.by_key[*place as usize])
@@ -98,12 +99,12 @@ impl Slots {
         self.tombstones
     }
 
-    /// How many hold a record that this version does not understand.
+    /// The number of records that this version does not understand.
     pub(super) fn unknown(&self) -> usize {
         self.unknown
     }
 
-    /// Takes a write in place of what was known of its key.
+    /// Puts a write in place of the one that was known of its key.
     pub(super) fn insert(&mut self, key: Key, version: Version, value: Option<RawValue>) {
         let slot = Slot { key, version, value };
         self.tombstones += usize::from(slot.is_tombstone());
@@ -155,12 +156,13 @@ impl Slots {
         self.by_key.binary_search_by(|slot| slot.key.cmp(key))
     }
 
-    /// How many versions are older.
+    /// The number of slots with an older version.
     fn rank(&self, version: Version) -> usize {
         self.by_version.partition_point(|place| self.by_key[*place as usize].version < version)
     }
 
-    /// A liar may give one version to two keys, so the place must be looked for.
+    /// Removes a slot from the order by version. A lying origin may give one version to two keys, so the rank of the
+    /// version alone does not find the slot.
     fn forget_version(&mut self, place: usize) {
         let from = self.rank(self.by_key[place].version);
         let rank = self.by_version[from..].iter().position(|other| *other as usize == place);

@@ -1,22 +1,22 @@
-//! What is known of an origin beyond the first gap.
+//! The ranges of an origin's versions that are known beyond the first gap.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Version;
 use crate::base::limits::MAX_SPANS_PER_ORIGIN;
 
-/// A range of versions that is known.
+/// A range of known versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    /// Where it begins, itself not included.
+    /// The version before the first one of the range.
     pub(super) after: Version,
-    /// Where it ends, itself included.
+    /// The last version of the range.
     pub(super) to: Version,
-    /// How far its sender knew the origin.
+    /// The head of the delta that the range came from.
     pub(super) head: Version,
 }
 
-/// Ranges beyond a gap, by where each begins.
+/// Ranges beyond a gap, ordered by their beginnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spans(Vec<Span>);
 
@@ -30,11 +30,11 @@ impl Spans {
             }
             Err(place) => self.0.insert(place, span),
         }
-        // The farthest is the one that repair reaches last; it is asked for again then.
+        // Drop the farthest range: repair reaches it last, and asks for it again then.
         self.0.truncate(MAX_SPANS_PER_ORIGIN);
     }
 
-    /// The first, if nothing is missing before it.
+    /// Removes and returns the first range if nothing before it is missing.
     pub(super) fn take_reached(&mut self, known_to: Version) -> Option<Span> {
         self.0.first().filter(|span| span.after <= known_to)?;
         let span = self.0.remove(0);
@@ -44,7 +44,7 @@ impl Spans {
         Some(span)
     }
 
-    /// The ranges as `(after, to]`, in order, those that touch as one.
+    /// The ranges as `(after, to]`, in order. Ranges that touch or overlap are joined into one.
     pub(super) fn joined(&self) -> impl Iterator<Item = (Version, Version)> + '_ {
         let mut spans = self.0.iter().peekable();
         std::iter::from_fn(move || {
@@ -56,17 +56,18 @@ impl Spans {
         })
     }
 
-    /// Where the farthest ends; 0 when there are none.
+    /// The last version of the farthest range; 0 when there are no ranges.
     pub(super) fn end(&self) -> Version {
         self.0.iter().map(|span| span.to).max().unwrap_or(0)
     }
 
-    /// The highest head of their senders, which is no lower than their ends: what they left out was overwritten up to it.
+    /// The highest head of all ranges; 0 when there are no ranges. It is at least [`Spans::end`]. Every version that
+    /// the ranges left out was overwritten up to it.
     pub(super) fn head(&self) -> Version {
         self.0.iter().map(|span| span.head).max().unwrap_or(0)
     }
 
-    /// One hash of the ranges, however they came together; 0 when there are none.
+    /// One hash of the joined ranges, independent of how they arrived; 0 when there are no ranges.
     pub(super) fn hash(&self) -> u64 {
         self.joined().fold(0, |hash, (after, to)| {
             let mut bytes = [0; 16];

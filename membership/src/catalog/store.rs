@@ -15,37 +15,37 @@ use crate::catalog::record::{Key, RawValue, RecordError, Value};
 pub struct Catalog {
     own: NodeId,
     epoch: Epoch,
-    /// Apart, so that the tree does not have room for origins that it does not hold.
+    /// Boxed, so that the free slots in the nodes of the tree stay small.
     origins: BTreeMap<NodeId, Box<Origin>>,
-    /// Of origins of which nothing is served.
+    /// The origin tombstones; nothing is served of their origins.
     origin_tombstones: OriginTombstones,
     origin_tombstones_given_up: u64,
     digest: u64,
-    /// Records that this version does not understand.
+    /// The number of records that this version does not understand.
     unknown: usize,
 }
 
-/// What applying a delta did.
+/// The outcome of applying a delta.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// Something was learned. Keys of the served state that changed.
+    /// Something was learned. These keys of the served state changed.
     News(Vec<Key>),
-    /// All of it was known.
+    /// Nothing was learned.
     Known,
-    /// It claims to be ours, from a life that we do not remember: our epoch must pass this one.
+    /// The delta tells writes of our own that we do not know, from a life that we forgot: our epoch must pass this one.
     Refuted(Epoch),
     /// There is no room for another origin.
     Full,
 }
 
-/// Why a write was refused. Nothing of it was written.
+/// The reason for refusing a write. Nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The record breaks a rule.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// This agent holds as many records as it may.
+    /// This agent already holds the most records that it may.
     #[error(
         "this agent already holds {MAX_KEYS_PER_ORIGIN} records, the most that one agent may: deregister some instances, or register them with another agent"
     )]
@@ -53,7 +53,7 @@ pub enum WriteError {
 }
 
 impl Catalog {
-    /// A catalog that knows only its owner, who has not written yet.
+    /// A catalog that holds only its own origin, which has written nothing yet.
     #[must_use]
     pub fn new(own: NodeId, epoch: Epoch) -> Self {
         let mut catalog = Self {
@@ -75,14 +75,14 @@ impl Catalog {
         self.epoch
     }
 
-    /// One hash of all heads and what is known beyond them, whatever the order in which it was reached: equal on two nodes
-    /// when both hold the same.
+    /// One hash of all heads and of the ranges beyond them, independent of the order of arrival: equal on two nodes that
+    /// know the same.
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// How many records are held that this version does not understand.
+    /// The number of served records that this version does not understand.
     #[must_use]
     pub fn unknown_records(&self) -> usize {
         self.unknown
@@ -99,31 +99,32 @@ impl Catalog {
         self.origins.iter().map(|(id, origin)| (*id, origin.as_ref()))
     }
 
-    /// The origin_tombstone of an origin whose records were dropped.
+    /// The origin tombstone of an origin whose records were dropped.
     #[must_use]
     pub fn origin_tombstone(&self, origin: NodeId) -> Option<&OriginTombstone> {
         self.origin_tombstones.get(origin)
     }
 
-    /// Every origin_tombstone.
+    /// Every origin tombstone.
     pub fn origin_tombstones(&self) -> impl ExactSizeIterator<Item = (NodeId, &OriginTombstone)> {
         self.origin_tombstones.iter()
     }
 
-    /// How many origin_tombstones had to go because there were too many.
+    /// The number of origin tombstones that were removed because there were too many.
     #[must_use]
     pub fn origin_tombstones_given_up(&self) -> u64 {
         self.origin_tombstones_given_up
     }
 
-    /// The epoch of the member that last left on purpose, if its records or its origin_tombstone tell of it.
+    /// The epoch of the member that last left on purpose, if its records or its origin tombstone tell it.
     #[must_use]
     pub fn left(&self, origin: NodeId) -> Option<Epoch> {
         let held = self.origins.get(&origin).and_then(|origin| origin.left());
         held.max(self.origin_tombstones.get(origin).and_then(OriginTombstone::left))
     }
 
-    /// How far an origin is known. A origin_tombstone of a dead one stands for its records.
+    /// How far an origin is known. The origin tombstone of a dead origin stands for its records; one that yields has no
+    /// head.
     #[must_use]
     pub fn head(&self, origin: NodeId) -> Option<Head> {
         if let Some(origin_tombstone) = self.origin_tombstones.get(origin) {
@@ -146,8 +147,8 @@ impl Catalog {
         known.filter_map(|id| self.head(id))
     }
 
-    /// What to ask for to get on with an origin: of a state that is being received, then of the one that is served, for
-    /// whoever is asked may have only the latter; everything when it is unknown.
+    /// The wants for an origin: first that of the received replica, then that of the served one, since the peer may
+    /// have only the latter. When the origin is unknown, one want for everything.
     pub fn wants(&self, origin: NodeId) -> impl Iterator<Item = Want> {
         let held = self.origins.get(&origin).into_iter().flat_map(move |held| held.wants(origin));
         let origin_tombstone = self
@@ -162,7 +163,7 @@ impl Catalog {
         wants.chain(nothing)
     }
 
-    /// What is still wanted of states that are being received, to be served when they are whole.
+    /// The wants of all replicas that are being received, to be served when they are complete.
     pub fn half_received(&self) -> impl Iterator<Item = Want> {
         self.origins.iter().filter_map(|(id, origin)| origin.receiving(*id))
     }
@@ -174,14 +175,14 @@ impl Catalog {
         self.wants(origin).next().unwrap_or(nothing)
     }
 
-    /// The one of [`Catalog::wants`] that is of an epoch, or the first.
+    /// The want of this epoch among [`Catalog::wants`], else the first want.
     #[must_use]
     pub fn want_in(&self, origin: NodeId, epoch: Epoch) -> Want {
         let of_epoch = self.wants(origin).find(|want| want.epoch == epoch);
         of_epoch.unwrap_or_else(|| self.want(origin))
     }
 
-    /// All that there is to tell of how far we are, for somebody to answer.
+    /// The wants of all origins that are known, for a peer to answer.
     pub fn all_wants(&self) -> impl Iterator<Item = Want> {
         let held = self.origins.iter().flat_map(|(id, origin)| origin.wants(*id));
         let origin_tombstones = self
@@ -203,7 +204,7 @@ impl Catalog {
             let held = own.and_then(|own| own.slot(key)).and_then(Slot::raw);
             new_keys += usize::from(held.is_none() && value.is_some());
         }
-        // Tombstones make room by garbage collection; live records do not.
+        // Garbage collection makes room for tombstones, but not for live records.
         let live = own.map_or(0, |own| own.len() - own.tombstones());
         if live + new_keys + MAX_TOMBSTONES > MAX_KEYS_PER_ORIGIN {
             Err(WriteError::Full)
@@ -212,8 +213,8 @@ impl Catalog {
         }
     }
 
-    /// Writes records of our own, each as the next version, and returns the version before the first and the keys that
-    /// changed. What would change nothing takes no version.
+    /// Writes records of our own, each with the next version. Returns the version before the first, and the keys that
+    /// changed. A record that would change nothing takes no version.
     ///
     /// # Errors
     /// When one of the records breaks a rule; then none is written.
@@ -239,16 +240,16 @@ impl Catalog {
             if let Some(excess) = own.tombstones().checked_sub(MAX_TOMBSTONES)
                 && let Some(floor) = own.nth_tombstone(excess + MAX_TOMBSTONES / 2)
             {
-                // The rumor of this write must not begin below the floor: who has all before it would need the whole
-                // state to learn what was deleted.
+                // The rumor of this write must not begin below the floor: a peer that has all earlier writes would then
+                // need the whole state to learn what was deleted.
                 own.raise_gc_floor(floor.min(before));
             }
         });
         Ok((before, changed))
     }
 
-    /// Drops our own tombstones up to `floor`, as [`Catalog::write`] does by itself when there are many: from then on
-    /// who does not know as much needs the whole state.
+    /// Drops our own tombstones up to `floor`, as [`Catalog::write`] does by itself when there are many. A peer that
+    /// knows less than `floor` needs the whole state from then on.
     pub fn raise_gc_floor(&mut self, floor: Version) {
         self.change(self.own, |catalog| {
             let own = catalog.origins.get_mut(&catalog.own);
@@ -258,7 +259,7 @@ impl Catalog {
         });
     }
 
-    /// Begins a new epoch with the live records of the old one, and returns the keys.
+    /// Begins a new epoch of our own with the live records of the old one.
     pub fn raise_epoch(&mut self, epoch: Epoch) {
         let records: Vec<_> = self.own_replica().into_iter().flat_map(Replica::slots).collect();
         let records: Vec<_> = records
@@ -275,8 +276,8 @@ impl Catalog {
         });
     }
 
-    /// Applies what a peer told. The delta must be [valid](Delta::validate). `lives` is whether its origin is an active
-    /// member.
+    /// Applies a delta of a peer. The delta must be [valid](Delta::validate). `lives` says whether its origin is an
+    /// active member.
     pub fn apply(&mut self, delta: &Delta, lives: bool) -> Applied {
         if delta.origin == self.own {
             return self.compare_with_own(delta);
@@ -308,7 +309,7 @@ impl Catalog {
         if applied.news { Applied::News(applied.changed) } else { Applied::Known }
     }
 
-    /// Says whether an origin is an active member. The origin_tombstone of one that is gives way.
+    /// Notes whether an origin is an active member. The origin tombstone of an active member yields.
     pub fn set_lives(&mut self, id: NodeId, lives: bool) {
         let Some(origin_tombstone) = self.origin_tombstones.get(id).copied() else { return };
         if origin_tombstone.yields() == lives || mutant::is(Mutant::TombstoneForGood) {
@@ -320,7 +321,8 @@ impl Catalog {
         }
     }
 
-    /// Drops the records of a dead origin and leaves a origin_tombstone; returns the keys that were served. Nobody else can tell.
+    /// Drops the records of a dead origin and leaves an origin tombstone. Returns the keys that were served. Peers cannot
+    /// tell the difference.
     pub fn reap(&mut self, id: NodeId) -> Vec<Key> {
         let Some(origin) = self.origins.get_mut(&id).filter(|_| id != self.own) else {
             return Vec::new();
@@ -334,9 +336,10 @@ impl Catalog {
         }
     }
 
-    /// Drops the records of an origin here and, once the delta is told, everywhere where it is not an active member:
-    /// the origin_tombstone lies beyond the last write, so whoever has the records is behind. An origin that lives hears of a write
-    /// that it did not make, and takes a new epoch.
+    /// Drops the records of an origin here and, once the returned delta is told, on every node to which the origin is no
+    /// active member: the origin tombstone lies beyond the last write, so every node that has the records is behind. An
+    /// origin that lives hears of a write that it did not make, and takes a new epoch. Returns `None` for our own origin,
+    /// and for an origin of which nothing is served.
     pub fn force_leave(&mut self, id: NodeId) -> Option<(Delta, Vec<Key>)> {
         let head =
             self.head(id).filter(|_| id != self.own && self.origin_tombstones.get(id).is_none())?;
@@ -345,7 +348,7 @@ impl Catalog {
         Some((delta, keys))
     }
 
-    /// What the sender of `want` lacks, as far as `budget` bytes go.
+    /// The delta that the sender of `want` lacks, with as many entries as fit into `budget` bytes.
     #[must_use]
     pub fn answer(&self, want: &Want, budget: usize) -> Option<Delta> {
         if let Some(origin_tombstone) = self.origin_tombstones.get(want.origin) {
@@ -359,8 +362,8 @@ impl Catalog {
             Ordering::Less => 0,
             Ordering::Greater => return None,
             Ordering::Equal => {
-                // It is receiving a whole state with a floor that may be higher than ours; states of different floors
-                // do not mix, so it gets ours as it would be with that floor.
+                // The asker is receiving a whole state with a floor above ours. States of different floors do not mix,
+                // so answer with our state as it would be with that floor.
                 if want.after < want.gc_floor && want.gc_floor > gc_floor {
                     if want.gc_floor > replica.known_to() {
                         return None;
@@ -374,19 +377,19 @@ impl Catalog {
         replica.delta_over_floor(want.origin, after, gc_floor, budget)
     }
 
-    /// All heads with their hashes, whose XOR is the digest.
+    /// All heads with their hashes. The XOR of the hashes is the digest.
     pub fn head_hashes(&self) -> impl Iterator<Item = (u64, Head)> + '_ {
         self.heads().filter_map(|head| Some((self.head_hash(head.origin)?, head)))
     }
 
-    /// Whether something of an origin is known beyond a gap, which no head shows.
+    /// Whether ranges of an origin are known beyond a gap. No head shows them.
     #[must_use]
     pub fn has_beyond(&self, origin: NodeId) -> bool {
         let replica = self.origins.get(&origin).and_then(|origin| origin.current());
         replica.is_some_and(|replica| replica.range_after(replica.known_to()).is_some())
     }
 
-    /// Whether [`Catalog::answer`] has something to say, however large.
+    /// Whether [`Catalog::answer`] would return a delta for a large enough budget.
     #[must_use]
     pub fn has_more(&self, want: &Want) -> bool {
         if let Some(origin_tombstone) = self.origin_tombstones.get(want.origin) {
@@ -400,7 +403,7 @@ impl Catalog {
         })
     }
 
-    /// A head with what is known beyond it.
+    /// The hash of a head and of the ranges beyond it.
     fn head_hash(&self, id: NodeId) -> Option<u64> {
         let head = self.head(id)?;
         let beyond = self
@@ -415,7 +418,8 @@ impl Catalog {
         self.origins.get(&self.own)?.current()
     }
 
-    /// Only we write our records. A peer that knows more of them than we do remembers a life that we forgot.
+    /// Compares a delta of our own origin with our records. Only we write these records, so a peer that knows more of
+    /// them remembers a life that we forgot.
     fn compare_with_own(&self, delta: &Delta) -> Applied {
         let known_to = self.own_replica().map_or(0, Replica::known_to);
         let forgotten = (delta.epoch, delta.head) > (self.epoch, known_to);
@@ -436,14 +440,14 @@ impl Catalog {
         Applied::News(self.end(delta.origin, self.origin_tombstone_told(delta)))
     }
 
-    /// The origin_tombstone that a delta tells of, over what is held here.
+    /// The origin tombstone that a delta tells, with the shown version and the floor of what is held here.
     fn origin_tombstone_told(&self, delta: &Delta) -> OriginTombstone {
         let held = self.origins.get(&delta.origin);
         let served = held.and_then(|held| Some(OriginTombstone::of(held.current()?, held.left())));
         OriginTombstone::told(delta, served.or(self.origin_tombstones.get(delta.origin).copied()))
     }
 
-    /// Puts a origin_tombstone in place of what is held of an origin.
+    /// Puts an origin tombstone in place of the records of an origin. Returns the keys that were served.
     fn end(&mut self, id: NodeId, origin_tombstone: OriginTombstone) -> Vec<Key> {
         let (keys, force_left) = self.change(id, |catalog| {
             let keys = catalog

@@ -1,4 +1,4 @@
-//! What a record is about.
+//! The keys of records.
 
 use super::Text;
 use super::rules::{RecordError, name};
@@ -9,20 +9,21 @@ pub(super) const NODE: u8 = 1;
 pub(super) const SERVICE: u8 = 2;
 pub(super) const HEALTH: u8 = 3;
 
-/// What a record is about, within its origin.
+/// The key of a record within its origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The origin itself.
     Node,
     /// The definition of the instance with this id.
     Service(Text),
-    /// The health of the instance with this id. Apart from the definition, so that a flap costs some 40 bytes.
+    /// The health of the instance with this id. It is a record of its own, so that a change of health costs some 40
+    /// bytes.
     Health(Text),
-    /// Something that a later version knows.
+    /// A key of a later version.
     Unknown(UnknownKey),
 }
 
-/// A key of a kind that this version does not know, as it came.
+/// A key of a kind that this version does not know, as it was received.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnknownKey {
     kind: u8,
@@ -39,7 +40,7 @@ impl Key {
         }
     }
 
-    /// Whether this version knows what the record is about.
+    /// Whether this version knows the kind of the key.
     #[must_use]
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Unknown(_))
@@ -62,7 +63,8 @@ impl Key {
     }
 }
 
-/// A kind and bytes behind their length. Known keys never grow: another form of a key is another kind.
+/// Written as a kind, the length of the bytes, and the bytes. Known keys never grow: another form of a key is another
+/// kind.
 impl Field for Key {
     fn put(&self, writer: &mut Writer) {
         let (kind, bytes) = match self {
@@ -77,9 +79,9 @@ impl Field for Key {
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match reader.byte()? {
-            0 => Err(DecodeError::Invalid("a key of no kind")),
+            0 => Err(DecodeError::Invalid("the kind of a key is 0")),
             NODE if reader.prefixed()?.is_empty() => Ok(Self::Node),
-            NODE => Err(DecodeError::Invalid("the key of a node with something in it")),
+            NODE => Err(DecodeError::Invalid("the key of a node record is not empty")),
             SERVICE => reader.text().map(|id| Self::Service(id.into())),
             HEALTH => reader.text().map(|id| Self::Health(id.into())),
             kind => {

@@ -1,4 +1,5 @@
-//! The labels of an instance, sorted and in no more room than they need: every node holds those of the whole cluster.
+//! The labels of an instance. They are sorted and take no more room than they need, because every node holds the labels
+//! of the whole cluster.
 
 use super::Text;
 use crate::codec::{DecodeError, Field, Reader, Writer};
@@ -12,7 +13,7 @@ pub struct Tags(Box<[Text]>);
 pub struct Meta(Box<[(Text, Text)]>);
 
 impl Tags {
-    /// Whether it has a tag.
+    /// Whether the set has this tag.
     #[must_use]
     pub fn contains(&self, tag: &str) -> bool {
         self.0.binary_search_by(|held| held.as_str().cmp(tag)).is_ok()
@@ -23,13 +24,13 @@ impl Tags {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// The number of tags.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tags.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,7 +52,7 @@ impl<T: Into<Text>, const N: usize> From<[T; N]> for Tags {
     }
 }
 
-/// A list of texts.
+/// Written as a list of texts.
 impl Field for Tags {
     fn put(&self, writer: &mut Writer) {
         writer.number(self.0.len() as u64);
@@ -76,20 +77,20 @@ impl Meta {
         self.0.iter().map(|(key, value)| (key, value))
     }
 
-    /// How many there are.
+    /// The number of labels.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Of a label that comes twice, the last value holds.
+/// If a label comes twice, the last value holds.
 impl<K: Into<Text>, V: Into<Text>> FromIterator<(K, V)> for Meta {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Self {
         let mut labels: Vec<(Text, Text)> =
@@ -112,7 +113,7 @@ impl<K: Into<Text>, V: Into<Text>, const N: usize> From<[(K, V); N]> for Meta {
     }
 }
 
-/// A list of pairs of texts.
+/// Written as a list of pairs of texts.
 impl Field for Meta {
     fn put(&self, writer: &mut Writer) {
         writer.number(self.0.len() as u64);

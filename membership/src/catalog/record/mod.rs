@@ -1,4 +1,4 @@
-//! What the catalog holds: records of nodes, services and their health, each written by one origin only.
+//! The records of the catalog: nodes, service instances and their health. One origin writes each record.
 
 mod key;
 mod labels;
@@ -12,6 +12,6 @@ pub use labels::{Meta, Tags};
 pub use node::{NodeRecord, Support};
 pub use rules::{RecordError, name};
 pub use service::{Balancing, DEFAULT_NAMESPACE, Health, ServiceRecord};
-/// A text that is cheap to copy, and takes no room of its own up to 23 bytes.
+/// A text that is cheap to clone and needs no allocation up to 23 bytes.
 pub use smol_str::SmolStr as Text;
 pub use value::{RawValue, Value};

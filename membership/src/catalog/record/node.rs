@@ -17,39 +17,39 @@ pub struct NodeRecord {
     pub zone: Text,
     /// The version of its software.
     pub software: Text,
-    /// A hash of its instance key: two live nodes with one id and different hashes are a copied data directory.
+    /// A hash of its instance key: two live nodes with one id and different hashes run on copies of one data directory.
     pub instance_key_hash: u64,
-    /// The epoch of the member that left on purpose, once it has.
+    /// The epoch of the identity that left on purpose; `None` until it leaves.
     pub left: Option<Epoch>,
-    /// What it can read.
+    /// The versions and features that the node can read.
     pub support: Support,
 }
 block!(NodeRecord { name, datacenter, zone, software, instance_key_hash, left, support });
 
-/// What a node can read. A form, or a field that must not be lost, that came after the first version is sent only when
-/// every live member supports it.
+/// The versions and features that a node can read. A form that came after the first version, or a later field that must
+/// not be lost, is sent only when every live member supports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Support {
     /// The versions of the wire format: bit `n` stands for version `n`.
     pub versions: u64,
-    /// What it understands beyond the first form of those versions, a bit each. No bit has a meaning yet.
+    /// The features beyond the first form of those versions, one bit for each. No bit has a meaning yet.
     pub features: u64,
 }
 block!(Support { versions, features });
 
 impl Support {
-    /// What this version of the software supports.
+    /// The support of this version of the software.
     pub const OURS: Self = Self { versions: 1 << limits::WIRE_VERSION, features: 0 };
-    /// Nothing: what is known of a member whose record has not arrived.
+    /// No support: assumed of a member whose record has not arrived.
     pub const NONE: Self = Self { versions: 0, features: 0 };
 
-    /// What both support.
+    /// The versions and features that both support.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { versions: self.versions & other.versions, features: self.features & other.features }
     }
 
-    /// Whether all that `other` names is supported.
+    /// Whether every version and feature of `other` is supported.
     #[must_use]
     pub fn includes(self, other: Self) -> bool {
         self.and(other) == other

@@ -2,7 +2,7 @@
 
 use crate::base::limits;
 
-/// Why a record may not be written.
+/// The reason for which a record may not be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -60,12 +60,12 @@ pub enum RecordError {
         /// Its size in bytes on the wire.
         len: usize,
     },
-    /// The key or the value is of a kind that this version does not write, or they do not belong together.
+    /// The kind of the value does not match the kind of the key, or this version does not know the kind of the key.
     #[error("the record's key and value are not of one known kind")]
     KindMismatch,
 }
 
-/// Checks that a text can be a name: not empty, not too long, fit for a terminal.
+/// Checks that a text can be a name: not empty, not too long, without control characters.
 ///
 /// # Errors
 /// The first rule that it breaks.

@@ -1,4 +1,4 @@
-//! A service instance: how it is defined, and what its checks say.
+//! The records of a service instance: its definition and its health.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ pub struct ServiceRecord {
     pub service: Text,
     /// The namespace of the service.
     pub namespace: Text,
-    /// Where it answers: an IP address or a host name.
+    /// The address where it answers: an IP address or a host name.
     pub address: Text,
     /// The port where it answers.
     pub port: u16,
@@ -27,7 +27,7 @@ pub struct ServiceRecord {
     pub tags: Tags,
     /// Labels with a value.
     pub meta: Meta,
-    /// Its capacity relative to others'.
+    /// Its capacity relative to that of other instances.
     pub weight: u32,
     /// Whether its agent checks its health. An instance without a check is healthy while its agent lives.
     pub checked: bool,
@@ -36,30 +36,31 @@ pub struct ServiceRecord {
 }
 block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing });
 
-/// How calls to a service are balanced, wherever they come from. The caller decides what is not given.
+/// The settings for balancing calls to a service, for all callers. A setting that is not given is left to the caller.
 ///
-/// Every instance may carry it. Of those that do, the one with the lowest id, then node id, speaks for its service.
+/// Every instance may carry settings. Of the instances that do, the one with the lowest id, then node id, decides for the
+/// service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Balancing {
-    /// The name of the strategy of picks that name none. A name that a reader does not know is as good as none.
+    /// The name of the strategy for picks that name none. A reader ignores a name that it does not know.
     pub strategy: Option<Text>,
-    /// So many failures without a success in between open the circuit of an instance. Without it there is no breaker.
+    /// Failures without a success in between that open the circuit of an instance. `None`: no circuit breaker.
     pub failure_threshold: Option<u32>,
     /// Milliseconds until an open circuit lets one probe through.
     pub recovery_timeout_ms: Option<u64>,
-    /// Failures without a success in between that eject an instance. Without it there is no outlier ejection.
+    /// Failures without a success in between that eject an instance. `None`: no outlier ejection.
     pub outlier_failures: Option<u32>,
     /// Milliseconds from one comparison of success rates to the next.
     pub outlier_interval_ms: Option<u64>,
     /// Milliseconds of the first ejection; the n-th is n times as long.
     pub ejection_time_ms: Option<u64>,
-    /// The largest percentage of the instances that is ejected at one time.
+    /// The largest percentage of the instances that may be ejected at one time.
     pub max_ejection_percent: Option<u32>,
     /// While less than this percentage of the instances takes picks, circuits and ejections are ignored.
     pub panic_threshold_percent: Option<u32>,
     /// Milliseconds in which the weight of a new instance ramps up.
     pub slow_start_ms: Option<u64>,
-    /// The most picks in flight of an instance under a keyed strategy, in percent of its fair share.
+    /// The largest number of picks in flight to an instance under a keyed strategy, in percent of its fair share.
     pub load_bound_percent: Option<u32>,
 }
 block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
@@ -72,16 +73,16 @@ block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
     load_bound_percent: None,
 });
 
-/// What the checks of an instance say.
+/// The health of an instance, as its check found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// No check has run yet, or the last is overdue.
+    /// No check has run yet, or the check is overdue.
     #[default]
     Unknown,
-    /// The checks pass.
+    /// The check passes.
     Passing,
-    /// The checks fail.
+    /// The check fails.
     Failing,
 }
 

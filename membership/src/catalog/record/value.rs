@@ -1,4 +1,5 @@
-//! What a record says: as bytes that nobody but the origin changes, and what is known of them.
+//! The values of records: the bytes that only the origin writes, and their content as far as this version understands
+//! it.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::rules::RecordError;
 use super::{Health, Key, NodeRecord, ServiceRecord};
 use crate::codec::{Block, DecodeError, Reader, Writer};
 
-/// A value of a known kind. Whoever shows a record shares it with the catalog.
+/// A value of a known kind. Large contents are shared, so readers need no copy of the catalog's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// See [`Key::Node`].
@@ -19,7 +20,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Checks every limit, and that the value is of the kind that `key` promises.
+    /// Checks every limit, and that the value is of the kind that belongs to `key`.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -61,12 +62,12 @@ impl Value {
     }
 }
 
-/// A value as it travels: the bytes that its origin wrote, and what this version understands of them.
+/// A value as it travels: the bytes that its origin wrote, and the content that this version understands.
 ///
-/// The bytes are kept as they came and passed on as they are, never written anew, so that what a later version says
-/// reaches everybody through nodes that do not understand it, and what is hashed or signed stays what it was. The content
-/// is read once. A value whose kind is unknown, or whose content this version cannot make sense of, has no content: it is
-/// kept, counted and passed on, and shown nowhere.
+/// A node keeps the bytes as it received them, and passes them on unchanged. So the fields of a later version reach all
+/// nodes through nodes that do not understand them, and hashes or signatures of the bytes stay valid. The content is
+/// read once. A value of an unknown kind, or with a content that this version does not understand, has no content: it
+/// is kept, counted and passed on, and shown nowhere.
 #[derive(Clone)]
 pub struct RawValue {
     kind: u8,
@@ -74,7 +75,7 @@ pub struct RawValue {
     content: Option<Value>,
 }
 
-/// The smallest values, which are the most frequent, take no room of their own.
+/// The bytes of a value. The smallest values are the most frequent, so a value of one byte needs no allocation.
 #[derive(Clone, Debug)]
 enum Bytes {
     One([u8; 1]),
@@ -94,7 +95,7 @@ impl RawValue {
     /// The kind that stands for "no value", a tombstone.
     pub(crate) const NO_VALUE: u8 = 0;
 
-    /// A value of `key` as it was received.
+    /// A value for `key`, as it was received.
     pub(crate) fn received(key: &Key, kind: u8, bytes: &[u8]) -> Self {
         let content = Value::take_fields(kind, &mut Reader::new(bytes)).ok();
         let content = content.filter(|content| content.validate(key).is_ok());
@@ -116,7 +117,7 @@ impl RawValue {
         }
     }
 
-    /// What is known of it; `None` when this version does not understand it.
+    /// The content; `None` when this version does not understand it.
     #[must_use]
     pub fn content(&self) -> Option<&Value> {
         self.content.as_ref()
@@ -132,7 +133,7 @@ impl From<Value> for RawValue {
     }
 }
 
-/// The same bytes say the same.
+/// Values are equal when their kinds and bytes are equal.
 impl PartialEq for RawValue {
     fn eq(&self, other: &Self) -> bool {
         (self.kind, self.bytes()) == (other.kind, other.bytes())
