@@ -75,8 +75,8 @@ impl Catalog {
         self.epoch
     }
 
-    /// One hash of all heads and of the ranges beyond them, independent of the order of arrival: equal on two nodes that
-    /// know the same.
+    /// One hash of all heads and of the ranges beyond them, independent of the order of arrival: equal on two nodes
+    /// that know the same.
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
@@ -321,8 +321,8 @@ impl Catalog {
         }
     }
 
-    /// Drops the records of a dead origin and leaves an origin tombstone. Returns the keys that were served. Peers cannot
-    /// tell the difference.
+    /// Drops the records of a dead origin and leaves an origin tombstone. Returns the keys that were served. Peers
+    /// cannot tell the difference.
     pub fn reap(&mut self, id: NodeId) -> Vec<Key> {
         let Some(origin) = self.origins.get_mut(&id).filter(|_| id != self.own) else {
             return Vec::new();
@@ -336,10 +336,10 @@ impl Catalog {
         }
     }
 
-    /// Drops the records of an origin here and, once the returned delta is told, on every node to which the origin is no
-    /// active member: the origin tombstone lies beyond the last write, so every node that has the records is behind. An
-    /// origin that lives hears of a write that it did not make, and takes a new epoch. Returns `None` for our own origin,
-    /// and for an origin of which nothing is served.
+    /// Drops the records of an origin here and, once the returned delta is told, on every node to which the origin is
+    /// no active member: the origin tombstone lies beyond the last write, so every node that has the records is behind.
+    /// An origin that lives hears of a write that it did not make, and takes a new epoch. Returns `None` for our own
+    /// origin, and for an origin of which nothing is served.
     pub fn force_leave(&mut self, id: NodeId) -> Option<(Delta, Vec<Key>)> {
         let head =
             self.head(id).filter(|_| id != self.own && self.origin_tombstones.get(id).is_none())?;

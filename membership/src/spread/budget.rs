@@ -1,23 +1,24 @@
 //! The bandwidth that rumors and repair may take: token buckets (Turner, "New directions in communications", 1986) on
-//! the caller's clock.
+//! the clock of the caller.
 
 use std::time::Duration;
 
 use crate::base::limits::{MAX_RECORD_BYTES, MIN_SESSION_BYTES_PER_SECOND};
 use crate::base::time::Time;
 
-/// One byte a second is one token in a microsecond, a byte costs a million: integers, and no rounding.
+/// The cost of a byte. A rate of one byte a second earns one token in a microsecond, so integers are exact.
 const TOKENS_PER_BYTE: u64 = 1_000_000;
-/// What an idle line may send at once.
+/// The time whose bytes an idle line may send at once.
 const BURST: Duration = Duration::from_millis(20);
-/// Room in a frame of deltas for all but its largest record.
+/// Bytes of a frame of deltas beside the largest record.
 const FRAME_OVERHEAD_BYTES: usize = 128;
 
-/// What may be sent in a second.
+/// The bandwidth for rumors and repair.
 ///
-/// One bucket is everybody's. It fills with nine tenths of the bytes of a second; the last tenth is for what it holds at
-/// the beginning of the second, and for what is owed at the end. Sessions have another one beside, with a fifth: who
-/// takes from that one owes it to the first as well, so the others make room and the sum stays the same.
+/// All traffic shares one bucket. It fills with nine tenths of the bytes of a second; the last tenth covers what the
+/// bucket holds when a second begins, and what is owed when the second ends. Sessions have a second bucket with a
+/// fifth. A session that takes from the second bucket owes the first one as much, so other traffic makes room and the
+/// sum stays the same.
 #[derive(Debug)]
 pub(crate) struct Budget {
     all: Bucket,
@@ -26,11 +27,11 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Full buckets. No rate is less than a datagram in two seconds.
+    /// A budget with a full first bucket. The rate is at least 1,000 bytes a second.
     pub(crate) fn new(bytes_per_second: u64, now: Time) -> Self {
         let bytes_per_second = bytes_per_second.max(1_000);
         let burst = Self::tokens(bytes_per_second, BURST);
-        // Sessions that all have to wait for each other must not be dropped for it.
+        // Sessions that wait for each other must still move enough bytes not to be dropped.
         let least = 4 * MIN_SESSION_BYTES_PER_SECOND;
         let share = usize::try_from(bytes_per_second / 80).unwrap_or(usize::MAX);
         Self {
@@ -49,17 +50,17 @@ impl Budget {
         self.all.is_ready(now)
     }
 
-    /// When a datagram may be sent.
+    /// The time from which on a datagram may be sent.
     pub(crate) fn ready_at(&self) -> Time {
         self.all.ready_at()
     }
 
-    /// Takes what a datagram costs.
+    /// Takes the cost of a datagram.
     pub(crate) fn spend(&mut self, bytes: usize, now: Time) {
         self.all.spend(bytes, now);
     }
 
-    /// How long so many bytes will take beside what is owed.
+    /// The time until `bytes` can be sent after everything that is owed.
     pub(crate) fn time_for(&self, bytes: usize) -> Duration {
         self.all.time_for(bytes)
     }
@@ -69,12 +70,12 @@ impl Budget {
         self.all.is_ready(now) || self.sessions.is_ready(now)
     }
 
-    /// When a session may send a frame.
+    /// The time from which on a session may send a frame.
     pub(crate) fn ready_for_session_at(&self) -> Time {
         self.all.ready_at().min(self.sessions.ready_at())
     }
 
-    /// Takes what a frame costs, of the share of sessions only when nothing else is left.
+    /// Takes the cost of a frame. It counts against the share of sessions only when the first bucket is in debt.
     pub(crate) fn spend_on_session(&mut self, bytes: usize, now: Time) {
         if !self.all.is_ready(now) {
             self.sessions.spend(bytes, now);
@@ -82,21 +83,23 @@ impl Budget {
         self.all.spend(bytes, now);
     }
 
-    /// How long a frame of deltas may be, so that what waits behind it does not wait for long.
+    /// The longest frame of deltas of a session for repair. Short frames keep the waits of other traffic short.
     pub(crate) fn session_frame_bytes(&self) -> usize {
         self.session_frame_bytes
     }
 }
 
-/// A bucket that fills with time. Whoever finds it not in debt may take from it what he needs.
+/// A bucket that fills with time. While it is not in debt, any amount may be taken from it.
 #[derive(Debug)]
 struct Bucket {
     bytes_per_second: u64,
-    /// The most that is saved.
+    /// The most tokens that are saved.
     burst: u64,
-    /// Tokens that are there, and those that are owed; one of them is 0.
+    /// Tokens that may be spent; 0 while tokens are owed.
     saved: u64,
+    /// Tokens that are owed.
     owed: u64,
+    /// The time of the last refill.
     at: Time,
 }
 
@@ -119,7 +122,7 @@ impl Bucket {
         self.owed == 0
     }
 
-    /// When it will be out of debt.
+    /// The time at which the debt is paid.
     fn ready_at(&self) -> Time {
         self.at + Duration::from_micros(self.owed.div_ceil(self.bytes_per_second))
     }
@@ -143,7 +146,8 @@ mod tests {
 
     const MS: fn(u64) -> Time = Time::from_millis;
 
-    /// What is sent by datagram and by sessions in each millisecond, with something to send in every one of them.
+    /// The bytes that are sent by datagrams and by sessions in each millisecond, when both always have something to
+    /// send.
     fn sent(datagrams: bool, sessions: bool) -> Vec<(usize, usize)> {
         let mut budget = Budget::new(1_250_000, MS(0));
         let frame = budget.session_frame_bytes();

@@ -1,4 +1,4 @@
-//! Digests: when they are due, and which heads they name.
+//! Digests: the times at which they are due, and the heads that they name.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,19 +8,20 @@ use crate::base::limits::MAX_RECENT_HEADS;
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 
-/// When digests are due: a short burst after news, and a steady trickle.
+/// The times at which digests are due: a short burst after news, and one in each period.
 #[derive(Debug)]
 pub(crate) struct DigestSchedule {
     after_news: [Duration; 4],
     period: Duration,
-    /// The next of the burst, and when it is due.
+    /// The number of the next digest in the burst, and the time at which it is due.
     burst: Option<(usize, Time)>,
+    /// The time at which the next periodic digest is due.
     quiet_at: Time,
     news_at: Time,
 }
 
-/// A digest that is due. Nodes that hold the same are in the same round, whatever their clocks say, so that a round and
-/// a catalog together decide to whom each of them speaks.
+/// The number of a digest that is due. Nodes that hold the same catalog are in the same round, whatever their clocks
+/// show, so a round and a catalog together decide which peers each node sends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Round(pub(crate) u64);
 
@@ -35,7 +36,8 @@ impl DigestSchedule {
         }
     }
 
-    /// Something changed: the burst begins, or begins anew. What is due earlier stays so: steady news put nothing off.
+    /// Begins the burst, or begins it anew, because something changed. A digest that is due earlier stays due then, so
+    /// steady news put no digest off.
     pub(crate) fn news(&mut self, now: Time) {
         let first = now + self.after_news[0];
         let due = self.burst.map_or(first, |(_, due)| due.min(first));
@@ -43,7 +45,7 @@ impl DigestSchedule {
         self.news_at = now;
     }
 
-    /// With no news since.
+    /// The time of the last news.
     pub(crate) fn last_news(&self) -> Time {
         self.news_at
     }
@@ -52,14 +54,14 @@ impl DigestSchedule {
         self.burst.map_or(self.quiet_at, |(_, due)| due.min(self.quiet_at))
     }
 
-    /// The digest of the burst that is due; `jitter` delays the one that follows.
+    /// Takes the digest of the burst that is due, if any. `jitter` delays the next one.
     pub(crate) fn take_burst(&mut self, now: Time, jitter: Duration) -> Option<Round> {
         let (index, _) = self.burst.filter(|(_, due)| *due <= now)?;
         self.burst = self.after_news.get(index + 1).map(|wait| (index + 1, now + *wait + jitter));
         Some(Round(index as u64))
     }
 
-    /// The digest of the trickle that is due.
+    /// Takes the periodic digest that is due, if any. `jitter` delays the next one.
     pub(crate) fn take_quiet(&mut self, now: Time, jitter: Duration) -> Option<Round> {
         if self.quiet_at > now {
             return None;
@@ -70,20 +72,21 @@ impl DigestSchedule {
     }
 }
 
-/// Heads that moved lately, to be named in digests.
+/// Heads that moved within the last second, to be named in digests.
 #[derive(Debug, Default)]
 pub(crate) struct RecentHeads {
-    /// Every move, in order; those that were followed by another of the same origin no longer count.
+    /// Every move, in order. Of the moves of one origin only the latest counts.
     moves: VecDeque<(Time, NodeId)>,
+    /// The latest move of each origin.
     latest: BTreeMap<NodeId, Time>,
 }
 
 impl RecentHeads {
-    /// Heads younger than this may still be on their way as rumors.
+    /// Heads that moved less than this ago may still be on their way as rumors.
     const SETTLED_AFTER: Duration = Duration::from_millis(10);
-    /// Heads older than this are left to the digest itself.
+    /// Heads that moved longer ago than this are not named; the hash of the digest covers them.
     const OLD_AFTER: Duration = Duration::from_secs(1);
-    /// How many are named.
+    /// The most heads that one digest names.
     const MAX_NAMED: usize = 24;
 
     pub(crate) fn moved(&mut self, origin: NodeId, now: Time) {
@@ -100,12 +103,12 @@ impl RecentHeads {
         }
     }
 
-    /// When the head of an origin moved, if that was lately.
+    /// The time at which the head of an origin last moved, if it is still remembered.
     pub(crate) fn when_moved(&self, origin: NodeId) -> Option<Time> {
         self.latest.get(&origin).copied()
     }
 
-    /// The most recent first.
+    /// The origins to name in a digest now, the most recent first.
     pub(crate) fn settled(&self, now: Time) -> impl Iterator<Item = NodeId> + '_ {
         let moves = self.moves.iter().rev();
         let settled = moves

@@ -1,18 +1,18 @@
-//! What the catalog plane tells the node.
+//! Facts: what the catalog plane reports to the node.
 
 use crate::base::identity::{Identity, NodeId};
 use crate::catalog::record::Key;
 
-/// Something that the traffic of the catalog brought to light.
+/// Something that the catalog plane learned and the node has to know.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fact {
     /// Records of an origin that are served have changed.
     Records { origin: NodeId, keys: Vec<Key> },
-    /// The records of a node were dropped, because its operator said so.
+    /// The records of a node were dropped because an operator made it force-leave.
     ForceLeft { node: NodeId, told_by: NodeId },
-    /// A peer spoke in a session.
+    /// A peer sent a frame in a session.
     Heard(NodeId),
-    /// Somebody opened a session under our own node id.
+    /// A peer opened a session under our own node id.
     Duplicate(Identity),
     /// A session with a member that answered our hello is complete.
     Joined,

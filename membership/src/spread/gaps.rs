@@ -1,4 +1,5 @@
-//! What brings back a rumor that was lost: gaps that are pulled until they are closed.
+//! Gaps: versions that are known to exist and are missing. Gaps are pulled until they are closed, which repairs lost
+//! rumors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,53 +10,53 @@ use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::catalog::{Head, Version, Want};
 
-/// So many pulls come one shortly after the other, then waits double. At 25 % loss four in nine pulls come to nothing, and
-/// among thousands of nodes somebody needs as many.
+/// The number of pulls that follow each other without growing waits. At 25 % loss four in nine pulls fail, and among
+/// thousands of nodes some node needs as many.
 const QUICK_PULLS: u32 = 10;
 
-/// Something that we know to exist and do not have.
+/// Versions of one origin that are known to exist and are missing here.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     epoch: Epoch,
     head: Version,
-    /// Who has it.
+    /// The node that has the missing versions.
     source: NodeId,
-    /// Pulls since it last got smaller.
+    /// The number of pulls since the gap last got smaller.
     tries: u32,
     due: Time,
-    /// How far we knew the origin when it last got smaller.
+    /// How far we knew the origin when the gap last got smaller.
     known: (Epoch, Version),
 }
 
 impl Gap {
-    /// How many versions are missing.
+    /// The number of missing versions.
     fn len(&self) -> Version {
         let known = if self.known.0 == self.epoch { self.known.1 } else { 0 };
         self.head.saturating_sub(known)
     }
 }
 
-/// The gaps, by origin.
+/// All gaps, one for each origin at most.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gaps {
     gaps: BTreeMap<NodeId, Gap>,
     by_due: BTreeSet<(Time, NodeId)>,
 }
 
-/// What to do about the gaps that are due.
+/// The actions for the gaps that are due.
 #[derive(Debug, Default)]
 pub(crate) struct DueGaps {
-    /// Origins to pull, by whom to ask.
+    /// For each peer to pull from, the origins to ask for.
     pub(crate) pulls: BTreeMap<NodeId, Vec<NodeId>>,
-    /// Who to open a session with, because pulling does not help.
+    /// Peers to open a session with, because pulls did not close a gap.
     pub(crate) given_up: Vec<NodeId>,
-    /// Who to open a session with, because it has more than pulls should bring.
+    /// Peers to open a session with, because they have more than pulls should bring.
     pub(crate) large: Vec<NodeId>,
 }
 
 impl Gaps {
-    /// Notes that `source` has an origin up to `head`, of which we have what `want` says. Returns false when there is no
-    /// room.
+    /// Notes that `source` knows an origin up to `head`, while we know it up to `want`. Returns false when there is no
+    /// room for another gap.
     pub(crate) fn note(&mut self, head: Head, want: &Want, source: NodeId, due: Time) -> bool {
         let known = (want.epoch, want.after);
         let fresh = Gap { epoch: head.epoch, head: head.known_to, source, tries: 0, due, known };
@@ -73,28 +74,29 @@ impl Gaps {
             self.by_due.insert((due, head.origin));
             *gap = Gap { due, ..fresh };
         } else if head.epoch == gap.epoch && head.known_to > gap.head {
-            // Steady news must not put off the session that a gap needs which no pull closes.
+            // Keep `tries`: if no pull closes the gap, steady news must not put off its session.
             *gap = Gap { head: head.known_to, source, ..*gap };
         }
         true
     }
 
-    /// Whether an origin has one.
+    /// Whether an origin has a gap.
     pub(crate) fn is_open(&self, origin: NodeId) -> bool {
         self.gaps.contains_key(&origin)
     }
 
-    /// Whether an origin has one that was pulled.
+    /// Whether an origin has a gap that was pulled.
     pub(crate) fn is_pulled(&self, origin: NodeId) -> bool {
         self.gaps.get(&origin).is_some_and(|gap| gap.tries > 0)
     }
 
-    /// How many origins have one.
+    /// The number of origins with a gap.
     pub(crate) fn len(&self) -> usize {
         self.gaps.len()
     }
 
-    /// Forgets the gap of an origin if `want` shows that it is closed, and counts its pulls anew if it got smaller.
+    /// Compares the gap of an origin with `want`: a closed gap is forgotten, and the pulls of a smaller gap are counted
+    /// anew.
     pub(crate) fn check(&mut self, want: &Want) {
         let Some(gap) = self.gaps.get_mut(&want.origin) else { return };
         let known = (want.epoch, want.after);
@@ -111,8 +113,9 @@ impl Gaps {
         self.by_due.first().map(|(due, _)| *due)
     }
 
-    /// What is due. `backlog` is how long what we send waits in our own queue: an answer cannot come sooner, and other
-    /// lines are likely to be as busy.
+    /// Takes the gaps that are due. `backlog` is the time that a new datagram would wait in our own queue. The queue of
+    /// the peer is likely to be as long, and its answer waits there, so twice that time is added to the wait for the
+    /// next pull.
     pub(crate) fn take_due(
         &mut self,
         now: Time,
@@ -138,7 +141,7 @@ impl Gaps {
                 gap.due = now + protocol.sync_min_gap;
                 gap.tries += 1;
             } else {
-                // The first answers may have been lost; after that the way is long, or its end is busy.
+                // Quick pulls cover lost answers. If those fail, the way is long or the peer is busy, so waits double.
                 let doublings = (gap.tries + 2).saturating_sub(QUICK_PULLS).min(16);
                 gap.due = now + protocol.pull_retry * (1 << doublings) + 2 * backlog;
                 gap.tries += 1;

@@ -1,7 +1,7 @@
-//! Plane 2, traffic: how changes of the catalog reach every member, and how what was lost is repaired.
+//! Plane 2, traffic: how changes of the catalog reach every member, and how lost changes are repaired.
 //!
-//! [`Spread`] owns the catalog and takes the messages and stream frames that are about records. It asks [`Peers`] whom
-//! to send to, and its outputs carry [`Fact`]s for the node. Nothing here knows how members are found or watched.
+//! [`Spread`] owns the catalog and handles the messages and stream frames that are about records. It asks [`Peers`]
+//! whom to send to, and its outputs carry [`Fact`]s for the node. Nothing here knows how members are found or watched.
 
 mod budget;
 mod digests;
@@ -49,7 +49,7 @@ use sync::SyncSchedule;
 /// Bytes that a message of rumors takes beside its deltas: the sender's id and their number.
 const RUMORS_OVERHEAD_BYTES: usize = 8 + 1;
 
-/// The catalog of one node, and all traffic that keeps it equal to those of others.
+/// The catalog of one node, and all traffic that keeps it equal to the catalogs of other nodes.
 pub(crate) struct Spread {
     own: NodeId,
     out: Outbox<Fact>,
@@ -58,7 +58,7 @@ pub(crate) struct Spread {
     streams: StreamNumbers,
     catalog: Catalog,
     rumors: Rumors,
-    /// Datagrams that answer pulls, and where they go.
+    /// Datagrams that answer pulls, with their destinations.
     answers: VecDeque<(SocketAddr, Vec<u8>)>,
     budget: Budget,
     digests: DigestSchedule,
@@ -121,7 +121,7 @@ impl Spread {
         self.out.poll()
     }
 
-    /// What was counted here.
+    /// The counters of this plane.
     pub(crate) fn counters(&self) -> &Counters {
         &self.out.counters
     }
@@ -131,28 +131,28 @@ impl Spread {
         &self.catalog
     }
 
-    /// Versions of our own that nobody was told of yet.
+    /// The number of our own versions that nobody was told yet.
     pub(crate) fn own_unsent(&self) -> Version {
         let last = self.catalog.head(self.own).map_or(0, |head| head.known_to);
         self.rumors.own_unsent_after().map_or(0, |after| last.saturating_sub(after))
     }
 
-    /// Rumors in the queue.
+    /// The number of rumors in the queue.
     pub(crate) fn rumors_waiting(&self) -> usize {
         self.rumors.len()
     }
 
-    /// Datagrams that answer pulls and wait to be sent.
+    /// The number of datagrams that answer pulls and wait to be sent.
     pub(crate) fn answers_waiting(&self) -> usize {
         self.answers.len()
     }
 
-    /// Origins of which we know that something is missing.
+    /// The number of origins of which versions are known to be missing.
     pub(crate) fn gaps_open(&self) -> usize {
         self.gaps.len()
     }
 
-    /// Whether we know that others have records of an origin that we do not.
+    /// Whether versions of this origin are known to be missing.
     pub(crate) fn lacks(&self, origin: NodeId) -> bool {
         self.gaps.is_open(origin)
     }
@@ -162,20 +162,20 @@ impl Spread {
         self.provenances.get(origin)
     }
 
-    /// That a node was declared gone for good, for as long as that holds.
+    /// The force-leave of a node, while its origin tombstone stands.
     pub(crate) fn force_left(&self, node: NodeId) -> Option<&ForceLeft> {
         let tombstone = self.catalog.origin_tombstone(node);
         let stands = tombstone.is_some_and(|tombstone| !tombstone.yields());
         self.provenances.force_left(node).filter(|_| stands)
     }
 
-    /// How a node describes itself, or did before its records were dropped.
+    /// The node record of a node, or the last one before its records were dropped.
     pub(crate) fn description(&self, node: NodeId) -> Option<&Arc<NodeRecord>> {
         let record = self.catalog.origin(node).and_then(|origin| origin.node());
         record.or_else(|| self.provenances.force_left(node).map(|force_left| &force_left.record))
     }
 
-    /// Forgets where news came from of a node that is no member any more, unless we still have its records.
+    /// Forgets the provenance of a node that is no member any more, unless we still have its records.
     pub(crate) fn forget(&mut self, node: NodeId) {
         if self.catalog.origin(node).is_none() {
             self.provenances.forget(node);
@@ -196,7 +196,7 @@ impl Spread {
 
     /// Does what is due.
     pub(crate) fn handle_deadlines(&mut self, peers: &mut dyn Peers, now: Time) {
-        // Repair by datagram may end in a wish for a session.
+        // Repair comes first, since it may request a session.
         self.handle_repair_deadlines(peers, now);
         self.handle_sync_deadlines(peers, now);
         self.handle_retention_deadline(peers, now);
@@ -209,7 +209,7 @@ impl Spread {
         self.set_timers();
     }
 
-    /// Sets the timers of what waits in queues. None of them has to be looked through.
+    /// Sets the timers for everything that waits in queues. Each queue knows its deadline, so none is searched.
     fn set_timers(&mut self) {
         self.timers.put(Timer::Send, self.send_deadline());
         self.timers.set(Timer::Digest, self.digests.next_deadline());

@@ -1,4 +1,4 @@
-//! News of records: our own writes, and those of others however they come.
+//! News of records: our own writes, and the writes of other origins by rumor, pull or session.
 
 use super::Spread;
 use super::facts::Fact;
@@ -44,15 +44,15 @@ impl Spread {
         self.spread_own(0, now);
     }
 
-    /// A peer remembers a life of ours that we forgot.
+    /// Begins an epoch beyond one that a peer remembers and we forgot, unless we took a new epoch too recently.
     fn refute(&mut self, remembered: Epoch, peers: &mut dyn Peers, now: Time) {
         if let Some(epoch) = peers.pass_epoch(remembered, now) {
             self.begin_epoch(epoch, now);
         }
     }
 
-    /// A peer names the epoch in which it knows an origin, or waits for it. If that is us, and we never reached that
-    /// epoch, the peer would wait for ever.
+    /// Compares an epoch that a peer names for an origin with ours, if we are that origin. The peer knows the epoch or
+    /// waits for it. If we never reached it, the peer would wait for ever, so we take a later epoch.
     pub(super) fn compare_epoch(
         &mut self,
         origin: NodeId,
@@ -81,7 +81,7 @@ impl Spread {
     fn handle_rumor(&mut self, sender: NodeId, delta: Delta, peers: &mut dyn Peers, now: Time) {
         self.out.counters.rumors_received += 1;
         let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
-        // Nothing is missing when an origin tombstone was ignored because its origin lives.
+        // An origin tombstone makes no gap: it may have been ignored because its origin lives.
         let is_tombstone = delta.is_origin_tombstone();
         let pulled = self.gaps.is_pulled(delta.origin);
         let route = if pulled { Route::Pull } else { Route::Rumor };
@@ -135,14 +135,14 @@ impl Spread {
         }
     }
 
-    /// Notes that the records of a node were dropped, because its operator said so.
+    /// Notes that the records of a node were dropped because an operator made it force-leave.
     pub(super) fn note_force_leave(&mut self, node: NodeId, force_left: ForceLeft) {
         let told_by = force_left.told_by;
         self.provenances.note_force_leave(node, force_left);
         self.out.tell(Fact::ForceLeft { node, told_by });
     }
 
-    /// Notes that a peer has more of an origin than we do, if so. Returns whether it has.
+    /// Notes a gap if a peer has more of an origin than we do. Returns whether it has.
     pub(super) fn note_gap(&mut self, head: Head, source: NodeId, due: Time) -> bool {
         let want = self.catalog.want_in(head.origin, head.epoch);
         let known = (want.epoch, want.after) >= (head.epoch, head.known_to);

@@ -3,7 +3,7 @@
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
 
-/// The peers that the catalog is spread to. The members of a pool are such peers, and so may be a part of them.
+/// The peers that the catalog is spread to: the members of a pool, or a part of them.
 pub(crate) trait Peers {
     /// An active peer.
     fn active(&self, node: NodeId) -> Option<Identity>;
@@ -12,29 +12,29 @@ pub(crate) trait Peers {
     /// news fastest, while the neighbours leave nobody out.
     fn rumor_targets(&mut self, random: usize) -> Vec<Identity>;
 
-    /// `count` peers at distances along the ring that `seed` decides. Of nodes with the same seed and peers no two may
-    /// choose the same peer at once.
+    /// `count` peers at distances along the ring that `seed` decides. Nodes with the same seed and the same peers MUST
+    /// choose different peers.
     fn at_offsets(&self, seed: u64, count: usize) -> Vec<Identity>;
 
     /// A peer at random; `None` when there is none.
     fn random(&mut self) -> Option<Identity>;
 
-    /// Whether we hear anybody. Alone, nobody can tell which origins are dead.
+    /// Whether we hear any peer. A node that hears nobody cannot tell which origins are dead.
     fn is_connected(&self) -> bool;
 
-    /// Whether datagrams are lost on the way to all peers that we watch.
+    /// Whether no datagram passes between us and any peer that we watch, while streams do.
     fn are_datagrams_blocked(&self) -> bool;
 
-    /// How we introduce ourselves.
+    /// Our own identity.
     fn identity(&self) -> Identity;
 
-    /// One hash of all peers and ourselves: equal on two nodes that know the same.
+    /// One hash of all peers and ourselves: equal on two nodes that know the same members.
     fn digest(&self) -> u64;
 
     /// All peers and ourselves.
     fn roster(&self) -> Vec<Identity>;
 
-    /// Somebody remembers an epoch of ours that we forgot: takes one beyond it, and returns that. `None` when it is too
-    /// soon for another one. Our records MUST begin the new epoch at once.
+    /// Takes an epoch beyond one that a peer remembers and we forgot, and returns the new one. `None` when it is too
+    /// soon for another epoch. The caller MUST begin the new epoch of our records at once.
     fn pass_epoch(&mut self, remembered: Epoch, now: Time) -> Option<Epoch>;
 }

@@ -1,6 +1,5 @@
-//! How the records of each origin came here, for people who ask why a node believes what it believes.
-//!
-//! Nothing in the protocol depends on it.
+//! Provenance: how the records of each origin came here. It serves people who ask why a node believes what it believes;
+//! the protocol does not depend on it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +9,12 @@ use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS};
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
 
-/// The way in which records of an origin came.
+/// The way in which records of an origin arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A rumor that was passed on.
     Rumor,
-    /// A rumor that answered a pull of ours, most likely.
+    /// A rumor about an origin that we had pulled, so most likely the answer to a pull.
     Pull,
     /// A sync session.
     Session,
@@ -24,26 +23,26 @@ pub enum Route {
 /// The latest news of an origin's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it came.
+    /// The time of the arrival.
     pub at: Time,
-    /// The node that told it.
+    /// The node that sent the news.
     pub from: NodeId,
-    /// How.
+    /// The way in which the news arrived.
     pub by: Route,
 }
 
-/// That an operator declared a node gone for good, and who it was: its records are dropped.
+/// A node that an operator made force-leave, so that its records were dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForceLeft {
-    /// How the node described itself.
+    /// The node record that was dropped.
     pub record: Arc<NodeRecord>,
-    /// When we learned it.
+    /// The time at which we learned it.
     pub at: Time,
     /// The node that told us; ourselves when the operator did.
     pub told_by: NodeId,
 }
 
-/// The latest news of every origin, and the nodes that were declared gone: at most [`MAX_ORIGIN_TOMBSTONES`] of them.
+/// The latest news of every origin, and at most [`MAX_ORIGIN_TOMBSTONES`] nodes that were forced to leave.
 #[derive(Debug, Default)]
 pub(crate) struct Provenances {
     latest: BTreeMap<NodeId, Arrival>,
@@ -55,7 +54,8 @@ impl Provenances {
         self.latest.get(&origin).copied()
     }
 
-    /// Members and origins are bounded alike; who is both counts once.
+    /// Notes the latest news of an origin. Members and origins have the same bound, hence twice as many entries at
+    /// most; a node that is both has one.
     pub(crate) fn news(&mut self, origin: NodeId, arrival: Arrival) {
         if self.latest.len() < 2 * MAX_ORIGINS || self.latest.contains_key(&origin) {
             self.latest.insert(origin, arrival);
@@ -77,7 +77,7 @@ impl Provenances {
         self.force_leaves.insert(node, force_left);
     }
 
-    /// The node writes records again.
+    /// Forgets that the node was forced to leave: it writes records again.
     pub(crate) fn returned(&mut self, node: NodeId) {
         self.force_leaves.remove(&node);
     }

@@ -1,4 +1,4 @@
-//! Repair by datagram: digests that show what differs, and pulls of what is missing.
+//! Repair by datagram: digests that show differences, and pulls of missing versions.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::base::time::Time;
 use crate::catalog::{Delta, Want};
 use crate::wire::{Digest, Message, Pull};
 
-/// Wants in one datagram: each takes at most 32 bytes.
+/// Wants in one datagram. A want takes at most 32 bytes.
 const WANTS_PER_PULL: usize = 40;
-/// Digests that differ although no head explains why, before a session looks into it.
+/// Differing digests in a row, without a head that explains the difference, after which a session is requested.
 const MISMATCHES_BEFORE_SYNC: u32 = 3;
-/// With no news for this long, the first such digest is enough.
+/// Without news for this long, the first such digest is enough.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
-/// Between the seeds of one round's distances and the next one's; odd, so that none is met again.
+/// The step from the seed of one round's distances to that of the next round. It is odd, so that no seed repeats.
 const ROUND_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Spreads the digests of a burst, so that nodes which heard of a change together do not all speak together.
+/// The jitter of the digests of a burst, so that nodes which heard of a change together do not all send together.
 const DIGEST_JITTER: Duration = Duration::from_millis(5);
 
 impl Spread {
@@ -82,14 +82,14 @@ impl Spread {
         }
     }
 
-    /// The deltas that wants ask for, in as many parts as fit a datagram each and may answer a pull.
+    /// The deltas that answer some wants, grouped into datagrams, at most [`MAX_PULL_REPLY_DATAGRAMS`].
     fn answer(&self, wants: &[Want]) -> Vec<Vec<Delta>> {
         let mut datagrams = Vec::new();
         let mut deltas = Vec::new();
         let mut room = self.rumors_bytes();
         let mut answered = None;
         for want in wants {
-            // A peer that receives a new state of an origin asks for the old one too, which is of no use beside the new.
+            // A peer that receives a new state of an origin also asks for the old one. It does not need both.
             if answered == Some(want.origin) {
                 continue;
             }
@@ -140,8 +140,8 @@ impl Spread {
         }
     }
 
-    /// Sends our digest to peers at distances along the ring that the round and what we hold decide. Of all nodes that
-    /// hold the same, each speaks to others, so no node that lacks something is left out by chance.
+    /// Sends our digest to peers at distances along the ring that the round and our catalog decide. All nodes with the
+    /// same catalog send to different peers, so no node that lacks something is left out by chance.
     fn send_digest(&mut self, round: Round, fanout: usize, peers: &mut dyn Peers, now: Time) {
         let catalog = self.catalog.digest();
         let seed = catalog.wrapping_add(round.0.wrapping_mul(ROUND_STEP));
@@ -165,14 +165,14 @@ impl Spread {
         }
     }
 
-    /// Asks a peer for what we lack.
+    /// Sends a pull to a peer.
     pub(super) fn send_pull(&mut self, peer: &Identity, wants: Vec<Want>, now: Time) {
         self.out.counters.pulls_sent += 1;
         self.send_repair(peer.addr, &Message::Pull(Pull { sender: self.own, wants }), now);
     }
 
-    /// Sends a digest, a pull or the like. They are small and tell what to send: they do not wait for bandwidth, but they
-    /// take theirs.
+    /// Sends a digest, a pull or a similar message. Such messages are small and decide what else is sent, so they do
+    /// not wait for bandwidth, but they count.
     pub(super) fn send_repair(&mut self, to: SocketAddr, message: &Message, now: Time) {
         let sent = self.out.send(to, message);
         self.budget.spend(sent, now);

@@ -1,4 +1,4 @@
-//! What is kept of dead origins, and for how long.
+//! Retention: how long the records of dead origins are kept, and how force-leave drops them earlier.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::catalog::record::Key;
 use crate::catalog::{Delta, OriginTombstone, Want};
 use crate::wire::Message;
 
-/// How exactly the time is kept, as a share of it, within these bounds.
+/// The period of the retention timer is the retention divided by this, within the two bounds below.
 const SHARE: u32 = 16;
 const MIN_PERIOD: Duration = Duration::from_millis(100);
 const MAX_PERIOD: Duration = Duration::from_secs(10);
 
-/// Since when origins are no active members.
+/// For each origin that is no active member, the time at which we noticed that.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     absent: BTreeMap<NodeId, Time>,
 }
 
 impl Spread {
-    /// Drops the records of origins that are dead for long enough.
+    /// Drops the records of origins that have been dead for the retention.
     pub(super) fn handle_retention_deadline(&mut self, peers: &mut dyn Peers, now: Time) {
         if !self.timers.is_expired(Timer::Retention, now) {
             return;
@@ -38,7 +38,7 @@ impl Spread {
         let absent = std::mem::take(&mut self.retention.absent);
         self.tell_the_living(peers, now);
         self.ask_the_living(peers, now);
-        // A node that hears nobody cannot tell which origins are dead.
+        // A node that hears nobody cannot tell which origins are dead. The times begin anew when it hears peers again.
         if !peers.is_connected() {
             return;
         }
@@ -62,7 +62,8 @@ impl Spread {
         self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
     }
 
-    /// A member came, went or changed. Its origin tombstone stands while it is down, and gives way while it is active.
+    /// Handles a member that came, went or changed. Its origin tombstone stands while it is down, and yields while it
+    /// is active.
     pub(crate) fn review_origin_tombstone(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
         let lives = peers.active(id).is_some();
         self.catalog.set_lives(id, lives);
@@ -71,8 +72,8 @@ impl Spread {
         }
     }
 
-    /// An operator says that an origin does not come back: its records are dropped here and, by rumor and repair,
-    /// everywhere else where it is not an active member.
+    /// Makes an origin force-leave, on the word of an operator that it does not come back. Its records are dropped here
+    /// and, by rumor and repair, on every other node to which it is no active member.
     pub(crate) fn force_leave(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
         let record = self.catalog.origin(id).and_then(|origin| origin.node()).cloned();
         let Some((delta, keys)) = self.catalog.force_leave(id) else { return };
@@ -88,8 +89,8 @@ impl Spread {
         self.catalog.set_lives(id, peers.active(id).is_some());
     }
 
-    /// Tells active members of their origin tombstones. A node that alone has such a tombstone may wait long for a digest
-    /// of its origin.
+    /// Tells active members their own origin tombstones. If this node alone has such a tombstone, it may take long
+    /// until the origin sends it a digest.
     fn tell_the_living(&mut self, peers: &dyn Peers, now: Time) {
         let yielding = self.catalog.origin_tombstones().filter(|(_, tombstone)| tombstone.yields());
         let origins: Vec<NodeId> = yielding.map(|(origin, _)| origin).collect();
@@ -100,8 +101,9 @@ impl Spread {
         }
     }
 
-    /// Tells a member of its own origin tombstone. An origin that was declared gone while it lived, and missed the rumor,
-    /// takes a new epoch once it hears of that. It is told when it sends a digest, and now and then.
+    /// Tells a member its own origin tombstone, if we have one. An origin that was forced to leave while it lived, and
+    /// missed the rumor, takes a new epoch once it hears of that. It is told when it sends a digest, and in each period
+    /// of the retention timer.
     pub(super) fn tell_its_origin_tombstone(&mut self, peer: &Identity, now: Time) {
         if let Some(tombstone) = self.yielding_tombstone(peer.node_id) {
             let told = vec![Delta::origin_tombstone(tombstone.head(peer.node_id))];
@@ -113,8 +115,9 @@ impl Spread {
         self.catalog.origin_tombstone(id).copied().filter(OriginTombstone::yields)
     }
 
-    /// Asks origins for the rest of epochs of which we have a part. Nobody else may have it, and no digest shows that we
-    /// wait for it. An origin that never reached that epoch takes a later one once it is asked.
+    /// Asks living origins for the rest of epochs of which we have a part. It may be that no other node has the rest,
+    /// and no digest shows that we wait for it. An origin that never reached that epoch takes a later one once it is
+    /// asked.
     fn ask_the_living(&mut self, peers: &dyn Peers, now: Time) {
         let wants: Vec<Want> = self.catalog.half_received().collect();
         for want in wants {
@@ -124,7 +127,7 @@ impl Spread {
         }
     }
 
-    /// The instances of an origin whose records were dropped are gone.
+    /// Tells the node that the records of an origin were dropped.
     fn show_end(&mut self, origin: NodeId, mut keys: Vec<Key>) {
         keys.push(Key::Node);
         self.out.tell(Fact::Records { origin, keys });

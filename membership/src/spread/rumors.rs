@@ -1,9 +1,9 @@
-//! Rumors waiting to be sent: each change once, to a few peers, by everybody who hears it for the first time.
+//! The queue of rumors. Each node that hears a change for the first time sends it once to a few peers.
 //!
-//! Demers et al., "Epidemic algorithms for replicated database maintenance", PODC 1987, with infect-and-die forwarding
-//! and two of the targets fixed as ring neighbours, so that no node is left out by chance alone. What the bandwidth does
-//! not allow at once waits, and what was sent least goes first: the first copy of a rumor does the most, the last one is
-//! the most likely to be heard already.
+//! Demers et al., "Epidemic algorithms for replicated database maintenance", PODC 1987, with infect-and-die forwarding.
+//! Two of the targets are the ring neighbours, so that no node is left out by chance alone. Rumors wait when there is
+//! no bandwidth, and the rumors that were sent least go first: the first copy of a rumor does the most, and the last
+//! one is the most likely to be known already.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ use crate::base::limits::MAX_RUMOR_QUEUE;
 use crate::base::time::Time;
 use crate::catalog::{Delta, Version};
 
-/// What a small record takes as a rumor.
+/// The size of a rumor with a small record.
 const TYPICAL_RUMOR_BYTES: usize = 100;
 
-/// A delta of somebody else, to be passed on.
+/// A delta of another origin, to be passed on.
 #[derive(Clone, Debug)]
 pub(crate) struct Rumor {
     pub(crate) delta: Delta,
-    /// Who told us.
+    /// The node that sent it to us; we ourselves for a force-leave by our operator.
     pub(crate) from: NodeId,
 }
 
@@ -29,26 +29,30 @@ pub(crate) struct Rumor {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) bytes: Vec<u8>,
-    /// How many rumors are in it.
+    /// The number of rumors in the datagram.
     pub(crate) rumors: usize,
-    /// To whom it goes yet; the first is next.
+    /// The peers that it still has to be sent to; the first is next.
     pub(crate) targets: VecDeque<SocketAddr>,
 }
 
-/// The queue. New rumors leave at once when the line was idle, else after a moment that lets company arrive.
+/// The queue of rumors. New rumors leave at once when the line was idle, else after `coalesce`, so that several share a
+/// datagram.
 ///
-/// What we write ourselves is no entry here but the version after which nobody was told yet: it is cut from the catalog
-/// when its turn comes. So it takes no room, however much is written, and nothing can push it out.
+/// Our own writes are no entries of the queue. It keeps the version after which nobody was told yet, and the writes are
+/// cut from the catalog when their turn comes. So they take no room, however many they are, and nothing pushes them
+/// out.
 #[derive(Debug)]
 pub(crate) struct Rumors {
     own_unsent_after: Option<Version>,
     fresh: VecDeque<Rumor>,
-    /// By how often each was sent; all in one place were sent equally often.
+    /// The batches that were sent `n` times, at index `n`.
     batches: Vec<VecDeque<Batch>>,
-    /// How many rumors are in the batches.
+    /// The number of rumors in the batches.
     in_batches: usize,
     coalesce: Duration,
+    /// The time at which new rumors are due; `None` when there are none.
     flush_at: Option<Time>,
+    /// The earliest time at which new rumors may leave.
     not_before: Time,
 }
 
@@ -65,32 +69,32 @@ impl Rumors {
         }
     }
 
-    /// We wrote something after a version.
+    /// Queues our own writes after a version.
     pub(crate) fn push_own(&mut self, after: Version, now: Time) {
         let earlier = self.own_unsent_after.unwrap_or(after);
         self.own_unsent_after = Some(after.min(earlier));
         self.flush_at.get_or_insert(self.not_before.max(now));
     }
 
-    /// Queues what we heard. Returns how many rumors were dropped for it.
+    /// Queues a rumor that we heard. Returns how many rumors were dropped to make room.
     pub(crate) fn push(&mut self, rumor: Rumor, now: Time) -> usize {
         self.fresh.push_back(rumor);
         self.flush_at.get_or_insert(self.not_before.max(now));
         self.make_room()
     }
 
-    /// Queues a datagram that was sent to nobody yet. Returns how many rumors were dropped for it.
+    /// Queues a datagram that was sent to nobody yet. Returns how many rumors were dropped to make room.
     pub(crate) fn push_batch(&mut self, batch: Batch) -> usize {
         self.insert(0, batch);
         self.make_room()
     }
 
-    /// How many wait, sent to some already or not. What we wrote ourselves and told nobody is not among them.
+    /// The number of waiting rumors, in the batches and new. Our own writes that nobody was told yet do not count.
     pub(crate) fn len(&self) -> usize {
         self.fresh.len() + self.in_batches
     }
 
-    /// About how many bytes are sent before something that is new now.
+    /// About how many bytes are sent before a rumor that arrives now.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.fresh.len() * TYPICAL_RUMOR_BYTES
     }
@@ -99,20 +103,20 @@ impl Rumors {
         self.own_unsent_after
     }
 
-    /// When something may be sent, as far as it is up to the queue.
+    /// The time at which something may be sent, without regard to bandwidth.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         if self.in_batches > 0 { Some(Time::ZERO) } else { self.flush_at }
     }
 
-    /// What waits to be told for the first time, when its time has come: after which version of our own, and the rumors
-    /// of others.
+    /// Takes what waits to be told for the first time, if it is due: the version after which our own writes were not
+    /// told, and the rumors that we heard.
     pub(crate) fn take_fresh(&mut self, now: Time) -> Option<(Option<Version>, VecDeque<Rumor>)> {
         self.flush_at.take_if(|at| *at <= now)?;
         self.not_before = now + self.coalesce;
         Some((self.own_unsent_after.take(), std::mem::take(&mut self.fresh)))
     }
 
-    /// Puts back what there was no bandwidth for; it is due at once.
+    /// Puts back the rest for which there was no bandwidth. It is due at once.
     pub(crate) fn put_back(&mut self, own: Option<Version>, rumors: VecDeque<Rumor>, now: Time) {
         if own.is_some() || !rumors.is_empty() {
             self.own_unsent_after = own;
@@ -121,7 +125,7 @@ impl Rumors {
         }
     }
 
-    /// The next copy to send: of what was sent least, the oldest.
+    /// Takes the next copy to send: the oldest among the batches that were sent least.
     pub(crate) fn take_copy(&mut self) -> Option<(SocketAddr, Vec<u8>, usize)> {
         let sent = self.batches.iter().position(|batches| !batches.is_empty())?;
         let mut batch = self.remove(sent)?;
@@ -165,7 +169,7 @@ impl Rumors {
     }
 }
 
-/// Everybody who told us something of a datagram.
+/// The nodes that sent us any rumor of a datagram.
 pub(crate) type ToldBy = BTreeSet<NodeId>;
 
 #[cfg(test)]
@@ -233,7 +237,7 @@ mod tests {
         for version in 1..=MAX_RUMOR_QUEUE as u64 - 20 {
             assert_eq!(rumors.push(rumor(version), Time::ZERO), 0);
         }
-        assert_eq!(rumors.push(rumor(5_000), Time::ZERO), 10, "the batch that one has heard");
+        assert_eq!(rumors.push(rumor(5_000), Time::ZERO), 10, "the batch that was sent once");
         assert_eq!(rumors.batches.iter().flatten().map(|batch| batch.bytes[0]).max(), Some(2));
         for version in 1..=9 {
             assert_eq!(rumors.push(rumor(6_000 + version), Time::ZERO), 0);

@@ -1,4 +1,4 @@
-//! Sending rumors and answers, as far as the bandwidth goes.
+//! Sending rumors and answers to pulls within the bandwidth.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,15 +15,15 @@ impl Spread {
         self.answers.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// When there is something to send and the bandwidth to do so.
+    /// The time at which there is something to send and bandwidth for it; `None` when nothing waits.
     pub(super) fn send_deadline(&self) -> Option<Time> {
         let answers = self.answers.front().map(|_| Time::ZERO);
         let waiting = answers.into_iter().chain(self.rumors.next_deadline()).min()?;
         Some(waiting.max(self.budget.ready_at()))
     }
 
-    /// Sends what waits, as far as the bandwidth goes: answers, which a peer surely lacks; then news that nobody was told;
-    /// then further copies.
+    /// Sends what waits, within the bandwidth: first answers, which the asker surely lacks; then news that nobody was
+    /// told; then further copies.
     pub(super) fn flush(&mut self, peers: &mut dyn Peers, now: Time) {
         while !self.answers.is_empty() && self.budget.is_ready(now) {
             if let Some((to, bytes)) = self.answers.pop_front() {
@@ -52,8 +52,8 @@ impl Spread {
         self.out.send_datagram(to, bytes);
     }
 
-    /// Cuts one datagram of our own writes after a version and sends the first copy of it. Returns after which version to
-    /// go on. What does not fit a datagram is left to digests and sessions.
+    /// Cuts one datagram of our own writes after a version, and sends the first copy of it. Returns the version after
+    /// which to continue, if more is left. A record that does not fit a datagram is left to digests and sessions.
     fn send_own(&mut self, after: Version, peers: &mut dyn Peers, now: Time) -> Option<Version> {
         let replica = self.catalog.origin(self.own)?.current()?;
         let last = replica.known_to();
@@ -69,7 +69,7 @@ impl Spread {
         (after < last).then_some(after)
     }
 
-    /// Packs one datagram of what we heard and sends the first copy of it.
+    /// Packs one datagram of rumors that we heard, and sends the first copy of it.
     fn send_heard(&mut self, heard: &mut VecDeque<Rumor>, peers: &mut dyn Peers, now: Time) {
         let mut told_by = ToldBy::new();
         let mut room = self.rumors_bytes();

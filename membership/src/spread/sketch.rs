@@ -1,10 +1,11 @@
-//! Finding what differs between two large sets with little talk: rateless invertible Bloom lookup tables.
+//! Sketches: finding the difference of two large sets with few bytes, by rateless invertible Bloom lookup tables.
 //!
-//! Yang, Gilad, Alizadeh, "Practical Rateless Set Reconciliation", SIGCOMM 2024. One side sends coded symbols, each the XOR
-//! of some of its elements; the other takes its own elements out of them, and what remains is coded from the difference
-//! alone. A symbol that holds one element tells it, and taking it out of the others makes more of them tell one. The
-//! `i`th symbol holds an element with a chance of `1 / (1 + i / 2)`, so some 1.35 to 2 symbols for each element of the
-//! difference are enough, however large the sets are, and nobody has to know its size beforehand.
+//! Yang, Gilad, Alizadeh, "Practical Rateless Set Reconciliation", SIGCOMM 2024. One side sends coded symbols, each the
+//! XOR of some of its elements. The other side removes its own elements from them, so the remaining symbols code the
+//! difference alone. A symbol with one element reveals it. Removing that element from the other symbols leaves more of
+//! them with one element. The `i`th symbol holds an element with a chance of `1 / (1 + i / 2)`, so some 1.35 to 2
+//! symbols for each element of the difference are enough, however large the sets are. Neither side has to know the size
+//! of the difference beforehand.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -29,7 +30,7 @@ impl Symbol {
         self.sum == [0; 8] && self.check == [0; 4]
     }
 
-    /// The one element that is in it, if it is one.
+    /// The element in the symbol, if there is exactly one.
     fn element(&self) -> Option<u64> {
         let element = u64::from_le_bytes(self.sum);
         (Self::of(element).check == self.check && !self.is_empty()).then_some(element)
@@ -39,7 +40,8 @@ impl Symbol {
 const CHECK_SEED: u64 = 0x7265_636f_6e63_696c;
 const INDEX_SEED: u64 = 0x7261_7465_6c65_7373;
 
-/// The symbols that an element is in, one after the other: all have the first, and the gaps grow.
+/// The indices of the symbols that an element is in, one after the other. Every element is in the first symbol, and the
+/// gaps grow.
 #[derive(Clone, Copy, Debug)]
 struct Mapping {
     state: u64,
@@ -51,17 +53,18 @@ impl Mapping {
         Self { state: xxh3_64_with_seed(&element.to_le_bytes(), INDEX_SEED) | 1, index: 0 }
     }
 
-    /// Moves on to the next symbol. The inverse of the distribution of gaps, as in section 4.2 of the paper.
+    /// Moves on to the next symbol. The gap is drawn by the inverse of its distribution, as in section 4.2 of the
+    /// paper.
     fn advance(&mut self) {
         self.state = self.state.wrapping_mul(0xda94_2042_e4dd_58b5);
         let uniform = ((self.state >> 11) + 1) as f64 / (1_u64 << 53) as f64;
         let gap = ((self.index as f64 + 1.5) * (1.0 / uniform.sqrt() - 1.0)).ceil();
-        // A float beyond the range becomes the end of it.
+        // The cast saturates.
         self.index = self.index.saturating_add((gap as usize).max(1));
     }
 }
 
-/// A set that is coded, symbol after symbol.
+/// Codes a set, symbol after symbol.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     elements: Vec<(u64, Mapping)>,
@@ -76,12 +79,12 @@ impl Encoder {
         }
     }
 
-    /// How many symbols were made.
+    /// The number of symbols that were coded.
     pub(crate) fn coded(&self) -> usize {
         self.coded
     }
 
-    /// The next symbols, in one pass over the elements.
+    /// Codes the next symbols, in one pass over the elements.
     pub(crate) fn encode(&mut self, count: usize) -> Vec<Symbol> {
         let (start, end) = (self.coded, self.coded.saturating_add(count));
         let mut symbols = vec![Symbol::default(); count];
@@ -103,7 +106,8 @@ impl Encoder {
     }
 }
 
-/// Takes an element out of the symbols that it is in. Returns where it would be next.
+/// Removes an element from the symbols that it is in, and calls `changed` with the index of each. Returns its mapping
+/// at the next index.
 fn take_out(symbols: &mut [Symbol], element: u64, mut changed: impl FnMut(usize)) -> Mapping {
     let mut mapping = Mapping::of(element);
     let coded = Symbol::of(element);
@@ -115,7 +119,7 @@ fn take_out(symbols: &mut [Symbol], element: u64, mut changed: impl FnMut(usize)
     mapping
 }
 
-/// What was found to differ.
+/// The difference of two sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// Elements that only we have.
@@ -124,20 +128,22 @@ pub(crate) struct Difference {
     pub(crate) theirs: Vec<u64>,
 }
 
-/// The symbols make no sense: no set is coded like that.
+/// The symbols contradict each other: no set has this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refutation;
 
-/// Finds the difference between a set of ours and one whose symbols come in.
+/// Finds the difference between our set and the set of the other side, from the symbols of the other side.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     own: Encoder,
     own_elements: BTreeSet<u64>,
-    /// Symbols of what differs and is not found yet.
+    /// The symbols of the elements that differ and are not found yet.
     symbols: Vec<Symbol>,
-    /// How much more the other side has in each symbol, modulo 256.
+    /// The number of elements that the other side has more than we in each symbol, modulo 256.
     excess: Vec<i8>,
+    /// The elements that were found, each with its mapping beyond the symbols that were received.
     found: Vec<(u64, Mapping)>,
+    /// The elements that peeling found, to notice one that is found twice.
     known: BTreeSet<u64>,
 }
 
@@ -153,7 +159,7 @@ impl Decoder {
         }
     }
 
-    /// How many symbols came in.
+    /// The number of symbols that were received.
     pub(crate) fn received(&self) -> usize {
         self.symbols.len()
     }
@@ -161,7 +167,7 @@ impl Decoder {
     /// Takes the next symbols of the other side, and returns the difference once it is known.
     ///
     /// # Errors
-    /// When an element would have to be found twice; the work for symbols that were made up ends there.
+    /// An element is found twice, or more elements than symbols. Forged symbols cost no more work than that.
     pub(crate) fn decode(&mut self, symbols: &[Symbol]) -> Result<Option<Difference>, Refutation> {
         let start = self.symbols.len();
         for (theirs, ours) in symbols.iter().zip(self.own.encode(symbols.len())) {
@@ -178,7 +184,7 @@ impl Decoder {
             }
         }
         self.peel(start)?;
-        // All elements are in the first symbol.
+        // Every element is in the first symbol, so all are found when it is empty.
         let is_decoded = |symbols: &[Symbol]| symbols.first().is_some_and(Symbol::is_empty);
         if !is_decoded(&self.symbols) {
             self.find_pair();
@@ -186,10 +192,11 @@ impl Decoder {
         Ok(is_decoded(&self.symbols).then(|| self.difference()))
     }
 
-    /// Finds what stands alone in some symbol, and what does then. The symbols before `start` were seen already.
+    /// Finds elements that are alone in a symbol, and removes each from the other symbols until no symbol has a single
+    /// one. The symbols before `start` were seen already.
     fn peel(&mut self, start: usize) -> Result<(), Refutation> {
         let mut to_see: VecDeque<usize> = (start..self.symbols.len()).collect();
-        // An older symbol tells nothing new before one of the new ones does.
+        // An older symbol reveals nothing new before an element was removed from it.
         while let Some(at) = to_see.pop_front() {
             let Some(element) = self.symbols.get(at).and_then(Symbol::element) else { continue };
             if !self.known.insert(element) || self.found.len() >= self.symbols.len() {
@@ -201,8 +208,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// When all that is left is one element of ours and one of theirs, it may be that neither stands alone anywhere. Then
-    /// each of ours is tried: the check tells what the other one would be, and all symbols whether that is so.
+    /// Finds the last two elements, if they are one of ours and one of theirs that are alone in no symbol. Each element
+    /// of ours is tried: the check shows whether the rest of the first symbol is one element, and the other symbols
+    /// confirm the pair.
     fn find_pair(&mut self) {
         let [first, _, ..] = self.symbols[..] else { return };
         for ours in &self.own_elements {
@@ -230,8 +238,8 @@ impl Decoder {
         Difference { ours, theirs }
     }
 
-    /// About how many elements differ, when the other side has `others` of them: by how much the symbols are fuller or
-    /// emptier than they would be if the sets differed in their size alone.
+    /// About how many elements differ when the other side has `others` elements. It follows from how much fuller or
+    /// emptier the symbols are than if the sets differed in their size alone.
     pub(crate) fn estimate(&self, others: usize) -> usize {
         let excess = others as f64 - self.own_elements.len() as f64;
         let seen = self.excess.iter().enumerate().skip(1);
@@ -260,7 +268,7 @@ mod tests {
         theirs: BTreeSet<u64>,
     }
 
-    /// Sets that have `common` elements in common, and `ours` and `theirs` that are only in one.
+    /// Two sets with `common` shared elements, and with `ours` and `theirs` elements that are in one set only.
     fn sets(common: usize, ours: usize, theirs: usize, seed: u64) -> Sets {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut draw = |count: usize| (0..count).map(|_| rng.next_u64()).collect::<BTreeSet<u64>>();
@@ -268,7 +276,7 @@ mod tests {
         Sets { ours: &common | &ours, theirs: &common | &theirs }
     }
 
-    /// Decodes one symbol at a time, and returns how many it took.
+    /// Decodes `step` symbols at a time. Returns the number of symbols that it took, and the difference.
     fn reconcile(sets: &Sets, step: usize) -> (usize, Difference) {
         let mut encoder = Encoder::new(sets.theirs.iter().copied());
         let mut decoder = Decoder::new(sets.ours.iter().copied());

@@ -1,4 +1,4 @@
-//! Sync sessions: when they are opened, whom they serve, and what their frames do.
+//! Sync sessions: opening them, serving them, and handling their frames.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,16 +22,17 @@ use crate::base::timers::Timer;
 use crate::codec::DecodeError;
 use crate::wire::{Frame, Opening, WireError};
 
-/// A node that is reached by streams alone opens sessions this often: nothing else brings news to it, or from it.
+/// The period in which a node that only streams reach opens sessions: nothing else carries news to it or from it.
 const PERIOD_WITHOUT_DATAGRAMS: Duration = Duration::from_secs(1);
 
-/// When this node opens sessions.
+/// The state that decides when this node opens sessions, and which session sends next.
 #[derive(Debug, Default)]
 pub(super) struct SyncSchedule {
-    /// A session that a difference asks for, once one may be opened again.
+    /// The peer to open a session with as soon as one may be opened.
     requested: Option<Identity>,
+    /// The earliest time for the next session for repair.
     not_before: Time,
-    /// Digests that differed without a head that explains it, in a row.
+    /// The number of differing digests in a row without a head that explains the difference.
     pub(super) mismatches: u32,
     /// Sessions with members that answered our hello.
     joins: BTreeSet<StreamId>,
@@ -48,19 +49,19 @@ pub(crate) struct SessionMembers {
 }
 
 impl Spread {
-    /// Asks for a session; the latest request wins while none may be opened.
+    /// Requests a session. While none may be opened, a later request replaces an earlier one.
     pub(super) fn request_sync(&mut self, peer: &Identity) {
         self.sync.requested = Some(*peer);
     }
 
-    /// Does not wait for the next periodic session.
+    /// Makes the next periodic session due at once.
     pub(crate) fn hurry_sync(&mut self, now: Time) {
         if !self.leaving {
             self.timers.set(Timer::PeriodicSync, now);
         }
     }
 
-    /// Sets the timers of sessions, of which there are few.
+    /// Sets the timers of sessions. It looks through all sessions, since they are few.
     pub(super) fn set_sync_timers(&mut self) {
         let timeout =
             self.sessions.values().map(|s| s.deadline(self.protocol.session_timeout)).min();
@@ -102,7 +103,7 @@ impl Spread {
         }
     }
 
-    /// Opens a session with a member that answered our hello, unless there is one.
+    /// Opens a session with a member that answered our hello, unless there is one already.
     pub(crate) fn join(&mut self, peer: &Identity, peers: &dyn Peers, now: Time) {
         let is_peer =
             |session: &Session| session.peer().is_some_and(|other| other.node_id == peer.node_id);
@@ -127,12 +128,12 @@ impl Spread {
         Some(stream)
     }
 
-    /// How many sessions we serve.
+    /// The number of sessions that we serve.
     pub(crate) fn sessions_served(&self) -> usize {
         self.sessions.keys().filter(|stream| stream.is_accepted()).count()
     }
 
-    /// How many sessions there are.
+    /// The number of sessions, served and opened.
     pub(crate) fn sessions_open(&self) -> usize {
         self.sessions.len()
     }
@@ -147,25 +148,25 @@ impl Spread {
         true
     }
 
-    /// Serves no session on a stream.
+    /// Refuses to serve a session on a stream.
     pub(crate) fn refuse(&mut self, stream: StreamId) {
         self.out.counters.sessions_refused += 1;
         self.out.reset(stream);
     }
 
-    /// Whether nothing was said yet on a stream that a peer opened.
+    /// Whether a stream was opened by a peer that has sent no opening yet.
     pub(crate) fn is_fresh(&self, stream: StreamId) -> bool {
         self.sessions.get(&stream).is_some_and(|session| session.peer().is_none())
     }
 
-    /// Gives up a stream that turned out to be no session.
+    /// Forgets a stream that turned out to be a stream probe and no session.
     pub(crate) fn hand_over(&mut self, stream: StreamId) {
         self.sessions.remove(&stream);
         self.out.counters.sessions_completed += 1;
     }
 
-    /// Takes a frame of a session. Returns the members that it lists, and who lists them: the answer to those is
-    /// [`Spread::tell_members`].
+    /// Handles a frame of a session. Returns the members that the frame lists, and the peer that lists them; the caller
+    /// answers them with [`Spread::tell_members`].
     pub(crate) fn handle_frame(
         &mut self,
         stream: StreamId,
@@ -233,7 +234,7 @@ impl Spread {
         None
     }
 
-    /// Tells our members on a session on which the peer told its own.
+    /// Tells our members in a session in which the peer told its own.
     pub(crate) fn tell_members(&mut self, stream: StreamId, roster: &[Identity]) {
         if let Some(session) = self.sessions.get_mut(&stream) {
             session.tell_members(roster);
@@ -241,14 +242,14 @@ impl Spread {
         self.complete_session(stream);
     }
 
-    /// A frame of ours was written.
+    /// Notes that the transport wrote one of our frames.
     pub(crate) fn stream_written(&mut self, stream: StreamId, now: Time) {
         if let Some(session) = self.sessions.get_mut(&stream) {
             session.written(now);
         }
     }
 
-    /// A stream is over.
+    /// Notes that a stream is over.
     pub(crate) fn stream_closed(&mut self, stream: StreamId) {
         self.sync.joins.remove(&stream);
         if self.sessions.remove(&stream).is_some() {
@@ -256,8 +257,7 @@ impl Spread {
         }
     }
 
-    /// Gives the transport the frames that it has room for, and that there is bandwidth for. Sessions for repair take
-    /// turns.
+    /// Hands frames to the transport, as far as it has room and there is bandwidth. Sessions for repair take turns.
     pub(super) fn pump_sessions(&mut self, now: Time) {
         let last = self.sync.last_repair;
         let mut streams: Vec<StreamId> = self.sessions.keys().copied().collect();
@@ -297,7 +297,8 @@ impl Spread {
         }
     }
 
-    /// Answers a peer that opened a session, unless it has one already or others wait for the same.
+    /// Answers a peer that opened a session. The session fails if the peer is ourselves, if it already has a session in
+    /// this or a later life, or if it is a member and the places for sessions with members are taken.
     fn answer_opening(&mut self, stream: StreamId, opening: &Opening, peers: &dyn Peers) {
         let peer = opening.identity;
         if peer.node_id == self.own {
@@ -313,7 +314,7 @@ impl Spread {
                 self.out.counters.sessions_duplicate += 1;
                 return self.fail_session(stream);
             }
-            // An earlier life will not go on with it.
+            // The earlier life is over, so its session cannot continue.
             self.fail_session(*other);
         }
         let is_member = |identity: &Identity| peers.active(identity.node_id).is_some();
@@ -345,7 +346,7 @@ impl Spread {
         }
     }
 
-    /// Forgets a session in which both sides have told all. What we sent last may still be on its way.
+    /// Finishes a session in which both sides have told all. The transport still delivers our last frames.
     fn complete_session(&mut self, stream: StreamId) {
         if self.sessions.get(&stream).is_some_and(Session::is_complete) {
             self.sessions.remove(&stream);
@@ -365,7 +366,7 @@ impl Spread {
         }
     }
 
-    /// Says no more to anybody.
+    /// Ends all sessions, and forgets the requested one.
     pub(crate) fn fail_all_sessions(&mut self) {
         let streams: Vec<StreamId> = self.sessions.keys().copied().collect();
         for stream in streams {

@@ -38,8 +38,8 @@ block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, ch
 
 /// The settings for balancing calls to a service, for all callers. A setting that is not given is left to the caller.
 ///
-/// Every instance may carry settings. Of the instances that do, the one with the lowest id, then node id, decides for the
-/// service.
+/// Every instance may carry settings. Of the instances that do, the one with the lowest id, then node id, decides for
+/// the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Balancing {
     /// The name of the strategy for picks that name none. A reader ignores a name that it does not know.

@@ -9,7 +9,8 @@ use crate::base::time::Time;
 use crate::catalog::{Catalog, Head, Version, Want};
 use crate::wire::{Heads, Lag};
 
-/// Heads that a peer may tell, of states that it serves and that it receives, and hashes that it may ask about.
+/// The most heads that a peer may tell: of the states that it serves, of those that it receives, and of origin
+/// tombstones. A peer may send twice as many heads, lags and hashes in all.
 const MAX_HEADS: usize = 2 * MAX_ORIGINS + MAX_ORIGIN_TOMBSTONES;
 
 impl Session {
@@ -21,7 +22,7 @@ impl Session {
         self.heads_complete = heads.is_last();
         match self.role {
             Role::Undecided => Err(ProtocolViolation),
-            // Nobody told the comparer a hash.
+            // Only a teller knows hashes of the other side, so a comparer sends no lags.
             Role::Teller if !heads.lags.is_empty() => Err(ProtocolViolation),
             Role::Teller => {
                 self.ends = true;
@@ -40,8 +41,8 @@ impl Session {
         }
     }
 
-    /// Finds out which head of ours is meant. Should there be two, the peer is taken to lack something of both: what it has
-    /// already does it no harm.
+    /// Finds the head of ours that a lag means. If two heads have the prefix, the peer is taken to lack versions of
+    /// both; a version that it already has does no harm.
     fn take_lag(&mut self, lag: &Lag) -> Result<(), ProtocolViolation> {
         let mut meant = near::beginning(lag.head, &self.snapshot).peekable();
         meant.peek().ok_or(ProtocolViolation)?;
@@ -54,14 +55,15 @@ impl Session {
         Ok(())
     }
 
-    /// The epoch in which the peer knows, or waits for, an origin.
+    /// The latest epoch of an origin that the peer knows or waits for.
     pub(crate) fn told_epoch(&self, origin: NodeId) -> Option<Epoch> {
         let told = self.peer_heads.range((origin, Epoch(0))..=(origin, Epoch::MAX));
         told.map(|((_, epoch), _)| *epoch).next_back()
     }
 
-    /// Lists what the peer lacks, by the heads that it told, and asks for what we lack. `moved` tells when a head of ours
-    /// moved, if that was lately: what is news goes first, then what is missed most.
+    /// Compares the heads that the peer told with ours: lists the versions that the peer lacks, and asks for those that
+    /// we lack. `moved` returns the time at which a head of ours moved, if that was within the last second. Heads that
+    /// moved last go first, then the heads of which most versions are missing.
     pub(crate) fn compare(&mut self, catalog: &Catalog, moved: impl Fn(NodeId) -> Option<Time>) {
         self.encoder = None;
         let told = std::mem::take(&mut self.peer_heads);

@@ -1,4 +1,4 @@
-//! One sync session: two nodes on one stream find out what differs and send each other what is missing.
+//! One sync session: two nodes on one stream find out which heads differ and send each other the missing versions.
 //!
 //! ```text
 //! opener                               server
@@ -9,13 +9,14 @@
 //!   More(n)                   ->
 //!                             <-       Sketch                          until it is decoded
 //!   [Members*] Heads*         ->
-//!                             <-       [Heads*] Deltas* End            what it wants, and what the opener lacks
+//!                             <-       [Heads*] Deltas* End            the server's wants, and what the opener lacks
 //!   [Deltas* End]             ->
 //! ```
 //!
-//! The opener *tells* the heads that differ and the server *compares*. When a sketch would cost more than all heads of the
-//! side that has fewer, that side tells all of its heads: the opener at once, or the server when it is asked for more with
-//! 0; then the opener compares.
+//! The opener *tells* its heads that differ and the server *compares* them. When a sketch would cost more than all
+//! heads of the side that has fewer, that side tells all of its heads: the opener does so at once, the server when it
+//! is asked with
+//! `More(0)`. In the latter case the opener compares.
 
 mod compare;
 mod near;
@@ -39,22 +40,22 @@ use sketch::FIRST_SYMBOLS;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ProtocolViolation;
 
-/// What a frame asks of the node.
+/// The action that a frame asks of the node.
 #[derive(Debug, PartialEq)]
 pub(crate) enum SessionStep {
-    /// Who opened the stream is known now: answer it, or refuse it.
+    /// Answer or refuse the peer that opened the stream.
     Opened(Opening),
-    /// Members to be taken over, and to be answered with ours if we have not told them yet.
+    /// Take over these members, and answer with ours if we have not told them yet.
     Members(Vec<Identity>),
-    /// Deltas to be applied.
+    /// Apply these deltas.
     Deltas(Vec<Delta>),
-    /// The peer's heads are complete: compare them with ours.
+    /// Compare the heads of the peer with ours; they are complete.
     Compare,
-    /// Nothing.
+    /// Do nothing.
     Nothing,
 }
 
-/// Who lists heads, and who compares them.
+/// The role of this side: it tells its heads, or compares the peer's with its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Undecided,
@@ -65,41 +66,46 @@ enum Role {
 #[derive(Debug)]
 pub(crate) struct Session {
     is_opener: bool,
-    /// The other end; `None` when it opened the stream and has not spoken.
+    /// The peer; `None` when it opened the stream and has sent no opening yet.
     peer: Option<Identity>,
     role: Role,
-    /// Our heads when the session began to look for what differs, by hash.
+    /// Our heads when the sketch began, with their hashes, sorted by hash.
     snapshot: Vec<(u64, Head)>,
     encoder: Option<Encoder>,
     decoder: Option<Decoder>,
-    /// Symbols that we asked for.
+    /// The number of symbols that we asked for so far.
     asked: usize,
-    /// Heads of the peer, when we compare; two of an origin when it receives a new epoch.
+    /// The heads of the peer when we compare; two for an origin of which the peer receives a new epoch.
     peer_heads: BTreeMap<(NodeId, Epoch), Want>,
+    /// Prefixes of hashes of our heads that the peer does not know.
     peer_unknown: BTreeSet<[u8; 4]>,
+    /// Whether the peer told all of its heads, not only those that differ.
     peer_is_whole: bool,
-    /// How many heads came, as a list or as wants.
+    /// The number of heads, lags and hashes that the peer sent.
     heads_received: usize,
-    /// Nothing more can be asked of us.
+    /// Whether the peer can ask nothing more of us.
     heads_complete: bool,
-    /// Small frames that are ready.
+    /// Small frames that are ready to be sent.
     ready: VecDeque<Frame>,
-    /// What the peer lacks and is not yet framed; the last is next.
+    /// The wants of the peer that are not answered yet; the last is next.
     lacking: Vec<Want>,
-    /// Whether the peer waits for us to say that nothing follows, and we for it.
+    /// Whether the peer waits for our end.
     ends: bool,
+    /// Whether we wait for the end of the peer.
     awaits_end: bool,
     told_members: bool,
     told_all: bool,
     peer_told_all: bool,
-    /// It is for repair, and takes no more bandwidth than there is for that.
+    /// Whether the session is for repair, so that its frames wait for bandwidth.
     is_repair: bool,
-    /// Its next frame waits for bandwidth.
+    /// Whether its next frame waits for bandwidth.
     is_put_off: bool,
+    /// The number of frames handed to the transport and not yet written.
     in_flight: usize,
     frames_received: usize,
     frames_sent: usize,
     members_received: usize,
+    /// Bytes received and sent.
     bytes: u64,
     started: Time,
     last_activity: Time,
@@ -155,7 +161,7 @@ impl Session {
         self.peer.as_ref()
     }
 
-    /// From now on it takes no more bandwidth than there is for repair.
+    /// Makes this a session for repair: its frames wait for bandwidth from now on.
     pub(crate) fn repairs(&mut self) {
         self.is_repair = true;
     }
@@ -164,7 +170,7 @@ impl Session {
         self.is_repair
     }
 
-    /// Its next frame has to wait for bandwidth. Returns whether it did not so far.
+    /// Notes that the next frame waits for bandwidth. Returns whether it did not wait before.
     pub(crate) fn put_off(&mut self) -> bool {
         !std::mem::replace(&mut self.is_put_off, true)
     }
@@ -173,14 +179,14 @@ impl Session {
         self.is_put_off
     }
 
-    /// When it is dropped if nothing happens. A peer that trickles holds one of few places no longer than one that is
-    /// silent, unless it brings something.
+    /// The time at which the session is dropped if nothing happens. A peer that moves few bytes holds one of the few
+    /// places no longer than a silent peer.
     pub(crate) fn deadline(&self, timeout: Duration) -> Time {
         let earned = Duration::from_millis(1_000 * self.bytes / MIN_SESSION_BYTES_PER_SECOND);
         (self.last_activity + timeout).min(self.started + timeout + earned)
     }
 
-    /// Answers the opening. `roster` are our members, if they differ from those of the peer.
+    /// Answers the opening of the peer. `roster` lists our members if they differ from those of the peer.
     pub(crate) fn answer(
         &mut self,
         opening: &Opening,
@@ -247,8 +253,8 @@ impl Session {
         }
     }
 
-    /// Takes a frame of a kind that this version does not know. Returns whether the session goes on: such a frame opens
-    /// none, follows no end, and counts like any other.
+    /// Skips a frame of a kind that this version does not know. Returns whether the session goes on: such a frame must
+    /// not come before the opening or after the end, and counts like any other.
     pub(crate) fn skip(&mut self, len: usize, now: Time) -> bool {
         self.last_activity = now;
         self.bytes += len as u64;
@@ -265,13 +271,13 @@ impl Session {
         self.bytes += bytes as u64;
     }
 
-    /// Both sides have told all.
+    /// Whether both sides have told all.
     pub(crate) fn is_complete(&self) -> bool {
         self.told_all && (self.peer_told_all || !self.awaits_end)
     }
 }
 
-/// An empty list costs its receiver a frame and tells it nothing; nobody honest sends one.
+/// Whether a frame is an empty list. It would cost the receiver a frame and carry nothing, so no honest peer sends one.
 fn says_nothing(frame: &Frame) -> bool {
     match frame {
         Frame::Members(members) => members.is_empty(),

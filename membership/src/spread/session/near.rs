@@ -1,4 +1,4 @@
-//! Heads of one origin that are close to each other: who knows one finds the other by its hash.
+//! Heads of one origin that are few versions apart: a node that knows one of them finds the other by its hash.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,21 @@ use crate::base::identity::NodeId;
 use crate::catalog::{Catalog, Head, Replica, Version, Want};
 use crate::wire::Lag;
 
-/// How many versions apart two heads of one origin are found. Each is tried, so it is a matter of processor time.
+/// The largest distance in versions at which the other head is found. Each distance is tried, so it costs processor
+/// time.
 const NEAR: Version = 16;
 
-/// How we stand to a head that the peer has of the same origin.
+/// Our position relative to a head that the peer has of the same origin.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Near {
-    /// It has more.
+    /// The peer has more.
     Behind(Lag),
-    /// We have more, and this is what it wants.
+    /// We have more, and this is the want of the peer.
     Ahead(Want),
 }
 
 impl Near {
-    /// Looks among the hashes of heads that only the peer has for the one of an origin, and takes it out.
+    /// Looks for the head of an origin among the hashes of heads that only the peer has, and removes it from them.
     pub(super) fn find(
         origin: NodeId,
         theirs: &mut BTreeSet<u64>,
@@ -36,7 +37,7 @@ impl Near {
         behind.or_else(|| {
             let head = catalog.head(origin)?;
             let replica = catalog.origin(origin).and_then(|origin| origin.current());
-            // Who is below our floor may be receiving a whole state, and has to say how much of it is there.
+            // A peer below our floor may be receiving a whole state, and has to tell us how much of it has arrived.
             let least = replica.map_or(0, Replica::gc_floor).max(1);
             (0..=NEAR).find_map(|versions| {
                 let after = head.known_to.checked_sub(versions).filter(|after| *after >= least)?;
@@ -47,19 +48,20 @@ impl Near {
     }
 }
 
-/// Takes a head beyond which nothing is known out of a set of hashes.
+/// Removes the hash of a head, with nothing known beyond it, from a set. Returns the hash if it was there.
 fn take(hashes: &mut BTreeSet<u64>, head: Head) -> Option<u64> {
     let hash = head.hash_over(0);
     hashes.remove(&hash).then_some(hash)
 }
 
-/// What stands for a hash on the wire.
+/// The prefix that stands for a hash on the wire.
 pub(super) fn prefix(hash: u64) -> [u8; 4] {
     let [a, b, c, d, ..] = hash.to_be_bytes();
     [a, b, c, d]
 }
 
-/// The heads with a hash that begins like this, of a list that is sorted by hash: one, but for rare accidents.
+/// The heads whose hash begins with a prefix, in a list that is sorted by hash. There is more than one only by rare
+/// accident.
 pub(super) fn beginning(prefix: [u8; 4], heads: &[(u64, Head)]) -> impl Iterator<Item = &Head> {
     let low = u64::from(u32::from_be_bytes(prefix)) << 32;
     let from = heads.partition_point(|(hash, _)| *hash < low);

@@ -1,4 +1,4 @@
-//! Finding out which heads differ.
+//! Finding out which heads differ, by sketches.
 
 use super::{ProtocolViolation, Role, Session, SessionStep};
 use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS, MAX_SYMBOLS_PER_FRAME};
@@ -6,13 +6,13 @@ use crate::catalog::Catalog;
 use crate::spread::sketch::{Decoder, Encoder};
 use crate::wire::{Frame, Sketch, Symbol};
 
-/// Symbols that are sent unasked: enough for the most frequent difference, one origin that both know.
+/// Symbols that are sent unasked: enough for the most frequent difference, one origin that both sides know.
 pub(super) const FIRST_SYMBOLS: usize = 2;
-/// Symbols after which their number is estimated: fewer tell too little.
+/// Symbols after which the size of the difference is estimated. Fewer symbols give no useful estimate.
 const ESTIMATED_AFTER: usize = 13;
-/// The least that is asked for at once.
+/// The smallest number of symbols that is asked for at once.
 const SMALL_STEP: usize = 5;
-/// What a head takes on the wire, about.
+/// The approximate size of a head on the wire.
 const HEAD_BYTES: usize = 18;
 
 impl Session {
@@ -28,12 +28,12 @@ impl Session {
         self.ready.push_back(Frame::Sketch(Sketch { heads, symbols }));
     }
 
-    /// Nobody needs more symbols than heads would cost.
+    /// Answers a request for more symbols. A peer that needs more symbols than all heads would cost breaks the rules.
     pub(super) fn tell_more(&mut self, count: usize) -> Result<SessionStep, ProtocolViolation> {
         let most = most_symbols(self.snapshot.len());
         let coded = self.encoder.as_ref().map_or(usize::MAX, Encoder::coded);
         let asked = coded.saturating_add(count);
-        // Each frame is a pass over all heads: a peer that asks for one symbol at a time gets few.
+        // Each frame takes a pass over all heads, so a peer must not ask for few symbols at a time.
         let small = coded > ESTIMATED_AFTER && count < coded / 32;
         if asked > most || count > MAX_SYMBOLS_PER_FRAME || small || self.heads_received > 0 {
             return Err(ProtocolViolation);
@@ -82,7 +82,7 @@ impl Session {
         Ok(SessionStep::Nothing)
     }
 
-    /// All heads of the side that has fewer of them.
+    /// Gives the sketch up. The side that has fewer heads tells all of them.
     fn give_up_sketch(&mut self, others: usize, catalog: &Catalog) {
         self.decoder = None;
         if self.snapshot.len() <= others {
@@ -109,13 +109,13 @@ impl Session {
     }
 }
 
-/// How many symbols a side with so many heads is asked for at most: by then all of them would have cost less.
+/// The most symbols that a side with this many heads may be asked for. Beyond that, telling all heads costs less.
 fn most_symbols(heads: usize) -> usize {
     2 * heads + 8 * SMALL_STEP
 }
 
-/// How many more symbols to ask for, with so many received and about so many elements that differ. At first, and close to
-/// what is likely to be enough, the steps are small, so that few are wasted.
+/// The number of symbols to ask for next, after `received` symbols when about `differ` elements differ. At first, and
+/// close to the number that is likely to be enough, the steps are small, so that few symbols are wasted.
 pub(super) fn next_symbols(received: usize, differ: usize) -> usize {
     let step = (received / 8).clamp(SMALL_STEP, MAX_SYMBOLS_PER_FRAME);
     if received < ESTIMATED_AFTER {

@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, Head, Want};
 use crate::spread::sketch::Difference;
 use crate::wire::{Frame, Heads};
 
-/// Members, or heads, that surely fit one frame.
+/// A number of members, or heads, that always fits one frame.
 const ITEMS_PER_FRAME: usize = 1_000;
 
 impl Session {
@@ -26,8 +26,8 @@ impl Session {
         self.tell_heads(Heads::part(heads, vec![], vec![]).whole(), catalog);
     }
 
-    /// Tells our heads that differ. Where the peer has one close to ours we know it: what we are ahead is sent unasked, and
-    /// what we are behind is asked for by the hash.
+    /// Tells our heads that differ. If the peer's head of an origin is close to ours, we find it by its hash: we send
+    /// the versions that the peer lacks unasked, and ask for those that we lack with a lag.
     pub(super) fn tell(&mut self, difference: &Difference, catalog: &Catalog) {
         self.decoder = None;
         let mut theirs: BTreeSet<u64> = difference.theirs.iter().copied().collect();
@@ -50,8 +50,8 @@ impl Session {
                 }
             }
         }
-        // A head that both have in different states is told by ours. When the other side has no more than we told, all of
-        // its own are most likely those; if not, the next session finds the rest.
+        // An origin that both sides know is told by our head. If the peer has no more heads than we told, they most
+        // likely belong to the same origins. If not, the next session finds the rest.
         if theirs.len() > far {
             list.unknown = theirs.into_iter().map(prefix).collect();
         }
@@ -67,7 +67,7 @@ impl Session {
         self.push_list(if unasked { list.beyond() } else { list });
     }
 
-    /// What we know of an origin beyond gaps is sent in any case: nobody can ask for what no head shows.
+    /// Sends the ranges of an origin beyond gaps, unasked: no head shows them, so the peer cannot ask for them.
     fn send_beyond(&mut self, origin: NodeId, catalog: &Catalog) {
         if let Some(head) = catalog.head(origin).filter(|_| catalog.has_beyond(origin)) {
             let Head { origin, epoch, known_to: after } = head;
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Lists heads, frame after frame; the last has the flags.
+    /// Queues a list of heads, as many frames as it needs. The last frame has the flags.
     pub(super) fn push_list(&mut self, mut list: Heads) {
         let longest = list.heads.len().max(list.lags.len()).max(list.unknown.len());
         for _ in 1..longest.div_ceil(ITEMS_PER_FRAME) {
@@ -87,7 +87,7 @@ impl Session {
     }
 }
 
-/// Takes as much of a list as fits a frame.
+/// Removes and returns the front of a list, as much as fits a frame.
 fn front<T>(list: &mut Vec<T>) -> Vec<T> {
     list.drain(..list.len().min(ITEMS_PER_FRAME)).collect()
 }

@@ -104,7 +104,7 @@ fn catalogs(common: u64, behind: [u64; 2], alone: [u64; 2]) -> [Catalog; 2] {
         let mut delta = origin.answer(&want, usize::MAX).expect("it wrote");
         delta.entries.retain(|entry| entry.version <= to);
         delta.to = delta.to.min(to);
-        // As if the origin had written no more at that time.
+        // A delta as if the origin had written nothing later.
         delta.head = delta.to;
         drop(sides[side].apply(&delta, true));
     };
@@ -153,7 +153,7 @@ fn whatever_differs_is_equal_after_one_session_or_two() {
         if left.digest() != right.digest() {
             run(&mut left, &mut right);
         }
-        // Each knows itself, and has written nothing.
+        // Each side knows only itself, and has written nothing.
         assert_eq!(told(&left), told(&right));
         assert_eq!(left.digest(), right.digest(), "{common} {behind:?} {alone:?}");
     }
@@ -247,7 +247,7 @@ fn what_differs_is_found_at_a_price_that_follows_the_difference() {
             let passed = run(&mut left, &mut right);
             assert_eq!(left.digest(), right.digest());
             let (bytes, payload) = (passed.bytes as f64, passed.payload as f64);
-            // What the opener lacks it asks for by hash, what the server lacks is sent unasked.
+            // The opener asks by hash for the versions that it lacks, and sends unasked those that the server lacks.
             let each = if behind[0] > 0 { 46.0 } else { 40.0 };
             let most = 1.1 * payload + each * differ as f64 + 170.0;
             assert!(bytes <= most, "{differ} {behind:?}: {passed:?}");

@@ -1,4 +1,4 @@
-//! What is sent when, and the deltas that the peer lacks.
+//! The order of the frames that are sent, and the deltas that the peer lacks.
 
 use super::{Role, Session};
 use crate::base::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_FRAMES_PER_SESSION};
@@ -6,11 +6,12 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::{Catalog, Delta, Want};
 use crate::wire::Frame;
 
-/// Room in a frame for its kind and number of deltas.
+/// Bytes of a frame for its kind and the number of its deltas.
 const FRAME_OVERHEAD_BYTES: usize = 16;
 
 impl Session {
-    /// Whether there is a frame to send and the transport has room for it. Deltas are cut then, at most `bytes` of them.
+    /// Whether there is a frame to send and the transport has room for it. If so, and no other frame is ready, deltas
+    /// of at most `bytes` bytes are cut.
     pub(crate) fn is_ready(&mut self, catalog: &Catalog, bytes: usize) -> bool {
         if self.in_flight >= MAX_FRAMES_IN_FLIGHT || self.told_all {
             return false;
@@ -22,7 +23,7 @@ impl Session {
         !self.ready.is_empty()
     }
 
-    /// The next frame to send, if there is one that [`Session::is_ready`].
+    /// Takes the next frame to send, after [`Session::is_ready`] returned true.
     pub(crate) fn next_frame(&mut self) -> Option<Frame> {
         let frame = self.ready.pop_front()?;
         self.is_put_off = false;
@@ -58,7 +59,7 @@ impl Session {
         let mut deltas = Vec::new();
         while let Some(want) = self.lacking.last_mut() {
             let Some(mut delta) = catalog.answer(want, room) else {
-                // Nothing is left of this origin, or there is no room for more of it in this frame.
+                // Nothing more of this origin can be sent, or this frame has no room for it.
                 if deltas.is_empty() || !catalog.has_more(want) {
                     self.lacking.pop();
                     continue;
