@@ -1,4 +1,4 @@
-//! Limits on the connections that peers open: on all of them together, and on those of one host.
+//! Admission: limits on the connections that peers open, in all and from one host.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,14 +8,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{MAX_ACCEPTED, MAX_ACCEPTED_PER_HOST};
 
-/// The places, shared by the connections that have one.
+/// Admits connections. Clones share the same limits.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     free: Arc<Semaphore>,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A place; free again when it is dropped.
+/// The admission of one connection. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     host: Option<IpAddr>,
@@ -28,7 +28,7 @@ impl Admission {
         Self { free: Arc::new(Semaphore::new(MAX_ACCEPTED)), taken: Arc::default() }
     }
 
-    /// A place for a connection from this address, if there is one.
+    /// Admits a connection from this address, unless a limit is reached.
     pub(super) fn take(&self, from: IpAddr) -> Option<Place> {
         let permit = self.free.clone().try_acquire_owned().ok()?;
         let host = host(from);
@@ -43,12 +43,13 @@ impl Admission {
         Some(Place { host, admission: self.clone(), _permit: permit })
     }
 
-    /// Waits until all places are free.
+    /// Waits until every admitted connection has ended.
     pub(super) async fn all_free(&self) {
         let _ = self.free.acquire_many(MAX_ACCEPTED as u32).await;
     }
 
-    /// The lock is held for a look-up only, and no state between two statements is invalid.
+    /// Locks the map, for a look-up only. It is valid between any two statements, so a panic that poisoned the lock
+    /// does no harm.
     fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,8 +68,8 @@ impl Drop for Place {
     }
 }
 
-/// The host behind an address: of IPv6 the network of 64 bits, since one host may have all of its addresses. None for
-/// loopback, where many agents share an address and no stranger can be.
+/// The host that an address counts for. With IPv6 it is the network of 64 bits, since one host may have all addresses
+/// of one. `None` for loopback: many agents share that address, and no remote peer can use it.
 fn host(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         address if address.is_loopback() => None,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One number that only grows.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
@@ -21,17 +21,17 @@ impl Counter {
 pub struct QuicCounters {
     /// Connections that peers opened and that passed the handshake.
     pub(super) connections_accepted: Counter,
-    /// Connections that were refused because there were too many, in all or from one host.
+    /// Connections that were refused because too many were open, in all or from one host.
     pub(super) connections_refused: Counter,
     /// Connections that peers began and that did not pass the handshake.
     pub(super) handshakes_failed: Counter,
     /// Connections on which the peer opened no stream in time.
     pub(super) connections_unused: Counter,
-    /// Frames, of peers or our own, of no bytes or of too many.
+    /// Frames of peers, or of our own, that were empty or too long.
     pub(super) frames_invalid: Counter,
-    /// Streams that we were asked to carry more frames on than may be in flight.
+    /// Streams on which the driver sent more frames than may be in flight.
     pub(super) sends_overflowed: Counter,
-    /// Streams that ended in another way than by being finished or by our own reset.
+    /// Streams that ended neither by being finished nor by our own reset.
     pub(super) streams_failed: Counter,
 }
 

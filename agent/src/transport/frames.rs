@@ -1,4 +1,4 @@
-//! Frames in the bytes of a stream: each preceded by its length, a big-endian `u32`.
+//! Frames in the bytes of a stream. Each frame is preceded by its length, a big-endian `u32`.
 
 use bytes::{Buf, Bytes, BytesMut};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
@@ -10,7 +10,7 @@ const PREFIX_BYTES: usize = 4;
 /// No further frame can be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
-    #[error("the peer announced a frame of {0} bytes, and from 1 to {MAX_FRAME_BYTES} are allowed")]
+    #[error("the peer announced a frame of {0} bytes; a frame has from 1 to {MAX_FRAME_BYTES}")]
     Length(usize),
     #[error("the peer finished in the middle of a frame")]
     CutShort,
@@ -18,7 +18,7 @@ pub(super) enum FrameError {
     Read(#[from] ReadError),
 }
 
-/// Whether a frame may be sent.
+/// Whether a frame may have this length.
 pub(super) fn is_valid_len(len: usize) -> bool {
     (1..=MAX_FRAME_BYTES).contains(&len)
 }
@@ -28,15 +28,16 @@ pub(super) fn prefix(len: usize) -> Bytes {
     Bytes::copy_from_slice(&(len as u32).to_be_bytes())
 }
 
-/// Finds the frames in bytes that come in pieces. It never holds more than one frame, and makes room for bytes only
-/// when they have come.
+/// Finds the frames in bytes that arrive in pieces. It never holds more than one frame, and allocates only for bytes
+/// that have arrived.
 #[derive(Default)]
 struct FrameDecoder {
     buffer: BytesMut,
 }
 
 impl FrameDecoder {
-    /// How many bytes are missing to the next frame or, as long as its length is unknown, to that.
+    /// The number of bytes that are missing to the end of the next frame or, while its length is unknown, to the end of
+    /// the length.
     fn missing(&self) -> Result<usize, FrameError> {
         match self.announced()? {
             Some(len) => Ok(PREFIX_BYTES + len - self.buffer.len()),
@@ -44,7 +45,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Adds at most the [missing](Self::missing) bytes. Returns a frame if they complete one.
+    /// Adds bytes, no more than are [missing](Self::missing). Returns a frame if they complete one.
     fn push(&mut self, bytes: &[u8]) -> Result<Option<Bytes>, FrameError> {
         self.buffer.extend_from_slice(bytes);
         match self.announced()? {
@@ -79,7 +80,7 @@ impl FrameReader {
         Self { stream, decoder: FrameDecoder::default() }
     }
 
-    /// The next frame, or `None` once the peer has finished. Cancel-safe: what has come so far is kept.
+    /// The next frame, or `None` once the peer has finished. Cancel-safe: bytes that have arrived are kept.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
         loop {
             let Some(chunk) = self.stream.read_chunk(self.decoder.missing()?, true).await? else {

@@ -1,13 +1,13 @@
-//! The gossip socket: datagrams between agents, sent and received without waiting.
+//! The gossip socket: it sends and receives datagrams without waiting.
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::UdpSocket;
 
-/// Longer than any datagram of ours, so that one that is too long is seen to be.
+/// The receive buffer. It is longer than any valid datagram, so that a datagram that is too long is noticed.
 const BUFFER_BYTES: usize = 2_048;
-/// Errors in a row after which the rest of the agent gets its turn.
+/// The most errors in a row that one call of [`GossipUdp::receive`] skips, so that errors do not keep the driver busy.
 const MAX_ERRORS_PASSED: usize = 64;
 
 /// A bound gossip socket. A datagram that cannot be sent at once is dropped and counted, as UDP may.
@@ -26,14 +26,14 @@ impl GossipUdp {
         Self { socket, buffer, send_blocked: 0, send_failed: 0, receive_failed: 0 }
     }
 
-    /// Waits until [`GossipUdp::receive`] may have something. Cancel-safe.
+    /// Waits until [`GossipUdp::receive`] may return a datagram. Cancel-safe.
     pub(crate) async fn readable(&self) {
-        // An error shows again when the socket is read.
+        // Reading the socket reports the error again.
         let _ = self.socket.readable().await;
     }
 
-    /// The next datagram that has come and its sender. Errors of the socket, such as a port of a peer that is closed,
-    /// are counted and passed over.
+    /// The next datagram that has arrived, and its sender. Errors of the socket, such as a closed port of a peer, are
+    /// counted and skipped.
     pub(crate) fn receive(&mut self) -> Option<(SocketAddr, &[u8])> {
         for _ in 0..MAX_ERRORS_PASSED {
             match self.socket.try_recv_from(&mut self.buffer) {

@@ -1,49 +1,53 @@
-//! Every bound on what a peer can make us hold or wait for, by name, and the QUIC settings that follow from them.
+//! The limits on the memory and the time that a peer can take, and the QUIC settings that follow from them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
-/// Connections that peers opened, in any state. More are refused and counted.
+/// The most connections that peers opened, in any state. Further ones are refused and counted.
 pub const MAX_ACCEPTED: usize = 64;
-/// Connections that one host opened (of IPv6, one network of 64 bits); loopback may have all of [`MAX_ACCEPTED`].
+/// The most connections that one host opened (with IPv6, one network of 64 bits). Loopback may have all of
+/// [`MAX_ACCEPTED`].
 pub const MAX_ACCEPTED_PER_HOST: usize = 16;
-/// Streams that we opened, in any state. More fail at once, and are counted.
+/// The most streams that we opened, in any state. Further ones fail at once, and are counted.
 pub const MAX_OPENED: usize = 64;
-/// How long a handshake may take, on either side.
+/// The time that a handshake may take, on either side.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a peer that has connected may take to open its stream.
+/// The time that a peer may take to open its stream after the handshake.
 pub const FIRST_STREAM_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a stream may go without a whole frame read or written before it fails.
+/// The time after which a stream fails if no whole frame was read or written.
 pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// TCP probes of peers under way. Further ones are not made, and counted.
+/// The most TCP probes under way. Further ones are dropped and counted.
 pub const MAX_TCP_PROBES: usize = 64;
-/// How long a host may take to answer a TCP probe.
+/// The time that a host may take to answer a TCP probe.
 pub const TCP_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long we wait for [`Quic::finish`](super::Quic::finish) once the peer has finished and been told so, before we
-/// finish by ourselves; and then for the peer to acknowledge what we wrote.
+/// The time that the driver has to call [`Quic::finish`](super::Quic::finish) after it was told that the peer has
+/// finished; then the stream finishes by itself. It is also the time that the peer then has to acknowledge what we
+/// wrote.
 pub const LINGER: Duration = Duration::from_secs(5);
 
-/// Unread bytes that we take on one stream: four of the largest frames.
+/// The most unread bytes of one stream: four of the largest frames.
 const STREAM_RECEIVE_WINDOW_BYTES: u32 = 256 * 1024;
-/// Unread bytes that we take on one connection.
+/// The most unread bytes of one connection.
 const RECEIVE_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Bytes written to a connection and not yet acknowledged. A frame counts as written once it has its place here.
+/// The most bytes written to a connection and not yet acknowledged. A frame counts as written once all of it is in this
+/// window.
 const SEND_WINDOW_BYTES: u64 = 256 * 1024;
-/// Handshake bytes that came out of order.
+/// The most handshake bytes that arrived out of order.
 const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
-/// A connection over which nothing comes for so long is lost.
+/// The time after which a connection is lost if nothing arrives on it.
 const IDLE_TIMEOUT_MS: u32 = 20_000;
-/// The dialling side keeps the connection alive; the accepting side lets it go.
+/// The period of keep-alives. Only the side that opened the connection sends them.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// Connection attempts that wait to be looked at.
+/// The most connection attempts that wait to be accepted.
 pub(super) const MAX_INCOMING: usize = 256;
-/// Bytes buffered for one such attempt, and for all of them.
+/// The most bytes buffered for one waiting attempt.
 pub(super) const INCOMING_BUFFER_BYTES: u64 = 64 * 1024;
+/// The most bytes buffered for all waiting attempts.
 pub(super) const INCOMING_BUFFER_TOTAL_BYTES: u64 = 4 * 1024 * 1024;
-/// How long a peer may take to come back with the token of a Retry.
+/// The time that a peer may take to return with the token of a Retry.
 pub(super) const RETRY_TOKEN_LIFETIME: Duration = Duration::from_secs(10);
 
 /// The settings of a connection that a peer opened: it may open one stream.

@@ -1,9 +1,9 @@
 //! The sockets between agents: gossip datagrams over UDP, streams over QUIC, and TCP probes.
 //!
-//! One stream of the protocol is one bidirectional QUIC stream on a connection of its own, so that a peer that stops
-//! reading holds up nothing but itself. A frame is preceded by its length, a big-endian `u32` from 1 to
-//! [`MAX_FRAME_BYTES`](hobnob_membership::limits::MAX_FRAME_BYTES). [`limits`] has every bound on what a hostile peer
-//! can make us hold or wait for.
+//! Each stream of the protocol is one bidirectional QUIC stream on a connection of its own, so a peer that stops
+//! reading delays no other stream. A frame is preceded by its length, a big-endian `u32` from 1 to
+//! [`MAX_FRAME_BYTES`](hobnob_membership::limits::MAX_FRAME_BYTES). [`limits`] bounds the memory and the time that a
+//! hostile peer can take.
 
 mod admission;
 mod counters;

@@ -1,4 +1,4 @@
-//! Everything that the driver reaches other agents by.
+//! The sockets by which the driver reaches other agents.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use super::session::StreamEvent;
 use super::tcp_probe::{TcpProbes, bind_gossip};
 use super::tls::{CertificateError, NodeCertificate};
 
-/// Stream events and answered TCP probes that wait for the driver; streams and probes wait when they are full.
+/// The most stream events, and the most answered TCP probes, that wait for the driver. When a queue is full, streams or
+/// probes wait.
 const MAX_WAITING_EVENTS: usize = 256;
 
-/// The sockets of one agent, bound.
+/// The bound sockets of one agent.
 pub(crate) struct Network {
     pub(crate) udp: GossipUdp,
     pub(crate) quic: Quic,
@@ -30,7 +31,7 @@ pub(crate) struct Network {
 #[non_exhaustive]
 pub enum BindError {
     /// The gossip socket cannot be opened.
-    #[error("cannot take gossip at {addr} (UDP): {source}")]
+    #[error("cannot listen for gossip on {addr} (UDP): {source}")]
     Gossip {
         /// The address.
         addr: SocketAddr,
@@ -62,12 +63,12 @@ impl Network {
         Ok(Self { udp, quic, stream_events, tcp_probes, tcp_probe_answered, gossip_addr })
     }
 
-    /// The address that takes gossip.
+    /// The address of the gossip socket.
     pub(crate) fn gossip_addr(&self) -> SocketAddr {
         self.gossip_addr
     }
 
-    /// The address that takes sync streams.
+    /// The address of the sync endpoint.
     pub(crate) fn sync_addr(&self) -> SocketAddr {
         self.quic.local_addr()
     }

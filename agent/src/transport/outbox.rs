@@ -1,4 +1,4 @@
-//! The driver's orders for one stream, on their way to the task of that stream.
+//! The queue between the driver and the task of one stream: frames to write, and the order to finish or to give up.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,25 +9,25 @@ use tokio::sync::Notify;
 
 use super::frames;
 
-/// The reason for which our side gives a stream up.
+/// The reason for which our side gives up a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Abort {
     /// The driver reset it.
     Reset,
     /// The driver sent more frames than may be in flight.
     Overflow,
-    /// The driver sent a frame of a length that no peer takes.
+    /// The driver sent a frame of a length that no peer accepts.
     InvalidFrame,
 }
 
-/// A queue of at most [`MAX_FRAMES_IN_FLIGHT`] frames, with the wish to finish behind them or to give up. Filled by the
-/// driver without waiting, emptied by the stream's task.
+/// A queue of at most [`MAX_FRAMES_IN_FLIGHT`] frames, with the order to finish after them or to give up. The driver
+/// fills it without waiting; the task of the stream empties it.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     state: Mutex<State>,
-    /// Wakes the one that waits in [`Outbox::take`].
+    /// Wakes the task that waits in [`Outbox::take`].
     filled: Notify,
-    /// Wakes the one that waits in [`Outbox::aborted`].
+    /// Wakes the task that waits in [`Outbox::aborted`].
     aborted: Notify,
 }
 
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Outbox {
-    /// Queues a frame. The stream is given up when that would exceed the limit; a frame after the end is dropped.
+    /// Queues a frame. If that would exceed the limit, the stream is given up. A frame after the end is dropped.
     pub(super) fn push(&self, frame: Vec<u8>) {
         let mut state = self.lock();
         if state.finished || state.abort.is_some() {
@@ -60,7 +60,7 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// No frame follows.
+    /// Notes that no frame follows.
     pub(super) fn finish(&self) {
         self.lock().finished = true;
         self.filled.notify_one();
@@ -71,7 +71,7 @@ impl Outbox {
         self.lock().finished
     }
 
-    /// Gives the stream up; the first reason stays.
+    /// Gives up the stream; the first reason stays.
     pub(super) fn abort(&self, reason: Abort) {
         self.lock().abort.get_or_insert(reason);
         self.aborted.notify_one();
@@ -93,7 +93,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that a frame that was taken is written, and makes room for another.
+    /// Notes that a frame that was taken is written, which makes room for another.
     pub(super) fn written(&self) {
         let mut state = self.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
@@ -109,7 +109,7 @@ impl Outbox {
         }
     }
 
-    /// Every state between two statements is a valid one, so a panic elsewhere does no harm here.
+    /// Locks the state. It is valid between any two statements, so a panic that poisoned the lock does no harm.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The QUIC endpoint: takes streams from peers, opens streams to them, and carries frames for the driver.
+//! The QUIC endpoint: accepts streams of peers, opens streams to peers, and carries frames for the driver.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use super::outbox::{Abort, Outbox};
 use super::session::{CloseCode, Link, Session, StreamEvent};
 use super::tls::{NODE_NAME, NodeCertificate};
 
-/// The endpoint could not be made.
+/// The endpoint could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuicError {
@@ -38,13 +38,13 @@ pub enum QuicError {
     Certificate(#[from] rustls::Error),
 }
 
-/// The sync endpoint of an agent: one UDP socket that both serves and dials.
+/// The sync endpoint of an agent: one UDP socket that accepts and opens connections.
 ///
-/// No call waits, but for [`shutdown`](Self::shutdown). What comes of them arrives as [`StreamEvent`]s on the channel
-/// given to [`bind`](Self::bind). That channel is the only buffer for what peers send: while it is full, nothing more
-/// is read, and the peers are slowed down by QUIC's flow control.
+/// Only [`shutdown`](Self::shutdown) waits. The results of all other calls arrive as [`StreamEvent`]s on the channel
+/// given to [`bind`](Self::bind). That channel is the only buffer for frames of peers: while it is full, nothing more
+/// is read, and QUIC's flow control slows the peers down.
 ///
-/// The peer of a stream that we open first hears of it with our first frame, so the opener has to speak first.
+/// A peer learns of a stream that we open by our first frame, so the opener has to send first.
 #[derive(Debug)]
 pub struct Quic {
     endpoint: Endpoint,
@@ -54,20 +54,21 @@ pub struct Quic {
 
 #[derive(Debug)]
 struct Shared {
-    /// The streams in being, for the driver's calls.
+    /// The outboxes of the streams that exist, for the driver's calls.
     streams: Mutex<HashMap<StreamId, Arc<Outbox>>>,
     events: mpsc::Sender<StreamEvent>,
     shutdown: CancellationToken,
     counters: Arc<QuicCounters>,
-    /// One for each connection that a peer opens; all of them are free when no task of such a connection is left.
+    /// One place for each connection that a peer opens. All places are free when no task of such a connection is left.
     accepting: Admission,
-    /// One for each stream that we open, likewise.
+    /// One permit for each stream that we open. All permits are free when no task of such a stream is left.
     opening: Arc<Semaphore>,
+    /// The number of streams accepted so far, which numbers them.
     accepted: AtomicU64,
 }
 
 impl Quic {
-    /// Listens on `addr`; port 0 takes a free one.
+    /// Listens on `addr`; port 0 stands for any free port.
     ///
     /// # Errors
     /// The address cannot be listened on, this is not called within a tokio runtime, or the certificate is unusable.
@@ -94,20 +95,20 @@ impl Quic {
         Ok(Self { endpoint, local_addr, shared })
     }
 
-    /// The address that it listens on.
+    /// The address that the endpoint listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Its counters since it was bound.
+    /// The counters since the endpoint was bound.
     #[must_use]
     pub fn counters(&self) -> &QuicCounters {
         &self.shared.counters
     }
 
-    /// Opens a stream to a peer. Frames can be sent at once. A failure, also one for there being [`MAX_OPENED`]
-    /// already, is told by [`StreamEvent::Closed`].
+    /// Opens a stream to a peer. Frames can be sent at once. [`StreamEvent::Closed`] reports a failure, such as
+    /// [`MAX_OPENED`] streams being open already.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -130,18 +131,19 @@ impl Quic {
     }
 
     /// Sends a frame of 1 to [`MAX_FRAME_BYTES`](hobnob_membership::limits::MAX_FRAME_BYTES) bytes.
-    /// [`StreamEvent::Written`] follows when the stream has taken it. At most
-    /// [`MAX_FRAMES_IN_FLIGHT`](hobnob_membership::limits::MAX_FRAMES_IN_FLIGHT) may be on their way there; one more,
-    /// or one of another length, fails the stream and is counted. A frame for a stream that is over is dropped.
+    /// [`StreamEvent::Written`] follows when it is written. At most
+    /// [`MAX_FRAMES_IN_FLIGHT`](hobnob_membership::limits::MAX_FRAMES_IN_FLIGHT) frames may wait to be written. One
+    /// frame more, or a frame of another length, fails the stream and is counted. A frame for a stream that is over is
+    /// dropped.
     pub fn send(&self, stream: StreamId, frame: Vec<u8>) {
         if let Some(outbox) = self.shared.streams().get(&stream) {
             outbox.push(frame);
         }
     }
 
-    /// No frame of ours follows on this stream; those that were sent are still delivered.
+    /// Finishes our side of a stream. Frames that were sent before are still delivered; no frame may follow.
     ///
-    /// Call it also on [`StreamEvent::Closed`], unless there is more to say: until then, or until
+    /// Call it on [`StreamEvent::Closed`] too, unless there is more to send. Until that call, or until
     /// [`LINGER`](super::limits::LINGER) has passed, the connection is kept for answers to the peer's last frames.
     pub fn finish(&self, stream: StreamId) {
         if let Some(outbox) = self.shared.streams().get(&stream) {
@@ -149,16 +151,16 @@ impl Quic {
         }
     }
 
-    /// Drops a stream at once, in both directions, and what is on its way there. Events that were told before may
-    /// still be in the channel; no other follows.
+    /// Drops a stream at once in both directions, with the frames that wait to be written. Earlier events of the stream
+    /// may still be in the channel; no further event follows.
     pub fn reset(&self, stream: StreamId) {
         if let Some(outbox) = self.shared.streams().remove(&stream) {
             outbox.abort(Abort::Reset);
         }
     }
 
-    /// Stops: takes no new streams, reads nothing more, delivers what was sent on each stream, and closes. Waits for
-    /// that, at most `grace`. From now on no event comes.
+    /// Stops the endpoint: it accepts no new streams, reads nothing more, delivers the frames that were sent on each
+    /// stream, and closes. Waits for that, at most `grace`. No event follows.
     pub async fn shutdown(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.shared.shutdown.cancel();
@@ -180,7 +182,8 @@ impl Drop for Quic {
 }
 
 impl Shared {
-    /// The lock is held for a look-up only, and no state between two statements is invalid.
+    /// Locks the map, for a look-up only. It is valid between any two statements, so a panic that poisoned the lock
+    /// does no harm.
     fn streams(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Outbox>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,7 +199,7 @@ impl Shared {
     }
 }
 
-/// Takes connections until the shutdown.
+/// Accepts connections until the shutdown.
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     loop {
         let incoming = tokio::select! {
@@ -205,7 +208,7 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
         };
         let Some(incoming) = incoming else { return };
         if !incoming.remote_address_validated() && incoming.may_retry() {
-            // We remember nothing meanwhile: a peer that owns its address comes back with the token that was sent there.
+            // A Retry needs no memory here: a peer that owns its address returns with the token that was sent there.
             let _ = incoming.retry();
             continue;
         }
@@ -221,7 +224,7 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     }
 }
 
-/// Serves the one stream of a connection that a peer opens.
+/// Completes a connection that a peer opens, and runs its one stream.
 async fn serve(shared: Arc<Shared>, incoming: Incoming, _place: Place) {
     let accepted = tokio::select! {
         () = shared.shutdown.cancelled() => return,
@@ -233,7 +236,8 @@ async fn serve(shared: Arc<Shared>, incoming: Incoming, _place: Place) {
     shared.streams().insert(stream, link.outbox.clone());
     match link.deliver(StreamEvent::Accepted { stream }).await {
         Ok(()) => Session::new(link, connection, send, recv).run().await,
-        // The driver does not know the stream, so it cannot have given it up: the transport ends, or the driver has.
+        // The driver does not know the stream yet, so it did not reset it: the transport shuts down, or the driver
+        // ended.
         Err(_) => connection.close(CloseCode::Shutdown.into(), b""),
     }
     shared.streams().remove(&stream);
@@ -270,7 +274,7 @@ async fn accept_stream(
     }
 }
 
-/// Connects to a peer and carries the one stream of that connection.
+/// Connects to a peer, and runs the one stream of that connection.
 async fn dial(
     endpoint: Endpoint,
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! One stream, from its first frame to its end: a loop that reads, writes and tells the driver.
+//! The task of one stream, from its first frame to its end: it reads, writes and sends events to the driver.
 
 use std::sync::Arc;
 
@@ -15,38 +15,38 @@ use super::frames::{self, FrameError, FrameReader};
 use super::limits::{LINGER, STREAM_IDLE_TIMEOUT};
 use super::outbox::{Abort, Outbox};
 
-/// An event of a stream. Events of one stream come in order.
+/// An event of a stream. Events of one stream arrive in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
     /// A peer opened a stream and has begun to send on it.
     Accepted {
-        /// The stream, numbered by us.
+        /// The stream, with a number of ours.
         stream: StreamId,
     },
-    /// A whole frame came.
+    /// A whole frame arrived.
     Frame {
         /// The stream.
         stream: StreamId,
         /// The frame, without its length.
         bytes: Bytes,
     },
-    /// One of the frames that we were given was written. Not told any more after `Closed`.
+    /// A frame of the driver was written. This event does not follow `Closed`.
     Written {
         /// The stream.
         stream: StreamId,
     },
-    /// The peer has finished and all its frames were told, or the stream failed. Comes once, unless we reset the
-    /// stream first; nothing follows it.
+    /// The peer has finished and all its frames arrived, or the stream failed. The event comes once, unless we reset
+    /// the stream first. No event follows it.
     ///
-    /// When it is the peer that has finished, frames that we send are still delivered until we
-    /// [finish](super::Quic::finish) as well, which should be soon.
+    /// If the peer has finished, frames that we send are still delivered until we [finish](super::Quic::finish) as
+    /// well, which should be soon.
     Closed {
         /// The stream.
         stream: StreamId,
     },
 }
 
-/// The reason for closing a connection, for the peer.
+/// The reason for closing a connection, as the peer is told it.
 #[derive(Clone, Copy)]
 pub(super) enum CloseCode {
     /// Both sides have finished.
@@ -65,7 +65,7 @@ impl From<CloseCode> for VarInt {
     }
 }
 
-/// The end of a stream without an act of the peer.
+/// The end of a stream that the peer did not cause.
 pub(super) enum Interrupt {
     /// It was given up.
     Aborted(Abort),
@@ -89,7 +89,7 @@ enum StreamError {
     Frame(#[from] FrameError),
     #[error("cannot write: {0}")]
     Write(#[from] WriteError),
-    #[error("nothing happened on it for too long")]
+    #[error("no frame was read or written for too long")]
     Idle,
 }
 
@@ -99,7 +99,7 @@ impl From<Interrupt> for End {
     }
 }
 
-/// The tie between a stream and the driver.
+/// The connection between the task of a stream and the driver.
 pub(super) struct Link {
     pub(super) stream: StreamId,
     pub(super) outbox: Arc<Outbox>,
@@ -109,7 +109,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Waits until the stream is to end from our side. Cancel-safe.
+    /// Waits until our side ends the stream. Cancel-safe.
     pub(super) async fn interrupted(&self) -> Interrupt {
         tokio::select! {
             reason = self.outbox.aborted() => Interrupt::Aborted(reason),
@@ -117,7 +117,7 @@ impl Link {
         }
     }
 
-    /// Tells the driver, waiting for as long as it is busy.
+    /// Sends an event to the driver. Waits while the channel is full.
     pub(super) async fn deliver(&self, event: StreamEvent) -> Result<(), Interrupt> {
         tokio::select! {
             biased;
@@ -126,12 +126,13 @@ impl Link {
         }
     }
 
-    /// Counts a stream that failed. The driver learns of it unless it knows that the stream is over.
+    /// Counts and logs a failed stream. Reports it to the driver, unless the driver knows that the stream is over.
     pub(super) async fn fail(&self, reason: &(dyn std::fmt::Display + Sync), is_closed: bool) {
         debug!(stream = self.stream.0, %reason, "a stream failed");
         self.counters.streams_failed.increment();
         if !is_closed {
-            // Not `deliver`: a stream that was given up for a mistake of the driver's has to be told of all the same.
+            // Not `deliver`, which reports nothing of a stream that was given up: a mistake of the driver must be
+            // reported.
             tokio::select! {
                 () = self.shutdown.cancelled() => {}
                 _ = self.events.send(StreamEvent::Closed { stream: self.stream }) => {}
@@ -139,16 +140,16 @@ impl Link {
         }
     }
 
-    /// Counts and tells what follows from an interrupt.
+    /// Counts and reports the interrupts that are failures.
     pub(super) async fn conclude(&self, interrupt: &Interrupt, is_closed: bool) {
         match interrupt {
             Interrupt::Aborted(Abort::Overflow) => {
                 self.counters.sends_overflowed.increment();
-                self.fail(&"more frames were sent than may be in flight", is_closed).await;
+                self.fail(&"more frames were queued than may be in flight", is_closed).await;
             }
             Interrupt::Aborted(Abort::InvalidFrame) => {
                 self.counters.frames_invalid.increment();
-                self.fail(&"a frame was sent of no bytes or of too many", is_closed).await;
+                self.fail(&"a frame to send was empty or too long", is_closed).await;
             }
             Interrupt::Aborted(Abort::Reset) | Interrupt::Shutdown | Interrupt::DriverGone => {}
         }
@@ -168,11 +169,11 @@ enum Wrote {
 }
 
 impl FrameWriter {
-    /// Writes the next frame, or finishes behind the last. Cancel-safe: what is left of a frame is kept.
+    /// Writes the next frame, or finishes after the last one. Cancel-safe: the rest of a frame is kept.
     async fn step(&mut self, outbox: &Outbox) -> Result<Wrote, WriteError> {
         if !self.is_amid_frame() {
             let Some(frame) = outbox.take().await else {
-                // Only a stream that was finished before refuses, which is as good.
+                // It fails only when the stream is finished already.
                 let _ = self.stream.finish();
                 return Ok(Wrote::End);
             };
@@ -196,7 +197,7 @@ pub(super) struct Session {
     connection: Connection,
     reader: FrameReader,
     writer: FrameWriter,
-    /// Whether the driver was told that it is over.
+    /// Whether the driver was told that the stream is over.
     is_closed: bool,
 }
 
@@ -257,7 +258,7 @@ impl Session {
                 frame = self.reader.next(), if !self.is_closed => match frame {
                     Ok(Some(bytes)) => Some(StreamEvent::Frame { stream, bytes }),
                     Ok(None) => Some(StreamEvent::Closed { stream }),
-                    // The write error came first and says more.
+                    // Report the write error if there was one: it came first and says more.
                     Err(error) => return End::Failed(write_error.map_or(error.into(), StreamError::Write)),
                 },
                 wrote = self.writer.step(&self.link.outbox), if writing => match wrote {
@@ -267,7 +268,7 @@ impl Session {
                         None
                     }
                     Err(error) => {
-                        // Bytes that the peer sent earlier may still be unread.
+                        // Go on reading: bytes that the peer sent earlier may still be unread.
                         self.link.outbox.finish();
                         writing = false;
                         write_error = Some(error);
@@ -288,13 +289,13 @@ impl Session {
         write_error.map_or(End::Complete, |error| End::Failed(error.into()))
     }
 
-    /// Writes what the driver has sent so far and finishes. The caller of the shutdown bounds it.
+    /// Writes the frames that the driver has sent so far, and finishes. The grace of the shutdown limits the time.
     async fn write_the_rest(&mut self) {
         self.link.outbox.finish();
         while let Ok(Wrote::Frame) = self.writer.step(&self.link.outbox).await {}
     }
 
-    /// Waits, within limits, until the peer has all that we wrote: a connection that is closed delivers nothing more.
+    /// Waits until the peer has all that we wrote, at most [`LINGER`]: a closed connection delivers nothing more.
     async fn await_acknowledgement(&self) {
         let stopped = self.writer.stream.stopped();
         tokio::select! {

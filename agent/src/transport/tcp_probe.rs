@@ -1,6 +1,6 @@
-//! TCP probes: handshakes on the port of the gossip socket, which tell a process that stands still from one that is gone.
+//! TCP probes: TCP handshakes on the gossip port, which tell a process that stands still from one that is gone.
 //!
-//! The kernel completes a handshake for a listener whose process does nothing, and refuses it when the process is gone.
+//! The kernel completes a handshake for a listener whose process stands still, and refuses it when the process is gone.
 //! No byte is ever sent on these connections.
 
 use std::io;
@@ -18,16 +18,16 @@ use tracing::warn;
 use super::counters::TcpProbeCounters;
 use super::limits::{MAX_TCP_PROBES, TCP_PROBE_TIMEOUT};
 
-/// Tries to find a port that is free for UDP and for TCP.
+/// The number of attempts to find a port that is free for UDP and for TCP.
 const TRIES: u32 = 16;
-/// Pause after each accepted connection, so that no peer can keep the agent busy by connecting. Handshakes do not wait
-/// for it.
+/// The pause after each accepted connection, so that no peer can keep the agent busy by connecting. Handshakes do not
+/// wait for it, since the kernel completes them.
 const GAP: Duration = Duration::from_millis(1);
-/// Pause after a connection that could not be accepted, such as without a free file descriptor.
+/// The pause after a connection could not be accepted, for example without a free file descriptor.
 const GAP_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Binds the gossip socket, and a listener for TCP probes at the same address and port; port 0 takes one that is free for
-/// both. A listener that cannot be bound is left out, with a warning.
+/// Binds the gossip socket, and a listener for TCP probes on the same address and port. Port 0 stands for any port that
+/// is free for both. If the listener cannot be bound, the function logs a warning and returns no listener.
 ///
 /// # Errors
 /// The gossip socket cannot be bound.
@@ -44,8 +44,8 @@ pub(super) async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Opti
                 warn!(
                     port = at.port(),
                     %error,
-                    "cannot listen on the gossip port by TCP, which tells an agent that stands still from one that crashed. While \
-                     another program listens there, peers notice a crash after 5 s, not 2; while none does, they take this \
+                    "cannot listen on the gossip port by TCP, so peers cannot tell whether this agent stands still or crashed. \
+                     While another program listens there, peers notice a crash after 5 s, not 2 s; otherwise they take this \
                      agent for crashed when it stands still for 2 s. Free that port for TCP, or choose another with --bind"
                 );
                 return Ok((gossip, None));
@@ -54,7 +54,7 @@ pub(super) async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Opti
     }
 }
 
-/// Answers TCP probes of peers, and probes peers. Dropping it ends both.
+/// Answers the TCP probes of peers, and sends TCP probes to peers. Dropping it closes the listener.
 #[derive(Debug)]
 pub struct TcpProbes {
     listening: Option<JoinHandle<()>>,
@@ -65,7 +65,7 @@ pub struct TcpProbes {
 }
 
 impl TcpProbes {
-    /// Accepts connections from now on, if there is a listener. The answered probes of peers are sent to `answered`.
+    /// Starts to accept connections, if there is a listener. Each probe of ours that is answered is sent to `answered`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -82,7 +82,7 @@ impl TcpProbes {
         self.listening.is_some()
     }
 
-    /// Its counters since it was started.
+    /// The counters since the start.
     #[must_use]
     pub fn counters(&self) -> &TcpProbeCounters {
         &self.counters
@@ -100,7 +100,7 @@ impl TcpProbes {
         let answered = self.answered.clone();
         tokio::spawn(async move {
             if matches!(timeout(TCP_PROBE_TIMEOUT, is_answered(to)).await, Ok(Ok(true))) {
-                // Fails only when the driver has ended.
+                // It fails only when the driver has ended.
                 let _ = answered.send(tcp_probe).await;
             }
             drop(place);
@@ -116,7 +116,7 @@ impl Drop for TcpProbes {
     }
 }
 
-/// Accepts connections for good, and drops each at once.
+/// Accepts connections forever, and drops each at once.
 async fn take(listener: TcpListener, counters: Arc<TcpProbeCounters>) {
     loop {
         let gap = match listener.accept().await {
@@ -136,9 +136,9 @@ async fn take(listener: TcpListener, counters: Arc<TcpProbeCounters>) {
 /// Whether the host completes the handshake.
 async fn is_answered(to: SocketAddr) -> io::Result<bool> {
     let stream = TcpStream::connect(to).await?;
-    // Closed by a reset, it leaves nothing behind on either side.
+    // Close by a reset, which leaves no state behind on either side.
     stream.set_zero_linger()?;
-    // A connection to a free port of one's own host may be given that port, and so meet itself.
+    // A connection to a free port of the own host may get that port as its source port, and connect to itself.
     Ok(stream.local_addr()? != to)
 }
 

@@ -1,8 +1,9 @@
-//! The TLS of the transport: sealed against listeners, but not yet authenticated.
+//! The TLS of the transport: streams are encrypted, but peers are not yet authenticated.
 //!
-//! Every agent makes a certificate for itself when it starts, and takes any certificate from its peers. So nobody can
-//! read along, but whoever can send packets to an agent can speak to it, or stand between two of them. That is why an
-//! agent refuses to listen on an address that is not loopback unless it is told `--insecure`.
+//! Every agent makes a self-signed certificate when it starts, and accepts any certificate from its peers. A passive
+//! listener cannot read a stream. But an attacker who can send packets to an agent can open streams to it, and an
+//! attacker on the path between two agents can impersonate each to the other. Therefore an agent refuses to listen on
+//! an address other than loopback without `--insecure`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,39 +20,39 @@ use time::OffsetDateTime;
 
 use super::limits;
 
-/// The name that every node's certificate carries. Peers are dialled by IP address, so it says nothing about which
-/// node it is; the protocol checks that.
+/// The name in the certificate of every node. It does not identify the node: agents connect to IP addresses, and the
+/// protocol checks which node answers.
 pub(super) const NODE_NAME: &str = "node.hobnob";
 
 const ALPN: &[u8] = b"hobnob/1";
-/// Clocks of peers may be behind ours by so much.
+/// The time by which the clock of a peer may be behind ours.
 const CLOCK_TOLERANCE: Duration = Duration::from_hours(1);
-/// Longer than a process lives; the next one makes a new certificate.
+/// The lifetime of a certificate. It exceeds the lifetime of any process, and each process makes a new certificate.
 const LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// The system gave no randomness, or refused it.
+    /// The certificate could not be generated, most likely because the system provided no random numbers.
     #[error(
         "cannot make a certificate for this node: {0}; check that the system provides random numbers"
     )]
     Generate(#[from] rcgen::Error),
 }
 
-/// The identity of a node on the wire: a certificate chain and the private key to it. It serves both the streams
-/// that the node accepts and those that it opens.
+/// The TLS identity of a node: a certificate chain and its private key. A node uses it for the streams that it accepts
+/// and for those that it opens.
 pub struct NodeCertificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
 impl NodeCertificate {
-    /// Makes a key (ECDSA P-256) and a self-signed certificate. Neither is ever written to a disk.
+    /// Makes a key (ECDSA P-256) and a self-signed certificate. Neither is ever written to disk.
     ///
     /// # Errors
-    /// The system gave no randomness.
+    /// The certificate cannot be generated, most likely because the system provides no random numbers.
     pub fn self_signed() -> Result<Self, CertificateError> {
         let now = OffsetDateTime::now_utc();
         let mut params = CertificateParams::new(vec![NODE_NAME.to_owned()])?;
@@ -67,7 +68,7 @@ impl NodeCertificate {
         Ok(Self { chain: vec![certificate.der().clone()], key: key.into() })
     }
 
-    /// How connections are accepted with this certificate.
+    /// The QUIC configuration for accepting connections with this certificate.
     pub(super) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
         let mut tls = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -88,7 +89,7 @@ impl NodeCertificate {
         Ok(config)
     }
 
-    /// How connections are opened with this certificate.
+    /// The QUIC configuration for opening connections with this certificate.
     pub(super) fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
         let provider = provider();
         let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
@@ -105,7 +106,7 @@ impl NodeCertificate {
     }
 }
 
-/// The one provider of cryptography, handed over everywhere instead of being installed for the whole process.
+/// The provider of cryptography. It is passed to each configuration, and not installed for the whole process.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -114,8 +115,8 @@ fn no_cipher_suite(error: &NoInitialCipherSuite) -> rustls::Error {
     rustls::Error::General(error.to_string())
 }
 
-/// Takes any certificate for the peer's. What is still verified is that the peer holds the key to the certificate that
-/// it shows, so that the connection is sealed between the two that made it, whoever they are.
+/// Accepts any certificate of a peer. The signature of the handshake is still verified: it proves that the peer holds
+/// the key of the certificate that it shows, so the connection is encrypted between its two ends, whoever they are.
 #[derive(Debug)]
 struct UnverifiedPeers(Arc<CryptoProvider>);
 

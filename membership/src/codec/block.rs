@@ -1,13 +1,13 @@
-//! Structs, as blocks.
+//! Blocks: how structs are written.
 
 use super::{DecodeError, Field, Reader, Writer};
 
-/// A struct that is written as the length of its fields and the fields.
+/// A struct that is written as the length of its fields, then the fields.
 pub(crate) trait Block: Sized {
     /// Writes the fields, without their length.
     fn put_fields(&self, writer: &mut Writer);
 
-    /// Reads the fields that are known. `reader` ends where the block ends; what is left in it is skipped.
+    /// Reads the fields that are known. `reader` ends where the block ends; the caller skips bytes that are left in it.
     fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
 }
 
@@ -23,9 +23,10 @@ impl<T: Block> Field for T {
 
 /// Makes a struct a [`Block`] of these fields, in the order in which they are written.
 ///
-/// Those of the first version come first; a block without one of them is malformed. Fields that came in a later version
-/// follow in a `later` clause, each with the default that it takes where a block ends before it. Fields are never
-/// removed and never change their place. `as Fixed` writes a hash in eight bytes.
+/// Fields of the first version come first; a block without one of them is malformed. Fields of later versions follow in
+/// a
+/// `later` clause, each with the default that it takes when a block ends before it. Fields are never removed and never
+/// change their place. `as Fixed` writes a hash in eight bytes.
 macro_rules! block {
     ($type:ty { $($field:ident $(as $wire:ident)?),* $(,)? } $(later { $($new:ident: $default:expr),* $(,)? })?) => {
         impl $crate::codec::Block for $type {

@@ -1,4 +1,4 @@
-//! What a block is made of.
+//! Fields: the values that blocks consist of.
 
 use std::net::IpAddr;
 
@@ -6,16 +6,16 @@ use smol_str::SmolStr;
 
 use super::{DecodeError, Reader, Writer};
 
-/// A value with one way to be written and read.
+/// A value that has one encoding.
 pub(crate) trait Field: Sized {
     fn put(&self, writer: &mut Writer);
 
-    /// Reads the value from the front. An implementation of something that can be unknown MUST have taken all of its bytes
-    /// when it returns [`DecodeError::Unknown`], since a list goes on after it.
+    /// Reads the value from the front. An implementation that returns [`DecodeError::Unknown`] MUST have taken all
+    /// bytes of the value, since a list continues with the next element.
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
 }
 
-/// A number of eight bytes, for hashes, of which no length saves any.
+/// A number in eight bytes, for hashes: a variable length would save no bytes.
 pub(crate) struct Fixed(pub(crate) u64);
 
 impl Field for Fixed {
@@ -97,7 +97,8 @@ impl Field for IpAddr {
         };
     }
 
-    /// An unknown kind of address takes all that is left of its identity: only blocks hold addresses.
+    /// Reads an address. For an unknown kind, the caller's block skips the rest of the identity: only blocks hold
+    /// addresses.
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match reader.byte()? {
             0 => reader.array::<4>().map(Self::from),
@@ -120,8 +121,8 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-/// Every element takes a byte or more, so that no number of elements exceeds the bytes that are left. Room is made as
-/// the elements are read.
+/// Written as the number of elements, then the elements. Every element takes a byte or more, so a valid number is at
+/// most the number of bytes that are left. The list grows as the elements are read.
 impl<T: Field> Field for Vec<T> {
     fn put(&self, writer: &mut Writer) {
         writer.number(self.len() as u64);

@@ -1,14 +1,14 @@
-//! How values are written as bytes that can grow.
+//! The encoding of values: bytes that later versions can extend.
 //!
-//! A *field* is a number, a text, a fixed row of bytes, an option, a list or a block. Numbers have the variable length of
-//! bincode 2; lists and texts begin with their length. A *block* is how every struct is written: the length of its
+//! A *field* is a number, a text, a fixed row of bytes, an option, a list or a block. Numbers have the variable length
+//! of bincode 2; lists and texts begin with their length. Every struct is written as a *block*: the length of its
 //! fields, then the fields, one after the other.
 //!
-//! A later version adds fields at the end of a block. An earlier one reads the fields that it knows and skips the rest. A
-//! block of an earlier version ends early, and each field that is missing takes a default that its `later` clause states
-//! (see [`block!`]). An element of a list that is of an unknown kind is skipped by its length, and counted.
+//! A later version adds fields at the end of a block. An earlier version reads the fields that it knows and skips the
+//! rest. A block of an earlier version ends early, and each missing field takes the default that its `later` clause
+//! states (see [`block!`]). An element of a list that is of an unknown kind is skipped by its length, and counted.
 //!
-//! Reading allocates no more than the bytes that are there justify, whatever the lengths in them claim. No type holds
+//! Reading allocates in proportion to the bytes that are there, whatever the lengths in them claim. No type contains
 //! itself, so blocks nest only as deep as the types do. No bytes make a reader panic.
 
 mod block;
@@ -21,7 +21,7 @@ pub(crate) use field::{Field, Fixed};
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 
-/// Why bytes could not be read.
+/// The reason for which bytes could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -44,7 +44,7 @@ pub(crate) fn encode<T: Field>(field: &T) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// How many bytes a field takes, without writing them.
+/// The number of bytes that a field takes. It is counted without writing them.
 pub(crate) fn encoded_len<T: Field>(field: &T) -> usize {
     let mut writer = Writer::counting();
     field.put(&mut writer);
@@ -54,7 +54,7 @@ pub(crate) fn encoded_len<T: Field>(field: &T) -> usize {
 /// Reads a field that takes all of `bytes`.
 ///
 /// # Errors
-/// When the bytes end too early, are left over, or say something that is unknown or breaks a rule.
+/// The bytes end too early or are left over, or the value is of an unknown kind or breaks a rule.
 #[cfg(test)]
 pub(crate) fn decode<T: Field>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut reader = Reader::new(bytes);

@@ -1,10 +1,10 @@
-//! Bytes that are being read.
+//! The reader of encoded bytes.
 
 use bincode::config;
 
 use super::DecodeError;
 
-/// Reads from the front of some bytes.
+/// Reads fields from the front of some bytes.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -20,17 +20,17 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     pub(crate) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// How many elements were skipped because they are of a kind that is unknown.
+    /// The number of elements that were skipped because their kind is unknown.
     pub(crate) fn skipped(&self) -> u32 {
         self.skipped
     }
 
-    /// The same reader, at its end.
+    /// A reader without bytes and with the same count of skipped elements.
     pub(crate) fn ended(&self) -> Self {
         Self { rest: &[], skipped: self.skipped }
     }
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         self.skipped = self.skipped.saturating_add(1);
     }
 
-    /// So many bytes as they are.
+    /// Takes `len` bytes as they are.
     pub(crate) fn raw(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
         self.rest = rest;
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// A number as bincode writes it.
+    /// Reads a number as bincode writes it.
     pub(crate) fn number(&mut self) -> Result<u64, DecodeError> {
         let decoded = bincode::decode_from_slice(self.rest, config::standard());
         let (number, read) = decoded.map_err(|error| match error {
@@ -68,13 +68,14 @@ impl<'a> Reader<'a> {
         Ok(number)
     }
 
-    /// A length, or a number of elements of a byte or more each: no more than there are bytes left.
+    /// Reads a length, or a number of elements of a byte or more each. Refuses a value above the number of bytes that
+    /// are left.
     pub(crate) fn length(&mut self) -> Result<usize, DecodeError> {
         let length = usize::try_from(self.number()?).map_err(|_| DecodeError::Truncated)?;
         if length > self.len() { Err(DecodeError::Truncated) } else { Ok(length) }
     }
 
-    /// Bytes behind their length.
+    /// Reads a length, then as many bytes.
     pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.length()?;
         self.raw(length)
@@ -85,8 +86,8 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid("a text is not UTF-8"))
     }
 
-    /// Reads what is known of a block, and skips the rest of it. The whole block is behind the reader afterwards, also
-    /// when it could not be read.
+    /// Reads the known fields of a block, and skips the rest of it. The reader is at the end of the block afterwards,
+    /// even when the fields could not be read.
     pub(crate) fn block<T>(
         &mut self,
         fields: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,

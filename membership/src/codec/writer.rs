@@ -1,4 +1,4 @@
-//! Bytes that are being written.
+//! The writer of encoded bytes.
 
 use bincode::config;
 
@@ -6,12 +6,12 @@ use bincode::config;
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
-    /// How many there are when they are only counted.
+    /// The number of bytes so far, when they are only counted.
     counted: Option<usize>,
 }
 
 impl Writer {
-    /// A writer that keeps no byte and tells how many there were.
+    /// A writer that keeps no bytes and only counts them.
     pub(crate) fn counting() -> Self {
         Self { bytes: Vec::new(), counted: Some(0) }
     }
@@ -24,7 +24,7 @@ impl Writer {
         self.bytes
     }
 
-    /// Bytes as they are, without their length.
+    /// Writes bytes as they are, without their length.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         match &mut self.counted {
             Some(counted) => *counted += bytes.len(),
@@ -36,19 +36,19 @@ impl Writer {
         self.raw(&[byte]);
     }
 
-    /// One byte below 251; else 251, 252 or 253 and then 2, 4 or 8 bytes, little endian.
+    /// Writes a number: one byte below 251; else 251, 252 or 253 and then 2, 4 or 8 bytes, little endian.
     pub(crate) fn number(&mut self, number: u64) {
         let (bytes, len) = prefix(number);
         self.raw(&bytes[..len]);
     }
 
-    /// The length of some bytes, then the bytes.
+    /// Writes the length of some bytes, then the bytes.
     pub(crate) fn prefixed(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.raw(bytes);
     }
 
-    /// The length of what `fields` writes, then that.
+    /// Writes the length of the bytes that `fields` writes, then these bytes.
     pub(crate) fn block(&mut self, fields: impl FnOnce(&mut Self)) {
         let start = self.len();
         fields(self);
@@ -61,7 +61,7 @@ impl Writer {
     }
 }
 
-/// A number as bincode writes it, and how many of the bytes count.
+/// A number as bincode writes it, and how many of the nine bytes are used.
 fn prefix(number: u64) -> ([u8; 9], usize) {
     let mut bytes = [0; 9];
     let len = bincode::encode_into_slice(number, &mut bytes, config::standard())

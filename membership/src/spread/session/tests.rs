@@ -96,7 +96,7 @@ fn run(opener: &mut Catalog, server: &mut Catalog) -> Passed {
     panic!("never ends: {sessions:?}");
 }
 
-/// Two catalogs that know `common` origins in common, and each some that only it knows, or knows better.
+/// Two catalogs that both know `common` origins. Of these, each side is `behind` in some; and each knows some `alone`.
 fn catalogs(common: u64, behind: [u64; 2], alone: [u64; 2]) -> [Catalog; 2] {
     let mut sides = [1, 2].map(|id| Catalog::new(NodeId(id), Epoch(1)));
     let mut learn = |side: usize, origin: &Catalog, id: u64, to: u64| {
@@ -153,7 +153,7 @@ fn whatever_differs_is_equal_after_one_session_or_two() {
         if left.digest() != right.digest() {
             run(&mut left, &mut right);
         }
-        // Each side knows only itself, and has written nothing.
+        // Each side also holds its own origin, which has written nothing and which the other side does not know.
         assert_eq!(told(&left), told(&right));
         assert_eq!(left.digest(), right.digest(), "{common} {behind:?} {alone:?}");
     }
@@ -169,7 +169,7 @@ fn where_nearly_all_differs_nobody_asks_for_more_than_is_given() {
     }
 }
 
-/// Two sides that know an origin, the left one `behind` versions less of it than the right one.
+/// Two catalogs that know an origin. The left one knows `behind` versions less of it than the right one.
 fn one_behind(behind: u64) -> [Catalog; 2] {
     let mut sides = catalogs(60, [0, 0], [0, 0]);
     let known = origin(77, 60);
