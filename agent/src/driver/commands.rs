@@ -13,7 +13,7 @@ use super::own_checks::OwnCheck;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
 
-/// An instance of this agent, and the check that speaks for it from now on.
+/// An instance of this agent, and the check that decides its health from now on.
 type CheckChange = (Arc<str>, Option<OwnCheck>);
 
 /// A question that reads the node.
@@ -32,10 +32,10 @@ pub(super) enum Command {
     Report { reply: Reply<Report> },
 }
 
-/// The driver refuses a command.
+/// The reason for which the driver refuses a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// This agent gave way to another one under its node id, and is silent.
+    /// This agent gave way to another agent under its node id, and is silent.
     #[error("{0}")]
     Silent(String),
     /// The records break a rule.
@@ -45,10 +45,10 @@ pub(crate) enum Refused {
     Stopping(#[from] Stopping),
 }
 
-/// The counters and facts of the tasks around the node.
+/// The counters of the node and of the tasks around it, and the state of TCP probes.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Whether this host completes TCP handshakes for peers that probe it.
+    /// Whether this agent listens for TCP probes, so that its host completes their handshakes.
     pub(crate) takes_tcp_probes: bool,
     pub(crate) counters: BTreeMap<String, u64>,
 }
@@ -98,7 +98,8 @@ impl Driver {
                 reply.send(());
             }
             Command::Inspect(read) => {
-                // The ages in the registry are then no older than what the reader sees.
+                // Publish the ages first, so that those in the registry are no older than the state that the reader
+                // sees.
                 self.show_ages(now);
                 read(&self.node, now);
             }

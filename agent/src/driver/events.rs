@@ -1,4 +1,4 @@
-//! The events of the node: kept for the next start, shown to clients, and logged.
+//! The events of the node: they are persisted for the next start, shown to clients, and logged.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use hobnob_membership::view::{Member, MemberStatus};
 
 use super::{Driver, Persist, words};
 
-/// Delay from a change of the peers to keeping them for the next start. The first ones are kept soon, because a crashed
-/// agent finds back by them.
+/// The time from the first change of the peers to saving them for the next start. It is short, because an agent that
+/// crashes finds the cluster again through them.
 const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
-/// The same, for later changes.
+/// The time from a later change of the peers to saving them.
 const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
 
 impl Driver {
@@ -27,7 +27,7 @@ impl Driver {
                 node_id = %node,
                 name = words::name_of(&self.node, node),
                 told_by = words::name_of(&self.node, told_by),
-                "an operator declared this member gone for good: its instances are gone"
+                "an operator forced this member to leave: its instances are gone"
             ),
             Event::Connected => {
                 self.joining.connected();
@@ -103,7 +103,7 @@ impl Driver {
         let Member { identity, node, status } = member;
         let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
         let Some(node) = node else {
-            // Its record follows in a moment, with its name.
+            // The node record with the name has not arrived yet.
             return tracing::debug!(%node_id, %address, %status, "member");
         };
         let name = &node.name;

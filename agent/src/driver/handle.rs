@@ -1,4 +1,4 @@
-//! The rest of the agent's side of the driver.
+//! The handle by which the rest of the agent calls the driver.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;
 
-/// Commands that wait for the driver; further ones wait with their sender.
+/// The most commands that wait for the driver. When the queue is full, senders wait.
 const MAX_WAITING_COMMANDS: usize = 256;
-/// Verdicts that wait for the driver; a checker waits when they are full.
+/// The most verdicts of checks that wait for the driver. When the queue is full, checkers wait.
 const MAX_WAITING_REPORTS: usize = 1_024;
 
-/// Asks the driver. Cheap to clone; the driver ends when the last one is dropped.
+/// A handle to the driver. It is cheap to clone. The driver ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct DriverHandle {
     commands: mpsc::Sender<Command>,
     reports: mpsc::Sender<CheckReport>,
 }
 
-/// The messages of handles and checkers to the driver.
+/// The queues of messages from handles and checkers to the driver.
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<CheckReport>,
 }
 
 impl DriverHandle {
-    /// A handle, and what it and its clones send.
+    /// A handle, and the inbox for everything that the handle and its clones send.
     pub(super) fn channel() -> (Self, Inbox) {
         let (commands, commands_received) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (reports, reports_received) = mpsc::channel(MAX_WAITING_REPORTS);
@@ -40,18 +40,18 @@ impl DriverHandle {
         (Self { commands, reports }, inbox)
     }
 
-    /// The way for verdicts, past everything that may wait for the disk.
+    /// The queue for verdicts of checks. Verdicts pass everything that may wait for the disk.
     pub(crate) fn reports(&self) -> mpsc::Sender<CheckReport> {
         self.reports.clone()
     }
 
-    /// A handle without a driver, to test what needs none.
+    /// A handle without a driver, for tests that need none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
         Self::channel().0
     }
 
-    /// Whether [`DriverHandle::write`] would be taken, and heard.
+    /// Checks that [`DriverHandle::write`] would take these records, and that this agent is not silent.
     pub(crate) async fn check_write(&self, records: RecordChanges) -> Result<(), Refused> {
         ask(&self.commands, |reply| Command::Check { records, reply }).await?
     }
@@ -62,8 +62,8 @@ impl DriverHandle {
         ask(&self.commands, |reply| Command::Write { records, check, reply }).await
     }
 
-    /// Like [`DriverHandle::write`]; in the same step, this check becomes the only one that speaks for the instance, or
-    /// none does.
+    /// Like [`DriverHandle::write`]. In the same step, this check becomes the only one that decides the health of the
+    /// instance; with `None`, no check does.
     pub(crate) async fn write_with_check(
         &self,
         records: RecordChanges,
@@ -79,7 +79,7 @@ impl DriverHandle {
         ask(&self.commands, |reply| Command::ExplainCheck { instance, reply }).await
     }
 
-    /// Says hello at these gossip addresses until one answers, and returns that one.
+    /// Joins at these gossip addresses. Returns the first address that answers.
     pub(crate) async fn join(&self, addresses: Vec<SocketAddr>) -> Result<SocketAddr, Refused> {
         ask(&self.commands, |reply| Command::Join { addresses, reply }).await?
     }
@@ -89,7 +89,7 @@ impl DriverHandle {
         tell(&self.commands, Command::Join { addresses, reply: Reply::unread() }).await
     }
 
-    /// Says that an address to join at is the agent's own.
+    /// Tells the driver that an address to join at is the agent's own.
     pub(crate) async fn expect_nobody_at(&self, address: String) -> Result<(), Stopping> {
         tell(&self.commands, Command::ExpectNobodyAt { address }).await
     }
@@ -99,12 +99,12 @@ impl DriverHandle {
         tell(&self.commands, Command::Leave).await
     }
 
-    /// Declares a member gone for good. Its instances are gone here when this returns.
+    /// Makes a dead member force-leave. Its instances are gone here when this returns.
     pub(crate) async fn force_leave(&self, member: NodeId) -> Result<(), Stopping> {
         ask(&self.commands, |reply| Command::ForceLeave { member, reply }).await
     }
 
-    /// Reads the node, between two inputs of it. Everything else waits meanwhile, so a reader does not block.
+    /// Reads the node between two of its inputs. Everything else waits meanwhile, so `read` must not block.
     pub(crate) async fn inspect<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Node, Time) -> T + Send + 'static,
@@ -115,7 +115,7 @@ impl DriverHandle {
         .await
     }
 
-    /// The counters and facts of the tasks around the node.
+    /// The counters of the node and of the tasks around it, and the state of TCP probes.
     pub(crate) async fn report(&self) -> Result<Report, Stopping> {
         ask(&self.commands, |reply| Command::Report { reply }).await
     }

@@ -1,4 +1,4 @@
-//! The addresses to join at: which askers wait for an answer there, and when silence is worth a warning.
+//! Joining: the addresses to join at, the callers that wait for an answer there, and the warning when nobody answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use super::Driver;
 use super::commands::Refused;
 use crate::actor::Reply;
 
-/// Former peers that a warning names.
+/// The most former peers that a warning names.
 const MAX_PEERS_NAMED: usize = 5;
-/// From the start to the first warning that nobody answers.
+/// The time from the start to the first warning that nobody answers.
 const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
-/// From one such warning to the next.
+/// The time from one such warning to the next.
 const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// Addresses to join at, and the asker that waits for the first of them that answers.
+/// Addresses to join at, and the caller that waits for the first answer.
 type Join = (Vec<SocketAddr>, Reply<Result<SocketAddr, Refused>>);
 
-/// The addresses to join at, and the askers that wait.
+/// The addresses to join at, and the callers that wait.
 pub(crate) struct Joining {
     waiting: Vec<Join>,
     /// The addresses to join at, as they were given, without the agent's own.
     seeds: Vec<String>,
-    /// The addresses of some former peers.
+    /// The addresses of some former peers, without the agent's own.
     former_peers: Vec<String>,
     cluster: String,
-    /// When to warn that nobody answers at these addresses.
+    /// The time of the next warning that nobody answers at these addresses.
     pub(super) warn_at: Option<Instant>,
 }
 
 impl Joining {
-    /// For an agent that is to join at these addresses, or had these peers before it was restarted.
+    /// The state for an agent that is to join at these addresses, or that had these peers before its restart.
     pub(crate) fn at(join: &[String], peers: &[SocketAddr], cluster: &str) -> Self {
         let mut joining = Self {
             waiting: Vec::new(),
@@ -66,7 +66,7 @@ impl Joining {
         self.waiting.push((addresses, reply));
     }
 
-    /// Answers the askers that wait for this address.
+    /// Answers the callers that wait for this address.
     pub(super) fn answered(&mut self, by: SocketAddr) {
         for (addresses, reply) in std::mem::take(&mut self.waiting) {
             if addresses.contains(&by) {
@@ -77,7 +77,7 @@ impl Joining {
         }
     }
 
-    /// In touch with the cluster: nothing to warn of.
+    /// Stops the warnings: the agent has found a member.
     pub(super) fn connected(&mut self) {
         self.warn_at = None;
     }
@@ -96,13 +96,14 @@ impl Joining {
             at = self.expected_at().join(", "),
             cluster = self.cluster,
             "nobody answers there yet: is it the gossip address (--bind) of a running agent of the same cluster, and \
-             does UDP reach it? trying on"
+             does UDP reach it? The agent goes on trying"
         );
     }
 }
 
 impl Driver {
-    /// An agent that was told to join itself only is as little cut off as one that was told to join nobody.
+    /// Forgets an address to join at that is the agent's own. An agent without other addresses is not isolated, like an
+    /// agent that was told to join nobody.
     pub(super) fn expect_nobody_at(&mut self, address: &str) {
         let joining = &mut self.joining;
         joining.seeds.retain(|seed| seed != address);

@@ -1,7 +1,8 @@
-//! The driver: one task that owns the protocol's state machine, and one loop that feeds it.
+//! The driver: one task that owns the state machine of the protocol, and one loop that feeds it.
 //!
-//! Datagrams, stream events, verdicts, commands and the one deadline go in. Every output is carried out before the next
-//! input is taken. Nothing in the loop waits: sockets that are full drop and count, as UDP may.
+//! Datagrams, stream events, answered TCP probes, verdicts of checks, commands and the one deadline go in. Every output
+//! is carried out before the loop waits again. The loop waits for nothing but inputs: a full socket drops and counts,
+//! as UDP may.
 
 mod commands;
 mod events;
@@ -29,28 +30,28 @@ use handle::Inbox;
 pub(crate) use joining::Joining;
 pub(crate) use own_checks::{OwnCheck, OwnChecks};
 
-/// Datagrams that are taken before any other kind of input.
+/// The most datagrams that are taken before any other kind of input.
 const DATAGRAM_BATCH: usize = 64;
-/// Inputs of each other kind that are taken before the next kind.
+/// The most inputs of each other kind that are taken before the next kind.
 const BATCH: usize = 16;
-/// A deadline this late means that the process stood still. Messages that came meanwhile then count before the silence
-/// of their senders.
+/// A deadline this late means that the process stood still. Messages that arrived meanwhile are then handled before the
+/// silence of their senders.
 const STALLED_AFTER: Duration = Duration::from_millis(100);
-/// Batches of datagrams that are taken after a stall: a full receive buffer of small ones.
+/// The most batches of datagrams that are taken after a stall: a full receive buffer of small datagrams.
 const STALLED_BATCHES: usize = 32;
-/// Ages in the registry are as exact as this, for each thousand origins.
+/// The precision of ages in the registry, for each thousand origins.
 const AGES_PERIOD: Duration = Duration::from_millis(100);
-/// How long streams may go on to be written at the end.
+/// The time that streams have at the end to write their frames.
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 
-/// Something to be kept for the next start.
+/// Something to persist for the next start.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
 }
 
-/// The reason for the end of the driver.
+/// The reason for which the driver ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The node left the cluster.
@@ -59,7 +60,7 @@ pub(crate) enum Ended {
     Abandoned,
 }
 
-/// The task. See the module.
+/// The task of the driver. See the module.
 pub(crate) struct Driver {
     node: Node,
     clock: Clock,
@@ -77,7 +78,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// The driver of a node, and the way to ask it. Everything that the node knows already is visible when this returns.
+    /// The driver of a node, and a handle to it. Everything that the node knows already is visible when this returns.
     pub(crate) fn new(
         node: Node,
         clock: Clock,
@@ -103,7 +104,7 @@ impl Driver {
             ages_due: Time::ZERO,
             left: false,
         };
-        // An agent that expects company and has none yet may be the one that is cut off.
+        // An agent that should find members and has found none yet may be cut off.
         driver.writer.set_isolated(driver.joining.expects_company());
         driver.drain();
         (driver, handle)
@@ -155,7 +156,7 @@ impl Driver {
             self.take_report(&report);
         }
         for _ in 0..BATCH {
-            // A channel without senders is seen where the loop waits for a command.
+            // The loop notices a closed channel where it waits for a command.
             let Ok(command) = self.inbox.commands.try_recv() else { break };
             self.take_command(command);
         }
@@ -203,7 +204,7 @@ impl Driver {
         if self.save_peers_at.is_some_and(|at| at <= now) {
             self.save_peers_at = None;
             let peers: Vec<_> = self.node.peer_addresses().collect();
-            // An agent that is alone keeps the peers that it had: they are how it gets back.
+            // An agent that is alone keeps the peers that it had: it finds the cluster again through them.
             if !peers.is_empty() && peers != self.saved_peers {
                 self.saved_peers.clone_from(&peers);
                 self.persist(Persist::Peers(peers));
@@ -211,7 +212,7 @@ impl Driver {
         }
     }
 
-    /// Carries out what the node wants, then shows what it learned.
+    /// Carries out the outputs of the node, then publishes what it learned.
     fn drain(&mut self) {
         while let Some(output) = self.node.poll_output() {
             let network = &mut self.network;
@@ -233,8 +234,8 @@ impl Driver {
         self.writer.publish();
     }
 
-    /// Shows when each origin last lived. Every datagram changes that, so it is done now and then, more seldom the more
-    /// origins there are.
+    /// Publishes when each origin was last alive. Every datagram changes that, so it is published periodically, and
+    /// less often when there are more origins.
     fn show_ages(&mut self, now: Time) {
         let origins = self.node.catalog().origins();
         let ages: Vec<_> = origins.map(|(id, _)| (id, self.node.last_alive(id, now))).collect();
@@ -243,8 +244,9 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
-    /// Asks for something to be kept. A full queue means a disk that stands still; then it is dropped and counted.
-    /// Nothing is lost that the next start needs: its epoch passes the clock's anyway, and the peers come again.
+    /// Asks for something to be persisted. When the queue is full, because the disk stands still, it is dropped and
+    /// counted. The next start does not need it: it mints its epoch from the clock, and the peers are saved again
+    /// later.
     fn persist(&mut self, persist: Persist) {
         if self.persist.try_send(persist).is_err() {
             self.persist_dropped += 1;

@@ -1,4 +1,4 @@
-//! The checks of this agent's instances, as the driver knows them: which verdict is current, and what it said.
+//! The checks of this agent's instances, as the driver knows them: the current check of each, and its latest output.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use super::Driver;
 use crate::checks::{CheckId, CheckReport};
 use crate::clock::millis;
 
-/// The check that speaks for an instance of this agent.
+/// The check that decides the health of an instance of this agent.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnCheck {
     id: CheckId,
     check: Check,
-    /// The output when the verdict last changed, and when that was.
+    /// The output when the verdict last changed, and the time of that change.
     latest: Option<(String, Instant)>,
 }
 
@@ -42,12 +42,12 @@ impl OwnCheck {
     }
 }
 
-/// The one check that speaks for each instance, by the id of the instance.
+/// The one check that decides the health of each instance, by the id of the instance.
 #[derive(Debug, Default)]
 pub(crate) struct OwnChecks(BTreeMap<Arc<str>, OwnCheck>);
 
 impl OwnChecks {
-    /// From now on, only this check speaks for the instance, or none does.
+    /// Makes this check the only one that decides the health of the instance; with `None`, no check does.
     pub(super) fn set(&mut self, instance: Arc<str>, check: Option<OwnCheck>) {
         match check {
             Some(check) => drop(self.0.insert(instance, check)),
@@ -59,7 +59,7 @@ impl OwnChecks {
         self.0.get(instance).map(OwnCheck::explain)
     }
 
-    /// Notes what a report says. Returns whether the reporting check speaks for its instance.
+    /// Notes a report. Returns whether its check is the one that decides the health of the instance.
     fn note(&mut self, report: &CheckReport) -> bool {
         let own = self.0.get_mut(&report.id.instance).filter(|own| own.id == report.id);
         let is_current = own.is_some();
@@ -77,7 +77,7 @@ impl FromIterator<OwnCheck> for OwnChecks {
 }
 
 impl Driver {
-    /// Writes a verdict. One on a registration that was replaced since is dropped.
+    /// Writes the verdict of a check. A verdict on a registration that was replaced since is dropped.
     pub(super) fn take_report(&mut self, report: &CheckReport) {
         if !self.own_checks.note(report) {
             return;

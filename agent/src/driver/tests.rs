@@ -64,7 +64,7 @@ async fn records_that_break_a_rule_are_refused_before_they_are_written() {
     assert!(matches!(refused, Err(Refused::Records(_))), "{refused:?}");
 }
 
-/// The checks of two registrations of one instance: only the one that was named last is heard.
+/// Two registrations of one instance have a check each. Only the check that was set last decides its health.
 #[tokio::test(start_paused = true)]
 async fn a_verdict_on_an_earlier_registration_never_lands_on_the_next() {
     let driver = TestDriver::start(1).await;

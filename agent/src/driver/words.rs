@@ -1,4 +1,4 @@
-//! The node's beliefs in words for people: for the log, and for `explain`.
+//! The node's beliefs as sentences for people, in the log and in `explain`.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             format!("it said that it leaves{epoch}")
         }
         MemberStatus::Down if node.force_left(id).is_some() => {
-            "an operator declared it gone for good".to_owned()
+            "an operator forced it to leave".to_owned()
         }
         MemberStatus::Down if !node.is_connected() => {
             "this agent hears nobody: it may be the one that is cut off".to_owned()
@@ -57,7 +57,7 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     }
 }
 
-/// How long a suspect has until it is declared down.
+/// The time until a suspect is declared down.
 fn time_left(node: &Node, suspect: NodeId, now: Time) -> Duration {
     node.suspect_until(suspect).map_or(Duration::ZERO, |until| until.since(now))
 }
@@ -86,13 +86,13 @@ fn sentence(node: &Node, verdict: &Verdict) -> String {
             format!("{by} found that it answers no member, and {agreed} agreed")
         }
         Cause::Left => "it said that it leaves".to_owned(),
-        Cause::Declared => format!("an operator declared it gone, at {by}"),
+        Cause::Declared => format!("an operator forced it to leave, at {by}"),
         Cause::Isolation => "this agent hears nobody: it may be the one that is cut off".to_owned(),
         Cause::Hearsay => hearsay(),
     }
 }
 
-/// The name of a node within a sentence.
+/// A node as a sentence names it.
 fn speaker(node: &Node, id: NodeId) -> String {
     if id == node.identity().node_id {
         return "this agent".to_owned();
@@ -100,7 +100,7 @@ fn speaker(node: &Node, id: NodeId) -> String {
     format!("`{}`", name_of(node, id))
 }
 
-/// The name of a node, else its id.
+/// The name of a node, or its id when its record is not known.
 pub(crate) fn name_of(node: &Node, id: NodeId) -> String {
     let record = node.description(id);
     record.map_or_else(|| id.to_string(), |record| record.name.to_string())

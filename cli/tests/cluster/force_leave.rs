@@ -49,7 +49,7 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
         let explained = agent.json(&["explain", dead]);
         let member = &explained["members"][0];
         assert_eq!(text(&member["member"], "name"), "a1", "{member}");
-        assert!(text(member, "reason").contains("declared it gone"), "{member}");
+        assert!(text(member, "reason").contains("forced it to leave"), "{member}");
         assert_eq!(member["verdict"]["cause"], "declared", "{member}");
     }
 }
