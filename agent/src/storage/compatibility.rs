@@ -1,4 +1,4 @@
-//! Files of this format as they were recorded, and files as a later version may write them.
+//! Tests with recorded files of this format, and with files as a later version may write them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ fn web() -> StoredRegistration {
     }
 }
 
-/// The lines with checksums that fit them.
+/// These texts as lines of a log, with their checksums.
 fn sealed(texts: &[&str]) -> String {
     texts.iter().map(|text| format!("{:016x} {text}\n", xxh3_64(text.as_bytes()))).collect()
 }
@@ -84,7 +84,7 @@ fn recorded_files_are_read_and_written_alike() {
     assert_eq!(dir.peers(), peers);
     assert_eq!(dir.mint_epoch(0, 0).expect("minted"), Epoch(1_700_000_000_001));
 
-    // The same content, written anew: only the version of the writer may differ.
+    // Written anew, the same content may differ only in the version of the writer.
     let fresh = FakeDisk::new();
     fresh.set_content("node.json", NODE);
     let mut dir = opened(&fresh);
@@ -131,14 +131,14 @@ fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
     assert_eq!(known.checks.len(), 1);
     assert_eq!(known.checks[0].to_check(), None, "this version cannot run it");
 
-    // Enough changes that the log is rewritten.
+    // Make enough changes for the log to be rewritten.
     let mut bulky = web();
     bulky.id = "bulky".into();
     for round in 0..40_u32 {
         bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
         dir.put_registration(&bulky).expect("put");
     }
-    dir.put_registration(&known).expect("as it is there");
+    dir.put_registration(&known).expect("unchanged");
     let content = String::from_utf8(disk.content(log::FILE)).expect("text");
     assert!(!content.contains("0.9.0"), "it was rewritten");
     for line in &kept {

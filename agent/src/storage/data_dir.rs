@@ -1,4 +1,4 @@
-//! The data directory: opened by one agent at a time.
+//! The data directory. One agent at a time can open it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,9 +14,9 @@ use super::log::{RegistrationLog, TornTail};
 use super::peers;
 use super::registration::StoredRegistration;
 
-/// An open data directory. No other one can be opened on the same path until this one is dropped or its process ends.
+/// An open data directory. The same path cannot be opened again until this is dropped or its process ends.
 ///
-/// Every method but the plain getters may block on the disk; see the [module](crate::storage) for where to call them.
+/// Every method but the plain getters may block on the disk; the [module](crate::storage) documents where to call them.
 pub struct DataDir {
     disk: Box<dyn Disk>,
     identity: NodeIdentity,
@@ -26,11 +26,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the data directory of an agent of this cluster, creating it (mode 0700) when it is not there.
+    /// Opens the data directory of an agent of this cluster. A missing directory is created (mode 0700).
     ///
     /// # Errors
-    /// Another agent has it open, it belongs to another cluster, the disk refuses, or a file in it is damaged or of
-    /// another format. See [`OpenError`].
+    /// Another agent uses it, it belongs to another cluster, the system refuses an operation, or a file in it is
+    /// damaged or of another format. See [`OpenError`].
     pub fn open(path: impl AsRef<Path>, cluster: &str) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let disk = OsDisk::open(path).map_err(|error| match error {
@@ -59,8 +59,8 @@ impl DataDir {
                 if log.registrations().next().is_some() {
                     warn!(
                         path = %disk.path(identity::FILE).display(),
-                        "the file is gone, and registrations are there: this agent is a new member with them, and the \
-                         earlier one stays in the cluster as down until it is forgotten"
+                        "the file is gone, but registrations are there: this agent starts as a new member with these \
+                         registrations, and the earlier member stays in the cluster as down until it is forgotten"
                     );
                 }
                 NodeIdentity::create(disk.as_mut(), cluster)?
@@ -69,40 +69,41 @@ impl DataDir {
         Ok(Self { disk, identity, epoch, log, torn_tail })
     }
 
-    /// The id of this node, made at its first start; never 0.
+    /// The node id, made at the first start; never 0.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.identity.node_id
     }
 
-    /// The key that tells this node from another one with the same id, made at its first start.
+    /// The key that tells this node from another node with the same id, made at the first start.
     #[must_use]
     pub fn instance_key(&self) -> u128 {
         self.identity.instance_key
     }
 
-    /// The part of the registration log that was cut off when it was opened, if the last writer was stopped in the middle
-    /// of a write. Already logged as a warning.
+    /// The end of the registration log that was cut off at opening, if the last writer stopped in the middle of a
+    /// write. A warning was logged already.
     #[must_use]
     pub fn torn_tail(&self) -> Option<&TornTail> {
         self.torn_tail.as_ref()
     }
 
-    /// Mints the [epoch of a new life](Epoch::of_new_life). [`Epoch::MAX`] is minted again and again.
+    /// Mints the [epoch of a new life](Epoch::of_new_life) and makes it durable. After [`Epoch::MAX`], the same epoch
+    /// is minted again.
     ///
     /// # Errors
-    /// It could not be made durable. Do not start with an epoch that was not returned.
+    /// The epoch could not be made durable. The node must not start then.
     pub fn mint_epoch(&mut self, wall_ms: u64, salt: u16) -> Result<Epoch, WriteError> {
         let epoch = Epoch::of_new_life(self.epoch, wall_ms, salt);
         self.write_epoch(epoch)?;
         Ok(epoch)
     }
 
-    /// Remembers an epoch that was raised while the agent ran, so that the next life starts above it. A lower one than
-    /// is remembered changes nothing.
+    /// Remembers an epoch that was raised while the agent ran, so that the next life starts above it. An epoch that is
+    /// not above the remembered one changes nothing.
     ///
     /// # Errors
-    /// It could not be made durable.
+    /// The epoch could not be made durable.
     pub fn save_epoch(&mut self, epoch: Epoch) -> Result<(), WriteError> {
         if epoch > self.epoch { self.write_epoch(epoch.min(Epoch::MAX)) } else { Ok(()) }
     }
@@ -127,9 +128,9 @@ impl DataDir {
     /// Adds a registration, or replaces the one with the same id. It is durable when this returns.
     ///
     /// # Errors
-    /// There are [`MAX_REGISTRATIONS`](super::MAX_REGISTRATIONS), it is larger than
+    /// There are already [`MAX_REGISTRATIONS`](super::MAX_REGISTRATIONS), the registration is larger than
     /// [`MAX_REGISTRATION_BYTES`](super::MAX_REGISTRATION_BYTES), or it could not be made durable. The registrations
-    /// are then as they were.
+    /// are unchanged then.
     pub fn put_registration(
         &mut self,
         registration: &StoredRegistration,
@@ -137,27 +138,26 @@ impl DataDir {
         self.log.put(self.disk.as_mut(), registration)
     }
 
-    /// Removes the registration with this id and returns whether there was one. The removal is durable when this
-    /// returns.
+    /// Removes the registration with this id. Returns whether there was one. The removal is durable when this returns.
     ///
     /// # Errors
-    /// It could not be made durable. The registrations are then as they were.
+    /// The removal could not be made durable. The registrations are unchanged then.
     pub fn remove_registration(&mut self, id: &str) -> Result<bool, WriteError> {
         self.log.remove(self.disk.as_mut(), id)
     }
 
-    /// Gossip addresses of peers that were alive when they were last [saved](Self::save_peers). They are hints: a file
-    /// that cannot be read is left out, with a warning.
+    /// The gossip addresses of peers that were alive when they were last [saved](Self::save_peers). They are hints: a
+    /// file that cannot be read is ignored with a warning.
     #[must_use]
     pub fn peers(&self) -> Vec<SocketAddr> {
         peers::load(self.disk.as_ref())
     }
 
-    /// Remembers gossip addresses of living peers for a restart: the first [`MAX_PEERS`](super::MAX_PEERS) of them, in
-    /// place of those remembered before.
+    /// Remembers the gossip addresses of living peers for a restart. The first [`MAX_PEERS`](super::MAX_PEERS) of them
+    /// replace the addresses remembered before.
     ///
     /// # Errors
-    /// They could not be written.
+    /// The addresses could not be written.
     pub fn save_peers(&mut self, peers: &[SocketAddr]) -> Result<(), WriteError> {
         Ok(peers::save(self.disk.as_mut(), peers)?)
     }

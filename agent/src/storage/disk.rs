@@ -1,11 +1,11 @@
-//! The few things that a data directory asks of a file system.
+//! The few operations that a data directory needs from a file system.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Only the user that runs the agent may look.
+/// The modes of the directory and of its files: only the user that runs the agent may read them.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -13,7 +13,8 @@ const LOCK_FILE: &str = "lock";
 
 /// The files of one directory, by name. Every method may block for as long as the device takes.
 ///
-/// After an error the file is as before or as asked, except that [`Disk::append`] may leave a part of the bytes behind.
+/// After an error, the operation happened as a whole or not at all. Only [`Disk::append`] may leave a part of the bytes
+/// behind.
 pub(crate) trait Disk: Send + Sync {
     /// The path of a file, for messages.
     fn path(&self, file: &str) -> PathBuf;
@@ -25,24 +26,24 @@ pub(crate) trait Disk: Send + Sync {
     /// failure once this returns.
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
 
-    /// Adds to the end of a file that is there. The bytes survive a power failure once this returns.
+    /// Appends to an existing file. The bytes survive a power failure once this returns.
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError>;
 
     /// Cuts a file to this length. The cut survives a power failure once this returns.
     fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError>;
 }
 
-/// A failed step with a file.
+/// A failed operation on a file.
 #[derive(Debug)]
 pub(crate) struct FileError {
-    /// The step that failed, as in "cannot ACTION PATH".
+    /// The operation that failed, as in "cannot ACTION PATH".
     pub(super) action: &'static str,
     pub(super) path: PathBuf,
     pub(super) source: io::Error,
 }
 
 impl FileError {
-    /// For `map_err`: remembers what was tried with which file.
+    /// For `map_err`: makes an error of a failed action on a file.
     pub(super) fn of<'a>(
         action: &'static str,
         path: &'a Path,
@@ -51,16 +52,16 @@ impl FileError {
     }
 }
 
-/// A directory of the operating system, locked: no other process opens it until this is dropped or this process ends.
+/// A locked directory of the operating system. No other process can open it until this is dropped or this process ends.
 pub(super) struct OsDisk {
     dir: PathBuf,
     /// Holds the lock for as long as it is open.
     _lock: File,
 }
 
-/// A directory cannot be opened.
+/// The reason for which a directory cannot be opened.
 pub(super) enum LockError {
-    /// Another process has it; its id, when the lock file tells.
+    /// Another process holds the lock; with its process id, if the lock file contains one.
     Held(Option<u32>),
     File(FileError),
 }
@@ -72,7 +73,7 @@ impl From<FileError> for LockError {
 }
 
 impl OsDisk {
-    /// Locks a directory, creating it (mode 0700) with what is missing above it.
+    /// Locks a directory. If it is missing, it and the missing directories above it are created (mode 0700).
     pub(super) fn open(dir: &Path) -> Result<Self, LockError> {
         create_dir(dir)?;
         Ok(Self { dir: dir.to_owned(), _lock: lock(&dir.join(LOCK_FILE))? })
@@ -99,7 +100,7 @@ impl Disk for OsDisk {
         let written = write_scratch(&scratch, content)
             .and_then(|()| fs::rename(&scratch, &path).map_err(FileError::of("replace", &path)));
         if written.is_err() {
-            // The next replacement truncates it anyway; this only gives the room on a full disk back.
+            // The next replacement truncates the scratch file anyway. Removing it frees space on a full disk.
             let _ = fs::remove_file(&scratch);
         }
         written?;
@@ -135,14 +136,14 @@ fn create_dir(dir: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Takes the lock, and leaves our process id in it for a process that is refused.
+/// Takes the lock, and writes our process id into the file, so that a refused process can name us.
 fn lock(path: &Path) -> Result<File, LockError> {
     let mut file = open_or_create(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            // Without a readable id the refusal is still right, only less helpful.
+            // Without a readable process id the refusal is still correct, but less helpful.
             let _ = file.read_to_string(&mut text);
             return Err(LockError::Held(text.trim().parse().ok()));
         }

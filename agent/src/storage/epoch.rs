@@ -1,4 +1,4 @@
-//! The file that remembers the highest epoch of this node, so that each life starts above the ones before it.
+//! The file with the highest epoch of this node, so that each life starts above the earlier ones.
 
 use hobnob_membership::Epoch;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ struct StoredEpoch {
     epoch: u64,
 }
 
-/// Reads the epoch; the lowest one when there is none yet.
+/// Reads the epoch; the lowest epoch when there is no file yet.
 pub(super) fn load(disk: &dyn Disk) -> Result<Epoch, OpenError> {
     let path = disk.path(FILE);
     let Some(bytes) = disk.read(FILE)? else { return Ok(Epoch::default()) };
@@ -31,7 +31,7 @@ pub(super) fn load(disk: &dyn Disk) -> Result<Epoch, OpenError> {
     }
 }
 
-/// Writes the epoch in place of the one before.
+/// Replaces the stored epoch.
 pub(super) fn save(disk: &mut dyn Disk, epoch: Epoch) -> Result<(), FileError> {
     let content = format::encode(disk, FILE, FORMAT, &StoredEpoch { epoch: epoch.0 })?;
     disk.replace(FILE, &content)

@@ -1,4 +1,4 @@
-//! The errors of a data directory: when it is opened, and when something is written to it.
+//! The errors of opening a data directory, and of writing to it.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,12 +20,12 @@ pub enum OpenError {
     Locked {
         /// The directory.
         dir: PathBuf,
-        /// The process that uses it, when the lock file tells.
+        /// The process that uses it, if the lock file contains its id.
         pid: Option<u32>,
     },
     /// The directory belongs to an agent of another cluster.
     #[error(
-        "the data directory {} belongs to an agent of the cluster `{stored}`, and this one is to join `{wanted}`",
+        "the data directory {} belongs to an agent of the cluster `{stored}`, and this agent is to join `{wanted}`",
         dir.display()
     )]
     OtherCluster {
@@ -36,12 +36,12 @@ pub enum OpenError {
         /// The cluster of the agent that was to be started.
         wanted: String,
     },
-    /// The disk or its permissions said no.
+    /// The system refused an operation.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// The step that failed.
+        /// The operation that failed.
         action: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
@@ -62,7 +62,7 @@ pub enum OpenError {
         /// The fault.
         reason: String,
     },
-    /// A line of the registration log, not an unfinished last one, cannot be understood.
+    /// A line of the registration log cannot be understood, and is not an unfinished last line.
     #[error("line {line} of {} is damaged ({reason})", path.display())]
     CorruptLog {
         /// The file.
@@ -82,9 +82,9 @@ pub enum OpenError {
     OtherFormat {
         /// The file.
         path: PathBuf,
-        /// The format that it says it has.
+        /// The format of the file.
         format: u32,
-        /// The version of Hobnob that wrote it; empty when it does not say.
+        /// The version of Hobnob that wrote it; empty when the file does not name one.
         written_by: String,
         /// The format that this version reads.
         known: u32,
@@ -100,29 +100,29 @@ fn version(written_by: &str) -> String {
 
 /// Something could not be written to the data directory.
 ///
-/// The write is not acknowledged, and the open directory answers as before it. After a crash, it may turn out to be there.
+/// The write is not acknowledged, and the open directory answers as before. The write may still appear after a crash.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The disk said no.
+    /// The system refused an operation.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// The step that failed.
+        /// The operation that failed.
         action: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
     },
-    /// The agent keeps as many registrations as it can.
-    #[error("this agent holds {MAX_REGISTRATIONS} registrations, the most that it can")]
+    /// The agent already holds the most registrations that it may.
+    #[error("this agent already holds {MAX_REGISTRATIONS} registrations, the most that it may")]
     TooMany,
     /// One registration is larger than a line of the log may be.
-    #[error("the registration of `{id}` takes {len} bytes and {limit} are allowed: shorten its metadata or its check", limit = MAX_REGISTRATION_BYTES)]
+    #[error("the registration of `{id}` takes {len} bytes; the limit is {limit}: shorten its metadata or its check", limit = MAX_REGISTRATION_BYTES)]
     TooLarge {
         /// The id of the instance.
         id: String,
-        /// The size of its registration.
+        /// The size of its registration in bytes.
         len: usize,
     },
 }

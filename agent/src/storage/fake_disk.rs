@@ -1,4 +1,4 @@
-//! A disk in memory that hangs, fails or is full when a test says so.
+//! A disk in memory that hangs or fails on demand, for tests.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,20 +10,20 @@ use tokio::sync::Notify;
 
 use super::disk::{Disk, FileError};
 
-/// A test that fails while the disk hangs would otherwise wait for the writer for good.
+/// The longest hang. Without it, a test that fails while the disk hangs would wait for the writer forever.
 const MAX_HANG: Duration = Duration::from_secs(60);
 
 /// The fate of the next writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writes {
     Succeed,
-    /// They block until this is something else.
+    /// They block until the test sets another fate.
     Hang,
     /// They fail with this error; an append leaves half of its bytes behind.
     Fail(ErrorKind),
 }
 
-/// A disk in memory. Its clones share their files, as two openings of one directory do.
+/// A disk in memory. Its clones share their files, like one directory that is opened twice.
 #[derive(Clone)]
 pub(crate) struct FakeDisk(Arc<Shared>);
 
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl FakeDisk {
-    /// Without files.
+    /// A disk without files.
     pub(crate) fn new() -> Self {
         let state = State { files: BTreeMap::new(), writes: Writes::Succeed };
         Self(Arc::new(Shared {
@@ -72,7 +72,7 @@ impl FakeDisk {
         self.0.state.lock().expect("no writer panics")
     }
 
-    /// Carries a write out once the disk does not hang.
+    /// Carries out a write once the disk does not hang.
     fn write(
         &self,
         file: &str,
@@ -86,7 +86,7 @@ impl FakeDisk {
             let waited =
                 changed.wait_timeout_while(state, MAX_HANG, |state| state.writes == Writes::Hang);
             state = waited.expect("no writer panics").0;
-            assert_ne!(state.writes, Writes::Hang, "the test forgot the disk");
+            assert_ne!(state.writes, Writes::Hang, "the test left the disk hanging");
         }
         if let Writes::Fail(kind) = state.writes {
             on_failure(&mut state.files);

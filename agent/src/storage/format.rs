@@ -1,8 +1,8 @@
-//! How a file says what it holds, so that it outlives the version of Hobnob that wrote it.
+//! The format of files, so that other versions of Hobnob can read them.
 //!
-//! Every file begins with its format and with the version that wrote it. Within a format, fields may be added: a version
-//! that does not know a field reads past it and says so once. Anything else, such as a field that changes its meaning,
-//! needs a new format, which older versions refuse.
+//! Every file begins with its format and with the version that wrote it. Within a format, fields may be added: a
+//! version that does not know a field skips it and logs one warning for the file. Any other change, such as a field
+//! that changes its meaning, needs a new format, which older versions refuse.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::error::OpenError;
 
 /// This version of Hobnob, as files name it.
 const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
-/// Unknown fields that a warning names.
+/// The most unknown fields that a warning names.
 const MAX_FIELDS_NAMED: usize = 8;
 
 /// The beginning of every file.
@@ -56,11 +56,11 @@ struct Document<'a, T> {
     fields: &'a T,
 }
 
-/// A document cannot be read.
+/// The reason for which a document cannot be read.
 pub(super) enum DocumentError {
-    /// It has another format.
+    /// The document has another format.
     Format(OpenError),
-    /// It is none of ours, or damaged.
+    /// It is not a document of Hobnob, or it is damaged.
     Malformed(String),
 }
 
@@ -99,7 +99,7 @@ pub(super) fn decode<T: DeserializeOwned>(
 pub(super) struct UnknownFields(BTreeSet<String>);
 
 impl UnknownFields {
-    /// Parses JSON and notes the fields that `T` has no place for.
+    /// Parses JSON, and notes the fields that `T` does not have.
     pub(super) fn parse<T: DeserializeOwned>(&mut self, json: &[u8]) -> serde_json::Result<T> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         let parsed = serde_ignored::deserialize(&mut deserializer, |path| {
@@ -109,7 +109,7 @@ impl UnknownFields {
         Ok(parsed)
     }
 
-    /// Notes a field. Places in a list are left out, so that a field counts once, however long the list is.
+    /// Notes a field. Its path leaves out indices of lists, so a field counts once, however long the list is.
     pub(super) fn note(&mut self, path: &str) {
         let is_index = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         let names: Vec<&str> =
@@ -121,7 +121,7 @@ impl UnknownFields {
         self.0.retain(|known| !fields.contains(&known.as_str()));
     }
 
-    /// One warning for the whole file, if there is anything to say.
+    /// Logs one warning for the file if it has unknown fields.
     pub(super) fn warn(&self, path: &Path, head: &Head) {
         if self.0.is_empty() {
             return;

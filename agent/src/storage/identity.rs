@@ -1,4 +1,4 @@
-//! The file with the identity of this node, written once and then only read.
+//! The file with the identity of this node. It is written once and then only read.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -18,15 +18,15 @@ pub(super) const FORMAT: u32 = 2;
 /// The identity of a node, for as long as its data directory lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeIdentity {
-    /// Its name on the wire; never 0.
+    /// Its node id; never 0.
     pub(super) node_id: NodeId,
-    /// Tells it from another node that happens to have the same id.
+    /// The key that tells this node from another node that happens to have the same id.
     pub(super) instance_key: u128,
     /// The cluster that it belongs to.
     pub(super) cluster: String,
 }
 
-/// The file's fields: the numbers as hexadecimal digits, because JSON numbers end at 2^53 for many readers.
+/// The fields of the file. Numbers are hexadecimal digits, because many JSON readers lose precision above 2^53.
 #[derive(Serialize, Deserialize)]
 struct StoredIdentity {
     node_id: String,

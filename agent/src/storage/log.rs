@@ -1,15 +1,15 @@
-//! The registrations, as a log of changes that is only appended to.
+//! The registrations, as an append-only log of changes.
 //!
-//! A line is the XXH3-64 of its JSON text in 16 hexadecimal digits, a space, and the text. The first text is the
-//! [head](super::format), then `{"put":REGISTRATION}` and `{"remove":"ID"}` follow in the order in which they happened.
-//! A change is acknowledged once its line is flushed to the disk.
+//! A line consists of the XXH3-64 of its JSON text in 16 hexadecimal digits, a space, and the text. The first text is
+//! the [head](super::format). The other texts are `{"put":REGISTRATION}` and `{"remove":"ID"}`, in the order of the
+//! changes. A change is acknowledged once its line is flushed to the disk.
 //!
 //! A crash in the middle of an append leaves an unfinished last line. It was never acknowledged, so it is cut off and
-//! reported as a [`TornTail`]. Any other damage is an error: what was acknowledged is not lost without a word.
+//! reported as a [`TornTail`]. Any other damage is an error, so that no acknowledged change is lost silently.
 //!
-//! When the lines that no longer count outweigh those that do, the log is replaced by one without them. A line that
-//! counts is copied as it is, with fields of later versions in it, and so are lines of a kind that only a later version
-//! knows.
+//! When the lines without effect take more bytes than the live ones, the log is replaced by one without them. A live
+//! line is copied unchanged, with the fields of later versions in it, and so are lines of a kind that only a later
+//! version knows.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,7 +34,7 @@ const MIN_GARBAGE_BYTES: usize = 64 * 1024;
 /// Hexadecimal digits of a checksum.
 const CHECKSUM_DIGITS: usize = 16;
 
-/// An unfinished last line that was cut off a log, left by a crash in the middle of a write that was never
+/// An unfinished last line that was cut off a log. A crash in the middle of a write left it, and the write was never
 /// acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
@@ -42,7 +42,7 @@ pub struct TornTail {
     pub path: PathBuf,
     /// The line, counted from 1.
     pub line: usize,
-    /// How many bytes of it there were.
+    /// The number of bytes that were cut off.
     pub bytes: usize,
 }
 
@@ -54,7 +54,7 @@ enum Entry<'a> {
     Remove(&'a str),
 }
 
-/// A line that this version reads; of a later version's kind when it is neither.
+/// A line that this version reads. If it has neither field, it is of a kind of a later version.
 #[derive(Deserialize)]
 struct ReadEntry {
     #[serde(default)]
@@ -63,20 +63,20 @@ struct ReadEntry {
     remove: Option<String>,
 }
 
-/// A registration that counts, and the line that put it there.
+/// A live registration, and the line that put it there.
 struct Live {
     registration: StoredRegistration,
     line: Vec<u8>,
 }
 
-/// The open log and what it says.
+/// The open log and its registrations.
 pub(super) struct RegistrationLog {
-    /// Length of the file.
+    /// The length of the file in bytes.
     bytes: usize,
     live: BTreeMap<String, Live>,
-    /// Lines of kinds that a later version knows.
+    /// Lines of kinds of later versions.
     foreign: Vec<Vec<u8>>,
-    /// A failed write leaves the end of the file unknown. The file is then rewritten before anything is added.
+    /// Whether a failed write left the end of the file unknown. The file is then rewritten before anything is appended.
     doubtful: bool,
 }
 
@@ -107,7 +107,8 @@ impl RegistrationLog {
         self.live.get(id).map(|live| &live.registration)
     }
 
-    /// Adds a registration or replaces the one with its id. Writes nothing when it is there already.
+    /// Adds a registration, or replaces the one with its id. Writes nothing when the same registration is there
+    /// already.
     pub(super) fn put(
         &mut self,
         disk: &mut dyn Disk,
@@ -152,7 +153,8 @@ impl RegistrationLog {
         Ok(())
     }
 
-    /// Rewrites the log when that is worth it. A failure costs only room, so it is no failure of the change before it.
+    /// Rewrites the log when it has enough garbage. A failure costs only disk space, so it does not fail the change
+    /// before.
     fn compact(&mut self, disk: &mut dyn Disk) {
         let live_bytes = self.lines().map(<[u8]>::len).sum();
         let garbage_bytes = self.bytes.saturating_sub(live_bytes);
@@ -160,15 +162,15 @@ impl RegistrationLog {
             && let Err(error) = self.rewrite(disk)
         {
             let error = WriteError::from(error);
-            warn!(%error, "the registration log was not compacted; it is tried again at the next change");
+            warn!(%error, "the registration log could not be compacted; the agent tries again at the next change");
         }
     }
 
-    /// Replaces the file by one that holds only what counts.
+    /// Replaces the file by one with the live lines only.
     fn rewrite(&mut self, disk: &mut dyn Disk) -> Result<(), FileError> {
         let mut content = to_line(disk, &Head::of(FORMAT))?;
         self.lines().for_each(|line| content.extend_from_slice(line));
-        // Until the rename is known to be durable, a line added to either file could be lost.
+        // Until the rename is known to be durable, a line appended to either file could be lost.
         self.doubtful = true;
         disk.replace(FILE, &content)?;
         self.doubtful = false;
@@ -176,7 +178,7 @@ impl RegistrationLog {
         Ok(())
     }
 
-    /// The lines that count, without the head.
+    /// The live lines and those of later versions, without the head.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let live = self.live.values().map(|live| live.line.as_slice());
         live.chain(self.foreign.iter().map(Vec::as_slice))
@@ -190,7 +192,7 @@ fn to_line(disk: &dyn Disk, entry: &impl Serialize) -> Result<Vec<u8>, FileError
     Ok(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())).into_bytes())
 }
 
-/// The JSON text of a line; the error says what is wrong with it.
+/// The JSON text of a line. The error names the fault of the line.
 fn text_of(line: &[u8]) -> Result<&[u8], String> {
     let (digits, text) = line
         .strip_suffix(b"\n")
@@ -204,7 +206,7 @@ fn text_of(line: &[u8]) -> Result<&[u8], String> {
     Ok(text)
 }
 
-/// Reads a log. What it returns knows of a torn tail, and does not count it.
+/// Reads a log. The returned log does not include a torn tail.
 fn replay(path: &Path, content: &[u8]) -> Result<(RegistrationLog, Option<TornTail>), OpenError> {
     let mut log =
         RegistrationLog { bytes: 0, live: BTreeMap::new(), foreign: Vec::new(), doubtful: false };
@@ -254,8 +256,8 @@ impl RegistrationLog {
     }
 }
 
-/// Whether the write of a last line never finished: the line has no end, or it has blocks that never reached the disk and
-/// read as zeros, which JSON text never contains.
+/// Whether the write of a last line never finished: the line has no end, or some of its blocks never reached the disk.
+/// Such blocks read as zeros, which JSON text never contains.
 fn is_torn(line: &[u8]) -> bool {
     !line.ends_with(b"\n") || line.contains(&0)
 }

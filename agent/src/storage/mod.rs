@@ -1,18 +1,18 @@
-//! The data directory: what an agent keeps across restarts.
+//! The data directory: the files that an agent keeps across restarts.
 //!
-//! | file | holds | written |
+//! | file | content | written |
 //! |---|---|---|
 //! | `lock` | the process id of the agent that uses the directory | at every start |
 //! | `node.json` | node id, instance key and cluster | once, at the first start |
-//! | `epoch.json` | the highest epoch that was ever minted here | at every start, and when peers know a higher one |
+//! | `epoch.json` | the highest epoch that this node took | at every start, and whenever the node raises its epoch |
 //! | `registrations.log` | the registrations, see `log.rs` | at every change |
-//! | `peers.json` | addresses of peers, to say hello at after a restart | now and then |
+//! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
 //!
-//! Every file but the lock begins with its format and the version of Hobnob that wrote it, see `format.rs`: fields of
-//! later versions are ignored, other formats refused.
+//! Every file but the lock begins with its format and the version of Hobnob that wrote it, see `format.rs`. Fields of
+//! later versions are ignored; other formats are refused.
 //!
-//! Everything here blocks on the disk. [`DataDir`] is `Send`, wants `&mut self` for every change and knows nothing of
-//! async: it is made to be moved through `tokio::task::spawn_blocking` and back.
+//! Everything here blocks on the disk. [`DataDir`] is `Send`, takes `&mut self` for every change and is not async:
+//! callers move it through `tokio::task::spawn_blocking` and back.
 
 mod data_dir;
 mod disk;

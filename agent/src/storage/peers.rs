@@ -1,6 +1,6 @@
-//! The file that remembers where peers were, to say hello there after a restart.
+//! The file with the gossip addresses of peers, to say hello to after a restart.
 //!
-//! Its content is a hint: a file that cannot be read is left out with a warning, and replaced in time.
+//! Its content is a hint: a file that cannot be read is ignored with a warning, and replaced later.
 
 use std::net::SocketAddr;
 
@@ -42,13 +42,13 @@ pub(super) fn load(disk: &dyn Disk) -> Vec<SocketAddr> {
             peers
         }
         Err(error) => {
-            warn!(path = %path.display(), error, "the remembered peers cannot be read; the agent goes on without");
+            warn!(path = %path.display(), error, "the remembered peers cannot be read; the agent starts without them");
             Vec::new()
         }
     }
 }
 
-/// Remembers the first [`MAX_PEERS`] of these addresses in place of those before.
+/// Replaces the remembered addresses by the first [`MAX_PEERS`] of these.
 pub(super) fn save(disk: &mut dyn Disk, peers: &[SocketAddr]) -> Result<(), FileError> {
     let peers = peers.iter().take(MAX_PEERS).copied().collect();
     let content = format::encode(disk, FILE, FORMAT, &StoredPeers { peers })?;

@@ -1,4 +1,4 @@
-//! A registration as the disk holds it.
+//! Registrations as they are stored on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub struct StoredRegistration {
     /// The namespace of the service.
     #[serde(default = "default_namespace")]
     pub namespace: String,
-    /// The address where it answers; the agent's own when absent.
+    /// The address where it answers; the address of the agent when absent.
     #[serde(default)]
     pub address: Option<String>,
     /// The port where it answers.
@@ -26,7 +26,7 @@ pub struct StoredRegistration {
     /// Labels with a value.
     #[serde(default)]
     pub meta: BTreeMap<String, String>,
-    /// Its capacity relative to others'.
+    /// Its capacity relative to that of other instances.
     #[serde(default = "default_weight")]
     pub weight: u32,
     /// How its health is checked.
@@ -42,7 +42,7 @@ pub struct StoredRegistration {
 pub struct StoredCheck {
     /// Its name, unique in its registration.
     pub name: String,
-    /// Its kind: `http`, `tcp`, or one that a later version knows.
+    /// Its kind: `http`, `tcp`, or a kind of a later version.
     pub kind: String,
     /// The URL of `http`, the address of `tcp`.
     #[serde(default)]
@@ -78,7 +78,7 @@ pub struct StoredBalancing {
     /// Milliseconds of an instance's first ejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejection_time_ms: Option<u64>,
-    /// The largest percentage of the instances that is ejected at one time.
+    /// The largest percentage of the instances that may be ejected at one time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ejection_percent: Option<u32>,
     /// The percentage of instances below which circuits and ejections are ignored.
@@ -87,7 +87,7 @@ pub struct StoredBalancing {
     /// Milliseconds in which the weight of a new instance ramps up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start_ms: Option<u64>,
-    /// The most calls in flight of an instance, in percent of its fair share.
+    /// The largest number of calls in flight to an instance, in percent of its fair share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_bound_percent: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! A data directory over its lives: starts, crashes, damage.
+//! Tests of a data directory over several lives: starts, crashes, damage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -136,7 +136,7 @@ fn putting_what_is_there_writes_nothing() {
     assert_eq!(fs::metadata(log_path(&dir)).expect("there").len(), len);
 }
 
-/// Every length that a crash can cut the last append down to.
+/// Tries every length to which a crash can cut the last append.
 #[test]
 fn a_torn_tail_is_cut_off_and_reported() {
     let dir = new_dir();
@@ -260,7 +260,7 @@ fn a_registration_beyond_the_limits_is_refused_and_harms_nothing() {
     assert_eq!(ids(&open(&dir)), ["a"]);
 }
 
-/// A disk that is full, with half of a line on it, and then has room again.
+/// The disk is full with half of a line on it, and then has room again.
 #[test]
 fn a_failed_write_is_not_acknowledged_and_the_log_recovers() {
     let disk = FakeDisk::new();
