@@ -1,4 +1,4 @@
-//! Advice on what to type or do next, for an error that says what happened to what.
+//! Advice for errors: what to type or do next. The errors themselves only say what happened to what.
 
 use std::io::{self, ErrorKind};
 
@@ -8,7 +8,7 @@ use hobnob_agent::{ConfigError, SocketError, StartError};
 use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
 
-/// What an operator can do about an error, when that is known.
+/// The advice for an error; `None` when there is none.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(error) = cause.downcast_ref() {
@@ -131,7 +131,7 @@ fn of_socket(error: &SocketError) -> Option<&'static str> {
     }
 }
 
-/// What to do when the system refuses a file or a directory.
+/// The advice for an error of the system with a file or a directory.
 fn of_file(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::NotFound => {
@@ -160,7 +160,7 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
         ErrorCode::MemberNotFound => "`hobnob members` lists the members",
         ErrorCode::MemberAlive => {
-            "stop its agent first, or let it leave with `hobnob leave`; once it is down it can be declared gone"
+            "stop its agent first, or let it leave with `hobnob leave`; once it is down, `hobnob force-leave` takes it"
         }
         ErrorCode::InstanceElsewhere => "deregister it at that agent",
         ErrorCode::SubjectNotFound => {

@@ -7,22 +7,22 @@ use hobnob_agent::StartError;
 use hobnob_api::ErrorKind;
 use hobnob_api::client::ClientError;
 
-/// How a command ended. The number is the exit code of the process.
+/// The result of a command. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// It is done.
+    /// The command is done.
     Done = 0,
-    /// It could not be done.
+    /// The command failed.
     Failed = 1,
     /// The request can never succeed as it is.
     Usage = 2,
-    /// Nothing has that name, or nothing can be offered.
+    /// Nothing has the given name, or nothing can be offered.
     NothingMatched = 3,
 }
 
 impl Exit {
-    /// The exit of a command that ended with this error. A reader that closes our output early is no error.
+    /// The result of a command that ended with this error. A reader that closes our output early is no error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(ClientError::Api(refusal)) = cause.downcast_ref() {

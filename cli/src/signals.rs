@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A signal that follows the first within this time repeats it: GNU `timeout` signals its child and then its group, and a
-/// wrapper passes on the Ctrl-C that the terminal sent to both.
+/// The time within which a further signal only repeats the first. GNU `timeout` signals its child and then the group,
+/// and a wrapper passes on the Ctrl-C that the terminal sent to both.
 const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 
-/// SIGINT (Ctrl-C), SIGTERM and SIGHUP, from the moment this is made: none is missed between two waits.
+/// SIGINT (Ctrl-C), SIGTERM and SIGHUP, from the creation of this value on. No signal between two waits is missed.
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -27,7 +27,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next of them that repeats no other and names it.
+    /// Waits for the next signal that does not repeat the first one. Returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         loop {
             let signal = tokio::select! {
@@ -42,14 +42,14 @@ impl StopSignals {
     }
 }
 
-/// Tells a signal that repeats the first from one that insists.
+/// Tells a signal that repeats the first one from a signal that asks to stop at once.
 #[derive(Default)]
 struct Repeats {
     first: Option<Instant>,
 }
 
 impl Repeats {
-    /// Whether a signal that comes now only repeats the first.
+    /// Whether a signal at this time only repeats the first one.
     fn is_one(&mut self, now: Instant) -> bool {
         match self.first {
             Some(first) => now.duration_since(first) < REPEATS_WITHIN,

@@ -23,8 +23,8 @@ Examples:
 SIGTERM, SIGINT and SIGHUP make it leave the cluster and stop.
 Another one, a second or more after the first, stops it at once, with exit code 1.";
 
-/// Hides the transport's warning for each minute in which something cannot be sent. The agent counts that, and says it of
-/// its members.
+/// The default log filter. It hides a warning that the transport repeats each minute while something cannot be sent:
+/// the agent counts that, and reports members that do not answer.
 const DEFAULT_LOG: &str = "info,quinn_udp=error";
 
 /// How an agent is started.
@@ -44,12 +44,12 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
 
-    /// Where it takes gossip (UDP; also TCP, to tell a stall from a crash); port 0 takes a free one
+    /// Where it listens for gossip (UDP; also TCP, to tell a stall from a crash); port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
     #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::socket_addr)]
     bind: SocketAddr,
 
-    /// Where it takes sync streams (QUIC, UDP) [default: a free port on the address of --bind]
+    /// Where it listens for sync streams (QUIC, UDP) [default: a free port on the address of --bind]
     #[arg(long, value_name = "ADDRESS", env = "HOBNOB_SYNC_BIND", hide_env_values = true)]
     #[arg(value_parser = values::socket_addr)]
     sync_bind: Option<SocketAddr>,
@@ -82,8 +82,8 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: String,
 
-    /// Stop without leaving, for a restart: the other agents serve its records until they find it down, some two seconds
-    /// later
+    /// Stop without leaving, for a restart: the other agents serve its records until they find it down, some two
+    /// seconds later
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
@@ -95,10 +95,10 @@ pub(crate) struct AgentArgs {
 }
 
 impl AgentArgs {
-    /// The configuration that they spell, for an agent that serves `socket`.
+    /// The configuration that these arguments stand for, for an agent that serves `socket`.
     ///
     /// # Errors
-    /// When a default is needed and this host offers none.
+    /// A default is needed and this host offers none.
     pub(crate) fn into_config(self, socket: PathBuf) -> anyhow::Result<AgentConfig> {
         Ok(AgentConfig {
             name: self.name.map_or_else(host_name, Ok)?,

@@ -1,4 +1,4 @@
-//! The arguments of `hobnob register` that say how calls to the service are balanced.
+//! The arguments of `hobnob register` for balancing the calls to the service.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub(super) struct BalancingArgs {
     #[arg(long, value_name = "DURATION", requires = "failure_threshold", value_parser = values::duration)]
     recovery_timeout: Option<Duration>,
 
-    /// Reported failures in a row that eject an instance for a while, as does a success rate far below that of the other
-    /// instances [default: no ejection]
+    /// Reported failures in a row that eject an instance for a while, as does a success rate far below that of the
+    /// other instances [default: no ejection]
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000))]
     outlier_failures: Option<u32>,
 

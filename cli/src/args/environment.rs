@@ -1,5 +1,6 @@
-//! Variables of the environment: an empty one counts as unset, the error of a wrong one names the variable, where clap
-//! names only the flag that it stands for, and the usage asks for no flag that a variable sets.
+//! Environment variables, beyond what clap does with them. An empty variable counts as unset. The error of a wrong
+//! value names the variable, while clap names only its flag. The usage in an error asks for no flag that a variable
+//! sets.
 
 use std::ffi::{OsStr, OsString};
 
@@ -7,7 +8,7 @@ use clap::builder::{OsStr as Name, Resettable};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, Error};
 
-/// Takes the variables that are set to nothing for unset, as service files and containers leave them.
+/// Treats empty variables as unset. Service files and containers leave variables empty.
 pub(super) fn without_empty(
     command: Command,
     variable: impl Fn(&OsStr) -> Option<OsString>,
@@ -15,8 +16,8 @@ pub(super) fn without_empty(
     without(command, |name| variable(name).is_some_and(|value| value.is_empty()))
 }
 
-/// Names in `error` the usage of the command as it is typed. clap takes a flag whose variable is set for one that was
-/// typed, and so for one that has to be.
+/// Puts the usage of the command into `error`, as if no variable were set. clap treats a flag whose variable is set as
+/// a flag that was typed, and so shows it as a required one.
 pub(super) fn correct_usage(error: &mut Error, command: Command, command_line: &[OsString]) {
     let typed = without(command, |_| true).try_get_matches_from(command_line);
     if error.get(ContextKind::Usage).is_some()

@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to
     Pick(PickArgs),
-    /// Say how the calls of earlier picks went
+    /// Report how the calls of earlier picks went
     Report(ReportArgs),
     /// Follow a service: its instances now, then every change
     Watch(WatchArgs),
@@ -120,15 +120,15 @@ pub(crate) enum Command {
         after_help = "Examples:\n  hobnob leave\n\nThe others see this member as `left`, not `down`, and drop its services."
     )]
     Leave,
-    /// Declare a dead member gone for good: its instances go everywhere at once
+    /// Force a dead member to leave for good: all agents drop its instances at once
     ForceLeave(ForceLeaveArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
 }
 
-/// The default wait for an answer. Answers come from memory; a registration waits for a disk.
+/// The default wait for an answer. Most answers come from memory; a registration waits for a disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The default wait for a join, for whose answer the agent itself waits five seconds.
+/// The default wait for the answer to a join. The agent itself waits five seconds before it answers.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cli {
@@ -140,7 +140,7 @@ impl Cli {
         })
     }
 
-    /// The socket that was named, else the default one.
+    /// The socket that was given, else the default one.
     pub(crate) fn socket(&self) -> PathBuf {
         let default = match self.command {
             Command::Agent(_) => default_socket_path,
@@ -150,7 +150,7 @@ impl Cli {
     }
 }
 
-/// Parses the arguments of this process. Prints help or what is wrong, and exits, when there is nothing to run.
+/// Parses the arguments of this process. If there is nothing to run, prints the help or the error, and exits.
 pub(crate) fn parse() -> Cli {
     let mut command = environment::without_empty(Cli::command(), |name| env::var_os(name));
     let matches = command.clone().try_get_matches();

@@ -1,4 +1,4 @@
-//! Parsers of single values. Each error says what the value should look like.
+//! Parsers of single values. Each error describes the form of a valid value.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -27,12 +27,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Where to listen: an IP address and a port.
+/// An address to listen on: an IP address and a port.
 pub(crate) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:7946".to_owned())
 }
 
-/// How long a call took, with its unit, at most a day.
+/// The duration of a call, with its unit, at most a day.
 pub(crate) fn latency(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     match humantime::parse_duration(text) {
@@ -47,7 +47,7 @@ pub(crate) fn token(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "expected the number that `hobnob pick --report` printed".to_owned())
 }
 
-/// Where callers reach an instance: an IP address or a host name.
+/// The address where callers reach an instance: an IP address or a host name.
 pub(crate) fn host(text: &str) -> Result<String, String> {
     is::<Host>(text)
         .map_err(|_| "expected an IP address, such as 10.0.0.7, or a host name".to_owned())
@@ -76,7 +76,7 @@ pub(crate) fn http_url(text: &str) -> Result<String, String> {
     })
 }
 
-/// The text itself, when it parses.
+/// The text itself, if it parses.
 fn is<T: FromStr<Err = AddressError>>(text: &str) -> Result<String, AddressError> {
     text.parse::<T>().map(|_| text.to_owned())
 }

@@ -36,13 +36,13 @@ async fn ask(client: &mut Client, query: Query) -> anyhow::Result<Instances> {
     }
 }
 
-/// The instances that a service has when none of them was found.
+/// The counts of a service's instances, for the message when none was found.
 pub(super) struct Nothing {
     /// All of its instances.
     instances: usize,
-    /// Those that the query asks for, healthy or not.
+    /// The instances that match the query, healthy or not.
     matching: usize,
-    /// Those of them that are healthy.
+    /// The matching instances that are healthy.
     healthy: usize,
 }
 
@@ -64,7 +64,7 @@ impl Nothing {
         Ok(Self { instances, matching: matching.len(), healthy })
     }
 
-    /// Says what is missing, and what to type next.
+    /// The message that says what is missing and what to type next.
     pub(super) fn describe(&self, query: &Query) -> String {
         let Query { service, namespace, .. } = query;
         let Self { instances, matching, healthy } = *self;
@@ -77,7 +77,7 @@ impl Nothing {
         let which = if filters.is_empty() { "" } else { " that matches" };
         match (instances, matching, healthy) {
             (0, ..) => format!(
-                "no instance of `{service}` in namespace `{namespace}`: `hobnob services` lists what there is"
+                "no instance of `{service}` in namespace `{namespace}`: `hobnob services` lists the services"
             ),
             (1, 0, _) => {
                 format!("the one instance of `{service}` does not match {filters}: {list} shows it")
@@ -98,7 +98,7 @@ impl Nothing {
     }
 }
 
-/// The filters of a query, as they are typed.
+/// The filters of a query, as they are typed on the command line.
 fn filters(query: &Query) -> Vec<String> {
     let tags = query.tags.iter().map(|tag| format!("--tag {tag}"));
     let meta = query.meta.iter().map(|(key, value)| format!("--meta {key}={value}"));
@@ -122,7 +122,7 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
     match namespace {
         Some(namespace) if services.services.is_empty() => {
             output::say(&format!(
-                "no service in namespace `{namespace}`: `hobnob services` lists those of all"
+                "no service in namespace `{namespace}`: `hobnob services` lists those of all namespaces"
             ));
             return Ok(Exit::NothingMatched);
         }

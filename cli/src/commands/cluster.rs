@@ -15,7 +15,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
     };
-    // Its own agent is alive in any case.
+    // The agent itself is always alive, so it does not count.
     let alive = members.members.iter().filter(|member| member.status == MemberStatus::Alive);
     if alive.count() <= 1 {
         output::warn_if_alone(&*ask_info(client).await?);
@@ -60,7 +60,7 @@ pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// Declares a dead member gone for good.
+/// Makes a dead member force-leave.
 pub(super) async fn force_leave(
     client: &mut Client,
     args: &ForceLeaveArgs,
@@ -85,7 +85,8 @@ pub(super) async fn force_leave(
         let name = printable(&gone.name);
         out.line(&format!("{name} ({}) is gone for good: {instances}", gone.node_id))?;
     }
-    // It may be the others that are alive. Of two the survivor is always alone, so this is no reason to refuse.
+    // An isolated agent may be the one that is cut off. But the survivor of two agents is always isolated, so only
+    // warn.
     output::warn_if_alone(&*ask_info(client).await?);
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 mod agent;
 mod catalog;
@@ -20,7 +20,7 @@ use crate::args::{Cli, Command};
 use crate::dev;
 use crate::exit::Exit;
 
-/// Runs the command, and says how it ended.
+/// Runs a command. Returns its exit code.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let (socket, within) = (cli.socket(), cli.answer_timeout());
     let mut builder = match cli.command {
@@ -60,7 +60,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
     }
 }
 
-/// The error for an answer of another kind than the question.
+/// The error for an answer that does not belong to the question.
 fn unexpected(response: &Response) -> anyhow::Error {
-    anyhow!("the agent gave an answer to another question: {response:?}; are both of one version?")
+    anyhow!("the agent answered another question: {response:?}; are both of one version?")
 }

@@ -14,10 +14,10 @@ use crate::args::{PickArgs, ReportArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// Picks in one call of the API.
+/// The most picks in one call of the API.
 const PICKS_PER_CALL: u32 = 10_000;
 
-/// Prints one line for each pick, one object for each call of the API, or how the picks spread.
+/// Prints one line for each pick, one JSON object for each call of the API, or a summary of the picks.
 pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<Exit> {
     let query = PickQuery::from(args);
     let mut out = Output::new();
@@ -59,7 +59,7 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-/// The instances that could have been picked. A summary shows those that were not, too.
+/// The instances that could have been picked. A summary also shows instances that got no pick.
 async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<Instance>> {
     match client.call(Request::Resolve(asked(query))).await? {
         Response::Instances(found) => Ok(found.instances),
@@ -80,14 +80,16 @@ fn asked(query: &PickQuery) -> Query {
     }
 }
 
-/// Reports to the agent how calls went.
+/// Reports the outcomes of calls to the agent.
 pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Result<Exit> {
     let reports: Vec<_> = args.into();
     let sent = reports.len();
     match client.call(Request::Report { reports }).await? {
         Response::Reported { known } if known == sent => Ok(Exit::Done),
         Response::Reported { known: 0 } => {
-            output::say("no such token: it was reported before, or more than a minute ago");
+            output::say(
+                "no such token: it was reported before, or its pick is more than a minute old",
+            );
             Ok(Exit::NothingMatched)
         }
         Response::Reported { known } => Err(anyhow!(
@@ -105,7 +107,7 @@ fn print(out: &mut Output, args: &PickArgs, pick: &Pick) -> anyhow::Result<()> {
     Ok(out.line(&format!("{endpoint}  {id}{token}"))?)
 }
 
-/// How picks spread over instances.
+/// The distribution of picks over instances.
 #[derive(Default)]
 struct Spread {
     picks: u64,
@@ -115,9 +117,9 @@ struct Spread {
 #[derive(Serialize)]
 struct Summary {
     picks: u64,
-    /// The fewest picks over the most.
+    /// The fewest picks of an instance divided by the most.
     efficiency: f64,
-    /// The same for picks over weight.
+    /// The same for picks divided by weight.
     fairness: f64,
     instances: Vec<Line>,
 }

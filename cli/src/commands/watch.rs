@@ -10,7 +10,7 @@ use crate::args::WatchArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// Prints the instances of a service, then every change, until the agent stops or nobody reads any more.
+/// Prints the instances of a service, then every change, until the agent stops or the reader closes the output.
 pub(super) async fn run(client: Client, args: &WatchArgs) -> anyhow::Result<Exit> {
     let query = WatchQuery::from(args);
     let service = query.service.clone();

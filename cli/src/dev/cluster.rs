@@ -14,7 +14,7 @@ use super::counted::counted;
 use super::folder::Folder;
 use super::service::{SPECS, Service, TOGGLED};
 
-/// Agents that found each other through the first, and services registered with them.
+/// The agents, which join through the first one, and the services registered with them.
 pub(super) struct Cluster<'a> {
     folder: &'a Folder,
     agents: Vec<RunningAgent>,
@@ -53,14 +53,14 @@ impl RunningAgent {
 }
 
 impl<'a> Cluster<'a> {
-    /// An empty one, whose files will lie in `folder`.
+    /// A cluster without agents, whose files will be in `folder`.
     pub(super) fn new(folder: &'a Folder) -> Self {
         Self { folder, agents: Vec::new(), services: Vec::new() }
     }
 
     /// Starts `count` agents, then the services, and registers each service with an agent, in turn.
     ///
-    /// After an error, what has started runs on until [`Cluster::stop`].
+    /// After an error, the agents and services that have started run on until [`Cluster::stop`].
     pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
         let seed = start_agent(self.config(0, vec![])).await?;
         let join = vec![seed.gossip.to_string()];
@@ -109,7 +109,7 @@ impl<'a> Cluster<'a> {
             join,
             datacenter: "dc1".to_owned(),
             zone: format!("z{}", index % 3 + 1),
-            // They all stop at once: nobody would be left to hear one leave.
+            // All agents stop at once, so none would be left to hear another one leave.
             keep_on_exit: true,
             insecure: false,
         }
@@ -130,7 +130,7 @@ impl<'a> Cluster<'a> {
         &self.agents[0].socket
     }
 
-    /// Stops the service that may be stopped, or starts it again. Says what happened.
+    /// Stops the service that the key toggles, or starts it again. Returns a message that says which.
     pub(super) async fn toggle_service(&mut self) -> Option<String> {
         let mut services = self.services.iter_mut().map(|(_, service)| service);
         let service = services.find(|service| service.spec.id == TOGGLED)?;
@@ -143,7 +143,7 @@ impl<'a> Cluster<'a> {
         })
     }
 
-    /// Stops all agents, then the services. Says how many there were.
+    /// Stops all agents, then the services. Returns a text with their numbers.
     pub(super) async fn stop(&mut self) -> String {
         let agents = counted(self.agents.len(), "agent");
         let services = counted(self.services.len(), "service instance");

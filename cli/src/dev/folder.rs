@@ -18,7 +18,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes one in the system's temporary folder; in `/tmp`, where that has too long a name for sockets.
+    /// Creates a folder in the system's temporary folder, or in `/tmp` if that path is too long for sockets.
     pub(super) fn create() -> anyhow::Result<Self> {
         let base = env::temp_dir();
         let folder = Self::create_in(&base)?;
@@ -55,7 +55,7 @@ impl Folder {
         self.temporary.path().join("agents.log")
     }
 
-    /// Removes it. Without this call it is removed all the same, but nobody hears of a failure.
+    /// Removes the folder. Without this call it is removed too, but a failure is not reported.
     pub(super) fn remove(self) -> anyhow::Result<()> {
         let path = self.temporary.path().to_owned();
         self.temporary.close().with_context(|| format!("cannot remove {}", path.display()))

@@ -1,9 +1,9 @@
-//! What to try in another terminal.
+//! Commands to try in another terminal.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Commands to paste, and where the log is.
+/// Commands to paste, and one that follows the log if there is one.
 pub(super) fn commands(socket: &Path, log: Option<PathBuf>) -> Vec<String> {
     let program = quote(&program());
     let socket = quote(socket);
@@ -16,7 +16,7 @@ pub(super) fn commands(socket: &Path, log: Option<PathBuf>) -> Vec<String> {
     lines
 }
 
-/// `hobnob`, where that finds this very executable; else the path of it.
+/// `hobnob` if the shell finds this executable under that name, else the path of the executable.
 fn program() -> PathBuf {
     let name = PathBuf::from("hobnob");
     let Ok(running) = env::current_exe() else { return name };
@@ -28,7 +28,7 @@ fn program() -> PathBuf {
     }
 }
 
-/// A path as a POSIX shell reads it.
+/// A path, quoted for a POSIX shell.
 fn quote(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);

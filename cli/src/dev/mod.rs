@@ -1,4 +1,4 @@
-//! `hobnob dev`: a whole cluster in this process, to look at and to play with.
+//! `hobnob dev`: a whole cluster in this process, for demonstration.
 
 mod cluster;
 mod counted;
@@ -29,10 +29,10 @@ use screen::{Key, Screen};
 use snapshot::Snapshot;
 use view::Status;
 
-/// How often the display may change.
+/// The period in which the display may change.
 const REFRESH: Duration = Duration::from_millis(100);
 
-/// Runs the cluster until it is told to stop, and removes what it made.
+/// Runs the cluster until it is told to stop, then removes its files.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mut signals = StopSignals::new()?;
@@ -107,7 +107,7 @@ fn not_all_healthy(run_for: Duration, snapshot: &Snapshot) -> anyhow::Error {
     )
 }
 
-/// Where the state of the cluster is shown.
+/// The display of the state of the cluster.
 enum Display {
     /// A terminal: a table that is redrawn in place.
     Screen(Screen),
@@ -127,7 +127,7 @@ impl Display {
         }
     }
 
-    /// The next key that means something.
+    /// The next key that has a meaning.
     async fn key(&mut self) -> Key {
         match self {
             Self::Screen(screen) => screen.key().await,
@@ -135,7 +135,7 @@ impl Display {
         }
     }
 
-    /// Gives the terminal back, and leaves on it what is worth keeping.
+    /// Restores the terminal, and prints the lines that are worth keeping.
     fn close(self, status: &Status) -> std::io::Result<()> {
         match self {
             Self::Screen(screen) => screen.close(status),

@@ -1,4 +1,4 @@
-//! Asks every agent over and over what it sees, through its socket as any client does.
+//! The observer: it asks every agent periodically for its view, through the socket of the agent, as any client does.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use super::cluster::{Cluster, RunningAgent};
 use super::service::SPECS;
 use super::snapshot::{AgentRow, InstanceRow, Sight, Snapshot};
 
-/// Between two questions to one agent.
+/// The pause between two questions to one agent.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How old an answer may be before its agent counts as silent.
+/// The age of its last answer from which on an agent counts as silent.
 const MAX_AGE: Duration = Duration::from_secs(2);
 
 type Latest = Option<(Instant, Sight)>;
@@ -63,7 +63,7 @@ impl Observer {
 
 async fn observe(socket: PathBuf, latest: watch::Sender<Latest>) {
     loop {
-        // An agent that stopped is silent. The snapshot notices from the age of its last answer.
+        // Ignore errors: an agent that stopped is silent, and the snapshot shows that by the age of its last answer.
         let _ = ask_over_and_over(&socket, &latest).await;
         sleep(PAUSE).await;
     }

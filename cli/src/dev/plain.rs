@@ -1,4 +1,4 @@
-//! The display where there is no terminal: a line when the state changes.
+//! The display without a terminal: a line when the state changes.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use super::counted::counted;
 use super::snapshot::Snapshot;
 use super::view::Status;
 
-/// Between two lines about the state.
+/// The least time between two lines about the state.
 const PAUSE: Duration = Duration::from_millis(400);
 
 /// Lines on stdout.
@@ -23,7 +23,7 @@ impl Plain {
         Self { greeted: false, ready: false, last: String::new(), next_line: None }
     }
 
-    /// Prints what is new, the fact of being ready at once.
+    /// Prints what is new. The line that says that the cluster is ready is printed at once.
     pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
         self.write(&mut io::stdout().lock(), snapshot, status, Instant::now())
     }

@@ -1,4 +1,4 @@
-//! The display on a terminal: a picture that is redrawn in place, and keys.
+//! The display on a terminal: a picture that is redrawn in place, and the keys.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -21,9 +21,9 @@ use super::snapshot::Snapshot;
 use super::view::{self, Status};
 use crate::output::{Style, colours_wanted};
 
-/// Keys that wait to be handled; more are dropped.
+/// The most keys that wait to be handled. Further keys are dropped.
 const MAX_KEYS: usize = 16;
-/// How long the keyboard may keep the end of the display waiting.
+/// The longest time that the end of the display waits for the keyboard.
 const KEY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A request that comes from a key, or from the terminal.
@@ -33,11 +33,11 @@ pub(super) enum Key {
     Quit,
     /// Stop or start a service.
     Toggle,
-    /// Draw again: the terminal has another size.
+    /// Draw again, because the size of the terminal changed.
     Redraw,
 }
 
-/// A terminal that shows one picture. It gets its old content and mode back when this is dropped.
+/// A terminal that shows one picture. Dropping this restores the old content and mode of the terminal.
 pub(super) struct Screen {
     keys: mpsc::Receiver<Key>,
     keyboard: Option<JoinHandle<()>>,
@@ -64,7 +64,7 @@ impl Screen {
         Some(screen)
     }
 
-    /// Draws the snapshot, unless that is what is shown.
+    /// Draws the snapshot, unless it is shown already.
     pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
         let size = terminal::size()?;
         let (columns, rows) = (usize::from(size.0), usize::from(size.1));
@@ -98,7 +98,7 @@ impl Screen {
         out.flush()
     }
 
-    /// The next key that means something.
+    /// The next key that has a meaning.
     pub(super) async fn key(&mut self) -> Key {
         match self.keys.recv().await {
             Some(key) => key,
@@ -106,7 +106,7 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back and leaves the fact of having been ready on it.
+    /// Restores the terminal, and prints the line that says when the cluster was ready.
     pub(super) fn close(self, status: &Status) -> io::Result<()> {
         drop(self);
         match status.ready_line() {
@@ -120,14 +120,14 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
         if let Some(keyboard) = self.keyboard.take() {
-            // A keyboard that panicked has nothing to add to what the panic itself said.
+            // If the keyboard task panicked, the panic was reported already.
             let _ = keyboard.join();
         }
         restore();
     }
 }
 
-/// Leaves the terminal as it was found. Doing so twice does no harm; where it fails, the terminal is gone.
+/// Restores the terminal. A second call does no harm. An error is ignored, since it means that the terminal is gone.
 fn restore() {
     let _ = execute!(io::stdout(), EndSynchronizedUpdate, cursor::Show, LeaveAlternateScreen);
     let _ = terminal::disable_raw_mode();

@@ -11,11 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-/// Connections that one service answers at once.
+/// The most connections that one service answers at once.
 const MAX_CONNECTIONS: usize = 64;
-/// Bytes of a request's head.
+/// The most bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// How long a request may take to arrive.
+/// The time that a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A service of the demonstration.
@@ -58,17 +58,17 @@ impl Service {
         Ok(Self { spec, addr, server })
     }
 
-    /// Whether it answers.
+    /// Whether the service runs.
     pub(super) fn is_running(&self) -> bool {
         self.server.is_some()
     }
 
-    /// Starts it again, on its old port, or stops it.
+    /// Stops the service, or starts it again on its old port.
     pub(super) async fn toggle(&mut self) -> io::Result<()> {
         match self.server.take() {
             Some(server) => {
                 server.abort();
-                // Cancelled is what it was asked to be; by then its port is closed.
+                // Ignore the error of the cancelled task. Its port is closed now.
                 let _ = server.await;
             }
             None => {
@@ -79,7 +79,7 @@ impl Service {
         Ok(())
     }
 
-    /// The registration of it.
+    /// The registration of the service.
     pub(super) fn registration(&self) -> Registration {
         let Spec { service, id, weight, tag, version } = self.spec;
         Registration {

@@ -1,4 +1,4 @@
-//! The agents and instances of the demonstration, as each agent sees them, and what is still missing.
+//! Snapshots: the agents and instances of the demonstration as each agent sees them, and what is still missing.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub(super) struct Snapshot {
 pub(super) struct AgentRow {
     pub(super) name: String,
     pub(super) gossip: SocketAddr,
-    /// Its answers; absent while it does not answer.
+    /// Its answers; `None` while it does not answer.
     pub(super) sight: Option<Sight>,
 }
 
@@ -37,18 +37,18 @@ pub(super) struct InstanceRow {
     pub(super) id: String,
     pub(super) agent: String,
     pub(super) addr: SocketAddr,
-    /// Whether it runs, and was not stopped with a key.
+    /// Whether it runs; a key can stop it.
     pub(super) is_running: bool,
 }
 
 impl AgentRow {
-    /// The status that it shows of another agent.
+    /// The status of another agent in these answers.
     pub(super) fn status_of_member(&self, name: &str) -> Option<MemberStatus> {
         let members = &self.sight.as_ref()?.members;
         members.iter().find(|member| member.name == name).map(|member| member.status)
     }
 
-    /// The status that it shows of an instance.
+    /// The status of an instance in these answers.
     pub(super) fn status_of_instance(&self, instance: &InstanceRow) -> Option<InstanceStatus> {
         let seen = &self.sight.as_ref()?.instances;
         seen.iter()
@@ -58,13 +58,13 @@ impl AgentRow {
 }
 
 impl Snapshot {
-    /// How many agents this agent sees alive.
+    /// The number of agents that this agent sees alive.
     pub(super) fn alive_for(&self, agent: &AgentRow) -> usize {
         let alive = |name: &str| agent.status_of_member(name) == Some(MemberStatus::Alive);
         self.agents.iter().filter(|other| alive(&other.name)).count()
     }
 
-    /// How many instances this agent sees healthy.
+    /// The number of instances that this agent sees healthy.
     pub(super) fn healthy_for(&self, agent: &AgentRow) -> usize {
         let healthy = |instance: &&InstanceRow| {
             agent.status_of_instance(instance) == Some(InstanceStatus::Healthy)
@@ -72,7 +72,7 @@ impl Snapshot {
         self.instances.iter().filter(healthy).count()
     }
 
-    /// Each status that the other agents show of an agent, once; its own word when it is alone.
+    /// Each status that the other agents show of an agent, once. If there are no other agents, its own answer counts.
     pub(super) fn beliefs_of(&self, name: &str) -> Vec<MemberStatus> {
         let alone = self.agents.len() == 1;
         let others = self.agents.iter().filter(|agent| alone || agent.name != name);
@@ -103,7 +103,7 @@ impl Snapshot {
         self.missing().is_empty()
     }
 
-    /// Everything that keeps it from being complete, a sentence each.
+    /// Everything that keeps the cluster from being complete, one sentence for each.
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for agent in &self.agents {
@@ -141,7 +141,7 @@ impl Snapshot {
         missing
     }
 
-    /// The whole state in a line.
+    /// The whole state in one line.
     pub(super) fn summary(&self) -> String {
         const SHOWN: usize = 3;
         let missing = self.missing();
@@ -204,7 +204,8 @@ pub(super) mod tests {
         }
     }
 
-    /// Agents that see everything alive and healthy: two instances, on the first agent and on the last.
+    /// A complete snapshot: all agents see each other alive, and two instances healthy, on the first and on the last
+    /// agent.
     pub(in crate::dev) fn complete(agents: usize) -> Snapshot {
         let names: Vec<_> = (1..=agents).map(|number| format!("a{number}")).collect();
         let row = |id: &str, agent: &str| InstanceRow {

@@ -7,14 +7,14 @@ use comfy_table::{Cell, Color};
 use super::snapshot::Snapshot;
 use crate::output::{Style, member_status, render};
 
-/// The state of the display, beside the snapshot.
+/// The state of the display beyond the snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Status {
-    /// When the command was started.
+    /// The time at which the command was started.
     pub(super) started: Instant,
     /// The time from the start to the first complete snapshot.
     pub(super) ready_after: Option<Duration>,
-    /// The effect of the last key.
+    /// The message about the last key.
     pub(super) notice: Option<String>,
     /// Commands to paste in another terminal.
     pub(super) hints: Vec<String>,
@@ -35,7 +35,7 @@ impl Status {
         }
     }
 
-    /// The line that says when the cluster was complete.
+    /// The line that says when the cluster was ready.
     pub(super) fn ready_line(&self) -> Option<String> {
         let after = self.ready_after?.as_secs_f64();
         Some(format!("ready after {after:.1} s: {}", self.ready_summary))
@@ -136,7 +136,7 @@ fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, style: Styl
     render(header, rows, style).lines().map(str::to_owned).collect()
 }
 
-/// Drops the last rows of a table that may take `rows` rows, and says how many.
+/// Cuts a table to `rows` rows. Its last row then says how many were dropped.
 fn shorten(table: &mut Vec<String>, rows: usize, noun: &str) {
     const LEAST: usize = 3;
     let rows = rows.max(LEAST);
@@ -159,12 +159,13 @@ fn cut(lines: Vec<String>, (columns, rows): (usize, usize)) -> Vec<String> {
     lines.into_iter().take_while(fits).collect()
 }
 
-/// How many rows of a terminal a line takes, wrapped.
+/// The number of terminal rows that a line takes when it is wrapped.
 pub(super) fn rows_of(line: &str, columns: usize) -> usize {
     visible_width(line).div_ceil(columns.max(1)).max(1)
 }
 
-/// The columns that a line takes: its characters without escape sequences. Nothing wider than one column is shown.
+/// The number of columns that a line takes: its characters without escape sequences. No shown character is wider than
+/// one column.
 fn visible_width(line: &str) -> usize {
     let (mut width, mut in_escape) = (0, false);
     for c in line.chars() {

@@ -9,7 +9,7 @@ use hobnob_api::{
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
 
-/// Everything that is known, most important first, with a blank line between two subjects.
+/// The text of an explanation, the most important lines first, with a blank line between two subjects.
 pub(crate) fn explanation(explanation: &Explained, style: Style) -> String {
     let members = explanation.members.iter().map(|explained| member(explained, style));
     let instances = explanation.instances.iter().map(|explained| instance(explained, style));
@@ -61,7 +61,8 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     text
 }
 
-/// The dead lose theirs after a day, and when they are declared gone.
+/// The reason why a member has no records here. Those of a member that is down are dropped after a day, or when an
+/// operator makes it force-leave.
 fn no_records(status: MemberStatus) -> &'static str {
     match status {
         MemberStatus::Alive | MemberStatus::Suspect => "none have arrived",
@@ -92,7 +93,8 @@ fn line(name: &str, value: &str) -> String {
     format!("\n  {name:<9} {}", printable(value))
 }
 
-/// The verdict of the check, as far as this agent knows it: for a dead agent the last one that arrived.
+/// The verdict of the check, as far as this agent knows it. For an instance of a dead agent it is the last one that
+/// arrived.
 fn check(explained: &InstanceExplained) -> String {
     let InstanceExplained { instance, health, origin, .. } = explained;
     let lives = matches!(origin.member.status, MemberStatus::Alive | MemberStatus::Suspect);
@@ -113,7 +115,7 @@ fn check(explained: &InstanceExplained) -> String {
     }
 }
 
-/// `3s ago by a digest`, and from whom when that is not the member itself.
+/// Text such as `3s ago, by a digest`. With `from`, the text also names the sender.
 fn by(heard: &HeardFrom, from: bool) -> String {
     let HeardFrom { ago_ms, from: teller, by } = heard;
     let by = match by.as_str() {

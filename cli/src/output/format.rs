@@ -1,4 +1,4 @@
-//! Single values and lines, as people read them.
+//! Single values and lines, formatted for people.
 
 use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
@@ -28,7 +28,7 @@ pub(crate) fn age(ms: u64) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// One line of `watch`: when, what it is now, which instance, where.
+/// One line of `watch`: time, status, instance, endpoint, node.
 pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> String {
     let status = format!("{:<9}", status_word(instance.status));
     format!(

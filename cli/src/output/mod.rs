@@ -30,12 +30,12 @@ impl Output {
         Self { stdout, style }
     }
 
-    /// The style of text on it.
+    /// The style of text on standard output.
     pub(crate) fn style(&self) -> Style {
         self.style
     }
 
-    /// Prints a line, and does not keep a reader waiting for it.
+    /// Prints a line and flushes it, so that a reader gets it at once.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.stdout, "{text}")?;
         self.stdout.flush()
@@ -48,12 +48,12 @@ impl Output {
     }
 }
 
-/// Whether to colour what goes to a stream: only a terminal, and not where `NO_COLOR` is set (<https://no-color.org>).
+/// Whether output to a stream is coloured: only on a terminal, and not when `NO_COLOR` is set (<https://no-color.org>).
 pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Says something on stderr. Control characters of names and arguments are escaped, so that they command no terminal.
+/// Prints a line on stderr. Control characters are escaped, so that names and arguments cannot control the terminal.
 pub(crate) fn say(text: &str) {
     eprintln!("{}", printable(text));
 }
@@ -69,8 +69,8 @@ pub(crate) fn warn_if_isolated(isolated: bool) {
 pub(crate) fn warn_if_alone(info: &Info) {
     match &info.duplicate {
         Some(Duplicate { silent: true, gossip_address: address, .. }) => say(&format!(
-            "warning: this agent is silent, since another one runs under its node id, at {address}. Its view of others may be \
-             old. `hobnob info` says what to do"
+            "warning: this agent is silent, since another agent runs under its node id, at {address}. Its view of other members \
+             may be old. `hobnob info` says what to do"
         )),
         _ => warn_if_isolated(info.isolated),
     }

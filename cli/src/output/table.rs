@@ -1,4 +1,4 @@
-//! Aligned tables without borders, which people read and `cut` and `awk` can split.
+//! Aligned tables without borders: people can read them, and `cut` and `awk` can split them.
 
 use std::fmt::Display;
 
@@ -17,12 +17,12 @@ pub(crate) struct Style {
 }
 
 impl Style {
-    /// The text in a colour, where colours are wanted.
+    /// The text in a colour, if colours are wanted.
     pub(crate) fn paint(self, text: &str, colour: Color) -> String {
         if !self.colours {
             return text.to_owned();
         }
-        // The codes that comfy-table uses, so that a line and a table agree.
+        // Use the codes of comfy-table, so that lines and tables have the same colours.
         let code = match colour {
             Color::Green => 10,
             Color::Red => 9,
@@ -33,7 +33,7 @@ impl Style {
         format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m")
     }
 
-    /// The text in bold letters, where styles are wanted.
+    /// The text in bold letters, if styles are wanted.
     pub(crate) fn bold(self, text: &str) -> String {
         if self.colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     }
@@ -60,7 +60,7 @@ pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
     }
 }
 
-/// `hobnob resolve`, by id.
+/// The table of `hobnob resolve`, ordered by id.
 pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
     let header = ["ID", "ADDRESS", "STATUS", "NODE", "DC", "ZONE", "WEIGHT", "TAGS", "META", "AGE"];
     let mut sorted: Vec<_> = instances.iter().collect();
@@ -84,7 +84,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
     render(&header, rows, style)
 }
 
-/// `hobnob members`.
+/// The table of `hobnob members`.
 pub(crate) fn members(members: &[Member], style: Style) -> String {
     let header = ["NAME", "STATUS", "ADDRESS", "DC", "ZONE", "NODE ID", "EPOCH"];
     let rows = members.iter().map(|member| {
@@ -102,7 +102,7 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
     render(&header, rows, style)
 }
 
-/// `hobnob services`.
+/// The table of `hobnob services`.
 pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
     let rows = services.iter().map(|service| {
         let tags: Vec<_> = service.tags.iter().map(String::as_str).collect();
@@ -125,7 +125,7 @@ pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
     render(&header, rows, style)
 }
 
-/// `hobnob pick --summary`: the instances, and how many picks of all each of them got.
+/// The table of `hobnob pick --summary`: the instances, with the number and the share of picks of each.
 pub(crate) fn spread<'a>(
     counts: impl Iterator<Item = (&'a Instance, u64)>,
     all: u64,
@@ -144,7 +144,7 @@ pub(crate) fn spread<'a>(
     render(&["ID", "NODE", "ADDRESS", "WEIGHT", "PICKS", "SHARE"], rows, style)
 }
 
-/// A cell of text that may come from elsewhere.
+/// A cell with its text escaped, since the text may come from another agent.
 fn cell(text: impl Display) -> Cell {
     Cell::new(printable(&text.to_string()))
 }
@@ -165,14 +165,14 @@ fn duplicate(duplicate: Option<&Duplicate>) -> String {
         )
     } else {
         format!(
-            "YES: {address}, heard {heard} ago. It gave way and is silent: stop it, remove node.json and registrations.log from its data directory, and start it again"
+            "YES: {address}, heard {heard} ago. That agent gave way and is silent: stop it, remove node.json and registrations.log from its data directory, and start it again"
         )
     }
 }
 
 fn udp(blocked: bool) -> &'static str {
     if blocked {
-        "BLOCKED: those whom this agent watches answer by QUIC alone, and news come a second or two later. Open UDP between the ports of --bind"
+        "BLOCKED: the members that this agent watches answer by QUIC alone, and news arrives a second or two later. Open UDP between the ports of --bind"
     } else {
         "no sign of being blocked"
     }
@@ -180,13 +180,13 @@ fn udp(blocked: bool) -> &'static str {
 
 fn tcp_probes(taken: bool) -> &'static str {
     if taken {
-        "taken by TCP on the gossip port"
+        "accepted by TCP on the gossip port"
     } else {
-        "NOT taken: the gossip port is not free for TCP, and others may take this agent for crashed when it stands still. Free it there, or choose another with --bind"
+        "NOT accepted: the gossip port is not free for TCP, so other agents may take this agent for crashed when it stands still. Free that port for TCP, or choose another with --bind"
     }
 }
 
-/// `hobnob info`, with the counters that are not 0, or with all.
+/// The table of `hobnob info`, with the counters that are not 0, or with all.
 pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let heard = match info.last_contact_ago_ms {
         Some(ms) => format!("{} ago", age(ms)),
@@ -219,7 +219,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
 }
 
-/// A table of these rows. No line of it ends in white space.
+/// A table of these rows. No line ends in white space.
 pub(crate) fn render(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<Cell>>,

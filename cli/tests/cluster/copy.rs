@@ -42,7 +42,7 @@ fn the_copy_of_an_agent_gives_way_and_says_what_to_do() {
     let why = String::from_utf8(twin.run(&["explain", "copy"]).stdout).unwrap();
     assert!(why.contains("gave way and is silent"), "{why}");
     let members = String::from_utf8(twin.run(&["members"]).stderr).unwrap();
-    assert!(members.contains("another one runs under its node id"), "{members}");
+    assert!(members.contains("another agent runs under its node id"), "{members}");
 
     eventually("the original is the one that is known", || {
         let members = a2.json(&["members"])["members"].take();
