@@ -119,7 +119,7 @@ async fn a_full_queue_to_the_disk_drops_and_counts() {
     let driver = TestDriver::start(1).await;
     let before = driver.handle.report().await.expect("asked").counters;
     assert_eq!(before["storage_persist_dropped"], 0);
-    // Nobody reads `persisted`, which has room for one: the peer, and then the next one.
+    // Nobody reads `persisted`, which has room for one output: the first peer fills it, and the second is dropped.
     let peers = [TestDriver::start(2).await, TestDriver::start(3).await];
     for peer in &peers {
         driver.handle.join(vec![peer.addr]).await.expect("answered");

@@ -12,8 +12,8 @@ pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
     let other = node.duplicate(now).filter(|other| other.we_are_silent)?;
     Some(format!(
         "another agent runs under its node id, at {}, and this one gave way and is silent. If the data directory of this \
-         agent is the copy, stop it, remove node.json and registrations.log there, and start it again; else stop the other, \
-         and a minute later this one speaks again",
+         agent is the copy, stop it, remove node.json and registrations.log there, and start it again; else stop the other \
+         agent, and this one joins again a minute later",
         other.address
     ))
 }

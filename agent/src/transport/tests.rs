@@ -1,7 +1,7 @@
-//! Endpoints against each other, and against peers that break the rules, over the loopback interface.
+//! Tests of endpoints with each other, and with peers that break the rules, over the loopback interface.
 //!
-//! With the clock paused, time passes only when nothing else can happen, so that a short wait means "until all is
-//! still" and a long timeout costs nothing.
+//! While the clock is paused, time passes only when nothing else can happen. So a short wait lasts until everything is
+//! idle, and a long timeout costs nothing.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,9 +22,9 @@ use super::*;
 
 const STREAM: StreamId = StreamId(7);
 const FIRST_ACCEPTED: StreamId = StreamId::accepted(0);
-/// Longer than anything but a hang.
+/// A timeout that only a hang exceeds.
 const SUSPICION_TIMEOUT: Duration = Duration::from_secs(60);
-/// With the clock paused: until all is still.
+/// A wait that lasts until everything is idle, while the clock is paused.
 const STILL: Duration = Duration::from_secs(1);
 
 struct Peer {
@@ -51,7 +51,7 @@ impl Peer {
             .expect("the endpoint lives")
     }
 
-    /// Skips what was written.
+    /// The next event that is not `Written`.
     async fn next_but_written(&mut self) -> StreamEvent {
         loop {
             match self.next().await {
@@ -61,7 +61,7 @@ impl Peer {
         }
     }
 
-    /// With the clock paused: nothing happens any more.
+    /// Asserts that nothing more happens, while the clock is paused.
     async fn assert_still(&mut self) {
         if let Ok(event) = timeout(STILL, self.events.recv()).await {
             panic!("unexpected: {event:?}");
@@ -124,7 +124,7 @@ async fn frames_go_both_ways_and_both_sides_see_the_end() {
     assert_eq!(b.count("quic_connections_accepted"), 1);
 }
 
-/// The peer's end of file may be here before the driver has even seen its last frame.
+/// The end of the peer's side may arrive before the driver has seen its last frame.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_the_last_frame_arrives() {
     let (mut a, mut b) = (Peer::start(), Peer::start());
@@ -182,7 +182,8 @@ async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
     while let Ok(Some(event)) = timeout(STILL, a.events.recv()).await {
         written = on_written(event) - MAX_FRAMES_IN_FLIGHT as u32;
     }
-    // 256 KiB unread at the receiver, 256 KiB unacknowledged at the sender, and one frame on each side of both.
+    // 256 KiB are unread at the receiver, 256 KiB unacknowledged at the sender, and there is one more frame on either
+    // side of both windows.
     assert!(
         (4..=10).contains(&written),
         "{written} frames were taken off a sender whose reader is away"
@@ -204,7 +205,7 @@ async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
     assert_eq!(b.count("quic_streams_failed"), 0);
 }
 
-/// Both sides have finished and the sender has closed, long before the reader looks.
+/// Both sides have finished and the sender has closed the connection, long before the driver reads the frames.
 #[tokio::test(start_paused = true)]
 async fn what_was_sent_before_the_connection_closed_is_still_read() {
     let (mut a, mut b) = (Peer::start(), Peer::with_capacity(1));
@@ -342,7 +343,7 @@ async fn a_connection_without_a_stream_is_closed() {
     b.assert_still().await;
 }
 
-/// The keep-alives of the peer keep its connection, but not for ever.
+/// The keep-alives of a peer do not keep its stream open for ever.
 #[tokio::test(start_paused = true)]
 async fn a_stream_on_which_nothing_happens_is_closed() {
     let mut b = Peer::start();
@@ -391,7 +392,7 @@ async fn garbage_datagrams_do_no_harm() {
         if let Some(head) = packet.first_chunk_mut::<6>()
             && n % 2 == 0
         {
-            // What looks like the first packet of a connection.
+            // These bytes look like the first packet of a connection.
             *head = [0xc0 | head[0], 0, 0, 0, 1, head[5] % 21];
         }
         noise.send_to(&packet, b.quic.local_addr()).await.expect("sent");
