@@ -16,7 +16,7 @@ use crate::actor::{Reply, Stopping};
 /// An instance of this agent, and the check that decides its health from now on.
 type CheckChange = (Arc<str>, Option<OwnCheck>);
 
-/// A question that reads the node.
+/// A function that reads the node.
 type Inspection = Box<dyn FnOnce(&Node, Time) + Send>;
 
 /// A command of the rest of the agent. [`DriverHandle`](super::DriverHandle) documents each one.

@@ -1,4 +1,4 @@
-//! The driver's loop, on loopback sockets and with paused time.
+//! Tests of the driver's loop, on loopback sockets and with paused time.
 
 use std::net::SocketAddr;
 

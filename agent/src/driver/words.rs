@@ -7,7 +7,7 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Node, NodeId, Time};
 
-/// Why this agent is silent, if it is.
+/// The reason why this agent is silent, with advice; `None` when it is not silent.
 pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
     let other = node.duplicate(now).filter(|other| other.we_are_silent)?;
     Some(format!(
@@ -18,7 +18,7 @@ pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
     ))
 }
 
-/// Why a member has its status, in one sentence.
+/// The reason for the status of a member, in one sentence.
 pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     let id = about.identity.node_id;
     match about.status {

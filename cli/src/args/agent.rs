@@ -27,7 +27,7 @@ Another one, a second or more after the first, stops it at once, with exit code 
 /// the agent counts that, and reports members that do not answer.
 const DEFAULT_LOG: &str = "info,quinn_udp=error";
 
-/// How an agent is started.
+/// The arguments of `hobnob agent`.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AgentArgs {

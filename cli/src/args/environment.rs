@@ -36,7 +36,7 @@ fn without(command: Command, is_out: impl Fn(&OsStr) -> bool) -> Command {
     command.mut_args(unset).mut_subcommands(|command| command.mut_args(unset))
 }
 
-/// The variable that `error` is about, if its value came from the environment. `command` has to be built.
+/// The variable that caused `error`, if the wrong value came from the environment. `command` must be built already.
 ///
 /// `command_line` are the arguments of the process; a flag among them takes precedence over its variable.
 pub(super) fn culprit(
@@ -100,7 +100,7 @@ mod tests {
 
     fn culprit_of(command_line: &[&str], bind: &str, join: &str) -> Option<String> {
         let command_line: Vec<OsString> = command_line.iter().map(OsString::from).collect();
-        // The environment of the test process is shared, so the values are given as if they were flags.
+        // The tests share the environment of their process, so pass the values as flags.
         let flags = ["x", "agent", "--bind", bind, "--join", join];
         let error = command().try_get_matches_from(flags).unwrap_err();
         let variable = |name: &OsStr| match name.to_str() {

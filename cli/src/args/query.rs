@@ -39,7 +39,7 @@ started. FAIRNESS is the same for picks over weight. 1 is even. A new instance, 
 make both low; neither says anything about health. `-` stands before the first pick.
 Exits with 3 when the namespace that was asked for has no service.";
 
-/// Which service.
+/// The arguments that name a service.
 #[derive(Debug, Args)]
 pub(super) struct ServiceArgs {
     /// The name of the service
@@ -50,7 +50,7 @@ pub(super) struct ServiceArgs {
     pub(super) namespace: String,
 }
 
-/// Which of its instances.
+/// The arguments that select instances of a service.
 #[derive(Debug, Args)]
 pub(super) struct ScopeArgs {
     /// Only instances that this label selector matches, as in Kubernetes: metadata are labels, a tag is a label

@@ -46,7 +46,7 @@ impl RunningAgent {
     }
 
     async fn stop(self) {
-        // An agent that has left takes no more messages, and one that panicked has said so.
+        // Ignore errors: an agent that has left takes no more messages, and a panic was reported already.
         let _ = self.stop.send(());
         let _ = self.task.await;
     }

@@ -1,4 +1,4 @@
-//! `hobnob explain`, for people.
+//! The text of `hobnob explain` for people.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ struct Pending {
 /// The effects of applying a delta.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OriginApplied {
-    /// Keys of the served state that changed.
+    /// The keys of the served state that changed.
     pub(super) changed: Vec<Key>,
     /// Whether anything was learned, in the served or in the received replica.
     pub(super) news: bool,
@@ -61,7 +61,7 @@ impl Origin {
         self.current.as_mut()
     }
 
-    /// The origin's description of itself.
+    /// The node record of the origin.
     #[must_use]
     pub fn node(&self) -> Option<&Arc<NodeRecord>> {
         node_record(self.current.as_ref()?)

@@ -1,4 +1,4 @@
-//! The records that registering an instance writes, and those that deregistering deletes.
+//! The records that a registration writes and a deregistration deletes.
 //!
 //! An instance consists of two records of its origin: a definition and a health. The agent and the simulator both write
 //! them through these functions, so that a simulated registration changes the catalog as a real one does.
@@ -45,7 +45,7 @@ pub fn register(id: &Text, service: ServiceRecord, initial: InitialHealth) -> Re
     records
 }
 
-/// The change that a new verdict of an instance's checks makes.
+/// The change for a new verdict of an instance's check.
 #[must_use]
 pub fn set_health(id: &Text, verdict: Health) -> RecordChanges {
     let (key, value) = health(id, verdict);

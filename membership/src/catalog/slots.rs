@@ -132,7 +132,7 @@ impl Slots {
         self.by_version.insert(rank, place as u32);
     }
 
-    /// Drops the tombstones up to a version.
+    /// Drops the tombstones with versions up to `up_to`.
     pub(super) fn drop_tombstones(&mut self, up_to: Version) {
         if self.tombstones == 0 {
             return;

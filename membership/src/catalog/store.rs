@@ -1,4 +1,4 @@
-//! All origins together.
+//! The catalog: all origins together.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -195,7 +195,7 @@ impl Catalog {
     /// Checks that [`Catalog::write`] would take these records.
     ///
     /// # Errors
-    /// The first rule that one of them breaks.
+    /// The first rule that one of them breaks, or that there is no room for them.
     pub fn check(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
         let own = self.own_replica();
         let mut new_keys = 0;
@@ -217,7 +217,7 @@ impl Catalog {
     /// changed. A record that would change nothing takes no version.
     ///
     /// # Errors
-    /// When one of the records breaks a rule; then none is written.
+    /// One of the records breaks a rule, or there is no room for them. None is written then.
     pub fn write(
         &mut self,
         records: Vec<(Key, Option<Value>)>,

@@ -24,9 +24,8 @@ impl<T: Block> Field for T {
 /// Makes a struct a [`Block`] of these fields, in the order in which they are written.
 ///
 /// Fields of the first version come first; a block without one of them is malformed. Fields of later versions follow in
-/// a
-/// `later` clause, each with the default that it takes when a block ends before it. Fields are never removed and never
-/// change their place. `as Fixed` writes a hash in eight bytes.
+/// a `later` clause, each with the default that it takes when a block ends before it. Fields are never removed and
+/// never change their place. `as Fixed` writes a hash in eight bytes.
 macro_rules! block {
     ($type:ty { $($field:ident $(as $wire:ident)?),* $(,)? } $(later { $($new:ident: $default:expr),* $(,)? })?) => {
         impl $crate::codec::Block for $type {

@@ -1,4 +1,4 @@
-//! A node's description of itself.
+//! The node record.
 
 use super::Text;
 use super::rules::{RecordError, name, text};
@@ -6,7 +6,7 @@ use crate::base::identity::Epoch;
 use crate::base::limits;
 use crate::codec::block;
 
-/// A node's description of itself.
+/// The record in which a node describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRecord {
     /// The agent's name, for people.

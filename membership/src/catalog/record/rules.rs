@@ -1,4 +1,4 @@
-//! The rules that a record must keep before its origin may write it.
+//! The rules that a record must meet before its origin may write it.
 
 use crate::base::limits;
 
@@ -6,7 +6,7 @@ use crate::base::limits;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// A text that must not be empty is.
+    /// A text is empty and must not be.
     #[error("{field} must not be empty")]
     Empty {
         /// Which text.

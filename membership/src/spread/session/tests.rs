@@ -1,4 +1,4 @@
-//! Two sessions and a cable between them.
+//! Tests of two sessions that are connected to each other.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ fn identity(n: u64) -> Identity {
     Identity { node_id: NodeId(n), epoch: Epoch(1), addr, sync_port: 7_947 }
 }
 
-/// An origin that has written so often.
+/// A catalog with an origin that has written this often.
 fn origin(id: u64, writes: u64) -> Catalog {
     let mut catalog = Catalog::new(NodeId(id), Epoch(1_700_000_000_000));
     let node = NodeRecord {
@@ -39,7 +39,7 @@ fn origin(id: u64, writes: u64) -> Catalog {
     catalog
 }
 
-/// What passed between two sides.
+/// The traffic between two sides.
 #[derive(Debug, Default)]
 struct Passed {
     bytes: usize,
@@ -182,7 +182,8 @@ fn one_behind(behind: u64) -> [Catalog; 2] {
     sides
 }
 
-/// The heads that are told when the opener is behind, or the server, and whether deltas follow unasked.
+/// The numbers of heads and of lags that the opener tells, and whether it sends deltas unasked. `opener` is the side
+/// that opens the session; side 0 is behind.
 fn told(behind: u64, opener: usize) -> (usize, usize, bool) {
     let sides = one_behind(behind);
     let mut sessions = [opener, 1 - opener].map(|side| (Session::serve(MS(0)), &sides[side]));
