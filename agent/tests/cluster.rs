@@ -11,7 +11,7 @@ use hobnob_api::{
 };
 
 /// Longer than anything here should take; what is asserted is that it happens, not when.
-const SUSPICION_TIMEOUT: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
     AgentConfig {
@@ -65,7 +65,7 @@ async fn until_healthy(agent: &Agent, service: &str, count: usize) {
             watch.next().await.expect("the watch goes on").expect("no error");
         }
     };
-    tokio::time::timeout(SUSPICION_TIMEOUT, follow).await.expect("in time");
+    tokio::time::timeout(TEST_TIMEOUT, follow).await.expect("in time");
 }
 
 async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
@@ -81,7 +81,7 @@ async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
             }
         }
     };
-    tokio::time::timeout(SUSPICION_TIMEOUT, poll).await.expect("in time");
+    tokio::time::timeout(TEST_TIMEOUT, poll).await.expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +143,7 @@ async fn until_exists(path: &Path) {
             pause.tick().await;
         }
     };
-    tokio::time::timeout(SUSPICION_TIMEOUT, poll).await.expect("in time");
+    tokio::time::timeout(TEST_TIMEOUT, poll).await.expect("in time");
 }
 
 /// A dropped agent lets go of its directory and ports when its tasks are next polled.
@@ -157,7 +157,7 @@ async fn restart(config: AgentConfig) -> Agent {
             }
         }
     };
-    tokio::time::timeout(SUSPICION_TIMEOUT, attempt).await.expect("in time")
+    tokio::time::timeout(TEST_TIMEOUT, attempt).await.expect("in time")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -74,7 +74,7 @@ fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
     assert!(net.nodes[0].declare_down(victim, now));
     assert!(!net.nodes[0].declare_down(NodeId(9), now), "an unknown node");
     let belief = net.nodes[0].belief(victim).expect("it is down");
-    assert_eq!(belief.verdict.cause, Cause::Declared);
+    assert_eq!(belief.verdict.cause, Cause::ForceLeft);
     assert_eq!(belief.verdict.accuser, identity(0).node_id);
     net.flush(0);
     net.run_for(Duration::from_secs(2));
@@ -86,7 +86,7 @@ fn a_living_member_refutes_a_force_leave_and_nobody_else_is_affected() {
     let raised = identity(3).epoch.next();
     assert_eq!(net.nodes[3].identity().epoch, raised);
     assert!(net.events[3].contains(&Event::EpochRaised(raised)));
-    let told = |event: &&Event| matches!(event, Event::CalledDown(verdict) if verdict.cause == Cause::Declared);
+    let told = |event: &&Event| matches!(event, Event::DeclaredDown(verdict) if verdict.cause == Cause::ForceLeft);
     assert_eq!(net.events[3].iter().filter(told).count(), 1);
     for n in [0, 1, 2, 4] {
         assert_eq!(net.nodes[n].identity().epoch, identity(n).epoch, "{n}");
@@ -160,8 +160,8 @@ fn a_stalled_node_is_not_isolated_before_it_hears_real_silence() {
     let mut wake = |node: &mut Node, now| {
         node.handle(Input::Deadline, now);
         events.extend(std::iter::from_fn(|| node.poll_output()).filter(|output| {
-            use Event::{EpochRaised, Isolated, StoodStill};
-            matches!(output, Output::Event(Isolated | EpochRaised(_) | StoodStill(_)))
+            use Event::{EpochRaised, Isolated, Stalled};
+            matches!(output, Output::Event(Isolated | EpochRaised(_) | Stalled(_)))
         }));
         events.len()
     };
@@ -177,7 +177,7 @@ fn a_stalled_node_is_not_isolated_before_it_hears_real_silence() {
     }
     assert!(!sleeper.is_connected(), "silence after the stall isolates");
     let slept = |time: &Duration| (15..=20).contains(&time.as_secs());
-    assert!(matches!(&events[0], Output::Event(Event::StoodStill(time)) if slept(time)));
+    assert!(matches!(&events[0], Output::Event(Event::Stalled(time)) if slept(time)));
 }
 
 #[test]

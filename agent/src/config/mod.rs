@@ -33,6 +33,6 @@ pub struct AgentConfig {
     pub zone: String,
     /// Keep the records in the cluster on exit, for a restart, instead of leaving.
     pub keep_on_exit: bool,
-    /// Accept to listen on an address that is not loopback although traffic is neither sealed nor authenticated.
+    /// Accept to listen on an address that is not loopback, although peers are not authenticated and gossip is not encrypted.
     pub insecure: bool,
 }

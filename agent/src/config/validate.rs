@@ -14,8 +14,8 @@ use super::AgentConfig;
 pub enum ConfigError {
     /// The traffic would be open to everybody.
     #[error(
-        "refusing to listen on {0}: gossip and sync are neither sealed nor authenticated yet, so anybody who reaches \
-         that address could read and forge the catalog"
+        "refusing to listen on {0}: peers are not authenticated and gossip is not encrypted yet, so anybody who \
+         reaches that address could read and forge the catalog"
     )]
     NotLoopback(SocketAddr),
     /// Others would not reach the sync streams.

@@ -69,7 +69,7 @@ impl Driver {
         let now = self.clock.now();
         match command {
             Command::Check { records, reply } => {
-                let checked = self.check_heard();
+                let checked = self.refuse_while_silent();
                 reply.send(checked.and_then(|()| Ok(self.node.check_write(&records)?)));
             }
             Command::Write { records, check, reply } => {
@@ -84,7 +84,7 @@ impl Driver {
                 reply.send(self.own_checks.explain(&instance));
             }
             Command::Join { addresses, reply } => {
-                match self.check_heard() {
+                match self.refuse_while_silent() {
                     Ok(()) => self.joining.wait(addresses.clone(), reply),
                     Err(refused) => reply.send(Err(refused)),
                 }
@@ -108,7 +108,7 @@ impl Driver {
     }
 
     /// Checks that this agent is not silent.
-    fn check_heard(&self) -> Result<(), Refused> {
+    fn refuse_while_silent(&self) -> Result<(), Refused> {
         let silence = words::silence(&self.node, self.clock.now());
         silence.map_or(Ok(()), |reason| Err(Refused::Silent(reason)))
     }
@@ -123,7 +123,7 @@ impl Driver {
         let quic = self.network.quic.counters().snapshot();
         let counters = self.node.counters().iter().chain(own).chain(udp).chain(tcp).chain(quic);
         Report {
-            takes_tcp_probes: self.network.tcp_probes.are_taken(),
+            takes_tcp_probes: self.network.tcp_probes.is_listening(),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
         }
     }

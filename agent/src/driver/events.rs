@@ -75,11 +75,11 @@ impl Driver {
                 tracing::info!(%epoch, "epoch raised");
                 self.persist(Persist::Epoch(epoch));
             }
-            Event::StoodStill(time) => tracing::warn!(
+            Event::Stalled(time) => tracing::warn!(
                 seconds = time.as_secs_f64(),
                 "this agent's process stood still: peers may have declared it down meanwhile"
             ),
-            Event::CalledDown(verdict) => tracing::warn!(
+            Event::DeclaredDown(verdict) => tracing::warn!(
                 by = words::name_of(&self.node, verdict.accuser),
                 cause = %verdict.cause,
                 "declared down by a peer; refuting with a new epoch"

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hobnob_membership::catalog::Origin;
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Node, NodeId, Time};
@@ -40,7 +39,7 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             format!("it did not answer a probe; {when}")
         }
         MemberStatus::Left => {
-            let epoch = node.catalog().origin(id).and_then(Origin::left);
+            let epoch = node.catalog().left(id);
             let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
             format!("it said that it leaves{epoch}")
         }
@@ -86,8 +85,7 @@ fn sentence(node: &Node, verdict: &Verdict) -> String {
             format!("{by} found that it answers no member, and {agreed} agreed")
         }
         Cause::Left => "it said that it leaves".to_owned(),
-        Cause::Declared => format!("an operator forced it to leave, at {by}"),
-        Cause::Isolation => "this agent hears nobody: it may be the one that is cut off".to_owned(),
+        Cause::ForceLeft => format!("an operator forced it to leave, at {by}"),
         Cause::Hearsay => hearsay(),
     }
 }

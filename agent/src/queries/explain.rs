@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hobnob_api::{
     ApiError, ErrorCode, Explained, HeardFrom, MemberExplained, RecordsExplained, VerdictExplained,
 };
-use hobnob_membership::detector::Belief;
+use hobnob_membership::detector::{Belief, Cause};
 use hobnob_membership::record::Key;
 use hobnob_membership::view::Member;
 use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
@@ -128,7 +128,7 @@ fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
         news,
     });
     let down_since = node.down_since(id);
-    let force_left = node.force_left(id).map(|force_left| declared(node, force_left, now));
+    let force_left = node.force_left(id).map(|force_left| forced_to_leave(node, force_left, now));
     let verdict = force_left.or_else(|| node.belief(id).map(|belief| verdict(node, belief, now)));
     MemberExplained {
         member: member(about),
@@ -146,11 +146,12 @@ fn own_reason(node: &Node, now: Time) -> String {
     format!("it is this agent{}", silence.unwrap_or_default())
 }
 
-/// The agent where a member was declared gone is not known beyond it. The node that told this agent stands for it.
-fn declared(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExplained {
+/// The verdict of a force-leave. Its origin tombstone does not name the agent that was asked, so `by` is the node that
+/// told this agent.
+fn forced_to_leave(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExplained {
     let told_by = name_of(node, force_left.told_by);
     VerdictExplained {
-        cause: "declared".to_owned(),
+        cause: Cause::ForceLeft.to_string(),
         by: told_by.clone(),
         agreed: Vec::new(),
         told_by,

@@ -1,4 +1,4 @@
-//! Declaring a dead member gone for good: which one is meant, and whether it may be.
+//! Forcing a dead member to leave: which member is meant, and whether it may be forced.
 
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Node, NodeId, Time};
@@ -18,13 +18,13 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it is dead, and nobody said yet that it is gone for good.
+    /// Whether it is dead, and was not forced to leave yet.
     fn awaits_force_leave(&self, node: &Node) -> bool {
         self.status == MemberStatus::Down && node.force_left(self.id).is_none()
     }
 }
 
-/// Declares the one dead member with this name or node id gone for good. Its instances are gone here when this returns.
+/// Forces the one dead member with this name or node id to leave. Its instances are gone here when this returns.
 ///
 /// # Errors
 /// There is no such member, there are several, or it lives.
@@ -39,7 +39,7 @@ pub(crate) async fn force_leave(
 }
 
 /// The one dead member with this name or node id. Of several, such as the lives of a host that was set up anew, it is
-/// the one that is down and was not declared gone before.
+/// the one that is down and was not forced to leave before.
 fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     let mut found = candidates(node, subject);
     if found.iter().filter(|one| one.awaits_force_leave(node)).count() == 1 {
@@ -67,7 +67,7 @@ fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     }
     if matches!(status, MemberStatus::Alive | MemberStatus::Suspect) {
         let message = format!(
-            "`{name}` is {status}, and only a member that is down or left can be declared gone"
+            "`{name}` is {status}, and only a member that is down or left can be forced to leave"
         );
         return Err(ApiError::new(ErrorCode::MemberAlive, message));
     }

@@ -78,7 +78,7 @@ impl TcpProbes {
 
     /// Whether peers can probe this host.
     #[must_use]
-    pub fn are_taken(&self) -> bool {
+    pub fn is_listening(&self) -> bool {
         self.listening.is_some()
     }
 
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    const SUSPICION_TIMEOUT: Duration = Duration::from_secs(60);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
     fn tcp_probe(n: u8) -> TcpProbeId {
         TcpProbeId { node: NodeId(u64::from(n)), nonce: [n; 4] }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     async fn next(answers: &mut mpsc::Receiver<TcpProbeId>) -> TcpProbeId {
-        timeout(SUSPICION_TIMEOUT, answers.recv()).await.expect("in time").expect("an answer")
+        timeout(TEST_TIMEOUT, answers.recv()).await.expect("in time").expect("an answer")
     }
 
     #[tokio::test]
@@ -189,7 +189,7 @@ mod tests {
         let tcp_probes = TcpProbes::start(None, answered.clone());
         tcp_probes.tcp_probe(addr, tcp_probe(1));
         assert_eq!(next(&mut answers).await, tcp_probe(1), "although nobody takes it");
-        assert!(!tcp_probes.are_taken());
+        assert!(!tcp_probes.is_listening());
         drop(listener);
         tcp_probes.tcp_probe(addr, tcp_probe(2));
         drop((tcp_probes, answered));
@@ -202,13 +202,10 @@ mod tests {
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");
         let tcp_probes = TcpProbes::start(Some(listener), mpsc::channel(1).0);
-        assert!(tcp_probes.are_taken());
+        assert!(tcp_probes.is_listening());
         for _ in 0..3 {
             let stream = TcpStream::connect(addr).await.expect("connected");
-            timeout(SUSPICION_TIMEOUT, stream.readable())
-                .await
-                .expect("in time")
-                .expect("readable");
+            timeout(TEST_TIMEOUT, stream.readable()).await.expect("in time").expect("readable");
             assert_eq!(stream.try_read(&mut [0; 1]).expect("its end"), 0);
         }
         assert_eq!(tcp_probes.counters().taken.get(), 3);

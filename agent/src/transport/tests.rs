@@ -23,7 +23,7 @@ use super::*;
 const STREAM: StreamId = StreamId(7);
 const FIRST_ACCEPTED: StreamId = StreamId::accepted(0);
 /// A timeout that only a hang exceeds.
-const SUSPICION_TIMEOUT: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A wait that lasts until everything is idle, while the clock is paused.
 const STILL: Duration = Duration::from_secs(1);
 
@@ -45,7 +45,7 @@ impl Peer {
     }
 
     async fn next(&mut self) -> StreamEvent {
-        timeout(SUSPICION_TIMEOUT, self.events.recv())
+        timeout(TEST_TIMEOUT, self.events.recv())
             .await
             .expect("an event in time")
             .expect("the endpoint lives")
@@ -218,7 +218,7 @@ async fn what_was_sent_before_the_connection_closed_is_still_read() {
         a.quic.send(STREAM, vec![1; 50_000]);
     }
     a.quic.finish(STREAM);
-    tokio::time::sleep(SUSPICION_TIMEOUT).await;
+    tokio::time::sleep(TEST_TIMEOUT).await;
     assert_eq!(b.next().await, frame(FIRST_ACCEPTED, b"first"));
     for _ in 1..MAX_FRAMES_IN_FLIGHT {
         assert_eq!(b.next().await, frame(FIRST_ACCEPTED, &[1; 50_000]));
@@ -420,7 +420,7 @@ async fn a_shutdown_delivers_what_was_sent() {
             }
             events
         },
-        a.quic.shutdown(SUSPICION_TIMEOUT)
+        a.quic.shutdown(TEST_TIMEOUT)
     );
     let expected: [&[u8]; 3] = [b"1", &[2; MAX_FRAME_BYTES], b"3"];
     assert_eq!(events[..3], expected.map(|bytes| frame(FIRST_ACCEPTED, bytes)));

@@ -88,7 +88,7 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
 
-    /// Listen beyond this host, although the traffic is neither sealed nor authenticated
+    /// Listen beyond this host, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
     insecure: bool,

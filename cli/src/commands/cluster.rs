@@ -60,7 +60,7 @@ pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// Makes a dead member force-leave.
+/// Forces a dead member to leave.
 pub(super) async fn force_leave(
     client: &mut Client,
     args: &ForceLeaveArgs,
@@ -83,7 +83,7 @@ pub(super) async fn force_leave(
             (None, count) => format!("its {count} instances are gone"),
         };
         let name = printable(&gone.name);
-        out.line(&format!("{name} ({}) is gone for good: {instances}", gone.node_id))?;
+        out.line(&format!("{name} ({}) was forced to leave: {instances}", gone.node_id))?;
     }
     // An isolated agent may be the one that is cut off. But the survivor of two agents is always isolated, so only
     // warn.

@@ -50,7 +50,7 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
         let member = &explained["members"][0];
         assert_eq!(text(&member["member"], "name"), "a1", "{member}");
         assert!(text(member, "reason").contains("forced it to leave"), "{member}");
-        assert_eq!(member["verdict"]["cause"], "declared", "{member}");
+        assert_eq!(member["verdict"]["cause"], "force_leave", "{member}");
     }
 }
 
@@ -67,7 +67,7 @@ fn of_a_member_that_left_it_is_said_that_it_did() {
     let explained = said(&["explain", "a2"]);
     assert!(explained.contains("instances none: they went when it left"), "{explained}");
     let gone = said(&["force-leave", "a2"]);
-    assert!(gone.contains(" is gone for good: it left ") && gone.contains(" ago, "), "{gone}");
+    assert!(gone.contains(" was forced to leave: it left ") && gone.contains(" ago, "), "{gone}");
     let explained = said(&["explain", "a2"]);
     assert!(explained.contains("records   dropped: it left"), "{explained}");
 }

@@ -75,11 +75,7 @@ fn agents_that_must_not_start() {
     failed(&start("a1", "second", &bind, &[]), 1, &["a1"]);
     let taken = a1.bind().to_string();
     failed(&start("second", "second", &taken, &[]), 1, &[&taken, "--bind"]);
-    failed(
-        &start("second", "second", "0.0.0.0:0", &[]),
-        2,
-        &["--insecure", "neither sealed nor authenticated"],
-    );
+    failed(&start("second", "second", "0.0.0.0:0", &[]), 2, &["--insecure", "not authenticated"]);
     failed(&start("second", "second", "0.0.0.0:0", &["--insecure"]), 2, &["--advertise"]);
     failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense", "127.0.0.1:7946"]);
     failed(&start("second", "second", &bind, &["--sync-bind", "[::1]:0"]), 2, &["--sync-bind"]);

@@ -10,7 +10,7 @@ const STALL: Duration = Duration::from_millis(3_500);
 const SPARED: Duration = Duration::from_millis(3_800);
 
 #[test]
-fn who_stands_still_for_a_while_is_not_called_down_and_who_goes_on_doing_so_is() {
+fn a_stalled_agent_is_declared_down_only_after_a_longer_stall() {
     let home = tempfile::tempdir().unwrap();
     let a1 = Agent::start(home.path(), "a1", &[]);
     let a2 = Agent::start(home.path(), "a2", &[&a1]);

@@ -61,12 +61,12 @@ impl Field for ClusterMark {
 
 /// Addresses from which datagrams of other clusters came. The owner is told of each address once.
 #[derive(Debug, Default)]
-pub(crate) struct Foreigners {
+pub(crate) struct ForeignAddresses {
     /// Number of datagrams from each address.
     heard: BTreeMap<SocketAddr, u32>,
 }
 
-impl Foreigners {
+impl ForeignAddresses {
     /// The owner is told of an address after this many datagrams. A single one may be a damaged datagram of our own
     /// cluster.
     const TOLD_AFTER: u32 = 3;
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_address_is_told_of_once_and_the_number_remembered_is_limited() {
-        let mut foreigners = Foreigners::default();
+        let mut foreigners = ForeignAddresses::default();
         let from = |port| SocketAddr::from(([10, 0, 0, 1], port));
         let told: Vec<bool> = (0..5).map(|_| foreigners.heard(from(1))).collect();
         assert_eq!(told, [false, false, true, false, false]);

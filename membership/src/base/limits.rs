@@ -23,6 +23,8 @@ pub const MAX_WEIGHT: u32 = 65_535;
 pub const MAX_KEYS_PER_ORIGIN: usize = 8_192;
 /// Tombstones that an origin keeps before it raises its `gc_floor`.
 pub const MAX_TOMBSTONES: usize = 256;
+/// Records that an agent may write. The rest of an origin's keys is room for tombstones.
+pub const MAX_OWN_RECORDS: usize = MAX_KEYS_PER_ORIGIN - MAX_TOMBSTONES;
 /// Origins in a catalog, and members in a view.
 pub const MAX_ORIGINS: usize = 16_384;
 /// Origin tombstones: dead origins whose records were dropped. Beyond the limit the oldest lives are forgotten.
@@ -63,12 +65,12 @@ pub const MAX_FOREIGN_ADDRESSES: usize = 64;
 /// Referees that a verdict names.
 pub const MAX_REFEREES: usize = 16;
 /// Suspicions that a node has open at once. A further member is accused when a later series of pings fails.
-pub const MAX_CASES: usize = 64;
+pub const MAX_SUSPICIONS: usize = 64;
 /// Indirect probes under way at once. Requests for a vote on further suspects are not answered.
 pub const MAX_INDIRECT_PROBES: usize = 256;
 /// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison
 /// of views.
-pub const MAX_CHECKS: usize = 32;
+pub const MAX_VIEW_CHECKS: usize = 32;
 /// Pings that wait for a pong. Beyond the limit the oldest are forgotten.
 pub const MAX_PENDING_PINGS: usize = 4_096;
 /// Stream probes under way at once. Beyond the limit members are pinged by datagram only.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::origin_tombstone::OriginTombstones;
 use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_ORIGINS, MAX_TOMBSTONES};
+use crate::base::limits::{MAX_ORIGINS, MAX_OWN_RECORDS, MAX_TOMBSTONES};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, RawValue, RecordError, Value};
 
@@ -47,7 +47,7 @@ pub enum WriteError {
     Record(#[from] RecordError),
     /// This agent already holds the most records that it may.
     #[error(
-        "this agent already holds {MAX_KEYS_PER_ORIGIN} records, the most that one agent may: deregister some instances, or register them with another agent"
+        "this agent already holds {MAX_OWN_RECORDS} records, the most that one agent may: deregister some instances, or register them with another agent"
     )]
     Full,
 }
@@ -206,11 +206,7 @@ impl Catalog {
         }
         // Garbage collection makes room for tombstones, but not for live records.
         let live = own.map_or(0, |own| own.len() - own.tombstones());
-        if live + new_keys + MAX_TOMBSTONES > MAX_KEYS_PER_ORIGIN {
-            Err(WriteError::Full)
-        } else {
-            Ok(())
-        }
+        if live + new_keys > MAX_OWN_RECORDS { Err(WriteError::Full) } else { Ok(()) }
     }
 
     /// Writes records of our own, each with the next version. Returns the version before the first, and the keys that

@@ -50,7 +50,7 @@ impl Liveness {
             let slept = now.since(due.max(self.awake.handled));
             self.detector.late(slept, now);
             if slept >= LONG_STALL {
-                self.out.tell(Fact::StoodStill(slept));
+                self.out.tell(Fact::Stalled(slept));
             }
             let heard = self.last_contact.unwrap_or(self.awake.silence_from);
             self.awake.silence_from = self.awake.silence_from.max(heard) + slept;

@@ -24,9 +24,9 @@ pub(crate) enum Fact {
     /// A member welcomed us, and a session with it should be opened.
     Reachable(Identity),
     /// Our own loop stalled for this long.
-    StoodStill(Duration),
+    Stalled(Duration),
     /// A peer declared us down.
-    CalledDown(Verdict),
+    DeclaredDown(Verdict),
     /// All members that we watch answer by stream, and not by datagram.
     DatagramsBlocked,
     /// Datagrams are answered again.

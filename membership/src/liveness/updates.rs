@@ -12,7 +12,7 @@ const MEMBER_UPDATE_FANOUT: usize = 3;
 const UPDATES_PER_MESSAGE: usize = 8;
 /// Most new members, learned at once, that are passed on. More than this came in bulk, as in a roster, and the other
 /// members get the bulk as we did.
-const FEW_ARRIVALS: usize = 16;
+const MAX_ARRIVALS_TOLD: usize = 16;
 
 impl Liveness {
     /// Tells all members that we leave.
@@ -36,7 +36,7 @@ impl Liveness {
 
     /// Passes on new members, unless they came in bulk.
     pub(super) fn tell_arrivals(&mut self, arrivals: &[NodeId], now: Time) {
-        if arrivals.len() > FEW_ARRIVALS {
+        if arrivals.len() > MAX_ARRIVALS_TOLD {
             return;
         }
         for node in arrivals {

@@ -19,7 +19,7 @@ impl Liveness {
         let verdict = Verdict {
             node,
             epoch: identity.epoch,
-            cause: Cause::Declared,
+            cause: Cause::ForceLeft,
             accuser: own,
             referees: Vec::new(),
         };
@@ -66,7 +66,7 @@ impl Liveness {
                 Update::Alive(identity) if identity.node_id == sender => {
                     self.believe_alive(*identity, now);
                 }
-                Update::Alive(identity) if member => self.hear_alive(*identity, now),
+                Update::Alive(identity) if member => self.take_alive(*identity, now),
                 Update::Down(verdict) if verdict.node == own => {
                     self.refute_verdict(verdict, sender, from, now);
                 }
@@ -79,7 +79,7 @@ impl Liveness {
 
     /// Takes a peer's word that a third member lives. A disputed member that we hold down is checked first, because we
     /// may be among the nodes that do not reach it.
-    pub(super) fn hear_alive(&mut self, identity: Identity, now: Time) {
+    pub(super) fn take_alive(&mut self, identity: Identity, now: Time) {
         if self.takes_on_trust(&identity, now) {
             self.believe_alive(identity, now);
         }
@@ -113,7 +113,7 @@ impl Liveness {
         let own = *self.identity();
         if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
             self.out.counters.verdicts_refuted += 1;
-            self.out.tell(Fact::CalledDown(verdict.clone()));
+            self.out.tell(Fact::DeclaredDown(verdict.clone()));
             if verdict.epoch > own.epoch {
                 self.refute_epoch(verdict.epoch, now);
             } else {
@@ -158,10 +158,10 @@ impl Liveness {
                 let said = Said::Down(verdict.clone(), sender);
                 self.detector.check(node, said, now);
             }
-            Cause::Silence | Cause::Left | Cause::Declared => {
+            Cause::Silence | Cause::Left | Cause::ForceLeft => {
                 self.believe(verdict.clone(), sender, now);
             }
-            Cause::Hearsay | Cause::Isolation => {
+            Cause::Hearsay => {
                 self.detector.check(node, Said::NotActive, now);
             }
         }
@@ -177,7 +177,7 @@ impl Liveness {
         let own = self.identity().node_id;
         self.out.counters.verdicts_believed += u64::from(told_by != own);
         if verdict.cause == Cause::Silence {
-            self.disputes.called_down(node, now);
+            self.disputes.declared_down(node, now);
         }
         let belief = Belief { verdict: verdict.clone(), told_by, since: now };
         self.beliefs.insert(node, belief);

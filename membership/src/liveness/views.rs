@@ -63,7 +63,7 @@ impl Liveness {
                         self.warn_at(node, identity.addr);
                     }
                 }
-                _ => self.hear_alive(*identity, now),
+                _ => self.take_alive(*identity, now),
             }
         }
         let listed = |node: NodeId| listing.members.iter().any(|other| other.node_id == node);

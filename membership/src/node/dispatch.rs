@@ -87,7 +87,7 @@ impl Node {
         if self.liveness.is_silent() || !self.spread.serve(stream, now) {
             return self.spread.refuse(stream);
         }
-        self.liveness.guest_came();
+        self.liveness.note_session_opened();
     }
 
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {

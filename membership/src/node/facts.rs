@@ -58,8 +58,8 @@ impl Node {
             LivenessFact::Isolated => self.emit(Event::Isolated),
             LivenessFact::EpochRaised(epoch) => self.emit(Event::EpochRaised(epoch)),
             LivenessFact::Welcomed { by } => self.emit(Event::Welcomed { by }),
-            LivenessFact::StoodStill(slept) => self.emit(Event::StoodStill(slept)),
-            LivenessFact::CalledDown(verdict) => self.emit(Event::CalledDown(verdict)),
+            LivenessFact::Stalled(slept) => self.emit(Event::Stalled(slept)),
+            LivenessFact::DeclaredDown(verdict) => self.emit(Event::DeclaredDown(verdict)),
             LivenessFact::DatagramsPass => self.emit(Event::DatagramsPass),
             LivenessFact::DuplicateNodeId { address } => {
                 self.emit(Event::DuplicateNodeId { address });

@@ -109,9 +109,9 @@ pub enum Event {
     },
     /// Our own loop stalled for this long, as when the process or its host stood still. Told only of a stall so long
     /// that peers may suspect us.
-    StoodStill(Duration),
+    Stalled(Duration),
     /// A peer declared us down; we refute it.
-    CalledDown(Verdict),
+    DeclaredDown(Verdict),
     /// All members that we watch answer by stream, and none by datagram: something on the way drops datagrams. The node
     /// goes on by streams, so changes arrive later.
     DatagramsBlocked,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
-use crate::base::cluster::{ClusterId, Foreigners};
+use crate::base::cluster::{ClusterId, ForeignAddresses};
 use crate::base::counters::Counters;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamNumbers;
@@ -49,7 +49,7 @@ const MAX_IDLE_OUTPUTS: usize = 64;
 /// configuration and the same inputs at the same times give the same outputs.
 pub struct Node {
     envelope: Envelope,
-    foreigners: Foreigners,
+    foreigners: ForeignAddresses,
     protocol: Protocol,
     liveness: Liveness,
     spread: Spread,
@@ -83,7 +83,7 @@ impl Node {
         let streams = StreamNumbers::new(1, 2);
         let mut this = Self {
             envelope,
-            foreigners: Foreigners::default(),
+            foreigners: ForeignAddresses::default(),
             liveness,
             spread: Spread::new(envelope, identity, &protocol, streams, seeds.next_u64(), now),
             view: View::default(),

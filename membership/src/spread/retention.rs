@@ -57,7 +57,7 @@ impl Spread {
         for id in ended {
             let keys = self.catalog.reap(id);
             self.out.counters.origins_reaped += 1;
-            self.show_end(id, keys);
+            self.tell_records_dropped(id, keys);
         }
         self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
     }
@@ -81,7 +81,7 @@ impl Spread {
         if let Some(record) = record {
             self.note_force_leave(id, ForceLeft { record, at: now, told_by: self.own });
         }
-        self.show_end(id, keys);
+        self.tell_records_dropped(id, keys);
         self.recent.moved(id, now);
         self.digests.news(now);
         let rumor = Rumor { delta, from: self.own };
@@ -128,7 +128,7 @@ impl Spread {
     }
 
     /// Tells the node that the records of an origin were dropped.
-    fn show_end(&mut self, origin: NodeId, mut keys: Vec<Key>) {
+    fn tell_records_dropped(&mut self, origin: NodeId, mut keys: Vec<Key>) {
         keys.push(Key::Node);
         self.out.tell(Fact::Records { origin, keys });
     }

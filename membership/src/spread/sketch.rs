@@ -130,7 +130,7 @@ pub(crate) struct Difference {
 
 /// The symbols contradict each other: no set has this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refutation;
+pub(crate) struct InvalidSymbols;
 
 /// Finds the difference between our set and the set of the other side, from the symbols of the other side.
 #[derive(Debug)]
@@ -168,7 +168,10 @@ impl Decoder {
     ///
     /// # Errors
     /// An element is found twice, or more elements than symbols. Forged symbols cost no more work than that.
-    pub(crate) fn decode(&mut self, symbols: &[Symbol]) -> Result<Option<Difference>, Refutation> {
+    pub(crate) fn decode(
+        &mut self,
+        symbols: &[Symbol],
+    ) -> Result<Option<Difference>, InvalidSymbols> {
         let start = self.symbols.len();
         for (theirs, ours) in symbols.iter().zip(self.own.encode(symbols.len())) {
             self.excess.push(theirs.count.wrapping_sub(ours.count).cast_signed());
@@ -194,13 +197,13 @@ impl Decoder {
 
     /// Finds elements that are alone in a symbol, and removes each from the other symbols until no symbol has a single
     /// one. The symbols before `start` were seen already.
-    fn peel(&mut self, start: usize) -> Result<(), Refutation> {
+    fn peel(&mut self, start: usize) -> Result<(), InvalidSymbols> {
         let mut to_see: VecDeque<usize> = (start..self.symbols.len()).collect();
         // An older symbol reveals nothing new before an element was removed from it.
         while let Some(at) = to_see.pop_front() {
             let Some(element) = self.symbols.get(at).and_then(Symbol::element) else { continue };
             if !self.known.insert(element) || self.found.len() >= self.symbols.len() {
-                return Err(Refutation);
+                return Err(InvalidSymbols);
             }
             let mapping = take_out(&mut self.symbols, element, |at| to_see.push_back(at));
             self.found.push((element, mapping));
@@ -277,7 +280,7 @@ mod tests {
     }
 
     /// Decodes `step` symbols at a time. Returns the number of symbols that it took, and the difference.
-    fn reconcile(sets: &Sets, step: usize) -> (usize, Difference) {
+    fn sketch_until_decoded(sets: &Sets, step: usize) -> (usize, Difference) {
         let mut encoder = Encoder::new(sets.theirs.iter().copied());
         let mut decoder = Decoder::new(sets.ours.iter().copied());
         loop {
@@ -305,7 +308,7 @@ mod tests {
             let mut draw = |most: u64| (rng.next_u64() % (most + 1)) as usize;
             let sets = sets(draw(200), draw(60), draw(60), seed);
             let step = 1 + seed as usize % 7;
-            let (symbols, difference) = reconcile(&sets, step);
+            let (symbols, difference) = sketch_until_decoded(&sets, step);
             assert_eq!(difference, expected(&sets));
             let differ = difference.ours.len() + difference.theirs.len();
             assert!(symbols <= 2 * differ + 24 + step, "{symbols} symbols for {differ}");
@@ -317,7 +320,7 @@ mod tests {
         for (differ, most) in [(2, 6.0), (20, 1.9), (200, 1.55), (2_000, 1.45)] {
             let runs = if differ > 100 { 3 } else { 30 };
             let symbols: usize = (0..runs)
-                .map(|seed| reconcile(&sets(10_000, differ / 2, differ / 2, seed), 1).0)
+                .map(|seed| sketch_until_decoded(&sets(10_000, differ / 2, differ / 2, seed), 1).0)
                 .sum();
             let each = symbols as f64 / (differ * runs as usize) as f64;
             assert!(each <= most, "{each} symbols for each of {differ}");
@@ -326,14 +329,14 @@ mod tests {
 
     #[test]
     fn equal_sets_are_known_to_be_equal_by_the_first_symbol() {
-        let (symbols, difference) = reconcile(&sets(1_000, 0, 0, 1), 1);
+        let (symbols, difference) = sketch_until_decoded(&sets(1_000, 0, 0, 1), 1);
         assert_eq!((symbols, difference), (1, Difference::default()));
     }
 
     #[test]
     fn one_element_of_each_side_is_found_by_two_symbols() {
         for seed in 0..50 {
-            let (symbols, difference) = reconcile(&sets(1_000, 1, 1, seed), 2);
+            let (symbols, difference) = sketch_until_decoded(&sets(1_000, 1, 1, seed), 2);
             assert_eq!((symbols, difference.ours.len(), difference.theirs.len()), (2, 1, 1));
         }
     }

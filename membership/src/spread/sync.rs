@@ -98,7 +98,7 @@ impl Spread {
         {
             let stream = self.open_session(&peer, peers, now);
             if let Some(session) = stream.and_then(|stream| self.sessions.get_mut(&stream)) {
-                session.repairs();
+                session.mark_repair();
             }
         }
     }
@@ -331,7 +331,7 @@ impl Spread {
         let is_known = peers.active(peer.node_id) == Some(peer);
         if let Some(session) = self.sessions.get_mut(&stream) {
             if is_known {
-                session.repairs();
+                session.mark_repair();
             }
             session.answer(opening, roster.as_deref(), &self.catalog);
         }

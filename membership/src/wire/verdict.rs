@@ -12,10 +12,8 @@ pub enum Cause {
     Silence,
     /// The member said that it leaves.
     Left,
-    /// An operator declared the member down.
-    Declared,
-    /// The accuser heard no member at all, and may itself be cut off.
-    Isolation,
+    /// An operator forced the member to leave.
+    ForceLeft,
     /// The sender holds the member down without knowing the verdict itself.
     Hearsay,
 }
@@ -26,9 +24,8 @@ impl Field for Cause {
         writer.byte(match self {
             Self::Silence => 0,
             Self::Left => 1,
-            Self::Declared => 2,
-            Self::Isolation => 3,
-            Self::Hearsay => 4,
+            Self::ForceLeft => 2,
+            Self::Hearsay => 3,
         });
     }
 
@@ -36,9 +33,8 @@ impl Field for Cause {
         match reader.byte()? {
             0 => Ok(Self::Silence),
             1 => Ok(Self::Left),
-            2 => Ok(Self::Declared),
-            3 => Ok(Self::Isolation),
-            4 => Ok(Self::Hearsay),
+            2 => Ok(Self::ForceLeft),
+            3 => Ok(Self::Hearsay),
             cause => Err(DecodeError::Unknown(cause)),
         }
     }
@@ -49,8 +45,7 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Self::Silence => "silence",
             Self::Left => "left",
-            Self::Declared => "declared",
-            Self::Isolation => "isolation",
+            Self::ForceLeft => "force_leave",
             Self::Hearsay => "hearsay",
         })
     }

@@ -74,7 +74,7 @@ pub enum Request {
     },
     /// Leave the cluster and stop the agent. Answered by [`Response::Leaving`] before it stops.
     Leave {},
-    /// Declare a dead member gone for good: its instances go everywhere at once. Answered by [`Response::ForceLeft`].
+    /// Force a dead member to leave: its instances go everywhere at once. Answered by [`Response::ForceLeft`].
     ForceLeave {
         /// The name or the node id of the member.
         member: String,
@@ -128,7 +128,7 @@ pub enum Response<I = Instance> {
     },
     /// The agent leaves the cluster and stops.
     Leaving {},
-    /// The member that is gone for good.
+    /// The member that was forced to leave.
     ForceLeft(ForceLeft),
     /// This agent.
     Info(Box<Info>),

@@ -39,8 +39,8 @@ pub struct MemberExplained {
 /// The verdict that a member is down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictExplained {
-    /// Why: `silence`, `left`, `declared` (an operator's force-leave), `isolation` (this agent hears nobody), or
-    /// `hearsay` (other members hold it down, and the verdict itself did not arrive).
+    /// Why: `silence`, `left`, `force_leave`, or `hearsay` (other members hold it down, and the verdict itself did not
+    /// arrive).
     pub cause: String,
     /// The name of the node that passed it, else its id.
     pub by: String,

@@ -119,7 +119,7 @@ pub struct Duplicate {
     pub proven_ago_ms: u64,
 }
 
-/// A member that was declared gone for good.
+/// A member that was forced to leave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForceLeft {
     /// Its name, else its node id.

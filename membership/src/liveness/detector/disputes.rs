@@ -24,7 +24,7 @@ pub(crate) struct Disputes {
 
 impl Disputes {
     /// Counts a verdict on a member that is down because of its silence.
-    pub(crate) fn called_down(&mut self, node: NodeId, now: Time) {
+    pub(crate) fn declared_down(&mut self, node: NodeId, now: Time) {
         let (count, at) = self.verdicts.entry(node).or_insert((0, now));
         *count = if now.since(*at) < REMEMBERED { *count + 1 } else { 1 };
         *at = now;
@@ -51,12 +51,12 @@ mod tests {
     fn a_second_verdict_within_ten_minutes_is_a_dispute_for_ten_minutes() {
         let (node, at) = (NodeId(7), |seconds: u64| Time::from_millis(seconds * 1_000));
         let mut disputes = Disputes::default();
-        disputes.called_down(node, at(0));
+        disputes.declared_down(node, at(0));
         assert!(!disputes.is_disputed(node, at(1)));
-        disputes.called_down(node, at(599));
+        disputes.declared_down(node, at(599));
         assert!(disputes.is_disputed(node, at(600)) && disputes.is_disputed(node, at(1_198)));
         assert!(!disputes.is_disputed(node, at(1_199)));
-        disputes.called_down(node, at(1_300));
+        disputes.declared_down(node, at(1_300));
         assert!(!disputes.is_disputed(node, at(1_301)), "counting begins anew");
         disputes.forget_old(at(1_899));
         assert!(!disputes.verdicts.is_empty());

@@ -10,7 +10,7 @@ use super::suspicion::Word;
 use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::TcpProbeId;
-use crate::base::limits::{MAX_CHECKS, MAX_INDIRECT_PROBES};
+use crate::base::limits::{MAX_INDIRECT_PROBES, MAX_VIEW_CHECKS};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::{Pong, Vote};
@@ -137,7 +137,7 @@ impl Detector {
     pub(crate) fn check(&mut self, node: NodeId, said: Said, now: Time) {
         self.is_changed = true;
         let known = self.checks.contains_key(&node) || self.suspicions.contains_key(&node);
-        if known || self.checks.len() >= MAX_CHECKS {
+        if known || self.checks.len() >= MAX_VIEW_CHECKS {
             self.tally.refused += u64::from(!known);
             return;
         }

@@ -47,7 +47,7 @@ pub(crate) use member_updates::MemberUpdateQueue;
 /// Number of members that each member watches, and number of monitors of each member.
 const MONITORS: usize = 5;
 /// After a stall of our own loop this long, answers may be waiting unread, so the detector's probes begin anew.
-const SLEPT: Duration = Duration::from_millis(100);
+const STALLED_AFTER: Duration = Duration::from_millis(100);
 /// A verdict of a peer on a member that answered us within this time is checked before we believe it.
 const WITNESSED: Duration = Duration::from_millis(2_000);
 /// Least time between two comparisons of views that this node begins, once it is no longer young.
@@ -228,7 +228,7 @@ impl Detector {
     /// Notes that our own loop comes `by` too late. After a stall answers may be waiting unread, so all series, checks,
     /// indirect probes and suspicions begin anew or are dropped.
     pub(crate) fn late(&mut self, by: Duration, now: Time) {
-        if by < SLEPT {
+        if by < STALLED_AFTER {
             return;
         }
         self.is_changed = true;

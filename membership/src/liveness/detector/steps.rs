@@ -8,7 +8,7 @@ use super::series::Step;
 use super::suspicion::Suspicion;
 use super::{Cause, Detector, MONITORS, Order, Said, Verdict};
 use crate::base::identity::{Identity, NodeId};
-use crate::base::limits::{MAX_CASES, MAX_REFEREES};
+use crate::base::limits::{MAX_REFEREES, MAX_SUSPICIONS};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::swim::Swim;
@@ -22,7 +22,7 @@ impl Detector {
         self.step_monitors(swim, now);
         self.step_checks(swim, now);
         self.step_indirect_probes(now);
-        self.step_cases(swim, now);
+        self.step_suspicions(swim, now);
     }
 
     fn step_monitors(&mut self, swim: &Swim, now: Time) {
@@ -116,7 +116,7 @@ impl Detector {
         }
     }
 
-    fn step_cases(&mut self, swim: &Swim, now: Time) {
+    fn step_suspicions(&mut self, swim: &Swim, now: Time) {
         let suspects: Vec<NodeId> = self.suspicions.keys().copied().collect();
         for suspect in suspects {
             self.rule(suspect, now);
@@ -152,18 +152,18 @@ impl Detector {
         if self.suspicions.contains_key(&node) {
             return;
         }
-        if self.suspicions.len() >= MAX_CASES
+        if self.suspicions.len() >= MAX_SUSPICIONS
             || self.probe_indirectly(identity, None, now).is_none()
         {
             self.tally.refused += 1;
             return;
         }
         self.tally.accusations += 1;
-        let suspicion = self.open_case(swim, identity, since, now);
+        let suspicion = self.open_suspicion(swim, identity, since, now);
         self.suspicions.insert(node, suspicion);
     }
 
-    fn open_case(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Suspicion {
+    fn open_suspicion(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Suspicion {
         let node = suspect.node_id;
         // The suspect has as many monitors as there are other members, up to the limit. We are one of them.
         let watching = MONITORS.min(swim.ring().len());

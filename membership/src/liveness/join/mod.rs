@@ -91,7 +91,7 @@ impl Liveness {
     }
 
     /// Notes that a node opened a session, perhaps after a welcome of ours.
-    pub(crate) fn guest_came(&mut self) {
+    pub(crate) fn note_session_opened(&mut self) {
         self.invitations.came();
     }
 

@@ -154,9 +154,9 @@ impl Swim {
         let room = MAX_ORIGINS.saturating_sub(self.ring().len());
         let members = roster
             .into_iter()
-            .take(room)
             .filter(|identity| identity.node_id != self.identity().node_id)
             .filter(|identity| !self.knows(identity))
+            .take(room)
             .map(foca::Member::alive);
         let members: Vec<_> = members.collect();
         let result = self.foca.apply_many(members.into_iter(), false, &mut self.effects);

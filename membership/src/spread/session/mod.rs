@@ -162,7 +162,7 @@ impl Session {
     }
 
     /// Makes this a session for repair: its frames wait for bandwidth from now on.
-    pub(crate) fn repairs(&mut self) {
+    pub(crate) fn mark_repair(&mut self) {
         self.is_repair = true;
     }
 
