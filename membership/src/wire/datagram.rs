@@ -26,31 +26,31 @@ const LISTING: u8 = 16;
 /// A hello to a seed address, and the answers to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Drawn by the node that says hello; the answer must carry it back.
+    /// A random number drawn by the node that says hello. The answer carries it back.
     pub token: u64,
-    /// The sender; in a referral, the member to be asked instead.
+    /// The sender. In a referral it is the member to say hello to instead.
     pub identity: Identity,
 }
 block!(Hello { token, identity });
 
-/// What a node holds, in few bytes.
+/// A summary of the catalog of the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// The sender.
     pub sender: NodeId,
-    /// The digest of its catalog.
+    /// The digest of its whole catalog.
     pub catalog: u64,
-    /// The heads that moved lately.
+    /// The heads that changed lately.
     pub recent: Vec<Head>,
 }
 block!(Digest { sender, catalog as Fixed, recent });
 
-/// A request for what the sender lacks.
+/// A request for versions that the sender lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pull {
     /// The sender.
     pub sender: NodeId,
-    /// What it lacks.
+    /// The versions that it lacks.
     pub wants: Vec<Want>,
 }
 block!(Pull { sender, wants });
@@ -64,23 +64,23 @@ pub enum Message {
     Welcome(Hello),
     /// The answer of a seed that has no room: another member to say hello to.
     Referral(Hello),
-    /// News, from the node that is named.
+    /// Rumors, and their sender.
     Rumors(NodeId, Vec<Delta>),
     /// A digest.
     Digest(Digest),
-    /// A request for repair.
+    /// A request for versions that the sender lacks.
     Pull(Pull),
-    /// To another agent under the sender's node id.
+    /// A claim to a node id, sent to a possible duplicate.
     Claim(Claim),
-    /// A question whether somebody is there.
+    /// A question whether the receiver is alive.
     Ping(Ping),
-    /// The answer to it.
+    /// The answer to a ping.
     Pong(Pong),
     /// A question to a referee.
     Ask(Ask),
-    /// What a referee knows.
+    /// The answer of a referee.
     Vote(Vote),
-    /// News of members.
+    /// Updates of members.
     MemberUpdates(MemberUpdates),
     /// Digests of a view of the members.
     Compare(Compare),

@@ -1,4 +1,4 @@
-//! The envelope of a datagram: what stands around its messages.
+//! The envelope of a datagram: the bytes around its messages.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,15 +17,15 @@ pub(super) const CLEAR: u8 = FORM_CLEAR | WIRE_VERSION;
 
 /// Bytes before the first message: version and form, checksum and the tag of the cluster.
 const CLEAR_BYTES: usize = 7;
-/// Where that tag begins, and what is checksummed.
+/// The offset of the tag of the cluster. The checksum covers everything from there on.
 const TAG_AT: usize = 5;
 /// Bytes before the body of a message that fills a datagram: its kind, and a length of more than 250.
 const MESSAGE_HEADER_BYTES: usize = 1 + 3;
 
-/// How the datagrams of a cluster are closed and opened.
+/// Closes and opens the datagrams of a cluster.
 ///
-/// The envelope says how many bytes messages may take, and keeps its own overhead to itself. So a sealing envelope can
-/// take the place of a clear one.
+/// The envelope says how many bytes messages may take, and no other part knows its overhead. So a sealing envelope can
+/// replace a clear one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
     cluster: ClusterId,
@@ -40,13 +40,13 @@ impl Envelope {
         Self { cluster, overhead: CLEAR_BYTES }
     }
 
-    /// Whose datagrams it closes and opens.
+    /// The cluster whose datagrams this envelope closes and opens.
     #[must_use]
     pub const fn cluster(&self) -> ClusterId {
         self.cluster
     }
 
-    /// The same, leaving room for an envelope that takes `overhead` bytes, at least those that it takes itself.
+    /// This envelope, with room for one that takes `overhead` bytes. It leaves at least the room that it takes itself.
     #[cfg(test)]
     pub(crate) fn with_overhead(self, overhead: usize) -> Self {
         Self { overhead: overhead.max(CLEAR_BYTES), ..self }
@@ -100,7 +100,7 @@ impl Envelope {
     }
 }
 
-/// Whether what follows is in the clear and in our version.
+/// Checks the first byte: the version is ours, and the form is clear.
 pub(super) fn check_first_byte(byte: u8) -> Result<(), WireError> {
     let (version, form) = (byte & VERSION_BITS, byte & !VERSION_BITS);
     match form {

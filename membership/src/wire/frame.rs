@@ -23,38 +23,38 @@ const PONG: u8 = 11;
 /// The first frame from the side that opens a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// The cluster of the speaker; no other is served.
+    /// The cluster of the sender. A node serves no session of another cluster.
     pub cluster: ClusterMark,
-    /// The speaker.
+    /// The sender.
     pub identity: Identity,
-    /// The digest of its members.
+    /// The digest of the members that the sender knows.
     pub members: u64,
-    /// The digest of its catalog.
+    /// The digest of the sender's catalog.
     pub catalog: u64,
 }
 block!(Opening { cluster, identity, members as Fixed, catalog as Fixed });
 
-/// How far the speaker is behind a head that the other side has.
+/// How far the sender is behind a head of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// The highest four bytes of the hash of that head.
+    /// The highest four bytes of the hash of the receiver's head.
     pub head: [u8; 4],
-    /// How many of the last versions up to it the speaker lacks.
+    /// The number of versions, up to that head, that the sender lacks.
     pub versions: u8,
-    /// The floor of what it knows, as in [`Want`].
+    /// The garbage collection floor of the sender, as in [`Want`].
     pub gc_floor: Version,
 }
 block!(Lag { head, versions, gc_floor });
 
-/// How far the speaker knows some origins.
+/// How far the sender knows some origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
     flags: u8,
-    /// The heads.
+    /// Heads of the sender.
     pub heads: Vec<Want>,
-    /// The same of origins of which it knows what the other side has.
+    /// The same for origins whose head at the receiver the sender knows from the sketch.
     pub lags: Vec<Lag>,
-    /// The highest four bytes of the hashes of heads that the other side has and the speaker knows nothing else of.
+    /// The highest four bytes of the hashes of heads of the receiver whose origins the sender does not know.
     pub unknown: Vec<[u8; 4]>,
 }
 block!(Heads { flags, heads, lags, unknown });
@@ -88,13 +88,13 @@ impl Heads {
         Self { flags: self.flags | Self::LAST, ..self }
     }
 
-    /// The same, and all together are the heads of every origin that the speaker knows, not only of those that differ.
+    /// The same, and all together are the heads of every origin that the sender knows, not only of those that differ.
     #[must_use]
     pub fn whole(self) -> Self {
         Self { flags: self.flags | Self::WHOLE, ..self }
     }
 
-    /// The same, and deltas of the speaker follow although nobody asked: what it knows beyond gaps.
+    /// The same, and deltas of the sender follow although nobody asked: what it knows beyond gaps.
     #[must_use]
     pub fn beyond(self) -> Self {
         Self { flags: self.flags | Self::BEYOND, ..self }
@@ -106,13 +106,13 @@ impl Heads {
         self.flags & Self::LAST != 0
     }
 
-    /// Whether origins that are not listed are unknown to the speaker.
+    /// Whether origins that are not listed are unknown to the sender.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.flags & Self::WHOLE != 0
     }
 
-    /// Whether deltas of the speaker follow in any case.
+    /// Whether deltas of the sender follow in any case.
     #[must_use]
     pub fn is_beyond(&self) -> bool {
         self.flags & Self::BEYOND != 0
@@ -128,18 +128,18 @@ impl Heads {
     }
 }
 
-/// The XOR of some elements.
+/// A coded symbol of a sketch: the XOR of some elements of the set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Symbol {
     /// The XOR of the elements.
     pub(crate) sum: [u8; 8],
     /// The XOR of their check values.
     pub(crate) check: [u8; 4],
-    /// How many elements are in it, modulo 256: for an estimate only.
+    /// The number of elements, modulo 256. It serves only to estimate how many symbols are needed.
     pub(crate) count: u8,
 }
 
-/// A fixed row of bytes. Another coding of sets takes another kind of frame.
+/// A fixed row of bytes, not a block. Another coding of sets would use another kind of frame.
 impl Field for Symbol {
     fn put(&self, writer: &mut Writer) {
         self.sum.put(writer);
@@ -153,7 +153,7 @@ impl Field for Symbol {
 }
 
 impl Symbol {
-    /// What a symbol takes on the wire.
+    /// Bytes of a symbol on the wire.
     pub const BYTES: usize = 13;
 }
 
@@ -172,26 +172,26 @@ block!(Sketch { heads, symbols });
 pub enum Frame {
     /// The first frame from the side that opened the stream.
     Opening(Opening),
-    /// The active members that the speaker knows.
+    /// The active members that the sender knows.
     Members(Vec<Identity>),
-    /// Coded heads of the speaker.
+    /// Coded heads of the sender.
     Sketch(Sketch),
-    /// Asks for so many more symbols; with 0, for all heads instead.
+    /// A request for this many more symbols. With 0 it asks for all heads instead.
     More(u32),
-    /// How far the speaker knows the origins that differ, or what it wants.
+    /// How far the sender knows the origins that differ.
     Heads(Heads),
-    /// What the other side lacks; nothing follows when it is the last.
+    /// Deltas that the receiver lacks.
     Deltas {
         /// The deltas.
         deltas: Vec<Delta>,
-        /// Whether they end what the speaker says.
+        /// Whether this is the last frame of the sender.
         last: bool,
     },
-    /// Nothing follows.
+    /// The last frame of the sender, without deltas.
     End,
-    /// A question whether somebody of this cluster is there, alone on its stream.
+    /// A stream probe: a ping from a member of this cluster. It is the only frame of its side of the stream.
     Ping(ClusterMark, Ping),
-    /// The answer to it.
+    /// The answer to a stream probe.
     Pong(Pong),
 }
 

@@ -1,4 +1,4 @@
-//! What failure detection says by datagram: pings, votes, and news of members.
+//! Messages of failure detection: pings, votes, and updates of members.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::verdict::Verdict;
 const UPDATE_ALIVE: u8 = 0;
 const UPDATE_DOWN: u8 = 1;
 
-/// A question whether somebody is there.
+/// A question whether the receiver is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
-    /// Who asks.
+    /// The sender.
     pub sender: NodeId,
-    /// Drawn by who asks.
+    /// A random number drawn by the sender.
     pub nonce: [u8; 4],
 }
 block!(Ping { sender, nonce });
@@ -45,20 +45,20 @@ impl LocalHealth {
     pub const UNPROVEN: Self = Self(1);
 }
 
-/// The answer to a ping; shorter than that, so that a forged source address gains nothing.
+/// The answer to a ping. It is shorter than the ping, so that nobody can amplify traffic with a forged source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
-    /// Which ping, and who answers: see [`pong_tag`].
+    /// The tag of the ping and of the node that answers: see [`pong_tag`].
     pub tag: [u8; 4],
-    /// The low half of the digest of the answerer's members.
+    /// The low half of the digest of the members that the sender knows.
     pub members: [u8; 4],
-    /// How reliably the answerer answers in time.
+    /// How reliably the sender answers in time.
     pub local_health: LocalHealth,
 }
 block!(Pong { tag, members, local_health });
 
-/// What only the node that is meant answers to a nonce: the low half of XXH3-64 over node id and nonce. Nobody else's
-/// answer counts as its sign of life, and who has taken over its address does not pass for it.
+/// The answer of one node to a nonce: the low half of XXH3-64 over node id and nonce. Another node that has taken over
+/// the address answers with another tag, so its pong is no sign of life of the first.
 #[must_use]
 pub fn pong_tag(node: NodeId, nonce: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d, e, f, g, h] = node.0.to_le_bytes();
@@ -70,58 +70,59 @@ pub fn pong_tag(node: NodeId, nonce: [u8; 4]) -> [u8; 4] {
 /// A question to a referee: do you hear this member?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Who asks.
+    /// The sender.
     pub sender: NodeId,
-    /// Of whom.
+    /// The suspect.
     pub suspect: NodeId,
-    /// Of which of its lives.
+    /// The epoch of the suspect, as the sender knows it.
     pub epoch: Epoch,
 }
 block!(Ask { sender, suspect, epoch });
 
-/// What a referee knows, as of now.
+/// The answer of a referee: what it knows of a suspect now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vote {
     /// The referee.
     pub sender: NodeId,
     /// The suspect.
     pub suspect: NodeId,
-    /// How long ago the suspect last answered it, in milliseconds; the largest number when it never did, or not for long.
+    /// Milliseconds since the suspect last answered the referee. The largest number stands for that and all above, and
+    /// for a suspect that never answered.
     pub silence_ms: u16,
-    /// For how long it has been looking, awake, in milliseconds.
+    /// Milliseconds for which the referee has probed the suspect without stalling.
     pub probed_ms: u16,
     /// The local health of the suspect, if it is known.
     pub local_health: Option<LocalHealth>,
-    /// Whether the suspect's host completed a TCP handshake for it since the referee looks.
+    /// Whether the host of the suspect completed a TCP handshake since the referee began to probe.
     pub tcp_probe_answered: bool,
 }
 block!(Vote { sender, suspect, silence_ms, probed_ms, local_health, tcp_probe_answered });
 
 impl Vote {
-    /// How long ago the suspect last answered; `None` when that is unknown.
+    /// The time since the suspect last answered; `None` when it is unknown.
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
         (self.silence_ms < u16::MAX).then(|| Duration::from_millis(u64::from(self.silence_ms)))
     }
 
-    /// For how long the referee has been looking.
+    /// The time for which the referee has probed the suspect.
     #[must_use]
     pub fn probed(&self) -> Duration {
         Duration::from_millis(u64::from(self.probed_ms))
     }
 }
 
-/// Something that is true of a member.
+/// A change of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
-    /// It lives.
+    /// The member is alive.
     Alive(Identity),
-    /// It does not.
+    /// The member is down.
     Down(Verdict),
 }
 
 impl Update {
-    /// Whom it is about.
+    /// The member.
     #[must_use]
     pub fn node(&self) -> NodeId {
         match self {
@@ -156,12 +157,12 @@ impl Field for Update {
     }
 }
 
-/// News of members.
+/// Updates of members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberUpdates {
-    /// Who sends this.
+    /// The sender.
     pub sender: NodeId,
-    /// The news.
+    /// The updates.
     pub updates: Vec<Update>,
 }
 block!(MemberUpdates { sender, updates });
@@ -180,10 +181,10 @@ impl MemberUpdates {
     }
 }
 
-/// The digests of the sender's active members, by where on the ring they stand.
+/// The digests of the sender's active members, one for each part of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
-    /// Who sends this.
+    /// The sender.
     pub sender: NodeId,
     /// The low half of the digest of each part of the ring.
     pub buckets: Vec<[u8; 4]>,
@@ -203,11 +204,11 @@ impl Compare {
 /// All active members of one part of the ring, as the sender knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Who sends this.
+    /// The sender.
     pub sender: NodeId,
-    /// Which part.
+    /// The number of the part.
     pub bucket: u8,
-    /// Whether the sender wants the same from us.
+    /// Whether the sender asks for the same list in return.
     pub wanted: bool,
     /// The members.
     pub members: Vec<Identity>,

@@ -1,9 +1,11 @@
-//! The wire format: what stands in a datagram and in a frame.
+//! The wire format: the messages of a datagram, and the frames of a stream.
 //!
-//! A datagram is an [`Envelope`] around messages, each a kind and a block. The checksum of the envelope is seeded with the
-//! cluster, so that noise, corruption and other clusters end there. A frame of a stream is a kind and fields; QUIC sees
-//! to its integrity. `codec` has blocks and fields, and how they can grow. A receiver skips and counts the kinds that it
-//! does not know. `docs/protocol/wire.md` has every byte.
+//! A datagram is an [`Envelope`] around messages. Each message is a kind and a block. The checksum of the envelope is
+//! seeded with the cluster, so a receiver drops noise, damaged datagrams and those of other clusters. A frame of a stream
+//! is a kind and fields; QUIC protects its integrity. A receiver skips and counts messages of an unknown kind. The module
+//! `codec` says how blocks and fields can grow, and `docs/protocol/wire.md` has every byte.
+//!
+//! Both planes speak through this module: it knows base and catalog, and neither plane.
 
 mod claim;
 mod datagram;

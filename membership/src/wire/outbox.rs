@@ -14,17 +14,17 @@ use crate::base::io::{Output, StreamId, TcpProbeId};
 pub(crate) struct Outbox<F> {
     envelope: Envelope,
     queue: VecDeque<Output<F>>,
-    /// What the part counted.
+    /// The counters of the part.
     pub(crate) counters: Counters,
 }
 
 impl<F> Outbox<F> {
-    /// Nothing yet. Datagrams will be closed with this envelope.
+    /// An empty outbox. Its datagrams are closed with this envelope.
     pub(crate) fn new(envelope: Envelope) -> Self {
         Self { envelope, queue: VecDeque::new(), counters: Counters::default() }
     }
 
-    /// What frames of our cluster carry.
+    /// The mark of our cluster, which frames carry.
     pub(crate) fn mark(&self) -> ClusterMark {
         self.envelope.cluster().mark()
     }
@@ -62,7 +62,7 @@ impl<F> Outbox<F> {
         Some(datagram.finish())
     }
 
-    /// As few datagrams as hold these messages.
+    /// Packs messages into as few datagrams as hold them.
     pub(crate) fn pack(&mut self, messages: Vec<Message>) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
         let mut datagram = DatagramBuilder::new(self.envelope);
@@ -116,7 +116,7 @@ impl<F> Outbox<F> {
         self.queue.push_back(Output::ResetStream { stream });
     }
 
-    /// Asks a member's host whether it answers for it.
+    /// Probes the host of a member by TCP.
     pub(crate) fn probe_tcp(&mut self, to: SocketAddr, node: NodeId, nonce: [u8; 4]) {
         let tcp_probe = TcpProbeId { node, nonce };
         self.queue.push_back(Output::TcpProbe { to, tcp_probe });
