@@ -55,7 +55,7 @@ fn sealed(texts: &[&str]) -> String {
     texts.iter().map(|text| format!("{:016x} {text}\n", xxh3_64(text.as_bytes()))).collect()
 }
 
-fn disk(log: &str) -> FakeDisk {
+fn disk_with(log: &str) -> FakeDisk {
     let disk = FakeDisk::new();
     for (file, content) in
         [("node.json", NODE), ("epoch.json", EPOCH), ("peers.json", PEERS), (log::FILE, log)]
@@ -75,7 +75,7 @@ fn opened(disk: &FakeDisk) -> DataDir {
 
 #[test]
 fn recorded_files_are_read_and_written_alike() {
-    let disk = self::disk(LOG);
+    let disk = disk_with(LOG);
     let mut dir = opened(&disk);
     assert_eq!((dir.node_id(), dir.instance_key()), (NodeId(0xab), 0xcd));
     assert_eq!(dir.registrations().collect::<Vec<_>>(), [&web()]);
@@ -104,7 +104,7 @@ fn recorded_files_are_read_and_written_alike() {
 #[test]
 fn files_with_fields_of_a_later_version_are_read() {
     let with_new = |text: &str| text.replace("\"written_by\"", "\"new\":{\"deep\":[1]},\"written_by\"");
-    let disk = self::disk(LOG);
+    let disk = disk_with(LOG);
     for (file, content) in [("node.json", NODE), ("epoch.json", EPOCH), ("peers.json", PEERS)] {
         disk.set_content(file, with_new(content));
     }
@@ -124,7 +124,7 @@ fn later_log() -> (String, [String; 2]) {
 #[test]
 fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
     let (log, kept) = later_log();
-    let disk = self::disk(&log);
+    let disk = disk_with(&log);
     let mut dir = opened(&disk);
     let known = dir.registration("web-1").expect("there").clone();
     assert_eq!((known.port, known.weight, known.namespace.as_str()), (8001, 1, "default"));
@@ -151,7 +151,7 @@ fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
 #[test]
 fn a_registration_that_is_replaced_here_has_nothing_of_the_later_version() {
     let (log, [put, _]) = later_log();
-    let disk = self::disk(&log);
+    let disk = disk_with(&log);
     let mut dir = opened(&disk);
     dir.put_registration(&web()).expect("put");
     drop(dir);
@@ -168,7 +168,7 @@ fn a_newer_format_is_refused_with_both_versions_and_left_alone() {
         ("epoch.json", newer(EPOCH)),
         (log::FILE, sealed(&[r#"{"format":3,"written_by":"0.9.0"}"#])),
     ] {
-        let disk = self::disk(LOG);
+        let disk = disk_with(LOG);
         disk.set_content(file, newer.as_str());
         let message = open(&disk).err().expect("refused").to_string();
         for part in [file, "format 3", "0.9.0", "format 2", env!("CARGO_PKG_VERSION")] {
@@ -176,7 +176,7 @@ fn a_newer_format_is_refused_with_both_versions_and_left_alone() {
         }
         assert_eq!(disk.content(file), newer.as_bytes(), "nothing was touched");
     }
-    let disk = self::disk(LOG);
+    let disk = disk_with(LOG);
     disk.set_content("peers.json", newer(PEERS));
     assert_eq!(opened(&disk).peers(), [], "hints that cannot be read are no reason to stop");
 }

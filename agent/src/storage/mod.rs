@@ -14,6 +14,8 @@
 //! Everything here blocks on the disk. [`DataDir`] is `Send`, takes `&mut self` for every change and is not async:
 //! callers move it through `tokio::task::spawn_blocking` and back.
 
+#[cfg(test)]
+mod compatibility;
 mod data_dir;
 mod disk;
 mod epoch;
