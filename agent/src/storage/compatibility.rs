@@ -103,7 +103,8 @@ fn recorded_files_are_read_and_written_alike() {
 
 #[test]
 fn files_with_fields_of_a_later_version_are_read() {
-    let with_new = |text: &str| text.replace("\"written_by\"", "\"new\":{\"deep\":[1]},\"written_by\"");
+    let with_new =
+        |text: &str| text.replace("\"written_by\"", "\"new\":{\"deep\":[1]},\"written_by\"");
     let disk = disk_with(LOG);
     for (file, content) in [("node.json", NODE), ("epoch.json", EPOCH), ("peers.json", PEERS)] {
         disk.set_content(file, with_new(content));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use hobnob_api::{Balancing, Strategy};
 
-use super::register::millis;
-use super::{choices, values};
+use super::choices;
+use super::values::{self, millis};
 
 /// How calls to the service are balanced, on every agent.
 #[derive(Debug, Args)]

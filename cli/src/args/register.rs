@@ -12,7 +12,7 @@ use hobnob_api::{
 };
 
 use super::balancing::BalancingArgs;
-use super::values;
+use super::values::{self, millis};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -128,10 +128,6 @@ impl RegisterArgs {
                 .unwrap_or(DEFAULT_FAILURES_BEFORE_FAILING),
         })
     }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

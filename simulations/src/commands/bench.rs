@@ -11,7 +11,7 @@ use hobnob_simulations::bench::compare::{
 use hobnob_simulations::bench::goals::{Measurement, SECTIONS, Setting};
 use serde_json::json;
 
-use super::output::print;
+use super::output::{print, rounded};
 use super::progress::Progress;
 use super::{CommandResult, processes, socket};
 
@@ -192,16 +192,6 @@ fn goals(arguments: &BenchArguments, progress: &mut Progress) -> Vec<Measurement
 fn number(measurement: &Measurement) -> String {
     let Some(measured) = measurement.measured else { return "never".into() };
     format!("{} {}", rounded(measured), measurement.unit).trim_end().to_owned()
-}
-
-pub(super) fn rounded(number: f64) -> String {
-    if number.fract() == 0.0 || number >= 100.0 {
-        format!("{number:.0}")
-    } else if number >= 10.0 {
-        format!("{number:.1}")
-    } else {
-        format!("{number:.2}")
-    }
 }
 
 fn verdict(measurement: &Measurement) -> &'static str {

@@ -22,6 +22,17 @@ pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
     )
 }
 
+/// A number with about three digits.
+pub(super) fn rounded(number: f64) -> String {
+    if number.fract() == 0.0 || number >= 100.0 {
+        format!("{number:.0}")
+    } else if number >= 10.0 {
+        format!("{number:.1}")
+    } else {
+        format!("{number:.2}")
+    }
+}
+
 /// Writes to standard output. A reader that closed the pipe is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {

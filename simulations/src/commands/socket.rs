@@ -13,8 +13,7 @@ use hobnob_simulations::bench::socket::{
 use humantime::parse_duration;
 
 use super::CommandResult;
-use super::bench::rounded;
-use super::output::print;
+use super::output::{print, rounded};
 use super::processes::agent_binary;
 use super::progress::Progress;
 

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use hobnob_agent::{Agent, AgentConfig, StartError};
+use hobnob_agent::{Agent, StartError};
 use hobnob_api::client::Client;
 use hobnob_api::{Instance, Query, Request, Response};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::support::config;
 
 const NODE: &str = r#"{"format":2,"written_by":"0.9.0","node_id":"00000000000000ab","instance_key":"000000000000000000000000000000cd","cluster":"default","enclave":{"quote":"xyz"}}"#;
 const EPOCH: &str = r#"{"format":2,"written_by":"0.9.0","epoch":7,"signed":true}"#;
@@ -19,25 +21,8 @@ fn sealed(texts: &[&str]) -> String {
     texts.iter().map(|text| format!("{:016x} {text}\n", xxh3_64(text.as_bytes()))).collect()
 }
 
-fn config(home: &Path) -> AgentConfig {
-    AgentConfig {
-        name: "a".to_owned(),
-        data_dir: home.join("data"),
-        cluster: "default".to_owned(),
-        bind: "127.0.0.1:0".parse().expect("an address"),
-        sync_bind: None,
-        advertise: None,
-        socket: home.join("a.sock"),
-        join: Vec::new(),
-        datacenter: "dc1".to_owned(),
-        zone: String::new(),
-        keep_on_exit: false,
-        insecure: false,
-    }
-}
-
 fn write_later_files(home: &Path) {
-    let dir = home.join("data");
+    let dir = home.join("a");
     fs::create_dir(&dir).expect("created");
     for (file, content) in [("node.json", NODE), ("epoch.json", EPOCH), ("peers.json", PEERS)] {
         fs::write(dir.join(file), content).expect("written");
@@ -66,13 +51,13 @@ async fn what_a_later_version_registered_is_offered_and_what_is_not_known_is_kep
     let home = tempfile::tempdir().expect("a directory");
     write_later_files(home.path());
     for life in 0..3 {
-        let agent = Agent::start(config(home.path())).await.expect("started");
+        let agent = Agent::start(config(home.path(), "a", &[])).await.expect("started");
         let ids: Vec<String> = resolve(&agent).await.into_iter().map(|one| one.id).collect();
         let both = ["web-1".to_owned(), "web-2".to_owned()];
         assert_eq!(ids, both[..if life == 0 { 1 } else { 2 }], "life {life}");
         register(&agent, r#"{"service":"web","id":"web-2","port":8002}"#).await;
         agent.shutdown().await;
-        let log = fs::read_to_string(home.path().join("data/registrations.log")).expect("read");
+        let log = fs::read_to_string(home.path().join("a/registrations.log")).expect("read");
         for kept in [PUT, DRAIN] {
             assert!(log.contains(&sealed(&[kept])), "life {life} lost {kept}");
         }
@@ -83,10 +68,10 @@ async fn what_a_later_version_registered_is_offered_and_what_is_not_known_is_kep
 async fn a_newer_format_is_refused_with_both_versions() {
     let home = tempfile::tempdir().expect("a directory");
     write_later_files(home.path());
-    let path = home.path().join("data/registrations.log");
+    let path = home.path().join("a/registrations.log");
     let newer = sealed(&[r#"{"format":3,"written_by":"1.0.0"}"#]);
     fs::write(&path, &newer).expect("written");
-    let error = Agent::start(config(home.path())).await.err().expect("refused");
+    let error = Agent::start(config(home.path(), "a", &[])).await.err().expect("refused");
     assert!(matches!(error, StartError::DataDir(_)), "{error}");
     for part in ["registrations.log", "format 3", "1.0.0", "format 2", env!("CARGO_PKG_VERSION")] {
         assert!(error.to_string().contains(part), "no {part} in: {error}");

@@ -10,25 +10,7 @@ use hobnob_api::{
     Registration, Request, Response, WatchQuery,
 };
 
-/// Longer than anything here should take; what is asserted is that it happens, not when.
-const TEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
-    AgentConfig {
-        name: name.to_owned(),
-        data_dir: home.join(name),
-        cluster: "default".to_owned(),
-        bind: "127.0.0.1:0".parse().expect("an address"),
-        sync_bind: None,
-        advertise: None,
-        socket: home.join(format!("{name}.sock")),
-        join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
-        datacenter: "dc1".to_owned(),
-        zone: String::new(),
-        keep_on_exit: false,
-        insecure: false,
-    }
-}
+use crate::support::{TEST_TIMEOUT, config};
 
 fn registration(service: &str, id: &str, port: u16) -> Registration {
     let json = format!(r#"{{"service":"{service}","id":"{id}","port":{port},"tags":["v1"]}}"#);

@@ -2,29 +2,17 @@
 
 use std::path::Path;
 
+use hobnob_agent::Agent;
 use hobnob_agent::storage::DataDir;
-use hobnob_agent::{Agent, AgentConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::support::config;
+
 async fn agent(home: &Path) -> Agent {
-    let config = AgentConfig {
-        name: "a".to_owned(),
-        data_dir: home.join("data"),
-        cluster: "default".to_owned(),
-        bind: "127.0.0.1:0".parse().expect("an address"),
-        sync_bind: None,
-        advertise: None,
-        socket: home.join("a.sock"),
-        join: Vec::new(),
-        datacenter: "dc1".to_owned(),
-        zone: "z1".to_owned(),
-        keep_on_exit: false,
-        insecure: false,
-    };
-    Agent::start(config).await.expect("started")
+    Agent::start(config(home, "a", &[])).await.expect("started")
 }
 
 struct Connection {
@@ -120,7 +108,7 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_named_otherwise_before_is_taken_back() {
     let home = tempfile::tempdir().expect("a directory");
-    let mut data_dir = DataDir::open(home.path().join("data"), "default").expect("opened");
+    let mut data_dir = DataDir::open(home.path().join("a"), "default").expect("opened");
     let registration = json!({ "service": "web 1", "id": "web 1", "port": 80, "tags": ["a,b"] });
     let registration = serde_json::from_value(registration).expect("a registration");
     data_dir.put_registration(&registration).expect("kept");

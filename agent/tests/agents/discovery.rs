@@ -1,7 +1,6 @@
 //! A discovery that follows a real agent.
 
 use std::path::Path;
-use std::time::Duration;
 
 use hobnob_agent::{Agent, AgentConfig};
 use hobnob_api::client::{Client, WatchEvent};
@@ -9,24 +8,10 @@ use hobnob_api::discovery::{Discovery, DiscoveryConfig};
 use hobnob_api::{Registration, Request, WatchQuery};
 use tokio::time::timeout;
 
-/// Longer than anything here should take; what is asserted is that it happens, not when.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{TEST_TIMEOUT, config};
 
 async fn start(home: &Path) -> Agent {
-    let config = AgentConfig {
-        name: "a".to_owned(),
-        data_dir: home.join("data"),
-        cluster: "default".to_owned(),
-        bind: "127.0.0.1:0".parse().expect("an address"),
-        sync_bind: None,
-        advertise: None,
-        socket: home.join("a.sock"),
-        join: Vec::new(),
-        datacenter: "dc1".to_owned(),
-        zone: "z1".to_owned(),
-        keep_on_exit: true,
-        insecure: false,
-    };
+    let config = AgentConfig { keep_on_exit: true, ..config(home, "a", &[]) };
     Agent::start(config).await.expect("started")
 }
 
@@ -43,7 +28,7 @@ async fn until(discovery: &mut Discovery, holds: impl Fn(&Discovery) -> bool) {
             discovery.changed().await;
         }
     };
-    timeout(PATIENCE, wait).await.expect("in time");
+    timeout(TEST_TIMEOUT, wait).await.expect("in time");
 }
 
 fn picked(discovery: &Discovery) -> Vec<String> {
@@ -93,7 +78,7 @@ async fn a_resumed_watch_is_answered_at_once_also_when_nothing_changed() {
     let mut first = watch(None).await;
     let now = first.next().await.expect("an answer").expect("instances");
     let mut second = watch(Some(now.revision())).await;
-    let resumed = timeout(PATIENCE, second.next()).await.expect("in time");
+    let resumed = timeout(TEST_TIMEOUT, second.next()).await.expect("in time");
     let resumed = resumed.expect("an answer").expect("changes");
     let WatchEvent::Changes(changes) = resumed else { panic!("{resumed:?}") };
     assert!(changes.instances.is_empty(), "{changes:?}");

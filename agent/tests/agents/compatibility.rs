@@ -12,30 +12,17 @@ use hobnob_membership::wire::{DatagramBuilder, Envelope};
 use tokio::net::UdpSocket;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::support::{self, TEST_TIMEOUT};
+
 /// A rumor of a later version with six records of an origin that no agent here knows. Three of them this version does not
 /// understand: an unknown key, an unknown value of a known key, and an unknown state of health.
-const FUTURE: &str = include_str!("../../membership/tests/wire/future.txt");
+const FUTURE: &str = include_str!("../../../membership/tests/wire/future.txt");
 /// Records of it that this version does not understand.
 const UNKNOWN: u64 = 3;
 
-/// Longer than anything here should take; what is asserted is that it happens, not when.
-const PATIENCE: Duration = Duration::from_secs(30);
-
+/// An agent that keeps its records in the cluster when it exits.
 fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
-    AgentConfig {
-        name: name.to_owned(),
-        data_dir: home.join(name),
-        cluster: "default".to_owned(),
-        bind: "127.0.0.1:0".parse().expect("an address"),
-        sync_bind: None,
-        advertise: None,
-        socket: home.join(format!("{name}.sock")),
-        join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
-        datacenter: "dc1".to_owned(),
-        zone: String::new(),
-        keep_on_exit: true,
-        insecure: false,
-    }
+    AgentConfig { keep_on_exit: true, ..support::config(home, name, join) }
 }
 
 /// Where the recorded rumor names its sender.
@@ -88,7 +75,7 @@ async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F)
             pause.tick().await;
         }
     };
-    tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(TEST_TIMEOUT, poll).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 async fn until_held(agent: &Agent) {

@@ -1,0 +1,8 @@
+//! Agents in one process, on real sockets.
+
+mod cluster;
+mod compatibility;
+mod discovery;
+mod socket;
+mod storage;
+mod support;

@@ -1,0 +1,27 @@
+//! The configuration of an agent under test, and the time that a test waits at most.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hobnob_agent::{Agent, AgentConfig};
+
+/// Longer than any step of a test should take. Tests assert that a step happens, not when.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An agent on free ports of loopback, with its files below `home`. It joins these agents.
+pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
+    AgentConfig {
+        name: name.to_owned(),
+        data_dir: home.join(name),
+        cluster: "default".to_owned(),
+        bind: "127.0.0.1:0".parse().expect("an address"),
+        sync_bind: None,
+        advertise: None,
+        socket: home.join(format!("{name}.sock")),
+        join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
+        datacenter: "dc1".to_owned(),
+        zone: "z1".to_owned(),
+        keep_on_exit: false,
+        insecure: false,
+    }
+}
