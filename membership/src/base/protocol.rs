@@ -28,7 +28,7 @@ pub struct Protocol {
     /// How long a gap may close by itself before it is pulled.
     pub pull_after: Duration,
     /// Time before an unanswered pull is repeated, in addition to twice the time of our own backlog. It doubles with
-    /// each pull from the ninth on.
+    /// each pull from the tenth on.
     pub pull_retry: Duration,
     /// Pulls of one gap before a sync session takes over.
     pub pull_tries: u32,

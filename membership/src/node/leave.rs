@@ -9,7 +9,7 @@ use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::catalog::record::{Key, NodeRecord, Value};
 
-/// Rounds in which a leaving node tells that it leaves.
+/// Rounds of telling the members that this node leaves.
 const LEAVE_ROUNDS: u32 = 5;
 /// The time between two rounds.
 const LEAVE_ROUND_GAP: Duration = Duration::from_millis(60);
@@ -41,7 +41,7 @@ impl Node {
         self.spread.leave();
     }
 
-    /// Tells again that this node leaves. Several rounds reach all members in all but the worst networks.
+    /// Tells the members again that this node leaves, or reports `Left` after the last round.
     pub(super) fn handle_leave_deadline(&mut self, now: Time) {
         let Some(leaving) =
             self.leaving.as_mut().filter(|_| self.timers.is_expired(Timer::Leave, now))

@@ -8,7 +8,7 @@ use hobnob_membership::{Event, NodeId, Time};
 use super::per_life::PerLife;
 use crate::world::NodeEvent;
 
-/// The status of every member in the eyes of every node, by its events.
+/// The status that each node last reported of each member.
 #[derive(Clone, Debug, Default)]
 pub struct Beliefs {
     hosts: PerLife<BTreeMap<NodeId, (MemberStatus, Time)>>,

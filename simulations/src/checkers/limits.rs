@@ -7,6 +7,7 @@ use hobnob_membership::{NodeId, Time, limits};
 
 use crate::checkers::checker::{Checker, Scene, is_turn_of};
 use crate::truth::Truth;
+use crate::world::MAX_WAKES;
 
 /// The period over which bytes are counted.
 const PERIOD_SECONDS: u64 = 10;
@@ -14,7 +15,7 @@ const PERIOD_SECONDS: u64 = 10;
 /// A replica learns its origin's tombstone floor within this time.
 const FLOOR_HEARD_WITHIN: Duration = Duration::from_secs(45);
 
-/// Checks every node each second, and what it sent every ten.
+/// Checks every node each second, and the bytes it sent every ten seconds.
 #[derive(Default)]
 pub(super) struct LimitsKept {
     windows: u64,
@@ -39,16 +40,16 @@ impl Checker for LimitsKept {
         self.digests.resize(hosts, 0);
         self.windows += 1;
         for (host, node) in scene.world.running() {
+            if scene.world.host(host).spins() {
+                failures.push(format!(
+                    "n{host} asked {MAX_WAKES} times to be woken at a moment that had come"
+                ));
+            }
             let mut over = |what: &str, count: u64, limit: u64| {
                 if count > limit {
                     failures.push(format!("n{host} has {count} {what}; the limit is {limit}"));
                 }
             };
-            over(
-                "wake-ups at one moment, for deadlines in the past",
-                u64::from(scene.world.host(host).spins()),
-                0,
-            );
             let flooded = scene.world.host(host).meter().flooded;
             over("datagrams dropped at the send limit, answers to hellos aside", flooded, 0);
             let load = node.load();

@@ -16,12 +16,12 @@ pub struct Burst {
     pub loss: f64,
 }
 
-/// The conditions of a link. Shares are from 0 to 1, and of datagrams unless they name streams.
+/// The conditions of a link. A share is from 0 to 1; it counts datagrams unless its field names streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conditions {
     /// One-way latency.
     pub latency: Latency,
-    /// Lost independently. Streams repeat lost packets, which slows them.
+    /// Lost independently. Streams retransmit lost packets, which slows them.
     pub loss: f64,
     /// Lost in bursts.
     pub burst: Option<Burst>,

@@ -49,7 +49,7 @@ impl Fleet {
         let to_clear = belongings.clone();
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
-                // Held until the end, so that no thread starts or asks another agent.
+                // The lock is held until exit, so no thread starts another agent.
                 let mut belongings = lock(&to_clear);
                 belongings.clear();
                 exit(128 + signal);
@@ -158,12 +158,12 @@ impl Drop for Fleet {
 impl Belongings {
     fn clear(&mut self) {
         self.agents.iter_mut().for_each(end);
-        // A folder that cannot be removed now remains in the system's folder for temporary files.
+        // A folder that cannot be removed stays in the system's temporary directory.
         drop(self.folder.take().map(TempDir::close));
     }
 }
 
-/// Ends a process by its handle, so that no other can be meant. Both calls fail only for a process that has ended.
+/// Kills a process by its handle, never by its id. Both calls fail only if it has already ended.
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();

@@ -78,7 +78,7 @@ pub struct ProcessReport {
     pub packets_per_second: f64,
 }
 
-/// Starts agents, measures them and ends them. `progress` hears what is being done.
+/// Starts agents, measures them and ends them. `progress` is told the name of each phase.
 ///
 /// # Errors
 /// When agents do not start, do not answer, or do not join.

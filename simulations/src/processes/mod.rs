@@ -15,7 +15,7 @@ pub(crate) use fleet::Fleet;
 pub use measure::{ProcessEffort, ProcessReport, measure};
 pub(crate) use usage::Usage;
 
-/// The longest time that is waited for an answer, or for a change to be seen.
+/// The longest wait for an answer or for a change.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Real agents could not be measured.
@@ -74,7 +74,7 @@ pub enum ProcessError {
         /// The answer.
         answer: String,
     },
-    /// The agents did not join in time.
+    /// An agent did not see all members or instances in time.
     #[error("agent {agent} does not see {what} after {ANSWER_TIMEOUT:?}")]
     Incomplete {
         /// Its number.

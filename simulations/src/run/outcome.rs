@@ -30,7 +30,7 @@ pub struct Outcome {
     pub nodes: usize,
     /// The seed.
     pub seed: u64,
-    /// A hash of everything delivered, in hexadecimal.
+    /// A hash of every datagram, frame and TCP answer delivered, in hexadecimal.
     pub trace_hash: String,
     /// The promises that were broken.
     pub failures: Vec<Failure>,

@@ -34,8 +34,8 @@ pub struct Limits {
 pub enum FalseDowns {
     /// None.
     Never,
-    /// Hosts that are cut off, paused or slow; and any host, as long as its observer is paused or misses what others
-    /// say.
+    /// Hosts that are cut off, slow or paused, and any host whose observer is. A short pause is an excuse only while
+    /// other faults are in force, or if a link of the host is lossy, slow or limited in bandwidth.
     Excused,
     /// Any: the faults exceed what the protocol tolerates.
     Allowed,

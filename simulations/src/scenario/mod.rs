@@ -39,14 +39,14 @@ pub struct Scenario {
     /// How long faults and writes last. Then everything is healed, and the cluster must become live.
     #[serde(default = "default_duration")]
     pub duration: Span,
-    /// The first hosts, this many, are the seeds through which others join.
+    /// Number of seeds: the first hosts. Others join through them.
     #[serde(default = "default_seed_hosts")]
     pub seed_hosts: usize,
     /// All hosts start within this time.
     #[serde(default)]
     pub start_within: Span,
     /// Retention of dead members' records on hosts with an even number. The others keep the protocol's default of a
-    /// day; the difference must not show.
+    /// day. Checkers must see no difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Span>,
     /// The limits that the checkers apply.
@@ -58,7 +58,7 @@ pub struct Scenario {
     /// The datacenters. Without any, all hosts are in one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub datacenter: Vec<Datacenter>,
-    /// Links between two sets of hosts, in one direction.
+    /// Links between two sets of hosts, in one direction, or in both with `both_ways`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub between: Vec<Between>,
     /// What clients do.

@@ -23,7 +23,7 @@ const MAX_DATAGRAMS_PER_SECOND: u32 = 5_000;
 
 /// Wake-ups at one moment after which a process counts as spinning. It then waits for a millisecond, so that time goes
 /// on.
-pub(super) const MAX_WAKES: u32 = 1_000;
+pub(crate) const MAX_WAKES: u32 = 1_000;
 
 /// The fate of the disk when a host stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

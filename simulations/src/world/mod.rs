@@ -23,6 +23,7 @@ use fabric::Fabric;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskError};
+pub(crate) use host::MAX_WAKES;
 pub use host::{Host, Meter, Slowness, Storage, host_of, node_id};
 pub use node_event::{NodeEvent, Observer};
 pub use operation::WriteOutcome;
@@ -81,7 +82,7 @@ impl World {
         &mut self.fabric.trace
     }
 
-    /// A hash of everything delivered so far.
+    /// A hash of every datagram, frame and TCP answer delivered so far.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.fabric.trace.hash()

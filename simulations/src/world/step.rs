@@ -68,11 +68,11 @@ impl World {
         match delivery {
             Delivery::Datagram { from, bytes } => {
                 self.fabric.trace.delivered(self.now, number, &bytes);
+                let from = socket_address(from);
                 if self.fabric.trace.wants(Detail::Packets) {
-                    let line = format!("n{number} <- 10.x#{from} datagram of {} B", bytes.len());
+                    let line = format!("n{number} <- {} datagram of {} B", from.ip(), bytes.len());
                     self.fabric.trace.line(self.now, line);
                 }
-                let from = socket_address(from);
                 self.act(number, Input::Datagram { from, bytes: &bytes });
             }
             Delivery::Accept { stream } => {

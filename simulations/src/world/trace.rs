@@ -1,4 +1,4 @@
-//! The trace of a run: a hash over everything delivered and, on request, a line for each event.
+//! The trace of a run: a hash over every datagram, frame and TCP answer delivered and, on request, a line for each event.
 
 use std::fmt::Display;
 
@@ -30,13 +30,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A hash over each delivery, its time and its receiver.
+    /// A hash over every datagram, frame and TCP answer delivered, its time and its receiver.
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// The number of deliveries.
+    /// The number of datagrams, frames and TCP answers delivered.
     #[must_use]
     pub fn deliveries(&self) -> u64 {
         self.deliveries

@@ -52,7 +52,7 @@ impl Checker for Resurrection {
             *last = (*last).max(stamp - 1);
             return;
         }
-        // An instance may return when it is gone because its node left or died. It may not when its record is deleted.
+        // A gone instance may return if its node left or died, but not if its record was deleted.
         let dropped = scene
             .world
             .node(event.host)
@@ -64,8 +64,8 @@ impl Checker for Resurrection {
             let replica = node.catalog().origin(instance.origin)?.current()?;
             Some((replica.epoch(), replica.get(&Key::Service(instance.id.clone())).is_some()))
         });
-        // A node may know a later life of the origin, which the origin lost with its disk and clock. What that life
-        // deleted says nothing about this registration: the origin will learn of that life and start a later one.
+        // A node may know a later life of the origin that the origin itself lost. Deletions of that life do not concern
+        // this registration.
         let origin = scene.world.node(host_of(instance.origin));
         let of_this_life = origin
             .is_none_or(|origin| held.is_none_or(|(epoch, _)| epoch == origin.catalog().epoch()));
@@ -86,7 +86,7 @@ impl Checker for Resurrection {
                 let promised = scene.truth.promise(origin, &instance.id).map(|p| p.stamp);
                 if stamp.is_some() && stamp != promised {
                     failures.push(format!(
-                        "n{host} still offers registration {} of {} at {}, which was deleted",
+                        "n{host} still holds registration {} of {} at {}, which was deleted or replaced",
                         stamp.unwrap_or(0),
                         instance.id,
                         Truth::name(origin)

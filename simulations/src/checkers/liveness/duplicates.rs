@@ -9,7 +9,7 @@ use crate::network::Channel;
 use crate::truth::Truth;
 use crate::world::Slowness;
 
-/// At a higher loss they may take longer.
+/// Above this loss two duplicates may take longer to settle.
 const HARMLESS_LOSS: f64 = 0.2;
 
 /// Remembers since when two hosts with one id reach each other undisturbed.

@@ -39,7 +39,7 @@ impl Checker for FalseDown {
                 let stalled = scene.truth.only_short_pauses(event.at) && is_well_linked(scene, id);
                 !stalled && (excused(host_of(id)) || excused(event.host))
             }
-            // The end of its previous life was real.
+            // Within the grace after a restart, a verdict may still concern the previous life.
             FalseDowns::Never => {
                 event.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0
             }
@@ -54,7 +54,7 @@ impl Checker for FalseDown {
     }
 }
 
-/// Whether every host's TCP probes of this host are answered in time.
+/// Whether all links of this host are lossless, uncapped and fast enough for TCP probes.
 fn is_well_linked(scene: &Scene<'_>, id: NodeId) -> bool {
     let (links, host) = (scene.world.links(), host_of(id));
     let clean = |from, to| {
