@@ -1,4 +1,4 @@
-//! What an agent is started as: its name, its addresses, its place.
+//! The identity of a started agent: its name, its addresses, its place.
 
 use std::net::SocketAddr;
 

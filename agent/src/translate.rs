@@ -7,7 +7,7 @@ pub(crate) fn api_node_id(node: NodeId) -> hobnob_api::NodeId {
     hobnob_api::NodeId(node.0)
 }
 
-/// What is believed of a member.
+/// The believed status of a member.
 pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberStatus {
     match status {
         view::MemberStatus::Alive => hobnob_api::MemberStatus::Alive,

@@ -35,7 +35,7 @@ pub struct Balancer<T> {
 
 type Departed = BTreeMap<Arc<str>, Arc<TargetState>>;
 
-/// What an update changed.
+/// The changes of an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// Targets that were not there before.

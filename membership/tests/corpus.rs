@@ -42,7 +42,7 @@ fn nodes() {
     replay("node", fuzz::node::check);
 }
 
-/// What a node is told in a story, as a script.
+/// One step of a script.
 fn step(operation: u8, about: u8, body: &[u8]) -> Vec<u8> {
     let len = u16::try_from(body.len()).expect("a body").to_le_bytes();
     [&[operation, about], &len[..], body].concat()
@@ -198,7 +198,7 @@ fn one_version_for_two_keys(story: &[u8]) -> Vec<u8> {
     [story, &lies].concat()
 }
 
-/// Which lines of `later.txt` are frames.
+/// The names of the frames in `later.txt`.
 const LATER_FRAMES: [&str; 9] =
     ["opening", "members", "sketch", "more", "heads", "wants", "end", "stream ping", "stream pong"];
 

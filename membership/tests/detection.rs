@@ -1,4 +1,4 @@
-//! Which members are declared down, by which nodes, and how a member refutes that.
+//! The members that are declared down, the nodes that do so, and how a member refutes that.
 
 use std::time::Duration;
 

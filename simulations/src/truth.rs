@@ -42,7 +42,7 @@ pub enum Life {
 /// A registration that a client knows to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// Which registration.
+    /// The stamp of the registration.
     pub stamp: Stamp,
     /// The health set last.
     pub health: Option<Health>,

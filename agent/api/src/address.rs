@@ -39,7 +39,7 @@ pub enum AddressError {
     Url {
         /// The text.
         url: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: &'static str,
     },
     /// It asks for TLS.
@@ -115,7 +115,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Where an agent takes gossip. Without a port it is on [`DEFAULT_GOSSIP_PORT`].
+/// The address at which an agent takes gossip. Without a port it is on [`DEFAULT_GOSSIP_PORT`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GossipAddress(HostPort);
 
@@ -142,7 +142,7 @@ impl fmt::Display for GossipAddress {
 /// An `http://` URL without credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpUrl {
-    /// Where it leads to.
+    /// The host and port that it leads to.
     pub address: HostPort,
     /// Host and port as they stand in the URL: the `Host` header of a request.
     pub authority: String,

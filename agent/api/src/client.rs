@@ -73,7 +73,7 @@ pub enum ClientError {
     Connect {
         /// The socket.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: io::Error,
     },
     /// The connection failed, or the request cannot be sent.
@@ -81,7 +81,7 @@ pub enum ClientError {
     Connection {
         /// The socket.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         cause: CodecError,
     },
     /// The agent closed the connection before it answered.
@@ -103,7 +103,7 @@ pub enum ClientError {
     Unreadable {
         /// The socket.
         path: PathBuf,
-        /// What is wrong with the answer.
+        /// The reason why the answer is unexpected.
         reason: String,
     },
     /// The agent refused or failed to do it.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct ApiError {
     /// Whether the same request can succeed later.
     pub kind: ErrorKind,
-    /// What happened, for programs.
+    /// The kind of error, for programs.
     pub code: ErrorCode,
-    /// What happened to what, for people.
+    /// The error in words, for people.
     pub message: String,
 }
 
@@ -38,7 +38,7 @@ pub enum ErrorKind {
 /// Declares the codes with the kind that each belongs to, so that no code lacks one.
 macro_rules! error_codes {
     ($($(#[$doc:meta])+ $code:ident => $kind:ident,)+) => {
-        /// What happened, in one word that programs can compare. In JSON it is in `snake_case`.
+        /// The kind of error, in one word that programs can compare. In JSON it is in `snake_case`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]

@@ -19,7 +19,7 @@ const SHOWN_CHARS: usize = 40;
      cannot be printed"
 )]
 pub struct NameError {
-    /// What the name was for.
+    /// The field that the name was for.
     field: &'static str,
     /// The name, printable, perhaps cut.
     name: String,

@@ -1,4 +1,4 @@
-//! What this version writes, byte for byte, and what it makes of messages from a later one.
+//! The formats that this version writes, byte for byte, and how it reads messages of a later one.
 
 use bytes::BytesMut;
 use hobnob_api::codec::{BinaryCodec, CodecError, JsonCodec, Malformed};

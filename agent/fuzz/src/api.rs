@@ -1,4 +1,4 @@
-//! What a client sends to the unix socket, in both dialects, and what an agent answers.
+//! Messages of a client to the unix socket, in both dialects, and answers of an agent.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
 use hobnob_api::{Call, Reply, Request};
 use tokio_util::codec::{Decoder, Encoder};
 
-/// What is longer than this may not fit the limit any more once its defaults are written out.
+/// A longer message may exceed the limit once its defaults are written out.
 const MAX_REWRITTEN_BYTES: usize = 16 * 1024;
 
 /// Reads the bytes as all that came on a connection, of a client and of an agent; then as one message.
@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// What makes sense of all that comes on a connection. It is the same however it is cut into reads.
+/// The valid messages of a connection. They are the same however the bytes are cut into reads.
 fn received<T, C>(codec: fn() -> C, bytes: &[u8]) -> Vec<T>
 where
     T: Debug,
@@ -61,7 +61,7 @@ where
     items
 }
 
-/// What can be read can be written, in both dialects, and is read again as the same.
+/// A call that can be read can be written, in both dialects, and is read again as the same.
 fn survives(call: &Call) {
     let mut written = BytesMut::new();
     JsonCodec::client().encode(call, &mut written).expect("a call in JSON");

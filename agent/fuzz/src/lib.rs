@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their bytes. `tests/corpus.rs` does the same with the corpus.
+//! The bodies of the fuzz targets. `tests/corpus.rs` does the same with the corpus.
 
 pub mod api;
 pub mod selector;

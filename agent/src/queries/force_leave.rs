@@ -12,7 +12,7 @@ use hobnob_api::{ApiError, ErrorCode, ForceLeft};
 struct Candidate {
     id: NodeId,
     name: String,
-    /// What it is as a member; down when only its records are left.
+    /// Its status as a member; down when only its records are left.
     status: MemberStatus,
     whereabouts: String,
 }

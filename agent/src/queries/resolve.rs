@@ -1,4 +1,4 @@
-//! Which services there are, and which instances they have.
+//! Lists of services, and of the instances of a service.
 
 use std::collections::BTreeSet;
 

@@ -15,7 +15,7 @@ use crate::services::{Registry, ServiceKey, Shown, Since, Subscription};
 /// After a change was told, the next ones are collected for this long. The first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);
 
-/// What a watch tells.
+/// An event of a watch.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// All instances of the service.

@@ -12,7 +12,7 @@ use super::{Entry, ServiceKey};
 /// Changes that are kept, over all services. The oldest one gives way.
 const MAX_CHANGES: usize = 4_096;
 
-/// What changed of a service since a revision.
+/// The changes of a service since a revision.
 pub(crate) enum Since {
     /// These instances, as they are at `revision`; the latest state of each.
     Changes { revision: u64, instances: Vec<Arc<Entry>> },

@@ -1,4 +1,4 @@
-//! What the agent answers from: every service with its instances and its balancer, readable from any thread.
+//! The source of all answers: every service with its instances and its balancer, readable from any thread.
 //!
 //! The driver is the only writer. Readers load immutable snapshots and wait for nobody.
 
@@ -122,7 +122,7 @@ impl Registry {
         self.changes.subscribe(key)
     }
 
-    /// What changed of a service after a revision.
+    /// The changes of a service after a revision.
     pub(crate) fn changes_since(&self, key: &ServiceKey, revision: u64) -> Since {
         self.changes.since(key, revision)
     }

@@ -1,4 +1,4 @@
-//! Which instances of a service a pick may go to and which of them first, with a balancer for each such choice.
+//! Scopes: the instances of a service that a pick may choose, and their order. Each scope has a balancer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(crate) struct Scope {
     pub(crate) selector: Option<String>,
     /// Only this datacenter.
     pub(crate) datacenter: Option<String>,
-    /// What comes first.
+    /// The instances that come first.
     pub(crate) prefer: Prefer,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn matches(selector: &Selector, datacenter: Option<&str>, instance: &
         && selector.matches(label)
 }
 
-/// Where the agent is.
+/// The agent's datacenter and zone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Locality {
     pub(crate) datacenter: String,
@@ -148,7 +148,7 @@ impl Scoped {
         }
     }
 
-    /// What was picked so far. Layers are reported together.
+    /// The picks so far. Layers are reported together.
     pub(crate) fn report(&self) -> Report {
         match &self.balancer {
             Kind::Flat(balancer) => balancer.report(),

@@ -50,7 +50,7 @@ pub(crate) struct Service {
     timed: AtomicBool,
 }
 
-/// What is published of a service.
+/// The published state of a service.
 #[derive(Clone, Default)]
 struct State {
     published: Published,
@@ -79,7 +79,7 @@ impl Published {
     }
 }
 
-/// What a publication changes.
+/// The instances that a publication changes.
 pub(super) enum Touched<'a> {
     /// These instances, as they were before and as they are now.
     Some(&'a [Arc<Entry>]),
@@ -105,7 +105,7 @@ impl Service {
         }
     }
 
-    /// What its balancers were made with.
+    /// The settings of its balancers.
     pub(super) fn balancing(&self) -> &Balancing {
         &self.balancing
     }

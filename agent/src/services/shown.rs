@@ -127,7 +127,7 @@ fn status(status: view::InstanceStatus) -> InstanceStatus {
     }
 }
 
-/// What the status of an instance rests on.
+/// The basis of an instance's status.
 fn basis(instance: &view::Instance) -> Basis {
     match (instance.health, instance.down_since) {
         (Health::Unknown, _) | (Health::Failing, Some(_)) => Basis::Nothing,

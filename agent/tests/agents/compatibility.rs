@@ -25,7 +25,7 @@ fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
     AgentConfig { keep_on_exit: true, ..support::config(home, name, join) }
 }
 
-/// Where the recorded rumor names its sender.
+/// The place of the sender's id in the recorded rumor.
 const SENDER: std::ops::Range<usize> = 4..12;
 
 /// The recorded rumor as a datagram of the agents' cluster, from a member of it: rumors of strangers are ignored.

@@ -1,4 +1,4 @@
-//! What outcomes tell about targets, and what follows from it.
+//! Outcomes of calls, and their effects on targets.
 //!
 //! [`TargetState`] collects the outcomes of one target: latency, failures in a row, circuit, ejection, ramp.
 //! [`ServiceState`] holds what the targets of one balancer share: the clock, the counts that limit ejections and start a

@@ -11,7 +11,7 @@ use crate::config::OutlierConfig;
 /// The limit to which ejections grow, unless the first one is longer: Envoy's `max_ejection_time`.
 const MAX_EJECTION_TIME: Duration = Duration::from_secs(300);
 
-/// What outlier detection remembers of a target.
+/// The memory that outlier detection has of a target.
 #[derive(Debug, Default)]
 pub(crate) struct OutlierRecord {
     ejected_until_us: AtomicU64,

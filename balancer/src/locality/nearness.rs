@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::names::{UnknownName, by_name};
 
-/// Where something runs.
+/// A place at which something runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     /// The datacenter.
@@ -13,7 +13,8 @@ pub struct Place<'a> {
     pub zone: &'a str,
 }
 
-/// Which targets come first. The others follow as far as these cannot take the load. Its text form is lower case: `zone`.
+/// The targets that come first. The others follow as far as these cannot take the load. Its text form is lower case:
+/// `zone`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]

@@ -1,4 +1,4 @@
-//! What a balancer and its pickers share.
+//! State that a balancer and its pickers share.
 
 use std::sync::{
     Arc,
@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::{config::Config, feedback::ServiceState, snapshot::Snapshot, strategies::Turns};
 
-/// What a balancer publishes and its pickers read.
+/// State that a balancer publishes and its pickers read.
 pub(crate) struct Published<T> {
     pub(crate) service: Arc<ServiceState>,
     pub(crate) turns: Turns,

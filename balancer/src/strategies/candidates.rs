@@ -120,7 +120,7 @@ pub(super) fn prefer_reliable(
     }
 }
 
-/// Which of two targets, 0 or 1, has been more reliable of late, by more than a margin.
+/// The one of two targets, 0 or 1, that has been more reliable of late, by more than a margin.
 ///
 /// A target that fails fast always looks idle, so it attracts load-aware strategies ("sinkholing" in Wydrowski et al.,
 /// "Load is not what you should balance: Introducing Prequal", NSDI 2024, on error aversion). Against a more reliable

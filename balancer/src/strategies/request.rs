@@ -7,7 +7,7 @@ use crate::tables::mix;
 /// How often a strategy is asked for a target. If all of these refuse, the next target in order that does not is taken.
 const ATTEMPTS_MAX: u64 = 16;
 
-/// What a pick asks for.
+/// The request of a pick.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     pub(crate) strategy: Strategy,

@@ -39,17 +39,17 @@ pub(crate) struct AgentArgs {
     #[arg(long, default_value = "default", env = "HOBNOB_CLUSTER", hide_env_values = true)]
     cluster: String,
 
-    /// Where it keeps its identity and its registrations [default: /var/lib/hobnob for root, else
+    /// The directory of its identity and its registrations [default: /var/lib/hobnob for root, else
     /// hobnob in $XDG_STATE_HOME, else ~/.local/state/hobnob]
     #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
 
-    /// Where it listens for gossip (UDP; also TCP, to tell a stall from a crash); port 0 stands for any free port
+    /// The address for gossip (UDP; also TCP, to tell a stall from a crash); port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
     #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::socket_addr)]
     bind: SocketAddr,
 
-    /// Where it listens for sync streams (QUIC, UDP) [default: a free port on the address of --bind]
+    /// The address for sync streams (QUIC, UDP) [default: a free port on the address of --bind]
     #[arg(long, value_name = "ADDRESS", env = "HOBNOB_SYNC_BIND", hide_env_values = true)]
     #[arg(value_parser = values::socket_addr)]
     sync_bind: Option<SocketAddr>,

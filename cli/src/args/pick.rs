@@ -51,7 +51,7 @@ pub(crate) struct PickArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// Which instances come first; the others follow as far as these are not healthy enough
+    /// The instances that come first; the others follow as far as these are not healthy enough
     #[arg(long, default_value_t = Prefer::Any, value_parser = choices::prefer())]
     prefer: Prefer,
 

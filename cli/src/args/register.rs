@@ -41,7 +41,7 @@ pub(crate) struct RegisterArgs {
     #[arg(long)]
     id: Option<String>,
 
-    /// Where it answers: an IP address or a host name [default: the address of the agent]
+    /// Its address: an IP address or a host name [default: the address of the agent]
     #[arg(long, value_name = "HOST", value_parser = values::host)]
     address: Option<String>,
 

@@ -31,7 +31,7 @@ impl ScriptedAgent {
         Self { folder, thread }
     }
 
-    /// Where it listens.
+    /// The socket at which it listens.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("a.sock")
     }
@@ -73,12 +73,12 @@ pub(crate) fn hobnob(args: &[&str]) -> Command {
     command
 }
 
-/// What a command wrote to stdout.
+/// The text that a command wrote to stdout.
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// What a command wrote to stderr.
+/// The text that a command wrote to stderr.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What is said, and exited with, when a command cannot work.
+//! Errors and exit codes of commands that cannot work.
 
 use std::process::Output;
 

@@ -147,7 +147,7 @@ impl Agent {
         ids
     }
 
-    /// What is picked in a number of picks.
+    /// The ids of the instances that a number of picks choose.
     pub(crate) fn picks(&self, service: &str, count: u32) -> Vec<String> {
         let picked = self.json(&["pick", service, "-n", &count.to_string()]);
         items(&picked["picks"]).iter().map(|pick| text(&pick["instance"], "id")).collect()

@@ -1,4 +1,4 @@
-//! What is deregistered stays away, and who leaves has left.
+//! A deregistered instance stays away, and an agent that leaves has left.
 
 use rustix::process::Signal;
 

@@ -1,4 +1,4 @@
-//! What goes wrong gets a clear word, and nothing else is harmed.
+//! Mistakes get a clear error, and harm nothing else.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;

@@ -10,7 +10,7 @@ pub fn check(bytes: &[u8]) {
     survives(&sealed(bytes));
 }
 
-/// What can be read can be written in no more bytes, and is read again as the same.
+/// A datagram that can be read can be written in no more bytes, and is read again as the same.
 fn survives(datagram: &[u8]) {
     for message in read(datagram).expect("the envelope is in order") {
         let written = alone(&message);

@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their bytes. `tests/corpus.rs` does the same with the corpus, so each entry is a file
+//! The bodies of the fuzz targets. `tests/corpus.rs` does the same with the corpus, so each entry is a file
 //! that both can include.
 
 pub mod datagram;
@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes before the messages of a datagram: version, checksum, and the tag of the cluster.
 pub const ENVELOPE_BYTES: usize = 7;
-/// Where what the checksum covers begins.
+/// The first byte that the checksum covers.
 const CHECKED_FROM: usize = 5;
 
 /// The cluster of everybody.
@@ -21,7 +21,7 @@ pub fn cluster() -> ClusterId {
     ClusterId::default()
 }
 
-/// What everybody closes and opens datagrams with.
+/// The envelope of all datagrams here.
 pub fn envelope() -> Envelope {
     Envelope::clear(cluster())
 }

@@ -117,7 +117,7 @@ mod tests {
     use crate::base::identity::NodeId;
     use crate::wire::{DatagramBuilder, Message, Ping};
 
-    /// What a sealed envelope takes.
+    /// Bytes that a sealed envelope takes.
     const SEALED_BYTES: usize = 33;
 
     #[test]

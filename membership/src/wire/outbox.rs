@@ -1,4 +1,4 @@
-//! What one part of a node wants done and has to tell, in order, with messages and frames encoded.
+//! Actions and facts that one part of a node puts out, in order, with messages and frames encoded.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -16,7 +16,7 @@ use proptest::sample::Index;
 
 const ORIGIN: NodeId = NodeId(1);
 const REPLICAS: usize = 3;
-/// What one datagram carries of an origin.
+/// The bytes of an origin that one datagram carries.
 const RUMOR_BUDGET: usize = 1_384;
 
 fn node_value(generation: u64) -> Value {
@@ -105,7 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// An origin and everything that it ever said.
 struct Origin {
     catalog: Catalog,
-    /// What each version of each epoch wrote.
+    /// The write of each version of each epoch.
     history: BTreeMap<(Epoch, Version), (Key, Option<Value>)>,
     /// The keys with which each epoch began.
     beginnings: BTreeMap<Epoch, BTreeSet<Key>>,

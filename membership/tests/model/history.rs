@@ -1,4 +1,4 @@
-//! What an origin did, and what readers know of it.
+//! The acts of an origin, and the knowledge that readers have of it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use hobnob_membership::record::{Balancing, Key, ServiceRecord, Value};
 pub(crate) const ORIGIN: NodeId = NodeId(1);
 pub(crate) const KEYS: usize = 2;
 
-/// What the origin does next.
+/// The next act of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Act {
     /// A key gets a value that no key had before.
@@ -81,7 +81,7 @@ impl History {
     }
 }
 
-/// What a catalog serves of the origin.
+/// The replica of the origin that a catalog serves.
 pub(crate) fn served(catalog: &Catalog) -> Option<&Replica> {
     catalog.origin(ORIGIN)?.current()
 }

@@ -16,7 +16,7 @@ const MAX_ANSWERS: usize = 40;
 /// The number of a catalog, a delta or a world, for as long as its model lives.
 pub(crate) type Name = usize;
 
-/// What happens to a replica. Each time it may take the origin for alive or for dead, whatever it did before.
+/// A change of a replica. Each time it may take the origin for alive or for dead, whatever it did before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Move {
     /// It is told something.
@@ -98,12 +98,12 @@ impl Names {
         Self { drops, ..Self::default() }
     }
 
-    /// What a replica serves.
+    /// The replica of the origin that a catalog serves.
     pub(crate) fn served(&self, catalog: Name) -> Option<&Replica> {
         served(self.catalogs.get(catalog))
     }
 
-    /// What may happen to a replica in a world.
+    /// The moves of a replica in a world.
     pub(crate) fn moves(&self, world: Name) -> Vec<Move> {
         let told = &self.worlds.get(world).told;
         self.hearings(told.iter().copied()).chain(self.own_moves()).collect()
@@ -114,7 +114,7 @@ impl Names {
         told.flat_map(|delta| beliefs.iter().map(move |lives| Move::Hear { delta, lives: *lives }))
     }
 
-    /// What may happen to a replica that hears nothing.
+    /// The moves of a replica that hears nothing.
     fn own_moves(&self) -> impl Iterator<Item = Move> {
         const MOVES: [Move; 4] = [
             Move::Believe { lives: true },
@@ -265,7 +265,7 @@ impl Names {
     }
 }
 
-/// What is told of a origin_tombstone.
+/// The delta that tells of an origin tombstone.
 fn told_of(origin_tombstone: &OriginTombstone) -> Delta {
     let (epoch, known_to) = (origin_tombstone.epoch(), origin_tombstone.known_to());
     Delta::origin_tombstone(Head { origin: ORIGIN, epoch, known_to })

@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The cluster whose bytes these are.
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x0807_0605_0403_0201);
-/// What its datagrams are closed with.
+/// The envelope of its datagrams.
 pub(crate) const ENVELOPE: Envelope = Envelope::clear(CLUSTER);
 /// Bytes before the messages of a datagram.
 pub(crate) const ENVELOPE_BYTES: usize = 7;

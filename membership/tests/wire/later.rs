@@ -1,4 +1,4 @@
-//! What a later version may add: a tail to every block, kinds of messages, frames and elements.
+//! The extensions of a later version: a tail to every block, kinds of messages, frames and elements.
 //!
 //! `later.txt` holds recorded bytes of a version that does not exist. [`Later`] made them: it knows how each struct is laid
 //! out today and writes it with something at the end of every block. It shares no code with the crate, so the recording

@@ -1,4 +1,4 @@
-//! What nodes reported about each other.
+//! The reports of nodes about each other.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a checker is, what it looks at, and what it reports.
+//! The interface of a checker, its view of a run, and its findings.
 
 use std::fmt;
 
@@ -21,13 +21,13 @@ pub(super) fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
     host % turns == usize::try_from(window).unwrap_or(0) % turns
 }
 
-/// What a checker looks at.
+/// The view that a checker has of a run.
 pub struct Scene<'a> {
     /// The hosts, with their nodes.
     pub world: &'a World,
     /// The ground truth.
     pub truth: &'a Truth,
-    /// What nodes reported about each other.
+    /// The reports of nodes about each other.
     pub beliefs: &'a Beliefs,
     /// The limits of the scenario.
     pub limits: &'a Limits,
@@ -42,7 +42,7 @@ pub struct Failure {
     pub checker: &'static str,
     /// When, in microseconds of virtual time.
     pub at_micros: u64,
-    /// What was found.
+    /// The finding.
     pub what: String,
 }
 
@@ -58,7 +58,7 @@ pub trait Checker: Send {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// What must hold, for a reader who sees it fire.
+    /// The rule that must hold, for a reader who sees it fire.
     fn explanation(&self) -> &'static str;
 
     /// A node reported an event.

@@ -1,4 +1,4 @@
-//! What a checker remembers of each node in its present life.
+//! A checker's notes about each node in its present life.
 
 /// One value for each host, reset when the node on it starts again.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use super::{CommandResult, processes, socket};
 /// The section that compares Hobnob with plain foca.
 const COMPARE: &str = "compare";
 
-/// What `bench` takes.
+/// The arguments of `bench`.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArguments {

@@ -12,7 +12,7 @@ use super::output::print;
 /// The width of the tables.
 const WIDTH: u16 = 120;
 
-/// What `list` takes.
+/// The arguments of `list`.
 #[derive(Args)]
 pub(crate) struct ListArguments {
     /// Show the lists as JSON.

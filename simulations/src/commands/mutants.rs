@@ -10,7 +10,7 @@ use super::CommandResult;
 use super::output::print;
 use super::progress::Progress;
 
-/// What `mutants` takes.
+/// The arguments of `mutants`.
 #[derive(Args)]
 pub(crate) struct MutantsArguments {
     /// Bugs that are hunted in parallel.

@@ -14,7 +14,7 @@ use super::CommandResult;
 use super::output::print;
 use super::progress::Progress;
 
-/// What `bench` takes for real processes.
+/// The arguments of `bench` for real processes.
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct ProcessArguments {

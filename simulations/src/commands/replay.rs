@@ -13,7 +13,7 @@ use super::load::load;
 use super::output::{print, repeat, summary, tell_failures};
 use super::trace_file::{FOOTER, HEADER, TraceFile};
 
-/// What `replay` takes.
+/// The arguments of `replay`.
 #[derive(Args)]
 pub(crate) struct ReplayArguments {
     /// A seed of the swarm, or a trace file of `run --trace` or `replay --trace`.

@@ -15,7 +15,7 @@ use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
 use super::trace_file::TraceFile;
 
-/// What `run` takes.
+/// The arguments of `run`.
 #[derive(Args)]
 pub(crate) struct RunArguments {
     /// The name of a built-in scenario (see `list`), or the path of a TOML file.

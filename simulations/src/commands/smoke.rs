@@ -12,7 +12,7 @@ use super::output::{print, repeat, summary, tell_failures};
 use super::progress::Progress;
 use super::swarm::run_checked;
 
-/// What `smoke` takes.
+/// The arguments of `smoke`.
 #[derive(Args)]
 pub(crate) struct SmokeArguments {
     /// Runs in parallel.

@@ -17,7 +17,7 @@ use super::output::{print, rounded};
 use super::processes::agent_binary;
 use super::progress::Progress;
 
-/// What `bench socket` takes.
+/// The arguments of `bench socket`.
 #[derive(Args)]
 pub(crate) struct SocketArguments {
     /// The binary of the agent [default: `hobnob` beside this one]
@@ -34,10 +34,10 @@ pub(crate) struct SocketArguments {
     json: bool,
 }
 
-/// What the echo takes.
+/// The arguments of the echo.
 #[derive(Args)]
 pub(crate) struct EchoArguments {
-    /// Where it listens.
+    /// The socket at which it listens.
     #[arg(long)]
     socket: PathBuf,
     /// Bytes of a request.

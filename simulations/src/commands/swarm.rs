@@ -14,7 +14,7 @@ use super::progress::Progress;
 /// One seed in this many is run twice, to compare the traces.
 const TWICE_EVERY: u64 = 20;
 
-/// What `swarm` takes.
+/// The arguments of `swarm`.
 #[derive(Args)]
 pub(crate) struct SwarmArguments {
     /// The seeds; the last one is excluded.

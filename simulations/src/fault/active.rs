@@ -43,7 +43,7 @@ impl ActiveFaults {
         Self { scenario: scenario.clone(), open: BTreeMap::new(), suffered: Vec::new(), rng }
     }
 
-    /// Which host was under which fault, and when.
+    /// The faults of each host, and their times.
     #[must_use]
     pub fn suffered(&self) -> &[FaultPeriod] {
         &self.suffered

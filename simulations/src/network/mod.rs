@@ -24,7 +24,7 @@ pub enum Channel {
     Streams,
 }
 
-/// What a link remembers from one packet to the next.
+/// The state of a link between two packets.
 #[derive(Clone, Copy, Debug, Default)]
 struct LinkState {
     bad: bool,

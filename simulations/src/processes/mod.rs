@@ -79,7 +79,7 @@ pub enum ProcessError {
     Incomplete {
         /// Its number.
         agent: usize,
-        /// What it does not see.
+        /// The members or instances that it does not see.
         what: String,
     },
     /// The usage of a process cannot be read.

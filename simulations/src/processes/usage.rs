@@ -9,7 +9,7 @@ use super::ProcessError;
 /// The unit of times in `/proc/PID/stat`: `USER_HZ` is 100 wherever Linux runs today.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process has used since its start, and holds now.
+/// The resources that a process has used since its start, and holds now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     /// Processor time of all its threads.

@@ -8,7 +8,7 @@ use crate::checkers::Failure;
 use crate::scenario::Scenario;
 use crate::world::{Detail, Sink};
 
-/// What a caller wants of a run beside its outcome.
+/// The extras that a caller wants of a run beside its outcome.
 #[derive(Default)]
 pub struct RunOptions {
     /// Record what a report shows.

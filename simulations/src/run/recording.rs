@@ -1,4 +1,4 @@
-//! What a report shows of a run: samples of every second, and faults.
+//! The data of a run for its report: samples of every second, and faults.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub struct Second {
     pub hosts: Vec<Sample>,
 }
 
-/// What happened in a run.
+/// The events of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// The name of the scenario.
@@ -51,7 +51,7 @@ pub struct Recording {
     pub about: String,
     /// Each second.
     pub seconds: Vec<Second>,
-    /// Which host was under which fault.
+    /// The faults of each host.
     pub suffered: Vec<FaultPeriod>,
     /// When faults ended and healing began.
     pub faults_end: f64,

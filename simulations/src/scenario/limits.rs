@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 
-/// What the protocol promises in this scenario.
+/// The promises of the protocol in this scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 use crate::network::{Burst, Conditions, Latency};
 
-/// What differs on a link. Shares are from 0 to 1; [`Conditions`] describes each field.
+/// The conditions that differ on a link. Shares are from 0 to 1; [`Conditions`] describes each field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LinkSpec {

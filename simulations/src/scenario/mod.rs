@@ -28,7 +28,7 @@ pub use workload::WorkloadSpec;
 pub struct Scenario {
     /// Its name.
     pub name: String,
-    /// What it is about, in a sentence or two.
+    /// A description of it, in a sentence or two.
     pub about: String,
     /// The number of hosts. With datacenters, the sum of theirs.
     #[serde(default = "default_nodes")]
@@ -61,10 +61,10 @@ pub struct Scenario {
     /// Links between two sets of hosts, in one direction, or in both with `both_ways`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub between: Vec<Between>,
-    /// What clients do.
+    /// The work of clients.
     #[serde(default)]
     pub workload: WorkloadSpec,
-    /// What goes wrong.
+    /// The faults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
 }
@@ -82,7 +82,7 @@ pub struct Datacenter {
     pub zones: Vec<String>,
 }
 
-/// What differs on the links from one set of hosts to another.
+/// Different conditions on the links from one set of hosts to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Between {

@@ -1,10 +1,10 @@
-//! What clients do in a scenario.
+//! The work of clients in a scenario.
 
 use serde::{Deserialize, Serialize};
 
 use super::Span;
 
-/// What clients do.
+/// The work of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkloadSpec {

@@ -1,6 +1,6 @@
 //! Drills: one stress on a calm network, under limits as tight as the protocol can keep.
 //!
-//! Where several faults coincide, much is excused, and one mechanism repairs what another misses. A drill tests one
+//! When several faults coincide, much is excused, and one mechanism repairs what another misses. A drill tests one
 //! mechanism alone, and gives it no more time than it needs.
 
 use rand::rngs::Xoshiro256PlusPlus;

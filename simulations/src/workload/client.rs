@@ -8,7 +8,7 @@ use hobnob_membership::{NodeId, Time};
 use crate::truth::Stamp;
 use crate::world::WriteOutcome;
 
-/// What a client asks of its agent.
+/// A request of a client to its agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientRequest {
     /// Register an instance with this stamp.

@@ -23,7 +23,7 @@ enum Before {
     Records(Vec<(Key, Option<Value>)>),
 }
 
-/// What survives a crash: the epoch, the registered records, and the addresses of recent peers.
+/// The data that survives a crash: the epoch, the registered records, and the addresses of recent peers.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     epoch: u64,

@@ -47,7 +47,7 @@ pub struct Slowness {
     pub timers_late: Duration,
 }
 
-/// What a host has sent since the start of the run, over all its lives.
+/// The traffic that a host has sent since the start of the run, over all its lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
     /// Datagrams.
@@ -183,7 +183,7 @@ impl Host {
         self.process.as_ref().is_some_and(|process| process.wakes_at.1 >= MAX_WAKES)
     }
 
-    /// What it has sent.
+    /// The traffic that it has sent.
     #[must_use]
     pub fn meter(&self) -> &Meter {
         &self.meter

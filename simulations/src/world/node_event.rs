@@ -11,7 +11,7 @@ pub struct NodeEvent {
     pub at: Time,
     /// The host of the node.
     pub host: usize,
-    /// Which life of the host it was; lives are counted from 1.
+    /// The life of the host in which it happened; lives are counted from 1.
     pub life: u32,
     /// The event.
     pub kind: Event,

@@ -1,4 +1,5 @@
-//! The trace of a run: a hash over every datagram, frame and TCP answer delivered and, on request, a line for each event.
+//! The trace of a run: a hash over every datagram, frame and TCP answer delivered and, on request, a line for each
+//! event.
 
 use std::fmt::Display;
 

@@ -47,7 +47,7 @@ impl Dialect {
 pub struct Malformed {
     /// The id of the call, when that much could be read; else 0.
     pub id: u64,
-    /// What is wrong with it.
+    /// The reason why it is malformed.
     pub reason: String,
 }
 

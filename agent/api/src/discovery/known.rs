@@ -9,7 +9,7 @@ use crate::client::WatchEvent;
 use crate::node_id::NodeId;
 use crate::types::{Basis, Instance, InstanceStatus};
 
-/// Where the agent is. Preferences are seen from there.
+/// The agent's datacenter and zone. Preferences are seen from there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Locality {
     pub(super) datacenter: String,
@@ -24,7 +24,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Where a watch can go on.
+    /// The revision from which a watch can go on.
     pub(super) fn revision(&self) -> Option<u64> {
         self.revision
     }
@@ -55,7 +55,7 @@ impl Known {
     }
 }
 
-/// Which instances a pick may choose, seen from the agent.
+/// The instances that a pick may choose, seen from the agent.
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) selector: Selector,

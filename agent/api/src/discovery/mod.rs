@@ -45,7 +45,7 @@ use tokio::time::Instant;
 use crate::client::default_client_socket_path;
 use crate::types::{DEFAULT_NAMESPACE, Instance};
 
-/// Which service a [`Discovery`] follows, and how it picks.
+/// The service that a [`Discovery`] follows, and how it picks.
 #[derive(Clone, Debug)]
 pub struct DiscoveryConfig {
     /// The service.
@@ -56,7 +56,7 @@ pub struct DiscoveryConfig {
     pub socket: PathBuf,
     /// How picks choose.
     pub strategy: Strategy,
-    /// Which instances come first, seen from the agent's own zone and datacenter.
+    /// The instances that come first, seen from the agent's own zone and datacenter.
     pub prefer: Prefer,
     /// Only instances that this label selector matches, as in Kubernetes: `tier in (a,b),env!=prod,!canary`.
     pub selector: Option<String>,

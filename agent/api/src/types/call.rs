@@ -98,7 +98,7 @@ pub enum Response<I = Instance> {
     Registered {
         /// The instance's id.
         id: String,
-        /// What the registration changed.
+        /// The effect of the registration.
         outcome: RegisterOutcome,
     },
     /// The instance is registered no more.
@@ -136,7 +136,7 @@ pub enum Response<I = Instance> {
     Explained(Box<Explained>),
 }
 
-/// What a registration changed.
+/// The effect of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RegisterOutcome {

@@ -32,7 +32,7 @@ pub struct Instance {
     pub datacenter: String,
     /// The zone of that node; empty when it has none.
     pub zone: String,
-    /// Where it answers.
+    /// Its address.
     pub address: String,
     /// The port where it answers.
     pub port: u16,
@@ -48,7 +48,7 @@ pub struct Instance {
     pub status: InstanceStatus,
     /// Whether a pick without a selector may choose it, circuits aside.
     pub offered: bool,
-    /// What its status rests on.
+    /// The basis of its status.
     pub basis: Basis,
     /// Milliseconds since its node was last known to be alive. Of a node that this agent neither monitors nor holds
     /// down, it is at most the time of a verdict more than the time since any member was heard.
@@ -70,7 +70,7 @@ pub enum InstanceStatus {
     Unknown,
 }
 
-/// What the status of an instance rests on.
+/// The basis of an instance's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
@@ -101,7 +101,7 @@ pub struct Pick<I = Instance> {
     /// Names the call in its report, when one was promised; else 0. Without a report the calls of `least-connections`
     /// and `bounded-hash` count as in flight until the connection ends, and those of the other strategies not at all.
     pub token: u64,
-    /// Where the call should go.
+    /// The instance for the call.
     pub instance: I,
 }
 

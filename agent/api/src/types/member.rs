@@ -24,7 +24,7 @@ pub struct Member {
     pub name: String,
     /// Its node id.
     pub node_id: NodeId,
-    /// Where it takes gossip.
+    /// The address at which it takes gossip.
     pub gossip_address: String,
     /// Whether it is believed to live.
     pub status: MemberStatus,
@@ -32,7 +32,7 @@ pub struct Member {
     pub datacenter: String,
     /// Its zone; empty when it has none.
     pub zone: String,
-    /// Which of its lives: a higher epoch is a later one.
+    /// The number of its life: a higher epoch is a later life.
     pub epoch: u64,
 }
 
@@ -68,7 +68,7 @@ pub struct Info {
     pub cluster: String,
     /// Its node id.
     pub node_id: NodeId,
-    /// Which of its lives.
+    /// The number of its life: a higher epoch is a later life.
     pub epoch: u64,
     /// The version of its software.
     pub version: String,
@@ -76,9 +76,9 @@ pub struct Info {
     pub datacenter: String,
     /// Its zone; empty when it has none.
     pub zone: String,
-    /// Where it takes gossip.
+    /// The address at which it takes gossip.
     pub gossip_address: String,
-    /// Where it takes sync streams.
+    /// The address at which it takes sync streams.
     pub sync_address: String,
     /// Its process id.
     pub pid: u32,
@@ -107,7 +107,7 @@ pub struct Info {
 /// Another agent under the node id of this one: one of the two gives way and is silent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duplicate {
-    /// Where the other takes gossip.
+    /// The address at which the other takes gossip.
     pub gossip_address: String,
     /// Whether this agent is the one that gave way: it says nothing to the cluster, and answers from memory.
     pub silent: bool,

@@ -1,4 +1,4 @@
-//! What is asked of a service: which instances, which one for a call, how that call went, what changes.
+//! Questions about a service: its instances, an instance for a call, the outcome of that call, its changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{
     DEFAULT_NAMESPACE, default_namespace, default_one, is_default, is_default_namespace, is_one,
 };
 
-/// Which instances of a service.
+/// Asks for the instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
@@ -52,7 +52,7 @@ impl Query {
     }
 }
 
-/// Which instance a call should go to.
+/// Asks for an instance for a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PickQuery {
@@ -76,7 +76,7 @@ pub struct PickQuery {
     /// Only instances of this datacenter.
     #[serde(default, skip_serializing_if = "is_default")]
     pub datacenter: Option<String>,
-    /// Which instances first.
+    /// The instances that come first.
     #[serde(default, skip_serializing_if = "is_default")]
     pub prefer: Prefer,
     /// Whether a [`Request::Report`](super::Request::Report) will follow. Each pick then has a token, and its call counts
@@ -117,7 +117,7 @@ pub struct CallReport {
     pub latency_us: u64,
 }
 
-/// Which service to follow.
+/// Asks to follow a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WatchQuery {

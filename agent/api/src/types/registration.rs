@@ -1,4 +1,4 @@
-//! What is registered: an instance, how its health is checked, how its service is balanced.
+//! Registrations: an instance, its health check, and the balancing of its service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Registration {
     /// The namespace of the service.
     #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
-    /// Where it answers: an IP address or a host name. Defaults to the agent's own address.
+    /// Its address: an IP address or a host name. Defaults to the agent's own address.
     #[serde(default, skip_serializing_if = "is_default")]
     pub address: Option<String>,
     /// The port where it answers.

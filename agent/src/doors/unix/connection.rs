@@ -129,12 +129,12 @@ where
     }
 }
 
-/// What a connection keeps from call to call.
+/// The state that a connection keeps from call to call.
 struct Conversation {
     handler: Arc<Handler>,
     picks: Picks,
     watches: JoinSet<()>,
-    /// Where watches send their events.
+    /// The queue into which watches send their events.
     replies: mpsc::Sender<Reply<Shown>>,
     /// Whether a reply told the version of the API.
     has_greeted: bool,

@@ -1,4 +1,4 @@
-//! What the unix socket counts.
+//! The counters of the unix socket.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

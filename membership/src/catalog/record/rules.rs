@@ -9,13 +9,13 @@ pub enum RecordError {
     /// A text is empty and must not be.
     #[error("{field} must not be empty")]
     Empty {
-        /// Which text.
+        /// The name of the text.
         field: &'static str,
     },
     /// A text is longer than its limit.
     #[error("{field} is {len} bytes long; the limit is {limit}")]
     TooLong {
-        /// Which text.
+        /// The name of the text.
         field: &'static str,
         /// Its length in bytes.
         len: usize,
@@ -25,7 +25,7 @@ pub enum RecordError {
     /// A collection has more items than its limit.
     #[error("there are {len} {field}; the limit is {limit}")]
     TooMany {
-        /// Which collection.
+        /// The name of the collection.
         field: &'static str,
         /// How many items it has.
         len: usize,
@@ -35,7 +35,7 @@ pub enum RecordError {
     /// A name has a character that would break a terminal, a log line or a URL.
     #[error("{field} `{value}` has a control character")]
     ControlCharacter {
-        /// Which text.
+        /// The name of the text.
         field: &'static str,
         /// The text, escaped.
         value: String,
@@ -49,7 +49,7 @@ pub enum RecordError {
     /// A number is outside its range.
     #[error("{field} must be {expected}")]
     OutOfRange {
-        /// Which number.
+        /// The name of the number.
         field: &'static str,
         /// The allowed range, in words.
         expected: &'static str,

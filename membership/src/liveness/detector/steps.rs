@@ -1,4 +1,4 @@
-//! What the detector does at its deadline: it pings members, asks referees, accuses members and passes verdicts.
+//! The detector's work at its deadline: it pings members, asks referees, accuses members and passes verdicts.
 
 use rand::RngExt;
 

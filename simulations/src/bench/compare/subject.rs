@@ -1,4 +1,4 @@
-//! What can be compared: a cluster of some protocol in virtual time.
+//! The subject of a comparison: a cluster of some protocol in virtual time.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const CUT: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a cut of one agent did to beliefs.
+/// The effect of a cut of one agent on beliefs.
 struct Suffering {
     downs: usize,
     ups: usize,

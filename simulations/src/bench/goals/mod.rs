@@ -17,7 +17,7 @@ pub use measurement::{Measurement, MeasurementEntry, SectionReport, Setting, qua
 pub struct Section {
     /// Its name.
     pub name: &'static str,
-    /// What it measures.
+    /// A description of its measurements.
     pub about: &'static str,
     run: fn(&Setting, &mut SectionReport<'_>),
 }

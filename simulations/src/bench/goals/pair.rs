@@ -55,7 +55,7 @@ impl PairAgent {
     }
 }
 
-/// What passed between the agents of a pair.
+/// The traffic between the agents of a pair.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
     /// From the first hello until both held the same records.

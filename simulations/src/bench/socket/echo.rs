@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 /// As much as an agent reads at once.
 const READ_BYTES: usize = 8 << 10;
 
-/// What an echo takes.
+/// The settings of an echo.
 #[derive(Clone, Copy, Debug)]
 pub struct EchoSetting {
     /// Bytes of a request.
@@ -30,7 +30,7 @@ pub enum EchoError {
     Reply {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// The server failed.
@@ -38,7 +38,7 @@ pub enum EchoError {
     Serve {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
 }

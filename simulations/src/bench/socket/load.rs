@@ -1,4 +1,4 @@
-//! What changes of other instances cost: scoped picks while registrations storm, and watchers that nothing concerns.
+//! The cost of changes of other instances: scoped picks while registrations storm, and watchers that nothing concerns.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -134,7 +134,7 @@ fn pick_for(
     Ok(())
 }
 
-/// What the agent's process uses while a service changes that none of many watchers watches.
+/// The usage of the agent's process while a service changes that none of many watchers watches.
 pub(super) fn watchers(
     fleet: &Fleet,
     lasts: Duration,

@@ -59,7 +59,7 @@ pub enum SocketBenchError {
     Echo {
         /// The binary.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// A connection broke.
@@ -67,7 +67,7 @@ pub enum SocketBenchError {
     Connection {
         /// The agent or the echo.
         peer: &'static str,
-        /// What happened.
+        /// The cause.
         cause: io::Error,
     },
     /// An answer is not what was asked for.

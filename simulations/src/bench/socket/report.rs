@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What a number is meant to be.
+/// The goal for a number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SocketGoal {
@@ -15,15 +15,15 @@ pub enum SocketGoal {
 /// One number.
 #[derive(Clone, Debug, Serialize)]
 pub struct SocketRow {
-    /// What was measured.
+    /// The name of the measurement.
     pub what: String,
     /// The number.
     pub measured: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// What it was meant to be.
+    /// The goal for the number, if it has one.
     pub goal: Option<SocketGoal>,
-    /// What else there is to say.
+    /// Further remarks.
     pub note: String,
 }
 

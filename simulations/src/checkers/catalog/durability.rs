@@ -60,7 +60,7 @@ impl Checker for Durability {
     }
 }
 
-/// What a node holds instead of what was promised; `None` when it holds that.
+/// The state that a node holds in place of the promised one; `None` when it holds the promised one.
 fn broken(node: &Node, id: NodeId, instance: &str, promise: Promise) -> Option<String> {
     let replica = node.catalog().origin(id).and_then(|origin| origin.current());
     let get = |key: Key| replica.and_then(|replica| replica.get(&key));
