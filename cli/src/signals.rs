@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_within_a_second_of_the_first_repeats_it() {
+    fn a_signal_within_a_second_of_the_first_repeats_it() {
         let mut repeats = Repeats::default();
         let first = Instant::now();
         for (after_ms, is_one) in

@@ -95,7 +95,7 @@ fn a_peer_that_lacks_something_is_sent_that() {
 }
 
 #[test]
-fn who_has_fewer_heads_tells_them_when_asked_for_all() {
+fn the_side_with_fewer_heads_tells_them_when_asked_for_all() {
     let mut node = serving();
     drop(tell(&mut node, &opening(0, 0)));
     let (frames, _) = tell(&mut node, &Frame::More(0));

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_told_apart_is_a_name() {
+    fn printable_texts_of_up_to_128_bytes_are_names() {
         let longest = "x".repeat(MAX_NAME_BYTES);
         for name in
             ["web", "web-1", "app/web:8001", "café", "e\u{301}tude", "検索", "it's", &longest]
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_shown_with_the_rule() {
+    fn an_invalid_name_is_shown_with_the_rule() {
         let too_long = "x".repeat(MAX_NAME_BYTES + 1);
         for (name, says) in [
             ("", "the id `` is empty"),

@@ -64,7 +64,7 @@ async fn only_healthy_instances_are_offered_while_anybody_is_heard() {
 }
 
 #[tokio::test]
-async fn who_is_cut_off_offers_what_worked_before_when_nothing_else_does() {
+async fn an_isolated_agent_offers_the_last_known_instances_when_none_is_healthy() {
     let (registry, mut writer) = registry();
     writer.set_isolated(false);
     writer.apply(instance(OTHER, "b", InstanceStatus::Unknown));

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_malformed() {
+    fn bytes_that_are_no_document_are_malformed() {
         for text in ["", "[]", "{}", r#"{"format":2}"#, r#"{"format":"2","x":1,"inner":[]}"#] {
             assert!(matches!(read(text), Err(DocumentError::Malformed(_))), "{text}");
         }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_created_is_loaded() {
+    fn a_created_identity_is_loaded() {
         let mut disk = FakeDisk::new();
         assert_eq!(NodeIdentity::load(&disk).expect("readable"), None);
         let created = NodeIdentity::create(&mut disk, "a \"b\"").expect("created");

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_listens_answers_and_who_is_gone_does_not() {
+    async fn a_listener_answers_and_a_closed_port_does_not() {
         let (answered, mut answers) = mpsc::channel(1);
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let listener = listener.expect("free");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_taken_is_dropped_at_once() {
+    async fn an_accepted_connection_is_dropped_at_once() {
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");

@@ -207,7 +207,7 @@ async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
 
 /// Both sides have finished and the sender has closed the connection, long before the driver reads the frames.
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_before_the_connection_closed_is_still_read() {
+async fn frames_sent_before_the_connection_closed_are_still_read() {
     let (mut a, mut b) = (Peer::start(), Peer::with_capacity(1));
     a.quic.open(STREAM, b.quic.local_addr());
     a.quic.send(STREAM, b"first".to_vec());

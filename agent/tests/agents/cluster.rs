@@ -67,7 +67,7 @@ async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_registered_anywhere_is_picked_everywhere() {
+async fn an_instance_registered_anywhere_is_picked_everywhere() {
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");

@@ -68,7 +68,7 @@ async fn calls_are_answered_in_order_with_their_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
+async fn an_invalid_request_is_answered_and_the_connection_goes_on() {
     let home = tempfile::tempdir().expect("a directory");
     let agent = agent(home.path()).await;
     let mut connection = Connection::open(&agent).await;
@@ -106,7 +106,7 @@ async fn what_makes_no_sense_is_answered_and_the_connection_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_named_otherwise_before_is_taken_back() {
+async fn a_kept_registration_with_an_invalid_name_is_restored_and_can_be_removed() {
     let home = tempfile::tempdir().expect("a directory");
     let mut data_dir = DataDir::open(home.path().join("a"), "default").expect("opened");
     let registration = json!({ "service": "web 1", "id": "web 1", "port": 80, "tags": ["a,b"] });
@@ -155,7 +155,7 @@ async fn a_line_without_end_is_refused_and_costs_its_connection_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_it_for_http_can_read_the_answer() {
+async fn a_client_that_speaks_http_can_read_the_answer() {
     let home = tempfile::tempdir().expect("a directory");
     let agent = agent(home.path()).await;
     let mut connection = Connection::open(&agent).await;

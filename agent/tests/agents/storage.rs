@@ -47,7 +47,7 @@ async fn register(agent: &Agent, json: &str) {
 }
 
 #[tokio::test]
-async fn what_a_later_version_registered_is_offered_and_what_is_not_known_is_kept() {
+async fn registrations_of_a_later_version_are_offered_and_unknown_entries_are_kept() {
     let home = tempfile::tempdir().expect("a directory");
     write_later_files(home.path());
     for life in 0..3 {

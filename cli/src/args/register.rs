@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_by_name() {
+    fn arguments_that_cannot_work_are_refused_by_name() {
         for (line, named) in [
             ("web", "--port"),
             ("web --port 0", "--port"),

@@ -375,7 +375,7 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
     }
 
     #[test]
-    fn what_others_call_themselves_says_nothing_to_the_terminal() {
+    fn names_from_others_do_not_command_the_terminal() {
         let loud = Instance { node: "a\u{1b}[2J\n1".to_owned(), ..instance("web\u{7}") };
         let table = instances(&[loud], Style { colours: true });
         assert_eq!(table.lines().count(), 2, "{table:?}");

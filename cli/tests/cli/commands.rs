@@ -85,7 +85,7 @@ fn resolve_of_nothing_exits_with_3_and_says_what_is_known() {
 }
 
 #[test]
-fn what_was_typed_commands_no_terminal() {
+fn typed_text_does_not_command_the_terminal() {
     let lines: [&[&str]; 4] = [
         &["resolve", "a\u{1b}[31mb"],
         &["resolve", "web", "--tag", "a\u{1b}[31mb"],

@@ -33,7 +33,7 @@ fn everything_is_healthy_everywhere_before_it_ends() {
 }
 
 #[test]
-fn what_is_missing_at_the_end_is_named() {
+fn missing_parts_are_named_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let output = dev(&["--for", "1ms"], &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));

@@ -43,7 +43,7 @@ fn a_deregistered_instance_stays_gone_after_every_agent_has_restarted() {
 }
 
 #[test]
-fn who_leaves_has_left_and_is_not_down() {
+fn a_leaving_agent_has_left_and_is_not_down() {
     let home = tempfile::tempdir().unwrap();
     let a1 = Agent::start(home.path(), "a1", &[]);
     let mut a2 = Agent::start(home.path(), "a2", &[&a1]);

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_touches_is_one_range_and_hashes_as_such() {
+    fn touching_spans_are_one_range_and_hash_as_such() {
         let parts = spans(&[(7, 9), (3, 5), (12, 14), (4, 7), (13, 20)]);
         let whole = spans(&[(3, 9), (12, 20)]);
         assert_eq!(parts.joined().collect::<Vec<_>>(), [(3, 9), (12, 20)]);

@@ -172,7 +172,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_is_read_and_as_long_as_counted(value in first()) {
+        fn a_written_block_is_read_and_as_long_as_counted(value in first()) {
             let bytes = encode(&value);
             prop_assert_eq!(encoded_len(&value), bytes.len());
             prop_assert_eq!(decode::<First>(&bytes), Ok(value));
@@ -189,7 +189,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_is_refused(value in first(), cut in any::<prop::sample::Index>()) {
+        fn a_cut_block_is_refused(value in first(), cut in any::<prop::sample::Index>()) {
             let bytes = encode(&value);
             let len = cut.index(bytes.len());
             prop_assert!(decode::<First>(&bytes[..len]).is_err());

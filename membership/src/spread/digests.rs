@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_the_same_is_in_the_same_round_however_its_own_digests_fall() {
+    fn nodes_with_one_catalog_are_in_one_round_whenever_they_send_digests() {
         let mut early = schedule();
         let mut late = schedule();
         early.news(MS(1_000));

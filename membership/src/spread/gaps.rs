@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_is_left_to_a_session_and_looked_at_again() {
+    fn a_large_gap_is_left_to_a_session_and_looked_at_again() {
         let mut gaps = Gaps::default();
         gaps.note(head(MAX_PULLED_VERSIONS + 1), &want(0), NodeId(9), MS(10));
         let due = take(&mut gaps);

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_is_kept_of_each_and_nothing_of_who_is_forgotten() {
+    fn the_latest_is_kept_of_each_node_and_nothing_of_forgotten_ones() {
         let mut all = Provenances::default();
         let (a, b) = (NodeId(1), NodeId(2));
         let arrival = |ms, by| Arrival { at: Time::from_millis(ms), from: b, by };

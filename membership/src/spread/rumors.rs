@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_least_goes_first() {
+    fn the_rumor_that_was_sent_least_goes_first() {
         let mut rumors = Rumors::new(Duration::ZERO);
         rumors.push_batch(batch(1, 1, 3));
         assert_eq!(rumors.take_copy().map(|(to, ..)| to.port()), Some(1));

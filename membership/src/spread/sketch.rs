@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_up_ends_and_never_panics() {
+    fn decoding_made_up_symbols_ends_and_never_panics() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
         for round in 0..200 {
             let mut decoder = Decoder::new((0..50).map(|_| 7).chain([1, 2, 3]));

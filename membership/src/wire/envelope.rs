@@ -121,7 +121,7 @@ mod tests {
     const SEALED_BYTES: usize = 33;
 
     #[test]
-    fn whoever_packs_leaves_room_for_the_envelope_that_there_is() {
+    fn a_packed_datagram_leaves_room_for_its_envelope() {
         let clear = Envelope::clear(ClusterId::default());
         let sealed = clear.with_overhead(SEALED_BYTES);
         assert_eq!(clear.body_bytes() - sealed.body_bytes(), SEALED_BYTES - CLEAR_BYTES);

@@ -18,7 +18,7 @@ fn origin_with_a_floor() -> (Origin, Catalog) {
 }
 
 #[test]
-fn a_part_of_a_whole_state_hides_no_deletion_from_who_is_below_the_floor() {
+fn a_part_of_a_whole_state_hides_no_deletion_from_a_reader_below_the_floor() {
     let (origin, mut replica) = origin_with_a_floor();
     let want = replica.want(ORIGIN);
     let parts = answers(&origin.catalog, want, 200, usize::MAX);
@@ -58,7 +58,7 @@ fn a_state_with_a_lower_floor_does_not_mix_into_one_with_a_higher() {
 }
 
 #[test]
-fn who_is_behind_what_is_being_received_has_nothing_to_say() {
+fn a_catalog_behind_the_part_being_received_has_nothing_to_say() {
     let (origin, below) = origin_with_a_floor();
     let mut replica = Catalog::new(NodeId(11), Epoch(1));
     let first = origin.catalog.answer(&replica.want(ORIGIN), 150).expect("a part");
@@ -153,7 +153,7 @@ fn a_force_left_member_is_dropped_by_all_and_returns_in_a_new_epoch() {
 }
 
 #[test]
-fn who_waits_for_an_epoch_of_which_nobody_has_the_rest_goes_on_with_the_one_before() {
+fn a_replica_goes_on_with_the_epoch_before_when_nobody_has_the_rest_of_a_later_one() {
     let mut origin = Origin::new();
     origin.act(Act::Write(vec![(0, Some(0))]));
     let mut waiting = mourner(&origin);
@@ -168,7 +168,7 @@ fn who_waits_for_an_epoch_of_which_nobody_has_the_rest_goes_on_with_the_one_befo
 }
 
 #[test]
-fn many_deletions_in_one_step_reach_who_has_all_before_them() {
+fn many_deletions_in_one_step_reach_a_replica_that_has_all_before_them() {
     let mut origin = Origin::new();
     let mut replica = Catalog::new(NodeId(10), Epoch(1));
     origin.act(Act::Churn { keys: 300, in_one_step: true });
@@ -201,7 +201,7 @@ fn a_new_epoch_from_somebody_with_a_gap_waits_for_what_lies_beyond_the_gap() {
 }
 
 #[test]
-fn what_is_told_from_beyond_a_gap_says_how_far_its_first_teller_was() {
+fn a_delta_from_beyond_a_gap_says_how_far_its_first_teller_was() {
     let mut origin = Origin::new();
     origin.act(Act::Write(vec![(0, Some(0))]));
     origin.act(Act::Write(vec![(0, Some(1))]));

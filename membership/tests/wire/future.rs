@@ -185,7 +185,7 @@ fn a_session_skips_frames_of_unknown_kinds() {
 }
 
 #[test]
-fn what_all_live_members_support_is_known() {
+fn the_common_support_of_all_live_members_is_known() {
     let mut net = Network::joined(3);
     assert_eq!(net.nodes[0].common_support(), Support::OURS);
     // A member whose record has not arrived may support nothing.

@@ -16,7 +16,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 const EARLIER: &str = include_str!("earlier.txt");
 
 #[test]
-fn what_is_written_is_what_was_recorded() {
+fn the_written_bytes_are_the_recorded_ones() {
     let (encoded, golden) = (encoded(), recorded(GOLDEN));
     assert_eq!(encoded.len(), golden.len());
     for ((name, bytes), (golden_name, golden)) in encoded.iter().zip(golden) {
@@ -33,7 +33,7 @@ fn print_golden_bytes() {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn written_messages_and_frames_are_read() {
     for (name, message) in messages() {
         assert_eq!(read(&datagram(&message)).expect(name), (vec![message], 0));
     }

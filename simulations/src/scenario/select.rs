@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn a_written_selection_is_read_as_the_same() {
         for text in
             ["all", "7", "3..6", "first half", "seeds", "dc:eu", "zone:a", "random 3", "random 5%"]
         {

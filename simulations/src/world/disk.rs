@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_changes_nothing() {
+    fn a_refused_write_changes_nothing() {
         let mut disk = Disk::default();
         disk.set_full(true);
         disk.store_epoch(5);

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_together_keeps_its_order() {
+    fn events_due_together_keep_their_order() {
         let mut queue = Queue::default();
         for (at, host) in [(2, 0), (1, 1), (1, 2), (3, 3)] {
             queue.push(Time::from_millis(at), WorldEvent::Wake { host, life: 0 });

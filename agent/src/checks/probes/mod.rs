@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_request_says_who_asks_for_what() {
+    async fn the_request_names_its_path_host_and_client() {
         let server = FakeServer::start().await;
         try_http(&server, PATIENT).await;
         let request = server.requests().remove(0);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_is_a_failure() {
+    async fn an_invalid_answer_is_a_failure() {
         let server = FakeServer::start().await;
         for behaviour in [
             Behaviour::Close,

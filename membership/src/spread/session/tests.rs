@@ -160,7 +160,7 @@ fn whatever_differs_is_equal_after_one_session_or_two() {
 }
 
 #[test]
-fn where_nearly_all_differs_nobody_asks_for_more_than_is_given() {
+fn catalogs_that_differ_in_nearly_all_agree_after_two_sessions() {
     for common in (1..150).step_by(4) {
         let [mut left, mut right] = catalogs(common, [common / 2, common / 2], [2, 1]);
         run(&mut left, &mut right);
@@ -241,7 +241,7 @@ fn a_lag_behind_a_head_that_nobody_has_is_against_the_rules() {
 }
 
 #[test]
-fn what_differs_is_found_at_a_price_that_follows_the_difference() {
+fn the_cost_of_a_session_follows_the_difference() {
     for differ in [0_u64, 1, 2, 10, 100, 1_000] {
         for behind in [[differ, 0], [0, differ]] {
             let [mut left, mut right] = catalogs(4_000, behind, [0, 0]);
@@ -306,7 +306,7 @@ fn survivors_of_an_origin_that_died_in_mid_write_agree_on_what_lies_beyond_the_g
 }
 
 #[test]
-fn what_moved_lately_goes_first_then_what_is_missed_most() {
+fn recent_moves_go_first_then_the_largest_lacks() {
     let mut server = Catalog::new(NodeId(1), Epoch(1));
     for (id, writes) in [(10, 3), (11, 9), (12, 5), (13, 2)] {
         let known = origin(id, writes);

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_happened_misses_its_goal() {
+    fn an_event_that_never_happened_misses_its_goal() {
         let setting = Setting {
             nodes: 10,
             losses: Vec::new(),
