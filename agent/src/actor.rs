@@ -1,4 +1,4 @@
-//! How tasks ask each other: a command with a place for its answer, over a channel that waits when it is full.
+//! Questions between tasks: a command with a place for its answer, over a channel that waits when it is full.
 
 use hobnob_api::{ApiError, ErrorCode};
 use tokio::sync::{mpsc, oneshot};

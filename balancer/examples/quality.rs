@@ -62,7 +62,7 @@ fn slot_counts(slots: &[u16], count: usize) -> Vec<f64> {
     counts
 }
 
-/// How far the share of any target is from its weight, in percent.
+/// The largest difference between a target's share and its weight, in percent.
 fn worst_deviation(counts: &[f64], weight: impl Fn(usize) -> u32) -> f64 {
     let total: f64 = counts.iter().sum();
     let weights: f64 = (0..counts.len()).map(|i| f64::from(weight(i))).sum();

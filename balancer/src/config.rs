@@ -69,7 +69,7 @@ pub struct Config {
 pub struct BreakerConfig {
     /// This many failures without a success in between open the circuit.
     pub failure_threshold: u32,
-    /// How long an open circuit refuses picks before it lets the first probe through.
+    /// An open circuit refuses picks for this long before it lets the first probe through.
     pub recovery_timeout: Duration,
     /// Each timeout is extended by a random share of up to this percentage, so that the circuits of many agents do not
     /// close in step.

@@ -30,12 +30,12 @@ struct Entry<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(u64);
 
-/// How one call went, in a batch of [`Ledger::report_all`].
+/// The report of one call, in a batch of [`Ledger::report_all`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// The token that [`Ledger::issue`] returned.
     pub token: Token,
-    /// How the call ended.
+    /// The outcome of the call.
     pub outcome: Outcome,
     /// The time from the call to its end.
     pub latency: Duration,

@@ -159,7 +159,7 @@ fn write_the_seeds() {
         }
     }
     write("node", "one-version-for-two-keys".to_owned(), &one_version_for_two_keys(&stories[0].1));
-    // What a later version may say: one datagram of its messages, its frames, and records of it.
+    // A later version: one datagram of its messages, its frames, and records of it.
     let later = recorded(include_str!("wire/later.txt"));
     let (frames, messages): (Vec<_>, Vec<_>) =
         later.into_iter().partition(|(name, _)| LATER_FRAMES.contains(name));

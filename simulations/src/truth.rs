@@ -131,7 +131,7 @@ impl Truth {
     }
 
     /// A host pauses until `until`. Pauses that touch count as one.
-    pub fn stands_still(&mut self, host: usize, now: Time, until: Time, grace: Duration) {
+    pub fn pauses(&mut self, host: usize, now: Time, until: Time, grace: Duration) {
         let span = self.still.entry(host).or_insert((now, until));
         *span = if span.1 < now { (now, until) } else { (span.0, span.1.max(until)) };
         if span.1 - span.0 > SHORT_PAUSE {

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
-/// How long one call may take.
+/// The time limit of one call.
 const CALL_WITHIN: Duration = Duration::from_millis(500);
 /// From one call to the next.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = args.next().unwrap_or_else(|| "web".to_owned());
     let calls: usize = args.next().map_or(Ok(usize::MAX), |count| count.parse())?;
 
-    // Which service, through which agent, and how to choose.
+    // The service, the agent to ask, and the strategy.
     let mut config = DiscoveryConfig::new(service);
     config.socket = socket.into();
     config.strategy = Strategy::Weighted;

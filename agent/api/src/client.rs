@@ -15,7 +15,7 @@ use crate::ApiError;
 use crate::codec::{BinaryCodec, CodecError};
 use crate::types::{API_VERSION, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
 
-/// How long an agent may take to answer a call, unless [`Client::answer_within`] says otherwise. Answers come from
+/// The time limit for the answer to a call, unless [`Client::answer_within`] says otherwise. Answers come from
 /// memory; only a registration waits for a disk.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -95,7 +95,7 @@ pub enum ClientError {
     Timeout {
         /// The socket.
         path: PathBuf,
-        /// How long it had.
+        /// The time limit.
         within: Duration,
     },
     /// The answer is not one that this client can read.

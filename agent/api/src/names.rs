@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// Bytes of a name.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// How much of a name that breaks the rule is shown.
+/// The most characters that are shown of a name that breaks the rule.
 const SHOWN_CHARS: usize = 40;
 
 /// A name that breaks the rule.

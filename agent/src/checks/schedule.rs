@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 use super::probes::probe;
 use super::verdict::{Thresholds, Verdict};
 
-/// How much later than its interval and its timeout together an outcome may come before it is overdue. Our own timers
+/// An outcome is overdue when it comes this much later than its interval and its timeout together. Our own timers
 /// are not exact on a busy host, and a slow one is no news about the instance.
 pub const OVERDUE_SLACK: Duration = Duration::from_millis(100);
 
@@ -51,7 +51,7 @@ pub struct CheckReport {
 /// A changed verdict is reported, and nothing else is. When the channel of the reports is full, probes go on and the
 /// report waits; a later verdict takes its place, so that a slow reader gets the latest one, not all of them.
 ///
-/// When no outcome has come for interval, timeout and [`OVERDUE_SLACK`] together, this process stood still and its
+/// When no outcome has come for interval, timeout and [`OVERDUE_SLACK`] together, this process stalled and its
 /// verdict is too old: the verdict becomes [`Health::Unknown`], the probe under way is void, and a new one begins.
 #[derive(Debug)]
 pub struct Checker {

@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 /// Outcomes that a verdict remembers.
 pub const MAX_HISTORY: usize = 10;
 
-/// How many equal outcomes in a row it takes to change a verdict. Both are at least 1; a 0 counts as 1.
+/// The numbers of equal outcomes in a row that change a verdict. Both are at least 1; a 0 counts as 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     /// Successes in a row before the verdict is [`Health::Passing`].
@@ -37,7 +37,7 @@ impl From<&Check> for Thresholds {
 pub struct Verdict {
     thresholds: Thresholds,
     health: Health,
-    /// How many of the latest outcomes in a row were like the latest; 0 when there is none that counts.
+    /// The number of outcomes in a row that were like the latest; 0 when there is none that counts.
     streak: u32,
     /// The latest outcomes, oldest first.
     history: VecDeque<Outcome>,

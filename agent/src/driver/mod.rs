@@ -34,7 +34,7 @@ pub(crate) use own_checks::{OwnCheck, OwnChecks};
 const DATAGRAM_BATCH: usize = 64;
 /// The most inputs of each other kind that are taken before the next kind.
 const BATCH: usize = 16;
-/// A deadline this late means that the process stood still. Messages that arrived meanwhile are then handled before the
+/// A deadline this late means that the process stalled. Messages that arrived meanwhile are then handled before the
 /// silence of their senders.
 const STALLED_AFTER: Duration = Duration::from_millis(100);
 /// The most batches of datagrams that are taken after a stall: a full receive buffer of small datagrams.
@@ -244,7 +244,7 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
-    /// Asks for something to be persisted. When the queue is full, because the disk stands still, it is dropped and
+    /// Asks for something to be persisted. When the queue is full, because the disk stalls, it is dropped and
     /// counted. The next start does not need it: it mints its epoch from the clock, and the peers are saved again
     /// later.
     fn persist(&mut self, persist: Persist) {

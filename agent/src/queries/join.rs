@@ -9,7 +9,7 @@ use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
 use crate::seeding::{self, SeedError};
 
-/// How long a request to join waits for an answer. The agent goes on trying after it.
+/// The longest wait of a request to join for an answer. The agent goes on trying after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Says hello at these addresses, and returns the first that answers.

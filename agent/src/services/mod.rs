@@ -39,7 +39,7 @@ pub(crate) use service::{Service, ServiceKey};
 pub(crate) use shown::Shown;
 pub(crate) use writer::Writer;
 
-/// How often the clock of the balancers that need one is moved.
+/// Time between two moves of the clock of the balancers that need one.
 const ADVANCE_PERIOD: Duration = Duration::from_millis(100);
 
 /// The agent's view of all services.
@@ -101,13 +101,13 @@ impl Registry {
         self.isolated.load(Ordering::Relaxed)
     }
 
-    /// How long ago another member was heard.
+    /// Time since another member was heard.
     pub(crate) fn since_last_contact(&self) -> Option<Duration> {
         let micros = self.last_contact.load(Ordering::Relaxed);
         (micros != u64::MAX).then(|| self.clock.now().since(Time::from_micros(micros)))
     }
 
-    /// How long until a time of the balancers' clock, in microseconds.
+    /// Time left until a moment of the balancers' clock, in microseconds.
     pub(crate) fn until(&self, micros: u64) -> Duration {
         Time::from_micros(micros).since(self.clock.now())
     }
@@ -205,8 +205,8 @@ impl Registry {
         Shown::new(entry.clone(), true, millis(self.age(entry)))
     }
 
-    /// How long since the instance's node was last known to be alive. For a node that is newer than the published ages, it
-    /// is how long since any member was heard.
+    /// Time since the instance's node was last known to be alive. For a node that is newer than the published ages, it
+    /// is the time since any member was heard.
     fn age(&self, instance: &Instance) -> Duration {
         if instance.origin == self.own {
             return Duration::ZERO;

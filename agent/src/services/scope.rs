@@ -159,7 +159,7 @@ impl Scoped {
         }
     }
 
-    /// How a target stands; `None` when it is not offered.
+    /// The standing of a target; `None` when it is not offered.
     pub(crate) fn standing(&self, id: &str) -> Option<Standing> {
         let of = |balancer: &Arc<Balancer<Arc<Entry>>>| {
             let snapshot = balancer.snapshot();
@@ -181,7 +181,7 @@ impl Scoped {
     }
 }
 
-/// How a target of a scope stands with its balancer.
+/// The standing of a target of a scope with its balancer.
 pub(crate) struct Standing {
     /// Whether a pick could go to it now.
     pub(crate) available: bool,

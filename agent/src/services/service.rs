@@ -246,7 +246,7 @@ impl State {
     }
 }
 
-/// How often a scope was built or gave way to another one, over all services.
+/// Counts scopes that were built or gave way to another one, over all services.
 #[derive(Debug, Default)]
 pub(super) struct ScopeCounters {
     pub(super) built: AtomicU64,

@@ -29,10 +29,10 @@ pub struct StoredRegistration {
     /// Its capacity relative to that of other instances.
     #[serde(default = "default_weight")]
     pub weight: u32,
-    /// How its health is checked.
+    /// Its health checks.
     #[serde(default)]
     pub checks: Vec<StoredCheck>,
-    /// How calls to its service are balanced.
+    /// The balancing of calls to its service.
     #[serde(default)]
     pub balancing: StoredBalancing,
 }
@@ -57,7 +57,7 @@ pub struct StoredCheck {
     pub failures_before_failing: u32,
 }
 
-/// How calls to a service are balanced.
+/// The balancing of calls to a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBalancing {
     /// The name of the strategy of picks that name none.

@@ -1,6 +1,6 @@
-//! TCP probes: TCP handshakes on the gossip port, which tell a process that stands still from one that is gone.
+//! TCP probes: TCP handshakes on the gossip port, which tell a stalled process from one that is gone.
 //!
-//! The kernel completes a handshake for a listener whose process stands still, and refuses it when the process is gone.
+//! The kernel completes a handshake for a listener whose process stalls, and refuses it when the process is gone.
 //! No byte is ever sent on these connections.
 
 use std::io;

@@ -254,7 +254,7 @@ async fn slow_start_and_ejection_apply_on_every_agent() {
     let of =
         |picked: &[Pick], id: &str| picked.iter().filter(|pick| pick.instance.id == id).count();
 
-    // A new instance starts at a tenth of its weight. A day of slow start stands still for as long as the test takes.
+    // A new instance starts at a tenth of its weight. A slow start of a day makes no progress while the test runs.
     let settings = r#"{"slow_start_ms":86400000,"outlier_failures":3,"ejection_time_ms":86400000}"#;
     call(&a, register("old", settings)).await;
     until_healthy(&b, "web", 1).await;

@@ -1,4 +1,4 @@
-//! How long a target takes to answer.
+//! The time that a target takes to answer.
 
 use std::{
     hint,

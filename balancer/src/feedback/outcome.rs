@@ -1,10 +1,10 @@
-//! How a call to a picked target ended.
+//! The outcome of a call to a picked target.
 
 use std::{fmt, str::FromStr};
 
 use crate::names::{UnknownName, by_name};
 
-/// How a call to a picked target ended. Its text form is lower case: `success`.
+/// The outcome of a call to a picked target. Its text form is lower case: `success`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]

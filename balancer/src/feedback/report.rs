@@ -1,4 +1,4 @@
-//! How evenly the load of a service is spread.
+//! A report of how evenly the load of a service is spread.
 
 use std::{collections::BTreeMap, sync::Arc};
 

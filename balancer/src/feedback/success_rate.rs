@@ -10,7 +10,7 @@ const REQUEST_VOLUME: u64 = 100;
 /// The fewest success rates that are compared: Envoy's `success_rate_minimum_hosts`.
 const MINIMUM_TARGETS: usize = 5;
 
-/// How many standard deviations below the mean a success rate may be: Envoy's `success_rate_stdev_factor`.
+/// The standard deviations that a success rate may be below the mean: Envoy's `success_rate_stdev_factor`.
 const DEVIATIONS: f64 = 1.9;
 
 /// Compares the success rates of the interval that ends now and ejects the targets whose rates fall short.

@@ -1,4 +1,4 @@
-//! How near a target is.
+//! The nearness of a target.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -106,7 +106,7 @@ impl Nearness {
         own + 1 + listed.unwrap_or_else(|| others.count())
     }
 
-    /// How many layers there can be.
+    /// The largest number of layers.
     pub fn layers(&self) -> usize {
         match self.prefer {
             Prefer::Zone => self.order.len() + 3,

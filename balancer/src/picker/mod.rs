@@ -35,7 +35,7 @@ pub struct Picker<T> {
     generation_at_once: u64,
     /// Whether every target takes every pick.
     calm: bool,
-    /// How load-aware strategies compare the targets.
+    /// The way in which load-aware strategies compare the targets.
     comparison: Comparison,
     ordinal: u64,
     chooser: Chooser,

@@ -23,7 +23,7 @@ pub(super) fn least_connections(candidates: Candidates<'_>, random: &mut fastran
     }
 }
 
-/// How many targets a pick compares, and whether by weight. A picker looks it up once for each snapshot.
+/// The number of targets that a pick compares, and whether by weight. A picker looks it up once for each snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
     /// All targets, since there are few.

@@ -1,4 +1,4 @@
-//! How to choose among the targets.
+//! Ways to choose among the targets.
 //!
 //! [`Strategy`] names the strategies. [`Chooser`] runs them: it holds the memory of one picker and asks the module of the
 //! strategy, or one of the [tables](crate::tables). [`Request`] handles targets that refuse a pick.

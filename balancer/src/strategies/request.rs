@@ -4,7 +4,7 @@ use super::{candidates::Candidates, chooser::Chooser, strategy::Strategy, turns:
 use crate::feedback::{Admission, Ticket};
 use crate::tables::mix;
 
-/// How often a strategy is asked for a target. If all of these refuse, the next target in order that does not is taken.
+/// The most targets that a strategy is asked for. If all of them refuse, the next target in order that does not is taken.
 const ATTEMPTS_MAX: u64 = 16;
 
 /// The request of a pick.

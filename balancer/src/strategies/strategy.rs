@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use crate::names::{UnknownName, by_name};
 use crate::tables::TableKind;
 
-/// How to choose among the targets. Its text form is kebab-case: `round-robin`, `least-connections`.
+/// A way to choose among the targets. Its text form is kebab-case: `round-robin`, `least-connections`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]

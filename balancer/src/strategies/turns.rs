@@ -46,7 +46,7 @@ impl Rotation {
 pub(crate) struct Lease {
     /// The next position, reduced modulo the length of the turn.
     slot: usize,
-    /// How many positions are left.
+    /// The number of positions that are left.
     left: u64,
     /// The position after the last one.
     end: u64,

@@ -8,11 +8,11 @@ use hobnob_api::{Balancing, Strategy};
 use super::choices;
 use super::values::{self, millis};
 
-/// How calls to the service are balanced, on every agent.
+/// The balancing of calls to the service, on every agent.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Balancing")]
 pub(super) struct BalancingArgs {
-    /// How picks of this service choose, unless they name a strategy themselves
+    /// The strategy of picks of this service, unless they name one themselves
     #[arg(long, value_parser = choices::strategy())]
     strategy: Option<Strategy>,
 
@@ -20,7 +20,7 @@ pub(super) struct BalancingArgs {
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000))]
     failure_threshold: Option<u32>,
 
-    /// How long a circuit stays open before one call is let through [default: 5s]
+    /// A circuit stays open for this long before one call is let through [default: 5s]
     #[arg(long, value_name = "DURATION", requires = "failure_threshold", value_parser = values::duration)]
     recovery_timeout: Option<Duration>,
 
@@ -33,7 +33,7 @@ pub(super) struct BalancingArgs {
     #[arg(long, value_name = "DURATION", requires = "outlier_failures", value_parser = values::duration)]
     outlier_interval: Option<Duration>,
 
-    /// How long the first ejection of an instance lasts; the n-th is n times as long [default: 30s]
+    /// The duration of an instance's first ejection; the n-th is n times as long [default: 30s]
     #[arg(long, value_name = "DURATION", requires = "outlier_failures", value_parser = values::duration)]
     ejection_time: Option<Duration>,
 
@@ -45,7 +45,7 @@ pub(super) struct BalancingArgs {
     #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u32).range(0..=100))]
     panic_threshold: Option<u32>,
 
-    /// How long the weight of a new instance ramps up [default: no ramp]
+    /// The weight of a new instance ramps up over this time [default: no ramp]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     slow_start: Option<Duration>,
 

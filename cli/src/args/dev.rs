@@ -19,7 +19,7 @@ HOBNOB_LOG=debug makes the agents log into a file of that folder.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct DevArgs {
-    /// How many agents, from 1 to 16
+    /// Number of agents, from 1 to 16
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = value_parser!(u8).range(1..=16))]
     pub(crate) agents: u8,
 

@@ -58,7 +58,7 @@ pub(crate) struct Cli {
     )]
     socket: Option<PathBuf>,
 
-    /// How long to wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s]
+    /// The longest wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s]
     #[arg(
         long,
         global = true,
@@ -132,7 +132,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cli {
-    /// How long to wait for the answer of the agent.
+    /// The longest wait for the answer of the agent.
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.answer_timeout.unwrap_or(match self.command {
             Command::Join { .. } => JOIN_TIMEOUT,

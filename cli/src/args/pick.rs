@@ -36,7 +36,7 @@ pub(crate) struct PickArgs {
     #[command(flatten)]
     service: ServiceArgs,
 
-    /// How to choose [default: what the service was registered with, else round-robin]
+    /// The strategy [default: that of the service's registration, else round-robin]
     #[arg(long, value_parser = choices::strategy())]
     strategy: Option<Strategy>,
 
@@ -44,7 +44,7 @@ pub(crate) struct PickArgs {
     #[arg(long)]
     key: Option<String>,
 
-    /// How many picks, from 1 to 1000000
+    /// Number of picks, from 1 to 1000000
     #[arg(short = 'n', long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
 
@@ -76,11 +76,11 @@ pub(crate) struct ReportArgs {
     #[arg(required = true, value_name = "TOKEN", value_parser = values::token)]
     tokens: Vec<u64>,
 
-    /// How the calls ended
+    /// The outcome of the calls
     #[arg(long, default_value_t = Outcome::Success, value_parser = choices::outcome())]
     outcome: Outcome,
 
-    /// How long each of them took [default: 0s]
+    /// The duration of each of them [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = values::latency)]
     latency: Option<Duration>,
 }

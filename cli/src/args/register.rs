@@ -77,7 +77,7 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = values::duration)]
     interval: Option<Duration>,
 
-    /// How long a check may take [default: 500ms]
+    /// The timeout of a check [default: 500ms]
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = values::duration)]
     timeout: Option<Duration>,
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Longer than anything here should take on a busy machine. How long it did take is printed (`--nocapture`).
+/// Longer than anything here should take on a busy machine. The time that it took is printed (`--nocapture`).
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A port that the agent finds itself.
@@ -160,7 +160,7 @@ impl Agent {
         Some(text(found, "status"))
     }
 
-    /// How many members it believes alive.
+    /// The number of members that it believes alive.
     pub(crate) fn alive(&self) -> usize {
         items(&self.json(&["members"])["members"])
             .iter()

@@ -29,7 +29,7 @@ fn an_instance_and_a_member_are_explained() {
     assert!(told.contains("ask `a1`"), "{told}");
     let origin = &instance["origin"];
     assert_eq!(origin["member"]["name"], "a1");
-    // Whoever was faster: the origin, or the third who passed it on.
+    // The faster of two: the origin, or the third agent that passed it on.
     let from = &origin["records"]["news"]["from"];
     assert!(from == "a1" || from == "a3", "{from}");
     assert_eq!(origin["records"]["behind"], false);

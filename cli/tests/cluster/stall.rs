@@ -1,10 +1,10 @@
-//! An agent whose process stands still, and goes on or does not.
+//! An agent whose process stalls, and goes on or does not.
 
 use std::time::{Duration, Instant};
 
 use crate::agent::{Agent, eventually};
 
-/// For so long it stands still; an agent that was just started and is gone is down after 3.2 s of silence.
+/// The length of the stall; an agent that was just started and is gone is down after 3.2 s of silence.
 const STALL: Duration = Duration::from_millis(3_500);
 /// Nobody may call it down before.
 const SPARED: Duration = Duration::from_millis(3_800);

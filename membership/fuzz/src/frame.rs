@@ -2,7 +2,7 @@
 
 use hobnob_membership::wire::Frame;
 
-/// Reads the bytes as a frame. What can be read can be written, and is read again as the same.
+/// Reads the bytes as a frame. A frame that can be read can be written, and is read again as the same.
 pub fn check(bytes: &[u8]) {
     let Ok(frame) = Frame::decode(bytes) else { return };
     let written = frame.encode().expect("what came in a frame fits one");

@@ -1,7 +1,7 @@
 //! A whole node and a script of what happens to it.
 //!
 //! A script is a row of steps, each of an operation, a subject, the length of its body and the body: `operation: u8,
-//! subject: u8, len: u16 little endian, body`. What a length promises beyond the end is not there. Any bytes are a script,
+//! subject: u8, len: u16 little endian, body`. Bytes that a length promises beyond the end are missing. Any bytes are a script,
 //! and a conversation of real nodes can be written as one (`tests/corpus.rs` does).
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub const CLOSED: u8 = 5;
 pub const TIME: u8 = 6;
 /// A record of our own is written: the subject names it, and what is written.
 pub const WRITE: u8 = 7;
-/// Knocking at the node that is the subject.
+/// Hello at the node that is the subject.
 pub const JOIN: u8 = 8;
 /// Leaving.
 pub const LEAVE: u8 = 9;

@@ -96,7 +96,7 @@ pub enum Output<E> {
         stream: StreamId,
     },
     /// Open a TCP connection, send nothing, and drop the connection at once. The kernel completes the handshake for a
-    /// process that stands still, and refuses it for a process that is gone.
+    /// process that stalls, and refuses it for a process that is gone.
     TcpProbe {
         /// The gossip address of the member, for TCP.
         to: SocketAddr,

@@ -25,7 +25,7 @@ pub struct Protocol {
     pub digest_fanout: usize,
     /// Time between two digests, each to one peer, while nothing changes.
     pub digest_period: Duration,
-    /// How long a gap may close by itself before it is pulled.
+    /// The time in which a gap may close by itself before it is pulled.
     pub pull_after: Duration,
     /// Time before an unanswered pull is repeated, in addition to twice the time of our own backlog. It doubles with
     /// each pull from the tenth on.
@@ -42,7 +42,7 @@ pub struct Protocol {
     pub join_retry: Duration,
     /// The longest wait between two hellos at the seeds.
     pub join_retry_max: Duration,
-    /// How long the records of an origin that is no active member are kept.
+    /// The time for which the records of an origin that is no active member are kept.
     pub retention: Duration,
     /// Time between two hellos of a node that is not alone at one address of a lost member.
     pub reunion_period: Duration,

@@ -10,7 +10,7 @@ use crate::codec::{Block, DecodeError, Field, Reader, Writer, block, encoded_len
 /// The number of a write of one origin within one epoch, from 1 without gaps. 0 means "before the first write".
 pub type Version = u64;
 
-/// How far a node knows an origin: everything up to `known_to`.
+/// A node's knowledge of an origin: everything up to `known_to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Head {
     /// The origin.

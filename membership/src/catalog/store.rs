@@ -123,7 +123,7 @@ impl Catalog {
         held.max(self.origin_tombstones.get(origin).and_then(OriginTombstone::left))
     }
 
-    /// How far an origin is known. The origin tombstone of a dead origin stands for its records; one that yields has no
+    /// The head of an origin. The origin tombstone of a dead origin stands for its records; one that yields has no
     /// head.
     #[must_use]
     pub fn head(&self, origin: NodeId) -> Option<Head> {

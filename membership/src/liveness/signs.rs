@@ -48,13 +48,13 @@ impl Liveness {
 
     /// Tells a node that we know its node id at another address. Only the members that the node pings can tell it. The
     /// rate is limited, because every ping looks like this behind NAT, and the source of a datagram may be forged.
-    fn tell_of_duplicate(&mut self, from: SocketAddr, elsewhere: Identity, now: Time) {
+    fn tell_of_duplicate(&mut self, from: SocketAddr, duplicate: Identity, now: Time) {
         if self.duplicates_told_at.is_some_and(|at| now.since(at) < TELL_OF_DUPLICATES_EVERY) {
             return;
         }
         self.duplicates_told_at = Some(now);
         self.out.counters.duplicates_told += 1;
-        let updates = vec![Update::Alive(elsewhere)];
+        let updates = vec![Update::Alive(duplicate)];
         let member_updates = MemberUpdates { sender: self.identity().node_id, updates };
         self.out.send(from, &Message::MemberUpdates(member_updates));
     }

@@ -14,7 +14,7 @@ use crate::liveness::duplicate::Duplicate;
 use crate::liveness::heard::Heard;
 use crate::spread::provenance::{Arrival, ForceLeft};
 
-/// How we last heard a node, and how its records last came to us.
+/// The last message of a node, and the last arrival of its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
     /// The last message from the node itself.
@@ -156,7 +156,7 @@ impl Node {
         self.liveness.is_silent()
     }
 
-    /// How we last heard a node, and how its records last came to us.
+    /// The last message of a node, and the last arrival of its records.
     #[must_use]
     pub fn provenance(&self, node: NodeId) -> Provenance {
         let heard = self.liveness.members().get(node).and_then(|peer| peer.heard);

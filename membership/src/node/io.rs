@@ -107,7 +107,7 @@ pub enum Event {
         /// The source address of the datagrams.
         address: SocketAddr,
     },
-    /// Our own loop stalled for this long, as when the process or its host stood still. Told only of a stall so long
+    /// Our own loop stalled for this long, as when the process or its host was paused. Told only of a stall so long
     /// that peers may suspect us.
     Stalled(Duration),
     /// A peer declared us down; we refute it.

@@ -24,7 +24,7 @@ struct Gap {
     /// The number of pulls since the gap last got smaller.
     tries: u32,
     due: Time,
-    /// How far we knew the origin when the gap last got smaller.
+    /// The origin was known up to here when the gap last got smaller.
     known: (Epoch, Version),
 }
 

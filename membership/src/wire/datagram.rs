@@ -230,7 +230,7 @@ pub struct Messages<'a> {
 }
 
 impl Messages<'_> {
-    /// How many messages, and elements of lists, were skipped so far because their kind is unknown.
+    /// The number of messages, and elements of lists, that were skipped so far because their kind is unknown.
     #[must_use]
     pub fn skipped(&self) -> u32 {
         self.reader.skipped()

@@ -34,7 +34,7 @@ pub struct Opening {
 }
 block!(Opening { cluster, identity, members as Fixed, catalog as Fixed });
 
-/// How far the sender is behind a head of the receiver.
+/// The sender's lag behind a head of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
     /// The highest four bytes of the hash of the receiver's head.
@@ -46,7 +46,7 @@ pub struct Lag {
 }
 block!(Lag { head, versions, gc_floor });
 
-/// How far the sender knows some origins.
+/// The sender's knowledge of some origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
     flags: u8,
@@ -70,7 +70,7 @@ impl Heads {
         Self { flags: 0, heads, lags, unknown }
     }
 
-    /// How much is listed.
+    /// The number of listed items.
     #[must_use]
     pub fn len(&self) -> usize {
         self.heads.len() + self.lags.len() + self.unknown.len()
@@ -160,7 +160,7 @@ impl Symbol {
 /// The beginning, or the rest, of a coded set of heads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sketch {
-    /// How many heads are in the set.
+    /// The number of heads in the set.
     pub heads: u32,
     /// The symbols that follow those of the frames before.
     pub symbols: Vec<Symbol>,
@@ -178,7 +178,7 @@ pub enum Frame {
     Sketch(Sketch),
     /// A request for this many more symbols. With 0 it asks for all heads instead.
     More(u32),
-    /// How far the sender knows the origins that differ.
+    /// The sender's knowledge of the origins that differ.
     Heads(Heads),
     /// Deltas that the receiver lacks.
     Deltas {

@@ -52,7 +52,7 @@ pub struct Pong {
     pub tag: [u8; 4],
     /// The low half of the digest of the members that the sender knows.
     pub members: [u8; 4],
-    /// How reliably the sender answers in time.
+    /// The reliability with which the sender answers in time.
     pub local_health: LocalHealth,
 }
 block!(Pong { tag, members, local_health });

@@ -52,9 +52,9 @@ pub enum WireError {
     /// More bytes than fit.
     #[error("{len} bytes are more than the limit of {limit}")]
     TooLarge {
-        /// How many there are.
+        /// Their number.
         len: usize,
-        /// How many are allowed.
+        /// The number that is allowed.
         limit: usize,
     },
     /// A message or a frame is malformed, or of an unknown kind.

@@ -45,7 +45,7 @@ fn a_state_with_a_lower_floor_does_not_mix_into_one_with_a_higher() {
     let mut replica = Catalog::new(NodeId(11), Epoch(1));
     let want = replica.want(ORIGIN);
     replica.apply(&origin.catalog.answer(&want, 150).expect("a part"), true);
-    // What an older state says of the time before the floor: k3 lived.
+    // An older state says of the time before the floor that k3 lived.
     for part in answers(&below, want, 150, usize::MAX) {
         replica.apply(&part, true);
     }
@@ -106,11 +106,12 @@ fn a_newcomer_takes_the_origin_tombstone_of_the_dead() {
         assert_eq!(reaped.apply(rumor, false), Applied::Known, "what was dropped returned");
     }
     let mut newcomer = Catalog::new(NodeId(11), Epoch(1));
-    let origin_tombstone = reaped.answer(&newcomer.want(ORIGIN), RUMOR_BUDGET).expect("the grave");
+    let origin_tombstone =
+        reaped.answer(&newcomer.want(ORIGIN), RUMOR_BUDGET).expect("the origin tombstone");
     assert!(origin_tombstone.is_origin_tombstone());
     newcomer.apply(&origin_tombstone, false);
     assert_eq!((newcomer.digest(), served(&newcomer)), (kept.digest(), None));
-    assert_eq!(newcomer.origins().count(), 1, "only itself: a grave is no origin");
+    assert_eq!(newcomer.origins().count(), 1, "only itself: an origin tombstone is no origin");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const OTHERS: NodeId = NodeId(2);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     script: usize,
-    /// How much of its script the origin has done.
+    /// The number of acts of its script that the origin has done.
     done: usize,
     history: History,
     origin: Name,

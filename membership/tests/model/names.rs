@@ -187,7 +187,7 @@ impl Names {
             let mut origin = self.catalogs.get(origin).clone();
             replica.set_lives(ORIGIN, true);
             for _ in 0..MAX_ANSWERS {
-                // Of a origin_tombstone beyond its last write it hears, and takes a later epoch.
+                // The origin hears of an origin tombstone beyond its last write, and takes a later epoch.
                 let origin_tombstone = replica.origin_tombstone(ORIGIN).map(told_of);
                 if let Some(Applied::Refuted(epoch)) =
                     origin_tombstone.map(|it| origin.apply(&it, true))
@@ -205,9 +205,9 @@ impl Names {
         heals
     }
 
-    /// Whether two who take the origin for dead, and tell each other what the other lacks, end with the same head, each
-    /// with the same records or none, and none in place of a origin_tombstone but those of a later epoch. Who misses something
-    /// that the other has not either drops the records first.
+    /// Whether two catalogs that take the origin for dead, and tell each other what the other lacks, end with the same
+    /// head, each with the same records or none. In place of an origin tombstone there may only be records of a later
+    /// epoch. A catalog drops its records first if it lacks something that the other lacks too.
     pub(crate) fn agree(&mut self, left: Name, right: Name) -> bool {
         let pair = (left.min(right), left.max(right));
         if let Some(known) = self.agree.get(&pair) {

@@ -84,7 +84,7 @@ impl Seen {
                     let deletes = |index: &usize| writes[*index] == (n, false);
                     let was_live = before > 0 && writes[before - 1].1;
                     let after = (before..writes.len()).find(deletes).filter(|_| was_live);
-                    // What is collected is known to be deleted, also by who never saw a tombstone.
+                    // A collected key is known to be deleted, even by a replica that never saw its tombstone.
                     let collected = history.latest(replica, replica.gc_floor(), n);
                     let collected =
                         collected.filter(|(_, put)| !put).map_or(0, |(number, _)| number);

@@ -1,4 +1,4 @@
-//! How much memory reading takes, whatever the bytes claim.
+//! The memory that reading takes, whatever the bytes claim.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -26,7 +26,7 @@ pub(crate) struct BenchArguments {
     part: Option<BenchPart>,
     #[command(flatten)]
     real: processes::ProcessArguments,
-    /// How many agents [default: 100,1000; in the section `compare`: 100,300,1000].
+    /// Numbers of agents [default: 100,1000; in the section `compare`: 100,300,1000].
     #[arg(long, value_delimiter = ',')]
     nodes: Vec<usize>,
     /// Loss in percent, for sections that measure at several.

@@ -24,7 +24,7 @@ pub(crate) struct ProcessArguments {
     /// The binary of the agents [default: `hobnob` beside this one]
     #[arg(long, value_name = "PATH", requires = "processes")]
     hobnob: Option<PathBuf>,
-    /// How long the agents are measured at rest.
+    /// The time for which the agents are measured at rest.
     #[arg(long, value_name = "TIME", requires = "processes", default_value = "30s")]
     #[arg(value_parser = parse_duration)]
     rest: Duration,

@@ -26,7 +26,7 @@ pub(crate) struct SocketArguments {
     /// Rounds of the agent and of the echo in turn: 500 calls one at a time, or 10,000 pipelined.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    /// How long each measurement under load lasts.
+    /// The duration of each measurement under load.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     load: Duration,
     /// As JSON.

@@ -161,7 +161,7 @@ impl ActiveFaults {
     ) {
         let now = world.now();
         world.pause(host, time);
-        truth.stands_still(host, now, now + time, self.scenario.limits.grace.0);
+        truth.pauses(host, now, now + time, self.scenario.limits.grace.0);
     }
 
     pub(super) fn start(&mut self, host: usize, world: &mut World, truth: &mut Truth) {

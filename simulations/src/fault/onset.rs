@@ -1,4 +1,4 @@
-//! How each fault begins.
+//! The start of each fault.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

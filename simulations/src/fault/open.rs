@@ -12,7 +12,7 @@ pub(super) struct OpenFault {
     pub(super) undo: Undo,
 }
 
-/// How to end a fault.
+/// The action that ends a fault.
 pub(super) enum Undo {
     Nothing,
     Mend(Partition),

@@ -1,4 +1,4 @@
-//! How each fault ends.
+//! The end of each fault.
 
 use hobnob_membership::ClusterId;
 

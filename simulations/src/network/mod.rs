@@ -34,7 +34,7 @@ struct LinkState {
 /// The copies of a datagram that arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    /// How long each copy takes; `None` is no copy.
+    /// The time that each copy takes; `None` is no copy.
     pub(crate) after: [Option<Duration>; 2],
     /// The length to which it is cut.
     pub(crate) cut_to: Option<usize>,
@@ -72,7 +72,7 @@ impl Network {
         }
     }
 
-    /// How many hosts there is room for.
+    /// The number of hosts for which there is room.
     #[must_use]
     pub fn hosts(&self) -> usize {
         self.hosts
@@ -203,7 +203,7 @@ impl Network {
         Some(arrivals)
     }
 
-    /// How long a frame takes on an open stream. Lost packets are sent again, which takes time.
+    /// The time that a frame takes on an open stream. Lost packets are sent again, which takes time.
     pub(crate) fn frame(
         &mut self,
         from: usize,
@@ -232,7 +232,7 @@ impl Network {
         time
     }
 
-    /// How long a packet of a TCP handshake takes. `None` when it is lost: a TCP probe does not wait for the
+    /// The time that a packet of a TCP handshake takes. `None` when it is lost: a TCP probe does not wait for the
     /// retransmission.
     pub(crate) fn handshake(
         &mut self,
@@ -254,7 +254,7 @@ impl Network {
         Some(queued + conditions.latency.sample(rng))
     }
 
-    /// How long it takes until a packet of this length is through a link with limited bandwidth.
+    /// The time until a packet of this length is through a link with limited bandwidth.
     fn transmit(
         &mut self,
         index: usize,

@@ -33,7 +33,7 @@ pub struct ProcessEffort {
     pub changes: usize,
     /// Agents to kill, one after the other.
     pub kills: usize,
-    /// How long the agents are measured at rest.
+    /// The time for which the agents are measured at rest.
     pub rest: Duration,
 }
 
@@ -62,7 +62,7 @@ pub struct ProcessReport {
     pub kills_lost: usize,
     /// From the restart of a killed agent until all see its instance again; the median.
     pub back_p50_ms: f64,
-    /// How often an agent believed a live one down.
+    /// The number of times that an agent believed a live one down.
     pub false_downs: u64,
     /// Processor time of an agent at rest, in percent of one core.
     pub rest_cpu_percent: f64,

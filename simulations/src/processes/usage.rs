@@ -16,7 +16,7 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// Resident memory, including shared pages of its binary.
     pub(super) resident_bytes: u64,
-    /// How often its threads went to sleep, and so were woken.
+    /// The number of times that its threads went to sleep, and so were woken.
     pub(super) wakeups: u64,
 }
 

@@ -61,7 +61,7 @@ struct WatchedInstance {
 pub(super) struct Watches {
     sender: Sender<Sighting>,
     sightings: Receiver<Sighting>,
-    /// How often the instance of a live agent was shown as of an agent that is down.
+    /// The number of times that the instance of a live agent was shown as of an agent that is down.
     pub(super) false_downs: u64,
 }
 

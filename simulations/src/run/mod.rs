@@ -26,7 +26,7 @@ pub use recording::{Recording, Sample, Second};
 const WINDOW: Duration = Duration::from_secs(1);
 /// The same while the cluster heals.
 const HEALING_WINDOW: Duration = Duration::from_millis(250);
-/// How long a healed cluster runs on, so that a late resurrection shows.
+/// A healed cluster runs on for this long, so that a late resurrection shows.
 const AFTER_HEALED: Duration = Duration::from_secs(5);
 
 /// The scene for the checkers. A macro, because it borrows some fields of a run and leaves others free.

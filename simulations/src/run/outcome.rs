@@ -42,7 +42,7 @@ pub struct Outcome {
     pub deliveries: u64,
     /// Bytes a second that a host sent, on average.
     pub bytes_per_second_per_node: f64,
-    /// How often a live agent was declared down, excused or not.
+    /// The number of times that a live agent was declared down, excused or not.
     pub downs_of_live_agents: u64,
     /// The number of client calls.
     pub client_actions: usize,

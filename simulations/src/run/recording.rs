@@ -55,7 +55,7 @@ pub struct Recording {
     pub suffered: Vec<FaultPeriod>,
     /// When faults ended and healing began.
     pub faults_end: f64,
-    /// How long the run was.
+    /// The length of the run.
     pub end: f64,
     /// The failures.
     pub failures: Vec<String>,

@@ -11,7 +11,7 @@ pub struct Fault {
     /// When it begins; at the start of the run by default.
     #[serde(default)]
     pub at: Span,
-    /// How long it lasts; until everything is healed by default. A crash without it is permanent.
+    /// Its duration; until everything is healed by default. A crash without it is permanent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
     /// Repeats the fault. Intervals are random, with this mean.
@@ -77,9 +77,9 @@ pub enum FaultKind {
         left: Select,
         /// The other.
         right: Select,
-        /// How long it is cut each time.
+        /// The duration of each cut.
         down: Span,
-        /// How long it is open in between.
+        /// The time for which it is open in between.
         up: Span,
     },
     /// Datagrams do not pass; streams do.
@@ -121,7 +121,7 @@ pub enum FaultKind {
         nodes: Select,
         /// The time from one host to the next.
         gap: Span,
-        /// How long each host is down.
+        /// The time for which each host is down.
         down: Span,
     },
     /// Hosts leave in an orderly way. They return at the end of the fault.

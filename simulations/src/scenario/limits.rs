@@ -22,7 +22,7 @@ pub struct Limits {
     pub isolation_within: Span,
     /// When two live agents with one node id reach each other, one of them is silent within this time.
     pub duplicate_within: Span,
-    /// How long a host stays excused after it was cut off, paused or slow.
+    /// A host stays excused for this long after it was cut off, paused or slow.
     pub grace: Span,
     /// Bytes a second that a host may send, averaged over ten seconds.
     pub bytes_per_second: u64,

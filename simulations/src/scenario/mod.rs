@@ -36,7 +36,7 @@ pub struct Scenario {
     /// The seed of a run that gives none.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// How long faults and writes last. Then everything is healed, and the cluster must become live.
+    /// The time for which faults and writes last. Then everything is healed, and the cluster must become live.
     #[serde(default = "default_duration")]
     pub duration: Span,
     /// Number of seeds: the first hosts. Others join through them.

@@ -43,7 +43,7 @@ pub enum Select {
 
 /// The hosts that a [`Select`] chooses from.
 pub trait Topology {
-    /// How many hosts there are.
+    /// The number of hosts.
     fn count(&self) -> usize;
     /// The datacenter and zone of a host.
     fn location(&self, host: usize) -> (&str, &str);

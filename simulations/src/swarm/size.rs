@@ -1,4 +1,4 @@
-//! How large a run of the swarm is.
+//! The size of a run of the swarm.
 
 /// The size of a run of the swarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,7 +47,7 @@ impl Watcher {
         self.host
     }
 
-    /// Follows this life of the agent. What earlier lives reported is dropped.
+    /// Follows this life of the agent. Reports of earlier lives are dropped.
     pub fn attach(&mut self, life: u32) {
         if life != self.life {
             self.life = life;

@@ -36,7 +36,7 @@ pub enum Storage {
     RolledBack(usize),
 }
 
-/// How slowly a host works. The default is not at all slow.
+/// The slowness of a host. The default is not at all slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slowness {
     /// Time that each input takes.
@@ -87,7 +87,7 @@ pub struct Host {
     pub disk: Disk,
     /// Its clocks.
     pub clock: Clock,
-    /// How slowly it works.
+    /// Its slowness.
     pub slowness: Slowness,
     pub(super) address: u32,
     pub(super) process: Option<Process>,
@@ -171,7 +171,7 @@ impl Host {
         self.process.as_ref().map(|process| &process.node)
     }
 
-    /// How often a node was started here.
+    /// The number of times that a node was started here.
     #[must_use]
     pub fn lives(&self) -> u32 {
         self.lives

@@ -94,7 +94,7 @@ impl World {
         self.fabric.trace.deliveries()
     }
 
-    /// How many hosts there are.
+    /// The number of hosts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hosts.len()
@@ -147,7 +147,7 @@ impl World {
         (datacenter, zone)
     }
 
-    /// How long a host keeps the records of a dead member.
+    /// The time for which a host keeps the records of a dead member.
     #[must_use]
     pub fn retention_of(&self, number: usize) -> Duration {
         self.retention.filter(|_| number.is_multiple_of(2)).unwrap_or(self.protocol.retention)

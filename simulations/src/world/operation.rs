@@ -108,7 +108,7 @@ impl World {
         (copy.id, copy.key, copy.disk) = (id, key, disk);
     }
 
-    /// Pauses a process. What arrives waits.
+    /// Pauses a process. Deliveries to it wait.
     pub fn pause(&mut self, number: usize, time: Duration) {
         let until = self.now + time;
         if let Some(process) = self.hosts[number].process.as_mut() {

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use hobnob_membership::Time;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// How much a trace shows.
+/// The level of detail of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
     /// Only the hash.

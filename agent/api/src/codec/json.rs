@@ -14,7 +14,7 @@ use crate::types::{Call, Reply};
 #[derive(Debug)]
 pub struct JsonCodec<In, Out> {
     limits: Limits,
-    /// How much of the buffer is known to have no line feed.
+    /// The length of the buffer's part that is known to have no line feed.
     scanned: usize,
     messages: PhantomData<fn(Out) -> In>,
 }

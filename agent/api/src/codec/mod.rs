@@ -1,4 +1,4 @@
-//! How calls and replies travel over the unix socket: as lines of JSON, or as length-prefixed MessagePack.
+//! The encodings of calls and replies on the unix socket: lines of JSON, and length-prefixed MessagePack.
 //!
 //! A connection speaks one of the two from its first byte on (see [`Dialect`]). Both codecs tell two kinds of trouble
 //! apart. A message that is well delimited and makes no sense is an *item*, [`Malformed`], after which the connection
@@ -72,7 +72,7 @@ pub enum CodecError {
     Io(#[from] io::Error),
 }
 
-/// How many bytes one message may have.
+/// The most bytes of one message.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     read: usize,

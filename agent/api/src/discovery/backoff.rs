@@ -1,4 +1,4 @@
-//! How long to wait before an agent is tried again.
+//! Waits before an agent is tried again.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -16,9 +16,9 @@ use super::{DiscoveryConfig, View};
 use crate::client::{Client, ClientError, WatchEvent};
 use crate::types::{Instance, Request, Response, WatchQuery};
 
-/// How often the balancer is told the time.
+/// Time between two moves of the balancer's clock.
 const ADVANCE_PERIOD: Duration = Duration::from_millis(250);
-/// How long an agent may take for an answer. It comes from memory, so a longer silence is a fault.
+/// An agent must answer within this time. The answer comes from memory, so a longer silence is a fault.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Follows one service.

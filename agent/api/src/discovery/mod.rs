@@ -54,7 +54,7 @@ pub struct DiscoveryConfig {
     pub namespace: String,
     /// The socket of the agent.
     pub socket: PathBuf,
-    /// How picks choose.
+    /// The strategy of picks.
     pub strategy: Strategy,
     /// The instances that come first, seen from the agent's own zone and datacenter.
     pub prefer: Prefer,
@@ -145,7 +145,7 @@ impl Discovery {
         self.views.borrow().away_since.is_some()
     }
 
-    /// How long the agent has been away; zero while it is there.
+    /// The time for which the agent has been away; zero while it is there.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.views.borrow().away_since.map_or(Duration::ZERO, |since| since.elapsed())

@@ -112,7 +112,7 @@ pub enum Response<I = Instance> {
     Picked(Picked<I>),
     /// The reports were taken.
     Reported {
-        /// How many tokens were known. The others were reported before, or expired.
+        /// The number of tokens that were known. The others were reported before, or expired.
         known: usize,
     },
     /// The services.

@@ -63,7 +63,7 @@ pub struct HeardFrom {
     pub by: String,
 }
 
-/// How far an agent knows the records of a member.
+/// The extent to which an agent knows the records of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordsExplained {
     /// The life of the member that wrote them.
@@ -72,9 +72,9 @@ pub struct RecordsExplained {
     pub version: u64,
     /// Whether newer ones are known to exist and are on their way.
     pub behind: bool,
-    /// How many instances it has.
+    /// The number of its instances.
     pub instances: usize,
-    /// How the latest of them arrived; absent for records of this agent.
+    /// The arrival of the latest of them; absent for records of this agent.
     pub news: Option<HeardFrom>,
 }
 

@@ -134,9 +134,9 @@ pub struct ServiceSummary {
     pub service: String,
     /// Its namespace.
     pub namespace: String,
-    /// How many instances it has.
+    /// The number of its instances.
     pub instances: usize,
-    /// How many of them are healthy.
+    /// The number of them that are healthy.
     pub healthy: usize,
     /// All tags of its instances.
     pub tags: BTreeSet<String>,

@@ -126,7 +126,7 @@ pub struct ForceLeft {
     pub name: String,
     /// Its node id.
     pub node_id: NodeId,
-    /// How many instances went with it.
+    /// The number of instances that went with it.
     pub instances: usize,
     /// Milliseconds since it left on purpose, and its instances with it; absent when it died.
     pub left_ago_ms: Option<u64>,

@@ -61,13 +61,13 @@ pub struct PickQuery {
     /// Its namespace.
     #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
-    /// How to choose. Defaults to what the service was registered with, then to round robin.
+    /// The strategy. Defaults to that of the service's registration, then to round robin.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: Option<Strategy>,
     /// The key that keyed strategies hash. A key sticks to an instance while it is there.
     #[serde(default, skip_serializing_if = "is_default")]
     pub key: Option<String>,
-    /// How many picks, from 1 to 10,000.
+    /// The number of picks, from 1 to 10,000.
     #[serde(default = "default_one", skip_serializing_if = "is_one")]
     pub count: u32,
     /// Only instances that this label selector matches; see [`Query::selector`].
@@ -103,13 +103,13 @@ impl PickQuery {
     }
 }
 
-/// How the call of a pick went.
+/// The report of a pick's call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallReport {
     /// The token of the pick.
     pub token: u64,
-    /// How it ended.
+    /// Its outcome.
     #[serde(default, skip_serializing_if = "is_default")]
     pub outcome: Outcome,
     /// Microseconds from the call to its end; not used for a cancelled one.

@@ -36,16 +36,16 @@ pub struct Registration {
     /// Its capacity relative to others', from 1 to 65535.
     #[serde(default = "default_one", skip_serializing_if = "is_one")]
     pub weight: u32,
-    /// How its health is checked. Without a check it is healthy while its agent lives. This version runs one check;
+    /// Its health checks. Without a check it is healthy while its agent lives. This version runs one check;
     /// more are refused.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checks: Vec<Check>,
-    /// How calls to its service are balanced, on every agent.
+    /// The balancing of calls to its service, on every agent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub balancing: Balancing,
 }
 
-/// How calls to a service are balanced, on every agent. A setting that is not given has its default.
+/// The balancing of calls to a service, on every agent. A setting that is not given has its default.
 ///
 /// Every instance may carry it; of those that do, the one with the lowest id speaks for its service. `docs/API.md` has the
 /// table of settings with units, defaults and bounds.
@@ -122,7 +122,7 @@ pub struct Check {
     /// Its name, unique among the checks of its instance.
     #[serde(default = "default_check_name")]
     pub name: String,
-    /// How the instance is probed.
+    /// The kind of probe.
     pub probe: Probe,
     /// Milliseconds from the start of one probe to the start of the next.
     #[serde(default = "default_interval_ms")]
@@ -153,7 +153,7 @@ impl Check {
     }
 }
 
-/// How a health check probes its instance.
+/// The probe by which a health check examines its instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Probe {
@@ -173,7 +173,7 @@ pub enum Probe {
 pub const DEFAULT_CHECK_NAME: &str = "check";
 /// From the start of one probe to the start of the next, unless a check says otherwise.
 pub const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a probe may take, unless a check says otherwise.
+/// The timeout of a probe, unless a check says otherwise.
 pub const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Successes in a row before an instance is healthy, unless a check says otherwise.
 pub const DEFAULT_SUCCESS_BEFORE_PASSING: u32 = 1;

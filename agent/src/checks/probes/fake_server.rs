@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// How the server treats a connection.
+/// The server's treatment of a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Behaviour {
     /// Answer with this status and an empty body.

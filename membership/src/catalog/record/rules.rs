@@ -27,7 +27,7 @@ pub enum RecordError {
     TooMany {
         /// The name of the collection.
         field: &'static str,
-        /// How many items it has.
+        /// The number of its items.
         len: usize,
         /// The most that is allowed.
         limit: usize,

@@ -31,7 +31,7 @@ pub struct ServiceRecord {
     pub weight: u32,
     /// Whether its agent checks its health. An instance without a check is healthy while its agent lives.
     pub checked: bool,
-    /// How calls to its service should be balanced.
+    /// The balancing of calls to its service.
     pub balancing: Balancing,
 }
 block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing });

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 
-/// How long a verdict counts.
+/// A verdict counts for this long.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Verdicts that make a member disputed. A single one is a crash, a first stall or a brief cut.
 const DISPUTED_FROM: u32 = 2;

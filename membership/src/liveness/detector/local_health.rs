@@ -31,7 +31,7 @@ pub(super) const SUSPICION_TIMEOUT_STALLED: Duration = Duration::from_secs(5);
 pub(crate) const MAX_SUSPICION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl LocalHealth {
-    /// How long a suspect with this local health may be silent before it is declared down.
+    /// A suspect with this local health may be silent for this long before it is declared down.
     #[must_use]
     pub fn suspicion_timeout(self) -> Duration {
         if self == Self::PROMPT || mutant::is(Mutant::IgnoreSlowness) {

@@ -1,5 +1,5 @@
-//! Duplicates: two live agents under one node id, as when a data directory was copied. How they find out, and which one
-//! gives way.
+//! Duplicates: two live agents under one node id, as when a data directory was copied. This module tells how
+//! they find out, and which one gives way.
 //!
 //! A peer that *names* our node id at another address proves nothing: the entry may be an earlier life of ours, or an
 //! update that is late. So we send a claim with a nonce to that address, and only an agent that lives now can send the

@@ -42,7 +42,7 @@ pub trait Subject {
     /// Whether an agent believes another to be alive.
     fn believes_alive(&self, agent: usize, other: usize) -> bool;
 
-    /// How often a live agent was believed down so far, counted for each observer.
+    /// The number of times that a live agent was believed down so far, counted for each observer.
     fn false_downs(&self) -> u64;
 
     /// Bytes that all agents sent.

@@ -8,7 +8,7 @@ use crate::network::{Channel, Partition};
 
 const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(900);
-/// How long one agent is cut off.
+/// One agent is cut off for this long.
 const CUT: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -17,9 +17,9 @@ struct Suffering {
     downs: usize,
     ups: usize,
     most_downs: usize,
-    /// How often another agent declared a third one down.
+    /// The number of times that another agent declared a third one down.
     harm: usize,
-    /// How often the agent itself declared another one down.
+    /// The number of times that the agent itself declared another one down.
     own: usize,
 }
 

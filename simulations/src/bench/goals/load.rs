@@ -19,7 +19,7 @@ const BUDGET: f64 = 1_250_000.0;
 /// The resolution of times.
 const STEP: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_secs(900);
-/// How long rest is measured, and an agent is absent.
+/// Rest is measured for this long, and an agent is absent for as long.
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn seconds(time: Option<Duration>) -> Option<f64> {

@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::cluster::Cluster;
 use super::{SectionReport, Setting, quantile};
 
-/// How long each agent is down.
+/// The time for which each agent is down.
 const DOWN: Duration = Duration::from_millis(300);
 /// From one restart to the next.
 const GAP: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! How fast a change reaches all agents, and that it does.
+//! The time until a change reaches all agents, and that it does.
 
 use std::time::Duration;
 

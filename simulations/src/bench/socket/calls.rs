@@ -18,7 +18,7 @@ const READ_BYTES: usize = 64 << 10;
 /// A call that takes longer has failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long calls took.
+/// The durations of calls.
 #[derive(Default)]
 pub(super) struct Latencies(Vec<f64>);
 

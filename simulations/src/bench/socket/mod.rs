@@ -33,17 +33,17 @@ const INSTANCES: usize = 10;
 const CALLS_PER_ROUND: usize = 500;
 /// Pipelined calls of a round.
 const PIPELINED_PER_ROUND: usize = 10_000;
-/// How long the echo may take to listen.
+/// The echo must listen within this time.
 const ECHO_STARTS_WITHIN: Duration = Duration::from_secs(10);
 /// Between two tries to reach it.
 const RETRY: Duration = Duration::from_millis(2);
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketEffort {
     /// Rounds of the agent and as many of the echo, for each encoding, one at a time and pipelined.
     pub rounds: usize,
-    /// How long each part of the measurements under load lasts.
+    /// The duration of each part of the measurements under load.
     pub load: Duration,
 }
 

@@ -40,7 +40,7 @@ impl SocketRow {
         Self { note: note.to_owned(), ..self }
     }
 
-    /// Whether the goal was met, if there is one. What could not be measured misses its goal.
+    /// Whether the goal was met, if there is one. A number that could not be measured misses its goal.
     #[must_use]
     pub fn is_met(&self) -> Option<bool> {
         self.goal.map(|goal| match goal {

@@ -6,7 +6,7 @@ use hobnob_api::{Call, PickQuery, Request};
 use serde_json::json;
 use tokio_util::codec::Encoder;
 
-/// How calls travel.
+/// The encoding of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     Json,

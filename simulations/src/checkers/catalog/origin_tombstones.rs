@@ -51,8 +51,8 @@ impl Checker for OriginTombstones {
             Some(Life::Dead { since } | Life::Left { since }) => since,
             _ => return,
         };
-        // A node that is told of a living origin has to serve its records. How long it may be told so is for
-        // `detection` to judge.
+        // A node that is told of a living origin has to serve its records. `detection` judges for how long it may be
+        // told so.
         if alive {
             return;
         }
