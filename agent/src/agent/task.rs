@@ -15,7 +15,7 @@ impl<T: Send + 'static> Task<T> {
     /// Ends the task and waits until it is gone, with everything that it held.
     pub(super) async fn stop(mut self) {
         self.0.abort();
-        // Cancelled is what it should be.
+        // The error is the cancellation that we asked for.
         let _ = (&mut self.0).await;
     }
 

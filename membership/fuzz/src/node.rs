@@ -1,8 +1,8 @@
 //! A whole node and a script of what happens to it.
 //!
 //! A script is a row of steps, each of an operation, a subject, the length of its body and the body: `operation: u8,
-//! subject: u8, len: u16 little endian, body`. Bytes that a length promises beyond the end are missing. Any bytes are a script,
-//! and a conversation of real nodes can be written as one (`tests/corpus.rs` does).
+//! subject: u8, len: u16 little endian, body`. Bytes that a length promises beyond the end are missing. Any bytes are a
+//! script, and a conversation of real nodes can be written as one (`tests/corpus.rs` does).
 
 use std::time::Duration;
 
