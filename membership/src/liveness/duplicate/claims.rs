@@ -27,8 +27,8 @@ impl Liveness {
     /// Sends a claim to an address at which a peer says that our node id lives, to find out whether an agent lives
     /// there.
     pub(crate) fn meet_duplicate(&mut self, identity: &Identity, now: Time) {
-        let is_duplicate = identity.addr != self.identity().addr;
-        if is_duplicate && !self.leaving && self.duplicates.may_ask(now) {
+        let may_be_duplicate = identity.addr != self.identity().addr;
+        if may_be_duplicate && !self.leaving && self.duplicates.may_ask(now) {
             self.send_claim(identity.addr, 0, now);
         }
     }
