@@ -121,7 +121,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Limits the wait for each answer, and for the first one of a watch.
+    /// Limits the wait for each answer, for the first one of a watch, and for a sign of life during a watch.
     #[must_use]
     pub fn answer_within(self, within: Duration) -> Self {
         Self { within, ..self }
@@ -163,7 +163,7 @@ impl Client {
     /// When the request cannot be sent. A refusal comes as the first event.
     pub async fn watch(mut self, query: WatchQuery) -> Result<Watch, ClientError> {
         let id = self.send(Request::Watch(query)).await?;
-        Ok(Watch { client: self, id, begun: false, ended: false })
+        Ok(Watch { client: self, id, begun: false, ended: false, asked: false })
     }
 
     async fn send(&mut self, request: Request) -> Result<u64, ClientError> {
@@ -188,34 +188,33 @@ impl Client {
     /// The next response to call `id`. An error that carries the id 0 is about the connection, so about this call.
     async fn receive(&mut self, id: u64) -> Result<Response, ClientError> {
         loop {
-            let reply = match self.framed.next().await {
-                Some(Ok(Ok(reply))) => reply,
-                Some(Ok(Err(malformed))) => {
-                    return Err(ClientError::Unreadable {
-                        path: self.path.clone(),
-                        reason: malformed.reason,
-                    });
-                }
-                Some(Err(CodecError::Io(error)))
-                    if error.kind() == io::ErrorKind::ConnectionReset =>
-                {
-                    return Err(ClientError::Closed { path: self.path.clone() });
-                }
-                Some(Err(cause)) => {
-                    return Err(ClientError::Connection { path: self.path.clone(), cause });
-                }
-                None => return Err(ClientError::Closed { path: self.path.clone() }),
-            };
-            match reply {
-                Reply { id: answered, response: Response::Error(error), .. }
-                    if answered == id || answered == 0 =>
-                {
-                    return Err(ClientError::Api(error));
-                }
-                Reply { id: answered, response, .. } if answered == id => return Ok(response),
-                _ => {}
+            let reply = self.receive_any().await?;
+            if reply.id == id || (reply.id == 0 && matches!(reply.response, Response::Error(_))) {
+                return answer(reply);
             }
         }
+    }
+
+    /// The next reply, to whichever call.
+    async fn receive_any(&mut self) -> Result<Reply, ClientError> {
+        match self.framed.next().await {
+            Some(Ok(Ok(reply))) => Ok(reply),
+            Some(Ok(Err(malformed))) => {
+                Err(ClientError::Unreadable { path: self.path.clone(), reason: malformed.reason })
+            }
+            Some(Err(CodecError::Io(error))) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Err(ClientError::Closed { path: self.path.clone() })
+            }
+            Some(Err(cause)) => Err(ClientError::Connection { path: self.path.clone(), cause }),
+            None => Err(ClientError::Closed { path: self.path.clone() }),
+        }
+    }
+}
+
+fn answer(reply: Reply) -> Result<Response, ClientError> {
+    match reply.response {
+        Response::Error(error) => Err(ClientError::Api(error)),
+        response => Ok(response),
     }
 }
 
@@ -248,22 +247,19 @@ pub struct Watch {
     id: u64,
     begun: bool,
     ended: bool,
+    /// Whether the agent was asked for a sign of life, and has said nothing since.
+    asked: bool,
 }
 
 impl Watch {
     /// The next event, as soon as there is one; none after an error. The first event has to come in time, also that of a
-    /// watch that resumes. Cancelling the wait loses no event.
+    /// watch that resumes. Later an agent that says nothing for this time is asked for a sign of life, which has to come
+    /// in time as well. Cancelling the wait loses no event.
     pub async fn next(&mut self) -> Option<Result<WatchEvent, ClientError>> {
         if self.ended {
             return None;
         }
-        let begun = std::mem::replace(&mut self.begun, true);
-        let received = if begun {
-            self.client.receive(self.id).await
-        } else {
-            self.client.receive_in_time(self.id).await
-        };
-        let event = match received {
+        let event = match self.receive().await {
             Ok(Response::Instances(instances)) => Ok(WatchEvent::Instances(instances)),
             Ok(Response::Changes(changes)) => Ok(WatchEvent::Changes(changes)),
             Ok(other) => Err(ClientError::Unreadable {
@@ -274,6 +270,26 @@ impl Watch {
         };
         self.ended = event.is_err();
         Some(event)
+    }
+
+    async fn receive(&mut self) -> Result<Response, ClientError> {
+        loop {
+            let Ok(reply) = timeout(self.client.within, self.client.receive_any()).await else {
+                if self.asked || !self.begun {
+                    let (path, within) = (self.client.path.clone(), self.client.within);
+                    return Err(ClientError::Timeout { path, within });
+                }
+                self.client.send(Request::Info {}).await?;
+                self.asked = true;
+                continue;
+            };
+            let reply = reply?;
+            self.asked = false;
+            if reply.id == self.id || reply.id == 0 {
+                self.begun = true;
+                return answer(reply);
+            }
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use crate::types::{Instance, Request, Response, WatchQuery};
 
 /// Time between two moves of the balancer's clock.
 const ADVANCE_PERIOD: Duration = Duration::from_millis(250);
-/// An agent must answer within this time. The answer comes from memory, so a longer silence is a fault.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// An agent must answer within this time. The answer comes from memory, so a longer silence is a fault. An agent that
+/// stalls during a watch is away after this time without an event, and as long again without a sign of life.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Follows one service.
 pub(super) struct Follower {

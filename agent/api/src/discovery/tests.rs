@@ -178,3 +178,27 @@ async fn a_selector_that_cannot_be_read_is_refused_at_the_start() {
     config.selector = Some("tier in (".to_owned());
     assert!(Discovery::start(config).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_stalls_during_a_watch_is_away_until_it_speaks_again() {
+    let agent = FakeAgent::new();
+    let mut discovery = Discovery::start(agent.config()).unwrap();
+    let (mut stalled, _) = agent.watched().await;
+    stalled.tell(Response::Instances(instances(1, vec![instance("a")]))).await;
+    discovery.ready().await;
+    discovery.changed().await;
+    assert!(!discovery.is_stale());
+
+    let call: Call = stalled.framed.next().await.unwrap().unwrap().unwrap();
+    assert_eq!(call.request, Request::Info {}, "it asks for a sign of life");
+    discovery.changed().await;
+    assert!(discovery.is_stale() && ids(&discovery) == ["a"]);
+
+    let (mut connection, since) = agent.watched().await;
+    assert_eq!(since, Some(1));
+    connection
+        .tell(Response::Changes(Changes { revision: 1, isolated: false, instances: vec![] }))
+        .await;
+    discovery.changed().await;
+    assert!(!discovery.is_stale());
+}
