@@ -95,7 +95,7 @@ fn of_data_dir(error: &OpenError) -> Option<String> {
                 .to_owned()
         }
         OpenError::OtherFormat { .. } => {
-            "start the version of hobnob that wrote it, or a newer one".to_owned()
+            "start the version of hobnob that wrote it".to_owned()
         }
         _ => return None,
     })

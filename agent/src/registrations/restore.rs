@@ -42,15 +42,11 @@ impl Restored {
 
 /// Reads the registrations and runs each of their checks once, so that the agent starts with the outcomes at hand.
 pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
-    let mut records: Vec<_> = data_dir
-        .registrations()
-        .map(|registration| {
-            let service = records::service(registration, default_address);
-            registering::definition(&registration.id.as_str().into(), service)
-        })
-        .collect();
+    let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
     for registration in data_dir.registrations() {
+        let Some(definition) = definition(registration, default_address) else { continue };
+        records.push(definition);
         if let Some(check) = running_check(registration) {
             let instance = registration.id.as_str().into();
             let id = CheckId { instance, number: checks.len() as u64 };
@@ -67,6 +63,25 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
         }
     }
     Restored { records, checks }
+}
+
+/// The record of a registration, unless it breaks a rule of this version. A later version may have allowed it, so its
+/// line stays in the log.
+fn definition(registration: &StoredRegistration, default_address: &str) -> Option<(Key, Value)> {
+    let service = records::service(registration, default_address);
+    let (key, value) = registering::definition(&registration.id.as_str().into(), service);
+    match registering::check(&key, &value) {
+        Ok(()) => Some((key, value)),
+        Err(error) => {
+            tracing::warn!(
+                id = registration.id,
+                %error,
+                "a registration in the data directory breaks a rule of this version of hobnob: its instance is left out \
+                 until it is registered again or removed"
+            );
+            None
+        }
+    }
 }
 
 /// The check of a registration that this version runs: the first one of a kind that it knows.

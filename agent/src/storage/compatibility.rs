@@ -162,6 +162,23 @@ fn a_registration_that_is_replaced_here_has_nothing_of_the_later_version() {
 }
 
 #[test]
+fn a_rewritten_log_keeps_the_order_of_its_lines() {
+    let drain = r#"{"drain":{"id":"web-1","until":1}}"#;
+    let disk = disk_with(&sealed(&[r#"{"format":2,"written_by":"0.9.0"}"#, drain]));
+    let mut dir = opened(&disk);
+    dir.put_registration(&web()).expect("put");
+    for version in 0..40 {
+        let meta = BTreeMap::from([("v".into(), format!("{version}{}", "x".repeat(4_000)))]);
+        let large = StoredRegistration { id: "large".into(), meta, ..web() };
+        dir.put_registration(&large).expect("put");
+    }
+    let content = String::from_utf8(disk.content(log::FILE)).expect("text");
+    let place = |part: &str| content.find(part).expect(part);
+    assert!(content.matches("\"large\"").count() < 40, "it was rewritten");
+    assert!(place("drain") < place("\"web-1\",\"namespace\""), "{content}");
+}
+
+#[test]
 fn a_newer_format_is_refused_with_both_versions_and_left_alone() {
     let newer = |text: &str| text.replace("\"format\":2", "\"format\":3").replace("0.1.0", "0.9.0");
     for (file, newer) in [
@@ -177,6 +194,10 @@ fn a_newer_format_is_refused_with_both_versions_and_left_alone() {
         }
         assert_eq!(disk.content(file), newer.as_bytes(), "nothing was touched");
     }
+    let disk = disk_with(LOG);
+    disk.set_content("epoch.json", EPOCH.replace("\"format\":2", "\"format\":99999999999"));
+    let message = open(&disk).err().expect("refused").to_string();
+    assert!(message.contains("format 99999999999"), "{message}");
     let disk = disk_with(LOG);
     disk.set_content("peers.json", newer(PEERS));
     assert_eq!(opened(&disk).peers(), [], "hints that cannot be read are no reason to stop");

@@ -83,7 +83,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// The format of the file.
-        format: u32,
+        format: u64,
         /// The version of Hobnob that wrote it; empty when the file does not name one.
         written_by: String,
         /// The format that this version reads.

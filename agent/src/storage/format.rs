@@ -21,7 +21,8 @@ const MAX_FIELDS_NAMED: usize = 8;
 /// The beginning of every file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
-    format: u32,
+    /// Any number, so that the format of any later version can be named.
+    format: u64,
     /// The version of Hobnob that wrote the file.
     #[serde(default)]
     written_by: String,
@@ -30,12 +31,12 @@ pub(super) struct Head {
 impl Head {
     /// The head of a file that this version writes.
     pub(super) fn of(format: u32) -> Self {
-        Self { format, written_by: SOFTWARE.to_owned() }
+        Self { format: format.into(), written_by: SOFTWARE.to_owned() }
     }
 
     /// Refuses a file of any other format than the known one.
     pub(super) fn check(&self, path: &Path, known: u32) -> Result<(), OpenError> {
-        if self.format == known {
+        if self.format == u64::from(known) {
             return Ok(());
         }
         Err(OpenError::OtherFormat {

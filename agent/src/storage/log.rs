@@ -9,7 +9,7 @@
 //!
 //! When the lines without effect take more bytes than the live ones, the log is replaced by one without them. A live
 //! line is copied unchanged, with the fields of later versions in it, and so are lines of a kind that only a later
-//! version knows.
+//! version knows. The lines stay in their order: a line of a later version may concern the registrations before it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -63,19 +63,23 @@ struct ReadEntry {
     remove: Option<String>,
 }
 
-/// A live registration, and the line that put it there.
+/// A live registration.
 struct Live {
     registration: StoredRegistration,
-    line: Vec<u8>,
+    /// The key of its line in [`RegistrationLog::kept`].
+    line: u64,
 }
 
 /// The open log and its registrations.
+#[derive(Default)]
 pub(super) struct RegistrationLog {
     /// The length of the file in bytes.
     bytes: usize,
     live: BTreeMap<String, Live>,
-    /// Lines of kinds of later versions.
-    foreign: Vec<Vec<u8>>,
+    /// The lines that a rewritten log has: those of live registrations, and those of kinds of later versions. The keys
+    /// grow in the order in which the lines were written.
+    kept: BTreeMap<u64, Vec<u8>>,
+    next_line: u64,
     /// Whether a failed write left the end of the file unknown. The file is then rewritten before anything is appended.
     doubtful: bool,
 }
@@ -85,8 +89,7 @@ impl RegistrationLog {
     pub(super) fn open(disk: &mut dyn Disk) -> Result<(Self, Option<TornTail>), OpenError> {
         let path = disk.path(FILE);
         let Some(content) = disk.read(FILE)? else {
-            let mut log =
-                Self { bytes: 0, live: BTreeMap::new(), foreign: Vec::new(), doubtful: false };
+            let mut log = Self::default();
             log.rewrite(disk)?;
             return Ok((log, None));
         };
@@ -125,7 +128,7 @@ impl RegistrationLog {
             return Err(WriteError::TooLarge { id: id.clone(), len: line.len() });
         }
         self.append(disk, &line)?;
-        self.live.insert(id.clone(), Live { registration: registration.clone(), line });
+        self.set_live(registration.clone(), line);
         self.compact(disk);
         Ok(())
     }
@@ -137,7 +140,7 @@ impl RegistrationLog {
         }
         let line = to_line(disk, &Entry::Remove(id))?;
         self.append(disk, &line)?;
-        self.live.remove(id);
+        self.drop_live(id);
         self.compact(disk);
         Ok(true)
     }
@@ -178,10 +181,29 @@ impl RegistrationLog {
         Ok(())
     }
 
-    /// The live lines and those of later versions, without the head.
+    /// The kept lines in their order, without the head.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let live = self.live.values().map(|live| live.line.as_slice());
-        live.chain(self.foreign.iter().map(Vec::as_slice))
+        self.kept.values().map(Vec::as_slice)
+    }
+
+    fn set_live(&mut self, registration: StoredRegistration, line: Vec<u8>) {
+        self.drop_live(&registration.id);
+        let line = self.keep(line);
+        self.live.insert(registration.id.clone(), Live { registration, line });
+    }
+
+    fn drop_live(&mut self, id: &str) {
+        if let Some(live) = self.live.remove(id) {
+            self.kept.remove(&live.line);
+        }
+    }
+
+    /// Keeps a line behind all others, and returns its key.
+    fn keep(&mut self, line: Vec<u8>) -> u64 {
+        let key = self.next_line;
+        self.next_line += 1;
+        self.kept.insert(key, line);
+        key
     }
 }
 
@@ -208,8 +230,7 @@ fn text_of(line: &[u8]) -> Result<&[u8], String> {
 
 /// Reads a log. The returned log does not include a torn tail.
 fn replay(path: &Path, content: &[u8]) -> Result<(RegistrationLog, Option<TornTail>), OpenError> {
-    let mut log =
-        RegistrationLog { bytes: 0, live: BTreeMap::new(), foreign: Vec::new(), doubtful: false };
+    let mut log = RegistrationLog::default();
     let mut head = None;
     let mut unknown = UnknownFields::default();
     let mut torn = None;
@@ -247,11 +268,11 @@ impl RegistrationLog {
     fn apply(&mut self, entry: ReadEntry, line: &[u8]) {
         let line = line.to_owned();
         match entry {
-            ReadEntry { put: Some(registration), .. } => {
-                self.live.insert(registration.id.clone(), Live { registration, line });
+            ReadEntry { put: Some(registration), .. } => self.set_live(registration, line),
+            ReadEntry { remove: Some(id), .. } => self.drop_live(&id),
+            ReadEntry { .. } => {
+                self.keep(line);
             }
-            ReadEntry { remove: Some(id), .. } => drop(self.live.remove(&id)),
-            ReadEntry { .. } => self.foreign.push(line),
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_api::{Balancing, Check, DEFAULT_NAMESPACE, Probe, Registration};
+use hobnob_api::{
+    Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
+    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
+    Registration,
+};
 use serde::{Deserialize, Serialize};
 
 /// A registered instance.
@@ -48,12 +52,16 @@ pub struct StoredCheck {
     #[serde(default)]
     pub target: String,
     /// Milliseconds from the start of one try to the start of the next.
+    #[serde(default = "default_interval_ms")]
     pub interval_ms: u64,
     /// Milliseconds after which a try has failed.
+    #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
     /// Successes in a row before the instance is healthy.
+    #[serde(default = "default_success_before_passing")]
     pub success_before_passing: u32,
     /// Failures in a row before the instance is unhealthy.
+    #[serde(default = "default_failures_before_failing")]
     pub failures_before_failing: u32,
 }
 
@@ -167,6 +175,22 @@ fn default_weight() -> u32 {
     1
 }
 
+fn default_interval_ms() -> u64 {
+    DEFAULT_CHECK_INTERVAL.as_millis() as u64
+}
+
+fn default_timeout_ms() -> u64 {
+    DEFAULT_CHECK_TIMEOUT.as_millis() as u64
+}
+
+fn default_success_before_passing() -> u32 {
+    DEFAULT_SUCCESS_BEFORE_PASSING
+}
+
+fn default_failures_before_failing() -> u32 {
+    DEFAULT_FAILURES_BEFORE_FAILING
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +217,10 @@ mod tests {
     fn a_check_of_a_later_version_is_none_that_can_run() {
         let json = r#"{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":2,"success_before_passing":3,"failures_before_failing":4}"#;
         let check: StoredCheck = serde_json::from_str(json).expect("parsed");
+        assert_eq!(check.to_check(), None);
+        let json = r#"{"name":"lease","kind":"ttl","ttl_ms":5000}"#;
+        let check: StoredCheck =
+            serde_json::from_str(json).expect("a check without today's numbers");
         assert_eq!(check.to_check(), None);
     }
 }

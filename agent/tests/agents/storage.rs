@@ -65,6 +65,20 @@ async fn registrations_of_a_later_version_are_offered_and_unknown_entries_are_ke
 }
 
 #[tokio::test]
+async fn a_registration_that_this_version_would_refuse_is_left_out_and_its_line_is_kept() {
+    let home = tempfile::tempdir().expect("a directory");
+    write_later_files(home.path());
+    let path = home.path().join("a/registrations.log");
+    let bad = r#"{"put":{"service":"web","id":"bad","port":0}}"#;
+    fs::write(&path, sealed(&[HEAD, PUT, bad])).expect("written");
+    let agent = Agent::start(config(home.path(), "a", &[])).await.expect("started");
+    let ids: Vec<String> = resolve(&agent).await.into_iter().map(|one| one.id).collect();
+    assert_eq!(ids, ["web-1"]);
+    agent.shutdown().await;
+    assert!(fs::read_to_string(&path).expect("read").contains(&sealed(&[bad])));
+}
+
+#[tokio::test]
 async fn a_newer_format_is_refused_with_both_versions() {
     let home = tempfile::tempdir().expect("a directory");
     write_later_files(home.path());

@@ -23,6 +23,8 @@ pub const MAX_WEIGHT: u32 = 65_535;
 pub const MAX_KEYS_PER_ORIGIN: usize = 8_192;
 /// Tombstones that an origin keeps before it raises its `gc_floor`.
 pub const MAX_TOMBSTONES: usize = 256;
+/// The highest version of an origin. No honest origin comes near it, and no addition to a version overflows.
+pub const MAX_VERSION: u64 = u64::MAX / 2;
 /// Records that an agent may write. The rest of an origin's keys is room for tombstones.
 pub const MAX_OWN_RECORDS: usize = MAX_KEYS_PER_ORIGIN - MAX_TOMBSTONES;
 /// Origins in a catalog, and members in a view.

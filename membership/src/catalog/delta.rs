@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES};
+use crate::base::limits::{MAX_KEYS_PER_ORIGIN, MAX_RECORD_BYTES, MAX_VERSION};
 use crate::catalog::record::{Key, RawValue, RecordError, Value};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block, encoded_len};
 
@@ -107,12 +107,15 @@ pub struct Delta {
 block!(Delta { origin, epoch, after, to, head, gc_floor, entries });
 
 impl Delta {
-    /// Refuses what no honest peer sends: an empty or inverted range, entries outside it or out of order, records
-    /// over their limits.
+    /// Refuses what no honest peer sends: a version beyond the limit, an empty or inverted range, entries outside it or
+    /// out of order, records over their limits.
     ///
     /// # Errors
     /// The first rule that it breaks.
     pub fn validate(&self) -> Result<(), DecodeError> {
+        if self.head > MAX_VERSION {
+            return Err(DecodeError::Invalid("a version is beyond the limit"));
+        }
         if self.after >= self.to || self.to > self.head || self.gc_floor > self.head {
             return Err(DecodeError::Invalid("a delta's versions are out of order"));
         }

@@ -3,7 +3,8 @@
 //! An instance consists of two records of its origin: a definition and a health. The agent and the simulator both write
 //! them through these functions, so that a simulated registration changes the catalog as a real one does.
 
-use crate::catalog::record::{Health, Key, ServiceRecord, Text, Value};
+use crate::catalog::delta::Entry;
+use crate::catalog::record::{Health, Key, RecordError, ServiceRecord, Text, Value};
 
 /// Records to write in one step. `None` deletes the record of its key.
 pub type RecordChanges = Vec<(Key, Option<Value>)>;
@@ -24,6 +25,14 @@ pub enum InitialHealth {
 #[must_use]
 pub fn definition(id: &Text, service: ServiceRecord) -> (Key, Value) {
     (Key::Service(id.clone()), Value::Service(service.into()))
+}
+
+/// Checks that a node may write this record.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check(key: &Key, value: &Value) -> Result<(), RecordError> {
+    Entry::own(1, key.clone(), Some(value.clone())).map(drop)
 }
 
 /// The record of an instance's health.

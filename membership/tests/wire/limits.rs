@@ -6,7 +6,7 @@ use hobnob_membership::catalog::{Delta, Entry, Want};
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::limits::{
     MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_MEMBER_BUCKETS, MAX_NAME_BYTES, MAX_RECORD_BYTES,
-    MAX_REFEREES,
+    MAX_REFEREES, MAX_VERSION,
 };
 use hobnob_membership::record::{Key, Meta, ServiceRecord, Value};
 use hobnob_membership::wire::{
@@ -57,6 +57,7 @@ fn deltas_that_no_honest_node_sends_are_refused() {
     refused(&|delta| delta.to = delta.after);
     refused(&|delta| delta.head = delta.to - 1);
     refused(&|delta| delta.gc_floor = delta.head + 1);
+    refused(&|delta| delta.head = MAX_VERSION + 1);
     refused(&|delta| delta.entries[0].version = delta.after);
     refused(&|delta| delta.entries[1].version = 4);
     refused(&|delta| delta.to = 299);
