@@ -13,6 +13,7 @@
 use std::env;
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hobnob_api::discovery::{Discovery, DiscoveryConfig};
@@ -23,24 +24,32 @@ use tokio::time::{interval, timeout};
 
 /// The time limit of one call.
 const CALL_WITHIN: Duration = Duration::from_millis(500);
+/// The agent should have answered within this time.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 /// From one call to the next.
 const PERIOD: Duration = Duration::from_millis(200);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
-    let socket = args.next().ok_or("usage: discovery SOCKET [SERVICE [CALLS]]")?;
+    let Some(socket) = args.next().map(PathBuf::from) else {
+        eprintln!("usage: discovery SOCKET [SERVICE [CALLS]]");
+        std::process::exit(2);
+    };
     let service = args.next().unwrap_or_else(|| "web".to_owned());
     let calls: usize = args.next().map_or(Ok(usize::MAX), |count| count.parse())?;
 
     // The service, the agent to ask, and the strategy.
     let mut config = DiscoveryConfig::new(service);
-    config.socket = socket.into();
+    config.socket = socket.clone();
     config.strategy = Strategy::Weighted;
     let discovery = Discovery::start(config)?;
 
     // The agent answers within milliseconds. A program that can wait calls this once, at its start.
-    discovery.ready().await;
+    if timeout(READY_WITHIN, discovery.ready()).await.is_err() {
+        println!("no agent answers at {}: waiting for it", socket.display());
+        discovery.ready().await;
+    }
     println!("{} instances are known", discovery.instances().len());
 
     // Each thread or connection has a picker of its own. A pick asks nobody.

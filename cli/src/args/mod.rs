@@ -2,13 +2,16 @@
 
 mod agent;
 mod balancing;
+mod catalog;
 mod choices;
+mod cluster;
 mod dev;
 mod environment;
+mod explain;
 mod pick;
-mod query;
 mod register;
 mod values;
+mod watch;
 
 use std::env;
 use std::path::PathBuf;
@@ -21,12 +24,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
 pub(crate) use agent::AgentArgs;
+pub(crate) use catalog::{ResolveArgs, ServicesArgs};
+pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs};
 pub(crate) use dev::DevArgs;
+pub(crate) use explain::ExplainArgs;
 pub(crate) use pick::{PickArgs, ReportArgs};
-pub(crate) use query::{
-    ExplainArgs, ForceLeaveArgs, InfoArgs, MembersArgs, ResolveArgs, ServicesArgs, WatchArgs,
-};
-pub(crate) use register::RegisterArgs;
+pub(crate) use register::{DeregisterArgs, RegisterArgs};
+pub(crate) use watch::WatchArgs;
 
 const ABOUT: &str = "\
 Service discovery without a server: one agent on every host, no leader, every answer from local memory";
@@ -85,13 +89,7 @@ pub(crate) enum Command {
     /// Register a service instance with this agent, or replace it
     Register(RegisterArgs),
     /// Remove a service instance that is registered with this agent
-    #[command(
-        after_help = "Examples:\n  hobnob deregister web-1\n\nExits with 3 when this agent has no such instance."
-    )]
-    Deregister {
-        /// The id of the instance
-        id: String,
-    },
+    Deregister(DeregisterArgs),
     /// List the healthy instances of a service
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to
@@ -107,14 +105,7 @@ pub(crate) enum Command {
     /// Say why a member or an instance has its status
     Explain(ExplainArgs),
     /// Join a cluster through one or more of its members
-    #[command(
-        after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on trying for some time, and for as long as it is alone."
-    )]
-    Join {
-        /// The gossip addresses of members
-        #[arg(required = true, value_name = "ADDRESS", value_parser = values::gossip_address)]
-        addresses: Vec<String>,
-    },
+    Join(JoinArgs),
     /// Leave the cluster and stop this agent
     #[command(
         after_help = "Examples:\n  hobnob leave\n\nThe others see this member as `left`, not `down`, and drop its services."
@@ -135,7 +126,7 @@ impl Cli {
     /// The longest wait for the answer of the agent.
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.answer_timeout.unwrap_or(match self.command {
-            Command::Join { .. } => JOIN_TIMEOUT,
+            Command::Join(_) => JOIN_TIMEOUT,
             _ => ANSWER_TIMEOUT,
         })
     }

@@ -6,7 +6,7 @@ use clap::{Args, value_parser};
 
 use hobnob_api::{CallReport, Outcome, PickQuery, Prefer, Strategy};
 
-use super::query::{ScopeArgs, ServiceArgs};
+use super::catalog::{ScopeArgs, ServiceArgs};
 use super::{choices, values};
 
 const PICK_HELP: &str = "\

@@ -130,6 +130,16 @@ impl RegisterArgs {
     }
 }
 
+/// `hobnob deregister`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hobnob deregister web-1\n\nExits with 3 when this agent has no such instance."
+)]
+pub(crate) struct DeregisterArgs {
+    /// The id of the instance
+    pub(crate) id: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

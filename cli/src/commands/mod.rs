@@ -44,7 +44,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
     let mut client = Client::connect(socket).await?.answer_within(within);
     match command {
         Command::Register(args) => register::register(&mut client, args.into()).await,
-        Command::Deregister { id } => register::deregister(&mut client, id).await,
+        Command::Deregister(args) => register::deregister(&mut client, args.id).await,
         Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
         Command::Services(args) => catalog::services(&mut client, args).await,
         Command::Pick(args) => pick::run(&mut client, &args).await,
@@ -54,7 +54,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::ForceLeave(args) => cluster::force_leave(&mut client, &args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
-        Command::Join { addresses } => cluster::join(&mut client, addresses).await,
+        Command::Join(args) => cluster::join(&mut client, args.addresses).await,
         Command::Leave => cluster::leave(&mut client).await,
         Command::Agent(_) | Command::Dev(_) => Err(anyhow!("this command asks no agent")),
     }

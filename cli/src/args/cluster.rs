@@ -1,0 +1,60 @@
+//! The arguments of the commands about members.
+
+use clap::Args;
+
+use super::values;
+
+/// `hobnob members`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hobnob members\n  hobnob members --json")]
+pub(crate) struct MembersArgs {
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `hobnob join`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on trying for some time, and for as long as it is alone."
+)]
+pub(crate) struct JoinArgs {
+    /// The gossip addresses of members
+    #[arg(required = true, value_name = "ADDRESS", value_parser = values::gossip_address)]
+    pub(crate) addresses: Vec<String>,
+}
+
+const FORCE_LEAVE_HELP: &str = "\
+Examples:
+  hobnob force-leave a2
+  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several that are down have one name
+
+For a host that does not come back. Without it, the instances of a dead member are shown as
+`unknown` until they are forgotten. Refused while the member is alive or suspect (exit code 1).
+If it comes back after all, it registers its instances again.
+Exits with 3 when no member has that name.";
+
+/// `hobnob force-leave`.
+#[derive(Debug, Args)]
+#[command(after_help = FORCE_LEAVE_HELP)]
+pub(crate) struct ForceLeaveArgs {
+    /// The name or the node id of the member
+    pub(crate) member: String,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `hobnob info`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hobnob info\n  hobnob info --counters\n  hobnob info --json")]
+pub(crate) struct InfoArgs {
+    /// Show counters that are 0, too
+    #[arg(long)]
+    pub(crate) counters: bool,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
