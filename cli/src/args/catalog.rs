@@ -13,9 +13,10 @@ Examples:
   hobnob resolve web --tag v2 --meta region=eu
   hobnob resolve web --selector 'tier in (gold,silver),!canary' --dc dc1
 
-AGE is the time since the agent of the instance was last known to live. This agent counts from when it heard
-that agent itself. It takes an agent that only others monitor for alive until they hold it down, so the age
-of its instances may be up to some 3s too low.
+AGE is the time since the agent of the instance was last known to live. This
+agent counts from when it heard that agent itself. It takes an agent that only
+others monitor for alive until they hold it down, so the age of its instances
+may be up to some 3s too low.
 Exits with 3 when no instance matches.";
 
 const SERVICES_HELP: &str = "\
@@ -23,9 +24,10 @@ Examples:
   hobnob services
   hobnob services --namespace default --json
 
-EFFICIENCY is the fewest picks over the most picks that a healthy instance got from this agent since it
-started. FAIRNESS is the same for picks over weight. 1 is even. A new instance, few picks or keyed picks
-make both low; neither says anything about health. `-` stands before the first pick.
+EFFICIENCY is the fewest picks over the most picks that a healthy instance got
+from this agent since it started. FAIRNESS is the same for picks over weight.
+1 is even. A new instance, few picks or keyed picks make both low; neither
+says anything about health. `-` stands before the first pick.
 Exits with 3 when the namespace that was asked for has no service.";
 
 /// The arguments that name a service.

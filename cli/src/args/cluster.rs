@@ -27,11 +27,12 @@ pub(crate) struct JoinArgs {
 const FORCE_LEAVE_HELP: &str = "\
 Examples:
   hobnob force-leave a2
-  hobnob force-leave 58d1f0c2a9e7b364       by its node id, when several that are down have one name
+  hobnob force-leave 58d1f0c2a9e7b364    by node id, when several share a name
 
-For a host that does not come back. Without it, the instances of a dead member are shown as
-`unknown` until they are forgotten. Refused while the member is alive or suspect (exit code 1).
-If it comes back after all, it registers its instances again.
+For a host that does not come back. Without it, the instances of a dead member
+are shown as `unknown` until they are forgotten, after 24 hours. Refused while
+the member is alive or suspect (exit code 1). If it comes back after all, it
+registers its instances again.
 Exits with 3 when no member has that name.";
 
 /// `hobnob force-leave`.

@@ -11,10 +11,12 @@ Examples:
   hobnob watch web
   hobnob watch web --json | jq -r '.[].instances[] | .status + \" \" + .id'
 
-Prints the instances now, then one line for each change: the instance as it is then. Changes of the same
-few milliseconds may be told as one. With --json each line is one answer of the agent: an object
-`instances` with all instances, or an object `changes` with the changed ones.
-The status `gone` stands for an instance that was deregistered, or whose agent left.
+Prints the instances now, then one line for each change: the instance as it is
+then. Changes of the same few milliseconds may be told as one. With --json
+each line is one answer of the agent: an object `instances` with all
+instances, or an object `changes` with the changed ones.
+The status `gone` stands for an instance that was deregistered, or whose agent
+left.
 Ends with exit code 1 when the agent stops.";
 
 /// `hobnob watch`.
