@@ -15,7 +15,7 @@ use crate::{
     feedback::{Report, ServiceState, TargetReport, TargetState, eject_outliers, micros},
     picker::{Picker, Published},
     snapshot::{Instance, Snapshot, Target},
-    strategies::Strategy,
+    strategies::{Strategy, Turns},
     tables::{MAX_TARGETS, MAX_WEIGHT, hash_key},
 };
 
@@ -93,9 +93,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         departed.retain(|_, state| state.in_flight() > 0);
 
         let next = Snapshot::new(instances.into(), &before);
-        if change.added + change.removed > 0 {
-            self.continue_turn(&before, &next);
-        }
+        self.continue_turns(&before, &next);
         self.published.publish(next);
         self.sweep();
         change
@@ -196,17 +194,19 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         }
     }
 
-    /// Makes round robin go on with the target that was next, or with the first one after it that is still there.
-    fn continue_turn(&self, before: &Snapshot<T>, next: &Snapshot<T>) {
+    /// Makes the turns that pickers share go on with the target that was next, or with the first one after it that is still
+    /// there.
+    fn continue_turns(&self, before: &Snapshot<T>, next: &Snapshot<T>) {
         if before.is_empty() || next.is_empty() {
             return;
         }
-        let turn = &self.published.turns.plain;
-        let due = (turn.position() % before.len() as u64) as usize;
-        let due = before.instances()[due].id();
-        let position =
-            next.instances().partition_point(|instance| instance.id() < due) % next.len();
-        turn.set_position(position as u64);
+        let Turns { plain, weighted } = &self.published.turns;
+        let due = (plain.position() % before.len() as u64) as usize;
+        plain.set_position(next.continue_plain(before, due) as u64);
+        if before.tables().has_schedule() {
+            let due = (weighted.position() % before.schedule().len() as u64) as usize;
+            weighted.set_position(next.continue_weighted(before, due) as u64);
+        }
     }
 
     fn lock_departed(&self) -> MutexGuard<'_, Departed> {

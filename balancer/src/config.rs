@@ -19,7 +19,7 @@ pub const LOAD_BOUND_PERCENT_DEFAULT: u32 = 125;
 ///
 /// | setting | default | bounds | meaning |
 /// |---|---|---|---|
-/// | `seed` | fixed | any | seeds the random choices of pickers |
+/// | `seed` | fixed | any | seeds the random choices of pickers, and where turns begin |
 /// | `breaker` | off | | circuit breaker of each target |
 /// | `breaker.failure_threshold` | 5 | 1 to 1,000 | failures in a row that open a circuit |
 /// | `breaker.recovery_timeout` | 5 s | 1 ms to 1 day | time until an open circuit lets one probe through |
@@ -40,7 +40,8 @@ pub const LOAD_BOUND_PERCENT_DEFAULT: u32 = 125;
 /// Construct a config with `..Config::default()`, and check one that comes from outside with [`Config::validate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Seeds the random choices of the pickers. It has no influence on where a key lands, which is the same everywhere.
+    /// Seeds the random choices of the pickers and where turns begin. Balancers with one seed begin with the same target, so
+    /// each of many hosts needs another one. It has no influence on where a key lands, which is the same everywhere.
     pub seed: u64,
     /// The circuit breaker of each target; `None` switches it off.
     pub breaker: Option<BreakerConfig>,

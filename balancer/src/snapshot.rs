@@ -110,7 +110,8 @@ impl<T: fmt::Debug> fmt::Debug for Instance<T> {
 /// An immutable set of targets in the order of their ids, with the tables that strategies need.
 ///
 /// The tables depend on nothing but the set of ids and weights: every history of updates that ends in the same set gives
-/// the same tables, on every host. A table is built when a strategy first asks for it. From then on updates build it before
+/// the same tables, on every host. Only the [`Schedule`] also depends on what was there before, so that the turns of those
+/// that stay do not move. A table is built when a strategy first asks for it. From then on updates build it before
 /// they publish, so that picks do not wait.
 pub struct Snapshot<T> {
     instances: Arc<[Arc<Instance<T>>]>,
@@ -194,6 +195,21 @@ impl<T> Snapshot<T> {
     /// The table of [`Strategy::Ring`].
     pub fn ring(&self) -> &Ring {
         self.tables.ring()
+    }
+
+    /// The slot of round robin that follows the turn of `before`: that of the target which was next, or of the first one
+    /// after it that is still there. Neither is empty.
+    pub(crate) fn continue_plain(&self, before: &Self, slot: usize) -> usize {
+        let due = before.instances[slot].id();
+        self.instances.partition_point(|instance| instance.id() < due) % self.len()
+    }
+
+    /// [`Snapshot::continue_plain`] for a slot of the schedule.
+    pub(crate) fn continue_weighted(&self, before: &Self, slot: usize) -> usize {
+        let (former, schedule) = (before.schedule(), self.schedule());
+        let due = before.instances[former.at(slot)].id();
+        let target = self.instances.partition_point(|instance| instance.id() < due);
+        schedule.position(former.time(slot), target) % schedule.len()
     }
 
     pub(crate) fn shared_instances(&self) -> Arc<[Arc<Instance<T>>]> {

@@ -1,8 +1,8 @@
 //! Laws of the balancer that hold for every set of targets.
 
 use hobnob_balancer::{
-    Alias, Balancer, Config, MAX_TARGETS, Maglev, Outcome, Rendezvous, Ring, Roster, Schedule,
-    Snapshot, Strategy, Target,
+    Alias, Balancer, Config, MAX_TARGETS, Maglev, Outcome, Rendezvous, Ring, Roster, Snapshot,
+    Strategy, Target,
 };
 use proptest::{collection::btree_map, prelude::*};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -26,15 +26,8 @@ fn named(count: usize, weight: impl Fn(usize) -> u32) -> Weights {
     (0..count).map(|i| (format!("i-{i:04}"), weight(i))).collect()
 }
 
-fn tables(snapshot: &Snapshot<()>) -> (&Roster, &Schedule, &Alias, &Maglev, &Rendezvous, &Ring) {
-    (
-        snapshot.roster(),
-        snapshot.schedule(),
-        snapshot.alias(),
-        snapshot.maglev(),
-        snapshot.rendezvous(),
-        snapshot.ring(),
-    )
+fn tables(snapshot: &Snapshot<()>) -> (&Roster, &Alias, &Maglev, &Rendezvous, &Ring) {
+    (snapshot.roster(), snapshot.alias(), snapshot.maglev(), snapshot.rendezvous(), snapshot.ring())
 }
 
 fn weights() -> impl proptest::strategy::Strategy<Value = Weights> {
@@ -61,9 +54,12 @@ proptest! {
     #[test]
     fn one_pick_pickers_take_strict_turns(set in weights()) {
         let balancer = balancer(&set);
-        for id in set.keys().cycle().take(3 * set.len()) {
-            let pick = balancer.picker().pick(Strategy::RoundRobin, None).expect("there are targets");
-            prop_assert_eq!(&**pick.id(), id);
+        let pick = || balancer.picker().pick(Strategy::RoundRobin, None).map(|pick| pick.id().to_string());
+        let first = pick();
+        let after = set.keys().cycle().skip_while(|id| Some(*id) != first.as_ref()).skip(1);
+        for id in after.take(3 * set.len()) {
+            let picked = pick();
+            prop_assert_eq!(picked.as_ref(), Some(id));
         }
     }
 
@@ -82,7 +78,7 @@ proptest! {
         for (id, &weight) in &set {
             let fair = f64::from(weight) * turn.min(30) as f64 / f64::from(total.max(1));
             let got = f64::from(counts.get(id).copied().unwrap_or(0));
-            prop_assert!((got - fair).abs() <= 1.5, "{} got {} of {}", id, got, fair);
+            prop_assert!((got - fair).abs() <= 2.0, "{} got {} of {}", id, got, fair);
         }
     }
 

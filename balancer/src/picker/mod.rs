@@ -212,14 +212,32 @@ impl<T> Picker<T> {
     }
 
     fn refresh(&mut self) {
-        self.chooser.release_turns(&self.published.turns);
         self.generation = self.service.generation();
         self.calm = self.service.is_calm();
-        self.snapshot = self.published.snapshot();
+        let snapshot = self.published.snapshot();
+        if !Arc::ptr_eq(&self.snapshot, &snapshot) {
+            self.continue_turns(&snapshot);
+            self.snapshot = snapshot;
+        }
         self.instances = self.snapshot.shared_instances();
         self.comparison = Comparison::of(self.snapshot.roster());
         let at_once = self.calm && !self.instances.is_empty() && !self.service.bounds_every_key();
         self.generation_at_once = if at_once { self.generation } else { NEVER };
+    }
+
+    /// Makes turns that this picker takes by itself go on in another snapshot with the target that was next.
+    fn continue_turns(&mut self, next: &Snapshot<T>) {
+        let before = &*self.snapshot;
+        let has_targets = !before.is_empty() && !next.is_empty();
+        let Chooser { turn, weighted_turn, .. } = &mut self.chooser;
+        if let Some(slot) = turn.own_slot() {
+            let slot = if has_targets { next.continue_plain(before, slot) } else { slot };
+            turn.move_to(slot, next.len());
+        }
+        if let Some(slot) = weighted_turn.own_slot() {
+            let slot = if has_targets { next.continue_weighted(before, slot) } else { slot };
+            weighted_turn.move_to(slot, next.schedule().len());
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 
-use crate::{config::Config, feedback::ServiceState, snapshot::Snapshot, strategies::Turns};
+use crate::{
+    config::Config, feedback::ServiceState, snapshot::Snapshot, strategies::Turns, tables::mix,
+};
 
 /// State that a balancer publishes and its pickers read.
 pub(crate) struct Published<T> {
@@ -19,9 +21,10 @@ pub(crate) struct Published<T> {
 
 impl<T> Published<T> {
     pub(crate) fn new(config: Config) -> Self {
+        let turns = Turns::beginning_at(mix(config.seed), mix(!config.seed));
         Self {
             service: Arc::new(ServiceState::new(config)),
-            turns: Turns::default(),
+            turns,
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             pickers: AtomicU64::default(),
         }

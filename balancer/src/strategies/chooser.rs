@@ -6,7 +6,7 @@ use super::{
     least_connections::least_connections,
     peak_ewma::peak_ewma,
     strategy::Strategy,
-    turns::{Lease, Turns},
+    turns::{Cursor, Turns},
 };
 use crate::feedback::ServiceState;
 use crate::tables::below;
@@ -14,8 +14,8 @@ use crate::tables::below;
 /// The memory that the strategies of one picker keep from pick to pick.
 pub(crate) struct Chooser {
     pub(crate) random: fastrand::Rng,
-    pub(crate) turn: Lease,
-    pub(crate) weighted_turn: Lease,
+    pub(crate) turn: Cursor,
+    pub(crate) weighted_turn: Cursor,
     threshold: Threshold,
 }
 
@@ -23,8 +23,8 @@ impl Chooser {
     pub(crate) fn new(seed: u64, service: &ServiceState) -> Self {
         Self {
             random: fastrand::Rng::with_seed(seed),
-            turn: Lease::default(),
-            weighted_turn: Lease::default(),
+            turn: Cursor::default(),
+            weighted_turn: Cursor::default(),
             threshold: Threshold::new(service),
         }
     }
@@ -71,15 +71,10 @@ impl Chooser {
         self.choose(*candidates, turns, strategy, hash)
     }
 
-    /// Gives back the turns that were leased and not taken.
-    pub(crate) fn release_turns(&mut self, turns: &Turns) {
-        self.turn.release(&turns.plain);
-        self.weighted_turn.release(&turns.weighted);
-    }
-
     /// Gives back everything, for a picker that ends.
     pub(crate) fn release(&mut self, turns: &Turns, service: &ServiceState) {
-        self.release_turns(turns);
+        self.turn.end(&turns.plain);
+        self.weighted_turn.end(&turns.weighted);
         self.threshold.release(service);
     }
 }

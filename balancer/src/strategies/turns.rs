@@ -4,15 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 
-/// The most positions that a picker leases at once.
-const LEASE_MAX: u64 = 64;
-
-/// A picker leases one position for each of this many picks that it has made, so that only a busy picker leases more than
-/// one.
-const PICKS_PER_POSITION: u64 = 16;
+/// The turns that a picker takes from those that all share. A busier picker goes on by itself.
+const SHARED_TURNS: u32 = 64;
 
 /// The turns of one balancer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     /// Of [`Strategy::RoundRobin`](super::Strategy::RoundRobin).
     pub(crate) plain: Rotation,
@@ -20,17 +16,30 @@ pub(crate) struct Turns {
     pub(crate) weighted: Rotation,
 }
 
-/// The position of a turn, shared by all pickers of a balancer. Each position goes to exactly one of them.
+impl Turns {
+    /// Turns that begin anywhere, as two random numbers say.
+    pub(crate) fn beginning_at(plain: u64, weighted: u64) -> Self {
+        Self { plain: Rotation::beginning_at(plain), weighted: Rotation::beginning_at(weighted) }
+    }
+}
+
+/// The position of a turn, shared by the pickers of a balancer. Each position goes to exactly one of them.
 ///
-/// One shared counter would be exact but slow, because the picks of all threads would fight for its cache line. So pickers
-/// lease positions: one at a time at first, so that pickers with few picks take strict turns, and up to 64 at a time after
-/// many picks. A picker that is dropped gives back the rest of its lease if no position after it is taken.
-#[derive(Debug, Default)]
+/// Pickers with few picks take strict turns. One shared counter would be slow for many picks, because the picks of all
+/// threads would fight for its cache line. So a busy picker goes on from its last shared position by itself: its own picks
+/// are a round robin too, and a sum of round robins is one. What it takes by itself is added to the shared position when it
+/// ends, so that the next picker begins after it.
+#[derive(Debug)]
 pub(crate) struct Rotation {
     next: CachePadded<AtomicU64>,
 }
 
 impl Rotation {
+    /// The upper bits of the number, so that no counter overflows.
+    fn beginning_at(random: u64) -> Self {
+        Self { next: CachePadded::new(AtomicU64::new(random >> 16)) }
+    }
+
     pub(crate) fn position(&self) -> u64 {
         self.next.load(Relaxed)
     }
@@ -41,49 +50,59 @@ impl Rotation {
     }
 }
 
-/// The positions of a rotation that one picker holds.
-#[derive(Debug, Default)]
-pub(crate) struct Lease {
-    /// The next position, reduced modulo the length of the turn.
+/// The place of one picker in a rotation.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    /// The next slot, once the picker goes on by itself.
     slot: usize,
-    /// The number of positions that are left.
-    left: u64,
-    /// The position after the last one.
-    end: u64,
-    /// The positions leased so far.
-    picks: u64,
+    /// How many shared turns it still takes.
+    shared_left: u32,
+    /// The turns that it took by itself.
+    own: u64,
 }
 
-impl Lease {
-    /// Takes the next position, as an index below `length`. The length must not be 0 and must stay the same until the next
-    /// [`Lease::release`].
+impl Default for Cursor {
+    fn default() -> Self {
+        Self { slot: 0, shared_left: SHARED_TURNS, own: 0 }
+    }
+}
+
+impl Cursor {
+    /// Takes the next position, as an index below `length`, which must not be 0.
     #[inline]
     pub(crate) fn advance(&mut self, rotation: &Rotation, length: usize) -> usize {
-        if self.left == 0 {
-            self.renew(rotation, length);
+        if self.shared_left > 0 {
+            return self.take_shared(rotation, length);
         }
         let slot = self.slot;
-        self.left -= 1;
         self.slot = if slot + 1 == length { 0 } else { slot + 1 };
+        self.own += 1;
         slot
     }
 
     #[cold]
-    fn renew(&mut self, rotation: &Rotation, length: usize) {
-        let size = (self.picks / PICKS_PER_POSITION).clamp(1, LEASE_MAX);
-        self.picks = self.picks.saturating_add(size);
-        let next = rotation.next.fetch_add(size, Relaxed);
-        self.left = size;
-        self.end = next.wrapping_add(size);
-        self.slot = (next % length as u64) as usize;
+    fn take_shared(&mut self, rotation: &Rotation, length: usize) -> usize {
+        let slot = (rotation.next.fetch_add(1, Relaxed) % length as u64) as usize;
+        self.shared_left -= 1;
+        self.slot = (slot + 1) % length;
+        slot
     }
 
-    /// Gives back the positions that are left, or drops them if a later position is taken.
-    pub(crate) fn release(&mut self, rotation: &Rotation) {
-        if self.left > 0 {
-            let next = self.end.wrapping_sub(self.left);
-            let _taken_since = rotation.next.compare_exchange(self.end, next, Relaxed, Relaxed);
-            self.left = 0;
+    /// The next slot of a picker that goes on by itself.
+    pub(crate) fn own_slot(&self) -> Option<usize> {
+        (self.shared_left == 0).then_some(self.slot)
+    }
+
+    /// Moves a picker that goes on by itself, after an update that changes what a slot means. `length` is that of the turn
+    /// now, and `slot` may be beyond it.
+    pub(crate) fn move_to(&mut self, slot: usize, length: usize) {
+        self.slot = if length == 0 { slot } else { slot % length };
+    }
+
+    /// Ends a picker: the next one begins after the turns that it took by itself.
+    pub(crate) fn end(&self, rotation: &Rotation) {
+        if self.own > 0 {
+            rotation.next.fetch_add(self.own, Relaxed);
         }
     }
 }
@@ -92,34 +111,49 @@ impl Lease {
 mod tests {
     use super::*;
 
+    fn rotation() -> Rotation {
+        Rotation::beginning_at(0)
+    }
+
     #[test]
-    fn one_position_leases_take_strict_turns() {
-        let rotation = Rotation::default();
-        let slots: Vec<usize> = (0..7).map(|_| Lease::default().advance(&rotation, 3)).collect();
+    fn pickers_of_one_pick_take_strict_turns() {
+        let rotation = rotation();
+        let slots: Vec<usize> = (0..7).map(|_| Cursor::default().advance(&rotation, 3)).collect();
         assert_eq!(slots, [0, 1, 2, 0, 1, 2, 0]);
     }
 
     #[test]
-    fn a_busy_picker_leases_more_and_gives_back_the_rest() {
-        let rotation = Rotation::default();
-        let mut lease = Lease::default();
+    fn a_busy_picker_goes_on_by_itself_and_the_next_one_begins_after_it() {
+        let rotation = rotation();
+        let mut busy = Cursor::default();
         for pick in 0..5_000 {
-            assert_eq!(lease.advance(&rotation, 7), pick % 7);
+            assert_eq!(busy.advance(&rotation, 7), pick % 7);
         }
-        assert!(rotation.position() > 5_000);
-        lease.release(&rotation);
+        assert_eq!(rotation.position(), u64::from(SHARED_TURNS));
+        busy.end(&rotation);
         assert_eq!(rotation.position(), 5_000);
     }
 
     #[test]
-    fn a_position_that_another_picker_took_is_not_given_back() {
-        let rotation = Rotation::default();
-        let mut busy = Lease::default();
-        let last = (0..5_000).map(|_| busy.advance(&rotation, 7)).last();
-        assert_eq!(last, Some(4_999 % 7));
-        let after = rotation.position();
-        Lease::default().advance(&rotation, 7);
-        busy.release(&rotation);
-        assert_eq!(rotation.position(), after + 1);
+    fn busy_pickers_do_not_step_on_each_other() {
+        let rotation = rotation();
+        let (mut one, mut other) = (Cursor::default(), Cursor::default());
+        let mut counts = [0_u32; 7];
+        for _ in 0..3_500 {
+            counts[one.advance(&rotation, 7)] += 1;
+            counts[other.advance(&rotation, 7)] += 1;
+        }
+        assert!(counts.iter().all(|count| count.abs_diff(1_000) <= 2), "{counts:?}");
+    }
+
+    #[test]
+    fn a_place_beyond_a_shorter_turn_wraps() {
+        let rotation = rotation();
+        let mut cursor = Cursor::default();
+        (0..SHARED_TURNS + 6).for_each(|_| assert!(cursor.advance(&rotation, 100) < 70));
+        assert_eq!(cursor.own_slot(), Some(70));
+        cursor.move_to(70, 0);
+        cursor.move_to(70, 7);
+        assert_eq!(cursor.advance(&rotation, 7), 0);
     }
 }

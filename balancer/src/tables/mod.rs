@@ -1,4 +1,5 @@
-//! Tables that strategies read: pure functions of the ids and weights of the targets.
+//! Tables that strategies read: pure functions of the ids and weights of the targets, but for the schedule, which follows the
+//! one before it.
 
 mod alias;
 mod hash;
@@ -49,7 +50,9 @@ impl Tables {
             return Arc::clone(self);
         }
         let next = Self { roster, ..Self::default() };
-        build_like(&self.schedule, &next, Self::schedule);
+        if let Some(schedule) = self.schedule.get() {
+            next.schedule.get_or_init(|| schedule.follow(&self.roster, &next.roster));
+        }
         build_like(&self.alias, &next, Self::alias);
         build_like(&self.maglev, &next, Self::maglev);
         build_like(&self.rendezvous, &next, Self::rendezvous);
@@ -91,6 +94,11 @@ impl Tables {
     #[inline]
     pub(crate) fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// Whether the schedule is in use.
+    pub(crate) fn has_schedule(&self) -> bool {
+        self.schedule.get().is_some()
     }
 
     #[inline]
