@@ -7,7 +7,9 @@ use crate::{feedback::Outcome, picker::Pick};
 /// The open picks of clients in other processes. Such a client gets a token with its answer, with which it may report how
 /// its call went. A token that is not reported in time expires, and its pick counts as cancelled.
 ///
-/// The number of open picks is limited: at the limit the oldest pick is cancelled to make room. A token is valid once.
+/// The number of open picks is limited: at the limit the oldest pick is cancelled to make room. A token is valid once. Tokens
+/// are salted, so that a token of an earlier run names no pick of this one. They are below 2^53 and never 0: every language
+/// can read one as a number.
 #[derive(Debug)]
 pub struct Ledger<T> {
     entries: Vec<Entry<T>>,
@@ -17,6 +19,7 @@ pub struct Ledger<T> {
     open: usize,
     capacity: usize,
     time_to_live: Duration,
+    salt: u64,
 }
 
 #[derive(Debug)]
@@ -25,6 +28,11 @@ struct Entry<T> {
     serial: u32,
     pick: Option<Pick<T>>,
 }
+
+/// Bits of a token that name an entry.
+const INDEX_BITS: u32 = 21;
+/// Bits of a token: its serial and its entry.
+const TOKEN_BITS: u32 = u32::BITS + INDEX_BITS;
 
 /// Names one open pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,11 +55,13 @@ pub struct Completion {
 pub struct UnknownToken(pub Token);
 
 impl<T> Ledger<T> {
-    /// A ledger for at most `capacity` open picks, each for at most `time_to_live`.
-    pub fn new(capacity: usize, time_to_live: Duration) -> Self {
-        let capacity = capacity.clamp(1, u32::MAX as usize);
+    /// A ledger for at most `capacity` open picks, each for at most `time_to_live`. The capacity is clamped into
+    /// `1..=2^21`. `salt` is a random number, another one in each run.
+    pub fn new(capacity: usize, time_to_live: Duration, salt: u64) -> Self {
+        let capacity = capacity.clamp(1, 1 << INDEX_BITS);
         let (entries, free, issued) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { entries, free, issued, open: 0, capacity, time_to_live }
+        let salt = salt >> (u64::BITS - TOKEN_BITS);
+        Self { entries, free, issued, open: 0, capacity, time_to_live, salt }
     }
 
     /// The number of picks that are neither reported nor expired.
@@ -78,9 +88,12 @@ impl<T> Ledger<T> {
         });
         let entry = &mut self.entries[index as usize];
         entry.serial = entry.serial.wrapping_add(1);
+        if token(self.salt, entry.serial, index) == Token(0) {
+            entry.serial = entry.serial.wrapping_add(1);
+        }
         entry.pick = Some(pick);
         self.open += 1;
-        let token = Token(u64::from(entry.serial) << 32 | u64::from(index));
+        let token = token(self.salt, entry.serial, index);
         self.issued.push_back((now.saturating_add(self.time_to_live), token));
         token
     }
@@ -124,9 +137,9 @@ impl<T> Ledger<T> {
     }
 
     fn take(&mut self, token: Token) -> Option<Pick<T>> {
-        let index = token.0 as u32;
+        let (serial, index) = parts(self.salt, token);
         let entry = self.entries.get_mut(index as usize)?;
-        let pick = entry.pick.take_if(|_| u64::from(entry.serial) == token.0 >> 32)?;
+        let pick = entry.pick.take_if(|_| u64::from(entry.serial) == serial)?;
         self.free.push(index);
         self.open -= 1;
         Some(pick)
@@ -135,13 +148,24 @@ impl<T> Ledger<T> {
     /// Keeps the queue of deadlines short: it holds at most as many reported tokens as open ones, and a few more.
     fn forget_reported(&mut self) {
         if self.issued.len() > 2 * self.open + 16 {
-            let entries = &self.entries;
+            let (entries, salt) = (&self.entries, self.salt);
             self.issued.retain(|&(_, token)| {
-                let entry = &entries[token.0 as u32 as usize];
-                entry.pick.is_some() && u64::from(entry.serial) == token.0 >> 32
+                let (serial, index) = parts(salt, token);
+                let entry = &entries[index as usize];
+                entry.pick.is_some() && u64::from(entry.serial) == serial
             });
         }
     }
+}
+
+fn token(salt: u64, serial: u32, index: u32) -> Token {
+    Token((u64::from(serial) << INDEX_BITS | u64::from(index)) ^ salt)
+}
+
+/// The serial and the entry of a token. Those of an invented token may be any number.
+fn parts(salt: u64, token: Token) -> (u64, u32) {
+    let bare = token.0 ^ salt;
+    (bare >> INDEX_BITS, (bare & ((1 << INDEX_BITS) - 1)) as u32)
 }
 
 impl From<u64> for Token {
@@ -179,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_token_reports_once() {
-        let (mut picker, mut ledger) = (picker(), Ledger::new(10, SECOND));
+        let (mut picker, mut ledger) = (picker(), Ledger::new(10, SECOND, 0));
         let token = ledger.issue(pick(&mut picker), Duration::ZERO);
         assert_eq!(in_flight(&picker), 1);
         assert_eq!(ledger.report(token, Outcome::Failure, SECOND), Ok(()));
@@ -191,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_token_expires() {
-        let (mut picker, mut ledger) = (picker(), Ledger::new(10, SECOND));
+        let (mut picker, mut ledger) = (picker(), Ledger::new(10, SECOND, u64::MAX));
         let early = ledger.issue(pick(&mut picker), Duration::ZERO);
         let late = ledger.issue(pick(&mut picker), SECOND / 2);
         assert_eq!(ledger.next_expiry(), Some(SECOND));
@@ -203,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room() {
-        let (mut picker, mut ledger) = (picker(), Ledger::new(2, SECOND));
+        let (mut picker, mut ledger) = (picker(), Ledger::new(2, SECOND, 7));
         let tokens: Vec<Token> =
             (0..3).map(|_| ledger.issue(pick(&mut picker), Duration::ZERO)).collect();
         assert_eq!((ledger.len(), in_flight(&picker)), (2, 2));
@@ -213,7 +237,7 @@ mod tests {
 
     #[test]
     fn it_does_not_grow_with_use() {
-        let (mut picker, mut ledger) = (picker(), Ledger::new(100, SECOND));
+        let (mut picker, mut ledger) = (picker(), Ledger::new(100, SECOND, 0));
         for _ in 0..10_000 {
             let token = ledger.issue(pick(&mut picker), Duration::ZERO);
             assert!(ledger.report(token, Outcome::Success, SECOND).is_ok());
@@ -222,8 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_an_earlier_run_is_unknown() {
+        let mut earlier = Ledger::new(10, SECOND, 0x1234_5678_9abc_def0);
+        let mut later = Ledger::new(10, SECOND, 0x0fed_cba9_8765_4321);
+        let mut picker = picker();
+        for _ in 0..10 {
+            let token = earlier.issue(pick(&mut picker), Duration::ZERO);
+            later.issue(pick(&mut picker), Duration::ZERO);
+            assert!(later.report(token, Outcome::Success, SECOND).is_err());
+        }
+        assert_eq!(later.len(), 10);
+    }
+
+    #[test]
+    fn a_token_is_a_number_in_every_language_and_never_zero() {
+        for salt in [0, u64::MAX, (1 << INDEX_BITS) << (u64::BITS - TOKEN_BITS)] {
+            let mut ledger = Ledger::new(10, SECOND, salt);
+            let mut picker = picker();
+            for _ in 0..3 {
+                let token = ledger.issue(pick(&mut picker), Duration::ZERO);
+                assert!((1..1 << 53).contains(&u64::from(token)), "{token:?}");
+                assert_eq!(ledger.report(token, Outcome::Success, SECOND), Ok(()));
+            }
+        }
+    }
+
+    #[test]
     fn an_invented_token_is_unknown() {
-        let mut ledger = Ledger::<()>::new(1, SECOND);
+        let mut ledger = Ledger::<()>::new(1, SECOND, 1 << 40);
         for number in [0, 1, u64::MAX] {
             assert!(ledger.report(Token::from(number), Outcome::Success, SECOND).is_err());
         }

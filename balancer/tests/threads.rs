@@ -86,7 +86,7 @@ fn picks_cross_threads() {
     let balancer = Arc::new(Balancer::new(Config::default()));
     balancer.update(targets(0..3));
     let mut picker = balancer.picker();
-    let mut ledger = Ledger::new(10, MILLISECOND);
+    let mut ledger = Ledger::new(10, MILLISECOND, 1);
     let pick = picker.pick(Strategy::Random, None).expect("three targets");
     let token =
         std::thread::scope(|scope| scope.spawn(|| ledger.issue(pick, Duration::ZERO)).join());

@@ -20,7 +20,9 @@ pub(crate) struct Ledger {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { calls: Mutex::new(hobnob_balancer::Ledger::new(MAX_OPEN_CALLS, REPORT_WITHIN)) }
+        let salt = rand::random();
+        let calls = hobnob_balancer::Ledger::new(MAX_OPEN_CALLS, REPORT_WITHIN, salt);
+        Self { calls: Mutex::new(calls) }
     }
 }
 

@@ -70,13 +70,13 @@ enum Kind {
 impl Scoped {
     /// A balancer without instances. `selector` is that of the scope, parsed.
     pub(super) fn new(scope: &Scope, selector: Selector, config: &Config) -> Self {
+        // Agents that all began with the same instance would flood it together.
+        let config = Config { seed: rand::random(), ..config.clone() };
         let (nearness, balancer) = match scope.prefer {
-            Prefer::Any => {
-                (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config.clone()))))
-            }
+            Prefer::Any => (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config)))),
             prefer @ (Prefer::Zone | Prefer::Datacenter) => {
                 let nearness = Nearness::listed(prefer, []);
-                let layered = Layered::new(config, nearness.layers(), OVERPROVISIONING);
+                let layered = Layered::new(&config, nearness.layers(), OVERPROVISIONING);
                 (nearness, Kind::Layered(Arc::new(layered)))
             }
         };
