@@ -3,7 +3,7 @@
 //! A node says hello for as long as it is alone. A node that is not alone says hello for a limited number of rounds
 //! after a request to join.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ const INVITED_FOR: Duration = Duration::from_millis(100);
 /// The seeds, and when to say hello next.
 #[derive(Debug)]
 pub(crate) struct Seeds {
-    addresses: BTreeSet<SocketAddr>,
+    /// The address that we were told of last is at the end.
+    addresses: VecDeque<SocketAddr>,
     first_wait: Duration,
     longest_wait: Duration,
     wait: Duration,
@@ -39,7 +40,7 @@ impl Seeds {
     /// No seeds yet. Answers to our hellos must carry `token` back.
     pub(crate) fn new(protocol: &Protocol, token: u64) -> Self {
         Self {
-            addresses: BTreeSet::new(),
+            addresses: VecDeque::new(),
             first_wait: protocol.join_retry,
             longest_wait: protocol.join_retry_max,
             wait: protocol.join_retry,
@@ -54,9 +55,14 @@ impl Seeds {
         self.token
     }
 
+    /// Adds addresses to say hello at. Of more than [`MAX_SEEDS`], those that we were told of first give way.
     pub(crate) fn add(&mut self, addresses: Vec<SocketAddr>, now: Time) {
-        let room = MAX_SEEDS.saturating_sub(self.addresses.len());
-        self.addresses.extend(addresses.into_iter().take(room));
+        for address in addresses.into_iter().take(MAX_SEEDS) {
+            self.addresses.retain(|known| *known != address);
+            self.addresses.push_back(address);
+        }
+        let excess = self.addresses.len().saturating_sub(MAX_SEEDS);
+        self.addresses.drain(..excess);
         self.eager_rounds = EAGER_ROUNDS;
         self.hurry(now);
     }
@@ -123,7 +129,7 @@ impl Seeds {
         let longest =
             if self.is_eager() { EAGER_WAIT.min(self.longest_wait) } else { self.longest_wait };
         self.wait = (self.wait * 2).min(longest);
-        let mut addresses = self.addresses.clone();
+        let mut addresses: BTreeSet<_> = self.addresses().collect();
         if alone {
             addresses.extend(former.take(MAX_SEEDS));
         }
@@ -174,6 +180,18 @@ mod tests {
         assert_eq!(waits[2..20], [250; 18]);
         assert_eq!(waits[20..], [500, 1_000, 2_000, 4_000, 8_000, 10_000]);
         assert_eq!(seeds.next_deadline(false), None, "the rounds of the request are over");
+    }
+
+    #[test]
+    fn the_latest_addresses_are_asked_however_many_there_were() {
+        let mut seeds = Seeds::new(&Protocol::default(), 1);
+        let address = |port: usize| SocketAddr::from(([127, 0, 0, 1], port as u16));
+        for port in 1..=2 * MAX_SEEDS {
+            seeds.add(vec![address(port), address(1)], Time::ZERO);
+            let asked = seeds.take_due(Time::ZERO, false, std::iter::empty(), 1.0);
+            assert!(asked.contains(&address(port)) && asked.contains(&address(1)));
+            assert!(asked.len() <= MAX_SEEDS);
+        }
     }
 
     #[test]
