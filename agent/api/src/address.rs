@@ -2,7 +2,7 @@
 //! the command line.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// The port of a [`GossipAddress`] that names none.
@@ -133,6 +133,15 @@ impl FromStr for GossipAddress {
     }
 }
 
+impl GossipAddress {
+    /// The socket address, unless the host is a name. An IPv4 address in IPv6 form is an IPv4 address.
+    #[must_use]
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        let ip: IpAddr = self.0.host.as_str().parse().ok()?;
+        Some(SocketAddr::new(ip.to_canonical(), self.0.port))
+    }
+}
+
 impl fmt::Display for GossipAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -190,6 +199,14 @@ impl FromStr for HttpUrl {
             path: format!("{slash}{path}"),
         })
     }
+}
+
+/// Whether an address can be that of one host on a network: it is neither unspecified (`0.0.0.0`, `::`), nor a multicast
+/// group, nor `255.255.255.255`.
+#[must_use]
+pub fn is_of_one_host(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 fn within_limit(text: &str) -> Result<(), AddressError> {
@@ -296,6 +313,29 @@ mod tests {
             assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
         }
         assert!("http://x:1".parse::<GossipAddress>().is_err());
+    }
+
+    #[test]
+    fn a_gossip_address_without_a_name_is_a_socket_address() {
+        let found = |text: &str| {
+            let address: GossipAddress = text.parse().expect(text);
+            address.socket_addr().map(|found| found.to_string())
+        };
+        assert_eq!(found("10.0.0.5").as_deref(), Some("10.0.0.5:7946"));
+        assert_eq!(found("[::ffff:10.0.0.5]:80").as_deref(), Some("10.0.0.5:80"));
+        assert_eq!(found("[::1]").as_deref(), Some("[::1]:7946"));
+        assert_eq!(found("seed.example"), None);
+    }
+
+    #[test]
+    fn an_address_of_many_hosts_or_of_none_is_told_apart() {
+        let is_of_one = |text: &str| is_of_one_host(text.parse().expect("an address"));
+        for one in ["10.0.0.5", "127.0.0.1", "::1", "fe80::1", "10.0.0.255", "::ffff:10.0.0.5"] {
+            assert!(is_of_one(one), "{one}");
+        }
+        for not in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1", "::ffff:0.0.0.0"] {
+            assert!(!is_of_one(not), "{not}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The rules for what an agent is started with.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use hobnob_api::address::{AddressError, GossipAddress};
+use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 
 use super::AgentConfig;
@@ -102,14 +102,15 @@ impl AgentConfig {
     /// The address that others send to, which reaches both sockets.
     fn reachable_at(&self, sync_bind: SocketAddr) -> Result<IpAddr, ConfigError> {
         let bind = self.bind;
-        let advertise = self.advertise.unwrap_or(bind.ip());
-        if advertise.is_unspecified() || advertise.is_multicast() {
+        let advertise = self.advertise.unwrap_or(bind.ip()).to_canonical();
+        if !is_of_one_host(advertise) {
             let nowhere = SocketAddr::new(advertise, bind.port());
             return Err(ConfigError::NothingToAdvertise(nowhere));
         }
         let sync = sync_bind.ip();
-        let same_family = sync.is_ipv4() == advertise.is_ipv4();
-        if !same_family || !(sync.is_unspecified() || sync == bind.ip() || sync == advertise) {
+        // A socket on `::` takes IPv4 too.
+        let takes_family = sync.is_ipv4() == advertise.is_ipv4() || sync == Ipv6Addr::UNSPECIFIED;
+        if !takes_family || !(sync.is_unspecified() || sync == bind.ip() || sync == advertise) {
             return Err(ConfigError::SyncElsewhere { sync: sync_bind, advertised: advertise });
         }
         if advertise != bind.ip() && bind.ip().is_loopback() {
@@ -152,6 +153,11 @@ mod tests {
             advertised(AgentConfig { advertise, ..config("0.0.0.0:0") }).ok().as_deref(),
             Some("10.0.0.9")
         );
+        for advertise in ["10.0.0.9", "::ffff:10.0.0.9"] {
+            let advertise = Some(advertise.parse().expect("an address"));
+            let dual = advertised(AgentConfig { advertise, ..config("[::]:0") });
+            assert_eq!(dual.ok().as_deref(), Some("10.0.0.9"));
+        }
         assert_eq!(config("10.0.0.1:5").validate().expect("valid").sync_bind.port(), 0);
     }
 
@@ -160,13 +166,18 @@ mod tests {
         let addr = |text: &str| text.parse().expect("an address");
         let nowhere = advertised(config("0.0.0.0:7946"));
         assert!(matches!(nowhere, Err(ConfigError::NothingToAdvertise(_))));
+        for many in ["255.255.255.255", "224.0.0.1", "::", "::ffff:0.0.0.0"] {
+            let advertise = Some(many.parse().expect("an address"));
+            let many = advertised(AgentConfig { advertise, ..config("[::]:7946") });
+            assert!(matches!(many, Err(ConfigError::NothingToAdvertise(_))), "{many:?}");
+        }
         let elsewhere = AgentConfig {
             advertise: Some("10.0.0.9".parse().expect("an address")),
             ..config("127.0.0.1:0")
         };
         assert!(matches!(advertised(elsewhere), Err(ConfigError::AdvertisedElsewhere { .. })));
-        for sync in ["10.0.0.2:0", "[::]:0"] {
-            let config = AgentConfig { sync_bind: Some(addr(sync)), ..config("10.0.0.1:0") };
+        for (bind, sync) in [("10.0.0.1:0", "10.0.0.2:0"), ("[fd00::1]:0", "0.0.0.0:0")] {
+            let config = AgentConfig { sync_bind: Some(addr(sync)), ..config(bind) };
             let refused = advertised(config);
             assert!(matches!(refused, Err(ConfigError::SyncElsewhere { .. })), "{sync}");
         }

@@ -1,6 +1,8 @@
 //! The rules for a registration that hold here. The catalog has rules of its own, and takes names that these refuse.
 
-use hobnob_api::address::Host;
+use std::net::IpAddr;
+
+use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 use hobnob_api::{ApiError, ErrorCode, Registration};
 
@@ -20,6 +22,12 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
     if let Some(address) = &registration.address {
         let parsed = address.parse::<Host>();
         parsed.map_err(|error| ApiError::new(ErrorCode::AddressInvalid, error.to_string()))?;
+        if address.parse::<IpAddr>().is_ok_and(|ip| !is_of_one_host(ip)) {
+            let message = format!(
+                "no client reaches `{id}` at {address}: give the address of one host, or leave it out for the agent's own"
+            );
+            return Err(ApiError::new(ErrorCode::AddressInvalid, message));
+        }
     }
     let given = registration.checks.len();
     if given > MAX_CHECKS {

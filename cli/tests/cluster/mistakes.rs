@@ -46,6 +46,10 @@ fn commands_that_cannot_be_done() {
     failed(&a1.run(&["register", "web", "--port", "0"]), 2, &["port"]);
     failed(&a1.run(&["register", "web", "--port", "80", "--address", "a b"]), 2, &["host name"]);
     failed(&a1.run(&["register", "web", "--port", "80", "--address", "999.1.1.1"]), 2, &["IP"]);
+    for nobody in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1"] {
+        let register = ["register", "web", "--port", "80", "--address", nobody];
+        failed(&a1.run(&register), 2, &[nobody, "the address of one host"]);
+    }
     failed(&a1.run(&["register", "", "--port", "80"]), 2, &["SERVICE"]);
     failed(&a1.run(&["report", "foo"]), 2, &["hobnob pick --report"]);
     failed(&a1.run(&["register", &"x".repeat(200), "--port", "80"]), 2, &["128"]);
