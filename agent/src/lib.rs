@@ -11,6 +11,7 @@
 
 mod actor;
 mod agent;
+mod budget;
 pub mod checks;
 mod clock;
 mod config;

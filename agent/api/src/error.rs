@@ -118,6 +118,10 @@ error_codes! {
     JoinUnanswered => Failed,
     /// Another agent runs under the same node id, and this one gave way to it.
     DuplicateNodeId => Failed,
+    /// The agent holds as much for this connection, or for all clients, as it may.
+    TooMuchHeld => Failed,
+    /// Almost every place for connections is taken. The few that are left answer an operator's calls only.
+    TooManyConnections => Failed,
     /// The agent holds as many registrations as it may.
     TooManyRegistrations => Failed,
     /// The disk has no room.

@@ -1,5 +1,7 @@
 //! The errors of a start.
 
+use std::io;
+
 use hobnob_membership::catalog;
 use hobnob_membership::record::RecordError;
 
@@ -33,6 +35,9 @@ pub enum StartError {
     /// The unix socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The system gives no threads.
+    #[error("the threads that answer clients cannot be started: {0}")]
+    Threads(io::Error),
 }
 
 impl StartError {

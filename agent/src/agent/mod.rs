@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config::AgentConfig;
+use crate::doors::threads::DoorThreads;
 use crate::driver::{DriverHandle, Ended};
 use crate::info::AgentInfo;
 use task::Task;
@@ -28,6 +29,8 @@ pub struct Agent {
     driver: DriverHandle,
     driving: Task<Ended>,
     server: Task<()>,
+    /// Ends after the server.
+    doors: DoorThreads,
     registrar: Task<()>,
     seeding: Task<()>,
     timing: Task<()>,
@@ -77,7 +80,9 @@ impl Agent {
 
     /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its socket.
     pub async fn shutdown(self) {
-        let Self { keep_on_exit, driver, driving, server, registrar, seeding, timing, .. } = self;
+        let Self {
+            keep_on_exit, driver, driving, server, registrar, seeding, timing, doors, ..
+        } = self;
         timing.stop().await;
         seeding.stop().await;
         if keep_on_exit {
@@ -90,6 +95,7 @@ impl Agent {
             }
         }
         server.stop().await;
+        drop(doors);
         if !registrar.ends_within(LEAVE_WITHIN).await {
             tracing::warn!("the data directory did not come to rest in time");
         }

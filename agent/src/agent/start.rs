@@ -10,8 +10,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::task::Task;
 use super::{Agent, StartError};
+use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{AgentConfig, ValidConfig};
+use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::server::Socket;
 use crate::driver::{Driver, Joining};
@@ -35,6 +37,7 @@ struct Opened {
 /// An agent with its sockets.
 struct Bound {
     opened: Opened,
+    doors: DoorThreads,
     socket: Socket,
     network: Network,
     info: AgentInfo,
@@ -72,6 +75,7 @@ fn open(config: ValidConfig) -> Result<Opened, StartError> {
 
 async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let config = &opened.config;
+    let doors = DoorThreads::start().map_err(StartError::Threads)?;
     let socket = Socket::bind(&config.socket).await?;
     let network = Network::bind(config.bind, config.sync_bind).await?;
     let (gossip, sync) = (network.gossip_addr(), network.sync_addr());
@@ -85,7 +89,7 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         gossip_bound: gossip,
         sync_addr: (config.advertise, sync.port()).into(),
     };
-    Ok(Bound { opened, socket, network, info })
+    Ok(Bound { opened, doors, socket, network, info })
 }
 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
@@ -102,7 +106,7 @@ async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
 
 impl Ready {
     fn spawn(self) -> Agent {
-        let Self { bound: Bound { opened, socket, network, info }, restored, epoch } = self;
+        let Self { bound: Bound { opened, doors, socket, network, info }, restored, epoch } = self;
         let Opened { config, data_dir, node } = opened;
         let clock = Clock::start();
         let node = Node::new(node_config(&info, node, epoch, &restored), clock.now());
@@ -131,6 +135,8 @@ impl Ready {
             registrations,
             leave: leave_tx,
             counters: Default::default(),
+            places: Default::default(),
+            budget: Budget::new(MAX_CLIENT_BYTES),
         };
         tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
             sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
@@ -139,7 +145,8 @@ impl Ready {
             registrar: Task::spawn(registrar.run(persisted)),
             seeding: Task::spawn(seeding::seed(seeds, info.clone(), driver.clone())),
             timing: Task::spawn(registry.advance()),
-            server: Task::spawn(socket.serve(Arc::new(handler))),
+            server: Task::spawn_on(doors.handle(), socket.serve(Arc::new(handler))),
+            doors,
             info,
             socket: path,
             keep_on_exit: config.keep_on_exit,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// A task that does not outlive its handle.
@@ -10,6 +11,14 @@ pub(super) struct Task<T>(JoinHandle<T>);
 impl<T: Send + 'static> Task<T> {
     pub(super) fn spawn(task: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(task))
+    }
+
+    /// Spawns the task on other threads than those of the caller.
+    pub(super) fn spawn_on(
+        threads: &Handle,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        Self(threads.spawn(task))
     }
 
     /// Ends the task and waits until it is gone, with everything that it held.

@@ -1,3 +1,4 @@
 //! Doors: how programs on this host ask the agent. A door translates, and calls queries.
 
+pub(crate) mod threads;
 pub(crate) mod unix;

@@ -77,6 +77,7 @@ impl Driver {
                     self.own_checks.set(instance, check);
                 }
                 self.node.handle(Input::Write(records), now);
+                self.writer.hurry();
                 self.drain();
                 reply.send(());
             }
@@ -94,6 +95,7 @@ impl Driver {
             Command::Leave => self.node.handle(Input::Leave, now),
             Command::ForceLeave { member, reply } => {
                 self.node.handle(Input::ForceLeave(member), now);
+                self.writer.hurry();
                 self.drain();
                 reply.send(());
             }

@@ -51,6 +51,12 @@ impl DriverHandle {
         Self::channel().0
     }
 
+    /// A handle of a driver that answers nothing, for tests. It stops when the other value is dropped.
+    #[cfg(test)]
+    pub(crate) fn silent() -> (Self, impl Send) {
+        Self::channel()
+    }
+
     /// Checks that [`DriverHandle::write`] would take these records, and that this agent is not silent.
     pub(crate) async fn check_write(&self, records: RecordChanges) -> Result<(), Refused> {
         ask(&self.commands, |reply| Command::Check { records, reply }).await?

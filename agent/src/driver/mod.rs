@@ -34,6 +34,8 @@ pub(crate) use own_checks::{OwnCheck, OwnChecks};
 const DATAGRAM_BATCH: usize = 64;
 /// The most inputs of each other kind that are taken before the next kind.
 const BATCH: usize = 16;
+/// Commands, of which clients can send many, are taken for this long at most before datagrams have their turn.
+const COMMANDS_FOR: Duration = Duration::from_millis(2);
 /// A deadline this late means that the process stalled. Messages that arrived meanwhile are then handled before the
 /// silence of their senders.
 const STALLED_AFTER: Duration = Duration::from_millis(100);
@@ -155,7 +157,11 @@ impl Driver {
             let Ok(report) = self.inbox.reports.try_recv() else { break };
             self.take_report(&report);
         }
+        let began = Instant::now();
         for _ in 0..BATCH {
+            if began.elapsed() >= COMMANDS_FOR {
+                break;
+            }
             // The loop notices a closed channel where it waits for a command.
             let Ok(command) = self.inbox.commands.try_recv() else { break };
             self.take_command(command);

@@ -53,7 +53,7 @@ fn unexplained(registry: &Registry, subject: &str) -> ApiError {
     let services = registry.services();
     let mut ids = BTreeSet::new();
     for (_, service) in services.iter().filter(|(key, _)| key.service == subject) {
-        ids.extend(service.instances().iter().map(|instance| instance.id.to_string()));
+        ids.extend(service.instances().values().map(|instance| instance.id.to_string()));
     }
     if ids.is_empty() {
         let message = format!("no member and no instance has the name or id `{subject}`");

@@ -10,35 +10,50 @@ use std::sync::Arc;
 use hobnob_api::{ApiError, ErrorCode, PickQuery, Picked};
 use hobnob_balancer::{Pick, Selector, Strategy};
 
+use super::asked::{Length, check_scope, service_key, too_long};
 use super::resolve::bad_selector;
+use crate::budget::{Budget, Exhausted, Held};
 use crate::services::{Entry, Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey, Shown};
 
 /// Picks, and reports, in one call: the answer must fit a frame.
 pub(crate) const MAX_PICKS: u32 = 10_000;
 /// Pickers of one caller. Beyond it they are made anew.
-const MAX_PICKERS: usize = 1_024;
+const MAX_PICKERS: usize = 256;
+/// What a picker takes, its names and its selector aside.
+const PICKER_BYTES: usize = 2 << 10;
+/// What an unreported call in flight takes.
+const IN_FLIGHT_BYTES: usize = 64;
 /// Unreported calls in flight of one caller.
 const MAX_IN_FLIGHT: usize = 100_000;
 
 /// The picks of one caller, such as a connection. Dropping it ends its calls in flight.
-#[derive(Default)]
 pub(crate) struct Picks {
-    pickers: HashMap<(ServiceKey, Scope), Held>,
+    allowance: Arc<Budget>,
+    pickers: HashMap<(ServiceKey, Scope), Known>,
     /// Calls that count as in flight and will not be reported.
     in_flight: Vec<Pick<Arc<Entry>>>,
+    /// What the calls in flight take.
+    in_flight_held: Option<Held>,
 }
 
-struct Held {
+struct Known {
     service: Arc<Service>,
     scoped: Arc<Scoped>,
     picker: ScopedPicker,
+    _held: Held,
 }
 
 impl Picks {
+    /// No picks yet. What they take counts in `allowance`.
+    pub(crate) fn new(allowance: Arc<Budget>) -> Self {
+        Self { allowance, pickers: HashMap::new(), in_flight: Vec::new(), in_flight_held: None }
+    }
+
     /// Picks as often as the query says, as far as there is an instance to pick.
     ///
     /// # Errors
-    /// The query breaks a rule, or too many unreported calls are in flight.
+    /// The query breaks a rule, the answer would be too long, too many unreported calls are in flight, or the caller makes
+    /// the agent hold too much. No call then counts as in flight.
     pub(crate) fn pick(
         &mut self,
         registry: &Registry,
@@ -59,13 +74,15 @@ impl Picks {
             isolated: registry.is_isolated(),
             picks: Vec::new(),
         };
-        let service = ServiceKey { namespace: query.namespace, service: query.service };
+        let service = service_key(query.namespace, query.service)?;
         let scope =
             Scope { selector: query.selector, datacenter: query.datacenter, prefer: query.prefer };
-        let Self { pickers, in_flight } = self;
-        let Some(held) = held(pickers, registry, (service, scope))? else { return Ok(picked) };
+        check_scope(&scope)?;
+        let Self { allowance, pickers, in_flight, in_flight_held } = self;
+        let known = known(pickers, registry, allowance, (service, scope))?;
+        let Some(known) = known else { return Ok(picked) };
 
-        let strategy = strategy.unwrap_or_else(|| held.service.strategy());
+        let strategy = strategy.unwrap_or_else(|| known.service.strategy());
         need_key(strategy, key)?;
         let counts_calls = matches!(strategy, Strategy::LeastConnections | Strategy::BoundedHash);
         let is_kept = counts_calls && !is_reported;
@@ -75,13 +92,26 @@ impl Picks {
             );
             return Err(ApiError::new(ErrorCode::TooManyCallsInFlight, message));
         }
+        registry.reserve(&known.service, &known.scoped, strategy)?;
+        known.service.refresh(&known.scoped);
         // All picks of a call are in flight together, so that a strategy that counts them spreads them.
-        let picks: Vec<_> = (0..count).map_while(|_| held.picker.pick(strategy, key)).collect();
-        for pick in picks {
+        let (mut picks, mut length) = (Vec::new(), Length::new());
+        for pick in (0..count).map_while(|_| known.picker.pick(strategy, key)) {
             let instance = registry.show_picked(pick.item());
+            if !length.add(&instance) {
+                let remedy = format!("ask for a smaller count, such as {}", picks.len().max(1));
+                return Err(too_long(&format!("the answer with {count} picks"), &remedy));
+            }
+            picks.push((pick, instance));
+        }
+        if is_kept {
+            let bytes = (in_flight.len() + picks.len()) * IN_FLIGHT_BYTES;
+            keep(in_flight_held, allowance, bytes)?;
+        }
+        for (pick, instance) in picks {
             let mut token = 0;
             if is_reported {
-                token = registry.open_call(&held.service, pick);
+                token = registry.open_call(&known.service, pick);
             } else if is_kept {
                 in_flight.push(pick);
             }
@@ -92,17 +122,18 @@ impl Picks {
 }
 
 /// The picker of a scope, made anew when its balancer is no longer updated. `None` when there is no such service.
-fn held<'a>(
-    pickers: &'a mut HashMap<(ServiceKey, Scope), Held>,
+fn known<'a>(
+    pickers: &'a mut HashMap<(ServiceKey, Scope), Known>,
     registry: &Registry,
+    allowance: &Arc<Budget>,
     key: (ServiceKey, Scope),
-) -> Result<Option<&'a mut Held>, ApiError> {
+) -> Result<Option<&'a mut Known>, ApiError> {
     if pickers.len() >= MAX_PICKERS && !pickers.contains_key(&key) {
         pickers.clear();
     }
     let place = match pickers.entry(key) {
-        Place::Occupied(held) if !held.get().scoped.is_retired() => {
-            return Ok(Some(held.into_mut()));
+        Place::Occupied(known) if !known.get().scoped.is_retired() => {
+            return Ok(Some(known.into_mut()));
         }
         place => place,
     };
@@ -115,9 +146,21 @@ fn held<'a>(
         }
         return Ok(None);
     };
-    let scoped = registry.scoped(&service, scope).map_err(|error| bad_selector(&error))?;
+    let selector_bytes = scope.selector.as_deref().map_or(0, str::len);
+    let held = allowance.hold(PICKER_BYTES + 2 * selector_bytes)?;
+    let scoped = registry.scoped(&service, scope)?;
     let picker = scoped.picker();
-    Ok(Some(place.insert_entry(Held { service, scoped, picker }).into_mut()))
+    Ok(Some(place.insert_entry(Known { service, scoped, picker, _held: held }).into_mut()))
+}
+
+fn keep(held: &mut Option<Held>, allowance: &Arc<Budget>, bytes: usize) -> Result<(), Exhausted> {
+    match held {
+        Some(held) => held.resize(bytes),
+        None => {
+            *held = Some(allowance.hold(bytes)?);
+            Ok(())
+        }
+    }
 }
 
 fn need_key(strategy: Strategy, key: Option<&[u8]>) -> Result<(), ApiError> {
@@ -134,10 +177,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::budget::MAX_CONNECTION_BYTES;
     use crate::services::testing::{OWN, instance, placed, registry};
 
     fn query(query: Value) -> PickQuery {
         serde_json::from_value(query).expect("a query")
+    }
+
+    fn picks() -> Picks {
+        Picks::new(Budget::new(MAX_CONNECTION_BYTES))
     }
 
     fn ids(picked: &Picked<Shown>) -> Vec<&str> {
@@ -147,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_service_that_went_and_came_back_is_picked_from_anew() {
         let (registry, mut writer) = registry();
-        let mut picks = Picks::default();
+        let mut picks = picks();
         let web = || query(json!({ "service": "web" }));
         let empty = picks.pick(&registry, web()).expect("no error");
         assert_eq!(ids(&empty), Vec::<&str>::new());
@@ -166,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn a_selector_narrows_and_a_wrong_one_is_refused_whether_or_not_the_service_exists() {
         let (registry, mut writer) = registry();
-        let mut picks = Picks::default();
+        let mut picks = picks();
         let wrong = || query(json!({ "service": "web", "selector": "tier in (" }));
         let missing = picks.pick(&registry, wrong()).expect_err("refused");
         writer.set_isolated(false);
@@ -186,7 +234,7 @@ mod tests {
     async fn a_strategy_that_needs_a_key_is_refused_without_one() {
         let (registry, _writer) = registry();
         let keyless = query(json!({ "service": "web", "strategy": "consistent-hash" }));
-        let error = Picks::default().pick(&registry, keyless).expect_err("refused");
+        let error = picks().pick(&registry, keyless).expect_err("refused");
         assert_eq!(error.code, ErrorCode::KeyMissing);
     }
 
@@ -197,12 +245,63 @@ mod tests {
         writer.publish();
         let service = registry.services().values().next().cloned().expect("one");
         let in_flight = || service.whole().report().targets[0].in_flight;
-        let mut picks = Picks::default();
+        let mut picks = picks();
         let least = query(json!({ "service": "web", "strategy": "least-connections", "count": 2 }));
         picks.pick(&registry, least).expect("no error");
         picks.pick(&registry, query(json!({ "service": "web", "count": 2 }))).expect("no error");
         assert_eq!(in_flight(), 2, "round robin does not count calls");
         drop(picks);
         assert_eq!(in_flight(), 0);
+    }
+    /// Instances that take some two kilobytes each in an answer.
+    fn large(writer: &mut crate::services::Writer, count: usize) {
+        for number in 0..count {
+            let change = instance(OWN, &format!("i{number}"), InstanceStatus::Healthy);
+            let mut large = (*change.instance).clone();
+            let meta: Vec<_> = (0..4).map(|key| (format!("k{key}"), "x".repeat(500))).collect();
+            let meta = meta.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            Arc::make_mut(&mut large.service).meta = meta.collect();
+            writer.apply(hobnob_membership::view::Change { instance: Arc::new(large) });
+        }
+        writer.publish();
+    }
+
+    #[tokio::test]
+    async fn picks_that_do_not_fit_an_answer_count_no_calls_in_flight() {
+        let (registry, mut writer) = registry();
+        large(&mut writer, 20);
+        let service = registry.services().values().next().cloned().expect("one");
+        let in_flight = || -> u32 {
+            service.whole().report().targets.iter().map(|target| target.in_flight).sum()
+        };
+        let mut picks = picks();
+        for unanswerable in [
+            json!({ "service": "web", "count": 10_000, "report": true }),
+            json!({ "service": "web", "count": 10_000, "strategy": "least-connections" }),
+        ] {
+            let refused = picks.pick(&registry, query(unanswerable)).expect_err("too long");
+            assert_eq!((refused.code, in_flight()), (ErrorCode::AnswerTooLarge, 0));
+            assert!(refused.message.contains("a smaller count, such as "), "{refused}");
+        }
+        let fits = query(json!({ "service": "web", "count": 1_000, "report": true }));
+        assert_eq!(picks.pick(&registry, fits).expect("no error").picks.len(), 1_000);
+        assert_eq!(in_flight(), 1_000);
+    }
+
+    #[tokio::test]
+    async fn a_caller_holds_no_more_than_its_allowance() {
+        let (registry, mut writer) = registry();
+        writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
+        writer.publish();
+        let allowance = Budget::new(64 << 10);
+        let mut picks = Picks::new(allowance.clone());
+        let scoped = |n: usize| query(json!({ "service": "web", "selector": format!("a{n}=b") }));
+        let refused = (0..100).find_map(|n| picks.pick(&registry, scoped(n)).err());
+        assert_eq!(refused.expect("refused").code, ErrorCode::TooMuchHeld);
+        let many = json!({ "service": "web", "strategy": "least-connections", "count": 2_000 });
+        let refused = picks.pick(&registry, query(many)).expect_err("refused");
+        assert_eq!(refused.code, ErrorCode::TooMuchHeld);
+        drop(picks);
+        assert_eq!(allowance.held(), 0);
     }
 }

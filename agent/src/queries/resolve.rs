@@ -7,22 +7,32 @@ use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
-use crate::services::{Registry, Service, ServiceKey, Shown, matches};
+use super::asked::{Length, check_scope, service_key, too_long};
+use crate::services::{Registry, Scope, Service, ServiceKey, Shown, matches};
 
 /// The instances of a service that match a query.
 ///
 /// # Errors
-/// The selector cannot be read.
+/// The selector cannot be read, a name breaks a rule, or the answer would be too long.
 pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances<Shown>, ApiError> {
-    let key = ServiceKey { namespace: query.namespace.clone(), service: query.service.clone() };
+    let key = service_key(query.namespace.clone(), query.service.clone())?;
+    check_scope(&Scope { datacenter: query.datacenter.clone(), ..Scope::default() })?;
     let selector = query.selector.as_deref().unwrap_or_default();
     let selector = selector.parse().map_err(|error| bad_selector(&error))?;
     let revision = registry.revision();
     let mut shown = Vec::new();
     if let Some(service) = registry.service(&key) {
         let (instances, last_known) = (service.instances(), service.offers_last_known());
-        let matching = instances.iter().filter(|instance| is_match(query, &selector, instance));
-        shown.extend(matching.map(|instance| registry.show(instance, last_known)));
+        let matching = instances.values().filter(|instance| is_match(query, &selector, instance));
+        let mut length = Length::new();
+        for instance in matching {
+            let instance = registry.show(instance, last_known);
+            if !length.add(&instance) {
+                let remedy = "ask for a part of them with a selector, or watch the service";
+                return Err(too_long(&format!("all instances of `{}`", key.service), remedy));
+            }
+            shown.push(instance);
+        }
     }
     Ok(Instances { revision, isolated: registry.is_isolated(), instances: shown })
 }
@@ -50,9 +60,9 @@ pub(crate) fn services(registry: &Registry, namespace: Option<&str>) -> Services
 fn summary(key: &ServiceKey, service: &Service) -> ServiceSummary {
     let instances = service.instances();
     let healthy =
-        instances.iter().filter(|instance| instance.status == InstanceStatus::Healthy).count();
+        instances.values().filter(|instance| instance.status == InstanceStatus::Healthy).count();
     let tags: BTreeSet<String> = instances
-        .iter()
+        .values()
         .flat_map(|instance| instance.service.tags.iter())
         .map(Text::to_string)
         .collect();

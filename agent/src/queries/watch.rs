@@ -1,27 +1,43 @@
 //! Watches: a service now, then its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::{Changes, Instances, WatchQuery};
-use hobnob_membership::NodeId;
-use hobnob_membership::record::Text;
+use hobnob_api::{ApiError, Changes, Instances, WatchQuery};
 use hobnob_membership::view::InstanceStatus;
 use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::asked::service_key;
+use crate::budget::{Budget, Exhausted, Held};
 use crate::services::{Registry, ServiceKey, Shown, Since, Subscription};
 
 /// After a change was told, the next ones are collected for this long. The first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);
+/// An event of more bytes is told in parts, so that any number of instances fits and no part is long to write.
+const MAX_PART_BYTES: usize = 1 << 20;
+/// The revision of a part that others follow. A watch that resumes there starts over.
+const UNFINISHED: u64 = 0;
+/// What a watch takes by itself.
+const WATCH_BYTES: usize = 2 << 10;
+/// What it remembers of an instance that it told.
+const TOLD_BYTES: usize = 32;
 
 /// An event of a watch.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// All instances of the service.
+    /// All instances of the service, or as many as fit a part: [`Event::Changes`] tell the others.
     Instances(Instances<Shown>),
     /// The instances that changed since the last event.
     Changes(Changes<Shown>),
+}
+
+/// An event, with what it takes while it waits to be written.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) event: Event,
+    pub(crate) held: Arc<Held>,
 }
 
 /// Follows a service, whether or not it exists. It sleeps until its service changes.
@@ -31,28 +47,51 @@ pub(crate) struct Watch {
     subscription: Subscription,
     /// The revision that the last event was taken from.
     seen: Option<u64>,
-    told: Told,
+    memory: Memory,
+    /// What the memory takes.
+    held: Held,
+    allowance: Arc<Budget>,
+    /// Parts that are not told yet.
+    parts: VecDeque<Told>,
     /// When it last looked for an event. The next look has to wait for a change.
     looked_at: Option<Instant>,
 }
 
 impl Watch {
-    pub(crate) fn new(registry: Arc<Registry>, query: WatchQuery) -> Self {
-        let key = ServiceKey { namespace: query.namespace, service: query.service };
+    /// A watch whose memory and events count in `allowance`.
+    ///
+    /// # Errors
+    /// A name breaks a rule, or there is no room for the watch.
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        query: WatchQuery,
+        allowance: Arc<Budget>,
+    ) -> Result<Self, ApiError> {
+        let key = service_key(query.namespace, query.service)?;
+        let held = allowance.hold(WATCH_BYTES)?;
         let subscription = registry.subscribe(key.clone());
-        Self {
+        Ok(Self {
             registry,
             key,
             subscription,
             seen: query.since,
-            told: Told::default(),
+            memory: Memory::new(),
+            held,
+            allowance,
+            parts: VecDeque::new(),
             looked_at: None,
-        }
+        })
     }
 
     /// The next event, as soon as there is one. Dropping the future before it is ready loses nothing.
-    pub(crate) async fn next(&mut self) -> Event {
+    ///
+    /// # Errors
+    /// There is no room for the event, or to remember it. The watch has ended.
+    pub(crate) async fn next(&mut self) -> Result<Told, Exhausted> {
         loop {
+            if let Some(part) = self.parts.pop_front() {
+                return Ok(part);
+            }
             if let Some(looked_at) = self.looked_at {
                 tokio::time::sleep_until(looked_at + COALESCE).await;
                 self.subscription.changed().await;
@@ -60,30 +99,26 @@ impl Watch {
             let is_first = self.looked_at.is_none();
             self.looked_at = Some(Instant::now());
             self.subscription.mark_seen();
-            if let Some(event) = self.look(is_first) {
-                return event;
-            }
+            self.look(is_first)?;
         }
     }
 
-    /// The event that brings the watcher up to date; `None` when it would see no difference. The first look of a resumed
-    /// watch has an event in any case, so that its client knows that it is up to date.
-    fn look(&mut self, is_first: bool) -> Option<Event> {
-        match self.seen.map(|revision| self.registry.changes_since(&self.key, revision)) {
-            Some(Since::Changes { revision, instances }) => {
+    /// Adds the event that brings the watcher up to date, in parts; none when it would see no difference. The first look of
+    /// a resumed watch has an event in any case, so that its client knows that it is up to date.
+    fn look(&mut self, is_first: bool) -> Result<(), Exhausted> {
+        match self.seen.map(|revision| (revision, self.registry.changes_since(&self.key, revision)))
+        {
+            Some((seen, Since::Changes { revision, instances })) => {
                 self.seen = Some(revision);
                 let service = self.registry.service(&self.key);
                 let last_known = service.is_some_and(|service| service.offers_last_known());
                 let shown = instances.iter().map(|entry| self.registry.show(entry, last_known));
-                let instances: Vec<_> = shown.filter(|shown| self.told.is_news(shown)).collect();
-                let isolated = self.registry.is_isolated();
-                (is_first || !instances.is_empty()).then_some(Event::Changes(Changes {
-                    revision,
-                    isolated,
-                    instances,
-                }))
+                let instances: Vec<_> = shown.filter(|shown| self.memory.is_news(shown)).collect();
+                if is_first || !instances.is_empty() {
+                    self.tell(instances, revision, seen, false)?;
+                }
             }
-            Some(Since::Forgotten) | None => {
+            Some((_, Since::Forgotten)) | None => {
                 // Read before the instances: a change that comes between is told again, which does no harm.
                 let revision = self.registry.revision();
                 self.seen = Some(revision);
@@ -91,37 +126,91 @@ impl Watch {
                 if let Some(service) = self.registry.service(&self.key) {
                     let last_known = service.offers_last_known();
                     let entries = service.instances();
-                    let shown = entries.iter().map(|entry| self.registry.show(entry, last_known));
+                    let shown = entries.values().map(|entry| self.registry.show(entry, last_known));
                     instances.extend(shown);
                 }
-                self.told.start_over(&instances);
-                let isolated = self.registry.is_isolated();
-                Some(Event::Instances(Instances { revision, isolated, instances }))
+                self.memory.start_over(&instances);
+                self.tell(instances, revision, UNFINISHED, true)?;
             }
         }
+        self.held.resize(WATCH_BYTES + self.memory.len() * TOLD_BYTES)
+    }
+
+    /// Cuts an event into parts. Only the last one carries its revision; the others carry `unfinished`, which is where a
+    /// watch that breaks off between them has to go on.
+    fn tell(
+        &mut self,
+        instances: Vec<Shown>,
+        revision: u64,
+        unfinished: u64,
+        starts_over: bool,
+    ) -> Result<(), Exhausted> {
+        let isolated = self.registry.is_isolated();
+        let held = Arc::new(self.allowance.hold(instances.len() * size_of::<Shown>())?);
+        let mut parts = parts(instances).into_iter().peekable();
+        let mut starts_over = starts_over;
+        while let Some(instances) = parts.next() {
+            let revision = if parts.peek().is_some() { unfinished } else { revision };
+            let event = if std::mem::take(&mut starts_over) {
+                Event::Instances(Instances { revision, isolated, instances })
+            } else {
+                Event::Changes(Changes { revision, isolated, instances })
+            };
+            self.parts.push_back(Told { event, held: held.clone() });
+        }
+        Ok(())
     }
 }
 
-/// The instances as the watcher was told of them last. A change of something that no answer shows is no news.
-#[derive(Default)]
-struct Told(BTreeMap<(NodeId, Text), Shown>);
+/// The instances in their order, in at least one part.
+fn parts(instances: Vec<Shown>) -> Vec<Vec<Shown>> {
+    let (mut parts, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for shown in instances {
+        let more = shown.answer_bytes();
+        if bytes + more > MAX_PART_BYTES && !last.is_empty() {
+            parts.push(std::mem::take(&mut last));
+            bytes = 0;
+        }
+        bytes += more;
+        last.push(shown);
+    }
+    parts.push(last);
+    parts
+}
 
-impl Told {
+/// What each instance looked like when it was told last, as hashes that all watchers share. A change of something that no
+/// answer shows is no news.
+struct Memory {
+    looks: BTreeMap<u64, u64>,
+    /// Nobody can make up two instances with one hash.
+    seed: u64,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self { looks: BTreeMap::new(), seed: rand::random() }
+    }
+
+    fn len(&self) -> usize {
+        self.looks.len()
+    }
+
     fn start_over(&mut self, instances: &[Shown]) {
-        self.0.clear();
+        self.looks.clear();
         for shown in instances {
             self.is_news(shown);
         }
     }
 
     fn is_news(&mut self, shown: &Shown) -> bool {
-        let key = (shown.entry().origin, shown.entry().id.clone());
-        if shown.entry().status == InstanceStatus::Gone {
-            self.0.remove(&key);
+        let entry = shown.entry();
+        let key = xxh3_64_with_seed(entry.id.as_bytes(), self.seed ^ entry.origin.0);
+        if entry.status == InstanceStatus::Gone {
+            self.looks.remove(&key);
             return true;
         }
-        let before = self.0.insert(key, shown.clone());
-        before.is_none_or(|before| !before.looks_like(shown))
+        let looks = shown.looks();
+        self.looks.insert(key, looks) != Some(looks)
     }
 }
 
@@ -132,6 +221,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::budget::MAX_CONNECTION_BYTES;
     use crate::services::testing::{OTHER, OWN, instance, of_service, registry};
 
     /// Longer than anything that a watch waits for by itself.
@@ -140,7 +230,12 @@ mod tests {
     fn watch(registry: &Arc<Registry>, since: Option<u64>) -> Watch {
         let query =
             WatchQuery { service: "web".to_owned(), namespace: "default".to_owned(), since };
-        Watch::new(registry.clone(), query)
+        let allowance = Budget::new(MAX_CONNECTION_BYTES);
+        Watch::new(registry.clone(), query, allowance).expect("room")
+    }
+
+    async fn event(watch: &mut Watch) -> Event {
+        timeout(LONG, watch.next()).await.expect("an event").expect("room").event
     }
 
     fn ids(shown: &[Shown]) -> Vec<&str> {
@@ -148,14 +243,14 @@ mod tests {
     }
 
     async fn instances(watch: &mut Watch) -> Instances<Shown> {
-        match timeout(LONG, watch.next()).await.expect("an event") {
+        match event(watch).await {
             Event::Instances(instances) => instances,
             event => panic!("{event:?}"),
         }
     }
 
     async fn changes(watch: &mut Watch) -> Changes<Shown> {
-        match timeout(LONG, watch.next()).await.expect("an event") {
+        match event(watch).await {
             Event::Changes(changes) => changes,
             event => panic!("{event:?}"),
         }
@@ -239,5 +334,69 @@ mod tests {
         writer.apply(Change { instance: Arc::new(unseen) });
         writer.publish();
         assert!(timeout(LONG, watch.next()).await.is_err());
+    }
+    /// Instances that take some two kilobytes each in an answer.
+    fn large(writer: &mut crate::services::Writer, count: usize, fill: &str) {
+        for number in 0..count {
+            let change = instance(OWN, &format!("i{number:05}"), InstanceStatus::Healthy);
+            let mut large = (*change.instance).clone();
+            let meta: Vec<_> = (0..4).map(|key| (format!("k{key}"), fill.repeat(500))).collect();
+            let meta = meta.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            Arc::make_mut(&mut large.service).meta = meta.collect();
+            writer.apply(Change { instance: Arc::new(large) });
+        }
+        writer.publish();
+    }
+
+    /// What a client knows after the parts of one event, and where it could go on after each.
+    async fn all_parts(watch: &mut Watch) -> (Vec<String>, Vec<u64>) {
+        let (mut known, mut revisions) = (Vec::new(), Vec::new());
+        let now = watch.registry.revision();
+        while revisions.last() != Some(&now) {
+            let (revision, instances) = match event(watch).await {
+                Event::Instances(Instances { revision, instances, .. }) => {
+                    known.clear();
+                    (revision, instances)
+                }
+                Event::Changes(Changes { revision, instances, .. }) => (revision, instances),
+            };
+            let bytes: usize = instances.iter().map(Shown::answer_bytes).sum();
+            assert!(bytes <= MAX_PART_BYTES);
+            known.extend(ids(&instances).into_iter().map(str::to_owned));
+            revisions.push(revision);
+        }
+        (known, revisions)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_fits_an_answer_is_told_in_parts() {
+        const COUNT: usize = 10_000;
+        let (registry, mut writer) = registry();
+        large(&mut writer, COUNT, "x");
+        let mut watch = watch(&registry, None);
+        let (known, revisions) = all_parts(&mut watch).await;
+        assert_eq!(known.len(), COUNT);
+        let (last, before) = revisions.split_last().expect("parts");
+        assert!(before.len() > 16 && before.iter().all(|at| *at == UNFINISHED), "{revisions:?}");
+        assert_eq!(*last, registry.revision());
+        let seen = registry.revision();
+        large(&mut writer, 2_000, "y");
+        let (changed, revisions) = all_parts(&mut watch).await;
+        assert_eq!(changed.len(), 2_000);
+        let (last, before) = revisions.split_last().expect("parts");
+        assert!(!before.is_empty() && before.iter().all(|at| *at == seen), "{revisions:?}");
+        assert_eq!(*last, registry.revision());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_may_hold_no_more_ends_and_gives_everything_back() {
+        let (registry, mut writer) = registry();
+        large(&mut writer, 100, "x");
+        let allowance = Budget::new(WATCH_BYTES + 50 * TOLD_BYTES);
+        let query = WatchQuery::new("web");
+        let mut watch = Watch::new(registry.clone(), query, allowance.clone()).expect("room");
+        assert!(watch.next().await.is_err());
+        drop(watch);
+        assert_eq!(allowance.held(), 0);
     }
 }

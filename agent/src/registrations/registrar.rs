@@ -129,7 +129,7 @@ impl Registrar {
         let elsewhere = services.values().find_map(|service| {
             service
                 .instances()
-                .iter()
+                .values()
                 .find(|instance| instance.id == id)
                 .map(|instance| instance.node.name.clone())
         });

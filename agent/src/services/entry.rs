@@ -1,7 +1,7 @@
 //! An instance as readers of the registry see it.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hobnob_balancer::Target;
 use hobnob_membership::record::Health;
@@ -12,12 +12,23 @@ use hobnob_membership::view::{Instance, InstanceStatus};
 pub(crate) struct Entry {
     instance: Arc<Instance>,
     target_id: Arc<str>,
+    /// Made by the first reader that needs it, for all of them.
+    print: OnceLock<Print>,
+}
+
+/// An instance as an answer shows it, in brief.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Print {
+    /// Bytes of it in an answer, its age and whether it is offered aside.
+    pub(super) bytes: usize,
+    /// A hash of the same.
+    pub(super) looks: u64,
 }
 
 impl Entry {
     pub(crate) fn new(instance: Arc<Instance>) -> Self {
         let target_id = target_id(&instance).into();
-        Self { instance, target_id }
+        Self { instance, target_id, print: OnceLock::new() }
     }
 
     /// Whether its checks pass and its node lives.
@@ -30,6 +41,10 @@ impl Entry {
     pub(crate) fn is_offered(&self, last_known: bool) -> bool {
         let was_passing = || self.down_since.is_some() && self.health == Health::Passing;
         self.is_healthy() || (last_known && was_passing())
+    }
+
+    pub(super) fn print(&self, make: impl FnOnce() -> Print) -> Print {
+        *self.print.get_or_init(make)
     }
 
     pub(super) fn target(self: &Arc<Self>) -> Target<Arc<Self>> {

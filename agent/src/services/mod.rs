@@ -20,13 +20,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_balancer::{Pick, SelectorError};
+use hobnob_balancer::{Pick, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 use hobnob_membership::{NodeId, Time};
 use imbl::OrdMap;
 use tokio::sync::Notify;
 
+use crate::budget::{Budget, Exhausted, MAX_BALANCER_BYTES};
 use crate::clock::{Clock, millis};
 
 use changes::ChangeLog;
@@ -34,7 +35,7 @@ pub(crate) use changes::{Since, Subscription};
 pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
 pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
-use service::ScopeCounters;
+use service::{ScopeCounters, ScopeError};
 pub(crate) use service::{Service, ServiceKey};
 pub(crate) use shown::Shown;
 pub(crate) use writer::Writer;
@@ -55,6 +56,8 @@ pub(crate) struct Registry {
     last_alive: ArcSwap<Vec<(NodeId, Time)>>,
     changes: Arc<ChangeLog>,
     scopes: ScopeCounters,
+    /// What the balancers of scopes and the tables of strategies take.
+    balancers: Arc<Budget>,
     /// The services whose balancers need a clock.
     timed: Mutex<Vec<Weak<Service>>>,
     some_timed: Notify,
@@ -82,6 +85,7 @@ impl Registry {
             last_alive: ArcSwap::default(),
             changes: ChangeLog::new(first_revision),
             scopes: ScopeCounters::default(),
+            balancers: Budget::new(MAX_BALANCER_BYTES),
         });
         (registry.clone(), Writer::new(registry))
     }
@@ -132,13 +136,38 @@ impl Registry {
         &self,
         service: &Service,
         scope: &Scope,
-    ) -> Result<Arc<Scoped>, SelectorError> {
-        service.scoped(scope, &self.scopes)
+    ) -> Result<Arc<Scoped>, ScopeError> {
+        match service.scoped(scope, &self.scopes, &self.balancers) {
+            Err(ScopeError::Exhausted(_)) => {
+                self.drop_idle_scopes();
+                service.scoped(scope, &self.scopes, &self.balancers)
+            }
+            scoped => scoped,
+        }
+    }
+
+    /// Makes room for the table of a strategy, before the first pick that needs it.
+    pub(crate) fn reserve(
+        &self,
+        service: &Service,
+        scoped: &Scoped,
+        strategy: Strategy,
+    ) -> Result<(), Exhausted> {
+        service.reserve(scoped, strategy, &self.balancers).or_else(|_| {
+            self.drop_idle_scopes();
+            service.reserve(scoped, strategy, &self.balancers)
+        })
+    }
+
+    fn drop_idle_scopes(&self) {
+        self.services().values().for_each(|service| service.drop_idle_scopes(&self.scopes));
     }
 
     /// Counters, by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 2] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 4] {
         [
+            ("balancer_bytes", self.balancers.held() as u64),
+            ("balancer_bytes_refused", self.balancers.refused()),
             ("scopes_built", self.scopes.built.load(Ordering::Relaxed)),
             ("scopes_evicted", self.scopes.evicted.load(Ordering::Relaxed)),
         ]

@@ -1,18 +1,30 @@
 //! Scopes: the instances of a service that a pick may choose, and their order. Each scope has a balancer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use hobnob_api::Prefer;
 use hobnob_balancer::{
-    Balancer, Circuit, Config, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick,
-    Picker, Place, Report, Selector, Strategy,
+    Balancer, Circuit, Config, Layer, Layered, LayeredPicker, MAGLEV_SLOTS, Nearness,
+    OVERPROVISIONING, Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector,
+    Strategy, VIRTUAL_NODES,
 };
 use hobnob_membership::view::Instance;
 
 use super::Entry;
 use super::service::Published;
+use crate::budget::{Budget, Exhausted, Held};
+
+/// A balancer of more instances than this is not brought up to date at every change.
+const BATCHED_ABOVE: usize = 256;
+/// Such a balancer then rests for this many times as long as the update took, so that updates take a fifth of a core at most,
+/// whatever the rate of changes.
+const RESTS: u32 = 4;
+/// What a balancer takes without instances and tables.
+const SCOPE_BYTES: usize = 4 << 10;
+/// What an instance takes in a balancer.
+const TARGET_BYTES: usize = 128;
 
 /// A choice among the instances of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,10 +68,15 @@ pub(crate) struct Scoped {
     datacenter: Option<String>,
     nearness: Nearness,
     balancer: Kind,
-    /// The generation of the instances that it was made from. Held by those who publish; no pick takes it.
-    generation: Mutex<u64>,
+    /// The generation of the instances that it was made from; 0 before the first.
+    generation: AtomicU64,
+    /// When it may be updated again. Locked during an update, which one asker makes while others pick from what is there.
+    rests_until: Mutex<Option<Instant>>,
     /// No longer updated: its pickers have to be replaced.
     retired: AtomicBool,
+    /// The strategies whose tables have room, one bit for each.
+    reserved: AtomicU16,
+    held: Mutex<Vec<Held>>,
 }
 
 enum Kind {
@@ -85,9 +102,48 @@ impl Scoped {
             datacenter: scope.datacenter.clone(),
             nearness,
             balancer,
-            generation: Mutex::new(0),
+            generation: AtomicU64::new(0),
+            rests_until: Mutex::new(None),
             retired: AtomicBool::new(false),
+            reserved: AtomicU16::new(0),
+            held: Mutex::default(),
         }
+    }
+
+    /// What a balancer of so many instances takes without tables.
+    pub(super) fn bytes(instances: usize) -> usize {
+        SCOPE_BYTES + instances * TARGET_BYTES
+    }
+
+    /// Gives back what was counted for it when it is dropped.
+    pub(super) fn keep(&self, held: Held) {
+        self.lock_held().push(held);
+    }
+
+    /// Makes room for the table of a strategy, of so many instances, before its first pick.
+    ///
+    /// # Errors
+    /// There is no room for the table.
+    pub(super) fn reserve(
+        &self,
+        strategy: Strategy,
+        instances: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<(), Exhausted> {
+        let bit = 1 << strategy as u16;
+        if self.reserved.load(Ordering::Relaxed) & bit != 0 {
+            return Ok(());
+        }
+        let mut held = self.lock_held();
+        if self.reserved.load(Ordering::Relaxed) & bit == 0 {
+            held.push(budget.hold(table_bytes(strategy, instances))?);
+            self.reserved.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, Vec<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an instance is in the scope.
@@ -95,16 +151,39 @@ impl Scoped {
         matches(&self.selector, self.datacenter.as_deref(), instance)
     }
 
-    /// Offers the healthy instances, unless it has newer ones already. An isolated agent cannot tell a dead node from its
-    /// own dead link: without a healthy instance, it offers those that were passing before it lost touch.
-    pub(super) fn publish(&self, published: &Published, locality: &Locality) {
-        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
-        if published.generation <= *generation {
+    /// Catches up with what was published, at the cost of the asker. An asker does not wait for another one that does the
+    /// same, and a large balancer rests between two updates, except that nobody picks without what is urgent.
+    pub(super) fn follow(&self, published: &Published, locality: &Locality) {
+        let generation = self.generation.load(Ordering::Acquire);
+        if generation >= published.generation {
             return;
         }
-        *generation = published.generation;
+        let is_urgent = generation < published.urgent || generation == 0;
+        let mut rests_until = if is_urgent {
+            self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
+        } else {
+            match self.rests_until.try_lock() {
+                Ok(rests_until) => rests_until,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            }
+        };
+        let began = Instant::now();
+        let rests = !is_urgent && rests_until.is_some_and(|until| began < until);
+        if rests || self.generation.load(Ordering::Acquire) >= published.generation {
+            return;
+        }
+        self.update(published, locality);
+        self.generation.store(published.generation, Ordering::Release);
+        let is_large = published.instances.len() > BATCHED_ABOVE;
+        *rests_until = is_large.then(|| Instant::now() + began.elapsed() * RESTS);
+    }
+
+    /// Offers the healthy instances. An isolated agent cannot tell a dead node from its own dead link: without a healthy
+    /// instance, it offers those that were passing before it lost touch.
+    fn update(&self, published: &Published, locality: &Locality) {
         let within: Vec<&Arc<Entry>> =
-            published.instances.iter().filter(|instance| self.contains(instance)).collect();
+            published.instances.values().filter(|instance| self.contains(instance)).collect();
         let last_known = published.isolated && !within.iter().any(|instance| instance.is_healthy());
         match &self.balancer {
             Kind::Flat(balancer) => {
@@ -178,6 +257,17 @@ impl Scoped {
             Kind::Flat(balancer) => ScopedPicker::Flat(Box::new(balancer.picker())),
             Kind::Layered(layered) => ScopedPicker::Layered(layered.picker()),
         }
+    }
+}
+
+/// What the table of a strategy takes at most, of so many instances. Weights of up to 16 on average are counted.
+fn table_bytes(strategy: Strategy, instances: usize) -> usize {
+    match strategy {
+        Strategy::ConsistentHash | Strategy::BoundedHash => 2 * MAGLEV_SLOTS as usize,
+        Strategy::Rendezvous => 2 * RENDEZVOUS_SLOTS as usize,
+        Strategy::Ring => 24 * VIRTUAL_NODES as usize * instances,
+        Strategy::Weighted => 10 * (16 * instances).min(SCHEDULE_SLOTS_MAX as usize),
+        _ => 0,
     }
 }
 

@@ -8,13 +8,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hobnob_api::{ApiError, ErrorCode};
 use hobnob_balancer::{Config, Selector, SelectorError, Strategy};
-use hobnob_membership::record::Balancing;
+use hobnob_membership::NodeId;
+use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::Instance;
+
+use imbl::OrdMap;
 
 use super::Entry;
 use super::scope::{Locality, Scope, Scoped};
 use super::settings::config;
+use crate::budget::{Budget, Exhausted};
 
 /// Scopes of one service that have a balancer of their own. A further one takes the place of the oldest that no
 /// connection holds, else of the oldest.
@@ -65,8 +70,9 @@ struct State {
 pub(super) struct Published {
     /// Counts the publications of the service.
     pub(super) generation: u64,
-    /// All instances, by id and node.
-    pub(super) instances: Arc<Vec<Arc<Entry>>>,
+    /// Every pick from now on must know of this generation.
+    pub(super) urgent: u64,
+    pub(super) instances: Instances,
     /// Whether the agent heard no other member.
     pub(super) isolated: bool,
 }
@@ -75,16 +81,29 @@ impl Published {
     /// Whether instances of lost nodes are offered: an isolated agent cannot tell a dead node from its own dead link, and
     /// has nothing better.
     fn offers_last_known(&self) -> bool {
-        self.isolated && !self.instances.iter().any(|instance| instance.is_healthy())
+        self.isolated && !self.instances.values().any(|instance| instance.is_healthy())
     }
 }
 
-/// The instances that a publication changes.
-pub(super) enum Touched<'a> {
-    /// These instances, as they were before and as they are now.
-    Some(&'a [Arc<Entry>]),
-    /// Any instance.
-    All,
+/// The instances of a service, by id and node. A copy shares them, and a change costs a path in the tree.
+pub(crate) type Instances = OrdMap<(Text, NodeId), Arc<Entry>>;
+
+/// Why there is no balancer for a scope.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScopeError {
+    #[error(transparent)]
+    Selector(#[from] SelectorError),
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+}
+
+impl From<ScopeError> for ApiError {
+    fn from(error: ScopeError) -> Self {
+        match error {
+            ScopeError::Selector(error) => Self::new(ErrorCode::SelectorInvalid, error.to_string()),
+            ScopeError::Exhausted(exhausted) => exhausted.into(),
+        }
+    }
 }
 
 impl Service {
@@ -116,7 +135,7 @@ impl Service {
     }
 
     /// All instances, by id and node.
-    pub(crate) fn instances(&self) -> Arc<Vec<Arc<Entry>>> {
+    pub(crate) fn instances(&self) -> Instances {
         self.state.load().published.instances.clone()
     }
 
@@ -125,9 +144,25 @@ impl Service {
         self.state.load().published.offers_last_known()
     }
 
-    /// The balancer over every instance that is offered.
+    /// The balancer over every instance that is offered, up to date.
     pub(crate) fn whole(&self) -> &Arc<Scoped> {
+        self.refresh(&self.whole);
         &self.whole
+    }
+
+    /// Brings one of its balancers up to date. Whoever picks does so first: the writer leaves the work to those who need it.
+    pub(crate) fn refresh(&self, scoped: &Scoped) {
+        scoped.follow(&self.state.load().published, &self.locality);
+    }
+
+    /// Makes room for the table of a strategy in one of its balancers.
+    pub(super) fn reserve(
+        &self,
+        scoped: &Scoped,
+        strategy: Strategy,
+        budget: &Arc<Budget>,
+    ) -> Result<(), Exhausted> {
+        scoped.reserve(strategy, self.state.load().published.instances.len(), budget)
     }
 
     /// The balancer of a scope. The first to ask builds it, while others go on. `counted` hears of what that takes.
@@ -135,18 +170,22 @@ impl Service {
         &self,
         scope: &Scope,
         counted: &ScopeCounters,
-    ) -> Result<Arc<Scoped>, SelectorError> {
+        budget: &Arc<Budget>,
+    ) -> Result<Arc<Scoped>, ScopeError> {
         if scope.is_whole() {
-            return Ok(self.whole.clone());
+            return Ok(self.whole().clone());
         }
         let state = self.state.load();
         if let Some(scoped) = state.scope(scope) {
+            self.refresh(scoped);
             return Ok(scoped.clone());
         }
         let selector = scope.selector.as_deref().unwrap_or_default().parse()?;
+        let held = budget.hold(Scoped::bytes(state.published.instances.len()))?;
         let scoped = Arc::new(Scoped::new(scope, selector, &self.config));
+        scoped.keep(held);
         scoped.advance(Duration::from_micros(self.now_us.load(Ordering::Relaxed)));
-        scoped.publish(&state.published, &self.locality);
+        scoped.follow(&state.published, &self.locality);
         counted.built.fetch_add(1, Ordering::Relaxed);
 
         let (mut shared, mut evicted) = (scoped.clone(), None);
@@ -167,37 +206,46 @@ impl Service {
             evicted.retire();
             counted.evicted.fetch_add(1, Ordering::Relaxed);
         }
-        // The writer did not know of the scope before it was added, so it may lack the latest publication.
-        shared.publish(&state.published, &self.locality);
         if state.retired {
             shared.retire();
         }
         Ok(shared)
     }
 
-    /// Shows these instances to everybody, in each scope that contains one that was touched.
-    pub(super) fn publish(
-        &self,
-        instances: Vec<Arc<Entry>>,
-        touched: &Touched<'_>,
-        isolated: bool,
-    ) {
-        let instances = Arc::new(instances);
+    /// Shows these instances to everybody. The next pick brings its balancer up to date; if this is urgent, it must. Slow
+    /// start counts from when an instance comes, so with it the balancers are brought up to date now.
+    pub(super) fn publish(&self, instances: &Instances, isolated: bool, is_urgent: bool) {
         let state = self.replace(|state| {
             let generation = state.published.generation + 1;
-            let published = Published { generation, instances: instances.clone(), isolated };
+            let urgent = if is_urgent { generation } else { state.published.urgent };
+            let instances = instances.clone();
+            let published = Published { generation, urgent, instances, isolated };
             State { published, ..state.clone() }
         });
-        self.whole.publish(&state.published, &self.locality);
-        for (_, scoped) in state.scopes.iter() {
-            let is_concerned = match touched {
-                Touched::Some(touched) => touched.iter().any(|entry| scoped.contains(entry)),
-                Touched::All => true,
-            };
-            if is_concerned {
-                scoped.publish(&state.published, &self.locality);
-            }
+        if self.config.slow_start.is_some() {
+            self.refresh(&self.whole);
+            state.scopes.iter().for_each(|(_, scoped)| self.refresh(scoped));
         }
+    }
+
+    /// Drops the balancers of scopes that no connection holds.
+    pub(super) fn drop_idle_scopes(&self, counted: &ScopeCounters) {
+        let mut idle = Vec::new();
+        self.replace(|state| {
+            let is_idle = |scoped: &Arc<Scoped>| Arc::strong_count(scoped) == 1;
+            // Before the copies, which hold all of them.
+            let idle_now: Vec<bool> =
+                state.scopes.iter().map(|(_, scoped)| is_idle(scoped)).collect();
+            let scopes = state.scopes.iter().zip(idle_now);
+            let (gone, kept): (Vec<_>, Vec<_>) = scopes.partition(|(_, idle)| *idle);
+            let owned = |scopes: Vec<(&(Scope, Arc<Scoped>), bool)>| -> Vec<_> {
+                scopes.into_iter().map(|(scope, _)| scope.clone()).collect()
+            };
+            idle = owned(gone);
+            State { scopes: Arc::new(owned(kept)), ..state.clone() }
+        });
+        counted.evicted.fetch_add(idle.len() as u64, Ordering::Relaxed);
+        idle.iter().for_each(|(_, scoped)| scoped.retire());
     }
 
     /// Its balancers are no longer updated.

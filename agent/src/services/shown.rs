@@ -6,9 +6,14 @@ use hobnob_api::{Basis, InstanceStatus, NodeId};
 use hobnob_membership::record::{Health, Meta, Tags, Text};
 use hobnob_membership::view;
 use serde::{Serialize, Serializer};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::Entry;
+use super::entry::Print;
 use crate::translate::api_node_id;
+
+/// Bytes that an age, a token and the names around an instance take at most.
+const AROUND_BYTES: usize = 96;
 
 /// An instance in an answer. It is serialized as a [`hobnob_api::Instance`], from texts that it shares with the registry.
 #[derive(Clone, Debug)]
@@ -28,9 +33,23 @@ impl Shown {
         &self.entry
     }
 
-    /// Whether both look alike in an answer, their ages aside.
-    pub(crate) fn looks_like(&self, other: &Self) -> bool {
-        (Fields { age_ms: 0, ..self.fields() }) == (Fields { age_ms: 0, ..other.fields() })
+    /// A hash of what it looks like in an answer, its age aside. All readers share the work.
+    pub(crate) fn looks(&self) -> u64 {
+        self.print().looks ^ u64::from(self.offered)
+    }
+
+    /// The most bytes that it takes in an answer, in either dialect.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.print().bytes + AROUND_BYTES
+    }
+
+    fn print(&self) -> Print {
+        self.entry.print(|| {
+            let fields = Fields { age_ms: 0, offered: false, ..self.fields() };
+            // Texts and numbers can always be written. JSON is the longer one of the dialects.
+            let text = serde_json::to_vec(&fields).unwrap_or_default();
+            Print { bytes: text.len(), looks: xxh3_64(&text) }
+        })
     }
 
     fn fields(&self) -> Fields<'_> {
@@ -87,7 +106,7 @@ impl From<&Shown> for hobnob_api::Instance {
 }
 
 /// The fields of a [`hobnob_api::Instance`], in its order.
-#[derive(PartialEq, Serialize)]
+#[derive(Serialize)]
 #[serde(rename = "Instance")]
 struct Fields<'a> {
     service: &'a str,
@@ -170,10 +189,30 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_takes_no_more_bytes_than_it_says() {
+        let mut shown = shown("ze\"\u{1}\\z");
+        shown.age_ms = u64::MAX;
+        let (bytes, instance) = (shown.answer_bytes(), shown);
+        let picked = hobnob_api::Picked {
+            revision: 1,
+            isolated: false,
+            picks: vec![hobnob_api::Pick { token: u64::MAX, instance }; 100],
+        };
+        let reply = Reply { id: 1, api: None, response: Response::Picked(picked) };
+        let mut buffer = BytesMut::new();
+        JsonCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");
+        assert!(buffer.len() <= 100 * bytes + 100, "{} {bytes}", buffer.len());
+        buffer.clear();
+        BinaryCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");
+        assert!(buffer.len() <= 100 * bytes + 100, "{} {bytes}", buffer.len());
+    }
+
+    #[test]
     fn an_age_does_not_change_the_looks() {
         let (young, moved) = (shown("z1"), shown("z2"));
         let old = Shown { age_ms: 9_000, ..young.clone() };
-        assert!(young.looks_like(&old) && !young.looks_like(&moved));
-        assert!(!young.looks_like(&Shown { offered: false, ..old }));
+        assert_eq!(young.looks(), old.looks());
+        assert_ne!(young.looks(), moved.looks());
+        assert_ne!(young.looks(), Shown { offered: false, ..old }.looks());
     }
 }

@@ -1,6 +1,6 @@
 //! The one writer of the registry: collects changes, then publishes the services that they touch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,18 +8,52 @@ use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::{Change, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
 
-use super::service::Touched;
+use super::service::Instances;
 use super::{Entry, Registry, ServiceKey};
 
-/// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once.
+/// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once. A change costs
+/// the logarithm of the instances of its service: the balancers follow when somebody picks.
 pub(crate) struct Writer {
     registry: Arc<Registry>,
-    services: BTreeMap<ServiceKey, BTreeMap<(Text, NodeId), Arc<Entry>>>,
-    /// The instances that were applied since the last publication, as they were before and as they are now.
-    touched: BTreeMap<ServiceKey, Vec<Arc<Entry>>>,
+    services: BTreeMap<ServiceKey, Written>,
+    /// The services that were applied to since the last publication.
+    touched: BTreeSet<ServiceKey>,
     /// Every service has to be published, whatever was applied.
     all_touched: bool,
+    /// Every pick after the next publication must know of it.
+    is_urgent: bool,
     changes: Vec<(ServiceKey, Arc<Entry>)>,
+}
+
+/// One service as it was written so far.
+#[derive(Default)]
+struct Written {
+    instances: Instances,
+    /// The instances that say how to balance.
+    speakers: BTreeSet<(Text, NodeId)>,
+}
+
+impl Written {
+    fn apply(&mut self, entry: &Arc<Entry>) {
+        let id = (entry.id.clone(), entry.origin);
+        let is_gone = entry.status == InstanceStatus::Gone;
+        if is_gone || entry.service.balancing == Balancing::default() {
+            self.speakers.remove(&id);
+        } else {
+            self.speakers.insert(id.clone());
+        }
+        if is_gone {
+            self.instances.remove(&id);
+        } else {
+            self.instances.insert(id, entry.clone());
+        }
+    }
+
+    /// Of the instances that say how to balance, the first by id and node speaks for the service.
+    fn balancing(&self) -> Balancing {
+        let speaker = self.speakers.first().and_then(|id| self.instances.get(id));
+        speaker.map(|speaker| speaker.service.balancing.clone()).unwrap_or_default()
+    }
 }
 
 impl Writer {
@@ -27,8 +61,9 @@ impl Writer {
         Self {
             registry,
             services: BTreeMap::new(),
-            touched: BTreeMap::new(),
+            touched: BTreeSet::new(),
             all_touched: false,
+            is_urgent: false,
             changes: Vec::new(),
         }
     }
@@ -36,17 +71,14 @@ impl Writer {
     pub(crate) fn apply(&mut self, Change { instance }: Change) {
         let key = ServiceKey::of(&instance);
         let entry = Arc::new(Entry::new(instance));
-        let instances = self.services.entry(key.clone()).or_default();
-        let id = (entry.id.clone(), entry.origin);
-        let before = if entry.status == InstanceStatus::Gone {
-            instances.remove(&id)
-        } else {
-            instances.insert(id, entry.clone())
-        };
-        let touched = self.touched.entry(key.clone()).or_default();
-        touched.extend(before);
-        touched.push(entry.clone());
+        self.services.entry(key.clone()).or_default().apply(&entry);
+        self.touched.insert(key.clone());
         self.changes.push((key, entry));
+    }
+
+    /// A client waits for what is published next: no pick after its answer may miss it.
+    pub(crate) fn hurry(&mut self) {
+        self.is_urgent = true;
     }
 
     /// Isolation decides which instances a service without a healthy one offers.
@@ -66,12 +98,10 @@ impl Writer {
 
     /// Shows the applied changes.
     pub(crate) fn publish(&mut self) {
-        let all_touched = std::mem::take(&mut self.all_touched);
+        let is_urgent = std::mem::take(&mut self.is_urgent);
         let mut touched = std::mem::take(&mut self.touched);
-        if all_touched {
-            for key in self.services.keys() {
-                touched.entry(key.clone()).or_default();
-            }
+        if std::mem::take(&mut self.all_touched) {
+            touched.extend(self.services.keys().cloned());
         }
         if touched.is_empty() {
             return;
@@ -80,17 +110,15 @@ impl Writer {
         let published = self.registry.services.load();
         let mut services = (**published).clone();
         let mut names_changed = false;
-        for (key, touched) in touched {
-            let touched = if all_touched { Touched::All } else { Touched::Some(&touched) };
-            let instances: Vec<_> =
-                self.services.get(&key).into_iter().flat_map(BTreeMap::values).cloned().collect();
-            let balancing = balancing_of(&instances);
+        for key in touched {
+            let Some(written) = self.services.get(&key) else { continue };
+            let (instances, balancing) = (&written.instances, written.balancing());
             let known = services.get(&key).cloned();
             let kept = known
                 .clone()
                 .filter(|known| !instances.is_empty() && *known.balancing() == balancing);
             if let Some(kept) = kept {
-                kept.publish(instances, &touched, isolated);
+                kept.publish(instances, isolated, is_urgent);
                 continue;
             }
             names_changed = true;
@@ -103,7 +131,7 @@ impl Writer {
                 continue;
             }
             let service = self.registry.new_service(balancing);
-            service.publish(instances, &touched, isolated);
+            service.publish(instances, isolated, is_urgent);
             services.insert(key, service);
         }
         if names_changed {
@@ -113,10 +141,4 @@ impl Writer {
             self.registry.changes.append(self.changes.drain(..));
         }
     }
-}
-
-/// Of the instances that say how to balance, the first by id and node speaks for the service.
-fn balancing_of(instances: &[Arc<Entry>]) -> Balancing {
-    let mut said = instances.iter().map(|instance| &instance.service.balancing);
-    said.find(|said| **said != Balancing::default()).cloned().unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! The unix socket as any language sees it: lines of JSON.
 
+use std::io::{BufRead, Write};
 use std::path::Path;
 
 use hobnob_agent::Agent;
@@ -181,4 +182,26 @@ async fn a_watch_tells_only_what_changed() {
     let changes = connection.answer().await["response"]["changes"]["instances"].clone();
     assert_eq!(changes.as_array().map(Vec::len), Some(1), "{changes}");
     assert_eq!(changes[0]["port"], 81);
+}
+
+/// The one thread of the agent's own runtime is this test's, and it waits without giving way.
+#[tokio::test]
+async fn clients_have_threads_of_their_own() {
+    let home = tempfile::tempdir().expect("a directory");
+    let agent = agent(home.path()).await;
+    let mut connection = Connection::open(&agent).await;
+    connection.call(json!({ "register": { "service": "web", "port": 80 } })).await;
+    let pick = json!({ "id": 9, "request": { "pick": { "service": "web" } } });
+    connection.send(&pick.to_string()).await;
+    assert_eq!(connection.answer().await["id"], 9);
+    let Connection { answers, calls } = connection;
+    let stream = answers.into_inner().into_inner().reunite(calls).expect("one stream");
+    let stream = stream.into_std().expect("a stream");
+    stream.set_nonblocking(false).expect("blocking");
+    // Only for a test that fails.
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a timeout");
+    (&stream).write_all(format!("{pick}\n").as_bytes()).expect("sent");
+    let mut line = String::new();
+    std::io::BufReader::new(&stream).read_line(&mut line).expect("an answer");
+    assert!(line.contains("\"picked\""), "{line}");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
 
 mod agent;
+mod clients;
 mod clusters;
 mod copy;
 mod crash;

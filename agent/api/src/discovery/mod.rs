@@ -30,6 +30,7 @@ mod known;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,9 +79,14 @@ impl DiscoveryConfig {
             prefer: Prefer::Any,
             selector: None,
             datacenter: None,
-            balancer: Config::default(),
+            balancer: Config { seed: entropy(), ..Config::default() },
         }
     }
+}
+
+/// A random number: processes that all began with the same instance would flood it together.
+fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// The instances of one service, followed by a task of its own. Dropping it ends the task.

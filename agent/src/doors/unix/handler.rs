@@ -6,6 +6,8 @@ use hobnob_api::{ApiError, CallReport, ErrorCode, Request, Response};
 use tokio::sync::mpsc;
 
 use super::counters::Counters;
+use super::places::Places;
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
@@ -28,6 +30,9 @@ pub(crate) struct Handler {
     pub(crate) registrations: RegistrationsHandle,
     pub(crate) leave: mpsc::Sender<()>,
     pub(crate) counters: Counters,
+    pub(crate) places: Arc<Places>,
+    /// What all connections make the agent hold.
+    pub(crate) budget: Arc<Budget>,
 }
 
 impl Handler {
@@ -87,6 +92,11 @@ impl Handler {
                 let mut info = info(&self.info, &self.clock, registry, driver).await?;
                 let own = self.counters.snapshot().map(|(name, count)| (name.to_owned(), count));
                 info.counters.extend(own);
+                info.counters.extend([
+                    ("api_connections".to_owned(), self.places.taken() as u64),
+                    ("client_bytes".to_owned(), self.budget.held() as u64),
+                    ("client_bytes_refused".to_owned(), self.budget.refused()),
+                ]);
                 Response::Info(Box::new(info))
             }
         })

@@ -3,4 +3,5 @@
 mod connection;
 pub(crate) mod counters;
 pub(crate) mod handler;
+pub(crate) mod places;
 pub(crate) mod server;

@@ -8,14 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::connection;
 use super::handler::Handler;
 
-/// Connections at the same time. A further one is closed and counted.
-const MAX_CONNECTIONS: usize = 1_024;
 /// The length of a path in `sockaddr_un`, without the final zero.
 const MAX_PATH_BYTES: usize = 107;
 /// The owner and the group may use the socket.
@@ -123,7 +120,6 @@ impl Socket {
 
     /// Serves connections until dropped; then they end with it.
     pub(crate) async fn serve(self, handler: Arc<Handler>) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
             let stream = match self.listener.accept().await {
@@ -136,17 +132,16 @@ impl Socket {
                 }
             };
             while connections.try_join_next().is_some() {}
-            let Ok(permit) = room.clone().try_acquire_owned() else {
+            let Some(place) = handler.places.take() else {
                 handler.counters.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
             handler.counters.accepted.fetch_add(1, Ordering::Relaxed);
             let handler = handler.clone();
             connections.spawn(async move {
-                if let Err(error) = connection::serve(stream, handler).await {
+                if let Err(error) = connection::serve(stream, handler, place).await {
                     tracing::debug!(%error, "a connection ended");
                 }
-                drop(permit);
             });
         }
     }

@@ -1,0 +1,147 @@
+//! One connection: its dialect, its calls one after the other, and the watches that go on beside them.
+
+mod conversation;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
+use hobnob_api::{ApiError, Call, ErrorCode, Reply};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use super::handler::Handler;
+use super::places::Place;
+use crate::budget::MAX_CONNECTION_BYTES;
+use crate::services::Shown;
+use conversation::{Conversation, Outgoing};
+use stream::{Buffered, Output};
+
+/// Replies of watches that wait to be written. A watch waits when they are full, and catches up afterwards.
+const MAX_WAITING_REPLIES: usize = 4;
+/// Calls are answered for this long before other connections have a turn.
+const TURN: Duration = Duration::from_millis(1);
+
+/// Serves a connection until the client closes it, or until it was idle for too long.
+pub(super) async fn serve<S>(
+    stream: S,
+    handler: Arc<Handler>,
+    place: Place,
+) -> Result<(), CodecError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let allowance = handler.budget.part(MAX_CONNECTION_BYTES);
+    // Nothing is nothing to refuse.
+    let (Ok(reading), Ok(writing)) = (allowance.hold(0), allowance.hold(0)) else { return Ok(()) };
+    let mut buffered = Buffered::new(stream, reading);
+    tokio::select! {
+        read = buffered.read() => { read?; }
+        () = place.idle_since(tokio::time::Instant::now()) => {
+            handler.counters.count_idle();
+            return Ok(());
+        }
+    }
+    let Some(first) = buffered.received.first() else { return Ok(()) };
+    let conversation = |replies| Conversation::new(handler, allowance, place, replies);
+    match Dialect::of_first_byte(*first) {
+        Dialect::Json => {
+            let codec = JsonCodec::server().writing::<Reply<Shown>>();
+            converse(buffered, codec, Output::new(writing), conversation).await
+        }
+        Dialect::Binary => {
+            let codec = BinaryCodec::server().writing::<Reply<Shown>>();
+            converse(buffered, codec, Output::new(writing), conversation).await
+        }
+    }
+}
+
+/// Answers calls. All calls of a read are answered before anything is written, so that pipelined calls share a write. An
+/// answer that takes time delays neither those before it nor the watches.
+async fn converse<S, C>(
+    mut buffered: Buffered<S>,
+    mut codec: C,
+    mut output: Output,
+    conversation: impl FnOnce(mpsc::Sender<Outgoing>) -> Conversation,
+) -> Result<(), CodecError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: tokio_util::codec::Decoder<Item = Result<Call, Malformed>, Error = CodecError>
+        + for<'a> tokio_util::codec::Encoder<&'a Reply<Shown>, Error = CodecError>,
+{
+    let (replies, mut waiting) = mpsc::channel::<Outgoing>(MAX_WAITING_REPLIES);
+    let mut conversation = conversation(replies);
+    let mut at_end = false;
+    let mut turn_began = Instant::now();
+    let mut active_at = tokio::time::Instant::now();
+    loop {
+        let decoded = match at_end {
+            false => codec.decode(&mut buffered.received),
+            true => codec.decode_eof(&mut buffered.received),
+        };
+        match decoded {
+            Ok(Some(call)) => {
+                let mut answer = pin!(conversation.answer(call));
+                let mut answered = answer.as_mut().now_or_never();
+                while answered.is_none() {
+                    buffered.write(&mut output).await?;
+                    tokio::select! {
+                        reply = &mut answer => answered = Some(reply),
+                        Some(event) = waiting.recv() => output.add(&mut codec, event.reply)?,
+                    }
+                }
+                if let Some(Some(reply)) = answered {
+                    output.add(&mut codec, reply)?;
+                }
+                if output.is_long() {
+                    buffered.write(&mut output).await?;
+                }
+                if turn_began.elapsed() >= TURN {
+                    tokio::task::yield_now().await;
+                    turn_began = Instant::now();
+                }
+                active_at = tokio::time::Instant::now();
+                continue;
+            }
+            Ok(None) => buffered.write(&mut output).await?,
+            Err(error) => {
+                conversation.count_malformed();
+                let refusal = ApiError::new(ErrorCode::RequestTooLarge, error.to_string());
+                output.add(&mut codec, about_the_connection(refusal))?;
+                // The connection is lost either way; the client may still read why.
+                let _ = buffered.write(&mut output).await;
+                return Err(error);
+            }
+        }
+        if at_end {
+            return Ok(());
+        }
+        if let Err(exhausted) = buffered.count_received() {
+            output.add(&mut codec, about_the_connection(exhausted.into()))?;
+            return buffered.write(&mut output).await;
+        }
+        let may_end = !conversation.watches();
+        tokio::select! {
+            read = buffered.read() => {
+                at_end = read? == 0;
+                active_at = tokio::time::Instant::now();
+            }
+            Some(event) = waiting.recv() => output.add(&mut codec, event.reply)?,
+            () = conversation.place().idle_since(active_at), if may_end => {
+                conversation.count_idle();
+                return Ok(());
+            }
+        }
+        turn_began = Instant::now();
+    }
+}
+
+/// A reply that answers no single call.
+fn about_the_connection(refusal: ApiError) -> Reply<Shown> {
+    Reply { id: 0, api: None, response: hobnob_api::Response::Error(refusal) }
+}

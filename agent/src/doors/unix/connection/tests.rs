@@ -1,0 +1,329 @@
+//! A connection over a pipe, with an agent that has no driver or one that answers when it is told to.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hobnob_membership::view::InstanceStatus;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::super::places::Places;
+use super::*;
+use crate::budget::{Budget, MAX_CLIENT_BYTES};
+use crate::clock::Clock;
+use crate::driver::DriverHandle;
+use crate::info::AgentInfo;
+use crate::registrations::RegistrationsHandle;
+use crate::services::testing::{OWN, instance, registry};
+use crate::services::{Registry, Writer};
+
+/// Longer than anything that a connection waits for by itself.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A stream that counts how often it is written to.
+struct Counted {
+    stream: DuplexStream,
+    writes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+struct Client {
+    stream: DuplexStream,
+    writes: Arc<AtomicUsize>,
+    serving: JoinHandle<Result<(), CodecError>>,
+    registry: Arc<Registry>,
+    budget: Arc<Budget>,
+    received: Vec<u8>,
+}
+
+/// A connection to an agent without a driver, which has one instance of the service `web`.
+fn connect() -> (Client, Writer) {
+    connect_to(DriverHandle::stopped(), MAX_CLIENT_BYTES)
+}
+
+/// A connection to an agent with this driver, whose clients may make it hold so many bytes.
+fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
+    let (registry, mut writer) = registry();
+    writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
+    writer.publish();
+    let any = "127.0.0.1:1".parse().expect("an address");
+    let info = AgentInfo {
+        name: "a".to_owned(),
+        cluster: "default".to_owned(),
+        node_id: OWN,
+        datacenter: "dc1".to_owned(),
+        zone: String::new(),
+        gossip_addr: any,
+        gossip_bound: any,
+        sync_addr: any,
+    };
+    let places = Arc::new(Places::default());
+    let budget = Budget::new(client_bytes);
+    let handler = Handler {
+        info,
+        clock: Clock::start(),
+        registry: registry.clone(),
+        driver,
+        registrations: RegistrationsHandle::stopped(),
+        leave: mpsc::channel(1).0,
+        counters: Default::default(),
+        places: places.clone(),
+        budget: budget.clone(),
+    };
+    let (stream, served) = duplex(1 << 20);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let served = Counted { stream: served, writes: writes.clone() };
+    let place = places.take().expect("a place");
+    let serving = tokio::spawn(serve(served, Arc::new(handler), place));
+    (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
+}
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.expect("sent");
+    }
+
+    async fn call(&mut self, id: u64, request: Value) {
+        self.send(&format!("{}\n", json!({ "id": id, "request": request }))).await;
+    }
+
+    /// The next reply; `None` when the agent says nothing or hangs up.
+    async fn reply(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).expect("JSON"));
+            }
+            let read = self.stream.read_buf(&mut self.received);
+            match timeout(LONG, read).await {
+                Ok(Ok(read)) if read > 0 => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+fn pick() -> Value {
+    json!({ "pick": { "service": "web" } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn pipelined_calls_are_answered_in_order_by_one_write() {
+    let (mut client, _writer) = connect();
+    let calls: Vec<String> =
+        (1..=20).map(|id| format!("{}\n", json!({ "id": id, "request": pick() }))).collect();
+    client.send(&calls.concat()).await;
+    for id in 1..=20 {
+        let reply = client.reply().await.expect("a reply");
+        assert_eq!(reply["id"], id);
+        assert_eq!(reply["response"]["picked"]["picks"][0]["instance"]["id"], "a");
+        assert_eq!(reply["api"].is_null(), id > 1, "the first reply tells the version");
+    }
+    assert_eq!(client.writes.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_does_not_wait_for_the_rest_of_the_next_call() {
+    let (mut client, _writer) = connect();
+    let whole = format!("{}\n", json!({ "id": 1, "request": pick() }));
+    let (half, rest) = whole.split_at(whole.len() / 2);
+    client.send(&format!("{whole}{half}")).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 1);
+    assert_eq!(client.reply().await, None, "half a call is none");
+    client.send(rest).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_line_needs_no_line_feed_and_the_end_of_the_stream_ends_the_connection() {
+    let (mut client, _writer) = connect();
+    client.send(&json!({ "id": 5, "request": pick() }).to_string()).await;
+    client.stream.shutdown().await.expect("shut down");
+    assert_eq!(client.reply().await.expect("a reply")["id"], 5);
+    assert!(client.serving.await.expect("no panic").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_does_not_wait_for_the_calls_behind_it() {
+    let (mut client, _writer) = connect();
+    let many = json!({ "pick": { "service": "web", "count": 1_000 } });
+    client.call(1, many.clone()).await;
+    client.call(2, many).await;
+    for id in [1, 2] {
+        let reply = client.reply().await.expect("a reply");
+        let picks = reply["response"]["picked"]["picks"].as_array().map(Vec::len);
+        assert_eq!((reply["id"].as_u64(), picks), (Some(id), Some(1_000)));
+    }
+    assert!(client.writes.load(Ordering::Relaxed) >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nonsense_is_refused_and_counted_and_the_next_call_is_answered() {
+    let (mut client, _writer) = connect();
+    client.send("nonsense\n").await;
+    let refused = client.reply().await.expect("a reply");
+    assert_eq!(refused["response"]["error"]["code"], "request_malformed");
+    client.call(2, json!({ "members": {} })).await;
+    let stopping = client.reply().await.expect("a reply");
+    assert_eq!(stopping["response"]["error"]["code"], "agent_stopping", "it has no driver");
+    client.call(3, pick()).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_beside_calls_and_ends_with_the_connection() {
+    let (mut client, mut writer) = connect();
+    client.call(1, json!({ "watch": { "service": "web" } })).await;
+    let first = client.reply().await.expect("a reply");
+    assert_eq!(first["response"]["instances"]["instances"][0]["id"], "a");
+    client.call(2, pick()).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 2);
+    writer.apply(instance(OWN, "b", InstanceStatus::Healthy));
+    writer.publish();
+    let change = client.reply().await.expect("a reply");
+    assert_eq!(
+        (&change["id"], &change["response"]["changes"]["instances"][0]["id"]),
+        (&json!(1), &json!("b"))
+    );
+    let Client { stream, serving, registry, .. } = client;
+    drop(stream);
+    assert!(serving.await.expect("no panic").is_ok());
+    tokio::task::yield_now().await;
+    drop(writer);
+    assert_eq!(Arc::strong_count(&registry), 1, "neither a watch nor a handler is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_call_delays_neither_a_watch_nor_the_answers_before_it() {
+    let (driver, _silent) = DriverHandle::silent();
+    let (mut client, mut writer) = connect_to(driver, MAX_CLIENT_BYTES);
+    client.call(1, json!({ "watch": { "service": "web" } })).await;
+    assert!(client.reply().await.expect("a reply")["response"]["instances"].is_object());
+    let slow = format!("{}\n", json!({ "id": 3, "request": { "members": {} } }));
+    client.send(&format!("{}\n{slow}", json!({ "id": 2, "request": pick() }))).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 2, "the answer before the slow one");
+    for id in ["b", "c"] {
+        writer.apply(instance(OWN, id, InstanceStatus::Healthy));
+        writer.publish();
+        let change = client.reply().await.expect("the watch goes on");
+        assert_eq!(change["response"]["changes"]["instances"][0]["id"], id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_idle_ends_unless_it_watches() {
+    let (mut silent, _writer) = connect();
+    let (mut idle, _writer) = connect();
+    let (mut watching, _writer) = connect();
+    idle.call(1, pick()).await;
+    watching.call(1, json!({ "watch": { "service": "web" } })).await;
+    for client in [&mut idle, &mut watching] {
+        assert!(client.reply().await.is_some());
+    }
+    tokio::time::sleep(LONG * 10).await;
+    for client in [&mut silent, &mut idle] {
+        assert!(client.serving.is_finished());
+        assert_eq!(client.reply().await, None);
+    }
+    watching.call(2, pick()).await;
+    assert_eq!(watching.reply().await.expect("a reply")["id"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_call_counts_until_it_is_whole() {
+    let (mut client, _writer) = connect();
+    let whole = json!({ "id": 1, "request": { "report": { "reports": [] } } }).to_string();
+    let call = format!("{}{whole}\n", " ".repeat(500 << 10));
+    let (half, rest) = call.split_at(400 << 10);
+    client.send(half).await;
+    assert_eq!(client.reply().await, None);
+    assert!(client.budget.held() > 300 << 10, "{}", client.budget.held());
+    client.send(rest).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 1);
+    assert_eq!(client.reply().await, None);
+    assert_eq!(client.budget.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_makes_the_agent_hold_too_much_is_told_so() {
+    let (mut client, _writer) = connect_to(DriverHandle::stopped(), 32 << 10);
+    for id in 1..=20 {
+        client.call(id, json!({ "watch": { "service": format!("s{id}") } })).await;
+    }
+    let mut refused = 0;
+    for _ in 1..=20 {
+        let reply = client.reply().await.expect("a reply");
+        refused += i32::from(reply["response"]["error"]["code"] == "too_much_held");
+    }
+    assert!((1..20).contains(&refused), "{refused}");
+    client.send(&"x".repeat(100 << 10)).await;
+    let reply = client.reply().await.expect("a reply");
+    assert_eq!(
+        (&reply["id"], &reply["response"]["error"]["code"]),
+        (&json!(0), &json!("too_much_held"))
+    );
+    assert_eq!(client.reply().await, None);
+    let Client { serving, budget, .. } = client;
+    assert!(serving.await.expect("no panic").is_ok());
+    assert_eq!(budget.held(), 0, "everything is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_loses_its_connection() {
+    let (mut client, _writer) = connect();
+    let many = json!({ "pick": { "service": "web", "count": 9_000 } });
+    client.call(1, many).await;
+    tokio::time::sleep(LONG * 2).await;
+    assert!(client.serving.is_finished());
+    assert_eq!(client.budget.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_obey_their_rules_in_queries_too() {
+    let (mut client, _writer) = connect();
+    let long = "x".repeat(900 << 10);
+    for request in [
+        json!({ "pick": { "service": "web", "datacenter": long } }),
+        json!({ "pick": { "service": long } }),
+        json!({ "watch": { "service": long } }),
+        json!({ "watch": { "service": "web", "namespace": long } }),
+        json!({ "resolve": { "service": "web", "datacenter": long } }),
+    ] {
+        client.call(1, request).await;
+        let reply = client.reply().await.expect("a reply");
+        assert_eq!(reply["response"]["error"]["code"], "name_invalid");
+    }
+}

@@ -1,0 +1,155 @@
+//! The places for connections: how many there are, which calls the last of them answer, and for how long one may be idle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hobnob_api::{ApiError, ErrorCode, Request};
+use tokio::time::{Instant, sleep_until};
+
+/// Connections at the same time. A further one is closed and counted.
+pub(super) const MAX_CONNECTIONS: usize = 1_024;
+/// The last places. They answer the calls of an operator and no others, and only one call after the other.
+const OPERATOR_PLACES: usize = 16;
+/// With this many connections, idle ones end soon.
+const CROWDED_FROM: usize = 768;
+
+/// A connection without a watch ends when it was idle for this long.
+const IDLE: Duration = Duration::from_secs(300);
+/// The same while there are many connections.
+const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(10);
+/// The same for the places of operators.
+const IDLE_OF_OPERATOR: Duration = Duration::from_secs(2);
+
+/// All places.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    taken: AtomicUsize,
+    /// Whether the log said that they are running out.
+    told: AtomicBool,
+}
+
+/// The place of one connection.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    is_for_operator: bool,
+}
+
+impl Places {
+    /// Takes a place; `None` when all are taken. The log says once that places run out.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
+        let more = |taken: usize| (taken < MAX_CONNECTIONS).then_some(taken + 1);
+        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        let is_for_operator = taken.is_ok_and(|taken| taken >= MAX_CONNECTIONS - OPERATOR_PLACES);
+        if (is_for_operator || taken.is_err()) && !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                most = MAX_CONNECTIONS,
+                "nearly all connections that the socket allows are open: new ones may ask, list and leave, and no longer \
+                 register, pick or watch. Find the client that opens so many, as with `ss -xp`"
+            );
+        }
+        taken.ok().map(|_| Place { places: self.clone(), is_for_operator })
+    }
+
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.taken() >= CROWDED_FROM
+    }
+}
+
+impl Place {
+    /// Whether a call may be made from this place.
+    ///
+    /// # Errors
+    /// The place is one of the last, and an operator does without this call.
+    pub(super) fn check(&self, request: &Request) -> Result<(), ApiError> {
+        let is_ordinary = matches!(
+            request,
+            Request::Register(_) | Request::Pick(_) | Request::Report { .. } | Request::Watch(_)
+        );
+        if !self.is_for_operator || !is_ordinary {
+            return Ok(());
+        }
+        let message = format!(
+            "nearly all of the {MAX_CONNECTIONS} connections that the agent allows are open: the last {OPERATOR_PLACES} are \
+             kept for calls like `info` and `leave`. Close connections that are not needed"
+        );
+        Err(ApiError::new(ErrorCode::TooManyConnections, message))
+    }
+
+    /// Resolves when a connection that was last active at `since` has been idle for too long. The more connections there
+    /// are, the sooner.
+    pub(super) async fn idle_since(&self, since: Instant) {
+        loop {
+            let limit = match self.is_for_operator {
+                true => IDLE_OF_OPERATOR,
+                false if self.places.is_crowded() => IDLE_WHEN_CROWDED,
+                false => IDLE,
+            };
+            if since.elapsed() >= limit {
+                return;
+            }
+            // By then the place may be crowded.
+            sleep_until((since + limit).min(Instant::now() + IDLE_WHEN_CROWDED)).await;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.taken.fetch_sub(1, Ordering::Relaxed);
+        if !self.places.is_crowded() {
+            self.places.told.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(places: &Arc<Places>, count: usize) -> Vec<Place> {
+        (0..count).map(|_| places.take().expect("a place")).collect()
+    }
+
+    #[test]
+    fn the_last_places_answer_an_operator_and_nobody_else() {
+        let places = Arc::new(Places::default());
+        let ordinary = taken(&places, MAX_CONNECTIONS - OPERATOR_PLACES);
+        let last = taken(&places, OPERATOR_PLACES);
+        assert!(places.take().is_none());
+        let report = Request::Report { reports: Vec::new() };
+        assert!(ordinary.iter().all(|place| place.check(&report).is_ok()));
+        for place in &last {
+            assert!(
+                place.check(&Request::Info {}).is_ok() && place.check(&Request::Leave {}).is_ok()
+            );
+            let refused = place.check(&report).expect_err("refused");
+            assert_eq!(refused.code, ErrorCode::TooManyConnections);
+        }
+        drop((ordinary, last));
+        assert_eq!(places.taken(), 0);
+        assert!(taken(&places, 1)[0].check(&report).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_end_sooner_when_there_are_many() {
+        let places = Arc::new(Places::default());
+        let began = Instant::now();
+        let one = places.take().expect("a place");
+        one.idle_since(began).await;
+        assert_eq!(began.elapsed(), IDLE);
+        let began = Instant::now();
+        let many = taken(&places, MAX_CONNECTIONS - 1);
+        one.idle_since(began).await;
+        assert_eq!(began.elapsed(), IDLE_WHEN_CROWDED);
+        let began = Instant::now();
+        many.last().expect("one").idle_since(began).await;
+        assert_eq!(began.elapsed(), IDLE_OF_OPERATOR);
+    }
+}
