@@ -123,8 +123,11 @@ impl Ready {
         let default_address = config.advertise.to_string();
         let (registrar, registrations) =
             Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);
-        let mut seeds = config.join;
-        seeds.extend(former_peers.iter().map(ToString::to_string));
+        let seeds = seeding::Live {
+            info: info.clone(),
+            registry: registry.clone(),
+            driver: driver.clone(),
+        };
         let (leave_tx, leave) = mpsc::channel(1);
         let path = socket.path().to_owned();
         let handler = Handler {
@@ -143,7 +146,7 @@ impl Ready {
         Agent {
             driving: Task::spawn(driving.run()),
             registrar: Task::spawn(registrar.run(persisted)),
-            seeding: Task::spawn(seeding::seed(seeds, info.clone(), driver.clone())),
+            seeding: Task::spawn(seeding::seed(config.join, former_peers, seeds)),
             timing: Task::spawn(registry.advance()),
             server: Task::spawn_on(doors.handle(), socket.serve(Arc::new(handler))),
             doors,

@@ -52,7 +52,10 @@ async fn ask_info(client: &mut Client) -> anyhow::Result<Box<Info>> {
 /// Joins a cluster through these addresses.
 pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow::Result<Exit> {
     match client.call(Request::Join { addresses }).await? {
-        Response::Joined { gossip_address } => {
+        Response::Joined { gossip_address, unresolved } => {
+            for reason in unresolved {
+                output::say(&format!("warning: {reason}"));
+            }
             Output::new().line(&format!("joined through {}", printable(&gossip_address)))?;
         }
         other => return Err(unexpected(&other)),

@@ -12,6 +12,7 @@ mod explain;
 mod force_leave;
 mod garbage;
 mod growth;
+mod joining;
 mod mistakes;
 mod stall;
 mod walk;

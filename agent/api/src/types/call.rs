@@ -125,6 +125,9 @@ pub enum Response<I = Instance> {
     Joined {
         /// The gossip address of the member that answered.
         gossip_address: String,
+        /// The names that did not resolve before that, each with the reason.
+        #[serde(default, skip_serializing_if = "is_default")]
+        unresolved: Vec<String>,
     },
     /// The agent leaves the cluster and stops.
     Leaving {},

@@ -73,8 +73,9 @@ impl Handler {
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
             }
             Request::Join { addresses } => {
-                let gossip_address = join(&self.info, driver, &addresses).await?.to_string();
-                Response::Joined { gossip_address }
+                let joined = join(&self.info, driver, &addresses).await?;
+                let (gossip_address, unresolved) = (joined.by.to_string(), joined.unresolved);
+                Response::Joined { gossip_address, unresolved }
             }
             Request::Leave {} => {
                 // Full means that it was asked before.
