@@ -153,6 +153,9 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::AddressUnresolvable => "check the name, or give an IP address",
         ErrorCode::AddressIsOwn => "name the address of another agent",
         ErrorCode::KeyMissing => "give the key with --key",
+        ErrorCode::TooMuchHeld | ErrorCode::TooManyConnections => {
+            "`hobnob info --counters` shows `api_connections` and `client_bytes`"
+        }
         ErrorCode::TooManyRegistrations => {
             "deregister instances that are no longer needed, or register with another agent"
         }

@@ -147,7 +147,7 @@ impl Ready {
             driving: Task::spawn(driving.run()),
             registrar: Task::spawn(registrar.run(persisted)),
             seeding: Task::spawn(seeding::seed(config.join, former_peers, seeds)),
-            timing: Task::spawn(registry.advance()),
+            timing: Task::spawn_on(doors.handle(), registry.advance()),
             server: Task::spawn_on(doors.handle(), socket.serve(Arc::new(handler))),
             doors,
             info,

@@ -26,7 +26,10 @@ pub(crate) fn check_scope(scope: &Scope) -> Result<(), ApiError> {
 
 /// A query may name whatever the catalog can hold, which is more than an agent takes in a registration: agents of other
 /// versions may allow other names.
-fn check(field: &str, name: &str) -> Result<(), ApiError> {
+///
+/// # Errors
+/// A name that the catalog cannot hold.
+pub(crate) fn check(field: &str, name: &str) -> Result<(), ApiError> {
     let fault = if name.is_empty() {
         "is empty".to_owned()
     } else if name.len() > MAX_NAME_BYTES {

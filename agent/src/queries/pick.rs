@@ -19,6 +19,8 @@ use crate::services::{Entry, Registry, Scope, Scoped, ScopedPicker, Service, Ser
 pub(crate) const MAX_PICKS: u32 = 10_000;
 /// Pickers of one caller. Beyond it they are made anew.
 const MAX_PICKERS: usize = 256;
+/// With this many pickers, those of balancers that are no longer updated go when a further one comes.
+const SWEPT_FROM: usize = 16;
 /// What a picker takes, its names and its selector aside.
 const PICKER_BYTES: usize = 2 << 10;
 /// What an unreported call in flight takes.
@@ -128,8 +130,12 @@ fn known<'a>(
     allowance: &Arc<Budget>,
     key: (ServiceKey, Scope),
 ) -> Result<Option<&'a mut Known>, ApiError> {
-    if pickers.len() >= MAX_PICKERS && !pickers.contains_key(&key) {
-        pickers.clear();
+    if pickers.len() >= SWEPT_FROM && !pickers.contains_key(&key) {
+        // A balancer that others no longer use is kept by nothing but its pickers.
+        pickers.retain(|_, known| !known.scoped.is_retired());
+        if pickers.len() >= MAX_PICKERS {
+            pickers.clear();
+        }
     }
     let place = match pickers.entry(key) {
         Place::Occupied(known) if !known.get().scoped.is_retired() => {

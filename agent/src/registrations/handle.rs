@@ -3,6 +3,7 @@
 use hobnob_api::{ApiError, RegisterOutcome, Registration};
 use tokio::sync::mpsc;
 
+use super::rules;
 use crate::actor::{Reply, ask};
 
 /// Commands that wait for the registrar; further ones wait with their sender.
@@ -39,6 +40,8 @@ impl RegistrationsHandle {
         &self,
         registration: Registration,
     ) -> Result<RegisterOutcome, ApiError> {
+        // Before it waits for others, so that nothing waits that is larger than a registration may be.
+        rules::validate(&registration)?;
         let registration = Box::new(registration);
         ask(&self.commands, |reply| Command::Register { registration, reply }).await?
     }

@@ -13,8 +13,8 @@ use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
 
 use super::handle::{Command, RegistrationsHandle};
+use super::records;
 use super::restore::{Restored, running_check};
-use super::{records, rules};
 use crate::checks::{CheckId, Checker, Outcome};
 use crate::driver::{DriverHandle, OwnCheck, Persist};
 use crate::services::Registry;
@@ -85,7 +85,6 @@ impl Registrar {
     }
 
     async fn register(&mut self, registration: &Registration) -> Result<RegisterOutcome, ApiError> {
-        rules::validate(registration)?;
         let after = StoredRegistration::from(registration);
         let service = records::service(&after, &self.default_address);
         let instance = after.id.as_str().into();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 use hobnob_api::{ApiError, ErrorCode, Registration};
+use hobnob_membership::limits::{MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
 
 use crate::checks;
 
@@ -19,6 +20,7 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
     let id = registration.instance_id();
     validate_names(registration)
         .map_err(|error| ApiError::new(ErrorCode::NameInvalid, error.to_string()))?;
+    validate_size(registration)?;
     if let Some(address) = &registration.address {
         let parsed = address.parse::<Host>();
         parsed.map_err(|error| ApiError::new(ErrorCode::AddressInvalid, error.to_string()))?;
@@ -40,6 +42,22 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
             ApiError::new(ErrorCode::CheckInvalid, message)
         })
     })
+}
+
+/// The catalog has the same limits. A registration that waits for the registrar is within them already.
+fn validate_size(registration: &Registration) -> Result<(), ApiError> {
+    let Registration { tags, meta, .. } = registration;
+    let longest = meta.values().map(String::len).max().unwrap_or_default();
+    let fault = if tags.len() > MAX_TAGS {
+        format!("there are {} tags; the limit is {MAX_TAGS}", tags.len())
+    } else if meta.len() > MAX_META_KEYS {
+        format!("there are {} metadata keys; the limit is {MAX_META_KEYS}", meta.len())
+    } else if longest > MAX_META_VALUE_BYTES {
+        format!("a metadata value is {longest} bytes long; the limit is {MAX_META_VALUE_BYTES}")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(ErrorCode::RegistrationInvalid, fault))
 }
 
 fn validate_names(registration: &Registration) -> Result<(), NameError> {

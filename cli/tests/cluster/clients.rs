@@ -1,12 +1,12 @@
 //! Clients that ask for more than they should.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::agent::{ANSWER_TIMEOUT, ANY_PORT, Agent, eventually};
+use crate::agent::{ANSWER_TIMEOUT, ANY_PORT, Agent, eventually, nobody};
 
 /// More connections than an agent allows.
 const MANY: usize = 1_100;
@@ -66,4 +66,36 @@ fn picks_that_would_fill_many_answers_keep_nobody_from_an_agent() {
     }
     assert_eq!(other.status_of("a1").as_deref(), Some("alive"));
     assert_eq!(other.healthy("web"), ["web"]);
+}
+
+/// Answers with their ids and what they are, in the order in which they come.
+struct Answers(BufReader<UnixStream>);
+
+impl Answers {
+    fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+#[test]
+fn a_join_that_nobody_answers_delays_no_watch_of_its_connection() {
+    let home = tempfile::tempdir().unwrap();
+    let agent = Agent::start(home.path(), "a1", &[]);
+    let (_silent, nobody) = nobody();
+    let stream = UnixStream::connect(agent.socket()).unwrap();
+    // Only for a test that fails.
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).unwrap();
+    let mut calls = stream.try_clone().unwrap();
+    let mut answers = Answers(BufReader::new(stream));
+    let watch = json!({ "id": 1, "request": { "watch": { "service": "web" } } });
+    writeln!(calls, "{watch}").unwrap();
+    assert_eq!(answers.next()["id"], 1);
+    let join = json!({ "id": 2, "request": { "join": { "addresses": [nobody.to_string()] } } });
+    writeln!(calls, "{join}").unwrap();
+    agent.ok(&["register", "web", "--port", "80"]);
+    let change = answers.next();
+    assert_eq!(change["response"]["changes"]["instances"][0]["id"], "web", "{change}");
+    assert_eq!(answers.next()["response"]["error"]["code"], "join_unanswered");
 }

@@ -11,6 +11,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
+use crate::queries::asked::check;
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
@@ -58,6 +59,7 @@ impl Handler {
                 Response::Registered { id, outcome }
             }
             Request::Deregister { id } => {
+                check("instance id", &id)?;
                 self.registrations.deregister(id.clone()).await?;
                 Response::Deregistered { id }
             }
@@ -83,9 +85,11 @@ impl Handler {
                 Response::Leaving {}
             }
             Request::ForceLeave { member } => {
+                check("member", &member)?;
                 Response::ForceLeft(force_leave(driver, member).await?)
             }
             Request::Explain { subject } => {
+                check("subject", &subject)?;
                 let explained = explain(registry, driver, subject).await?;
                 Response::Explained(Box::new(explained))
             }

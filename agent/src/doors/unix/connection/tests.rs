@@ -321,6 +321,9 @@ async fn names_obey_their_rules_in_queries_too() {
         json!({ "watch": { "service": long } }),
         json!({ "watch": { "service": "web", "namespace": long } }),
         json!({ "resolve": { "service": "web", "datacenter": long } }),
+        json!({ "deregister": { "id": long } }),
+        json!({ "explain": { "subject": long } }),
+        json!({ "force_leave": { "member": long } }),
     ] {
         client.call(1, request).await;
         let reply = client.reply().await.expect("a reply");
