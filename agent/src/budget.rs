@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hobnob_api::{ApiError, ErrorCode};
 
-/// What all connections together may make the agent hold: calls, answers that wait, watches, pickers.
+/// The most bytes that all connections together hold in the agent: calls, answers that wait, watches, pickers.
 pub(crate) const MAX_CLIENT_BYTES: usize = 256 << 20;
-/// What one connection may make it hold. The longest answer fits twice.
+/// The most bytes that one connection holds. The longest answer fits twice.
 pub(crate) const MAX_CONNECTION_BYTES: usize = 40 << 20;
-/// What the balancers that clients ask for may take, of scopes and of strategies with tables.
+/// The most bytes in the balancers of scopes and in the tables of strategies, which clients ask for.
 pub(crate) const MAX_BALANCER_BYTES: usize = 256 << 20;
 
 /// A limit on bytes. A part of a budget has a limit of its own and counts in the whole.
@@ -62,7 +62,7 @@ impl Budget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// How often there was no room.
+    /// The number of refusals for lack of room.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_is_given_back_to_the_part_and_the_whole() {
+    fn dropped_bytes_are_given_back_to_the_part_and_the_whole() {
         let whole = Budget::new(100);
         let (one, other) = (whole.part(60), whole.part(60));
         let mut first = one.hold(50).expect("room");

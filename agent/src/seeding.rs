@@ -48,7 +48,7 @@ fn canonical(found: SocketAddr) -> SocketAddr {
     SocketAddr::new(found.ip().to_canonical(), found.port())
 }
 
-/// What seeding needs of the agent and of the system.
+/// The parts of the agent and of the system that seeding needs.
 pub(crate) trait Surroundings: Sync {
     /// The socket addresses behind a name.
     fn resolve(

@@ -29,7 +29,7 @@ impl DoorThreads {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Where a door spawns its tasks.
+    /// The handle by which a door spawns its tasks.
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }

@@ -15,7 +15,7 @@ use crate::seeding;
 
 /// The longest wait of a request to join for an answer. The agent goes on trying after it.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
-/// How long the names that are left may take to resolve once an address has answered.
+/// The time that the names which are left have to resolve once an address has answered.
 const RESOLVE_AFTER_ANSWER: Duration = Duration::from_secs(1);
 /// The most addresses of one request.
 const MAX_ADDRESSES: usize = 64;

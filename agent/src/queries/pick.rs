@@ -21,9 +21,9 @@ pub(crate) const MAX_PICKS: u32 = 10_000;
 const MAX_PICKERS: usize = 256;
 /// With this many pickers, those of balancers that are no longer updated go when a further one comes.
 const SWEPT_FROM: usize = 16;
-/// What a picker takes, its names and its selector aside.
+/// Bytes of a picker, its names and its selector aside.
 const PICKER_BYTES: usize = 2 << 10;
-/// What an unreported call in flight takes.
+/// Bytes of an unreported call in flight.
 const IN_FLIGHT_BYTES: usize = 64;
 /// Unreported calls in flight of one caller.
 const MAX_IN_FLIGHT: usize = 100_000;
@@ -34,7 +34,7 @@ pub(crate) struct Picks {
     pickers: HashMap<(ServiceKey, Scope), Known>,
     /// Calls that count as in flight and will not be reported.
     in_flight: Vec<Pick<Arc<Entry>>>,
-    /// What the calls in flight take.
+    /// The budget of the calls in flight.
     in_flight_held: Option<Held>,
 }
 
@@ -46,7 +46,7 @@ struct Known {
 }
 
 impl Picks {
-    /// No picks yet. What they take counts in `allowance`.
+    /// No picks yet. Their bytes count in `allowance`.
     pub(crate) fn new(allowance: Arc<Budget>) -> Self {
         Self { allowance, pickers: HashMap::new(), in_flight: Vec::new(), in_flight_held: None }
     }

@@ -19,9 +19,9 @@ const COALESCE: Duration = Duration::from_millis(5);
 const MAX_PART_BYTES: usize = 1 << 20;
 /// The revision of a part that others follow. A watch that resumes there starts over.
 const UNFINISHED: u64 = 0;
-/// What a watch takes by itself.
+/// Bytes of a watch that has told nothing.
 const WATCH_BYTES: usize = 2 << 10;
-/// What it remembers of an instance that it told.
+/// Bytes that a watch keeps of each instance that it told.
 const TOLD_BYTES: usize = 32;
 
 /// An event of a watch.
@@ -48,7 +48,7 @@ pub(crate) struct Watch {
     /// The revision that the last event was taken from.
     seen: Option<u64>,
     memory: Memory,
-    /// What the memory takes.
+    /// The budget of the memory.
     held: Held,
     allowance: Arc<Budget>,
     /// Parts that are not told yet.
@@ -178,7 +178,7 @@ fn parts(instances: Vec<Shown>) -> Vec<Vec<Shown>> {
     parts
 }
 
-/// What each instance looked like when it was told last, as hashes that all watchers share. A change of something that no
+/// The looks of each instance when it was told last, as hashes that all watchers share. A change of something that no
 /// answer shows is no news.
 struct Memory {
     looks: BTreeMap<u64, u64>,
@@ -348,7 +348,7 @@ mod tests {
         writer.publish();
     }
 
-    /// What a client knows after the parts of one event, and where it could go on after each.
+    /// The ids that a client knows after the parts of one event, and the revisions of the parts.
     async fn all_parts(watch: &mut Watch) -> (Vec<String>, Vec<u64>) {
         let (mut known, mut revisions) = (Vec::new(), Vec::new());
         let now = watch.registry.revision();

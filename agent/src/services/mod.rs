@@ -56,7 +56,7 @@ pub(crate) struct Registry {
     last_alive: ArcSwap<Vec<(NodeId, Time)>>,
     changes: Arc<ChangeLog>,
     scopes: ScopeCounters,
-    /// What the balancers of scopes and the tables of strategies take.
+    /// The budget of the balancers of scopes and of the tables of strategies.
     balancers: Arc<Budget>,
     /// The services whose balancers need a clock.
     timed: Mutex<Vec<Weak<Service>>>,

@@ -21,9 +21,9 @@ const BATCHED_ABOVE: usize = 256;
 /// Such a balancer then rests for this many times as long as the update took, so that updates take a fifth of a core at most,
 /// whatever the rate of changes.
 const RESTS: u32 = 4;
-/// What a balancer takes without instances and tables.
+/// Bytes of a balancer without instances and tables.
 const SCOPE_BYTES: usize = 4 << 10;
-/// What an instance takes in a balancer.
+/// Bytes of an instance in a balancer.
 const TARGET_BYTES: usize = 128;
 
 /// A choice among the instances of a service.
@@ -110,7 +110,7 @@ impl Scoped {
         }
     }
 
-    /// What a balancer of so many instances takes without tables.
+    /// Bytes of a balancer of so many instances, its tables aside.
     pub(super) fn bytes(instances: usize) -> usize {
         SCOPE_BYTES + instances * TARGET_BYTES
     }
@@ -260,7 +260,7 @@ impl Scoped {
     }
 }
 
-/// What the table of a strategy takes at most, of so many instances. Weights of up to 16 on average are counted.
+/// Bytes of the table of a strategy over so many instances, for weights of 16 on average.
 fn table_bytes(strategy: Strategy, instances: usize) -> usize {
     match strategy {
         Strategy::ConsistentHash | Strategy::BoundedHash => 2 * MAGLEV_SLOTS as usize,

@@ -88,7 +88,7 @@ impl Published {
 /// The instances of a service, by id and node. A copy shares them, and a change costs a path in the tree.
 pub(crate) type Instances = OrdMap<(Text, NodeId), Arc<Entry>>;
 
-/// Why there is no balancer for a scope.
+/// There is no balancer for a scope.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScopeError {
     #[error(transparent)]
@@ -150,7 +150,7 @@ impl Service {
         &self.whole
     }
 
-    /// Brings one of its balancers up to date. Whoever picks does so first: the writer leaves the work to those who need it.
+    /// Brings one of its balancers up to date. Each pick begins with it: the writer leaves the work to the threads that pick.
     pub(crate) fn refresh(&self, scoped: &Scoped) {
         scoped.follow(&self.state.load().published, &self.locality);
     }

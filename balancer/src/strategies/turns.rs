@@ -27,8 +27,8 @@ impl Turns {
 ///
 /// Pickers with few picks take strict turns. One shared counter would be slow for many picks, because the picks of all
 /// threads would fight for its cache line. So a busy picker goes on from its last shared position by itself: its own picks
-/// are a round robin too, and a sum of round robins is one. What it takes by itself is added to the shared position when it
-/// ends, so that the next picker begins after it.
+/// are a round robin too, and a sum of round robins is one. Its own turns are added to the shared position when it ends, so
+/// that the next picker begins after it.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     next: CachePadded<AtomicU64>,
@@ -55,7 +55,7 @@ impl Rotation {
 pub(crate) struct Cursor {
     /// The next slot, once the picker goes on by itself.
     slot: usize,
-    /// How many shared turns it still takes.
+    /// The number of shared turns that it still takes.
     shared_left: u32,
     /// The turns that it took by itself.
     own: u64,

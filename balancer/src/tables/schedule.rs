@@ -23,7 +23,7 @@ const TURN: f64 = (1_u64 << 47) as f64;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     slots: Box<[u16]>,
-    /// Where each slot is due, with the index of its target in the lowest 16 bits.
+    /// The time at which each slot is due, with the index of its target in the lowest 16 bits.
     dues: Box<[u64]>,
     /// The phase of each target.
     phases: Box<[f64]>,

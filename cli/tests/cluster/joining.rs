@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::agent::{Agent, eventually};
 
 #[test]
-fn who_resolves_is_joined_and_who_does_not_is_named() {
+fn a_name_that_does_not_resolve_is_told_and_the_others_are_joined() {
     let home = tempfile::tempdir().unwrap();
     let good = Agent::start(home.path(), "good", &[]);
     let agent = Agent::start(home.path(), "a1", &[]);

@@ -32,7 +32,7 @@ pub(crate) struct Handler {
     pub(crate) leave: mpsc::Sender<()>,
     pub(crate) counters: Counters,
     pub(crate) places: Arc<Places>,
-    /// What all connections make the agent hold.
+    /// The budget of all connections.
     pub(crate) budget: Arc<Budget>,
 }
 

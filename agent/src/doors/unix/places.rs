@@ -52,7 +52,7 @@ impl Places {
         taken.ok().map(|_| Place { places: self.clone(), is_for_operator })
     }
 
-    /// How many are taken.
+    /// The number of places that are taken.
     pub(super) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

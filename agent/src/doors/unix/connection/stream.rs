@@ -26,7 +26,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(60);
 pub(super) struct Buffered<S> {
     stream: S,
     pub(super) received: BytesMut,
-    /// What the received bytes take.
+    /// The budget of the received bytes.
     held: Held,
 }
 
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 /// Replies that are to be written.
 pub(super) struct Output {
     bytes: BytesMut,
-    /// What the bytes take.
+    /// The budget of the bytes.
     held: Held,
     /// Whether a reply told the version of the API.
     has_greeted: bool,
