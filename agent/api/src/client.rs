@@ -111,7 +111,8 @@ pub enum ClientError {
     Api(#[from] ApiError),
 }
 
-/// A connection to an agent, for one call after the other.
+/// A connection to an agent, for one call after the other. An agent closes a connection without a watch after five minutes
+/// without a call, and sooner while it has many: the next call then fails with [`ClientError::Closed`].
 #[derive(Debug)]
 pub struct Client {
     framed: Framed<UnixStream, BinaryCodec<Reply, Call>>,
