@@ -17,6 +17,7 @@ mod config;
 mod doors;
 mod driver;
 mod info;
+pub mod log_writer;
 mod queries;
 mod registrations;
 mod seeding;
@@ -27,6 +28,6 @@ mod testing;
 mod translate;
 pub mod transport;
 
-pub use agent::{Agent, StartError};
+pub use agent::{Agent, PartEnded, StartError};
 pub use config::{AgentConfig, ConfigError};
 pub use doors::unix::server::SocketError;

@@ -135,11 +135,11 @@ impl Ready {
         tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
             sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
         Agent {
-            driving: Task::spawn(driving.run()),
-            registrar: Task::spawn(registrar.run(persisted)),
-            seeding: Task::spawn(seeding::seed(seeds, info.clone(), driver.clone())),
-            timing: Task::spawn(registry.advance()),
-            server: Task::spawn(socket.serve(Arc::new(handler))),
+            driving: Task::spawn("driver", driving.run()),
+            registrar: Task::spawn("registrar", registrar.run(persisted)),
+            seeding: Task::spawn("joining", seeding::seed(seeds, info.clone(), driver.clone())),
+            timing: Task::spawn("clock of the balancers", registry.advance()),
+            server: Task::spawn("unix socket", socket.serve(Arc::new(handler))),
             info,
             socket: path,
             keep_on_exit: config.keep_on_exit,

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::args::DevArgs;
 use crate::exit::Exit;
 use crate::logging;
+use crate::output;
 use crate::signals::StopSignals;
 
 use cluster::Cluster;
@@ -51,7 +52,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     };
     folder.remove()?;
     let Some(stopped) = stopped else { return Ok(Exit::Failed) };
-    eprintln!("stopped {stopped} after {:.1} s", started.elapsed().as_secs_f64());
+    output::say(&format!("stopped {stopped} after {:.1} s", started.elapsed().as_secs_f64()));
     shown
 }
 

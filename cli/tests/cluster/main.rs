@@ -12,6 +12,7 @@ mod force_leave;
 mod garbage;
 mod growth;
 mod mistakes;
+mod process;
 mod stall;
 mod walk;
 mod web;

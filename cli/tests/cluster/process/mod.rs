@@ -1,0 +1,3 @@
+//! An agent as a process: its log, its files, its limits, and how it stops.
+
+mod logs;
