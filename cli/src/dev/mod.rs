@@ -20,7 +20,7 @@ use crate::args::DevArgs;
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
-use crate::signals::StopSignals;
+use crate::signals::{Hangup, StopSignals};
 
 use cluster::Cluster;
 use folder::Folder;
@@ -36,7 +36,7 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// Runs the cluster until it is told to stop, then removes its files.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let mut signals = StopSignals::new()?;
+    let mut signals = StopSignals::new(Hangup::Stops)?;
     let folder = Folder::create()?;
     if let Some(filter) = &args.log {
         logging::to_file(&folder.log(), filter)?;

@@ -1,3 +1,4 @@
 //! An agent as a process: its log, its files, its limits, and how it stops.
 
 mod logs;
+mod stop;
