@@ -25,5 +25,6 @@ fn main() -> ExitCode {
         }
         exit
     });
+    logging::finish();
     exit.into()
 }

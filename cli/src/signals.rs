@@ -1,30 +1,52 @@
 //! The signals that ask a process to stop.
 
+use std::fs;
+use std::future;
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The time within which a further signal only repeats the first. GNU `timeout` signals its child and then the group,
 /// and a wrapper passes on the Ctrl-C that the terminal sent to both.
 const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 
+/// The meaning of SIGHUP. A process that was started with SIGHUP ignored, as by `nohup`, goes on ignoring it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// It asks to stop, for the terminal is gone.
+    Stops,
+    /// It is logged and ignored. Service managers send it to ask a daemon to read its configuration again.
+    IsLogged,
+}
+
 /// SIGINT (Ctrl-C), SIGTERM and SIGHUP, from the creation of this value on. No signal between two waits is missed.
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    hangup: Option<(Signal, Hangup)>,
     repeats: Repeats,
 }
 
 impl StopSignals {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(meaning: Hangup) -> io::Result<Self> {
+        let hangup = match is_ignored(Number::HUP) {
+            true => None,
+            false => Some((signal(SignalKind::hangup())?, meaning)),
+        };
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup,
             repeats: Repeats::default(),
         })
+    }
+
+    /// The process stops already, without a signal: the next one asks for nothing more. Service managers send one after
+    /// the command that stopped the process.
+    pub(crate) fn expect_one(&mut self) {
+        self.repeats.is_one_expected = true;
     }
 
     /// Waits for the next signal that does not repeat the first one. Returns its name.
@@ -33,7 +55,13 @@ impl StopSignals {
             let signal = tokio::select! {
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.terminate.recv() => "SIGTERM",
-                _ = self.hangup.recv() => "SIGHUP",
+                meaning = next_hangup(&mut self.hangup) => match meaning {
+                    Hangup::Stops => "SIGHUP",
+                    Hangup::IsLogged => {
+                        tracing::info!("SIGHUP is ignored: there is no configuration to read again. SIGTERM stops the agent");
+                        continue;
+                    }
+                },
             };
             if !self.repeats.is_one(Instant::now()) {
                 return signal;
@@ -42,10 +70,34 @@ impl StopSignals {
     }
 }
 
+async fn next_hangup(hangup: &mut Option<(Signal, Hangup)>) -> Hangup {
+    match hangup {
+        Some((signal, meaning)) => {
+            signal.recv().await;
+            *meaning
+        }
+        None => future::pending().await,
+    }
+}
+
+/// Whether this process was started with this signal ignored. Where the system does not tell, it counts as not ignored.
+fn is_ignored(signal: Number) -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
+}
+
+/// Reads the set of ignored signals in `/proc/PID/status`: hexadecimal, the lowest bit for signal 1.
+fn ignores(status: &str, signal: Number) -> bool {
+    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.is_some_and(|set| set >> (signal.as_raw() - 1) & 1 == 1)
+}
+
 /// Tells a signal that repeats the first one from a signal that asks to stop at once.
 #[derive(Default)]
 struct Repeats {
     first: Option<Instant>,
+    /// Whether the first signal asks for nothing that is not done already.
+    is_one_expected: bool,
 }
 
 impl Repeats {
@@ -55,7 +107,7 @@ impl Repeats {
             Some(first) => now.duration_since(first) < REPEATS_WITHIN,
             None => {
                 self.first = Some(now);
-                false
+                self.is_one_expected
             }
         }
     }
@@ -65,15 +117,37 @@ impl Repeats {
 mod tests {
     use super::*;
 
+    fn told(repeats: &mut Repeats, after_ms: &[u64]) -> Vec<bool> {
+        let first = Instant::now();
+        let at = |after_ms| first + Duration::from_millis(after_ms);
+        after_ms.iter().map(|after_ms| repeats.is_one(at(*after_ms))).collect()
+    }
+
     #[test]
     fn a_signal_within_a_second_of_the_first_repeats_it() {
         let mut repeats = Repeats::default();
-        let first = Instant::now();
-        for (after_ms, is_one) in
-            [(0, false), (3, true), (999, true), (1_000, false), (1_001, false)]
-        {
-            let now = first + Duration::from_millis(after_ms);
-            assert_eq!(repeats.is_one(now), is_one, "{after_ms} ms after the first");
+        let is_one = [false, true, true, false, false];
+        assert_eq!(told(&mut repeats, &[0, 3, 999, 1_000, 1_001]), is_one);
+    }
+
+    #[test]
+    fn the_first_signal_to_a_process_that_stops_already_asks_for_nothing_more() {
+        let mut repeats = Repeats { is_one_expected: true, ..Repeats::default() };
+        assert_eq!(told(&mut repeats, &[0, 999, 1_000]), [true, true, false]);
+    }
+
+    #[test]
+    fn an_ignored_signal_is_a_bit_of_the_status() {
+        let status = |set: &str| format!("Name:\thobnob\nSigBlk:\t1\nSigIgn:\t{set}\nSigCgt:\t1\n");
+        for (set, hangup, terminate) in [
+            ("0000000000000000", false, false),
+            ("0000000000000001", true, false),
+            ("0000000000001000", false, false),
+            ("0000000000005001", true, true),
+        ] {
+            let ignored = [Number::HUP, Number::TERM].map(|signal| ignores(&status(set), signal));
+            assert_eq!(ignored, [hangup, terminate], "{set}");
         }
+        assert!(!ignores("", Number::HUP));
     }
 }

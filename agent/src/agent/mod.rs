@@ -17,6 +17,7 @@ use crate::info::AgentInfo;
 use task::Task;
 
 pub use error::StartError;
+pub use task::PartEnded;
 
 /// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -71,10 +72,20 @@ impl Agent {
     }
 
     /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
-    pub async fn stopped(&mut self) {
-        // The handler holds the other end for as long as the server runs.
-        if self.leave.recv().await.is_some() {
-            self.keep_on_exit = false;
+    ///
+    /// # Errors
+    /// A part of the agent ended by itself. The rest of it must not go on alone: drop the agent, and start it again.
+    pub async fn stopped(&mut self) -> Result<(), PartEnded> {
+        tokio::select! {
+            Some(()) = self.leave.recv() => {
+                self.keep_on_exit = false;
+                Ok(())
+            }
+            ended = self.driving.ended() => Err(ended),
+            ended = self.server.ended() => Err(ended),
+            ended = self.registrar.ended() => Err(ended),
+            ended = self.timing.ended() => Err(ended),
+            failed = self.seeding.failed() => Err(failed),
         }
     }
 

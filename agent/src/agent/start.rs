@@ -13,8 +13,10 @@ use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{AgentConfig, ValidConfig};
+use crate::descriptors;
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
+use crate::doors::unix::places::Places;
 use crate::doors::unix::server::Socket;
 use crate::driver::{Driver, Joining};
 use crate::info::AgentInfo;
@@ -52,7 +54,10 @@ struct Ready {
 
 /// Starts an agent. See [`Agent::start`].
 pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
-    let opened = open(config.validate()?)?;
+    let config = config.validate()?;
+    // Before anything is opened, so that nothing runs into the lower limit.
+    descriptors::shares();
+    let opened = open(config)?;
     let bound = bind(opened).await?;
     Ok(restore(bound).await?.spawn())
 }
@@ -138,17 +143,17 @@ impl Ready {
             registrations,
             leave: leave_tx,
             counters: Default::default(),
-            places: Default::default(),
+            places: Arc::new(Places::new(descriptors::shares().connections)),
             budget: Budget::new(MAX_CLIENT_BYTES),
         };
         tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
             sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
         Agent {
-            driving: Task::spawn(driving.run()),
-            registrar: Task::spawn(registrar.run(persisted)),
-            seeding: Task::spawn(seeding::seed(config.join, former_peers, seeds)),
-            timing: Task::spawn_on(doors.handle(), registry.advance()),
-            server: Task::spawn_on(doors.handle(), socket.serve(Arc::new(handler))),
+            driving: Task::spawn("driver", driving.run()),
+            registrar: Task::spawn("registrar", registrar.run(persisted)),
+            seeding: Task::spawn("joining", seeding::seed(config.join, former_peers, seeds)),
+            timing: Task::spawn_on(doors.handle(), "clock of the balancers", registry.advance()),
+            server: Task::spawn_on(doors.handle(), "unix socket", socket.serve(Arc::new(handler))),
             doors,
             info,
             socket: path,

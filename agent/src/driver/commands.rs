@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_membership::catalog::WriteError;
@@ -12,6 +13,8 @@ use hobnob_membership::{Input, Node, NodeId, Time};
 use super::own_checks::OwnCheck;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
+use crate::checks::void_probes;
+use crate::log_writer::lost_lines;
 
 /// An instance of this agent, and the check that decides its health from now on.
 type CheckChange = (Arc<str>, Option<OwnCheck>);
@@ -118,6 +121,9 @@ impl Driver {
     fn report(&self) -> Report {
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
+            ("storage_stalls", self.inbox.disk_stalls.load(Ordering::Relaxed)),
+            ("log_lines_lost", lost_lines()),
+            ("check_probes_void", void_probes()),
             ("unknown_records", self.node.load().unknown_records as u64),
         ];
         let udp = self.network.udp.counters();

@@ -20,8 +20,9 @@ Examples:
       --socket /tmp/a2.sock --join 127.0.0.1:7946
   HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
 
-SIGTERM, SIGINT and SIGHUP make it leave the cluster and stop.
-Another one, a second or more after the first, stops it at once, with exit code 1.";
+SIGTERM and SIGINT make it leave the cluster and stop.
+Another one, a second or more after the first, stops it at once, with exit code 1. SIGHUP is ignored.
+When a part of it fails, all of it ends, with exit code 1.";
 
 /// The default log filter. It hides a warning that the transport repeats each minute while something cannot be sent:
 /// the agent counts that, and reports members that do not answer.

@@ -9,13 +9,15 @@ use tracing::{info, warn};
 use crate::args::AgentArgs;
 use crate::exit::Exit;
 use crate::logging;
-use crate::signals::StopSignals;
+use crate::signals::{Hangup, StopSignals};
 
-/// Runs an agent until a signal or a `leave` stops it. A signal a second or more after the first stops it at once.
+/// Runs an agent until a signal or a `leave` stops it. A signal a second or more after the first stops it at once. When a
+/// part of the agent fails, all of it ends: the error is told, and the supervisor of the process may start it again.
 pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit> {
     logging::to_stderr(args.log_format, &args.log)?;
+    logging::exit_on_panic();
     let config = args.into_config(socket)?;
-    let mut signals = StopSignals::new()?;
+    let mut signals = StopSignals::new(Hangup::IsLogged)?;
     let mut agent = tokio::select! {
         started = Agent::start(config) => started.context("the agent cannot start")?,
         signal = signals.next() => {
@@ -24,7 +26,11 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
         }
     };
     tokio::select! {
-        () = agent.stopped() => info!("asked to leave, stopping"),
+        stopped = agent.stopped() => {
+            stopped.context("the agent ends, for its supervisor to start it again")?;
+            info!("asked to leave, stopping");
+            signals.expect_one();
+        }
         signal = signals.next() => info!(signal, "stopping; another signal, a second or more from now, stops at once"),
     }
     tokio::select! {

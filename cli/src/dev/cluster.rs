@@ -37,7 +37,10 @@ impl RunningAgent {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             tokio::select! {
-                () = agent.stopped() => {}
+                stopped = agent.stopped() => if let Err(error) = stopped {
+                    // Dropping the agent ends it as a crash would, which the others and the table show.
+                    return tracing::error!(name = agent.name(), %error, "the agent crashed");
+                },
                 _ = stopped => {}
             }
             agent.shutdown().await;

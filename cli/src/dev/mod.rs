@@ -19,7 +19,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::args::DevArgs;
 use crate::exit::Exit;
 use crate::logging;
-use crate::signals::StopSignals;
+use crate::output;
+use crate::signals::{Hangup, StopSignals};
 
 use cluster::Cluster;
 use folder::Folder;
@@ -35,7 +36,7 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// Runs the cluster until it is told to stop, then removes its files.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let mut signals = StopSignals::new()?;
+    let mut signals = StopSignals::new(Hangup::Stops)?;
     let folder = Folder::create()?;
     if let Some(filter) = &args.log {
         logging::to_file(&folder.log(), filter)?;
@@ -51,7 +52,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     };
     folder.remove()?;
     let Some(stopped) = stopped else { return Ok(Exit::Failed) };
-    eprintln!("stopped {stopped} after {:.1} s", started.elapsed().as_secs_f64());
+    output::say(&format!("stopped {stopped} after {:.1} s", started.elapsed().as_secs_f64()));
     shown
 }
 

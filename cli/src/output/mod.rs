@@ -11,6 +11,8 @@ use hobnob_api::names::printable;
 use hobnob_api::{Duplicate, Info, InstanceStatus};
 use serde::Serialize;
 
+use crate::logging;
+
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use table::{
@@ -55,7 +57,7 @@ pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
 
 /// Prints a line on stderr. Control characters are escaped, so that names and arguments cannot control the terminal.
 pub(crate) fn say(text: &str) {
-    eprintln!("{}", printable(text));
+    logging::line_to_stderr(&printable(text));
 }
 
 /// Warns on stderr that an answer may be old, when the agent is isolated.

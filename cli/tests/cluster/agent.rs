@@ -21,8 +21,8 @@ pub(crate) struct Agent {
     home: PathBuf,
     bind: SocketAddr,
     child: Child,
-    /// Drained by a thread, so that the agent never waits for a full pipe.
-    _log: std::thread::JoinHandle<()>,
+    /// Drained by a thread.
+    _log: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Agent {
@@ -51,9 +51,20 @@ impl Agent {
             assert_ne!(read, 0, "the agent {name} did not start: {started}");
         }
         let name = name.to_owned();
-        let log = drain(name.clone(), log);
+        let log = Some(drain(name.clone(), log));
         let mut agent = Self { name, home: home.to_owned(), bind, child, _log: log };
         agent.bind = agent.json(&["info"])["gossip_address"].as_str().unwrap().parse().unwrap();
+        agent
+    }
+
+    /// Takes over an agent that was started otherwise. Its address is known if it answers already.
+    pub(crate) fn adopt(home: &Path, name: &str, child: Child) -> Self {
+        let (name, home) = (name.to_owned(), home.to_owned());
+        let mut agent = Self { name, home, bind: ANY_PORT, child, _log: None };
+        if agent.run(&["info"]).status.success() {
+            let address = agent.json(&["info"])["gossip_address"].take();
+            agent.bind = address.as_str().unwrap().parse().unwrap();
+        }
         agent
     }
 
@@ -93,9 +104,14 @@ impl Agent {
 
     /// Expects that it ends by itself, and well.
     pub(crate) fn expect_end(&mut self) {
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{} ended with {status}", self.name);
+        self.expect_status(0);
         assert!(!self.socket().exists(), "{} left its socket behind", self.name);
+    }
+
+    /// Expects that it ends with this exit code.
+    pub(crate) fn expect_status(&mut self, code: i32) {
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(code), "{} ended with {status}", self.name);
     }
 
     /// Starts it again where it was: same name, data directory and address, joining nobody by name.

@@ -14,6 +14,7 @@ mod garbage;
 mod growth;
 mod joining;
 mod mistakes;
+mod process;
 mod stall;
 mod walk;
 mod web;

@@ -7,12 +7,11 @@ use std::time::Duration;
 use hobnob_api::{ApiError, ErrorCode, Request};
 use tokio::time::{Instant, sleep_until};
 
-/// Connections at the same time. A further one is closed and counted.
+/// Connections at the same time, as far as the limit of open files allows. A further one is closed and counted.
 pub(super) const MAX_CONNECTIONS: usize = 1_024;
-/// The last places. They answer the calls of an operator and no others, and only one call after the other.
+/// The last places, a quarter of all at most. They answer the calls of an operator and no others, and only one call after
+/// the other.
 const OPERATOR_PLACES: usize = 16;
-/// With this many connections, idle ones end soon.
-const CROWDED_FROM: usize = 768;
 
 /// A connection without a watch ends when it was idle for this long.
 const IDLE: Duration = Duration::from_secs(300);
@@ -22,8 +21,9 @@ const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(10);
 const IDLE_OF_OPERATOR: Duration = Duration::from_secs(2);
 
 /// All places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places {
+    most: usize,
     taken: AtomicUsize,
     /// Whether the log said that they are running out.
     told: AtomicBool,
@@ -37,14 +37,23 @@ pub(crate) struct Place {
 }
 
 impl Places {
+    /// As many places as the limit of open files leaves, and [`MAX_CONNECTIONS`] at most.
+    pub(crate) fn new(descriptors: usize) -> Self {
+        Self {
+            most: descriptors.min(MAX_CONNECTIONS),
+            taken: AtomicUsize::new(0),
+            told: AtomicBool::new(false),
+        }
+    }
+
     /// Takes a place; `None` when all are taken. The log says once that places run out.
     pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
-        let more = |taken: usize| (taken < MAX_CONNECTIONS).then_some(taken + 1);
+        let more = |taken: usize| (taken < self.most).then_some(taken + 1);
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        let is_for_operator = taken.is_ok_and(|taken| taken >= MAX_CONNECTIONS - OPERATOR_PLACES);
+        let is_for_operator = taken.is_ok_and(|taken| taken >= self.most - self.operators());
         if (is_for_operator || taken.is_err()) && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                most = MAX_CONNECTIONS,
+                most = self.most,
                 "nearly all connections that the socket allows are open: new ones may ask, list and leave, and no longer \
                  register, pick or watch. Find the client that opens so many, as with `ss -xp`"
             );
@@ -57,8 +66,14 @@ impl Places {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// The number of places that are kept for operators.
+    fn operators(&self) -> usize {
+        OPERATOR_PLACES.min(self.most / 4)
+    }
+
+    /// Whether three quarters of the places are taken, so that idle connections end soon.
     fn is_crowded(&self) -> bool {
-        self.taken() >= CROWDED_FROM
+        self.taken() >= self.most - self.most / 4
     }
 }
 
@@ -75,9 +90,10 @@ impl Place {
         if !self.is_for_operator || !is_ordinary {
             return Ok(());
         }
+        let (most, operators) = (self.places.most, self.places.operators());
         let message = format!(
-            "nearly all of the {MAX_CONNECTIONS} connections that the agent allows are open: the last {OPERATOR_PLACES} are \
-             kept for calls like `info` and `leave`. Close connections that are not needed"
+            "nearly all of the {most} connections that the agent allows are open: the last {operators} are kept for calls \
+             like `info` and `leave`. Close connections that are not needed"
         );
         Err(ApiError::new(ErrorCode::TooManyConnections, message))
     }
@@ -119,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_last_places_answer_an_operator_and_nobody_else() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(Places::new(MAX_CONNECTIONS));
         let ordinary = taken(&places, MAX_CONNECTIONS - OPERATOR_PLACES);
         let last = taken(&places, OPERATOR_PLACES);
         assert!(places.take().is_none());
@@ -137,9 +153,20 @@ mod tests {
         assert!(taken(&places, 1)[0].check(&report).is_ok());
     }
 
+    #[test]
+    fn few_descriptors_leave_few_places_and_some_of_them_to_operators() {
+        let places = Arc::new(Places::new(8));
+        let report = Request::Report { reports: Vec::new() };
+        let ordinary =
+            taken(&places, 6).iter().filter(|place| place.check(&report).is_ok()).count();
+        assert_eq!(ordinary, 6);
+        let all = taken(&places, 8);
+        assert!(places.take().is_none() && all[7].check(&report).is_err());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn idle_connections_end_sooner_when_there_are_many() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(Places::new(MAX_CONNECTIONS));
         let began = Instant::now();
         let one = places.take().expect("a place");
         one.idle_since(began).await;

@@ -90,7 +90,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         gossip_bound: any,
         sync_addr: any,
     };
-    let places = Arc::new(Places::default());
+    let places = Arc::new(Places::new(1_024));
     let budget = Budget::new(client_bytes);
     let handler = Handler {
         info,
