@@ -95,7 +95,8 @@ mod tests {
         let _listener = TcpListener::bind((second, port)).await.expect("another address");
         let deadline = Instant::now() + PATIENT;
         let addresses = [Ipv4Addr::LOCALHOST.into(), second.into()];
-        let stream = connect_to_any(&addresses, port, deadline).await.expect("connected");
+        let connecting = connect_to_any(&addresses, port, deadline);
+        let stream = timeout_at(deadline, connecting).await.expect("in time").expect("connected");
         assert_eq!(stream.peer_addr().expect("an address").ip(), second);
 
         let third = Ipv4Addr::new(127, 0, 0, 3);
