@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,8 +22,8 @@ pub(crate) struct Agent {
     home: PathBuf,
     bind: SocketAddr,
     child: Child,
-    /// Drained by a thread.
-    _log: Option<std::thread::JoinHandle<()>>,
+    /// Lines of its log so far. Drained by a thread, so that the agent never waits for a full pipe.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Agent {
@@ -51,8 +52,8 @@ impl Agent {
             assert_ne!(read, 0, "the agent {name} did not start: {started}");
         }
         let name = name.to_owned();
-        let log = Some(drain(name.clone(), log));
-        let mut agent = Self { name, home: home.to_owned(), bind, child, _log: log };
+        let log = drain(name.clone(), log);
+        let mut agent = Self { name, home: home.to_owned(), bind, child, log };
         agent.bind = agent.json(&["info"])["gossip_address"].as_str().unwrap().parse().unwrap();
         agent
     }
@@ -60,7 +61,7 @@ impl Agent {
     /// Takes over an agent that was started otherwise. Its address is known if it answers already.
     pub(crate) fn adopt(home: &Path, name: &str, child: Child) -> Self {
         let (name, home) = (name.to_owned(), home.to_owned());
-        let mut agent = Self { name, home, bind: ANY_PORT, child, _log: None };
+        let mut agent = Self { name, home, bind: ANY_PORT, child, log: Arc::default() };
         if agent.run(&["info"]).status.success() {
             let address = agent.json(&["info"])["gossip_address"].take();
             agent.bind = address.as_str().unwrap().parse().unwrap();
@@ -119,6 +120,11 @@ impl Agent {
         let (home, name, bind) = (self.home.clone(), self.name.clone(), self.bind);
         drop(self);
         Self::start_at(&home, &name, bind, &[])
+    }
+
+    /// Whether a line of its log contains this text.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
     /// Whether it still runs.
@@ -244,11 +250,15 @@ pub(crate) fn hobnob(args: &[&str]) -> Command {
 }
 
 /// Reads an agent's log to its end. A panic of an agent is the test's to see.
-fn drain(name: String, log: BufReader<ChildStderr>) -> std::thread::JoinHandle<()> {
+fn drain(name: String, log: BufReader<ChildStderr>) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
             println!("{name}: {line}");
             assert!(!line.contains("panicked"), "{name}: {line}");
+            kept.lock().unwrap().push(line);
         }
-    })
+    });
+    lines
 }

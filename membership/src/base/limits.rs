@@ -27,8 +27,12 @@ pub const MAX_TOMBSTONES: usize = 256;
 pub const MAX_VERSION: u64 = u64::MAX / 2;
 /// Records that an agent may write. The rest of an origin's keys is room for tombstones.
 pub const MAX_OWN_RECORDS: usize = MAX_KEYS_PER_ORIGIN - MAX_TOMBSTONES;
-/// Origins in a catalog, and members in a view.
+/// Origins in a catalog, and members in a view. Beyond the limit those that have been dead for longest give way to
+/// members.
 pub const MAX_ORIGINS: usize = 16_384;
+/// Notes of members that were down at some time and are to be forgotten a day later. Beyond the limit the oldest are
+/// forgotten at once, if they are still down.
+pub const MAX_MEMBERS_TO_FORGET: usize = 2 * MAX_ORIGINS;
 /// Origin tombstones: dead origins whose records were dropped. Beyond the limit the oldest lives are forgotten.
 pub const MAX_ORIGIN_TOMBSTONES: usize = 8_192;
 /// Version spans that a replica holds beyond the first gap of one origin.
@@ -66,10 +70,12 @@ pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
 pub const MAX_FOREIGN_ADDRESSES: usize = 64;
 /// Referees that a verdict names.
 pub const MAX_REFEREES: usize = 16;
-/// Suspicions that a node has open at once. A further member is accused when a later series of pings fails.
-pub const MAX_SUSPICIONS: usize = 64;
-/// Indirect probes under way at once. Requests for a vote on further suspects are not answered.
+/// Suspicions that a node has open at once: one of each member, since all others may vanish at once.
+pub const MAX_SUSPICIONS: usize = MAX_ORIGINS;
+/// Indirect probes under way at once on behalf of others. Requests for a vote on further suspects are not answered.
 pub const MAX_INDIRECT_PROBES: usize = 256;
+/// Members that a node pings for the first time at once, while it looks for members that answer.
+pub const MAX_MEMBERS_PINGED_FIRST: usize = 400;
 /// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison
 /// of views.
 pub const MAX_VIEW_CHECKS: usize = 32;
