@@ -78,8 +78,7 @@ impl Screen {
     /// # Errors
     /// The terminal is gone, or cannot be written.
     pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
-        // Not every process whose terminal is closed gets a signal.
-        if !io::stdout().is_terminal() {
+        if Self::is_gone() {
             return Err(io::Error::other("the terminal is gone"));
         }
         let size = terminal::size()?;
@@ -91,6 +90,11 @@ impl Screen {
             self.draw()?;
         }
         Ok(())
+    }
+
+    /// Whether the terminal was closed. Not every process whose terminal is closed gets a signal.
+    pub(super) fn is_gone() -> bool {
+        !io::stdout().is_terminal()
     }
 
     fn draw(&self) -> io::Result<()> {
