@@ -43,7 +43,11 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     }
     let mut cluster = Cluster::new(&folder);
     let shown = tokio::select! {
-        shown = start_and_show(&mut cluster, &args, &folder, started) => shown,
+        shown = start_and_show(&mut cluster, &args, &folder, started) => {
+            // The signal that tells of a closed terminal may still come.
+            signals.expect_one();
+            shown
+        }
         _ = signals.next() => Ok(Exit::Done),
     };
     let stopped = tokio::select! {
@@ -73,7 +77,12 @@ async fn start_and_show(
     let last = loop {
         let snapshot = observer.snapshot(cluster);
         status.observe(&snapshot);
-        display.show(&snapshot, &status).context("cannot show the cluster")?;
+        if let Err(error) = display.show(&snapshot, &status) {
+            if display.is_gone() {
+                return Ok(Exit::Done);
+            }
+            return Err(error).context("cannot show the cluster");
+        }
         tokio::select! {
             _ = ticks.tick() => {}
             () = end_of(end) => break observer.snapshot(cluster),
@@ -126,6 +135,11 @@ impl Display {
             Self::Screen(screen) => screen.show(snapshot, status),
             Self::Plain(plain) => plain.show(snapshot, status),
         }
+    }
+
+    /// Whether the terminal was closed. That ends the demonstration as its signal, SIGHUP, does.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Screen(_)) && Screen::is_gone()
     }
 
     /// The next key that has a meaning.

@@ -1,11 +1,13 @@
 //! The display on a terminal: a picture that is redrawn in place, and the keys.
 
+use std::convert::Infallible;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc as blocking;
+use std::thread;
 use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -23,8 +25,10 @@ use crate::output::{Style, colours_wanted};
 
 /// The most keys that wait to be handled. Further keys are dropped.
 const MAX_KEYS: usize = 16;
-/// The longest time that the end of the display waits for the keyboard.
+/// The period in which the thread that reads keys looks whether the display ends.
 const KEY_PAUSE: Duration = Duration::from_millis(50);
+/// The longest time that the end of the display waits for that thread. On a terminal that is gone, the thread never looks.
+const KEYBOARD_WITHIN: Duration = Duration::from_millis(500);
 
 /// A request that comes from a key, or from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,8 @@ pub(super) enum Key {
 /// A terminal that shows one picture. Dropping this restores the old content and mode of the terminal.
 pub(super) struct Screen {
     keys: mpsc::Receiver<Key>,
-    keyboard: Option<JoinHandle<()>>,
+    /// Disconnected when the thread that reads keys has ended.
+    keyboard: blocking::Receiver<Infallible>,
     closing: Arc<AtomicBool>,
     style: Style,
     shown: Option<((u16, u16), Vec<String>)>,
@@ -57,7 +62,11 @@ impl Screen {
         let (sender, keys) = mpsc::channel(MAX_KEYS);
         let closing = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closing);
-        let keyboard = Some(thread::spawn(move || read_keys(&sender, &flag)));
+        let (is_reading, keyboard) = blocking::channel();
+        thread::spawn(move || {
+            read_keys(&sender, &flag);
+            drop(is_reading);
+        });
         let style = Style { colours: colours_wanted(true) };
         let screen = Self { keys, keyboard, closing, style, shown: None };
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).ok()?;
@@ -65,7 +74,13 @@ impl Screen {
     }
 
     /// Draws the snapshot, unless it is shown already.
+    ///
+    /// # Errors
+    /// The terminal is gone, or cannot be written.
     pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
+        if Self::is_gone() {
+            return Err(io::Error::other("the terminal is gone"));
+        }
         let size = terminal::size()?;
         let (columns, rows) = (usize::from(size.0), usize::from(size.1));
         let lines = view::lines(snapshot, status, self.style, (columns, rows));
@@ -75,6 +90,11 @@ impl Screen {
             self.draw()?;
         }
         Ok(())
+    }
+
+    /// Whether the terminal was closed. Not every process whose terminal is closed gets a signal.
+    pub(super) fn is_gone() -> bool {
+        !io::stdout().is_terminal()
     }
 
     fn draw(&self) -> io::Result<()> {
@@ -119,10 +139,8 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
-        if let Some(keyboard) = self.keyboard.take() {
-            // If the keyboard task panicked, the panic was reported already.
-            let _ = keyboard.join();
-        }
+        // A thread that is still reading ends with the process.
+        let _ = self.keyboard.recv_timeout(KEYBOARD_WITHIN);
         restore();
     }
 }

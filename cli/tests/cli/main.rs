@@ -5,4 +5,5 @@
 mod commands;
 mod dev;
 mod support;
+mod terminal;
 mod usage;
