@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// `key=value`. The value may be empty and may hold more `=`.
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
@@ -88,11 +89,15 @@ fn is<T: FromStr<Err = AddressError>>(text: &str) -> Result<String, AddressError
 
 /// Directives of `tracing-subscriber`'s `EnvFilter`.
 pub(crate) fn log_filter(text: &str) -> Result<String, String> {
-    match EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!(
-            "{error}: expected a level such as debug, or directives such as info,hobnob_agent=debug"
-        )),
+    const EXPECTED: &str = "expected a level (error, warn, info, debug, trace, off), or directives such as info,hobnob_agent=debug";
+    EnvFilter::try_new(text).map_err(|error| format!("{error}: {EXPECTED}"))?;
+    // To the library, a word alone is a target whose every line is shown, while nothing else is.
+    let is_word =
+        |directive: &&str| !directive.is_empty() && !directive.contains(['=', '[', ']', '}']);
+    let mut words = text.split(',').map(str::trim).filter(is_word);
+    match words.find(|word| word.parse::<LevelFilter>().is_err()) {
+        Some(word) => Err(format!("`{word}` is no level: {EXPECTED}")),
+        None => Ok(text.to_owned()),
     }
 }
 
@@ -140,6 +145,11 @@ mod tests {
     #[test]
     fn a_log_filter_is_checked_before_it_is_used() {
         assert!(log_filter("info,quinn=warn").is_ok());
+        assert!(log_filter("off,[span]=debug,TRACE").is_ok());
         assert!(log_filter("hobnob=loud").unwrap_err().contains("expected a level"));
+        for wrong in ["loud", "info,loud", "hobnob_agent", "debug,quinn"] {
+            let refused = log_filter(wrong).unwrap_err();
+            assert!(refused.contains("is no level: expected a level"), "{wrong}: {refused}");
+        }
     }
 }

@@ -67,6 +67,7 @@ fn a_wrong_variable_is_named() {
         ("HOBNOB_JOIN", "10.0.0.7:7946,10.0.0.8:"),
         ("HOBNOB_LOG_FORMAT", "xml"),
         ("HOBNOB_LOG", "hobnob=loud"),
+        ("HOBNOB_LOG", "loud"),
         ("HOBNOB_KEEP_ON_EXIT", "perhaps"),
         ("HOBNOB_INSECURE", "perhaps"),
     ] {
