@@ -1,4 +1,5 @@
-//! The unix socket: taken over when it is stale, left alone when another agent answers on it, removed at the end.
+//! The unix socket: taken over when it is stale, left alone when another agent answers on it, made again when its file is
+//! removed, and removed at the end.
 
 use std::fs;
 use std::io;
@@ -6,16 +7,24 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::connection;
 use super::handler::Handler;
 
 /// Connections at the same time. A further one is closed and counted.
 const MAX_CONNECTIONS: usize = 1_024;
+/// Connections that wait to be accepted. Further ones wait in `connect`, or fail.
+const BACKLOG: u32 = 1_024;
+/// The period in which an agent looks whether its socket is still where clients look for it.
+const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
+/// The pause after a connection could not be accepted, most likely for want of a file descriptor.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// The length of a path in `sockaddr_un`, without the final zero.
 const MAX_PATH_BYTES: usize = 107;
 /// The owner and the group may use the socket.
@@ -65,10 +74,27 @@ pub enum SocketError {
     },
 }
 
-/// The listening socket. Dropping it removes the file.
+/// The listening socket. Dropping it removes the file, unless another file has taken its place.
 pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    file: FileId,
+    /// Whether the last look found the file, so that its loss is told once.
+    was_in_place: bool,
+}
+
+/// A file, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self { device: found.dev(), inode: found.ino() })
+    }
 }
 
 impl Socket {
@@ -78,26 +104,10 @@ impl Socket {
         if path.as_os_str().len() > MAX_PATH_BYTES {
             return Err(SocketError::PathTooLong { path: path.to_owned() });
         }
-        let failed =
-            |action| move |source| SocketError::Io { action, path: path.to_owned(), source };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            if let Some(missing) = missing_above(parent) {
-                return Err(SocketError::NoDirectory { path: path.to_owned(), missing });
-            }
-            if !parent.is_dir() {
-                let mut directory = fs::DirBuilder::new();
-                let made = directory.mode(DIRECTORY_MODE).create(parent);
-                made.map_err(failed("create the directory of"))?;
-            }
-            let owner = fs::metadata(parent).map_err(failed("look at the directory of"))?.uid();
-            if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-                tracing::warn!(path = %path.display(), owner,
-                    "the directory of the socket belongs to another user, who could replace the socket");
-            }
-        }
+        make_directory(path)?;
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look at")(error)),
+            Err(error) => return Err(failed(path, "look at")(error)),
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(SocketError::NotASocket { path: path.to_owned() });
             }
@@ -105,16 +115,13 @@ impl Socket {
                 Ok(_) => return Err(SocketError::InUse { path: path.to_owned() }),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     tracing::info!(path = %path.display(), "removing the socket that an earlier agent left behind");
-                    fs::remove_file(path).map_err(failed("remove the stale file of"))?;
+                    fs::remove_file(path).map_err(failed(path, "remove the stale file of"))?;
                 }
-                Err(error) => return Err(failed("test")(error)),
+                Err(error) => return Err(failed(path, "test")(error)),
             },
         }
-        let listener = UnixListener::bind(path).map_err(failed("bind"))?;
-        let socket = Self { listener, path: path.to_owned() };
-        fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
-            .map_err(failed("set the mode of"))?;
-        Ok(socket)
+        let (listener, file) = listen(path)?;
+        Ok(Self { listener, path: path.to_owned(), file, was_in_place: true })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -122,16 +129,25 @@ impl Socket {
     }
 
     /// Serves connections until dropped; then they end with it.
-    pub(crate) async fn serve(self, handler: Arc<Handler>) {
+    pub(crate) async fn serve(mut self, handler: Arc<Handler>) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
+        let mut looks = interval_at(Instant::now() + LOOK_AFTER_EVERY, LOOK_AFTER_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let stream = match self.listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = looks.tick() => {
+                    self.look_after();
+                    continue;
+                }
+            };
+            let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, most likely: waiting is all that helps, and spinning would not.
+                    // Waiting is all that helps, and spinning would not.
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     continue;
                 }
             };
@@ -150,6 +166,89 @@ impl Socket {
             });
         }
     }
+
+    /// Makes the file again if it was removed, as cleaners of temporary files do, for without it no client finds the
+    /// agent. Another file in its place is left alone. Connections that are open go on in either case.
+    fn look_after(&mut self) {
+        let owned = self.path.clone();
+        let path = owned.display();
+        let was_in_place = self.was_in_place;
+        self.was_in_place = match FileId::of(&self.path) {
+            Ok(found) if found == self.file => true,
+            Ok(_) => {
+                if was_in_place {
+                    tracing::error!(%path, "another file has taken the place of this agent's socket: no client reaches this \
+                        agent until it is started again");
+                }
+                false
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.listen_again() {
+                Ok(()) => {
+                    tracing::warn!(%path, "the file of the socket was removed, and is made again");
+                    true
+                }
+                Err(error) => {
+                    if was_in_place {
+                        tracing::error!(%error, "the file of the socket was removed, and cannot be made again yet: no client \
+                            reaches this agent");
+                    }
+                    false
+                }
+            },
+            Err(error) => {
+                if was_in_place {
+                    tracing::error!(%path, %error, "the file of the socket cannot be looked at");
+                }
+                false
+            }
+        };
+    }
+
+    fn listen_again(&mut self) -> Result<(), SocketError> {
+        make_directory(&self.path)?;
+        (self.listener, self.file) = listen(&self.path)?;
+        Ok(())
+    }
+}
+
+/// For `map_err`: makes an error of a failed action on the socket at this path.
+fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> SocketError {
+    move |source| SocketError::Io { action, path: path.to_owned(), source }
+}
+
+/// Makes the directory of a socket, if nothing above it is missing.
+fn make_directory(path: &Path) -> Result<(), SocketError> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    if let Some(missing) = missing_above(parent) {
+        return Err(SocketError::NoDirectory { path: path.to_owned(), missing });
+    }
+    if !parent.is_dir() {
+        let made = fs::DirBuilder::new().mode(DIRECTORY_MODE).create(parent);
+        made.map_err(failed(path, "create the directory of"))?;
+    }
+    let owner = fs::metadata(parent).map_err(failed(path, "look at the directory of"))?.uid();
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        tracing::warn!(path = %path.display(), owner,
+            "the directory of the socket belongs to another user, who could replace the socket");
+    }
+    Ok(())
+}
+
+/// Listens at a path where there is no file. Until the mode of the file is set, connections are refused.
+fn listen(path: &Path) -> Result<(UnixListener, FileId), SocketError> {
+    let socket = UnixSocket::new_stream().map_err(failed(path, "make"))?;
+    socket.bind(path).map_err(failed(path, "bind"))?;
+    let listening = fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
+        .map_err(failed(path, "set the mode of"))
+        .and_then(|()| FileId::of(path).map_err(failed(path, "look at")))
+        .and_then(|file| Ok((socket.listen(BACKLOG).map_err(failed(path, "listen on"))?, file)));
+    if listening.is_err() {
+        // The error is told; a file that nobody listens on would only be taken for stale.
+        let _ = fs::remove_file(path);
+    }
+    listening
 }
 
 /// The first of the directories above this one that is not there.
@@ -160,8 +259,10 @@ fn missing_above(directory: &Path) -> Option<PathBuf> {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Already gone is as good as removed.
-        let _ = fs::remove_file(&self.path);
+        // A successor may have put its own socket there. Already gone is as good as removed.
+        if FileId::of(&self.path).is_ok_and(|found| found == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -181,6 +282,39 @@ mod tests {
         let SocketError::NoDirectory { missing, .. } = &error else { panic!("{error}") };
         assert_eq!(*missing, home.path().join("rnu"));
         assert!(!missing.exists());
+    }
+
+    #[tokio::test]
+    async fn only_its_own_file_is_removed_at_the_end() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (path, other) = (home.path().join("a.sock"), home.path().join("b.sock"));
+        drop(Socket::bind(&path).await.expect("bound"));
+        assert!(!path.exists());
+        let socket = Socket::bind(&path).await.expect("bound");
+        let mut successor = Socket::bind(&other).await.expect("bound");
+        fs::rename(&other, &path).expect("replaced");
+        drop(socket);
+        assert!(path.exists(), "it is the successor's");
+        UnixStream::connect(&path).await.expect("the successor listens");
+        successor.look_after();
+        UnixStream::connect(&other).await.expect("it listens where it should");
+    }
+
+    #[tokio::test]
+    async fn a_removed_file_is_made_again_and_another_one_is_left_alone() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("run/a.sock");
+        let mut socket = Socket::bind(&path).await.expect("bound");
+        fs::remove_dir_all(home.path().join("run")).expect("removed");
+        socket.look_after();
+        UnixStream::connect(&path).await.expect("it listens again");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, SOCKET_MODE);
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "precious").expect("written");
+        socket.look_after();
+        drop(socket);
+        assert_eq!(fs::read(&path).expect("readable"), b"precious");
     }
 
     #[tokio::test]

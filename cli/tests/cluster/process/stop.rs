@@ -45,3 +45,17 @@ fn nohup_is_respected_and_nothing_is_said_of_the_hangup() {
     assert!(log.all(|line| !line.contains("SIGHUP is")));
     agent.expect_end();
 }
+
+#[test]
+fn an_agent_that_ends_leaves_the_socket_of_its_successor_and_makes_its_own_again() {
+    let home = tempfile::tempdir().unwrap();
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let a2 = Agent::start(home.path(), "a2", &[]);
+    std::fs::rename(a2.socket(), a1.socket()).unwrap();
+    eventually("a2 listens where it should again", || a2.run(&["members"]).status.success());
+    a1.signal(Signal::TERM);
+    a1.expect_status(0);
+    assert!(a1.socket().exists(), "it is the successor's");
+    std::fs::remove_file(a2.socket()).unwrap();
+    eventually("a removed socket is made again", || a2.run(&["members"]).status.success());
+}
