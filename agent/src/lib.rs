@@ -14,6 +14,7 @@ mod agent;
 pub mod checks;
 mod clock;
 mod config;
+mod descriptors;
 mod doors;
 mod driver;
 mod info;

@@ -12,6 +12,7 @@ use super::task::Task;
 use super::{Agent, StartError};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{AgentConfig, ValidConfig};
+use crate::descriptors;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::server::Socket;
 use crate::driver::{Driver, Joining};
@@ -49,7 +50,10 @@ struct Ready {
 
 /// Starts an agent. See [`Agent::start`].
 pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
-    let opened = open(config.validate()?)?;
+    let config = config.validate()?;
+    // Before anything is opened, so that nothing runs into the lower limit.
+    descriptors::shares();
+    let opened = open(config)?;
     let bound = bind(opened).await?;
     Ok(restore(bound).await?.spawn())
 }

@@ -14,9 +14,12 @@ mod verdict;
 pub use outcome::{MAX_OUTPUT_BYTES, Outcome};
 #[cfg(test)]
 pub(crate) use probes::fake_server;
-pub use probes::{MAX_BODY_BYTES, MAX_RESOLUTIONS, probe};
+pub use probes::{
+    LATE_AFTER, MAX_ADDRESSES, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_RESOLUTIONS,
+    MAX_SLOW_RESOLUTIONS, probe, void_probes,
+};
 pub use rules::{
     CheckError, MAX_INTERVAL, MAX_THRESHOLD, MAX_TIMEOUT, MIN_INTERVAL, MIN_TIMEOUT, validate,
 };
-pub use schedule::{CheckId, CheckReport, Checker, OVERDUE_SLACK};
+pub use schedule::{CheckId, CheckReport, Checker, OVERDUE_AFTER};
 pub use verdict::{MAX_HISTORY, Thresholds, Verdict};

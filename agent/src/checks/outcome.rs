@@ -6,27 +6,47 @@ pub const MAX_OUTPUT_BYTES: usize = 512;
 /// The outcome of one probe, with a line about it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    success: bool,
+    meaning: Meaning,
     output: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    Success,
+    Failure,
+    Void,
 }
 
 impl Outcome {
     /// A probe that succeeded. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
     #[must_use]
     pub fn success(output: impl Into<String>) -> Self {
-        Self { success: true, output: truncated(output.into()) }
+        Self { meaning: Meaning::Success, output: truncated(output.into()) }
     }
 
     /// A probe that failed. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
     #[must_use]
     pub fn failure(output: impl Into<String>) -> Self {
-        Self { success: false, output: truncated(output.into()) }
+        Self { meaning: Meaning::Failure, output: truncated(output.into()) }
+    }
+
+    /// A probe that this agent could not make, for want of something on its own host: no news about the instance. The
+    /// first [`MAX_OUTPUT_BYTES`] of `output` are kept.
+    #[must_use]
+    pub fn void(output: impl Into<String>) -> Self {
+        Self { meaning: Meaning::Void, output: truncated(output.into()) }
     }
 
     /// Whether it succeeded.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.success
+        self.meaning == Meaning::Success
+    }
+
+    /// Whether it says nothing about the instance.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        self.meaning == Meaning::Void
     }
 
     /// A line about it, for people.

@@ -11,12 +11,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::outcome::Outcome;
-use super::probes::probe;
+use super::probes::{LATE_AFTER, probe};
 use super::verdict::{Thresholds, Verdict};
 
-/// An outcome is overdue when it comes this much later than its interval and its timeout together. Our own timers
-/// are not exact on a busy host, and a slow one is no news about the instance.
-pub const OVERDUE_SLACK: Duration = Duration::from_millis(100);
+/// How much later than its interval and its timeout together an outcome may come before it is overdue. The fault is this
+/// agent's own, since a probe always ends in time, and is no news about the instance; but a verdict this old is none.
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(30);
 
 /// The first probe of a check begins within this part of its interval, at random, so that an agent that starts with many
 /// checks does not run all of them in one beat.
@@ -51,8 +51,11 @@ pub struct CheckReport {
 /// A changed verdict is reported, and nothing else is. When the channel of the reports is full, probes go on and the
 /// report waits; a later verdict takes its place, so that a slow reader gets the latest one, not all of them.
 ///
-/// When no outcome has come for interval, timeout and [`OVERDUE_SLACK`] together, this process stalled and its
-/// verdict is too old: the verdict becomes [`Health::Unknown`], the probe under way is void, and a new one begins.
+/// A void outcome changes nothing. The probe is made again at once, and if it is void again, at the next interval.
+///
+/// When no other outcome has come for interval, timeout and [`OVERDUE_AFTER`] together, there is time for one more probe,
+/// since a process that stalled finds all its time over at once. Then the verdict becomes [`Health::Unknown`], the
+/// probe under way is given up, and a new one begins.
 #[derive(Debug)]
 pub struct Checker {
     task: AbortHandle,
@@ -110,8 +113,14 @@ impl Schedule {
         Instant::now() + self.jitter + if restored { self.interval } else { Duration::ZERO }
     }
 
+    /// The time at which the next outcome is overdue, after the latest one or the start.
     fn overdue_after(&self, latest: Instant) -> Instant {
-        latest + self.interval + self.timeout + OVERDUE_SLACK
+        self.last_chance(latest) + OVERDUE_AFTER
+    }
+
+    /// The time by which another probe has ended.
+    fn last_chance(&self, now: Instant) -> Instant {
+        now + self.interval + self.timeout + LATE_AFTER
     }
 }
 
@@ -133,6 +142,8 @@ async fn run<A: Future<Output = Outcome>>(
     };
     let mut reported = Health::Unknown;
     let mut overdue_at = schedule.overdue_after(first_probe);
+    let mut has_last_chance = false;
+    let mut void: Option<Outcome> = None;
     loop {
         let outcome = {
             let mut next = pin!(async {
@@ -142,11 +153,17 @@ async fn run<A: Future<Output = Outcome>>(
             loop {
                 tokio::select! {
                     biased;
-                    () = time::sleep_until(overdue_at) => break None,
+                    () = time::sleep_until(overdue_at) => match has_last_chance {
+                        true => break None,
+                        false => {
+                            has_last_chance = true;
+                            overdue_at = schedule.last_chance(Instant::now());
+                        }
+                    },
                     permit = tx.reserve(), if verdict.health() != reported => match permit {
                         Ok(permit) => {
                             reported = verdict.health();
-                            permit.send(report(&id, &verdict));
+                            permit.send(report(&id, &verdict, void.as_ref()));
                         }
                         Err(_) => return,
                     },
@@ -155,24 +172,38 @@ async fn run<A: Future<Output = Outcome>>(
             }
         };
         match outcome {
-            Some(outcome) => verdict.record(outcome),
+            Some(outcome) if outcome.is_void() => {
+                if void.is_none() {
+                    ticks.reset_immediately();
+                }
+                void = Some(outcome);
+                continue;
+            }
+            Some(outcome) => {
+                verdict.record(outcome);
+                void = None;
+            }
             None => {
                 ticks.reset_immediately();
-                verdict.overdue()
+                verdict.overdue();
             }
-        };
+        }
+        has_last_chance = false;
         overdue_at = schedule.overdue_after(Instant::now());
     }
 }
 
-fn report(id: &CheckId, verdict: &Verdict) -> CheckReport {
+fn report(id: &CheckId, verdict: &Verdict, void: Option<&Outcome>) -> CheckReport {
     let output = match verdict.health() {
-        Health::Unknown => "no result in time: this agent stood still",
+        Health::Unknown => {
+            let reason = void.map_or("this agent stalled, or has too many checks", Outcome::output);
+            format!("no result for {} s: {reason}", OVERDUE_AFTER.as_secs())
+        }
         Health::Passing | Health::Failing => {
-            verdict.history().next_back().map_or("", Outcome::output)
+            verdict.history().next_back().map_or("", Outcome::output).to_owned()
         }
     };
-    CheckReport { id: id.clone(), health: verdict.health(), output: output.to_owned() }
+    CheckReport { id: id.clone(), health: verdict.health(), output }
 }
 
 #[cfg(test)]
@@ -198,7 +229,7 @@ mod tests {
     const SCHEDULE: Schedule =
         Schedule { interval: INTERVAL, timeout: TIMEOUT, jitter: Duration::ZERO };
 
-    /// Runs the loop with outcomes from a script: `+` and `-` come after 10 ms, `.` never does. When the script is at
+    /// Runs the loop with outcomes from a script: `+`, `-` and `v` (void) come after 10 ms, `.` never does. When the script is at
     /// its end so is the loop. Returns the reports with the milliseconds at which they came.
     async fn reports_of(script: &str, first: Option<Outcome>) -> Vec<(u64, Health)> {
         let (tx, mut rx) = mpsc::channel(1);
@@ -211,6 +242,7 @@ mod tests {
             match step {
                 Some('+') => Outcome::success("up"),
                 Some('-') => Outcome::failure("down"),
+                Some('v') => Outcome::void("no news"),
                 Some(_) => future::pending().await,
                 None => {
                     over.try_send(()).expect("the first time");
@@ -252,42 +284,55 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_overdue_result_makes_the_verdict_unknown_first() {
-        use Health::{Passing, Unknown};
+    async fn a_void_outcome_is_no_news_and_is_tried_again_at_once() {
+        use Health::{Failing, Passing};
+        assert_eq!(reports_of("v+", None).await, [(20, Passing)]);
         assert_eq!(
-            reports_of("+.+", None).await,
-            [(10, Passing), (1_610, Unknown), (1_620, Passing)]
+            reports_of("+v-v-+", None).await,
+            [(10, Passing), (2_020 + 10, Failing), (3_020 + 10, Passing)]
         );
+        assert_eq!(reports_of("+vvvvvvvvvvvv", None).await, [(10, Passing)]);
     }
 
-    /// The clock jumps in the middle of a try, as it does for a process that was stopped.
+    /// Whether the outcomes are void or never come, the verdict is given up after a time and one more chance.
     #[tokio::test(start_paused = true)]
-    async fn a_stall_voids_the_try_under_way() {
+    async fn an_overdue_outcome_makes_the_verdict_unknown() {
+        use Health::{Passing, Unknown};
+        let overdue = 10 + (INTERVAL + TIMEOUT + LATE_AFTER).as_millis() as u64 * 2 + 30_000;
+        let expected = [(10, Passing), (overdue, Unknown), (overdue + 10, Passing)];
+        assert_eq!(reports_of("+.+", None).await, expected);
+        let void = format!("+{}", "v".repeat(100));
+        assert_eq!(reports_of(&void, None).await, expected[..2]);
+    }
+
+    /// The clock jumps in the middle of a probe, as it does for a process that was stopped.
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_withdraws_nothing_before_another_probe() {
+        let server = FakeServer::start().await;
         let (tx, mut rx) = mpsc::channel(4);
-        let tries = RefCell::new(0);
-        let attempt = || async {
-            *tries.borrow_mut() += 1;
-            time::sleep(Duration::from_millis(10)).await;
-            if *tries.borrow() == 2 {
-                Outcome::failure("it only seems so")
-            } else {
-                Outcome::success("up")
-            }
+        let check = Check {
+            interval_ms: INTERVAL.as_millis() as u64,
+            failures_before_failing: 1,
+            success_before_passing: 1,
+            ..http_check(&server)
         };
-        let strict = Thresholds { failures_before_failing: 1, ..THRESHOLDS };
-        let mut healths = Vec::new();
-        tokio::select! {
-            () = run(id("web-1"), strict, SCHEDULE, None, attempt, tx) => {}
-            () = async {
-                healths.push(rx.recv().await.map(|report| report.health));
-                time::sleep(Duration::from_millis(995)).await;
-                assert_eq!(*tries.borrow(), 2, "the second try is under way");
-                time::advance(Duration::from_secs(30)).await;
-                healths.push(rx.recv().await.map(|report| report.health));
-                healths.push(rx.recv().await.map(|report| report.health));
-            } => {}
+        let _checker = Checker::spawn(id("web-1"), check, None, tx);
+        assert_eq!(rx.recv().await.map(|report| report.health), Some(Health::Passing));
+        for round in 0..3 {
+            server.behave(Behaviour::Hang);
+            let before = server.requests().len();
+            time::advance(INTERVAL).await;
+            while server.requests().len() == before {
+                tokio::task::yield_now().await;
+            }
+            server.behave(Behaviour::Status(if round < 2 { 200 } else { 503 }));
+            time::advance(Duration::from_secs(600)).await;
+            while server.requests().len() < before + 2 {
+                tokio::task::yield_now().await;
+            }
         }
-        assert_eq!(healths, [Some(Health::Passing), Some(Health::Unknown), Some(Health::Passing)]);
+        let report = rx.recv().await.expect("a report");
+        assert_eq!(report.health, Health::Failing, "the first news: {}", report.output);
     }
 
     #[tokio::test(start_paused = true)]

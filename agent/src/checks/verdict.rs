@@ -32,7 +32,7 @@ impl From<&Check> for Thresholds {
 ///
 /// It begins as [`Health::Unknown`]. From whatever it is, `success_before_passing` successes in a row make it
 /// [`Health::Passing`], `failures_before_failing` failures in a row make it [`Health::Failing`], and a check that is
-/// overdue makes it [`Health::Unknown`] with nothing in a row.
+/// overdue makes it [`Health::Unknown`] with nothing in a row. A void outcome changes nothing.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     thresholds: Thresholds,
@@ -57,7 +57,7 @@ impl Verdict {
 
     /// The verdict on an instance that was registered before this agent started, after the first probe since. A
     /// success counts as a sign that the instance passed all the while, and makes the verdict passing at once, whatever
-    /// the threshold. A failure leaves the verdict unknown, and is the first in a row.
+    /// the threshold. A failure leaves the verdict unknown, and is the first in a row. A void outcome leaves it unknown.
     #[must_use]
     pub fn restored(thresholds: Thresholds, first: Outcome) -> Self {
         let mut verdict = Self::new(thresholds);
@@ -69,6 +69,9 @@ impl Verdict {
 
     /// Takes an outcome in. Returns the verdict if this has changed it.
     pub fn record(&mut self, outcome: Outcome) -> Option<Health> {
+        if outcome.is_void() {
+            return None;
+        }
         let success = outcome.is_success();
         let continues = self.history.back().is_some_and(|latest| latest.is_success() == success);
         self.streak = if continues { self.streak.saturating_add(1) } else { 1 };
@@ -117,7 +120,7 @@ mod tests {
         Thresholds { success_before_passing, failures_before_failing }
     }
 
-    /// Feeds `+` (success), `-` (failure) and `o` (overdue) and writes down the verdict after each.
+    /// Feeds `+` (success), `-` (failure), `.` (void) and `o` (overdue) and writes down the verdict after each.
     fn trace(verdict: &mut Verdict, steps: &str) -> String {
         let mut trace = String::new();
         for step in steps.chars() {
@@ -125,6 +128,7 @@ mod tests {
             let changed = match step {
                 '+' => verdict.record(Outcome::success("")),
                 '-' => verdict.record(Outcome::failure("")),
+                '.' => verdict.record(Outcome::void("")),
                 _ => verdict.overdue(),
             };
             assert_eq!(
@@ -159,6 +163,7 @@ mod tests {
             (1, 2, "--o-", "uFuu"),
             (1, 2, "--o--", "uFuuF"),
             (1, 1, "oo+", "uuP"),
+            (1, 2, "..+.-.-.+.", "uuPPPPFFPP"),
             (0, 0, "+-", "PF"),
         ] {
             let mut verdict = Verdict::new(thresholds(passing, critical));

@@ -12,6 +12,7 @@ use hobnob_membership::{Input, Node, NodeId, Time};
 use super::own_checks::OwnCheck;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
+use crate::checks::void_probes;
 use crate::log_writer::lost_lines;
 
 /// An instance of this agent, and the check that decides its health from now on.
@@ -118,6 +119,7 @@ impl Driver {
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
             ("log_lines_lost", lost_lines()),
+            ("check_probes_void", void_probes()),
             ("unknown_records", self.node.load().unknown_records as u64),
         ];
         let udp = self.network.udp.counters();

@@ -113,7 +113,7 @@ async fn probe_all(checks: &[RestoredCheck]) -> Vec<(usize, Outcome)> {
     let deadline = Instant::now() + RESTORE_WITHIN;
     let mut outcomes = Vec::new();
     while let Ok(Some(probed)) = timeout_at(deadline, probes.join_next()).await {
-        outcomes.extend(probed);
+        outcomes.extend(probed.into_iter().filter(|(_, outcome)| !outcome.is_void()));
     }
     outcomes
 }

@@ -1,8 +1,11 @@
 //! An agent whose process stalls, and goes on or does not.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::agent::{Agent, eventually};
+use crate::agent::{Agent, eventually, free_tcp_port};
+use crate::web::Web;
 
 /// The length of the stall; an agent that was just started and is gone is down after 3.2 s of silence.
 const STALL: Duration = Duration::from_millis(3_500);
@@ -46,4 +49,29 @@ fn a_stalled_agent_is_declared_down_only_after_a_longer_stall() {
     eventually("it is down", || {
         others.iter().all(|agent| agent.status_of("a3").as_deref() == Some("down"))
     });
+}
+
+/// An agent that stands still has no news about its own services.
+#[test]
+fn a_stall_withdraws_no_service_before_it_is_probed_again() {
+    let home = tempfile::tempdir().unwrap();
+    let agent = Agent::start(home.path(), "a1", &[]);
+    let web = Web::start(free_tcp_port());
+    let url = web.url();
+    let check = ["--check-http", &url, "--interval", "100ms", "--timeout", "100ms"];
+    agent.ok(&[&["register", "web", "--port", &web.port()][..], &check].concat());
+    eventually("it is healthy", || agent.healthy("web") == ["web"]);
+    let mut watch = UnixStream::connect(agent.socket()).unwrap();
+    watch.write_all(b"{\"id\":1,\"request\":{\"watch\":{\"service\":\"web\"}}}\n").unwrap();
+    let mut answers = BufReader::new(watch).lines().map(Result::unwrap);
+    assert!(answers.next().unwrap().contains("healthy"));
+
+    agent.freeze();
+    std::thread::sleep(STALL);
+    agent.thaw();
+    let seen = web.requests();
+    eventually("it is probed again", || web.requests() > seen + 3);
+    let _port = web.stop();
+    let first_change = answers.next().unwrap();
+    assert!(first_change.contains("unhealthy"), "{first_change}");
 }

@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 pub(crate) struct Web {
     addr: SocketAddr,
     stop: Arc<AtomicBool>,
+    requests: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -17,21 +18,28 @@ impl Web {
         let listener = TcpListener::bind(addr).unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (stopped, counted) = (stop.clone(), requests.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
+                counted.fetch_add(1, Ordering::SeqCst);
                 // A checker that gives up early is no failure of the service.
                 let _ = stream.and_then(answer);
             }
         });
-        Self { addr, stop, thread: Some(thread) }
+        Self { addr, stop, requests, thread: Some(thread) }
     }
 
     pub(crate) fn port(&self) -> String {
         self.addr.port().to_string()
+    }
+
+    /// Connections so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     pub(crate) fn url(&self) -> String {

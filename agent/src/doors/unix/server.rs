@@ -16,8 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::connection;
 use super::handler::Handler;
+use crate::descriptors::shares;
 
-/// Connections at the same time. A further one is closed and counted.
+/// Connections at the same time, as far as the limit of open files allows. A further one is closed and counted.
 const MAX_CONNECTIONS: usize = 1_024;
 /// Connections that wait to be accepted. Further ones wait in `connect`, or fail.
 const BACKLOG: u32 = 1_024;
@@ -130,7 +131,7 @@ impl Socket {
 
     /// Serves connections until dropped; then they end with it.
     pub(crate) async fn serve(mut self, handler: Arc<Handler>) {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(shares().connections)));
         let mut connections = JoinSet::new();
         let mut looks = interval_at(Instant::now() + LOOK_AFTER_EVERY, LOOK_AFTER_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

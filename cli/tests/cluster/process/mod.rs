@@ -1,4 +1,5 @@
 //! An agent as a process: its log, its files, its limits, and how it stops.
 
+mod descriptors;
 mod logs;
 mod stop;
