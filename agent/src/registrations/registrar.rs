@@ -224,6 +224,7 @@ fn lost() -> ApiError {
 
 fn code_of(error: &WriteError) -> ErrorCode {
     match error {
+        WriteError::InDoubt { error, .. } => code_of(error),
         WriteError::Io { source, .. } => match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::DiskFull,
             _ => ErrorCode::StorageFailed,

@@ -1,20 +1,30 @@
 //! The few operations that a data directory needs from a file system.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use tracing::warn;
 
 /// The modes of the directory and of its files: only the user that runs the agent may read them.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
+/// Others may write a file or a directory with one of these bits.
+const OTHERS_MAY_WRITE: u32 = 0o022;
+/// The bytes of a file that is replaced in reserved room.
+pub(super) const RESERVED_BYTES: usize = 512;
+/// A symbolic link in the place of a file would lead writes out of the directory.
+const NO_LINKS: i32 = OFlags::NOFOLLOW.bits() as i32;
+
 const LOCK_FILE: &str = "lock";
 
 /// The files of one directory, by name. Every method may block for as long as the device takes.
 ///
-/// After an error, the operation happened as a whole or not at all. Only [`Disk::append`] may leave a part of the bytes
-/// behind.
+/// After an error, the operation happened as a whole or not at all; [`FileError::untouched`] tells when it certainly did
+/// not. Only [`Disk::append`] may leave a part of the bytes behind.
 pub(crate) trait Disk: Send + Sync {
     /// The path of a file, for messages.
     fn path(&self, file: &str) -> PathBuf;
@@ -25,6 +35,10 @@ pub(crate) trait Disk: Send + Sync {
     /// Replaces a file, or creates it. A crash leaves the old content or the new one; the new one survives a power
     /// failure once this returns.
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
+
+    /// Like [`Disk::replace`], for a content of at most [`RESERVED_BYTES`]. Where an earlier call could reserve room, this
+    /// needs no more of it, so it succeeds on a full disk. The content is padded with spaces.
+    fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
 
     /// Appends to an existing file. The bytes survive a power failure once this returns.
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError>;
@@ -40,6 +54,8 @@ pub(crate) struct FileError {
     pub(super) action: &'static str,
     pub(super) path: PathBuf,
     pub(super) source: io::Error,
+    /// Whether the file is certainly as it was before.
+    pub(super) untouched: bool,
 }
 
 impl FileError {
@@ -48,7 +64,12 @@ impl FileError {
         action: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self { action, path: path.to_owned(), source }
+        move |source| Self { action, path: path.to_owned(), source, untouched: false }
+    }
+
+    /// The error of an operation that has not reached the file yet.
+    pub(super) fn untouched(self) -> Self {
+        Self { untouched: true, ..self }
     }
 }
 
@@ -76,6 +97,7 @@ impl OsDisk {
     /// Locks a directory. If it is missing, it and the missing directories above it are created (mode 0700).
     pub(super) fn open(dir: &Path) -> Result<Self, LockError> {
         create_dir(dir)?;
+        warn_if_open(dir)?;
         Ok(Self { dir: dir.to_owned(), _lock: lock(&dir.join(LOCK_FILE))? })
     }
 }
@@ -100,16 +122,35 @@ impl Disk for OsDisk {
         let written = write_scratch(&scratch, content)
             .and_then(|()| fs::rename(&scratch, &path).map_err(FileError::of("replace", &path)));
         if written.is_err() {
-            // The next replacement truncates the scratch file anyway. Removing it frees space on a full disk.
+            // The next replacement removes the scratch file anyway. Removing it now frees space on a full disk.
             let _ = fs::remove_file(&scratch);
         }
-        written?;
+        written.map_err(FileError::untouched)?;
         sync_dir(&self.dir)
+    }
+
+    fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
+        let path = self.path(file);
+        let reserve = path.with_extension("reserve");
+        write_reserve(&reserve, content).map_err(FileError::untouched)?;
+        // The old file becomes the reserve, where the file system can exchange two files.
+        let exchanged = renameat_with(CWD, &reserve, CWD, &path, RenameFlags::EXCHANGE);
+        if exchanged.is_err() {
+            let renamed = fs::rename(&reserve, &path).map_err(FileError::of("replace", &path));
+            renamed.map_err(FileError::untouched)?;
+        }
+        sync_dir(&self.dir)?;
+        if exchanged.is_err()
+            && let Err(FileError { path, source, .. }) = write_reserve(&reserve, &[])
+        {
+            warn!(path = %path.display(), error = %source, "no room is reserved: while the disk is full, this agent cannot start");
+        }
+        Ok(())
     }
 
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.path(file);
-        let opened = OpenOptions::new().append(true).open(&path);
+        let opened = OpenOptions::new().append(true).custom_flags(NO_LINKS).open(&path);
         let mut file = opened.map_err(FileError::of("open", &path))?;
         file.write_all(bytes).map_err(FileError::of("append to", &path))?;
         file.sync_data().map_err(FileError::of("flush", &path))
@@ -117,9 +158,9 @@ impl Disk for OsDisk {
 
     fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError> {
         let path = self.path(file);
-        let opened = OpenOptions::new().write(true).open(&path);
+        let opened = OpenOptions::new().write(true).custom_flags(NO_LINKS).open(&path);
         let file = opened.map_err(FileError::of("open", &path))?;
-        file.set_len(len).map_err(FileError::of("cut the unfinished last line off", &path))?;
+        file.set_len(len).map_err(FileError::of("cut the end off", &path))?;
         file.sync_all().map_err(FileError::of("flush", &path))
     }
 }
@@ -136,31 +177,71 @@ fn create_dir(dir: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Warns of a directory that another user may write: the files in it may be replaced.
+fn warn_if_open(dir: &Path) -> Result<(), FileError> {
+    let found = fs::metadata(dir).map_err(FileError::of("look at", dir))?;
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    let is_foreign = owner != 0 && owner != rustix::process::geteuid().as_raw();
+    if is_foreign || mode & OTHERS_MAY_WRITE != 0 {
+        warn!(dir = %dir.display(), owner, mode = format!("{mode:o}"),
+            "other users may write to the data directory, and so replace this agent's identity and registrations: give it to \
+             this user alone (mode 700)");
+    }
+    Ok(())
+}
+
 /// Takes the lock, and writes our process id into the file, so that a refused process can name us.
 fn lock(path: &Path) -> Result<File, LockError> {
-    let mut file = open_or_create(path)?;
+    let file = open_or_create(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             // Without a readable process id the refusal is still correct, but less helpful.
-            let _ = file.read_to_string(&mut text);
+            let _ = (&file).read_to_string(&mut text);
             return Err(LockError::Held(text.trim().parse().ok()));
         }
         Err(TryLockError::Error(error)) => return Err(FileError::of("lock", path)(error).into()),
     }
-    file.set_len(0)
-        .and_then(|()| file.seek(SeekFrom::Start(0)))
-        .and_then(|_| writeln!(file, "{}", std::process::id()))
-        .map_err(FileError::of("write", path))?;
+    // Over the old one, so that a full disk has room for it.
+    let pid = format!("{:<10}\n", std::process::id());
+    if let Err(error) = file.write_all_at(pid.as_bytes(), 0) {
+        warn!(path = %path.display(), %error, "the process id cannot be written; another agent that wants this directory cannot \
+            name this one");
+    }
     Ok(file)
 }
 
 fn write_scratch(scratch: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut file = open_or_create(scratch)?;
-    file.set_len(0).map_err(FileError::of("empty", scratch))?;
+    remove_if_there(scratch)?;
+    // A new file, so that no link leads the content elsewhere.
+    let created = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(scratch);
+    let mut file = created.map_err(FileError::of("create", scratch))?;
     file.write_all(content).map_err(FileError::of("write", scratch))?;
     file.sync_all().map_err(FileError::of("flush", scratch))
+}
+
+/// Writes a reserve over the one that is there, with the length that all of them have.
+fn write_reserve(reserve: &Path, content: &[u8]) -> Result<(), FileError> {
+    let is_own = |found: fs::Metadata| found.is_file() && found.nlink() == 1;
+    if !fs::symlink_metadata(reserve).is_ok_and(is_own) {
+        remove_if_there(reserve)?;
+    }
+    let mut padded = content.to_owned();
+    padded.resize(RESERVED_BYTES.max(content.len()), b' ');
+    let file = open_or_create(reserve)?;
+    file.write_all_at(&padded, 0).map_err(FileError::of("write", reserve))?;
+    file.set_len(padded.len() as u64).map_err(FileError::of("cut", reserve))?;
+    file.sync_all().map_err(FileError::of("flush", reserve))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(FileError::of("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn open_or_create(path: &Path) -> Result<File, FileError> {
@@ -170,6 +251,7 @@ fn open_or_create(path: &Path) -> Result<File, FileError> {
         .create(true)
         .truncate(false)
         .mode(FILE_MODE)
+        .custom_flags(NO_LINKS)
         .open(path)
         .map_err(FileError::of("open", path))
 }
@@ -221,6 +303,54 @@ mod tests {
         disk.truncate(FILE, 4).expect("cut");
         disk.append(FILE, b"three\n").expect("appended");
         assert_eq!(content(&disk), b"one\nthree\n");
+    }
+
+    #[test]
+    fn a_reserve_takes_the_place_of_the_file_and_the_file_that_of_the_reserve() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = open(dir.path());
+        let inode = |file: &str| fs::metadata(dir.path().join(file)).expect("there").ino();
+        for (round, text) in ["one", "two", "three"].into_iter().enumerate() {
+            let before = (round > 0).then(|| (inode(FILE), inode("file.reserve")));
+            disk.replace_in_reserve(FILE, text.as_bytes()).expect("replaced");
+            assert_eq!(content(&disk).trim_ascii_end(), text.as_bytes());
+            assert_eq!(content(&disk).len(), RESERVED_BYTES);
+            if let Some((file, reserve)) = before {
+                assert_eq!((inode(FILE), inode("file.reserve")), (reserve, file));
+            }
+        }
+    }
+
+    #[test]
+    fn no_link_in_the_place_of_a_file_leads_a_write_elsewhere() {
+        let (dir, other) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+        let target = other.path().join("target");
+        let names = ["file.tmp", "file.reserve", "lock"];
+        let soft = |at: &Path| std::os::unix::fs::symlink(&target, at);
+        let hard = |at: &Path| fs::hard_link(&target, at);
+        for link in [&soft as &dyn Fn(&Path) -> io::Result<()>, &hard] {
+            fs::write(&target, "precious").expect("written");
+            for name in names {
+                let _ = fs::remove_file(dir.path().join(name));
+            }
+            for name in &names[..2] {
+                link(&dir.path().join(name)).expect("linked");
+            }
+            let mut disk = open(dir.path());
+            disk.replace(FILE, b"new").expect("replaced");
+            disk.replace_in_reserve(FILE, b"new").expect("replaced");
+            assert_eq!(fs::read(&target).expect("there"), b"precious");
+            drop(disk);
+        }
+        fs::remove_file(dir.path().join("lock")).expect("removed");
+        std::os::unix::fs::symlink(&target, dir.path().join("lock")).expect("linked");
+        assert!(OsDisk::open(dir.path()).is_err(), "a link is no lock");
+        fs::remove_file(dir.path().join(FILE)).expect("removed");
+        std::os::unix::fs::symlink(&target, dir.path().join(FILE)).expect("linked");
+        fs::remove_file(dir.path().join("lock")).expect("removed");
+        let mut disk = open(dir.path());
+        assert!(disk.append(FILE, b"more").is_err() && disk.truncate(FILE, 0).is_err());
+        assert_eq!(fs::read(&target).expect("there"), b"precious");
     }
 
     #[test]

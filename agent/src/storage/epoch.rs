@@ -31,8 +31,8 @@ pub(super) fn load(disk: &dyn Disk) -> Result<Epoch, OpenError> {
     }
 }
 
-/// Replaces the stored epoch.
+/// Replaces the stored epoch, in reserved room: an agent whose disk is full can still start.
 pub(super) fn save(disk: &mut dyn Disk, epoch: Epoch) -> Result<(), FileError> {
     let content = format::encode(disk, FILE, FORMAT, &StoredEpoch { epoch: epoch.0 })?;
-    disk.replace(FILE, &content)
+    disk.replace_in_reserve(FILE, &content)
 }

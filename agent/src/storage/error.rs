@@ -100,7 +100,8 @@ fn version(written_by: &str) -> String {
 
 /// Something could not be written to the data directory.
 ///
-/// The write is not acknowledged, and the open directory answers as before. The write may still appear after a crash.
+/// The write is not acknowledged, and the open directory answers as before. Nothing of the write is left, except after
+/// [`WriteError::InDoubt`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -113,6 +114,14 @@ pub enum WriteError {
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
+    },
+    /// The system refused an operation, and then refused to undo what was done of it.
+    #[error("{error}; nor can the change be taken back ({undo}): it may be there after a restart")]
+    InDoubt {
+        /// The error of the operation.
+        error: Box<WriteError>,
+        /// The error of taking it back.
+        undo: Box<WriteError>,
     },
     /// The agent already holds the most registrations that it may.
     #[error("this agent already holds {MAX_REGISTRATIONS} registrations, the most that it may")]
@@ -128,13 +137,13 @@ pub enum WriteError {
 }
 
 impl From<FileError> for OpenError {
-    fn from(FileError { action, path, source }: FileError) -> Self {
+    fn from(FileError { action, path, source, .. }: FileError) -> Self {
         Self::Io { action, path, source }
     }
 }
 
 impl From<FileError> for WriteError {
-    fn from(FileError { action, path, source }: FileError) -> Self {
+    fn from(FileError { action, path, source, .. }: FileError) -> Self {
         Self::Io { action, path, source }
     }
 }

@@ -1,6 +1,6 @@
 //! A disk in memory that hangs or fails on demand, for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -19,8 +19,12 @@ pub(crate) enum Writes {
     Succeed,
     /// They block until the test sets another fate.
     Hang,
-    /// They fail with this error; an append leaves half of its bytes behind.
+    /// They fail with this error; an append leaves half of its bytes behind. Where room is reserved, a full disk has it.
     Fail(ErrorKind),
+    /// An append writes all of its bytes and then fails with this error, as when they cannot be flushed.
+    FailToFlush(ErrorKind),
+    /// A replacement fails with this error before it touches the file.
+    FailToReplace(ErrorKind),
 }
 
 /// A disk in memory. Its clones share their files, like one directory that is opened twice.
@@ -36,12 +40,23 @@ struct Shared {
 struct State {
     files: BTreeMap<String, Vec<u8>>,
     writes: Writes,
+    /// The files with reserved room for their replacement.
+    reserves: BTreeSet<String>,
+}
+
+/// The kinds of writes, as far as they fail in different ways.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Append,
+    Replace,
+    Truncate,
 }
 
 impl FakeDisk {
     /// A disk without files.
     pub(crate) fn new() -> Self {
-        let state = State { files: BTreeMap::new(), writes: Writes::Succeed };
+        let state =
+            State { files: BTreeMap::new(), writes: Writes::Succeed, reserves: BTreeSet::new() };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -75,6 +90,7 @@ impl FakeDisk {
     /// Carries out a write once the disk does not hang.
     fn write(
         &self,
+        kind: Kind,
         file: &str,
         on_failure: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
         on_success: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
@@ -88,12 +104,24 @@ impl FakeDisk {
             state = waited.expect("no writer panics").0;
             assert_ne!(state.writes, Writes::Hang, "the test left the disk hanging");
         }
-        if let Writes::Fail(kind) = state.writes {
-            on_failure(&mut state.files);
-            return Err(FileError::of("write", &self.path(file))(kind.into()));
+        let path = self.path(file);
+        let error = |kind: ErrorKind| FileError::of("write", &path)(kind.into());
+        match (state.writes, kind) {
+            (Writes::Fail(failure), Kind::Replace)
+            | (Writes::FailToReplace(failure), Kind::Replace) => Err(error(failure).untouched()),
+            (Writes::Fail(failure), _) => {
+                on_failure(&mut state.files);
+                Err(error(failure))
+            }
+            (Writes::FailToFlush(failure), Kind::Append) => {
+                on_success(&mut state.files);
+                Err(error(failure))
+            }
+            _ => {
+                on_success(&mut state.files);
+                Ok(())
+            }
         }
-        on_success(&mut state.files);
-        Ok(())
     }
 }
 
@@ -107,7 +135,21 @@ impl Disk for FakeDisk {
     }
 
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
-        self.write(file, |_| {}, |files| drop(files.insert(file.to_owned(), content.to_owned())))
+        let replace = |files: &mut BTreeMap<_, _>| {
+            files.insert(file.to_owned(), content.to_owned());
+        };
+        self.write(Kind::Replace, file, |_| {}, replace)
+    }
+
+    fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
+        let is_full = self.state().writes == Writes::Fail(ErrorKind::StorageFull);
+        if is_full && self.state().reserves.contains(file) {
+            self.set_content(file, content);
+            return Ok(());
+        }
+        self.replace(file, content)?;
+        self.state().reserves.insert(file.to_owned());
+        Ok(())
     }
 
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError> {
@@ -115,6 +157,7 @@ impl Disk for FakeDisk {
             files.get_mut(file).expect("there").extend_from_slice(bytes);
         };
         self.write(
+            Kind::Append,
             file,
             |files| extend(&bytes[..bytes.len() / 2], files),
             |files| extend(bytes, files),
@@ -123,6 +166,8 @@ impl Disk for FakeDisk {
 
     fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError> {
         let len = usize::try_from(len).expect("short");
-        self.write(file, |_| {}, |files| files.get_mut(file).expect("there").truncate(len))
+        let cut =
+            |files: &mut BTreeMap<_, Vec<u8>>| files.get_mut(file).expect("there").truncate(len);
+        self.write(Kind::Truncate, file, |_| {}, cut)
     }
 }

@@ -80,8 +80,19 @@ pub(super) struct RegistrationLog {
     /// grow in the order in which the lines were written.
     kept: BTreeMap<u64, Vec<u8>>,
     next_line: u64,
-    /// Whether a failed write left the end of the file unknown. The file is then rewritten before anything is appended.
-    doubtful: bool,
+    /// What failed writes left behind.
+    trouble: Option<Trouble>,
+    /// After a rewrite that failed, the length of the file at which the next one is tried.
+    compact_at: usize,
+}
+
+/// The state in which a failed write left the file. It is mended before anything is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Bytes of no acknowledged line may follow the last one.
+    Tail,
+    /// The file may be the old one or its replacement, so a line that is appended now could be lost.
+    Replaced,
 }
 
 impl RegistrationLog {
@@ -93,9 +104,13 @@ impl RegistrationLog {
             log.rewrite(disk)?;
             return Ok((log, None));
         };
-        let (log, torn) = replay(&path, &content)?;
-        if torn.is_some() {
-            disk.truncate(FILE, log.bytes as u64)?;
+        let (mut log, torn) = replay(&path, &content)?;
+        if torn.is_some()
+            && let Err(error) = disk.truncate(FILE, log.bytes as u64)
+        {
+            let error = WriteError::from(error);
+            warn!(%error, "the unfinished last line is still there: changes are refused until it is cut off");
+            log.trouble = Some(Trouble::Tail);
         }
         Ok((log, torn))
     }
@@ -145,14 +160,31 @@ impl RegistrationLog {
         Ok(true)
     }
 
-    fn append(&mut self, disk: &mut dyn Disk, line: &[u8]) -> Result<(), FileError> {
-        if self.doubtful {
-            self.rewrite(disk)?;
+    fn append(&mut self, disk: &mut dyn Disk, line: &[u8]) -> Result<(), WriteError> {
+        match self.trouble {
+            Some(Trouble::Tail) => self.cut_tail(disk)?,
+            Some(Trouble::Replaced) => self.rewrite(disk)?,
+            None => {}
         }
-        self.doubtful = true;
-        disk.append(FILE, line)?;
-        self.doubtful = false;
-        self.bytes += line.len();
+        let Err(error) = disk.append(FILE, line) else {
+            self.bytes += line.len();
+            return Ok(());
+        };
+        // What was written of a line that is refused must not be there after a restart.
+        self.trouble = Some(Trouble::Tail);
+        let error = WriteError::from(error);
+        match self.cut_tail(disk) {
+            Ok(()) => Err(error),
+            Err(undo) => {
+                Err(WriteError::InDoubt { error: error.into(), undo: Box::new(undo.into()) })
+            }
+        }
+    }
+
+    /// Cuts off what follows the last acknowledged line.
+    fn cut_tail(&mut self, disk: &mut dyn Disk) -> Result<(), FileError> {
+        disk.truncate(FILE, self.bytes as u64)?;
+        self.trouble = None;
         Ok(())
     }
 
@@ -162,10 +194,12 @@ impl RegistrationLog {
         let live_bytes = self.lines().map(<[u8]>::len).sum();
         let garbage_bytes = self.bytes.saturating_sub(live_bytes);
         if garbage_bytes > live_bytes.max(MIN_GARBAGE_BYTES)
+            && self.bytes >= self.compact_at
             && let Err(error) = self.rewrite(disk)
         {
+            self.compact_at = self.bytes + MIN_GARBAGE_BYTES;
             let error = WriteError::from(error);
-            warn!(%error, "the registration log could not be compacted; the agent tries again at the next change");
+            warn!(%error, "the registration log could not be compacted; the agent tries again after some changes");
         }
     }
 
@@ -173,10 +207,13 @@ impl RegistrationLog {
     fn rewrite(&mut self, disk: &mut dyn Disk) -> Result<(), FileError> {
         let mut content = to_line(disk, &Head::of(FORMAT))?;
         self.lines().for_each(|line| content.extend_from_slice(line));
-        // Until the rename is known to be durable, a line appended to either file could be lost.
-        self.doubtful = true;
-        disk.replace(FILE, &content)?;
-        self.doubtful = false;
+        disk.replace(FILE, &content).inspect_err(|error| {
+            if !error.untouched {
+                self.trouble = Some(Trouble::Replaced);
+            }
+        })?;
+        self.trouble = None;
+        self.compact_at = 0;
         self.bytes = content.len();
         Ok(())
     }

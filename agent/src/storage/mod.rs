@@ -5,6 +5,7 @@
 //! | `lock` | the process id of the agent that uses the directory | at every start |
 //! | `node.json` | node id, instance key and cluster | once, at the first start |
 //! | `epoch.json` | the highest epoch that this node took | at every start, and whenever the node raises its epoch |
+//! | `epoch.reserve` | room for the next `epoch.json` | with it |
 //! | `registrations.log` | the registrations, see `log.rs` | at every change |
 //! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
 //!

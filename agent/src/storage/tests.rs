@@ -279,6 +279,73 @@ fn a_failed_write_is_not_acknowledged_and_the_log_recovers() {
     assert_eq!(ids(&open()), ["a", "c"]);
 }
 
+/// A line that could be written and not flushed is there, unless it is cut off.
+#[test]
+fn a_refused_registration_is_not_back_after_a_restart_unless_it_was_said_so() {
+    let disk = FakeDisk::new();
+    let open = || DataDir::open_on(Box::new(disk.clone()), "default").expect("opened");
+    let mut life = open();
+    life.put_registration(&registration("a", 1)).expect("put");
+    disk.set_writes(Writes::FailToFlush(ErrorKind::Other));
+    let error = life.put_registration(&registration("b", 2)).expect_err("not flushed");
+    assert!(matches!(error, WriteError::Io { .. }), "{error}");
+    life.remove_registration("a").expect_err("not flushed");
+    assert_eq!(ids(&open()), ["a"]);
+    disk.set_writes(Writes::Fail(ErrorKind::Other));
+    let error = life.put_registration(&registration("b", 2)).expect_err("neither done nor undone");
+    assert!(error.to_string().contains("may be there after a restart"), "{error}");
+    disk.set_writes(Writes::Succeed);
+    life.put_registration(&registration("c", 3)).expect("the rest of `b` is cut off first");
+    assert_eq!(ids(&open()), ["a", "c"]);
+}
+
+#[test]
+fn a_log_that_cannot_be_compacted_still_grows() {
+    let disk = FakeDisk::new();
+    let open = || DataDir::open_on(Box::new(disk.clone()), "default").expect("opened");
+    let mut life = open();
+    disk.set_writes(Writes::FailToReplace(ErrorKind::StorageFull));
+    let mut bulky = registration("bulky", 2);
+    for round in 0..40_u32 {
+        bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
+        life.put_registration(&bulky).expect("appended");
+    }
+    assert!(disk.content(log::FILE).len() > 300_000);
+    assert_eq!(open().registrations().cloned().collect::<Vec<_>>(), [bulky.clone()]);
+    disk.set_writes(Writes::Succeed);
+    for round in 0..20_u32 {
+        bulky.meta.insert("blob".into(), format!("{round}{}", "y".repeat(8_000)));
+        life.put_registration(&bulky).expect("put");
+    }
+    assert!(disk.content(log::FILE).len() < 200_000, "compacted once that works");
+}
+
+/// The last line is torn as well, and cannot be cut off.
+#[test]
+fn on_a_full_disk_it_opens_with_what_is_there_and_refuses_changes() {
+    let disk = FakeDisk::new();
+    let open = || DataDir::open_on(Box::new(disk.clone()), "default");
+    let mut life = open().expect("opened");
+    life.put_registration(&registration("a", 1)).expect("put");
+    let first = life.mint_epoch(1, 0).expect("minted");
+    drop(life);
+    let torn = [disk.content(log::FILE), b"torn".to_vec()].concat();
+    disk.set_content(log::FILE, torn);
+    disk.set_writes(Writes::Fail(ErrorKind::StorageFull));
+    for _ in 0..3 {
+        let mut life = open().expect("opened");
+        assert_eq!(ids(&life), ["a"]);
+        assert!(life.mint_epoch(1, 0).expect("minted in reserved room") > first);
+        life.put_registration(&registration("b", 2)).expect_err("full");
+        life.remove_registration("a").expect_err("full");
+        life.save_peers(&[]).expect_err("full");
+    }
+    disk.set_writes(Writes::Succeed);
+    let mut life = open().expect("opened");
+    life.put_registration(&registration("b", 2)).expect("there is room again");
+    assert_eq!(ids(&open().expect("opened")), ["a", "b"]);
+}
+
 #[test]
 fn peers_are_remembered_up_to_the_limit() {
     let dir = new_dir();

@@ -1,5 +1,6 @@
 //! An agent as a process: its log, its files, its limits, and how it stops.
 
 mod descriptors;
+mod disk;
 mod logs;
 mod stop;

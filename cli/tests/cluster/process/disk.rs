@@ -1,0 +1,58 @@
+//! A disk that is full: an agent starts with what is there, and refuses changes.
+
+use std::process::{Command, Stdio};
+
+/// Runs in a mount namespace of its own, with a small disk. `$1` is the folder, `$2` the binary.
+const SCRIPT: &str = r#"
+set -e
+mkdir "$1/disk"
+mount -t tmpfs -o size=256k tmpfs "$1/disk"
+export HOBNOB_SOCKET="$1/a.sock" HOBNOB_DATA_DIR="$1/disk/data" HOBNOB_BIND=127.0.0.1:0
+start() {
+    "$2" agent >/dev/null 2>>"$1/log" &
+    agent=$!
+    until "$2" info >/dev/null 2>&1; do kill -0 $agent; done
+}
+stop() { kill $agent; wait $agent; }
+trap 'kill $agent || true' EXIT
+# The log may have room for some more bytes. Several of these have none.
+large=$(for key in a b c d e f g; do printf ' --meta %s=%0500d' $key 0; done)
+
+start "$1" "$2"
+"$2" register web --port 80
+stop
+cat /dev/zero >"$1/disk/filler" 2>/dev/null || true
+for life in 1 2 3; do
+    start "$1" "$2"
+    "$2" resolve web
+    outcome=taken
+    for number in 1 2 3; do
+        "$2" register db --id "db-$life-$number" --port 81 $large 2>"$1/refused" || outcome=refused
+    done
+    test $outcome = refused
+    grep "make room on the disk" "$1/refused"
+    stop
+done
+rm "$1/disk/filler"
+start "$1" "$2"
+"$2" register db --port 81 $large
+stop
+"#;
+
+#[test]
+fn an_agent_whose_disk_is_full_starts_again_and_refuses_changes() {
+    let own_mounts = ["--map-root-user", "--mount"];
+    let mut probe = Command::new("unshare");
+    probe.args(own_mounts).args(["mount", "-t", "tmpfs", "x", "/mnt"]).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        println!("skipped: this user may not mount a disk of its own");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(own_mounts).args(["sh", "-c", SCRIPT, "sh"]).arg(home.path());
+    let output = command.arg(env!("CARGO_BIN_EXE_hobnob")).output().unwrap();
+    let log = std::fs::read_to_string(home.path().join("log")).unwrap_or_default();
+    let told = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}{log}", String::from_utf8_lossy(&told));
+}
