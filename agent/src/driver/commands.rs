@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_membership::catalog::WriteError;
@@ -118,6 +119,7 @@ impl Driver {
     fn report(&self) -> Report {
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
+            ("storage_stalls", self.inbox.disk_stalls.load(Ordering::Relaxed)),
             ("log_lines_lost", lost_lines()),
             ("check_probes_void", void_probes()),
             ("unknown_records", self.node.load().unknown_records as u64),

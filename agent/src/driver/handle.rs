@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hobnob_api::CheckExplained;
 use hobnob_membership::registering::RecordChanges;
@@ -23,12 +24,15 @@ const MAX_WAITING_REPORTS: usize = 1_024;
 pub(crate) struct DriverHandle {
     commands: mpsc::Sender<Command>,
     reports: mpsc::Sender<CheckReport>,
+    disk_stalls: Arc<AtomicU64>,
 }
 
 /// The queues of messages from handles and checkers to the driver.
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) reports: mpsc::Receiver<CheckReport>,
+    /// The times that the disk did not answer. The registrar counts them, and the driver reports them.
+    pub(super) disk_stalls: Arc<AtomicU64>,
 }
 
 impl DriverHandle {
@@ -36,8 +40,18 @@ impl DriverHandle {
     pub(super) fn channel() -> (Self, Inbox) {
         let (commands, commands_received) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (reports, reports_received) = mpsc::channel(MAX_WAITING_REPORTS);
-        let inbox = Inbox { commands: commands_received, reports: reports_received };
-        (Self { commands, reports }, inbox)
+        let disk_stalls = Arc::new(AtomicU64::new(0));
+        let inbox = Inbox {
+            commands: commands_received,
+            reports: reports_received,
+            disk_stalls: disk_stalls.clone(),
+        };
+        (Self { commands, reports, disk_stalls }, inbox)
+    }
+
+    /// Counts that the disk does not answer.
+    pub(crate) fn count_disk_stall(&self) {
+        self.disk_stalls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The queue for verdicts of checks. Verdicts pass everything that may wait for the disk.

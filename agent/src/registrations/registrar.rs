@@ -7,10 +7,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_api::{ApiError, Check, ErrorCode, RegisterOutcome, Registration};
 use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, interval_at};
 
 use super::handle::{Command, RegistrationsHandle};
 use super::restore::{Restored, running_check};
@@ -20,9 +23,14 @@ use crate::driver::{DriverHandle, OwnCheck, Persist};
 use crate::services::Registry;
 use crate::storage::{DataDir, StoredRegistration, WriteError};
 
+/// A disk that takes longer than this for a change does not answer.
+const DISK_STALLS_AFTER: Duration = Duration::from_secs(1);
+/// The time from one warning of that to the next.
+const TELL_STALL_EVERY: Duration = Duration::from_secs(10);
+
 /// The task. See the module.
 pub(crate) struct Registrar {
-    /// Gone only if its thread panicked; then every change is refused.
+    /// Gone only if its thread panicked; then the registrar ends.
     data_dir: Option<DataDir>,
     default_address: String,
     registry: Arc<Registry>,
@@ -59,9 +67,9 @@ impl Registrar {
         (this, handle)
     }
 
-    /// Runs until all handles are gone.
+    /// Runs until all handles are gone. Ends early if the data directory is lost to a panic.
     pub(crate) async fn run(mut self, mut persist: mpsc::Receiver<Persist>) {
-        loop {
+        while self.data_dir.is_some() {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(command) => self.take_command(command).await,
@@ -203,9 +211,37 @@ impl Registrar {
             let result = work(&mut data_dir);
             (data_dir, result)
         });
-        let (data_dir, result) = worked.await.map_err(|_| lost())?;
+        let (data_dir, result) = self.wait_for_disk(worked).await.map_err(|_| lost())?;
         self.data_dir = Some(data_dir);
         result.map_err(|error| ApiError::new(code_of(&error), error.to_string()))
+    }
+
+    /// Waits for the disk, and tells when it does not answer. Only changes wait for it: checks go on, and so do answers.
+    async fn wait_for_disk<T>(&self, mut work: JoinHandle<T>) -> Result<T, JoinError> {
+        let began = Instant::now();
+        let mut told = interval_at(began + DISK_STALLS_AFTER, TELL_STALL_EVERY);
+        let mut is_stalled = false;
+        loop {
+            tokio::select! {
+                worked = &mut work => {
+                    if is_stalled {
+                        let seconds = began.elapsed().as_secs_f64();
+                        tracing::warn!(seconds, "the disk of the data directory answers again");
+                    }
+                    return worked;
+                }
+                _ = told.tick() => {
+                    if !std::mem::replace(&mut is_stalled, true) {
+                        self.driver.count_disk_stall();
+                    }
+                    let seconds = began.elapsed().as_secs_f64();
+                    tracing::warn!(
+                        seconds,
+                        "the disk of the data directory does not answer: registrations and deregistrations wait for it"
+                    );
+                }
+            }
+        }
     }
 }
 

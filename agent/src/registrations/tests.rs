@@ -144,6 +144,38 @@ async fn a_verdict_reaches_the_catalog_while_the_disk_hangs() {
     assert_eq!(registering.await.expect("no panic"), Ok(RegisterOutcome::Added));
 }
 
+/// Each stall of the disk is counted once, however long it is.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_does_not_answer_is_counted() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    let stalls =
+        async || this.driver.handle.report().await.expect("asked").counters["storage_stalls"];
+    for round in 1..=2 {
+        this.disk.set_writes(Writes::Hang);
+        let handle = this.handle.clone();
+        let registering = tokio::spawn(async move { handle.register(web(80 + round)).await });
+        this.disk.hung().await;
+        assert_eq!(stalls().await, u64::from(round) - 1, "not yet");
+        for _ in 0..30 {
+            tokio::time::advance(INTERVAL).await;
+        }
+        assert_eq!(stalls().await, u64::from(round));
+        this.disk.set_writes(Writes::Succeed);
+        registering.await.expect("no panic").expect("registered");
+    }
+    this.handle.register(web(90)).await.expect("registered");
+    assert_eq!(stalls().await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_thread_that_panics_ends_the_registrar() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.disk.set_writes(Writes::Panic);
+    let error = this.handle.register(web(80)).await.expect_err("lost");
+    assert_eq!(error.code, ErrorCode::StorageFailed);
+    this.task.await.expect("it ends by itself");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_check_goes_on_unless_what_it_is_about_changes() {
     let server = FakeServer::start().await;

@@ -23,6 +23,8 @@ pub(crate) enum Writes {
     Fail(ErrorKind),
     /// An append writes all of its bytes and then fails with this error, as when they cannot be flushed.
     FailToFlush(ErrorKind),
+    /// Their thread panics.
+    Panic,
     /// A replacement fails with this error before it touches the file.
     FailToReplace(ErrorKind),
 }
@@ -103,6 +105,10 @@ impl FakeDisk {
                 changed.wait_timeout_while(state, MAX_HANG, |state| state.writes == Writes::Hang);
             state = waited.expect("no writer panics").0;
             assert_ne!(state.writes, Writes::Hang, "the test left the disk hanging");
+        }
+        if state.writes == Writes::Panic {
+            drop(state);
+            panic!("the test asked for it");
         }
         let path = self.path(file);
         let error = |kind: ErrorKind| FileError::of("write", &path)(kind.into());
