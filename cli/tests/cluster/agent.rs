@@ -1,7 +1,7 @@
 //! One agent in a process of its own, and what can be asked of it.
 
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -226,10 +226,6 @@ pub(crate) fn nobody() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind(ANY_PORT).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
-}
-
-pub(crate) fn free_tcp_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The binary, without what the environment of the tests would tell it.

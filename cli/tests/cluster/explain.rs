@@ -1,6 +1,6 @@
 //! Why an agent believes what it believes.
 
-use crate::agent::{Agent, eventually, free_tcp_port, text};
+use crate::agent::{ANY_PORT, Agent, eventually, text};
 use crate::web::Web;
 
 fn reason(explained: &serde_json::Value) -> String {
@@ -14,7 +14,7 @@ fn an_instance_and_a_member_are_explained() {
     let a2 = Agent::start(home.path(), "a2", &[&a1]);
     let a3 = Agent::start(home.path(), "a3", &[&a1]);
     eventually("all are there", || a2.alive() == 3 && a3.alive() == 3);
-    let web = Web::start(free_tcp_port());
+    let web = Web::start(ANY_PORT);
     let url = web.url();
     let args = ["register", "web", "--id", "web-1", "--port", &web.port(), "--check-http", &url];
     a1.ok(&[&args[..], &["--interval", "200ms", "--timeout", "200ms"]].concat());

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::agent::{Agent, eventually, free_tcp_port};
+use crate::agent::{ANY_PORT, Agent, eventually};
 use crate::web::Web;
 
 /// The length of the stall; an agent that was just started and is gone is down after 3.2 s of silence.
@@ -56,7 +56,7 @@ fn a_stalled_agent_is_declared_down_only_after_a_longer_stall() {
 fn a_stall_withdraws_no_service_before_it_is_probed_again() {
     let home = tempfile::tempdir().unwrap();
     let agent = Agent::start(home.path(), "a1", &[]);
-    let web = Web::start(free_tcp_port());
+    let web = Web::start(ANY_PORT);
     let url = web.url();
     let check = ["--check-http", &url, "--interval", "100ms", "--timeout", "100ms"];
     agent.ok(&[&["register", "web", "--port", &web.port()][..], &check].concat());

@@ -1,6 +1,6 @@
 //! The walk of the README: what is registered on one agent is found and picked on another, while it is healthy.
 
-use crate::agent::{Agent, eventually, free_tcp_port};
+use crate::agent::{ANY_PORT, Agent, eventually};
 use crate::web::Web;
 
 fn register(agent: &Agent, id: &str, web: &Web) {
@@ -16,8 +16,8 @@ fn healthy_instances_are_found_and_picked_on_every_agent() {
     let a1 = Agent::start(home.path(), "a1", &[]);
     let a2 = Agent::start(home.path(), "a2", &[&a1]);
     let a3 = Agent::start(home.path(), "a3", &[&a1]);
-    let first = Web::start(free_tcp_port());
-    let second = Web::start(free_tcp_port());
+    let first = Web::start(ANY_PORT);
+    let second = Web::start(ANY_PORT);
     register(&a1, "web-1", &first);
     register(&a2, "web-2", &second);
 

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::agent::{ANY_PORT, Agent, eventually, free_tcp_port, hobnob, socket};
+use crate::agent::{ANY_PORT, Agent, eventually, hobnob, socket};
 use crate::web::Web;
 
 /// Starts an agent whose log goes there, without waiting for it.
@@ -32,7 +32,7 @@ pub(super) fn start_piped(home: &Path) -> (Agent, BufReader<ChildStderr>) {
 
 /// Registrations and verdicts both log a line, and both must go on.
 fn works_and_ends_well(mut agent: Agent) {
-    let web = Web::start(free_tcp_port());
+    let web = Web::start(ANY_PORT);
     let url = web.url();
     for id in ["web-1", "web-2"] {
         let check = ["--check-http", &url, "--interval", "50ms", "--timeout", "50ms"];
