@@ -227,7 +227,7 @@ mod tests {
             (OpenError::CorruptLog { path: path(), line: 2, reason: reason() }, "register again"),
             (
                 OpenError::OtherFormat { path: path(), format: 3, written_by: reason(), known: 2 },
-                "newer one",
+                "that wrote it",
             ),
         ] {
             let error = anyhow::Error::new(StartError::from(error)).context("no start");

@@ -37,6 +37,12 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
+    /// Makes the agent leave the cluster and stop.
+    pub(crate) fn leave(&self) {
+        // Full means that it was asked before.
+        let _ = self.leave.try_send(());
+    }
+
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
@@ -79,11 +85,8 @@ impl Handler {
                 let (gossip_address, unresolved) = (joined.by.to_string(), joined.unresolved);
                 Response::Joined { gossip_address, unresolved }
             }
-            Request::Leave {} => {
-                // Full means that it was asked before.
-                let _ = self.leave.try_send(());
-                Response::Leaving {}
-            }
+            // The door calls `leave` when the answer is written.
+            Request::Leave {} => Response::Leaving {},
             Request::ForceLeave { member } => {
                 check("member", &member)?;
                 Response::ForceLeft(force_leave(driver, member).await?)

@@ -119,6 +119,11 @@ impl Conversation {
         None
     }
 
+    /// Makes the agent leave and stop.
+    pub(super) fn leave(&self) {
+        self.handler.leave();
+    }
+
     pub(super) fn count_malformed(&self) {
         self.handler.counters.count_malformed();
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
-use hobnob_api::{ApiError, Call, ErrorCode, Reply};
+use hobnob_api::{ApiError, Call, ErrorCode, Reply, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -96,7 +96,14 @@ where
                     }
                 }
                 if let Some(Some(reply)) = answered {
+                    let is_farewell = matches!(reply.response, Response::Leaving {});
                     output.add(&mut codec, reply)?;
+                    if is_farewell {
+                        // The agent closes its connections when it stops, so it stops once the answer is written.
+                        let written = buffered.write(&mut output).await;
+                        conversation.leave();
+                        written?;
+                    }
                 }
                 if output.is_long() {
                     buffered.write(&mut output).await?;
@@ -143,5 +150,5 @@ where
 
 /// A reply that answers no single call.
 fn about_the_connection(refusal: ApiError) -> Reply<Shown> {
-    Reply { id: 0, api: None, response: hobnob_api::Response::Error(refusal) }
+    Reply { id: 0, api: None, response: Response::Error(refusal) }
 }
