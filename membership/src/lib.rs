@@ -70,6 +70,7 @@ pub use liveness::heard::{Heard, Sign};
 pub use node::config::Config;
 pub use node::explain::Provenance;
 pub use node::io::{Event, Input, Output};
+pub use node::losses::is_probably_a_cut;
 pub use node::{Node, view};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
 pub use wire::{Claim, Life};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hobnob_membership::Event;
 use hobnob_membership::view::{Member, MemberStatus};
+use hobnob_membership::{Event, is_probably_a_cut};
 
 use super::{Driver, Persist, words};
 
@@ -18,7 +18,7 @@ impl Driver {
         match event {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
-                self.log_member(&change.member);
+                self.note_member(&change.member);
                 let first = self.saved_peers.is_empty();
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
@@ -34,7 +34,18 @@ impl Driver {
                 tracing::info!("in touch with the cluster");
                 self.writer.set_isolated(false);
             }
+            Event::LostTogether { nodes, of } => {
+                let held = self.losses.take();
+                let lost = nodes.len();
+                if is_probably_a_cut(lost, of) {
+                    tracing::warn!("lost {lost} of {of} at once: probably a cut");
+                } else {
+                    held.iter().for_each(|member| self.log_member(member));
+                }
+            }
             Event::Isolated => {
+                // One line tells of all that were lost.
+                self.losses.take();
                 // An agent that is alone because all others left on purpose is not cut off.
                 let lost =
                     self.node.members().iter().any(|member| member.status == MemberStatus::Down);
@@ -95,6 +106,14 @@ impl Driver {
                 self.left = true;
             }
             event => tracing::debug!(?event, "event"),
+        }
+    }
+
+    /// Logs a change of a member, unless it may be one of many that are lost together.
+    fn note_member(&mut self, member: &Member) {
+        let is_lost = member.status == MemberStatus::Down && self.node.is_connected();
+        if !is_lost || self.losses.lost(member, self.clock.now()) {
+            self.log_member(member);
         }
     }
 

@@ -8,6 +8,7 @@ mod commands;
 mod events;
 mod handle;
 mod joining;
+mod losses;
 mod own_checks;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub(crate) use commands::Report;
 pub(crate) use handle::DriverHandle;
 use handle::Inbox;
 pub(crate) use joining::Joining;
+use losses::HeldLosses;
 pub(crate) use own_checks::{OwnCheck, OwnChecks};
 
 /// The most datagrams that are taken before any other kind of input.
@@ -70,6 +72,7 @@ pub(crate) struct Driver {
     writer: Writer,
     persist: mpsc::Sender<Persist>,
     joining: Joining,
+    losses: HeldLosses,
     save_peers_at: Option<Instant>,
     saved_peers: Vec<SocketAddr>,
     persist_dropped: u64,
@@ -98,6 +101,7 @@ impl Driver {
             writer,
             persist,
             joining,
+            losses: HeldLosses::default(),
             save_peers_at: None,
             saved_peers: Vec::new(),
             persist_dropped: 0,

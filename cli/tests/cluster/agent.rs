@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,8 +22,8 @@ pub(crate) struct Agent {
     home: PathBuf,
     bind: SocketAddr,
     child: Child,
-    /// Drained by a thread, so that the agent never waits for a full pipe.
-    _log: std::thread::JoinHandle<()>,
+    /// Lines of its log so far. Drained by a thread, so that the agent never waits for a full pipe.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Agent {
@@ -52,7 +53,7 @@ impl Agent {
         }
         let name = name.to_owned();
         let log = drain(name.clone(), log);
-        let mut agent = Self { name, home: home.to_owned(), bind, child, _log: log };
+        let mut agent = Self { name, home: home.to_owned(), bind, child, log };
         agent.bind = agent.json(&["info"])["gossip_address"].as_str().unwrap().parse().unwrap();
         agent
     }
@@ -103,6 +104,11 @@ impl Agent {
         let (home, name, bind) = (self.home.clone(), self.name.clone(), self.bind);
         drop(self);
         Self::start_at(&home, &name, bind, &[])
+    }
+
+    /// Whether a line of its log contains this text.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
     /// Whether it still runs.
@@ -228,11 +234,15 @@ pub(crate) fn hobnob(args: &[&str]) -> Command {
 }
 
 /// Reads an agent's log to its end. A panic of an agent is the test's to see.
-fn drain(name: String, log: BufReader<ChildStderr>) -> std::thread::JoinHandle<()> {
+fn drain(name: String, log: BufReader<ChildStderr>) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
             println!("{name}: {line}");
             assert!(!line.contains("panicked"), "{name}: {line}");
+            kept.lock().unwrap().push(line);
         }
-    })
+    });
+    lines
 }

@@ -46,6 +46,22 @@ fn a_killed_agent_is_down_and_returns_with_its_registrations() {
 }
 
 #[test]
+fn the_last_two_of_ten_learn_that_the_others_are_gone_and_log_one_event() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    let mut agents: Vec<Agent> =
+        (2..=10).map(|n| Agent::start(home.path(), &format!("a{n}"), &[&a1])).collect();
+    let a2 = agents.remove(0);
+    let last = [&a1, &a2];
+    eventually("ten are alive", || last.iter().all(|agent| agent.alive() == 10));
+    agents.iter_mut().for_each(Agent::kill);
+    eventually("two are left", || last.iter().all(|agent| agent.alive() == 2));
+    let line = "lost 8 of 10 at once: probably a cut";
+    eventually("one line tells of it", || last.iter().all(|agent| agent.has_logged(line)));
+    assert!(last.iter().all(|agent| agent.json(&["info"])["isolated"] == false));
+}
+
+#[test]
 fn a_seed_that_restarts_finds_its_cluster_again() {
     let home = tempfile::tempdir().unwrap();
     let mut a1 = Agent::start(home.path(), "a1", &[]);

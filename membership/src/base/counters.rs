@@ -101,9 +101,12 @@ counters! {
     tcp_probes_answered,
     /// Verdicts of this node.
     verdicts_passed,
+    /// Those of them that no other member witnessed, and that were told to nobody.
+    verdicts_without_witness,
     /// Verdicts of peers that were believed.
     verdicts_believed,
-    /// Verdicts of peers that were checked first, because the member had just answered this node.
+    /// Verdicts of peers that were not believed at once: the member had just answered this node, or the verdict had no
+    /// witness.
     verdicts_doubted,
     /// Verdicts on this node itself that it refuted.
     verdicts_refuted,

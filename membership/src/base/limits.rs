@@ -66,10 +66,12 @@ pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
 pub const MAX_FOREIGN_ADDRESSES: usize = 64;
 /// Referees that a verdict names.
 pub const MAX_REFEREES: usize = 16;
-/// Suspicions that a node has open at once. A further member is accused when a later series of pings fails.
-pub const MAX_SUSPICIONS: usize = 64;
-/// Indirect probes under way at once. Requests for a vote on further suspects are not answered.
+/// Suspicions that a node has open at once: one of each member, since all others may vanish at once.
+pub const MAX_SUSPICIONS: usize = MAX_ORIGINS;
+/// Indirect probes under way at once on behalf of others. Requests for a vote on further suspects are not answered.
 pub const MAX_INDIRECT_PROBES: usize = 256;
+/// Members that a node pings for the first time at once, while it looks for members that answer.
+pub const MAX_MEMBERS_PINGED_FIRST: usize = 400;
 /// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison
 /// of views.
 pub const MAX_VIEW_CHECKS: usize = 32;

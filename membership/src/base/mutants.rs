@@ -74,6 +74,12 @@ pub enum Mutant {
     YoungAsOld,
     /// A node takes messages that only say that it is down for contact.
     VerdictsAreContact,
+    /// A node watches five members, whether or not they answer.
+    NeverLookFurther,
+    /// An accuser waits for the votes of members that are silent themselves.
+    CountTheSilent,
+    /// A node tells of each member that is lost, and not of many that are lost together.
+    NeverGroupLosses,
 }
 
 #[cfg(feature = "mutants")]
@@ -121,6 +127,9 @@ mod switch {
             Self::IgnoreStrangeAddress,
             Self::YoungAsOld,
             Self::VerdictsAreContact,
+            Self::NeverLookFurther,
+            Self::CountTheSilent,
+            Self::NeverGroupLosses,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -56,6 +56,8 @@ timers! {
     Retention,
     /// The node tells once more that it leaves.
     Leave,
+    /// The node tells of the members that were lost together.
+    Losses,
 }
 
 /// When each timer is due, if it is set.

@@ -36,7 +36,7 @@ impl Liveness {
             && self.is_lost(node, &left)
         {
             self.out.counters.lost_asked += 1;
-            self.warn(node);
+            self.warn(node, now);
         }
         self.disputes.forget_old(now);
     }

@@ -201,6 +201,7 @@ impl Liveness {
     /// Notes a message of `sender`, and returns the member if it is active. Messages of others are ignored. Answers go
     /// to the member's own address, not to the source of the datagram, so that a forged source floods no third party.
     pub(crate) fn hear(&mut self, sender: NodeId, by: Sign, now: Time) -> Option<Identity> {
+        self.check_doubted(sender, now);
         let peer = self.swim.heard(sender, by, now).copied().filter(Peer::is_active);
         match peer {
             Some(_) => self.note_contact(now),
@@ -211,6 +212,7 @@ impl Liveness {
 
     /// Notes a message of `sender`, and returns whether it is a known member, active or not.
     pub(crate) fn hear_former(&mut self, sender: NodeId, by: Sign, now: Time) -> bool {
+        self.check_doubted(sender, now);
         let known = self.swim.heard(sender, by, now).is_some();
         if known {
             self.note_contact(now);
@@ -223,6 +225,7 @@ impl Liveness {
     /// Notes that a peer spoke in a session, whether or not it is a member.
     pub(crate) fn hear_in_session(&mut self, peer: NodeId, now: Time) {
         self.note_contact(now);
+        self.check_doubted(peer, now);
         self.swim.heard(peer, Sign::Session, now);
     }
 

@@ -1,5 +1,6 @@
 //! Carrying out the orders of the detector, and noticing that datagrams are blocked.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -44,11 +45,17 @@ impl Liveness {
     /// Carries out the orders of the detector, and sends the member updates that are due.
     pub(super) fn follow_detector(&mut self, now: Time) {
         self.detector.reassign(&self.swim, now);
+        let mut questions = BTreeMap::new();
         while let Some(order) = self.detector.poll_order() {
-            self.carry_out(order, now);
+            self.carry_out(order, &mut questions, now);
             self.take_swim_events(now);
-            self.detector.reassign(&self.swim, now);
         }
+        for (addr, messages) in questions {
+            for datagram in self.out.pack(messages) {
+                self.out.send_datagram(addr, datagram);
+            }
+        }
+        self.detector.reassign(&self.swim, now);
         let tally = self.detector.take_tally();
         self.out.counters.accusations += tally.accusations;
         self.out.counters.acquittals += tally.acquittals;
@@ -57,7 +64,14 @@ impl Liveness {
         self.flush_member_updates(now);
     }
 
-    fn carry_out(&mut self, order: Order, now: Time) {
+    /// Carries out an order. Questions to referees and votes are left to be sent together, since there are very many of
+    /// them when most of the cluster vanishes at once.
+    fn carry_out(
+        &mut self,
+        order: Order,
+        questions: &mut BTreeMap<SocketAddr, Vec<Message>>,
+        now: Time,
+    ) {
         let own = self.identity().node_id;
         match order {
             Order::Ping(node, nonce) => {
@@ -76,24 +90,32 @@ impl Liveness {
             }
             Order::Ask(referee, suspect, epoch) => {
                 if let Some(addr) = self.address_of(referee) {
-                    self.out.send(addr, &Message::Ask(Ask { sender: own, suspect, epoch }));
+                    let ask = Message::Ask(Ask { sender: own, suspect, epoch });
+                    questions.entry(addr).or_default().push(ask);
                 }
             }
             Order::Vote(asker, vote) => {
                 if let Some(addr) = self.address_of(asker) {
-                    self.out.send(addr, &Message::Vote(vote));
+                    questions.entry(addr).or_default().push(Message::Vote(vote));
                 }
             }
             Order::Decide(verdict, told_by) => {
                 if verdict.accuser == own {
                     self.out.counters.verdicts_passed += 1;
                 }
-                self.believe(verdict, told_by, now);
+                if verdict.accuser == own && verdict.referees.is_empty() {
+                    self.believe_alone(verdict, now);
+                } else {
+                    self.believe(verdict, told_by, now);
+                }
             }
             // Nodes that hold a disputed member down ask it themselves, if they reach it.
             Order::Warn(node) if self.disputes.is_disputed(node, now) => {}
-            Order::Warn(node) => self.warn(node),
-            Order::Revive(identity) => self.believe_alive(identity, now),
+            Order::Warn(node) => self.warn(node, now),
+            Order::Revive(identity) => {
+                self.trust_again(identity.node_id, now);
+                self.believe_alive(identity, now);
+            }
             Order::Compare(node) => {
                 if let Some(addr) = self.address_of(node) {
                     self.out.counters.views_compared += 1;

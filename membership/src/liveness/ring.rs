@@ -62,6 +62,11 @@ impl Ring {
         around.filter(move |node| *node != of)
     }
 
+    /// The members for which `keep` holds, as a ring of their own.
+    pub(crate) fn filtered(&self, keep: impl Fn(&NodeId) -> bool) -> Self {
+        Self { places: self.places.iter().filter(|(_, node)| keep(node)).copied().collect() }
+    }
+
     /// The number of members before the place of a node.
     pub(crate) fn rank(&self, of: NodeId) -> usize {
         let own = (position(of), of);

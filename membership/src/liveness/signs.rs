@@ -38,7 +38,7 @@ impl Liveness {
                 }
             }
             // The sender lives, and does not know that we hold it down.
-            Some(_) => self.warn(ping.sender),
+            Some(_) => self.warn(ping.sender, now),
             // The sender may take our pongs for those of an earlier life of ours, and never learn of the new one. So we
             // say hello.
             None if !self.connected => self.hello_back(from),
@@ -72,6 +72,7 @@ impl Liveness {
         let answered = self.detector.pong(pong, members, by_stream, now);
         if let Some(node) = answered {
             self.swim.heard(node, Sign::Ping, now);
+            self.trust_again(node, now);
             self.note_contact(now);
         }
     }
@@ -85,7 +86,8 @@ impl Liveness {
         let Some(Peer { identity, .. }) = self.swim.members().get(ask.suspect).copied() else {
             return;
         };
-        let active = self.swim.active_peer(ask.suspect).is_some();
+        // We go on looking for a member that we alone hold down.
+        let active = self.swim.held_alive(ask.suspect).is_some();
         let update = match (active, identity.epoch.cmp(&ask.epoch)) {
             (true, std::cmp::Ordering::Greater) => Update::Alive(identity),
             // An accuser that still asks has missed the verdict.

@@ -50,11 +50,12 @@ impl Liveness {
             self.note_contact(now);
         }
         let updates = &member_updates.updates;
+        self.check_doubted(sender, now);
         let settles = |update: &Update| update.node() == own || update.node() == sender;
         if !member && !updates.iter().any(settles) {
             // The sender lives, and does not know that we hold it down. After a cut, the two halves learn of each other
             // in this way.
-            self.warn(sender);
+            self.warn(sender, now);
         }
         for update in updates {
             match update {
@@ -88,6 +89,11 @@ impl Liveness {
     /// Whether a peer's word is enough to believe that a member lives. If it is not, the member is pinged.
     pub(crate) fn takes_on_trust(&mut self, identity: &Identity, now: Time) -> bool {
         let node = identity.node_id;
+        let known = self.swim.members().get(node).map(|peer| peer.identity);
+        if self.swim.is_doubted(node) && known.is_some_and(|known| identity.epoch <= known.epoch) {
+            self.check_doubted(node, now);
+            return false;
+        }
         if !self.disputes.is_disputed(node, now) {
             return true;
         }
@@ -105,6 +111,28 @@ impl Liveness {
             && self.swim.apply_alive(identity, now).is_err()
         {
             self.out.counters.swim_refused += 1;
+        }
+    }
+
+    /// Believes a verdict of our own without a witness. It is not told to anybody, and ends with the first sign of life.
+    pub(super) fn believe_alone(&mut self, verdict: Verdict, now: Time) {
+        let (node, own) = (verdict.node, self.identity().node_id);
+        self.out.counters.verdicts_without_witness += 1;
+        self.beliefs.insert(node, Belief { verdict, told_by: own, since: now });
+        self.swim.doubt(node, now);
+    }
+
+    /// Pings a member that we alone hold down, because something says that it lives.
+    pub(super) fn check_doubted(&mut self, node: NodeId, now: Time) {
+        if let Some(peer) = self.swim.members().get(node).filter(|_| self.swim.is_doubted(node)) {
+            self.detector.check(node, Said::Back(peer.identity), now);
+        }
+    }
+
+    /// Ends the belief that a member is down if we are alone in it.
+    pub(super) fn trust_again(&mut self, node: NodeId, now: Time) {
+        if self.swim.trust_again(node) {
+            self.take_swim_events(now);
         }
     }
 
@@ -145,14 +173,18 @@ impl Liveness {
     }
 
     /// Believes a verdict on a third member, or checks it first: hearsay is checked, and so is a verdict of silence on
-    /// a member that answered us lately.
+    /// a member that answered us lately. A verdict of silence without a witness is ignored.
     fn judge(&mut self, verdict: &Verdict, sender: NodeId, now: Time) {
         let node = verdict.node;
-        let Some(identity) = self.swim.active_peer(node).copied() else { return };
+        let Some(identity) = self.swim.held_alive(node).copied() else { return };
         if identity.epoch > verdict.epoch {
             return;
         }
         match verdict.cause {
+            // The accuser may be the one that is cut off. The monitors of the member will find out.
+            Cause::Silence if verdict.referees.is_empty() => {
+                self.out.counters.verdicts_doubted += 1;
+            }
             Cause::Silence if self.detector.is_witness_of(node, now) => {
                 self.out.counters.verdicts_doubted += 1;
                 let said = Said::Down(verdict.clone(), sender);
@@ -170,7 +202,7 @@ impl Liveness {
     /// Believes a verdict, and passes it on.
     pub(super) fn believe(&mut self, verdict: Verdict, told_by: NodeId, now: Time) {
         let node = verdict.node;
-        let Some(identity) = self.swim.active_peer(node).copied() else { return };
+        let Some(identity) = self.swim.held_alive(node).copied() else { return };
         if identity.epoch > verdict.epoch {
             return;
         }
@@ -188,7 +220,7 @@ impl Liveness {
             return;
         }
         if verdict.accuser == own {
-            self.warn(node);
+            self.warn(node, now);
         }
         self.tell(Update::Down(verdict), now);
     }
@@ -215,17 +247,21 @@ impl Liveness {
         told.zip(peer).is_some_and(|(verdict, peer)| peer.identity.epoch <= verdict.epoch)
     }
 
-    /// Tells a member that we hold it down, so that it can refute.
-    pub(super) fn warn(&mut self, node: NodeId) {
+    /// Tells a member that we hold it down, so that it can refute. A member that we alone hold down is pinged instead,
+    /// and has nothing to refute.
+    pub(super) fn warn(&mut self, node: NodeId, now: Time) {
         if let Some(addr) = self.address_of(node) {
-            self.warn_at(node, addr);
+            self.warn_at(node, addr, now);
         }
     }
 
     /// Tells a member at `addr` that we hold it down. We may know the member at another address, such as that of a
     /// duplicate.
-    pub(super) fn warn_at(&mut self, node: NodeId, addr: SocketAddr) {
+    pub(super) fn warn_at(&mut self, node: NodeId, addr: SocketAddr, now: Time) {
         let Some(peer) = self.swim.members().get(node).copied() else { return };
+        if self.swim.is_doubted(node) {
+            return self.check_doubted(node, now);
+        }
         let verdict = self.verdict_on(&peer.identity);
         let sender = self.identity().node_id;
         let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };

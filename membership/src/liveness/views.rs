@@ -60,7 +60,7 @@ impl Liveness {
                 Some(peer) if !peer.is_active() && peer.identity.epoch >= identity.epoch => {
                     warnings += 1;
                     if warnings <= MAX_WARNINGS {
-                        self.warn_at(node, identity.addr);
+                        self.warn_at(node, identity.addr, now);
                     }
                 }
                 _ => self.take_alive(*identity, now),

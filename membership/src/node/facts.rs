@@ -42,7 +42,7 @@ impl Node {
                 }
                 self.spread.review_origin_tombstone(node, &self.liveness, now);
                 self.refresh(node, &[Key::Node]);
-                self.refresh_member(node);
+                self.refresh_member(node, now);
             }
             LivenessFact::EpochPassed(epoch) => self.spread.begin_epoch(epoch, now),
             LivenessFact::Reachable(peer) => self.spread.join(&peer, &self.liveness, now),
@@ -74,7 +74,7 @@ impl Node {
             SpreadFact::Records { origin, keys } => {
                 self.refresh(origin, &keys);
                 if keys.contains(&Key::Node) && origin != self.identity().node_id {
-                    self.refresh_member(origin);
+                    self.refresh_member(origin, now);
                 }
             }
             SpreadFact::ForceLeft { node, told_by } => {
@@ -96,9 +96,10 @@ impl Node {
         }
     }
 
-    fn refresh_member(&mut self, node: NodeId) {
-        let member = self.member(node);
+    fn refresh_member(&mut self, node: NodeId, now: Time) {
+        let (before, member) = (self.view.status_of(node), self.member(node));
         if let Some(change) = self.view.refresh_member(node, member) {
+            self.note_loss(node, before, change.member.status, now);
             self.emit(Event::Member(change));
         }
     }

@@ -72,6 +72,15 @@ pub enum Event {
     Instance(Change),
     /// A member appeared or changed.
     Member(MemberChange),
+    /// Three members or more were lost within two seconds of each other, and for two seconds no more were. Each of them
+    /// was told as [`Event::Member`] before. See [`is_probably_a_cut`](crate::is_probably_a_cut). A node that lost all
+    /// of them is isolated, and tells that instead.
+    LostTogether {
+        /// The members.
+        nodes: Vec<NodeId>,
+        /// The number of members before, this one included.
+        of: usize,
+    },
     /// A node answered our hello.
     Welcomed {
         /// The address that the answer came from.

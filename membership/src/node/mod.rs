@@ -9,6 +9,7 @@ pub(crate) mod explain;
 mod facts;
 pub(crate) mod io;
 mod leave;
+pub(crate) mod losses;
 mod peers;
 mod support;
 pub mod view;
@@ -36,6 +37,7 @@ use crate::wire::Envelope;
 use config::Config;
 use io::{Event, Input, Output};
 use leave::Leaving;
+use losses::Losses;
 use view::View;
 
 /// Capacity that the queue of outputs keeps while it is empty.
@@ -56,6 +58,7 @@ pub struct Node {
     view: View,
     timers: Timers,
     leaving: Option<Leaving>,
+    losses: Losses,
     deadline: Option<Time>,
     outputs: VecDeque<Output>,
     /// Counters of the node itself, beside those of the planes.
@@ -89,6 +92,7 @@ impl Node {
             view: View::default(),
             timers: Timers::default(),
             leaving: None,
+            losses: Losses::new(),
             deadline: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -181,6 +185,7 @@ impl Node {
         self.liveness.handle_deadlines(|node| self.spread.catalog().left(node), now);
         self.pass_on(now);
         self.handle_leave_deadline(now);
+        self.handle_losses_deadline(now);
         self.spread.handle_deadlines(&mut self.liveness, now);
     }
 

@@ -118,6 +118,11 @@ impl View {
         self.instances.values()
     }
 
+    /// The status under which a member was told last.
+    pub(crate) fn status_of(&self, node: NodeId) -> Option<MemberStatus> {
+        self.members.get(&node).map(|member| member.status)
+    }
+
     /// Takes a member as it is now, or `None` if there is none, and returns the change to tell the owner.
     pub(crate) fn refresh_member(
         &mut self,

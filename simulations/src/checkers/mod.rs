@@ -55,6 +55,7 @@ impl Default for Checkers {
             Box::new(catalog::Durability::default()),
             Box::new(liveness::FalseDown),
             Box::new(liveness::Detection::default()),
+            Box::new(liveness::Losses::default()),
             Box::new(liveness::Joining),
             Box::new(liveness::Isolation::default()),
             Box::new(liveness::Clusters),

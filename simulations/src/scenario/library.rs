@@ -39,6 +39,7 @@ const BUILTINS: &[Builtin] = builtins![
     "lossy-lan",
     "lost-storage",
     "majority-ring",
+    "mass-death",
     "mass-join",
     "mtu-black-hole",
     "one-way",

@@ -25,7 +25,7 @@ const MANY: usize = 100;
 const MIN_SECONDS: u64 = 60;
 
 /// The drills, in turn.
-const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 15] = [
     crash,
     deaf_monitors,
     slow,
@@ -39,6 +39,8 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 13] = [
     unheard,
     young,
     unseen_copy,
+    mass_death,
+    deaf,
 ];
 
 /// The drill of a seed, if the seed is one.
@@ -248,6 +250,28 @@ fn unseen_copy(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     let cut = FaultKind::Isolate { nodes: original.clone() };
     let copied = FaultKind::DuplicateId { from: original, to: copy };
     scenario.fault = vec![fault(at, Some(4_000), cut), fault(at + 1_000, Some(15_000), copied)];
+}
+
+/// Tests that the last two hosts do not wait for the votes of the dead, and do not look for them five at a time.
+fn mass_death(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about =
+        "all hosts but two crash at once, and the two know it eight seconds later".into();
+    scenario.nodes = MANY;
+    scenario.duration = Span::seconds(MIN_SECONDS);
+    scenario.limits.detect_within = Span::seconds(8);
+    scenario.limits.false_downs = FalseDowns::Never;
+    let nodes = Select::Random(scenario.nodes - 2);
+    let crash = FaultKind::Crash { nodes, storage: StorageSpec::Kept };
+    scenario.fault = vec![fault(rng.random_range(34_000..40_000), None, crash)];
+}
+
+/// Tests that a host that hears next to nothing gets no other host declared down.
+fn deaf(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about =
+        "one host reads a datagram a second; no other host may be declared down".into();
+    let [host, _] = some(scenario.nodes, rng);
+    let deaf = FaultKind::SlowReceive { nodes: host, per_second: 1 };
+    scenario.fault = vec![fault(rng.random_range(10_000..30_000), Some(20_000), deaf)];
 }
 
 /// The time that is `millis` milliseconds before the heal, in milliseconds from the start.

@@ -42,6 +42,7 @@ impl Detector {
 
     fn hear(&mut self, node: NodeId, by_stream: bool, now: Time) {
         self.heard.insert(node, now);
+        self.unanswered.remove(&node);
         if let Some(monitor) = self.monitors.get_mut(&node) {
             monitor.heard(by_stream, now);
         }
@@ -58,8 +59,13 @@ impl Detector {
             let vote = self.vote_on(node, indirect_probe.findings, now);
             self.orders.extend(indirect_probe.askers().map(|asker| Order::Vote(asker, vote)));
         }
-        if self.suspicions.remove(&node).is_some() {
+        self.acquit(node);
+    }
+
+    fn acquit(&mut self, suspect: NodeId) {
+        if self.suspicions.remove(&suspect).is_some() {
             self.tally.acquittals += 1;
+            self.is_watch_outdated = true;
         }
     }
 
@@ -96,11 +102,13 @@ impl Detector {
     ) -> Option<Findings> {
         let node = suspect.node_id;
         if !self.indirect_probes.contains_key(&node) {
-            if self.indirect_probes.len() >= MAX_INDIRECT_PROBES {
+            let others = self.indirect_probes.len();
+            let is_ours = by.is_none();
+            if others.saturating_sub(self.suspicions.len()) >= MAX_INDIRECT_PROBES && !is_ours {
                 return None;
             }
             let nonce = self.nonce();
-            self.indirect_probes.insert(node, IndirectProbe::new(suspect, nonce, now));
+            self.indirect_probes.insert(node, IndirectProbe::new(suspect, nonce, others, now));
         }
         let indirect_probe = self.indirect_probes.get_mut(&node)?;
         indirect_probe.wanted(by, now);
@@ -123,13 +131,12 @@ impl Detector {
     /// Takes a vote on a suspect of ours.
     pub(crate) fn vote(&mut self, vote: &Vote, now: Time) {
         self.is_changed = true;
+        self.unanswered.remove(&vote.sender);
         let Some(suspicion) = self.suspicions.get_mut(&vote.suspect) else { return };
         match suspicion.vote(vote, now) {
-            Word::Alive => {
-                self.suspicions.remove(&vote.suspect);
-                self.tally.acquittals += 1;
-            }
-            Word::Noted => self.rule(vote.suspect, now),
+            Word::Alive => self.acquit(vote.suspect),
+            // Whether fewer votes than the quorum are enough is looked into at the next step.
+            Word::Noted => self.rule(vote.suspect, usize::MAX, now),
         }
     }
 

@@ -6,12 +6,19 @@ use std::time::Duration;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
 
-/// The time between two pings.
+/// The least time between two pings.
 const PING_GAP: Duration = Duration::from_millis(150);
 /// When the first stream probe and TCP probe are sent, counted from the first ping.
 const FIRST_STREAM: Duration = Duration::from_millis(300);
 /// The time between two stream probes.
 const STREAM_GAP: Duration = Duration::from_secs(1);
+/// While many probes are under way, each of them stretches the time between two pings of a probe by this much, so that a
+/// node sends no more than 500 of these pings a second.
+const PING_SHARE: Duration = Duration::from_millis(2);
+/// Each probe beyond the first [`FEW`] puts off the stream probes and TCP probes of the next one by this much.
+const STREAM_SHARE: Duration = Duration::from_millis(4);
+/// Probes that need not wait for each other.
+const FEW: u32 = 16;
 /// An indirect probe ends when nobody has asked for it for this long.
 const LASTS: Duration = Duration::from_millis(1_500);
 /// Accusers that are told at once when the suspect answers. Further ones learn it when they ask again.
@@ -51,13 +58,16 @@ pub(super) struct IndirectProbe {
 }
 
 impl IndirectProbe {
-    pub(super) fn new(suspect: Identity, nonce: [u8; 4], now: Time) -> Self {
+    /// A probe that begins while `others` are under way.
+    pub(super) fn new(suspect: Identity, nonce: [u8; 4], others: usize, now: Time) -> Self {
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let stream_after = FIRST_STREAM + STREAM_SHARE * others.saturating_sub(FEW);
         Self {
             suspect,
             nonce,
             findings: Findings { since: now, tcp_probe_answered: false },
             next_ping: now,
-            next_stream: now + FIRST_STREAM,
+            next_stream: now + stream_after,
             until: now + LASTS,
             askers: BTreeSet::new(),
         }
@@ -84,15 +94,16 @@ impl IndirectProbe {
         self.next_ping.min(self.next_stream).min(self.until)
     }
 
-    /// The next step, if one is due.
-    pub(super) fn step(&mut self, now: Time) -> Option<Step> {
+    /// The next step, if one is due. `probes` are under way, this one included.
+    pub(super) fn step(&mut self, probes: usize, now: Time) -> Option<Step> {
+        let probes = u32::try_from(probes).unwrap_or(u32::MAX);
         if self.until <= now {
             Some(Step::Over)
         } else if self.next_ping <= now {
-            self.next_ping = now + PING_GAP;
+            self.next_ping = now + PING_GAP.max(PING_SHARE * probes);
             Some(Step::Ping)
         } else if self.next_stream <= now {
-            self.next_stream = now + STREAM_GAP;
+            self.next_stream = now + STREAM_GAP.max(STREAM_SHARE * probes);
             Some(Step::Stream { tcp_probe: !self.findings.tcp_probe_answered })
         } else {
             None
@@ -112,10 +123,10 @@ mod tests {
 
     #[test]
     fn a_host_that_answered_is_not_probed_by_tcp_again() {
-        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], Time::ZERO);
+        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], 0, Time::ZERO);
         indirect_probe.wanted(None, Time::from_millis(1_000));
         let mut tcp_probes = Vec::new();
-        while let Some(step) = indirect_probe.step(indirect_probe.next_deadline())
+        while let Some(step) = indirect_probe.step(1, indirect_probe.next_deadline())
             && step != Step::Over
         {
             if let Step::Stream { tcp_probe } = step {
@@ -127,13 +138,27 @@ mod tests {
     }
 
     #[test]
+    fn many_probes_share_the_pings_and_take_turns_with_streams() {
+        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], 515, Time::ZERO);
+        indirect_probe.wanted(None, Time::from_millis(4_000));
+        let mut steps = Vec::new();
+        while let Some(step) = indirect_probe.step(500, indirect_probe.next_deadline())
+            && steps.len() < 5
+        {
+            steps.push(step);
+        }
+        let (ping, stream) = (Step::Ping, Step::Stream { tcp_probe: true });
+        assert_eq!(steps, [ping, ping, ping, stream, ping], "1 s, and 300 ms + 499 x 4 ms");
+    }
+
+    #[test]
     fn a_probe_ends_when_nobody_has_asked_for_a_while() {
-        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], Time::ZERO);
+        let mut indirect_probe = IndirectProbe::new(suspect(), [0; 4], 0, Time::ZERO);
         indirect_probe.wanted(Some(NodeId(1)), Time::from_millis(400));
         let (mut pings, mut streams) = (Vec::new(), Vec::new());
         loop {
             let now = indirect_probe.next_deadline();
-            match indirect_probe.step(now) {
+            match indirect_probe.step(1, now) {
                 Some(Step::Ping) => pings.push(now.as_micros() / 1_000),
                 Some(Step::Stream { tcp_probe: true }) => streams.push(now.as_micros() / 1_000),
                 Some(Step::Over) => break assert_eq!(now, Time::from_millis(1_900)),

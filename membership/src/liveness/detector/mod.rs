@@ -9,6 +9,7 @@
 
 mod belief;
 mod disputes;
+mod electorate;
 mod hearing;
 mod indirect_probe;
 mod local_health;
@@ -18,12 +19,13 @@ mod pings;
 mod series;
 mod steps;
 mod suspicion;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, SeedableRng};
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
@@ -57,6 +59,11 @@ const COMPARE_GAP: Duration = Duration::from_secs(2);
 const YOUNG_FOR: Duration = Duration::from_secs(5);
 /// Factor by which a young node pings and compares views more often.
 const EAGERNESS: u32 = 8;
+/// A referee that does not vote within this time is silent, and gets a substitute.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(280);
+/// While more probes and suspicions than this are under way, their steps are taken together, once in [`TICK`].
+const MANY: usize = 64;
+const TICK: Duration = Duration::from_millis(20);
 /// A member is pinged within this time after we begin to watch it, because its former monitor may have crashed with it.
 const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
 
@@ -119,6 +126,8 @@ pub(crate) struct Detector {
     checks: BTreeMap<NodeId, Check>,
     indirect_probes: BTreeMap<NodeId, IndirectProbe>,
     suspicions: BTreeMap<NodeId, Suspicion>,
+    /// Referees that have not answered since they were first asked for a vote, and when that was.
+    unanswered: BTreeMap<NodeId, Time>,
     pings: Pings,
     /// When each member last answered us.
     heard: BTreeMap<NodeId, Time>,
@@ -126,6 +135,10 @@ pub(crate) struct Detector {
     stall_meter: StallMeter,
     /// Generation of the ring for which the monitors are assigned.
     assigned: Option<u64>,
+    /// Whether suspicions have begun or ended since the monitors were assigned.
+    is_watch_outdated: bool,
+    /// When the last deadline was handled.
+    stepped: Time,
     compare_not_before: Time,
     /// When this node first had a member to watch.
     began: Option<Time>,
@@ -145,11 +158,14 @@ impl Detector {
             checks: BTreeMap::new(),
             indirect_probes: BTreeMap::new(),
             suspicions: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             pings: Pings::default(),
             heard: BTreeMap::new(),
             healths: BTreeMap::new(),
             stall_meter: StallMeter::new(now),
             assigned: None,
+            is_watch_outdated: false,
+            stepped: now,
             compare_not_before: now,
             began: None,
             orders: VecDeque::new(),
@@ -216,6 +232,11 @@ impl Detector {
     }
 
     fn find_deadline(&self) -> Option<Time> {
+        let first = self.find_first_deadline()?;
+        Some(if self.open() > MANY { first.max(self.stepped + TICK) } else { first })
+    }
+
+    fn find_first_deadline(&self) -> Option<Time> {
         let monitors = self.monitors.iter().filter(|(node, _)| !self.suspicions.contains_key(node));
         monitors
             .map(|(_, monitor)| monitor.next_deadline())
@@ -238,35 +259,39 @@ impl Detector {
         self.checks.clear();
         self.indirect_probes.values_mut().for_each(|indirect_probe| indirect_probe.begin_anew(now));
         self.suspicions.values_mut().for_each(|suspicion| suspicion.begin_anew(now));
+        self.unanswered.clear();
     }
 
     /// Watches the members that the ring assigns to us, and drops the state of members that are gone.
     pub(crate) fn reassign(&mut self, swim: &Swim, now: Time) {
         if self.assigned == Some(swim.generation()) {
+            if std::mem::take(&mut self.is_watch_outdated) {
+                self.is_changed = true;
+                self.assign_monitors(swim, now);
+            }
             return;
         }
         self.assigned = Some(swim.generation());
+        self.is_watch_outdated = false;
         self.is_changed = true;
-        let targets: Vec<NodeId> = swim.ring().successors(self.own).take(MONITORS).collect();
-        if !targets.is_empty() {
+        if swim.active_count() > 0 {
             self.began.get_or_insert(now);
         }
-        self.monitors.retain(|node, _| targets.contains(node));
-        for target in targets {
-            if !self.monitors.contains_key(&target) {
-                let first = now + FIRST_PING_WITHIN.mul_f64(self.rng.random());
-                self.monitors.insert(target, Monitor::new(first));
-            }
-        }
+        self.forget_inactive(swim);
+        self.assign_monitors(swim, now);
+    }
+
+    /// Drops the state of members that are no longer active under the same identity.
+    fn forget_inactive(&mut self, swim: &Swim) {
         let active = |node: &NodeId| swim.active_peer(*node).is_some();
         let held_down = |node: &NodeId| swim.members().get(*node).is_some() && !active(node);
         self.checks.retain(|node, check| match check.said {
             Said::Back(_) => held_down(node),
             Said::Down(..) | Said::NotActive => active(node),
         });
-        self.indirect_probes.retain(|node, indirect_probe| {
-            swim.active_peer(*node) == Some(&indirect_probe.suspect)
-        });
+        self.indirect_probes
+            .retain(|node, indirect_probe| swim.held_alive(*node) == Some(&indirect_probe.suspect));
+        self.unanswered.retain(|node, _| active(node));
         self.suspicions.retain(|node, suspicion| {
             swim.active_peer(*node)
                 .is_some_and(|identity| identity.epoch == suspicion.suspect.epoch)

@@ -20,6 +20,8 @@ const DIFFERS_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Monitor {
     pub(super) series: Option<Series>,
+    /// Whether the member is beyond those that the ring assigns to us: see [`super::watch`].
+    pub(super) is_beyond: bool,
     next: Time,
     /// Until when the second ping also goes by stream, because the member last answered by stream.
     by_stream_until: Option<Time>,
@@ -39,13 +41,14 @@ pub(super) enum Watch {
 }
 
 impl Monitor {
-    pub(super) fn new(first: Time) -> Self {
-        Self { series: None, next: first, by_stream_until: None, differs: None }
+    pub(super) fn new(first: Time, is_beyond: bool) -> Self {
+        Self { series: None, is_beyond, next: first, by_stream_until: None, differs: None }
     }
 
     /// Begins a series. The next one follows after about a `period`; `chance`, between 0 and 1, sets the jitter.
     pub(super) fn begin(&mut self, nonce: [u8; 4], period: Duration, chance: f64, now: Time) {
-        self.series = Some(Series::new(nonce, now));
+        let new = if self.is_beyond { Series::short } else { Series::new };
+        self.series = Some(new(nonce, now));
         self.next = now + period.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0));
     }
 
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_answer_ends_the_series_and_the_next_begins_a_second_later() {
-        let mut monitor = Monitor::new(at(100));
+        let mut monitor = Monitor::new(at(100), false);
         assert_eq!(monitor.step(at(99)), None);
         assert_eq!(monitor.step(at(100)), Some(Watch::Begin));
         monitor.begin([0; 4], PERIOD, 0.5, at(100));
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_accusation_counts_from_the_first_unanswered_ping() {
-        let mut monitor = Monitor::new(at(0));
+        let mut monitor = Monitor::new(at(0), false);
         monitor.begin([0; 4], PERIOD, 0.5, at(0));
         let mut steps = Vec::new();
         while let Some(step) = monitor.step(monitor.next_deadline()) {
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_second_ping_goes_by_stream_too_after_an_answer_by_stream() {
-        let mut monitor = Monitor::new(at(0));
+        let mut monitor = Monitor::new(at(0), false);
         monitor.heard(true, at(0));
         monitor.begin([0; 4], PERIOD, 0.5, at(1_000));
         assert_eq!(monitor.step(at(1_000)), Some(Watch::Ping { stream: false }));
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn views_are_compared_when_they_differ_twice_alike_or_for_long() {
         let (a, b, c) = ([1; 4], [2; 4], [3; 4]);
-        let mut monitor = Monitor::new(at(0));
+        let mut monitor = Monitor::new(at(0), false);
         assert!(!monitor.compare(a, a, at(0)));
         assert!(!monitor.compare(a, b, at(1_000)));
         assert!(!monitor.compare(a, c, at(2_000)), "they are still changing");

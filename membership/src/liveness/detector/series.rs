@@ -1,4 +1,4 @@
-//! A series of up to five pings with one nonce to one member.
+//! A series of up to five pings with one nonce to one member, or of three where very many members are pinged.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ const TRIES: [Duration; 5] = [
     Duration::from_millis(270),
     Duration::from_millis(330),
 ];
+/// The same in a short series.
+const FEW_TRIES: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(150), Duration::from_millis(300)];
 /// When the series has failed, counted from the first ping.
 const GIVE_UP: Duration = Duration::from_millis(350);
 
@@ -29,16 +32,22 @@ pub(super) enum Step {
 pub(super) struct Series {
     pub(super) nonce: [u8; 4],
     pub(super) started: Time,
+    tries: &'static [Duration],
     sent: usize,
 }
 
 impl Series {
     pub(super) fn new(nonce: [u8; 4], now: Time) -> Self {
-        Self { nonce, started: now, sent: 0 }
+        Self { nonce, started: now, tries: &TRIES, sent: 0 }
+    }
+
+    /// A series with fewer pings, in the same time.
+    pub(super) fn short(nonce: [u8; 4], now: Time) -> Self {
+        Self { tries: &FEW_TRIES, ..Self::new(nonce, now) }
     }
 
     pub(super) fn next_deadline(&self) -> Time {
-        self.started + TRIES.get(self.sent).copied().unwrap_or(GIVE_UP)
+        self.started + self.tries.get(self.sent).copied().unwrap_or(GIVE_UP)
     }
 
     /// The next step, if it is due.
@@ -46,7 +55,7 @@ impl Series {
         if now < self.next_deadline() {
             return None;
         }
-        if self.sent == TRIES.len() {
+        if self.sent == self.tries.len() {
             return Some(Step::Failed);
         }
         self.sent += 1;
@@ -58,20 +67,22 @@ impl Series {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_series_fails_after_five_pings() {
-        use Step::{Failed, Ping};
-        let mut series = Series::new([0; 4], Time::ZERO);
+    use Step::{Failed, Ping};
+
+    fn steps(mut series: Series) -> Vec<(u64, Step)> {
         let mut steps = Vec::new();
         loop {
             let at = series.next_deadline();
             let Some(step) = series.step(at) else { panic!("due") };
             steps.push((at.as_micros() / 1_000, step));
             if step == Failed {
-                break;
+                return steps;
             }
         }
+    }
 
+    #[test]
+    fn a_series_fails_after_five_pings() {
         let expected = [
             (0, Ping(1)),
             (150, Ping(2)),
@@ -80,6 +91,12 @@ mod tests {
             (330, Ping(5)),
             (350, Failed),
         ];
-        assert_eq!(steps, expected);
+        assert_eq!(steps(Series::new([0; 4], Time::ZERO)), expected);
+    }
+
+    #[test]
+    fn a_short_series_fails_after_three_pings_in_the_same_time() {
+        let expected = [(0, Ping(1)), (150, Ping(2)), (300, Ping(3)), (350, Failed)];
+        assert_eq!(steps(Series::short([0; 4], Time::ZERO)), expected);
     }
 }

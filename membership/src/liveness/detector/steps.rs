@@ -19,6 +19,7 @@ const CHECKED_BY_STREAM_FROM: usize = 3;
 impl Detector {
     pub(crate) fn handle_deadline(&mut self, swim: &Swim, now: Time) {
         self.is_changed = true;
+        self.stepped = now;
         self.step_monitors(swim, now);
         self.step_checks(swim, now);
         self.step_indirect_probes(now);
@@ -89,6 +90,7 @@ impl Detector {
     }
 
     fn step_indirect_probes(&mut self, now: Time) {
+        let probes = self.indirect_probes.len();
         let suspects: Vec<NodeId> = self.indirect_probes.keys().copied().collect();
         for suspect in suspects {
             if let Some(accused) = self.suspicions.get(&suspect).map(|suspicion| suspicion.suspect)
@@ -96,7 +98,7 @@ impl Detector {
                 self.probe_indirectly(accused, None, now);
             }
             while let Some(indirect_probe) = self.indirect_probes.get_mut(&suspect)
-                && let Some(step) = indirect_probe.step(now)
+                && let Some(step) = indirect_probe.step(probes, now)
             {
                 let nonce = indirect_probe.nonce;
                 match step {
@@ -117,29 +119,40 @@ impl Detector {
     }
 
     fn step_suspicions(&mut self, swim: &Swim, now: Time) {
-        let suspects: Vec<NodeId> = self.suspicions.keys().copied().collect();
+        let is_due = |suspicion: &Suspicion| suspicion.next_deadline() <= now;
+        let suspects: Vec<NodeId> = self
+            .suspicions
+            .iter()
+            .filter_map(|(node, suspicion)| is_due(suspicion).then_some(*node))
+            .collect();
+        if suspects.is_empty() {
+            return;
+        }
+        let electorate = self.electorate(swim, now);
         for suspect in suspects {
-            self.rule(suspect, now);
+            self.rule(suspect, electorate.voters_on(suspect), now);
             if let Some(suspicion) = self.suspicions.get_mut(&suspect) {
                 let epoch = suspicion.suspect.epoch;
-                let asked = suspicion.step(swim.ring().predecessors(suspect), now);
-                let asked = asked.into_iter().map(|referee| Order::Ask(referee, suspect, epoch));
-                self.orders.extend(asked);
+                for referee in suspicion.step(&electorate, now) {
+                    self.unanswered.entry(referee).or_insert(now);
+                    self.orders.push_back(Order::Ask(referee, suspect, epoch));
+                }
             }
         }
     }
 
-    /// Passes a verdict on a suspect if the votes are enough.
-    pub(super) fn rule(&mut self, suspect: NodeId, now: Time) {
+    /// Passes a verdict on a suspect if the votes are enough. `voters` other members have a vote.
+    pub(super) fn rule(&mut self, suspect: NodeId, voters: usize, now: Time) {
         let Some(accused) = self.suspicions.get(&suspect).map(|suspicion| suspicion.suspect) else {
             return;
         };
         let Some(findings) = self.probe_indirectly(accused, None, now) else { return };
         let Some(suspicion) = self.suspicions.get_mut(&suspect) else { return };
         suspicion.note_tcp_probe(findings.tcp_probe_answered);
-        let Some(mut referees) = suspicion.verdict(findings.since, now) else { return };
+        let Some(mut referees) = suspicion.verdict(findings.since, voters, now) else { return };
         let epoch = suspicion.suspect.epoch;
         self.suspicions.remove(&suspect);
+        self.is_watch_outdated = true;
         self.indirect_probes.remove(&suspect);
         referees.truncate(MAX_REFEREES);
         let cause = Cause::Silence;
@@ -161,16 +174,22 @@ impl Detector {
         self.tally.accusations += 1;
         let suspicion = self.open_suspicion(swim, identity, since, now);
         self.suspicions.insert(node, suspicion);
+        self.is_watch_outdated = true;
     }
 
     fn open_suspicion(&self, swim: &Swim, suspect: Identity, since: Time, now: Time) -> Suspicion {
         let node = suspect.node_id;
         // The suspect has as many monitors as there are other members, up to the limit. We are one of them.
-        let watching = MONITORS.min(swim.ring().len());
-        let watching = if mutant::is(Mutant::NoReferees) { 1 } else { watching };
-        let referees = swim.ring().predecessors(node).take(watching.saturating_sub(1));
+        let monitors = MONITORS.min(swim.ring().len());
+        let monitors = if mutant::is(Mutant::NoReferees) { 1 } else { monitors };
+        let referees = swim
+            .ring()
+            .predecessors(node)
+            .filter(|referee| self.silent_since(swim, *referee, now).is_none())
+            .take(monitors.saturating_sub(1))
+            .collect();
         let (heard, local_health) =
             (self.heard.get(&node).copied(), self.healths.get(&node).copied());
-        Suspicion::new(suspect, since, heard, local_health, referees.collect(), now)
+        Suspicion::new(suspect, since, heard, local_health, monitors, referees, now)
     }
 }

@@ -15,6 +15,8 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::{LocalHealth, Vote};
 
+use super::ANSWERS_WITHIN;
+use super::electorate::Electorate;
 use super::local_health::{
     SUSPICION_TIMEOUT_STALLED, SUSPICION_TIMEOUT_UNKNOWN, SUSPICION_TIMEOUT_UNPROVEN,
 };
@@ -27,15 +29,16 @@ const ASK_GAP: Duration = Duration::from_millis(150);
 const QUICK_ASKS: u32 = 3;
 /// When every referee has voted, the suspicion is looked at again after this time, or when the suspicion timeout ends.
 const SLOW_ASK_GAP: Duration = Duration::from_millis(600);
-/// A referee that does not vote within this time gets a substitute.
-const ANSWERS_WITHIN: Duration = Duration::from_millis(280);
 /// Time between two polls of all referees, once the suspicion timeout has ended.
 const POLL_GAP: Duration = Duration::from_millis(40);
 /// Polls with [`POLL_GAP`] between them. Later ones are [`SLOW_POLL_GAP`] apart.
 const QUICK_POLLS: u32 = 5;
 const SLOW_POLL_GAP: Duration = Duration::from_millis(300);
-/// Substitute referees in one suspicion.
-const MAX_SUBSTITUTES: usize = 10;
+/// Referees of one suspicion at one time. Referees that turn out to be silent give way to others.
+const MAX_ASKED: usize = 14;
+/// Where no other member has a vote, the accuser decides alone, and not before this time. It is as long as it takes to
+/// find out that one is cut off oneself.
+const SUSPICION_TIMEOUT_ALONE: Duration = Duration::from_secs(5);
 /// Without a quorum, one vote of a referee is enough after twice the suspicion timeout and this much more.
 const LAST_RESORT: Duration = Duration::from_secs(2);
 
@@ -70,24 +73,24 @@ pub(super) struct Suspicion {
     stalled: bool,
     quorum: usize,
     referees: BTreeMap<NodeId, Referee>,
-    substitutes: usize,
+    /// Places of referees that turned out to be silent, and that nobody has taken yet.
+    vacancies: usize,
     polls: u32,
     next_look: Time,
 }
 
 impl Suspicion {
-    /// Accuses a member. The first unanswered ping was sent at `opened`, the member last answered us at `heard`, and
-    /// `referees` are asked first.
+    /// Accuses a member that `monitors` members watch, ourselves included. The first unanswered ping was sent at
+    /// `opened`, the member last answered us at `heard`, and `referees` are asked first.
     pub(super) fn new(
         suspect: Identity,
         opened: Time,
         heard: Option<Time>,
         local_health: Option<LocalHealth>,
+        monitors: usize,
         referees: Vec<NodeId>,
         now: Time,
     ) -> Self {
-        // A majority of the monitors, ourselves included: three of five.
-        let quorum = referees.len().div_ceil(2) + 1;
         Self {
             suspect,
             opened,
@@ -95,9 +98,10 @@ impl Suspicion {
             last_sign: heard.unwrap_or(opened),
             local_health,
             stalled: false,
-            quorum,
+            // A majority of the monitors, ourselves included: three of five.
+            quorum: monitors / 2 + 1,
+            vacancies: monitors.saturating_sub(1 + referees.len()),
             referees: referees.into_iter().map(|node| (node, Referee::default())).collect(),
-            substitutes: 0,
             polls: 0,
             next_look: now,
         }
@@ -113,6 +117,11 @@ impl Suspicion {
 
     pub(super) fn next_deadline(&self) -> Time {
         self.next_look
+    }
+
+    /// Since when the member is accused without a sign of life, our own stalls left out.
+    pub(super) fn accused(&self) -> Time {
+        self.accused
     }
 
     /// When the suspicion timeout ends.
@@ -157,10 +166,22 @@ impl Suspicion {
     }
 
     /// The referees that agree, if they are enough for a verdict. `probing_since` is when we began to probe the
-    /// suspect.
-    pub(super) fn verdict(&self, probing_since: Time, now: Time) -> Option<Vec<NodeId>> {
+    /// suspect. `voters` is the number of other members that have a vote: where they are fewer than the quorum, all of
+    /// them are enough.
+    pub(super) fn verdict(
+        &self,
+        probing_since: Time,
+        voters: usize,
+        now: Time,
+    ) -> Option<Vec<NodeId>> {
         let due = self.due();
         if now < due || now.since(probing_since) < PROBED_AT_LEAST {
+            return None;
+        }
+        let voters = if mutant::is(Mutant::CountTheSilent) { usize::MAX } else { voters };
+        let quorum = self.quorum.min(voters.saturating_add(1));
+        let suddenly_alone = quorum == 1 && self.quorum > 1;
+        if suddenly_alone && now < self.last_sign + SUSPICION_TIMEOUT_ALONE {
             return None;
         }
         let agreed: Vec<NodeId> = self
@@ -171,17 +192,17 @@ impl Suspicion {
             .collect();
         let suspicion_timeout = due.since(self.last_sign);
         let last_resort = now.since(self.accused) >= suspicion_timeout * 2 + LAST_RESORT;
-        let enough = agreed.len() + 1 >= self.quorum || (last_resort && !agreed.is_empty());
+        let enough = agreed.len() + 1 >= quorum || (last_resort && !agreed.is_empty());
         enough.then_some(agreed)
     }
 
-    /// The referees to ask now. `others` may stand in for referees that do not vote, the first ones first.
-    pub(super) fn step(&mut self, others: impl Iterator<Item = NodeId>, now: Time) -> Vec<NodeId> {
+    /// The referees to ask now. Members of `electorate` stand in for referees that are silent.
+    pub(super) fn step(&mut self, electorate: &Electorate, now: Time) -> Vec<NodeId> {
         if self.next_look > now {
             return Vec::new();
         }
         let due = self.due();
-        self.replace_silent(others, now);
+        self.replace_silent(electorate, now);
         let polling = now >= due;
         let asked: Vec<NodeId> = self
             .referees
@@ -211,29 +232,43 @@ impl Suspicion {
         asked
     }
 
-    /// Adds a substitute for each referee that does not vote in time, up to the limit.
-    fn replace_silent(&mut self, others: impl Iterator<Item = NodeId>, now: Time) {
-        let silent = self.referees.values_mut().filter(|referee| {
+    /// Adds a substitute for each referee that does not vote in time or is silent, as long as there are candidates and
+    /// there is room.
+    fn replace_silent(&mut self, electorate: &Electorate, now: Time) {
+        let vacancies = &mut self.vacancies;
+        self.referees.retain(|node, referee| {
+            let is_out = electorate.is_out(*node);
+            *vacancies += usize::from(is_out && !referee.replaced);
+            !is_out
+        });
+        let late = |referee: &Referee| {
             let late = |at: Time| now.since(at) >= ANSWERS_WITHIN;
             !referee.answered && !referee.replaced && referee.first_asked.is_some_and(late)
-        });
-        let room = MAX_SUBSTITUTES - self.substitutes;
-        let wanted = silent.take(room).map(|referee| referee.replaced = true).count();
+        };
+        let silent = self.referees.values().filter(|referee| late(referee)).count();
+        let room = MAX_ASKED.saturating_sub(self.referees.len());
+        let wanted = (silent + self.vacancies).min(room);
         if wanted == 0 {
             return;
         }
         let suspect = self.suspect.node_id;
-        let fresh: Vec<NodeId> = others
-            .filter(|node| *node != suspect && !self.referees.contains_key(node))
+        let fresh: Vec<NodeId> = electorate
+            .candidates(suspect)
+            .filter(|node| !self.referees.contains_key(node))
             .take(wanted)
             .collect();
-        self.substitutes += fresh.len();
+        let filled = self.vacancies.min(fresh.len());
+        self.vacancies -= filled;
+        let replaced = self.referees.values_mut().filter(|referee| late(referee));
+        replaced.take(fresh.len() - filled).for_each(|referee| referee.replaced = true);
         self.referees.extend(fresh.into_iter().map(|node| (node, Referee::default())));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::base::identity::Epoch;
 
@@ -248,12 +283,14 @@ mod tests {
             addr: ([10, 0, 0, 1], 7_946).into(),
             sync_port: 7_947,
         };
+        let monitors = usize::try_from(referees).expect("a few") + 1;
         let referees = (1..=referees).map(NodeId).collect();
         Suspicion::new(
             suspect,
             at(1_000),
             Some(at(heard_ms)),
             Some(LocalHealth::PROMPT),
+            monitors,
             referees,
             at(1_350),
         )
@@ -265,18 +302,34 @@ mod tests {
         Vote { sender, suspect, silence_ms, probed_ms, local_health, tcp_probe_answered: false }
     }
 
+    /// Four monitors and ten others, besides the suspect.
+    fn others() -> Electorate {
+        Electorate::heard((1..=4).chain(50..60).map(NodeId))
+    }
+
     /// The first moment, in milliseconds, at which there is a verdict if `agreeing` agree whenever they are asked.
     fn decided(suspicion: &mut Suspicion, agreeing: &[u64], heard_ms: u64) -> Option<u64> {
+        decided_among(suspicion, agreeing, heard_ms, |_| others())
+    }
+
+    /// The same, if these members have a vote, which may depend on the time in milliseconds.
+    fn decided_among(
+        suspicion: &mut Suspicion,
+        agreeing: &[u64],
+        heard_ms: u64,
+        electorate: impl Fn(u64) -> Electorate,
+    ) -> Option<u64> {
         for _ in 0..1_000 {
             let now = suspicion.next_deadline();
             let ms = now.as_micros() / 1_000;
-            let asked = suspicion.step((50..60).map(NodeId), now);
+            let electorate = electorate(ms);
+            let asked = suspicion.step(&electorate, now);
             for node in asked.into_iter().filter(|node| agreeing.contains(&node.0)) {
                 let silence = u16::try_from(ms - heard_ms).unwrap_or(u16::MAX);
                 let probed = u16::try_from(ms - 1_350).unwrap_or(u16::MAX);
                 assert_eq!(suspicion.vote(&vote(node.0, silence, probed), now), Word::Noted);
             }
-            if suspicion.verdict(at(1_350), now).is_some() {
+            if suspicion.verdict(at(1_350), electorate.voters_on(NodeId(99)), now).is_some() {
                 return Some(ms);
             }
         }
@@ -296,10 +349,49 @@ mod tests {
     }
 
     #[test]
-    fn one_vote_is_enough_as_a_last_resort_and_no_vote_never_is() {
+    fn one_vote_is_enough_as_a_last_resort_and_no_vote_is_not_while_others_have_one() {
         let end = decided(&mut suspicion(4, 800), &[1], 800).expect("decided");
         assert!((7_350..7_700).contains(&end), "{end}");
         assert_eq!(decided(&mut suspicion(4, 800), &[], 800), None);
+    }
+
+    #[test]
+    fn the_silent_have_no_vote() {
+        let dead = (1..=4).chain(51..60).map(NodeId);
+        let one_left = |ms| match ms {
+            ..3_500 => others(),
+            _ => others().without_votes_of(dead.clone()),
+        };
+        let end = decided_among(&mut suspicion(4, 800), &[50], 800, one_left).expect("decided");
+        assert!(
+            (3_500..3_800).contains(&end),
+            "one witness is enough once no other is left: {end}"
+        );
+        let silent = decided_among(&mut suspicion(4, 800), &[], 800, one_left);
+        assert_eq!(silent, None, "it lives, and does not agree");
+    }
+
+    #[test]
+    fn without_any_witness_a_verdict_takes_five_seconds() {
+        let nobody = |_| others().without_votes_of((1..60).map(NodeId));
+        let end = decided_among(&mut suspicion(4, 800), &[], 800, nobody).expect("decided");
+        assert!((5_800..6_100).contains(&end), "{end}");
+    }
+
+    #[test]
+    fn silent_referees_are_replaced_for_as_long_as_there_are_candidates() {
+        let mut suspicion = suspicion(4, 800);
+        let mut asked = BTreeSet::new();
+        for round in 0..20 {
+            let now = suspicion.next_deadline();
+            // All that were asked so far are dead.
+            let candidates = (1..=4).chain(100..200).map(NodeId);
+            let electorate = Electorate::heard(candidates).without_votes_of(asked.iter().copied());
+            let fresh = suspicion.step(&electorate, now);
+            assert!(fresh.iter().all(|node| asked.insert(*node)), "round {round}");
+            assert_eq!(fresh.len(), 4, "round {round}");
+        }
+        assert_eq!(suspicion.referees.len(), 4, "the silent ones are forgotten");
     }
 
     #[test]
@@ -326,8 +418,8 @@ mod tests {
     fn after_a_stall_we_probe_again_before_a_verdict() {
         let mut suspicion = suspicion(0, 800);
         suspicion.begin_anew(at(9_000));
-        assert_eq!(suspicion.verdict(at(9_000), at(9_100)), None);
-        assert_eq!(suspicion.verdict(at(9_000), at(9_600)), Some(Vec::new()));
+        assert_eq!(suspicion.verdict(at(9_000), 0, at(9_100)), None);
+        assert_eq!(suspicion.verdict(at(9_000), 0, at(9_600)), Some(Vec::new()));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 mod machine;
 mod peers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use foca::{OwnedNotification, State, Timer};
@@ -52,6 +52,8 @@ pub(crate) struct Swim {
     /// Members that are down, and when foca forgets each. All wait for the same time, so they are due in this order.
     forget_at: VecDeque<(Time, Identity)>,
     members: Members,
+    /// Members that the table shows as down and foca holds alive: we alone believe that they are down.
+    doubted: BTreeSet<NodeId>,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
     leaving: bool,
@@ -67,6 +69,7 @@ impl Swim {
             effects: Effects::default(),
             forget_at: VecDeque::new(),
             members: Members::default(),
+            doubted: BTreeSet::new(),
             events: VecDeque::new(),
             rng,
             leaving: false,
@@ -169,15 +172,51 @@ impl Swim {
         self.handle_roster(vec![identity], now)
     }
 
-    /// Takes a verdict on an active member, under the identity that we know.
+    /// Takes a verdict on an active or doubted member, under the identity that we know.
     pub(crate) fn apply_down(&mut self, node: NodeId, now: Time) -> Result<(), foca::Error> {
-        let Some(identity) = self.active_peer(node).copied().filter(|_| !self.leaving) else {
+        let Some(identity) = self.held_alive(node).copied().filter(|_| !self.leaving) else {
             return Ok(());
         };
         let down = foca::Member::new(identity, 0, State::Down);
         let result = self.foca.apply_many(std::iter::once(down), false, &mut self.effects);
         self.settle(now);
         result
+    }
+
+    /// Shows an active member as down, because we alone believe it. For foca the member stays alive, so that one sign
+    /// of life is enough for its return.
+    pub(crate) fn doubt(&mut self, node: NodeId, now: Time) {
+        let Some(identity) = self.active_peer(node).copied().filter(|_| !self.leaving) else {
+            return;
+        };
+        self.record(identity, Some(now));
+        self.doubted.insert(node);
+        if self.active_count() == 0 {
+            self.isolate();
+        }
+    }
+
+    /// A member that foca holds alive: an active one, or a doubted one.
+    pub(crate) fn held_alive(&self, node: NodeId) -> Option<&Identity> {
+        self.members
+            .get(node)
+            .filter(|peer| peer.is_active() || self.is_doubted(node))
+            .map(|peer| &peer.identity)
+    }
+
+    /// Whether we alone believe that a member is down.
+    pub(crate) fn is_doubted(&self, node: NodeId) -> bool {
+        self.doubted.contains(&node)
+    }
+
+    /// Shows a doubted member as active again, because it gave a sign of life. Returns whether it was doubted.
+    pub(crate) fn trust_again(&mut self, node: NodeId) -> bool {
+        let known = self.members.get(node).map(|peer| peer.identity);
+        let Some(identity) = known.filter(|_| self.is_doubted(node) && !self.leaving) else {
+            return false;
+        };
+        self.record(identity, None);
+        true
     }
 
     /// Forgets the members that have been down for long enough.
@@ -189,6 +228,7 @@ impl Swim {
             self.settle(now);
             // A member that has come back since then stays in the table.
             if self.members.remove_down(&identity) {
+                self.doubted.remove(&identity.node_id);
                 self.events.push_back(SwimEvent::Peer(identity.node_id));
             }
         }
@@ -241,7 +281,9 @@ impl Swim {
                     if let Some(Peer { down_since, .. }) =
                         self.members.get(identity.node_id).copied()
                     {
-                        self.record(identity, down_since);
+                        // A doubted member that has a later epoch lives, and foca has held it alive all the time.
+                        let is_doubted = self.doubted.contains(&identity.node_id);
+                        self.record(identity, down_since.filter(|_| !is_doubted));
                     }
                 }
                 OwnedNotification::Active => self.events.push_back(SwimEvent::Connected),
@@ -262,6 +304,7 @@ impl Swim {
 
     fn record(&mut self, identity: Identity, down_since: Option<Time>) {
         self.members.set(identity, down_since);
+        self.doubted.remove(&identity.node_id);
         self.events.push_back(SwimEvent::Peer(identity.node_id));
     }
 
@@ -288,6 +331,7 @@ impl Swim {
         }
         let identity = Identity { epoch: self.identity().epoch.next(), ..*self.identity() };
         self.foca = machine(identity, &mut self.rng);
+        self.doubted.clear();
         self.events.push_back(SwimEvent::Renewed(identity.epoch));
         self.events.push_back(SwimEvent::Isolated);
     }

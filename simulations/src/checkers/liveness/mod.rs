@@ -6,6 +6,7 @@ mod duplicates;
 mod false_down;
 mod isolation;
 mod joining;
+mod losses;
 
 pub(super) use clusters::Clusters;
 pub(super) use detection::Detection;
@@ -13,3 +14,4 @@ pub(super) use duplicates::Duplicates;
 pub(super) use false_down::FalseDown;
 pub(super) use isolation::Isolation;
 pub(super) use joining::Joining;
+pub(super) use losses::Losses;
