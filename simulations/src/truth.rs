@@ -13,6 +13,9 @@ use crate::world::{World, host_of};
 /// between two pings and some time for the investigation.
 const SHORT_PAUSE: Duration = Duration::from_millis(3_500);
 
+/// A node that starts for the first time is known to all others after this time.
+const JOINS_WITHIN: Duration = Duration::from_secs(5);
+
 /// A unique number of each registration, so that any two can be told apart wherever they turn up.
 pub type Stamp = u64;
 
@@ -50,6 +53,32 @@ pub struct Promise {
     pub at: Time,
 }
 
+/// Why a live host may be declared down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Excuse {
+    /// A fault on the host or its observer is in force.
+    Fault,
+    /// Such a fault ended a short while ago, or the host or its observer has just started.
+    Grace,
+    /// Two hosts have this id.
+    Duplicate,
+    /// The scenario allows it.
+    Allowed,
+}
+
+impl Excuse {
+    /// The excuse in words that follow a number.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Fault => "by a fault in force",
+            Self::Grace => "shortly after a fault or a start",
+            Self::Duplicate => "of a duplicate id",
+            Self::Allowed => "allowed by the scenario",
+        }
+    }
+}
+
 /// The ground truth of a run.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -73,12 +102,14 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// A node starts. It is excused for a while, because others may still react to the end of its previous life.
+    /// A node starts. It is excused for a while, because others may still react to the end of its previous life. In its
+    /// first life it is excused only while it joins.
     pub fn started(&mut self, world: &World, host: usize, grace: Duration) {
-        let id = world.host(host).id;
-        self.lives.insert(id, Life::Up { since: world.now() });
-        self.excuse(host, world.now() + grace);
-        self.shaken_until = self.shaken_until.max(world.now() + grace);
+        let (id, now) = (world.host(host).id, world.now());
+        let before = self.lives.insert(id, Life::Up { since: now });
+        let grace = if before.is_some() { grace } else { grace.min(JOINS_WITHIN) };
+        self.excuse(host, now + grace);
+        self.shaken_until = self.shaken_until.max(now + grace);
     }
 
     /// A node crashes.
@@ -151,12 +182,15 @@ impl Truth {
         *excuse = until.max(*excuse);
     }
 
-    /// Whether a host may be declared down though it lives.
+    /// Why a host may be declared down though it lives; `None` when it may not.
     #[must_use]
-    pub fn is_excused(&self, host: usize, now: Time) -> bool {
-        now < self.all_excused_until
-            || self.excused_until.get(&host).is_some_and(|until| now < *until)
-            || self.disturbed.values().any(|hosts| hosts.as_ref().is_none_or(|h| h.contains(&host)))
+    pub fn excuse_of(&self, host: usize, now: Time) -> Option<Excuse> {
+        if self.disturbed.values().any(|hosts| hosts.as_ref().is_none_or(|h| h.contains(&host))) {
+            return Some(Excuse::Fault);
+        }
+        let lately = now < self.all_excused_until
+            || self.excused_until.get(&host).is_some_and(|until| now < *until);
+        lately.then_some(Excuse::Grace)
     }
 
     /// Whether no host is disturbed, or was until a short while ago.

@@ -20,6 +20,7 @@ use crate::world::NodeEvent;
 pub use beliefs::Beliefs;
 pub use catalog::disagreement;
 pub use checker::{Checker, Failure, Scene};
+pub(crate) use liveness::down_of_live_agent;
 
 /// The number of failures that are kept; later ones add nothing new.
 const MAX_FAILURES: usize = 20;

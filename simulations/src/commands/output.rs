@@ -11,13 +11,13 @@ pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
     let healed = outcome.healed_after_ms.map_or("never".into(), |ms| format!("{ms} ms"));
     let took = seconds.map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
     format!(
-        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {} false downs, trace {}\n",
+        "{verdict} {:24} {:4} nodes seed {:<5} {:6.1} s simulated{took}, healed after {healed}, {:.0} B/s a node, {}, trace {}\n",
         outcome.scenario,
         outcome.nodes,
         outcome.seed,
         outcome.simulated_seconds,
         outcome.bytes_per_second_per_node,
-        outcome.downs_of_live_agents,
+        false_downs(outcome),
         outcome.trace_hash,
     )
 }
@@ -31,6 +31,18 @@ pub(super) fn rounded(number: f64) -> String {
     } else {
         format!("{number:.2}")
     }
+}
+
+/// How often live agents were declared down, and the excuses.
+fn false_downs(outcome: &Outcome) -> String {
+    let excused: u64 = outcome.excused_downs.values().sum();
+    let unexcused = outcome.downs_of_live_agents - excused;
+    if excused == 0 {
+        return format!("{unexcused} false downs");
+    }
+    let excuses = outcome.excused_downs.iter().map(|(excuse, downs)| format!("{downs} {excuse}"));
+    let excuses: Vec<String> = excuses.collect();
+    format!("{unexcused} false downs ({excused} excused: {})", excuses.join(", "))
 }
 
 /// Writes to standard output. A reader that closed the pipe is no error.

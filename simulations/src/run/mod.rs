@@ -6,16 +6,17 @@
 mod outcome;
 mod recording;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_membership::Time;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::checkers::{Beliefs, CONVERGENCE, Checkers, Scene, disagreement};
+use crate::checkers::{Beliefs, CONVERGENCE, Checkers, Scene, disagreement, down_of_live_agent};
 use crate::fault::{ActiveFaults, Timetable};
 use crate::scenario::Scenario;
-use crate::truth::Truth;
+use crate::truth::{Excuse, Truth};
 use crate::workload::Workload;
 use crate::world::{NodeEvent, Observer, World};
 
@@ -51,16 +52,13 @@ struct RunObserver<'a> {
     recording: &'a mut Option<Recording>,
     scenario: &'a Scenario,
     healing_since: Option<Time>,
-    false_downs: &'a mut u64,
+    false_downs: &'a mut BTreeMap<Option<Excuse>, u64>,
 }
 
 impl Observer for RunObserver<'_> {
     fn on_event(&mut self, world: &World, event: &NodeEvent) {
         self.beliefs.on_event(event);
         self.workload.watchers().iter_mut().for_each(|watcher| watcher.on_event(event));
-        if is_false_down(self.truth, event) {
-            *self.false_downs += 1;
-        }
         if let Some(recording) = self.recording {
             recording.on_event(event);
         }
@@ -71,14 +69,11 @@ impl Observer for RunObserver<'_> {
             limits: &self.scenario.limits,
             healing_since: self.healing_since,
         };
+        if let Some((_, excuse)) = down_of_live_agent(&scene, event) {
+            *self.false_downs.entry(excuse).or_default() += 1;
+        }
         self.checkers.on_event(&scene, event);
     }
-}
-
-fn is_false_down(truth: &Truth, event: &NodeEvent) -> bool {
-    use hobnob_membership::view::MemberStatus;
-    let hobnob_membership::Event::Member(change) = &event.kind else { return false };
-    change.member.status == MemberStatus::Down && truth.is_up(change.member.identity.node_id)
 }
 
 struct Run<'a> {
@@ -92,7 +87,7 @@ struct Run<'a> {
     timetable: Timetable,
     recording: Option<Recording>,
     healing_since: Option<Time>,
-    false_downs: u64,
+    false_downs: BTreeMap<Option<Excuse>, u64>,
     stop_at_failure: bool,
 }
 
@@ -112,7 +107,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
         timetable: Timetable::new(&scenario.fault, end, &mut fork()),
         recording: options.recording.then(|| Recording::new(scenario)),
         healing_since: None,
-        false_downs: 0,
+        false_downs: BTreeMap::new(),
         stop_at_failure: options.stop_at_failure,
         scenario,
     };
@@ -142,7 +137,12 @@ pub fn run(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
         healed_after_ms: healed.map(|healed| healed.as_millis() as u64),
         deliveries: run.world.deliveries(),
         bytes_per_second_per_node: bytes as f64 / seconds / scenario.nodes.max(1) as f64,
-        downs_of_live_agents: run.false_downs,
+        downs_of_live_agents: run.false_downs.values().sum(),
+        excused_downs: run
+            .false_downs
+            .into_iter()
+            .filter_map(|(excuse, downs)| Some((excuse?.words(), downs)))
+            .collect(),
         client_actions: run.workload.history().len(),
         recording: run.recording,
     }
@@ -208,13 +208,13 @@ impl Run<'_> {
         self.workload.populate(&mut self.world, &mut self.truth);
         let limit = start + self.scenario.limits.heal_within.0;
         let healed = loop {
-            self.pass_time(HEALING_WINDOW);
+            self.pass_time(HEALING_WINDOW.min(limit.since(self.world.now())));
             let Some(difference) = disagreement(&self.scene()) else {
                 break self.world.now() - start;
             };
             if self.world.now() >= limit {
-                let what =
-                    format!("{difference}, {} s after the last heal", limit.since(start).as_secs());
+                let within = self.scenario.limits.heal_within.0;
+                let what = format!("{difference}, {within:?} after the last heal");
                 self.checkers.fail(CONVERGENCE.0, self.world.now(), what);
                 return None;
             }

@@ -1,5 +1,7 @@
 //! Options of a run, and its outcome.
 
+use std::collections::BTreeMap;
+
 use hobnob_membership::Time;
 use serde::Serialize;
 
@@ -44,6 +46,8 @@ pub struct Outcome {
     pub bytes_per_second_per_node: f64,
     /// The number of times that a live agent was declared down, excused or not.
     pub downs_of_live_agents: u64,
+    /// Those of them that were excused, by the excuse.
+    pub excused_downs: BTreeMap<&'static str, u64>,
     /// The number of client calls.
     pub client_actions: usize,
     /// The recording for a report.
@@ -66,6 +70,7 @@ impl Outcome {
             deliveries: 0,
             bytes_per_second_per_node: 0.0,
             downs_of_live_agents: 0,
+            excused_downs: BTreeMap::new(),
             client_actions: 0,
             recording: None,
         }

@@ -258,7 +258,7 @@ fn mass_death(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
         "all hosts but two crash at once, and the two know it eight seconds later".into();
     scenario.nodes = MANY;
     scenario.duration = Span::seconds(MIN_SECONDS);
-    scenario.limits.detect_within = Span::seconds(8);
+    scenario.limits.detect_within = Span::seconds(6);
     scenario.limits.false_downs = FalseDowns::Never;
     let nodes = Select::Random(scenario.nodes - 2);
     let crash = FaultKind::Crash { nodes, storage: StorageSpec::Kept };

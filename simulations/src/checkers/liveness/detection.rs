@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{NodeId, Time};
+use hobnob_membership::{Event, NodeId, Time};
 
 use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::per_life::PerLife;
 use crate::truth::{Life, Truth};
+use crate::world::NodeEvent;
 
 /// Looks for dead agents that are still believed alive.
 #[derive(Default)]
 pub(in crate::checkers) struct Detection {
     disturbed_at: Time,
     reported: BTreeSet<(usize, NodeId)>,
+    /// Members that each host holds down.
+    down: PerLife<BTreeSet<NodeId>>,
 }
 
 impl Checker for Detection {
@@ -22,6 +26,26 @@ impl Checker for Detection {
 
     fn explanation(&self) -> &'static str {
         "a dead agent must be declared down by every undisturbed agent within the scenario's `detect_within`"
+    }
+
+    /// Measures each verdict on an agent that died in a calm cluster. The windows find those that never come.
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
+        let Event::Member(change) = &event.kind else { return };
+        let id = change.member.identity.node_id;
+        let down = self.down.of(event.host, event.life);
+        if change.member.status != MemberStatus::Down {
+            down.remove(&id);
+            return;
+        }
+        let is_news = down.insert(id);
+        let Some(Life::Dead { since }) = scene.truth.life(id).filter(|_| is_news) else { return };
+        let took = event.at.since(since);
+        let calm = scene.truth.is_calm(event.at) && self.disturbed_at < since;
+        let late = took > scene.limits.detect_within.0 && !scene.truth.is_duplicate(id);
+        if calm && late && self.reported.insert((event.host, id)) {
+            let name = Truth::name(id);
+            failures.push(format!("n{} declares {name} down {took:?} after its end", event.host));
+        }
     }
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {

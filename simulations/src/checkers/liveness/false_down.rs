@@ -7,7 +7,7 @@ use hobnob_membership::{Event, NodeId};
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::scenario::FalseDowns;
-use crate::truth::{Life, Truth};
+use crate::truth::{Excuse, Life, Truth};
 use crate::world::{NodeEvent, host_of};
 
 /// On slower paths the answer to a TCP probe may come too late.
@@ -26,25 +26,7 @@ impl Checker for FalseDown {
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
-        let Event::Member(change) = &event.kind else { return };
-        let id = change.member.identity.node_id;
-        if change.member.status != MemberStatus::Down || scene.truth.is_duplicate(id) {
-            return;
-        }
-        let Some(Life::Up { since }) = scene.truth.life(id) else { return };
-        let excused = match scene.limits.false_downs {
-            FalseDowns::Allowed => true,
-            FalseDowns::Excused => {
-                let excused = |host| scene.truth.is_excused(host, event.at);
-                let stalled = scene.truth.only_short_pauses(event.at) && is_well_linked(scene, id);
-                !stalled && (excused(host_of(id)) || excused(event.host))
-            }
-            // Within the grace after a restart, a verdict may still concern the previous life.
-            FalseDowns::Never => {
-                event.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0
-            }
-        };
-        if !excused {
+        if let Some((id, None)) = down_of_live_agent(scene, event) {
             failures.push(format!(
                 "n{} declares {} down, which is alive and reachable",
                 event.host,
@@ -52,6 +34,37 @@ impl Checker for FalseDown {
             ));
         }
     }
+}
+
+/// The live agent that an event declares down, and the excuse for that if there is one.
+pub(crate) fn down_of_live_agent(
+    scene: &Scene<'_>,
+    event: &NodeEvent,
+) -> Option<(NodeId, Option<Excuse>)> {
+    let Event::Member(change) = &event.kind else { return None };
+    let id = change.member.identity.node_id;
+    let Some(Life::Up { since }) = scene.truth.life(id) else { return None };
+    if change.member.status != MemberStatus::Down {
+        return None;
+    }
+    if scene.truth.is_duplicate(id) {
+        return Some((id, Some(Excuse::Duplicate)));
+    }
+    let excuse = match scene.limits.false_downs {
+        FalseDowns::Allowed => Some(Excuse::Allowed),
+        FalseDowns::Excused => {
+            let stalled = scene.truth.only_short_pauses(event.at) && is_well_linked(scene, id);
+            let excuse = |host| scene.truth.excuse_of(host, event.at).filter(|_| !stalled);
+            let excuses = [excuse(host_of(id)), excuse(event.host)];
+            excuses.into_iter().flatten().min()
+        }
+        // Within the grace after a restart, a verdict may still concern the previous life.
+        FalseDowns::Never => {
+            let lately = event.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0;
+            lately.then_some(Excuse::Grace)
+        }
+    };
+    Some((id, excuse))
 }
 
 /// Whether all links of this host are lossless, uncapped and fast enough for TCP probes.

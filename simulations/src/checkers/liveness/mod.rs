@@ -12,6 +12,7 @@ pub(super) use clusters::Clusters;
 pub(super) use detection::Detection;
 pub(super) use duplicates::Duplicates;
 pub(super) use false_down::FalseDown;
+pub(crate) use false_down::down_of_live_agent;
 pub(super) use isolation::Isolation;
 pub(super) use joining::Joining;
 pub(super) use losses::Losses;
