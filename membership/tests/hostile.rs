@@ -11,7 +11,8 @@ use hobnob_membership::limits::{
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, bounds, health, identity, node};
 use hobnob_membership::wire::{
-    DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Message, Opening, Pull,
+    DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, MemberUpdates, Message, Opening, Ping,
+    Pull, Update,
 };
 use hobnob_membership::{
     ClusterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
@@ -288,6 +289,55 @@ fn more_origins_than_the_limit_are_refused_and_counted() {
     assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);
     // The node itself is one of the origins.
     assert_eq!(node.counters().origins_refused, 51);
+}
+
+#[test]
+fn where_all_places_for_origins_are_taken_the_dead_yield_to_members() {
+    let mut net = Network::joined(3);
+    let (sender, newcomer) = (identity(1), identity(9));
+    let tell = |net: &mut Network, message: &Message| {
+        net.handle(0, Input::Datagram { from: sender.addr, bytes: &datagram(message) });
+    };
+    let rumor = |origin: NodeId| Message::Rumors(sender.node_id, vec![delta(origin, 1, 1)]);
+    for n in 0..MAX_ORIGINS as u64 {
+        tell(&mut net, &rumor(NodeId(10_000 + n)));
+    }
+    assert_eq!(net.nodes[0].catalog().origins().count(), MAX_ORIGINS);
+    let alive = MemberUpdates { sender: sender.node_id, updates: vec![Update::Alive(newcomer)] };
+    tell(&mut net, &Message::MemberUpdates(alive));
+    let epoch = newcomer.epoch.0;
+    tell(&mut net, &Message::Rumors(sender.node_id, vec![delta(newcomer.node_id, epoch, 1)]));
+    let node = &net.nodes[0];
+    assert!(node.catalog().origin(newcomer.node_id).is_some(), "the newcomer has no place");
+    assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);
+    assert_eq!(node.counters().origins_yielded, 1);
+    for n in 0..3 {
+        assert!(node.catalog().origin(identity(n).node_id).is_some(), "{n}: a member has yielded");
+    }
+}
+
+#[test]
+fn a_datagram_full_of_pings_is_answered_once() {
+    let mut net = Network::joined(2);
+    let mut pings = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
+    let mut count = 0_u32;
+    let ping = |count: u32| Message::Ping(Ping { sender: NodeId(77), nonce: count.to_le_bytes() });
+    while pings.push(&ping(count)).is_ok() {
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+    let bytes = pings.finish();
+    let from = ([192, 0, 2, 1], 7_946).into();
+    let outputs = net.handle(0, Input::Datagram { from, bytes: &bytes });
+    let answers: Vec<usize> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Datagram { to, bytes } if *to == from => Some(bytes.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(net.nodes[0].counters().questions_repeated, u64::from(count) - 1);
 }
 
 #[test]

@@ -62,6 +62,8 @@ counters! {
     datagrams_other_cluster,
     /// Messages that do not decode or break a rule.
     messages_invalid,
+    /// Questions not answered because the same datagram held another of their kind.
+    questions_repeated,
     /// Messages, frames and elements of lists skipped because only a later version knows their kind.
     kinds_unknown,
     /// New records of a kind that only a later version knows. They are kept and passed on.
@@ -178,6 +180,8 @@ counters! {
     frame_bytes_sent,
     /// Deltas refused because there were too many origins.
     origins_refused,
+    /// Dead origins whose records were dropped before their retention ended, because a member needed their place.
+    origins_yielded,
     /// Dead origins whose records were dropped when their retention ended.
     origins_reaped,
     /// Origins whose records were dropped because an operator forced them to leave at this node.

@@ -1,5 +1,6 @@
 //! Handing datagrams and stream frames to the plane that they concern.
 
+use std::mem::{self, Discriminant};
 use std::net::SocketAddr;
 
 use super::Node;
@@ -33,8 +34,12 @@ impl Node {
                 return;
             }
         };
+        let mut asked = Vec::new();
         for message in messages.by_ref() {
             match message {
+                Ok(message) if is_repeated(&message, &mut asked) => {
+                    self.counters.questions_repeated += 1;
+                }
                 Ok(message) => self.handle_message(from, message, now),
                 Err(_) => self.counters.messages_invalid += 1,
             }
@@ -107,4 +112,27 @@ impl Node {
             self.spread.tell_members(stream, &self.liveness.roster());
         }
     }
+}
+
+/// Whether a message is a question of a kind that the same datagram has asked already. No node asks twice in one
+/// datagram, and answers to a forged source would add up. `asked` holds the kinds so far.
+fn is_repeated(message: &Message, asked: &mut Vec<Discriminant<Message>>) -> bool {
+    let asks_once = matches!(
+        message,
+        Message::Claim(_)
+            | Message::Hello(_)
+            | Message::Ping(_)
+            | Message::Compare(_)
+            | Message::Digest(_)
+            | Message::Pull(_)
+    );
+    let kind = mem::discriminant(message);
+    if !asks_once {
+        return false;
+    }
+    let is_repeated = asked.contains(&kind);
+    if !is_repeated {
+        asked.push(kind);
+    }
+    is_repeated
 }

@@ -110,6 +110,9 @@ impl Spread {
         let force_left = before.filter(|_| delta.is_origin_tombstone()).cloned();
         match self.catalog.apply(delta, lives) {
             Applied::Known => false,
+            Applied::Full if lives && self.make_room(peers, now) => {
+                self.learn(delta, from, by, peers, now)
+            }
             Applied::Full => {
                 self.out.counters.origins_refused += 1;
                 false

@@ -62,6 +62,20 @@ impl Spread {
         self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
     }
 
+    /// Drops the records of the origin that has been no active member for longest, so that a member has its place.
+    /// Returns whether there was one.
+    pub(super) fn make_room(&mut self, peers: &dyn Peers, now: Time) -> bool {
+        let origins = self.catalog.origins().map(|(id, _)| id);
+        let dead = origins.filter(|id| *id != self.own && peers.active(*id).is_none());
+        let since = |id: &NodeId| self.retention.absent.get(id).copied().unwrap_or(now);
+        let Some(id) = dead.min_by_key(since) else { return false };
+        let keys = self.catalog.reap(id);
+        self.out.counters.origins_yielded += 1;
+        self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
+        self.tell_records_dropped(id, keys);
+        true
+    }
+
     /// Handles a member that came, went or changed. Its origin tombstone stands while it is down, and yields while it
     /// is active.
     pub(crate) fn review_origin_tombstone(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
