@@ -27,8 +27,12 @@ pub const MAX_TOMBSTONES: usize = 256;
 pub const MAX_VERSION: u64 = u64::MAX / 2;
 /// Records that an agent may write. The rest of an origin's keys is room for tombstones.
 pub const MAX_OWN_RECORDS: usize = MAX_KEYS_PER_ORIGIN - MAX_TOMBSTONES;
-/// Origins in a catalog, and members in a view.
+/// Origins in a catalog, and members in a view. Beyond the limit those that have been dead for longest give way to
+/// members.
 pub const MAX_ORIGINS: usize = 16_384;
+/// Notes of members that were down at some time and are to be forgotten a day later. Beyond the limit the oldest are
+/// forgotten at once, if they are still down.
+pub const MAX_MEMBERS_TO_FORGET: usize = 2 * MAX_ORIGINS;
 /// Origin tombstones: dead origins whose records were dropped. Beyond the limit the oldest lives are forgotten.
 pub const MAX_ORIGIN_TOMBSTONES: usize = 8_192;
 /// Version spans that a replica holds beyond the first gap of one origin.

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use crate::base::identity::Identity;
 
 /// foca remembers a member that is down for this long.
-const FORGET_DOWN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const FORGET_DOWN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Value for the settings of foca's probes, which are not used here.
 const UNUSED: Duration = Duration::from_secs(1);
 

@@ -9,24 +9,25 @@
 //! and verdicts of [`crate::liveness::detector`] take the place of its probes. `docs/protocol/liveness.md` has the
 //! measurements behind this choice.
 
+mod forgetting;
 mod machine;
 mod peers;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use foca::{OwnedNotification, State, Timer};
+use foca::{OwnedNotification, State};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
-use crate::base::limits::MAX_ORIGINS;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::liveness::heard::{Heard, Sign};
 use crate::liveness::members::{Members, Peer, bucket_of, member_hash};
 use crate::liveness::ring::Ring;
 
+use forgetting::MAX_OTHERS;
 use machine::{Effects, Machine, machine};
 
 /// The least time between two renewals. Two agents under one node id that do not reach each other cannot find out which
@@ -154,7 +155,7 @@ impl Swim {
         if self.leaving {
             return Ok(());
         }
-        let room = MAX_ORIGINS.saturating_sub(self.ring().len());
+        let room = MAX_OTHERS.saturating_sub(self.ring().len());
         let members = roster
             .into_iter()
             .filter(|identity| identity.node_id != self.identity().node_id)
@@ -164,7 +165,7 @@ impl Swim {
         let members: Vec<_> = members.collect();
         let result = self.foca.apply_many(members.into_iter(), false, &mut self.effects);
         self.settle(now);
-        result
+        result.and(self.forget_the_excess())
     }
 
     /// Takes an update that a member is alive.
@@ -180,7 +181,7 @@ impl Swim {
         let down = foca::Member::new(identity, 0, State::Down);
         let result = self.foca.apply_many(std::iter::once(down), false, &mut self.effects);
         self.settle(now);
-        result
+        result.and(self.forget_the_excess())
     }
 
     /// Shows an active member as down, because we alone believe it. For foca the member stays alive, so that one sign
@@ -191,6 +192,7 @@ impl Swim {
         };
         self.record(identity, Some(now));
         self.doubted.insert(node);
+        self.forget_later(identity, now);
         if self.active_count() == 0 {
             self.isolate();
         }
@@ -217,22 +219,6 @@ impl Swim {
         };
         self.record(identity, None);
         true
-    }
-
-    /// Forgets the members that have been down for long enough.
-    pub(crate) fn handle_deadline(&mut self, now: Time) -> Result<(), foca::Error> {
-        let mut result = Ok(());
-        while let Some((_, identity)) = self.forget_at.pop_front_if(|(at, _)| *at <= now) {
-            let forgotten = self.foca.handle_timer(Timer::RemoveDown(identity), &mut self.effects);
-            result = result.and(forgotten);
-            self.settle(now);
-            // A member that has come back since then stays in the table.
-            if self.members.remove_down(&identity) {
-                self.doubted.remove(&identity.node_id);
-                self.events.push_back(SwimEvent::Peer(identity.node_id));
-            }
-        }
-        result
     }
 
     /// Takes the next epoch, because a peer holds us down. Returns whether it did: at most once a second, and not
@@ -314,6 +300,7 @@ impl Swim {
         let active: Vec<Identity> = self.members.iter_active().copied().collect();
         for identity in active {
             self.record(identity, Some(now));
+            self.forget_later(identity, now);
         }
         self.isolate();
     }
