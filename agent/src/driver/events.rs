@@ -23,12 +23,17 @@ impl Driver {
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
             }
-            Event::ForceLeft { node, told_by } => tracing::warn!(
-                node_id = %node,
-                name = words::name_of(&self.node, node),
-                told_by = words::name_of(&self.node, told_by),
-                "an operator forced this member to leave: its instances are gone"
-            ),
+            Event::ForceLeft { node, told_by } => {
+                tracing::warn!(
+                    node_id = %node,
+                    name = words::name_of(&self.node, node),
+                    told_by = words::name_of(&self.node, told_by),
+                    "an operator forced this member to leave: its instances are gone"
+                );
+                if !self.node.is_connected() {
+                    self.review_isolation();
+                }
+            }
             Event::Connected => {
                 self.joining.connected();
                 tracing::info!("in touch with the cluster");
@@ -46,17 +51,13 @@ impl Driver {
             Event::Isolated => {
                 // One line tells of all that were lost.
                 self.losses.take();
-                // An agent that is alone because all others left on purpose is not cut off.
-                let lost =
-                    self.node.members().iter().any(|member| member.status == MemberStatus::Down);
-                if lost {
+                if self.review_isolation() {
                     tracing::warn!(
                         "this agent hears no other member: it answers from memory until it hears one"
                     );
                 } else {
                     tracing::info!("all other members have left");
                 }
-                self.writer.set_isolated(lost);
             }
             Event::DuplicateNodeId { address } => tracing::error!(
                 %address,
@@ -107,6 +108,22 @@ impl Driver {
             }
             event => tracing::debug!(?event, "event"),
         }
+    }
+
+    /// Shows whether this agent, which hears no other member, is cut off, and returns that. It is not when all others
+    /// left on purpose or were forced to leave. Then nobody is expected at their addresses, after a restart either.
+    fn review_isolation(&mut self) -> bool {
+        let is_lost = |member: &Member| {
+            let node_id = member.identity.node_id;
+            member.status == MemberStatus::Down && self.node.force_left(node_id).is_none()
+        };
+        let is_cut_off = self.node.members().iter().any(is_lost);
+        self.writer.set_isolated(is_cut_off);
+        if !is_cut_off && !self.saved_peers.is_empty() {
+            self.saved_peers.clear();
+            self.persist(Persist::Peers(Vec::new()));
+        }
+        is_cut_off
     }
 
     /// Logs a change of a member, unless it may be one of many that are lost together.

@@ -101,3 +101,29 @@ fn of_several_dead_ones_that_go_by_one_name_one_is_named_by_its_id() {
     assert!(done.status.success() && warning.contains("hears no other member"), "{warning}");
     assert_eq!(text(&a1.json(&["force-leave", "a2"]), "node_id"), all[1].0, "the other is left");
 }
+
+#[test]
+fn the_last_of_two_is_not_isolated_once_the_other_is_gone_for_good() {
+    let home = tempfile::tempdir().unwrap();
+    let isolated = |agent: &Agent| agent.json(&["info"])["isolated"] == true;
+    let mut a1 = Agent::start(home.path(), "a1", &[]);
+    let a2 = Agent::start(home.path(), "a2", &[&a1]);
+    eventually("they know each other", || a1.alive() == 2 && a2.alive() == 2);
+    a1.kill();
+    eventually("it may be cut off", || isolated(&a2));
+    a2.ok(&["force-leave", "a1"]);
+    eventually("it is not: the other is gone for good", || !isolated(&a2));
+    let mut a2 = a2;
+    a2.terminate();
+    let a2 = a2.restart();
+    assert!(!isolated(&a2), "it expects nobody after a restart");
+
+    let mut a3 = Agent::start(home.path(), "a3", &[&a2]);
+    eventually("they know each other", || a2.alive() == 2 && a3.alive() == 2);
+    a3.terminate();
+    eventually("the other has left", || a2.alive() == 1);
+    let mut a2 = a2;
+    a2.terminate();
+    let a2 = a2.restart();
+    assert!(!isolated(&a2), "it expects nobody after a restart");
+}
