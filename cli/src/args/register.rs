@@ -181,7 +181,7 @@ mod tests {
         let timeout = humantime::format_duration(Duration::from_millis(check.timeout_ms));
         for default in [
             format!("the next [default: {interval}]"),
-            format!("may take [default: {timeout}]"),
+            format!("timeout of a check [default: {timeout}]"),
             format!("is healthy [default: {}]", check.success_before_passing),
             format!("is unhealthy [default: {}]", check.failures_before_failing),
         ] {
