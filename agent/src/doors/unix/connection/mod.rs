@@ -86,16 +86,19 @@ where
         };
         match decoded {
             Ok(Some(call)) => {
-                let mut answer = pin!(conversation.answer(call));
-                let mut answered = answer.as_mut().now_or_never();
-                while answered.is_none() {
-                    buffered.write(&mut output).await?;
-                    tokio::select! {
-                        reply = &mut answer => answered = Some(reply),
-                        Some(event) = waiting.recv() => output.add(&mut codec, event.reply)?,
+                let answered = {
+                    let mut answer = pin!(conversation.answer(call));
+                    let mut answered = answer.as_mut().now_or_never();
+                    while answered.is_none() {
+                        buffered.write(&mut output).await?;
+                        tokio::select! {
+                            reply = &mut answer => answered = Some(reply),
+                            Some(event) = waiting.recv() => output.add(&mut codec, event.reply)?,
+                        }
                     }
-                }
-                if let Some(Some(reply)) = answered {
+                    answered.flatten()
+                };
+                if let Some(reply) = answered {
                     let is_farewell = matches!(reply.response, Response::Leaving {});
                     output.add(&mut codec, reply)?;
                     if is_farewell {
