@@ -2,7 +2,7 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic;
 use std::path::Path;
 use std::process;
@@ -15,7 +15,6 @@ use hobnob_agent::log_writer::LogWriter;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Exit;
-use crate::output;
 
 /// The time that the last lines have to be written when the process ends. A log that nobody reads must not keep it.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
@@ -32,14 +31,14 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Logs to stderr.
-pub(crate) fn to_stderr(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+/// Logs to stderr, with colours or without.
+pub(crate) fn to_stderr(format: LogFormat, filter: &str, colours: bool) -> anyhow::Result<()> {
     let log = LogWriter::start(io::stderr()).context("cannot start the log")?;
     let log = STDERR_LOG.get_or_init(|| log);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_writer(|| log.clone())
-        .with_ansi(output::colours_wanted(io::stderr().is_terminal()));
+        .with_ansi(colours);
     match format {
         LogFormat::Human => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),

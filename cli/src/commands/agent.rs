@@ -1,5 +1,6 @@
 //! `hobnob agent`.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,12 +10,14 @@ use tracing::{info, warn};
 use crate::args::AgentArgs;
 use crate::exit::Exit;
 use crate::logging;
+use crate::output;
 use crate::signals::{Hangup, StopSignals};
 
 /// Runs an agent until a signal or a `leave` stops it. A signal a second or more after the first stops it at once. When a
 /// part of the agent fails, all of it ends: the error is told, and the supervisor of the process may start it again.
 pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit> {
-    logging::to_stderr(args.log_format, &args.log)?;
+    let colours = output::colours_wanted(io::stderr().is_terminal());
+    logging::to_stderr(args.log_format, &args.log, colours)?;
     logging::exit_on_panic();
     let config = args.into_config(socket)?;
     let mut signals = StopSignals::new(Hangup::IsLogged)?;
