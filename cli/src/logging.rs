@@ -101,7 +101,7 @@ mod tests {
     #[test]
     #[ignore = "it ends its process"]
     fn panics_in_another_thread() {
-        to_stderr(LogFormat::Human, "info").unwrap();
+        to_stderr(LogFormat::Human, "info", false).unwrap();
         exit_on_panic();
         let _ = thread::spawn(|| panic!("no more")).join();
         unreachable!("the process has ended");
