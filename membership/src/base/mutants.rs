@@ -72,8 +72,6 @@ pub enum Mutant {
     IgnoreStrangeAddress,
     /// A young node pings and compares views no more often than other nodes.
     YoungAsOld,
-    /// A node takes messages that only say that it is down for contact.
-    VerdictsAreContact,
     /// A node watches five members, whether or not they answer.
     NeverLookFurther,
     /// An accuser waits for the votes of members that are silent themselves.
@@ -126,7 +124,6 @@ mod switch {
             Self::IgnoreReferral,
             Self::IgnoreStrangeAddress,
             Self::YoungAsOld,
-            Self::VerdictsAreContact,
             Self::NeverLookFurther,
             Self::CountTheSilent,
             Self::NeverGroupLosses,

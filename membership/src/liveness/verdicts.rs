@@ -46,7 +46,7 @@ impl Liveness {
         let about_us =
             |update: &Update| matches!(update, Update::Down(verdict) if verdict.node == own);
         let unheard = member_updates.updates.iter().all(about_us);
-        if member && (!unheard || mutant::is(Mutant::VerdictsAreContact)) {
+        if member && !unheard {
             self.note_contact(now);
         }
         let updates = &member_updates.updates;
