@@ -32,7 +32,7 @@ struct Silence {
     has_vote: bool,
 }
 
-/// Who may vote at one moment.
+/// The members that may vote at one moment.
 #[derive(Debug)]
 pub(super) struct Electorate {
     /// The members that were heard lately.
@@ -82,7 +82,7 @@ impl Electorate {
 }
 
 impl Detector {
-    /// Who may vote now.
+    /// The members that may vote now.
     pub(super) fn electorate(&self, swim: &Swim, now: Time) -> Electorate {
         let accused = self.suspicions.keys().copied();
         let silent: BTreeMap<NodeId, Silence> = accused
