@@ -3,14 +3,14 @@
 #[path = "../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
 mod fuzz;
+#[path = "../../membership/tests/replay/mod.rs"]
+mod replay;
 
 use std::path::PathBuf;
 
-use hobnob_membership::testing::corpus;
-
 fn replay(target: &str, check: fn(&[u8])) {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect();
-    corpus::replay(&folder, check);
+    replay::replay(&folder, check);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #[path = "../fuzz/src/lib.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a crate of its own elsewhere")]
 mod fuzz;
+mod replay;
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use hobnob_membership::catalog::{Delta, Entry, Want};
 use hobnob_membership::limits::MAX_RECORD_BYTES;
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
-use hobnob_membership::testing::{Arrival, Network, corpus, identity, node_of, record};
+use hobnob_membership::testing::{Arrival, Network, identity, node_of, record};
 use hobnob_membership::wire::{DatagramBuilder, Message, Pull};
 use hobnob_membership::{ClusterId, Epoch, Input, NodeId, Time};
 
@@ -24,7 +25,7 @@ fn folder(target: &str) -> PathBuf {
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
-    corpus::replay(&folder(target), check);
+    replay::replay(&folder(target), check);
 }
 
 #[test]

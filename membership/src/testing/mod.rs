@@ -1,9 +1,8 @@
-//! A small network, bounds and the corpus, shared by tests, benches and fuzzing.
+//! A small network and bounds, shared by tests, benches and fuzzing.
 //!
 //! The feature `testing` adds this module. No production binary has it.
 
 pub mod bounds;
-pub mod corpus;
 mod network;
 
 pub use network::{

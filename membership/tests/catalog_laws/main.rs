@@ -2,6 +2,7 @@
 //! cuts them, then delivered in any order, more than once or not at all.
 
 mod examples;
+mod origin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use hobnob_membership::{Epoch, NodeId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+
+use origin::Origin;
 
 const ORIGIN: NodeId = NodeId(1);
 const REPLICAS: usize = 3;
@@ -100,142 +103,6 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..REPLICAS, 0..=REPLICAS, prop_oneof![60..400_usize, Just(RUMOR_BUDGET)], any::<u8>(), any::<bool>())
             .prop_map(|(by, from, budget, arrives, backwards)| Step::Pull { by, from, budget, arrives, backwards }),
     ]
-}
-
-/// An origin and everything that it ever said.
-struct Origin {
-    catalog: Catalog,
-    /// The write of each version of each epoch.
-    history: BTreeMap<(Epoch, Version), (Key, Option<Value>)>,
-    /// The keys with which each epoch began.
-    beginnings: BTreeMap<Epoch, BTreeSet<Key>>,
-    /// Its rumors.
-    rumors: Vec<Delta>,
-    generation: u64,
-}
-
-impl Origin {
-    fn new() -> Self {
-        let mut origin = Self {
-            catalog: Catalog::new(ORIGIN, Epoch(1)),
-            history: BTreeMap::new(),
-            beginnings: BTreeMap::new(),
-            rumors: Vec::new(),
-            generation: 0,
-        };
-        origin.begin(Vec::new());
-        origin
-    }
-
-    fn replica(&self) -> &Replica {
-        served(&self.catalog).expect("an origin knows itself")
-    }
-
-    fn live(&self) -> BTreeMap<Key, Value> {
-        live(&self.catalog)
-    }
-
-    fn act(&mut self, act: Act) {
-        match act {
-            Act::Write(records) => {
-                let records: BTreeMap<Key, Option<Value>> =
-                    records.into_iter().map(|(k, v)| (key(k), v.map(value))).collect();
-                self.write(records.into_iter().collect());
-            }
-            Act::Churn { keys, in_one_step } => {
-                self.generation += 1;
-                let generation = self.generation;
-                let names = (0..keys).map(|n| Key::Health(format!("g{generation}-{n}").into()));
-                let all = |value: Option<Value>| names.clone().map(move |k| (k, value.clone()));
-                let writes = all(Some(value(0))).chain(all(None));
-                if in_one_step {
-                    self.write(all(Some(value(0))).collect());
-                    self.write(all(None).collect());
-                } else {
-                    for write in writes.collect::<Vec<_>>() {
-                        self.write(vec![write]);
-                    }
-                }
-            }
-            Act::Restart => {
-                self.generation += 1;
-                let records = self.live().into_iter().filter(|(key, _)| *key != Key::Node);
-                let records = records.map(|(key, value)| (key, Some(value))).collect();
-                self.catalog = Catalog::new(ORIGIN, Epoch(self.catalog.epoch().0 + 10));
-                self.begin(records);
-            }
-            Act::Raise => {
-                self.catalog.raise_epoch(self.catalog.epoch().next());
-                self.note_beginning();
-                self.note(
-                    0,
-                    &self.replica().slots().map(|slot| slot.key().clone()).collect::<Vec<_>>(),
-                );
-                self.spread(0);
-            }
-        }
-    }
-
-    /// Hears of its origin_tombstone, if a replica has one: from a write that it never made follows a new epoch.
-    fn hear_of(&mut self, replica: &Catalog) {
-        let Some(origin_tombstone) = replica.origin_tombstone(ORIGIN) else { return };
-        let (epoch, known_to) = (origin_tombstone.epoch(), origin_tombstone.known_to());
-        let told = Delta::origin_tombstone(Head { origin: ORIGIN, epoch, known_to });
-        if let Applied::Refuted(epoch) = self.catalog.apply(&told, true) {
-            assert_eq!(epoch, self.catalog.epoch());
-            self.act(Act::Raise);
-        }
-    }
-
-    fn begin(&mut self, records: Vec<(Key, Option<Value>)>) {
-        let node = (Key::Node, Some(node_value(self.generation)));
-        self.write([node].into_iter().chain(records).collect());
-        self.note_beginning();
-    }
-
-    fn note_beginning(&mut self) {
-        let keys = self.live().into_keys().collect();
-        self.beginnings.insert(self.catalog.epoch(), keys);
-    }
-
-    fn write(&mut self, records: Vec<(Key, Option<Value>)>) {
-        let (before, changed) = self.catalog.write(records).expect("within the limits");
-        self.note(before, &changed);
-        self.spread(before);
-    }
-
-    fn note(&mut self, before: Version, changed: &[Key]) {
-        let epoch = self.catalog.epoch();
-        // `raise_epoch` numbers the keys in order, as `slots` gives them.
-        for (version, key) in (before + 1..).zip(changed) {
-            let value = self.replica().get(key).cloned();
-            self.history.insert((epoch, version), (key.clone(), value));
-        }
-    }
-
-    fn spread(&mut self, before: Version) {
-        let mut after = before;
-        while let Some(delta) = self.replica().delta_after(ORIGIN, after, RUMOR_BUDGET) {
-            after = delta.to;
-            self.rumors.push(delta);
-        }
-        assert_eq!(after, self.replica().known_to(), "a rumor for each write");
-    }
-
-    /// The version under which a key was deleted for good within an epoch, if it was.
-    fn deletions(&self, epoch: Epoch) -> BTreeMap<&Key, Option<Version>> {
-        let mut last = BTreeMap::new();
-        for ((_, version), (key, value)) in self.history.range((epoch, 0)..=(epoch, Version::MAX)) {
-            last.insert(key, value.is_none().then_some(*version));
-        }
-        last
-    }
-
-    fn was_deleted(&self, epoch: Epoch, key: &Key) -> bool {
-        self.history
-            .range((epoch, 0)..=(epoch, Version::MAX))
-            .any(|(_, (k, value))| k == key && value.is_none())
-    }
 }
 
 fn served(catalog: &Catalog) -> Option<&Replica> {

@@ -1,7 +1,5 @@
 //! Replaying the corpus of a fuzz target, to test each input that fuzzing found, without a fuzzer.
 
-#![allow(clippy::disallowed_methods, reason = "the protocol reads no files, its tests do")]
-
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +8,7 @@ use std::path::Path;
 ///
 /// # Panics
 /// When the folder is empty or cannot be read, and when the check panics.
-pub fn replay(folder: &Path, check: fn(&[u8])) {
+pub(crate) fn replay(folder: &Path, check: fn(&[u8])) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => panic!("{}: {error}", folder.display()),
