@@ -52,6 +52,15 @@ impl Entry {
     }
 }
 
+/// Entries are never changed, but replaced: only the same one is equal. Versions of a map are thus compared by address.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Entry {}
+
 impl Deref for Entry {
     type Target = Instance;
 

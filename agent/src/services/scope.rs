@@ -11,9 +11,10 @@ use hobnob_balancer::{
     Strategy, VIRTUAL_NODES,
 };
 use hobnob_membership::view::Instance;
+use imbl::ordmap::DiffItem;
 
 use super::Entry;
-use super::service::Published;
+use super::service::{Instances, Published};
 use crate::budget::{Budget, Exhausted, Held};
 
 /// A balancer of more instances than this is not brought up to date at every change.
@@ -70,13 +71,23 @@ pub(crate) struct Scoped {
     balancer: Kind,
     /// The generation of the instances that it was made from; 0 before the first.
     generation: AtomicU64,
-    /// When it may be updated again. Locked during an update, which one asker makes while others pick from what is there.
-    rests_until: Mutex<Option<Instant>>,
+    /// What it has caught up with. Locked during an update, which one asker makes while others pick from what is there.
+    followed: Mutex<Followed>,
     /// No longer updated: its pickers have to be replaced.
     retired: AtomicBool,
     /// The strategies whose tables have room, one bit for each.
     reserved: AtomicU16,
     held: Mutex<Vec<Held>>,
+}
+
+/// The publication that a balancer was last compared with.
+#[derive(Default)]
+struct Followed {
+    /// It shares what did not change with later publications.
+    instances: Instances,
+    isolated: bool,
+    /// When the balancer may be updated again.
+    rests_until: Option<Instant>,
 }
 
 enum Kind {
@@ -103,7 +114,7 @@ impl Scoped {
             nearness,
             balancer,
             generation: AtomicU64::new(0),
-            rests_until: Mutex::new(None),
+            followed: Mutex::default(),
             retired: AtomicBool::new(false),
             reserved: AtomicU16::new(0),
             held: Mutex::default(),
@@ -151,32 +162,50 @@ impl Scoped {
         matches(&self.selector, self.datacenter.as_deref(), instance)
     }
 
-    /// Catches up with what was published, at the cost of the asker. An asker does not wait for another one that does the
-    /// same, and a large balancer rests between two updates, except that nobody picks without what is urgent.
+    /// Catches up with what was published, at the cost of the asker. If no change concerns the scope, that is the cost of the
+    /// changes; else that of the service. An asker does not wait for another one that does the same, and a large balancer
+    /// rests between two updates, except that nobody picks without what is urgent.
     pub(super) fn follow(&self, published: &Published, locality: &Locality) {
         let generation = self.generation.load(Ordering::Acquire);
         if generation >= published.generation {
             return;
         }
         let is_urgent = generation < published.urgent || generation == 0;
-        let mut rests_until = if is_urgent {
-            self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut followed = if is_urgent {
+            self.followed.lock().unwrap_or_else(PoisonError::into_inner)
         } else {
-            match self.rests_until.try_lock() {
-                Ok(rests_until) => rests_until,
+            match self.followed.try_lock() {
+                Ok(followed) => followed,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             }
         };
         let began = Instant::now();
-        let rests = !is_urgent && rests_until.is_some_and(|until| began < until);
+        let rests = !is_urgent && followed.rests_until.is_some_and(|until| began < until);
         if rests || self.generation.load(Ordering::Acquire) >= published.generation {
             return;
         }
-        self.update(published, locality);
+        let is_concerned = generation == 0
+            || followed.isolated != published.isolated
+            || self.is_concerned(&followed.instances, &published.instances);
+        followed.isolated = published.isolated;
+        followed.instances = published.instances.clone();
+        if is_concerned {
+            self.update(published, locality);
+            let is_large = published.instances.len() > BATCHED_ABOVE;
+            followed.rests_until = is_large.then(|| Instant::now() + began.elapsed() * RESTS);
+        }
         self.generation.store(published.generation, Ordering::Release);
-        let is_large = published.instances.len() > BATCHED_ABOVE;
-        *rests_until = is_large.then(|| Instant::now() + began.elapsed() * RESTS);
+    }
+
+    /// Whether an instance of the scope came, went or changed.
+    fn is_concerned(&self, before: &Instances, now: &Instances) -> bool {
+        before.diff(now).any(|change| match change {
+            DiffItem::Add(_, entry) | DiffItem::Remove(_, entry) => self.contains(entry),
+            DiffItem::Update { old: (_, old), new: (_, new) } => {
+                self.contains(old) || self.contains(new)
+            }
+        })
     }
 
     /// Offers the healthy instances. An isolated agent cannot tell a dead node from its own dead link: without a healthy
