@@ -17,6 +17,16 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
     }
 }
 
+/// The status of an instance.
+pub(crate) fn instance_status(status: view::InstanceStatus) -> hobnob_api::InstanceStatus {
+    match status {
+        view::InstanceStatus::Healthy => hobnob_api::InstanceStatus::Healthy,
+        view::InstanceStatus::Unhealthy => hobnob_api::InstanceStatus::Unhealthy,
+        view::InstanceStatus::Unknown => hobnob_api::InstanceStatus::Unknown,
+        view::InstanceStatus::Gone => hobnob_api::InstanceStatus::Gone,
+    }
+}
+
 /// A member. One whose record has not come yet goes by its node id.
 pub(crate) fn member(member: &view::Member) -> hobnob_api::Member {
     let node_id = member.identity.node_id;

@@ -8,7 +8,7 @@ use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
 use crate::services::{Entry, Registry, ServiceKey, Standing, target_id};
-use hobnob_api::{CheckExplained, InstanceExplained, MemberExplained, MemberStatus};
+use hobnob_api::{CheckExplained, Grade, InstanceExplained, MemberExplained, MemberStatus};
 
 /// An instance as the node knows it, with its origin.
 pub(crate) struct InstanceView {
@@ -26,8 +26,9 @@ pub(crate) fn explain(
 ) -> InstanceExplained {
     let InstanceView { instance, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
-    let last_known = service.as_ref().is_some_and(|service| service.offers_last_known());
-    let shown = registry.show(&Arc::new(Entry::new(instance.clone())), last_known);
+    let best = service.as_ref().and_then(|service| service.offered());
+    let entry = Arc::new(Entry::new(instance.clone()));
+    let shown = registry.show(&entry, best);
     let target = service.and_then(|service| service.whole().standing(&target_id(&instance)));
     let verdict = match target {
         Some(Standing { available: true, .. }) => Offer::Offered,
@@ -42,7 +43,7 @@ pub(crate) fn explain(
     };
     InstanceExplained {
         offered: verdict == Offer::Offered,
-        reason: reason(verdict, &instance, &origin),
+        reason: reason(verdict, &entry, best, &origin),
         checked: instance.service.checked,
         health: health_word(instance.health).to_owned(),
         checks,
@@ -62,23 +63,29 @@ enum Offer {
     NotOffered,
 }
 
-fn reason(offer: Offer, instance: &Instance, origin: &MemberExplained) -> String {
-    let node = &instance.node.name;
-    let standing = match origin.member.status {
-        MemberStatus::Suspect => "is not down yet",
-        _ => "is a living member",
-    };
-    match (offer, instance.status) {
-        (Offer::Offered, InstanceStatus::Healthy) if instance.service.checked => {
-            format!("its check passes and its agent `{node}` {standing}")
+fn reason(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExplained) -> String {
+    let node = &entry.node.name;
+    let lost = || format!("its agent `{node}` is down: {}", origin.reason);
+    let passed = if entry.service.checked { "passed its check" } else { "was there" };
+    match (offer, entry.grade()) {
+        (Offer::Offered, Some(Grade::Healthy)) => {
+            let check = if entry.service.checked { "its check passes" } else { "it has no check" };
+            let standing = match origin.member.status {
+                MemberStatus::Suspect => "is not down yet",
+                _ => "is a living member",
+            };
+            format!("{check}, and its agent `{node}` {standing}")
         }
-        (Offer::Offered, InstanceStatus::Healthy) => {
-            format!("it has no check, and its agent `{node}` {standing}")
-        }
-        (Offer::Offered, _) => format!(
-            "this agent is cut off and knows no healthy instance of the service: it offers those that passed when it lost \
-             touch, and this one did, at `{node}`"
+        (Offer::Offered, Some(Grade::LastKnown)) => format!(
+            "nothing healthy is left of the service, and this one {passed} when it was last known; {}",
+            lost()
         ),
+        (Offer::Offered, Some(Grade::NotYetChecked)) => format!(
+            "nothing is left of the service that is healthy, or was when it was last known, and nothing is known against this \
+             one: {}",
+            no_result(entry, origin)
+        ),
+        (Offer::Offered, None) => "it is about to be offered no longer".to_owned(),
         (Offer::CircuitOpen { failures, trial_in }, _) => format!(
             "its circuit is open: callers reported {failures} failures to this agent so far; the first pick in {} s or \
              later is a trial",
@@ -92,22 +99,38 @@ fn reason(offer: Offer, instance: &Instance, origin: &MemberExplained) -> String
         (Offer::Ejected, _) => {
             "callers reported more failures of it than of others, and it rests for now".to_owned()
         }
-        (Offer::NotOffered, InstanceStatus::Healthy) => {
+        (Offer::NotOffered, Some(Grade::Healthy)) => {
             "it has just become healthy, and the next pick may choose it".to_owned()
         }
-        (Offer::NotOffered, InstanceStatus::Unhealthy) => {
-            format!("its check fails, says its agent `{node}`")
+        (Offer::NotOffered, Some(grade)) if best == Some(grade) => {
+            "nothing better has been left for a moment, and the next pick may choose it".to_owned()
         }
-        (Offer::NotOffered, _) if instance.down_since.is_some() => {
-            format!("its agent `{node}` is down: {}", origin.reason)
+        (Offer::NotOffered, Some(Grade::LastKnown)) => {
+            format!("{}; the service has healthy instances", lost())
         }
-        (Offer::NotOffered, _) => match instance.health {
-            Health::Unknown => {
-                format!("its check has not run yet, or is overdue, on its agent `{node}`")
+        (Offer::NotOffered, Some(Grade::NotYetChecked)) => no_result(entry, origin),
+        (Offer::NotOffered, None) => match (entry.status, entry.down_since) {
+            (InstanceStatus::Unhealthy, None) => {
+                format!("its check fails, says its agent `{node}`")
             }
-            Health::Passing | Health::Failing => "it is about to go".to_owned(),
+            (InstanceStatus::Unhealthy, Some(_)) => {
+                format!("its check failed when it was last known, and {}", lost())
+            }
+            _ => "it is about to go".to_owned(),
         },
     }
+}
+
+/// Why there is no result of the check of an instance.
+fn no_result(entry: &Entry, origin: &MemberExplained) -> String {
+    let node = &entry.node.name;
+    if entry.down_since.is_some() {
+        return format!(
+            "its check had no result when it was last known, and its agent `{node}` is down: {}",
+            origin.reason
+        );
+    }
+    format!("its check has not run yet, or is overdue, on its agent `{node}`")
 }
 
 /// The word for a health.

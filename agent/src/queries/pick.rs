@@ -70,7 +70,7 @@ impl Picks {
         if let Some(strategy) = strategy {
             need_key(strategy, key)?;
         }
-        let (count, is_reported) = (query.count as usize, query.report);
+        let (count, is_reported, strict) = (query.count as usize, query.report, query.strict);
         let mut picked = Picked {
             revision: registry.revision(),
             isolated: registry.is_isolated(),
@@ -98,7 +98,10 @@ impl Picks {
         known.service.refresh(&known.scoped);
         // All picks of a call are in flight together, so that a strategy that counts them spreads them.
         let (mut picks, mut length) = (Vec::new(), Length::new());
-        for pick in (0..count).map_while(|_| known.picker.pick(strategy, key)) {
+        // A scope offers one grade at a time.
+        let is_enough = |pick: &Pick<Arc<Entry>>| !strict || pick.item().is_healthy();
+        let mut next = || known.picker.pick(strategy, key).filter(is_enough);
+        for pick in (0..count).map_while(|_| next()) {
             let instance = registry.show_picked(pick.item());
             if !length.add(&instance) {
                 let remedy = format!("ask for a smaller count, such as {}", picks.len().max(1));
@@ -184,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::budget::MAX_CONNECTION_BYTES;
-    use crate::services::testing::{OWN, instance, placed, registry};
+    use crate::services::testing::{OTHER, OWN, instance, placed, registry};
 
     fn query(query: Value) -> PickQuery {
         serde_json::from_value(query).expect("a query")
@@ -223,7 +226,6 @@ mod tests {
         let mut picks = picks();
         let wrong = || query(json!({ "service": "web", "selector": "tier in (" }));
         let missing = picks.pick(&registry, wrong()).expect_err("refused");
-        writer.set_isolated(false);
         writer.apply(placed("a", "dc1", "z1", InstanceStatus::Healthy));
         writer.apply(placed("b", "dc1", "z2", InstanceStatus::Healthy));
         writer.publish();
@@ -242,6 +244,31 @@ mod tests {
         let keyless = query(json!({ "service": "web", "strategy": "consistent-hash" }));
         let error = picks().pick(&registry, keyless).expect_err("refused");
         assert_eq!(error.code, ErrorCode::KeyMissing);
+    }
+
+    #[tokio::test]
+    async fn a_strict_pick_chooses_what_is_healthy_or_nothing_and_counts_no_call_then() {
+        let (registry, mut writer) = registry();
+        let mut picks = picks();
+        writer.apply(instance(OTHER, "lost", InstanceStatus::Unknown));
+        writer.publish();
+        let service = registry.services().values().next().cloned().expect("one");
+        for strategy in Strategy::ALL {
+            let mut pick = |strict| {
+                let asked = json!({
+                    "service": "web", "count": 3, "key": "k", "strategy": strategy, "strict": strict
+                });
+                ids(&picks.pick(&registry, query(asked)).expect("no error")).len()
+            };
+            assert_eq!((pick(true), pick(false)), (0, 3), "{strategy}");
+        }
+        drop(picks);
+        assert_eq!(service.whole().report().targets[0].in_flight, 0);
+        writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
+        writer.publish();
+        let strict = query(json!({ "service": "web", "count": 2, "strict": true }));
+        let picked = self::picks().pick(&registry, strict).expect("no error");
+        assert_eq!(ids(&picked), ["a", "a"]);
     }
 
     #[tokio::test]

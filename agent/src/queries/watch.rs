@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::asked::service_key;
 use crate::budget::{Budget, Exhausted, Held};
-use crate::services::{Registry, ServiceKey, Shown, Since, Subscription};
+use crate::services::{Entry, Registry, ServiceKey, Shown, Since, Subscription};
 
 /// After a change was told, the next ones are collected for this long. The first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);
@@ -103,16 +103,21 @@ impl Watch {
         }
     }
 
-    /// Adds the event that brings the watcher up to date, in parts; none when it would see no difference. The first look of
-    /// a resumed watch has an event in any case, so that its client knows that it is up to date.
+    /// Adds the event that brings the watcher up to date, in parts; none when it would see no difference. When another grade
+    /// is offered, instances that did not change themselves are told too. The first look of a resumed watch has an event in
+    /// any case, so that its client knows that it is up to date.
     fn look(&mut self, is_first: bool) -> Result<(), Exhausted> {
         match self.seen.map(|revision| (revision, self.registry.changes_since(&self.key, revision)))
         {
-            Some((seen, Since::Changes { revision, instances })) => {
+            Some((seen, Since::Changes { revision, instances: mut entries, regraded })) => {
                 self.seen = Some(revision);
                 let service = self.registry.service(&self.key);
-                let last_known = service.is_some_and(|service| service.offers_last_known());
-                let shown = instances.iter().map(|entry| self.registry.show(entry, last_known));
+                let (all, offered) = service.map(|service| service.offer()).unwrap_or_default();
+                if regraded {
+                    let may_differ = |entry: &&Arc<Entry>| entry.grade().is_some();
+                    entries.extend(all.values().filter(may_differ).cloned());
+                }
+                let shown = entries.iter().map(|entry| self.registry.show(entry, offered));
                 let instances: Vec<_> = shown.filter(|shown| self.memory.is_news(shown)).collect();
                 if is_first || !instances.is_empty() {
                     self.tell(instances, revision, seen, false)?;
@@ -124,10 +129,9 @@ impl Watch {
                 self.seen = Some(revision);
                 let mut instances = Vec::new();
                 if let Some(service) = self.registry.service(&self.key) {
-                    let last_known = service.offers_last_known();
-                    let entries = service.instances();
-                    let shown = entries.values().map(|entry| self.registry.show(entry, last_known));
-                    instances.extend(shown);
+                    let (entries, offered) = service.offer();
+                    instances
+                        .extend(entries.values().map(|entry| self.registry.show(entry, offered)));
                 }
                 self.memory.start_over(&instances);
                 self.tell(instances, revision, UNFINISHED, true)?;
@@ -306,6 +310,38 @@ mod tests {
         assert_eq!(ids(&changes(&mut current).await.instances), Vec::<&str>::new());
         let mut unknown = watch(&registry, Some(seen + 1_000));
         assert_eq!(ids(&instances(&mut unknown).await.instances), ["a", "b"], "of another life");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_offer_that_changes_without_its_instance_is_told_also_to_a_resumed_watch() {
+        let (registry, mut writer) = registry();
+        writer.apply(instance(OTHER, "failing", InstanceStatus::Unhealthy));
+        writer.apply(instance(OTHER, "lost", InstanceStatus::Unknown));
+        writer.publish();
+        let mut watch_all = watch(&registry, None);
+        let offers = |shown: &[Shown]| -> Vec<(String, bool)> {
+            let offer = |shown: &Shown| (shown.entry().id.to_string(), shown.is_offered());
+            shown.iter().map(offer).collect()
+        };
+        let told = |id: &str, offered| (id.to_owned(), offered);
+        let first = instances(&mut watch_all).await.instances;
+        assert_eq!(offers(&first), [told("failing", false), told("lost", true)]);
+        for (status, is_offered) in
+            [(InstanceStatus::Healthy, true), (InstanceStatus::Unhealthy, false)]
+        {
+            let seen = registry.revision();
+            writer.apply(instance(OWN, "a", status));
+            writer.publish();
+            let expected = [told("a", is_offered), told("lost", !is_offered)];
+            let changed = changes(&mut watch_all).await.instances;
+            assert_eq!(offers(&changed), expected);
+            let mut resumed = watch(&registry, Some(seen));
+            assert_eq!(offers(&changes(&mut resumed).await.instances), expected);
+        }
+        writer.apply(instance(OWN, "b", InstanceStatus::Unhealthy));
+        writer.publish();
+        let changed = changes(&mut watch_all).await.instances;
+        assert_eq!(offers(&changed), [told("b", false)], "and only what changed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The latest changes of each service. A watcher reads the changes of its service, and wakes only for further ones.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,8 +14,9 @@ const MAX_CHANGES: usize = 4_096;
 
 /// The changes of a service since a revision.
 pub(crate) enum Since {
-    /// These instances, as they are at `revision`; the latest state of each.
-    Changes { revision: u64, instances: Vec<Arc<Entry>> },
+    /// These instances, as they are at `revision`; the latest state of each. With `regraded`, another grade of instances
+    /// is offered since then, and instances that did not change themselves may look different.
+    Changes { revision: u64, instances: Vec<Arc<Entry>>, regraded: bool },
     /// The changes since then are no longer kept.
     Forgotten,
 }
@@ -40,6 +41,8 @@ struct ServiceLog {
     changes: VecDeque<(u64, Arc<Entry>)>,
     /// The latest change of this service that may have been dropped.
     dropped_to: u64,
+    /// The latest change that came with another grade to offer; 0 if it may have been dropped.
+    regraded_at: u64,
     /// `None` while nobody is subscribed.
     wake: Option<watch::Sender<()>>,
 }
@@ -55,15 +58,20 @@ impl ChangeLog {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// Adds changes that readers can already see, each as a revision, and wakes the watchers of their services.
-    pub(super) fn append(&self, changes: impl Iterator<Item = (ServiceKey, Arc<Entry>)>) {
+    /// Adds changes that readers can already see, each as a revision, and wakes the watchers of their services. Of the
+    /// `regraded` ones among these, another grade is offered from now on.
+    pub(super) fn append(
+        &self,
+        changes: impl Iterator<Item = (ServiceKey, Arc<Entry>)>,
+        regraded: &BTreeSet<ServiceKey>,
+    ) {
         let mut log = self.lock();
         let mut revision = self.revision();
         let mut woken: Vec<Arc<ServiceKey>> = Vec::new();
         for (key, entry) in changes {
             let key = Arc::new(key);
             revision += 1;
-            log.append(key.clone(), revision, entry);
+            log.append(key.clone(), revision, entry, regraded.contains(&*key));
             if woken.last() != Some(&key) {
                 woken.push(key);
             }
@@ -84,6 +92,7 @@ impl ChangeLog {
         {
             return Since::Forgotten;
         }
+        let regraded = service.is_some_and(|service| service.regraded_at > revision);
         let mut latest: BTreeMap<(NodeId, &str), (u64, &Arc<Entry>)> = BTreeMap::new();
         if let Some(ServiceLog { changes, .. }) = service {
             let start = changes.partition_point(|(at, _)| *at <= revision);
@@ -94,7 +103,7 @@ impl ChangeLog {
         let mut instances: Vec<_> = latest.into_values().collect();
         instances.sort_unstable_by_key(|(at, _)| *at);
         let instances = instances.into_iter().map(|(_, entry)| entry.clone()).collect();
-        Since::Changes { revision: now, instances }
+        Since::Changes { revision: now, instances, regraded }
     }
 
     /// Wakes for each change of a service from now on, whether or not the service exists yet.
@@ -113,8 +122,18 @@ impl ChangeLog {
 }
 
 impl Log {
-    fn append(&mut self, key: Arc<ServiceKey>, revision: u64, entry: Arc<Entry>) {
-        self.service(key.clone()).changes.push_back((revision, entry));
+    fn append(
+        &mut self,
+        key: Arc<ServiceKey>,
+        revision: u64,
+        entry: Arc<Entry>,
+        is_regraded: bool,
+    ) {
+        let service = self.service(key.clone());
+        service.changes.push_back((revision, entry));
+        if is_regraded {
+            service.regraded_at = revision;
+        }
         self.kept.push_back(key);
         if self.kept.len() > MAX_CHANGES
             && let Some(oldest) = self.kept.pop_front()
@@ -125,7 +144,8 @@ impl Log {
 
     fn service(&mut self, key: Arc<ServiceKey>) -> &mut ServiceLog {
         let dropped_to = self.dropped_to;
-        let new = || ServiceLog { changes: VecDeque::new(), dropped_to, wake: None };
+        let new =
+            || ServiceLog { changes: VecDeque::new(), dropped_to, regraded_at: 0, wake: None };
         self.services.entry(key).or_insert_with(new)
     }
 

@@ -3,9 +3,12 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use hobnob_api::{Basis, Grade};
 use hobnob_balancer::Target;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
+
+use crate::translate::instance_status;
 
 /// An instance, with what is derived from it once for all readers.
 #[derive(Debug)]
@@ -36,11 +39,24 @@ impl Entry {
         self.status == InstanceStatus::Healthy
     }
 
-    /// Whether a pick may choose it. `last_known` is whether instances of lost nodes are offered too: those whose checks
-    /// passed when they were last known.
-    pub(crate) fn is_offered(&self, last_known: bool) -> bool {
-        let was_passing = || self.down_since.is_some() && self.health == Health::Passing;
-        self.is_healthy() || (last_known && was_passing())
+    /// The basis of its status.
+    pub(crate) fn basis(&self) -> Basis {
+        match (self.health, self.down_since) {
+            (Health::Unknown, _) => Basis::NotYetChecked,
+            (Health::Passing, Some(_)) => Basis::LastKnown,
+            (Health::Failing, Some(_)) => Basis::Nothing,
+            (Health::Passing | Health::Failing, None) => Basis::Current,
+        }
+    }
+
+    /// Its grade; `None` if it is never offered.
+    pub(crate) fn grade(&self) -> Option<Grade> {
+        Grade::of(instance_status(self.status), self.basis())
+    }
+
+    /// Whether a pick may choose it, where this grade is offered.
+    pub(crate) fn is_offered(&self, offered: Option<Grade>) -> bool {
+        offered.is_some() && self.grade() == offered
     }
 
     pub(super) fn print(&self, make: impl FnOnce() -> Print) -> Print {
@@ -72,4 +88,46 @@ impl Deref for Entry {
 /// The name of an instance in balancers. It is the same on every agent, so that a key picks the same instance everywhere.
 pub(crate) fn target_id(instance: &Instance) -> String {
     format!("{}/{}", instance.origin, instance.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::testing::{OTHER, instance};
+    use hobnob_membership::Time;
+
+    /// The whole rule, from what its agent says of an instance to whether it is offered.
+    #[test]
+    fn checks_and_agent_decide_status_basis_and_grade() {
+        use Health::{Failing, Passing, Unknown};
+        use InstanceStatus as Is;
+        const LIVES: bool = false;
+        const DOWN: bool = true;
+        let table = [
+            (Passing, LIVES, Is::Healthy, Basis::Current, Some(Grade::Healthy)),
+            (Passing, DOWN, Is::Unknown, Basis::LastKnown, Some(Grade::LastKnown)),
+            (Unknown, LIVES, Is::Unknown, Basis::NotYetChecked, Some(Grade::NotYetChecked)),
+            (Unknown, DOWN, Is::Unknown, Basis::NotYetChecked, Some(Grade::NotYetChecked)),
+            (Failing, LIVES, Is::Unhealthy, Basis::Current, None),
+            (Failing, DOWN, Is::Unhealthy, Basis::Nothing, None),
+        ];
+        for (health, is_down, status, basis, grade) in table {
+            let change = instance(OTHER, "a", InstanceStatus::of(health, is_down));
+            let down_since = is_down.then_some(Time::ZERO);
+            let instance = Instance { health, down_since, ..(*change.instance).clone() };
+            let gone = Instance { status: Is::Gone, ..instance.clone() };
+            let entry = Entry::new(Arc::new(instance));
+            let row = format!("{health:?}, down: {is_down}");
+            assert_eq!(
+                (entry.status, entry.basis(), entry.grade()),
+                (status, basis, grade),
+                "{row}"
+            );
+            assert_eq!(Entry::new(Arc::new(gone)).grade(), None, "its agent left: {row}");
+            for offered in [Grade::Healthy, Grade::LastKnown, Grade::NotYetChecked] {
+                assert_eq!(entry.is_offered(Some(offered)), grade == Some(offered), "{row}");
+            }
+            assert!(!entry.is_offered(None), "{row}");
+        }
+    }
 }

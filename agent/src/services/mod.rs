@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hobnob_api::Grade;
 use hobnob_balancer::{Pick, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
@@ -224,9 +225,9 @@ impl Registry {
         }
     }
 
-    /// An instance for an answer, with its age now. `last_known` is whether its service offers instances of lost nodes.
-    pub(crate) fn show(&self, entry: &Arc<Entry>, last_known: bool) -> Shown {
-        Shown::new(entry.clone(), entry.is_offered(last_known), millis(self.age(entry)))
+    /// An instance for an answer, with its age now, among others of which this grade is offered.
+    pub(crate) fn show(&self, entry: &Arc<Entry>, offered: Option<Grade>) -> Shown {
+        Shown::new(entry.clone(), entry.is_offered(offered), millis(self.age(entry)))
     }
 
     /// A picked instance for an answer, with its age now.

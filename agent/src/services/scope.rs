@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use hobnob_api::Prefer;
+use hobnob_api::{Grade, Prefer};
 use hobnob_balancer::{
     Balancer, Circuit, Config, Layer, Layered, LayeredPicker, MAGLEV_SLOTS, Nearness,
     OVERPROVISIONING, Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector,
@@ -85,7 +85,6 @@ pub(crate) struct Scoped {
 struct Followed {
     /// It shares what did not change with later publications.
     instances: Instances,
-    isolated: bool,
     /// When the balancer may be updated again.
     rests_until: Option<Instant>,
 }
@@ -185,10 +184,8 @@ impl Scoped {
         if rests || self.generation.load(Ordering::Acquire) >= published.generation {
             return;
         }
-        let is_concerned = generation == 0
-            || followed.isolated != published.isolated
-            || self.is_concerned(&followed.instances, &published.instances);
-        followed.isolated = published.isolated;
+        let is_concerned =
+            generation == 0 || self.is_concerned(&followed.instances, &published.instances);
         followed.instances = published.instances.clone();
         if is_concerned {
             self.update(published, locality);
@@ -208,16 +205,15 @@ impl Scoped {
         })
     }
 
-    /// Offers the healthy instances. An isolated agent cannot tell a dead node from its own dead link: without a healthy
-    /// instance, it offers those that were passing before it lost touch.
+    /// Offers the instances of the best grade that the scope has, whatever their layers.
     fn update(&self, published: &Published, locality: &Locality) {
         let within: Vec<&Arc<Entry>> =
             published.instances.values().filter(|instance| self.contains(instance)).collect();
-        let last_known = published.isolated && !within.iter().any(|instance| instance.is_healthy());
+        let offered = Grade::offered(within.iter().map(|instance| instance.grade()), false);
         match &self.balancer {
             Kind::Flat(balancer) => {
-                let offered = within.iter().filter(|instance| instance.is_offered(last_known));
-                balancer.update(offered.map(|entry| entry.target()).collect());
+                let targets = within.iter().filter(|instance| instance.is_offered(offered));
+                balancer.update(targets.map(|entry| entry.target()).collect());
             }
             Kind::Layered(layered) => {
                 let mut layers = Vec::new();
@@ -231,7 +227,7 @@ impl Scoped {
                     let there = Place { datacenter: &node.datacenter, zone: &node.zone };
                     let layer = &mut layers[self.nearness.layer(locality, there)];
                     layer.total += 1;
-                    if instance.is_offered(last_known) {
+                    if instance.is_offered(offered) {
                         layer.targets.push(instance.target());
                     }
                 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, ErrorCode};
+use hobnob_api::{ApiError, ErrorCode, Grade};
 use hobnob_balancer::{Config, Selector, SelectorError, Strategy};
 use hobnob_membership::NodeId;
 use hobnob_membership::record::{Balancing, Text};
@@ -73,16 +73,8 @@ pub(super) struct Published {
     /// Every pick from now on must know of this generation.
     pub(super) urgent: u64,
     pub(super) instances: Instances,
-    /// Whether the agent heard no other member.
-    pub(super) isolated: bool,
-}
-
-impl Published {
-    /// Whether instances of lost nodes are offered: an isolated agent cannot tell a dead node from its own dead link, and
-    /// has nothing better.
-    fn offers_last_known(&self) -> bool {
-        self.isolated && !self.instances.values().any(|instance| instance.is_healthy())
-    }
+    /// The grade of the instances that are offered; `None` if none is.
+    pub(super) offered: Option<Grade>,
 }
 
 /// The instances of a service, by id and node. A copy shares them, and a change costs a path in the tree.
@@ -139,9 +131,15 @@ impl Service {
         self.state.load().published.instances.clone()
     }
 
-    /// Whether a pick without a selector may choose an instance of a lost node.
-    pub(crate) fn offers_last_known(&self) -> bool {
-        self.state.load().published.offers_last_known()
+    /// The grade of the instances that a pick without a selector may choose; `None` if it may choose none.
+    pub(crate) fn offered(&self) -> Option<Grade> {
+        self.state.load().published.offered
+    }
+
+    /// All instances, with the grade of those that a pick without a selector may choose.
+    pub(crate) fn offer(&self) -> (Instances, Option<Grade>) {
+        let state = self.state.load();
+        (state.published.instances.clone(), state.published.offered)
     }
 
     /// The balancer over every instance that is offered, up to date.
@@ -214,12 +212,12 @@ impl Service {
 
     /// Shows these instances to everybody. The next pick brings its balancer up to date; if this is urgent, it must. Slow
     /// start counts from when an instance comes, so with it the balancers are brought up to date now.
-    pub(super) fn publish(&self, instances: &Instances, isolated: bool, is_urgent: bool) {
+    pub(super) fn publish(&self, instances: &Instances, offered: Option<Grade>, is_urgent: bool) {
         let state = self.replace(|state| {
             let generation = state.published.generation + 1;
             let urgent = if is_urgent { generation } else { state.published.urgent };
             let instances = instances.clone();
-            let published = Published { generation, urgent, instances, isolated };
+            let published = Published { generation, urgent, instances, offered };
             State { published, ..state.clone() }
         });
         if self.config.slow_start.is_some() {

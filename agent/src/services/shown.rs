@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use hobnob_api::{Basis, InstanceStatus, NodeId};
-use hobnob_membership::record::{Health, Meta, Tags, Text};
-use hobnob_membership::view;
+use hobnob_membership::record::{Meta, Tags, Text};
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Entry;
 use super::entry::Print;
-use crate::translate::api_node_id;
+use crate::translate::{api_node_id, instance_status};
 
 /// Bytes that an age, a token and the names around an instance take at most.
 const AROUND_BYTES: usize = 96;
@@ -31,6 +30,12 @@ impl Shown {
     /// The instance as the registry holds it.
     pub(crate) fn entry(&self) -> &Arc<Entry> {
         &self.entry
+    }
+
+    /// Whether a pick may choose it, circuits aside.
+    #[cfg(test)]
+    pub(crate) fn is_offered(&self) -> bool {
+        self.offered
     }
 
     /// A hash of what it looks like in an answer, its age aside. All readers share the work.
@@ -67,9 +72,9 @@ impl Shown {
             meta: &service.meta,
             weight: service.weight,
             namespace: &service.namespace,
-            status: status(instance.status),
+            status: instance_status(instance.status),
             offered: self.offered,
-            basis: basis(instance),
+            basis: instance.basis(),
             age_ms: self.age_ms,
         }
     }
@@ -137,29 +142,12 @@ fn write_meta<S: Serializer>(meta: &Meta, serializer: S) -> Result<S::Ok, S::Err
     serializer.collect_map(meta.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
-fn status(status: view::InstanceStatus) -> InstanceStatus {
-    match status {
-        view::InstanceStatus::Healthy => InstanceStatus::Healthy,
-        view::InstanceStatus::Unhealthy => InstanceStatus::Unhealthy,
-        view::InstanceStatus::Unknown => InstanceStatus::Unknown,
-        view::InstanceStatus::Gone => InstanceStatus::Gone,
-    }
-}
-
-/// The basis of an instance's status.
-fn basis(instance: &view::Instance) -> Basis {
-    match (instance.health, instance.down_since) {
-        (Health::Unknown, _) | (Health::Failing, Some(_)) => Basis::Nothing,
-        (Health::Passing, Some(_)) => Basis::LastKnown,
-        (_, None) => Basis::Current,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
     use hobnob_api::codec::{BinaryCodec, JsonCodec};
     use hobnob_api::{Changes, Reply, Response};
+    use hobnob_membership::view;
     use tokio_util::codec::{Decoder, Encoder};
 
     use super::*;

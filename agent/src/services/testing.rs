@@ -45,6 +45,14 @@ pub(crate) fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Chan
     Change { instance: Arc::new(instance) }
 }
 
+/// An instance of a living node whose check has not run yet.
+pub(crate) fn unchecked(id: &str) -> Change {
+    let change = instance(OTHER, id, InstanceStatus::Unknown);
+    let instance =
+        Instance { health: Health::Unknown, down_since: None, ..(*change.instance).clone() };
+    Change { instance: Arc::new(instance) }
+}
+
 fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
     Arc::new(NodeRecord {
         name: "a".into(),

@@ -8,10 +8,10 @@ use hobnob_balancer::Strategy;
 use hobnob_membership::view::InstanceStatus;
 
 use super::testing::{
-    FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, web,
+    FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, unchecked, web,
 };
 use super::{Registry, Scope, ServiceKey, Since};
-use hobnob_api::{CallReport, Outcome, Prefer};
+use hobnob_api::{CallReport, Grade, Outcome, Prefer};
 
 fn offered(registry: &Registry) -> BTreeSet<String> {
     let service = registry.service(&web()).expect("the service");
@@ -51,31 +51,76 @@ async fn a_service_without_instances_is_gone() {
 }
 
 #[tokio::test]
-async fn only_healthy_instances_are_offered_while_anybody_is_heard() {
+async fn the_best_grade_that_is_left_is_offered_whether_or_not_anybody_is_heard() {
+    for isolated in [false, true] {
+        let (registry, mut writer) = registry();
+        writer.set_isolated(isolated);
+        let mut after = |change| {
+            writer.apply(change);
+            writer.publish();
+            offered(&registry)
+        };
+        assert_eq!(after(unchecked("new")), set(&["new"]));
+        assert_eq!(after(instance(OTHER, "lost", InstanceStatus::Unknown)), set(&["lost"]));
+        assert_eq!(after(instance(OWN, "a", InstanceStatus::Healthy)), set(&["a"]));
+        assert_eq!(after(instance(OTHER, "b", InstanceStatus::Healthy)), set(&["a", "b"]));
+        assert_eq!(after(instance(OWN, "a", InstanceStatus::Unhealthy)), set(&["b"]));
+        assert_eq!(after(instance(OTHER, "b", InstanceStatus::Unknown)), set(&["b", "lost"]));
+        assert_eq!(after(instance(OTHER, "b", InstanceStatus::Unhealthy)), set(&["lost"]));
+        assert_eq!(after(instance(OTHER, "lost", InstanceStatus::Gone)), set(&["new"]));
+        assert_eq!(after(instance(OTHER, "new", InstanceStatus::Unhealthy)), set(&[]));
+    }
+}
+
+/// What the service says of its offer is what the instances say.
+#[tokio::test]
+async fn the_grade_of_a_service_is_that_of_its_instances_after_any_changes() {
     let (registry, mut writer) = registry();
-    writer.set_isolated(false);
-    writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
-    writer.apply(instance(OTHER, "b", InstanceStatus::Unknown));
-    writer.publish();
-    assert_eq!(offered(&registry), BTreeSet::from(["a".to_owned()]));
-    writer.apply(instance(OWN, "a", InstanceStatus::Unhealthy));
-    writer.publish();
-    assert_eq!(offered(&registry), BTreeSet::new());
+    let statuses = [
+        InstanceStatus::Healthy,
+        InstanceStatus::Unknown,
+        InstanceStatus::Unhealthy,
+        InstanceStatus::Gone,
+    ];
+    for _ in 0..500 {
+        let id = ["a", "b", "c"][rand::random_range(0..3)];
+        match statuses.get(rand::random_range(0..=statuses.len())) {
+            Some(status) => writer.apply(instance(OTHER, id, *status)),
+            None => writer.apply(unchecked(id)),
+        }
+        writer.publish();
+        let Some(service) = registry.service(&web()) else { continue };
+        let (instances, offered) = service.offer();
+        let grades = instances.values().map(|instance| instance.grade());
+        assert_eq!(offered, Grade::offered(grades, false), "{instances:?}");
+    }
 }
 
 #[tokio::test]
-async fn an_isolated_agent_offers_the_last_known_instances_when_none_is_healthy() {
+async fn a_reader_is_told_when_other_instances_are_offered_since() {
     let (registry, mut writer) = registry();
-    writer.set_isolated(false);
-    writer.apply(instance(OTHER, "b", InstanceStatus::Unknown));
-    writer.publish();
-    assert_eq!(offered(&registry), BTreeSet::new());
-    writer.set_isolated(true);
-    writer.publish();
-    assert_eq!(offered(&registry), BTreeSet::from(["b".to_owned()]));
-    writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
-    writer.publish();
-    assert_eq!(offered(&registry), BTreeSet::from(["a".to_owned()]));
+    let mut after = |change| {
+        let seen = registry.revision();
+        writer.apply(change);
+        writer.publish();
+        (seen, is_regraded(&registry, seen))
+    };
+    let (first, regraded) = after(instance(OTHER, "lost", InstanceStatus::Unknown));
+    assert!(regraded, "something is offered");
+    assert!(!after(instance(OTHER, "b", InstanceStatus::Unhealthy)).1);
+    let (before, regraded) = after(instance(OWN, "a", InstanceStatus::Healthy));
+    assert!(regraded);
+    assert!(!after(instance(OTHER, "b", InstanceStatus::Healthy)).1);
+    assert!(!after(instance(OWN, "a", InstanceStatus::Unknown)).1, "another one is healthy");
+    assert!(is_regraded(&registry, first) && is_regraded(&registry, before));
+    assert!(!is_regraded(&registry, before + 1), "it was seen");
+}
+
+fn is_regraded(registry: &Registry, since: u64) -> bool {
+    let Since::Changes { regraded, .. } = registry.changes_since(&web(), since) else {
+        panic!("forgotten")
+    };
+    regraded
 }
 
 #[tokio::test]
@@ -127,7 +172,6 @@ fn set(ids: &[&str]) -> BTreeSet<String> {
 #[tokio::test]
 async fn scopes_narrow_and_follow_what_changes() {
     let (registry, mut writer) = registry();
-    writer.set_isolated(false);
     writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
     writer.apply(placed("close", "dc1", "z2", InstanceStatus::Healthy));
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
@@ -192,7 +236,6 @@ async fn a_service_that_goes_retires_its_scopes_also_those_asked_for_later() {
 async fn a_scope_that_is_made_during_a_publication_misses_none_of_it() {
     for round in 0..200 {
         let (registry, mut writer) = registry();
-        writer.set_isolated(false);
         writer.apply(placed("first", "dc1", "z1", InstanceStatus::Healthy));
         writer.publish();
         let scope = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
@@ -208,28 +251,39 @@ async fn a_scope_that_is_made_during_a_publication_misses_none_of_it() {
 }
 
 #[tokio::test]
-async fn a_change_outside_of_a_scope_leaves_it_as_it_is_and_isolation_reaches_all() {
+async fn each_scope_offers_the_best_that_it_has_and_follows_only_what_concerns_it() {
     let (registry, mut writer) = registry();
-    writer.set_isolated(false);
     writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unknown));
     writer.publish();
     let near = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
     let far = Scope { datacenter: Some("dc2".into()), ..Scope::default() };
+    assert_eq!(offered(&registry), set(&["near"]));
     assert_eq!(offered_in(&registry, &near), set(&["near"]));
-    assert_eq!(offered_in(&registry, &far), set(&[]));
-    writer.set_isolated(true);
-    writer.publish();
     assert_eq!(offered_in(&registry, &far), set(&["far"]), "the last known is all there is");
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unhealthy));
     writer.publish();
     assert_eq!(offered_in(&registry, &near), set(&["near"]));
+    assert_eq!(offered_in(&registry, &far), set(&[]));
     writer.apply(placed("far", "dc1", "z1", InstanceStatus::Healthy));
     writer.publish();
     assert_eq!(offered_in(&registry, &near), set(&["near", "far"]), "it moved into the scope");
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
     writer.publish();
     assert_eq!(offered_in(&registry, &near), set(&["near"]), "it moved out of the scope");
+}
+
+#[tokio::test]
+async fn a_healthy_instance_far_away_comes_before_one_nearby_that_was_healthy_once() {
+    let (registry, mut writer) = registry();
+    writer.apply(placed("near", "dc1", "z1", InstanceStatus::Unknown));
+    writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
+    writer.publish();
+    let zone = Scope { prefer: Prefer::Zone, ..Scope::default() };
+    assert_eq!(offered_in(&registry, &zone), set(&["far"]));
+    writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unknown));
+    writer.publish();
+    assert_eq!(offered_in(&registry, &zone), set(&["near"]), "of the same grade, the near one");
 }
 
 #[tokio::test(start_paused = true)]

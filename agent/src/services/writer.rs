@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hobnob_api::Grade;
 use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::{Change, InstanceStatus};
 use hobnob_membership::{NodeId, Time};
@@ -18,8 +19,6 @@ pub(crate) struct Writer {
     services: BTreeMap<ServiceKey, Written>,
     /// The services that were applied to since the last publication.
     touched: BTreeSet<ServiceKey>,
-    /// Every service has to be published, whatever was applied.
-    all_touched: bool,
     /// Every pick after the next publication must know of it.
     is_urgent: bool,
     changes: Vec<(ServiceKey, Arc<Entry>)>,
@@ -31,6 +30,10 @@ struct Written {
     instances: Instances,
     /// The instances that say how to balance.
     speakers: BTreeSet<(Text, NodeId)>,
+    /// How many instances have each grade.
+    grades: BTreeMap<Grade, usize>,
+    /// The grade that was published last.
+    published: Option<Grade>,
 }
 
 impl Written {
@@ -42,11 +45,30 @@ impl Written {
         } else {
             self.speakers.insert(id.clone());
         }
-        if is_gone {
-            self.instances.remove(&id);
+        let before = if is_gone {
+            self.instances.remove(&id)
         } else {
-            self.instances.insert(id, entry.clone());
+            self.count(entry.grade());
+            self.instances.insert(id, entry.clone())
+        };
+        self.discount(before.and_then(|before| before.grade()));
+    }
+
+    fn count(&mut self, grade: Option<Grade>) {
+        if let Some(grade) = grade {
+            *self.grades.entry(grade).or_default() += 1;
         }
+    }
+
+    fn discount(&mut self, grade: Option<Grade>) {
+        let Some(count) = grade.and_then(|grade| self.grades.get_mut(&grade)) else { return };
+        *count -= 1;
+        self.grades.retain(|_, count| *count > 0);
+    }
+
+    /// The grade of the instances that are offered.
+    fn offered(&self) -> Option<Grade> {
+        Grade::offered(self.grades.keys().copied().map(Some), false)
     }
 
     /// Of the instances that say how to balance, the first by id and node speaks for the service.
@@ -62,7 +84,6 @@ impl Writer {
             registry,
             services: BTreeMap::new(),
             touched: BTreeSet::new(),
-            all_touched: false,
             is_urgent: false,
             changes: Vec::new(),
         }
@@ -81,9 +102,9 @@ impl Writer {
         self.is_urgent = true;
     }
 
-    /// Isolation decides which instances a service without a healthy one offers.
-    pub(crate) fn set_isolated(&mut self, isolated: bool) {
-        self.all_touched |= self.registry.isolated.swap(isolated, Ordering::Relaxed) != isolated;
+    /// Shows whether the agent has lost touch with all other members.
+    pub(crate) fn set_isolated(&self, isolated: bool) {
+        self.registry.isolated.store(isolated, Ordering::Relaxed);
     }
 
     pub(crate) fn set_last_contact(&self, at: Option<Time>) {
@@ -99,26 +120,27 @@ impl Writer {
     /// Shows the applied changes.
     pub(crate) fn publish(&mut self) {
         let is_urgent = std::mem::take(&mut self.is_urgent);
-        let mut touched = std::mem::take(&mut self.touched);
-        if std::mem::take(&mut self.all_touched) {
-            touched.extend(self.services.keys().cloned());
-        }
+        let touched = std::mem::take(&mut self.touched);
         if touched.is_empty() {
             return;
         }
-        let isolated = self.registry.is_isolated();
         let published = self.registry.services.load();
         let mut services = (**published).clone();
         let mut names_changed = false;
+        let mut regraded = BTreeSet::new();
         for key in touched {
-            let Some(written) = self.services.get(&key) else { continue };
+            let Some(written) = self.services.get_mut(&key) else { continue };
+            let offered = written.offered();
+            if std::mem::replace(&mut written.published, offered) != offered {
+                regraded.insert(key.clone());
+            }
             let (instances, balancing) = (&written.instances, written.balancing());
             let known = services.get(&key).cloned();
             let kept = known
                 .clone()
                 .filter(|known| !instances.is_empty() && *known.balancing() == balancing);
             if let Some(kept) = kept {
-                kept.publish(instances, isolated, is_urgent);
+                kept.publish(instances, offered, is_urgent);
                 continue;
             }
             names_changed = true;
@@ -131,14 +153,14 @@ impl Writer {
                 continue;
             }
             let service = self.registry.new_service(balancing);
-            service.publish(instances, isolated, is_urgent);
+            service.publish(instances, offered, is_urgent);
             services.insert(key, service);
         }
         if names_changed {
             self.registry.services.store(Arc::new(services));
         }
         if !self.changes.is_empty() {
-            self.registry.changes.append(self.changes.drain(..));
+            self.registry.changes.append(self.changes.drain(..), &regraded);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hobnob_agent::{Agent, AgentConfig};
 use hobnob_api::client::{Client, WatchEvent};
 use hobnob_api::{
-    CallReport, Instance, InstanceStatus, MemberStatus, Outcome, Pick, PickQuery, Query,
+    Basis, CallReport, Instance, InstanceStatus, MemberStatus, Outcome, Pick, PickQuery, Query,
     Registration, Request, Response, WatchQuery,
 };
 
@@ -26,11 +26,15 @@ fn query(service: &str) -> Query {
     serde_json::from_str(&format!(r#"{{"service":"{service}"}}"#)).expect("a query")
 }
 
-async fn resolve(agent: &Agent, service: &str) -> Vec<Instance> {
-    match call(agent, Request::Resolve(query(service))).await {
+async fn resolve(agent: &Agent, query: Query) -> Vec<Instance> {
+    match call(agent, Request::Resolve(query)).await {
         Response::Instances(instances) => instances.instances,
         other => panic!("{other:?}"),
     }
+}
+
+async fn healthy(agent: &Agent, service: &str) -> Vec<Instance> {
+    resolve(agent, Query { strict: true, ..query(service) }).await
 }
 
 /// Follows a watch until its service has this many healthy instances.
@@ -41,7 +45,7 @@ async fn until_healthy(agent: &Agent, service: &str, count: usize) {
         let client = Client::connect(agent.socket()).await.expect("connected");
         let mut watch = client.watch(query).await.expect("watching");
         loop {
-            if resolve(agent, service).await.len() == count {
+            if healthy(agent, service).await.len() == count {
                 return;
             }
             watch.next().await.expect("the watch goes on").expect("no error");
@@ -99,21 +103,19 @@ async fn registrations_survive_a_crash() {
     let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
     call(&b, Request::Register(registration("web", "web-1", 8001))).await;
     until_healthy(&a, "web", 1).await;
-    let before = resolve(&a, "web").await;
+    let before = healthy(&a, "web").await;
     until_exists(&home.path().join("b/peers.json")).await;
     drop(b);
     until_members(&a, MemberStatus::Down, 1).await;
-    assert_eq!(resolve(&a, "web").await, []);
-    let all = Query { all: true, ..query("web") };
-    let Response::Instances(all) = call(&a, Request::Resolve(all)).await else {
-        panic!("instances")
-    };
-    assert_eq!(all.instances[0].status, InstanceStatus::Unknown);
+    assert_eq!(healthy(&a, "web").await, []);
+    let left = resolve(&a, query("web")).await;
+    let told = left.first().map(|one| (one.status, one.basis, one.offered));
+    assert_eq!(told, Some((InstanceStatus::Unknown, Basis::LastKnown, true)));
     // No address to join at: the peers of its last life are enough.
     let b = restart(config(home.path(), "b", &[])).await;
     until_healthy(&a, "web", 1).await;
     until_members(&a, MemberStatus::Alive, 2).await;
-    let after = resolve(&a, "web").await;
+    let after = healthy(&a, "web").await;
     assert_eq!(before[0].node_id, after[0].node_id);
     drop(b);
 }

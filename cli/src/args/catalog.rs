@@ -17,6 +17,9 @@ AGE is the time since the agent of the instance was last known to live. This
 agent counts from when it heard that agent itself. It takes an agent that only
 others monitor for alive until they hold it down, so the age of its instances
 may be up to some 3s too low.
+When no healthy instance is left, those are shown that were healthy when their
+agents were lost, with a warning; when there is none, those whose checks have
+not run yet. A pick chooses among the same.
 Exits with 3 when no instance matches.";
 
 const SERVICES_HELP: &str = "\
@@ -61,9 +64,13 @@ pub(crate) struct ResolveArgs {
     #[command(flatten)]
     service: ServiceArgs,
 
-    /// Show instances that are not healthy, too
-    #[arg(long)]
+    /// Show instances that are not offered, too
+    #[arg(long, conflicts_with = "strict")]
     all: bool,
+
+    /// Show healthy instances only, also when none is left
+    #[arg(long)]
+    strict: bool,
 
     /// Only instances with this tag; may be repeated, or separated by commas: then only instances with all of them
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
@@ -100,6 +107,7 @@ impl From<&ResolveArgs> for Query {
             service: args.service.service.clone(),
             namespace: args.service.namespace.clone(),
             all: args.all,
+            strict: args.strict,
             tags: args.tags.iter().cloned().collect(),
             meta: args.meta.iter().cloned().collect(),
             selector: args.scope.selector.clone(),

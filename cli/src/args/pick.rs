@@ -19,6 +19,9 @@ Examples:
   curl http://$(hobnob pick web | cut -d' ' -f1)/
 
 Prints `address:port  id`, one line a pick, and the token after it with --report.
+When no healthy instance is left, those are picked that were healthy when their
+agents were lost, with a warning; when there is none, those whose checks have
+not run yet. --strict refuses both.
 Exits with 3 when no instance can be offered.";
 
 const REPORT_HELP: &str = "\
@@ -54,6 +57,10 @@ pub(crate) struct PickArgs {
     /// The instances that come first; the others follow as far as these are not healthy enough
     #[arg(long, default_value_t = Prefer::Any, value_parser = choices::prefer())]
     prefer: Prefer,
+
+    /// Pick healthy instances only, also when none is left
+    #[arg(long)]
+    pub(crate) strict: bool,
 
     /// Announce a report of how the call went: prints a token for it
     #[arg(long, conflicts_with = "summary")]
@@ -96,6 +103,7 @@ impl From<&PickArgs> for PickQuery {
             selector: args.scope.selector.clone(),
             datacenter: args.scope.datacenter.clone(),
             prefer: args.prefer,
+            strict: args.strict,
             report: args.report,
         }
     }
@@ -131,7 +139,8 @@ mod tests {
         let query = pick("web -n 10 --strategy weighted --dc dc2 --prefer zone --report").unwrap();
         assert_eq!((query.count, query.strategy), (10, Some(Strategy::Weighted)));
         assert_eq!((query.datacenter.as_deref(), query.prefer), (Some("dc2"), Prefer::Zone));
-        assert!(query.report);
+        assert!(query.report && !query.strict);
+        assert!(pick("web --strict").unwrap().strict);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::
     let query = Query::from(args);
     let answer = ask(client, query.clone()).await?;
     output::warn_if_isolated(answer.isolated);
+    output::warn_if_not_healthy(answer.instances.iter().filter(|one| one.offered));
     let mut out = Output::new();
     if args.json {
         out.json(&answer)?;
@@ -40,15 +41,17 @@ async fn ask(client: &mut Client, query: Query) -> anyhow::Result<Instances> {
 pub(super) struct Nothing {
     /// All of its instances.
     instances: usize,
-    /// The instances that match the query, healthy or not.
+    /// The instances that match the query, whatever their status.
     matching: usize,
+    /// The matching instances that may be offered.
+    offered: usize,
     /// The matching instances that are healthy.
     healthy: usize,
 }
 
 impl Nothing {
     pub(super) async fn of(client: &mut Client, query: &Query) -> anyhow::Result<Self> {
-        let all = Query { all: true, ..query.clone() };
+        let all = Query { all: true, strict: false, ..query.clone() };
         let whole = Query {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
@@ -61,13 +64,14 @@ impl Nothing {
         let instances =
             if filtered { ask(client, whole).await?.instances.len() } else { matching.len() };
         let healthy = matching.iter().filter(|one| one.status == InstanceStatus::Healthy).count();
-        Ok(Self { instances, matching: matching.len(), healthy })
+        let offered = matching.iter().filter(|one| one.offered).count();
+        Ok(Self { instances, matching: matching.len(), offered, healthy })
     }
 
     /// The message that says what is missing and what to type next.
     pub(super) fn describe(&self, query: &Query) -> String {
         let Query { service, namespace, .. } = query;
-        let Self { instances, matching, healthy } = *self;
+        let Self { instances, matching, offered, healthy } = *self;
         let filters = filters(query).join(" ");
         let list = if namespace == DEFAULT_NAMESPACE {
             format!("`hobnob resolve {service} --all`")
@@ -84,6 +88,10 @@ impl Nothing {
             }
             (_, 0, _) => format!(
                 "none of the {instances} instances of `{service}` matches {filters}: {list} lists them"
+            ),
+            (_, _, 0) if query.strict && offered > 0 => format!(
+                "no instance of `{service}`{which} is known to be healthy: without --strict, {offered} of {matching} would be \
+                 offered"
             ),
             (_, 1, 0) => format!(
                 "the one instance of `{service}`{which} is not known to be healthy: {list} shows it"
@@ -145,18 +153,22 @@ mod tests {
             service: "web".to_owned(),
             namespace: "default".to_owned(),
             all: false,
+            strict: false,
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
             selector: None,
             datacenter: None,
         };
         let told = |query: &Query, instances, matching, healthy| {
-            Nothing { instances, matching, healthy }.describe(query)
+            Nothing { instances, matching, offered: healthy, healthy }.describe(query)
         };
         assert!(told(&query, 0, 0, 0).contains("`hobnob services`"));
         assert!(told(&query, 1, 1, 0).contains("--all"));
         assert!(told(&query, 2, 2, 0).contains("none of the 2 instances"));
         assert!(told(&query, 2, 2, 1).contains("hobnob explain"));
+        let lost = Nothing { instances: 3, matching: 3, offered: 2, healthy: 0 };
+        let refused = lost.describe(&Query { strict: true, ..query.clone() });
+        assert!(refused.contains("without --strict, 2 of 3 would be offered"), "{refused}");
         query.selector = Some("tier=gold".to_owned());
         query.datacenter = Some("dc9".to_owned());
         let filtered = told(&query, 2, 0, 0);

@@ -31,6 +31,7 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
         };
         if left == args.count {
             output::warn_if_isolated(picked.isolated);
+            output::warn_if_not_healthy(picked.picks.iter().map(|pick| &pick.instance));
         }
         if args.json && !args.summary {
             out.json(&picked)?;
@@ -53,14 +54,14 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
         return Ok(Exit::NothingMatched);
     }
     if args.summary {
-        spread.include(healthy(client, &query).await?);
+        spread.include(offered(client, &query).await?);
         spread.print(&mut out, args.json)?;
     }
     Ok(Exit::Done)
 }
 
 /// The instances that could have been picked. A summary also shows instances that got no pick.
-async fn healthy(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<Instance>> {
+async fn offered(client: &mut Client, query: &PickQuery) -> anyhow::Result<Vec<Instance>> {
     match client.call(Request::Resolve(asked(query))).await? {
         Response::Instances(found) => Ok(found.instances),
         other => Err(unexpected(&other)),
@@ -73,6 +74,7 @@ fn asked(query: &PickQuery) -> Query {
         service: query.service.clone(),
         namespace: query.namespace.clone(),
         all: false,
+        strict: query.strict,
         tags: BTreeSet::new(),
         meta: BTreeMap::new(),
         selector: query.selector.clone(),

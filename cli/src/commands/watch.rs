@@ -20,6 +20,7 @@ pub(super) async fn run(client: Client, args: &WatchArgs) -> anyhow::Result<Exit
         let event = event?;
         if let WatchEvent::Instances(now) = &event {
             output::warn_if_isolated(now.isolated);
+            output::warn_if_not_healthy(now.instances.iter().filter(|one| one.offered));
             if now.instances.is_empty() {
                 output::say(&format!("no instance of `{service}` yet: waiting for one"));
             }

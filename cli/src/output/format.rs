@@ -3,10 +3,10 @@
 use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
-use hobnob_api::Instance;
 use hobnob_api::names::printable;
+use hobnob_api::{Instance, InstanceStatus};
 
-use super::{Style, status_style, status_word};
+use super::{Style, offer_word, status_style, status_word};
 
 /// `address:port`, with brackets around an IPv6 address.
 pub(crate) fn endpoint(address: &str, port: u16) -> String {
@@ -28,11 +28,18 @@ pub(crate) fn age(ms: u64) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// One line of `watch`: time, status, instance, endpoint, node.
+/// One line of `watch`: time, status, instance, endpoint, node, and whether an instance that is not healthy is offered.
 pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> String {
     let status = format!("{:<9}", status_word(instance.status));
+    let offer = match instance.status {
+        InstanceStatus::Unknown if instance.offered => {
+            format!("  offered: {}", offer_word(instance))
+        }
+        InstanceStatus::Unknown => "  not offered".to_owned(),
+        InstanceStatus::Healthy | InstanceStatus::Unhealthy | InstanceStatus::Gone => String::new(),
+    };
     format!(
-        "{}  {}  {:<16} {:<21} {}",
+        "{}  {}  {:<16} {:<21} {}{offer}",
         humantime::format_rfc3339_seconds(at),
         style.paint(&status, status_style(instance.status)),
         printable(&instance.id),
@@ -76,5 +83,20 @@ mod tests {
         );
         let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style { colours: true });
         assert!(line.contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_watch_line_says_whether_an_instance_of_unknown_health_is_offered() {
+        let lost = Instance {
+            status: InstanceStatus::Unknown,
+            basis: hobnob_api::Basis::LastKnown,
+            ..instance("web-1")
+        };
+        let line = |instance: &Instance| {
+            watch_line(instance, SystemTime::UNIX_EPOCH, Style { colours: false })
+        };
+        assert!(line(&lost).ends_with(" a1  offered: last known"), "{}", line(&lost));
+        let other = Instance { offered: false, ..lost };
+        assert!(line(&other).ends_with(" a1  not offered"), "{}", line(&other));
     }
 }

@@ -8,7 +8,7 @@ use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Info, InstanceStatus};
+use hobnob_api::{Duplicate, Grade, Info, Instance, InstanceStatus};
 use serde::Serialize;
 
 use crate::logging;
@@ -16,7 +16,8 @@ use crate::logging;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use table::{
-    Style, info, instances, member_status, members, or_dash, render, services, spread, status_style,
+    Style, info, instances, member_status, members, offer_word, or_dash, render, services, spread,
+    status_style,
 };
 
 /// Standard output, for one command.
@@ -75,6 +76,25 @@ pub(crate) fn warn_if_alone(info: &Info) {
              may be old. `hobnob info` says what to do"
         )),
         _ => warn_if_isolated(info.isolated),
+    }
+}
+
+/// Warns on stderr when instances are offered although they are not known to be healthy.
+pub(crate) fn warn_if_not_healthy<'a>(offered: impl Iterator<Item = &'a Instance>) {
+    offered.take(1).filter_map(not_healthy).for_each(|warning| say(&warning));
+}
+
+/// The warning that instances like this one are offered; `None` for a healthy one. All that are offered have one grade.
+fn not_healthy(offered: &Instance) -> Option<String> {
+    let service = &offered.service;
+    match offered.grade()? {
+        Grade::Healthy => None,
+        Grade::LastKnown => Some(format!(
+            "warning: no healthy instance of `{service}` is left: offering what was healthy before its agent was lost"
+        )),
+        Grade::NotYetChecked => Some(format!(
+            "warning: no healthy instance of `{service}` is known: offering what has not been checked yet"
+        )),
     }
 }
 

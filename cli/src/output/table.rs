@@ -5,7 +5,9 @@ use std::fmt::Display;
 use comfy_table::{Cell, Color, Table, presets};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary};
+use hobnob_api::{
+    Basis, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary,
+};
 
 use super::{age, endpoint, status_word};
 
@@ -62,7 +64,9 @@ pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
 
 /// The table of `hobnob resolve`, ordered by id.
 pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
-    let header = ["ID", "ADDRESS", "STATUS", "NODE", "DC", "ZONE", "WEIGHT", "TAGS", "META", "AGE"];
+    let header = [
+        "ID", "ADDRESS", "STATUS", "OFFERED", "NODE", "DC", "ZONE", "WEIGHT", "TAGS", "META", "AGE",
+    ];
     let mut sorted: Vec<_> = instances.iter().collect();
     sorted.sort_by_key(|instance| (&instance.id, &instance.node));
     let rows = sorted.into_iter().map(|instance| {
@@ -72,6 +76,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
             cell(&instance.id),
             cell(endpoint(&instance.address, instance.port)),
             cell(status_word(instance.status)).fg(status_style(instance.status)),
+            cell(offer_word(instance)),
             cell(&instance.node),
             cell(&instance.datacenter),
             cell(or_dash(&instance.zone)),
@@ -82,6 +87,16 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
         ]
     });
     render(&header, rows, style)
+}
+
+/// Whether an instance is offered, and what that rests on when it is not healthy.
+pub(crate) fn offer_word(instance: &Instance) -> &'static str {
+    match (instance.offered, instance.basis) {
+        (false, _) => "no",
+        (true, Basis::LastKnown) => "last known",
+        (true, Basis::NotYetChecked) => "not checked yet",
+        (true, Basis::Current | Basis::Nothing) => "yes",
+    }
 }
 
 /// The table of `hobnob members`.
@@ -249,7 +264,7 @@ pub(crate) fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::{Basis, NodeId};
+    use hobnob_api::NodeId;
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLAIN: Style = Style { colours: false };
@@ -332,13 +347,18 @@ pub(super) mod tests {
 
     #[test]
     fn columns_are_aligned_and_nothing_is_empty() {
-        let table = instances(&[instance("web-1000"), instance("web-1")], PLAIN);
+        let lost = Instance {
+            status: InstanceStatus::Unknown,
+            basis: Basis::LastKnown,
+            ..instance("web-1")
+        };
+        let table = instances(&[instance("web-1000"), lost], PLAIN);
         assert_eq!(
             table,
             "\
-ID        ADDRESS         STATUS   NODE  DC   ZONE  WEIGHT  TAGS   META  AGE
-web-1     127.0.0.1:8001  healthy  a1    dc1  -     2       eu,v1  k=v   120ms
-web-1000  127.0.0.1:8001  healthy  a1    dc1  -     2       eu,v1  k=v   120ms"
+ID        ADDRESS         STATUS   OFFERED     NODE  DC   ZONE  WEIGHT  TAGS   META  AGE
+web-1     127.0.0.1:8001  unknown  last known  a1    dc1  -     2       eu,v1  k=v   120ms
+web-1000  127.0.0.1:8001  healthy  yes         a1    dc1  -     2       eu,v1  k=v   120ms"
         );
     }
 

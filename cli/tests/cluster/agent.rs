@@ -159,9 +159,9 @@ impl Agent {
         found
     }
 
-    /// The ids of the instances of a service that are offered.
+    /// The ids of the instances of a service that are known to be healthy.
     pub(crate) fn healthy(&self, service: &str) -> Vec<String> {
-        let mut ids: Vec<_> = items(&self.json(&["resolve", service])["instances"])
+        let mut ids: Vec<_> = items(&self.json(&["resolve", service, "--strict"])["instances"])
             .iter()
             .map(|item| text(item, "id"))
             .collect();

@@ -73,7 +73,7 @@ fn an_instance_and_a_member_are_explained() {
     let instance = &explained["instances"][0];
     assert_eq!(
         (&instance["offered"], &instance["instance"]["status"]),
-        (&false.into(), &"unknown".into())
+        (&false.into(), &"unhealthy".into())
     );
     assert!(reason(instance).contains("its agent `a1` is down"), "{instance}");
 

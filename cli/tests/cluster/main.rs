@@ -14,6 +14,7 @@ mod garbage;
 mod growth;
 mod joining;
 mod mistakes;
+mod offer;
 mod process;
 mod stall;
 mod walk;

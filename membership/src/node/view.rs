@@ -3,9 +3,10 @@
 //! | origin | checks | status |
 //! |---|---|---|
 //! | alive or suspect | passing, or none | healthy |
-//! | alive or suspect | failing | unhealthy |
 //! | alive or suspect | not yet run, or overdue | unknown |
-//! | down | any | unknown |
+//! | down | passing when last known, or none | unknown |
+//! | down | not yet run, or overdue | unknown |
+//! | any but left | failing, or failing when last known | unhealthy |
 //! | left | any | gone |
 
 use std::collections::BTreeMap;
@@ -64,12 +65,24 @@ pub struct MemberChange {
 pub enum InstanceStatus {
     /// The node is alive, and the checks pass.
     Healthy,
-    /// The node is alive, and the checks fail.
+    /// The checks fail, or failed when they were last known.
     Unhealthy,
     /// The node is down, or the checks have not run or are overdue.
     Unknown,
     /// The instance was deregistered, or its node left.
     Gone,
+}
+
+impl InstanceStatus {
+    /// The status of an instance whose node did not leave. A check that failed is not forgotten when the node is lost.
+    #[must_use]
+    pub const fn of(health: Health, is_node_down: bool) -> Self {
+        match (health, is_node_down) {
+            (Health::Failing, _) => Self::Unhealthy,
+            (Health::Passing, false) => Self::Healthy,
+            (Health::Passing, true) | (Health::Unknown, _) => Self::Unknown,
+        }
+    }
 }
 
 /// A service instance, as this node believes it to be.
@@ -205,12 +218,10 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &Text) -> O
         Some(Value::Health(health)) => *health,
         _ => Health::Unknown,
     };
-    let (instance_status, down_since) = match (status, health) {
-        (OriginStatus::Left, _) => return None,
-        (OriginStatus::Down { since }, _) => (InstanceStatus::Unknown, Some(since)),
-        (OriginStatus::Active, Health::Passing) => (InstanceStatus::Healthy, None),
-        (OriginStatus::Active, Health::Failing) => (InstanceStatus::Unhealthy, None),
-        (OriginStatus::Active, Health::Unknown) => (InstanceStatus::Unknown, None),
+    let down_since = match status {
+        OriginStatus::Left => return None,
+        OriginStatus::Down { since } => Some(since),
+        OriginStatus::Active => None,
     };
     Some(Instance {
         origin,
@@ -218,7 +229,7 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &Text) -> O
         node: node.clone(),
         service: service.clone(),
         health,
-        status: instance_status,
+        status: InstanceStatus::of(health, down_since.is_some()),
         down_since,
     })
 }
@@ -285,7 +296,9 @@ mod tests {
             (Active, false, None, Some(Is::Healthy)),
             (Active, false, Some(Failing), Some(Is::Healthy)),
             (DOWN, true, Some(Passing), Some(Is::Unknown)),
-            (DOWN, true, Some(Failing), Some(Is::Unknown)),
+            (DOWN, true, Some(Failing), Some(Is::Unhealthy)),
+            (DOWN, true, Some(Unknown), Some(Is::Unknown)),
+            (DOWN, true, None, Some(Is::Unknown)),
             (DOWN, false, None, Some(Is::Unknown)),
             (Left, true, Some(Passing), None),
             (Left, false, None, None),

@@ -42,12 +42,12 @@ impl Follower {
         balancer: Arc<Layered<Arc<Instance>>>,
         publish: watch::Sender<View>,
     ) -> Self {
-        let DiscoveryConfig { service, namespace, socket, prefer, datacenter, .. } = config;
+        let DiscoveryConfig { service, namespace, socket, prefer, datacenter, strict, .. } = config;
         Self {
             socket,
             query: WatchQuery { service, namespace, since: None },
             known: Known::default(),
-            scope: Scope { selector, datacenter, nearness, locality: Locality::default() },
+            scope: Scope { selector, datacenter, strict, nearness, locality: Locality::default() },
             needs_locality: prefer != Prefer::Any,
             balancer,
             publish,

@@ -7,7 +7,7 @@ use hobnob_balancer::{Layer, Nearness, Place, Selector, Target};
 
 use crate::client::WatchEvent;
 use crate::node_id::NodeId;
-use crate::types::{Basis, Instance, InstanceStatus};
+use crate::types::{Grade, Instance, InstanceStatus};
 
 /// The agent's datacenter and zone. Preferences are seen from there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,21 +60,16 @@ impl Known {
 pub(super) struct Scope {
     pub(super) selector: Selector,
     pub(super) datacenter: Option<String>,
+    pub(super) strict: bool,
     pub(super) nearness: Nearness,
     pub(super) locality: Locality,
 }
 
 impl Scope {
-    /// The targets of each layer, nearest first: the healthy instances, or those that passed before their nodes were
-    /// lost when none is healthy.
+    /// The targets of each layer, nearest first: the instances of the best grade that is in any layer.
     pub(super) fn layers(&self, instances: &[Arc<Instance>]) -> Vec<Layer<Arc<Instance>>> {
         let within: Vec<_> = instances.iter().filter(|instance| self.matches(instance)).collect();
-        let is_healthy = |instance: &Instance| instance.status == InstanceStatus::Healthy;
-        let some_healthy = within.iter().any(|instance| is_healthy(instance));
-        let is_offered = |instance: &Instance| match some_healthy {
-            true => is_healthy(instance),
-            false => instance.basis == Basis::LastKnown,
-        };
+        let offered = Grade::offered(within.iter().map(|instance| instance.grade()), self.strict);
         let mut layers = Vec::new();
         layers.resize_with(self.nearness.layers(), || Layer { targets: Vec::new(), total: 0 });
         let here = Place { datacenter: &self.locality.datacenter, zone: &self.locality.zone };
@@ -82,7 +77,7 @@ impl Scope {
             let there = Place { datacenter: &instance.datacenter, zone: &instance.zone };
             let layer = &mut layers[self.nearness.layer(here, there)];
             layer.total += 1;
-            if is_offered(instance) {
+            if offered.is_some() && instance.grade() == offered {
                 layer.targets.push(target(instance));
             }
         }
@@ -114,13 +109,14 @@ mod tests {
     use super::super::tests::instances;
     use super::*;
     use crate::testing::instance;
-    use crate::types::Changes;
+    use crate::types::{Basis, Changes};
     use hobnob_balancer::Prefer;
 
     fn scope(prefer: Prefer) -> Scope {
         Scope {
             selector: Selector::default(),
             datacenter: None,
+            strict: false,
             nearness: Nearness::listed(prefer, []),
             locality: Locality { datacenter: "dc1".to_owned(), zone: "z1".to_owned() },
         }
@@ -154,26 +150,43 @@ mod tests {
         assert_eq!(offered(&scope(Prefer::Any), &known), [["d"]], "it starts over");
     }
 
+    fn unknown(id: &str, basis: Basis) -> Instance {
+        Instance { status: InstanceStatus::Unknown, basis, ..instance(id) }
+    }
+
     #[test]
-    fn the_last_known_are_offered_only_while_none_is_healthy() {
-        let lost = |id| Instance {
-            status: InstanceStatus::Unknown,
-            basis: Basis::LastKnown,
-            ..instance(id)
-        };
-        let untried = Instance {
-            status: InstanceStatus::Unknown,
-            basis: Basis::Nothing,
-            ..instance("untried")
-        };
+    fn the_best_grade_that_is_left_is_offered_and_strictly_nothing_but_healthy_instances() {
+        let (any, strict) = (scope(Prefer::Any), Scope { strict: true, ..scope(Prefer::Any) });
         let mut known = Known::default();
-        let all = vec![lost("a"), lost("b"), untried, instance("healthy")];
+        let lost = unknown("lost", Basis::LastKnown);
+        let untried = unknown("untried", Basis::NotYetChecked);
+        let failed = Instance { status: InstanceStatus::Unhealthy, ..lost.clone() };
+        let failed = Instance { id: "failed".to_owned(), ..failed };
+        let all = vec![lost, untried, failed, instance("healthy")];
         known.take(WatchEvent::Instances(instances(1, all)));
-        assert_eq!(offered(&scope(Prefer::Any), &known), [["healthy"]]);
-        let lost_too = vec![lost("healthy")];
-        let changes = Changes { revision: 2, isolated: true, instances: lost_too };
-        known.take(WatchEvent::Changes(changes));
-        assert_eq!(offered(&scope(Prefer::Any), &known), [["a", "b", "healthy"]]);
+        assert_eq!(offered(&any, &known), [["healthy"]]);
+        assert_eq!(offered(&strict, &known), [["healthy"]]);
+        let mut change = |revision, instance| {
+            let changes = Changes { revision, isolated: false, instances: vec![instance] };
+            known.take(WatchEvent::Changes(changes));
+            assert_eq!(offered(&strict, &known), [[""; 0]]);
+            offered(&any, &known)
+        };
+        assert_eq!(change(2, unknown("healthy", Basis::LastKnown)), [["healthy", "lost"]]);
+        let gone = |id| Instance { status: InstanceStatus::Gone, ..instance(id) };
+        assert_eq!(change(3, gone("healthy")), [["lost"]]);
+        assert_eq!(change(4, gone("lost")), [["untried"]]);
+        assert_eq!(change(5, gone("untried")), [[""; 0]]);
+    }
+
+    #[test]
+    fn a_healthy_instance_far_away_comes_before_one_nearby_that_passed_last() {
+        let far = Instance { datacenter: "dc2".to_owned(), ..instance("far") };
+        let near = unknown("near", Basis::LastKnown);
+        let mut known = Known::default();
+        known.take(WatchEvent::Instances(instances(1, vec![far, near])));
+        let none: &[&str] = &[];
+        assert_eq!(offered(&scope(Prefer::Zone), &known), [none, none, &["far"]]);
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub struct DiscoveryConfig {
     pub selector: Option<String>,
     /// Only instances of this datacenter.
     pub datacenter: Option<String>,
+    /// Whether to pick healthy instances only, also when none is left. Else the best [`Grade`](crate::Grade) that there is
+    /// is picked.
+    pub strict: bool,
     /// The settings of the balancer: circuit breaker, ejection of outliers, slow start.
     pub balancer: Config,
 }
@@ -79,6 +82,7 @@ impl DiscoveryConfig {
             prefer: Prefer::Any,
             selector: None,
             datacenter: None,
+            strict: false,
             balancer: Config { seed: entropy(), ..Config::default() },
         }
     }

@@ -46,11 +46,12 @@ pub struct Instance {
     pub namespace: String,
     /// Whether it works.
     pub status: InstanceStatus,
-    /// Whether a pick without a selector may choose it, circuits aside.
+    /// Whether a pick may choose it, circuits aside: among the instances that the question is about, and in a watch or an
+    /// explanation among all of the service. [`Grade`](super::Grade) has the rule.
     pub offered: bool,
     /// The basis of its status.
     pub basis: Basis,
-    /// Milliseconds since its node was last known to be alive. Of a node that this agent neither monitors nor holds
+    /// The age of what its status rests on: milliseconds since its node was last known to be alive. Of a node that this agent neither monitors nor holds
     /// down, it is at most the time of a verdict more than the time since any member was heard.
     pub age_ms: u64,
 }
@@ -61,11 +62,11 @@ pub struct Instance {
 pub enum InstanceStatus {
     /// Its checks pass and its node lives.
     Healthy,
-    /// Its checks fail.
+    /// Its checks fail, or failed when they were last known.
     Unhealthy,
     /// It was deregistered or its node left. Seen in a watch only.
     Gone,
-    /// Its checks have not run, or its node is down. A status of a newer agent reads as this one.
+    /// Its checks have not run, or they passed and its node is down. A status of a newer agent reads as this one.
     #[serde(other)]
     Unknown,
 }
@@ -78,8 +79,9 @@ pub enum Basis {
     Current,
     /// It passed before its node was lost.
     LastKnown,
-    /// Nothing that speaks for it: its checks have not run yet, are overdue, or failed before its node was lost. A basis
-    /// of a newer agent reads as this one.
+    /// Its checks have not run yet, or are overdue.
+    NotYetChecked,
+    /// Nothing that speaks for it: its checks failed before its node was lost. A basis of a newer agent reads as this one.
     #[serde(other)]
     Nothing,
 }

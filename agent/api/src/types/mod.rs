@@ -6,6 +6,7 @@
 
 mod call;
 mod explain;
+mod grade;
 mod instance;
 mod member;
 mod query;
@@ -15,6 +16,7 @@ pub(crate) use crate::node_id::NodeId;
 
 pub use call::*;
 pub use explain::*;
+pub use grade::Grade;
 pub use instance::*;
 pub use member::*;
 pub use query::*;

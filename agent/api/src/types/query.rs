@@ -18,9 +18,12 @@ pub struct Query {
     /// Its namespace.
     #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
     pub namespace: String,
-    /// Whether instances that are not healthy match, too.
+    /// Whether instances that are not offered match, too.
     #[serde(default, skip_serializing_if = "is_default")]
     pub all: bool,
+    /// Whether only healthy instances match, also when none is left. Then `all` has no effect.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strict: bool,
     /// Only instances with all these tags.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tags: BTreeSet<String>,
@@ -37,13 +40,15 @@ pub struct Query {
 }
 
 impl Query {
-    /// The healthy instances of a service in the default namespace.
+    /// The instances of a service in the default namespace that are offered: the healthy ones, or, when none is left, the
+    /// best that there are.
     #[must_use]
     pub fn new(service: impl Into<String>) -> Self {
         Self {
             service: service.into(),
             namespace: DEFAULT_NAMESPACE.to_owned(),
             all: false,
+            strict: false,
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
             selector: None,
@@ -79,6 +84,9 @@ pub struct PickQuery {
     /// The instances that come first.
     #[serde(default, skip_serializing_if = "is_default")]
     pub prefer: Prefer,
+    /// Whether to pick healthy instances only, also when none is left.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strict: bool,
     /// Whether a [`Request::Report`](super::Request::Report) will follow. Each pick then has a token, and its call counts
     /// as in flight until it is reported, for a minute at most.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -98,6 +106,7 @@ impl PickQuery {
             selector: None,
             datacenter: None,
             prefer: Prefer::Any,
+            strict: false,
             report: false,
         }
     }
