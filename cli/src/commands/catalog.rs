@@ -79,7 +79,7 @@ impl Nothing {
             format!("`hobnob resolve {service} --namespace {namespace} --all`")
         };
         let which = if filters.is_empty() { "" } else { " that matches" };
-        match (instances, matching, healthy) {
+        match (instances, matching, offered) {
             (0, ..) => format!(
                 "no instance of `{service}` in namespace `{namespace}`: `hobnob services` lists the services"
             ),
@@ -89,7 +89,7 @@ impl Nothing {
             (_, 0, _) => format!(
                 "none of the {instances} instances of `{service}` matches {filters}: {list} lists them"
             ),
-            (_, _, 0) if query.strict && offered > 0 => format!(
+            _ if query.strict && healthy == 0 && offered > 0 => format!(
                 "no instance of `{service}`{which} is known to be healthy: without --strict, {offered} of {matching} would be \
                  offered"
             ),
@@ -100,7 +100,7 @@ impl Nothing {
                 "none of the {matching} instances of `{service}`{which} is known to be healthy: {list} lists them"
             ),
             _ => format!(
-                "no healthy instance of `{service}`{which} may be called now: `hobnob explain` with the id of one says why"
+                "no instance of `{service}`{which} may be called now: `hobnob explain` with the id of one says why"
             ),
         }
     }
