@@ -323,6 +323,29 @@ fn a_member_that_only_streams_reach_stays_alive_and_its_owner_is_told() {
 }
 
 #[test]
+fn a_member_that_only_others_hear_is_alive_and_its_monitor_knows_that_its_own_link_is_broken() {
+    let mut net = Network::joined(7);
+    let id = identity(6).node_id;
+    let watches = |net: &Network, n: usize| net.nodes[n].last_answer(id).is_some();
+    net.run_for(Duration::from_secs(2));
+    let monitor = (0..6).find(|n| watches(&net, *n)).expect("a monitor");
+    let unanswered = |net: &Network, n: usize| net.nodes[n].unanswered_for(id, net.now);
+    net.cut.insert((monitor, 6));
+    net.run_for(Duration::from_secs(20));
+    for n in 0..6 {
+        let seen = status(&net, 6, n);
+        assert!(matches!(seen, Some(MemberStatus::Alive | MemberStatus::Suspect)), "{n}: {seen:?}");
+        assert_eq!(unanswered(&net, n).is_some(), n == monitor, "{n}");
+    }
+    let silence = unanswered(&net, monitor).expect("no answer");
+    let cut_for = 19..=20;
+    assert!(cut_for.contains(&silence.as_secs()), "{silence:?}");
+    net.cut.clear();
+    net.run_for(Duration::from_secs(3));
+    assert_eq!(unanswered(&net, monitor), None);
+}
+
+#[test]
 fn tcp_probes_without_an_answer_change_nothing() {
     let mut net = Network::joined(7);
     net.nodes[6] = node_of(ClusterId::named("other"), 6);

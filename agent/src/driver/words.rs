@@ -20,6 +20,14 @@ pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
 /// The reason for the status of a member, in one sentence.
 pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     let id = about.identity.node_id;
+    if about.status == MemberStatus::Alive
+        && let Some(silence) = node.unanswered_for(id, now)
+    {
+        let seconds = silence.as_secs();
+        return format!(
+            "other members hold it alive; this agent's own pings to it have had no answer for {seconds} s"
+        );
+    }
     match about.status {
         MemberStatus::Alive if node.is_heard_by_stream_alone(id, now) => {
             "it is an active member, and this agent hears it by QUIC alone: UDP does not pass between them".to_owned()

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Node;
 use super::view::{Instance, Member, MemberStatus};
@@ -118,6 +119,13 @@ impl Node {
     #[must_use]
     pub fn is_heard_by_stream_alone(&self, node: NodeId, now: Time) -> bool {
         self.liveness.detector().is_heard_by_stream_alone(node, now)
+    }
+
+    /// The time for which an active member that we watch has not answered our pings, once that is long. Others hear it, or it
+    /// would be down: our own link to it is broken.
+    #[must_use]
+    pub fn unanswered_for(&self, node: NodeId, now: Time) -> Option<Duration> {
+        self.liveness.detector().unanswered_for(node, now)
     }
 
     /// Whether all members that we watch answer by stream alone, and have done so for some time.

@@ -50,6 +50,8 @@ pub struct Network<N = Node> {
     pub listening: BTreeSet<usize>,
     /// Nodes whose datagrams are dropped, in both directions.
     pub blocked: BTreeSet<usize>,
+    /// Pairs of nodes, the lower one first, between which neither datagrams nor new streams pass.
+    pub cut: BTreeSet<(usize, usize)>,
     /// Every TCP probe that was asked for.
     pub tcp_probes: Vec<TcpProbeId>,
     /// Everything that arrived at a node.
@@ -193,6 +195,7 @@ impl<N: BorrowMut<Node>> Network<N> {
             streams_opened: 0,
             listening: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            cut: BTreeSet::new(),
             tcp_probes: Vec::new(),
             arrivals: Vec::new(),
             link,
@@ -279,13 +282,14 @@ impl<N: BorrowMut<Node>> Network<N> {
             Output::Datagram { to, bytes } => {
                 self.datagrams.push(bytes.clone());
                 let passes = |to: &usize| !self.blocked.contains(to) && !self.blocked.contains(&n);
-                if let Some(to) = self.number_of(to).filter(passes) {
+                let to = self.number_of(to).filter(|to| !self.is_cut(n, *to));
+                if let Some(to) = to.filter(passes) {
                     self.send(to, soon, Arrival::Datagram(self.address_of(n), bytes));
                 }
             }
             Output::OpenStream { stream, to, .. } => match self.number_of(to) {
-                Some(peer) => self.open(n, stream, peer),
-                None => self.send(n, soon, Arrival::Closed(stream)),
+                Some(peer) if !self.is_cut(n, peer) => self.open(n, stream, peer),
+                _ => self.send(n, soon, Arrival::Closed(stream)),
             },
             Output::StreamFrame { stream, bytes } => {
                 self.frames.push(bytes.clone());
@@ -345,6 +349,10 @@ impl<N: BorrowMut<Node>> Network<N> {
             self.streams.remove(&(n, stream));
             self.streams.remove(&other);
         }
+    }
+
+    fn is_cut(&self, one: usize, other: usize) -> bool {
+        self.cut.contains(&(one.min(other), one.max(other)))
     }
 
     fn number_of(&self, addr: SocketAddr) -> Option<usize> {

@@ -66,6 +66,8 @@ const MANY: usize = 64;
 const TICK: Duration = Duration::from_millis(20);
 /// A member is pinged within this time after we begin to watch it, because its former monitor may have crashed with it.
 const FIRST_PING_WITHIN: Duration = Duration::from_millis(200);
+/// A member that has not answered us for this long would be down if nobody else heard it.
+const LINK_BROKEN_AFTER: Duration = Duration::from_secs(5);
 
 /// An action that the detector asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,6 +208,12 @@ impl Detector {
     pub(crate) fn hears_by_stream_alone(&self, now: Time) -> bool {
         let mut monitors = self.monitors.values();
         !self.monitors.is_empty() && monitors.all(|monitor| monitor.is_heard_by_stream_alone(now))
+    }
+
+    /// The time for which a member that we watch has not answered us, once it is [`LINK_BROKEN_AFTER`].
+    pub(crate) fn unanswered_for(&self, node: NodeId, now: Time) -> Option<Duration> {
+        let silence = self.monitors.get(&node)?.silence(now);
+        (silence >= LINK_BROKEN_AFTER).then_some(silence)
     }
 
     /// Number of suspicions and indirect probes under way.

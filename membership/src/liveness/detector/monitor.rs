@@ -23,6 +23,8 @@ pub(super) struct Monitor {
     /// Whether the member is beyond those that the ring assigns to us: see [`super::watch`].
     pub(super) is_beyond: bool,
     next: Time,
+    /// When the member last answered, or when we began to watch it.
+    answered: Time,
     /// Until when the second ping also goes by stream, because the member last answered by stream.
     by_stream_until: Option<Time>,
     /// Our digest and the member's when they last differed, and since when they differ.
@@ -42,7 +44,14 @@ pub(super) enum Watch {
 
 impl Monitor {
     pub(super) fn new(first: Time, is_beyond: bool) -> Self {
-        Self { series: None, is_beyond, next: first, by_stream_until: None, differs: None }
+        Self {
+            series: None,
+            is_beyond,
+            next: first,
+            answered: first,
+            by_stream_until: None,
+            differs: None,
+        }
     }
 
     /// Begins a series. The next one follows after about a `period`; `chance`, between 0 and 1, sets the jitter.
@@ -76,7 +85,13 @@ impl Monitor {
     /// Notes that the member answered.
     pub(super) fn heard(&mut self, by_stream: bool, now: Time) {
         self.series = None;
+        self.answered = now;
         self.by_stream_until = by_stream.then(|| now + STREAM_MEMORY);
+    }
+
+    /// The time since the member last answered, or since we began to watch it.
+    pub(super) fn silence(&self, now: Time) -> Duration {
+        now.since(self.answered)
     }
 
     /// Whether the member last answered by stream, and did so lately.
@@ -87,6 +102,7 @@ impl Monitor {
     /// Drops the series after a stall of our own loop, since an answer may be waiting unread, and pings again soon.
     pub(super) fn begin_anew(&mut self, now: Time) {
         self.series = None;
+        self.answered = now;
         self.next = self.next.min(now + PERIOD / 5);
     }
 
