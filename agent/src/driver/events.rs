@@ -19,6 +19,7 @@ impl Driver {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
                 self.note_member(&change.member);
+                self.members_changed = true;
                 let first = self.saved_peers.is_empty();
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
@@ -89,7 +90,7 @@ impl Driver {
             }
             Event::Stalled(time) => tracing::warn!(
                 seconds = time.as_secs_f64(),
-                "this agent's process stood still: peers may have declared it down meanwhile"
+                "this agent's process stood still, or its host was suspended: peers may have declared it down meanwhile"
             ),
             Event::DeclaredDown(verdict) => tracing::warn!(
                 by = words::name_of(&self.node, verdict.accuser),

@@ -17,6 +17,7 @@ pub(crate) mod words;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -43,6 +44,9 @@ const COMMANDS_FOR: Duration = Duration::from_millis(2);
 const STALLED_AFTER: Duration = Duration::from_millis(100);
 /// The most batches of datagrams that are taken after a stall: a full receive buffer of small datagrams.
 const STALLED_BATCHES: usize = 32;
+/// The longest sleep of the loop. Timers do not count the time for which the host is suspended, so after a suspend the loop
+/// looks at the clock this much later at most.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// The precision of ages in the registry, for each thousand origins.
 const AGES_PERIOD: Duration = Duration::from_millis(100);
 /// The time that streams have at the end to write their frames.
@@ -79,6 +83,8 @@ pub(crate) struct Driver {
     saved_peers: Vec<SocketAddr>,
     persist_dropped: u64,
     ages_due: Time,
+    /// The transport does not know yet which members came and went.
+    members_changed: bool,
     left: bool,
 }
 
@@ -108,6 +114,7 @@ impl Driver {
             saved_peers: Vec::new(),
             persist_dropped: 0,
             ages_due: Time::ZERO,
+            members_changed: false,
             left: false,
         };
         // An agent that should find members and has found none yet may be cut off.
@@ -125,7 +132,8 @@ impl Driver {
             }
             let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
             let own = self.save_peers_at.into_iter().chain(self.joining.warn_at);
-            let wake = own.chain(deadline).min();
+            let look = Instant::now() + LOOK_AT_CLOCK_EVERY;
+            let wake = own.chain(deadline).fold(look, Instant::min);
             tokio::select! {
                 biased;
                 () = self.network.udp.readable() => self.take_datagrams(),
@@ -136,7 +144,7 @@ impl Driver {
                     Some(command) => self.take_command(command),
                     None => return Ended::Abandoned,
                 },
-                () = sleep_until(wake) => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
             self.take_waiting_inputs();
             if self.has_stalled() {
@@ -209,7 +217,7 @@ impl Driver {
         if self.node.next_deadline().is_some_and(|due| due <= now) {
             self.node.handle(Input::Deadline, now);
         }
-        let now = self.clock.instant(now);
+        let now = Instant::now();
         self.joining.warn_if_due(now);
         if self.save_peers_at.is_some_and(|at| at <= now) {
             self.save_peers_at = None;
@@ -240,6 +248,7 @@ impl Driver {
         let now = self.clock.now();
         if now >= self.ages_due {
             self.show_ages(now);
+            self.tell_transport_of_members();
         }
         self.writer.publish();
     }
@@ -254,6 +263,15 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
+    /// Tells the transport the addresses from which members open streams, with the ages, since all of them are told.
+    fn tell_transport_of_members(&mut self) {
+        if std::mem::take(&mut self.members_changed) {
+            let members = self.node.members().into_iter();
+            let present = members.filter(|member| member.status != MemberStatus::Left);
+            self.network.quic.set_members(present.map(|member| member.identity.sync_addr()));
+        }
+    }
+
     /// Asks for something to be persisted. When the queue is full, because the disk stalls, it is dropped and
     /// counted. The next start does not need it: it mints its epoch from the clock, and the peers are saved again
     /// later.
@@ -261,12 +279,5 @@ impl Driver {
         if self.persist.try_send(persist).is_err() {
             self.persist_dropped += 1;
         }
-    }
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }
