@@ -6,8 +6,14 @@ use super::values;
 
 /// `hobnob members`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  hobnob members\n  hobnob members --json")]
+#[command(
+    after_help = "Examples:\n  hobnob members\n  hobnob members --all\n  hobnob members --json"
+)]
 pub(crate) struct MembersArgs {
+    /// List those as well that left, were forced to leave, or were replaced at their address
+    #[arg(long)]
+    pub(crate) all: bool,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

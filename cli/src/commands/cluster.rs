@@ -11,7 +11,7 @@ use crate::output::{self, Output};
 
 /// Lists the members.
 pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::Result<Exit> {
-    let members = match client.call(Request::Members {}).await? {
+    let members = match client.call(Request::Members { all: args.all }).await? {
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
     };
@@ -20,6 +20,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     if alive.count() <= 1 {
         output::warn_if_alone(&*ask_info(client).await?);
     }
+    output::warn_of_name_conflicts(&members.members);
     let mut out = Output::new();
     if args.json {
         out.json(&members)?;

@@ -4,11 +4,12 @@ mod explain;
 mod format;
 mod table;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Info, InstanceStatus};
+use hobnob_api::{Duplicate, Info, InstanceStatus, Member};
 use serde::Serialize;
 
 use crate::logging;
@@ -75,6 +76,21 @@ pub(crate) fn warn_if_alone(info: &Info) {
              may be old. `hobnob info` says what to do"
         )),
         _ => warn_if_isolated(info.isolated),
+    }
+}
+
+/// Warns on stderr of living members that have one name.
+pub(crate) fn warn_of_name_conflicts(members: &[Member]) {
+    let mut names = BTreeMap::<&str, Vec<String>>::new();
+    for member in members.iter().filter(|member| member.name_conflict) {
+        let known = names.entry(&member.name).or_default();
+        known.push(format!("{} at {}", member.node_id, member.gossip_address));
+    }
+    for (name, known) in names {
+        let (count, known) = (known.len(), known.join(", "));
+        say(&format!(
+            "warning: {count} living members have the name `{name}`: {known}. Give each a --name of its own"
+        ));
     }
 }
 

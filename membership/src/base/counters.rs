@@ -120,8 +120,12 @@ counters! {
     views_compared,
     /// Lost members asked whether they are back.
     lost_asked,
+    /// Members that are down and whose address answered this node as another member.
+    lives_replaced,
     /// Times that this node's own loop came a tenth of a second late or more.
     stalls,
+    /// Times that a living member with this node's name was not looked at, because there were too many.
+    namesakes_ignored,
     /// Hellos sent.
     hellos_sent,
     /// Hellos answered with a welcome, which invites to a session.

@@ -11,6 +11,7 @@ use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
 use crate::liveness::detector::Belief;
 use crate::liveness::duplicate::Duplicate;
+use crate::liveness::ends::End;
 use crate::liveness::heard::Heard;
 use crate::spread::provenance::{Arrival, ForceLeft};
 
@@ -161,6 +162,12 @@ impl Node {
     pub fn provenance(&self, node: NodeId) -> Provenance {
         let heard = self.liveness.members().get(node).and_then(|peer| peer.heard);
         Provenance { heard, news: self.spread.latest_news(node) }
+    }
+
+    /// The end of a member that is down for good. A member that left has none.
+    #[must_use]
+    pub fn end_of(&self, node: NodeId) -> Option<End> {
+        self.liveness.end_of(node)
     }
 
     /// The force-leave of a node, for as long as it holds.

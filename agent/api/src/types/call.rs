@@ -62,7 +62,11 @@ pub enum Request {
         namespace: Option<String>,
     },
     /// List the members. Answered by [`Response::Members`].
-    Members {},
+    Members {
+        /// Whether members that are gone for good, and origins of which only records are left, are listed too.
+        #[serde(default, skip_serializing_if = "is_default")]
+        all: bool,
+    },
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.
     Watch(WatchQuery),

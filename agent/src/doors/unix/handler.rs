@@ -75,7 +75,7 @@ impl Handler {
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
             }
-            Request::Members {} => Response::Members(members(registry, driver).await?),
+            Request::Members { all } => Response::Members(members(registry, driver, all).await?),
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
