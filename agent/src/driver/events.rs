@@ -134,6 +134,17 @@ impl Driver {
         is_cut_off
     }
 
+    /// Logs that an operator pruned members. An agent that remembers no lost member is not cut off from any.
+    pub(super) fn note_pruned(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        tracing::info!(count, "an operator dropped members from the memory of this agent");
+        if !self.node.is_connected() {
+            self.review_isolation();
+        }
+    }
+
     /// Logs a change of a member, unless it may be one of many that are lost together.
     fn note_member(&mut self, member: &Member) {
         let is_lost = member.status == MemberStatus::Down && self.node.is_connected();

@@ -188,6 +188,8 @@ counters! {
     origins_yielded,
     /// Dead origins whose records were dropped when their retention ended.
     origins_reaped,
+    /// Dead origins whose records were dropped because an operator pruned them at this node.
+    origins_pruned,
     /// Origins whose records were dropped because an operator forced them to leave at this node.
     origins_force_left,
     /// Origin tombstones forgotten because there were too many.

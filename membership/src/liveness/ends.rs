@@ -122,3 +122,68 @@ impl Liveness {
         others.filter(|node| !self.ends.ended.contains_key(node)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::cluster::ClusterId;
+    use crate::base::identity::{Epoch, Identity};
+    use crate::base::io::StreamNumbers;
+    use crate::base::protocol::Protocol;
+    use crate::wire::Envelope;
+
+    /// The host of a node; 2 and 3 are lives of one host.
+    fn identity(node: u64) -> Identity {
+        let host = if node == 3 { 2 } else { node as u8 };
+        let addr = ([10, 0, 0, host], 7_946).into();
+        Identity { node_id: NodeId(node), epoch: Epoch(5), addr, sync_port: 7_947 }
+    }
+
+    /// A node that knows three others, of which one is down.
+    fn with_one_down() -> Liveness {
+        let envelope = Envelope::clear(ClusterId::default());
+        let streams = StreamNumbers::new(2, 2);
+        let protocol = Protocol::default();
+        let mut liveness =
+            Liveness::new(envelope, identity(1), 0, &protocol, streams, 3, Time::ZERO);
+        for node in [2, 3, 4] {
+            liveness.believe_alive(identity(node), Time::ZERO);
+        }
+        assert!(liveness.declare_down(NodeId(2), Time::ZERO));
+        liveness.settle(Time::ZERO);
+        liveness
+    }
+
+    #[test]
+    fn only_an_answer_from_the_very_address_ends_an_older_life_there() {
+        let mut liveness = with_one_down();
+        liveness.answered_from(NodeId(3), identity(4).addr);
+        liveness.answered_from(NodeId(4), identity(2).addr);
+        liveness.answered_from(NodeId(2), identity(2).addr);
+        assert_eq!(liveness.end_of(NodeId(2)), None);
+        let mapped = "[::ffff:10.0.0.2]:7946".parse().expect("an address");
+        liveness.answered_from(NodeId(3), mapped);
+        assert_eq!(liveness.end_of(NodeId(2)), Some(End::Replaced(NodeId(3))));
+        assert_eq!(liveness.end_of(NodeId(3)), None);
+        let back = Identity { epoch: Epoch(6), ..identity(2) };
+        liveness.believe_alive(back, Time::ZERO);
+        liveness.settle(Time::ZERO);
+        assert_eq!(liveness.end_of(NodeId(2)), None, "it is active again");
+        liveness.answered_from(NodeId(3), mapped);
+        assert_eq!(liveness.end_of(NodeId(2)), None, "a living member is not ended");
+    }
+
+    #[test]
+    fn nothing_of_a_forgotten_member_is_kept() {
+        let mut liveness = with_one_down();
+        liveness.note_force_leave(NodeId(2));
+        liveness.note_force_leave(NodeId(4));
+        assert_eq!(liveness.end_of(NodeId(2)), Some(End::ForceLeft));
+        assert_eq!(liveness.end_of(NodeId(4)), None, "it is alive");
+        assert!(liveness.belief(NodeId(2)).is_some());
+        liveness.prune(NodeId(2), Time::ZERO);
+        liveness.settle(Time::ZERO);
+        assert!(liveness.members().get(NodeId(2)).is_none());
+        assert!(liveness.beliefs.is_empty() && liveness.ends.ended.is_empty());
+    }
+}

@@ -301,6 +301,13 @@ impl Liveness {
         Some(epoch)
     }
 
+    /// Forgets a member, if it is down.
+    pub(crate) fn prune(&mut self, node: NodeId, now: Time) {
+        if self.swim.prune(node, now).is_err() {
+            self.out.counters.swim_refused += 1;
+        }
+    }
+
     /// Tells all members that we leave. From now on we answer nothing.
     pub(crate) fn leave(&mut self, now: Time) {
         self.leaving = true;

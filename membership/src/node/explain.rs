@@ -145,6 +145,12 @@ impl Node {
         self.liveness.members().get(node)?.down_since
     }
 
+    /// When an origin was first noticed to be no active member. Noticed every ten seconds at most.
+    #[must_use]
+    pub fn absent_since(&self, origin: NodeId) -> Option<Time> {
+        self.spread.absent_since(origin)
+    }
+
     /// The duplicate of this node, if we know of one.
     #[must_use]
     pub fn duplicate(&self, now: Time) -> Option<&Duplicate> {

@@ -171,6 +171,19 @@ impl Node {
         declared
     }
 
+    /// Drops all that this node remembers of a node that is no active member. Other nodes keep what they remember. An
+    /// origin tombstone stays, so that repair does not bring the records back; the node itself may come back at any
+    /// time. Returns `false` if the node is active or is this one, or if there is no room for an origin tombstone.
+    pub fn prune(&mut self, node: NodeId, now: Time) -> bool {
+        let is_active = self.liveness.members().active(node).is_some();
+        if is_active || node == self.identity().node_id || !self.spread.prune(node) {
+            return false;
+        }
+        self.liveness.prune(node, now);
+        self.settle(now);
+        true
+    }
+
     /// The present identity of this node. Its epoch grows when the node refutes a verdict on itself.
     #[must_use]
     pub fn identity(&self) -> &Identity {

@@ -153,3 +153,13 @@ pub struct ForceLeft {
     /// Milliseconds since it left on purpose, and its instances with it; absent when it died.
     pub left_ago_ms: Option<u64>,
 }
+
+/// The members that an agent dropped from its memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// Each as it was last shown, by name and node id.
+    pub members: Vec<Member>,
+    /// The number of those that match and were kept: there is no room to remember that they were dropped, or the agent
+    /// hears no other member and cannot tell which are down.
+    pub kept: usize,
+}

@@ -2,3 +2,4 @@
 
 mod force_leave;
 mod lives;
+mod prune;
