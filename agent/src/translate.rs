@@ -1,6 +1,8 @@
 //! The protocol's types in the words of the API.
 
-use hobnob_membership::{NodeId, view};
+use hobnob_membership::{Node, NodeId, Time, view};
+
+use crate::clock::millis;
 
 /// A node id, as the API names it.
 pub(crate) fn api_node_id(node: NodeId) -> hobnob_api::NodeId {
@@ -14,6 +16,8 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
         view::MemberStatus::Suspect => hobnob_api::MemberStatus::Suspect,
         view::MemberStatus::Down => hobnob_api::MemberStatus::Down,
         view::MemberStatus::Left => hobnob_api::MemberStatus::Left,
+        view::MemberStatus::ForceLeft => hobnob_api::MemberStatus::ForceLeft,
+        view::MemberStatus::Replaced => hobnob_api::MemberStatus::Replaced,
     }
 }
 
@@ -28,16 +32,28 @@ pub(crate) fn instance_status(status: view::InstanceStatus) -> hobnob_api::Insta
 }
 
 /// A member. One whose record has not come yet goes by its node id.
-pub(crate) fn member(member: &view::Member) -> hobnob_api::Member {
+pub(crate) fn member(node: &Node, member: &view::Member, now: Time) -> hobnob_api::Member {
     let node_id = member.identity.node_id;
     let (name, datacenter, zone) = match &member.node {
-        Some(node) => (node.name.to_string(), node.datacenter.to_string(), node.zone.to_string()),
+        Some(record) => {
+            (record.name.to_string(), record.datacenter.to_string(), record.zone.to_string())
+        }
         None => (node_id.to_string(), String::new(), String::new()),
     };
     let status = member_status(member.status);
     let (gossip_address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
-    let node_id = api_node_id(node_id);
-    hobnob_api::Member { name, node_id, gossip_address, status, datacenter, zone, epoch }
+    let down_ago_ms = node.down_since(node_id).map(|since| millis(now.since(since)));
+    hobnob_api::Member {
+        name,
+        node_id: api_node_id(node_id),
+        gossip_address,
+        status,
+        datacenter,
+        zone,
+        epoch,
+        down_ago_ms,
+        name_conflict: false,
+    }
 }
 
 #[cfg(test)]
@@ -46,8 +62,8 @@ mod tests {
 
     #[test]
     fn a_member_has_the_same_status_in_answers_and_in_the_log() {
-        use view::MemberStatus::{Alive, Down, Left, Suspect};
-        for status in [Alive, Suspect, Down, Left] {
+        use view::MemberStatus::{Alive, Down, ForceLeft, Left, Replaced, Suspect};
+        for status in [Alive, Suspect, Down, Left, ForceLeft, Replaced] {
             let answered = serde_json::to_value(member_status(status)).expect("JSON");
             assert_eq!(answered, status.to_string());
         }

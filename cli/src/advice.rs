@@ -163,7 +163,7 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
         ErrorCode::MemberNotFound => "`hobnob members` lists the members",
         ErrorCode::MemberAlive => {
-            "stop its agent first, or let it leave with `hobnob leave`; once it is down, `hobnob force-leave` takes it"
+            "stop its agent first, or let it leave with `hobnob leave`, and try again once it is down"
         }
         ErrorCode::InstanceElsewhere => "deregister it at that agent",
         ErrorCode::SubjectNotFound => {

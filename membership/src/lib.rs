@@ -66,6 +66,7 @@ pub use catalog::{record, registering};
 pub use codec::DecodeError;
 pub use liveness::detector;
 pub use liveness::duplicate::Duplicate;
+pub use liveness::ends::End;
 pub use liveness::heard::{Heard, Sign};
 pub use node::config::Config;
 pub use node::explain::Provenance;

@@ -349,7 +349,10 @@ mod tests {
         let (_folder, mut client, mut server) = pair().await;
         let agent = async {
             let call = server.next().await.unwrap().unwrap().unwrap();
-            assert_eq!((call.api, &call.request), (Some(API_VERSION), &Request::Members {}));
+            assert_eq!(
+                (call.api, &call.request),
+                (Some(API_VERSION), &Request::Members { all: false })
+            );
             answer(&mut server, 99, Response::Leaving {}).await;
             answer(&mut server, call.id, nobody()).await;
             let call = server.next().await.unwrap().unwrap().unwrap();
@@ -358,7 +361,7 @@ mod tests {
             drop(server);
         };
         let calls = async {
-            assert_eq!(client.call(Request::Members {}).await.unwrap(), nobody());
+            assert_eq!(client.call(Request::Members { all: false }).await.unwrap(), nobody());
             let error = client.call(Request::Info {}).await.unwrap_err();
             assert!(matches!(error, ClientError::Api(ApiError { kind: ErrorKind::NotFound, .. })));
             assert_eq!(error.to_string(), "no `x`");

@@ -44,6 +44,7 @@ pub(crate) fn info() -> Info {
         uptime_ms: 61_000,
         last_contact_ago_ms: None,
         duplicate: None,
+        name_conflicts: Vec::new(),
         takes_tcp_probes: true,
         udp_blocked: false,
         active_members: 1,

@@ -31,6 +31,7 @@ pub(super) enum Command {
     ExpectNobodyAt { address: String },
     Leave,
     ForceLeave { member: NodeId, reply: Reply<()> },
+    Prune { members: Vec<NodeId>, reply: Reply<Vec<NodeId>> },
     Inspect(Inspection),
     Report { reply: Reply<Report> },
 }
@@ -101,6 +102,13 @@ impl Driver {
                 self.writer.hurry();
                 self.drain();
                 reply.send(());
+            }
+            Command::Prune { mut members, reply } => {
+                members.retain(|member| self.node.prune(*member, now));
+                self.writer.hurry();
+                self.drain();
+                self.note_pruned(members.len());
+                reply.send(members);
             }
             Command::Inspect(read) => {
                 // Publish the ages first, so that those in the registry are no older than the state that the reader

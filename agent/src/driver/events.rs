@@ -79,6 +79,17 @@ impl Driver {
             Event::Resumed => tracing::warn!(
                 "the other agent under this agent's node id is gone: this agent joins again"
             ),
+            Event::NameConflict { other } => {
+                let own = *self.node.identity();
+                tracing::warn!(
+                    name = words::name_of(&self.node, own.node_id),
+                    node_id = %own.node_id,
+                    address = %own.addr,
+                    other_node_id = %other.node_id,
+                    other_address = %other.addr,
+                    "another living agent has the name of this one: give one of the two another --name"
+                );
+            }
             Event::OtherCluster { address } => tracing::warn!(
                 %address,
                 cluster = self.joining.cluster(),
@@ -114,10 +125,7 @@ impl Driver {
     /// Shows whether this agent, which hears no other member, is cut off, and returns that. It is not when all others
     /// left on purpose or were forced to leave. Then nobody is expected at their addresses, after a restart either.
     fn review_isolation(&mut self) -> bool {
-        let is_lost = |member: &Member| {
-            let node_id = member.identity.node_id;
-            member.status == MemberStatus::Down && self.node.force_left(node_id).is_none()
-        };
+        let is_lost = |member: &Member| member.status == MemberStatus::Down;
         let is_cut_off = self.node.members().iter().any(is_lost);
         self.writer.set_isolated(is_cut_off);
         if !is_cut_off && !self.saved_peers.is_empty() {
@@ -125,6 +133,17 @@ impl Driver {
             self.persist(Persist::Peers(Vec::new()));
         }
         is_cut_off
+    }
+
+    /// Logs that an operator pruned members. An agent that remembers no lost member is not cut off from any.
+    pub(super) fn note_pruned(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        tracing::info!(count, "an operator dropped members from the memory of this agent");
+        if !self.node.is_connected() {
+            self.review_isolation();
+        }
     }
 
     /// Logs a change of a member, unless it may be one of many that are lost together.
@@ -152,7 +171,10 @@ impl Driver {
                 let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::warn!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
-            MemberStatus::Down | MemberStatus::Left => {
+            MemberStatus::Down
+            | MemberStatus::Left
+            | MemberStatus::ForceLeft
+            | MemberStatus::Replaced => {
                 let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }

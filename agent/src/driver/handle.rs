@@ -124,6 +124,11 @@ impl DriverHandle {
         ask(&self.commands, |reply| Command::ForceLeave { member, reply }).await
     }
 
+    /// Drops what the node remembers of these members. Returns those that it dropped; none of them is active.
+    pub(crate) async fn prune(&self, members: Vec<NodeId>) -> Result<Vec<NodeId>, Stopping> {
+        ask(&self.commands, |reply| Command::Prune { members, reply }).await
+    }
+
     /// Reads the node between two of its inputs. Everything else waits meanwhile, so `read` must not block.
     pub(crate) async fn inspect<T: Send + 'static>(
         &self,

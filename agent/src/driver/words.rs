@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_membership::{End, Node, NodeId, Time};
 
 /// The reason why this agent is silent, with advice; `None` when it is not silent.
 pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
@@ -51,9 +51,13 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
             format!("it said that it leaves{epoch}")
         }
-        MemberStatus::Down if node.force_left(id).is_some() => {
-            "an operator forced it to leave".to_owned()
-        }
+        MemberStatus::ForceLeft => "an operator forced it to leave".to_owned(),
+        MemberStatus::Replaced => match node.end_of(id) {
+            Some(End::Replaced(by)) if by != node.identity().node_id => {
+                format!("another node answers at its address: `{}`, {by}", name_of(node, by))
+            }
+            _ => "this agent runs at its address".to_owned(),
+        },
         MemberStatus::Down if !node.is_connected() => {
             "this agent hears nobody: it may be the one that is cut off".to_owned()
         }

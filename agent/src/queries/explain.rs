@@ -131,7 +131,7 @@ fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
     let force_left = node.force_left(id).map(|force_left| forced_to_leave(node, force_left, now));
     let verdict = force_left.or_else(|| node.belief(id).map(|belief| verdict(node, belief, now)));
     MemberExplained {
-        member: member(about),
+        member: member(node, about, now),
         is_self,
         reason: if is_self { own_reason(node, now) } else { reason(node, about, now) },
         down_ago_ms: down_since.map(|since| millis(now.since(since))),

@@ -18,9 +18,9 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it is dead, and was not forced to leave yet.
-    fn awaits_force_leave(&self, node: &Node) -> bool {
-        self.status == MemberStatus::Down && node.force_left(self.id).is_none()
+    /// Whether it is dead, and did not leave or was forced to.
+    fn awaits_force_leave(&self) -> bool {
+        matches!(self.status, MemberStatus::Down | MemberStatus::Replaced)
     }
 }
 
@@ -39,11 +39,11 @@ pub(crate) async fn force_leave(
 }
 
 /// The one dead member with this name or node id. Of several, such as the lives of a host that was set up anew, it is
-/// the one that is down and was not forced to leave before.
+/// the one that is down or was replaced, and was not forced to leave before.
 fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     let mut found = candidates(node, subject);
-    if found.iter().filter(|one| one.awaits_force_leave(node)).count() == 1 {
-        found.retain(|one| one.awaits_force_leave(node));
+    if found.iter().filter(|one| one.awaits_force_leave()).count() == 1 {
+        found.retain(Candidate::awaits_force_leave);
     }
     let Some(candidate) = found.pop() else {
         let message = format!("no member has the name or node id `{subject}`");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hobnob_api::{API_VERSION, Duplicate, Info};
-use hobnob_membership::{Node, Time};
+use hobnob_api::{API_VERSION, Duplicate, Info, Namesake};
+use hobnob_membership::{Identity, Node, Time};
 
 use super::parameters::parameters;
 use crate::actor::Stopping;
@@ -40,6 +40,7 @@ pub(crate) async fn info(
         uptime_ms: millis(clock.now().since(Time::ZERO)),
         last_contact_ago_ms: registry.since_last_contact().map(millis),
         duplicate: about.duplicate,
+        name_conflicts: about.name_conflicts,
         takes_tcp_probes,
         udp_blocked: about.udp_blocked,
         active_members: about.active_members,
@@ -54,6 +55,7 @@ pub(crate) async fn info(
 struct AboutNode {
     epoch: u64,
     duplicate: Option<Duplicate>,
+    name_conflicts: Vec<Namesake>,
     udp_blocked: bool,
     active_members: usize,
     instances: usize,
@@ -72,6 +74,7 @@ impl AboutNode {
                 noticed_ago_ms: millis(now.since(duplicate.since)),
                 proven_ago_ms: millis(now.since(duplicate.proven)),
             }),
+            name_conflicts: node.name_conflicts().iter().map(namesake).collect(),
             udp_blocked: node.are_datagrams_blocked(),
             active_members: node.active_members(),
             instances: node.instances().len(),
@@ -79,4 +82,8 @@ impl AboutNode {
             protocol: parameters(node.protocol()),
         }
     }
+}
+
+fn namesake(other: &Identity) -> Namesake {
+    Namesake { node_id: api_node_id(other.node_id), gossip_address: other.addr.to_string() }
 }

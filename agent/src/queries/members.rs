@@ -1,20 +1,82 @@
 //! The members of the cluster, as this agent believes in them.
 
-use hobnob_api::{Member, Members};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hobnob_api::{Member, MemberStatus, Members};
+use hobnob_membership::{Node, NodeId, Time};
 
 use crate::actor::Stopping;
-use crate::driver::DriverHandle;
+use crate::clock::millis;
+use crate::driver::{DriverHandle, words};
 use crate::services::Registry;
-use crate::translate::member;
+use crate::translate::{api_node_id, member};
 
-/// Every member, by name and node id.
+/// The members by name and node id: the living, the suspect and those that are down. With `all`, everything that is
+/// remembered.
 pub(crate) async fn members(
     registry: &Registry,
     driver: &DriverHandle,
+    all: bool,
 ) -> Result<Members, Stopping> {
     let revision = registry.revision();
-    let members = driver.inspect(|node, _| node.members()).await?;
-    let mut members: Vec<Member> = members.iter().map(member).collect();
-    members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
+    let members = driver.inspect(move |node, now| listed(node, all, now)).await?;
     Ok(Members { revision, isolated: registry.is_isolated(), members })
+}
+
+fn listed(node: &Node, all: bool, now: Time) -> Vec<Member> {
+    let mut members: Vec<Member> = if all {
+        remembered(node, now)
+    } else {
+        let members = node.members().into_iter().filter(|member| !member.status.is_gone());
+        members.map(|about| member(node, &about, now)).collect()
+    };
+    members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
+    mark_name_conflicts(&mut members);
+    members
+}
+
+/// All members, ourselves first, and nodes of which only records are left: those died before this agent started.
+pub(super) fn remembered(node: &Node, now: Time) -> Vec<Member> {
+    let members = node.members();
+    let ids: BTreeSet<NodeId> = members.iter().map(|member| member.identity.node_id).collect();
+    let origins = node.catalog().origins().map(|(id, _)| id).filter(|id| !ids.contains(id));
+    let lost = origins.map(|id| of_records(node, id, now));
+    members.iter().map(|about| member(node, about, now)).chain(lost).collect()
+}
+
+/// A node of which only records are left.
+fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
+    let record = node.description(id);
+    let text = |field: Option<&str>| field.unwrap_or_default().to_owned();
+    let has_left = node.catalog().left(id).is_some();
+    let replica = node.catalog().origin(id).and_then(|origin| origin.current());
+    let absent = node.absent_since(id).map_or(0, |since| millis(now.since(since)));
+    Member {
+        name: words::name_of(node, id),
+        node_id: api_node_id(id),
+        gossip_address: String::new(),
+        status: if has_left { MemberStatus::Left } else { MemberStatus::Down },
+        datacenter: text(record.map(|record| record.datacenter.as_str())),
+        zone: text(record.map(|record| record.zone.as_str())),
+        epoch: replica.map_or(0, |replica| replica.epoch().0),
+        down_ago_ms: Some(absent),
+        name_conflict: false,
+    }
+}
+
+/// Marks living members that have one name and different addresses.
+fn mark_name_conflicts(members: &mut [Member]) {
+    let living = |member: &&mut Member| member.status == MemberStatus::Alive;
+    let mut addresses: BTreeMap<String, String> = BTreeMap::new();
+    let mut shared: BTreeSet<String> = BTreeSet::new();
+    for member in members.iter_mut().filter(living) {
+        let address = member.gossip_address.clone();
+        let first = addresses.entry(member.name.clone()).or_insert_with(|| address.clone());
+        if *first != address {
+            shared.insert(member.name.clone());
+        }
+    }
+    for member in members.iter_mut().filter(living) {
+        member.name_conflict = shared.contains(&member.name);
+    }
 }

@@ -9,5 +9,6 @@ pub(crate) mod members;
 pub(crate) mod offer;
 pub(crate) mod parameters;
 pub(crate) mod pick;
+pub(crate) mod prune;
 pub(crate) mod resolve;
 pub(crate) mod watch;

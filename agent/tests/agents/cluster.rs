@@ -59,7 +59,8 @@ async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
         let mut pause = tokio::time::interval(Duration::from_millis(20));
         loop {
             pause.tick().await;
-            let Response::Members(members) = call(agent, Request::Members {}).await else {
+            let Response::Members(members) = call(agent, Request::Members { all: true }).await
+            else {
                 panic!("members")
             };
             if members.members.iter().filter(|member| member.status == status).count() == count {

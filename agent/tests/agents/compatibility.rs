@@ -59,7 +59,7 @@ async fn info(agent: &Agent) -> Info {
 }
 
 async fn alive(agent: &Agent) -> usize {
-    match call(agent, Request::Members {}).await {
+    match call(agent, Request::Members { all: false }).await {
         Response::Members(members) => {
             members.members.iter().filter(|one| one.status == MemberStatus::Alive).count()
         }

@@ -1,13 +1,22 @@
 //! The arguments of the commands about members.
 
-use clap::Args;
+use std::time::Duration;
 
-use super::values;
+use clap::Args;
+use hobnob_api::Request;
+
+use super::values::{self, millis};
 
 /// `hobnob members`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  hobnob members\n  hobnob members --json")]
+#[command(
+    after_help = "Examples:\n  hobnob members\n  hobnob members --all\n  hobnob members --json"
+)]
 pub(crate) struct MembersArgs {
+    /// List those as well that left, were forced to leave, or were replaced at their address
+    #[arg(long)]
+    pub(crate) all: bool,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -45,6 +54,43 @@ pub(crate) struct ForceLeaveArgs {
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const PRUNE_HELP: &str = "\
+Examples:
+  hobnob prune                       what has been down or gone for an hour
+  hobnob prune --older-than 10m
+  hobnob prune a2 58d1f0c2a9e7b364   these, however long they have been so
+
+Drops what this agent remembers of members that are down, left, were forced to
+leave, or were replaced at their address. `hobnob members --all` lists them.
+Local to this agent: other agents keep what they remember, and repair does not
+bring it back here. A member that returns is known again at once. After a
+restart, this agent learns again what others still remember.
+`hobnob force-leave` makes all agents drop a member.
+Exits with 3 when nothing was dropped.";
+
+/// `hobnob prune`.
+#[derive(Debug, Args)]
+#[command(after_help = PRUNE_HELP)]
+pub(crate) struct PruneArgs {
+    /// The names or the node ids of members; all that are down or gone if there is none
+    #[arg(value_name = "MEMBER")]
+    pub(crate) members: Vec<String>,
+
+    /// Drop only what has been down or gone for this long [default: 1h; 0 for members that are named]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(crate) older_than: Option<Duration>,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl From<PruneArgs> for Request {
+    fn from(args: PruneArgs) -> Self {
+        Self::Prune { members: args.members, older_than_ms: args.older_than.map(millis) }
+    }
 }
 
 /// `hobnob info`.

@@ -25,7 +25,7 @@ use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
 pub(crate) use agent::AgentArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
-pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs};
+pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
 pub(crate) use dev::DevArgs;
 pub(crate) use explain::ExplainArgs;
 pub(crate) use pick::{PickArgs, ReportArgs};
@@ -113,6 +113,8 @@ pub(crate) enum Command {
     Leave,
     /// Force a dead member to leave for good: all agents drop its instances at once
     ForceLeave(ForceLeaveArgs),
+    /// Drop dead members from the memory of this agent
+    Prune(PruneArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
 }

@@ -1,17 +1,17 @@
-//! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave` and `hobnob force-leave`.
+//! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave`, `hobnob force-leave` and `hobnob prune`.
 
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Info, MemberStatus, Request, Response};
 
 use super::unexpected;
-use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs};
+use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs, PruneArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
 /// Lists the members.
 pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::Result<Exit> {
-    let members = match client.call(Request::Members {}).await? {
+    let members = match client.call(Request::Members { all: args.all }).await? {
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
     };
@@ -20,6 +20,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     if alive.count() <= 1 {
         output::warn_if_alone(&*ask_info(client).await?);
     }
+    output::warn_of_name_conflicts(&members.members);
     let mut out = Output::new();
     if args.json {
         out.json(&members)?;
@@ -92,6 +93,35 @@ pub(super) async fn force_leave(
     // warn.
     output::warn_if_alone(&*ask_info(client).await?);
     Ok(Exit::Done)
+}
+
+/// Drops members that are down or gone from the memory of this agent.
+pub(super) async fn prune(client: &mut Client, args: PruneArgs) -> anyhow::Result<Exit> {
+    let json = args.json;
+    let pruned = match client.call(args.into()).await? {
+        Response::Pruned(pruned) => pruned,
+        other => return Err(unexpected(&other)),
+    };
+    let mut out = Output::new();
+    if json {
+        out.json(&pruned)?;
+    }
+    for member in pruned.members.iter().filter(|_| !json) {
+        let (name, (status, _)) = (printable(&member.name), output::member_status(member.status));
+        let ago = output::age(member.down_ago_ms.unwrap_or(0));
+        out.line(&format!("dropped {name} ({}): {status}, {ago} ago", member.node_id))?;
+    }
+    if pruned.kept > 0 {
+        output::say(&format!(
+            "{} kept: this agent hears no other member and cannot tell which are down, or it has no room to remember more that \
+             were dropped",
+            pruned.kept
+        ));
+    }
+    if pruned.members.is_empty() && pruned.kept == 0 {
+        output::say("nothing was dropped: no such member has been down or gone for long enough");
+    }
+    Ok(if pruned.members.is_empty() { Exit::NothingMatched } else { Exit::Done })
 }
 
 /// Leaves the cluster.

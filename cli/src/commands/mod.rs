@@ -52,6 +52,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Watch(args) => watch::run(client, &args).await,
         Command::Members(args) => cluster::members(&mut client, &args).await,
         Command::ForceLeave(args) => cluster::force_leave(&mut client, &args).await,
+        Command::Prune(args) => cluster::prune(&mut client, args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args.addresses).await,

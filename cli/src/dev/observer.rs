@@ -77,7 +77,7 @@ async fn ask_over_and_over(
     let services = BTreeSet::from(SPECS.map(|spec| spec.service));
     loop {
         let mut sight = Sight::default();
-        if let Response::Members(members) = client.call(Request::Members {}).await? {
+        if let Response::Members(members) = client.call(Request::Members { all: true }).await? {
             sight.members = members.members;
         }
         for service in &services {

@@ -180,6 +180,8 @@ pub(super) mod tests {
             datacenter: "dc1".to_owned(),
             zone: String::new(),
             epoch: 1,
+            down_ago_ms: None,
+            name_conflict: false,
         }
     }
 

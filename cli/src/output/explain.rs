@@ -40,7 +40,6 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     row("node id", format!("{}, epoch {}", member.node_id, member.epoch));
     let (datacenter, zone) = (or_dash(&member.datacenter), or_dash(&member.zone));
     row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.gossip_address));
-    let left = member.status == MemberStatus::Left;
     match &explained.records {
         None => row("records", no_records(member.status).to_owned()),
         Some(records) => {
@@ -51,7 +50,11 @@ fn member(explained: &MemberExplained, style: Style) -> String {
             let instances = records.instances.to_string();
             row(
                 "instances",
-                if left { "none: they went when it left".to_owned() } else { instances },
+                match member.status {
+                    MemberStatus::Left => "none: they went when it left".to_owned(),
+                    MemberStatus::Replaced => "none: they went with this life".to_owned(),
+                    _ => instances,
+                },
             );
             if let Some(news) = &records.news {
                 row("news", by(news, true));
@@ -66,7 +69,8 @@ fn member(explained: &MemberExplained, style: Style) -> String {
 fn no_records(status: MemberStatus) -> &'static str {
     match status {
         MemberStatus::Alive | MemberStatus::Suspect => "none have arrived",
-        MemberStatus::Down | MemberStatus::Unknown => "none are held",
+        MemberStatus::Down | MemberStatus::Replaced | MemberStatus::Unknown => "none are held",
+        MemberStatus::ForceLeft => "dropped: it was forced to leave",
         MemberStatus::Left => "dropped: it left",
     }
 }

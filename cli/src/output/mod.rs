@@ -4,11 +4,12 @@ mod explain;
 mod format;
 mod table;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Grade, Info, Instance, InstanceStatus};
+use hobnob_api::{Duplicate, Grade, Info, Instance, InstanceStatus, Member};
 use serde::Serialize;
 
 use crate::logging;
@@ -95,6 +96,21 @@ fn not_healthy(offered: &Instance) -> Option<String> {
         Grade::NotYetChecked => Some(format!(
             "warning: no healthy instance of `{service}` is known: offering what has not been checked yet"
         )),
+    }
+}
+
+/// Warns on stderr of living members that have one name.
+pub(crate) fn warn_of_name_conflicts(members: &[Member]) {
+    let mut names = BTreeMap::<&str, Vec<String>>::new();
+    for member in members.iter().filter(|member| member.name_conflict) {
+        let known = names.entry(&member.name).or_default();
+        known.push(format!("{} at {}", member.node_id, member.gossip_address));
+    }
+    for (name, known) in names {
+        let (count, known) = (known.len(), known.join(", "));
+        say(&format!(
+            "warning: {count} living members have the name `{name}`: {known}. Give each a --name of its own"
+        ));
     }
 }
 

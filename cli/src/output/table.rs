@@ -58,6 +58,8 @@ pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
         MemberStatus::Suspect => ("suspect", Color::Yellow),
         MemberStatus::Down => ("down", Color::Red),
         MemberStatus::Left => ("left", Color::DarkGrey),
+        MemberStatus::ForceLeft => ("force_left", Color::DarkGrey),
+        MemberStatus::Replaced => ("replaced", Color::DarkGrey),
         MemberStatus::Unknown => ("unknown", Color::DarkGrey),
     }
 }
@@ -101,17 +103,18 @@ pub(crate) fn offer_word(instance: &Instance) -> &'static str {
 
 /// The table of `hobnob members`.
 pub(crate) fn members(members: &[Member], style: Style) -> String {
-    let header = ["NAME", "STATUS", "ADDRESS", "DC", "ZONE", "NODE ID", "EPOCH"];
+    let header = ["NAME", "STATUS", "ADDRESS", "DC", "ZONE", "NODE ID", "EPOCH", "DOWN FOR"];
     let rows = members.iter().map(|member| {
         let (status, colour) = member_status(member.status);
         vec![
             cell(&member.name),
             cell(status).fg(colour),
-            cell(&member.gossip_address),
+            cell(or_dash(&member.gossip_address)),
             cell(or_dash(&member.datacenter)),
             cell(or_dash(&member.zone)),
             cell(member.node_id),
             cell(member.epoch),
+            cell(member.down_ago_ms.map_or_else(|| "-".to_owned(), age)),
         ]
     });
     render(&header, rows, style)
@@ -168,6 +171,17 @@ fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
+/// The name of the agent, and the other agents that have it.
+fn name(info: &Info) -> String {
+    let others = info.name_conflicts.iter();
+    let others: Vec<_> =
+        others.map(|other| format!("{} at {}", other.node_id, other.gossip_address)).collect();
+    if others.is_empty() {
+        return info.name.clone();
+    }
+    format!("{}, SHARED with {}: give each a --name of its own", info.name, others.join(", "))
+}
+
 /// Another agent under the same node id, in a few words.
 fn duplicate(duplicate: Option<&Duplicate>) -> String {
     let Some(Duplicate { gossip_address: address, silent, proven_ago_ms, .. }) = duplicate else {
@@ -208,7 +222,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         None => "nobody yet".to_owned(),
     };
     let rows = [
-        ("name", info.name.clone()),
+        ("name", name(info)),
         ("cluster", info.cluster.clone()),
         ("node id", info.node_id.to_string()),
         ("epoch", info.epoch.to_string()),
@@ -264,7 +278,7 @@ pub(crate) fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::NodeId;
+    use hobnob_api::{Namesake, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLAIN: Style = Style { colours: false };
@@ -299,6 +313,8 @@ pub(super) mod tests {
             datacenter: "dc1".to_owned(),
             zone: "z1".to_owned(),
             epoch: 7,
+            down_ago_ms: None,
+            name_conflict: false,
         }
     }
 
@@ -332,6 +348,7 @@ pub(super) mod tests {
             isolated: true,
             last_contact_ago_ms: None,
             duplicate: None,
+            name_conflicts: Vec::new(),
             takes_tcp_probes: true,
             udp_blocked: false,
             active_members: 1,
@@ -364,14 +381,15 @@ web-1000  127.0.0.1:8001  healthy  yes         a1    dc1  -     2       eu,v1  k
 
     #[test]
     fn members_show_their_status() {
-        let left = Member { status: MemberStatus::Left, ..member("a2") };
+        let status = MemberStatus::Left;
+        let left = Member { status, down_ago_ms: Some(7_500_000), ..member("a2") };
         let table = members(&[member("a1"), left], PLAIN);
         assert_eq!(
             table,
             "\
-NAME  STATUS  ADDRESS         DC   ZONE  NODE ID           EPOCH
-a1    alive   127.0.0.1:7946  dc1  z1    00000000000000ab  7
-a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
+NAME  STATUS  ADDRESS         DC   ZONE  NODE ID           EPOCH  DOWN FOR
+a1    alive   127.0.0.1:7946  dc1  z1    00000000000000ab  7      -
+a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7      2h 5m"
         );
     }
 
@@ -385,6 +403,14 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7"
         }
         assert!(!text.contains("datagrams_refused"), "it is 0: {text}");
         assert!(super::info(&info(), true, PLAIN).contains("datagrams_refused"));
+        let namesake =
+            Namesake { node_id: NodeId(0xac), gossip_address: "10.0.0.2:7946".to_owned() };
+        let shared = Info { name_conflicts: vec![namesake], ..info() };
+        let text = super::info(&shared, false, PLAIN);
+        assert!(
+            text.contains("a1, SHARED with 00000000000000ac at 10.0.0.2:7946: give each"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -175,9 +175,9 @@ impl Agent {
         items(&picked["picks"]).iter().map(|pick| text(&pick["instance"], "id")).collect()
     }
 
-    /// The status of a member, by its name.
+    /// The status of a member, by its name. Members that are gone for good count.
     pub(crate) fn status_of(&self, member: &str) -> Option<String> {
-        let members = self.json(&["members"])["members"].take();
+        let members = self.json(&["members", "--all"])["members"].take();
         let found = items(&members).iter().find(|item| text(item, "name") == member)?;
         Some(text(found, "status"))
     }

@@ -120,8 +120,12 @@ counters! {
     views_compared,
     /// Lost members asked whether they are back.
     lost_asked,
+    /// Members that are down and whose address answered this node as another member.
+    lives_replaced,
     /// Times that this node's own loop came a tenth of a second late or more.
     stalls,
+    /// Times that a living member with this node's name was not looked at, because there were too many.
+    namesakes_ignored,
     /// Hellos sent.
     hellos_sent,
     /// Hellos answered with a welcome, which invites to a session.
@@ -184,6 +188,8 @@ counters! {
     origins_yielded,
     /// Dead origins whose records were dropped when their retention ended.
     origins_reaped,
+    /// Dead origins whose records were dropped because an operator pruned them at this node.
+    origins_pruned,
     /// Origins whose records were dropped because an operator forced them to leave at this node.
     origins_force_left,
     /// Origin tombstones forgotten because there were too many.

@@ -79,6 +79,10 @@ pub const MAX_MEMBERS_PINGED_FIRST: usize = 400;
 /// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison
 /// of views.
 pub const MAX_VIEW_CHECKS: usize = 32;
+/// Members at the address of an older life that are pinged in a second, to find out whether they answer there.
+pub const MAX_SUCCESSORS_PINGED: usize = 8;
+/// Members with a node's own name that it looks at. Further ones are counted and not told.
+pub const MAX_NAMESAKES: usize = 64;
 /// Pings that wait for a pong. Beyond the limit the oldest are forgotten.
 pub const MAX_PENDING_PINGS: usize = 4_096;
 /// Stream probes under way at once. Beyond the limit members are pinged by datagram only.

@@ -58,6 +58,8 @@ timers! {
     Leave,
     /// The node tells of the members that were lost together.
     Losses,
+    /// The node tells of members that have its name.
+    Namesakes,
 }
 
 /// When each timer is due, if it is set.

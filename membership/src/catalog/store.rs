@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::origin_tombstone::OriginTombstones;
 use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_ORIGINS, MAX_OWN_RECORDS, MAX_TOMBSTONES};
+use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS, MAX_OWN_RECORDS, MAX_TOMBSTONES};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, RawValue, RecordError, Value};
 
@@ -108,6 +108,12 @@ impl Catalog {
     /// Every origin tombstone.
     pub fn origin_tombstones(&self) -> impl ExactSizeIterator<Item = (NodeId, &OriginTombstone)> {
         self.origin_tombstones.iter()
+    }
+
+    /// Whether another origin tombstone has a place without the removal of one.
+    #[must_use]
+    pub fn has_room_for_origin_tombstone(&self) -> bool {
+        self.origin_tombstones.iter().len() < MAX_ORIGIN_TOMBSTONES
     }
 
     /// The number of origin tombstones that were removed because there were too many.

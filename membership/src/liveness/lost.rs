@@ -29,10 +29,11 @@ impl Liveness {
         if !self.timers.is_expired(Timer::AskLost, now) {
             return;
         }
+        self.look_for_successors(now);
         let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
         self.timers.set(Timer::AskLost, now + ASK_LOST_EVERY.mul_f64(jitter));
         if let Some(node) = self.next_of_the_lost()
-            // A member that left is not lost. Its turn is skipped, so that the lost ones are not asked more often.
+            // A member that left, or ended otherwise, is not lost. Its turn is skipped, so that the lost ones are not asked more often.
             && self.is_lost(node, &left)
         {
             self.out.counters.lost_asked += 1;
@@ -88,11 +89,11 @@ impl Liveness {
         }
     }
 
-    /// Whether a member is down without having left on purpose.
+    /// Whether a member is down and may come back: it did not leave on purpose, and its life did not end otherwise.
     fn is_lost(&self, node: NodeId, left: impl Fn(NodeId) -> Option<Epoch>) -> bool {
         let Some(peer) = self.swim.members().get(node) else { return false };
         let has_left = left(node).is_some_and(|epoch| peer.identity.epoch <= epoch);
-        !peer.is_active() && !has_left && !self.said_it_leaves(node)
+        !peer.is_active() && !has_left && !self.said_it_leaves(node) && self.end_of(node).is_none()
     }
 
     /// The latest time at which a node was alive, as far as we can tell.

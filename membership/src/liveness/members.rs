@@ -4,6 +4,7 @@
 //! through all members: which members are active, which are not, and whether two nodes have the same view.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -35,6 +36,8 @@ pub(crate) struct Members {
     peers: BTreeMap<NodeId, Peer>,
     /// The members that are not active.
     down: BTreeSet<NodeId>,
+    /// All members by their addresses. Two members have one address when a host comes back under a new node id.
+    addresses: BTreeSet<(SocketAddr, NodeId)>,
     ring: Ring,
     /// A digest of the active members on each part of the ring.
     buckets: Vec<u64>,
@@ -48,6 +51,7 @@ impl Default for Members {
         Self {
             peers: BTreeMap::new(),
             down: BTreeSet::new(),
+            addresses: BTreeSet::new(),
             ring: Ring::default(),
             buckets: vec![0; MAX_MEMBER_BUCKETS],
             digest: 0,
@@ -83,6 +87,12 @@ impl Members {
     /// The members that are not active, with their entries, by node id.
     pub(crate) fn iter_down(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
         self.down.iter().filter_map(|node| Some((*node, self.peers.get(node)?)))
+    }
+
+    /// The members at an address, active or not.
+    pub(crate) fn at(&self, addr: SocketAddr) -> impl Iterator<Item = NodeId> {
+        let range = (addr, NodeId(0))..=(addr, NodeId(u64::MAX));
+        self.addresses.range(range).map(|(_, node)| *node)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,6 +135,10 @@ impl Members {
             self.down.insert(node);
         }
         self.generation += 1;
+        if let Some(before) = before {
+            self.addresses.remove(&(before.identity.addr, node));
+        }
+        self.addresses.insert((identity.addr, node));
         let heard = before.and_then(|before| before.heard);
         self.peers.insert(node, Peer { identity, down_since, heard });
     }
@@ -138,6 +152,7 @@ impl Members {
         }
         self.peers.remove(&node);
         self.down.remove(&node);
+        self.addresses.remove(&(identity.addr, node));
         true
     }
 
@@ -196,5 +211,19 @@ mod tests {
         assert!(!winding.remove_down(&identity(2, 2)), "an active member stays");
         assert!(winding.remove_down(&identity(1, 1)));
         assert_eq!((winding.len(), winding.down().len()), (7, 0));
+    }
+
+    #[test]
+    fn members_are_found_at_the_address_that_they_had_last() {
+        let mut members = Members::default();
+        let there = ([10, 0, 0, 2], 7_950).into();
+        members.set(identity(1, 1), None);
+        members.set(identity(2, 1), None);
+        members.set(Identity { addr: there, ..identity(2, 2) }, Some(Time::ZERO));
+        let at = |members: &Members, addr| members.at(addr).collect::<Vec<_>>();
+        assert_eq!(at(&members, identity(1, 1).addr), [NodeId(1)]);
+        assert_eq!(at(&members, there), [NodeId(2)]);
+        assert!(members.remove_down(&Identity { addr: there, ..identity(2, 2) }));
+        assert_eq!(at(&members, there), []);
     }
 }

@@ -6,6 +6,7 @@
 mod awake;
 pub mod detector;
 pub(crate) mod duplicate;
+pub(crate) mod ends;
 pub(crate) mod facts;
 pub(crate) mod heard;
 mod join;
@@ -37,6 +38,7 @@ use crate::wire::{Envelope, Life, Outbox, Update};
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
 use duplicate::Duplicates;
+use ends::Ends;
 use facts::Fact;
 use heard::{Heard, Sign};
 use join::seeds::{Invitations, Seeds};
@@ -61,6 +63,7 @@ pub(crate) struct Liveness {
     disputes: Disputes,
     /// The verdict that we believe on each member that is down. A member whose verdict did not reach us has none.
     beliefs: BTreeMap<NodeId, Belief>,
+    ends: Ends,
     /// Our stream probes under way, and when each was sent.
     stream_probes: BTreeMap<StreamId, Time>,
     datagram_path: DatagramPath,
@@ -107,6 +110,7 @@ impl Liveness {
             member_updates: MemberUpdateQueue::default(),
             disputes: Disputes::default(),
             beliefs: BTreeMap::new(),
+            ends: Ends::default(),
             stream_probes: BTreeMap::new(),
             datagram_path: DatagramPath::default(),
             seeds: Seeds::new(protocol, rng.next_u64()),
@@ -257,10 +261,14 @@ impl Liveness {
         while let Some(event) = self.swim.poll_event() {
             match event {
                 SwimEvent::Peer(node) => {
-                    if self.swim.active_peer(node).is_some() {
+                    let peer = self.swim.members().get(node);
+                    if peer.is_none_or(Peer::is_active) {
                         self.beliefs.remove(&node);
+                    }
+                    if peer.is_some_and(Peer::is_active) {
                         arrivals.push(node);
                     }
+                    self.review_ends(node);
                     self.out.tell(Fact::Member(node));
                 }
                 SwimEvent::Connected => {
@@ -304,6 +312,13 @@ impl Liveness {
         // Until the members hear of the new epoch, they may take a duplicate for us.
         self.tell(Update::Alive(*self.identity()), now);
         Some(epoch)
+    }
+
+    /// Forgets a member, if it is down.
+    pub(crate) fn prune(&mut self, node: NodeId, now: Time) {
+        if self.swim.prune(node, now).is_err() {
+            self.out.counters.swim_refused += 1;
+        }
     }
 
     /// Tells all members that we leave. From now on we answer nothing.

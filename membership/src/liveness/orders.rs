@@ -129,8 +129,9 @@ impl Liveness {
     /// Whether another member is alive at the address of a suspect, and would answer a TCP probe of the suspect. A host
     /// that lost its disk comes back with a new node id at the old address.
     fn has_successor(&self, node: NodeId, addr: SocketAddr) -> bool {
-        let mut living = self.swim.members().iter_active();
-        addr == self.identity().addr || living.any(|peer| peer.node_id != node && peer.addr == addr)
+        let members = self.swim.members();
+        let mut others = members.at(addr).filter(|other| *other != node);
+        addr == self.identity().addr || others.any(|other| members.active(other).is_some())
     }
 
     pub(super) fn address_of(&self, node: NodeId) -> Option<SocketAddr> {

@@ -67,13 +67,17 @@ impl Liveness {
         }
     }
 
-    pub(crate) fn handle_pong(&mut self, pong: &Pong, by_stream: bool, now: Time) {
+    /// Takes a pong that came from this address by datagram, or by stream if there is none.
+    pub(crate) fn handle_pong(&mut self, pong: &Pong, from: Option<SocketAddr>, now: Time) {
         let members = short(self.swim.digest());
-        let answered = self.detector.pong(pong, members, by_stream, now);
+        let answered = self.detector.pong(pong, members, from.is_none(), now);
         if let Some(node) = answered {
             self.swim.heard(node, Sign::Ping, now);
             self.trust_again(node, now);
             self.note_contact(now);
+            if let Some(from) = from {
+                self.answered_from(node, from);
+            }
         }
     }
 

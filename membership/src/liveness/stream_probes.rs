@@ -38,7 +38,7 @@ impl Liveness {
         self.stream_probes.remove(&stream);
         if let Ok(Frame::Pong(pong)) = Frame::decode(bytes) {
             self.out.finish(stream);
-            self.handle_pong(&pong, true, now);
+            self.handle_pong(&pong, None, now);
         } else {
             self.out.counters.messages_invalid += 1;
             self.out.reset(stream);

@@ -62,7 +62,7 @@ impl Node {
             Message::Welcome(welcome) => liveness.handle_welcome(from, &welcome, now),
             Message::Referral(referral) => liveness.handle_referral(from, &referral, now),
             Message::Ping(ping) => liveness.handle_ping(from, &ping, now),
-            Message::Pong(pong) => liveness.handle_pong(&pong, false, now),
+            Message::Pong(pong) => liveness.handle_pong(&pong, Some(from), now),
             Message::Ask(ask) => liveness.handle_ask(&ask, now),
             Message::Vote(vote) => liveness.handle_vote(&vote, now),
             Message::MemberUpdates(updates) => liveness.handle_member_updates(from, &updates, now),

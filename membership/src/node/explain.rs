@@ -12,6 +12,7 @@ use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
 use crate::liveness::detector::Belief;
 use crate::liveness::duplicate::Duplicate;
+use crate::liveness::ends::End;
 use crate::liveness::heard::Heard;
 use crate::spread::provenance::{Arrival, ForceLeft};
 
@@ -152,6 +153,12 @@ impl Node {
         self.liveness.members().get(node)?.down_since
     }
 
+    /// When an origin was first noticed to be no active member. Noticed every ten seconds at most.
+    #[must_use]
+    pub fn absent_since(&self, origin: NodeId) -> Option<Time> {
+        self.spread.absent_since(origin)
+    }
+
     /// The duplicate of this node, if we know of one.
     #[must_use]
     pub fn duplicate(&self, now: Time) -> Option<&Duplicate> {
@@ -169,6 +176,12 @@ impl Node {
     pub fn provenance(&self, node: NodeId) -> Provenance {
         let heard = self.liveness.last_heard(node);
         Provenance { heard, news: self.spread.latest_news(node) }
+    }
+
+    /// The end of a member that is down for good. A member that left has none.
+    #[must_use]
+    pub fn end_of(&self, node: NodeId) -> Option<End> {
+        self.liveness.end_of(node)
     }
 
     /// The force-leave of a node, for as long as it holds.

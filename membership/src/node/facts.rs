@@ -7,6 +7,7 @@ use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::Key;
+use crate::liveness::ends::End;
 use crate::liveness::facts::Fact as LivenessFact;
 use crate::spread::facts::Fact as SpreadFact;
 
@@ -79,6 +80,7 @@ impl Node {
             }
             SpreadFact::ForceLeft { node, told_by } => {
                 self.emit(Event::ForceLeft { node, told_by });
+                self.liveness.note_force_leave(node);
             }
             SpreadFact::Heard(peer) => self.liveness.hear_in_session(peer, now),
             SpreadFact::Duplicate(identity) => {
@@ -98,6 +100,7 @@ impl Node {
 
     fn refresh_member(&mut self, node: NodeId, now: Time) {
         let (before, member) = (self.view.status_of(node), self.member(node));
+        self.review_name(node, member.as_ref(), now);
         if let Some(change) = self.view.refresh_member(node, member) {
             self.note_loss(node, before, change.member.status, now);
             self.emit(Event::Member(change));
@@ -116,7 +119,7 @@ impl Node {
         let status = match self.origin_status(node) {
             OriginStatus::Active => MemberStatus::Alive,
             OriginStatus::Down { .. } => MemberStatus::Down,
-            OriginStatus::Left => MemberStatus::Left,
+            OriginStatus::Gone(status) => status,
         };
         Some(Member { identity, node: record, status })
     }
@@ -131,7 +134,12 @@ impl Node {
             left.is_some_and(|epoch| peer.is_none_or(|peer| peer.identity.epoch <= epoch));
         // The member update that it leaves may arrive before its node record says so.
         if has_left || self.liveness.said_it_leaves(node) {
-            return OriginStatus::Left;
+            return OriginStatus::Gone(MemberStatus::Left);
+        }
+        match self.liveness.end_of(node) {
+            Some(End::ForceLeft) => return OriginStatus::Gone(MemberStatus::ForceLeft),
+            Some(End::Replaced(_)) => return OriginStatus::Gone(MemberStatus::Replaced),
+            None => {}
         }
         match peer.map(|peer| peer.down_since) {
             Some(None) => OriginStatus::Active,

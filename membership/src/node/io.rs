@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::identity::{Epoch, NodeId};
+use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{self, StreamId, TcpProbeId};
 use crate::catalog::record::{Key, Value};
 use crate::liveness::detector::Verdict;
@@ -80,6 +80,11 @@ pub enum Event {
         nodes: Vec<NodeId>,
         /// The number of members before, this one included.
         of: usize,
+    },
+    /// Another living member has had this node's name for some time. Each is told once while it is known.
+    NameConflict {
+        /// The other member.
+        other: Identity,
     },
     /// A node answered our hello.
     Welcomed {

@@ -37,9 +37,9 @@ impl Node {
         status: MemberStatus,
         now: Time,
     ) {
-        if status != MemberStatus::Down {
+        if matches!(status, MemberStatus::Alive | MemberStatus::Left) {
             self.losses.remove(&node);
-        } else if before == Some(MemberStatus::Alive) {
+        } else if status == MemberStatus::Down && before == Some(MemberStatus::Alive) {
             self.losses.insert(node);
             self.timers.set(Timer::Losses, now + TOGETHER);
         }

@@ -10,6 +10,7 @@ mod facts;
 pub(crate) mod io;
 mod leave;
 pub(crate) mod losses;
+mod names;
 mod peers;
 mod support;
 pub mod view;
@@ -38,6 +39,7 @@ use config::Config;
 use io::{Event, Input, Output};
 use leave::Leaving;
 use losses::Losses;
+use names::Namesakes;
 use view::View;
 
 /// Capacity that the queue of outputs keeps while it is empty.
@@ -59,6 +61,7 @@ pub struct Node {
     timers: Timers,
     leaving: Option<Leaving>,
     losses: Losses,
+    namesakes: Namesakes,
     deadline: Option<Time>,
     outputs: VecDeque<Output>,
     /// Counters of the node itself, beside those of the planes.
@@ -93,6 +96,7 @@ impl Node {
             timers: Timers::default(),
             leaving: None,
             losses: Losses::new(),
+            namesakes: Namesakes::new(),
             deadline: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -124,7 +128,11 @@ impl Node {
             }
             Input::Write(records) => self.spread.write(records, now),
             Input::Join(addresses) => self.liveness.join(addresses, now),
-            Input::ForceLeave(origin) => self.spread.force_leave(origin, &self.liveness, now),
+            Input::ForceLeave(node) => {
+                self.spread.force_leave(node, &self.liveness, now);
+                // A member of which no records ever came is gone, too.
+                self.liveness.note_force_leave(node);
+            }
             Input::Leave => self.leave(now),
             Input::Deadline => self.handle_deadlines(now),
         }
@@ -163,6 +171,19 @@ impl Node {
         declared
     }
 
+    /// Drops all that this node remembers of a node that is no active member. Other nodes keep what they remember. An
+    /// origin tombstone stays, so that repair does not bring the records back; the node itself may come back at any
+    /// time. Returns `false` if the node is active or is this one, or if there is no room for an origin tombstone.
+    pub fn prune(&mut self, node: NodeId, now: Time) -> bool {
+        let is_active = self.liveness.members().active(node).is_some();
+        if is_active || node == self.identity().node_id || !self.spread.prune(node) {
+            return false;
+        }
+        self.liveness.prune(node, now);
+        self.settle(now);
+        true
+    }
+
     /// The present identity of this node. Its epoch grows when the node refutes a verdict on itself.
     #[must_use]
     pub fn identity(&self) -> &Identity {
@@ -186,6 +207,7 @@ impl Node {
         self.pass_on(now);
         self.handle_leave_deadline(now);
         self.handle_losses_deadline(now);
+        self.handle_namesakes_deadline(now);
         self.spread.handle_deadlines(&mut self.liveness, now);
     }
 

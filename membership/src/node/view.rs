@@ -6,8 +6,8 @@
 //! | alive or suspect | not yet run, or overdue | unknown |
 //! | down | passing when last known, or none | unknown |
 //! | down | not yet run, or overdue | unknown |
-//! | any but left | failing, or failing when last known | unhealthy |
-//! | left | any | gone |
+//! | alive, suspect or down | failing, or failing when last known | unhealthy |
+//! | left, was forced to leave, or was replaced | any | gone |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +29,18 @@ pub enum MemberStatus {
     Down,
     /// The member left on purpose.
     Left,
+    /// An operator forced the member to leave, after it had gone down.
+    ForceLeft,
+    /// The member is down, and another node answers at its address.
+    Replaced,
+}
+
+impl MemberStatus {
+    /// Whether the member is gone for good, as far as we know, and not only silent.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Left | Self::ForceLeft | Self::Replaced)
+    }
 }
 
 impl fmt::Display for MemberStatus {
@@ -38,6 +50,8 @@ impl fmt::Display for MemberStatus {
             Self::Suspect => "suspect",
             Self::Down => "down",
             Self::Left => "left",
+            Self::ForceLeft => "force_left",
+            Self::Replaced => "replaced",
         })
     }
 }
@@ -69,7 +83,7 @@ pub enum InstanceStatus {
     Unhealthy,
     /// The node is down, or the checks have not run or are overdue.
     Unknown,
-    /// The instance was deregistered, or its node left.
+    /// The instance was deregistered, or its node is gone for good.
     Gone,
 }
 
@@ -115,8 +129,11 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OriginStatus {
     Active,
-    Down { since: Time },
-    Left,
+    Down {
+        since: Time,
+    },
+    /// The origin is gone for good, for a reason that the status of its member tells.
+    Gone(MemberStatus),
 }
 
 /// Every instance that is not gone, and every member as the owner was last told of it.
@@ -219,7 +236,7 @@ fn join(replica: &Replica, origin: NodeId, status: OriginStatus, id: &Text) -> O
         _ => Health::Unknown,
     };
     let down_since = match status {
-        OriginStatus::Left => return None,
+        OriginStatus::Gone(_) => return None,
         OriginStatus::Down { since } => Some(since),
         OriginStatus::Active => None,
     };
@@ -287,7 +304,9 @@ mod tests {
     fn the_status_is_the_join_of_the_origin_and_its_checks() {
         use Health::{Failing, Passing, Unknown};
         use InstanceStatus as Is;
-        use OriginStatus::{Active, Left};
+        use OriginStatus::Active;
+        const LEFT: OriginStatus = OriginStatus::Gone(MemberStatus::Left);
+        const REPLACED: OriginStatus = OriginStatus::Gone(MemberStatus::Replaced);
         let table = [
             (Active, true, Some(Passing), Some(Is::Healthy)),
             (Active, true, Some(Failing), Some(Is::Unhealthy)),
@@ -300,8 +319,9 @@ mod tests {
             (DOWN, true, Some(Unknown), Some(Is::Unknown)),
             (DOWN, true, None, Some(Is::Unknown)),
             (DOWN, false, None, Some(Is::Unknown)),
-            (Left, true, Some(Passing), None),
-            (Left, false, None, None),
+            (LEFT, true, Some(Passing), None),
+            (LEFT, false, None, None),
+            (REPLACED, true, Some(Passing), None),
         ];
         for (origin, checked, health, expected) in table {
             let mut view = View::default();
@@ -319,7 +339,8 @@ mod tests {
         assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]), []);
         let down = view.refresh(&catalog, NODE, DOWN, &[Key::Node]);
         assert_eq!(down[0].instance.down_since, Some(Time::from_millis(5)));
-        let left = view.refresh(&catalog, NODE, OriginStatus::Left, &[Key::Node]);
+        let left =
+            view.refresh(&catalog, NODE, OriginStatus::Gone(MemberStatus::Left), &[Key::Node]);
         assert_eq!(left[0].instance.status, InstanceStatus::Gone);
         assert_eq!(view.instances().len(), 0);
     }

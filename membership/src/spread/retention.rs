@@ -76,6 +76,28 @@ impl Spread {
         true
     }
 
+    /// Drops the records of a dead origin at this node alone, as at the end of its retention. The origin tombstone that
+    /// stays keeps repair from bringing them back, so they are kept if there is no room for it. Returns whether nothing
+    /// of the origin is held now.
+    pub(crate) fn prune(&mut self, id: NodeId) -> bool {
+        if self.catalog.origin(id).is_some() {
+            if !self.catalog.has_room_for_origin_tombstone() {
+                return false;
+            }
+            let keys = self.catalog.reap(id);
+            self.out.counters.origins_pruned += 1;
+            self.tell_records_dropped(id, keys);
+        }
+        self.retention.absent.remove(&id);
+        self.provenances.forget(id);
+        true
+    }
+
+    /// When an origin was first noticed to be no active member.
+    pub(crate) fn absent_since(&self, id: NodeId) -> Option<Time> {
+        self.retention.absent.get(&id).copied()
+    }
+
     /// Handles a member that came, went or changed. Its origin tombstone stands while it is down, and yields while it
     /// is active.
     pub(crate) fn review_origin_tombstone(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {

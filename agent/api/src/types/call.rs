@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CallReport, Changes, Explained, ForceLeft, Info, Instance, Instances, Members, PickQuery,
-    Picked, Query, Registration, Services, WatchQuery, is_default,
+    Picked, Pruned, Query, Registration, Services, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -62,7 +62,11 @@ pub enum Request {
         namespace: Option<String>,
     },
     /// List the members. Answered by [`Response::Members`].
-    Members {},
+    Members {
+        /// Whether members that are gone for good, and origins of which only records are left, are listed too.
+        #[serde(default, skip_serializing_if = "is_default")]
+        all: bool,
+    },
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.
     Watch(WatchQuery),
@@ -78,6 +82,15 @@ pub enum Request {
     ForceLeave {
         /// The name or the node id of the member.
         member: String,
+    },
+    /// Drop what this agent alone remembers of members that are down or gone. Answered by [`Response::Pruned`].
+    Prune {
+        /// The names or node ids of members, at most 1,000; all that are down or gone when empty.
+        #[serde(default, skip_serializing_if = "is_default")]
+        members: Vec<String>,
+        /// Only those that have been down or gone for this many milliseconds: an hour when absent, or 0 with `members`.
+        #[serde(default, skip_serializing_if = "is_default")]
+        older_than_ms: Option<u64>,
     },
     /// Describe this agent. Answered by [`Response::Info`].
     Info {},
@@ -133,6 +146,8 @@ pub enum Response<I = Instance> {
     Leaving {},
     /// The member that was forced to leave.
     ForceLeft(ForceLeft),
+    /// The members that were dropped from memory.
+    Pruned(Pruned),
     /// This agent.
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.

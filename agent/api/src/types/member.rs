@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::NodeId;
+use super::{NodeId, is_default};
 
 /// The members of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Member {
     pub name: String,
     /// Its node id.
     pub node_id: NodeId,
-    /// The address at which it takes gossip.
+    /// The address at which it takes gossip; empty when only its records are left.
     pub gossip_address: String,
     /// Whether it is believed to live.
     pub status: MemberStatus,
@@ -34,6 +34,12 @@ pub struct Member {
     pub zone: String,
     /// The number of its life: a higher epoch is a later life.
     pub epoch: u64,
+    /// Milliseconds since it went down or left; absent while it is active.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub down_ago_ms: Option<u64>,
+    /// Whether another living member has its name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub name_conflict: bool,
 }
 
 /// Whether a member is believed to live.
@@ -48,6 +54,10 @@ pub enum MemberStatus {
     Down,
     /// It left on purpose.
     Left,
+    /// An operator forced it to leave, after it had gone down.
+    ForceLeft,
+    /// It is down, and another node answers at its address.
+    Replaced,
     /// A status of a newer agent.
     #[serde(other)]
     Unknown,
@@ -88,6 +98,9 @@ pub struct Info {
     pub last_contact_ago_ms: Option<u64>,
     /// Another agent that runs under the same node id, while it is there.
     pub duplicate: Option<Duplicate>,
+    /// The other living members with its name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub name_conflicts: Vec<Namesake>,
     /// Whether it listens by TCP on its gossip port, so that others can tell a stall from a crash.
     pub takes_tcp_probes: bool,
     /// Whether the members that it monitors answer by QUIC alone, so that news come later.
@@ -119,6 +132,15 @@ pub struct Duplicate {
     pub proven_ago_ms: u64,
 }
 
+/// Another member with the name of this agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namesake {
+    /// Its node id.
+    pub node_id: NodeId,
+    /// The address at which it takes gossip.
+    pub gossip_address: String,
+}
+
 /// A member that was forced to leave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForceLeft {
@@ -130,4 +152,14 @@ pub struct ForceLeft {
     pub instances: usize,
     /// Milliseconds since it left on purpose, and its instances with it; absent when it died.
     pub left_ago_ms: Option<u64>,
+}
+
+/// The members that an agent dropped from its memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// Each as it was last shown, by name and node id.
+    pub members: Vec<Member>,
+    /// The number of those that match and were kept: there is no room to remember that they were dropped, or the agent
+    /// hears no other member and cannot tell which are down.
+    pub kept: usize,
 }

@@ -18,6 +18,7 @@ use crate::queries::info::info;
 use crate::queries::join::join;
 use crate::queries::members::members;
 use crate::queries::pick::{MAX_PICKS, Picks};
+use crate::queries::prune::prune;
 use crate::queries::resolve::{resolve, services};
 use crate::registrations::RegistrationsHandle;
 use crate::services::{Registry, Shown};
@@ -75,7 +76,7 @@ impl Handler {
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
             }
-            Request::Members {} => Response::Members(members(registry, driver).await?),
+            Request::Members { all } => Response::Members(members(registry, driver, all).await?),
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
@@ -90,6 +91,9 @@ impl Handler {
             Request::ForceLeave { member } => {
                 check("member", &member)?;
                 Response::ForceLeft(force_leave(driver, member).await?)
+            }
+            Request::Prune { members, older_than_ms } => {
+                Response::Pruned(prune(driver, members, older_than_ms).await?)
             }
             Request::Explain { subject } => {
                 check("subject", &subject)?;

@@ -47,9 +47,10 @@ impl Detector {
             monitor.heard(by_stream, now);
         }
         if let Some(check) = self.checks.remove(&node) {
-            self.orders.push_back(match check.said {
-                Said::Back(identity) => Order::Revive(identity),
-                Said::Down(..) | Said::NotActive => Order::Warn(node),
+            self.orders.extend(match check.said {
+                Said::Back(identity) => Some(Order::Revive(identity)),
+                Said::Down(..) | Said::NotActive => Some(Order::Warn(node)),
+                Said::Successor => None,
             });
         }
         if mutant::is(Mutant::NeverAcquit) {

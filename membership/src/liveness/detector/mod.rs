@@ -109,6 +109,8 @@ pub(crate) enum Said {
     NotActive,
     /// A member that we hold down is back under this identity. We believe it if the member answers.
     Back(Identity),
+    /// An active member is at the address of one that is down. Its answer tells that it is there.
+    Successor,
 }
 
 /// Events since the last [`Detector::take_tally`], for the counters.
@@ -295,7 +297,7 @@ impl Detector {
         let held_down = |node: &NodeId| swim.members().get(*node).is_some() && !active(node);
         self.checks.retain(|node, check| match check.said {
             Said::Back(_) => held_down(node),
-            Said::Down(..) | Said::NotActive => active(node),
+            Said::Down(..) | Said::NotActive | Said::Successor => active(node),
         });
         self.indirect_probes
             .retain(|node, indirect_probe| swim.held_alive(*node) == Some(&indirect_probe.suspect));

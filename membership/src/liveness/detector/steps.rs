@@ -81,7 +81,7 @@ impl Detector {
                                 self.orders.push_back(Order::Decide(verdict, by));
                             }
                             Some(Said::NotActive) => self.accuse(swim, node, started, now),
-                            Some(Said::Back(_)) | None => {}
+                            Some(Said::Back(_) | Said::Successor) | None => {}
                         }
                     }
                 }

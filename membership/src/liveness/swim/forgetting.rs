@@ -4,7 +4,7 @@ use foca::Timer;
 
 use super::machine::FORGET_DOWN_AFTER;
 use super::{Swim, SwimEvent};
-use crate::base::identity::Identity;
+use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_MEMBERS_TO_FORGET, MAX_ORIGINS};
 use crate::base::time::Time;
 
@@ -41,6 +41,20 @@ impl Swim {
         result
     }
 
+    /// Forgets a member at once, if it is down.
+    pub(crate) fn prune(&mut self, node: NodeId, now: Time) -> Result<(), foca::Error> {
+        let Some(identity) = self.members.get(node).map(|peer| peer.identity) else {
+            return Ok(());
+        };
+        let mut result = Ok(());
+        if self.is_doubted(node) {
+            result = self.apply_down(node, now);
+        }
+        result = result.and(self.forget(&identity));
+        self.settle(now);
+        result
+    }
+
     /// Forgets a member, unless it has come back since.
     fn forget(&mut self, identity: &Identity) -> Result<(), foca::Error> {
         let result = self.foca.handle_timer(Timer::RemoveDown(*identity), &mut self.effects);
@@ -57,7 +71,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::identity::{Epoch, NodeId};
+    use crate::base::identity::Epoch;
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -3,7 +3,7 @@
 use crate::agent::{Agent, eventually, items, text};
 
 fn members_called(agent: &Agent, name: &str) -> Vec<(String, String)> {
-    let members = agent.json(&["members"])["members"].take();
+    let members = agent.json(&["members", "--all"])["members"].take();
     let called = items(&members).iter().filter(|item| text(item, "name") == name);
     called.map(|item| (text(item, "node_id"), text(item, "status"))).collect()
 }
@@ -45,6 +45,12 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
         [&a2, &a3, &again].iter().all(|agent| agent.instances("web").is_empty())
     });
     assert_eq!(again.alive(), 3, "who has its name is not touched");
+    for agent in [&a2, &a3] {
+        let listed = agent.json(&["members"])["members"].take();
+        let ids: Vec<_> = items(&listed).iter().map(|item| text(item, "node_id")).collect();
+        assert_eq!(ids.len(), 3, "gone is gone: {listed}");
+        assert!(members_called(agent, "a1").contains(&(dead.clone(), "force_left".to_owned())));
+    }
     for agent in [&a2, &a3] {
         let explained = agent.json(&["explain", dead]);
         let member = &explained["members"][0];

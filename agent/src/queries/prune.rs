@@ -1,0 +1,105 @@
+//! Pruning: dropping what this agent remembers of members that are down or gone.
+
+use std::time::Duration;
+
+use hobnob_api::{ApiError, ErrorCode, Member, MemberStatus, Pruned};
+use hobnob_membership::{Node, NodeId, Time};
+
+use super::asked::check;
+use super::members::remembered;
+use crate::clock::millis;
+use crate::driver::DriverHandle;
+
+/// The least time that a member has been down or gone, unless the request gives one or names members.
+const OLDER_THAN: Duration = Duration::from_secs(60 * 60);
+/// Members that one request may name.
+const MAX_NAMED: usize = 1_000;
+
+/// What a request asks for, and what of it is kept.
+struct Chosen {
+    members: Vec<Member>,
+    kept: usize,
+}
+
+/// Drops members that are down or gone from the memory of this agent, and says which.
+///
+/// # Errors
+/// A named member is not known, lives, or is this agent.
+pub(crate) async fn prune(
+    driver: &DriverHandle,
+    named: Vec<String>,
+    older_than_ms: Option<u64>,
+) -> Result<Pruned, ApiError> {
+    if named.len() > MAX_NAMED {
+        let message = format!("{} members in one call: at most {MAX_NAMED}", named.len());
+        return Err(ApiError::new(ErrorCode::OutOfRange, message));
+    }
+    named.iter().try_for_each(|name| check("member", name))?;
+    let choose = move |node: &Node, now| choose(node, &named, older_than_ms, now);
+    let Chosen { mut members, kept } = driver.inspect(choose).await??;
+    let ids = members.iter().map(|member| NodeId(member.node_id.0)).collect();
+    let dropped = driver.prune(ids).await?;
+    let matched = members.len() + kept;
+    members.retain(|member| dropped.contains(&NodeId(member.node_id.0)));
+    members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
+    Ok(Pruned { kept: matched - members.len(), members })
+}
+
+fn choose(
+    node: &Node,
+    named: &[String],
+    older_than_ms: Option<u64>,
+    now: Time,
+) -> Result<Chosen, ApiError> {
+    let least = if named.is_empty() { millis(OLDER_THAN) } else { 0 };
+    let least = older_than_ms.unwrap_or(least);
+    let mut members = remembered(node, now);
+    if !named.is_empty() {
+        members = find_all(node, &members, named)?;
+    }
+    members.retain(|member| is_over(member) && member.down_ago_ms.is_some_and(|ms| ms >= least));
+    let matched = members.len();
+    // An agent that hears nobody holds all others down, and finds the cluster again through them.
+    if named.is_empty() && !node.is_connected() {
+        members.retain(|member| member.status != MemberStatus::Down);
+    }
+    Ok(Chosen { kept: matched - members.len(), members })
+}
+
+/// Whether a member is down or gone.
+fn is_over(member: &Member) -> bool {
+    use MemberStatus::{Down, ForceLeft, Left, Replaced};
+    matches!(member.status, Down | Left | ForceLeft | Replaced)
+}
+
+/// The members with these names and node ids that are down or gone. Several may have one name.
+fn find_all(node: &Node, known: &[Member], named: &[String]) -> Result<Vec<Member>, ApiError> {
+    let mut found: Vec<Member> = Vec::new();
+    for subject in named {
+        let has_name =
+            |member: &&Member| member.name == *subject || member.node_id.to_string() == *subject;
+        let matching: Vec<&Member> = known.iter().filter(has_name).collect();
+        let Some(first) = matching.first() else {
+            let message = format!("no member has the name or node id `{subject}`");
+            return Err(ApiError::new(ErrorCode::MemberNotFound, message));
+        };
+        if !matching.iter().any(|member| is_over(member)) {
+            return Err(if first.node_id.0 == node.identity().node_id.0 {
+                let message = format!("`{subject}` is this agent itself");
+                ApiError::new(ErrorCode::MemberIsSelf, message)
+            } else {
+                let message = format!(
+                    "`{subject}` lives, and only members that are down or gone can be dropped"
+                );
+                ApiError::new(ErrorCode::MemberAlive, message)
+            });
+        }
+        let over = matching.into_iter().filter(|member| is_over(member));
+        for member in over {
+            if !found.iter().any(|other| other.node_id == member.node_id) {
+                found.push(member.clone());
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,5 @@
+//! Members that are gone: forced to leave, replaced, dropped from memory.
+
+mod force_leave;
+mod lives;
+mod prune;
