@@ -1,5 +1,6 @@
 //! The one writer of the registry: collects changes, then publishes the services that they touch.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -107,9 +108,9 @@ impl Writer {
             return;
         }
         let isolated = self.registry.is_isolated();
-        let published = self.registry.services.load();
-        let mut services = (**published).clone();
-        let mut names_changed = false;
+        let published = self.registry.services.load_full();
+        // Copied when the first service comes or goes.
+        let mut services = Cow::Borrowed(&*published);
         for key in touched {
             let Some(written) = self.services.get(&key) else { continue };
             let (instances, balancing) = (&written.instances, written.balancing());
@@ -121,7 +122,7 @@ impl Writer {
                 kept.publish(instances, isolated, is_urgent);
                 continue;
             }
-            names_changed = true;
+            let services = services.to_mut();
             if let Some(outdated) = known {
                 outdated.retire();
                 services.remove(&key);
@@ -134,7 +135,7 @@ impl Writer {
             service.publish(instances, isolated, is_urgent);
             services.insert(key, service);
         }
-        if names_changed {
+        if let Cow::Owned(services) = services {
             self.registry.services.store(Arc::new(services));
         }
         if !self.changes.is_empty() {
