@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use hobnob_membership::record::{Health, NodeRecord, Support};
+use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ impl TestDriver {
     /// A driver with what an earlier life left.
     pub(crate) async fn restored(
         node_id: u64,
-        records: Vec<(hobnob_membership::record::Key, hobnob_membership::record::Value)>,
+        records: Vec<(Key, Value)>,
         own_checks: OwnChecks,
     ) -> Self {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
@@ -62,18 +62,29 @@ impl TestDriver {
         let (registry, writer) = Registry::new(node_id, locality, clock, 1);
         let (persist, persisted) = mpsc::channel(1);
         let joining = Joining::at(&[], &[], "default");
-        let node = Node::new(config, clock.now());
+        let node = Node::new(config, clock.now()).expect("legal records");
         let (driver, handle) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr, clock }
     }
 
-    /// The health of an instance, if there is one with this id.
+    /// The health of an instance of this node, if there is one with this id. A look at one of many costs little.
     pub(crate) async fn health(&self, id: &'static str) -> Option<Health> {
         let read = move |node: &Node, _| {
-            node.instances().find(|instance| *instance.id == *id).map(|instance| instance.health)
+            let own = node.catalog().origin(node.identity().node_id)?.current()?;
+            own.get(&Key::Service(id.into()))?;
+            let health = own.get(&Key::Health(id.into()));
+            Some(health.map_or(Health::Unknown, |value| match value {
+                Value::Health(health) => *health,
+                other => panic!("{other:?} is no health"),
+            }))
         };
         self.handle.inspect(read).await.expect("it runs")
+    }
+
+    /// The number of instances.
+    pub(crate) async fn instances(&self) -> usize {
+        self.handle.inspect(|node, _| node.instances().count()).await.expect("it runs")
     }
 
     /// Waits until an instance has this health, without letting time pass.

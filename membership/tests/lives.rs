@@ -39,7 +39,7 @@ fn register(net: &mut Network, n: usize) {
         balancing: Balancing::default(),
     };
     let service = Value::Service(service.into());
-    net.handle(n, Input::Write(vec![(Key::Service("web".into()), Some(service))]));
+    net.write(n, vec![(Key::Service("web".into()), Some(service))]);
     net.run_for(Duration::from_secs(1));
 }
 
@@ -163,7 +163,7 @@ fn conflicts(net: &Network, n: usize) -> Vec<Identity> {
 fn two_living_members_of_one_name_are_told_once_by_both() {
     let mut net = Network::joined(3);
     let node = record(1);
-    net.nodes.push(Node::new(Config { node, ..config(3) }, net.now));
+    net.nodes.push(Node::new(Config { node, ..config(3) }, net.now).expect("legal records"));
     net.events.push(Vec::new());
     net.handle(3, Input::Join(vec![identity(0).addr]));
     net.run_for(Duration::from_secs(20));

@@ -23,7 +23,7 @@ fn register(net: &mut Network, n: usize) {
         balancing: Balancing::default(),
     };
     let service = Value::Service(service.into());
-    net.handle(n, Input::Write(vec![(Key::Service("web".into()), Some(service))]));
+    net.write(n, vec![(Key::Service("web".into()), Some(service))]);
     net.run_for(Duration::from_secs(1));
 }
 
