@@ -13,6 +13,12 @@ const PULSE: Duration = Duration::from_millis(250);
 /// A stall this long may have made peers suspect us.
 const LONG_STALL: Duration = Duration::from_secs(1);
 
+/// After a long stall, messages that waited for us are handled within this time.
+const READ_WITHIN: Duration = Duration::from_millis(250);
+/// After a long stall, verdicts that we missed are learned within this time: no suspicion lasts longer, and the views of
+/// members are compared meanwhile.
+const CAUGHT_UP_AFTER: Duration = Duration::from_secs(10);
+
 /// Timers that go on while we leave or are silent.
 const WHILE_ABSENT: [Timer; 4] =
     [Timer::Swim, Timer::MemberUpdates, Timer::Isolation, Timer::Claim];
@@ -24,11 +30,38 @@ pub(super) struct Awake {
     handled: Time,
     /// Silence of the other members counts from this time, or from the last contact if that is later.
     silence_from: Time,
+    stall: Option<Stall>,
+}
+
+/// The latest long stall of our own loop.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    began: Time,
+    ended: Time,
 }
 
 impl Awake {
     pub(super) fn new(now: Time) -> Self {
-        Self { handled: now, silence_from: now }
+        Self { handled: now, silence_from: now, stall: None }
+    }
+
+    /// Notes a long stall that ends now. One that follows another closely goes on with it.
+    fn note_stall(&mut self, began: Time, now: Time) {
+        let goes_on = self.stall.filter(|last| began.since(last.ended) < READ_WITHIN);
+        self.stall = Some(Stall { began: goes_on.map_or(began, |last| last.began), ended: now });
+    }
+
+    /// The earliest time at which a message that was handled at `handled` may have arrived. A message that is handled
+    /// right after a stall may have waited for all of it.
+    pub(super) fn arrived(&self, handled: Time) -> Time {
+        let waited = |stall: &Stall| stall.ended <= handled && handled < stall.ended + READ_WITHIN;
+        self.stall.filter(waited).map_or(handled, |stall| handled.min(stall.began))
+    }
+
+    /// The last time before which no verdict can have escaped us that we would know if we had run all the time.
+    pub(super) fn attentive_until(&self, now: Time) -> Time {
+        let lately = |stall: &Stall| now.since(stall.ended) < CAUGHT_UP_AFTER;
+        self.stall.filter(lately).map_or(now, |stall| stall.began)
     }
 }
 
@@ -47,9 +80,11 @@ impl Liveness {
     /// hear no member during a stall, so that its time does not count as silence.
     pub(crate) fn notice_call(&mut self, due: Option<Time>, now: Time) {
         if let Some(due) = due {
-            let slept = now.since(due.max(self.awake.handled));
+            let began = due.max(self.awake.handled);
+            let slept = now.since(began);
             self.detector.late(slept, now);
             if slept >= LONG_STALL {
+                self.awake.note_stall(began, now);
                 self.out.tell(Fact::Stalled(slept));
             }
             let heard = self.last_contact.unwrap_or(self.awake.silence_from);

@@ -101,24 +101,30 @@ impl Liveness {
     /// something too: while we hear other members and no verdict comes, the member was alive at the time before which a
     /// verdict would have come. A verdict must not make this time later. So if we heard the member by a ping shortly
     /// before the verdict, as a monitor does, the time of that ping counts.
+    ///
+    /// Our own stalls prove nothing about other members. A message that may have waited for the end of a stall counts from
+    /// its beginning. Verdicts that passed meanwhile come a little later, so until then the lack of them proves nothing.
     pub(crate) fn last_alive(&self, node: NodeId, now: Time) -> Time {
         if node == self.identity().node_id {
             return now;
         }
         let peer = self.swim.members().get(node);
-        let heard = peer.and_then(|peer| peer.heard).map(|heard| heard.at);
-        let answered = self.detector.last_heard(node);
+        let arrived = |handled| self.awake.arrived(handled);
+        let heard = peer.and_then(|peer| peer.heard).map(|heard| arrived(heard.at));
+        let answered = self.detector.last_heard(node).map(arrived);
         if answered.is_some() {
             return heard.max(answered).unwrap_or(Time::ZERO);
         }
-        let contact = self.last_contact.unwrap_or(Time::ZERO);
+        let contact = self.last_contact().unwrap_or(Time::ZERO);
+        let attentive_until = |at| contact.min(self.awake.attentive_until(at));
         let unaccused = match peer {
             Some(Peer { down_since: Some(since), heard: Some(heard), .. })
                 if heard.by == Sign::Ping && since.since(heard.at) <= MAX_SUSPICION_TIMEOUT =>
             {
-                return heard.at;
+                return arrived(heard.at);
             }
-            Some(peer) => peer.down_since.map_or(contact, |since| since.min(contact)),
+            Some(Peer { down_since: Some(since), .. }) => attentive_until(*since).min(*since),
+            Some(_) => attentive_until(now),
             None => Time::ZERO,
         };
         let unaccused =

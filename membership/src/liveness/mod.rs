@@ -38,7 +38,7 @@ use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
 use duplicate::Duplicates;
 use facts::Fact;
-use heard::Sign;
+use heard::{Heard, Sign};
 use join::seeds::{Invitations, Seeds};
 use lost::ASK_LOST_EVERY;
 use members::{Members, Peer};
@@ -175,8 +175,21 @@ impl Liveness {
         self.connected
     }
 
+    /// When we last heard another member. A message that may have waited for the end of a stall counts from its
+    /// beginning.
     pub(crate) fn last_contact(&self) -> Option<Time> {
-        self.last_contact
+        self.last_contact.map(|at| self.awake.arrived(at))
+    }
+
+    /// The last message of a node, and when it arrived at the earliest.
+    pub(crate) fn last_heard(&self, node: NodeId) -> Option<Heard> {
+        let heard = self.members().get(node)?.heard?;
+        Some(Heard { at: self.awake.arrived(heard.at), ..heard })
+    }
+
+    /// When a node last answered a ping of ours, at the earliest.
+    pub(crate) fn last_answer(&self, node: NodeId) -> Option<Time> {
+        self.detector.last_heard(node).map(|at| self.awake.arrived(at))
     }
 
     /// Takes the roster that a peer sends in a session: its active members.

@@ -137,7 +137,7 @@ impl Node {
     /// When an active member last answered a ping of ours; `None` if it never did.
     #[must_use]
     pub fn last_answer(&self, node: NodeId) -> Option<Time> {
-        self.liveness.detector().last_heard(node)
+        self.liveness.last_answer(node)
     }
 
     /// The latest time at which a node was alive, as far as we can tell.
@@ -167,7 +167,7 @@ impl Node {
     /// The last message of a node, and the last arrival of its records.
     #[must_use]
     pub fn provenance(&self, node: NodeId) -> Provenance {
-        let heard = self.liveness.members().get(node).and_then(|peer| peer.heard);
+        let heard = self.liveness.last_heard(node);
         Provenance { heard, news: self.spread.latest_news(node) }
     }
 
