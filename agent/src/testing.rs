@@ -22,6 +22,7 @@ pub(crate) struct TestDriver {
     pub(crate) persisted: mpsc::Receiver<Persist>,
     pub(crate) task: JoinHandle<Ended>,
     pub(crate) addr: SocketAddr,
+    pub(crate) clock: Clock,
 }
 
 impl TestDriver {
@@ -56,7 +57,7 @@ impl TestDriver {
             seed: node_id.0,
             protocol: Protocol::default(),
         };
-        let clock = Clock::start();
+        let clock = Clock::fake();
         let locality = Locality { datacenter: "dc1".to_owned(), zone: String::new() };
         let (registry, writer) = Registry::new(node_id, locality, clock, 1);
         let (persist, persisted) = mpsc::channel(1);
@@ -64,7 +65,7 @@ impl TestDriver {
         let node = Node::new(config, clock.now());
         let (driver, handle) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
-        Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr }
+        Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr, clock }
     }
 
     /// The health of an instance, if there is one with this id.

@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod client;
+pub mod clock;
 pub mod codec;
 pub mod discovery;
 mod error;

@@ -85,7 +85,7 @@ impl Driver {
                 reply.send(());
             }
             Command::ExplainCheck { instance, reply } => {
-                reply.send(self.own_checks.explain(&instance));
+                reply.send(self.own_checks.explain(&instance, now));
             }
             Command::Join { addresses, reply } => {
                 match self.refuse_while_silent() {

@@ -89,7 +89,7 @@ impl Driver {
             }
             Event::Stalled(time) => tracing::warn!(
                 seconds = time.as_secs_f64(),
-                "this agent's process stood still: peers may have declared it down meanwhile"
+                "this agent's process stood still, or its host was suspended: peers may have declared it down meanwhile"
             ),
             Event::DeclaredDown(verdict) => tracing::warn!(
                 by = words::name_of(&self.node, verdict.accuser),

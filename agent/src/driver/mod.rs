@@ -43,6 +43,9 @@ const COMMANDS_FOR: Duration = Duration::from_millis(2);
 const STALLED_AFTER: Duration = Duration::from_millis(100);
 /// The most batches of datagrams that are taken after a stall: a full receive buffer of small datagrams.
 const STALLED_BATCHES: usize = 32;
+/// The longest sleep of the loop. Timers do not count the time for which the host is suspended, so after a suspend the loop
+/// looks at the clock this much later at most.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// The precision of ages in the registry, for each thousand origins.
 const AGES_PERIOD: Duration = Duration::from_millis(100);
 /// The time that streams have at the end to write their frames.
@@ -125,7 +128,8 @@ impl Driver {
             }
             let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
             let own = self.save_peers_at.into_iter().chain(self.joining.warn_at);
-            let wake = own.chain(deadline).min();
+            let look = Instant::now() + LOOK_AT_CLOCK_EVERY;
+            let wake = own.chain(deadline).fold(look, Instant::min);
             tokio::select! {
                 biased;
                 () = self.network.udp.readable() => self.take_datagrams(),
@@ -136,7 +140,7 @@ impl Driver {
                     Some(command) => self.take_command(command),
                     None => return Ended::Abandoned,
                 },
-                () = sleep_until(wake) => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
             self.take_waiting_inputs();
             if self.has_stalled() {
@@ -209,7 +213,7 @@ impl Driver {
         if self.node.next_deadline().is_some_and(|due| due <= now) {
             self.node.handle(Input::Deadline, now);
         }
-        let now = self.clock.instant(now);
+        let now = Instant::now();
         self.joining.warn_if_due(now);
         if self.save_peers_at.is_some_and(|at| at <= now) {
             self.save_peers_at = None;
@@ -261,12 +265,5 @@ impl Driver {
         if self.persist.try_send(persist).is_err() {
             self.persist_dropped += 1;
         }
-    }
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }

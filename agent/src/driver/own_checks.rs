@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use hobnob_api::{Check, CheckExplained, Probe};
 use hobnob_membership::record::Health;
-use hobnob_membership::{Input, registering};
-use tokio::time::Instant;
+use hobnob_membership::{Input, Time, registering};
 
 use super::Driver;
 use crate::checks::{CheckId, CheckReport};
@@ -18,7 +17,7 @@ pub(crate) struct OwnCheck {
     id: CheckId,
     check: Check,
     /// The output when the verdict last changed, and the time of that change.
-    latest: Option<(String, Instant)>,
+    latest: Option<(String, Time)>,
 }
 
 impl OwnCheck {
@@ -26,7 +25,7 @@ impl OwnCheck {
         Self { id, check, latest: None }
     }
 
-    fn explain(&self) -> CheckExplained {
+    fn explain(&self, now: Time) -> CheckExplained {
         let target = match &self.check.probe {
             Probe::Http { url } => url.clone(),
             Probe::Tcp { address } => address.clone(),
@@ -37,7 +36,7 @@ impl OwnCheck {
             target,
             interval_ms: self.check.interval_ms,
             output,
-            changed_ago_ms: since.map(|at| millis(at.elapsed())),
+            changed_ago_ms: since.map(|at| millis(now.since(at))),
         }
     }
 }
@@ -55,16 +54,16 @@ impl OwnChecks {
         }
     }
 
-    pub(super) fn explain(&self, instance: &str) -> Option<CheckExplained> {
-        self.0.get(instance).map(OwnCheck::explain)
+    pub(super) fn explain(&self, instance: &str, now: Time) -> Option<CheckExplained> {
+        self.0.get(instance).map(|own| own.explain(now))
     }
 
     /// Notes a report. Returns whether its check is the one that decides the health of the instance.
-    fn note(&mut self, report: &CheckReport) -> bool {
+    fn note(&mut self, report: &CheckReport, now: Time) -> bool {
         let own = self.0.get_mut(&report.id.instance).filter(|own| own.id == report.id);
         let is_current = own.is_some();
         if let Some(own) = own {
-            own.latest = Some((report.output.clone(), Instant::now()));
+            own.latest = Some((report.output.clone(), now));
         }
         is_current
     }
@@ -79,7 +78,8 @@ impl FromIterator<OwnCheck> for OwnChecks {
 impl Driver {
     /// Writes the verdict of a check. A verdict on a registration that was replaced since is dropped.
     pub(super) fn take_report(&mut self, report: &CheckReport) {
-        if !self.own_checks.note(report) {
+        let now = self.clock.now();
+        if !self.own_checks.note(report, now) {
             return;
         }
         let CheckReport { id, health, output } = report;
@@ -90,6 +90,6 @@ impl Driver {
             Health::Unknown => tracing::warn!(id, output, "the instance's check is overdue"),
         }
         let records = registering::set_health(&id.into(), *health);
-        self.node.handle(Input::Write(records), self.clock.now());
+        self.node.handle(Input::Write(records), now);
     }
 }

@@ -129,6 +129,49 @@ async fn a_full_queue_to_the_disk_drops_and_counts() {
     assert!(after["storage_persist_dropped"] >= 1, "{after:?}");
 }
 
+/// The longest age of an instance that this driver shows.
+fn oldest(driver: &TestDriver) -> Duration {
+    let services = driver.registry.services();
+    let instances = services.values().flat_map(|service| service.instances());
+    let ages = instances
+        .map(|(_, entry)| hobnob_api::Instance::from(&driver.registry.show_picked(&entry)).age_ms);
+    Duration::from_millis(ages.max().expect("an instance"))
+}
+
+/// No timer counts a suspend. The agent that dies during one must not be shown as if it had just been heard, and the
+/// living must not be held dead.
+#[tokio::test(start_paused = true)]
+async fn a_suspend_counts_into_ages_and_is_noticed_within_a_second() {
+    const SUSPEND: Duration = Duration::from_secs(20);
+    let [sleeper, dies, lives] = [1, 2, 3].map(TestDriver::start);
+    let (sleeper, dies, lives) = (sleeper.await, dies.await, lives.await);
+    for joins in [&dies, &lives] {
+        joins.handle.join(vec![sleeper.addr]).await.expect("answered");
+    }
+    let passing = (Key::Health("web-1".into()), Some(Value::Health(Health::Passing)));
+    dies.handle.write(vec![service(80), passing]).await.expect("written");
+    sleeper.until_health("web-1", Health::Passing).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(oldest(&sleeper) < Duration::from_secs(2), "{:?}", oldest(&sleeper));
+    let stalls =
+        async |driver: &TestDriver| driver.handle.report().await.expect("asked").counters["stalls"];
+    let before = stalls(&sleeper).await;
+
+    dies.task.abort();
+    drop(dies);
+    sleeper.clock.suspend(SUSPEND);
+    assert!(oldest(&sleeper) >= SUSPEND, "before the driver notices: {:?}", oldest(&sleeper));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(stalls(&sleeper).await > before, "noticed");
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(oldest(&sleeper) >= SUSPEND, "{:?}", oldest(&sleeper));
+    }
+    let members = |node: &Node, _| (node.active_members(), node.identity().epoch);
+    assert_eq!(sleeper.handle.inspect(members).await, Ok((2, Epoch(1))), "it and the living one");
+    assert_eq!(lives.handle.inspect(members).await, Ok((2, Epoch(1))), "nobody was called down");
+}
+
 #[tokio::test(start_paused = true)]
 async fn silence_at_the_addresses_to_join_at_is_warned_of_again_and_again() {
     let mut joining = Joining::at(&["seed:7946".to_owned()], &[], "default");

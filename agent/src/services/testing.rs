@@ -17,7 +17,7 @@ pub(crate) const FIRST_REVISION: u64 = 1_000;
 
 pub(crate) fn registry() -> (Arc<Registry>, Writer) {
     let locality = Locality { datacenter: "dc1".into(), zone: "z1".into() };
-    Registry::new(OWN, locality, Clock::start(), FIRST_REVISION)
+    Registry::new(OWN, locality, Clock::fake(), FIRST_REVISION)
 }
 
 pub(crate) fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {

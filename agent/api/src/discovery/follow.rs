@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures_util::future::join;
 use hobnob_balancer::{Layered, Nearness, Prefer, Selector};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::backoff::Backoff;
 use super::known::{Known, Locality, Scope};
 use super::{DiscoveryConfig, View};
 use crate::client::{Client, ClientError, WatchEvent};
+use crate::clock::Moment;
 use crate::types::{Instance, Request, Response, WatchQuery};
 
 /// Time between two moves of the balancer's clock.
@@ -67,7 +68,7 @@ impl Follower {
             let Err(_) = self.watch(&mut backoff).await;
             self.publish.send_if_modified(|view| {
                 let was_there = view.away_since.is_none();
-                view.away_since.get_or_insert_with(Instant::now);
+                view.away_since.get_or_insert_with(Moment::now);
                 was_there
             });
             sleep(backoff.next()).await;
@@ -108,7 +109,7 @@ impl Follower {
 
 /// Circuits, ejections and slow starts end by the clock.
 async fn keep_time(balancer: &Layered<Arc<Instance>>) {
-    let started = Instant::now();
+    let started = Moment::now();
     let mut ticks = interval(ADVANCE_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -41,9 +41,9 @@ use hobnob_balancer::{
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::client::default_client_socket_path;
+use crate::clock::Moment;
 use crate::types::{DEFAULT_NAMESPACE, Instance};
 
 /// The service that a [`Discovery`] follows, and how it picks.
@@ -108,7 +108,7 @@ struct View {
     /// All instances, by node and id; absent before the first answer of an agent.
     instances: Option<Arc<[Arc<Instance>]>>,
     /// Since when no agent answers; absent while one does.
-    away_since: Option<Instant>,
+    away_since: Option<Moment>,
     isolated: bool,
 }
 
@@ -123,7 +123,7 @@ impl Discovery {
         let nearness = Nearness::listed(config.prefer, []);
         let balancer =
             Arc::new(Layered::new(&config.balancer, nearness.layers(), OVERPROVISIONING));
-        let view = View { away_since: Some(Instant::now()), ..View::default() };
+        let view = View { away_since: Some(Moment::now()), ..View::default() };
         let (publish, views) = watch::channel(view);
         let strategy = config.strategy;
         let follower = follow::Follower::new(config, selector, nearness, balancer.clone(), publish);
@@ -155,10 +155,11 @@ impl Discovery {
         self.views.borrow().away_since.is_some()
     }
 
-    /// The time for which the agent has been away; zero while it is there.
+    /// The time for which the agent has been away; zero while it is there. On Linux it counts the time for which the host
+    /// was suspended.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.views.borrow().away_since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.views.borrow().away_since.map_or(Duration::ZERO, Moment::elapsed)
     }
 
     /// Whether the agent said in its last answer that it has lost touch with all other members.

@@ -6,6 +6,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::codec::Framed;
 
 use super::*;
+use crate::clock::fake::suspend;
 use crate::codec::BinaryCodec;
 use crate::testing::{info, instance};
 use crate::types::*;
@@ -99,6 +100,8 @@ async fn the_last_set_is_served_while_the_agent_is_away_and_the_watch_resumes() 
     assert_eq!(ids(&discovery), ["a"], "the last known set");
     tokio::time::advance(Duration::from_secs(3)).await;
     assert!(discovery.age() >= Duration::from_secs(3));
+    suspend(Duration::from_secs(20));
+    assert!(discovery.age() >= Duration::from_secs(23), "the sleep of the host counts");
 
     // One attempt is cut off before it is answered, and the next goes on from the same revision.
     let (connection, since) = agent.watched().await;
@@ -140,8 +143,9 @@ async fn failures_open_the_circuit_of_an_instance_until_the_clock_lets_one_call_
     let pick = picker.pick(None).unwrap();
     pick.complete(Outcome::Failure, Duration::from_millis(1));
     assert!(picker.pick(None).is_none(), "its circuit is open");
-    tokio::time::sleep(recovery * 2).await;
-    assert!(picker.pick(None).is_some(), "one call decides");
+    suspend(recovery);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(picker.pick(None).is_some(), "one call decides, and the sleep of the host counts");
 }
 
 #[tokio::test(start_paused = true)]

@@ -94,7 +94,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
     let budget = Budget::new(client_bytes);
     let handler = Handler {
         info,
-        clock: Clock::start(),
+        clock: Clock::fake(),
         registry: registry.clone(),
         driver,
         registrations: RegistrationsHandle::stopped(),
