@@ -19,6 +19,7 @@ impl Driver {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
                 self.note_member(&change.member);
+                self.members_changed = true;
                 let first = self.saved_peers.is_empty();
                 let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
                 self.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);

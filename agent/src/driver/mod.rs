@@ -17,6 +17,7 @@ pub(crate) mod words;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -82,6 +83,8 @@ pub(crate) struct Driver {
     saved_peers: Vec<SocketAddr>,
     persist_dropped: u64,
     ages_due: Time,
+    /// The transport does not know yet which members came and went.
+    members_changed: bool,
     left: bool,
 }
 
@@ -111,6 +114,7 @@ impl Driver {
             saved_peers: Vec::new(),
             persist_dropped: 0,
             ages_due: Time::ZERO,
+            members_changed: false,
             left: false,
         };
         // An agent that should find members and has found none yet may be cut off.
@@ -244,6 +248,7 @@ impl Driver {
         let now = self.clock.now();
         if now >= self.ages_due {
             self.show_ages(now);
+            self.tell_transport_of_members();
         }
         self.writer.publish();
     }
@@ -256,6 +261,15 @@ impl Driver {
         let thousands = u32::try_from(ages.len() / 1_000).unwrap_or(u32::MAX);
         self.ages_due = now + AGES_PERIOD.saturating_mul(thousands.saturating_add(1));
         self.writer.set_last_alive(ages);
+    }
+
+    /// Tells the transport the addresses from which members open streams, with the ages, since all of them are told.
+    fn tell_transport_of_members(&mut self) {
+        if std::mem::take(&mut self.members_changed) {
+            let members = self.node.members().into_iter();
+            let present = members.filter(|member| member.status != MemberStatus::Left);
+            self.network.quic.set_members(present.map(|member| member.identity.sync_addr()));
+        }
     }
 
     /// Asks for something to be persisted. When the queue is full, because the disk stalls, it is dropped and

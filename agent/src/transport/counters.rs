@@ -23,6 +23,10 @@ pub struct QuicCounters {
     pub(super) connections_accepted: Counter,
     /// Connections that were refused because too many were open, in all or from one host.
     pub(super) connections_refused: Counter,
+    /// Attempts to connect that were ignored because they came too fast, in all or from one host.
+    pub(super) attempts_ignored: Counter,
+    /// Attempts to connect whose peers were asked to prove their addresses.
+    pub(super) retries_sent: Counter,
     /// Connections that peers began and that did not pass the handshake.
     pub(super) handshakes_failed: Counter,
     /// Connections on which the peer opened no stream in time.
@@ -42,6 +46,8 @@ impl QuicCounters {
         vec![
             ("quic_connections_accepted", self.connections_accepted.get()),
             ("quic_connections_refused", self.connections_refused.get()),
+            ("quic_attempts_ignored", self.attempts_ignored.get()),
+            ("quic_retries_sent", self.retries_sent.get()),
             ("quic_handshakes_failed", self.handshakes_failed.get()),
             ("quic_connections_unused", self.connections_unused.get()),
             ("quic_frames_invalid", self.frames_invalid.get()),

@@ -5,11 +5,25 @@ use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
-/// The most connections that peers opened, in any state. Further ones are refused and counted.
+pub use super::pace::Rate;
+
+/// The most connections that peers opened, in any state, handshakes among them. Further ones are refused and counted.
 pub const MAX_ACCEPTED: usize = 64;
+/// The most of them that strangers opened. The others are for members.
+pub const MAX_ACCEPTED_OF_STRANGERS: usize = 48;
 /// The most connections that one host opened (with IPv6, one network of 64 bits). Loopback may have all of
 /// [`MAX_ACCEPTED`].
 pub const MAX_ACCEPTED_PER_HOST: usize = 16;
+/// The pace of handshakes that strangers begin. Further ones are ignored and counted, and their peers try again.
+pub const HANDSHAKES: Rate = Rate { per_second: 200, burst: 200 };
+/// The pace of handshakes that members begin.
+pub const HANDSHAKES_OF_MEMBERS: Rate = Rate { per_second: 400, burst: 400 };
+/// The pace of handshakes that one host begins (with IPv6, one network of 64 bits). Loopback has no such limit.
+pub const HANDSHAKES_PER_HOST: Rate = Rate { per_second: 20, burst: 64 };
+/// The most hosts whose pace is remembered. While none of them has rested, further hosts are ignored and counted.
+pub const MAX_HOSTS_PACED: usize = 4_096;
+/// The pace of answers to attempts whose address is not proven, for strangers and for members each.
+pub const RETRIES: Rate = Rate { per_second: 1_000, burst: 1_000 };
 /// The most streams that we opened, in any state. Further ones fail at once, and are counted.
 pub const MAX_OPENED: usize = 64;
 /// The time that a handshake may take, on either side.

@@ -12,6 +12,7 @@ mod gossip_udp;
 pub mod limits;
 mod network;
 mod outbox;
+mod pace;
 mod quic;
 mod session;
 mod tcp_probe;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hobnob_membership::StreamId;
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -14,10 +15,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::admission::{Admission, Place};
+use super::admission::{Admission, MemberAddresses, Place, host};
 use super::counters::QuicCounters;
 use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_OPENED};
 use super::outbox::{Abort, Outbox};
+use super::pace::{Pace, Rates};
 use super::session::{CloseCode, Link, Session, StreamEvent};
 use super::tls::{NODE_NAME, NodeCertificate};
 
@@ -61,6 +63,8 @@ struct Shared {
     counters: Arc<QuicCounters>,
     /// One place for each connection that a peer opens. All places are free when no task of such a connection is left.
     accepting: Admission,
+    /// The driver's members, whose connections come before those of strangers.
+    members: ArcSwap<MemberAddresses>,
     /// One permit for each stream that we open. All permits are free when no task of such a stream is left.
     opening: Arc<Semaphore>,
     /// The number of streams accepted so far, which numbers them.
@@ -77,6 +81,16 @@ impl Quic {
         certificate: &NodeCertificate,
         events: mpsc::Sender<StreamEvent>,
     ) -> Result<Self, QuicError> {
+        Self::bind_at_pace(addr, certificate, events, Rates::default())
+    }
+
+    /// [`bind`](Self::bind), with other rates at which connections are answered.
+    pub(super) fn bind_at_pace(
+        addr: SocketAddr,
+        certificate: &NodeCertificate,
+        events: mpsc::Sender<StreamEvent>,
+        rates: Rates,
+    ) -> Result<Self, QuicError> {
         let bind_error = |source| QuicError::Bind { addr, source };
         let mut endpoint =
             Endpoint::server(certificate.server_config()?, addr).map_err(bind_error)?;
@@ -88,10 +102,11 @@ impl Quic {
             shutdown: CancellationToken::new(),
             counters: Arc::default(),
             accepting: Admission::new(),
+            members: ArcSwap::default(),
             opening: Arc::new(Semaphore::new(MAX_OPENED)),
             accepted: AtomicU64::new(0),
         });
-        tokio::spawn(accept(endpoint.clone(), shared.clone()));
+        tokio::spawn(accept(endpoint.clone(), shared.clone(), rates));
         Ok(Self { endpoint, local_addr, shared })
     }
 
@@ -105,6 +120,12 @@ impl Quic {
     #[must_use]
     pub fn counters(&self) -> &QuicCounters {
         &self.shared.counters
+    }
+
+    /// Sets the addresses of the endpoints of all members. While peers connect too fast or have too many connections,
+    /// strangers wait for members, and not the other way round.
+    pub fn set_members(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.shared.members.store(Arc::new(addresses.into_iter().collect()));
     }
 
     /// Opens a stream to a peer. Frames can be sent at once. [`StreamEvent::Closed`] reports a failure, such as
@@ -200,19 +221,34 @@ impl Shared {
 }
 
 /// Accepts connections until the shutdown.
-async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
+async fn accept(endpoint: Endpoint, shared: Arc<Shared>, rates: Rates) {
+    let mut pace = Pace::new(&rates, Instant::now());
     loop {
         let incoming = tokio::select! {
             () = shared.shutdown.cancelled() => return,
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
-        if !incoming.remote_address_validated() && incoming.may_retry() {
-            // A Retry needs no memory here: a peer that owns its address returns with the token that was sent there.
-            let _ = incoming.retry();
+        let (from, now) = (incoming.remote_address(), Instant::now());
+        let kind = shared.members.load().kind_of(from);
+        let is_proven = incoming.remote_address_validated() || !incoming.may_retry();
+        let is_in_time = match is_proven {
+            true => pace.take_handshake(kind, host(from.ip()), now),
+            false => pace.take_retry(kind, now),
+        };
+        if !is_in_time {
+            shared.counters.attempts_ignored.increment();
+            incoming.ignore();
             continue;
         }
-        match shared.accepting.take(incoming.remote_address().ip()) {
+        if !is_proven {
+            // A Retry needs no memory here: a peer that owns its address returns with the token that was sent there.
+            if incoming.retry().is_ok() {
+                shared.counters.retries_sent.increment();
+            }
+            continue;
+        }
+        match shared.accepting.take(from.ip(), kind) {
             Some(place) => {
                 tokio::spawn(serve(shared.clone(), incoming, place));
             }
