@@ -68,16 +68,21 @@ impl TestDriver {
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr, clock }
     }
 
-    /// The health of an instance of this node, if there is one with this id. A look at one of many costs little.
+    /// The health of an instance, if there is one with this id. A look at one of many costs little.
     pub(crate) async fn health(&self, id: &'static str) -> Option<Health> {
         let read = move |node: &Node, _| {
-            let own = node.catalog().origin(node.identity().node_id)?.current()?;
-            own.get(&Key::Service(id.into()))?;
-            let health = own.get(&Key::Health(id.into()));
-            Some(health.map_or(Health::Unknown, |value| match value {
-                Value::Health(health) => *health,
-                other => panic!("{other:?} is no health"),
-            }))
+            let records = node.catalog().origins().find_map(|(_, origin)| {
+                let records = origin.current()?;
+                records.get(&Key::Service(id.into())).map(|service| (records, service))
+            });
+            let (records, service) = records?;
+            let Value::Service(service) = service else { panic!("{service:?} is no instance") };
+            Some(match records.get(&Key::Health(id.into())) {
+                _ if !service.checked => Health::Passing,
+                Some(Value::Health(health)) => *health,
+                None => Health::Unknown,
+                Some(other) => panic!("{other:?} is no health"),
+            })
         };
         self.handle.inspect(read).await.expect("it runs")
     }

@@ -50,7 +50,11 @@ impl TestRegistrar {
         let Self { disk, handle, task, .. } = self;
         drop(handle);
         task.await.expect("no panic");
-        Self::start(disk).await
+        // Paused, the clock would jump to the end of the first probes' time while their answers are under way.
+        tokio::time::resume();
+        let this = Self::start(disk).await;
+        tokio::time::pause();
+        this
     }
 }
 
