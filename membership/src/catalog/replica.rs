@@ -103,6 +103,12 @@ impl Replica {
         self.slots.unknown()
     }
 
+    /// The number of instances that it defines.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.slots.instances()
+    }
+
     /// The number of keys that it keeps, tombstones included.
     #[must_use]
     pub fn len(&self) -> usize {
