@@ -1,5 +1,6 @@
 //! The one writer of the registry: collects changes, then publishes the services that they touch.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -124,9 +125,9 @@ impl Writer {
         if touched.is_empty() {
             return;
         }
-        let published = self.registry.services.load();
-        let mut services = (**published).clone();
-        let mut names_changed = false;
+        let published = self.registry.services.load_full();
+        // Copied when the first service comes or goes.
+        let mut services = Cow::Borrowed(&*published);
         let mut regraded = BTreeSet::new();
         for key in touched {
             let Some(written) = self.services.get_mut(&key) else { continue };
@@ -143,7 +144,7 @@ impl Writer {
                 kept.publish(instances, offered, is_urgent);
                 continue;
             }
-            names_changed = true;
+            let services = services.to_mut();
             if let Some(outdated) = known {
                 outdated.retire();
                 services.remove(&key);
@@ -156,7 +157,7 @@ impl Writer {
             service.publish(instances, offered, is_urgent);
             services.insert(key, service);
         }
-        if names_changed {
+        if let Cow::Owned(services) = services {
             self.registry.services.store(Arc::new(services));
         }
         if !self.changes.is_empty() {
