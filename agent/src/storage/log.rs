@@ -79,6 +79,8 @@ pub(super) struct RegistrationLog {
     /// The lines that a rewritten log has: those of live registrations, and those of kinds of later versions. The keys
     /// grow in the order in which the lines were written.
     kept: BTreeMap<u64, Vec<u8>>,
+    /// The bytes of these lines.
+    kept_bytes: usize,
     next_line: u64,
     /// What failed writes left behind.
     trouble: Option<Trouble>,
@@ -191,9 +193,8 @@ impl RegistrationLog {
     /// Rewrites the log when it has enough garbage. A failure costs only disk space, so it does not fail the change
     /// before.
     fn compact(&mut self, disk: &mut dyn Disk) {
-        let live_bytes = self.lines().map(<[u8]>::len).sum();
-        let garbage_bytes = self.bytes.saturating_sub(live_bytes);
-        if garbage_bytes > live_bytes.max(MIN_GARBAGE_BYTES)
+        let garbage_bytes = self.bytes.saturating_sub(self.kept_bytes);
+        if garbage_bytes > self.kept_bytes.max(MIN_GARBAGE_BYTES)
             && self.bytes >= self.compact_at
             && let Err(error) = self.rewrite(disk)
         {
@@ -230,8 +231,10 @@ impl RegistrationLog {
     }
 
     fn drop_live(&mut self, id: &str) {
-        if let Some(live) = self.live.remove(id) {
-            self.kept.remove(&live.line);
+        if let Some(live) = self.live.remove(id)
+            && let Some(line) = self.kept.remove(&live.line)
+        {
+            self.kept_bytes -= line.len();
         }
     }
 
@@ -239,6 +242,7 @@ impl RegistrationLog {
     fn keep(&mut self, line: Vec<u8>) -> u64 {
         let key = self.next_line;
         self.next_line += 1;
+        self.kept_bytes += line.len();
         self.kept.insert(key, line);
         key
     }
