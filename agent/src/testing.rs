@@ -61,7 +61,7 @@ impl TestDriver {
         let (registry, writer) = Registry::new(node_id, locality, clock, 1);
         let (persist, persisted) = mpsc::channel(1);
         let joining = Joining::at(&[], &[], "default");
-        let node = Node::new(config, clock.now());
+        let node = Node::new(config, clock.now()).expect("legal records");
         let (driver, handle) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr }

@@ -32,13 +32,13 @@
 //!     seed: 42,
 //!     protocol: Protocol::default(),
 //! };
-//! let mut node = Node::new(config, Time::ZERO);
+//! let mut node = Node::new(config, Time::ZERO)?;
 //! node.handle(Input::Join(vec!["127.0.0.1:7950".parse()?]), Time::ZERO);
 //! while let Some(output) = node.poll_output() {
 //!     println!("to do: {output:?}");
 //! }
 //! println!("call again at {:?}", node.next_deadline());
-//! # Ok::<(), std::net::AddrParseError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![forbid(unsafe_code)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use hobnob_membership::Protocol;
 use hobnob_membership::record::{Balancing, Health, Key, ServiceRecord, Tags, Value};
 use hobnob_membership::testing::{Network, health};
-use hobnob_membership::{Input, Protocol};
 
 const STEP: Duration = Duration::from_millis(10);
 const STEPS_PER_SECOND: usize = 100;
@@ -29,7 +29,7 @@ fn no_node_sends_more_than_its_budget_in_any_second() {
     let mut net = Network::joined(8);
     // Small records travel by rumor, large ones by session only.
     let small = (0..4_000).flat_map(|n| health(&format!("{n:0100}"), Health::Passing));
-    net.handle(0, Input::Write(small.chain((0..400).map(large)).collect()));
+    net.write(0, small.chain((0..400).map(large)).collect());
     let sent = |net: &Network| -> Vec<u64> {
         let counters = net.nodes.iter().map(hobnob_membership::Node::counters);
         counters.map(|counters| counters.datagram_bytes_sent + counters.frame_bytes_sent).collect()

@@ -12,7 +12,7 @@ fn nodes_of_two_clusters_ignore_and_count_each_others_messages() {
     let mut net = Network::joined(3);
     net.nodes[2] = node_of(ClusterId::named("other"), 2);
     net.events[2].clear();
-    net.handle(2, Input::Write(health("x", Health::Passing)));
+    net.write(2, health("x", Health::Passing));
     // Nodes 0 and 2 say hello at each other, and the former members of node 2 go on pinging it.
     net.handle(2, Input::Join(vec![identity(0).addr]));
     net.handle(0, Input::Join(vec![identity(2).addr]));

@@ -93,7 +93,7 @@ fn story(nodes: usize, rounds: u64, tell: impl Fn(&mut Network, u64)) -> (Networ
     for round in 0..rounds {
         let about = (round * 5) as u8;
         own.push((net.now, step(script::WRITE, about, &[])));
-        drop(net.handle(1, Input::Write(vec![script::record(about)])));
+        drop(net.write(1, vec![script::record(about)]));
         tell(&mut net, round);
         net.run_for(Duration::from_millis(60));
     }
@@ -125,8 +125,8 @@ fn write_the_seeds() {
     let stories = [
         story(2, 6, |_, _| {}),
         story(3, 4, |net, round| {
-            drop(net.handle(2, Input::Write(vec![script::record(round as u8 * 3)])));
-            drop(net.handle(0, Input::Write(service(round as usize * MAX_RECORD_BYTES / 5))));
+            drop(net.write(2, vec![script::record(round as u8 * 3)]));
+            drop(net.write(0, service(round as usize * MAX_RECORD_BYTES / 5)));
         }),
         story(3, 3, |net, round| {
             if round == 1 {

@@ -312,7 +312,7 @@ fn a_member_that_only_streams_reach_stays_alive_and_its_owner_is_told() {
     assert!((0..6).any(|n| net.nodes[n].is_heard_by_stream_alone(id, net.now)));
     assert!(told(&net, 6) && net.nodes[6].are_datagrams_blocked());
     for n in [0, 6] {
-        net.handle(n, Input::Write(health("web", Health::Passing)));
+        net.write(n, health("web", Health::Passing));
     }
     net.run_for(Duration::from_secs(2));
     assert!(net.is_converged(), "sessions carry changes too rarely");

@@ -108,11 +108,11 @@ fn talkative() -> Network {
     let mut net = Network::joined(2);
     for round in 0..20 {
         let health = health(&format!("i{round}"), Health::Passing);
-        drop(net.handle(round % 2, Input::Write(health)));
+        drop(net.write(round % 2, health));
         net.run_for(Duration::from_millis(50));
     }
     let deleted = (0..10).map(|n| (Key::Health(format!("i{}", 2 * n).into()), None)).collect();
-    drop(net.handle(0, Input::Write(deleted)));
+    drop(net.write(0, deleted));
     let lies = Message::Digest(Digest { sender: identity(0).node_id, catalog: 1, recent: vec![] });
     let lies = datagram(&lies);
     drop(net.handle(1, Input::Datagram { from: identity(0).addr, bytes: &lies }));
@@ -124,7 +124,7 @@ fn talkative() -> Network {
 fn assert_still_converges(net: &mut Network) {
     net.run_for(60 * SECOND);
     for n in 0..2 {
-        drop(net.handle(n, Input::Write(health(&format!("after-{n}"), Health::Failing))));
+        drop(net.write(n, health(&format!("after-{n}"), Health::Failing)));
     }
     net.run_for(60 * SECOND);
     for n in 0..2 {
@@ -397,7 +397,7 @@ fn an_origin_learns_of_an_epoch_that_a_peer_waits_for_even_if_catalogs_are_equal
 #[test]
 fn no_peer_can_use_up_our_last_epoch() {
     let mut net = Network::joined(2);
-    drop(net.handle(0, Input::Write(health("mine", Health::Passing))));
+    drop(net.write(0, health("mine", Health::Passing)));
     for version in [7, 8] {
         let lie = delta(identity(0).node_id, Epoch::MAX.0, version);
         let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie]));
@@ -461,7 +461,7 @@ fn referrals_that_answer_no_hello_are_not_followed() {
 #[test]
 fn a_node_that_has_left_is_quiet() {
     let mut net = Network::joined(3);
-    drop(net.handle(1, Input::Write(health("x", Health::Passing))));
+    drop(net.write(1, health("x", Health::Passing)));
     drop(net.handle(0, Input::Leave));
     let stream = StreamId::accepted(1 << 40);
     drop(net.handle(0, Input::StreamAccepted { stream }));

@@ -41,7 +41,7 @@ fn drain(node: &mut Node) -> (Vec<Frame>, bool) {
 
 fn serving() -> Node {
     let mut node = node(0);
-    node.handle(Input::Write(health("x", Health::Passing)), Time::ZERO);
+    node.write(health("x", Health::Passing), Time::ZERO).expect("legal");
     node.handle(Input::StreamAccepted { stream: STREAM }, Time::ZERO);
     let (frames, _) = drain(&mut node);
     assert!(frames.is_empty(), "who opened the stream speaks first");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hobnob_membership::catalog::Catalog;
 use hobnob_membership::record::{NodeRecord, Support};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol};
 use tokio::sync::mpsc;
@@ -59,7 +58,7 @@ pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
     descriptors::shares();
     let opened = open(config)?;
     let bound = bind(opened).await?;
-    Ok(restore(bound).await?.spawn())
+    restore(bound).await?.spawn()
 }
 
 fn open(config: ValidConfig) -> Result<Opened, StartError> {
@@ -101,20 +100,16 @@ async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
     let Opened { config, data_dir, .. } = &mut bound.opened;
     let restored = registrations::restore(data_dir, &config.advertise.to_string()).await;
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
-    // The node would refuse all of a step of which one record breaks a rule.
-    let records = restored.records.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
-    Catalog::new(bound.info.node_id, epoch)
-        .check(&records.collect::<Vec<_>>())
-        .map_err(StartError::Registrations)?;
     Ok(Ready { bound, restored, epoch })
 }
 
 impl Ready {
-    fn spawn(self) -> Agent {
+    fn spawn(self) -> Result<Agent, StartError> {
         let Self { bound: Bound { opened, doors, socket, network, info }, restored, epoch } = self;
         let Opened { config, data_dir, node } = opened;
         let clock = Clock::start();
-        let node = Node::new(node_config(&info, node, epoch, &restored), clock.now());
+        let node = Node::new(node_config(&info, node, epoch, &restored), clock.now())
+            .map_err(StartError::Registrations)?;
         let locality = Locality { datacenter: info.datacenter.clone(), zone: info.zone.clone() };
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
         let first_revision = wall_clock_ms().saturating_mul(1_000);
@@ -148,7 +143,7 @@ impl Ready {
         };
         tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
             sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
-        Agent {
+        Ok(Agent {
             driving: Task::spawn("driver", driving.run()),
             registrar: Task::spawn("registrar", registrar.run(persisted)),
             seeding: Task::spawn("joining", seeding::seed(config.join, former_peers, seeds)),
@@ -160,7 +155,7 @@ impl Ready {
             keep_on_exit: config.keep_on_exit,
             driver,
             leave,
-        }
+        })
     }
 }
 

@@ -25,7 +25,7 @@ type Inspection = Box<dyn FnOnce(&Node, Time) + Send>;
 /// A command of the rest of the agent. [`DriverHandle`](super::DriverHandle) documents each one.
 pub(super) enum Command {
     Check { records: RecordChanges, reply: Reply<Result<(), Refused>> },
-    Write { records: RecordChanges, check: Option<CheckChange>, reply: Reply<()> },
+    Write { records: RecordChanges, check: Option<CheckChange>, reply: Reply<Result<(), Refused>> },
     ExplainCheck { instance: String, reply: Reply<Option<CheckExplained>> },
     Join { addresses: Vec<SocketAddr>, reply: Reply<Result<SocketAddr, Refused>> },
     ExpectNobodyAt { address: String },
@@ -59,6 +59,7 @@ pub(crate) struct Report {
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let code = match refused {
+            Refused::Records(WriteError::Full) => ErrorCode::TooManyRegistrations,
             Refused::Records(_) => ErrorCode::RegistrationInvalid,
             Refused::Silent(_) => ErrorCode::DuplicateNodeId,
             Refused::Stopping(_) => ErrorCode::AgentStopping,
@@ -76,13 +77,13 @@ impl Driver {
                 reply.send(checked.and_then(|()| Ok(self.node.check_write(&records)?)));
             }
             Command::Write { records, check, reply } => {
-                if let Some((instance, check)) = check {
+                let written = self.node.write(records, now);
+                if let (Ok(()), Some((instance, check))) = (&written, check) {
                     self.own_checks.set(instance, check);
                 }
-                self.node.handle(Input::Write(records), now);
                 self.writer.hurry();
                 self.drain();
-                reply.send(());
+                reply.send(written.map_err(Refused::from));
             }
             Command::ExplainCheck { instance, reply } => {
                 reply.send(self.own_checks.explain(&instance));

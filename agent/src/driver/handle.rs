@@ -76,10 +76,10 @@ impl DriverHandle {
         ask(&self.commands, |reply| Command::Check { records, reply }).await?
     }
 
-    /// Writes records of our own. They are visible here when this returns.
-    pub(crate) async fn write(&self, records: RecordChanges) -> Result<(), Stopping> {
+    /// Writes records of our own. They are visible here when this returns. None of them is when the node refuses them.
+    pub(crate) async fn write(&self, records: RecordChanges) -> Result<(), Refused> {
         let check = None;
-        ask(&self.commands, |reply| Command::Write { records, check, reply }).await
+        ask(&self.commands, |reply| Command::Write { records, check, reply }).await?
     }
 
     /// Like [`DriverHandle::write`]. In the same step, this check becomes the only one that decides the health of the
@@ -89,9 +89,9 @@ impl DriverHandle {
         records: RecordChanges,
         instance: Arc<str>,
         check: Option<OwnCheck>,
-    ) -> Result<(), Stopping> {
+    ) -> Result<(), Refused> {
         let check = Some((instance, check));
-        ask(&self.commands, |reply| Command::Write { records, check, reply }).await
+        ask(&self.commands, |reply| Command::Write { records, check, reply }).await?
     }
 
     /// The check of an instance of this agent, and its latest verdict.

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::services::Writer;
 use crate::transport::{Network, StreamEvent};
 
-pub(crate) use commands::Report;
+pub(crate) use commands::{Refused, Report};
 pub(crate) use handle::DriverHandle;
 use handle::Inbox;
 pub(crate) use joining::Joining;

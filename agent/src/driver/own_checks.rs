@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hobnob_api::{Check, CheckExplained, Probe};
 use hobnob_membership::record::Health;
-use hobnob_membership::{Input, registering};
+use hobnob_membership::registering;
 use tokio::time::Instant;
 
 use super::Driver;
@@ -90,6 +90,9 @@ impl Driver {
             Health::Unknown => tracing::warn!(id, output, "the instance's check is overdue"),
         }
         let records = registering::set_health(&id.into(), *health);
-        self.node.handle(Input::Write(records), self.clock.now());
+        // A registration reserves the room for its health; whatever refuses it is told.
+        if let Err(error) = self.node.write(records, self.clock.now()) {
+            tracing::error!(id, ?health, %error, "the health of the instance could not be written: clients see the former one");
+        }
     }
 }

@@ -97,7 +97,8 @@ async fn it_ends_when_the_node_has_left() {
     let driver = TestDriver::start(1).await;
     driver.handle.leave().await.expect("told");
     assert_eq!(driver.task.await.expect("no panic"), Ended::Left);
-    assert_eq!(driver.handle.write(Vec::new()).await, Err(crate::actor::Stopping));
+    let refused = driver.handle.write(Vec::new()).await;
+    assert!(matches!(refused, Err(Refused::Stopping(_))), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]

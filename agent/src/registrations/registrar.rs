@@ -19,7 +19,7 @@ use super::handle::{Command, RegistrationsHandle};
 use super::records;
 use super::restore::{Restored, running_check};
 use crate::checks::{CheckId, Checker, Outcome};
-use crate::driver::{DriverHandle, OwnCheck, Persist};
+use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
 use crate::services::Registry;
 use crate::storage::{DataDir, StoredRegistration, WriteError};
 
@@ -107,7 +107,8 @@ impl Registrar {
         let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
-            self.driver.write(records).await?;
+            let written = self.driver.write(records).await;
+            written.map_err(|refused| not_written(&after.id, refused))?;
         } else {
             // A verdict on the earlier registration says nothing about this one.
             let records = registering::register(&instance, service, InitialHealth::Unknown);
@@ -126,7 +127,9 @@ impl Registrar {
             return Err(self.not_found(id));
         }
         self.checkers.remove(id);
-        self.driver.write_with_check(registering::deregister(&id.into()), id.into(), None).await?;
+        let records = registering::deregister(&id.into());
+        let written = self.driver.write_with_check(records, id.into(), None).await;
+        written.map_err(|refused| not_written(id, refused))?;
         tracing::info!(id, "deregistered");
         Ok(())
     }
@@ -167,7 +170,8 @@ impl Registrar {
             (id, check)
         });
         let own = check.clone().map(|(id, check)| OwnCheck::new(id, check));
-        self.driver.write_with_check(records, instance, own).await?;
+        let written = self.driver.write_with_check(records, instance, own).await;
+        written.map_err(|refused| not_written(&registration.id, refused))?;
         if let Some((id, check)) = check {
             self.start_check(id, check, None);
         }
@@ -248,6 +252,15 @@ impl Registrar {
 fn is_checked_alike(before: &StoredRegistration, after: &StoredRegistration) -> bool {
     let place = |of: &StoredRegistration| (of.address.clone(), of.port);
     before.checks == after.checks && place(before) == place(after)
+}
+
+/// The answer when a change is on the disk, and the node does not take it. It was checked, and the room of every
+/// registration is reserved, so only an agent that stops meanwhile does that.
+fn not_written(id: &str, refused: Refused) -> ApiError {
+    tracing::error!(id, error = %refused, "a change is on the disk and not in the catalog: it takes effect at the next start");
+    let error = ApiError::from(refused);
+    let message = format!("the change of `{id}` takes effect at the next start: {error}");
+    ApiError { message, ..error }
 }
 
 fn lost() -> ApiError {

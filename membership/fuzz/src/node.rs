@@ -70,7 +70,7 @@ fn take(subject: &mut Subject, operation: u8, about: u8, body: &[u8]) {
             let micros = u32::from_le_bytes(*micros) % (MAX_MICROS + 1);
             return subject.pass(Duration::from_micros(micros.into()));
         }
-        WRITE => Input::Write(vec![record(about)]),
+        WRITE => return subject.write(vec![record(about)]),
         JOIN => Input::Join(vec![from]),
         TCP_PROBE_ANSWERED => {
             let Some(nonce) = body.first_chunk() else { return };

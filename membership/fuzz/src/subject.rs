@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hobnob_membership::record::{Key, Value};
 use hobnob_membership::testing::{self, bounds};
 use hobnob_membership::{Identity, Input, Node, Output, Time};
 
@@ -32,6 +33,12 @@ impl Subject {
     /// Tells it something.
     pub fn tell(&mut self, input: Input<'_>) {
         self.node.handle(input, self.now);
+        self.drain();
+    }
+
+    /// Makes the node write records, which must be legal.
+    pub fn write(&mut self, records: Vec<(Key, Option<Value>)>) {
+        self.node.write(records, self.now).expect("legal records");
         self.drain();
     }
 

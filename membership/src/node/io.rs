@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::io::{self, StreamId, TcpProbeId};
-use crate::catalog::record::{Key, Value};
 use crate::liveness::detector::Verdict;
 use crate::node::view::{Change, MemberChange};
 
@@ -49,8 +48,6 @@ pub enum Input<'a> {
         /// The probe that was answered.
         tcp_probe: TcpProbeId,
     },
-    /// Write records of our own. Readers of this node see all of them change in one step.
-    Write(Vec<(Key, Option<Value>)>),
     /// Say hello at these gossip addresses until the node has joined. They are added to the known seeds.
     Join(Vec<SocketAddr>),
     /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.

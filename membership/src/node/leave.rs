@@ -27,7 +27,9 @@ impl Node {
         let own = *self.identity();
         if let Some(node) = self.catalog().origin(own.node_id).and_then(|origin| origin.node()) {
             let node = NodeRecord { left: Some(own.epoch), ..(**node).clone() };
-            self.spread.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
+            // Never refused, since it replaces a legal record by one with an epoch more. A refusal would be counted, and the
+            // members would take this node for down.
+            let _ = self.spread.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))], now);
         }
         // An isolated node has no member to tell, so it leaves at once.
         let (rounds_left, due) = if self.liveness.is_connected() {

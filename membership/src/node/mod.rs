@@ -67,8 +67,10 @@ pub struct Node {
 
 impl Node {
     /// A node that knows only itself.
-    #[must_use]
-    pub fn new(config: Config, now: Time) -> Self {
+    ///
+    /// # Errors
+    /// The node record or one of the records to start with breaks a rule, or there are too many.
+    pub fn new(config: Config, now: Time) -> Result<Self, WriteError> {
         let Config { cluster, identity, node, records, seed, protocol } = config;
         let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
         let envelope = Envelope::clear(cluster);
@@ -100,10 +102,10 @@ impl Node {
         };
         let node = (Key::Node, Value::Node(Arc::new(node)));
         let records = std::iter::once(node).chain(records);
-        this.spread.write(records.map(|(key, value)| (key, Some(value))).collect(), now);
+        this.spread.write(records.map(|(key, value)| (key, Some(value))).collect(), now)?;
         this.pass_on(now);
         this.deadline = this.find_deadline();
-        this
+        Ok(this)
     }
 
     /// Handles an input. `now` must not be earlier than in the previous call.
@@ -122,7 +124,6 @@ impl Node {
             Input::TcpProbeAnswered { tcp_probe } => {
                 self.liveness.handle_tcp_probe_answered(tcp_probe);
             }
-            Input::Write(records) => self.spread.write(records, now),
             Input::Join(addresses) => self.liveness.join(addresses, now),
             Input::ForceLeave(origin) => self.spread.force_leave(origin, &self.liveness, now),
             Input::Leave => self.leave(now),
@@ -146,10 +147,27 @@ impl Node {
         self.deadline
     }
 
-    /// Checks that an [`Input::Write`] of these records would be accepted.
+    /// Writes records of our own. Readers of this node see all of them change in one step. `now` must not be earlier than
+    /// in the previous call. As after [`handle`](Self::handle), the driver takes the outputs.
     ///
     /// # Errors
-    /// The first rule that one of the records breaks.
+    /// The first rule that one of the records breaks, or that there is no room for them. None is written then.
+    pub fn write(
+        &mut self,
+        records: Vec<(Key, Option<Value>)>,
+        now: Time,
+    ) -> Result<(), WriteError> {
+        self.liveness.notice_call(self.deadline, now);
+        self.pass_on(now);
+        let written = self.spread.write(records, now);
+        self.settle(now);
+        written
+    }
+
+    /// Checks that [`write`](Self::write) would accept these records.
+    ///
+    /// # Errors
+    /// As of [`write`](Self::write).
     pub fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
         self.catalog().check(records)
     }

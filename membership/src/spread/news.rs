@@ -9,20 +9,27 @@ use crate::base::identity::{Epoch, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::{Key, Value};
-use crate::catalog::{Applied, Delta, Head, Version};
+use crate::catalog::{Applied, Delta, Head, Version, WriteError};
 
 impl Spread {
     /// Writes records of our own.
-    pub(crate) fn write(&mut self, records: Vec<(Key, Option<Value>)>, now: Time) {
-        match self.catalog.write(records) {
-            Ok((_, changed)) if changed.is_empty() => {}
-            Ok((before, changed)) => {
-                self.out.tell(Fact::Records { origin: self.own, keys: changed });
-                self.spread_own(before, now);
-                self.set_timers();
-            }
-            Err(_) => self.out.counters.writes_refused += 1,
+    ///
+    /// # Errors
+    /// They were refused, and none was written.
+    pub(crate) fn write(
+        &mut self,
+        records: Vec<(Key, Option<Value>)>,
+        now: Time,
+    ) -> Result<(), WriteError> {
+        let written = self.catalog.write(records);
+        self.out.counters.writes_refused += u64::from(written.is_err());
+        let (before, changed) = written?;
+        if !changed.is_empty() {
+            self.out.tell(Fact::Records { origin: self.own, keys: changed });
+            self.spread_own(before, now);
+            self.set_timers();
         }
+        Ok(())
     }
 
     /// Makes a rumor of our own writes after a version.

@@ -142,19 +142,23 @@ pub fn config(n: usize) -> Config {
 /// The `n`th node, just started.
 #[must_use]
 pub fn node(n: usize) -> Node {
-    Node::new(config(n), Time::ZERO)
+    started(config(n))
+}
+
+fn started(config: Config) -> Node {
+    Node::new(config, Time::ZERO).expect("legal records")
 }
 
 /// The `n`th node in another cluster.
 #[must_use]
 pub fn node_of(cluster: ClusterId, n: usize) -> Node {
-    Node::new(Config { cluster, ..config(n) }, Time::ZERO)
+    started(Config { cluster, ..config(n) })
 }
 
 /// The node of the `n`th host under another identity, as after the loss of its disk.
 #[must_use]
 pub fn node_as(cluster: ClusterId, identity: Identity, n: usize) -> Node {
-    Node::new(Config { cluster, identity, ..config(n) }, Time::ZERO)
+    started(Config { cluster, identity, ..config(n) })
 }
 
 /// A write of the health of an instance.
@@ -228,7 +232,6 @@ impl<N: BorrowMut<Node>> Network<N> {
         let is_deadline = matches!(input, Input::Deadline);
         let node = self.nodes[n].borrow_mut();
         node.handle(input, self.now);
-        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
         if is_deadline {
             self.deadlines += 1;
             let is_due = node.next_deadline().is_some_and(|next| next <= self.now);
@@ -236,6 +239,21 @@ impl<N: BorrowMut<Node>> Network<N> {
             // Isolation is followed by hellos at once, in a second call.
             assert!(self.overdue <= 1, "a deadline stays in the past");
         }
+        self.drain(n)
+    }
+
+    /// Makes a node write records, and carries out and returns its outputs.
+    ///
+    /// # Panics
+    /// When the node refuses them.
+    pub fn write(&mut self, n: usize, records: Vec<(Key, Option<Value>)>) -> Vec<Output> {
+        self.nodes[n].borrow_mut().write(records, self.now).expect("legal records");
+        self.drain(n)
+    }
+
+    fn drain(&mut self, n: usize) -> Vec<Output> {
+        let node = self.nodes[n].borrow_mut();
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
         for output in outputs.clone() {
             self.carry_out(n, output);
         }

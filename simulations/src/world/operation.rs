@@ -66,6 +66,7 @@ impl World {
             protocol,
         };
         let node = Node::new(config, host.clock.local(self.now));
+        let node = node.expect("the disk holds what an earlier life took");
         host.process = Some(Process::new(node, host.lives));
         self.act(number, Input::Join(seeds));
     }
@@ -133,7 +134,7 @@ impl World {
                 WriteOutcome::Crashed
             }
             Ok(()) => {
-                self.act(number, Input::Write(records));
+                self.write_at(number, records).expect("checked before");
                 WriteOutcome::Acknowledged
             }
         }

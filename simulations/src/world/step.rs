@@ -1,7 +1,10 @@
 //! One step: an input reaches a node, and the node's outputs are carried out.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_membership::catalog::WriteError;
+use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Event, Input, Node, Output};
 use rand::RngExt;
 
@@ -148,17 +151,37 @@ impl World {
 
     /// Hands an input to a node, and carries out the outputs.
     pub(super) fn act(&mut self, number: usize, input: Input<'_>) {
-        let Self { hosts, fabric, events, now, .. } = self;
-        let now = *now;
-        let host = &mut hosts[number];
+        let host = &mut self.hosts[number];
         let Some(process) = host.process.as_mut() else { return };
         let asked = match &input {
             Input::Datagram { from, bytes } => Some((*from, bytes.len())),
             _ => None,
         };
         let answered = hellos_answered(&process.node);
-        process.node.handle(input, host.clock.local(now));
-        let mut hello = asked.filter(|_| hellos_answered(&process.node) > answered);
+        process.node.handle(input, host.clock.local(self.now));
+        let hello = asked.filter(|_| hellos_answered(&process.node) > answered);
+        self.carry_out(number, hello);
+    }
+
+    /// Makes a node write records, and carries out the outputs. Does nothing when none runs.
+    pub(super) fn write_at(
+        &mut self,
+        number: usize,
+        records: Vec<(Key, Option<Value>)>,
+    ) -> Result<(), WriteError> {
+        let host = &mut self.hosts[number];
+        let Some(process) = host.process.as_mut() else { return Ok(()) };
+        let written = process.node.write(records, host.clock.local(self.now));
+        self.carry_out(number, None);
+        written
+    }
+
+    /// Carries out the outputs of a node. `hello` is the sender of a hello that they answer, and its length.
+    fn carry_out(&mut self, number: usize, mut hello: Option<(SocketAddr, usize)>) {
+        let Self { hosts, fabric, events, now, .. } = self;
+        let now = *now;
+        let host = &mut hosts[number];
+        let Some(process) = host.process.as_mut() else { return };
         while let Some(output) = process.node.poll_output() {
             let Output::Event(event) = output else {
                 // A hello gets one answer, to its sender and of its length.

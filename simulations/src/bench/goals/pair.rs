@@ -46,12 +46,12 @@ impl PairAgent {
             seed: number as u64,
             protocol: Protocol::default(),
         };
-        Self { node: Node::new(config, Time::ZERO), now: Time::ZERO }
+        Self { node: Node::new(config, Time::ZERO).expect("legal records"), now: Time::ZERO }
     }
 
     /// Writes a record for a client.
     pub(super) fn write(&mut self, key: Key, value: Value) {
-        self.node.handle(Input::Write(vec![(key, Some(value))]), self.now);
+        self.node.write(vec![(key, Some(value))], self.now).expect("legal records");
     }
 }
 
