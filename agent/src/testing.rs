@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use hobnob_membership::record::{Health, NodeRecord, Support};
+use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -33,7 +33,7 @@ impl TestDriver {
     /// A driver with what an earlier life left.
     pub(crate) async fn restored(
         node_id: u64,
-        records: Vec<(hobnob_membership::record::Key, hobnob_membership::record::Value)>,
+        records: Vec<(Key, Value)>,
         own_checks: OwnChecks,
     ) -> Self {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
@@ -67,12 +67,23 @@ impl TestDriver {
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr }
     }
 
-    /// The health of an instance, if there is one with this id.
+    /// The health of an instance of this node, if there is one with this id. A look at one of many costs little.
     pub(crate) async fn health(&self, id: &'static str) -> Option<Health> {
         let read = move |node: &Node, _| {
-            node.instances().find(|instance| *instance.id == *id).map(|instance| instance.health)
+            let own = node.catalog().origin(node.identity().node_id)?.current()?;
+            let Value::Service(service) = own.get(&Key::Service(id.into()))? else { return None };
+            Some(match own.get(&Key::Health(id.into())) {
+                _ if !service.checked => Health::Passing,
+                Some(Value::Health(health)) => *health,
+                _ => Health::Unknown,
+            })
         };
         self.handle.inspect(read).await.expect("it runs")
+    }
+
+    /// The number of instances.
+    pub(crate) async fn instances(&self) -> usize {
+        self.handle.inspect(|node, _| node.instances().count()).await.expect("it runs")
     }
 
     /// Waits until an instance has this health, without letting time pass.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hobnob_api::Check;
+use hobnob_membership::limits::MAX_REGISTRATIONS;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::registering;
 use tokio::task::JoinSet;
@@ -44,14 +45,27 @@ impl Restored {
 pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
+    let mut left_out = 0;
     for registration in data_dir.registrations() {
         let Some(definition) = definition(registration, default_address) else { continue };
+        if records.len() == MAX_REGISTRATIONS {
+            left_out += 1;
+            continue;
+        }
         records.push(definition);
         if let Some(check) = running_check(registration) {
             let instance = registration.id.as_str().into();
             let id = CheckId { instance, number: checks.len() as u64 };
             checks.push(RestoredCheck { id, check, first: None });
         }
+    }
+    if left_out > 0 {
+        tracing::error!(
+            left_out,
+            limit = MAX_REGISTRATIONS,
+            "the data directory holds more registrations than one agent may have: the last ones by id are left out until \
+             others are deregistered and this agent is started again"
+        );
     }
     for (place, outcome) in probe_all(&checks).await {
         checks[place].first = Some(outcome);

@@ -8,6 +8,7 @@ use hobnob_membership::Epoch;
 use hobnob_membership::record::Health;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::checks::fake_server::{Behaviour, FakeServer};
@@ -16,19 +17,19 @@ use crate::storage::DataDir;
 use crate::storage::fake_disk::{FakeDisk, Writes};
 use crate::testing::TestDriver;
 
-const LOG: &str = "registrations.log";
+pub(super) const LOG: &str = "registrations.log";
 const INTERVAL: Duration = Duration::from_secs(1);
 
-struct TestRegistrar {
-    disk: FakeDisk,
-    driver: TestDriver,
-    handle: RegistrationsHandle,
+pub(super) struct TestRegistrar {
+    pub(super) disk: FakeDisk,
+    pub(super) driver: TestDriver,
+    pub(super) handle: RegistrationsHandle,
     persist: mpsc::Sender<Persist>,
     task: JoinHandle<()>,
 }
 
 impl TestRegistrar {
-    async fn start(disk: FakeDisk) -> Self {
+    pub(super) async fn start(disk: FakeDisk) -> Self {
         let data_dir = open(&disk);
         let restored = restore(&data_dir, "127.0.0.1").await;
         let driver = TestDriver::restored(1, restored.records.clone(), restored.own_checks()).await;
@@ -45,7 +46,7 @@ impl TestRegistrar {
     }
 
     /// Stops the registrar and starts another one on the same disk.
-    async fn restart(self) -> Self {
+    pub(super) async fn restart(self) -> Self {
         let Self { disk, handle, task, .. } = self;
         drop(handle);
         task.await.expect("no panic");
@@ -55,6 +56,13 @@ impl TestRegistrar {
 
 fn open(disk: &FakeDisk) -> DataDir {
     DataDir::open_on(Box::new(disk.clone()), "default").expect("opened")
+}
+
+/// The content of a log that a later version wrote.
+pub(super) fn log(entries: impl IntoIterator<Item = String>) -> String {
+    let head = r#"{"format":2,"written_by":"0.9.0"}"#.to_owned();
+    let lines = std::iter::once(head).chain(entries);
+    lines.map(|text| format!("{:016x} {text}\n", xxh3_64(text.as_bytes()))).collect()
 }
 
 fn web(port: u16) -> Registration {
@@ -210,11 +218,7 @@ async fn a_restored_instance_begins_with_the_outcome_of_its_first_probe() {
 async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
     let disk = FakeDisk::new();
     let put = r#"{"put":{"service":"web","id":"web-1","port":80,"checks":[{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":1,"success_before_passing":1,"failures_before_failing":1}]}}"#;
-    let log: String = [r#"{"format":2,"written_by":"0.9.0"}"#, put]
-        .iter()
-        .map(|text| format!("{:016x} {text}\n", xxhash_rust::xxh3::xxh3_64(text.as_bytes())))
-        .collect();
-    disk.set_content(LOG, log);
+    disk.set_content(LOG, log([put.to_owned()]));
     let this = TestRegistrar::start(disk).await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
     assert_eq!(

@@ -128,9 +128,9 @@ impl DataDir {
     /// Adds a registration, or replaces the one with the same id. It is durable when this returns.
     ///
     /// # Errors
-    /// There are already [`MAX_REGISTRATIONS`](super::MAX_REGISTRATIONS), the registration is larger than
-    /// [`MAX_REGISTRATION_BYTES`](super::MAX_REGISTRATION_BYTES), or it could not be made durable. The registrations
-    /// are unchanged then.
+    /// There are already [`MAX_REGISTRATIONS`](hobnob_membership::limits::MAX_REGISTRATIONS), the registration is larger
+    /// than [`MAX_REGISTRATION_BYTES`](super::MAX_REGISTRATION_BYTES), or it could not be made durable. The
+    /// registrations are unchanged then.
     pub fn put_registration(
         &mut self,
         registration: &StoredRegistration,

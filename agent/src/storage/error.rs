@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use hobnob_membership::limits::MAX_REGISTRATIONS;
+
 use super::disk::FileError;
-use super::limits::{MAX_REGISTRATION_BYTES, MAX_REGISTRATIONS};
+use super::limits::MAX_REGISTRATION_BYTES;
 
 /// A data directory could not be opened. Nothing in it was changed, unless the disk failed in the middle of a first
 /// start; opening it again is always safe.
@@ -124,7 +126,9 @@ pub enum WriteError {
         undo: Box<WriteError>,
     },
     /// The agent already holds the most registrations that it may.
-    #[error("this agent already holds {MAX_REGISTRATIONS} registrations, the most that it may")]
+    #[error(
+        "this agent already holds {MAX_REGISTRATIONS} registrations, the most that one agent may: deregister some instances, or register them with another agent"
+    )]
     TooMany,
     /// One registration is larger than a line of the log may be.
     #[error("the registration of `{id}` takes {len} bytes; the limit is {limit}: shorten its metadata or its check", limit = MAX_REGISTRATION_BYTES)]

@@ -1,7 +1,5 @@
 //! The limits of a data directory.
 
-/// The most registrations that one agent keeps. The catalog has room for about as many instances of one origin.
-pub const MAX_REGISTRATIONS: usize = 4_096;
 /// The most bytes of one registration in the log. The record of the instance has a lower limit.
 pub const MAX_REGISTRATION_BYTES: usize = 32 * 1024;
 /// The most peers that are remembered for a restart.

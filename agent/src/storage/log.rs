@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hobnob_membership::limits::MAX_REGISTRATIONS;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::disk::{Disk, FileError};
 use super::error::{OpenError, WriteError};
 use super::format::{Head, UnknownFields};
-use super::limits::{MAX_REGISTRATION_BYTES, MAX_REGISTRATIONS};
+use super::limits::MAX_REGISTRATION_BYTES;
 use super::registration::StoredRegistration;
 
 /// The name of the file in the data directory.

@@ -34,6 +34,6 @@ mod tests;
 
 pub use data_dir::DataDir;
 pub use error::{OpenError, WriteError};
-pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES, MAX_REGISTRATIONS};
+pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
 pub use registration::{StoredBalancing, StoredCheck, StoredRegistration};

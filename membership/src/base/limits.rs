@@ -19,14 +19,17 @@ pub const MAX_META_KEYS: usize = 64;
 pub const MAX_META_VALUE_BYTES: usize = 512;
 /// The largest weight of an instance.
 pub const MAX_WEIGHT: u32 = 65_535;
-/// Keys of one origin, tombstones included: some 4,000 instances behind one agent.
-pub const MAX_KEYS_PER_ORIGIN: usize = 8_192;
+/// Registrations of one agent: instances of one origin. A registrar for hosts without agents of their own has that many.
+pub const MAX_REGISTRATIONS: usize = 32_768;
+/// Records that an agent may write: for each registration a definition and a health, and its own node record. The room
+/// of all three is reserved, so that a registration that was acknowledged can be checked, and restored.
+pub const MAX_OWN_RECORDS: usize = 2 * MAX_REGISTRATIONS + 1;
 /// Tombstones that an origin keeps before it raises its `gc_floor`.
 pub const MAX_TOMBSTONES: usize = 256;
+/// Keys of one origin, tombstones included.
+pub const MAX_KEYS_PER_ORIGIN: usize = MAX_OWN_RECORDS + MAX_TOMBSTONES;
 /// The highest version of an origin. No honest origin comes near it, and no addition to a version overflows.
 pub const MAX_VERSION: u64 = u64::MAX / 2;
-/// Records that an agent may write. The rest of an origin's keys is room for tombstones.
-pub const MAX_OWN_RECORDS: usize = MAX_KEYS_PER_ORIGIN - MAX_TOMBSTONES;
 /// Origins in a catalog, and members in a view. Beyond the limit those that have been dead for longest give way to
 /// members.
 pub const MAX_ORIGINS: usize = 16_384;

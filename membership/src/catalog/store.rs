@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::origin_tombstone::OriginTombstones;
 use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_ORIGINS, MAX_OWN_RECORDS, MAX_TOMBSTONES};
+use crate::base::limits::{MAX_ORIGINS, MAX_OWN_RECORDS, MAX_REGISTRATIONS, MAX_TOMBSTONES};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::{Key, RawValue, RecordError, Value};
 
@@ -45,9 +45,9 @@ pub enum WriteError {
     /// The record breaks a rule.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// This agent already holds the most records that it may.
+    /// This agent already holds the most registrations that it may.
     #[error(
-        "this agent already holds {MAX_OWN_RECORDS} records, the most that one agent may: deregister some instances, or register them with another agent"
+        "this agent already holds {MAX_REGISTRATIONS} registrations, the most that one agent may: deregister some instances, or register them with another agent"
     )]
     Full,
 }
@@ -194,19 +194,30 @@ impl Catalog {
 
     /// Checks that [`Catalog::write`] would take these records.
     ///
+    /// Each registration takes the room of its definition and of a health, whether it has one yet or not. So a health of
+    /// a registered instance always has room, and so has the node record.
+    ///
     /// # Errors
     /// The first rule that one of them breaks, or that there is no room for them.
     pub fn check(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
         let own = self.own_replica();
-        let mut new_keys = 0;
+        let (mut added, mut instances_added) = (0_isize, 0_isize);
         for (key, value) in records {
             Entry::own(Version::MAX, key.clone(), value.clone())?;
-            let held = own.and_then(|own| own.slot(key)).and_then(Slot::raw);
-            new_keys += usize::from(held.is_none() && value.is_some());
+            let is_held = own.and_then(|own| own.slot(key)).and_then(Slot::raw).is_some();
+            let more = isize::from(value.is_some()) - isize::from(is_held);
+            added += more;
+            instances_added += if matches!(key, Key::Service(_)) { more } else { 0 };
         }
         // Garbage collection makes room for tombstones, but not for live records.
         let live = own.map_or(0, |own| own.len() - own.tombstones());
-        if live + new_keys > MAX_OWN_RECORDS { Err(WriteError::Full) } else { Ok(()) }
+        let instances = own.map_or(0, Replica::instances);
+        let is_over = |held: usize, added: isize, limit: usize| {
+            added > 0 && held.saturating_add_signed(added) > limit
+        };
+        let is_full = is_over(instances, instances_added, MAX_REGISTRATIONS)
+            || is_over(live, added, MAX_OWN_RECORDS);
+        if is_full { Err(WriteError::Full) } else { Ok(()) }
     }
 
     /// Writes records of our own, each with the next version. Returns the version before the first, and the keys that
