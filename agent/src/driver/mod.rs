@@ -8,6 +8,7 @@ mod commands;
 mod events;
 mod handle;
 mod joining;
+mod links;
 mod losses;
 mod own_checks;
 #[cfg(test)]
@@ -240,6 +241,7 @@ impl Driver {
         let now = self.clock.now();
         if now >= self.ages_due {
             self.show_ages(now);
+            self.show_unanswered(now);
         }
         self.writer.publish();
     }
