@@ -15,22 +15,17 @@ use crate::transport::Network;
 /// Looks at a driver's node before a test gives up. Each look lets all other tasks run.
 const MAX_LOOKS: usize = 200_000;
 
-/// A running driver.
-pub(crate) struct TestDriver {
+/// A driver that does not run, and what belongs to it.
+pub(crate) struct IdleDriver {
+    pub(crate) driver: Driver,
     pub(crate) handle: DriverHandle,
     pub(crate) registry: std::sync::Arc<Registry>,
     pub(crate) persisted: mpsc::Receiver<Persist>,
-    pub(crate) task: JoinHandle<Ended>,
     pub(crate) addr: SocketAddr,
     pub(crate) clock: Clock,
 }
 
-impl TestDriver {
-    /// A driver that is to join nobody.
-    pub(crate) async fn start(node_id: u64) -> Self {
-        Self::restored(node_id, Vec::new(), OwnChecks::default()).await
-    }
-
+impl IdleDriver {
     /// A driver with what an earlier life left.
     pub(crate) async fn restored(
         node_id: u64,
@@ -65,6 +60,34 @@ impl TestDriver {
         let node = Node::new(config, clock.now()).expect("legal records");
         let (driver, handle) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
+        Self { driver, handle, registry, persisted, addr, clock }
+    }
+}
+
+/// A running driver.
+pub(crate) struct TestDriver {
+    pub(crate) handle: DriverHandle,
+    pub(crate) registry: std::sync::Arc<Registry>,
+    pub(crate) persisted: mpsc::Receiver<Persist>,
+    pub(crate) task: JoinHandle<Ended>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) clock: Clock,
+}
+
+impl TestDriver {
+    /// A driver that is to join nobody.
+    pub(crate) async fn start(node_id: u64) -> Self {
+        Self::restored(node_id, Vec::new(), OwnChecks::default()).await
+    }
+
+    /// A driver with what an earlier life left.
+    pub(crate) async fn restored(
+        node_id: u64,
+        records: Vec<(Key, Value)>,
+        own_checks: OwnChecks,
+    ) -> Self {
+        let IdleDriver { driver, handle, registry, persisted, addr, clock } =
+            IdleDriver::restored(node_id, records, own_checks).await;
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr, clock }
     }
 

@@ -337,6 +337,8 @@ fn a_member_that_only_others_hear_is_alive_and_its_monitor_knows_that_its_own_li
         let seen = status(&net, 6, n);
         assert!(matches!(seen, Some(MemberStatus::Alive | MemberStatus::Suspect)), "{n}: {seen:?}");
         assert_eq!(unanswered(&net, n).is_some(), n == monitor, "{n}");
+        let listed: Vec<_> = net.nodes[n].unanswered(net.now).collect();
+        assert_eq!(listed, if n == monitor { vec![id] } else { vec![] }, "{n}");
     }
     let silence = unanswered(&net, monitor).expect("no answer");
     let cut_for = 19..=20;

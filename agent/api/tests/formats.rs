@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use hobnob_api::codec::{BinaryCodec, CodecError, JsonCodec, Malformed};
 use hobnob_api::{
-    Basis, Call, ErrorCode, ErrorKind, InstanceStatus, MemberStatus, Reply, Response,
+    Basis, Call, ErrorCode, ErrorKind, Grade, Instance, InstanceStatus, MemberStatus, Reply,
+    Response,
 };
 use serde_json::{Value, json};
 use tokio_util::codec::{Decoder, Encoder};
@@ -129,6 +130,9 @@ fn a_word_that_a_later_version_adds_has_a_meaning() {
     let Response::Instances(read) = read_by_client(&later).response else { panic!("{later}") };
     let read = &read.instances[0];
     assert_eq!((read.status, read.basis), (InstanceStatus::Unknown, Basis::Nothing));
+    let healthy = Instance { status: InstanceStatus::Healthy, ..read.clone() };
+    assert_eq!(healthy.grade(), Some(Grade::Healthy), "whatever its basis");
+    assert_eq!(json!(Basis::Unanswered), json!("unanswered"));
 
     let line = include_str!("recorded/replies.jsonl").lines().nth(7).expect("members");
     let mut later: Value = serde_json::from_str(line).expect("JSON");

@@ -8,6 +8,7 @@ mod commands;
 mod events;
 mod handle;
 mod joining;
+mod links;
 mod losses;
 mod own_checks;
 #[cfg(test)]
@@ -249,6 +250,7 @@ impl Driver {
         if now >= self.ages_due {
             self.show_ages(now);
             self.tell_transport_of_members();
+            self.show_unanswered(now);
         }
         self.writer.publish();
     }

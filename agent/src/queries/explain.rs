@@ -91,6 +91,7 @@ fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
         let version = |key| version_of(node, instance.origin, &key);
         Some(InstanceView {
             instance: instance.clone(),
+            is_unanswered: node.unanswered_for(instance.origin, now).is_some(),
             version: version(Key::Service(instance.id.clone())).unwrap_or(0),
             health_version: version(Key::Health(instance.id.clone())),
             origin: member_explained(node, origin, now),

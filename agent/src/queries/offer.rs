@@ -13,6 +13,8 @@ use hobnob_api::{CheckExplained, Grade, InstanceExplained, MemberExplained, Memb
 /// An instance as the node knows it, with its origin.
 pub(crate) struct InstanceView {
     pub(crate) instance: Arc<Instance>,
+    /// Its origin has not answered this agent for long.
+    pub(crate) is_unanswered: bool,
     pub(crate) version: u64,
     pub(crate) health_version: Option<u64>,
     pub(crate) origin: MemberExplained,
@@ -24,10 +26,10 @@ pub(crate) fn explain(
     info: InstanceView,
     checks: Vec<CheckExplained>,
 ) -> InstanceExplained {
-    let InstanceView { instance, version, health_version, origin } = info;
+    let InstanceView { instance, is_unanswered, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
     let best = service.as_ref().and_then(|service| service.offered());
-    let entry = Arc::new(Entry::new(instance.clone()));
+    let entry = Arc::new(Entry::new(instance.clone(), is_unanswered));
     let shown = registry.show(&entry, best);
     let target = service.and_then(|service| service.whole().standing(&target_id(&instance)));
     let verdict = match target {
@@ -66,16 +68,21 @@ enum Offer {
 fn reason(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExplained) -> String {
     let node = &entry.node.name;
     let lost = || format!("its agent `{node}` is down: {}", origin.reason);
+    let unanswered = || format!("its agent `{node}` does not answer this agent: {}", origin.reason);
     let passed = if entry.service.checked { "passed its check" } else { "was there" };
+    let check = if entry.service.checked { "its check passes" } else { "it has no check" };
     match (offer, entry.grade()) {
         (Offer::Offered, Some(Grade::Healthy)) => {
-            let check = if entry.service.checked { "its check passes" } else { "it has no check" };
             let standing = match origin.member.status {
                 MemberStatus::Suspect => "is not down yet",
                 _ => "is a living member",
             };
             format!("{check}, and its agent `{node}` {standing}")
         }
+        (Offer::Offered, Some(Grade::Unanswered)) => format!(
+            "{check}, and no healthy instance is left of the service whose agent answers this agent; {}",
+            unanswered()
+        ),
         (Offer::Offered, Some(Grade::LastKnown)) => format!(
             "nothing healthy is left of the service, and this one {passed} when it was last known; {}",
             lost()
@@ -104,6 +111,9 @@ fn reason(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExpla
         }
         (Offer::NotOffered, Some(grade)) if best == Some(grade) => {
             "nothing better has been left for a moment, and the next pick may choose it".to_owned()
+        }
+        (Offer::NotOffered, Some(Grade::Unanswered)) => {
+            format!("{}; the service has healthy instances whose agents answer", unanswered())
         }
         (Offer::NotOffered, Some(Grade::LastKnown)) => {
             format!("{}; the service has healthy instances", lost())

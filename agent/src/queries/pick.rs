@@ -269,6 +269,16 @@ mod tests {
         let strict = query(json!({ "service": "web", "count": 2, "strict": true }));
         let picked = self::picks().pick(&registry, strict).expect("no error");
         assert_eq!(ids(&picked), ["a", "a"]);
+
+        assert_eq!(writer.set_unanswered([OTHER].into()), [OTHER]);
+        writer.apply(instance(OTHER, "cut", InstanceStatus::Healthy));
+        for (status, left) in [(InstanceStatus::Healthy, "a"), (InstanceStatus::Unhealthy, "cut")] {
+            writer.apply(instance(OWN, "a", status));
+            writer.publish();
+            let strict = query(json!({ "service": "web", "count": 2, "strict": true }));
+            let picked = self::picks().pick(&registry, strict).expect("no error");
+            assert_eq!(ids(&picked), [left, left]);
+        }
     }
 
     #[tokio::test]

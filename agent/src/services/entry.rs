@@ -14,6 +14,8 @@ use crate::translate::instance_status;
 #[derive(Debug)]
 pub(crate) struct Entry {
     instance: Arc<Instance>,
+    /// Its node has not answered this agent for long.
+    is_unanswered: bool,
     target_id: Arc<str>,
     /// Made by the first reader that needs it, for all of them.
     print: OnceLock<Print>,
@@ -29,9 +31,9 @@ pub(super) struct Print {
 }
 
 impl Entry {
-    pub(crate) fn new(instance: Arc<Instance>) -> Self {
+    pub(crate) fn new(instance: Arc<Instance>, is_unanswered: bool) -> Self {
         let target_id = target_id(&instance).into();
-        Self { instance, target_id, print: OnceLock::new() }
+        Self { instance, is_unanswered, target_id, print: OnceLock::new() }
     }
 
     /// Whether its checks pass and its node lives.
@@ -45,6 +47,7 @@ impl Entry {
             (Health::Unknown, _) => Basis::NotYetChecked,
             (Health::Passing, Some(_)) => Basis::LastKnown,
             (Health::Failing, Some(_)) => Basis::Nothing,
+            (Health::Passing, None) if self.is_unanswered => Basis::Unanswered,
             (Health::Passing | Health::Failing, None) => Basis::Current,
         }
     }
@@ -99,32 +102,41 @@ mod tests {
     /// The whole rule, from what its agent says of an instance to whether it is offered.
     #[test]
     fn checks_and_agent_decide_status_basis_and_grade() {
+        use Grade::{LastKnown, NotYetChecked, Unanswered};
         use Health::{Failing, Passing, Unknown};
         use InstanceStatus as Is;
-        const LIVES: bool = false;
-        const DOWN: bool = true;
+        /// The node of the instance is down; it has not answered this agent for long.
+        const LIVES: (bool, bool) = (false, false);
+        const LIVES_UNANSWERED: (bool, bool) = (false, true);
+        const DOWN: (bool, bool) = (true, false);
+        const DOWN_UNANSWERED: (bool, bool) = (true, true);
         let table = [
             (Passing, LIVES, Is::Healthy, Basis::Current, Some(Grade::Healthy)),
-            (Passing, DOWN, Is::Unknown, Basis::LastKnown, Some(Grade::LastKnown)),
-            (Unknown, LIVES, Is::Unknown, Basis::NotYetChecked, Some(Grade::NotYetChecked)),
-            (Unknown, DOWN, Is::Unknown, Basis::NotYetChecked, Some(Grade::NotYetChecked)),
+            (Passing, LIVES_UNANSWERED, Is::Healthy, Basis::Unanswered, Some(Unanswered)),
+            (Passing, DOWN, Is::Unknown, Basis::LastKnown, Some(LastKnown)),
+            (Passing, DOWN_UNANSWERED, Is::Unknown, Basis::LastKnown, Some(LastKnown)),
+            (Unknown, LIVES, Is::Unknown, Basis::NotYetChecked, Some(NotYetChecked)),
+            (Unknown, LIVES_UNANSWERED, Is::Unknown, Basis::NotYetChecked, Some(NotYetChecked)),
+            (Unknown, DOWN, Is::Unknown, Basis::NotYetChecked, Some(NotYetChecked)),
             (Failing, LIVES, Is::Unhealthy, Basis::Current, None),
+            (Failing, LIVES_UNANSWERED, Is::Unhealthy, Basis::Current, None),
             (Failing, DOWN, Is::Unhealthy, Basis::Nothing, None),
         ];
-        for (health, is_down, status, basis, grade) in table {
+        for (health, (is_down, is_unanswered), status, basis, grade) in table {
             let change = instance(OTHER, "a", InstanceStatus::of(health, is_down));
             let down_since = is_down.then_some(Time::ZERO);
             let instance = Instance { health, down_since, ..(*change.instance).clone() };
             let gone = Instance { status: Is::Gone, ..instance.clone() };
-            let entry = Entry::new(Arc::new(instance));
-            let row = format!("{health:?}, down: {is_down}");
+            let entry = Entry::new(Arc::new(instance), is_unanswered);
+            let row = format!("{health:?}, down: {is_down}, unanswered: {is_unanswered}");
             assert_eq!(
                 (entry.status, entry.basis(), entry.grade()),
                 (status, basis, grade),
                 "{row}"
             );
-            assert_eq!(Entry::new(Arc::new(gone)).grade(), None, "its agent left: {row}");
-            for offered in [Grade::Healthy, Grade::LastKnown, Grade::NotYetChecked] {
+            let gone = Entry::new(Arc::new(gone), is_unanswered);
+            assert_eq!(gone.grade(), None, "its agent left: {row}");
+            for offered in [Grade::Healthy, Unanswered, LastKnown, NotYetChecked] {
                 assert_eq!(entry.is_offered(Some(offered)), grade == Some(offered), "{row}");
             }
             assert!(!entry.is_offered(None), "{row}");

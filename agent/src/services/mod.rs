@@ -36,6 +36,8 @@ pub(crate) use changes::{Since, Subscription};
 pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
 pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
+#[cfg(test)]
+pub(crate) use service::Instances;
 use service::{ScopeCounters, ScopeError};
 pub(crate) use service::{Service, ServiceKey};
 pub(crate) use shown::Shown;

@@ -155,7 +155,7 @@ mod tests {
 
     fn shown(zone: &str) -> Shown {
         let change = placed("a", "dc1", zone, view::InstanceStatus::Healthy);
-        Shown::new(Arc::new(Entry::new(change.instance)), true, 7)
+        Shown::new(Arc::new(Entry::new(change.instance, false)), true, 7)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::Strategy;
-use hobnob_membership::view::InstanceStatus;
+use hobnob_membership::view::{Change, Instance, InstanceStatus};
 
 use super::testing::{
     FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, unchecked, web,
@@ -84,6 +84,8 @@ async fn the_grade_of_a_service_is_that_of_its_instances_after_any_changes() {
     ];
     for _ in 0..500 {
         let id = ["a", "b", "c"][rand::random_range(0..3)];
+        let _ =
+            writer.set_unanswered(rand::random_bool(0.5).then_some(OTHER).into_iter().collect());
         match statuses.get(rand::random_range(0..=statuses.len())) {
             Some(status) => writer.apply(instance(OTHER, id, *status)),
             None => writer.apply(unchecked(id)),
@@ -271,6 +273,37 @@ async fn each_scope_offers_the_best_that_it_has_and_follows_only_what_concerns_i
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
     writer.publish();
     assert_eq!(offered_in(&registry, &near), set(&["near"]), "it moved out of the scope");
+}
+
+#[tokio::test]
+async fn an_instance_of_a_node_that_does_not_answer_comes_last_of_the_healthy_ones_of_a_scope() {
+    let (registry, mut writer) = registry();
+    let zone = Scope { prefer: Prefer::Zone, ..Scope::default() };
+    let dc1 = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
+    let lost = instance(OWN, "lost", InstanceStatus::Unknown);
+    writer.apply(lost);
+    writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
+    for (unanswered, both) in
+        [(true, set(&["far"])), (false, set(&["near"])), (true, set(&["far"]))]
+    {
+        let origins: BTreeSet<_> = unanswered.then_some(OTHER).into_iter().collect();
+        assert_eq!(writer.set_unanswered(origins.clone()), [OTHER]);
+        assert_eq!(writer.set_unanswered(origins), [], "nothing changed");
+        writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
+        writer.apply(far(InstanceStatus::Healthy));
+        writer.publish();
+        assert_eq!(offered_in(&registry, &zone), both);
+        assert_eq!(offered_in(&registry, &dc1), set(&["near"]), "it is the best there");
+        writer.apply(far(InstanceStatus::Gone));
+        writer.publish();
+        assert_eq!(offered_in(&registry, &zone), set(&["near"]), "nothing better is left");
+    }
+}
+
+/// An instance of this node that is far from it.
+fn far(status: InstanceStatus) -> Change {
+    let change = placed("far", "dc2", "z1", status);
+    Change { instance: Arc::new(Instance { origin: OWN, ..(*change.instance).clone() }) }
 }
 
 #[tokio::test]

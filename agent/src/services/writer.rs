@@ -23,6 +23,8 @@ pub(crate) struct Writer {
     /// Every pick after the next publication must know of it.
     is_urgent: bool,
     changes: Vec<(ServiceKey, Arc<Entry>)>,
+    /// The origins that have not answered this agent for long.
+    unanswered: BTreeSet<NodeId>,
 }
 
 /// One service as it was written so far.
@@ -87,15 +89,26 @@ impl Writer {
             touched: BTreeSet::new(),
             is_urgent: false,
             changes: Vec::new(),
+            unanswered: BTreeSet::new(),
         }
     }
 
     pub(crate) fn apply(&mut self, Change { instance }: Change) {
         let key = ServiceKey::of(&instance);
-        let entry = Arc::new(Entry::new(instance));
+        let is_unanswered = self.unanswered.contains(&instance.origin);
+        let entry = Arc::new(Entry::new(instance, is_unanswered));
         self.services.entry(key.clone()).or_default().apply(&entry);
         self.touched.insert(key.clone());
         self.changes.push((key, entry));
+    }
+
+    /// Grades what is applied from now on by these origins, which have not answered this agent for long. Returns those that
+    /// changed: their instances have to be applied again.
+    #[must_use]
+    pub(crate) fn set_unanswered(&mut self, origins: BTreeSet<NodeId>) -> Vec<NodeId> {
+        let changed = self.unanswered.symmetric_difference(&origins).copied().collect();
+        self.unanswered = origins;
+        changed
     }
 
     /// A client waits for what is published next: no pick after its answer may miss it.

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Instance, InstanceStatus};
+use hobnob_api::{Basis, Instance, InstanceStatus};
 
 use super::{Style, offer_word, status_style, status_word};
 
@@ -28,15 +28,21 @@ pub(crate) fn age(ms: u64) -> String {
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// One line of `watch`: time, status, instance, endpoint, node, and whether an instance that is not healthy is offered.
+/// One line of `watch`: time, status, instance, endpoint, node, and whether an instance that is not healthy, or may
+/// be out of reach, is offered.
 pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> String {
     let status = format!("{:<9}", status_word(instance.status));
-    let offer = match instance.status {
-        InstanceStatus::Unknown if instance.offered => {
-            format!("  offered: {}", offer_word(instance))
+    let offer = match (instance.status, instance.basis) {
+        (InstanceStatus::Unknown, _) | (InstanceStatus::Healthy, Basis::Unanswered) => {
+            if instance.offered {
+                format!("  offered: {}", offer_word(instance))
+            } else {
+                "  not offered".to_owned()
+            }
         }
-        InstanceStatus::Unknown => "  not offered".to_owned(),
-        InstanceStatus::Healthy | InstanceStatus::Unhealthy | InstanceStatus::Gone => String::new(),
+        (InstanceStatus::Healthy | InstanceStatus::Unhealthy | InstanceStatus::Gone, _) => {
+            String::new()
+        }
     };
     format!(
         "{}  {}  {:<16} {:<21} {}{offer}",
@@ -86,10 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_line_says_whether_an_instance_of_unknown_health_is_offered() {
+    fn a_watch_line_says_whether_an_instance_that_may_not_be_reached_is_offered() {
         let lost = Instance {
             status: InstanceStatus::Unknown,
-            basis: hobnob_api::Basis::LastKnown,
+            basis: Basis::LastKnown,
             ..instance("web-1")
         };
         let line = |instance: &Instance| {
@@ -97,6 +103,10 @@ mod tests {
         };
         assert!(line(&lost).ends_with(" a1  offered: last known"), "{}", line(&lost));
         let other = Instance { offered: false, ..lost };
+        assert!(line(&other).ends_with(" a1  not offered"), "{}", line(&other));
+        let unanswered = Instance { basis: Basis::Unanswered, ..instance("web-1") };
+        assert!(line(&unanswered).ends_with(" a1  offered: unanswered"), "{}", line(&unanswered));
+        let other = Instance { offered: false, ..unanswered };
         assert!(line(&other).ends_with(" a1  not offered"), "{}", line(&other));
     }
 }

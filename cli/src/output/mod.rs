@@ -80,16 +80,20 @@ pub(crate) fn warn_if_alone(info: &Info) {
     }
 }
 
-/// Warns on stderr when instances are offered although they are not known to be healthy.
+/// Warns on stderr when instances are offered although they are not known to be healthy, or perhaps out of reach.
 pub(crate) fn warn_if_not_healthy<'a>(offered: impl Iterator<Item = &'a Instance>) {
     offered.take(1).filter_map(not_healthy).for_each(|warning| say(&warning));
 }
 
-/// The warning that instances like this one are offered; `None` for a healthy one. All that are offered have one grade.
+/// The warning that instances like this one are offered; `None` for a healthy one within reach. All that are offered have one
+/// grade.
 fn not_healthy(offered: &Instance) -> Option<String> {
     let service = &offered.service;
     match offered.grade()? {
         Grade::Healthy => None,
+        Grade::Unanswered => Some(format!(
+            "warning: no agent of a healthy instance of `{service}` answers this agent: the network between them may be broken"
+        )),
         Grade::LastKnown => Some(format!(
             "warning: no healthy instance of `{service}` is left: offering what was healthy before its agent was lost"
         )),

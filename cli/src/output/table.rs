@@ -95,6 +95,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
 pub(crate) fn offer_word(instance: &Instance) -> &'static str {
     match (instance.offered, instance.basis) {
         (false, _) => "no",
+        (true, Basis::Unanswered) => "unanswered",
         (true, Basis::LastKnown) => "last known",
         (true, Basis::NotYetChecked) => "not checked yet",
         (true, Basis::Current | Basis::Nothing) => "yes",

@@ -31,6 +31,11 @@ impl Node {
         self.view.instances()
     }
 
+    /// Every instance of one origin that is not gone, by id.
+    pub fn instances_of(&self, origin: NodeId) -> impl Iterator<Item = &Arc<Instance>> {
+        self.view.instances_of(origin)
+    }
+
     /// Every member that we know, ourselves first.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
@@ -127,6 +132,11 @@ impl Node {
     #[must_use]
     pub fn unanswered_for(&self, node: NodeId, now: Time) -> Option<Duration> {
         self.liveness.detector().unanswered_for(node, now)
+    }
+
+    /// The members of which [`Self::unanswered_for`] tells a time now, by id. We watch few, so they can be asked for often.
+    pub fn unanswered(&self, now: Time) -> impl Iterator<Item = NodeId> {
+        self.liveness.detector().unanswered(now)
     }
 
     /// Whether all members that we watch answer by stream alone, and have done so for some time.

@@ -148,6 +148,11 @@ impl View {
         self.instances.values()
     }
 
+    pub(crate) fn instances_of(&self, origin: NodeId) -> impl Iterator<Item = &Arc<Instance>> {
+        let from = self.instances.range((origin, Text::default())..);
+        from.map(|(_, instance)| instance).take_while(move |instance| instance.origin == origin)
+    }
+
     /// The status under which a member was told last.
     pub(crate) fn status_of(&self, node: NodeId) -> Option<MemberStatus> {
         self.members.get(&node).map(|member| member.status)

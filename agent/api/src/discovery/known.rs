@@ -155,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn a_healthy_instance_whose_node_does_not_answer_the_agent_comes_last_of_the_healthy_ones() {
+        let (any, strict) = (scope(Prefer::Zone), Scope { strict: true, ..scope(Prefer::Any) });
+        let mut known = Known::default();
+        let unanswered = Instance { basis: Basis::Unanswered, ..instance("unanswered") };
+        let far = Instance { datacenter: "dc2".to_owned(), ..instance("far") };
+        let all = vec![unanswered.clone(), far, unknown("lost", Basis::LastKnown)];
+        known.take(WatchEvent::Instances(instances(1, all)));
+        let none: &[&str] = &[];
+        assert_eq!(offered(&any, &known), [none, none, &["far"]]);
+        assert_eq!(offered(&strict, &known), [["far"]]);
+        let all = vec![unanswered, unknown("lost", Basis::LastKnown)];
+        known.take(WatchEvent::Instances(instances(2, all)));
+        assert_eq!(offered(&any, &known), [&["unanswered"], none, none]);
+        assert_eq!(offered(&strict, &known), [["unanswered"]]);
+    }
+
+    #[test]
     fn the_best_grade_that_is_left_is_offered_and_strictly_nothing_but_healthy_instances() {
         let (any, strict) = (scope(Prefer::Any), Scope { strict: true, ..scope(Prefer::Any) });
         let mut known = Known::default();

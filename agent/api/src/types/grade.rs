@@ -9,6 +9,7 @@ use super::{Basis, Instance, InstanceStatus};
 /// | own checks | agent | status | basis | grade |
 /// |---|---|---|---|---|
 /// | passing, or none | alive or suspect | `healthy` | `current` | [`Healthy`](Self::Healthy) |
+/// | passing, or none | alive or suspect, and has not answered this agent for 5 s | `healthy` | `unanswered` | [`Unanswered`](Self::Unanswered) |
 /// | passing when last known, or none | down or out of reach | `unknown` | `last_known` | [`LastKnown`](Self::LastKnown) |
 /// | not yet run, or overdue | any | `unknown` | `not_yet_checked` | [`NotYetChecked`](Self::NotYetChecked) |
 /// | failing | alive or suspect | `unhealthy` | `current` | none: never offered |
@@ -18,6 +19,8 @@ use super::{Basis, Instance, InstanceStatus};
 pub enum Grade {
     /// Known to be healthy now.
     Healthy,
+    /// Healthy, but its node has not answered the agent for 5 s: the link between them is broken.
+    Unanswered,
     /// It passed before its agent was lost.
     LastKnown,
     /// Nothing is known for or against it.
@@ -30,12 +33,19 @@ impl Grade {
     #[must_use]
     pub const fn of(status: InstanceStatus, basis: Basis) -> Option<Self> {
         match (status, basis) {
+            (InstanceStatus::Healthy, Basis::Unanswered) => Some(Self::Unanswered),
             (InstanceStatus::Healthy, _) => Some(Self::Healthy),
             (InstanceStatus::Unknown, Basis::LastKnown) => Some(Self::LastKnown),
             (InstanceStatus::Unknown, Basis::NotYetChecked) => Some(Self::NotYetChecked),
-            (InstanceStatus::Unknown, Basis::Current | Basis::Nothing)
+            (InstanceStatus::Unknown, Basis::Current | Basis::Unanswered | Basis::Nothing)
             | (InstanceStatus::Unhealthy | InstanceStatus::Gone, _) => None,
         }
+    }
+
+    /// Whether instances of this grade are healthy.
+    #[must_use]
+    pub const fn is_healthy(self) -> bool {
+        matches!(self, Self::Healthy | Self::Unanswered)
     }
 
     /// The grade that is offered among instances with these grades. `strict` refuses what is not healthy.
@@ -48,7 +58,7 @@ impl Grade {
             }
             best = Some(best.map_or(grade, |best: Self| best.min(grade)));
         }
-        best.filter(|_| !strict)
+        best.filter(|best| best.is_healthy() || !strict)
     }
 }
 
@@ -73,10 +83,11 @@ mod tests {
 
     #[test]
     fn nothing_but_these_is_ever_offered() {
-        use Basis::{Current, LastKnown, NotYetChecked, Nothing};
+        use Basis::{Current, LastKnown, NotYetChecked, Nothing, Unanswered};
         for status in STATUSES {
-            for basis in [Current, LastKnown, NotYetChecked, Nothing] {
+            for basis in [Current, Unanswered, LastKnown, NotYetChecked, Nothing] {
                 let expected = match (status, basis) {
+                    (InstanceStatus::Healthy, Unanswered) => Some(Grade::Unanswered),
                     (InstanceStatus::Healthy, _) => Some(Grade::Healthy),
                     (InstanceStatus::Unknown, LastKnown) => Some(Grade::LastKnown),
                     (InstanceStatus::Unknown, NotYetChecked) => Some(Grade::NotYetChecked),
@@ -89,10 +100,11 @@ mod tests {
 
     #[test]
     fn the_best_grade_is_offered_alone() {
-        use Grade::{Healthy, LastKnown, NotYetChecked};
-        let all = [Some(NotYetChecked), None, Some(LastKnown), Some(Healthy)];
+        use Grade::{Healthy, LastKnown, NotYetChecked, Unanswered};
+        let all = [Some(NotYetChecked), None, Some(LastKnown), Some(Unanswered), Some(Healthy)];
         for (among, offered, strictly) in [
             (&all[..], Some(Healthy), Some(Healthy)),
+            (&all[..4], Some(Unanswered), Some(Unanswered)),
             (&all[..3], Some(LastKnown), None),
             (&all[..2], Some(NotYetChecked), None),
             (&all[1..2], None, None),

@@ -77,6 +77,9 @@ pub enum InstanceStatus {
 pub enum Basis {
     /// Its node lives, and its checks, if it has any, have run.
     Current,
+    /// As [`Current`](Self::Current), but its node lives by the word of other members: it has not answered the agent itself
+    /// for 5 s. A client that does not know this word reads [`Nothing`](Self::Nothing), and the status is healthy all the same.
+    Unanswered,
     /// It passed before its node was lost.
     LastKnown,
     /// Its checks have not run yet, or are overdue.

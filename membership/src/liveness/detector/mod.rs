@@ -218,6 +218,13 @@ impl Detector {
         (silence >= LINK_BROKEN_AFTER).then_some(silence)
     }
 
+    /// The members of which [`Self::unanswered_for`] tells a time now.
+    pub(crate) fn unanswered(&self, now: Time) -> impl Iterator<Item = NodeId> {
+        let monitors = self.monitors.iter();
+        let silent = monitors.filter(move |(_, monitor)| monitor.silence(now) >= LINK_BROKEN_AFTER);
+        silent.map(|(node, _)| *node)
+    }
+
     /// Number of suspicions and indirect probes under way.
     pub(crate) fn open(&self) -> usize {
         self.suspicions.len() + self.indirect_probes.len()
