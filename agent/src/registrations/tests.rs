@@ -6,7 +6,7 @@ use std::time::Duration;
 use hobnob_api::{Check, ErrorCode, ErrorKind, Probe, RegisterOutcome, Registration};
 use hobnob_membership::Epoch;
 use hobnob_membership::record::Health;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -20,16 +20,25 @@ use crate::testing::TestDriver;
 pub(super) const LOG: &str = "registrations.log";
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The probes of a process share their permits, and a registrar that starts waits for its first probes only so long. So one
+/// test with a registrar runs at a time: some have very many checks.
+static PROBING: Mutex<()> = Mutex::const_new(());
+
 pub(super) struct TestRegistrar {
     pub(super) disk: FakeDisk,
     pub(super) driver: TestDriver,
     pub(super) handle: RegistrationsHandle,
     persist: mpsc::Sender<Persist>,
     task: JoinHandle<()>,
+    probing: MutexGuard<'static, ()>,
 }
 
 impl TestRegistrar {
     pub(super) async fn start(disk: FakeDisk) -> Self {
+        Self::start_in_turn(disk, PROBING.lock().await).await
+    }
+
+    async fn start_in_turn(disk: FakeDisk, probing: MutexGuard<'static, ()>) -> Self {
         let data_dir = open(&disk);
         let restored = restore(&data_dir, "127.0.0.1").await;
         let driver = TestDriver::restored(1, restored.records.clone(), restored.own_checks()).await;
@@ -42,17 +51,17 @@ impl TestRegistrar {
         );
         let (persist, persisted) = mpsc::channel(1);
         let task = tokio::spawn(registrar.run(persisted));
-        Self { disk, driver, handle, persist, task }
+        Self { disk, driver, handle, persist, task, probing }
     }
 
     /// Stops the registrar and starts another one on the same disk.
     pub(super) async fn restart(self) -> Self {
-        let Self { disk, handle, task, .. } = self;
+        let Self { disk, handle, task, probing, .. } = self;
         drop(handle);
         task.await.expect("no panic");
         // Paused, the clock would jump to the end of the first probes' time while their answers are under way.
         tokio::time::resume();
-        let this = Self::start(disk).await;
+        let this = Self::start_in_turn(disk, probing).await;
         tokio::time::pause();
         this
     }
