@@ -40,6 +40,21 @@ const SLOW_JOIN: &str = r#"
     link = { latency = { min = "400ms", max = "500ms" } }
 "#;
 
+/// Half a second from host to host: verdicts of the cut arrive after it.
+const SHORT_CUT: &str = r#"
+    nodes = 8
+    duration = "40s"
+    link = { latency = { min = "400ms", max = "500ms" } }
+    fault = [{ at = "10s", for = "4s", what = { cut = { left = "first half", right = "second half" } } }]
+"#;
+
+const COPY: &str = r#"
+    nodes = 8
+    duration = "30s"
+    link = { latency = { min = "400ms", max = "500ms" } }
+    fault = [{ at = "10s", for = "15s", what = { duplicate-id = { from = "3", to = "6" } } }]
+"#;
+
 #[test]
 fn a_crash_is_known_in_time_and_not_much_sooner() {
     assert!(fired(CRASH, r#"detect_within = "3s""#).is_empty());
@@ -88,6 +103,20 @@ fn hosts_join_in_time_and_not_at_once() {
     let bytes = "bytes_per_second = 400000\nfalse_downs = \"allowed\"";
     assert!(fired(SLOW_JOIN, &format!("{bytes}\njoin_within = \"15s\"")).is_empty());
     assert_eq!(fired(SLOW_JOIN, &format!("{bytes}\njoin_within = \"1ms\"")), ["joining"]);
+}
+
+#[test]
+fn a_fault_excuses_for_its_grace_and_no_longer() {
+    assert!(fired(SHORT_CUT, "bytes_per_second = 400000\ngrace = \"20s\"").is_empty());
+    let without = fired(SHORT_CUT, "bytes_per_second = 400000\ngrace = \"0s\"");
+    assert_eq!(without, ["false-down"]);
+}
+
+#[test]
+fn one_of_two_copies_is_silent_in_time_and_not_at_once() {
+    let bytes = "bytes_per_second = 400000";
+    assert!(fired(COPY, &format!("{bytes}\nduplicate_within = \"10s\"")).is_empty());
+    assert_eq!(fired(COPY, &format!("{bytes}\nduplicate_within = \"1ms\"")), ["duplicates"]);
 }
 
 #[test]
