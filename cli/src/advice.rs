@@ -161,7 +161,7 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::MemberAmbiguous => "name the member by its node id",
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
-        ErrorCode::MemberNotFound => "`hobnob members` lists the members",
+        ErrorCode::MemberNotFound => "`hobnob members --all` lists the members",
         ErrorCode::MemberAlive => {
             "stop its agent first, or let it leave with `hobnob leave`, and try again once it is down"
         }

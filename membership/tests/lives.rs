@@ -195,5 +195,7 @@ fn a_rebuilt_host_has_no_conflict_with_its_earlier_life() {
     net.events.push(Vec::new());
     net.handle(5, Input::Join(vec![identity(0).addr]));
     net.run_for(Duration::from_secs(20));
+    assert_eq!(status(&net, identity(0).node_id, 5), Some(MemberStatus::Alive), "it joined");
+    assert_eq!(status(&net, identity(3).node_id, 0), Some(MemberStatus::Down), "known elsewhere");
     assert!(conflicts(&net, 5).is_empty());
 }

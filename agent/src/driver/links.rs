@@ -6,8 +6,8 @@ use hobnob_membership::view::{Change, InstanceStatus};
 use super::Driver;
 
 impl Driver {
-    /// Applies the healthy instances of each member that has stopped to answer this agent since the last call, or answers
-    /// it again. Nothing is done for a member that stays as it was.
+    /// Applies again the healthy instances of each member that stopped answering this agent, or answers again, since the
+    /// last call.
     pub(super) fn show_unanswered(&mut self, now: Time) {
         for origin in self.writer.set_unanswered(self.node.unanswered(now).collect()) {
             for instance in self.node.instances_of(origin) {

@@ -18,7 +18,6 @@ pub(crate) mod words;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -265,11 +264,12 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
-    /// Tells the transport the addresses from which members open streams, with the ages, since all of them are told.
+    /// Tells the transport from which addresses members open streams. Waits for the period of ages, because all addresses
+    /// are told at once.
     fn tell_transport_of_members(&mut self) {
         if std::mem::take(&mut self.members_changed) {
             let members = self.node.members().into_iter();
-            let present = members.filter(|member| member.status != MemberStatus::Left);
+            let present = members.filter(|member| !member.status.is_gone());
             self.network.quic.set_members(present.map(|member| member.identity.sync_addr()));
         }
     }

@@ -1,6 +1,8 @@
 //! Forcing a dead member to leave: which member is meant, and whether it may be forced.
 
-use hobnob_membership::view::MemberStatus;
+use std::collections::BTreeMap;
+
+use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Node, NodeId, Time};
 
 use crate::clock::millis;
@@ -18,7 +20,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it is dead, and did not leave or was forced to.
+    /// Whether it is dead, did not leave, and was not forced to leave.
     fn awaits_force_leave(&self) -> bool {
         matches!(self.status, MemberStatus::Down | MemberStatus::Replaced)
     }
@@ -67,7 +69,7 @@ fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
     }
     if matches!(status, MemberStatus::Alive | MemberStatus::Suspect) {
         let message = format!(
-            "`{name}` is {status}, and only a member that is down or left can be forced to leave"
+            "`{name}` is {status}, and only a member that is down, left or replaced can be forced to leave"
         );
         return Err(ApiError::new(ErrorCode::MemberAlive, message));
     }
@@ -80,13 +82,14 @@ fn check(node: &Node, subject: &str, now: Time) -> Result<ForceLeft, ApiError> {
 /// Members, and nodes of which only records are left: those died before this agent started.
 fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
     let members = node.members();
-    let member = |id| members.iter().find(|member| member.identity.node_id == id);
+    let by_id: BTreeMap<NodeId, &Member> =
+        members.iter().map(|member| (member.identity.node_id, member)).collect();
     let mut ids: Vec<NodeId> = members.iter().map(|member| member.identity.node_id).collect();
     ids.extend(node.catalog().origins().map(|(id, _)| id));
     ids.sort_unstable();
     ids.dedup();
     let known = ids.into_iter().map(|id| {
-        let member = member(id);
+        let member = by_id.get(&id);
         Candidate {
             id,
             name: words::name_of(node, id),

@@ -98,7 +98,7 @@ impl Picks {
         known.service.refresh(&known.scoped);
         // All picks of a call are in flight together, so that a strategy that counts them spreads them.
         let (mut picks, mut length) = (Vec::new(), Length::new());
-        // A scope offers one grade at a time.
+        // All targets of a scope have one grade, so the first unhealthy pick ends a strict call.
         let is_enough = |pick: &Pick<Arc<Entry>>| !strict || pick.item().is_healthy();
         let mut next = || known.picker.pick(strategy, key).filter(is_enough);
         for pick in (0..count).map_while(|_| next()) {

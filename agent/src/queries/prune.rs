@@ -1,5 +1,6 @@
 //! Pruning: dropping what this agent remembers of members that are down or gone.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hobnob_api::{ApiError, ErrorCode, Member, MemberStatus, Pruned};
@@ -74,11 +75,17 @@ fn is_over(member: &Member) -> bool {
 
 /// The members with these names and node ids that are down or gone. Several may have one name.
 fn find_all(node: &Node, known: &[Member], named: &[String]) -> Result<Vec<Member>, ApiError> {
-    let mut found: Vec<Member> = Vec::new();
+    let mut by_name = BTreeMap::<String, Vec<&Member>>::new();
+    for member in known {
+        let id = member.node_id.to_string();
+        if id != member.name {
+            by_name.entry(id).or_default().push(member);
+        }
+        by_name.entry(member.name.clone()).or_default().push(member);
+    }
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for subject in named {
-        let has_name =
-            |member: &&Member| member.name == *subject || member.node_id.to_string() == *subject;
-        let matching: Vec<&Member> = known.iter().filter(has_name).collect();
+        let matching = by_name.get(subject).map(Vec::as_slice).unwrap_or_default();
         let Some(first) = matching.first() else {
             let message = format!("no member has the name or node id `{subject}`");
             return Err(ApiError::new(ErrorCode::MemberNotFound, message));
@@ -94,10 +101,9 @@ fn find_all(node: &Node, known: &[Member], named: &[String]) -> Result<Vec<Membe
                 ApiError::new(ErrorCode::MemberAlive, message)
             });
         }
-        let over = matching.into_iter().filter(|member| is_over(member));
-        for member in over {
-            if !found.iter().any(|other| other.node_id == member.node_id) {
-                found.push(member.clone());
+        for member in matching.iter().filter(|member| is_over(member)) {
+            if seen.insert(member.node_id) {
+                found.push((*member).clone());
             }
         }
     }

@@ -1,7 +1,5 @@
 //! The instances that are registered with this agent: made durable, checked, and written to the catalog.
 
-#[cfg(test)]
-mod full;
 mod handle;
 mod records;
 mod registrar;

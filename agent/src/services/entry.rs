@@ -105,7 +105,7 @@ mod tests {
         use Grade::{LastKnown, NotYetChecked, Unanswered};
         use Health::{Failing, Passing, Unknown};
         use InstanceStatus as Is;
-        /// The node of the instance is down; it has not answered this agent for long.
+        /// Whether the node is down, and whether it has not answered this agent for long.
         const LIVES: (bool, bool) = (false, false);
         const LIVES_UNANSWERED: (bool, bool) = (false, true);
         const DOWN: (bool, bool) = (true, false);

@@ -102,8 +102,8 @@ impl Writer {
         self.changes.push((key, entry));
     }
 
-    /// Grades what is applied from now on by these origins, which have not answered this agent for long. Returns those that
-    /// changed: their instances have to be applied again.
+    /// Sets the origins that have not answered this agent for long. Returns those that changed: their instances must be
+    /// applied again.
     #[must_use]
     pub(crate) fn set_unanswered(&mut self, origins: BTreeSet<NodeId>) -> Vec<NodeId> {
         let changed = self.unanswered.symmetric_difference(&origins).copied().collect();

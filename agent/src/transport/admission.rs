@@ -17,17 +17,18 @@ impl MemberAddresses {
     /// The kind of peer at this address. A member may open connections from another port than it is known by, except on
     /// loopback, which many agents share.
     pub(super) fn kind_of(&self, address: SocketAddr) -> PeerKind {
-        if self.0.contains(&origin(address)) { PeerKind::Member } else { PeerKind::Stranger }
+        if self.0.contains(&source(address)) { PeerKind::Member } else { PeerKind::Stranger }
     }
 }
 
 impl FromIterator<SocketAddr> for MemberAddresses {
     fn from_iter<T: IntoIterator<Item = SocketAddr>>(addresses: T) -> Self {
-        Self(addresses.into_iter().map(origin).collect())
+        Self(addresses.into_iter().map(source).collect())
     }
 }
 
-fn origin(address: SocketAddr) -> SocketAddr {
+/// The part of an address that tells members apart.
+fn source(address: SocketAddr) -> SocketAddr {
     let ip = address.ip().to_canonical();
     (ip, if ip.is_loopback() { address.port() } else { 0 }).into()
 }

@@ -5,7 +5,21 @@ use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
-pub use super::pace::Rate;
+/// A pace: so many a second, and so many at once after a rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// In a second, in the long run.
+    pub per_second: u32,
+    /// At once, after a rest.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// The time between two of them, in the long run.
+    pub(super) fn gap(self) -> Duration {
+        Duration::from_secs(1) / self.per_second
+    }
+}
 
 /// The most connections that peers opened, in any state, handshakes among them. Further ones are refused and counted.
 pub const MAX_ACCEPTED: usize = 64;
@@ -15,7 +29,7 @@ pub const MAX_ACCEPTED_OF_STRANGERS: usize = 48;
 /// [`MAX_ACCEPTED`].
 pub const MAX_ACCEPTED_PER_HOST: usize = 16;
 /// The pace of handshakes that strangers begin. Further ones are ignored and counted, and their peers try again.
-pub const HANDSHAKES: Rate = Rate { per_second: 200, burst: 200 };
+pub const HANDSHAKES_OF_STRANGERS: Rate = Rate { per_second: 200, burst: 200 };
 /// The pace of handshakes that members begin.
 pub const HANDSHAKES_OF_MEMBERS: Rate = Rate { per_second: 400, burst: 400 };
 /// The pace of handshakes that one host begins (with IPv6, one network of 64 bits). Loopback has no such limit.

@@ -6,28 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::limits::{
-    HANDSHAKES, HANDSHAKES_OF_MEMBERS, HANDSHAKES_PER_HOST, MAX_HOSTS_PACED, RETRIES,
+    HANDSHAKES_OF_MEMBERS, HANDSHAKES_OF_STRANGERS, HANDSHAKES_PER_HOST, MAX_HOSTS_PACED, RETRIES,
+    Rate,
 };
-
-/// A pace: so many a second, and so many at once after a rest.
-#[derive(Clone, Copy, Debug)]
-pub struct Rate {
-    /// In a second, in the long run.
-    pub per_second: u32,
-    /// At once, after a rest.
-    pub burst: u32,
-}
-
-impl Rate {
-    fn gap(self) -> Duration {
-        Duration::from_secs(1) / self.per_second
-    }
-}
 
 /// A bucket of tokens that fills at a rate.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +51,7 @@ pub(super) enum PeerKind {
 /// The rates of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
-    pub(super) handshakes: Rate,
+    pub(super) handshakes_of_strangers: Rate,
     pub(super) handshakes_of_members: Rate,
     pub(super) handshakes_per_host: Rate,
     pub(super) retries: Rate,
@@ -75,7 +60,7 @@ pub(super) struct Rates {
 impl Default for Rates {
     fn default() -> Self {
         Self {
-            handshakes: HANDSHAKES,
+            handshakes_of_strangers: HANDSHAKES_OF_STRANGERS,
             handshakes_of_members: HANDSHAKES_OF_MEMBERS,
             handshakes_per_host: HANDSHAKES_PER_HOST,
             retries: RETRIES,
@@ -99,7 +84,7 @@ impl Pace {
         Self {
             per_host: rates.handshakes_per_host,
             retries: [full(rates.retries); 2],
-            handshakes: [full(rates.handshakes_of_members), full(rates.handshakes)],
+            handshakes: [full(rates.handshakes_of_members), full(rates.handshakes_of_strangers)],
             hosts: HashMap::new(),
         }
     }
@@ -138,6 +123,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::PeerKind::{Member, Stranger};
     use super::*;
 
@@ -169,7 +156,7 @@ mod tests {
         let first = begun(&mut pace, Stranger, 1, 10_000, now);
         assert_eq!(first, HANDSHAKES_PER_HOST.burst);
         let all = begun(&mut pace, Stranger, 1_000, 10, now);
-        assert_eq!(first + all, HANDSHAKES.burst);
+        assert_eq!(first + all, HANDSHAKES_OF_STRANGERS.burst);
         assert_eq!(begun(&mut pace, Stranger, 1_000, 10, now), 0);
         let rested = Pace::new(&Rates::default(), now).take_handshake(Member, host(0), now);
         assert!(rested);
@@ -177,7 +164,10 @@ mod tests {
         let members = (2_000..4_000).filter(|n| pace.take_handshake(Member, host(*n), now)).count();
         assert_eq!(members as u32, HANDSHAKES_OF_MEMBERS.burst);
         let later = now + Duration::from_secs(1);
-        assert_eq!(begun(&mut pace, Stranger, 1_000, 10, later), HANDSHAKES.per_second);
+        assert_eq!(
+            begun(&mut pace, Stranger, 1_000, 10, later),
+            HANDSHAKES_OF_STRANGERS.per_second
+        );
     }
 
     #[test]

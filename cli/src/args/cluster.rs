@@ -39,8 +39,8 @@ Examples:
   hobnob force-leave 58d1f0c2a9e7b364    by node id, when several share a name
 
 For a host that does not come back. Without it, the instances of a dead member
-are shown as `unknown` until they are forgotten, after 24 hours. Refused while
-the member is alive or suspect (exit code 1). If it comes back after all, it
+are shown as they were last known, until they are forgotten after 24 hours.
+Refused while the member is alive or suspect (exit code 1). If it comes back after all, it
 registers its instances again.
 Exits with 3 when no member has that name.";
 
@@ -63,7 +63,9 @@ Examples:
   hobnob prune a2 58d1f0c2a9e7b364   these, however long they have been so
 
 Drops what this agent remembers of members that are down, left, were forced to
-leave, or were replaced at their address. `hobnob members --all` lists them.
+leave, or were replaced at their address. `hobnob members --all` lists them. An
+agent that hears no other member drops those that are down only when they are
+named.
 Local to this agent: other agents keep what they remember, and repair does not
 bring it back here. A member that returns is known again at once. After a
 restart, this agent learns again what others still remember.
@@ -79,7 +81,7 @@ pub(crate) struct PruneArgs {
     pub(crate) members: Vec<String>,
 
     /// Drop only what has been down or gone for this long [default: 1h; 0 for members that are named]
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::age)]
     pub(crate) older_than: Option<Duration>,
 
     /// Print the answer of the agent as a JSON object

@@ -16,7 +16,7 @@ then. Changes of the same few milliseconds may be told as one. With --json
 each line is one answer of the agent: an object `instances` with all
 instances, or an object `changes` with the changed ones.
 The status `gone` stands for an instance that was deregistered, or whose agent
-left.
+left, was forced to leave, was replaced or was pruned.
 Ends with exit code 1 when the agent stops.";
 
 /// `hobnob watch`.

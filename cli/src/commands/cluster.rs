@@ -105,16 +105,18 @@ pub(super) async fn prune(client: &mut Client, args: PruneArgs) -> anyhow::Resul
     let mut out = Output::new();
     if json {
         out.json(&pruned)?;
-    }
-    for member in pruned.members.iter().filter(|_| !json) {
-        let (name, (status, _)) = (printable(&member.name), output::member_status(member.status));
-        let ago = output::age(member.down_ago_ms.unwrap_or(0));
-        out.line(&format!("dropped {name} ({}): {status}, {ago} ago", member.node_id))?;
+    } else {
+        for member in &pruned.members {
+            let name = printable(&member.name);
+            let (status, _) = output::member_status(member.status);
+            let ago = output::age(member.down_ago_ms.unwrap_or(0));
+            out.line(&format!("dropped {name} ({}): {status}, {ago} ago", member.node_id))?;
+        }
     }
     if pruned.kept > 0 {
         output::say(&format!(
-            "{} kept: this agent hears no other member and cannot tell which are down, or it has no room to remember more that \
-             were dropped",
+            "{} kept: this agent hears no other member and cannot tell which are down, or it already remembers 8,192 dropped \
+             members",
             pruned.kept
         ));
     }

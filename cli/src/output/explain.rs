@@ -109,7 +109,7 @@ fn check(explained: &InstanceExplained) -> String {
             let tried = format!("{target} every {every}");
             match (output, changed_ago_ms) {
                 (Some(output), Some(ms)) => {
-                    format!("{health} since {}: {output}; {tried}", age(*ms))
+                    format!("{health} for {}: {output}; {tried}", age(*ms))
                 }
                 _ => format!("{health}; {tried}"),
             }

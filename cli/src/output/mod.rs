@@ -80,7 +80,7 @@ pub(crate) fn warn_if_alone(info: &Info) {
     }
 }
 
-/// Warns on stderr when instances are offered although they are not known to be healthy, or perhaps out of reach.
+/// Warns on stderr when the offered instances are not known to be healthy, or may be out of reach.
 pub(crate) fn warn_if_not_healthy<'a>(offered: impl Iterator<Item = &'a Instance>) {
     offered.take(1).filter_map(not_healthy).for_each(|warning| say(&warning));
 }

@@ -51,7 +51,7 @@ fn an_instance_and_a_member_are_explained() {
     });
     let told = String::from_utf8(a1.run(&["explain", "web-1"]).stdout).unwrap();
     for part in
-        ["unhealthy, not offered", "its check fails", "failing since ", &url, "member a1 is alive"]
+        ["unhealthy, not offered", "its check fails", "failing for ", &url, "member a1 is alive"]
     {
         assert!(told.contains(part), "no `{part}` in: {told}");
     }

@@ -82,7 +82,7 @@ pub const MAX_MEMBERS_PINGED_FIRST: usize = 400;
 /// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison
 /// of views.
 pub const MAX_VIEW_CHECKS: usize = 32;
-/// Members at the address of an older life that are pinged in a second, to find out whether they answer there.
+/// Members at the address of an earlier life that are pinged in a second, to find out whether they answer there.
 pub const MAX_SUCCESSORS_PINGED: usize = 8;
 /// Members with a node's own name that it looks at. Further ones are counted and not told.
 pub const MAX_NAMESAKES: usize = 64;

@@ -183,7 +183,7 @@ impl Slots {
         &self.slots[place as usize]
     }
 
-    /// The place of a key in `by_key`.
+    /// The rank of a key in `by_key`.
     fn find(&self, key: &Key) -> Result<usize, usize> {
         self.by_key.binary_search_by(|place| self.slot(*place).key.cmp(key))
     }

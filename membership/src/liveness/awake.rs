@@ -58,7 +58,7 @@ impl Awake {
         self.stall.filter(waited).map_or(handled, |stall| handled.min(stall.began))
     }
 
-    /// The last time before which no verdict can have escaped us that we would know if we had run all the time.
+    /// The time up to which we know every verdict: `now`, or the beginning of a stall that we have not caught up with.
     pub(super) fn attentive_until(&self, now: Time) -> Time {
         let lately = |stall: &Stall| now.since(stall.ended) < CAUGHT_UP_AFTER;
         self.stall.filter(lately).map_or(now, |stall| stall.began)

@@ -2,7 +2,7 @@
 //!
 //! An operator ends a life by force-leave. A new life ends an older one at its address: a host that lost its disk comes
 //! back under a new node id. Each node believes that of its own accord, so that a mistake stays with one node, and on
-//! two conditions. The node holds the older life down. And the new life answers a ping of this node from exactly that
+//! two conditions. The node holds the earlier life down. And the new life answers a ping of this node from exactly that
 //! address after that; nobody can answer such a ping without having received it. A member that is active again for this
 //! node, under whatever epoch, is not ended any more.
 
@@ -17,7 +17,7 @@ use crate::base::identity::NodeId;
 use crate::base::limits::MAX_SUCCESSORS_PINGED;
 use crate::base::time::Time;
 
-/// Times that a member is pinged so. It may answer by stream alone, or be known by hearsay alone.
+/// Pings of a successor before we give up: it may answer by stream only, or be known by hearsay only.
 const MAX_TRIES: u8 = 5;
 
 /// The cause for which a member that is down is not expected back.

@@ -33,7 +33,8 @@ impl Liveness {
         let jitter = 0.9 + self.rng.random::<f64>() / 5.0;
         self.timers.set(Timer::AskLost, now + ASK_LOST_EVERY.mul_f64(jitter));
         if let Some(node) = self.next_of_the_lost()
-            // A member that left, or ended otherwise, is not lost. Its turn is skipped, so that the lost ones are not asked more often.
+            // A member that left, or ended otherwise, is not lost. Its turn is skipped, so that the lost ones are not asked
+            // more often.
             && self.is_lost(node, &left)
         {
             self.out.counters.lost_asked += 1;

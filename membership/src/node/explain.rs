@@ -134,7 +134,7 @@ impl Node {
         self.liveness.detector().unanswered_for(node, now)
     }
 
-    /// The members of which [`Self::unanswered_for`] tells a time now, by id. We watch few, so they can be asked for often.
+    /// The members that we watch and that have not answered for long, by id. We watch few, so a look costs little.
     pub fn unanswered(&self, now: Time) -> impl Iterator<Item = NodeId> {
         self.liveness.detector().unanswered(now)
     }

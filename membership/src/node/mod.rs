@@ -175,7 +175,7 @@ impl Node {
     /// Checks that [`write`](Self::write) would accept these records.
     ///
     /// # Errors
-    /// As of [`write`](Self::write).
+    /// The same as for [`write`](Self::write).
     pub fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
         self.catalog().check(records)
     }

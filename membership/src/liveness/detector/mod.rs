@@ -218,7 +218,7 @@ impl Detector {
         (silence >= LINK_BROKEN_AFTER).then_some(silence)
     }
 
-    /// The members of which [`Self::unanswered_for`] tells a time now.
+    /// The members that we watch and that have not answered for long.
     pub(crate) fn unanswered(&self, now: Time) -> impl Iterator<Item = NodeId> {
         let monitors = self.monitors.iter();
         let silent = monitors.filter(move |(_, monitor)| monitor.silence(now) >= LINK_BROKEN_AFTER);

@@ -1,5 +1,7 @@
 //! The registrar with a driver on loopback and a disk in memory. Time is paused.
 
+mod full;
+
 use std::io::ErrorKind as IoErrorKind;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use hobnob_api::{Check, ErrorCode, Probe, RegisterOutcome, Registration};
 use hobnob_membership::limits::MAX_REGISTRATIONS;
 use hobnob_membership::record::Health;
 
-use super::tests::{LOG, TestRegistrar, log};
+use super::{LOG, TestRegistrar, log};
 use crate::checks::fake_server::{Behaviour, FakeServer};
 use crate::checks::{CheckId, CheckReport};
 use crate::storage::fake_disk::FakeDisk;
