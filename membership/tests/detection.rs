@@ -349,6 +349,23 @@ fn a_member_that_only_others_hear_is_alive_and_its_monitor_knows_that_its_own_li
 }
 
 #[test]
+fn a_verdict_makes_a_member_no_younger_for_a_monitor_whose_link_was_broken() {
+    let mut net = Network::joined(7);
+    let id = identity(6).node_id;
+    net.run_for(Duration::from_secs(2));
+    let monitor = (0..6).find(|n| net.nodes[*n].last_answer(id).is_some()).expect("a monitor");
+    net.cut.insert((monitor, 6));
+    net.run_for(Duration::from_secs(20));
+    let alive = |net: &Network| net.nodes[monitor].last_alive(id, net.now);
+    let before = alive(&net);
+    assert!(net.now.since(before) > Duration::from_secs(15), "it has not answered since");
+    net.nodes[6] = node_of(ClusterId::named("other"), 6);
+    net.run_for(TIME_FOR_THE_DEAD);
+    assert_eq!(status(&net, 6, monitor), Some(MemberStatus::Down));
+    assert_eq!(alive(&net), before);
+}
+
+#[test]
 fn tcp_probes_without_an_answer_change_nothing() {
     let mut net = Network::joined(7);
     net.nodes[6] = node_of(ClusterId::named("other"), 6);

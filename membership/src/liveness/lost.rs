@@ -8,8 +8,7 @@ use rand::RngExt;
 use rand::seq::IteratorRandom;
 
 use super::Liveness;
-use super::detector::{LocalHealth, MAX_SUSPICION_TIMEOUT};
-use super::heard::Sign;
+use super::detector::LocalHealth;
 use super::members::Peer;
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
@@ -101,8 +100,8 @@ impl Liveness {
     ///
     /// In general it is the time at which we last heard the node. The monitors of a member that we do not watch tell
     /// something too: while we hear other members and no verdict comes, the member was alive at the time before which a
-    /// verdict would have come. A verdict must not make this time later. So if we heard the member by a ping shortly
-    /// before the verdict, as a monitor does, the time of that ping counts.
+    /// verdict would have come. A verdict must not make this time later. So of a member that we watched when it went down, its
+    /// last answer goes on to count.
     ///
     /// Our own stalls prove nothing about other members. A message that may have waited for the end of a stall counts from
     /// its beginning. Verdicts that passed meanwhile come a little later, so until then the lack of them proves nothing.
@@ -113,18 +112,13 @@ impl Liveness {
         let peer = self.swim.members().get(node);
         let arrived = |handled| self.awake.arrived(handled);
         let heard = peer.and_then(|peer| peer.heard).map(|heard| arrived(heard.at));
-        let answered = self.detector.last_heard(node).map(arrived);
+        let answered = self.detector.last_watched(node).map(arrived);
         if answered.is_some() {
             return heard.max(answered).unwrap_or(Time::ZERO);
         }
         let contact = self.last_contact().unwrap_or(Time::ZERO);
         let attentive_until = |at| contact.min(self.awake.attentive_until(at));
         let unaccused = match peer {
-            Some(Peer { down_since: Some(since), heard: Some(heard), .. })
-                if heard.by == Sign::Ping && since.since(heard.at) <= MAX_SUSPICION_TIMEOUT =>
-            {
-                return arrived(heard.at);
-            }
             Some(Peer { down_since: Some(since), .. }) => attentive_until(*since).min(*since),
             Some(_) => attentive_until(now),
             None => Time::ZERO,

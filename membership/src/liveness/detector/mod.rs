@@ -43,7 +43,6 @@ use suspicion::Suspicion;
 pub use crate::wire::{Cause, LocalHealth, Verdict};
 pub use belief::Belief;
 pub(crate) use disputes::Disputes;
-pub(crate) use local_health::MAX_SUSPICION_TIMEOUT;
 pub(crate) use member_updates::MemberUpdateQueue;
 
 /// Number of members that each member watches, and number of monitors of each member.
@@ -133,8 +132,10 @@ pub(crate) struct Detector {
     /// Referees that have not answered since they were first asked for a vote, and when that was.
     unanswered: BTreeMap<NodeId, Time>,
     pings: Pings,
-    /// When each member last answered us.
+    /// When each active member last answered us.
     heard: BTreeMap<NodeId, Time>,
+    /// The same of members that are down, and that we watched when they went down.
+    last_answers: BTreeMap<NodeId, Time>,
     healths: BTreeMap<NodeId, LocalHealth>,
     stall_meter: StallMeter,
     /// Generation of the ring for which the monitors are assigned.
@@ -165,6 +166,7 @@ impl Detector {
             unanswered: BTreeMap::new(),
             pings: Pings::default(),
             heard: BTreeMap::new(),
+            last_answers: BTreeMap::new(),
             healths: BTreeMap::new(),
             stall_meter: StallMeter::new(now),
             assigned: None,
@@ -235,9 +237,15 @@ impl Detector {
         self.stall_meter.local_health(now)
     }
 
-    /// When a member last answered us.
+    /// When an active member last answered us.
     pub(crate) fn last_heard(&self, node: NodeId) -> Option<Time> {
         self.heard.get(&node).copied()
+    }
+
+    /// The last answer of a member that we watch, or that we watched when it went down.
+    pub(crate) fn last_watched(&self, node: NodeId) -> Option<Time> {
+        let watched = self.heard.get(&node).filter(|_| self.monitors.contains_key(&node));
+        watched.or_else(|| self.last_answers.get(&node)).copied()
     }
 
     /// When [`Detector::handle_deadline`] is due.
@@ -313,7 +321,9 @@ impl Detector {
             swim.active_peer(*node)
                 .is_some_and(|identity| identity.epoch == suspicion.suspect.epoch)
         });
-        self.heard.retain(|node, _| active(node));
+        let silenced = self.heard.extract_if(.., |node, _| !active(node));
+        self.last_answers.extend(silenced.filter(|(node, _)| self.monitors.contains_key(node)));
+        self.last_answers.retain(|node, _| held_down(node));
         self.healths.retain(|node, _| active(node));
     }
 
