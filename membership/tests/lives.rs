@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use hobnob_membership::record::{Balancing, Key, Meta, ServiceRecord, Tags, Value};
-use hobnob_membership::testing::{Network, config, identity, node_as, node_of, record};
+use hobnob_membership::testing::{Network, config, identity, instance, node_as, node_of, record};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
 use hobnob_membership::{ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId};
@@ -27,19 +26,7 @@ fn told(net: &Network, of: NodeId, by: usize) -> Vec<MemberStatus> {
 }
 
 fn register(net: &mut Network, n: usize) {
-    let service = ServiceRecord {
-        service: "web".into(),
-        namespace: "default".into(),
-        address: "127.0.0.1".into(),
-        port: 80,
-        tags: Tags::default(),
-        meta: Meta::default(),
-        weight: 1,
-        checked: false,
-        balancing: Balancing::default(),
-    };
-    let service = Value::Service(service.into());
-    net.write(n, vec![(Key::Service("web".into()), Some(service))]);
+    net.write(n, instance("web"));
     net.run_for(Duration::from_secs(1));
 }
 

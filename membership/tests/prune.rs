@@ -4,26 +4,13 @@ use std::time::Duration;
 
 use hobnob_membership::catalog::{Delta, Head};
 use hobnob_membership::limits::MAX_ORIGIN_TOMBSTONES;
-use hobnob_membership::record::{Balancing, Key, Meta, ServiceRecord, Tags, Value};
-use hobnob_membership::testing::{Network, identity, node_of};
+use hobnob_membership::testing::{Network, identity, instance, node_of};
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
 use hobnob_membership::wire::{DatagramBuilder, Envelope, Message};
 use hobnob_membership::{ClusterId, Epoch, Event, Input, Node, NodeId};
 
 fn register(net: &mut Network, n: usize) {
-    let service = ServiceRecord {
-        service: "web".into(),
-        namespace: "default".into(),
-        address: "127.0.0.1".into(),
-        port: 80,
-        tags: Tags::default(),
-        meta: Meta::default(),
-        weight: 1,
-        checked: false,
-        balancing: Balancing::default(),
-    };
-    let service = Value::Service(service.into());
-    net.write(n, vec![(Key::Service("web".into()), Some(service))]);
+    net.write(n, instance("web"));
     net.run_for(Duration::from_secs(1));
 }
 

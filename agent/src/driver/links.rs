@@ -25,28 +25,13 @@ mod tests {
     use std::time::Duration;
 
     use hobnob_api::Grade;
-    use hobnob_membership::record::{Balancing, Key, ServiceRecord, Value};
-    use hobnob_membership::testing::{Network, identity};
+    use hobnob_membership::record::Key;
+    use hobnob_membership::testing::{Network, identity, instance};
 
     use super::*;
     use crate::driver::OwnChecks;
     use crate::services::{Instances, Registry};
     use crate::testing::IdleDriver;
-
-    fn web(id: &str) -> Vec<(Key, Option<Value>)> {
-        let record = ServiceRecord {
-            service: "web".into(),
-            namespace: "default".into(),
-            address: "127.0.0.1".into(),
-            port: 80,
-            tags: Default::default(),
-            meta: Default::default(),
-            weight: 1,
-            checked: false,
-            balancing: Balancing::default(),
-        };
-        vec![(Key::Service(id.into()), Some(Value::Service(record.into())))]
-    }
 
     /// A node of the network, in the hands of a driver when somebody looks.
     struct Seen {
@@ -86,7 +71,7 @@ mod tests {
         const UNANSWERED: Option<Grade> = Some(Grade::Unanswered);
         let mut net = Network::joined(7);
         for (n, id) in [(5, "b"), (6, "a")] {
-            net.write(n, web(id));
+            net.write(n, instance(id));
         }
         net.run_for(5 * SECOND);
         assert!(net.is_converged());

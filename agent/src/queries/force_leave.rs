@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Node, NodeId, Time};
 
+use super::members::status_of_records;
 use crate::clock::millis;
 use crate::driver::{DriverHandle, words};
 use crate::translate::api_node_id;
@@ -14,7 +15,6 @@ use hobnob_api::{ApiError, ErrorCode, ForceLeft};
 struct Candidate {
     id: NodeId,
     name: String,
-    /// Its status as a member; down when only its records are left.
     status: MemberStatus,
     whereabouts: String,
 }
@@ -93,7 +93,7 @@ fn candidates(node: &Node, subject: &str) -> Vec<Candidate> {
         Candidate {
             id,
             name: words::name_of(node, id),
-            status: member.map_or(MemberStatus::Down, |member| member.status),
+            status: member.map_or_else(|| status_of_records(node, id), |member| member.status),
             whereabouts: member.map_or_else(
                 || "only its records are left".to_owned(),
                 |member| format!("at {}", member.identity.addr),

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_api::{Member, MemberStatus, Members};
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_membership::{Node, NodeId, Time, view};
 
 use crate::actor::Stopping;
 use crate::clock::millis;
 use crate::driver::{DriverHandle, words};
 use crate::services::Registry;
-use crate::translate::{api_node_id, member};
+use crate::translate::{api_node_id, member, member_status};
 
 /// The members by name and node id: the living, the suspect and those that are down. With `all`, everything that is
 /// remembered.
@@ -44,18 +44,23 @@ pub(super) fn remembered(node: &Node, now: Time) -> Vec<Member> {
     members.iter().map(|about| member(node, about, now)).chain(lost).collect()
 }
 
+/// The status of a node of which only records are left.
+pub(super) fn status_of_records(node: &Node, id: NodeId) -> view::MemberStatus {
+    let has_left = node.catalog().left(id).is_some();
+    if has_left { view::MemberStatus::Left } else { view::MemberStatus::Down }
+}
+
 /// A node of which only records are left.
 fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
     let record = node.description(id);
     let text = |field: Option<&str>| field.unwrap_or_default().to_owned();
-    let has_left = node.catalog().left(id).is_some();
     let replica = node.catalog().origin(id).and_then(|origin| origin.current());
     let absent = node.absent_since(id).map_or(0, |since| millis(now.since(since)));
     Member {
         name: words::name_of(node, id),
         node_id: api_node_id(id),
         gossip_address: String::new(),
-        status: if has_left { MemberStatus::Left } else { MemberStatus::Down },
+        status: member_status(status_of_records(node, id)),
         datacenter: text(record.map(|record| record.datacenter.as_str())),
         zone: text(record.map(|record| record.zone.as_str())),
         epoch: replica.map_or(0, |replica| replica.epoch().0),

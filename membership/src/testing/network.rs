@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::record::{Health, Key, NodeRecord, Support, Value};
+use crate::record::{
+    Balancing, Health, Key, Meta, NodeRecord, ServiceRecord, Support, Tags, Value,
+};
 use crate::{
     ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
     TcpProbeId, Time,
@@ -159,6 +161,23 @@ pub fn node_of(cluster: ClusterId, n: usize) -> Node {
 #[must_use]
 pub fn node_as(cluster: ClusterId, identity: Identity, n: usize) -> Node {
     started(Config { cluster, identity, ..config(n) })
+}
+
+/// A write of an instance of the service `web`, without a check.
+#[must_use]
+pub fn instance(id: &str) -> Vec<(Key, Option<Value>)> {
+    let record = ServiceRecord {
+        service: "web".into(),
+        namespace: "default".into(),
+        address: "127.0.0.1".into(),
+        port: 80,
+        tags: Tags::default(),
+        meta: Meta::default(),
+        weight: 1,
+        checked: false,
+        balancing: Balancing::default(),
+    };
+    vec![(Key::Service(id.into()), Some(Value::Service(record.into())))]
 }
 
 /// A write of the health of an instance.

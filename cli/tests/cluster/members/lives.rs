@@ -1,5 +1,6 @@
 //! Hosts that come back as new nodes, and agents that share a name.
 
+use super::three_of_which_the_last_serves;
 use crate::agent::{Agent, eventually, items, text};
 
 /// The members that an agent lists with these arguments: the node id and the status of each.
@@ -15,13 +16,7 @@ fn node_id(agent: &Agent) -> String {
 #[test]
 fn a_rebuilt_host_ends_its_earlier_life() {
     let home = tempfile::tempdir().unwrap();
-    let a1 = Agent::start(home.path(), "a1", &[]);
-    let a2 = Agent::start(home.path(), "a2", &[&a1]);
-    let mut a3 = Agent::start(home.path(), "a3", &[&a1]);
-    a3.ok(&["register", "web", "--port", "80"]);
-    eventually("the others find it", || {
-        [&a1, &a2].iter().all(|agent| agent.healthy("web") == ["web"])
-    });
+    let (a1, a2, mut a3) = three_of_which_the_last_serves(home.path());
     let (old, bind) = (node_id(&a3), a3.bind());
     a3.kill();
     std::fs::remove_dir_all(home.path().join("a3")).unwrap();

@@ -1,5 +1,6 @@
 //! Dropping dead members from the memory of one agent.
 
+use super::three_of_which_the_last_serves;
 use crate::agent::{Agent, eventually, items, text};
 
 /// The members that an agent remembers, by name, with the status of each.
@@ -21,13 +22,7 @@ fn refused(agent: &Agent, args: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn a_dead_member_is_dropped_by_one_agent_and_stays_so_until_it_returns() {
     let home = tempfile::tempdir().unwrap();
-    let a1 = Agent::start(home.path(), "a1", &[]);
-    let a2 = Agent::start(home.path(), "a2", &[&a1]);
-    let mut a3 = Agent::start(home.path(), "a3", &[&a1]);
-    a3.ok(&["register", "web", "--port", "80"]);
-    eventually("the others find it", || {
-        [&a1, &a2].iter().all(|agent| agent.healthy("web") == ["web"])
-    });
+    let (a1, a2, mut a3) = three_of_which_the_last_serves(home.path());
     a3.kill();
     eventually("it is down", || {
         [&a1, &a2].iter().all(|agent| agent.status_of("a3").as_deref() == Some("down"))
