@@ -66,6 +66,26 @@ pub enum Excuse {
     Allowed,
 }
 
+/// The time for which a fault or a start excuses beyond its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grace {
+    until: Time,
+    since: Time,
+}
+
+impl Grace {
+    /// A grace of this length, after a fault that ends at `since`.
+    #[must_use]
+    pub fn after(since: Time, length: Duration) -> Self {
+        Self { until: since + length, since }
+    }
+
+    /// The time since its begin, while it lasts.
+    fn ago(self, now: Time) -> Option<Duration> {
+        (now < self.until).then(|| now.since(self.since))
+    }
+}
+
 impl Excuse {
     /// The excuse in words that follow a number.
     #[must_use]
@@ -88,11 +108,11 @@ pub struct Truth {
     restored: BTreeSet<Stamp>,
     /// Hosts that are disturbed now, by occurrence of a fault; `None` is all hosts.
     disturbed: BTreeMap<usize, Option<BTreeSet<usize>>>,
-    excused_until: BTreeMap<usize, Time>,
-    all_excused_until: Time,
+    excused: BTreeMap<usize, Grace>,
+    all_excused: Grace,
     /// Faults in force other than pauses.
     shaking: BTreeSet<usize>,
-    shaken_until: Time,
+    shaken: Grace,
     /// The latest pause of each host, from start to end.
     still: BTreeMap<usize, (Time, Time)>,
     /// Nodes that run in another cluster.
@@ -108,8 +128,9 @@ impl Truth {
         let (id, now) = (world.host(host).id, world.now());
         let before = self.lives.insert(id, Life::Up { since: now });
         let grace = if before.is_some() { grace } else { grace.min(JOINS_WITHIN) };
-        self.excuse(host, now + grace);
-        self.shaken_until = self.shaken_until.max(now + grace);
+        let grace = Grace::after(now, grace);
+        self.excuse(host, grace);
+        self.shaken = self.shaken.max(grace);
     }
 
     /// A node crashes.
@@ -140,11 +161,11 @@ impl Truth {
         self.disturbed.insert(occurrence, hosts);
     }
 
-    /// A fault ceases to disturb; its effects may last until `until`.
-    pub fn calm(&mut self, occurrence: usize, until: Time) {
+    /// A fault ceases to disturb; its effects may last for a grace.
+    pub fn calm(&mut self, occurrence: usize, grace: Grace) {
         match self.disturbed.remove(&occurrence) {
-            Some(Some(hosts)) => hosts.into_iter().for_each(|host| self.excuse(host, until)),
-            Some(None) => self.all_excused_until = self.all_excused_until.max(until),
+            Some(Some(hosts)) => hosts.into_iter().for_each(|host| self.excuse(host, grace)),
+            Some(None) => self.all_excused = self.all_excused.max(grace),
             None => {}
         }
     }
@@ -154,10 +175,10 @@ impl Truth {
         self.shaking.insert(occurrence);
     }
 
-    /// A fault other than a pause ends; its effects may last until `until`.
-    pub fn settle(&mut self, occurrence: usize, until: Time) {
+    /// A fault other than a pause ends; its effects may last for a grace.
+    pub fn settle(&mut self, occurrence: usize, grace: Grace) {
         if self.shaking.remove(&occurrence) {
-            self.shaken_until = self.shaken_until.max(until);
+            self.shaken = self.shaken.max(grace);
         }
     }
 
@@ -166,39 +187,39 @@ impl Truth {
         let span = self.still.entry(host).or_insert((now, until));
         *span = if span.1 < now { (now, until) } else { (span.0, span.1.max(until)) };
         if span.1 - span.0 > SHORT_PAUSE {
-            self.shaken_until = self.shaken_until.max(span.1 + grace);
+            self.shaken = self.shaken.max(Grace::after(span.1, grace));
         }
     }
 
-    /// Whether short pauses have been the only faults for a while.
+    /// The time since other faults than short pauses were in force. `None` when their grace has passed.
     #[must_use]
-    pub fn only_short_pauses(&self, now: Time) -> bool {
-        self.shaking.is_empty() && now >= self.shaken_until
+    pub fn shaken_ago(&self, now: Time) -> Option<Duration> {
+        if self.shaking.is_empty() { self.shaken.ago(now) } else { Some(Duration::ZERO) }
     }
 
-    /// Excuses a host until `until`.
-    pub fn excuse(&mut self, host: usize, until: Time) {
-        let excuse = self.excused_until.entry(host).or_insert(until);
-        *excuse = until.max(*excuse);
+    /// Excuses a host for a grace.
+    pub fn excuse(&mut self, host: usize, grace: Grace) {
+        let excuse = self.excused.entry(host).or_insert(grace);
+        *excuse = grace.max(*excuse);
     }
 
-    /// Why a host may be declared down though it lives; `None` when it may not.
+    /// Why a host may be declared down though it lives, and the time since the reason ended; `None` when it may not.
     #[must_use]
-    pub fn excuse_of(&self, host: usize, now: Time) -> Option<Excuse> {
+    pub fn excuse_of(&self, host: usize, now: Time) -> Option<(Excuse, Duration)> {
         if self.disturbed.values().any(|hosts| hosts.as_ref().is_none_or(|h| h.contains(&host))) {
-            return Some(Excuse::Fault);
+            return Some((Excuse::Fault, Duration::ZERO));
         }
-        let lately = now < self.all_excused_until
-            || self.excused_until.get(&host).is_some_and(|until| now < *until);
-        lately.then_some(Excuse::Grace)
+        let own = self.excused.get(&host).and_then(|grace| grace.ago(now));
+        let ago = own.into_iter().chain(self.all_excused.ago(now)).min();
+        ago.map(|ago| (Excuse::Grace, ago))
     }
 
     /// Whether no host is disturbed, or was until a short while ago.
     #[must_use]
     pub fn is_calm(&self, now: Time) -> bool {
         self.disturbed.is_empty()
-            && now >= self.all_excused_until
-            && self.excused_until.values().all(|until| now >= *until)
+            && self.all_excused.ago(now).is_none()
+            && self.excused.values().all(|grace| grace.ago(now).is_none())
     }
 
     /// Notes that a node with this id runs in another cluster.

@@ -1,23 +1,23 @@
 //! The checkers can fail: each limit, set tighter than what is measured, makes its checker fire.
 
-use hobnob_simulations::run::{RunOptions, run};
-use hobnob_simulations::scenario::{Scenario, builtin};
+use std::time::Duration;
 
-/// The names of the checkers that find something in a scenario with these limits.
-fn fired(about: &str, limits: &str) -> Vec<&'static str> {
-    let text =
-        format!("name = \"limits\"\nabout = \"a limit is tightened\"\n{about}\n[limits]\n{limits}");
-    let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let outcome = run(&scenario, 1, RunOptions::default());
-    let mut names: Vec<_> = outcome.failures.iter().map(|failure| failure.checker).collect();
-    names.dedup();
-    names
-}
+use hobnob_simulations::checkers::MeasuredLimit;
+use hobnob_simulations::run::{Outcome, RunOptions, run};
+use hobnob_simulations::scenario::{
+    FalseDowns, Limit, LimitValue, Limits, Scenario, Span, builtin,
+};
+use hobnob_simulations::swarm::in_parallel;
 
 const CRASH: &str = r#"
     nodes = 12
     duration = "50s"
     fault = [{ at = "36s", what = { crash = { nodes = "3" } } }]
+"#;
+
+const QUIET: &str = r#"
+    nodes = 8
+    duration = "21s"
 "#;
 
 const HALVES: &str = r#"
@@ -55,10 +55,102 @@ const COPY: &str = r#"
     fault = [{ at = "10s", for = "15s", what = { duplicate-id = { from = "3", to = "6" } } }]
 "#;
 
+/// A scenario that puts a limit to the test, and the checker that fires when the limit is too tight.
+///
+/// A new limit does not compile before it has an entry.
+fn put_to_the_test(limit: Limit) -> (Scenario, &'static str) {
+    let slow_links = "bytes_per_second = 400000";
+    let (about, limits, checker) = match limit {
+        Limit::HealWithin => (HALVES, "", "convergence"),
+        Limit::DetectWithin => (CRASH, "", "detection"),
+        Limit::FalseDowns => (HALVES, "", "false-down"),
+        Limit::JoinWithin => (
+            SLOW_JOIN,
+            "bytes_per_second = 400000\nfalse_downs = \"allowed\"\njoin_within = \"15s\"",
+            "joining",
+        ),
+        Limit::IsolationWithin => (ALONE, "", "isolation"),
+        Limit::DuplicateWithin => (COPY, slow_links, "duplicates"),
+        Limit::Grace => (SHORT_CUT, slow_links, "false-down"),
+        Limit::BytesPerSecond => (QUIET, "", "limits"),
+    };
+    (scenario(about, limits), checker)
+}
+
+fn scenario(about: &str, limits: &str) -> Scenario {
+    let text =
+        format!("name = \"limits\"\nabout = \"a limit is tightened\"\n{about}\n[limits]\n{limits}");
+    Scenario::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn outcome(scenario: &Scenario) -> Outcome {
+    run(scenario, 1, RunOptions::default())
+}
+
+/// The same scenario with another value of a limit.
+fn with(scenario: &Scenario, limit: Limit, value: LimitValue) -> Scenario {
+    let mut scenario = scenario.clone();
+    let limits = &mut scenario.limits;
+    match (limit, value) {
+        (Limit::HealWithin, LimitValue::Time(time)) => limits.heal_within = Span(time),
+        (Limit::DetectWithin, LimitValue::Time(time)) => limits.detect_within = Span(time),
+        (Limit::JoinWithin, LimitValue::Time(time)) => limits.join_within = Some(Span(time)),
+        (Limit::IsolationWithin, LimitValue::Time(time)) => limits.isolation_within = Span(time),
+        (Limit::DuplicateWithin, LimitValue::Time(time)) => limits.duplicate_within = Span(time),
+        (Limit::Grace, LimitValue::Time(time)) => limits.grace = Span(time),
+        (Limit::FalseDowns, LimitValue::FalseDowns(downs)) => limits.false_downs = downs,
+        (Limit::BytesPerSecond, LimitValue::Rate(rate)) => limits.bytes_per_second = rate,
+        (limit, value) => panic!("{limit:?} cannot be {value}"),
+    }
+    scenario
+}
+
+/// Hardly tighter than a value that was measured.
+fn below(limit: Limit, measured: LimitValue) -> LimitValue {
+    match (limit, measured) {
+        // Healing is looked at four times a second.
+        (Limit::HealWithin, LimitValue::Time(time)) => {
+            LimitValue::Time(time - Duration::from_millis(250))
+        }
+        (_, LimitValue::Time(time)) => LimitValue::Time(time - Duration::from_millis(1)),
+        (_, LimitValue::FalseDowns(FalseDowns::Allowed)) => {
+            LimitValue::FalseDowns(FalseDowns::Excused)
+        }
+        (_, LimitValue::FalseDowns(_)) => LimitValue::FalseDowns(FalseDowns::Never),
+        (_, LimitValue::Rate(rate)) => LimitValue::Rate(rate - 1),
+    }
+}
+
+/// No tighter than a value that was measured.
+fn kept(measured: LimitValue) -> LimitValue {
+    match measured {
+        // The checkers fire when the time is up.
+        LimitValue::Time(time) => LimitValue::Time(time + Duration::from_millis(1)),
+        value => value,
+    }
+}
+
 #[test]
-fn a_crash_is_known_in_time_and_not_much_sooner() {
-    assert!(fired(CRASH, r#"detect_within = "3s""#).is_empty());
-    assert_eq!(fired(CRASH, r#"detect_within = "1500ms""#), ["detection"]);
+fn each_limit_is_kept_at_what_is_measured_and_its_checker_fires_below_that() {
+    let all = Limits { join_within: Some(Span::seconds(1)), ..Limits::default() };
+    let all: Vec<Limit> = all.values().map(|(limit, _)| limit).collect();
+    let numbers: Vec<u64> = (0..all.len() as u64).collect();
+    let check = |number: u64| {
+        let limit = all[number as usize];
+        let (scenario, checker) = put_to_the_test(limit);
+        let loose = outcome(&scenario);
+        assert!(loose.is_green(), "{limit:?}: {:?}", loose.failures);
+        let find = |one: &&MeasuredLimit| one.name == limit;
+        let found = loose.limits.iter().find(find).and_then(|one| one.measured);
+        let measured = found.unwrap_or_else(|| panic!("{limit:?} is not measured"));
+        let just_kept = outcome(&with(&scenario, limit, kept(measured)));
+        assert!(just_kept.is_green(), "{limit:?} of {measured}: {:?}", just_kept.failures);
+        let tightened = outcome(&with(&scenario, limit, below(limit, measured)));
+        let mut fired: Vec<_> = tightened.failures.iter().map(|failure| failure.checker).collect();
+        fired.dedup();
+        assert_eq!(fired, [checker], "{limit:?} below {measured}");
+    };
+    in_parallel(&numbers, 2, check, |_, ()| ());
 }
 
 /// It crashes hosts while the excuse of those that have just started lasted once.
@@ -66,61 +158,37 @@ fn a_crash_is_known_in_time_and_not_much_sooner() {
 fn the_shipped_scenario_crash_can_fail() {
     let mut scenario =
         builtin("crash").expect("it comes with the simulator").load().expect("it reads");
-    scenario.limits.detect_within.0 = std::time::Duration::from_millis(100);
+    scenario.limits.detect_within = Span::millis(100);
     let outcome = run(&scenario, scenario.seed, RunOptions::default());
     assert!(outcome.failures.iter().any(|failure| failure.checker == "detection"));
 }
 
+/// It was once looked at only after a quarter of a second.
 #[test]
-fn halves_heal_in_time_and_not_at_once() {
-    assert!(fired(HALVES, r#"heal_within = "10s""#).is_empty());
-    assert_eq!(fired(HALVES, r#"heal_within = "1ms""#), ["convergence"]);
-}
-
-#[test]
-fn downs_of_live_agents_are_found_where_nothing_excuses_them() {
-    assert!(fired(HALVES, r#"false_downs = "excused""#).is_empty());
-    assert_eq!(fired(HALVES, r#"false_downs = "never""#), ["false-down"]);
+fn halves_do_not_heal_at_once() {
+    let outcome = outcome(&scenario(HALVES, "heal_within = \"1ms\""));
+    assert!(outcome.failures.iter().all(|failure| failure.checker == "convergence"));
+    assert_eq!(outcome.failures.len(), 1);
 }
 
 #[test]
 fn downs_of_live_agents_are_counted_with_their_excuses() {
-    let text = format!("name = \"halves\"\nabout = \"two halves are cut apart\"\n{HALVES}");
-    let outcome = run(&Scenario::parse(&text).expect("it reads"), 1, RunOptions::default());
+    let outcome = outcome(&scenario(HALVES, ""));
     let excused: u64 = outcome.excused_downs.values().sum();
     assert!(outcome.is_green() && excused > 0);
     assert_eq!(excused, outcome.downs_of_live_agents, "{:?}", outcome.excused_downs);
 }
 
+/// A storm of registrations begins half a second before the last of the faults.
 #[test]
-fn an_isolated_host_knows_it_in_time_and_not_at_once() {
-    assert!(fired(ALONE, r#"isolation_within = "9s""#).is_empty());
-    assert_eq!(fired(ALONE, r#"isolation_within = "2s""#), ["isolation"]);
-}
-
-#[test]
-fn hosts_join_in_time_and_not_at_once() {
-    let bytes = "bytes_per_second = 400000\nfalse_downs = \"allowed\"";
-    assert!(fired(SLOW_JOIN, &format!("{bytes}\njoin_within = \"15s\"")).is_empty());
-    assert_eq!(fired(SLOW_JOIN, &format!("{bytes}\njoin_within = \"1ms\"")), ["joining"]);
-}
-
-#[test]
-fn a_fault_excuses_for_its_grace_and_no_longer() {
-    assert!(fired(SHORT_CUT, "bytes_per_second = 400000\ngrace = \"20s\"").is_empty());
-    let without = fired(SHORT_CUT, "bytes_per_second = 400000\ngrace = \"0s\"");
-    assert_eq!(without, ["false-down"]);
-}
-
-#[test]
-fn one_of_two_copies_is_silent_in_time_and_not_at_once() {
-    let bytes = "bytes_per_second = 400000";
-    assert!(fired(COPY, &format!("{bytes}\nduplicate_within = \"10s\"")).is_empty());
-    assert_eq!(fired(COPY, &format!("{bytes}\nduplicate_within = \"1ms\"")), ["duplicates"]);
-}
-
-#[test]
-fn bytes_are_counted() {
-    assert!(fired(CRASH, "bytes_per_second = 100000").is_empty());
-    assert_eq!(fired(CRASH, "bytes_per_second = 100"), ["limits"]);
+fn bytes_are_counted_to_the_end_of_a_run() {
+    let rate = |about: &str| {
+        let outcome = outcome(&scenario(about, "bytes_per_second = 400000"));
+        let find = |one: &&MeasuredLimit| one.name == Limit::BytesPerSecond;
+        let found = outcome.limits.iter().find(find).and_then(|one| one.measured);
+        let Some(LimitValue::Rate(rate)) = found else { panic!("{found:?}") };
+        rate
+    };
+    let storm = format!("{QUIET}\nworkload = {{ storm_at = \"20500ms\", storm = 400 }}");
+    assert!(rate(&storm) > 2 * rate(QUIET));
 }

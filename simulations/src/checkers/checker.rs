@@ -6,6 +6,7 @@ use hobnob_membership::Time;
 use serde::Serialize;
 
 use super::beliefs::Beliefs;
+use super::measured::Measured;
 use crate::scenario::Limits;
 use crate::truth::Truth;
 use crate::workload::Answer;
@@ -72,4 +73,7 @@ pub trait Checker: Send {
 
     /// Everything is healed, and all nodes agree.
     fn healed(&mut self, _scene: &Scene<'_>, _failures: &mut Vec<String>) {}
+
+    /// The run is over. Checkers of limits note what they measured.
+    fn measured(&self, _measured: &mut Measured) {}
 }

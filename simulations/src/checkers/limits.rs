@@ -1,25 +1,29 @@
 //! Checks that queues, members, tombstones, bytes and packets stay under their limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use hobnob_membership::{NodeId, Time, limits};
 
 use crate::checkers::checker::{Checker, Scene, is_turn_of};
+use crate::checkers::measured::Measured;
+use crate::scenario::{Limit, LimitValue};
 use crate::truth::Truth;
 use crate::world::MAX_WAKES;
 
-/// The period over which bytes are counted.
-const PERIOD_SECONDS: u64 = 10;
+/// The period over which bytes are counted, in whole seconds.
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// A replica learns its origin's tombstone floor within this time.
 const FLOOR_HEARD_WITHIN: Duration = Duration::from_secs(45);
 
-/// Checks every node each second, and the bytes it sent every ten seconds.
+/// Checks every node each second, and the bytes that it sent in the ten seconds before.
 #[derive(Default)]
 pub(super) struct LimitsKept {
-    windows: u64,
-    sent: Vec<u64>,
+    /// Bytes that each host had sent at the moments of the last ten seconds.
+    sent: VecDeque<(Time, Vec<u64>)>,
+    /// The most bytes that a host sent in ten seconds.
+    most: u64,
     digests: Vec<u64>,
     /// Replicas with too many tombstones, and since when.
     heaped: BTreeMap<(usize, NodeId), Time>,
@@ -36,9 +40,7 @@ impl Checker for LimitsKept {
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
         let hosts = scene.world.len();
-        self.sent.resize(hosts, 0);
         self.digests.resize(hosts, 0);
-        self.windows += 1;
         for (host, node) in scene.world.running() {
             if scene.world.host(host).spins() {
                 failures.push(format!(
@@ -96,18 +98,45 @@ impl Checker for LimitsKept {
                 }
             }
         }
-        if self.windows.is_multiple_of(PERIOD_SECONDS) {
-            for host in 0..hosts {
-                let meter = scene.world.host(host).meter();
-                let total = meter.datagram_bytes + meter.frame_bytes;
-                let sent = total - std::mem::replace(&mut self.sent[host], total);
-                let limit = scene.limits.bytes_per_second * PERIOD_SECONDS;
-                if sent > limit {
-                    failures.push(format!(
-                        "n{host} sent {sent} bytes in {PERIOD_SECONDS} s; the limit is {limit}"
-                    ));
-                }
+        self.count_bytes(scene, failures);
+    }
+
+    fn measured(&self, measured: &mut Measured) {
+        let rate = self.most.div_ceil(PERIOD.as_secs());
+        measured.note(Limit::BytesPerSecond, LimitValue::Rate(rate));
+    }
+}
+
+impl LimitsKept {
+    /// Compares the bytes sent in the last ten seconds with their limit.
+    fn count_bytes(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        let now = scene.world.now();
+        let total = |host| {
+            let meter = scene.world.host(host).meter();
+            meter.datagram_bytes + meter.frame_bytes
+        };
+        let totals: Vec<u64> = (0..scene.world.len()).map(total).collect();
+        while self.sent.front().is_some_and(|(at, _)| now.since(*at) > PERIOD) {
+            self.sent.pop_front();
+        }
+        let limit = scene.limits.bytes_per_second * PERIOD.as_secs();
+        let mut exceeded = false;
+        for (host, total) in totals.iter().enumerate() {
+            let before = self.sent.front().and_then(|(_, totals)| totals.get(host));
+            let sent = total - before.unwrap_or(&0);
+            self.most = self.most.max(sent);
+            if sent > limit {
+                exceeded = true;
+                failures.push(format!(
+                    "n{host} sent {sent} bytes in {} s; the limit is {limit}",
+                    PERIOD.as_secs()
+                ));
             }
         }
+        if exceeded {
+            // The same bytes are told once.
+            self.sent.clear();
+        }
+        self.sent.push_back((now, totals));
     }
 }

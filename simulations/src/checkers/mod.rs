@@ -8,6 +8,7 @@ mod catalog;
 mod checker;
 mod limits;
 mod liveness;
+mod measured;
 mod per_life;
 mod picks;
 mod watch;
@@ -21,6 +22,7 @@ pub use beliefs::Beliefs;
 pub use catalog::disagreement;
 pub use checker::{Checker, Failure, Scene};
 pub(crate) use liveness::down_of_live_agent;
+pub use measured::{Measured, MeasuredLimit};
 
 /// The number of failures that are kept; later ones add nothing new.
 const MAX_FAILURES: usize = 20;
@@ -54,10 +56,10 @@ impl Default for Checkers {
             Box::new(catalog::Resurrection::default()),
             Box::new(catalog::Regression::default()),
             Box::new(catalog::Durability::default()),
-            Box::new(liveness::FalseDown),
+            Box::new(liveness::FalseDown::default()),
             Box::new(liveness::Detection::default()),
             Box::new(liveness::Losses::default()),
-            Box::new(liveness::Joining),
+            Box::new(liveness::Joining::default()),
             Box::new(liveness::Isolation::default()),
             Box::new(liveness::Clusters),
             Box::new(liveness::Duplicates::default()),
@@ -111,6 +113,14 @@ impl Checkers {
     /// Everything is healed, and all nodes agree.
     pub fn healed(&mut self, scene: &Scene<'_>) {
         self.each(scene, |checker, failures| checker.healed(scene, failures));
+    }
+
+    /// What was measured for the limits of the scenario.
+    #[must_use]
+    pub fn measured(&self) -> Measured {
+        let mut measured = Measured::default();
+        self.checkers.iter().for_each(|checker| checker.measured(&mut measured));
+        measured
     }
 
     fn each(

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use hobnob_simulations::checkers::MeasuredLimit;
 use hobnob_simulations::run::Outcome;
 
 /// A run in one line.
@@ -20,6 +21,15 @@ pub(super) fn summary(outcome: &Outcome, seconds: Option<f64>) -> String {
         false_downs(outcome),
         outcome.trace_hash,
     )
+}
+
+/// Each limit of a run, beside what was measured for it.
+pub(super) fn limits(outcome: &Outcome) -> String {
+    let line = |limit: &MeasuredLimit| {
+        let measured = limit.measured.map_or("not measured".to_owned(), |it| it.to_string());
+        format!("  {:17} {measured} (limit {})\n", limit.name.key(), limit.limit)
+    };
+    outcome.limits.iter().map(line).collect()
 }
 
 /// A number with about three digits.

@@ -11,7 +11,7 @@ use hobnob_simulations::swarm::run_caught;
 
 use super::CommandResult;
 use super::load::load;
-use super::output::{print, repeat, summary, tell_failures};
+use super::output::{limits, print, repeat, summary, tell_failures};
 use super::progress::Progress;
 use super::trace_file::TraceFile;
 
@@ -88,6 +88,7 @@ fn tell(
         print(&format!("{}\n", serde_json::to_string_pretty(outcome)?))?;
     } else {
         print(&summary(outcome, Some(seconds)))?;
+        print(&limits(outcome))?;
         if !outcome.is_green() {
             let again = format!(
                 "run {} --nodes {} --seed {}",

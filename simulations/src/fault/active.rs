@@ -11,7 +11,7 @@ use super::open::{OpenFault, Undo};
 use super::timetable::{FaultOrder, Timetable, next_step};
 
 use crate::scenario::{FaultKind, Scenario, Select, StorageSpec, Topology};
-use crate::truth::Truth;
+use crate::truth::{Grace, Truth};
 use crate::world::{Detail, Storage, World};
 
 /// The time that a host spent under a fault, for the report.
@@ -96,7 +96,7 @@ impl ActiveFaults {
             if stays && matches!(fault.what, FaultKind::Crash { .. } | FaultKind::Leave { .. }) {
                 dead += hosts.iter().filter(|host| world.node(**host).is_none()).count();
                 self.open.remove(&occurrence);
-                truth.calm(occurrence, world.now());
+                truth.calm(occurrence, Grace::after(world.now(), Duration::ZERO));
             } else {
                 self.end(occurrence, world, truth);
             }

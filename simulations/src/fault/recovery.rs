@@ -5,7 +5,7 @@ use hobnob_membership::ClusterId;
 use super::active::ActiveFaults;
 use super::open::{OpenFault, Undo};
 use crate::scenario::FaultKind;
-use crate::truth::Truth;
+use crate::truth::{Grace, Truth};
 use crate::world::{Detail, Slowness, Storage, World};
 
 impl ActiveFaults {
@@ -66,9 +66,9 @@ impl ActiveFaults {
                 }
             }
         }
-        let until = now + self.scenario.limits.grace.0;
-        truth.calm(occurrence, until);
-        truth.settle(occurrence, until);
+        let grace = Grace::after(now, self.scenario.limits.grace.0);
+        truth.calm(occurrence, grace);
+        truth.settle(occurrence, grace);
         for suffered in self.suffered.iter_mut().filter(|s| s.occurrence == occurrence) {
             suffered.to = Some(now);
         }

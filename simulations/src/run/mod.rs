@@ -15,7 +15,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::checkers::{Beliefs, CONVERGENCE, Checkers, Scene, disagreement, down_of_live_agent};
 use crate::fault::{ActiveFaults, Timetable};
-use crate::scenario::Scenario;
+use crate::scenario::{Limit, LimitValue, Scenario};
 use crate::truth::{Excuse, Truth};
 use crate::workload::Workload;
 use crate::world::{NodeEvent, Observer, World};
@@ -124,6 +124,10 @@ pub fn run(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
         .map(|host| world.host(host).meter())
         .map(|meter| meter.datagram_bytes + meter.frame_bytes)
         .sum();
+    let mut measured = run.checkers.measured();
+    if let Some(healed) = healed {
+        measured.note(Limit::HealWithin, LimitValue::Time(healed));
+    }
     if let Some(recording) = &mut run.recording {
         recording.finish(&run.active, run.world.now(), run.checkers.failures());
     }
@@ -143,6 +147,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: RunOptions) -> Outcome {
             .into_iter()
             .filter_map(|(excuse, downs)| Some((excuse?.words(), downs)))
             .collect(),
+        limits: measured.beside(&scenario.limits),
         client_actions: run.workload.history().len(),
         recording: run.recording,
     }

@@ -6,7 +6,7 @@ use hobnob_membership::Time;
 use serde::Serialize;
 
 use super::recording::Recording;
-use crate::checkers::Failure;
+use crate::checkers::{Failure, MeasuredLimit};
 use crate::scenario::Scenario;
 use crate::world::{Detail, Sink};
 
@@ -48,6 +48,8 @@ pub struct Outcome {
     pub downs_of_live_agents: u64,
     /// Those of them that were excused, by the excuse.
     pub excused_downs: BTreeMap<&'static str, u64>,
+    /// Each limit of the scenario, beside what was measured for it.
+    pub limits: Vec<MeasuredLimit>,
     /// The number of client calls.
     pub client_actions: usize,
     /// The recording for a report.
@@ -71,6 +73,7 @@ impl Outcome {
             bytes_per_second_per_node: 0.0,
             downs_of_live_agents: 0,
             excused_downs: BTreeMap::new(),
+            limits: Vec::new(),
             client_actions: 0,
             recording: None,
         }

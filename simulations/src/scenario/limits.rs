@@ -28,8 +28,8 @@ pub struct Limits {
     pub bytes_per_second: u64,
 }
 
-/// Live hosts that may be declared down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Live hosts that may be declared down, from the tightest limit to the loosest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FalseDowns {
     /// None.

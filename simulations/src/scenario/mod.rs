@@ -3,6 +3,7 @@
 
 mod fault;
 mod library;
+mod limit;
 mod limits;
 mod link;
 mod select;
@@ -16,6 +17,7 @@ use crate::world::World;
 
 pub use fault::{Fault, FaultKind, StorageSpec};
 pub use library::{Builtin, builtin, builtins};
+pub use limit::{Limit, LimitValue};
 pub use limits::{FalseDowns, Limits};
 pub use link::{BurstSpec, LatencySpec, LinkSpec};
 pub use select::{Select, Topology};

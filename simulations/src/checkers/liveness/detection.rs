@@ -1,12 +1,15 @@
 //! Checks that a dead agent is declared down in time.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, NodeId, Time};
 
 use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::measured::Measured;
 use crate::checkers::per_life::PerLife;
+use crate::scenario::Limit;
 use crate::truth::{Life, Truth};
 use crate::world::NodeEvent;
 
@@ -17,6 +20,8 @@ pub(in crate::checkers) struct Detection {
     reported: BTreeSet<(usize, NodeId)>,
     /// Members that each host holds down.
     down: PerLife<BTreeSet<NodeId>>,
+    /// The longest time for which an undisturbed host held a dead agent for alive.
+    longest: Option<Duration>,
 }
 
 impl Checker for Detection {
@@ -41,8 +46,11 @@ impl Checker for Detection {
         let Some(Life::Dead { since }) = scene.truth.life(id).filter(|_| is_news) else { return };
         let took = event.at.since(since);
         let calm = scene.truth.is_calm(event.at) && self.disturbed_at < since;
-        let late = took > scene.limits.detect_within.0 && !scene.truth.is_duplicate(id);
-        if calm && late && self.reported.insert((event.host, id)) {
+        if !calm || scene.truth.is_duplicate(id) {
+            return;
+        }
+        self.longest = self.longest.max(Some(took));
+        if took > scene.limits.detect_within.0 && self.reported.insert((event.host, id)) {
             let name = Truth::name(id);
             failures.push(format!("n{} declares {name} down {took:?} after its end", event.host));
         }
@@ -55,21 +63,21 @@ impl Checker for Detection {
             return;
         }
         let bound = scene.limits.detect_within.0;
-        if now.since(self.disturbed_at) < bound {
-            return;
-        }
         for (id, life) in scene.truth.lives() {
             let (Life::Dead { since } | Life::Left { since }) = life else { continue };
-            if now.since(since) < bound || scene.truth.is_duplicate(id) {
+            if scene.truth.is_duplicate(id) {
                 continue;
             }
+            // Agents that were disturbed have the whole time once more.
+            let passed = now.since(since.max(self.disturbed_at));
             for (host, _) in scene.world.running() {
                 let Some((MemberStatus::Alive | MemberStatus::Suspect, at)) =
                     scene.beliefs.of(host, id)
                 else {
                     continue;
                 };
-                if self.reported.insert((host, id)) {
+                self.longest = self.longest.max(Some(passed));
+                if passed >= bound && self.reported.insert((host, id)) {
                     let name = Truth::name(id);
                     failures.push(format!(
                         "n{host} believes since {at} that {name} is alive, which is gone since {since}"
@@ -77,5 +85,9 @@ impl Checker for Detection {
                 }
             }
         }
+    }
+
+    fn measured(&self, measured: &mut Measured) {
+        measured.note_time(Limit::DetectWithin, self.longest);
     }
 }

@@ -1,11 +1,14 @@
 //! Checks that of two live agents under one node id exactly one speaks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hobnob_membership::{Node, Time};
 
 use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::measured::Measured;
 use crate::network::Channel;
+use crate::scenario::Limit;
 use crate::truth::Truth;
 use crate::world::Slowness;
 
@@ -17,6 +20,8 @@ const HARMLESS_LOSS: f64 = 0.2;
 pub(in crate::checkers) struct Duplicates {
     /// By the two hosts and their lives.
     since: BTreeMap<[(usize, u32); 2], Time>,
+    /// The longest time after which they were not settled.
+    longest: Option<Duration>,
 }
 
 impl Checker for Duplicates {
@@ -40,11 +45,12 @@ impl Checker for Duplicates {
                 let pair = [(*a, world.host(*a).lives()), (*b, world.host(*b).lives())];
                 let since = self.since.get(&pair).copied().unwrap_or(world.now());
                 together.insert(pair, since);
-                if world.now().since(since) < scene.limits.duplicate_within.0 {
-                    continue;
-                }
+                let passed = world.now().since(since);
                 let silent = [a, b].map(|host| world.node(*host).is_some_and(Node::is_silent));
-                if silent[0] == silent[1] {
+                let unsettled = silent[0] == silent[1];
+                self.longest =
+                    self.longest.max(Some(if unsettled { passed } else { Duration::ZERO }));
+                if unsettled && passed >= scene.limits.duplicate_within.0 {
                     let name = Truth::name(world.host(*a).id);
                     let what = if silent[0] { "are silent" } else { "speak" };
                     failures
@@ -53,6 +59,10 @@ impl Checker for Duplicates {
             }
         }
         self.since = together;
+    }
+
+    fn measured(&self, measured: &mut Measured) {
+        measured.note_time(Limit::DuplicateWithin, self.longest);
     }
 }
 

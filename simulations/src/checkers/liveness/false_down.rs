@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{Event, NodeId};
+use hobnob_membership::{Event, NodeId, Time};
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::scenario::FalseDowns;
+use crate::checkers::measured::Measured;
+use crate::scenario::{FalseDowns, Limit, LimitValue};
 use crate::truth::{Excuse, Life, Truth};
 use crate::world::{NodeEvent, host_of};
 
@@ -14,7 +15,10 @@ use crate::world::{NodeEvent, host_of};
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
 
 /// Checks every verdict.
-pub(in crate::checkers) struct FalseDown;
+#[derive(Default)]
+pub(in crate::checkers) struct FalseDown {
+    measured: Measured,
+}
 
 impl Checker for FalseDown {
     fn name(&self) -> &'static str {
@@ -26,13 +30,28 @@ impl Checker for FalseDown {
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
-        if let Some((id, None)) = down_of_live_agent(scene, event) {
-            failures.push(format!(
+        let Some((id, up_since)) = live_agent(scene, event) else { return };
+        let excuse = |limit| excuse(scene, event, id, up_since, limit);
+        let tightest = [FalseDowns::Never, FalseDowns::Excused, FalseDowns::Allowed]
+            .into_iter()
+            .find(|limit| excuse(*limit).is_some());
+        if let Some(tightest) = tightest {
+            self.measured.note(Limit::FalseDowns, LimitValue::FalseDowns(tightest));
+        }
+        match excuse(scene.limits.false_downs) {
+            Some((_, ago)) => self.measured.note(Limit::Grace, LimitValue::Time(ago)),
+            None => failures.push(format!(
                 "n{} declares {} down, which is alive and reachable",
                 event.host,
                 Truth::name(id)
-            ));
+            )),
         }
+    }
+
+    fn measured(&self, measured: &mut Measured) {
+        measured.note(Limit::FalseDowns, LimitValue::FalseDowns(FalseDowns::Never));
+        measured.note(Limit::Grace, LimitValue::Time(Duration::ZERO));
+        measured.merge(&self.measured);
     }
 }
 
@@ -41,30 +60,48 @@ pub(crate) fn down_of_live_agent(
     scene: &Scene<'_>,
     event: &NodeEvent,
 ) -> Option<(NodeId, Option<Excuse>)> {
+    let (id, up_since) = live_agent(scene, event)?;
+    let excuse = excuse(scene, event, id, up_since, scene.limits.false_downs);
+    Some((id, excuse.map(|(excuse, _)| excuse)))
+}
+
+/// The live agent that an event declares down, and since when it lives.
+fn live_agent(scene: &Scene<'_>, event: &NodeEvent) -> Option<(NodeId, Time)> {
     let Event::Member(change) = &event.kind else { return None };
     let id = change.member.identity.node_id;
     let Some(Life::Up { since }) = scene.truth.life(id) else { return None };
-    if change.member.status != MemberStatus::Down {
-        return None;
-    }
+    (change.member.status == MemberStatus::Down).then_some((id, since))
+}
+
+/// The excuse that a limit accepts for this verdict, and the time since its reason ended.
+fn excuse(
+    scene: &Scene<'_>,
+    event: &NodeEvent,
+    id: NodeId,
+    up_since: Time,
+    limit: FalseDowns,
+) -> Option<(Excuse, Duration)> {
     if scene.truth.is_duplicate(id) {
-        return Some((id, Some(Excuse::Duplicate)));
+        return Some((Excuse::Duplicate, Duration::ZERO));
     }
-    let excuse = match scene.limits.false_downs {
-        FalseDowns::Allowed => Some(Excuse::Allowed),
+    match limit {
+        FalseDowns::Allowed => Some((Excuse::Allowed, Duration::ZERO)),
         FalseDowns::Excused => {
-            let stalled = scene.truth.only_short_pauses(event.at) && is_well_linked(scene, id);
-            let excuse = |host| scene.truth.excuse_of(host, event.at).filter(|_| !stalled);
-            let excuses = [excuse(host_of(id)), excuse(event.host)];
-            excuses.into_iter().flatten().min()
+            // Short pauses are no excuse by themselves.
+            let shaken = scene.truth.shaken_ago(event.at);
+            let shaken = if is_well_linked(scene, id) { shaken? } else { Duration::ZERO };
+            let of = |host| scene.truth.excuse_of(host, event.at);
+            let excuses = [of(host_of(id)), of(event.host)];
+            let (excuse, ago) = excuses.into_iter().flatten().min()?;
+            Some((excuse, ago.max(shaken)))
         }
         // Within the grace after a restart, a verdict may still concern the previous life.
         FalseDowns::Never => {
-            let lately = event.at.since(since) < scene.limits.grace.0 && since.as_micros() > 0;
-            lately.then_some(Excuse::Grace)
+            let ago = event.at.since(up_since);
+            let lately = ago < scene.limits.grace.0 && up_since.as_micros() > 0;
+            lately.then_some((Excuse::Grace, ago))
         }
-    };
-    Some((id, excuse))
+    }
 }
 
 /// Whether all links of this host are lossless, uncapped and fast enough for TCP probes.

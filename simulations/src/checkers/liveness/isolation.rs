@@ -1,11 +1,14 @@
 //! Checks that an isolated host knows that it is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hobnob_membership::Time;
 
 use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::measured::Measured;
 use crate::network::Channel;
+use crate::scenario::Limit;
 use crate::world::Slowness;
 
 /// Remembers since when a host is cut off from all others, in one direction at least.
@@ -13,6 +16,8 @@ use crate::world::Slowness;
 pub(in crate::checkers) struct Isolation {
     /// By host and life.
     since: BTreeMap<(usize, u32), Time>,
+    /// The longest time after which one did not know it.
+    longest: Option<Duration>,
 }
 
 impl Checker for Isolation {
@@ -31,13 +36,20 @@ impl Checker for Isolation {
             let life = (host, world.host(host).lives());
             let since = self.since.get(&life).copied().unwrap_or(world.now());
             cut_off.insert(life, since);
-            if world.now().since(since) >= scene.limits.isolation_within.0 && node.is_connected() {
+            let passed = world.now().since(since);
+            let unaware = node.is_connected();
+            self.longest = self.longest.max(Some(if unaware { passed } else { Duration::ZERO }));
+            if unaware && passed >= scene.limits.isolation_within.0 {
                 failures.push(format!(
                     "n{host} does not know that it is isolated, and is cut off since {since}"
                 ));
             }
         }
         self.since = cut_off;
+    }
+
+    fn measured(&self, measured: &mut Measured) {
+        measured.note_time(Limit::IsolationWithin, self.longest);
     }
 }
 

@@ -1,12 +1,20 @@
 //! Checks that a node that starts soon holds the records of all others.
 
-use hobnob_membership::Time;
+use std::time::Duration;
+
+use hobnob_membership::{NodeId, Time};
 
 use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::measured::Measured;
+use crate::scenario::Limit;
 use crate::truth::Life;
 
-/// Checks every node each second.
-pub(in crate::checkers) struct Joining;
+/// Checks every node each second, if the scenario limits the time.
+#[derive(Default)]
+pub(in crate::checkers) struct Joining {
+    /// The longest time for which two nodes ran, and one held no records of the other.
+    longest: Option<Duration>,
+}
 
 impl Checker for Joining {
     fn name(&self) -> &'static str {
@@ -20,23 +28,39 @@ impl Checker for Joining {
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
         let now = scene.world.now();
         let Some(within) = scene.limits.join_within else { return };
-        let long_since = |since: Time| now.since(since) > within.0;
-        let runs = |host: usize| {
-            let life = scene.truth.life(scene.world.host(host).id);
-            matches!(life, Some(Life::Up { since }) if long_since(since))
+        let started = |id: NodeId| match scene.truth.life(id) {
+            Some(Life::Up { since }) => Some(since),
+            _ => None,
         };
-        let settled: Vec<_> = scene.world.running().filter(|(host, _)| runs(*host)).collect();
-        for (host, node) in &settled {
-            let served = |id| node.catalog().origin(id).and_then(|origin| origin.current());
-            let ids = settled.iter().map(|(host, _)| scene.world.host(*host).id);
-            let missing = ids.filter(|id| served(*id).is_none()).count();
+        let running: Vec<(usize, Time)> = scene
+            .world
+            .running()
+            .filter_map(|(host, _)| Some((host, started(scene.world.host(host).id)?)))
+            .collect();
+        if running.len() > 1 {
+            self.longest = self.longest.max(Some(Duration::ZERO));
+        }
+        for (host, since) in &running {
+            let Some(node) = scene.world.node(*host) else { continue };
+            let mut missing = 0;
+            for (other, other_since) in &running {
+                let id = scene.world.host(*other).id;
+                if node.catalog().origin(id).is_some_and(|origin| origin.current().is_some()) {
+                    continue;
+                }
+                let passed = now.since(*since.max(other_since));
+                self.longest = self.longest.max(Some(passed));
+                missing += usize::from(passed > within.0);
+            }
             if missing > 0 {
                 failures.push(format!(
-                    "n{host} holds no records of {missing} of {} hosts, all of which started more than {} ago",
-                    settled.len(),
-                    humantime::format_duration(within.0)
+                    "n{host} holds no records of {missing} hosts that have run, as it has, for more than {within}"
                 ));
             }
         }
+    }
+
+    fn measured(&self, measured: &mut Measured) {
+        measured.note_time(Limit::JoinWithin, self.longest);
     }
 }
