@@ -11,6 +11,7 @@ mod liveness;
 mod measured;
 mod per_life;
 mod picks;
+mod slack;
 mod watch;
 
 use hobnob_membership::Time;

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod bench;
+mod limits;
 mod list;
 mod load;
 #[cfg(feature = "mutants")]
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     List(list::ListArguments),
     /// Run a scenario, by its name or from a TOML file.
     Run(run::RunArguments),
+    /// Compare each limit of the scenarios with what several seeds measure, and fail when one is too loose.
+    Limits(limits::LimitsArguments),
     /// Run a random scenario for each of many seeds.
     Swarm(swarm::SwarmArguments),
     /// Run a seed of the swarm again, or the run of a trace file, and show every event.
@@ -49,6 +52,7 @@ pub(crate) fn carry_out(command: Command) -> anyhow::Result<CommandResult> {
     match command {
         Command::List(arguments) => list::list(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Limits(arguments) => limits::limits(&arguments),
         Command::Swarm(arguments) => swarm::swarm(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

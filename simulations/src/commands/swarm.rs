@@ -37,7 +37,7 @@ pub(crate) struct SwarmArguments {
     json: bool,
 }
 
-fn parse_range(text: &str) -> Result<Range<u64>, String> {
+pub(super) fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let range =
         text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     range.filter(|range| !range.is_empty()).ok_or_else(|| "write `0..200`".to_owned())

@@ -50,7 +50,7 @@ impl Default for Limits {
             isolation_within: Span::seconds(45),
             duplicate_within: Span::seconds(10),
             false_downs: FalseDowns::Excused,
-            grace: Span::seconds(20),
+            grace: Span::seconds(5),
             bytes_per_second: 100_000,
         }
     }

@@ -23,6 +23,8 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     scenario.limits = Limits {
         heal_within: Span::seconds(90),
         detect_within: Span::seconds(15),
+        // Several faults at once have effects for longer.
+        grace: Span::seconds(20),
         bytes_per_second: 400_000,
         ..Limits::default()
     };
