@@ -5,7 +5,7 @@ use std::time::Duration;
 use hobnob_simulations::World;
 use hobnob_simulations::network::{Conditions, Network, Partition};
 use hobnob_simulations::run::{RunOptions, run};
-use hobnob_simulations::scenario::Scenario;
+use hobnob_simulations::scenario::{Scenario, Span, builtin};
 use hobnob_simulations::world::Storage;
 
 /// Of two seeds that know each other, one loses its disk and finds the cluster through the other. A single seed would
@@ -89,5 +89,16 @@ fn a_restart_in_another_cluster_is_nobody_elses_business() {
 fn is_green(scenario: &str, seed: u64) {
     let scenario = Scenario::parse(scenario).expect("it reads");
     let outcome = run(&scenario, seed, RunOptions::default());
+    assert!(outcome.is_green(), "{:?}", outcome.failures);
+}
+
+/// A pick at the very moment of a write chose an instance that the write had made unhealthy: the simulator told the
+/// watcher of the write too late.
+#[test]
+fn a_pick_at_the_moment_of_a_write_knows_of_it() {
+    let mut scenario =
+        builtin("datacenter-cut").expect("it comes with the simulator").load().expect("it reads");
+    scenario.duration = Span::seconds(3);
+    let outcome = run(&scenario, 17, RunOptions::default());
     assert!(outcome.is_green(), "{:?}", outcome.failures);
 }

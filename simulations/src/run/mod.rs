@@ -254,8 +254,10 @@ impl Run<'_> {
         if self.healing_since.is_none() {
             self.workload.populate(&mut self.world, &mut self.truth);
         }
-        let answers = self.workload.act(&mut self.world, &mut self.truth);
+        self.workload.write_due(&mut self.world, &mut self.truth);
+        // A read at the same moment knows of the write.
         self.advance(self.world.now());
+        let answers = self.workload.read_due(&mut self.world);
         for answer in answers {
             if let Some(recording) = &mut self.recording {
                 recording.answered(&answer, &self.truth, self.world.now());

@@ -101,8 +101,8 @@ impl Workload {
         }
     }
 
-    /// Does what is due, and returns the answers to reads.
-    pub fn act(&mut self, world: &mut World, truth: &mut Truth) -> Vec<Answer> {
+    /// Makes the writes that are due. Watchers hear of them when the world goes on.
+    pub fn write_due(&mut self, world: &mut World, truth: &mut Truth) {
         let now = world.now();
         if self.next_write.is_some_and(|due| due <= now) {
             self.next_write = Some(now + self.wait(self.spec.writes_per_second));
@@ -111,6 +111,11 @@ impl Workload {
         if self.next_storm.is_some_and(|due| due <= now) {
             self.storm(world, truth);
         }
+    }
+
+    /// Makes the reads that are due, and returns their answers.
+    pub fn read_due(&mut self, world: &mut World) -> Vec<Answer> {
+        let now = world.now();
         if self.next_read.is_some_and(|due| due <= now) {
             self.next_read = Some(now + self.wait(self.spec.reads_per_second));
             return self.read(world);
