@@ -59,7 +59,7 @@ impl Entry {
 
     /// Whether a pick may choose it, where this grade is offered.
     pub(crate) fn is_offered(&self, offered: Option<Grade>) -> bool {
-        offered.is_some() && self.grade() == offered
+        Grade::is_offered(self.grade(), offered)
     }
 
     pub(super) fn print(&self, make: impl FnOnce() -> Print) -> Print {

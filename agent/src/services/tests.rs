@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use hobnob_balancer::Strategy;
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::testing::{
     FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, unchecked, web,
@@ -75,26 +77,30 @@ async fn the_best_grade_that_is_left_is_offered_whether_or_not_anybody_is_heard(
 /// What the service says of its offer is what the instances say.
 #[tokio::test]
 async fn the_grade_of_a_service_is_that_of_its_instances_after_any_changes() {
-    let (registry, mut writer) = registry();
     let statuses = [
         InstanceStatus::Healthy,
         InstanceStatus::Unknown,
         InstanceStatus::Unhealthy,
         InstanceStatus::Gone,
     ];
-    for _ in 0..500 {
-        let id = ["a", "b", "c"][rand::random_range(0..3)];
-        let _ =
-            writer.set_unanswered(rand::random_bool(0.5).then_some(OTHER).into_iter().collect());
-        match statuses.get(rand::random_range(0..=statuses.len())) {
-            Some(status) => writer.apply(instance(OTHER, id, *status)),
-            None => writer.apply(unchecked(id)),
+    for seed in 0..10 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (registry, mut writer) = registry();
+        for step in 0..50 {
+            let id = ["a", "b", "c"][rng.random_range(0..3)];
+            let unanswered = rng.random_bool(0.5).then_some(OTHER);
+            let _ = writer.set_unanswered(unanswered.into_iter().collect());
+            match statuses.get(rng.random_range(0..=statuses.len())) {
+                Some(status) => writer.apply(instance(OTHER, id, *status)),
+                None => writer.apply(unchecked(id)),
+            }
+            writer.publish();
+            let Some(service) = registry.service(&web()) else { continue };
+            let (instances, offered) = service.offer();
+            let grades = instances.values().map(|instance| instance.grade());
+            let expected = Grade::offered(grades, false);
+            assert_eq!(offered, expected, "seed {seed}, step {step}: {instances:?}");
         }
-        writer.publish();
-        let Some(service) = registry.service(&web()) else { continue };
-        let (instances, offered) = service.offer();
-        let grades = instances.values().map(|instance| instance.grade());
-        assert_eq!(offered, Grade::offered(grades, false), "{instances:?}");
     }
 }
 

@@ -77,7 +77,7 @@ impl Scope {
             let there = Place { datacenter: &instance.datacenter, zone: &instance.zone };
             let layer = &mut layers[self.nearness.layer(here, there)];
             layer.total += 1;
-            if offered.is_some() && instance.grade() == offered {
+            if Grade::is_offered(instance.grade(), offered) {
                 layer.targets.push(target(instance));
             }
         }

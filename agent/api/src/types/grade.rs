@@ -60,6 +60,12 @@ impl Grade {
         }
         best.filter(|best| best.is_healthy() || !strict)
     }
+
+    /// Whether an instance of the grade `own` is offered where the grade `offered` is. One without a grade never is.
+    #[must_use]
+    pub fn is_offered(own: Option<Self>, offered: Option<Self>) -> bool {
+        offered.is_some() && own == offered
+    }
 }
 
 impl Instance {
