@@ -68,12 +68,28 @@ impl Default for Rates {
     }
 }
 
+/// The buckets of each kind of peer.
+#[derive(Debug)]
+struct PerKind {
+    members: Bucket,
+    strangers: Bucket,
+}
+
+impl PerKind {
+    fn of(&mut self, kind: PeerKind) -> &mut Bucket {
+        match kind {
+            PeerKind::Member => &mut self.members,
+            PeerKind::Stranger => &mut self.strangers,
+        }
+    }
+}
+
 /// The buckets of one endpoint.
 #[derive(Debug)]
 pub(super) struct Pace {
     per_host: Rate,
-    retries: [Bucket; 2],
-    handshakes: [Bucket; 2],
+    retries: PerKind,
+    handshakes: PerKind,
     /// The buckets of hosts that are not full.
     hosts: HashMap<IpAddr, Bucket>,
 }
@@ -83,15 +99,18 @@ impl Pace {
         let full = |rate| Bucket::full(rate, now);
         Self {
             per_host: rates.handshakes_per_host,
-            retries: [full(rates.retries); 2],
-            handshakes: [full(rates.handshakes_of_members), full(rates.handshakes_of_strangers)],
+            retries: PerKind { members: full(rates.retries), strangers: full(rates.retries) },
+            handshakes: PerKind {
+                members: full(rates.handshakes_of_members),
+                strangers: full(rates.handshakes_of_strangers),
+            },
             hosts: HashMap::new(),
         }
     }
 
     /// Whether an attempt from an address that is not proven yet is answered with a Retry.
     pub(super) fn take_retry(&mut self, kind: PeerKind, now: Instant) -> bool {
-        self.retries[kind as usize].take(now)
+        self.retries.of(kind).take(now)
     }
 
     /// Whether a peer that owns its address may begin a handshake. `host` is `None` where many agents share one address.
@@ -101,7 +120,7 @@ impl Pace {
         host: Option<IpAddr>,
         now: Instant,
     ) -> bool {
-        let shared = &mut self.handshakes[kind as usize];
+        let shared = self.handshakes.of(kind);
         if !shared.has_token(now) {
             return false;
         }
