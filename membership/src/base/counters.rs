@@ -64,6 +64,14 @@ counters! {
     messages_invalid,
     /// Questions not answered because the same datagram held another of their kind.
     questions_repeated,
+    /// Questions that wait until the address of the member that asked is proven.
+    questions_put_off,
+    /// Questions dropped because too many waited for the proof of an address.
+    questions_given_up,
+    /// Pings that ask a member to prove its address.
+    proofs_asked,
+    /// Answers not sent because the address is not proven, and had got enough because of the same datagram.
+    answers_withheld,
     /// Messages, frames and elements of lists skipped because only a later version knows their kind.
     kinds_unknown,
     /// New records of a kind that only a later version knows. They are kept and passed on.

@@ -88,6 +88,15 @@ pub const MAX_SUCCESSORS_PINGED: usize = 8;
 pub const MAX_NAMESAKES: usize = 64;
 /// Pings that wait for a pong. Beyond the limit the oldest are forgotten.
 pub const MAX_PENDING_PINGS: usize = 4_096;
+/// Bytes that a datagram may cause to an address that is not proven, for each byte of the datagram.
+pub const MAX_ANSWER_GROWTH: usize = 2;
+/// Pings that wait for the proof of an address. Beyond the limit the oldest are forgotten.
+pub const MAX_PROOFS_AWAITED: usize = 1_024;
+/// Questions of members that wait until the address of the member is proven. Beyond the limit the oldest are dropped; the
+/// member asks again.
+pub const MAX_QUESTIONS_PUT_OFF: usize = 64;
+/// Pulls of one gap at a source whose address is not proven. Further ones go to other members.
+pub const MAX_PULLS_UNPROVEN: u32 = 1;
 /// Stream probes under way at once. Beyond the limit members are pinged by datagram only.
 pub const MAX_STREAM_PROBES: usize = 64;
 /// Member updates that wait to be sent. Further ones are dropped and left to the comparison of views.

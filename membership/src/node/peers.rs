@@ -10,6 +10,14 @@ impl Peers for Liveness {
         self.members().active(node).copied()
     }
 
+    fn must_prove(&self, node: NodeId) -> bool {
+        self.must_prove(node)
+    }
+
+    fn ask_for_proof(&mut self, node: NodeId) {
+        self.ask_for_proof(node);
+    }
+
     fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
         self.swim_mut().rumor_targets(random)
     }

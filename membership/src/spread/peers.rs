@@ -8,6 +8,12 @@ pub(crate) trait Peers {
     /// An active peer.
     fn active(&self, node: NodeId) -> Option<Identity>;
 
+    /// Whether an active peer has yet to answer at its address. Anybody may have told us of it.
+    fn must_prove(&self, node: NodeId) -> bool;
+
+    /// Asks a peer to prove its address.
+    fn ask_for_proof(&mut self, node: NodeId);
+
     /// `random` peers and the two neighbours on the ring, without repetition. The random ones come first: they spread
     /// news fastest, while the neighbours leave nobody out.
     fn rumor_targets(&mut self, random: usize) -> Vec<Identity>;
