@@ -8,6 +8,7 @@
 mod delta;
 mod origin;
 mod origin_tombstone;
+mod own;
 pub mod record;
 pub mod registering;
 mod replica;
@@ -18,6 +19,7 @@ mod store;
 pub use delta::{Delta, Entry, Head, Version, Want};
 pub use origin::Origin;
 pub use origin_tombstone::OriginTombstone;
+pub use own::WriteError;
 pub use replica::Replica;
 pub use slots::Slot;
-pub use store::{Applied, Catalog, WriteError};
+pub use store::{Applied, Catalog};
