@@ -41,6 +41,10 @@ pub struct Load {
     pub indirect_probes: usize,
     /// Member updates that wait to be sent.
     pub member_updates: usize,
+    /// Bytes that the records of other origins take.
+    pub record_bytes: usize,
+    /// Other origins that are no members.
+    pub unvouched_origins: usize,
     /// Records of a kind that only a later version knows. They are kept and passed on, and shown nowhere.
     pub unknown_records: usize,
 }
@@ -192,7 +196,10 @@ counters! {
     frame_bytes_sent,
     /// Deltas refused because there were too many origins.
     origins_refused,
-    /// Dead origins whose records were dropped before their retention ended, because a member needed their place.
+    /// Deltas refused because the records of their origin, or of all origins, would have taken too many bytes.
+    records_refused,
+    /// Origins that were no active members and whose records were dropped before their retention ended, because a member
+    /// needed their room.
     origins_yielded,
     /// Dead origins whose records were dropped when their retention ended.
     origins_reaped,

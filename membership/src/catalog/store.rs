@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::origin_tombstone::OriginTombstones;
+use super::room::{Room, Shortage, Standing};
 use super::{Delta, Head, Origin, OriginTombstone, Replica, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS};
+use crate::base::limits::MAX_ORIGIN_TOMBSTONES;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::catalog::record::Key;
 
@@ -23,6 +24,7 @@ pub struct Catalog {
     digest: u64,
     /// The number of records that this version does not understand.
     unknown: usize,
+    pub(super) room: Room,
 }
 
 /// The outcome of applying a delta.
@@ -34,8 +36,8 @@ pub enum Applied {
     Known,
     /// The delta tells writes of our own that we do not know, from a life that we forgot: our epoch must pass this one.
     Refuted(Epoch),
-    /// There is no room for another origin.
-    Full,
+    /// There is no room for it.
+    Full(Shortage),
 }
 
 impl Catalog {
@@ -50,6 +52,7 @@ impl Catalog {
             origin_tombstones_given_up: 0,
             digest: 0,
             unknown: 0,
+            room: Room::default(),
         };
         catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
         catalog
@@ -184,13 +187,14 @@ impl Catalog {
         held.chain(origin_tombstones.map(|(id, origin_tombstone)| origin_tombstone.want(id)))
     }
 
-    /// Applies a delta of a peer. The delta must be [valid](Delta::validate). `lives` says whether its origin is an
-    /// active member.
-    pub fn apply(&mut self, delta: &Delta, lives: bool) -> Applied {
+    /// Applies a delta of a peer. The delta must be [valid](Delta::validate). `standing` says what liveness knows of its
+    /// origin.
+    pub fn apply(&mut self, delta: &Delta, standing: Standing) -> Applied {
         if delta.origin == self.own {
             return self.compare_with_own(delta);
         }
-        self.set_lives(delta.origin, lives);
+        let lives = standing == Standing::Active;
+        self.set_standing(delta.origin, standing);
         if delta.is_origin_tombstone() {
             return self.apply_origin_tombstone(delta, lives);
         }
@@ -203,8 +207,8 @@ impl Catalog {
                 && self.change(delta.origin, |catalog| catalog.origin_tombstones.follow(delta));
             return if moved { Applied::News(Vec::new()) } else { Applied::Known };
         }
-        if !self.origins.contains_key(&delta.origin) && self.origins.len() >= MAX_ORIGINS {
-            return Applied::Full;
+        if let Some(refusal) = self.refusal(delta, standing) {
+            return refusal;
         }
         let applied = self.change(delta.origin, |catalog| {
             let origin = catalog.origins.entry(delta.origin).or_default();
@@ -214,6 +218,7 @@ impl Catalog {
             }
             applied
         });
+        self.note_standing(delta.origin, standing);
         if applied.news { Applied::News(applied.changed) } else { Applied::Known }
     }
 
@@ -238,7 +243,8 @@ impl Catalog {
         match origin.current().map(|replica| OriginTombstone::of(replica, origin.left())) {
             Some(origin_tombstone) => self.end(id, origin_tombstone),
             None => {
-                self.origins.remove(&id);
+                self.change(id, |catalog| catalog.origins.remove(&id));
+                self.room.dropped(id);
                 Vec::new()
             }
         }
@@ -358,15 +364,20 @@ impl Catalog {
             self.origin_tombstones_given_up += 1;
             self.change(force_left, |catalog| catalog.origin_tombstones.remove(force_left));
         }
+        if !self.origins.contains_key(&id) {
+            self.room.dropped(id);
+        }
         keys
     }
 
     pub(super) fn change<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Self) -> T) -> T {
         let (before, unknown_before) = (self.head_hash(id).unwrap_or(0), self.unknown_of(id));
+        let bytes_before = self.bytes_of(id);
         let result = change(self);
         let after = self.head_hash(id).unwrap_or(0);
         self.digest ^= before ^ after;
         self.unknown = self.unknown + self.unknown_of(id) - unknown_before;
+        self.room.changed(id, bytes_before, self.bytes_of(id));
         result
     }
 

@@ -2,11 +2,15 @@
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
+use crate::catalog::Standing;
 
 /// The peers that the catalog is spread to: the members of a pool, or a part of them.
 pub(crate) trait Peers {
     /// An active peer.
     fn active(&self, node: NodeId) -> Option<Identity>;
+
+    /// What is known of a node.
+    fn standing(&self, node: NodeId) -> Standing;
 
     /// Whether an active peer has yet to answer at its address. Anybody may have told us of it.
     fn must_prove(&self, node: NodeId) -> bool;
