@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hobnob_membership::catalog::{Delta, Entry, Slot};
+use hobnob_membership::catalog::{Delta, Entry, Replica, Slot};
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::limits::{MAX_ORIGINS, MAX_UNVOUCHED_BYTES, MAX_UNVOUCHED_ORIGINS};
 use hobnob_membership::record::{Balancing, Health, Key, RawValue, ServiceRecord, Tags, Value};
@@ -124,7 +124,7 @@ fn what_is_made_up_takes_few_bytes_and_leaves_members_theirs() {
     let values = |node: &Node| -> usize {
         let replicas = node.catalog().origins().filter_map(|(_, origin)| origin.current());
         replicas
-            .flat_map(|it| it.slots())
+            .flat_map(Replica::slots)
             .filter_map(Slot::raw)
             .map(RawValue::bytes)
             .map(<[u8]>::len)
