@@ -11,8 +11,7 @@ use hobnob_membership::limits::{
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, bounds, health, identity, node};
 use hobnob_membership::wire::{
-    DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, MemberUpdates, Message, Opening, Ping,
-    Pull, Update,
+    DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Message, Opening, Ping, Pull,
 };
 use hobnob_membership::{
     ClusterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
@@ -272,48 +271,6 @@ fn heads_beyond_the_limit_are_refused() {
     };
     let limit = 2 * (2 * MAX_ORIGINS + MAX_ORIGIN_TOMBSTONES);
     assert_eq!(frames_until_dropped(heads), limit / 1_000 + 1);
-}
-
-#[test]
-fn more_origins_than_the_limit_are_refused_and_counted() {
-    let mut node = node(0);
-    let stream = StreamId::accepted(1);
-    node.handle(Input::StreamAccepted { stream }, Time::ZERO);
-    node.handle(Input::StreamFrame { stream, bytes: &opening(7) }, Time::ZERO);
-    let many: Vec<Delta> =
-        (0..MAX_ORIGINS as u64 + 50).map(|n| delta(NodeId(10_000 + n), 1, 1)).collect();
-    for part in many.chunks(500) {
-        let bytes = frame(&deltas(part.to_vec()));
-        node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);
-    }
-    assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);
-    // The node itself is one of the origins.
-    assert_eq!(node.counters().origins_refused, 51);
-}
-
-#[test]
-fn where_all_places_for_origins_are_taken_the_dead_yield_to_members() {
-    let mut net = Network::joined(3);
-    let (sender, newcomer) = (identity(1), identity(9));
-    let tell = |net: &mut Network, message: &Message| {
-        net.handle(0, Input::Datagram { from: sender.addr, bytes: &datagram(message) });
-    };
-    let rumor = |origin: NodeId| Message::Rumors(sender.node_id, vec![delta(origin, 1, 1)]);
-    for n in 0..MAX_ORIGINS as u64 {
-        tell(&mut net, &rumor(NodeId(10_000 + n)));
-    }
-    assert_eq!(net.nodes[0].catalog().origins().count(), MAX_ORIGINS);
-    let alive = MemberUpdates { sender: sender.node_id, updates: vec![Update::Alive(newcomer)] };
-    tell(&mut net, &Message::MemberUpdates(alive));
-    let epoch = newcomer.epoch.0;
-    tell(&mut net, &Message::Rumors(sender.node_id, vec![delta(newcomer.node_id, epoch, 1)]));
-    let node = &net.nodes[0];
-    assert!(node.catalog().origin(newcomer.node_id).is_some(), "the newcomer has no place");
-    assert_eq!(node.catalog().origins().count(), MAX_ORIGINS);
-    assert_eq!(node.counters().origins_yielded, 1);
-    for n in 0..3 {
-        assert!(node.catalog().origin(identity(n).node_id).is_some(), "{n}: a member has yielded");
-    }
 }
 
 #[test]

@@ -128,12 +128,15 @@ impl Driver {
     }
 
     fn report(&self) -> Report {
+        let load = self.node.load();
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
             ("storage_stalls", self.inbox.disk_stalls.load(Ordering::Relaxed)),
             ("log_lines_lost", lost_lines()),
             ("check_probes_void", void_probes()),
-            ("unknown_records", self.node.load().unknown_records as u64),
+            ("unknown_records", load.unknown_records as u64),
+            ("record_bytes", load.record_bytes as u64),
+            ("unvouched_origins", load.unvouched_origins as u64),
         ];
         let udp = self.network.udp.counters();
         let tcp = self.network.tcp_probes.counters().snapshot();

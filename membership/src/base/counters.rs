@@ -41,6 +41,10 @@ pub struct Load {
     pub indirect_probes: usize,
     /// Member updates that wait to be sent.
     pub member_updates: usize,
+    /// Bytes that the records of other origins take.
+    pub record_bytes: usize,
+    /// Other origins that are no members.
+    pub unvouched_origins: usize,
     /// Records of a kind that only a later version knows. They are kept and passed on, and shown nowhere.
     pub unknown_records: usize,
 }
@@ -64,6 +68,14 @@ counters! {
     messages_invalid,
     /// Questions not answered because the same datagram held another of their kind.
     questions_repeated,
+    /// Questions that wait until the address of the member that asked is proven.
+    questions_put_off,
+    /// Questions dropped because too many waited for the proof of an address.
+    questions_given_up,
+    /// Pings that ask a member to prove its address.
+    proofs_asked,
+    /// Answers not sent because the address is not proven, and had got enough because of the same datagram.
+    answers_withheld,
     /// Messages, frames and elements of lists skipped because only a later version knows their kind.
     kinds_unknown,
     /// New records of a kind that only a later version knows. They are kept and passed on.
@@ -184,7 +196,10 @@ counters! {
     frame_bytes_sent,
     /// Deltas refused because there were too many origins.
     origins_refused,
-    /// Dead origins whose records were dropped before their retention ended, because a member needed their place.
+    /// Deltas refused because the records of their origin, or of all origins, would have taken too many bytes.
+    records_refused,
+    /// Origins that were no active members and whose records were dropped before their retention ended, because a member
+    /// needed their room.
     origins_yielded,
     /// Dead origins whose records were dropped when their retention ended.
     origins_reaped,

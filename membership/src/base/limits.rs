@@ -30,9 +30,21 @@ pub const MAX_TOMBSTONES: usize = 256;
 pub const MAX_KEYS_PER_ORIGIN: usize = MAX_OWN_RECORDS + MAX_TOMBSTONES;
 /// The highest version of an origin. No honest origin comes near it, and no addition to a version overflows.
 pub const MAX_VERSION: u64 = u64::MAX / 2;
-/// Origins in a catalog, and members in a view. Beyond the limit those that have been dead for longest give way to
-/// members.
+/// Origins in a catalog, and members in a view. Beyond the limit origins that are no members give way to members, then
+/// those that have been dead for longest to active ones.
 pub const MAX_ORIGINS: usize = 16_384;
+/// Origins in a catalog that are no members. Further ones are refused. They are the first to give way.
+pub const MAX_UNVOUCHED_ORIGINS: usize = 4_096;
+/// Bytes that a record counts for beside its key and its value.
+pub const RECORD_OVERHEAD_BYTES: usize = 128;
+/// Bytes that the records of one state of an origin may take, overhead included. An origin with the most registrations,
+/// each with the largest record and a health, stays below.
+pub const MAX_ORIGIN_BYTES: usize = MAX_REGISTRATIONS * (MAX_RECORD_BYTES + 512);
+/// Bytes that the records of all other origins may take, overhead included. Beyond the limit origins that are no members
+/// give way to members, then members that are down to active ones; then records are refused.
+pub const MAX_CATALOG_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes among them that the records of origins may take that are no members.
+pub const MAX_UNVOUCHED_BYTES: usize = 32 * 1024 * 1024;
 /// Notes of members that were down at some time and are to be forgotten a day later. Beyond the limit the oldest are
 /// forgotten at once, if they are still down.
 pub const MAX_MEMBERS_TO_FORGET: usize = 2 * MAX_ORIGINS;
@@ -88,6 +100,15 @@ pub const MAX_SUCCESSORS_PINGED: usize = 8;
 pub const MAX_NAMESAKES: usize = 64;
 /// Pings that wait for a pong. Beyond the limit the oldest are forgotten.
 pub const MAX_PENDING_PINGS: usize = 4_096;
+/// Bytes that a datagram may cause to an address that is not proven, for each byte of the datagram.
+pub const MAX_ANSWER_GROWTH: usize = 2;
+/// Pings that wait for the proof of an address. Beyond the limit the oldest are forgotten.
+pub const MAX_PROOFS_AWAITED: usize = 1_024;
+/// Questions of members that wait until the address of the member is proven. Beyond the limit the oldest are dropped; the
+/// member asks again.
+pub const MAX_QUESTIONS_PUT_OFF: usize = 64;
+/// Pulls of one gap at a source whose address is not proven. Further ones go to other members.
+pub const MAX_PULLS_UNPROVEN: u32 = 1;
 /// Stream probes under way at once. Beyond the limit members are pinged by datagram only.
 pub const MAX_STREAM_PROBES: usize = 64;
 /// Member updates that wait to be sent. Further ones are dropped and left to the comparison of views.

@@ -57,6 +57,32 @@ impl Origin {
         self.left.max(self.node().and_then(|node| node.left))
     }
 
+    fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        let pending = self.pending.as_deref().map(|pending| &pending.replica);
+        self.current.iter().chain(pending)
+    }
+
+    /// Bytes of the records of the served replica and of the received one.
+    pub(super) fn bytes(&self) -> usize {
+        self.replicas().map(Replica::bytes).sum()
+    }
+
+    /// Bytes of the records of the larger replica of an epoch.
+    pub(super) fn bytes_in(&self, epoch: Epoch) -> usize {
+        let of_epoch = self.replicas().filter(|replica| replica.epoch() == epoch);
+        of_epoch.map(Replica::bytes).max().unwrap_or(0)
+    }
+
+    /// Bytes that the entries of a delta would add at most.
+    pub(super) fn added_by(&self, delta: &Delta) -> usize {
+        let of_epoch = self.replicas().filter(|replica| replica.epoch() == delta.epoch);
+        let added = of_epoch.map(|replica| replica.added_by(delta)).max();
+        // States of earlier epochs are ignored.
+        let is_new = self.replicas().all(|replica| replica.epoch() < delta.epoch);
+        let all = || if is_new { Replica::new(delta.epoch).added_by(delta) } else { 0 };
+        added.unwrap_or_else(all)
+    }
+
     pub(super) fn current_mut(&mut self) -> Option<&mut Replica> {
         self.current.as_mut()
     }

@@ -1,6 +1,6 @@
 //! The state of one origin in one epoch.
 
-use super::slots::Slots;
+use super::slots::{Slots, held_bytes};
 use super::spans::{Span, Spans};
 use super::{Delta, Entry, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
@@ -107,6 +107,23 @@ impl Replica {
     #[must_use]
     pub fn instances(&self) -> usize {
         self.slots.instances()
+    }
+
+    /// Bytes of its records, overhead included.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.bytes()
+    }
+
+    /// Bytes that the entries of a delta of this epoch would add at most.
+    pub(super) fn added_by(&self, delta: &Delta) -> usize {
+        let added = delta.entries.iter().map(|entry| {
+            let held = self.slots.get(&entry.key);
+            let is_newer = held.is_none_or(|slot| slot.version() < entry.version);
+            let held = held.map_or(0, |slot| held_bytes(slot.key(), slot.raw()));
+            let bytes = held_bytes(&entry.key, entry.value.as_ref());
+            if is_newer { bytes.saturating_sub(held) } else { 0 }
+        });
+        added.sum()
     }
 
     /// The number of keys that it keeps, tombstones included.

@@ -1,6 +1,7 @@
 //! The newest known write of each key of one origin, looked up by key and listed by version.
 
 use super::Version;
+use crate::base::limits::RECORD_OVERHEAD_BYTES;
 use crate::catalog::record::{Key, RawValue, Value};
 
 /// The newest known write of one key.
@@ -49,6 +50,11 @@ impl Slot {
     }
 }
 
+/// Bytes that a write of this key and value takes, overhead included.
+pub(super) fn held_bytes(key: &Key, value: Option<&RawValue>) -> usize {
+    RECORD_OVERHEAD_BYTES + key.len() + value.map_or(0, |value| value.bytes().len())
+}
+
 /// Slots, one for each key.
 ///
 /// Kept in vectors and not in trees: a node holds one `Slots` for each origin, and most origins have a handful of keys,
@@ -66,6 +72,8 @@ pub(super) struct Slots {
     unknown: usize,
     /// The definitions of instances that were not deleted.
     instances: usize,
+    /// Bytes of all keys and values, overhead included.
+    bytes: usize,
 }
 
 /// Slots are equal when they hold the same writes, in whatever order those arrived.
@@ -121,6 +129,11 @@ impl Slots {
         self.instances
     }
 
+    /// Bytes of all keys and values, overhead included.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Puts a write in place of the one that was known of its key.
     pub(super) fn insert(&mut self, key: Key, version: Version, value: Option<RawValue>) {
         let slot = Slot { key, version, value };
@@ -165,9 +178,8 @@ impl Slots {
         let in_order = |order: &[u32]| order.iter().filter_map(|at| places[*at as usize]).collect();
         self.by_key = in_order(&self.by_key);
         self.by_version = in_order(&self.by_version);
-        let before = self.slots.len();
-        self.slots.retain(keep);
-        self.tombstones -= before - self.slots.len();
+        let dropped: Vec<Slot> = self.slots.extract_if(.., |slot| !keep(slot)).collect();
+        dropped.iter().for_each(|slot| self.count(slot, -1));
     }
 
     /// Adds a slot to the counts, or takes it away.
@@ -177,6 +189,8 @@ impl Slots {
         self.tombstones = counted(self.tombstones, slot.is_tombstone());
         self.unknown = counted(self.unknown, slot.is_unknown());
         self.instances = counted(self.instances, is_instance);
+        let bytes = held_bytes(&slot.key, slot.value.as_ref());
+        self.bytes = if by < 0 { self.bytes.saturating_sub(bytes) } else { self.bytes + bytes };
     }
 
     fn slot(&self, place: u32) -> &Slot {
@@ -264,6 +278,20 @@ mod tests {
         assert_eq!(slots.instances(), 1);
         slots.drop_tombstones(5);
         assert_eq!((slots.instances(), slots.len()), (1, 2));
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_slots_that_are_left() {
+        let mut slots = Slots::default();
+        let value = |len| Some(RawValue::received(&key(1), 200, &vec![7; len]));
+        slots.insert(key(1), 1, value(1_000));
+        slots.insert(key(2), 2, value(10));
+        assert_eq!(slots.bytes(), 2 * (RECORD_OVERHEAD_BYTES + 2) + 1_010);
+        slots.insert(key(1), 3, value(30));
+        slots.insert(key(2), 4, None);
+        assert_eq!(slots.bytes(), 2 * (RECORD_OVERHEAD_BYTES + 2) + 30);
+        slots.drop_tombstones(4);
+        assert_eq!(slots.bytes(), RECORD_OVERHEAD_BYTES + 2 + 30);
     }
 
     #[test]

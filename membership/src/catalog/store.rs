@@ -4,27 +4,27 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::origin_tombstone::OriginTombstones;
-use super::{Delta, Entry, Head, Origin, OriginTombstone, Replica, Slot, Version, Want};
+use super::room::{Room, Shortage, Standing};
+use super::{Delta, Head, Origin, OriginTombstone, Replica, Want};
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{
-    MAX_ORIGIN_TOMBSTONES, MAX_ORIGINS, MAX_OWN_RECORDS, MAX_REGISTRATIONS, MAX_TOMBSTONES,
-};
+use crate::base::limits::MAX_ORIGIN_TOMBSTONES;
 use crate::base::mutants::{self as mutant, Mutant};
-use crate::catalog::record::{Key, RawValue, RecordError, Value};
+use crate::catalog::record::Key;
 
 /// The records of all origins, as one node holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
-    own: NodeId,
-    epoch: Epoch,
+    pub(super) own: NodeId,
+    pub(super) epoch: Epoch,
     /// Boxed, so that the free slots in the nodes of the tree stay small.
-    origins: BTreeMap<NodeId, Box<Origin>>,
+    pub(super) origins: BTreeMap<NodeId, Box<Origin>>,
     /// The origin tombstones; nothing is served of their origins.
     origin_tombstones: OriginTombstones,
     origin_tombstones_given_up: u64,
     digest: u64,
     /// The number of records that this version does not understand.
     unknown: usize,
+    pub(super) room: Room,
 }
 
 /// The outcome of applying a delta.
@@ -36,22 +36,8 @@ pub enum Applied {
     Known,
     /// The delta tells writes of our own that we do not know, from a life that we forgot: our epoch must pass this one.
     Refuted(Epoch),
-    /// There is no room for another origin.
-    Full,
-}
-
-/// The reason for refusing a write. Nothing of it was written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The record breaks a rule.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// This agent already holds the most registrations that it may.
-    #[error(
-        "this agent already holds {MAX_REGISTRATIONS} registrations, the most that one agent may: deregister some instances, or register them with another agent"
-    )]
-    Full,
+    /// There is no room for it.
+    Full(Shortage),
 }
 
 impl Catalog {
@@ -66,6 +52,7 @@ impl Catalog {
             origin_tombstones_given_up: 0,
             digest: 0,
             unknown: 0,
+            room: Room::default(),
         };
         catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
         catalog
@@ -200,104 +187,14 @@ impl Catalog {
         held.chain(origin_tombstones.map(|(id, origin_tombstone)| origin_tombstone.want(id)))
     }
 
-    /// Checks that [`Catalog::write`] would take these records.
-    ///
-    /// Each registration takes the room of its definition and of a health, whether it has one yet or not. So a health of
-    /// a registered instance always has room, and so has the node record.
-    ///
-    /// # Errors
-    /// The first rule that one of them breaks, or that there is no room for them.
-    pub fn check(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
-        let own = self.own_replica();
-        let (mut added, mut instances_added) = (0_isize, 0_isize);
-        for (key, value) in records {
-            Entry::own(Version::MAX, key.clone(), value.clone())?;
-            let is_held = own.and_then(|own| own.slot(key)).and_then(Slot::raw).is_some();
-            let more = isize::from(value.is_some()) - isize::from(is_held);
-            added += more;
-            instances_added += if matches!(key, Key::Service(_)) { more } else { 0 };
-        }
-        // Garbage collection makes room for tombstones, but not for live records.
-        let live = own.map_or(0, |own| own.len() - own.tombstones());
-        let instances = own.map_or(0, Replica::instances);
-        let is_over = |held: usize, added: isize, limit: usize| {
-            added > 0 && held.saturating_add_signed(added) > limit
-        };
-        let is_full = is_over(instances, instances_added, MAX_REGISTRATIONS)
-            || is_over(live, added, MAX_OWN_RECORDS);
-        if is_full { Err(WriteError::Full) } else { Ok(()) }
-    }
-
-    /// Writes records of our own, each with the next version. Returns the version before the first, and the keys that
-    /// changed. A record that would change nothing takes no version.
-    ///
-    /// # Errors
-    /// One of the records breaks a rule, or there is no room for them. None is written then.
-    pub fn write(
-        &mut self,
-        records: Vec<(Key, Option<Value>)>,
-    ) -> Result<(Version, Vec<Key>), WriteError> {
-        self.check(&records)?;
-        let mut changed = Vec::new();
-        let mut before = 0;
-        self.change(self.own, |catalog| {
-            let own = catalog.origins.get_mut(&catalog.own);
-            let Some(own) = own.and_then(|own| own.current_mut()) else { return };
-            before = own.known_to();
-            for (key, value) in records {
-                if own.write(key.clone(), value.map(RawValue::from)) {
-                    changed.push(key);
-                }
-            }
-            if mutant::is(Mutant::ForgetTombstones) {
-                own.forget_tombstones(before);
-            }
-            if let Some(excess) = own.tombstones().checked_sub(MAX_TOMBSTONES)
-                && let Some(floor) = own.nth_tombstone(excess + MAX_TOMBSTONES / 2)
-            {
-                // The rumor of this write must not begin below the floor: a peer that has all earlier writes would then
-                // need the whole state to learn what was deleted.
-                own.raise_gc_floor(floor.min(before));
-            }
-        });
-        Ok((before, changed))
-    }
-
-    /// Drops our own tombstones up to `floor`, as [`Catalog::write`] does by itself when there are many. A peer that
-    /// knows less than `floor` needs the whole state from then on.
-    pub fn raise_gc_floor(&mut self, floor: Version) {
-        self.change(self.own, |catalog| {
-            let own = catalog.origins.get_mut(&catalog.own);
-            if let Some(own) = own.and_then(|own| own.current_mut()) {
-                own.raise_gc_floor(floor);
-            }
-        });
-    }
-
-    /// Begins a new epoch of our own with the live records of the old one.
-    pub fn raise_epoch(&mut self, epoch: Epoch) {
-        let records: Vec<_> = self.own_replica().into_iter().flat_map(Replica::slots).collect();
-        let records: Vec<_> = records
-            .into_iter()
-            .filter_map(|slot| Some((slot.key().clone(), Some(slot.raw()?.clone()))))
-            .collect();
-        self.epoch = epoch;
-        self.change(self.own, |catalog| {
-            let mut fresh = Replica::new(epoch);
-            for (key, value) in records {
-                fresh.write(key, value);
-            }
-            catalog.origins.insert(catalog.own, Box::new(Origin::own(fresh)));
-        });
-    }
-
-    /// Applies a delta of a peer. The delta must be [valid](Delta::validate). `lives` says whether its origin is an
-    /// active member.
-    pub fn apply(&mut self, delta: &Delta, lives: bool) -> Applied {
+    /// Applies a delta of a peer. The delta must be [valid](Delta::validate). `standing` says what liveness knows of its
+    /// origin.
+    pub fn apply(&mut self, delta: &Delta, standing: Standing) -> Applied {
         if delta.origin == self.own {
             return self.compare_with_own(delta);
         }
-        self.set_lives(delta.origin, lives);
+        let lives = standing == Standing::Active;
+        self.set_standing(delta.origin, standing);
         if delta.is_origin_tombstone() {
             return self.apply_origin_tombstone(delta, lives);
         }
@@ -310,8 +207,8 @@ impl Catalog {
                 && self.change(delta.origin, |catalog| catalog.origin_tombstones.follow(delta));
             return if moved { Applied::News(Vec::new()) } else { Applied::Known };
         }
-        if !self.origins.contains_key(&delta.origin) && self.origins.len() >= MAX_ORIGINS {
-            return Applied::Full;
+        if let Some(refusal) = self.refusal(delta, standing) {
+            return refusal;
         }
         let applied = self.change(delta.origin, |catalog| {
             let origin = catalog.origins.entry(delta.origin).or_default();
@@ -321,6 +218,7 @@ impl Catalog {
             }
             applied
         });
+        self.note_standing(delta.origin, standing);
         if applied.news { Applied::News(applied.changed) } else { Applied::Known }
     }
 
@@ -345,7 +243,8 @@ impl Catalog {
         match origin.current().map(|replica| OriginTombstone::of(replica, origin.left())) {
             Some(origin_tombstone) => self.end(id, origin_tombstone),
             None => {
-                self.origins.remove(&id);
+                self.change(id, |catalog| catalog.origins.remove(&id));
+                self.room.dropped(id);
                 Vec::new()
             }
         }
@@ -429,22 +328,6 @@ impl Catalog {
         Some(head.hash_over(beyond))
     }
 
-    fn own_replica(&self) -> Option<&Replica> {
-        self.origins.get(&self.own)?.current()
-    }
-
-    /// Compares a delta of our own origin with our records. Only we write these records, so a peer that knows more of
-    /// them remembers a life that we forgot.
-    fn compare_with_own(&self, delta: &Delta) -> Applied {
-        let known_to = self.own_replica().map_or(0, Replica::known_to);
-        let forgotten = (delta.epoch, delta.head) > (self.epoch, known_to);
-        if forgotten && !mutant::is(Mutant::IgnoreRememberedEpoch) {
-            Applied::Refuted(delta.epoch)
-        } else {
-            Applied::Known
-        }
-    }
-
     fn apply_origin_tombstone(&mut self, delta: &Delta, lives: bool) -> Applied {
         let head = self.head(delta.origin).map(|head| (head.epoch, head.known_to));
         let lives = lives && !mutant::is(Mutant::TombstoneOfTheLiving);
@@ -481,15 +364,20 @@ impl Catalog {
             self.origin_tombstones_given_up += 1;
             self.change(force_left, |catalog| catalog.origin_tombstones.remove(force_left));
         }
+        if !self.origins.contains_key(&id) {
+            self.room.dropped(id);
+        }
         keys
     }
 
-    fn change<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn change<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Self) -> T) -> T {
         let (before, unknown_before) = (self.head_hash(id).unwrap_or(0), self.unknown_of(id));
+        let bytes_before = self.bytes_of(id);
         let result = change(self);
         let after = self.head_hash(id).unwrap_or(0);
         self.digest ^= before ^ after;
         self.unknown = self.unknown + self.unknown_of(id) - unknown_before;
+        self.room.changed(id, bytes_before, self.bytes_of(id));
         result
     }
 

@@ -1,6 +1,6 @@
 //! Ended lives: members that are down and are not expected back as they were.
 //!
-//! An operator ends a life by force-leave. A new life ends an older one at its address: a host that lost its disk comes
+//! An operator ends a life by force-leave. A new life ends an earlier one at its address: a host that lost its disk comes
 //! back under a new node id. Each node believes that of its own accord, so that a mistake stays with one node, and on
 //! two conditions. The node holds the earlier life down. And the new life answers a ping of this node from exactly that
 //! address after that; nobody can answer such a ping without having received it. A member that is active again for this
@@ -75,11 +75,11 @@ impl Liveness {
         }
     }
 
-    /// Pings some members at the addresses of older lives that are down. The nodes that watch them hear them anyway.
+    /// Pings some members at the addresses of earlier lives that are down. The nodes that watch them hear them anyway.
     pub(super) fn look_for_successors(&mut self, now: Time) {
         let (own, addr) = (self.identity().node_id, self.identity().addr);
         if self.ends.successors.remove(&own).is_some() {
-            self.end_older_lives(own, addr);
+            self.end_earlier_lives(own, addr);
         }
         let due: Vec<NodeId> =
             self.ends.successors.keys().copied().take(MAX_SUCCESSORS_PINGED).collect();
@@ -87,7 +87,7 @@ impl Liveness {
             let tries = self.ends.successors.remove(&node).unwrap_or(MAX_TRIES);
             let addr = self.swim.active_peer(node).map(|identity| identity.addr);
             if tries < MAX_TRIES
-                && addr.is_some_and(|addr| !self.older_lives(node, addr).is_empty())
+                && addr.is_some_and(|addr| !self.earlier_lives(node, addr).is_empty())
             {
                 self.ends.successors.insert(node, tries + 1);
                 self.detector.check(node, Said::Successor, now);
@@ -103,19 +103,19 @@ impl Liveness {
             (addr.ip().to_canonical(), addr.port()) == (from.ip().to_canonical(), from.port())
         };
         if let Some(addr) = addr.filter(is_there) {
-            self.end_older_lives(node, addr);
+            self.end_earlier_lives(node, addr);
         }
     }
 
-    fn end_older_lives(&mut self, by: NodeId, addr: SocketAddr) {
-        for node in self.older_lives(by, addr) {
+    fn end_earlier_lives(&mut self, by: NodeId, addr: SocketAddr) {
+        for node in self.earlier_lives(by, addr) {
             self.out.counters.lives_replaced += 1;
             self.end(node, End::Replaced(by));
         }
     }
 
     /// Members that are down, were last known at this address, and did not end yet.
-    fn older_lives(&self, by: NodeId, addr: SocketAddr) -> Vec<NodeId> {
+    fn earlier_lives(&self, by: NodeId, addr: SocketAddr) -> Vec<NodeId> {
         let members = self.swim.members();
         let is_down = |node: &NodeId| members.get(*node).is_some_and(|peer| !peer.is_active());
         let others = members.at(addr).filter(|node| *node != by && is_down(node));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_from_the_very_address_ends_an_older_life_there() {
+    fn only_an_answer_from_the_very_address_ends_an_earlier_life_there() {
         let mut liveness = with_one_down();
         liveness.answered_from(NodeId(3), identity(4).addr);
         liveness.answered_from(NodeId(4), identity(2).addr);

@@ -11,6 +11,8 @@ use crate::liveness::detector::Verdict;
 pub(crate) enum Fact {
     /// A member's entry in the table is new or different.
     Member(NodeId),
+    /// A member answered a ping at its address for the first time.
+    Proven(NodeId),
     /// We hear at least one other member.
     Connected,
     /// We hear no other member.

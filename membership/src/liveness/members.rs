@@ -22,6 +22,8 @@ pub(crate) struct Peer {
     pub(crate) down_since: Option<Time>,
     /// When we last heard it.
     pub(crate) heard: Option<Heard>,
+    /// Whether it answered a ping of ours at its address.
+    pub(crate) is_proven: bool,
 }
 
 impl Peer {
@@ -140,7 +142,14 @@ impl Members {
         }
         self.addresses.insert((identity.addr, node));
         let heard = before.and_then(|before| before.heard);
-        self.peers.insert(node, Peer { identity, down_since, heard });
+        let is_proven = before.is_some_and(|it| it.is_proven && it.identity.addr == identity.addr);
+        self.peers.insert(node, Peer { identity, down_since, heard, is_proven });
+    }
+
+    /// Notes that a member answered a ping at this address. Returns whether that is its address, and news.
+    pub(crate) fn prove(&mut self, node: NodeId, addr: SocketAddr) -> bool {
+        let peer = self.peers.get_mut(&node).filter(|peer| peer.identity.addr == addr);
+        peer.is_some_and(|peer| !std::mem::replace(&mut peer.is_proven, true))
     }
 
     /// Drops a member if it is known under this identity and not active. Returns whether it was dropped.
@@ -211,6 +220,23 @@ mod tests {
         assert!(!winding.remove_down(&identity(2, 2)), "an active member stays");
         assert!(winding.remove_down(&identity(1, 1)));
         assert_eq!((winding.len(), winding.down().len()), (7, 0));
+    }
+
+    #[test]
+    fn a_proof_holds_for_one_address() {
+        let mut members = Members::default();
+        let there = ([10, 0, 0, 2], 7_950).into();
+        let moved = Identity { addr: there, ..identity(1, 3) };
+        let is_proven =
+            |members: &Members| members.get(NodeId(1)).is_some_and(|peer| peer.is_proven);
+        members.set(identity(1, 1), None);
+        assert!(!members.prove(NodeId(1), there) && !is_proven(&members));
+        assert!(members.prove(NodeId(1), identity(1, 1).addr));
+        assert!(!members.prove(NodeId(1), identity(1, 1).addr), "no news");
+        members.set(identity(1, 2), Some(Time::ZERO));
+        assert!(is_proven(&members), "the same address in a later epoch");
+        members.set(moved, None);
+        assert!(!is_proven(&members));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod join;
 mod lost;
 pub(crate) mod members;
 mod orders;
+mod proofs;
 pub(crate) mod ring;
 mod signs;
 mod stream_probes;
@@ -45,6 +46,7 @@ use join::seeds::{Invitations, Seeds};
 use lost::ASK_LOST_EVERY;
 use members::{Members, Peer};
 use orders::DatagramPath;
+use proofs::Proofs;
 use swim::{Swim, SwimEvent};
 
 /// Least time between two epochs that a node takes because a peer remembers a later one. Without it, two agents under
@@ -67,6 +69,7 @@ pub(crate) struct Liveness {
     /// Our stream probes under way, and when each was sent.
     stream_probes: BTreeMap<StreamId, Time>,
     datagram_path: DatagramPath,
+    proofs: Proofs,
     seeds: Seeds,
     invitations: Invitations,
     /// A counter that selects the next lost member to ask.
@@ -113,6 +116,7 @@ impl Liveness {
             ends: Ends::default(),
             stream_probes: BTreeMap::new(),
             datagram_path: DatagramPath::default(),
+            proofs: Proofs::default(),
             seeds: Seeds::new(protocol, rng.next_u64()),
             invitations: Invitations::default(),
             lost_turn: 0,

@@ -75,7 +75,11 @@ impl Liveness {
         let own = self.identity().node_id;
         match order {
             Order::Ping(node, nonce) => {
-                if let Some(addr) = self.address_of(node) {
+                if let Some(peer) = self.swim.members().get(node).copied() {
+                    let addr = peer.identity.addr;
+                    if !peer.is_proven {
+                        self.proofs.asked(node, nonce, addr);
+                    }
                     self.out.counters.pings_sent += 1;
                     self.out.send(addr, &Message::Ping(Ping { sender: own, nonce }));
                 }

@@ -25,7 +25,7 @@ impl Liveness {
         }
         self.out.counters.pings_answered += 1;
         let pong = self.pong(ping, now);
-        self.out.send(from, &Message::Pong(pong));
+        self.answer(from, &Message::Pong(pong));
         match self.swim.heard(ping.sender, Sign::Ping, now).copied() {
             Some(peer) if peer.is_active() => {
                 self.note_contact(now);
@@ -37,8 +37,9 @@ impl Liveness {
                     self.tell_of_duplicate(from, peer.identity, now);
                 }
             }
-            // The sender lives, and does not know that we hold it down.
-            Some(_) => self.warn(ping.sender, now),
+            // The sender lives, and does not know that we hold it down. A warning is longer than a ping.
+            Some(peer) if peer.is_proven => self.warn(ping.sender, now),
+            Some(_) => self.ask_for_proof(ping.sender),
             // The sender may take our pongs for those of an earlier life of ours, and never learn of the new one. So we
             // say hello.
             None if !self.connected => self.hello_back(from),
@@ -69,6 +70,7 @@ impl Liveness {
 
     /// Takes a pong that came from this address by datagram, or by stream if there is none.
     pub(crate) fn handle_pong(&mut self, pong: &Pong, from: Option<SocketAddr>, now: Time) {
+        self.note_proof(pong.tag, now);
         let members = short(self.swim.digest());
         let answered = self.detector.pong(pong, members, from.is_none(), now);
         if let Some(node) = answered {
@@ -84,7 +86,7 @@ impl Liveness {
     pub(crate) fn handle_ask(&mut self, ask: &Ask, now: Time) {
         let Some(asker) = self.hear(ask.sender, Sign::Vote, now) else { return };
         let own = self.identity().node_id;
-        if ask.suspect == own || self.leaving {
+        if ask.suspect == own || ask.suspect == ask.sender || self.leaving {
             return;
         }
         let Some(Peer { identity, .. }) = self.swim.members().get(ask.suspect).copied() else {
@@ -96,15 +98,17 @@ impl Liveness {
             (true, std::cmp::Ordering::Greater) => Update::Alive(identity),
             // An accuser that still asks has missed the verdict.
             (false, std::cmp::Ordering::Equal | std::cmp::Ordering::Greater) => {
+                // A verdict may be much longer than the question. The accuser asks again.
+                if self.must_prove(ask.sender) {
+                    return self.ask_for_proof(ask.sender);
+                }
                 Update::Down(self.verdict_on(&identity))
             }
             (true, _) => return self.detector.ask(ask.sender, identity, now),
             (false, std::cmp::Ordering::Less) => return,
         };
-        self.out.send(
-            asker.addr,
-            &Message::MemberUpdates(MemberUpdates { sender: own, updates: vec![update] }),
-        );
+        let member_updates = MemberUpdates { sender: own, updates: vec![update] };
+        self.answer(asker.addr, &Message::MemberUpdates(member_updates));
     }
 
     pub(crate) fn handle_tcp_probe_answered(&mut self, tcp_probe: TcpProbeId) {

@@ -160,10 +160,10 @@ impl Liveness {
             let mut updates = vec![Update::Alive(*self.identity())];
             // The sender answers this in the same way, and then both hold each other active again.
             if let Some(peer) = self.swim.members().get(sender).filter(|peer| !peer.is_active()) {
-                updates.push(Update::Down(self.verdict_on(&peer.identity)));
+                updates.push(Update::Down(self.warning(&peer.identity, from)));
             }
             let member_updates = MemberUpdates { sender: own.node_id, updates };
-            self.out.send(from, &Message::MemberUpdates(member_updates));
+            self.answer(from, &Message::MemberUpdates(member_updates));
         }
         if !self.connected {
             let hello = Message::Hello(self.hello(self.seeds.token()));
@@ -262,10 +262,18 @@ impl Liveness {
         if self.swim.is_doubted(node) {
             return self.check_doubted(node, now);
         }
-        let verdict = self.verdict_on(&peer.identity);
+        let verdict = self.warning(&peer.identity, addr);
         let sender = self.identity().node_id;
         let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
-        self.out.send(addr, &Message::MemberUpdates(member_updates));
+        self.answer(addr, &Message::MemberUpdates(member_updates));
+    }
+
+    /// The verdict on a member, for the member itself. An address that is not proven gets it without the referees, which
+    /// the member needs only to tell people of them.
+    fn warning(&self, identity: &Identity, to: SocketAddr) -> Verdict {
+        let verdict = self.verdict_on(identity);
+        let referees = if self.is_proven_at(to) { verdict.referees } else { Vec::new() };
+        Verdict { referees, ..verdict }
     }
 
     /// The verdict on a member that is down. If no verdict reached us, it is one of hearsay.

@@ -47,7 +47,10 @@ impl Liveness {
         let own = self.identity().node_id;
         let bucket = usize::from(listing.bucket);
         let ours = self.swim.bucket(bucket);
-        if listing.wanted {
+        if listing.wanted && self.must_prove(listing.sender) {
+            // The members of the part may be many. The comparison is repeated.
+            self.ask_for_proof(listing.sender);
+        } else if listing.wanted {
             self.send_listings(&peer, &[bucket], false);
         }
         let mut warnings = 0;

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 
 use super::Node;
 use super::io::Event;
+use super::questions::Questions;
+use crate::base::identity::NodeId;
 use crate::base::io::StreamId;
 use crate::base::time::Time;
 use crate::liveness::heard::Sign;
 use crate::spread::peers::Peers;
-use crate::wire::{Frame, Message, WireError, decode_datagram};
+use crate::wire::{Frame, Message, Pull, WireError, decode_datagram};
 
 impl Node {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Time) {
@@ -34,6 +36,7 @@ impl Node {
                 return;
             }
         };
+        self.liveness.begin_datagram(bytes.len());
         let mut asked = Vec::new();
         for message in messages.by_ref() {
             match message {
@@ -45,6 +48,7 @@ impl Node {
             }
             self.pass_on(now);
         }
+        self.liveness.end_datagram();
         self.counters.kinds_unknown += u64::from(messages.skipped());
     }
 
@@ -53,6 +57,12 @@ impl Node {
         if liveness.is_silent() && !matches!(message, Message::Claim(_)) {
             self.counters.ignored_while_silent += 1;
             return;
+        }
+        if let Some(asker) = Questions::asker(&message).filter(|asker| liveness.must_prove(*asker))
+        {
+            self.counters.questions_put_off += 1;
+            self.counters.questions_given_up += u64::from(self.questions.put_off(asker, message));
+            return liveness.ask_for_proof(asker);
         }
         match message {
             Message::Claim(claim) => liveness.handle_claim(from, &claim, now),
@@ -80,11 +90,24 @@ impl Node {
                     spread.handle_digest(&peer, &digest, liveness, now);
                 }
             }
-            Message::Pull(pull) => {
-                if let Some(peer) = liveness.hear(pull.sender, Sign::Pull, now) {
-                    spread.handle_pull(&peer, &pull, liveness, now);
-                }
+            Message::Pull(pull) => self.handle_pull(&pull, now),
+        }
+    }
+
+    /// Answers the questions of a member that has proven its address.
+    pub(super) fn answer_questions(&mut self, asker: NodeId, now: Time) {
+        for question in self.questions.take(asker) {
+            match question {
+                Message::Pull(pull) => self.handle_pull(&pull, now),
+                Message::Compare(compare) => self.liveness.handle_compare(&compare, now),
+                _ => {}
             }
+        }
+    }
+
+    fn handle_pull(&mut self, pull: &Pull, now: Time) {
+        if let Some(peer) = self.liveness.hear(pull.sender, Sign::Pull, now) {
+            self.spread.handle_pull(&peer, pull, &mut self.liveness, now);
         }
     }
 

@@ -88,6 +88,8 @@ impl Node {
             sessions: self.spread.sessions_open(),
             indirect_probes: self.liveness.detector().open(),
             member_updates: self.liveness.updates_waiting(),
+            record_bytes: self.catalog().record_bytes(),
+            unvouched_origins: self.catalog().unvouched().len(),
             unknown_records: self.catalog().unknown_records(),
         }
     }

@@ -45,6 +45,7 @@ impl Node {
                 self.refresh(node, &[Key::Node]);
                 self.refresh_member(node, now);
             }
+            LivenessFact::Proven(node) => self.answer_questions(node, now),
             LivenessFact::EpochPassed(epoch) => self.spread.begin_epoch(epoch, now),
             LivenessFact::Reachable(peer) => self.spread.join(&peer, &self.liveness, now),
             LivenessFact::DatagramsBlocked => {

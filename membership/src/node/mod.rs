@@ -12,6 +12,7 @@ mod leave;
 pub(crate) mod losses;
 mod names;
 mod peers;
+mod questions;
 mod support;
 pub mod view;
 
@@ -40,6 +41,7 @@ use io::{Event, Input, Output};
 use leave::Leaving;
 use losses::Losses;
 use names::Namesakes;
+use questions::Questions;
 use view::View;
 
 /// Capacity that the queue of outputs keeps while it is empty.
@@ -62,6 +64,7 @@ pub struct Node {
     leaving: Option<Leaving>,
     losses: Losses,
     namesakes: Namesakes,
+    questions: Questions,
     deadline: Option<Time>,
     outputs: VecDeque<Output>,
     /// Counters of the node itself, beside those of the planes.
@@ -99,6 +102,7 @@ impl Node {
             leaving: None,
             losses: Losses::new(),
             namesakes: Namesakes::new(),
+            questions: Questions::default(),
             deadline: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),

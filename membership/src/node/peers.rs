@@ -2,12 +2,26 @@
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
+use crate::catalog::Standing;
 use crate::liveness::Liveness;
 use crate::spread::peers::Peers;
 
 impl Peers for Liveness {
     fn active(&self, node: NodeId) -> Option<Identity> {
         self.members().active(node).copied()
+    }
+
+    fn standing(&self, node: NodeId) -> Standing {
+        let peer = self.members().get(node);
+        peer.map_or(Standing::Unvouched, |peer| Standing::of_member(peer.is_active()))
+    }
+
+    fn must_prove(&self, node: NodeId) -> bool {
+        self.must_prove(node)
+    }
+
+    fn ask_for_proof(&mut self, node: NodeId) {
+        self.ask_for_proof(node);
     }
 
     fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {

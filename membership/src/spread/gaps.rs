@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::identity::{Epoch, NodeId};
-use crate::base::limits::{MAX_PENDING_PULLS, MAX_PULLED_VERSIONS};
+use crate::base::limits::{MAX_PENDING_PULLS, MAX_PULLED_VERSIONS, MAX_PULLS_UNPROVEN};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::catalog::{Head, Version, Want};
@@ -48,6 +48,10 @@ pub(crate) struct Gaps {
 pub(crate) struct DueGaps {
     /// For each peer to pull from, the origins to ask for.
     pub(crate) pulls: BTreeMap<NodeId, Vec<NodeId>>,
+    /// Peers among them that are pulled from for the first time because of a gap.
+    pub(crate) first: BTreeSet<NodeId>,
+    /// For each source that has not proven its address, the origins to ask another peer for.
+    pub(crate) elsewhere: BTreeMap<NodeId, Vec<NodeId>>,
     /// Peers to open a session with, because pulls did not close a gap.
     pub(crate) given_up: Vec<NodeId>,
     /// Peers to open a session with, because they have more than pulls should bring.
@@ -115,12 +119,13 @@ impl Gaps {
 
     /// Takes the gaps that are due. `backlog` is the time that a new datagram would wait in our own queue. The queue of
     /// the peer is likely to be as long, and its answer waits there, so twice that time is added to the wait for the
-    /// next pull.
+    /// next pull. `must_prove` tells the sources whose addresses are not proven.
     pub(crate) fn take_due(
         &mut self,
         now: Time,
         backlog: Duration,
         protocol: &Protocol,
+        must_prove: impl Fn(NodeId) -> bool,
     ) -> DueGaps {
         let mut result = DueGaps::default();
         let mut missing: BTreeMap<NodeId, Version> = BTreeMap::new();
@@ -144,8 +149,13 @@ impl Gaps {
                 // Quick pulls cover lost answers. If those fail, the way is long or the peer is busy, so waits double.
                 let doublings = (gap.tries + 2).saturating_sub(QUICK_PULLS).min(16);
                 gap.due = now + protocol.pull_retry * (1 << doublings) + 2 * backlog;
+                if gap.tries >= MAX_PULLS_UNPROVEN && must_prove(gap.source) {
+                    result.elsewhere.entry(gap.source).or_default().push(origin);
+                } else {
+                    result.first.extend((gap.tries == 0).then_some(gap.source));
+                    result.pulls.entry(gap.source).or_default().push(origin);
+                }
                 gap.tries += 1;
-                result.pulls.entry(gap.source).or_default().push(origin);
             }
             self.by_due.insert((gap.due, origin));
         }
@@ -170,7 +180,7 @@ mod tests {
 
     fn take(gaps: &mut Gaps) -> DueGaps {
         let due = gaps.next_deadline().expect("open");
-        gaps.take_due(due, Duration::ZERO, &Protocol::default())
+        gaps.take_due(due, Duration::ZERO, &Protocol::default(), |_| false)
     }
 
     #[test]
@@ -181,7 +191,7 @@ mod tests {
         let mut pulled_at = Vec::new();
         let given_up = loop {
             let due = gaps.next_deadline().expect("open");
-            let due_gaps = gaps.take_due(due, Duration::ZERO, &protocol);
+            let due_gaps = gaps.take_due(due, Duration::ZERO, &protocol, |_| false);
             if !due_gaps.given_up.is_empty() {
                 break due_gaps.given_up;
             }
@@ -192,6 +202,21 @@ mod tests {
         assert_eq!(pulled_at, quick.chain([120, 160].map(MS)).collect::<Vec<_>>());
         assert_eq!(given_up, [NodeId(9)]);
         assert_eq!(gaps.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_source_that_has_not_proven_its_address_is_pulled_from_once() {
+        let mut gaps = Gaps::default();
+        gaps.note(head(3), &want(0), NodeId(9), MS(10));
+        let mut due = |proven: bool| {
+            let due = gaps.next_deadline().expect("open");
+            let due = gaps.take_due(due, Duration::ZERO, &Protocol::default(), |_| !proven);
+            (due.pulls, due.first.len(), due.elsewhere)
+        };
+        let (asked, nobody) = (BTreeMap::from([(NodeId(9), vec![NodeId(1)])]), BTreeMap::new());
+        assert_eq!(due(false), (asked.clone(), 1, nobody.clone()));
+        assert_eq!(due(false), (nobody.clone(), 0, asked.clone()));
+        assert_eq!(due(true), (asked, 0, nobody));
     }
 
     #[test]
@@ -209,7 +234,7 @@ mod tests {
         let protocol = Protocol::default();
         let pull = |gaps: &mut Gaps| {
             let due = gaps.next_deadline().expect("open");
-            gaps.take_due(due, Duration::ZERO, &protocol)
+            gaps.take_due(due, Duration::ZERO, &protocol, |_| false)
         };
         let mut gaps = Gaps::default();
         for n in 0..u64::from(protocol.pull_tries) {
@@ -227,7 +252,7 @@ mod tests {
     fn an_answer_is_given_the_time_of_our_own_backlog_twice() {
         let mut gaps = Gaps::default();
         gaps.note(head(3), &want(0), NodeId(9), MS(10));
-        gaps.take_due(MS(10), Duration::from_millis(50), &Protocol::default());
+        gaps.take_due(MS(10), Duration::from_millis(50), &Protocol::default(), |_| false);
         assert_eq!(gaps.next_deadline(), Some(MS(120)));
     }
 
@@ -250,7 +275,7 @@ mod tests {
             let head = Head { origin: NodeId(n % 7), epoch: Epoch(1 + n % 3), known_to: n };
             let want = Want { origin: head.origin, epoch: Epoch(1), after: n / 2, gc_floor: 0 };
             gaps.note(head, &want, NodeId(9), MS(100 - n));
-            gaps.take_due(MS(n / 3), Duration::ZERO, &Protocol::default());
+            gaps.take_due(MS(n / 3), Duration::ZERO, &Protocol::default(), |_| false);
             gaps.check(&want);
             let due: BTreeSet<_> = gaps.gaps.iter().map(|(id, gap)| (gap.due, *id)).collect();
             assert_eq!(gaps.by_due, due);

@@ -9,7 +9,16 @@ use crate::base::identity::{Epoch, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::{Key, Value};
-use crate::catalog::{Applied, Delta, Head, Version, WriteError};
+use crate::catalog::{Applied, Delta, Head, Shortage, Version, WriteError};
+
+/// The outcome of a delta of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Learned {
+    News,
+    Nothing,
+    /// There was no room.
+    Refused,
+}
 
 impl Spread {
     /// Writes records of our own.
@@ -92,17 +101,19 @@ impl Spread {
         let is_tombstone = delta.is_origin_tombstone();
         let pulled = self.gaps.is_pulled(delta.origin);
         let route = if pulled { Route::Pull } else { Route::Rumor };
-        if self.learn(&delta, sender, route, peers, now) {
+        let learned = self.learn(&delta, sender, route, peers, now);
+        if learned == Learned::News {
             self.out.counters.rumors_news += 1;
             self.out.counters.rumors_dropped +=
                 self.rumors.push(Rumor { delta, from: sender }, now) as u64;
         }
-        if !is_tombstone {
+        // The rest of what was refused would be refused, too. Digests bring it once there is room.
+        if !is_tombstone && learned != Learned::Refused {
             self.note_gap(head, sender, now + self.protocol.pull_after);
         }
     }
 
-    /// Applies a delta, and returns whether anything of it was new.
+    /// Applies a delta. If there is no room for it, others give way whose right to room is less.
     pub(super) fn learn(
         &mut self,
         delta: &Delta,
@@ -110,23 +121,32 @@ impl Spread {
         by: Route,
         peers: &mut dyn Peers,
         now: Time,
-    ) -> bool {
+    ) -> Learned {
         let origin = delta.origin;
-        let lives = peers.active(origin).is_some();
+        let standing = peers.standing(origin);
         let before = self.catalog.origin(origin).and_then(|origin| origin.node());
         let force_left = before.filter(|_| delta.is_origin_tombstone()).cloned();
-        match self.catalog.apply(delta, lives) {
-            Applied::Known => false,
-            Applied::Full if lives && self.make_room(peers, now) => {
-                self.learn(delta, from, by, peers, now)
+        let applied = loop {
+            match self.catalog.apply(delta, standing) {
+                Applied::Full(Shortage::Origins | Shortage::Bytes)
+                    if self.make_room(standing, peers, now) => {}
+                applied => break applied,
             }
-            Applied::Full => {
-                self.out.counters.origins_refused += 1;
-                false
+        };
+        match applied {
+            Applied::Known => Learned::Nothing,
+            Applied::Full(shortage) => {
+                *match shortage {
+                    Shortage::Origins => &mut self.out.counters.origins_refused,
+                    Shortage::Bytes | Shortage::OriginBytes => {
+                        &mut self.out.counters.records_refused
+                    }
+                } += 1;
+                Learned::Refused
             }
             Applied::Refuted(epoch) => {
                 self.refute(epoch, peers, now);
-                false
+                Learned::Nothing
             }
             Applied::News(keys) => {
                 if !delta.is_origin_tombstone() {
@@ -140,7 +160,7 @@ impl Spread {
                 self.recent.moved(origin, now);
                 self.digests.news(now);
                 self.gaps.check(&self.catalog.want_in(origin, delta.epoch));
-                true
+                Learned::News
             }
         }
     }

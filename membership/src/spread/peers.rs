@@ -2,11 +2,21 @@
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
+use crate::catalog::Standing;
 
 /// The peers that the catalog is spread to: the members of a pool, or a part of them.
 pub(crate) trait Peers {
     /// An active peer.
     fn active(&self, node: NodeId) -> Option<Identity>;
+
+    /// What is known of a node.
+    fn standing(&self, node: NodeId) -> Standing;
+
+    /// Whether an active peer has yet to answer at its address. Anybody may have told us of it.
+    fn must_prove(&self, node: NodeId) -> bool;
+
+    /// Asks a peer to prove its address.
+    fn ask_for_proof(&mut self, node: NodeId);
 
     /// `random` peers and the two neighbours on the ring, without repetition. The random ones come first: they spread
     /// news fastest, while the neighbours leave nobody out.

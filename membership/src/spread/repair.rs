@@ -127,9 +127,18 @@ impl Spread {
             self.send_digest(round, 1, peers, now);
         }
         let waiting = self.rumors.backlog_bytes() + self.answers_bytes();
-        let due = self.gaps.take_due(now, self.budget.time_for(waiting), &self.protocol);
+        let backlog = self.budget.time_for(waiting);
+        let due =
+            self.gaps.take_due(now, backlog, &self.protocol, |source| peers.must_prove(source));
         for (source, origins) in due.pulls {
-            self.pull(source, &origins, peers, now);
+            let is_first = due.first.contains(&source);
+            match peers.active(source) {
+                Some(peer) => self.pull(&peer, &origins, is_first, peers, now),
+                None => self.pull_elsewhere(source, &origins, peers, now),
+            }
+        }
+        for (source, origins) in due.elsewhere {
+            self.pull_elsewhere(source, &origins, peers, now);
         }
         self.out.counters.pulls_too_large += due.large.len() as u64;
         self.out.counters.pulls_given_up += due.given_up.len() as u64;
@@ -155,13 +164,35 @@ impl Spread {
         }
     }
 
-    fn pull(&mut self, source: NodeId, origins: &[NodeId], peers: &mut dyn Peers, now: Time) {
-        let source = peers.active(source).or_else(|| peers.random());
-        let Some(peer) = source else { return };
+    /// Pulls origins from a random peer, but not from their source.
+    fn pull_elsewhere(
+        &mut self,
+        source: NodeId,
+        origins: &[NodeId],
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
+        if let Some(peer) = peers.random().filter(|peer| peer.node_id != source) {
+            self.pull(&peer, origins, true, peers, now);
+        }
+    }
+
+    /// Pulls origins from a peer. With the first pull, a peer whose address is not proven is asked for a proof.
+    fn pull(
+        &mut self,
+        peer: &Identity,
+        origins: &[NodeId],
+        is_first: bool,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
+        if is_first && peers.must_prove(peer.node_id) {
+            peers.ask_for_proof(peer.node_id);
+        }
         let wants: Vec<Want> =
             origins.iter().flat_map(|origin| self.catalog.wants(*origin)).collect();
         for wants in wants.chunks(WANTS_PER_PULL) {
-            self.send_pull(&peer, wants.to_vec(), now);
+            self.send_pull(peer, wants.to_vec(), now);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::catalog::record::Key;
-use crate::catalog::{Delta, OriginTombstone, Want};
+use crate::catalog::{Delta, OriginTombstone, Standing, Want};
 use crate::wire::Message;
 
 /// The period of the retention timer is the retention divided by this, within the two bounds below.
@@ -62,13 +62,20 @@ impl Spread {
         self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
     }
 
-    /// Drops the records of the origin that has been no active member for longest, so that a member has its place.
-    /// Returns whether there was one.
-    pub(super) fn make_room(&mut self, peers: &dyn Peers, now: Time) -> bool {
-        let origins = self.catalog.origins().map(|(id, _)| id);
-        let dead = origins.filter(|id| *id != self.own && peers.active(*id).is_none());
+    /// Drops the records of an origin so that one of a higher standing has its room: of an origin that is no member, or
+    /// else, for an active member, of a member that is down. The one that has been no active member for longest goes
+    /// first. Returns whether there was one.
+    pub(super) fn make_room(&mut self, standing: Standing, peers: &dyn Peers, now: Time) -> bool {
         let since = |id: &NodeId| self.retention.absent.get(id).copied().unwrap_or(now);
-        let Some(id) = dead.min_by_key(since) else { return false };
+        let unvouched = || self.catalog.unvouched().min_by_key(since);
+        let origins = || self.catalog.origins().map(|(id, _)| id).filter(|id| *id != self.own);
+        let dead = || origins().filter(|id| peers.active(*id).is_none()).min_by_key(since);
+        let yields = match standing {
+            Standing::Unvouched => None,
+            Standing::Down => unvouched(),
+            Standing::Active => unvouched().or_else(dead),
+        };
+        let Some(id) = yields else { return false };
         let keys = self.catalog.reap(id);
         self.out.counters.origins_yielded += 1;
         self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
@@ -98,11 +105,10 @@ impl Spread {
         self.retention.absent.get(&id).copied()
     }
 
-    /// Handles a member that came, went or changed. Its origin tombstone stands while it is down, and yields while it
+    /// Handles a member that came, went or changed. Its records have the room of its standing. Its origin tombstone stands while it is down, and yields while it
     /// is active.
     pub(crate) fn review_origin_tombstone(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
-        let lives = peers.active(id).is_some();
-        self.catalog.set_lives(id, lives);
+        self.catalog.set_standing(id, peers.standing(id));
         if let Some(tombstone) = self.yielding_tombstone(id) {
             self.note_gap(tombstone.head(id), id, now);
         }

@@ -9,7 +9,7 @@ fn origin_with_a_floor() -> (Origin, Catalog) {
     origin.act(Act::Write((0..4).map(|n| (n, Some(0))).collect()));
     let mut replica = Catalog::new(NodeId(10), Epoch(1));
     for rumor in &origin.rumors {
-        replica.apply(rumor, true);
+        replica.apply(rumor, Standing::Active);
     }
     origin.act(Act::Write(vec![(3, None)]));
     origin.act(Act::Churn { keys: 300, in_one_step: false });
@@ -24,11 +24,11 @@ fn a_part_of_a_whole_state_hides_no_deletion_from_a_reader_below_the_floor() {
     let parts = answers(&origin.catalog, want, 200, usize::MAX);
     assert!(parts.len() > 2 && parts[0].is_whole());
     for part in &parts[1..] {
-        replica.apply(part, true);
+        replica.apply(part, Standing::Active);
     }
     assert_eq!(replica.want(ORIGIN).after, want.after, "the first part was lost");
     for part in answers(&origin.catalog, replica.want(ORIGIN), 200, usize::MAX) {
-        replica.apply(&part, true);
+        replica.apply(&part, Standing::Active);
     }
     assert_eq!(live(&replica), origin.live());
     assert_eq!(replica.digest(), origin.catalog.digest());
@@ -40,19 +40,19 @@ fn a_state_with_a_lower_floor_does_not_mix_into_one_with_a_higher() {
     // Another replica learned of every deletion when it happened: it has a lower floor, and the same records.
     let mut other = below.clone();
     let floorless = origin.rumors.iter().map(|rumor| Delta { gc_floor: 0, ..rumor.clone() });
-    floorless.for_each(|rumor| drop(other.apply(&rumor, true)));
+    floorless.for_each(|rumor| drop(other.apply(&rumor, Standing::Active)));
     assert_eq!(served(&other).expect("known").gc_floor(), 0);
     let mut replica = Catalog::new(NodeId(11), Epoch(1));
     let want = replica.want(ORIGIN);
-    replica.apply(&origin.catalog.answer(&want, 150).expect("a part"), true);
+    replica.apply(&origin.catalog.answer(&want, 150).expect("a part"), Standing::Active);
     // An older state says of the time before the floor that k3 lived.
     for part in answers(&below, want, 150, usize::MAX) {
-        replica.apply(&part, true);
+        replica.apply(&part, Standing::Active);
     }
     for part in answers(&other, replica.want(ORIGIN), 150, usize::MAX) {
         let floor = origin.replica().gc_floor();
         assert!(part.after >= floor || part.gc_floor == floor, "as if the floors were the same");
-        replica.apply(&part, true);
+        replica.apply(&part, Standing::Active);
     }
     assert_eq!(live(&replica), origin.live());
 }
@@ -62,7 +62,7 @@ fn a_catalog_behind_the_part_being_received_has_nothing_to_say() {
     let (origin, below) = origin_with_a_floor();
     let mut replica = Catalog::new(NodeId(11), Epoch(1));
     let first = origin.catalog.answer(&replica.want(ORIGIN), 150).expect("a part");
-    replica.apply(&first, true);
+    replica.apply(&first, Standing::Active);
     assert_eq!(below.answer(&replica.want(ORIGIN), 150), None);
 }
 
@@ -71,11 +71,11 @@ fn a_floor_that_is_heard_beyond_a_gap_holds_once_the_gap_closes() {
     let mut origin = Origin::new();
     origin.act(Act::Churn { keys: 300, in_one_step: false });
     let mut replica = Catalog::new(NodeId(10), Epoch(1));
-    replica.apply(&origin.rumors[0], true);
-    replica.apply(origin.rumors.last().expect("one with a floor"), true);
+    replica.apply(&origin.rumors[0], Standing::Active);
+    replica.apply(origin.rumors.last().expect("one with a floor"), Standing::Active);
     for rumor in &origin.rumors {
         let floorless = Delta { gc_floor: 0, ..rumor.clone() };
-        replica.apply(&floorless, true);
+        replica.apply(&floorless, Standing::Active);
     }
     let (replica, origin) = (served(&replica).expect("known"), origin.replica());
     assert_eq!(
@@ -88,7 +88,7 @@ fn a_floor_that_is_heard_beyond_a_gap_holds_once_the_gap_closes() {
 fn mourner(origin: &Origin) -> Catalog {
     let mut catalog = Catalog::new(NodeId(10), Epoch(1));
     for rumor in &origin.rumors {
-        catalog.apply(rumor, true);
+        catalog.apply(rumor, Standing::Active);
     }
     catalog
 }
@@ -103,13 +103,17 @@ fn a_newcomer_takes_the_origin_tombstone_of_the_dead() {
     assert_eq!(reaped.answer(&kept.want(ORIGIN), RUMOR_BUDGET), None);
     assert_eq!(kept.answer(&reaped.want(ORIGIN), RUMOR_BUDGET), None);
     for rumor in &origin.rumors {
-        assert_eq!(reaped.apply(rumor, false), Applied::Known, "what was dropped returned");
+        assert_eq!(
+            reaped.apply(rumor, Standing::Down),
+            Applied::Known,
+            "what was dropped returned"
+        );
     }
     let mut newcomer = Catalog::new(NodeId(11), Epoch(1));
     let origin_tombstone =
         reaped.answer(&newcomer.want(ORIGIN), RUMOR_BUDGET).expect("the origin tombstone");
     assert!(origin_tombstone.is_origin_tombstone());
-    newcomer.apply(&origin_tombstone, false);
+    newcomer.apply(&origin_tombstone, Standing::Down);
     assert_eq!((newcomer.digest(), served(&newcomer)), (kept.digest(), None));
     assert_eq!(newcomer.origins().count(), 1, "only itself: an origin tombstone is no origin");
 }
@@ -125,10 +129,10 @@ fn the_tombstone_of_a_living_origin_yields_to_nothing_older() {
     reaped.set_lives(ORIGIN, true);
     assert_ne!(reaped.digest(), origin.catalog.digest(), "it lacks something");
     let older = behind.answer(&reaped.want(ORIGIN), RUMOR_BUDGET).expect("all that it has");
-    reaped.apply(&older, true);
+    reaped.apply(&older, Standing::Active);
     assert_eq!(served(&reaped), None, "k0 was deleted");
     let rest = origin.catalog.answer(&reaped.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
-    reaped.apply(&rest, true);
+    reaped.apply(&rest, Standing::Active);
     assert_eq!(live(&reaped), origin.live());
     assert_eq!((reaped.digest(), reaped.origin_tombstone(ORIGIN)), (origin.catalog.digest(), None));
 }
@@ -141,14 +145,14 @@ fn a_force_left_member_is_dropped_by_all_and_returns_in_a_new_epoch() {
         (mourner(&origin), mourner(&origin), mourner(&origin));
     let (origin_tombstone, keys) = operated.force_leave(ORIGIN).expect("it was known");
     assert_eq!(keys.len(), 2);
-    assert_eq!(seeing.apply(&origin_tombstone, true), Applied::Known, "it lives here");
+    assert_eq!(seeing.apply(&origin_tombstone, Standing::Active), Applied::Known, "it lives here");
     assert!(
-        matches!(other.apply(&origin_tombstone, false), Applied::News(keys) if keys.len() == 2)
+        matches!(other.apply(&origin_tombstone, Standing::Down), Applied::News(keys) if keys.len() == 2)
     );
     assert_eq!(other.digest(), operated.digest());
     origin.hear_of(&operated);
     let fresh = origin.catalog.answer(&operated.want(ORIGIN), RUMOR_BUDGET).expect("a new epoch");
-    operated.apply(&fresh, false);
+    operated.apply(&fresh, Standing::Down);
     assert_eq!(live(&operated), origin.live());
     assert_eq!(operated.origin_tombstone(ORIGIN), None);
 }
@@ -162,9 +166,9 @@ fn a_replica_goes_on_with_the_epoch_before_when_nobody_has_the_rest_of_a_later_o
     let survivor = mourner(&origin);
     origin.act(Act::Restart);
     origin.act(Act::Write(vec![(2, Some(2))]));
-    waiting.apply(origin.rumors.last().expect("of the new epoch"), false);
+    waiting.apply(origin.rumors.last().expect("of the new epoch"), Standing::Down);
     let answers = all_answers(&survivor, &waiting, RUMOR_BUDGET, 8);
-    answers.iter().for_each(|delta| drop(waiting.apply(delta, false)));
+    answers.iter().for_each(|delta| drop(waiting.apply(delta, Standing::Down)));
     assert_eq!((live(&waiting), waiting.digest()), (live(&survivor), survivor.digest()));
 }
 
@@ -174,7 +178,7 @@ fn many_deletions_in_one_step_reach_a_replica_that_has_all_before_them() {
     let mut replica = Catalog::new(NodeId(10), Epoch(1));
     origin.act(Act::Churn { keys: 300, in_one_step: true });
     for rumor in &origin.rumors {
-        replica.apply(rumor, true);
+        replica.apply(rumor, Standing::Active);
     }
     assert_eq!(live(&replica), origin.live());
     assert_eq!(replica.digest(), origin.catalog.digest());
@@ -187,17 +191,17 @@ fn a_new_epoch_from_somebody_with_a_gap_waits_for_what_lies_beyond_the_gap() {
     origin.act(Act::Restart);
     let mut replica = Catalog::new(NodeId(10), Epoch(1));
     let mut gappy = Catalog::new(NodeId(11), Epoch(1));
-    replica.apply(&origin.rumors[0], true);
-    gappy.apply(origin.rumors.last().expect("the new epoch"), true);
+    replica.apply(&origin.rumors[0], Standing::Active);
+    gappy.apply(origin.rumors.last().expect("the new epoch"), Standing::Active);
     origin.act(Act::Write(vec![(0, Some(1))]));
     origin.act(Act::Write(vec![(0, Some(2))]));
-    gappy.apply(origin.rumors.last().expect("beyond a gap"), true);
+    gappy.apply(origin.rumors.last().expect("beyond a gap"), Standing::Active);
     let part = gappy.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the new epoch");
     assert!(part.entries.iter().all(|entry| entry.key != key(0)), "overwritten beyond the gap");
-    replica.apply(&part, true);
+    replica.apply(&part, Standing::Active);
     assert_eq!(served(&replica).map(Replica::epoch), Some(Epoch(1)), "k0 would be missing");
     let rest = origin.catalog.answer(&replica.want(ORIGIN), RUMOR_BUDGET).expect("the rest");
-    replica.apply(&rest, true);
+    replica.apply(&rest, Standing::Active);
     assert_eq!(live(&replica), origin.live());
 }
 
@@ -213,8 +217,8 @@ fn a_delta_from_beyond_a_gap_says_how_far_its_first_teller_was() {
     // The origin's last words, cut so that what overwrote the third write is not among them.
     let words = Delta { after: 2, to: whole.to - 1, entries: Vec::new(), ..whole.clone() };
     let mut replica = Catalog::new(NodeId(10), Epoch(1));
-    replica.apply(&origin.rumors[0], true);
-    replica.apply(&words, true);
+    replica.apply(&origin.rumors[0], Standing::Active);
+    replica.apply(&words, Standing::Active);
     let want = replica.want(ORIGIN);
     assert!(want.after < words.after, "a gap");
     let told = replica.answer(&want, 4_000).expect("what lies beyond the gap");

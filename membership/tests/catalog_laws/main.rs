@@ -7,7 +7,7 @@ mod origin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, Replica, Version, Want};
+use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, Replica, Standing, Version, Want};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
 use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
 use hobnob_membership::{Epoch, NodeId};
@@ -136,7 +136,7 @@ impl Observed {
 
     fn apply(&mut self, delta: &Delta, origin: &Origin) {
         delta.validate().expect("an honest delta");
-        self.catalog.apply(delta, self.lives);
+        self.catalog.apply(delta, Standing::of_member(self.lives));
         self.check(origin);
     }
 

@@ -81,7 +81,7 @@ impl Origin {
         let Some(origin_tombstone) = replica.origin_tombstone(ORIGIN) else { return };
         let (epoch, known_to) = (origin_tombstone.epoch(), origin_tombstone.known_to());
         let told = Delta::origin_tombstone(Head { origin: ORIGIN, epoch, known_to });
-        if let Applied::Refuted(epoch) = self.catalog.apply(&told, true) {
+        if let Applied::Refuted(epoch) = self.catalog.apply(&told, Standing::Active) {
             assert_eq!(epoch, self.catalog.epoch());
             self.act(Act::Raise);
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use hobnob_membership::Epoch;
-use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, OriginTombstone, Replica, Want};
+use hobnob_membership::catalog::{
+    Applied, Catalog, Delta, Head, OriginTombstone, Replica, Standing, Want,
+};
 
 use super::history::{KEYS, ORIGIN, live, served};
 
@@ -132,7 +134,9 @@ impl Names {
         }
         let mut changed = self.catalogs.get(catalog).clone();
         match step {
-            Move::Hear { delta, lives } => drop(changed.apply(self.deltas.get(delta), lives)),
+            Move::Hear { delta, lives } => {
+                drop(changed.apply(self.deltas.get(delta), Standing::of_member(lives)))
+            }
             Move::Believe { lives } => changed.set_lives(ORIGIN, lives),
             Move::Reap => drop(changed.reap(ORIGIN)),
             Move::ForceLeave => drop(changed.force_leave(ORIGIN)),
@@ -190,12 +194,12 @@ impl Names {
                 // The origin hears of an origin tombstone beyond its last write, and takes a later epoch.
                 let origin_tombstone = replica.origin_tombstone(ORIGIN).map(told_of);
                 if let Some(Applied::Refuted(epoch)) =
-                    origin_tombstone.map(|it| origin.apply(&it, true))
+                    origin_tombstone.map(|it| origin.apply(&it, Standing::Active))
                 {
                     origin.raise_epoch(epoch.next());
                 }
                 match origin.answer(&replica.want(ORIGIN), budget) {
-                    Some(delta) => drop(replica.apply(&delta, true)),
+                    Some(delta) => drop(replica.apply(&delta, Standing::Active)),
                     None => break,
                 }
             }
@@ -278,7 +282,7 @@ fn tell(teller: &Catalog, hearer: &mut Catalog, budget: usize) {
         while let Some(delta) = teller.answer(&want, budget) {
             let Delta { origin, epoch, to: after, gc_floor, .. } = delta;
             want = Want { origin, epoch, after, gc_floor };
-            hearer.apply(&delta, false);
+            hearer.apply(&delta, Standing::Down);
         }
     }
 }

@@ -61,6 +61,9 @@ impl Checker for LimitsKept {
             let sessions = limits::MAX_SESSIONS_SERVED + limits::MAX_SESSIONS_OPENED;
             over("sessions", load.sessions as u64, sessions as u64);
             over("members", load.members as u64, limits::MAX_ORIGINS as u64);
+            over("bytes of records", load.record_bytes as u64, limits::MAX_CATALOG_BYTES as u64);
+            let unvouched = load.unvouched_origins as u64;
+            over("origins that are no members", unvouched, limits::MAX_UNVOUCHED_ORIGINS as u64);
             over("messages that did not fit", node.counters().encoding_errors, 0);
             let longest = scene.world.host(host).meter().longest_datagram;
             over("bytes in a datagram", longest as u64, limits::MAX_DATAGRAM_BYTES as u64);

@@ -40,6 +40,15 @@ impl Key {
         }
     }
 
+    /// Bytes of the key, its kind not counted.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Node => 0,
+            Self::Service(id) | Self::Health(id) => id.len(),
+            Self::Unknown(UnknownKey { bytes, .. }) => bytes.len(),
+        }
+    }
+
     /// Whether this version knows the kind of the key.
     #[must_use]
     pub fn is_known(&self) -> bool {

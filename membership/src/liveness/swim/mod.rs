@@ -14,6 +14,7 @@ mod machine;
 mod peers;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use foca::{OwnedNotification, State};
@@ -108,6 +109,11 @@ impl Swim {
     /// Notes that a member was heard, and returns its entry.
     pub(crate) fn heard(&mut self, node: NodeId, by: Sign, at: Time) -> Option<&Peer> {
         self.members.heard(node, Heard { at, by })
+    }
+
+    /// Notes that a member answered a ping at this address. Returns whether that is its address, and news.
+    pub(crate) fn prove(&mut self, node: NodeId, addr: SocketAddr) -> bool {
+        self.members.prove(node, addr)
     }
 
     /// The active members, ourselves included unless we leave. A sync session tells them.

@@ -6,6 +6,7 @@ use super::sketch::next_symbols;
 use super::*;
 use crate::base::cluster::ClusterId;
 use crate::base::limits::{MAX_FRAME_BYTES, MAX_SYMBOLS_PER_FRAME};
+use crate::catalog::Standing;
 use crate::catalog::record::{Health, Key, NodeRecord, Support, Value};
 use crate::spread::sketch::Difference;
 use crate::wire::{Heads, Lag};
@@ -62,7 +63,7 @@ fn take(session: &mut Session, catalog: &mut Catalog, frame: Frame) {
         SessionStep::Opened(opening) => session.answer(&opening, None, catalog),
         SessionStep::Members(_) => session.tell_members(&[]),
         SessionStep::Deltas(deltas) => {
-            deltas.iter().for_each(|delta| drop(catalog.apply(delta, true)));
+            deltas.iter().for_each(|delta| drop(catalog.apply(delta, Standing::Active)));
         }
         SessionStep::Compare => session.compare(catalog, |_| None),
         SessionStep::Nothing => {}
@@ -106,7 +107,7 @@ fn catalogs(common: u64, behind: [u64; 2], alone: [u64; 2]) -> [Catalog; 2] {
         delta.to = delta.to.min(to);
         // A delta as if the origin had written nothing later.
         delta.head = delta.to;
-        drop(sides[side].apply(&delta, true));
+        drop(sides[side].apply(&delta, Standing::Active));
     };
     let mut id = 1_000;
     let mut next = || {
@@ -177,7 +178,7 @@ fn one_behind(behind: u64) -> [Catalog; 2] {
         let mut delta = known.answer(&side.want(NodeId(77)), usize::MAX).expect("it wrote");
         delta.entries.retain(|entry| entry.version <= to);
         (delta.to, delta.head) = (to, to);
-        drop(side.apply(&delta, true));
+        drop(side.apply(&delta, Standing::Active));
     }
     sides
 }
@@ -291,7 +292,9 @@ fn survivors_of_an_origin_that_died_in_mid_write_agree_on_what_lies_beyond_the_g
         for (catalog, ranges) in
             [(&mut left, [(0, 2), (3, 4), (6, 8)]), (&mut right, [(0, 2), (4, 5), (8, 9)])]
         {
-            ranges.into_iter().for_each(|(after, to)| drop(catalog.apply(&part(after, to), true)));
+            ranges
+                .into_iter()
+                .for_each(|(after, to)| drop(catalog.apply(&part(after, to), Standing::Active)));
         }
         assert_eq!(left.head(NodeId(77)), right.head(NodeId(77)));
         assert_ne!(left.digest(), right.digest());
@@ -311,7 +314,7 @@ fn recent_moves_go_first_then_the_largest_lacks() {
     for (id, writes) in [(10, 3), (11, 9), (12, 5), (13, 2)] {
         let known = origin(id, writes);
         let all = known.answer(&server.want(NodeId(id)), usize::MAX).expect("it wrote");
-        drop(server.apply(&all, true));
+        drop(server.apply(&all, Standing::Active));
     }
     let mut session = Session::serve(MS(0));
     session.peer_is_whole = true;
