@@ -34,6 +34,9 @@ pub enum AddressError {
     /// It is no gossip address.
     #[error("`{0}` is not a gossip address, which is a HOST or HOST:PORT")]
     Gossip(String),
+    /// Gossip cannot be sent to one host there.
+    #[error("`{0}` is not a gossip address: it leads to no host, or to many")]
+    NotOfOneHost(String),
     /// It is no URL.
     #[error("`{url}` is not of the form http://HOST:PORT/PATH: {reason}")]
     Url {
@@ -129,7 +132,13 @@ impl FromStr for GossipAddress {
             Some(HostPort { host, port: DEFAULT_GOSSIP_PORT })
         };
         let address = text.parse().ok().or_else(alone);
-        address.map(Self).ok_or_else(|| AddressError::Gossip(text.to_owned()))
+        let address = address.map(Self).ok_or_else(|| AddressError::Gossip(text.to_owned()))?;
+        match address.socket_addr() {
+            Some(found) if !is_of_one_host(found.ip()) => {
+                Err(AddressError::NotOfOneHost(text.to_owned()))
+            }
+            _ => Ok(address),
+        }
     }
 }
 
@@ -313,6 +322,10 @@ mod tests {
             assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
         }
         assert!("http://x:1".parse::<GossipAddress>().is_err());
+        for nobody in ["0.0.0.0", "[::]:7946", "255.255.255.255:1", "224.0.0.1", "::ffff:0.0.0.0"] {
+            let refused = nobody.parse::<GossipAddress>();
+            assert_eq!(refused, Err(AddressError::NotOfOneHost(nobody.to_owned())));
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ fn commands_that_cannot_be_done() {
     );
     failed(&a1.run(&["join", "nowhere:"]), 2, &["nowhere:"]);
     failed(&a1.run(&["join", &a1.bind().to_string()]), 2, &["this agent itself"]);
+    for nobody in ["0.0.0.0:7946", "[::]:7946", "255.255.255.255", "224.0.0.1"] {
+        failed(&a1.run(&["join", nobody]), 2, &[nobody, "such as 10.0.0.7:7946"]);
+    }
     failed(&a1.run(&["resolve", "nothing"]), 3, &["nothing"]);
     failed(&a1.run(&["pick", "nothing"]), 3, &["nothing"]);
     a1.ok(&["register", "web", "--port", "80"]);
