@@ -84,7 +84,7 @@ fn agents_that_must_not_start() {
     failed(&start("second", "second", &taken, &[]), 1, &[&taken, "--bind"]);
     failed(&start("second", "second", "0.0.0.0:0", &[]), 2, &["--insecure", "not authenticated"]);
     failed(&start("second", "second", "0.0.0.0:0", &["--insecure"]), 2, &["--advertise"]);
-    failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense", "127.0.0.1:7946"]);
+    failed(&start("second", "second", "nonsense:", &[]), 2, &["nonsense:", "127.0.0.1:7946"]);
     failed(&start("second", "second", &bind, &["--sync-bind", "[::1]:0"]), 2, &["--sync-bind"]);
     failed(&start("second", "second", &bind, &["--advertise", "10.1.2.3"]), 2, &["loopback"]);
     failed(&start("second", "second", &bind, &["--zone", "z 1"]), 2, &["zone `z 1` has a space"]);
