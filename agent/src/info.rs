@@ -16,7 +16,10 @@ pub(crate) struct AgentInfo {
     pub(crate) gossip_addr: SocketAddr,
     /// The bound address of gossip; another one when it listens on every address, or when others see it at another.
     pub(crate) gossip_bound: SocketAddr,
+    /// The address that others open sync streams to.
     pub(crate) sync_addr: SocketAddr,
+    /// The bound address of sync streams.
+    pub(crate) sync_bound: SocketAddr,
 }
 
 impl AgentInfo {
@@ -44,6 +47,7 @@ mod tests {
             gossip_addr: addr(advertised),
             gossip_bound: addr(bound),
             sync_addr: addr("127.0.0.1:1"),
+            sync_bound: addr("127.0.0.1:1"),
         }
     }
 
@@ -59,6 +63,12 @@ mod tests {
                 "10.0.0.8:7946 127.0.0.1:7947",
             ),
             ("192.0.2.1:7946", "10.0.0.9:7946", "192.0.2.1:7946 10.0.0.9:7946", "192.0.2.2:7946"),
+            (
+                "192.0.2.1:17946",
+                "0.0.0.0:7946",
+                "192.0.2.1:17946 127.0.0.1:7946",
+                "192.0.2.1:7946 127.0.0.1:17946 10.0.0.8:17946",
+            ),
         ] {
             let info = info(advertised, bound);
             let is_own = |text: &str| info.is_own(text.parse().expect("an address"));

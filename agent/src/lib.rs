@@ -31,5 +31,5 @@ mod translate;
 pub mod transport;
 
 pub use agent::{Agent, PartEnded, StartError};
-pub use config::{AgentConfig, ConfigError};
+pub use config::{AddressUse, AgentConfig, ConfigError, FoundAddress, LookupError};
 pub use doors::unix::server::SocketError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hobnob_api::address::GossipAddress;
+use hobnob_api::address::{GossipAddress, is_of_one_host};
 use rand::RngExt;
 use tokio::time::sleep;
 
@@ -33,15 +33,28 @@ pub(crate) async fn resolve(address: GossipAddress) -> Result<Vec<SocketAddr>, U
     if let Some(found) = address.socket_addr() {
         return Ok(vec![found]);
     }
-    let found = match tokio::net::lookup_host(address.to_string()).await {
-        Ok(found) => found.map(canonical).collect::<Vec<_>>(),
-        Err(error) => return Err(Unresolvable { address, reason: error.to_string() }),
-    };
-    if found.is_empty() {
-        let reason = "the name has no address".to_owned();
+    match tokio::net::lookup_host(address.to_string()).await {
+        Ok(found) => of_one_host_each(address, &found.map(canonical).collect::<Vec<_>>()),
+        Err(error) => Err(Unresolvable { address, reason: error.to_string() }),
+    }
+}
+
+/// The addresses to which gossip can be sent, of all that a name has.
+fn of_one_host_each(
+    address: GossipAddress,
+    found: &[SocketAddr],
+) -> Result<Vec<SocketAddr>, Unresolvable> {
+    let usable: Vec<_> = found.iter().copied().filter(|found| is_of_one_host(found.ip())).collect();
+    if usable.is_empty() {
+        let reason = match found.first() {
+            Some(first) => {
+                format!("it leads to {}, which is not the address of one host", first.ip())
+            }
+            None => "the name has no address".to_owned(),
+        };
         return Err(Unresolvable { address, reason });
     }
-    Ok(found)
+    Ok(usable)
 }
 
 fn canonical(found: SocketAddr) -> SocketAddr {
@@ -286,6 +299,17 @@ mod tests {
         fake.lead("seed:7946", &["10.0.0.4:7946"]);
         run_for(7, &mut seeding).await;
         assert_eq!(fake.joined(), ["10.0.0.4:7946"], "soon after it failed");
+    }
+
+    #[test]
+    fn addresses_that_lead_to_no_host_or_to_many_are_left_out() {
+        let seed = || "seed:7946".parse().expect("an address");
+        let blocked = of_one_host_each(seed(), &[addr("0.0.0.0:7946"), addr("[ff02::1]:7946")]);
+        let error = blocked.expect_err("nobody is there").to_string();
+        assert!(error.contains("`seed:7946`") && error.contains("0.0.0.0"), "{error}");
+        let found = of_one_host_each(seed(), &[addr("[::]:7946"), addr("10.0.0.2:7946")]);
+        assert_eq!(found.expect("one"), [addr("10.0.0.2:7946")]);
+        assert!(of_one_host_each(seed(), &[]).is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! Outcomes steer the picks that follow: circuits, ejection, panic, ramps and bounds.
 
 use hobnob_balancer::{
-    Balancer, BreakerConfig, Circuit, Config, Outcome, OutlierConfig, Picker, Strategy, Target,
+    Balancer, BreakerConfig, Circuit, Config, Outcome, OutlierConfig, Pick, Picker, Strategy,
+    Target,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -79,6 +80,28 @@ fn a_failed_probe_doubles_the_timeout_and_a_cancelled_one_is_repeated() {
     let circuit = balancer.snapshot().instances()[0].circuit();
     assert_eq!(circuit, Circuit::Open { until_us: 3_000_000 });
     assert!(picker.choose(Strategy::Random, None).is_none());
+}
+
+#[test]
+fn an_unreported_probe_is_under_way_until_it_counts_as_lost() {
+    let balancer = balancer(1, Config { breaker: breaker(), ..Config::default() });
+    let mut picker = balancer.picker();
+    drive(&mut picker, Strategy::Random, 10, |_| true);
+    let mut calls = |now| {
+        balancer.advance(now);
+        let unreported = || picker.pick(Strategy::Random, None);
+        let made = std::iter::from_fn(unreported).take(10).map(Pick::end_unreported);
+        made.count()
+    };
+    assert_eq!(calls(SECOND), 1);
+    assert_eq!(calls(2 * SECOND - MILLISECOND), 0);
+    assert_eq!(calls(2 * SECOND), 1, "the first one is lost");
+    let target = Arc::clone(&balancer.snapshot().instances()[0]);
+    assert_eq!(target.circuit(), Circuit::HalfOpen { until_us: 3_000_000 });
+    assert_eq!(target.in_flight(), 0);
+    balancer.advance(3 * SECOND);
+    drive(&mut balancer.picker(), Strategy::Random, 1, |_| false);
+    assert_eq!(target.circuit(), Circuit::Closed, "a reported one decides");
 }
 
 #[test]

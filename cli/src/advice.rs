@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use hobnob_agent::storage::{OpenError, WriteError};
 use hobnob_agent::transport::{BindError, QuicError};
-use hobnob_agent::{ConfigError, SocketError, StartError};
+use hobnob_agent::{AddressUse, ConfigError, LookupError, SocketError, StartError};
 use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
 
@@ -45,6 +45,7 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
 fn of_start(error: &StartError) -> Option<String> {
     match error {
         StartError::Config(error) => of_config(error),
+        StartError::Lookup(error) => Some(of_lookup(error)),
         StartError::DataDir(error) => of_data_dir(error),
         StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
         StartError::Bind(error) => of_bind(error).map(str::to_owned),
@@ -63,13 +64,37 @@ fn of_config(error: &ConfigError) -> Option<String> {
             "give --sync-bind the IP address of --bind, or 0.0.0.0 or [::]".to_owned()
         }
         ConfigError::AdvertisedElsewhere { advertised, .. } => {
-            format!("bind to {advertised}, or to 0.0.0.0")
+            format!("bind to {}, or to 0.0.0.0", advertised.addr.ip())
         }
         ConfigError::NothingToAdvertise(_) => {
             "name this host's own address with --advertise".to_owned()
         }
+        ConfigError::AdvertisedPortZero => {
+            "leave the port out, and the bound one is advertised, or name the one that is forwarded here".to_owned()
+        }
+        ConfigError::LinkLocal(_) => {
+            "give another address of this host: `ip address` lists them".to_owned()
+        }
         _ => return None,
     })
+}
+
+fn of_lookup(error: &LookupError) -> String {
+    let from = match error.purpose() {
+        AddressUse::SyncBind => "--sync-bind or HOBNOB_SYNC_BIND",
+        AddressUse::Advertise => "--advertise or HOBNOB_ADVERTISE",
+        _ => "--bind or HOBNOB_BIND",
+    };
+    match error {
+        LookupError::NoUsableAddress { .. } => {
+            format!(
+                "give the interface an address, or another interface or an IP address with {from}"
+            )
+        }
+        _ => format!(
+            "correct the name, or give an IP address or an interface with {from}; `ip address` lists those of this host"
+        ),
+    }
 }
 
 fn of_data_dir(error: &OpenError) -> Option<String> {

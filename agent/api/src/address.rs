@@ -34,6 +34,14 @@ pub enum AddressError {
     /// It is no gossip address.
     #[error("`{0}` is not a gossip address, which is a HOST or HOST:PORT")]
     Gossip(String),
+    /// Gossip cannot be sent to one host there.
+    #[error("`{0}` is not a gossip address: it leads to no host, or to many")]
+    NotOfOneHost(String),
+    /// It is no address of an agent's own.
+    #[error(
+        "`{0}` is not an IP address, an interface or a host name, with or without :PORT, and IPv6 in brackets"
+    )]
+    Own(String),
     /// It is no URL.
     #[error("`{url}` is not of the form http://HOST:PORT/PATH: {reason}")]
     Url {
@@ -129,7 +137,13 @@ impl FromStr for GossipAddress {
             Some(HostPort { host, port: DEFAULT_GOSSIP_PORT })
         };
         let address = text.parse().ok().or_else(alone);
-        address.map(Self).ok_or_else(|| AddressError::Gossip(text.to_owned()))
+        let address = address.map(Self).ok_or_else(|| AddressError::Gossip(text.to_owned()))?;
+        match address.socket_addr() {
+            Some(found) if !is_of_one_host(found.ip()) => {
+                Err(AddressError::NotOfOneHost(text.to_owned()))
+            }
+            _ => Ok(address),
+        }
     }
 }
 
@@ -145,6 +159,47 @@ impl GossipAddress {
 impl fmt::Display for GossipAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// An address of an agent's own, where it listens or where others reach it: `10.0.0.9:7946`, `[::1]:0`, `eth0`,
+/// `eth0:7946`, `node7.example`. A host that is no IP address is an interface or a host name; only the agent's host knows which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OwnAddress {
+    /// The IP address, the interface or the host name.
+    pub host: Host,
+    /// The port, if one is named. 0 stands for any free port.
+    pub port: Option<u16>,
+}
+
+impl FromStr for OwnAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        within_limit(text)?;
+        if let Some(host) = text.parse().ok().or_else(|| bare_host(text)) {
+            return Ok(Self { host, port: None });
+        }
+        let wrong = || AddressError::Own(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host = bare_host(host).ok_or_else(wrong)?;
+        Ok(Self { host, port: Some(port_number(port).ok_or_else(wrong)?) })
+    }
+}
+
+impl From<SocketAddr> for OwnAddress {
+    /// The address without the scope of an IPv6 address.
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Host(address.ip().to_string()), port: Some(address.port()) }
+    }
+}
+
+impl fmt::Display for OwnAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => self.host.fmt(f),
+        }
     }
 }
 
@@ -228,8 +283,12 @@ fn bare_host(text: &str) -> Option<Host> {
 }
 
 fn nonzero_port(text: &str) -> Option<u16> {
+    port_number(text).filter(|port| *port != 0)
+}
+
+fn port_number(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|port| is_number && *port != 0)
+    text.parse().ok().filter(|_| is_number)
 }
 
 /// The characters of a path and a query (RFC 3986, sections 3.3 and 3.4).
@@ -313,6 +372,48 @@ mod tests {
             assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
         }
         assert!("http://x:1".parse::<GossipAddress>().is_err());
+        for nobody in ["0.0.0.0", "[::]:7946", "255.255.255.255:1", "224.0.0.1", "::ffff:0.0.0.0"] {
+            let refused = nobody.parse::<GossipAddress>();
+            assert_eq!(refused, Err(AddressError::NotOfOneHost(nobody.to_owned())));
+        }
+    }
+
+    #[test]
+    fn an_own_address_may_have_a_port_and_0_is_any() {
+        for (text, host, port) in [
+            ("10.0.0.9:7946", "10.0.0.9", Some(7_946)),
+            ("10.0.0.9", "10.0.0.9", None),
+            ("0.0.0.0:0", "0.0.0.0", Some(0)),
+            ("::1", "::1", None),
+            ("[::1]", "::1", None),
+            ("[::]:7946", "::", Some(7_946)),
+            ("eth0", "eth0", None),
+            ("eth0.100:7946", "eth0.100", Some(7_946)),
+            ("br-4f2a_1", "br-4f2a_1", None),
+            ("node7.example:7946", "node7.example", Some(7_946)),
+        ] {
+            let parsed: OwnAddress = text.parse().expect(text);
+            assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{text}");
+        }
+        assert_eq!(parsed::<OwnAddress>("::1").as_deref(), Some("[::1]"));
+        for address in ["10.0.0.9:0", "[fd00::9]:7946"] {
+            let address: SocketAddr = address.parse().expect("an address");
+            assert_eq!(OwnAddress::from(address).to_string(), address.to_string());
+        }
+        for wrong in [
+            "",
+            ":7946",
+            "eth0:",
+            "eth0:x",
+            "eth0:65536",
+            "7946",
+            "10.0.0.256",
+            "fe80::1%eth0",
+            "a b",
+        ] {
+            let error = wrong.parse::<OwnAddress>().expect_err(wrong);
+            assert!(error.to_string().starts_with(&format!("`{wrong}` is not")), "{error}");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) fn info() -> Info {
         zone: "z1".to_owned(),
         gossip_address: "127.0.0.1:7946".to_owned(),
         sync_address: "127.0.0.1:7947".to_owned(),
+        gossip_bound: None,
+        sync_bound: None,
         pid: 1,
         uptime_ms: 61_000,
         last_contact_ago_ms: None,

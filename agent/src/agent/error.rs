@@ -5,7 +5,7 @@ use std::io;
 use hobnob_membership::catalog;
 use hobnob_membership::record::RecordError;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, LookupError};
 use crate::doors::unix::server::SocketError;
 use crate::storage::{OpenError, WriteError};
 use crate::transport::BindError;
@@ -17,6 +17,9 @@ pub enum StartError {
     /// The configuration breaks a rule.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// An interface or a host name leads to no address.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// The agent's description of itself breaks a rule.
     #[error("the agent's {0}")]
     Node(#[from] RecordError),

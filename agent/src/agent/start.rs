@@ -1,4 +1,4 @@
-//! The steps of a start: validate, open, bind, restore, spawn. Each takes what the one before made.
+//! The steps of a start: look up, validate, open, bind, restore, spawn. Each takes what the one before made.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::task::Task;
 use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::clock::{Clock, wall_clock_ms};
-use crate::config::{AgentConfig, ValidConfig};
+use crate::config::{Addresses, AgentConfig, ThisHost, ValidConfig};
 use crate::descriptors;
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
@@ -53,7 +53,9 @@ struct Ready {
 
 /// Starts an agent. See [`Agent::start`].
 pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
-    let config = config.validate()?;
+    config.check_names()?;
+    let addresses = Addresses::find(&config, &ThisHost).await?;
+    let config = config.validate(&addresses)?;
     // Before anything is opened, so that nothing runs into the lower limit.
     descriptors::shares();
     let opened = open(config)?;
@@ -83,15 +85,27 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let socket = Socket::bind(&config.socket).await?;
     let network = Network::bind(config.bind, config.sync_bind).await?;
     let (gossip, sync) = (network.gossip_addr(), network.sync_addr());
+    let gossip_port = config.advertise_port.unwrap_or(gossip.port());
+    let sync_port = config.advertise_sync_port.unwrap_or(sync.port());
+    if gossip_port != gossip.port()
+        && config.advertise_sync_port.is_none()
+        && config.sync_bind.port() == 0
+    {
+        tracing::warn!(
+            port = sync_port,
+            "gossip is advertised at another port than the bound one, and sync streams at a random port: forward a fixed              port too, and name it with --sync-bind and --advertise-sync-port, or others cannot open streams to this agent"
+        );
+    }
     let info = AgentInfo {
         name: config.name.clone(),
         cluster: config.cluster.clone(),
         node_id: opened.data_dir.node_id(),
         datacenter: config.datacenter.clone(),
         zone: config.zone.clone(),
-        gossip_addr: (config.advertise, gossip.port()).into(),
+        gossip_addr: (config.advertise, gossip_port).into(),
         gossip_bound: gossip,
-        sync_addr: (config.advertise, sync.port()).into(),
+        sync_addr: (config.advertise, sync_port).into(),
+        sync_bound: sync,
     };
     Ok(Bound { opened, doors, socket, network, info })
 }

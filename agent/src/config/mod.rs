@@ -1,10 +1,14 @@
 //! The configuration that an agent is started with.
 
+mod lookup;
 mod validate;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use hobnob_api::address::OwnAddress;
+
+pub use lookup::{AddressUse, FoundAddress, LookupError};
+pub(crate) use lookup::{Addresses, ThisHost};
 pub use validate::ConfigError;
 pub(crate) use validate::ValidConfig;
 
@@ -17,12 +21,15 @@ pub struct AgentConfig {
     pub cluster: String,
     /// The directory of its identity and its registrations.
     pub data_dir: PathBuf,
-    /// The address that takes gossip (UDP). Port 0 takes a free one.
-    pub bind: SocketAddr,
-    /// The address that takes sync streams (QUIC, UDP). Defaults to a free port on the address of `bind`.
-    pub sync_bind: Option<SocketAddr>,
-    /// The address that others reach it at. Needed when `bind` is unspecified (`0.0.0.0`, `::`).
-    pub advertise: Option<IpAddr>,
+    /// The address that takes gossip (UDP), on port 7946 if it names none. Port 0 takes a free one.
+    pub bind: OwnAddress,
+    /// The address that takes sync streams (QUIC, UDP), on a free port if it names none. Defaults to the address of `bind`.
+    pub sync_bind: Option<OwnAddress>,
+    /// The address that others reach it at, with the bound port if it names none. Needed when `bind` is unspecified
+    /// (`0.0.0.0`, `::`).
+    pub advertise: Option<OwnAddress>,
+    /// The port of the advertised address at which others reach the sync streams. Defaults to the bound one.
+    pub advertise_sync_port: Option<u16>,
     /// Its local API.
     pub socket: PathBuf,
     /// Gossip addresses (`host:port`) to join at.

@@ -7,6 +7,7 @@ use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 
 use super::AgentConfig;
+use super::lookup::{Addresses, FoundAddress, needs_scope};
 
 /// A part of the configuration can never work.
 #[derive(Debug, thiserror::Error)]
@@ -17,26 +18,32 @@ pub enum ConfigError {
         "refusing to listen on {0}: peers are not authenticated and gossip is not encrypted yet, so anybody who \
          reaches that address could read and forge the catalog"
     )]
-    NotLoopback(SocketAddr),
+    NotLoopback(FoundAddress),
     /// Others would not reach the sync streams.
     #[error("sync streams on {sync} cannot be reached at the advertised address {advertised}")]
     SyncElsewhere {
         /// The address that would take the streams.
-        sync: SocketAddr,
+        sync: FoundAddress,
         /// The address that others would look at.
-        advertised: IpAddr,
+        advertised: FoundAddress,
     },
     /// Others would send to an address that loopback does not answer for.
     #[error("{advertised} cannot reach an agent that listens on {bind}, which is loopback")]
     AdvertisedElsewhere {
         /// The address that would take gossip.
-        bind: SocketAddr,
+        bind: FoundAddress,
         /// The address that others would send to.
-        advertised: IpAddr,
+        advertised: FoundAddress,
     },
     /// Others would not know where to send.
     #[error("{0} is no address that others could send to")]
-    NothingToAdvertise(SocketAddr),
+    NothingToAdvertise(FoundAddress),
+    /// Others cannot send to port 0.
+    #[error("port 0 cannot be advertised: it stands for any free port")]
+    AdvertisedPortZero,
+    /// An address means something else on every host.
+    #[error("{0} is a link-local address, which means nothing on other hosts")]
+    LinkLocal(FoundAddress),
     /// A name breaks the rule for names.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -57,6 +64,10 @@ pub(crate) struct ValidConfig {
     pub(crate) sync_bind: SocketAddr,
     /// The address that others send to.
     pub(crate) advertise: IpAddr,
+    /// The gossip port that others send to, if it is not the bound one.
+    pub(crate) advertise_port: Option<u16>,
+    /// The sync port that others send to, if it is not the bound one.
+    pub(crate) advertise_sync_port: Option<u16>,
     pub(crate) socket: PathBuf,
     pub(crate) join: Vec<String>,
     pub(crate) keep_on_exit: bool,
@@ -67,14 +78,7 @@ impl AgentConfig {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(crate) fn validate(self) -> Result<ValidConfig, ConfigError> {
-        let sync_bind = self.sync_bind.unwrap_or(SocketAddr::new(self.bind.ip(), 0));
-        for addr in [self.bind, sync_bind] {
-            if !addr.ip().is_loopback() && !self.insecure {
-                return Err(ConfigError::NotLoopback(addr));
-            }
-        }
-        let advertise = self.reachable_at(sync_bind)?;
+    pub(crate) fn check_names(&self) -> Result<(), ConfigError> {
         self.join.iter().try_for_each(|address| address.parse::<GossipAddress>().map(drop))?;
         names::check("name of the agent", &self.name)?;
         names::check("cluster", &self.cluster)?;
@@ -82,46 +86,76 @@ impl AgentConfig {
         if !self.zone.is_empty() {
             names::check("zone", &self.zone)?;
         }
-        let Self { name, cluster, datacenter, zone, data_dir, bind, socket, join, .. } = self;
-        let keep_on_exit = self.keep_on_exit;
-        Ok(ValidConfig {
-            name,
-            cluster,
-            datacenter,
-            zone,
-            data_dir,
-            bind,
-            sync_bind,
-            advertise,
-            socket,
-            join,
-            keep_on_exit,
-        })
+        Ok(())
     }
 
-    /// The address that others send to, which reaches both sockets.
-    fn reachable_at(&self, sync_bind: SocketAddr) -> Result<IpAddr, ConfigError> {
-        let bind = self.bind;
-        let advertise = self.advertise.unwrap_or(bind.ip()).to_canonical();
-        if !is_of_one_host(advertise) {
-            let nowhere = SocketAddr::new(advertise, bind.port());
-            return Err(ConfigError::NothingToAdvertise(nowhere));
+    /// Checks all rules, with the addresses that were found for this configuration.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub(crate) fn validate(self, found: &Addresses) -> Result<ValidConfig, ConfigError> {
+        self.check_names()?;
+        let Addresses { bind, sync_bind, advertise } = found;
+        let listening = [bind, sync_bind];
+        if let Some(local) =
+            listening.into_iter().chain(advertise).find(|at| needs_scope(at.addr.ip()))
+        {
+            return Err(ConfigError::LinkLocal(local.clone()));
         }
-        let sync = sync_bind.ip();
-        // A socket on `::` takes IPv4 too.
-        let takes_family = sync.is_ipv4() == advertise.is_ipv4() || sync == Ipv6Addr::UNSPECIFIED;
-        if !takes_family || !(sync.is_unspecified() || sync == bind.ip() || sync == advertise) {
-            return Err(ConfigError::SyncElsewhere { sync: sync_bind, advertised: advertise });
+        if let Some(open) = listening.into_iter().find(|at| !at.addr.ip().is_loopback())
+            && !self.insecure
+        {
+            return Err(ConfigError::NotLoopback(open.clone()));
         }
-        if advertise != bind.ip() && bind.ip().is_loopback() {
-            return Err(ConfigError::AdvertisedElsewhere { bind, advertised: advertise });
+        let advertise_port = self.advertise.as_ref().and_then(|advertise| advertise.port);
+        if advertise_port == Some(0) || self.advertise_sync_port == Some(0) {
+            return Err(ConfigError::AdvertisedPortZero);
         }
-        Ok(advertise)
+        let advertise = reachable_at(found)?;
+        Ok(ValidConfig {
+            bind: bind.addr,
+            sync_bind: sync_bind.addr,
+            advertise,
+            advertise_port,
+            advertise_sync_port: self.advertise_sync_port,
+            name: self.name,
+            cluster: self.cluster,
+            datacenter: self.datacenter,
+            zone: self.zone,
+            data_dir: self.data_dir,
+            socket: self.socket,
+            join: self.join,
+            keep_on_exit: self.keep_on_exit,
+        })
     }
+}
+
+/// The IP address that others send to, which reaches both sockets.
+fn reachable_at(found: &Addresses) -> Result<IpAddr, ConfigError> {
+    let Addresses { bind, sync_bind, advertise } = found;
+    let advertised = advertise.as_ref().unwrap_or(bind);
+    let (bound, sync) = (bind.addr.ip(), sync_bind.addr.ip());
+    let ip = advertised.addr.ip().to_canonical();
+    if !is_of_one_host(ip) {
+        return Err(ConfigError::NothingToAdvertise(advertised.clone()));
+    }
+    // A socket on `::` takes IPv4 too.
+    let takes_family = sync.is_ipv4() == ip.is_ipv4() || sync == Ipv6Addr::UNSPECIFIED;
+    if !takes_family || !(sync.is_unspecified() || sync == bound || sync == ip) {
+        let (sync, advertised) = (sync_bind.clone(), advertised.clone());
+        return Err(ConfigError::SyncElsewhere { sync, advertised });
+    }
+    if ip != bound && bound.is_loopback() {
+        let (bind, advertised) = (bind.clone(), advertised.clone());
+        return Err(ConfigError::AdvertisedElsewhere { bind, advertised });
+    }
+    Ok(ip)
 }
 
 #[cfg(test)]
 mod tests {
+    use hobnob_api::address::OwnAddress;
+
     use super::*;
 
     fn config(bind: &str) -> AgentConfig {
@@ -132,6 +166,7 @@ mod tests {
             bind: bind.parse().expect("an address"),
             sync_bind: None,
             advertise: None,
+            advertise_sync_port: None,
             socket: PathBuf::from("/nowhere.sock"),
             join: Vec::new(),
             datacenter: "dc1".to_owned(),
@@ -141,8 +176,27 @@ mod tests {
         }
     }
 
+    /// The addresses of a configuration without interfaces and host names.
+    fn found(config: &AgentConfig) -> Addresses {
+        let found = |given: &OwnAddress, port: u16| FoundAddress {
+            name: None,
+            addr: (given.host.as_str().parse::<IpAddr>().expect("an IP address"), port).into(),
+        };
+        let sync_bind = config.sync_bind.as_ref().unwrap_or(&config.bind);
+        Addresses {
+            bind: found(&config.bind, config.bind.port.unwrap_or(7_946)),
+            sync_bind: found(sync_bind, 0),
+            advertise: config.advertise.as_ref().map(|given| found(given, 7_946)),
+        }
+    }
+
+    fn valid(config: AgentConfig) -> Result<ValidConfig, ConfigError> {
+        let found = found(&config);
+        config.validate(&found)
+    }
+
     fn advertised(config: AgentConfig) -> Result<String, ConfigError> {
-        config.validate().map(|valid| valid.advertise.to_string())
+        valid(config).map(|valid| valid.advertise.to_string())
     }
 
     #[test]
@@ -158,12 +212,44 @@ mod tests {
             let dual = advertised(AgentConfig { advertise, ..config("[::]:0") });
             assert_eq!(dual.ok().as_deref(), Some("10.0.0.9"));
         }
-        assert_eq!(config("10.0.0.1:5").validate().expect("valid").sync_bind.port(), 0);
+        assert_eq!(valid(config("10.0.0.1:5")).expect("valid").advertise_port, None);
+    }
+
+    #[test]
+    fn other_ports_than_the_bound_ones_may_be_advertised() {
+        let behind_nat = |advertise: &str, sync_port| AgentConfig {
+            advertise: Some(advertise.parse().expect("an address")),
+            advertise_sync_port: Some(sync_port),
+            ..config("0.0.0.0:7946")
+        };
+        let mapped = valid(behind_nat("203.0.113.7:17946", 17_947)).expect("valid");
+        let ports = (mapped.advertise_port, mapped.advertise_sync_port);
+        assert_eq!(
+            (mapped.advertise.to_string().as_str(), ports),
+            ("203.0.113.7", (Some(17_946), Some(17_947)))
+        );
+        for wrong in [behind_nat("203.0.113.7:0", 1), behind_nat("203.0.113.7:1", 0)] {
+            assert!(matches!(valid(wrong), Err(ConfigError::AdvertisedPortZero)));
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_is_refused_wherever_it_stands() {
+        let local = || Some("[fe80::1]:1".parse().expect("an address"));
+        for wrong in [
+            config("[fe80::1]:1"),
+            AgentConfig { sync_bind: local(), ..config("[::]:1") },
+            AgentConfig { advertise: local(), ..config("[::]:1") },
+        ] {
+            let error = valid(wrong).expect_err("link-local");
+            assert!(matches!(error, ConfigError::LinkLocal(_)), "{error}");
+        }
+        let ipv4 = AgentConfig { insecure: true, ..config("169.254.1.2:1") };
+        assert!(valid(ipv4).is_ok());
     }
 
     #[test]
     fn addresses_that_nobody_could_reach_are_refused() {
-        let addr = |text: &str| text.parse().expect("an address");
         let nowhere = advertised(config("0.0.0.0:7946"));
         assert!(matches!(nowhere, Err(ConfigError::NothingToAdvertise(_))));
         for many in ["255.255.255.255", "224.0.0.1", "::", "::ffff:0.0.0.0"] {
@@ -177,7 +263,8 @@ mod tests {
         };
         assert!(matches!(advertised(elsewhere), Err(ConfigError::AdvertisedElsewhere { .. })));
         for (bind, sync) in [("10.0.0.1:0", "10.0.0.2:0"), ("[fd00::1]:0", "0.0.0.0:0")] {
-            let config = AgentConfig { sync_bind: Some(addr(sync)), ..config(bind) };
+            let config =
+                AgentConfig { sync_bind: Some(sync.parse().expect("an address")), ..config(bind) };
             let refused = advertised(config);
             assert!(matches!(refused, Err(ConfigError::SyncElsewhere { .. })), "{sync}");
         }

@@ -1,6 +1,7 @@
 //! This agent: where it is, how it does, and its counters.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use hobnob_api::{API_VERSION, Duplicate, Info, Namesake};
 use hobnob_membership::{Identity, Node, Time};
@@ -36,6 +37,8 @@ pub(crate) async fn info(
         zone: agent.zone.clone(),
         gossip_address: agent.gossip_addr.to_string(),
         sync_address: agent.sync_addr.to_string(),
+        gossip_bound: unless_equal(agent.gossip_bound, agent.gossip_addr),
+        sync_bound: unless_equal(agent.sync_bound, agent.sync_addr),
         pid: std::process::id(),
         uptime_ms: millis(clock.now().since(Time::ZERO)),
         last_contact_ago_ms: registry.since_last_contact().map(millis),
@@ -49,6 +52,11 @@ pub(crate) async fn info(
         counters,
         protocol: about.protocol,
     })
+}
+
+/// A bound address, unless it is the advertised one.
+fn unless_equal(bound: SocketAddr, advertised: SocketAddr) -> Option<String> {
+    (bound != advertised).then(|| bound.to_string())
 }
 
 /// The part of the answer that the node knows.

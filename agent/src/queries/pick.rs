@@ -119,6 +119,8 @@ impl Picks {
                 token = registry.open_call(&known.service, pick);
             } else if is_kept {
                 in_flight.push(pick);
+            } else {
+                pick.end_unreported();
             }
             picked.picks.push(hobnob_api::Pick { token, instance });
         }
@@ -182,6 +184,9 @@ fn need_key(strategy: Strategy, key: Option<&[u8]>) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hobnob_balancer::Outcome;
     use hobnob_membership::view::InstanceStatus;
     use serde_json::{Value, json};
 
@@ -296,6 +301,38 @@ mod tests {
         drop(picks);
         assert_eq!(in_flight(), 0);
     }
+
+    #[tokio::test]
+    async fn of_unreported_calls_one_is_let_through_an_open_circuit_in_a_recovery_timeout() {
+        let (registry, mut writer) = registry();
+        let mut failing = (*instance(OWN, "a", InstanceStatus::Healthy).instance).clone();
+        let balancing = &mut Arc::make_mut(&mut failing.service).balancing;
+        (balancing.failure_threshold, balancing.recovery_timeout_ms) = (Some(1), Some(1_000));
+        writer.apply(hobnob_membership::view::Change { instance: Arc::new(failing) });
+        writer.publish();
+        let service = registry.services().values().next().cloned().expect("one");
+        let mut picks = picks();
+        let mut pick = |report| {
+            let asked = query(json!({ "service": "web", "count": 5, "report": report }));
+            picks.pick(&registry, asked).expect("no error").picks
+        };
+        let reports: Vec<_> = pick(true)
+            .iter()
+            .map(|pick| hobnob_api::CallReport {
+                token: pick.token,
+                outcome: Outcome::Failure,
+                latency_us: 0,
+            })
+            .collect();
+        assert_eq!(registry.close_calls(&reports), 5);
+        assert!(pick(false).is_empty(), "the circuit is open");
+        // The timeout is up to a tenth longer.
+        for now in [2, 4] {
+            service.whole().advance(Duration::from_secs(now));
+            assert_eq!((pick(false).len(), pick(false).len()), (1, 0), "after {now} s");
+        }
+    }
+
     /// Instances that take some two kilobytes each in an answer.
     fn large(writer: &mut crate::services::Writer, count: usize) {
         for number in 0..count {

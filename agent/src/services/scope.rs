@@ -245,7 +245,7 @@ impl Scoped {
         self.retired.load(Ordering::Acquire)
     }
 
-    pub(super) fn advance(&self, now: Duration) {
+    pub(crate) fn advance(&self, now: Duration) {
         match &self.balancer {
             Kind::Flat(balancer) => balancer.advance(now),
             Kind::Layered(layered) => layered.advance(now),

@@ -17,6 +17,7 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         bind: "127.0.0.1:0".parse().expect("an address"),
         sync_bind: None,
         advertise: None,
+        advertise_sync_port: None,
         socket: home.join(format!("{name}.sock")),
         join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
         datacenter: "dc1".to_owned(),

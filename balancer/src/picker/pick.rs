@@ -87,6 +87,13 @@ impl<T> Pick<T> {
     pub fn complete(mut self, outcome: Outcome, latency: Duration) {
         self.flight.end(self.instance.state(), outcome, latency);
     }
+
+    /// Ends a pick whose call is made, but whose outcome nobody will report. A dropped pick counts as a call that was not
+    /// made, so the next one may probe an open circuit at once. After this one, the probe is under way until it counts
+    /// as lost: only one such call in each recovery timeout reaches a target that may still fail.
+    pub fn end_unreported(mut self) {
+        self.flight.probe = None;
+    }
 }
 
 impl<'a, T> PickRef<'a, T> {

@@ -1,7 +1,6 @@
 //! The arguments of `hobnob agent`.
 
 use std::env;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +8,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use hobnob_agent::AgentConfig;
+use hobnob_api::address::OwnAddress;
 
 use super::values;
 use crate::logging::LogFormat;
@@ -19,6 +19,9 @@ Examples:
   hobnob agent --name a2 --data-dir /tmp/a2 --bind 127.0.0.1:7947 \\
       --socket /tmp/a2.sock --join 127.0.0.1:7946
   HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
+  hobnob agent --bind eth0 --join node7.example --insecure
+  hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
+      --advertise-sync-port 17947 --insecure    # ports that a NAT or a container maps
 
 SIGTERM and SIGINT make it leave the cluster and stop.
 Another one, a second or more after the first, stops it at once, with exit code 1. SIGHUP is ignored.
@@ -45,19 +48,28 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
 
-    /// The address for gossip (UDP; also TCP, to tell a stall from a crash); port 0 stands for any free port
+    /// The address for gossip (UDP; also TCP, to tell a stall from a crash): an IP address, an interface or a host
+    /// name, on port 7946 if it names none; port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
-    #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::socket_addr)]
-    bind: SocketAddr,
+    #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::own_address)]
+    bind: OwnAddress,
 
-    /// The address for sync streams (QUIC, UDP) [default: a free port on the address of --bind]
+    /// The address for sync streams (QUIC, UDP), like --bind, on a free port if it names none [default: a free port on
+    /// the address of --bind]
     #[arg(long, value_name = "ADDRESS", env = "HOBNOB_SYNC_BIND", hide_env_values = true)]
-    #[arg(value_parser = values::socket_addr)]
-    sync_bind: Option<SocketAddr>,
+    #[arg(value_parser = values::own_address)]
+    sync_bind: Option<OwnAddress>,
 
-    /// The address that others reach it at; needed when --bind is 0.0.0.0 or `[::]`
-    #[arg(long, value_name = "IP", env = "HOBNOB_ADVERTISE", hide_env_values = true)]
-    advertise: Option<IpAddr>,
+    /// The address that others reach it at, like --bind, on the bound port if it names none; needed when --bind is
+    /// 0.0.0.0 or `[::]`
+    #[arg(long, value_name = "ADDRESS", env = "HOBNOB_ADVERTISE", hide_env_values = true)]
+    #[arg(value_parser = values::own_address)]
+    advertise: Option<OwnAddress>,
+
+    /// The port of that address at which others reach its sync streams [default: the bound port]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(env = "HOBNOB_ADVERTISE_SYNC_PORT", hide_env_values = true)]
+    advertise_sync_port: Option<u16>,
 
     /// A member to join at: its gossip address, on port 7946 if it names none; may be repeated, or separated by commas
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::gossip_address)]
@@ -108,6 +120,7 @@ impl AgentArgs {
             bind: self.bind,
             sync_bind: self.sync_bind,
             advertise: self.advertise,
+            advertise_sync_port: self.advertise_sync_port,
             socket,
             join: self.join,
             datacenter: self.datacenter,

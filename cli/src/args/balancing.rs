@@ -20,7 +20,7 @@ pub(super) struct BalancingArgs {
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000))]
     failure_threshold: Option<u32>,
 
-    /// A circuit stays open for this long before one call is let through [default: 5s]
+    /// A circuit stays open for this long, and up to a tenth longer at random, before one call is let through [default: 5s]
     #[arg(long, value_name = "DURATION", requires = "failure_threshold", value_parser = values::duration)]
     recovery_timeout: Option<Duration>,
 

@@ -1,10 +1,9 @@
 //! Parsers of single values. Each error describes the form of a valid value.
 
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl};
+use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl, OwnAddress};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -38,9 +37,13 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// An address to listen on: an IP address and a port.
-pub(crate) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:7946".to_owned())
+/// An address of the agent's own: an IP address, an interface or a host name, with or without a port.
+pub(crate) fn own_address(text: &str) -> Result<OwnAddress, String> {
+    text.parse().map_err(|_| {
+        "expected an IP address, an interface or a host name, with or without a port, such as 127.0.0.1:7946, \
+         [::1]:7946, eth0 or node7.example:7946"
+            .to_owned()
+    })
 }
 
 /// The duration of a call, with its unit, at most a day.
@@ -138,6 +141,7 @@ mod tests {
             (host("999.1.1.1"), "such as 10.0.0.7"),
             (host_port("host"), "expected host:port"),
             (gossip_address("http://seed"), "gossip address"),
+            (own_address("fe80::1%eth0:7946").map(|own| own.to_string()), "[::1]:7946, eth0"),
             (http_url("127.0.0.1:8001"), "http://127.0.0.1:8001/health"),
             (http_url("http://h:x/"), "its port is not from 1 to 65535"),
             (http_url("https://h/"), "--check-tcp"),

@@ -216,6 +216,14 @@ fn tcp_probes(taken: bool) -> &'static str {
     }
 }
 
+/// An advertised address, with the bound one where they differ.
+fn address(advertised: &str, bound: Option<&str>) -> String {
+    match bound {
+        Some(bound) => format!("{advertised}, bound to {bound}"),
+        None => advertised.to_owned(),
+    }
+}
+
 /// The table of `hobnob info`, with the counters that are not 0, or with all.
 pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let heard = match info.last_contact_ago_ms {
@@ -230,8 +238,8 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("version", info.version.clone()),
         ("datacenter", info.datacenter.clone()),
         ("zone", or_dash(&info.zone).to_owned()),
-        ("gossip", info.gossip_address.clone()),
-        ("sync", info.sync_address.clone()),
+        ("gossip", address(&info.gossip_address, info.gossip_bound.as_deref())),
+        ("sync", address(&info.sync_address, info.sync_bound.as_deref())),
         ("pid", info.pid.to_string()),
         ("uptime", age(info.uptime_ms)),
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
@@ -344,6 +352,8 @@ pub(super) mod tests {
             zone: String::new(),
             gossip_address: "127.0.0.1:7946".to_owned(),
             sync_address: "127.0.0.1:7947".to_owned(),
+            gossip_bound: None,
+            sync_bound: None,
             pid: 1,
             uptime_ms: 61_000,
             isolated: true,

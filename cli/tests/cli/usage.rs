@@ -61,9 +61,10 @@ fn an_empty_variable_counts_as_unset() {
 #[test]
 fn a_wrong_variable_is_named() {
     for (name, value) in [
-        ("HOBNOB_BIND", "everywhere"),
+        ("HOBNOB_BIND", "10.0.0.256"),
         ("HOBNOB_SYNC_BIND", "7947"),
-        ("HOBNOB_ADVERTISE", "me"),
+        ("HOBNOB_ADVERTISE", "me:"),
+        ("HOBNOB_ADVERTISE_SYNC_PORT", "0"),
         ("HOBNOB_JOIN", "10.0.0.7:7946,10.0.0.8:"),
         ("HOBNOB_LOG_FORMAT", "xml"),
         ("HOBNOB_LOG", "hobnob=loud"),
@@ -75,7 +76,7 @@ fn a_wrong_variable_is_named() {
         assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
         assert!(stderr(&output).contains(name), "{name}: {}", stderr(&output));
     }
-    let output = run(&["agent", "--bind", "nowhere"], &[("HOBNOB_BIND", "127.0.0.1:7946")]);
+    let output = run(&["agent", "--bind", "nowhere:"], &[("HOBNOB_BIND", "127.0.0.1:7946")]);
     assert!(!stderr(&output).contains("HOBNOB_BIND"), "{}", stderr(&output));
 }
 

@@ -1,5 +1,6 @@
 //! One agent in a process of its own, and what can be asked of it.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,12 @@ impl Agent {
     }
 
     /// Starts an agent with more arguments, and returns when it answers.
-    pub(crate) fn start_with(home: &Path, name: &str, bind: SocketAddr, args: &[String]) -> Self {
+    pub(crate) fn start_with(
+        home: &Path,
+        name: &str,
+        bind: impl Display + Copy,
+        args: &[String],
+    ) -> Self {
         let mut command = hobnob(&["agent", "--name", name, "--bind", &bind.to_string()]);
         command.arg("--data-dir").arg(home.join(name)).arg("--socket").arg(socket(home, name));
         command.args(args);
@@ -53,7 +59,7 @@ impl Agent {
         }
         let name = name.to_owned();
         let log = drain(name.clone(), log);
-        let mut agent = Self { name, home: home.to_owned(), bind, child, log };
+        let mut agent = Self { name, home: home.to_owned(), bind: ANY_PORT, child, log };
         agent.bind = agent.json(&["info"])["gossip_address"].as_str().unwrap().parse().unwrap();
         agent
     }

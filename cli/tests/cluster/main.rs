@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
 
+mod addresses;
 mod agent;
 mod clients;
 mod clusters;
@@ -11,7 +12,6 @@ mod deletion;
 mod explain;
 mod garbage;
 mod growth;
-mod joining;
 mod members;
 mod mistakes;
 mod offer;

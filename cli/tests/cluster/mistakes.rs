@@ -29,6 +29,9 @@ fn commands_that_cannot_be_done() {
     );
     failed(&a1.run(&["join", "nowhere:"]), 2, &["nowhere:"]);
     failed(&a1.run(&["join", &a1.bind().to_string()]), 2, &["this agent itself"]);
+    for nobody in ["0.0.0.0:7946", "[::]:7946", "255.255.255.255", "224.0.0.1"] {
+        failed(&a1.run(&["join", nobody]), 2, &[nobody, "such as 10.0.0.7:7946"]);
+    }
     failed(&a1.run(&["resolve", "nothing"]), 3, &["nothing"]);
     failed(&a1.run(&["pick", "nothing"]), 3, &["nothing"]);
     a1.ok(&["register", "web", "--port", "80"]);
@@ -81,7 +84,7 @@ fn agents_that_must_not_start() {
     failed(&start("second", "second", &taken, &[]), 1, &[&taken, "--bind"]);
     failed(&start("second", "second", "0.0.0.0:0", &[]), 2, &["--insecure", "not authenticated"]);
     failed(&start("second", "second", "0.0.0.0:0", &["--insecure"]), 2, &["--advertise"]);
-    failed(&start("second", "second", "nonsense", &[]), 2, &["nonsense", "127.0.0.1:7946"]);
+    failed(&start("second", "second", "nonsense:", &[]), 2, &["nonsense:", "127.0.0.1:7946"]);
     failed(&start("second", "second", &bind, &["--sync-bind", "[::1]:0"]), 2, &["--sync-bind"]);
     failed(&start("second", "second", &bind, &["--advertise", "10.1.2.3"]), 2, &["loopback"]);
     failed(&start("second", "second", &bind, &["--zone", "z 1"]), 2, &["zone `z 1` has a space"]);

@@ -86,10 +86,16 @@ pub struct Info {
     pub datacenter: String,
     /// Its zone; empty when it has none.
     pub zone: String,
-    /// The address at which it takes gossip.
+    /// The address at which others send gossip to it.
     pub gossip_address: String,
-    /// The address at which it takes sync streams.
+    /// The address at which others open sync streams to it.
     pub sync_address: String,
+    /// The address that it takes gossip on; absent when it is `gossip_address`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gossip_bound: Option<String>,
+    /// The address that it takes sync streams on; absent when it is `sync_address`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sync_bound: Option<String>,
     /// Its process id.
     pub pid: u32,
     /// Milliseconds since it started.

@@ -89,6 +89,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         gossip_addr: any,
         gossip_bound: any,
         sync_addr: any,
+        sync_bound: any,
     };
     let places = Arc::new(Places::new(1_024));
     let budget = Budget::new(client_bytes);
