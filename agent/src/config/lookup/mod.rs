@@ -191,6 +191,7 @@ async fn find(
     }
     let unknown = |reason| {
         let mut names: Vec<&str> = here.iter().map(|(label, _)| label.as_str()).collect();
+        names.sort_unstable();
         names.dedup();
         let interfaces = match &interfaces {
             Ok(_) => format!("those are {}", names.join(", ")),
