@@ -60,6 +60,7 @@ pub(crate) struct ValidConfig {
     pub(crate) socket: PathBuf,
     pub(crate) join: Vec<String>,
     pub(crate) keep_on_exit: bool,
+    pub(crate) listener_watch: bool,
 }
 
 impl AgentConfig {
@@ -83,7 +84,7 @@ impl AgentConfig {
             names::check("zone", &self.zone)?;
         }
         let Self { name, cluster, datacenter, zone, data_dir, bind, socket, join, .. } = self;
-        let keep_on_exit = self.keep_on_exit;
+        let (keep_on_exit, listener_watch) = (self.keep_on_exit, self.listener_watch);
         Ok(ValidConfig {
             name,
             cluster,
@@ -96,6 +97,7 @@ impl AgentConfig {
             socket,
             join,
             keep_on_exit,
+            listener_watch,
         })
     }
 
@@ -138,6 +140,7 @@ mod tests {
             zone: String::new(),
             keep_on_exit: false,
             insecure: true,
+            listener_watch: true,
         }
     }
 
