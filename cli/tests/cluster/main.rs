@@ -12,6 +12,7 @@ mod explain;
 mod garbage;
 mod growth;
 mod joining;
+mod listeners;
 mod members;
 mod mistakes;
 mod offer;
