@@ -87,6 +87,8 @@ impl Node {
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
             indirect_probes: self.liveness.detector().open(),
+            held: self.liveness.exits().held(),
+            exit_cases: self.liveness.exits().open(),
             member_updates: self.liveness.updates_waiting(),
             unknown_records: self.catalog().unknown_records(),
         }
