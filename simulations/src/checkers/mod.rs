@@ -56,6 +56,7 @@ impl Default for Checkers {
             Box::new(catalog::Durability::default()),
             Box::new(liveness::FalseDown),
             Box::new(liveness::Detection::default()),
+            Box::new(liveness::Exits),
             Box::new(liveness::Losses::default()),
             Box::new(liveness::Joining),
             Box::new(liveness::Isolation::default()),

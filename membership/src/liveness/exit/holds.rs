@@ -1,7 +1,6 @@
 //! The connections that we hold to the members that we watch.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -35,7 +34,8 @@ enum State {
 #[derive(Debug)]
 struct Hold {
     id: HoldId,
-    addr: SocketAddr,
+    /// The member, in the epoch for which it was connected to: a later life has other connections.
+    member: Identity,
     state: State,
     /// Attempts in a row that were not held.
     failures: u32,
@@ -59,10 +59,7 @@ impl Holds {
         rng: &mut Xoshiro256PlusPlus,
         now: Time,
     ) -> Vec<ExitOrder> {
-        let stays = |node: NodeId, addr: SocketAddr| {
-            targets.iter().any(|target| target.node_id == node && target.addr == addr)
-        };
-        let released = self.holds.extract_if(.., |node, hold| !stays(*node, hold.addr));
+        let released = self.holds.extract_if(.., |_, hold| !targets.contains(&hold.member));
         let released = released.filter(|(_, hold)| !matches!(hold.state, State::Waiting(_)));
         let orders = released.map(|(_, hold)| ExitOrder::Release(hold.id)).collect();
         for target in targets {
@@ -71,7 +68,7 @@ impl Holds {
                 let at = now + least + (most - least).mul_f64(rng.random());
                 let hold = Hold {
                     id: HoldId(0),
-                    addr: target.addr,
+                    member: *target,
                     state: State::Waiting(at),
                     failures: 0,
                     goodbye: None,
@@ -112,7 +109,7 @@ impl Holds {
                 self.next += 1;
                 hold.id = HoldId(self.next);
                 hold.state = State::Connecting;
-                orders.push(ExitOrder::Hold(hold.id, hold.addr, *node));
+                orders.push(ExitOrder::Hold(hold.id, hold.member.addr, *node));
             }
         }
         self.find_due();
