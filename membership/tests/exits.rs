@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use hobnob_membership::testing::{Network, identity};
+use hobnob_membership::testing::{Link, Network, identity, node};
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{HoldEnd, Node};
+use hobnob_membership::{HoldEnd, Input, Node, Time};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 /// The node whose process is the subject of the test.
 const SUSPECT: usize = 3;
-/// Long enough for connections to be made.
-const SETTLE: Duration = Duration::from_secs(2);
+/// Long enough to join, and for connections to be made.
+const SETTLE: Duration = Duration::from_secs(6);
 
 /// Nodes that hold connections to each other.
 fn settled(count: usize) -> Network {
-    let mut network = Network::joined(count);
+    let mut network = Network::new((0..count).map(node).collect(), Link::default(), Time::ZERO);
     network.listening = (0..count).collect();
+    for n in 1..count {
+        network.handle(n, Input::Join(vec![identity(0).addr]));
+    }
     network.run_for(SETTLE);
     let monitors = (count - 1).min(5);
     assert_eq!(network.held.len(), count * monitors, "each node is held by its monitors");
@@ -148,7 +151,7 @@ fn one_refusal_is_not_enough() {
     network.held.remove(&(monitor, hold));
     network.cut.insert((monitor.min(SUSPECT), monitor.max(SUSPECT)));
     network.refusing.insert(SUSPECT);
-    network.handle(monitor, hobnob_membership::Input::HoldEnded { hold, end: HoldEnd::Closed });
+    network.handle(monitor, Input::HoldEnded { hold, end: HoldEnd::Closed });
     network.run_for(Duration::from_secs(1));
     assert_eq!((sure(&network, SUSPECT).len(), convicted(&network)), (0, 0));
 }
