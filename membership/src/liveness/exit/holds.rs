@@ -157,3 +157,85 @@ impl Holds {
         goodbye.is_some_and(|at| now.since(at) < GOODBYE_LASTS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::base::identity::Epoch;
+
+    const MS: fn(u64) -> Time = Time::from_millis;
+
+    fn member(node: u64) -> Identity {
+        let addr = ([10, 0, 0, 1], 7_946).into();
+        Identity { node_id: NodeId(node), epoch: Epoch(1), addr, sync_port: 7_947 }
+    }
+
+    /// Connects to all members whose time has come, and returns the numbers of the connections.
+    fn connected(holds: &mut Holds, now: Time) -> Vec<HoldId> {
+        let orders = holds.connect(now).into_iter();
+        let id = |order| match order {
+            ExitOrder::Hold(id, ..) => id,
+            order => panic!("{order:?}"),
+        };
+        orders.map(id).collect()
+    }
+
+    #[test]
+    fn a_connection_that_is_not_made_is_tried_again_after_ever_longer_pauses() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let mut holds = Holds::default();
+        holds.watch(&[member(1)], &mut rng, Time::ZERO);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let now = holds.next_deadline().expect("it is tried again");
+            let [id] = connected(&mut holds, now)[..] else { panic!("one member") };
+            assert_eq!(holds.note_ended(id, HoldEnd::Failed, &mut rng, now), None);
+            pauses.push(holds.next_deadline().expect("again").since(now).as_secs_f64());
+        }
+        let usual = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0];
+        for (pause, usual) in pauses.iter().zip(usual) {
+            assert!((0.8 * usual..=1.2 * usual).contains(pause), "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_a_held_connection_without_a_goodbye_is_a_hint() {
+        for (held, end, is_hint) in [
+            (true, HoldEnd::Closed, true),
+            (true, HoldEnd::Reset, true),
+            (true, HoldEnd::Goodbye, false),
+            (true, HoldEnd::Failed, false),
+            (false, HoldEnd::Closed, false),
+            (false, HoldEnd::Reset, false),
+        ] {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+            let mut holds = Holds::default();
+            holds.watch(&[member(1)], &mut rng, Time::ZERO);
+            let [id] = connected(&mut holds, MS(900))[..] else { panic!("one member") };
+            if held {
+                holds.note_held(id);
+                assert_eq!(holds.held(), 1);
+            }
+            let hint = holds.note_ended(id, end, &mut rng, MS(1_000));
+            assert_eq!(hint, is_hint.then_some(NodeId(1)), "{held} {end:?}");
+            assert_eq!(holds.said_goodbye(NodeId(1), MS(5_999)), end == HoldEnd::Goodbye);
+            assert!(!holds.said_goodbye(NodeId(1), MS(6_000)));
+        }
+    }
+
+    #[test]
+    fn a_later_life_of_a_member_gets_a_connection_of_its_own() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let mut holds = Holds::default();
+        holds.watch(&[member(1), member(2)], &mut rng, Time::ZERO);
+        let ids = connected(&mut holds, MS(900));
+        ids.iter().for_each(|id| holds.note_held(*id));
+        let later = Identity { epoch: Epoch(2), ..member(1) };
+        let orders = holds.watch(&[later, member(2)], &mut rng, MS(1_000));
+        assert_eq!(orders, [ExitOrder::Release(ids[0])]);
+        assert_eq!(holds.note_ended(ids[0], HoldEnd::Closed, &mut rng, MS(1_100)), None);
+        assert_eq!((holds.held(), connected(&mut holds, MS(1_900)).len()), (1, 1));
+    }
+}
