@@ -451,6 +451,7 @@ fn a_node_that_only_hears_verdicts_on_itself_is_isolated() {
         cause: Cause::Silence,
         accuser: sender,
         referees: Vec::new(),
+        exited: false,
     };
     let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
     let bytes = sealed(&Message::MemberUpdates(member_updates));
