@@ -10,7 +10,7 @@ use crate::base::counters::{Counters, Load};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
-use crate::liveness::detector::Belief;
+use crate::liveness::detector::{Belief, MONITORS};
 use crate::liveness::duplicate::Duplicate;
 use crate::liveness::ends::End;
 use crate::liveness::heard::Heard;
@@ -62,6 +62,11 @@ impl Node {
     /// The gossip addresses of the active members, to be remembered for the next start.
     pub fn peer_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.liveness.members().iter_active().map(|identity| identity.addr)
+    }
+
+    /// The monitors of this node: the members that the ring assigns to watch it.
+    pub fn monitors(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.liveness.members().ring().predecessors(self.identity().node_id).take(MONITORS)
     }
 
     /// Whether we hear at least one other member.
