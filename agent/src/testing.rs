@@ -15,6 +15,9 @@ use crate::transport::{HoldSettings, Network};
 /// Looks at a driver's node before a test gives up. Each look lets all other tasks run.
 const MAX_LOOKS: usize = 200_000;
 
+/// The connections that a driver holds for others.
+pub(crate) const PLACES: usize = 16;
+
 /// A driver that does not run, and what belongs to it.
 pub(crate) struct IdleDriver {
     pub(crate) driver: Driver,
@@ -34,7 +37,7 @@ impl IdleDriver {
     ) -> Self {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
         let cluster = ClusterId::named("default");
-        let settings = HoldSettings { cluster, node_id: NodeId(node_id), places: 16 };
+        let settings = HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES };
         let network = Network::bind(loopback, loopback, settings).await.expect("bound");
         let (addr, sync) = (network.gossip_addr(), network.sync_addr());
         let node_id = NodeId(node_id);

@@ -131,7 +131,7 @@ impl Driver {
     pub(crate) async fn run(mut self) -> Ended {
         loop {
             if self.left || self.stopped {
-                // The end of this process is no news.
+                // Nobody is to take the end of this process for a crash.
                 self.network.holds.say_goodbye();
             }
             if self.stopped {

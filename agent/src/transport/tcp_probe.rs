@@ -36,9 +36,10 @@ pub(super) async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Opti
                 warn!(
                     port = at.port(),
                     %error,
-                    "cannot listen on the gossip port by TCP, so peers cannot tell whether this agent stands still or crashed. \
-                     While another program listens there, peers notice a crash after 5 s, not 2 s; otherwise they take this \
-                     agent for crashed when it stands still for 2 s. Free that port for TCP, or choose another with --bind"
+                    "cannot listen on the gossip port by TCP, so peers cannot tell whether this agent stands still or crashed, \
+                     and are not told at once when its process exits. While another program listens there, peers notice a crash \
+                     after 5 s, otherwise after 2 s, and they take this agent for crashed when it stands still for 2 s. Free that \
+                     port for TCP, or choose another with --bind"
                 );
                 return Ok((gossip, None));
             }
