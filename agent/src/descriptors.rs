@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::transport::limits::MAX_HELD;
+
 /// The descriptors for sockets to other agents, files, and the runtime, as far as the limit allows.
 const MAX_OWN: u64 = 64;
 /// The most probes of checks at a time, and the most connections of clients.
@@ -15,13 +17,15 @@ const MIN_OF_A_KIND: u64 = 4;
 const FEW: u64 = 1_024;
 
 /// The share of each part that opens descriptors on behalf of others. The rest is for the agent's own sockets and files,
-/// for TCP probes of peers, and for probes that try several addresses at once.
+/// for TCP probes of peers and connections to them, and for probes that try several addresses at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shares {
     /// Probes of checks at a time.
     pub(crate) probes: usize,
     /// Connections of clients.
     pub(crate) connections: usize,
+    /// Connections that peers hold. Half as many others may be open until they have said what they are.
+    pub(crate) held: usize,
 }
 
 /// The shares of this process. The first call raises the limit.
@@ -62,7 +66,8 @@ fn share_out(limit: Option<u64>) -> Shares {
     let limit = limit.unwrap_or(u64::MAX);
     let left = limit - MAX_OWN.min(limit / 4);
     let share = |of: u64| of.clamp(MIN_OF_A_KIND, MAX_OF_A_KIND) as usize;
-    Shares { probes: share(left / 4), connections: share(left / 2) }
+    let held = (left / 15).clamp(MIN_OF_A_KIND, MAX_HELD as u64) as usize;
+    Shares { probes: share(left / 4), connections: share(left / 2), held }
 }
 
 #[cfg(test)]
@@ -71,15 +76,15 @@ mod tests {
 
     #[test]
     fn the_shares_leave_some_for_the_agent_itself() {
-        for (limit, probes, connections) in [
-            (Some(16), 4, 6),
-            (Some(128), 24, 48),
-            (Some(1_024), 240, 480),
-            (Some(4_160), 1_024, 1_024),
-            (Some(1 << 20), 1_024, 1_024),
-            (None, 1_024, 1_024),
+        for (limit, probes, connections, held) in [
+            (Some(16), 4, 6, 4),
+            (Some(128), 24, 48, 6),
+            (Some(1_024), 240, 480, 64),
+            (Some(4_160), 1_024, 1_024, 64),
+            (Some(1 << 20), 1_024, 1_024, 64),
+            (None, 1_024, 1_024, 64),
         ] {
-            assert_eq!(share_out(limit), Shares { probes, connections }, "{limit:?}");
+            assert_eq!(share_out(limit), Shares { probes, connections, held }, "{limit:?}");
         }
     }
 

@@ -10,10 +10,13 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverHandle, Ended, Joining, OwnChecks, Persist};
 use crate::services::{Locality, Registry};
-use crate::transport::Network;
+use crate::transport::{HoldSettings, Network};
 
 /// Looks at a driver's node before a test gives up. Each look lets all other tasks run.
 const MAX_LOOKS: usize = 200_000;
+
+/// The connections that a driver holds for others.
+pub(crate) const PLACES: usize = 16;
 
 /// A driver that does not run, and what belongs to it.
 pub(crate) struct IdleDriver {
@@ -33,11 +36,13 @@ impl IdleDriver {
         own_checks: OwnChecks,
     ) -> Self {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
-        let network = Network::bind(loopback, loopback).await.expect("bound");
+        let cluster = ClusterId::named("default");
+        let settings = HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES };
+        let network = Network::bind(loopback, loopback, settings).await.expect("bound");
         let (addr, sync) = (network.gossip_addr(), network.sync_addr());
         let node_id = NodeId(node_id);
         let config = Config {
-            cluster: ClusterId::named("default"),
+            cluster,
             identity: Identity { node_id, epoch: Epoch(1), addr, sync_port: sync.port() },
             node: NodeRecord {
                 name: format!("node-{}", node_id.0).as_str().into(),

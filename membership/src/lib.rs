@@ -56,7 +56,7 @@ pub mod wire;
 pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
 pub use base::counters::{Counters, Load};
 pub use base::identity::{Epoch, Identity, NodeId, NodeIdError};
-pub use base::io::{StreamId, TcpProbeId};
+pub use base::io::{HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 pub use base::limits;
 #[cfg(feature = "mutants")]
 pub use base::mutants::Mutant;

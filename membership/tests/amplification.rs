@@ -34,7 +34,14 @@ fn former(n: usize) -> Identity {
 fn verdict(of: Identity) -> Verdict {
     let referees = (0..16).map(NodeId).collect();
     let accuser = identity(1).node_id;
-    Verdict { node: of.node_id, epoch: of.epoch, cause: Cause::Silence, accuser, referees }
+    Verdict {
+        node: of.node_id,
+        epoch: of.epoch,
+        cause: Cause::Silence,
+        accuser,
+        referees,
+        exited: false,
+    }
 }
 
 /// As many of the messages as fit one datagram.

@@ -68,6 +68,17 @@ fn script_of(net: &Network, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
                 let n = (0..16).find(|n| identity(*n).node_id == tcp_probe.node).expect("a node");
                 step(script::TCP_PROBE_ANSWERED, n as u8, &tcp_probe.nonce)
             }
+            Arrival::Held(hold) => step(script::HOLD, hold.0 as u8, &[0]),
+            Arrival::HoldEnded(hold, end) => {
+                let how = script::ENDS.iter().position(|known| known == end).expect("an end");
+                step(script::HOLD, hold.0 as u8, &[1 + how as u8])
+            }
+            Arrival::Reached(reach, outcome) => {
+                let n = (0..16).find(|n| identity(*n).node_id == reach.node).expect("a node");
+                let how = script::OUTCOMES.iter().position(|known| known == outcome);
+                let body = [&reach.nonce[..], &[how.expect("an outcome") as u8]].concat();
+                step(script::REACHED, n as u8, &body)
+            }
         };
         (*at, step)
     });

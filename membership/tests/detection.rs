@@ -121,7 +121,14 @@ fn a_verdict_too_soon_after_a_renewal_is_refuted_when_it_is_told_again() {
     let (own, sender) = (identity(0), identity(1));
     let refuted_as = |net: &mut Network, epoch: Epoch| {
         let (node, accuser) = (own.node_id, sender.node_id);
-        let verdict = Verdict { node, epoch, cause: Cause::Silence, accuser, referees: Vec::new() };
+        let verdict = Verdict {
+            node,
+            epoch,
+            cause: Cause::Silence,
+            accuser,
+            referees: Vec::new(),
+            exited: false,
+        };
         let updates = vec![Update::Down(verdict)];
         let told = MemberUpdates { sender: sender.node_id, updates };
         let bytes = sealed(&Message::MemberUpdates(told));
@@ -444,6 +451,7 @@ fn a_node_that_only_hears_verdicts_on_itself_is_isolated() {
         cause: Cause::Silence,
         accuser: sender,
         referees: Vec::new(),
+        exited: false,
     };
     let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
     let bytes = sealed(&Message::MemberUpdates(member_updates));

@@ -113,6 +113,7 @@ fn a_peers_verdict_without_a_witness_is_not_believed() {
         cause: Cause::Silence,
         accuser: accuser.node_id,
         referees: Vec::new(),
+        exited: false,
     };
     let updates = vec![Update::Down(verdict)];
     let told = MemberUpdates { sender: accuser.node_id, updates };

@@ -167,6 +167,7 @@ fn where_all_places_are_taken_the_made_up_origins_yield_before_the_dead() {
         cause: Cause::Silence,
         accuser: sender,
         referees: vec![identity(3).node_id],
+        exited: false,
     };
     let updates = vec![Update::Down(verdict), Update::Alive(newcomer)];
     let updates = MemberUpdates { sender, updates };

@@ -117,6 +117,8 @@ pub struct Truth {
     still: BTreeMap<usize, (Time, Time)>,
     /// Nodes that run in another cluster.
     strangers: BTreeSet<NodeId>,
+    /// When nodes last said goodbye before a planned stop.
+    goodbyes: BTreeMap<NodeId, Time>,
     /// Node ids that two hosts have or had.
     duplicates: BTreeSet<NodeId>,
 }
@@ -143,6 +145,17 @@ impl Truth {
     /// A node leaves.
     pub fn left(&mut self, id: NodeId, now: Time) {
         self.lives.insert(id, Life::Left { since: now });
+    }
+
+    /// A node says goodbye before it stops as planned.
+    pub fn said_goodbye(&mut self, id: NodeId, now: Time) {
+        self.goodbyes.insert(id, now);
+    }
+
+    /// When a node last said goodbye.
+    #[must_use]
+    pub fn goodbye(&self, id: NodeId) -> Option<Time> {
+        self.goodbyes.get(&id).copied()
     }
 
     /// Whether a node lives. `None` for an id that never existed.

@@ -19,7 +19,8 @@ use task::Task;
 pub use error::StartError;
 pub use task::PartEnded;
 
-/// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this.
+/// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this. One that keeps its records
+/// in the cluster stops at once.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A running agent. Dropping it stops it at once, as a crash would; [`Agent::shutdown`] leaves the cluster first.
@@ -97,7 +98,13 @@ impl Agent {
         timing.stop().await;
         seeding.stop().await;
         if keep_on_exit {
-            driving.stop().await;
+            // Fails only when the driver has ended already.
+            let _ = driver.stop().await;
+            if !driving.ends_within(LEAVE_WITHIN).await {
+                tracing::warn!(
+                    "the monitors of this agent could not be told in time that it stops as planned"
+                );
+            }
         } else {
             // Fails only when the driver has ended already.
             let _ = driver.leave().await;

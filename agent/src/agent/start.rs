@@ -24,7 +24,7 @@ use crate::registrations::{self, Registrar, Restored};
 use crate::seeding;
 use crate::services::{Locality, Registry};
 use crate::storage::DataDir;
-use crate::transport::Network;
+use crate::transport::{HoldSettings, Network};
 
 /// Requests of the driver that wait for the disk; further ones are dropped and counted.
 const MAX_WAITING_PERSISTS: usize = 256;
@@ -84,7 +84,12 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let config = &opened.config;
     let doors = DoorThreads::start().map_err(StartError::Threads)?;
     let socket = Socket::bind(&config.socket).await?;
-    let network = Network::bind(config.bind, config.sync_bind).await?;
+    let settings = HoldSettings {
+        cluster: ClusterId::named(&config.cluster),
+        node_id: opened.data_dir.node_id(),
+        places: descriptors::shares().held,
+    };
+    let network = Network::bind(config.bind, config.sync_bind, settings).await?;
     let (gossip, sync) = (network.gossip_addr(), network.sync_addr());
     let gossip_port = config.advertise_port.unwrap_or(gossip.port());
     let sync_port = config.advertise_sync_port.unwrap_or(sync.port());

@@ -30,6 +30,7 @@ pub(super) enum Command {
     Join { addresses: Vec<SocketAddr>, reply: Reply<Result<SocketAddr, Refused>> },
     ExpectNobodyAt { address: String },
     Leave,
+    Stop,
     ForceLeave { member: NodeId, reply: Reply<()> },
     Prune { members: Vec<NodeId>, reply: Reply<Vec<NodeId>> },
     Inspect(Inspection),
@@ -49,7 +50,7 @@ pub(crate) enum Refused {
     Stopping(#[from] Stopping),
 }
 
-/// The counters of the node and of the tasks around it, and the state of TCP probes.
+/// The counters of the node and of the tasks around it, and whether peers connect by TCP.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Whether this agent listens for TCP probes, so that its host completes their handshakes.
@@ -98,6 +99,7 @@ impl Driver {
             }
             Command::ExpectNobodyAt { address } => self.expect_nobody_at(&address),
             Command::Leave => self.node.handle(Input::Leave, now),
+            Command::Stop => self.stopped = true,
             Command::ForceLeave { member, reply } => {
                 self.node.handle(Input::ForceLeave(member), now);
                 self.writer.hurry();
@@ -139,11 +141,13 @@ impl Driver {
             ("unvouched_origins", load.unvouched_origins as u64),
         ];
         let udp = self.network.udp.counters();
-        let tcp = self.network.tcp_probes.counters().snapshot();
+        let tcp = self.network.tcp_counters.snapshot();
+        let held = self.network.holds.held();
         let quic = self.network.quic.counters().snapshot();
-        let counters = self.node.counters().iter().chain(own).chain(udp).chain(tcp).chain(quic);
+        let counters =
+            self.node.counters().iter().chain(own).chain(udp).chain(tcp).chain(held).chain(quic);
         Report {
-            takes_tcp_probes: self.network.tcp_probes.is_listening(),
+            takes_tcp_probes: self.network.holds.is_listening(),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
         }
     }

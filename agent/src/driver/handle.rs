@@ -119,6 +119,12 @@ impl DriverHandle {
         tell(&self.commands, Command::Leave).await
     }
 
+    /// Stops without leaving: the members that hold a connection to this one are told that it stops as planned. The driver
+    /// ends when that is done.
+    pub(crate) async fn stop(&self) -> Result<(), Stopping> {
+        tell(&self.commands, Command::Stop).await
+    }
+
     /// Makes a dead member force-leave. Its instances are gone here when this returns.
     pub(crate) async fn force_leave(&self, member: NodeId) -> Result<(), Stopping> {
         ask(&self.commands, |reply| Command::ForceLeave { member, reply }).await

@@ -1,6 +1,6 @@
 //! The driver: one task that owns the state machine of the protocol, and one loop that feeds it.
 //!
-//! Datagrams, stream events, answered TCP probes, verdicts of checks, commands and the one deadline go in. Every output
+//! Datagrams, stream events, answered TCP probes, events of held connections, verdicts of checks, commands and the one deadline go in. Every output
 //! is carried out before the loop waits again. The loop waits for nothing but inputs: a full socket drops and counts,
 //! as UDP may.
 
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::services::Writer;
 use crate::storage::KeptVerdict;
-use crate::transport::{Network, StreamEvent};
+use crate::transport::{HoldEvent, Network, StreamEvent};
 
 pub(crate) use commands::{Refused, Report};
 pub(crate) use handle::DriverHandle;
@@ -68,6 +68,8 @@ pub(crate) enum Persist {
 pub(crate) enum Ended {
     /// The node left the cluster.
     Left,
+    /// It was asked to stop without leaving.
+    Stopped,
     /// All handles are gone.
     Abandoned,
 }
@@ -91,6 +93,7 @@ pub(crate) struct Driver {
     /// The transport does not know yet which members came and went.
     members_changed: bool,
     left: bool,
+    stopped: bool,
 }
 
 impl Driver {
@@ -122,6 +125,7 @@ impl Driver {
             ages_due: Time::ZERO,
             members_changed: false,
             left: false,
+            stopped: false,
         };
         // An agent that should find members and has found none yet may be cut off.
         driver.writer.set_isolated(driver.joining.expects_company());
@@ -129,9 +133,16 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Runs until the node has left or all handles are gone.
+    /// Runs until the node has left, it was asked to stop, or all handles are gone.
     pub(crate) async fn run(mut self) -> Ended {
         loop {
+            if self.left || self.stopped {
+                // Nobody is to take the end of this process for a crash.
+                self.network.holds.say_goodbye();
+            }
+            if self.stopped {
+                return Ended::Stopped;
+            }
             if self.left {
                 self.network.quic.shutdown(STREAMS_WITHIN).await;
                 return Ended::Left;
@@ -145,6 +156,7 @@ impl Driver {
                 () = self.network.udp.readable() => self.take_datagrams(),
                 Some(event) = self.network.stream_events.recv() => self.take_stream_event(&event),
                 Some(probe) = self.network.tcp_probe_answered.recv() => self.take_tcp_probe(probe),
+                Some(event) = self.network.hold_events.recv() => self.take_hold_event(event),
                 Some(report) = self.inbox.reports.recv() => self.take_report(&report),
                 command = self.inbox.commands.recv() => match command {
                     Some(command) => self.take_command(command),
@@ -170,6 +182,10 @@ impl Driver {
         for _ in 0..BATCH {
             let Ok(probe) = self.network.tcp_probe_answered.try_recv() else { break };
             self.take_tcp_probe(probe);
+        }
+        for _ in 0..BATCH {
+            let Ok(event) = self.network.hold_events.try_recv() else { break };
+            self.take_hold_event(event);
         }
         for _ in 0..BATCH {
             let Ok(report) = self.inbox.reports.try_recv() else { break };
@@ -218,6 +234,21 @@ impl Driver {
         self.node.handle(Input::TcpProbeAnswered { tcp_probe }, self.clock.now());
     }
 
+    fn take_hold_event(&mut self, event: HoldEvent) {
+        if self.network.holds.note(&event) {
+            self.tell_of_hold(event);
+        }
+    }
+
+    fn tell_of_hold(&mut self, event: HoldEvent) {
+        let input = match event {
+            HoldEvent::Held { hold } => Input::Held { hold },
+            HoldEvent::Ended { hold, end } => Input::HoldEnded { hold, end },
+            HoldEvent::Reached { reach, outcome } => Input::Reached { reach, outcome },
+        };
+        self.node.handle(input, self.clock.now());
+    }
+
     fn take_deadlines(&mut self) {
         let now = self.clock.now();
         if self.node.next_deadline().is_some_and(|due| due <= now) {
@@ -248,6 +279,17 @@ impl Driver {
                 Output::FinishStream { stream } => network.quic.finish(stream),
                 Output::ResetStream { stream } => network.quic.reset(stream),
                 Output::TcpProbe { to, tcp_probe } => network.tcp_probes.tcp_probe(to, tcp_probe),
+                Output::Hold { hold, to, peer } => {
+                    if let Err(event) = network.holds.hold(hold, to, peer) {
+                        self.tell_of_hold(event);
+                    }
+                }
+                Output::Release { hold } => network.holds.release(hold),
+                Output::Reach { to, reach } => {
+                    if let Err(event) = network.holds.reach(to, reach) {
+                        self.tell_of_hold(event);
+                    }
+                }
                 Output::Event(event) => self.take_event(event),
             }
         }
@@ -271,13 +313,14 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
-    /// Tells the transport from which addresses members open streams. Waits for the period of ages, because all addresses
+    /// Tells the transport from which addresses members open streams, and which of them are our monitors. Waits for the period of ages, because all addresses
     /// are told at once.
     fn tell_transport_of_members(&mut self) {
         if std::mem::take(&mut self.members_changed) {
             let members = self.node.members().into_iter();
             let present = members.filter(|member| !member.status.is_gone());
             self.network.quic.set_members(present.map(|member| member.identity.sync_addr()));
+            self.network.holds.set_monitors(self.node.monitors());
         }
     }
 

@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use hobnob_api::{Check, Probe};
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
 
+use hobnob_membership::ClusterId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::commands::Refused;
 use super::*;
 use crate::checks::{CheckId, CheckReport};
-use crate::testing::TestDriver;
+use crate::testing::{PLACES, TestDriver};
 
 fn service(port: u16) -> (Key, Option<Value>) {
     let record = ServiceRecord {
@@ -100,6 +104,59 @@ async fn it_ends_when_the_node_has_left() {
     assert_eq!(driver.task.await.expect("no panic"), Ended::Left);
     let refused = driver.handle.write(Vec::new()).await;
     assert!(matches!(refused, Err(Refused::Stopping(_))), "{refused:?}");
+}
+
+/// A connection that a node of this id holds to a driver.
+async fn held(driver: &TestDriver, member: u64, node: u64) -> TcpStream {
+    let [_, _, _, _, mark @ ..] = ClusterId::named("default").0.to_le_bytes();
+    let preamble =
+        [&b"hold\x01\x14"[..], &mark, &node.to_le_bytes(), &member.to_le_bytes()].concat();
+    let mut stream = TcpStream::connect(driver.addr).await.expect("connected");
+    stream.write_all(&preamble).await.expect("room");
+    assert_eq!(stream.read_u8().await.expect("answered"), 1);
+    stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn goodbye_is_said_before_a_planned_stop_and_not_before_a_crash() {
+    let stopping = TestDriver::start(1).await;
+    let mut stream = held(&stopping, 1, 1_000).await;
+    stopping.handle.stop().await.expect("told");
+    assert_eq!(stopping.task.await.expect("no panic"), Ended::Stopped);
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).await.expect("closed");
+    assert_eq!(said, [2]);
+
+    let leaving = TestDriver::start(1).await;
+    let mut stream = held(&leaving, 1, 1_000).await;
+    leaving.handle.leave().await.expect("told");
+    said.clear();
+    stream.read_to_end(&mut said).await.expect("closed");
+    assert_eq!(said, [2]);
+
+    let crashing = TestDriver::start(1).await;
+    let mut stream = held(&crashing, 1, 1_000).await;
+    crashing.task.abort();
+    said.clear();
+    stream.read_to_end(&mut said).await.expect("closed");
+    assert!(said.is_empty(), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monitor_is_held_although_strangers_took_all_places() {
+    let (member, monitor) = (TestDriver::start(1).await, TestDriver::start(2).await);
+    let mut strangers = Vec::new();
+    for node in 0..PLACES as u64 {
+        strangers.push(held(&member, 1, 1_000 + node).await);
+    }
+    monitor.handle.join(vec![member.addr]).await.expect("answered");
+    // Longer than a monitor waits before it connects.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let counters = member.handle.report().await.expect("asked").counters;
+    assert_eq!((counters["holds_in"], counters["holds_displaced"]), (PLACES as u64, 1));
+    assert_eq!(strangers[0].read_u8().await.expect("goodbye"), 2);
+    let counters = monitor.handle.report().await.expect("asked").counters;
+    assert_eq!((counters["holds_in"], counters["holds_out"]), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,6 +88,7 @@ fn hearsay() -> String {
 fn sentence(node: &Node, verdict: &Verdict) -> String {
     let by = speaker(node, verdict.accuser);
     match verdict.cause {
+        Cause::Silence if verdict.exited => exited(1 + verdict.referees.len()),
         Cause::Silence if verdict.referees.is_empty() => {
             format!("{by} found that it answers no member")
         }
@@ -100,6 +101,17 @@ fn sentence(node: &Node, verdict: &Verdict) -> String {
         Cause::ForceLeft => format!("an operator forced it to leave, at {by}"),
         Cause::Hearsay => hearsay(),
     }
+}
+
+/// The sentence for a member whose process exited, as so many of its monitors found.
+fn exited(monitors: usize) -> String {
+    if monitors == 1 {
+        return "its process exited: one of its monitors saw its connection close and a new one refused"
+            .to_owned();
+    }
+    format!(
+        "its process exited: {monitors} of its monitors saw their connections close and new ones refused"
+    )
 }
 
 /// A node as a sentence names it.
@@ -119,6 +131,13 @@ pub(crate) fn name_of(node: &Node, id: NodeId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_monitors_that_saw_an_exit_are_counted() {
+        let many = "its process exited: 3 of its monitors saw their connections close and new ones refused";
+        assert_eq!(exited(3), many);
+        assert!(exited(1).contains(" one of its monitors saw its connection close "));
+    }
 
     #[test]
     fn nobody_is_declared_down_in_no_time() {

@@ -157,6 +157,7 @@ fn forced_to_leave(node: &Node, force_left: &ForceLeft, now: Time) -> VerdictExp
         agreed: Vec::new(),
         told_by,
         ago_ms: millis(now.since(force_left.at)),
+        exited: false,
     }
 }
 
@@ -168,6 +169,7 @@ fn verdict(node: &Node, belief: &Belief, now: Time) -> VerdictExplained {
         agreed: verdict.referees.iter().map(|referee| name_of(node, *referee)).collect(),
         told_by: name_of(node, *told_by),
         ago_ms: millis(now.since(*since)),
+        exited: verdict.exited,
     }
 }
 

@@ -57,18 +57,36 @@ impl QuicCounters {
     }
 }
 
-/// The counters of TCP probes since they were started.
+/// The counters of TCP on the gossip port since it was bound: probes, held connections, and attempts to reach a member.
 #[derive(Debug, Default)]
-pub struct TcpProbeCounters {
-    /// Connections that were accepted, and dropped at once.
+pub struct TcpCounters {
+    /// Connections that peers opened and that ended without a byte: their TCP probes, and their attempts to reach us.
     pub(super) taken: Counter,
     /// Connections that could not be accepted.
     pub(super) failed: Counter,
-    /// Probes that were not made, because too many were under way.
+    /// Our TCP probes that were not made, because too many were under way.
     pub(super) dropped: Counter,
+    /// Connections of peers that were given a place.
+    pub(super) holds_taken: Counter,
+    /// Connections of peers that found no place.
+    pub(super) holds_refused: Counter,
+    /// Connections of peers that gave their place to a monitor, or to a later connection of the same node.
+    pub(super) holds_displaced: Counter,
+    /// Connections of peers that were dropped at once, because too many others had said nothing yet.
+    pub(super) holds_crowded: Counter,
+    /// Connections of peers that said nothing in time.
+    pub(super) holds_silent: Counter,
+    /// Connections of peers that said something else than a preamble for this node, or anything after it.
+    pub(super) holds_invalid: Counter,
+    /// Connections that we did not make, because we had too many.
+    pub(super) holds_dropped: Counter,
+    /// Our attempts to reach a member that were not made, because too many were under way.
+    pub(super) reaches_dropped: Counter,
+    /// Connections to members that this host could not make: no route, no descriptor, no memory.
+    pub(super) local_errors: Counter,
 }
 
-impl TcpProbeCounters {
+impl TcpCounters {
     /// All counters now, by name.
     #[must_use]
     pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
@@ -76,6 +94,15 @@ impl TcpProbeCounters {
             ("tcp_probes_taken", self.taken.get()),
             ("tcp_probes_failed", self.failed.get()),
             ("tcp_probes_dropped", self.dropped.get()),
+            ("holds_taken", self.holds_taken.get()),
+            ("holds_refused", self.holds_refused.get()),
+            ("holds_displaced", self.holds_displaced.get()),
+            ("holds_crowded", self.holds_crowded.get()),
+            ("holds_silent", self.holds_silent.get()),
+            ("holds_invalid", self.holds_invalid.get()),
+            ("holds_dropped", self.holds_dropped.get()),
+            ("reaches_dropped", self.reaches_dropped.get()),
+            ("tcp_local_errors", self.local_errors.get()),
         ]
     }
 }

@@ -50,6 +50,26 @@ pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const MAX_TCP_PROBES: usize = 64;
 /// The time that a host may take to answer a TCP probe.
 pub const TCP_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most connections that peers hold to an agent. With few descriptors there are fewer. Further ones are refused and
+/// counted, unless they are of monitors of the agent: those displace one that is none.
+pub const MAX_HELD: usize = 64;
+/// The time that a peer may take to say the preamble of a connection that it wants to hold. Half as many connections as an
+/// agent holds may take it at once; further ones are dropped and counted.
+pub const PREAMBLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most connections that an agent holds to members. It watches five at a time. Further ones fail and are counted.
+pub const MAX_HOLDS: usize = 16;
+/// The time that a member may take to hold a connection, too.
+pub const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most attempts to reach members that are under way. Further ones are not made, and are counted.
+pub const MAX_REACHES: usize = 64;
+/// The time after which an attempt to reach a member has had no answer.
+pub const REACH_TIMEOUT: Duration = Duration::from_secs(1);
+/// A held connection on which nothing arrives for this long is probed by the kernel.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+/// The time from one of these probes to the next.
+pub const KEEPALIVE_PROBES_EVERY: Duration = Duration::from_secs(10);
+/// After this many probes without an answer, the connection is over.
+pub const KEEPALIVE_PROBES: u32 = 3;
 /// The time that the driver has to call [`Quic::finish`](super::Quic::finish) after it was told that the peer has
 /// finished; then the stream finishes by itself. It is also the time that the peer then has to acknowledge what we
 /// wrote.

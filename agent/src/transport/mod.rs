@@ -1,4 +1,4 @@
-//! The sockets between agents: gossip datagrams over UDP, streams over QUIC, and TCP probes.
+//! The sockets between agents: gossip datagrams over UDP, streams over QUIC, TCP probes, and held TCP connections.
 //!
 //! Each stream of the protocol is one bidirectional QUIC stream on a connection of its own, so a peer that stops
 //! reading delays no other stream. A frame is preceded by its length, a big-endian `u32` from 1 to
@@ -9,6 +9,7 @@ mod admission;
 mod counters;
 mod frames;
 mod gossip_udp;
+mod holds;
 pub mod limits;
 mod network;
 mod outbox;
@@ -20,7 +21,8 @@ mod tcp_probe;
 mod tests;
 mod tls;
 
-pub use counters::{QuicCounters, TcpProbeCounters};
+pub use counters::{QuicCounters, TcpCounters};
+pub(crate) use holds::{HoldEvent, HoldSettings};
 pub use network::BindError;
 pub(crate) use network::Network;
 pub use quic::{Quic, QuicError};

@@ -2,18 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hobnob_membership::TcpProbeId;
 use tokio::sync::mpsc;
 
+use super::counters::TcpCounters;
 use super::gossip_udp::GossipUdp;
+use super::holds::{HoldEvent, HoldSettings, Holds};
 use super::quic::{Quic, QuicError};
 use super::session::StreamEvent;
 use super::tcp_probe::{TcpProbes, bind_gossip};
 use super::tls::{CertificateError, NodeCertificate};
 
-/// The most stream events, and the most answered TCP probes, that wait for the driver. When a queue is full, streams or
-/// probes wait.
+/// The most stream events, answered TCP probes, and events of held connections that wait for the driver. When a queue is
+/// full, the streams, probes or connections wait.
 const MAX_WAITING_EVENTS: usize = 256;
 
 /// The bound sockets of one agent.
@@ -23,6 +26,9 @@ pub(crate) struct Network {
     pub(crate) stream_events: mpsc::Receiver<StreamEvent>,
     pub(crate) tcp_probes: TcpProbes,
     pub(crate) tcp_probe_answered: mpsc::Receiver<TcpProbeId>,
+    pub(crate) holds: Holds,
+    pub(crate) hold_events: mpsc::Receiver<HoldEvent>,
+    pub(crate) tcp_counters: Arc<TcpCounters>,
     gossip_addr: SocketAddr,
 }
 
@@ -47,20 +53,37 @@ pub enum BindError {
 }
 
 impl Network {
-    /// Binds the gossip socket, with the listener for TCP probes on the same port, and the sync endpoint.
+    /// Binds the gossip socket, with the listener for TCP on the same port, and the sync endpoint.
     ///
     /// # Errors
     /// One of them cannot be bound.
-    pub(crate) async fn bind(gossip: SocketAddr, sync: SocketAddr) -> Result<Self, BindError> {
+    pub(crate) async fn bind(
+        gossip: SocketAddr,
+        sync: SocketAddr,
+        settings: HoldSettings,
+    ) -> Result<Self, BindError> {
         let failed = |source| BindError::Gossip { addr: gossip, source };
         let (udp, listener) = bind_gossip(gossip).await.map_err(failed)?;
         let gossip_addr = udp.local_addr().map_err(failed)?;
         let (answered, tcp_probe_answered) = mpsc::channel(MAX_WAITING_EVENTS);
-        let tcp_probes = TcpProbes::start(listener, answered);
+        let tcp_counters = Arc::<TcpCounters>::default();
+        let tcp_probes = TcpProbes::new(answered, tcp_counters.clone());
+        let (hold_events_tx, hold_events) = mpsc::channel(MAX_WAITING_EVENTS);
+        let holds = Holds::start(listener, settings, hold_events_tx, tcp_counters.clone());
         let (events, stream_events) = mpsc::channel(MAX_WAITING_EVENTS);
         let quic = Quic::bind(sync, &NodeCertificate::self_signed()?, events)?;
         let udp = GossipUdp::new(udp);
-        Ok(Self { udp, quic, stream_events, tcp_probes, tcp_probe_answered, gossip_addr })
+        Ok(Self {
+            udp,
+            quic,
+            stream_events,
+            tcp_probes,
+            tcp_probe_answered,
+            holds,
+            hold_events,
+            tcp_counters,
+            gossip_addr,
+        })
     }
 
     /// The address of the gossip socket.

@@ -1,32 +1,24 @@
 //! TCP probes: TCP handshakes on the gossip port, which tell a stalled process from one that is gone.
 //!
 //! The kernel completes a handshake for a listener whose process stalls, and refuses it when the process is gone.
-//! No byte is ever sent on these connections.
+//! No byte is ever sent on these connections. [`holds`](super::holds) accepts them, since they go to the same port.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hobnob_membership::TcpProbeId;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::warn;
 
-use super::counters::TcpProbeCounters;
+use super::counters::TcpCounters;
 use super::limits::{MAX_TCP_PROBES, TCP_PROBE_TIMEOUT};
 
 /// The number of attempts to find a port that is free for UDP and for TCP.
 const TRIES: u32 = 16;
-/// The pause after each accepted connection, so that no peer can keep the agent busy by connecting. Handshakes do not
-/// wait for it, since the kernel completes them.
-const GAP: Duration = Duration::from_millis(1);
-/// The pause after a connection could not be accepted, for example without a free file descriptor.
-const GAP_AFTER_FAILURE: Duration = Duration::from_millis(100);
-
-/// Binds the gossip socket, and a listener for TCP probes on the same address and port. Port 0 stands for any port that
+/// Binds the gossip socket, and a listener for TCP on the same address and port. Port 0 stands for any port that
 /// is free for both. If the listener cannot be bound, the function logs a warning and returns no listener.
 ///
 /// # Errors
@@ -44,9 +36,10 @@ pub(super) async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Opti
                 warn!(
                     port = at.port(),
                     %error,
-                    "cannot listen on the gossip port by TCP, so peers cannot tell whether this agent stands still or crashed. \
-                     While another program listens there, peers notice a crash after 5 s, not 2 s; otherwise they take this \
-                     agent for crashed when it stands still for 2 s. Free that port for TCP, or choose another with --bind"
+                    "cannot listen on the gossip port by TCP, so peers cannot tell whether this agent stands still or crashed, \
+                     and are not told at once when its process exits. While another program listens there, peers notice a crash \
+                     after 5 s, otherwise after 2 s, and they take this agent for crashed when it stands still for 2 s. Free that \
+                     port for TCP, or choose another with --bind"
                 );
                 return Ok((gossip, None));
             }
@@ -54,38 +47,20 @@ pub(super) async fn bind_gossip(addr: SocketAddr) -> io::Result<(UdpSocket, Opti
     }
 }
 
-/// Answers the TCP probes of peers, and sends TCP probes to peers. Dropping it closes the listener.
+/// Sends TCP probes to peers.
 #[derive(Debug)]
 pub struct TcpProbes {
-    listening: Option<JoinHandle<()>>,
     /// One permit for each probe under way.
     admission: Arc<Semaphore>,
     answered: mpsc::Sender<TcpProbeId>,
-    counters: Arc<TcpProbeCounters>,
+    counters: Arc<TcpCounters>,
 }
 
 impl TcpProbes {
-    /// Starts to accept connections, if there is a listener. Each probe of ours that is answered is sent to `answered`.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
+    /// Each probe that is answered is sent to `answered`.
     #[must_use]
-    pub fn start(listener: Option<TcpListener>, answered: mpsc::Sender<TcpProbeId>) -> Self {
-        let counters = Arc::<TcpProbeCounters>::default();
-        let listening = listener.map(|listener| tokio::spawn(take(listener, counters.clone())));
-        Self { listening, admission: Arc::new(Semaphore::new(MAX_TCP_PROBES)), answered, counters }
-    }
-
-    /// Whether peers can probe this host.
-    #[must_use]
-    pub fn is_listening(&self) -> bool {
-        self.listening.is_some()
-    }
-
-    /// The counters since the start.
-    #[must_use]
-    pub fn counters(&self) -> &TcpProbeCounters {
-        &self.counters
+    pub fn new(answered: mpsc::Sender<TcpProbeId>, counters: Arc<TcpCounters>) -> Self {
+        Self { admission: Arc::new(Semaphore::new(MAX_TCP_PROBES)), answered, counters }
     }
 
     /// Probes a host, unless [`MAX_TCP_PROBES`] probes are under way; does not wait. Only an answer within
@@ -108,31 +83,6 @@ impl TcpProbes {
     }
 }
 
-impl Drop for TcpProbes {
-    fn drop(&mut self) {
-        if let Some(listening) = &self.listening {
-            listening.abort();
-        }
-    }
-}
-
-/// Accepts connections forever, and drops each at once.
-async fn take(listener: TcpListener, counters: Arc<TcpProbeCounters>) {
-    loop {
-        let gap = match listener.accept().await {
-            Ok(_) => {
-                counters.taken.increment();
-                GAP
-            }
-            Err(_) => {
-                counters.failed.increment();
-                GAP_AFTER_FAILURE
-            }
-        };
-        sleep(gap).await;
-    }
-}
-
 /// Whether the host completes the handshake.
 async fn is_answered(to: SocketAddr) -> io::Result<bool> {
     let stream = TcpStream::connect(to).await?;
@@ -145,6 +95,7 @@ async fn is_answered(to: SocketAddr) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use hobnob_membership::NodeId;
 
@@ -186,10 +137,9 @@ mod tests {
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");
-        let tcp_probes = TcpProbes::start(None, answered.clone());
+        let tcp_probes = TcpProbes::new(answered.clone(), Arc::default());
         tcp_probes.tcp_probe(addr, tcp_probe(1));
         assert_eq!(next(&mut answers).await, tcp_probe(1), "although nobody takes it");
-        assert!(!tcp_probes.is_listening());
         drop(listener);
         tcp_probes.tcp_probe(addr, tcp_probe(2));
         drop((tcp_probes, answered));
@@ -197,30 +147,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_accepted_connection_is_dropped_at_once() {
-        let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
-        let listener = listener.expect("free");
-        let addr = listener.local_addr().expect("bound");
-        let tcp_probes = TcpProbes::start(Some(listener), mpsc::channel(1).0);
-        assert!(tcp_probes.is_listening());
-        for _ in 0..3 {
-            let stream = TcpStream::connect(addr).await.expect("connected");
-            timeout(TEST_TIMEOUT, stream.readable()).await.expect("in time").expect("readable");
-            assert_eq!(stream.try_read(&mut [0; 1]).expect("its end"), 0);
-        }
-        assert_eq!(tcp_probes.counters().taken.get(), 3);
-    }
-
-    #[tokio::test]
     async fn no_more_are_under_way_than_there_are_places() {
         let (answered, mut answers) = mpsc::channel(1);
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let addr = listener.as_ref().expect("free").local_addr().expect("bound");
-        let tcp_probes = TcpProbes::start(listener, answered);
+        let tcp_probes = TcpProbes::new(answered, Arc::default());
         for _ in 0..=MAX_TCP_PROBES {
             tcp_probes.tcp_probe(addr, tcp_probe(1));
         }
-        assert_eq!(tcp_probes.counters().dropped.get(), 1);
+        assert_eq!(tcp_probes.counters.dropped.get(), 1);
         for _ in 0..MAX_TCP_PROBES {
             next(&mut answers).await;
         }

@@ -212,7 +212,7 @@ fn tcp_probes(taken: bool) -> &'static str {
     if taken {
         "accepted by TCP on the gossip port"
     } else {
-        "NOT accepted: the gossip port is not free for TCP, so other agents may take this agent for crashed when it stands still. Free that port for TCP, or choose another with --bind"
+        "NOT accepted: the gossip port is not free for TCP, so other agents may take this agent for crashed when it stands still, and notice an exit seconds later. Free that port for TCP, or choose another with --bind"
     }
 }
 

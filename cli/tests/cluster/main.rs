@@ -9,6 +9,7 @@ mod clusters;
 mod copy;
 mod crash;
 mod deletion;
+mod exit;
 mod explain;
 mod garbage;
 mod growth;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use hobnob_membership::record::{Health, Key, Value};
-use hobnob_membership::{Input, StreamId, TcpProbeId};
+use hobnob_membership::{HoldEnd, HoldId, Input, ReachId, ReachOutcome, StreamId, TcpProbeId};
 
 use super::sealed;
 use super::subject::{Subject, identity};
@@ -34,7 +34,21 @@ pub const JOIN: u8 = 8;
 pub const LEAVE: u8 = 9;
 /// A host answered for the node that is the subject: the body is a nonce.
 pub const TCP_PROBE_ANSWERED: u8 = 10;
-const OPERATIONS: u8 = 11;
+/// The connection with the number that is the subject is held, or ends: the first byte of the body says how.
+pub const HOLD: u8 = 11;
+/// An attempt to reach the node that is the subject is done: the body is a nonce, and a byte that says how.
+pub const REACHED: u8 = 12;
+const OPERATIONS: u8 = 13;
+/// The ends of a connection, by the byte that says how; 0 is that it is held.
+pub const ENDS: [HoldEnd; 4] = [HoldEnd::Closed, HoldEnd::Reset, HoldEnd::Goodbye, HoldEnd::Failed];
+/// What becomes of an attempt to reach a node, by the byte that says how.
+pub const OUTCOMES: [ReachOutcome; 5] = [
+    ReachOutcome::Refused,
+    ReachOutcome::Open,
+    ReachOutcome::Dropped,
+    ReachOutcome::Silent,
+    ReachOutcome::LocalError,
+];
 /// The longest time that passes in one step.
 pub const MAX_MICROS: u32 = 8_000_000;
 
@@ -76,6 +90,19 @@ fn take(subject: &mut Subject, operation: u8, about: u8, body: &[u8]) {
             let Some(nonce) = body.first_chunk() else { return };
             let tcp_probe = TcpProbeId { node: identity(about % 16).node_id, nonce: *nonce };
             Input::TcpProbeAnswered { tcp_probe }
+        }
+        HOLD => {
+            let hold = HoldId(about.into());
+            match body.first().map(|how| usize::from(*how)) {
+                None | Some(0) => Input::Held { hold },
+                Some(how) => Input::HoldEnded { hold, end: ENDS[(how - 1) % ENDS.len()] },
+            }
+        }
+        REACHED => {
+            let [a, b, c, d, how, ..] = *body else { return };
+            let node = identity(about % 16).node_id;
+            let reach = ReachId { node, nonce: [a, b, c, d] };
+            Input::Reached { reach, outcome: OUTCOMES[usize::from(how) % OUTCOMES.len()] }
         }
         _ => Input::Leave,
     };

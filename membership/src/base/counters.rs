@@ -39,6 +39,10 @@ pub struct Load {
     pub sessions: usize,
     /// Suspicions and indirect probes under way.
     pub indirect_probes: usize,
+    /// Members to which a connection is held.
+    pub held: usize,
+    /// Members whose processes may have exited.
+    pub exit_cases: usize,
     /// Member updates that wait to be sent.
     pub member_updates: usize,
     /// Bytes that the records of other origins take.
@@ -113,6 +117,16 @@ counters! {
     tcp_probes_sent,
     /// TCP probes answered while their indirect probe was still under way.
     tcp_probes_answered,
+    /// Held connections to members that closed or were reset without a goodbye.
+    exit_hints,
+    /// Exit cases that ended because the member showed a sign of life.
+    exits_acquitted,
+    /// Exit cases that ended with a verdict of this node.
+    exits_convicted,
+    /// Exit cases not opened because too many were open.
+    exit_cases_refused,
+    /// Exit votes sent, one for each receiver.
+    exit_votes_sent,
     /// Verdicts of this node.
     verdicts_passed,
     /// Those of them that no other member witnessed, and that were told to nobody.

@@ -1,4 +1,4 @@
-//! The vocabulary between the protocol and its transport: streams, TCP probes, and the outputs of a node.
+//! The vocabulary between the protocol and its transport: streams, TCP connections, and the outputs of a node.
 
 use std::net::SocketAddr;
 
@@ -58,6 +58,48 @@ pub struct TcpProbeId {
     pub nonce: [u8; 4],
 }
 
+/// Names one held connection: an idle TCP connection to a member that this node watches. The kernel of the member closes
+/// it when the process of the member ends, however it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldId(pub u64);
+
+/// How a held connection ended, or that it was never held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// The member closed it (FIN) without a goodbye.
+    Closed,
+    /// It was reset without a goodbye. A router on the way can do that, too.
+    Reset,
+    /// The member said goodbye: it stops as planned, or gave the place to another.
+    Goodbye,
+    /// It was never held, or this host ended it. That tells nothing of the member.
+    Failed,
+}
+
+/// Names one attempt to reach a member's process: the member, and the nonce of the exit case that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachId {
+    /// The member.
+    pub node: NodeId,
+    /// The nonce of the exit case. A late outcome counts for no other case.
+    pub nonce: [u8; 4],
+}
+
+/// What became of an attempt to reach a member's process by TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReachOutcome {
+    /// The kernel of the member refused the connection: nobody listens there.
+    Refused,
+    /// The connection stayed open for [`REACH_STAYS_OPEN`](crate::base::limits::REACH_STAYS_OPEN): the process lives.
+    Open,
+    /// The connection was made, and was over before that. The kernel makes connections for a process that is dying.
+    Dropped,
+    /// Nothing came back in time.
+    Silent,
+    /// This host could not try: no route, no descriptor, no memory. That tells nothing of the member.
+    LocalError,
+}
+
 /// Something that a node, or a part of it, wants done. `E` is the type of its events.
 #[derive(Clone, Debug)]
 pub enum Output<E> {
@@ -103,6 +145,30 @@ pub enum Output<E> {
         /// The probe that an answer is for.
         tcp_probe: TcpProbeId,
     },
+    /// Connect by TCP to a member and hold the connection until [`Output::Release`]. The transport tells by
+    /// [`Input::Held`](crate::Input::Held) that the member holds it, too, and by
+    /// [`Input::HoldEnded`](crate::Input::HoldEnded) that it is over or was never held.
+    Hold {
+        /// The number of the connection.
+        hold: HoldId,
+        /// The gossip address of the member, for TCP.
+        to: SocketAddr,
+        /// The node expected there.
+        peer: NodeId,
+    },
+    /// Drop a held connection. No [`Input::HoldEnded`](crate::Input::HoldEnded) follows.
+    Release {
+        /// The connection.
+        hold: HoldId,
+    },
+    /// Connect by TCP to a member, see whether the connection stays open, and drop it. One
+    /// [`Input::Reached`](crate::Input::Reached) follows.
+    Reach {
+        /// The gossip address of the member, for TCP.
+        to: SocketAddr,
+        /// The attempt.
+        reach: ReachId,
+    },
     /// An event, from a node to its owner, or from a part of a node to the node.
     Event(E),
 }
@@ -117,6 +183,9 @@ impl<E> Output<E> {
             Self::FinishStream { stream } => Output::FinishStream { stream },
             Self::ResetStream { stream } => Output::ResetStream { stream },
             Self::TcpProbe { to, tcp_probe } => Output::TcpProbe { to, tcp_probe },
+            Self::Hold { hold, to, peer } => Output::Hold { hold, to, peer },
+            Self::Release { hold } => Output::Release { hold },
+            Self::Reach { to, reach } => Output::Reach { to, reach },
             Self::Event(event) => return Err(event),
         })
     }

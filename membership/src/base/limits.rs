@@ -1,6 +1,8 @@
 //! The limits of the protocol, by name. Both sides check them: an encoder refuses what exceeds a limit, and a decoder
 //! drops and counts it.
 
+use std::time::Duration;
+
 /// The version of the wire format that this software writes.
 pub const WIRE_VERSION: u8 = 2;
 /// Bytes of a datagram's payload. With IPv6, UDP and a later seal around it, it fits the 1,500 bytes of Ethernet.
@@ -89,6 +91,11 @@ pub const MAX_REFEREES: usize = 16;
 pub const MAX_SUSPICIONS: usize = MAX_ORIGINS;
 /// Indirect probes under way at once on behalf of others. Requests for a vote on further suspects are not answered.
 pub const MAX_INDIRECT_PROBES: usize = 256;
+/// Exit cases that a node has open at once. The ordinary detection goes on for every member, so that a case that finds no
+/// room costs time and nothing else.
+pub const MAX_EXIT_CASES: usize = 256;
+/// A connection that stays open for this long was accepted by a process that lives.
+pub const REACH_STAYS_OPEN: Duration = Duration::from_millis(20);
 /// Members that a node pings for the first time at once, while it looks for members that answer.
 pub const MAX_MEMBERS_PINGED_FIRST: usize = 400;
 /// Members that a node checks at once because a peer sees them differently. Further ones wait for the next comparison

@@ -78,6 +78,16 @@ pub enum Mutant {
     CountTheSilent,
     /// A node tells of each member that is lost, and not of many that are lost together.
     NeverGroupLosses,
+    /// A member whose connections were reset, and that is silent, is convicted.
+    ConvictByReset,
+    /// A connection that is made and dropped at once acquits a member, as if its process had accepted it.
+    AcquitOnAccept,
+    /// A verdict that a process exited is checked first, even by a node whose own connection closed.
+    HintsAreChecked,
+    /// A goodbye before the end of a connection is ignored.
+    IgnoreGoodbye,
+    /// A connection that our own host cannot make counts as refused.
+    OwnErrorsAreRefusals,
 }
 
 #[cfg(feature = "mutants")]
@@ -127,6 +137,11 @@ mod switch {
             Self::NeverLookFurther,
             Self::CountTheSilent,
             Self::NeverGroupLosses,
+            Self::ConvictByReset,
+            Self::AcquitOnAccept,
+            Self::HintsAreChecked,
+            Self::IgnoreGoodbye,
+            Self::OwnErrorsAreRefusals,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -26,6 +26,8 @@ timers! {
     MemberUpdates,
     /// The detector pings, asks referees, or passes verdicts.
     Detector,
+    /// A member is connected to, or an exit case goes on.
+    Exit,
     /// A stream probe is given up.
     StreamProbe,
     /// A regular call. Its delay tells the length of a stall.

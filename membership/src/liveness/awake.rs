@@ -72,7 +72,7 @@ impl Liveness {
     }
 
     /// Whether we take part in the cluster: we neither leave nor are silent.
-    fn is_present(&self) -> bool {
+    pub(super) fn is_present(&self) -> bool {
         !self.leaving && !self.is_silent()
     }
 
@@ -83,6 +83,7 @@ impl Liveness {
             let began = due.max(self.awake.handled);
             let slept = now.since(began);
             self.detector.late(slept, now);
+            self.exits.late(slept, now);
             if slept >= LONG_STALL {
                 self.awake.note_stall(began, now);
                 self.out.tell(Fact::Stalled(slept));
@@ -129,6 +130,7 @@ impl Liveness {
         }
         if self.is_present() {
             self.detector.handle_deadline(&self.swim, now);
+            self.exits.handle_deadline(&self.swim, now);
             self.drop_stalled_stream_probes(now);
             self.note_blocked_datagrams(now);
             self.ask_the_lost(&left, now);

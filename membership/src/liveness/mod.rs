@@ -7,6 +7,7 @@ mod awake;
 pub mod detector;
 pub(crate) mod duplicate;
 pub(crate) mod ends;
+mod exit;
 pub(crate) mod facts;
 pub(crate) mod heard;
 mod join;
@@ -40,6 +41,7 @@ use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
 use duplicate::Duplicates;
 use ends::Ends;
+use exit::Exits;
 use facts::Fact;
 use heard::{Heard, Sign};
 use join::seeds::{Invitations, Seeds};
@@ -63,6 +65,9 @@ pub(crate) struct Liveness {
     detector: Detector,
     member_updates: MemberUpdateQueue,
     disputes: Disputes,
+    exits: Exits,
+    /// The assignment of monitors for which connections are held.
+    held_for: u64,
     /// The verdict that we believe on each member that is down. A member whose verdict did not reach us has none.
     beliefs: BTreeMap<NodeId, Belief>,
     ends: Ends,
@@ -112,6 +117,8 @@ impl Liveness {
             detector: Detector::new(identity.node_id, rng.next_u64(), now),
             member_updates: MemberUpdateQueue::default(),
             disputes: Disputes::default(),
+            exits: Exits::new(identity.node_id, seed.rotate_left(17)),
+            held_for: 0,
             beliefs: BTreeMap::new(),
             ends: Ends::default(),
             stream_probes: BTreeMap::new(),
@@ -172,6 +179,11 @@ impl Liveness {
     /// The failure detector.
     pub(crate) fn detector(&self) -> &Detector {
         &self.detector
+    }
+
+    /// The exit cases.
+    pub(crate) fn exits(&self) -> &Exits {
+        &self.exits
     }
 
     /// Number of member updates that wait to be sent.
@@ -254,6 +266,7 @@ impl Liveness {
     pub(crate) fn settle(&mut self, now: Time) {
         self.take_swim_events(now);
         self.follow_detector(now);
+        self.follow_exits(now);
         self.timers.put(Timer::Swim, self.swim.next_deadline());
         self.timers.put(Timer::MemberUpdates, self.member_updates.next_deadline());
         self.timers.put(Timer::Detector, self.detector.next_deadline());

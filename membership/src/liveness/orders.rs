@@ -74,16 +74,7 @@ impl Liveness {
     ) {
         let own = self.identity().node_id;
         match order {
-            Order::Ping(node, nonce) => {
-                if let Some(peer) = self.swim.members().get(node).copied() {
-                    let addr = peer.identity.addr;
-                    if !peer.is_proven {
-                        self.proofs.asked(node, nonce, addr);
-                    }
-                    self.out.counters.pings_sent += 1;
-                    self.out.send(addr, &Message::Ping(Ping { sender: own, nonce }));
-                }
-            }
+            Order::Ping(node, nonce) => self.ping(node, nonce),
             Order::StreamProbe(node, nonce) => self.stream_probe(node, nonce, now),
             Order::TcpProbe(node, nonce) => {
                 if let Some(to) = self.address_of(node).filter(|to| !self.has_successor(node, *to))
@@ -130,9 +121,26 @@ impl Liveness {
         }
     }
 
+    fn ping(&mut self, node: NodeId, nonce: [u8; 4]) {
+        let Some(peer) = self.swim.members().get(node).copied() else { return };
+        let addr = peer.identity.addr;
+        if !peer.is_proven {
+            self.proofs.asked(node, nonce, addr);
+        }
+        let sender = self.identity().node_id;
+        self.out.counters.pings_sent += 1;
+        self.out.send(addr, &Message::Ping(Ping { sender, nonce }));
+    }
+
+    /// Pings a member whose process may have exited.
+    pub(super) fn ping_suspect(&mut self, node: NodeId, nonce: [u8; 4], now: Time) {
+        self.detector.expect_pong(node, nonce, now);
+        self.ping(node, nonce);
+    }
+
     /// Whether another member is alive at the address of a suspect, and would answer a TCP probe of the suspect. A host
     /// that lost its disk comes back with a new node id at the old address.
-    fn has_successor(&self, node: NodeId, addr: SocketAddr) -> bool {
+    pub(super) fn has_successor(&self, node: NodeId, addr: SocketAddr) -> bool {
         let members = self.swim.members();
         let mut others = members.at(addr).filter(|other| *other != node);
         addr == self.identity().addr || others.any(|other| members.active(other).is_some())

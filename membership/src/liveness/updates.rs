@@ -24,6 +24,7 @@ impl Liveness {
             cause: Cause::Left,
             accuser: own.node_id,
             referees: Vec::new(),
+            exited: false,
         };
         self.tell(Update::Down(verdict), now);
     }

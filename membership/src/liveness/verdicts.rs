@@ -22,6 +22,7 @@ impl Liveness {
             cause: Cause::ForceLeft,
             accuser: own,
             referees: Vec::new(),
+            exited: false,
         };
         self.believe(verdict, own, now);
         true
@@ -185,6 +186,9 @@ impl Liveness {
             Cause::Silence if verdict.referees.is_empty() => {
                 self.out.counters.verdicts_doubted += 1;
             }
+            Cause::Silence if verdict.exited && self.exits.is_witness_of(node) => {
+                self.believe(verdict.clone(), sender, now);
+            }
             Cause::Silence if self.detector.is_witness_of(node, now) => {
                 self.out.counters.verdicts_doubted += 1;
                 let said = Said::Down(verdict.clone(), sender);
@@ -208,7 +212,8 @@ impl Liveness {
         }
         let own = self.identity().node_id;
         self.out.counters.verdicts_believed += u64::from(told_by != own);
-        if verdict.cause == Cause::Silence {
+        // That a process exited is certain, and no sign that others reach the member.
+        if verdict.cause == Cause::Silence && !verdict.exited {
             self.disputes.declared_down(node, now);
         }
         let belief = Belief { verdict: verdict.clone(), told_by, since: now };
@@ -287,6 +292,7 @@ impl Liveness {
                 cause: Cause::Hearsay,
                 accuser: self.identity().node_id,
                 referees: Vec::new(),
+                exited: false,
             },
         }
     }

@@ -75,6 +75,7 @@ impl Node {
             Message::Pong(pong) => liveness.handle_pong(&pong, Some(from), now),
             Message::Ask(ask) => liveness.handle_ask(&ask, now),
             Message::Vote(vote) => liveness.handle_vote(&vote, now),
+            Message::ExitVote(vote) => liveness.handle_exit_vote(&vote, now),
             Message::MemberUpdates(updates) => liveness.handle_member_updates(from, &updates, now),
             Message::Compare(compare) => liveness.handle_compare(&compare, now),
             Message::Listing(listing) => liveness.handle_listing(&listing, now),

@@ -10,7 +10,7 @@ use crate::base::counters::{Counters, Load};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
-use crate::liveness::detector::Belief;
+use crate::liveness::detector::{Belief, MONITORS};
 use crate::liveness::duplicate::Duplicate;
 use crate::liveness::ends::End;
 use crate::liveness::heard::Heard;
@@ -64,6 +64,11 @@ impl Node {
         self.liveness.members().iter_active().map(|identity| identity.addr)
     }
 
+    /// The monitors of this node: the members that the ring assigns to watch it.
+    pub fn monitors(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.liveness.members().ring().predecessors(self.identity().node_id).take(MONITORS)
+    }
+
     /// Whether we hear at least one other member.
     #[must_use]
     pub fn is_connected(&self) -> bool {
@@ -87,6 +92,8 @@ impl Node {
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
             indirect_probes: self.liveness.detector().open(),
+            held: self.liveness.exits().held(),
+            exit_cases: self.liveness.exits().open(),
             member_updates: self.liveness.updates_waiting(),
             record_bytes: self.catalog().record_bytes(),
             unvouched_origins: self.catalog().unvouched().len(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
-use crate::base::io::{self, StreamId, TcpProbeId};
+use crate::base::io::{self, HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 use crate::liveness::detector::Verdict;
 use crate::node::view::{Change, MemberChange};
 
@@ -47,6 +47,25 @@ pub enum Input<'a> {
     TcpProbeAnswered {
         /// The probe that was answered.
         tcp_probe: TcpProbeId,
+    },
+    /// A connection of an `Output::Hold` is held by both sides.
+    Held {
+        /// The connection.
+        hold: HoldId,
+    },
+    /// A connection of an `Output::Hold` is over, or was never held. Nothing else follows on it.
+    HoldEnded {
+        /// The connection.
+        hold: HoldId,
+        /// How it ended.
+        end: HoldEnd,
+    },
+    /// An `Output::Reach` is done.
+    Reached {
+        /// The attempt.
+        reach: ReachId,
+        /// What became of it.
+        outcome: ReachOutcome,
     },
     /// Say hello at these gossip addresses until the node has joined. They are added to the known seeds.
     Join(Vec<SocketAddr>),

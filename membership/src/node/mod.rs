@@ -132,6 +132,9 @@ impl Node {
             Input::TcpProbeAnswered { tcp_probe } => {
                 self.liveness.handle_tcp_probe_answered(tcp_probe);
             }
+            Input::Held { hold } => self.liveness.handle_held(hold),
+            Input::HoldEnded { hold, end } => self.liveness.handle_hold_ended(hold, end, now),
+            Input::Reached { reach, outcome } => self.liveness.handle_reached(reach, outcome, now),
             Input::Join(addresses) => self.liveness.join(addresses, now),
             Input::ForceLeave(node) => {
                 self.spread.force_leave(node, &self.liveness, now);

@@ -9,8 +9,8 @@ use crate::record::{
     Balancing, Health, Key, Meta, NodeRecord, ServiceRecord, Support, Tags, Value,
 };
 use crate::{
-    ClusterId, Config, Epoch, Event, Identity, Input, Node, NodeId, Output, Protocol, StreamId,
-    TcpProbeId, Time,
+    ClusterId, Config, Epoch, Event, HoldEnd, HoldId, Identity, Input, Node, NodeId, Output,
+    Protocol, ReachId, ReachOutcome, StreamId, TcpProbeId, Time,
 };
 
 /// The link between any two nodes.
@@ -48,8 +48,12 @@ pub struct Network<N = Node> {
     pub deadlines: usize,
     /// Number of streams opened to nodes that exist.
     pub streams_opened: u64,
-    /// Nodes whose hosts complete TCP handshakes.
+    /// Nodes whose hosts complete TCP handshakes, and hold connections.
     pub listening: BTreeSet<usize>,
+    /// Nodes whose hosts refuse TCP connections.
+    pub refusing: BTreeSet<usize>,
+    /// The held connections: the node that connected, and the other one.
+    pub held: BTreeMap<(usize, HoldId), usize>,
     /// Nodes whose datagrams are dropped, in both directions.
     pub blocked: BTreeSet<usize>,
     /// Pairs of nodes, the lower one first, between which neither datagrams nor new streams pass.
@@ -87,6 +91,9 @@ pub enum Arrival {
     Written(StreamId),
     Closed(StreamId),
     TcpProbeAnswered(TcpProbeId),
+    Held(HoldId),
+    HoldEnded(HoldId, HoldEnd),
+    Reached(ReachId, ReachOutcome),
 }
 
 impl Arrival {
@@ -98,6 +105,9 @@ impl Arrival {
             Self::Written(stream) => Input::StreamWritten { stream: *stream },
             Self::Closed(stream) => Input::StreamClosed { stream: *stream },
             Self::TcpProbeAnswered(tcp_probe) => Input::TcpProbeAnswered { tcp_probe: *tcp_probe },
+            Self::Held(hold) => Input::Held { hold: *hold },
+            Self::HoldEnded(hold, end) => Input::HoldEnded { hold: *hold, end: *end },
+            Self::Reached(reach, outcome) => Input::Reached { reach: *reach, outcome: *outcome },
         }
     }
 }
@@ -217,6 +227,8 @@ impl<N: BorrowMut<Node>> Network<N> {
             deadlines: 0,
             streams_opened: 0,
             listening: BTreeSet::new(),
+            refusing: BTreeSet::new(),
+            held: BTreeMap::new(),
             blocked: BTreeSet::new(),
             cut: BTreeSet::new(),
             tcp_probes: Vec::new(),
@@ -345,7 +357,34 @@ impl<N: BorrowMut<Node>> Network<N> {
                     self.send(n, soon, Arrival::TcpProbeAnswered(tcp_probe));
                 }
             }
+            Output::Hold { hold, to, .. } => {
+                let to = self.number_of(to).filter(|to| self.listening.contains(to));
+                let arrival = match to {
+                    Some(_) => Arrival::Held(hold),
+                    None => Arrival::HoldEnded(hold, HoldEnd::Failed),
+                };
+                self.held.extend(to.map(|to| ((n, hold), to)));
+                self.send(n, soon, arrival);
+            }
+            Output::Release { hold } => drop(self.held.remove(&(n, hold))),
+            Output::Reach { to, reach } => {
+                let outcome = match self.number_of(to) {
+                    Some(to) if self.refusing.contains(&to) => ReachOutcome::Refused,
+                    Some(to) if self.listening.contains(&to) => ReachOutcome::Open,
+                    _ => ReachOutcome::Silent,
+                };
+                self.send(n, soon, Arrival::Reached(reach, outcome));
+            }
             Output::Event(event) => self.events[n].push(event),
+        }
+    }
+
+    /// Ends all connections that are held to a node, in this way.
+    pub fn end_connections(&mut self, n: usize, end: HoldEnd) {
+        let soon = self.now + self.link.latency;
+        let ended: Vec<_> = self.held.extract_if(.., |_, to| *to == n).collect();
+        for ((from, hold), _) in ended {
+            self.send(from, soon, Arrival::HoldEnded(hold, end));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::WireError;
 use super::claim::Claim;
 use super::envelope::Envelope;
-use super::liveness::{Ask, Compare, Listing, MemberUpdates, Ping, Pong, Vote};
+use super::liveness::{Ask, Compare, ExitVote, Listing, MemberUpdates, Ping, Pong, Vote};
 use crate::base::identity::{Identity, NodeId};
 use crate::catalog::{Delta, Head, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
@@ -22,6 +22,7 @@ const VOTE: u8 = 13;
 const MEMBER_UPDATES: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
+const EXIT_VOTE: u8 = 17;
 
 /// A hello to a seed address, and the answers to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub enum Message {
     Compare(Compare),
     /// A part of a view of the members.
     Listing(Listing),
+    /// What a node finds of a member whose process may have exited.
+    ExitVote(ExitVote),
 }
 
 impl Message {
@@ -105,6 +108,7 @@ impl Message {
             Self::MemberUpdates(_) => MEMBER_UPDATES,
             Self::Compare(_) => COMPARE,
             Self::Listing(_) => LISTING,
+            Self::ExitVote(_) => EXIT_VOTE,
         }
     }
 
@@ -127,6 +131,7 @@ impl Message {
             Self::MemberUpdates(member_updates) => member_updates.put_fields(writer),
             Self::Compare(compare) => compare.put_fields(writer),
             Self::Listing(listing) => listing.put_fields(writer),
+            Self::ExitVote(vote) => vote.put_fields(writer),
         }
     }
 
@@ -158,6 +163,7 @@ impl Message {
                 Ok(Self::Compare(compare))
             }
             LISTING => Listing::take_fields(reader).map(Self::Listing),
+            EXIT_VOTE => ExitVote::take_fields(reader).map(Self::ExitVote),
             kind => Err(DecodeError::Unknown(kind)),
         }
     }

@@ -112,6 +112,26 @@ impl Vote {
     }
 }
 
+/// What a node finds of a member whose process may have exited: it told so unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitVote {
+    /// The sender.
+    pub sender: NodeId,
+    /// The member.
+    pub suspect: NodeId,
+    /// The epoch of the member, as the sender knows it.
+    pub epoch: Epoch,
+    /// Whether the member showed a sign of life. Then none of what follows counts.
+    pub alive: bool,
+    /// Whether the connection that the sender held to the member closed or was reset, without a goodbye.
+    pub closed: bool,
+    /// Whether it closed, and was not reset.
+    pub by_fin: bool,
+    /// Whether the member's host refused a new connection.
+    pub refused: bool,
+}
+block!(ExitVote { sender, suspect, epoch, alive, closed, by_fin, refused });
+
 /// A change of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {

@@ -22,7 +22,7 @@ pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, deco
 pub use envelope::Envelope;
 pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};
 pub use liveness::{
-    Ask, Compare, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
+    Ask, Compare, ExitVote, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
 };
 pub(crate) use outbox::Outbox;
 pub use verdict::{Cause, Verdict};

@@ -116,6 +116,11 @@ impl<F> Outbox<F> {
         self.queue.push_back(Output::ResetStream { stream });
     }
 
+    /// Puts out what needs no encoding.
+    pub(crate) fn put(&mut self, output: Output<F>) {
+        self.queue.push_back(output);
+    }
+
     /// Probes the host of a member by TCP.
     pub(crate) fn probe_tcp(&mut self, to: SocketAddr, node: NodeId, nonce: [u8; 4]) {
         let tcp_probe = TcpProbeId { node, nonce };

@@ -64,5 +64,8 @@ pub struct Verdict {
     pub accuser: NodeId,
     /// The referees that agreed.
     pub referees: Vec<NodeId>,
+    /// Whether the process of the member exited: the connections that its monitors held closed, and new ones were
+    /// refused. The cause is silence then, which is what an earlier version reads.
+    pub exited: bool,
 }
-block!(Verdict { node, epoch, cause, accuser, referees });
+block!(Verdict { node, epoch, cause, accuser, referees } later { exited: false });

@@ -10,7 +10,7 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Ask, Compare, DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Lag, Listing,
+    Ask, Compare, DatagramBuilder, Digest, Envelope, ExitVote, Frame, Heads, Hello, Lag, Listing,
     MemberUpdates, Message, Opening, Ping, Pong, Pull, Sketch, Symbol, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
@@ -111,6 +111,16 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         cause: Cause::Silence,
         accuser: NodeId(1),
         referees: vec![NodeId(3), NodeId(4)],
+        exited: true,
+    };
+    let exit_vote = ExitVote {
+        sender: NodeId(1),
+        suspect: NodeId(2),
+        epoch: v4().epoch,
+        alive: false,
+        closed: true,
+        by_fin: true,
+        refused: false,
     };
     let updates = vec![Update::Alive(v4()), Update::Down(verdict)];
     let member_updates = MemberUpdates { sender: NodeId(1), updates };
@@ -135,6 +145,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("ask", Message::Ask(Ask { sender: NodeId(1), suspect: NodeId(2), epoch: v4().epoch })),
         ("vote", Message::Vote(vote)),
         ("member_updates", Message::MemberUpdates(member_updates)),
+        ("exit_vote", Message::ExitVote(exit_vote)),
         ("compare", Message::Compare(compare)),
         ("listing", Message::Listing(listing)),
     ]

@@ -83,6 +83,7 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let want = new().node(v4().node_id.0).epoch(epoch).number(251).number(9);
     let life = new().raw(&[1]).epoch(5).number(0xfeed).number(6);
     let verdict = new().node(2).epoch(epoch).raw(&[0]).node(1).number(2).node(3).node(4);
+    let verdict = verdict.raw(&[1]);
     // A verdict for a cause that only the later version knows.
     let odd = new().node(2).epoch(epoch).raw(&[77]).node(1).number(0);
     let updates = new().node(1).number(4).raw(&[0]).raw(&new().identity(&v4()).0);
@@ -90,6 +91,7 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let listing = new().node(1).raw(&[9, 1]).number(3).identity(&v4());
     // A member with an address of a family that only the later version knows.
     let listing = listing.block(new().node(8).epoch(9).raw(&[2, 1, 2, 3])).identity(&v6());
+    let exit_vote = new().node(1).node(2).epoch(epoch).raw(&[0, 1, 1, 0]);
     let vote = new().node(1).node(2).number(1_500).number(600).raw(&[1, 0, 1]);
     let ping = new().node(1).raw(&ping().nonce);
     let (tag, members) = (pong().tag, pong().members);
@@ -106,6 +108,7 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("ask", message(12, new().node(1).node(2).epoch(epoch))),
         ("vote", message(13, vote)),
         ("member_updates", message(14, updates)),
+        ("exit_vote", message(17, exit_vote)),
         ("compare", message(15, new().node(1).number(256).raw(&[7; 1_024]))),
         ("listing", message(16, listing)),
     ]

@@ -24,6 +24,7 @@ fn verdicts_with_too_many_referees_and_views_with_other_parts_are_refused() {
         cause: Cause::Silence,
         accuser: NodeId(1),
         referees: vec![NodeId(3); referees],
+        exited: false,
     };
     let member_updates = |referees| {
         let updates = vec![Update::Down(verdict(referees))];

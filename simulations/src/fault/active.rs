@@ -12,7 +12,7 @@ use super::timetable::{FaultOrder, Timetable, next_step};
 
 use crate::scenario::{FaultKind, Scenario, Select, StorageSpec, Topology};
 use crate::truth::{Grace, Truth};
-use crate::world::{Detail, Storage, World};
+use crate::world::{Detail, Stop, Storage, World};
 
 /// The time that a host spent under a fault, for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl ActiveFaults {
                     );
                 }
             }
-            FaultOrder::End { occurrence } => self.end(occurrence, world, truth),
+            FaultOrder::End { occurrence } => self.mend(occurrence, world, truth),
         }
     }
 
@@ -93,12 +93,16 @@ impl ActiveFaults {
             };
             let fault = &self.scenario.fault[*kind];
             let stays = matches!(undo, Undo::Restart) && fault.lasts.is_none();
-            if stays && matches!(fault.what, FaultKind::Crash { .. } | FaultKind::Leave { .. }) {
+            let may_stay = matches!(
+                fault.what,
+                FaultKind::Crash { .. } | FaultKind::Kill { .. } | FaultKind::Leave { .. }
+            );
+            if stays && may_stay {
                 dead += hosts.iter().filter(|host| world.node(**host).is_none()).count();
                 self.open.remove(&occurrence);
                 truth.calm(occurrence, Grace::after(world.now(), Duration::ZERO));
             } else {
-                self.end(occurrence, world, truth);
+                self.mend(occurrence, world, truth);
             }
         }
         world.network().heal();
@@ -146,6 +150,16 @@ impl ActiveFaults {
             StorageSpec::Torn => return world.host_mut(host).disk.tear_next(),
         };
         world.crash(host, storage);
+        if !truth.is_stranger(id) {
+            truth.stopped(id, world.now());
+        }
+        truth.reload(world, host);
+    }
+
+    /// Ends the process of a host, whose disk is intact.
+    pub(super) fn end(&mut self, host: usize, how: Stop, world: &mut World, truth: &mut Truth) {
+        let id = world.host(host).id;
+        world.stop(host, how);
         if !truth.is_stranger(id) {
             truth.stopped(id, world.now());
         }

@@ -11,7 +11,7 @@ use super::open::Undo;
 use crate::network::{Channel, Conditions, Partition};
 use crate::scenario::{Fault, FaultKind, LinkSpec, Select, StorageSpec};
 use crate::truth::Truth;
-use crate::world::{Host, Slowness, World};
+use crate::world::{Host, Slowness, Stop, World};
 
 /// Loss up to this excuses no false verdict.
 const HARMLESS_LOSS: f64 = 0.25;
@@ -41,6 +41,11 @@ impl ActiveFaults {
             truth.disturb(occurrence, Some(hosts.clone()));
             let undo = match kind {
                 FaultKind::Flap { .. } => Undo::Flap(partition, true),
+                FaultKind::InterfaceDown { nodes } => {
+                    let offline = self.choose(nodes, world);
+                    offline.iter().for_each(|host| world.set_offline(*host, true));
+                    Undo::Online(partition, offline)
+                }
                 _ => Undo::Mend(partition),
             };
             return (hosts.into_iter().collect(), undo);
@@ -51,6 +56,27 @@ impl ActiveFaults {
                 degrade(&from, &to, link, occurrence, world, truth)
             }
             FaultKind::Crash { nodes, storage } => self.stop(nodes, *storage, world, truth),
+            FaultKind::Kill { nodes, dying } => {
+                let hosts = self.running(nodes, world);
+                for host in &hosts {
+                    let dying = dying.0.mul_f64(self.rng.random());
+                    self.end(*host, Stop::Killed { dying }, world, truth);
+                }
+                (hosts, Undo::Restart)
+            }
+            FaultKind::Restart { nodes } => {
+                let hosts = self.running(nodes, world);
+                for host in &hosts {
+                    truth.said_goodbye(world.host(*host).id, world.now());
+                    self.end(*host, Stop::Planned, world, truth);
+                }
+                (hosts, Undo::Restart)
+            }
+            FaultKind::ResetConnections { nodes } => {
+                let hosts = self.choose(nodes, world);
+                hosts.iter().for_each(|host| world.reset_connections(*host));
+                (hosts, Undo::Nothing)
+            }
             FaultKind::SeedOutage => self.stop(&Select::Seeds, StorageSpec::Kept, world, truth),
             FaultKind::Leave { nodes } => {
                 let hosts = self.running(nodes, world);
@@ -110,6 +136,7 @@ impl ActiveFaults {
             | FaultKind::Bridge { .. }
             | FaultKind::MajorityRing
             | FaultKind::Isolate { .. }
+            | FaultKind::InterfaceDown { .. }
             | FaultKind::DatacenterCut { .. }
             | FaultKind::Flap { .. }
             | FaultKind::UdpBlocked { .. }
@@ -131,7 +158,7 @@ impl ActiveFaults {
                 Partition::bridge(&all, bridge)
             }
             FaultKind::MajorityRing => Partition::majority_ring(&all),
-            FaultKind::Isolate { nodes } => {
+            FaultKind::Isolate { nodes } | FaultKind::InterfaceDown { nodes } => {
                 let alone = self.choose(nodes, world);
                 Partition::isolate(&alone, &all)
             }

@@ -18,6 +18,8 @@ pub(super) enum Undo {
     Mend(Partition),
     /// A flapping link, and whether it is cut at the moment.
     Flap(Partition, bool),
+    /// Hosts whose interfaces are down.
+    Online(Partition, Vec<usize>),
     Links(Vec<(usize, usize)>),
     Restart,
     Slowness,

@@ -9,7 +9,7 @@ use crate::truth::{Grace, Truth};
 use crate::world::{Detail, Slowness, Storage, World};
 
 impl ActiveFaults {
-    pub(super) fn end(&mut self, occurrence: usize, world: &mut World, truth: &mut Truth) {
+    pub(super) fn mend(&mut self, occurrence: usize, world: &mut World, truth: &mut Truth) {
         let Some(OpenFault { kind, hosts, undo }) = self.open.remove(&occurrence) else { return };
         let now = world.now();
         if world.trace().wants(Detail::Events) {
@@ -23,6 +23,10 @@ impl ActiveFaults {
                 if is_cut {
                     partition.end(world.network());
                 }
+            }
+            Undo::Online(partition, offline) => {
+                partition.end(world.network());
+                offline.iter().for_each(|host| world.set_offline(*host, false));
             }
             Undo::Links(links) => self.mend_links(&links, world),
             Undo::Restart => {

@@ -113,6 +113,30 @@ pub enum FaultKind {
         #[serde(default)]
         storage: StorageSpec,
     },
+    /// The processes of hosts are killed. Their kernels close their connections, and refuse new ones. They start again
+    /// at the end of the fault.
+    Kill {
+        /// The hosts.
+        nodes: Select,
+        /// The longest time from the end of the process until new connections are refused.
+        #[serde(default)]
+        dying: Span,
+    },
+    /// Hosts stop as planned, and say goodbye. They start again at the end of the fault.
+    Restart {
+        /// The hosts.
+        nodes: Select,
+    },
+    /// All held connections from and to these hosts are reset.
+    ResetConnections {
+        /// The hosts.
+        nodes: Select,
+    },
+    /// The interface of each of these hosts is down: nothing passes, and its own attempts to connect fail at once.
+    InterfaceDown {
+        /// The hosts.
+        nodes: Select,
+    },
     /// All seeds crash.
     SeedOutage,
     /// One host after another crashes and starts again.
@@ -229,6 +253,10 @@ impl FaultKind {
             Self::StreamsBlocked { .. } => "streams-blocked",
             Self::Degrade { .. } => "degrade",
             Self::Crash { .. } => "crash",
+            Self::Kill { .. } => "kill",
+            Self::Restart { .. } => "restart",
+            Self::ResetConnections { .. } => "reset-connections",
+            Self::InterfaceDown { .. } => "interface-down",
             Self::SeedOutage => "seed-outage",
             Self::RollingRestart { .. } => "rolling-restart",
             Self::Leave { .. } => "leave",

@@ -21,11 +21,13 @@ const MIN_NODES: usize = 8;
 const CROWD: usize = 150;
 /// In a cluster of this size, two random hosts hardly ever monitor each other.
 const MANY: usize = 100;
+/// A cluster in which each host watches all others.
+const FEW: usize = 5;
 /// By this time members have proven to be prompt, and time is left for the drill.
 const MIN_SECONDS: u64 = 60;
 
 /// The drills, in turn.
-const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 15] = [
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 19] = [
     crash,
     deaf_monitors,
     slow,
@@ -41,6 +43,10 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 15] = [
     unseen_copy,
     mass_death,
     deaf,
+    kill,
+    firewall,
+    planned,
+    offline,
 ];
 
 /// The drill of a seed, if the seed is one.
@@ -272,6 +278,51 @@ fn deaf(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     let [host, _] = some(scenario.nodes, rng);
     let deaf = FaultKind::SlowReceive { nodes: host, per_second: 1 };
     scenario.fault = vec![fault(rng.random_range(10_000..30_000), Some(20_000), deaf)];
+}
+
+/// Tests that the end of a process is known at once, although the dying process still accepts connections.
+fn kill(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "the process of one host is killed, and all know it 300 ms later".into();
+    scenario.limits.detect_within = Span::millis(300);
+    scenario.limits.false_downs = FalseDowns::Never;
+    let [host, _] = some(scenario.nodes, rng);
+    let kill = FaultKind::Kill { nodes: host, dying: Span::millis(20) };
+    scenario.fault = vec![fault(rng.random_range(34_000..50_000), None, kill)];
+}
+
+/// Tests that connections that are reset, and silence after that, are no sign that a process exited.
+fn firewall(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about =
+        "a firewall resets all connections of a host, and drops everything for a second".into();
+    scenario.limits.false_downs = FalseDowns::Never;
+    let [host, _] = some(scenario.nodes, rng);
+    let at = rng.random_range(34_000..45_000);
+    scenario.fault = vec![
+        fault(at, Some(1_000), FaultKind::Isolate { nodes: host.clone() }),
+        fault(at + 1, None, FaultKind::ResetConnections { nodes: host }),
+    ];
+}
+
+/// Tests that a planned restart hides nothing.
+fn planned(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "a host says goodbye and is back at once; nobody takes it for dead".into();
+    let [host, _] = some(scenario.nodes, rng);
+    let lasts = rng.random_range(150..600);
+    let restart = FaultKind::Restart { nodes: host };
+    scenario.fault = vec![fault(rng.random_range(34_000..45_000), Some(lasts), restart)];
+}
+
+/// Tests that a host that loses its interface does not take all others for dead.
+fn offline(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    scenario.about = "one of few hosts loses its connections and its interface for a second".into();
+    scenario.nodes = FEW;
+    scenario.limits.false_downs = FalseDowns::Never;
+    let [host, _] = some(scenario.nodes, rng);
+    let at = rng.random_range(34_000..45_000);
+    scenario.fault = vec![
+        fault(at, Some(1_000), FaultKind::InterfaceDown { nodes: host.clone() }),
+        fault(at + 1, None, FaultKind::ResetConnections { nodes: host }),
+    ];
 }
 
 /// The time that is `millis` milliseconds before the heal, in milliseconds from the start.

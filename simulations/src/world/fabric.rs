@@ -7,6 +7,7 @@ use hobnob_membership::{Output, StreamId, TcpProbeId, Time};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
+use super::connections::{Attempt, Connections};
 use super::host::{Meter, address_index};
 use super::queue::{Delivery, Endpoint, Queue, WorldEvent};
 use super::trace::{Detail, Trace};
@@ -35,6 +36,7 @@ pub(super) struct Fabric {
     pub(super) queue: Queue,
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) trace: Trace,
+    pub(super) connections: Connections,
     streams: BTreeMap<Endpoint, Stream>,
     next_accepted: u64,
     /// The current owner of each address.
@@ -48,6 +50,7 @@ impl Fabric {
             queue: Queue::default(),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             trace: Trace::default(),
+            connections: Connections::default(),
             streams: BTreeMap::new(),
             next_accepted: 0,
             owners: Vec::new(),
@@ -111,6 +114,17 @@ impl Fabric {
             Output::TcpProbe { to, tcp_probe } => {
                 if let Some(to) = address_index(to) {
                     self.tcp_probe(from, to, tcp_probe, now);
+                }
+            }
+            Output::Hold { hold, to, peer } => {
+                if let Some(to) = address_index(to) {
+                    self.connect(from, to, Attempt::Hold(hold, peer), now);
+                }
+            }
+            Output::Release { hold } => self.release(from, hold),
+            Output::Reach { to, reach } => {
+                if let Some(to) = address_index(to) {
+                    self.connect(from, to, Attempt::Reach(reach), now);
                 }
             }
             Output::Event(_) => {}

@@ -91,6 +91,9 @@ pub struct Host {
     pub slowness: Slowness,
     pub(super) address: u32,
     pub(super) process: Option<Process>,
+    /// When its kernel refuses, or refused, new connections, since its process was killed or stopped. `None` without
+    /// power.
+    pub(super) refuses_from: Option<Time>,
     pub(super) lives: u32,
     pub(super) generation: u64,
     pub(super) meter: Meter,
@@ -159,6 +162,7 @@ impl Host {
             slowness: Slowness::default(),
             address,
             process: None,
+            refuses_from: None,
             lives: 0,
             generation: 0,
             meter: Meter::default(),

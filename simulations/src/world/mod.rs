@@ -4,6 +4,7 @@
 //! the outputs, go on to the next event. One seed decides all randomness, so a run can be repeated exactly.
 
 mod clock;
+mod connections;
 mod disk;
 mod fabric;
 mod host;
@@ -22,6 +23,7 @@ use crate::network::Network;
 use fabric::Fabric;
 
 pub use clock::Clock;
+pub use connections::Stop;
 pub use disk::{Disk, DiskError};
 pub(crate) use host::MAX_WAKES;
 pub use host::{Host, Meter, Slowness, Storage, host_of, node_id};

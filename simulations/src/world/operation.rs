@@ -8,7 +8,7 @@ use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Protocol};
 use rand::Rng;
 
 use super::host::{Process, SYNC_PORT, address_index, socket_address};
-use super::{DiskError, Storage, World, node_id};
+use super::{DiskError, Stop, Storage, World, node_id};
 
 /// Peer addresses that a host keeps over a crash.
 const MAX_REMEMBERED_PEERS: usize = 32;
@@ -71,9 +71,9 @@ impl World {
         self.act(number, Input::Join(seeds));
     }
 
-    /// Crashes a node. Everything in flight to it is lost.
+    /// Takes the power from a host. Everything in flight to its node is lost.
     pub fn crash(&mut self, number: usize, storage: Storage) {
-        self.stop(number);
+        self.stop(number, Stop::Power);
         let host = &mut self.hosts[number];
         match storage {
             Storage::Kept => {}
@@ -87,12 +87,19 @@ impl World {
         }
     }
 
-    pub(super) fn stop(&mut self, number: usize) {
+    /// Stops a process. Its disk is intact.
+    pub fn stop(&mut self, number: usize, how: Stop) {
         let host = &mut self.hosts[number];
         let Some(process) = host.process.take() else { return };
         let peers = process.node.peer_addresses().filter_map(address_index);
         host.disk.peers = peers.take(MAX_REMEMBERED_PEERS).collect();
+        host.refuses_from = match how {
+            Stop::Power => None,
+            Stop::Killed { dying } => Some(self.now + dying),
+            Stop::Planned => Some(self.now),
+        };
         self.fabric.abandon(number, self.now);
+        self.fabric.end_connections(number, how, self.now);
     }
 
     /// Moves a stopped host to a new address. The old address has no owner from then on.
@@ -130,7 +137,7 @@ impl World {
         match host.disk.store(&records) {
             Err(DiskError::Full) => WriteOutcome::Refused,
             Err(DiskError::Torn) => {
-                self.stop(number);
+                self.stop(number, Stop::Power);
                 WriteOutcome::Crashed
             }
             Ok(()) => {

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hobnob_membership::{StreamId, TcpProbeId, Time};
+use hobnob_membership::{HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId, Time};
+
+use super::connections::Attempt;
 
 /// One end of a stream: the host, and the stream's id there.
 pub(super) type Endpoint = (usize, StreamId);
@@ -23,6 +25,12 @@ pub(super) enum Delivery {
     Closed { stream: StreamId },
     /// The answer to a TCP probe.
     TcpProbeAnswered { tcp_probe: TcpProbeId },
+    /// The peer holds a connection, too.
+    Held { hold: HoldId },
+    /// The end of a held connection.
+    HoldEnded { hold: HoldId, end: HoldEnd },
+    /// The outcome of an attempt to reach a process.
+    Reached { reach: ReachId, outcome: ReachOutcome },
 }
 
 /// A scheduled event.
@@ -32,6 +40,8 @@ pub(super) enum WorldEvent {
     Datagram { from: u32, to: u32, bytes: Vec<u8>, late: bool },
     /// A TCP probe reaches an address.
     TcpProbe { from: usize, to: u32, tcp_probe: TcpProbeId },
+    /// An attempt to connect reaches an address.
+    Connect { from: usize, to: u32, attempt: Attempt },
     /// A delivery on a stream, or the answer to a TCP probe, reaches a host.
     Stream { to: usize, delivery: Delivery },
     /// A stalled stream tries again.

@@ -11,7 +11,7 @@ use rand::RngExt;
 use super::host::{MAX_WAKES, socket_address};
 use super::node_event::describe;
 use super::queue::{Delivery, WorldEvent};
-use super::{Detail, NodeEvent, World};
+use super::{Detail, NodeEvent, Stop, World};
 
 impl World {
     pub(super) fn process(&mut self, what: WorldEvent) {
@@ -46,6 +46,7 @@ impl World {
                     self.fabric.answer_tcp_probe(host, from, tcp_probe, self.now);
                 }
             }
+            WorldEvent::Connect { from, to, attempt } => self.take_connection(from, to, attempt),
             WorldEvent::Retry { from } => self.fabric.retry(from, self.now),
             WorldEvent::Wake { host, life } => self.wake(host, life),
         }
@@ -108,6 +109,26 @@ impl World {
                 }
                 self.act(number, Input::TcpProbeAnswered { tcp_probe });
             }
+            Delivery::Held { hold } => {
+                self.trace_connection(number, format_args!("holds {hold:?}"));
+                self.act(number, Input::Held { hold });
+            }
+            Delivery::HoldEnded { hold, end } => {
+                self.trace_connection(number, format_args!("{hold:?} ends: {end:?}"));
+                self.act(number, Input::HoldEnded { hold, end });
+            }
+            Delivery::Reached { reach, outcome } => {
+                self.trace_connection(number, format_args!("{} is {outcome:?}", reach.node));
+                self.act(number, Input::Reached { reach, outcome });
+            }
+        }
+    }
+
+    fn trace_connection(&mut self, number: usize, what: std::fmt::Arguments<'_>) {
+        let trace = &mut self.fabric.trace;
+        trace.delivered(self.now, number, what.to_string().as_bytes());
+        if trace.wants(Detail::Packets) {
+            trace.line(self.now, format_args!("n{number} <- TCP: {what}"));
         }
     }
 
@@ -207,7 +228,7 @@ impl World {
             process.ready_at = process.ready_at.max(now + host.slowness.service_time);
         }
         if process.left {
-            self.stop(number);
+            self.stop(number, Stop::Planned);
         } else {
             self.schedule_wake(number);
         }

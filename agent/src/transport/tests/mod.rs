@@ -14,7 +14,7 @@ use hobnob_membership::StreamId;
 use hobnob_membership::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT};
 use quinn::{ConnectionError, Endpoint, VarInt};
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;

@@ -108,6 +108,7 @@ mod tests {
             cause: Cause::Silence,
             accuser: NodeId(1),
             referees: Vec::new(),
+            exited: false,
         })
     }
 

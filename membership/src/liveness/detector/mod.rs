@@ -46,7 +46,7 @@ pub(crate) use disputes::Disputes;
 pub(crate) use member_updates::MemberUpdateQueue;
 
 /// Number of members that each member watches, and number of monitors of each member.
-const MONITORS: usize = 5;
+pub(crate) const MONITORS: usize = 5;
 /// After a stall of our own loop this long, answers may be waiting unread, so the detector's probes begin anew.
 const STALLED_AFTER: Duration = Duration::from_millis(100);
 /// A verdict of a peer on a member that answered us within this time is checked before we believe it.
@@ -140,6 +140,8 @@ pub(crate) struct Detector {
     stall_meter: StallMeter,
     /// Generation of the ring for which the monitors are assigned.
     assigned: Option<u64>,
+    /// Number of times that the monitors were assigned.
+    assignments: u64,
     /// Whether suspicions have begun or ended since the monitors were assigned.
     is_watch_outdated: bool,
     /// When the last deadline was handled.
@@ -170,6 +172,7 @@ impl Detector {
             healths: BTreeMap::new(),
             stall_meter: StallMeter::new(now),
             assigned: None,
+            assignments: 0,
             is_watch_outdated: false,
             stepped: now,
             compare_not_before: now,
@@ -225,6 +228,22 @@ impl Detector {
         let monitors = self.monitors.iter();
         let silent = monitors.filter(move |(_, monitor)| monitor.silence(now) >= LINK_BROKEN_AFTER);
         silent.map(|(node, _)| *node)
+    }
+
+    /// The members that the ring assigns to us.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let assigned = self.monitors.iter().filter(|(_, monitor)| !monitor.is_beyond);
+        assigned.map(|(node, _)| *node)
+    }
+
+    /// Grows whenever the members that we watch may be others.
+    pub(crate) fn assignments(&self) -> u64 {
+        self.assignments
+    }
+
+    /// Expects a pong to a ping that another part of liveness sends.
+    pub(crate) fn expect_pong(&mut self, node: NodeId, nonce: [u8; 4], now: Time) {
+        self.pings.expect(node, nonce, now);
     }
 
     /// Number of suspicions and indirect probes under way.

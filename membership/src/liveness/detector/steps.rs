@@ -156,7 +156,8 @@ impl Detector {
         self.indirect_probes.remove(&suspect);
         referees.truncate(MAX_REFEREES);
         let cause = Cause::Silence;
-        let verdict = Verdict { node: suspect, epoch, cause, accuser: self.own, referees };
+        let verdict =
+            Verdict { node: suspect, epoch, cause, accuser: self.own, referees, exited: false };
         self.orders.push_back(Order::Decide(verdict, self.own));
     }
 

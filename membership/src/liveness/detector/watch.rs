@@ -28,6 +28,7 @@ const BEYOND_PINGED_WITHIN: Duration = Duration::from_millis(50);
 impl Detector {
     /// Watches the members that the ring assigns to us.
     pub(super) fn assign_monitors(&mut self, swim: &Swim, now: Time) {
+        self.assignments += 1;
         let targets = self.targets(swim, now);
         let places: BTreeMap<NodeId, usize> =
             targets.iter().enumerate().map(|(place, node)| (*node, place)).collect();

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use super::followed::Followed;
 use crate::bench::service;
 use crate::network::{Conditions, Latency, Network, Partition};
-use crate::world::{NodeEvent, Observer, Storage, World, WriteOutcome, host_of};
+use crate::world::{NodeEvent, Observer, Stop, Storage, World, WriteOutcome, host_of};
 
 /// The longest time that is waited for a join.
 const JOIN_LIMIT: Duration = Duration::from_secs(300);
@@ -39,6 +39,8 @@ pub(super) struct Belief {
     pub(super) alive: bool,
     /// Whether it was really running.
     pub(super) was_running: bool,
+    /// Whether it is believed that its process exited.
+    pub(super) exited: bool,
 }
 
 /// A log of the agents' events.
@@ -80,7 +82,7 @@ impl ClusterLog {
 }
 
 impl Observer for ClusterLog {
-    fn on_event(&mut self, _: &World, event: &NodeEvent) {
+    fn on_event(&mut self, world: &World, event: &NodeEvent) {
         match &event.kind {
             Event::Instance(change) => self.change(event.at, event.host, change),
             Event::Member(change) => {
@@ -92,6 +94,9 @@ impl Observer for ClusterLog {
                 if std::mem::replace(&mut self.alive[event.host][about], alive) == alive {
                     return;
                 }
+                let belief = world
+                    .node(event.host)
+                    .and_then(|node| node.belief(change.member.identity.node_id));
                 let count = &mut self.alive_count[event.host];
                 *count = if alive { *count + 1 } else { *count - 1 };
                 self.beliefs.push(Belief {
@@ -100,6 +105,7 @@ impl Observer for ClusterLog {
                     about,
                     alive,
                     was_running: self.running[about],
+                    exited: belief.is_some_and(|belief| belief.verdict.exited),
                 });
             }
             _ => {}
@@ -255,6 +261,19 @@ impl Cluster {
         self.seen.running[agent] = false;
         self.seen.alive[agent].fill(false);
         self.seen.alive_count[agent] = 0;
+    }
+
+    /// Kills the process of an agent. Its kernel refuses connections once it is gone, after `dying`.
+    pub(super) fn kill(&mut self, agent: usize, dying: Duration) {
+        self.world.stop(agent, Stop::Killed { dying });
+        self.seen.running[agent] = false;
+        self.seen.alive[agent].fill(false);
+        self.seen.alive_count[agent] = 0;
+    }
+
+    /// Resets all held connections from and to an agent.
+    pub(super) fn reset_connections(&mut self, agent: usize) {
+        self.world.reset_connections(agent);
     }
 
     /// Starts a crashed agent again, with its disk.

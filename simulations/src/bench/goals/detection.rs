@@ -18,6 +18,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Verdicts on one agent within this time count as one incident.
 const INCIDENT: Duration = Duration::from_secs(10);
 
+/// The longest time for which the kernel of a killed process goes on accepting connections.
+const MAX_DYING: Duration = Duration::from_millis(15);
+
 /// Agents in random order, without the seeds.
 fn shuffled(cluster: &mut Cluster) -> Vec<usize> {
     let mut agents: Vec<usize> = (2..cluster.len()).collect();
@@ -56,6 +59,57 @@ pub(super) fn crash(setting: &Setting, report: &mut SectionReport<'_>) {
     report.add("crash known to half, p50", quantile(&half, 0.5), "s");
     report.add("crash known to all, p50", at(0.5), "s").goal(1.9).note(note.clone());
     report.add("crash known to all, p99", at(0.99), "s").goal(2.5).note(note);
+}
+
+pub(super) fn kill(setting: &Setting, report: &mut SectionReport<'_>) {
+    for (loss, worst) in [(0.0, 120.0), (0.05, 400.0)] {
+        report.progress("settling");
+        let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting.seed);
+        let mut all = Vec::new();
+        let victims = shuffled(&mut cluster);
+        for victim in victims.into_iter().take(setting.crashes) {
+            let wait = cluster.rng.random_range(5_000..7_000);
+            cluster.run_for(Duration::from_millis(wait));
+            let dying = MAX_DYING.mul_f64(cluster.rng.random());
+            cluster.kill(victim, dying);
+            let fine = Duration::from_millis(1);
+            let known = cluster.run_until(fine, LIMIT, |c| !c.believed_alive(&[victim]));
+            all.push(known.map_or(f64::INFINITY, |time| time.as_secs_f64() * 1e3));
+            report.progress(&format!("kill {} of {}", all.len(), setting.crashes));
+            cluster.run_for(Duration::from_secs(1));
+            cluster.take_beliefs();
+            cluster.start(victim);
+        }
+        let at = |share: f64| quantile(&all, share).filter(|millis| millis.is_finite());
+        let note = format!("{} kills", all.len());
+        let what = |share| format!("process killed: known to all, {share}");
+        report.add(what("p50"), at(0.5), "ms").at_loss(loss).goal(80.0).note(note.clone());
+        report.add(what("p99"), at(0.99), "ms").at_loss(loss).goal(worst).note(note);
+    }
+}
+
+pub(super) fn exits(setting: &Setting, report: &mut SectionReport<'_>) {
+    let loss = 0.25;
+    report.progress("settling");
+    let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting.seed);
+    cluster.slow_some();
+    cluster.run_for(MINUTE);
+    cluster.take_beliefs();
+    let (mut resets, mut believed) = (0, 0);
+    for minute in 0..setting.minutes {
+        for _ in 0..60 {
+            let agent = cluster.rng.random_range(0..cluster.len());
+            cluster.reset_connections(agent);
+            resets += 1;
+            cluster.run_for(Duration::from_secs(1));
+        }
+        let beliefs = cluster.take_beliefs();
+        believed += beliefs.iter().filter(|one| one.exited && one.was_running).count();
+        report.progress(&format!("minute {minute}"));
+    }
+    let what = format!("living processes taken to have exited in {} min", setting.minutes);
+    let note = format!("5 % slow agents, the connections of {resets} agents reset");
+    report.add(what, Some(believed as f64), "").at_loss(loss).goal(0.0).note(note);
 }
 
 pub(super) fn mass_crash(setting: &Setting, report: &mut SectionReport<'_>) {

@@ -63,6 +63,16 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "rest", about: "what agents send while nothing happens", run: load::rest },
     Section { name: "crash", about: "time until all know of a crash", run: detection::crash },
     Section {
+        name: "kill",
+        about: "time until all know that a process was killed",
+        run: detection::kill,
+    },
+    Section {
+        name: "exits",
+        about: "connections are reset, members are slow, packets are lost; no process may be taken to have exited",
+        run: detection::exits,
+    },
+    Section {
         name: "mass-crash",
         about: "30 % of the agents crash at once",
         run: detection::mass_crash,

@@ -3,6 +3,7 @@
 mod clusters;
 mod detection;
 mod duplicates;
+mod exits;
 mod false_down;
 mod isolation;
 mod joining;
@@ -11,6 +12,7 @@ mod losses;
 pub(super) use clusters::Clusters;
 pub(super) use detection::Detection;
 pub(super) use duplicates::Duplicates;
+pub(super) use exits::Exits;
 pub(super) use false_down::FalseDown;
 pub(crate) use false_down::down_of_live_agent;
 pub(super) use isolation::Isolation;

@@ -1,0 +1,179 @@
+//! Held connections: idle TCP connections from a member's monitors to the member, on its gossip port.
+//!
+//! A kernel closes the connections of a process when the process ends, however it ends. So a monitor that holds a connection
+//! learns of that at once. It says one [preamble](preamble), the member answers with one byte, and then nothing is said, but
+//! for one byte of goodbye before the member closes on purpose.
+//!
+//! A member holds a limited number of connections, those of its monitors first ([`places`]). A connection that is open costs
+//! a socket on either side and a keepalive a minute.
+
+mod accept;
+mod connect;
+mod places;
+mod preamble;
+mod reach;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use hobnob_membership::{ClusterId, HoldEnd, HoldId, NodeId, ReachId, ReachOutcome};
+use rustix::net::sockopt;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::counters::TcpCounters;
+use super::limits::{KEEPALIVE, KEEPALIVE_PROBES, KEEPALIVE_PROBES_EVERY, MAX_REACHES};
+use accept::Acceptor;
+use connect::Connector;
+use reach::reach;
+
+/// What the agent that holds connections is known by, and how many it holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HoldSettings {
+    /// Its cluster.
+    pub(crate) cluster: ClusterId,
+    /// Its node id.
+    pub(crate) node_id: NodeId,
+    /// The most connections of peers that it holds.
+    pub(crate) places: usize,
+}
+
+impl HoldSettings {
+    /// The most connections of peers that may still say their preamble.
+    fn waiting(&self) -> usize {
+        self.places.div_ceil(2)
+    }
+}
+
+/// Something that happened to a connection of this agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HoldEvent {
+    /// The member holds it, too.
+    Held { hold: HoldId },
+    /// It is over, or was never held.
+    Ended { hold: HoldId, end: HoldEnd },
+    /// An attempt to reach a member is done.
+    Reached { reach: ReachId, outcome: ReachOutcome },
+}
+
+/// Holds connections to members, and takes those that members hold to this agent. Dropping it closes all of them without a
+/// goodbye.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    acceptor: Option<Acceptor>,
+    connector: Connector,
+    /// One permit for each attempt to reach a member.
+    reaches: Arc<Semaphore>,
+    events: mpsc::Sender<HoldEvent>,
+    counters: Arc<TcpCounters>,
+}
+
+impl Holds {
+    /// Starts to accept connections, if there is a listener. What becomes of our own connections is sent to `events`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn start(
+        listener: Option<TcpListener>,
+        settings: HoldSettings,
+        events: mpsc::Sender<HoldEvent>,
+        counters: Arc<TcpCounters>,
+    ) -> Self {
+        let accept = |listener| Acceptor::start(listener, settings, counters.clone());
+        Self {
+            acceptor: listener.map(accept),
+            connector: Connector::new(settings, events.clone(), counters.clone()),
+            reaches: Arc::new(Semaphore::new(MAX_REACHES)),
+            events,
+            counters,
+        }
+    }
+
+    /// Whether peers can connect to this agent.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.acceptor.is_some()
+    }
+
+    /// The connections that peers hold to this agent, and those that it holds to members.
+    pub(crate) fn held(&self) -> [(&'static str, u64); 2] {
+        let held_in = self.acceptor.as_ref().map_or(0, Acceptor::held);
+        [("holds_in", held_in as u64), ("holds_out", self.connector.held() as u64)]
+    }
+
+    /// The connections of these nodes come first from now on.
+    pub(crate) fn set_monitors(&self, monitors: impl IntoIterator<Item = NodeId>) {
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.set_monitors(monitors);
+        }
+    }
+
+    /// Connects to a member and holds the connection; does not wait.
+    ///
+    /// # Errors
+    /// This agent has too many connections already. The event tells what is to be told.
+    pub(crate) fn hold(
+        &mut self,
+        hold: HoldId,
+        to: SocketAddr,
+        peer: NodeId,
+    ) -> Result<(), HoldEvent> {
+        self.connector.hold(hold, to, peer)
+    }
+
+    /// Drops a connection. No event of it is wanted any more.
+    pub(crate) fn release(&mut self, hold: HoldId) {
+        self.connector.release(hold);
+    }
+
+    /// Tries to reach a member's process; does not wait.
+    ///
+    /// # Errors
+    /// [`MAX_REACHES`] attempts are under way. The event tells what is to be told.
+    pub(crate) fn reach(&self, to: SocketAddr, id: ReachId) -> Result<(), HoldEvent> {
+        let reached = move |outcome| HoldEvent::Reached { reach: id, outcome };
+        let Ok(place) = self.reaches.clone().try_acquire_owned() else {
+            self.counters.reaches_dropped.increment();
+            return Err(reached(ReachOutcome::LocalError));
+        };
+        let (events, counters) = (self.events.clone(), self.counters.clone());
+        tokio::spawn(async move {
+            let outcome = reach(to).await;
+            drop(place);
+            if outcome == ReachOutcome::LocalError {
+                counters.local_errors.increment();
+            }
+            // It fails only when the driver has ended.
+            let _ = events.send(reached(outcome)).await;
+        });
+        Ok(())
+    }
+
+    /// Notes an event before it is told. Returns false for an event of a connection that was released meanwhile.
+    pub(crate) fn note(&mut self, event: &HoldEvent) -> bool {
+        match event {
+            HoldEvent::Held { hold } => self.connector.note_held(*hold),
+            HoldEvent::Ended { hold, .. } => self.connector.note_ended(*hold),
+            HoldEvent::Reached { .. } => true,
+        }
+    }
+
+    /// Says goodbye to all peers that hold a connection to this agent, and holds no further ones. Does not wait.
+    pub(crate) fn say_goodbye(&self) {
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.say_goodbye();
+        }
+    }
+}
+
+/// Lets the kernel find out when the other end of a connection is gone without a word.
+fn keep_alive(stream: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_PROBES_EVERY)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! An agent whose process ends: its kernel tells that to its monitors, unless the agent said goodbye.
+
+use std::path::Path;
+
+use crate::agent::{ANY_PORT, Agent, eventually, text};
+
+const AGENTS: usize = 4;
+
+/// Agents that hold connections to each other, each to all others.
+fn holding(home: &Path, args: &[&str]) -> Vec<Agent> {
+    let mut agents: Vec<Agent> = Vec::new();
+    for n in 1..=AGENTS {
+        let joins = agents.first().map(|first| format!("--join={}", first.bind()));
+        let args: Vec<String> = args.iter().map(ToString::to_string).chain(joins).collect();
+        agents.push(Agent::start_with(home, &format!("a{n}"), ANY_PORT, &args));
+    }
+    until_held(&agents);
+    agents
+}
+
+fn until_held(agents: &[Agent]) {
+    let others = AGENTS as u64 - 1;
+    eventually("each holds a connection to each", || {
+        let held = |agent: &Agent| [agent.counter("holds_in"), agent.counter("holds_out")];
+        agents.iter().all(|agent| held(agent) == [others; 2])
+    });
+}
+
+fn hints(agents: &[Agent]) -> Vec<u64> {
+    agents.iter().map(|agent| agent.counter("exit_hints")).collect()
+}
+
+#[test]
+fn the_exit_of_a_killed_agent_is_known_for_what_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let mut agents = holding(home.path(), &[]);
+    let mut killed = agents.remove(1);
+    killed.kill();
+    eventually("it is down", || {
+        agents.iter().all(|agent| agent.status_of("a2").as_deref() == Some("down"))
+    });
+    for agent in &agents {
+        let member = agent.json(&["explain", "a2"])["members"][0].take();
+        let why = text(&member, "reason");
+        assert!(why.starts_with("its process exited: "), "on {}: {member}", agent.name);
+        assert!(why.contains(" of its monitors saw "), "on {}: {member}", agent.name);
+        assert_eq!(member["verdict"]["exited"], true, "on {}: {member}", agent.name);
+        assert_eq!(member["verdict"]["cause"], "silence", "on {}: {member}", agent.name);
+    }
+    assert_eq!(hints(&agents), [1, 1, 1]);
+
+    agents.insert(1, killed.restart());
+    eventually("all are alive", || agents.iter().all(|agent| agent.alive() == AGENTS));
+    until_held(&agents);
+}
+
+#[test]
+fn an_agent_that_keeps_its_records_and_restarts_has_not_exited() {
+    let home = tempfile::tempdir().unwrap();
+    let mut agents = holding(home.path(), &["--keep-on-exit"]);
+    let mut stopped = agents.remove(1);
+    stopped.terminate();
+    agents.insert(1, stopped.restart());
+    eventually("all are alive", || agents.iter().all(|agent| agent.alive() == AGENTS));
+    until_held(&agents);
+    assert_eq!(hints(&agents), [0; AGENTS], "it said goodbye");
+    for agent in &agents {
+        assert_eq!(agent.counter("exits_convicted"), 0, "{}", agent.name);
+        let member = agent.json(&["explain", "a2"])["members"][0].take();
+        assert_eq!(member["verdict"], serde_json::Value::Null, "on {}", agent.name);
+    }
+}
+
+#[test]
+fn an_agent_that_leaves_has_not_exited() {
+    let home = tempfile::tempdir().unwrap();
+    let mut agents = holding(home.path(), &[]);
+    let (mut asked, mut signalled) = (agents.remove(1), agents.remove(1));
+    asked.ok(&["leave"]);
+    asked.expect_end();
+    signalled.terminate();
+    eventually("both have left", || {
+        let has_left = |agent: &Agent, name| agent.status_of(name).as_deref() == Some("left");
+        agents.iter().all(|agent| has_left(agent, "a2") && has_left(agent, "a3"))
+    });
+    assert_eq!(hints(&agents), [0; 2]);
+}

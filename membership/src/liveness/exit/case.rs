@@ -1,0 +1,209 @@
+//! One exit case: what we and others find of a member whose process may have exited.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::identity::{Identity, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
+use crate::base::time::Time;
+use crate::wire::ExitVote;
+
+/// A case without a verdict is dropped after this time.
+pub(super) const CASE_LASTS: Duration = Duration::from_secs(1);
+/// When the member is pinged, counted from the beginning of the case. A member that restarts within 30 ms answers the last
+/// ping.
+const PINGS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(25), Duration::from_millis(37)];
+/// When we try to connect, until a connection is refused. The first ones may meet a listener that is about to be closed.
+const REACHES: [Duration; 4] = [
+    Duration::from_millis(2),
+    Duration::from_millis(6),
+    Duration::from_millis(14),
+    Duration::from_millis(30),
+];
+/// When we tell our vote. The first time is that at which the member has missed all pings; the later ones make up for
+/// datagrams that were lost.
+const VOTES: [Duration; 6] = [
+    Duration::from_millis(50),
+    Duration::from_millis(75),
+    Duration::from_millis(110),
+    Duration::from_millis(200),
+    Duration::from_millis(350),
+    Duration::from_millis(600),
+];
+/// The vote that also goes to nodes beyond the monitors.
+const ASK_MORE_AT: usize = 1;
+/// From this time on, closed connections are enough where nothing answers a new one.
+const WITHOUT_REFUSALS_AFTER: Duration = Duration::from_millis(200);
+/// Monitors whose own connections must have closed.
+const CLOSED_AT_LEAST: usize = 2;
+/// Votes of others that a case keeps.
+const MAX_VOTES: usize = 16;
+
+/// A step of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ping the member.
+    Ping,
+    /// Try to connect to the member.
+    Reach,
+    /// Tell our vote, if we have evidence, and look whether the votes are enough. `ask_more` also asks nodes beyond the
+    /// monitors.
+    Vote { ask_more: bool },
+    /// Nobody decided: drop the case.
+    Over,
+}
+
+/// The evidence of one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Evidence {
+    /// The connection that it held is over, without a goodbye.
+    closed: bool,
+    /// It was closed, and not reset.
+    by_fin: bool,
+    /// A new connection was refused.
+    refused: bool,
+}
+
+impl Evidence {
+    fn is_enough_to_vote(self) -> bool {
+        self.refused || self.by_fin || (self.closed && mutant::is(Mutant::ConvictByReset))
+    }
+}
+
+/// A member whose process may have exited.
+#[derive(Debug)]
+pub(super) struct Case {
+    /// The member. A case is about one epoch and one address.
+    pub(super) suspect: Identity,
+    /// The nonce of the pings and of the attempts to connect.
+    pub(super) nonce: [u8; 4],
+    opened: Time,
+    ours: Evidence,
+    votes: BTreeMap<NodeId, Evidence>,
+    pings: usize,
+    reaches: usize,
+    told: usize,
+}
+
+impl Case {
+    pub(super) fn new(suspect: Identity, nonce: [u8; 4], now: Time) -> Self {
+        Self {
+            suspect,
+            nonce,
+            opened: now,
+            ours: Evidence::default(),
+            votes: BTreeMap::new(),
+            pings: 0,
+            reaches: 0,
+            told: 0,
+        }
+    }
+
+    /// Asks the member once more after a stall of our own loop: answers may be waiting unread.
+    pub(super) fn begin_anew(&mut self, now: Time) {
+        self.opened = now;
+        (self.pings, self.reaches, self.told) = (0, 0, 0);
+    }
+
+    /// Notes that the connection that we held is over: by a FIN, or by a reset.
+    pub(super) fn note_hint(&mut self, by_fin: bool) {
+        self.ours.closed = true;
+        self.ours.by_fin |= by_fin;
+    }
+
+    /// Notes that a new connection was refused.
+    pub(super) fn note_refused(&mut self) {
+        self.ours.refused = true;
+    }
+
+    /// Notes the vote of another node.
+    pub(super) fn note_vote(&mut self, vote: &ExitVote) {
+        if self.votes.len() < MAX_VOTES || self.votes.contains_key(&vote.sender) {
+            let ExitVote { closed, by_fin, refused, .. } = *vote;
+            self.votes.insert(vote.sender, Evidence { closed, by_fin: by_fin && closed, refused });
+        }
+    }
+
+    /// Whether the connection that we held is over.
+    pub(super) fn has_hint(&self) -> bool {
+        self.ours.closed
+    }
+
+    /// Whether we have evidence of our own that the process exited.
+    pub(super) fn has_evidence(&self) -> bool {
+        self.ours.is_enough_to_vote()
+    }
+
+    /// Whether another node may know of this case.
+    pub(super) fn is_known_to_others(&self) -> bool {
+        !self.votes.is_empty() || (self.told > 0 && self.has_evidence())
+    }
+
+    /// The nodes that told us their votes.
+    pub(super) fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.votes.keys().copied()
+    }
+
+    /// Our vote.
+    pub(super) fn vote(&self, sender: NodeId) -> ExitVote {
+        let Evidence { closed, by_fin, refused } = self.ours;
+        let Identity { node_id: suspect, epoch, .. } = self.suspect;
+        ExitVote { sender, suspect, epoch, alive: false, closed, by_fin, refused }
+    }
+
+    fn ping_at(&self) -> Option<Time> {
+        PINGS.get(self.pings).map(|after| self.opened + *after)
+    }
+
+    fn reach_at(&self) -> Option<Time> {
+        let next = REACHES.get(self.reaches).filter(|_| !self.ours.refused);
+        next.map(|after| self.opened + *after)
+    }
+
+    fn vote_at(&self) -> Option<Time> {
+        VOTES.get(self.told).map(|after| self.opened + *after)
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        let steps = [self.ping_at(), self.reach_at(), self.vote_at()];
+        steps.into_iter().flatten().min().unwrap_or(self.opened + CASE_LASTS)
+    }
+
+    /// The next step, if one is due.
+    pub(super) fn step(&mut self, now: Time) -> Option<Step> {
+        let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        if is_due(self.ping_at()) {
+            self.pings += 1;
+            Some(Step::Ping)
+        } else if is_due(self.reach_at()) {
+            self.reaches += 1;
+            Some(Step::Reach)
+        } else if is_due(self.vote_at()) {
+            self.told += 1;
+            Some(Step::Vote { ask_more: self.told > ASK_MORE_AT })
+        } else if self.opened + CASE_LASTS <= now {
+            Some(Step::Over)
+        } else {
+            None
+        }
+    }
+
+    /// The nodes that agree with us, if their evidence and ours are enough for a verdict. `majority` counts us, and is
+    /// smaller where there are fewer nodes to ask.
+    pub(super) fn verdict(&self, majority: usize, now: Time) -> Option<Vec<NodeId>> {
+        let age = now.since(self.opened);
+        if !self.ours.closed || age < VOTES[0] {
+            return None;
+        }
+        let all = || self.votes.values().chain([&self.ours]);
+        let count = |holds: fn(&Evidence) -> bool| all().filter(|one| holds(one)).count();
+        let refused = count(|one| one.refused);
+        let closed = count(|one| one.closed);
+        let by_fin = count(|one| one.by_fin || (one.closed && mutant::is(Mutant::ConvictByReset)));
+        let with_refusals = refused >= majority && closed >= CLOSED_AT_LEAST.min(majority);
+        let without = age >= WITHOUT_REFUSALS_AFTER && by_fin >= majority;
+        let agrees = |one: &Evidence| one.is_enough_to_vote();
+        let agreeing = self.votes.iter().filter(|(_, one)| agrees(one)).map(|(node, _)| *node);
+        (with_refusals || without).then(|| agreeing.collect())
+    }
+}
