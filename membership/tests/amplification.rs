@@ -8,7 +8,7 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, health, identity};
 use hobnob_membership::wire::{
-    Ask, Claim, Compare, DatagramBuilder, Digest, Envelope, Hello, Life, Listing, LocalHealth,
+    Ask, Claim, Compare, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life, Listing, LocalHealth,
     MemberUpdates, Message, Ping, Pong, Pull, Update, Vote, WireError, decode_datagram, pong_tag,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Node, NodeId, Output, Time};
@@ -144,6 +144,11 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         local_health: None,
         tcp_probe_answered: false,
     };
+    let exit_vote = |suspect: Identity| {
+        let Identity { node_id: suspect, epoch, .. } = suspect;
+        let (alive, closed, by_fin, refused) = (false, true, true, true);
+        Message::ExitVote(ExitVote { sender, suspect, epoch, alive, closed, by_fin, refused })
+    };
     let listed = (0..DOWN).map(|n| listing(bucket_of(former(n)), vec![former(n)]));
     vec![
         ("pull", datagram([pull(vec![want(0)])])),
@@ -165,6 +170,9 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         ("ask about a member that is down", datagram([ask(former(0))])),
         ("asks about members that are down", datagram((0..DOWN).map(former).map(ask))),
         ("vote", datagram([Message::Vote(vote)])),
+        ("exit vote", datagram([exit_vote(identity(2))])),
+        ("exit vote on the sender", datagram([exit_vote(victim())])),
+        ("exit votes", datagram((100..160).map(identity).map(exit_vote))),
         ("verdict on the receiver", datagram([past()])),
         ("verdicts on the receiver", datagram((0..60).map(|_| past()))),
         ("fresh verdict on the receiver", datagram([about(Update::Down(down_with(own.epoch)))])),

@@ -134,9 +134,9 @@ impl Case {
         self.ours.is_enough_to_vote()
     }
 
-    /// Whether another node may know of this case.
-    pub(super) fn is_known_to_others(&self) -> bool {
-        !self.votes.is_empty() || (self.told > 0 && self.has_evidence())
+    /// Whether we told others our vote.
+    pub(super) fn was_told(&self) -> bool {
+        self.told > 0 && self.has_evidence()
     }
 
     /// The nodes that told us their votes.

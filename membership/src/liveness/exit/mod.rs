@@ -251,11 +251,14 @@ impl Exits {
     fn acquit(&mut self, swim: &Swim, node: NodeId) {
         let Some(case) = self.cases.remove(&node) else { return };
         self.tally.acquitted += 1;
-        if case.is_known_to_others() {
-            let vote = ExitVote { alive: true, ..case.vote(self.own) };
-            for to in self.receivers(swim, &case, 0) {
-                self.orders.push_back(ExitOrder::Vote(to, vote));
-            }
+        let vote = ExitVote { alive: true, ..case.vote(self.own) };
+        // Those that we told nothing have cases only if they told us.
+        let receivers = match case.was_told() {
+            true => self.receivers(swim, &case, 0),
+            false => case.voters().collect(),
+        };
+        for to in receivers {
+            self.orders.push_back(ExitOrder::Vote(to, vote));
         }
     }
 
