@@ -1,7 +1,9 @@
 //! The data directory. One agent at a time can open it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use hobnob_membership::{Epoch, NodeId};
 use tracing::warn;
@@ -13,6 +15,7 @@ use super::identity::{self, NodeIdentity};
 use super::log::{RegistrationLog, TornTail};
 use super::peers;
 use super::registration::StoredRegistration;
+use super::verdicts::{self, KeptVerdict};
 
 /// An open data directory. The same path cannot be opened again until this is dropped or its process ends.
 ///
@@ -160,5 +163,24 @@ impl DataDir {
     /// The addresses could not be written.
     pub fn save_peers(&mut self, peers: &[SocketAddr]) -> Result<(), WriteError> {
         Ok(peers::save(self.disk.as_mut(), peers)?)
+    }
+
+    /// The latest verdicts of checks of this boot of the host, by the id of their instance. They are hints: a file that
+    /// cannot be read is ignored with a warning.
+    #[must_use]
+    pub fn verdicts(&self) -> BTreeMap<Arc<str>, KeptVerdict> {
+        verdicts::load(self.disk.as_ref(), &verdicts::boot())
+    }
+
+    /// Remembers the latest verdicts of checks for a restart, in the place of those remembered before. They may be lost to a
+    /// power failure.
+    ///
+    /// # Errors
+    /// The verdicts could not be written.
+    pub fn save_verdicts(
+        &mut self,
+        verdicts: &BTreeMap<Arc<str>, KeptVerdict>,
+    ) -> Result<(), WriteError> {
+        Ok(verdicts::save(self.disk.as_mut(), verdicts::boot(), verdicts)?)
     }
 }

@@ -36,6 +36,10 @@ pub(crate) trait Disk: Send + Sync {
     /// failure once this returns.
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
 
+    /// Like [`Disk::replace`], without waiting for the device. After a power failure the old content, the new one or
+    /// something else may be there.
+    fn replace_unflushed(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
+
     /// Like [`Disk::replace`], for a content of at most [`RESERVED_BYTES`]. Where an earlier call could reserve room, this
     /// needs no more of it, so it succeeds on a full disk. The content is padded with spaces.
     fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
@@ -117,16 +121,13 @@ impl Disk for OsDisk {
     }
 
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
-        let path = self.path(file);
-        let scratch = path.with_extension("tmp");
-        let written = write_scratch(&scratch, content)
-            .and_then(|()| fs::rename(&scratch, &path).map_err(FileError::of("replace", &path)));
-        if written.is_err() {
-            // The next replacement removes the scratch file anyway. Removing it now frees space on a full disk.
-            let _ = fs::remove_file(&scratch);
-        }
-        written.map_err(FileError::untouched)?;
+        let flush = |file: &File| file.sync_all();
+        replace(&self.path(file), content, flush)?;
         sync_dir(&self.dir)
+    }
+
+    fn replace_unflushed(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
+        replace(&self.path(file), content, |_| Ok(()))
     }
 
     fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
@@ -212,13 +213,32 @@ fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
-fn write_scratch(scratch: &Path, content: &[u8]) -> Result<(), FileError> {
+fn replace(
+    path: &Path,
+    content: &[u8],
+    flush: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let scratch = path.with_extension("tmp");
+    let written = write_scratch(&scratch, content, flush)
+        .and_then(|()| fs::rename(&scratch, path).map_err(FileError::of("replace", path)));
+    if written.is_err() {
+        // The next replacement removes the scratch file anyway. Removing it now frees space on a full disk.
+        let _ = fs::remove_file(&scratch);
+    }
+    written.map_err(FileError::untouched)
+}
+
+fn write_scratch(
+    scratch: &Path,
+    content: &[u8],
+    flush: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), FileError> {
     remove_if_there(scratch)?;
     // A new file, so that no link leads the content elsewhere.
     let created = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(scratch);
     let mut file = created.map_err(FileError::of("create", scratch))?;
     file.write_all(content).map_err(FileError::of("write", scratch))?;
-    file.sync_all().map_err(FileError::of("flush", scratch))
+    flush(&file).map_err(FileError::of("flush", scratch))
 }
 
 /// Writes a reserve over the one that is there, with the length that all of them have.

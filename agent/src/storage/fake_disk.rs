@@ -147,6 +147,10 @@ impl Disk for FakeDisk {
         self.write(Kind::Replace, file, |_| {}, replace)
     }
 
+    fn replace_unflushed(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
+        self.replace(file, content)
+    }
+
     fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
         let is_full = self.state().writes == Writes::Fail(ErrorKind::StorageFull);
         if is_full && self.state().reserves.contains(file) {

@@ -8,6 +8,7 @@
 //! | `epoch.reserve` | room for the next `epoch.json` | with it |
 //! | `registrations.log` | the registrations, see `log.rs` | at every change |
 //! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
+//! | `verdicts.json` | the latest verdicts of checks, to start with after a restart | some time after a verdict changes; not flushed |
 //!
 //! Every file but the lock begins with its format and the version of Hobnob that wrote it, see `format.rs`. Fields of
 //! later versions are ignored; other formats are refused.
@@ -31,9 +32,11 @@ mod peers;
 mod registration;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 pub use data_dir::DataDir;
 pub use error::{OpenError, WriteError};
 pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
 pub use registration::{StoredBalancing, StoredCheck, StoredRegistration};
+pub use verdicts::KeptVerdict;
