@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::task::Task;
 use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
+use crate::checks::ListenerWatch;
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{Addresses, AgentConfig, ThisHost, ValidConfig};
 use crate::descriptors;
@@ -135,8 +136,15 @@ impl Ready {
         let (driving, driver) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
         let default_address = config.advertise.to_string();
-        let (registrar, registrations) =
-            Registrar::new(data_dir, default_address, registry.clone(), driver.clone(), restored);
+        let listeners = ListenerWatch::new(config.listener_watch);
+        let (registrar, registrations) = Registrar::new(
+            data_dir,
+            default_address,
+            registry.clone(),
+            driver.clone(),
+            restored,
+            listeners,
+        );
         let seeds = seeding::Live {
             info: info.clone(),
             registry: registry.clone(),

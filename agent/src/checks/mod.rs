@@ -3,14 +3,21 @@
 //!
 //! ```text
 //! Check --validate--> Checker: every interval { probe -> Outcome -> Verdict } --CheckReport, on a change--> driver
+//!                        ^ news of the listener of a local service: a probe at once
 //! ```
 
+mod checker;
+mod listeners;
 mod outcome;
 mod probes;
 mod rules;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
+pub use checker::{CheckId, CheckReport, Checker, Start};
+pub use listeners::{LOOK_EVERY, ListenerWatch, Signal};
 pub use outcome::{MAX_OUTPUT_BYTES, Outcome};
 #[cfg(test)]
 pub(crate) use probes::fake_server;
@@ -21,5 +28,5 @@ pub use probes::{
 pub use rules::{
     CheckError, MAX_INTERVAL, MAX_THRESHOLD, MAX_TIMEOUT, MIN_INTERVAL, MIN_TIMEOUT, validate,
 };
-pub use schedule::{CheckId, CheckReport, Checker, OVERDUE_AFTER};
+pub use schedule::{OVERDUE_AFTER, RESTORED_WITHIN};
 pub use verdict::{MAX_HISTORY, Thresholds, Verdict};

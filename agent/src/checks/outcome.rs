@@ -10,10 +10,13 @@ pub struct Outcome {
     output: String,
 }
 
+/// The meaning of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     Success,
     Failure,
+    /// A failure: the host of the service refused the connection.
+    Refusal,
     Void,
 }
 
@@ -28,6 +31,12 @@ impl Outcome {
     #[must_use]
     pub fn failure(output: impl Into<String>) -> Self {
         Self { meaning: Meaning::Failure, output: truncated(output.into()) }
+    }
+
+    /// A probe whose connection the host of the service refused. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
+    #[must_use]
+    pub fn refusal(output: impl Into<String>) -> Self {
+        Self { meaning: Meaning::Refusal, output: truncated(output.into()) }
     }
 
     /// A probe that this agent could not make, for want of something on its own host: no news about the instance. The
@@ -47,6 +56,15 @@ impl Outcome {
     #[must_use]
     pub fn is_void(&self) -> bool {
         self.meaning == Meaning::Void
+    }
+
+    /// The same outcome in other words. The first [`MAX_OUTPUT_BYTES`] of them are kept.
+    pub(super) fn with_output(&self, output: String) -> Self {
+        Self { meaning: self.meaning, output: truncated(output) }
+    }
+
+    pub(super) fn meaning(&self) -> Meaning {
+        self.meaning
     }
 
     /// A line about it, for people.

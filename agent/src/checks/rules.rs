@@ -88,6 +88,7 @@ mod tests {
             timeout_ms: 500,
             success_before_passing: 1,
             failures_before_failing: 3,
+            listener_watch: true,
         }
     }
 

@@ -67,11 +67,35 @@ impl Verdict {
         verdict
     }
 
+    /// The verdict on an instance that had this one before this agent started. Nothing is in a row.
+    #[must_use]
+    pub fn kept(thresholds: Thresholds, health: Health) -> Self {
+        Self { health, ..Self::new(thresholds) }
+    }
+
     /// Takes an outcome in. Returns the verdict if this has changed it.
     pub fn record(&mut self, outcome: Outcome) -> Option<Health> {
         if outcome.is_void() {
             return None;
         }
+        let success = outcome.is_success();
+        self.note(outcome);
+        let (needed, reached) = if success {
+            (self.thresholds.success_before_passing, Health::Passing)
+        } else {
+            (self.thresholds.failures_before_failing, Health::Failing)
+        };
+        if self.streak >= needed { self.change(reached) } else { None }
+    }
+
+    /// Takes an outcome in that decides, whatever the thresholds. Returns the verdict if this has changed it.
+    pub fn decide(&mut self, health: Health, outcome: Outcome) -> Option<Health> {
+        self.note(outcome);
+        self.change(health)
+    }
+
+    /// Counts an outcome in its row, and remembers it.
+    fn note(&mut self, outcome: Outcome) {
         let success = outcome.is_success();
         let continues = self.history.back().is_some_and(|latest| latest.is_success() == success);
         self.streak = if continues { self.streak.saturating_add(1) } else { 1 };
@@ -79,12 +103,6 @@ impl Verdict {
             self.history.pop_front();
         }
         self.history.push_back(outcome);
-        let (needed, reached) = if success {
-            (self.thresholds.success_before_passing, Health::Passing)
-        } else {
-            (self.thresholds.failures_before_failing, Health::Failing)
-        };
-        if self.streak >= needed { self.change(reached) } else { None }
     }
 
     /// Notes that an outcome is overdue: what was known is too old to be trusted. Returns the verdict if this has
@@ -193,6 +211,29 @@ mod tests {
                 "{passing} {critical} {first:?} {steps}"
             );
         }
+    }
+
+    #[test]
+    fn a_kept_verdict_stands_until_the_thresholds_are_reached() {
+        for (health, steps, expected) in [
+            (Health::Passing, "--+---", "PPPPPF"),
+            (Health::Passing, "o", "u"),
+            (Health::Failing, "-+-++", "FFFFP"),
+        ] {
+            let mut verdict = Verdict::kept(thresholds(2, 3), health);
+            assert_eq!(trace(&mut verdict, steps), expected, "{health:?} {steps}");
+        }
+    }
+
+    #[test]
+    fn a_decision_needs_no_row() {
+        let mut verdict = Verdict::kept(thresholds(3, 3), Health::Passing);
+        let failing = verdict.decide(Health::Failing, Outcome::refusal("refused"));
+        assert_eq!(failing, Some(Health::Failing));
+        assert_eq!(verdict.decide(Health::Failing, Outcome::refusal("refused")), None);
+        assert_eq!(trace(&mut verdict, "++"), "FF");
+        assert_eq!(verdict.decide(Health::Passing, Outcome::success("up")), Some(Health::Passing));
+        assert_eq!(trace(&mut verdict, "--+"), "PPP");
     }
 
     #[test]

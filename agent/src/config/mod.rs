@@ -42,4 +42,7 @@ pub struct AgentConfig {
     pub keep_on_exit: bool,
     /// Accept to listen on an address that is not loopback, although peers are not authenticated and gossip is not encrypted.
     pub insecure: bool,
+    /// Ask the kernel whether somebody listens at the checked addresses of this host, so that a service that dies is
+    /// unhealthy at once.
+    pub listener_watch: bool,
 }

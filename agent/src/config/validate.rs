@@ -71,6 +71,7 @@ pub(crate) struct ValidConfig {
     pub(crate) socket: PathBuf,
     pub(crate) join: Vec<String>,
     pub(crate) keep_on_exit: bool,
+    pub(crate) listener_watch: bool,
 }
 
 impl AgentConfig {
@@ -126,6 +127,7 @@ impl AgentConfig {
             socket: self.socket,
             join: self.join,
             keep_on_exit: self.keep_on_exit,
+            listener_watch: self.listener_watch,
         })
     }
 }
@@ -173,6 +175,7 @@ mod tests {
             zone: String::new(),
             keep_on_exit: false,
             insecure: true,
+            listener_watch: true,
         }
     }
 

@@ -80,7 +80,7 @@ impl Driver {
             Command::Write { records, check, reply } => {
                 let written = self.node.write(records, now);
                 if let (Ok(()), Some((instance, check))) = (&written, check) {
-                    self.own_checks.set(instance, check);
+                    self.set_check(instance, check);
                 }
                 self.writer.hurry();
                 self.drain();

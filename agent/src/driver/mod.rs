@@ -15,7 +15,9 @@ mod own_checks;
 mod tests;
 pub(crate) mod words;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::services::Writer;
+use crate::storage::KeptVerdict;
 use crate::transport::{Network, StreamEvent};
 
 pub(crate) use commands::{Refused, Report};
@@ -57,6 +60,7 @@ const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
+    Verdicts(BTreeMap<Arc<str>, KeptVerdict>),
 }
 
 /// The reason for which the driver ended.
@@ -81,6 +85,7 @@ pub(crate) struct Driver {
     losses: HeldLosses,
     save_peers_at: Option<Instant>,
     saved_peers: Vec<SocketAddr>,
+    keep_verdicts_at: Option<Instant>,
     persist_dropped: u64,
     ages_due: Time,
     /// The transport does not know yet which members came and went.
@@ -112,6 +117,7 @@ impl Driver {
             losses: HeldLosses::default(),
             save_peers_at: None,
             saved_peers: Vec::new(),
+            keep_verdicts_at: None,
             persist_dropped: 0,
             ages_due: Time::ZERO,
             members_changed: false,
@@ -131,9 +137,9 @@ impl Driver {
                 return Ended::Left;
             }
             let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
-            let own = self.save_peers_at.into_iter().chain(self.joining.warn_at);
+            let own = [self.save_peers_at, self.keep_verdicts_at, self.joining.warn_at];
             let look = Instant::now() + LOOK_AT_CLOCK_EVERY;
-            let wake = own.chain(deadline).fold(look, Instant::min);
+            let wake = own.into_iter().flatten().chain(deadline).fold(look, Instant::min);
             tokio::select! {
                 biased;
                 () = self.network.udp.readable() => self.take_datagrams(),
@@ -219,6 +225,7 @@ impl Driver {
         }
         let now = Instant::now();
         self.joining.warn_if_due(now);
+        self.keep_verdicts_if_due(now);
         if self.save_peers_at.is_some_and(|at| at <= now) {
             self.save_peers_at = None;
             let peers: Vec<_> = self.node.peer_addresses().collect();
@@ -275,11 +282,13 @@ impl Driver {
     }
 
     /// Asks for something to be persisted. When the queue is full, because the disk stalls, it is dropped and
-    /// counted. The next start does not need it: it mints its epoch from the clock, and the peers are saved again
-    /// later.
-    fn persist(&mut self, persist: Persist) {
-        if self.persist.try_send(persist).is_err() {
+    /// counted. The next start does not need it: it mints its epoch from the clock, and peers and verdicts are saved
+    /// again later. Returns whether it was taken.
+    fn persist(&mut self, persist: Persist) -> bool {
+        let is_taken = self.persist.try_send(persist).is_ok();
+        if !is_taken {
             self.persist_dropped += 1;
         }
+        is_taken
     }
 }

@@ -2,22 +2,47 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_api::{Check, CheckExplained, Probe};
 use hobnob_membership::record::Health;
 use hobnob_membership::{Time, registering};
 
-use super::Driver;
-use crate::checks::{CheckId, CheckReport};
-use crate::clock::millis;
+use tokio::time::Instant;
+
+use super::{Driver, Persist};
+use crate::checks::{CheckId, CheckReport, Signal};
+use crate::clock::{millis, wall_clock_ms};
+use crate::storage::KeptVerdict;
+
+/// A changed verdict is kept for the next start after this time, with all others.
+const KEEP_VERDICTS_AFTER: Duration = Duration::from_secs(1);
+/// The instances for which that time is long enough; more take as many times as long.
+const INSTANCES_PER_SECOND: usize = 1_000;
 
 /// The check that decides the health of an instance of this agent.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnCheck {
     id: CheckId,
     check: Check,
-    /// The output when the verdict last changed, and the time of that change.
-    latest: Option<(String, Time)>,
+    latest: Option<Latest>,
+}
+
+/// The latest verdict of a check.
+#[derive(Clone, Debug)]
+struct Latest {
+    kept: KeptVerdict,
+    output: String,
+    signal: Option<Signal>,
+    at: Time,
+    /// Its age when this agent started.
+    older_by: Duration,
+}
+
+impl Latest {
+    fn age(&self, now: Time) -> Duration {
+        now.since(self.at) + self.older_by
+    }
 }
 
 impl OwnCheck {
@@ -25,18 +50,31 @@ impl OwnCheck {
         Self { id, check, latest: None }
     }
 
+    /// A check whose verdict was kept over a restart of this agent.
+    pub(crate) fn kept(id: CheckId, check: Check, kept: KeptVerdict) -> Self {
+        let latest = Latest {
+            kept,
+            output: "its verdict before this agent started again".to_owned(),
+            signal: None,
+            at: Time::ZERO,
+            older_by: Duration::from_millis(wall_clock_ms().saturating_sub(kept.since_ms)),
+        };
+        Self { id, check, latest: Some(latest) }
+    }
+
     fn explain(&self, now: Time) -> CheckExplained {
         let target = match &self.check.probe {
             Probe::Http { url } => url.clone(),
             Probe::Tcp { address } => address.clone(),
         };
-        let (output, since) = self.latest.clone().unzip();
+        let latest = self.latest.as_ref();
         CheckExplained {
             name: self.check.name.clone(),
             target,
             interval_ms: self.check.interval_ms,
-            output,
-            changed_ago_ms: since.map(|at| millis(now.since(at))),
+            output: latest.map(|latest| latest.output.clone()),
+            changed_ago_ms: latest.map(|latest| millis(latest.age(now))),
+            signal: latest.and_then(|latest| latest.signal).map(|signal| signal.word().to_owned()),
         }
     }
 }
@@ -47,7 +85,7 @@ pub(crate) struct OwnChecks(BTreeMap<Arc<str>, OwnCheck>);
 
 impl OwnChecks {
     /// Makes this check the only one that decides the health of the instance; with `None`, no check does.
-    pub(super) fn set(&mut self, instance: Arc<str>, check: Option<OwnCheck>) {
+    fn set(&mut self, instance: Arc<str>, check: Option<OwnCheck>) {
         match check {
             Some(check) => drop(self.0.insert(instance, check)),
             None => drop(self.0.remove(&instance)),
@@ -58,12 +96,24 @@ impl OwnChecks {
         self.0.get(instance).map(|own| own.explain(now))
     }
 
+    /// The latest verdicts, for the next start.
+    fn verdicts(&self) -> BTreeMap<Arc<str>, KeptVerdict> {
+        let of = |(id, own): (&Arc<str>, &OwnCheck)| Some((id.clone(), own.latest.as_ref()?.kept));
+        self.0.iter().filter_map(of).collect()
+    }
+
     /// Notes a report. Returns whether its check is the one that decides the health of the instance.
     fn note(&mut self, report: &CheckReport, now: Time) -> bool {
         let own = self.0.get_mut(&report.id.instance).filter(|own| own.id == report.id);
         let is_current = own.is_some();
         if let Some(own) = own {
-            own.latest = Some((report.output.clone(), now));
+            own.latest = Some(Latest {
+                kept: KeptVerdict { health: report.health, since_ms: wall_clock_ms() },
+                output: report.output.clone(),
+                signal: report.signal,
+                at: now,
+                older_by: Duration::ZERO,
+            });
         }
         is_current
     }
@@ -82,7 +132,8 @@ impl Driver {
         if !self.own_checks.note(report, now) {
             return;
         }
-        let CheckReport { id, health, output } = report;
+        self.keep_verdicts_later();
+        let CheckReport { id, health, output, .. } = report;
         let id: &str = &id.instance;
         match health {
             Health::Passing => tracing::info!(id, output, "the instance is healthy"),
@@ -93,6 +144,28 @@ impl Driver {
         // A registration reserves the room for its health; whatever refuses it is told.
         if let Err(error) = self.node.write(records, now) {
             tracing::error!(id, ?health, %error, "the health of the instance could not be written: clients see the former one");
+        }
+    }
+
+    /// Makes a check the only one that decides the health of an instance; with `None`, no check does.
+    pub(super) fn set_check(&mut self, instance: Arc<str>, check: Option<OwnCheck>) {
+        self.own_checks.set(instance, check);
+        self.keep_verdicts_later();
+    }
+
+    fn keep_verdicts_later(&mut self) {
+        let times = self.own_checks.0.len().div_ceil(INSTANCES_PER_SECOND).max(1);
+        let wait = KEEP_VERDICTS_AFTER.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
+        self.keep_verdicts_at.get_or_insert(Instant::now() + wait);
+    }
+
+    /// Has the verdicts written to the disk when it is time for that.
+    pub(super) fn keep_verdicts_if_due(&mut self, now: Instant) {
+        if self.keep_verdicts_at.take_if(|at| *at <= now).is_some() {
+            let verdicts = self.own_checks.verdicts();
+            if !self.persist(Persist::Verdicts(verdicts)) {
+                self.keep_verdicts_later();
+            }
         }
     }
 }

@@ -33,6 +33,7 @@ fn own_check(number: u64) -> OwnCheck {
         timeout_ms: 500,
         success_before_passing: 1,
         failures_before_failing: 1,
+        listener_watch: true,
     };
     OwnCheck::new(check_id(number), check)
 }
@@ -42,7 +43,7 @@ fn check_id(number: u64) -> CheckId {
 }
 
 fn report(number: u64, health: Health) -> CheckReport {
-    CheckReport { id: check_id(number), health, output: format!("said by {number}") }
+    CheckReport { id: check_id(number), health, output: format!("said by {number}"), signal: None }
 }
 
 #[tokio::test(start_paused = true)]

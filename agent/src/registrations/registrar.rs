@@ -18,7 +18,7 @@ use tokio::time::{Instant, interval_at};
 use super::handle::{Command, RegistrationsHandle};
 use super::records;
 use super::restore::{Restored, running_check};
-use crate::checks::{CheckId, Checker, Outcome};
+use crate::checks::{CheckId, Checker, ListenerWatch, Start};
 use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
 use crate::services::Registry;
 use crate::storage::{DataDir, StoredRegistration, WriteError};
@@ -38,6 +38,7 @@ pub(crate) struct Registrar {
     commands: mpsc::Receiver<Command>,
     /// The running checks, by the id of their instance.
     checkers: BTreeMap<Arc<str>, Checker>,
+    listeners: ListenerWatch,
     /// The number of the next check.
     next_check: u64,
 }
@@ -50,6 +51,7 @@ impl Registrar {
         registry: Arc<Registry>,
         driver: DriverHandle,
         restored: Restored,
+        listeners: ListenerWatch,
     ) -> (Self, RegistrationsHandle) {
         let (handle, commands) = RegistrationsHandle::channel();
         let mut this = Self {
@@ -59,10 +61,11 @@ impl Registrar {
             driver,
             commands,
             checkers: BTreeMap::new(),
+            listeners,
             next_check: restored.checks.len() as u64,
         };
         for restored in restored.checks {
-            this.start_check(restored.id, restored.check, restored.first);
+            this.start_check(restored.id, restored.check, restored.start);
         }
         (this, handle)
     }
@@ -173,14 +176,14 @@ impl Registrar {
         let written = self.driver.write_with_check(records, instance, own).await;
         written.map_err(|refused| not_written(&registration.id, refused))?;
         if let Some((id, check)) = check {
-            self.start_check(id, check, None);
+            self.start_check(id, check, Start::New);
         }
         Ok(())
     }
 
-    fn start_check(&mut self, id: CheckId, check: Check, first: Option<Outcome>) {
+    fn start_check(&mut self, id: CheckId, check: Check, start: Start) {
         let instance = id.instance.clone();
-        let checker = Checker::spawn(id, check, first, self.driver.reports());
+        let checker = Checker::spawn(id, check, start, &self.listeners, self.driver.reports());
         self.checkers.insert(instance, checker);
     }
 
@@ -189,10 +192,11 @@ impl Registrar {
             .with_data_dir(move |data_dir| match persist {
                 Persist::Epoch(epoch) => data_dir.save_epoch(epoch),
                 Persist::Peers(peers) => data_dir.save_peers(&peers),
+                Persist::Verdicts(verdicts) => data_dir.save_verdicts(&verdicts),
             })
             .await;
         if let Err(error) = persisted {
-            tracing::warn!(%error, "the epoch or the peers could not be kept for the next start");
+            tracing::warn!(%error, "the epoch, the peers or the verdicts could not be kept for the next start");
         }
     }
 

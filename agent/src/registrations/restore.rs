@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::records;
-use crate::checks::{CheckId, Outcome, Thresholds, Verdict, probe};
+use crate::checks::{CheckId, Outcome, Start, Thresholds, Verdict, probe};
 use crate::driver::{OwnCheck, OwnChecks};
-use crate::storage::{DataDir, StoredCheck, StoredRegistration};
+use crate::storage::{DataDir, KeptVerdict, StoredCheck, StoredRegistration};
 
 /// A restarting agent waits at most this long for the first probes of its checks before it shows itself.
 const RESTORE_WITHIN: Duration = Duration::from_secs(1);
@@ -29,22 +29,28 @@ pub(crate) struct Restored {
 pub(super) struct RestoredCheck {
     pub(super) id: CheckId,
     pub(super) check: Check,
-    /// The outcome of its first probe, if that has ended in time.
-    pub(super) first: Option<Outcome>,
+    pub(super) start: Start,
+    kept: Option<KeptVerdict>,
 }
 
 impl Restored {
     /// The checks that speak for the instances, for the driver.
     pub(crate) fn own_checks(&self) -> OwnChecks {
         let checks = self.checks.iter();
-        checks.map(|restored| OwnCheck::new(restored.id.clone(), restored.check.clone())).collect()
+        let own = checks.map(|RestoredCheck { id, check, kept, .. }| match kept {
+            Some(kept) => OwnCheck::kept(id.clone(), check.clone(), *kept),
+            None => OwnCheck::new(id.clone(), check.clone()),
+        });
+        own.collect()
     }
 }
 
-/// Reads the registrations and runs each of their checks once, so that the agent starts with the outcomes at hand.
+/// Reads the registrations and the verdicts that were kept. Checks without one run once, so that the agent starts with
+/// their outcomes at hand.
 pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
+    let verdicts = data_dir.verdicts();
     let mut left_out = 0;
     for registration in data_dir.registrations() {
         let Some(definition) = definition(registration, default_address) else { continue };
@@ -56,7 +62,9 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
         if let Some(check) = running_check(registration) {
             let instance = registration.id.as_str().into();
             let id = CheckId { instance, number: checks.len() as u64 };
-            checks.push(RestoredCheck { id, check, first: None });
+            let kept = verdicts.get(&id.instance).copied();
+            let start = kept.map_or(Start::New, |kept| Start::Kept(kept.health));
+            checks.push(RestoredCheck { id, check, start, kept });
         }
     }
     if left_out > 0 {
@@ -68,11 +76,17 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
         );
     }
     for (place, outcome) in probe_all(&checks).await {
-        checks[place].first = Some(outcome);
+        checks[place].start = Start::Probed(outcome);
     }
-    for RestoredCheck { id, check, first } in &checks {
-        if let Some(first) = first.clone() {
-            let health = Verdict::restored(Thresholds::from(check), first).health();
+    for RestoredCheck { id, check, start, .. } in &checks {
+        let health = match start {
+            Start::New => None,
+            Start::Probed(first) => {
+                Some(Verdict::restored(Thresholds::from(check), first.clone()).health())
+            }
+            Start::Kept(health) => Some(*health),
+        };
+        if let Some(health) = health {
             records.push(registering::health(&(&*id.instance).into(), health));
         }
     }
@@ -115,10 +129,11 @@ pub(super) fn running_check(registration: &StoredRegistration) -> Option<Check> 
     check
 }
 
-/// The outcomes that came in time, each with the place of its check.
+/// Probes the checks without a verdict. Returns the outcomes that came in time, each with the place of its check.
 async fn probe_all(checks: &[RestoredCheck]) -> Vec<(usize, Outcome)> {
     let mut probes = JoinSet::new();
-    for (place, restored) in checks.iter().enumerate() {
+    let new = checks.iter().enumerate().filter(|(_, restored)| restored.start == Start::New);
+    for (place, restored) in new {
         let check = restored.check.clone();
         probes.spawn(async move {
             (place, probe(&check.probe, Duration::from_millis(check.timeout_ms)).await)

@@ -40,6 +40,7 @@ fn web() -> StoredRegistration {
             timeout_ms: 500,
             success_before_passing: 1,
             failures_before_failing: 3,
+            listener_watch: true,
         }],
         balancing: StoredBalancing {
             strategy: Some("weighted".into()),

@@ -63,6 +63,9 @@ pub struct StoredCheck {
     /// Failures in a row before the instance is unhealthy.
     #[serde(default = "default_failures_before_failing")]
     pub failures_before_failing: u32,
+    /// Whether the listener of a service on this host is watched.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub listener_watch: bool,
 }
 
 /// The balancing of calls to a service.
@@ -125,6 +128,7 @@ impl From<&Check> for StoredCheck {
             timeout_ms: check.timeout_ms,
             success_before_passing: check.success_before_passing,
             failures_before_failing: check.failures_before_failing,
+            listener_watch: check.listener_watch,
         }
     }
 }
@@ -146,6 +150,7 @@ impl StoredCheck {
             timeout_ms: self.timeout_ms,
             success_before_passing: self.success_before_passing,
             failures_before_failing: self.failures_before_failing,
+            listener_watch: self.listener_watch,
         })
     }
 }
@@ -173,6 +178,14 @@ fn default_namespace() -> String {
 
 fn default_weight() -> u32 {
     1
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 fn default_interval_ms() -> u64 {
@@ -208,6 +221,7 @@ mod tests {
                 timeout_ms: 2,
                 success_before_passing: 3,
                 failures_before_failing: 4,
+                listener_watch: false,
             };
             assert_eq!(StoredCheck::from(&check).to_check(), Some(check));
         }

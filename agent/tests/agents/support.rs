@@ -24,5 +24,6 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         zone: "z1".to_owned(),
         keep_on_exit: false,
         insecure: false,
+        listener_watch: true,
     }
 }

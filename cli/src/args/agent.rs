@@ -101,6 +101,11 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
 
+    /// Do not ask the kernel whether local services still listen: only their checks tell, by their thresholds
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "HOBNOB_NO_LISTENER_WATCH", hide_env_values = true)]
+    no_listener_watch: bool,
+
     /// Listen beyond this host, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
@@ -127,6 +132,7 @@ impl AgentArgs {
             zone: self.zone,
             keep_on_exit: self.keep_on_exit,
             insecure: self.insecure,
+            listener_watch: !self.no_listener_watch,
         })
     }
 }
@@ -181,6 +187,7 @@ mod tests {
         assert_eq!(config.cluster, "default");
         assert_eq!((config.datacenter.as_str(), config.zone.as_str()), ("dc1", ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
+        assert!(config.listener_watch);
     }
 
     #[test]
@@ -202,9 +209,16 @@ mod tests {
 
     #[test]
     fn seeds_add_up() {
-        let config = config(&["--join", "a:1", "--join", "b:2,[::1]:3", "--keep-on-exit"]);
+        let config = config(&[
+            "--join",
+            "a:1",
+            "--join",
+            "b:2,[::1]:3",
+            "--keep-on-exit",
+            "--no-listener-watch",
+        ]);
         assert_eq!(config.join, ["a:1", "b:2", "[::1]:3"]);
-        assert!(config.keep_on_exit);
+        assert!(config.keep_on_exit && !config.listener_watch);
     }
 
     #[test]

@@ -89,6 +89,10 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
     failures_before_failing: Option<u32>,
 
+    /// Let the thresholds alone decide, also when a service on the agent's own host dies
+    #[arg(long, requires = "check")]
+    no_listener_watch: bool,
+
     #[command(flatten)]
     balancing: BalancingArgs,
 }
@@ -126,6 +130,7 @@ impl RegisterArgs {
             failures_before_failing: self
                 .failures_before_failing
                 .unwrap_or(DEFAULT_FAILURES_BEFORE_FAILING),
+            listener_watch: !self.no_listener_watch,
         })
     }
 }
@@ -192,11 +197,12 @@ mod tests {
     #[test]
     fn a_check_is_tuned() {
         let line = "web --port 80 --check-http http://h/ --interval 2s --timeout 100ms \
-                    --success-before-passing 2 --failures-before-failing 5";
+                    --success-before-passing 2 --failures-before-failing 5 --no-listener-watch";
         let check = parse(line).unwrap().checks.remove(0);
         assert_eq!(check.probe, Probe::Http { url: "http://h/".to_owned() });
         assert_eq!((check.interval_ms, check.timeout_ms), (2000, 100));
         assert_eq!((check.success_before_passing, check.failures_before_failing), (2, 5));
+        assert!(!check.listener_watch);
     }
 
     #[test]

@@ -116,6 +116,7 @@ impl<'a> Cluster<'a> {
             // All agents stop at once, so none would be left to hear another one leave.
             keep_on_exit: true,
             insecure: false,
+            listener_watch: true,
         }
     }
 

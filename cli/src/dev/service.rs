@@ -91,6 +91,7 @@ impl Service {
             checks: vec![Check {
                 interval_ms: 500,
                 failures_before_failing: 2,
+                listener_watch: true,
                 ..Check::new(Probe::Http { url: format!("http://{}/health", self.addr) })
             }],
             ..Registration::new(service, self.addr.port())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, Member};
+use super::{Instance, Member, is_default};
 
 /// The members and instances of one name, with what is known of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,10 @@ pub struct CheckExplained {
     pub output: Option<String>,
     /// Milliseconds since that verdict.
     pub changed_ago_ms: Option<u64>,
+    /// The sign that decided that verdict: `listener_gone`, `refused` or `listener_back`; absent when a number of equal
+    /// results in a row did.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub signal: Option<String>,
 }
 
 /// Whether an instance is offered, and why.

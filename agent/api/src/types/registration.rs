@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DEFAULT_NAMESPACE, Strategy, default_namespace, default_one, is_default, is_default_namespace,
-    is_one,
+    DEFAULT_NAMESPACE, Strategy, default_namespace, default_one, default_true, is_default,
+    is_default_namespace, is_one, is_true,
 };
 
 /// A service instance to be registered.
@@ -136,6 +136,10 @@ pub struct Check {
     /// Failures in a row before the instance is unhealthy.
     #[serde(default = "default_failures_before_failing")]
     pub failures_before_failing: u32,
+    /// Whether the agent also watches the listener of a service on its own host, so that one that dies is unhealthy at
+    /// once, whatever the thresholds.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub listener_watch: bool,
 }
 
 impl Check {
@@ -149,6 +153,7 @@ impl Check {
             timeout_ms: default_timeout_ms(),
             success_before_passing: default_success_before_passing(),
             failures_before_failing: default_failures_before_failing(),
+            listener_watch: true,
         }
     }
 }

@@ -71,6 +71,7 @@ pub async fn probe(probe: &Probe, timeout: Duration) -> Outcome {
             target.host, target.port
         )),
         Err(error) if error.is_local() => Outcome::void(error.to_string()),
+        Err(error) if error.is_refusal() => Outcome::refusal(error.to_string()),
         Err(error) => Outcome::failure(error.to_string()),
     };
     if outcome.is_void() {
@@ -112,6 +113,11 @@ impl ProbeError {
             Self::Unresolved { .. } | Self::NoAnswer | Self::Request(_) => false,
         }
     }
+
+    /// Whether the host of the service tells that nobody listens there.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+    }
 }
 
 /// Whether an error of the system tells of a shortage on this host.
@@ -140,6 +146,7 @@ mod tests {
     use super::fake_server::{Behaviour, FakeServer};
     use super::http::USER_AGENT;
     use super::*;
+    use crate::checks::outcome::Meaning;
 
     const PATIENT: Duration = Duration::from_secs(30);
     const IMPATIENT: Duration = Duration::from_millis(50);
@@ -302,6 +309,7 @@ mod tests {
             "{}",
             outcome.output()
         );
+        assert_eq!(outcome.meaning(), Meaning::Refusal);
         let outcome = try_http(&server, PATIENT).await;
         assert!(outcome.output().contains("cannot connect"), "{}", outcome.output());
     }

@@ -1,5 +1,7 @@
 //! The target of a probe, parsed once from the text of its check.
 
+use std::fmt;
+
 use hobnob_api::Probe;
 use hobnob_api::address::{AddressError, HostPort, HttpUrl};
 
@@ -37,6 +39,14 @@ impl Target {
 
     fn new(address: &HostPort, http: Option<HttpTarget>) -> Self {
         Self { host: address.host.as_str().to_owned(), port: address.port, http }
+    }
+}
+
+/// The address as it is written, as in `127.0.0.1:80` and `[::1]:80`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 

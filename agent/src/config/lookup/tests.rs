@@ -62,6 +62,7 @@ fn config(bind: &str, sync_bind: Option<&str>, advertise: Option<&str>) -> Agent
         zone: String::new(),
         keep_on_exit: false,
         insecure: true,
+        listener_watch: true,
     }
 }
 

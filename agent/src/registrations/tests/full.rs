@@ -38,6 +38,7 @@ fn last(server: &FakeServer) -> Registration {
         timeout_ms: 60_000,
         success_before_passing: 1,
         failures_before_failing: 1,
+        listener_watch: true,
     };
     let registration: Registration = serde_json::from_str(&json).expect("a registration");
     Registration { checks: vec![check], ..registration }
@@ -59,7 +60,7 @@ async fn every_registration_has_room_for_its_health_and_is_back_after_a_restart(
     for number in 0..MAX_REGISTRATIONS - 1 {
         let id = CheckId { instance: id_of(number).into(), number: number as u64 };
         let (health, output) = (Health::Passing, String::new());
-        reports.send(CheckReport { id, health, output }).await.expect("it runs");
+        reports.send(CheckReport { id, health, output, signal: None }).await.expect("it runs");
     }
     assert_eq!(this.handle.register(last(&server)).await, Ok(RegisterOutcome::Added));
     until_checks_run().await;

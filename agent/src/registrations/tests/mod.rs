@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
+use crate::checks::ListenerWatch;
 use crate::checks::fake_server::{Behaviour, FakeServer};
 use crate::driver::Persist;
 use crate::storage::DataDir;
@@ -20,6 +21,7 @@ use crate::storage::fake_disk::{FakeDisk, Writes};
 use crate::testing::TestDriver;
 
 pub(super) const LOG: &str = "registrations.log";
+const VERDICTS: &str = "verdicts.json";
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The probes of a process share their permits, and a registrar that starts waits for its first probes only so long. So one
@@ -43,17 +45,35 @@ impl TestRegistrar {
     async fn start_in_turn(disk: FakeDisk, probing: MutexGuard<'static, ()>) -> Self {
         let data_dir = open(&disk);
         let restored = restore(&data_dir, "127.0.0.1").await;
-        let driver = TestDriver::restored(1, restored.records.clone(), restored.own_checks()).await;
+        let own_checks = restored.own_checks();
+        let mut driver = TestDriver::restored(1, restored.records.clone(), own_checks).await;
         let (registrar, handle) = Registrar::new(
             data_dir,
             "127.0.0.1".to_owned(),
             driver.registry.clone(),
             driver.handle.clone(),
             restored,
+            ListenerWatch::new(false),
         );
         let (persist, persisted) = mpsc::channel(1);
         let task = tokio::spawn(registrar.run(persisted));
+        let mut of_driver = std::mem::replace(&mut driver.persisted, mpsc::channel(1).1);
+        let to_registrar = persist.clone();
+        tokio::spawn(async move {
+            while let Some(persist) = of_driver.recv().await {
+                if to_registrar.send(persist).await.is_err() {
+                    break;
+                }
+            }
+        });
         Self { disk, driver, handle, persist, task, probing }
+    }
+
+    /// Waits until a verdict is on the disk.
+    async fn until_verdicts_are_kept(&self) {
+        while !self.disk.content(VERDICTS).ends_with(b"}}}\n") {
+            tokio::time::sleep(INTERVAL).await;
+        }
     }
 
     /// Stops the registrar and starts another one on the same disk.
@@ -93,6 +113,7 @@ fn checked(registration: Registration, server: &FakeServer) -> Registration {
         timeout_ms: 60_000,
         success_before_passing: 1,
         failures_before_failing: 1,
+        listener_watch: true,
     };
     Registration { checks: vec![check], ..registration }
 }
@@ -225,6 +246,44 @@ async fn a_restored_instance_begins_with_the_outcome_of_its_first_probe() {
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
     server.behave(Behaviour::Status(503));
+    let this = this.restart().await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
+}
+
+/// A health page that takes longer than a start waits withdrew a healthy instance on every agent.
+#[tokio::test(start_paused = true)]
+async fn a_restored_instance_keeps_its_verdict_until_outcomes_change_it() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    this.driver.until_health("web-1", Health::Passing).await;
+    this.until_verdicts_are_kept().await;
+    server.behave(Behaviour::Hang);
+    let this = this.restart().await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "it takes its time");
+    let explained = this.driver.handle.check("web-1".to_owned()).await.expect("asked");
+    let explained = explained.expect("checked");
+    assert!(explained.output.expect("told").contains("before this agent"), "its age is told");
+    assert!(explained.changed_ago_ms.is_some());
+    server.behave(Behaviour::Status(503));
+    while this.driver.health("web-1").await != Some(Health::Failing) {
+        tokio::time::sleep(INTERVAL / 10).await;
+    }
+}
+
+/// A verdict belongs to the registration that it was found for.
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_is_replaced_or_removed_leaves_no_verdict_behind() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    this.driver.until_health("web-1", Health::Passing).await;
+    this.until_verdicts_are_kept().await;
+    server.behave(Behaviour::Hang);
+    this.handle.register(checked(web(81), &server)).await.expect("registered");
+    while this.disk.content(VERDICTS).ends_with(b"}}}\n") {
+        tokio::time::sleep(INTERVAL).await;
+    }
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
 }
