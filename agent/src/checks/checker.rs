@@ -142,7 +142,7 @@ impl Listener {
             Signal::ListenerGone => {
                 format!("nobody listens on {address} since {}", time_of_day(since))
             }
-            Signal::Refused => format!("{output}; so did all probes of the last 100 ms"),
+            Signal::Refused => format!("{output}; all probes of the last 100 ms were refused"),
             Signal::ListenerBack if self.look.is_some_and(|look| look.listening == Some(true)) => {
                 format!("{output}; there is a listener on {address} since {}", time_of_day(since))
             }

@@ -12,6 +12,7 @@ mod deletion;
 mod explain;
 mod garbage;
 mod growth;
+mod listeners;
 mod members;
 mod mistakes;
 mod offer;

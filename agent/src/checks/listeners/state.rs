@@ -118,19 +118,20 @@ impl ListenerState {
     ) -> bool {
         self.is_local = is_local;
         if !is_local {
+            self.listening = None;
             self.forget();
             return false;
         }
-        if self.listening == listening {
+        let before = std::mem::replace(&mut self.listening, listening);
+        if before == listening {
             return false;
         }
-        self.listening = listening;
         match (listening, self.phase) {
             (Some(true), phase) => {
                 self.is_answered_elsewhere = false;
                 if let Phase::Out { .. } = phase {
                     self.come_back(now);
-                } else if phase == Phase::Ordinary && health != Health::Passing {
+                } else if before == Some(false) && health != Health::Passing {
                     self.extra_probe_at = Some(now);
                 }
                 false

@@ -197,6 +197,8 @@ fn a_refusal_tells_nothing_fast_of_another_host_or_of_an_instance_that_never_pas
 fn an_instance_that_did_not_pass_is_probed_when_its_listener_appears() {
     for health in [Health::Unknown, Health::Failing] {
         let mut bench = Bench::new(health);
+        bench.look(Some(true));
+        assert_eq!(bench.due(), None, "the first probe is due anyway");
         bench.look(Some(false));
         bench.after(300 * MS).look(Some(true));
         assert_eq!(bench.begin_extra().probed(Meaning::Success), Ruling::Ordinary, "{health:?}");

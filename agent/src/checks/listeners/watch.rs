@@ -271,8 +271,9 @@ mod tests {
 
     #[test]
     fn hosts_that_are_watched() {
-        let of =
-            |host| addresses(host, 80).map(|found| found.iter().map(|at| at.to_string()).collect());
+        let of = |host| {
+            addresses(host, 80).map(|found| found.iter().map(SocketAddr::to_string).collect())
+        };
         let some =
             |texts: &[&str]| Some(Vec::from_iter(texts.iter().map(|text| (*text).to_owned())));
         assert_eq!(of("127.0.0.1"), some(&["127.0.0.1:80"]));
