@@ -75,6 +75,9 @@ enum BenchPart {
     /// The echo that `socket` measures beside the agent.
     #[command(hide = true)]
     Echo(socket::EchoArguments),
+    /// A server that agents check while `--processes` measures them.
+    #[command(hide = true)]
+    Server(processes::ServerArguments),
 }
 
 /// The protocols that are compared.
@@ -95,6 +98,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
         Some(BenchPart::Echo(arguments)) => return socket::echo(arguments),
+        Some(BenchPart::Server(arguments)) => return processes::server(arguments),
         None => {}
     }
     if let Some(agents) = arguments.real.processes {

@@ -1,18 +1,22 @@
 //! `bench --processes`.
 
 use std::env;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::{Table, presets};
-use hobnob_simulations::processes::{ProcessEffort, ProcessReport, measure};
+use hobnob_simulations::processes::{ProcessEffort, ProcessReport, measure, serve};
 use humantime::parse_duration;
 
 use super::CommandResult;
 use super::output::print;
 use super::progress::Progress;
+
+/// Checks of the agent whose beats are counted.
+const CHECKS: usize = 2_000;
 
 /// The arguments of `bench` for real processes.
 #[derive(Args)]
@@ -28,6 +32,21 @@ pub(crate) struct ProcessArguments {
     #[arg(long, value_name = "TIME", requires = "processes", default_value = "30s")]
     #[arg(value_parser = parse_duration)]
     rest: Duration,
+    /// Checked servers to kill, one after the other.
+    #[arg(long, value_name = "COUNT", requires = "processes", default_value_t = 60)]
+    servers: usize,
+}
+
+/// The arguments of a checked server.
+#[derive(Args)]
+pub(crate) struct ServerArguments {
+    /// The address at which it listens.
+    address: SocketAddr,
+}
+
+pub(super) fn server(arguments: &ServerArguments) -> anyhow::Result<CommandResult> {
+    serve(arguments.address).with_context(|| format!("cannot serve {}", arguments.address))?;
+    Ok(CommandResult::Green)
 }
 
 pub(super) fn bench(
@@ -46,9 +65,12 @@ pub(super) fn bench(
         );
     }
     let hobnob = agent_binary(arguments.hobnob.as_deref())?;
-    let effort = ProcessEffort { processes, changes, kills, rest: arguments.rest };
+    let program = env::current_exe()
+        .context("this binary cannot be found, which is also the checked servers")?;
+    let &ProcessArguments { rest, servers, .. } = arguments;
+    let effort = ProcessEffort { processes, changes, kills, servers, checks: CHECKS, rest };
     let mut progress = Progress::new();
-    let report = measure(&hobnob, effort, |what| {
+    let report = measure(&hobnob, &program, effort, |what| {
         progress.tell(|| format!("{processes} processes: {what}"));
     });
     progress.done();
@@ -97,6 +119,19 @@ fn table(report: &ProcessReport) -> String {
     row("`kill -9` known to all others, p99", "ms", 0, r.kill_p99_ms, Some(3_000.0));
     row("kills not known to all within 30 s", "", 0, r.kills_lost as f64, Some(0.0));
     row("killed agent back at all, p50", "ms", 0, r.back_p50_ms, None);
+    row("checked server killed, offered by none, p50", "ms", 0, r.server_killed_p50_ms, Some(50.0));
+    row(
+        "checked server killed, offered by none, p99",
+        "ms",
+        0,
+        r.server_killed_p99_ms,
+        Some(100.0),
+    );
+    row("checked server back, offered by all, p50", "ms", 0, r.server_back_p50_ms, Some(60.0));
+    row("checked server back, offered by all, p99", "ms", 0, r.server_back_p99_ms, Some(120.0));
+    row("such not seen by all within 30 s", "", 0, r.servers_lost as f64, Some(0.0));
+    row("2,000 checks a second, largest 100 ms", "x mean", 2, r.largest_slot, Some(1.5));
+    row("the same after a restart", "x mean", 2, r.largest_slot_restarted, Some(1.5));
     row("live agents believed down", "", 0, r.false_downs as f64, Some(0.0));
     row("processor at rest, an agent", "%", 2, r.rest_cpu_percent, Some(0.2));
     row("resident memory at rest, an agent", "MiB", 1, r.resident_mib, Some(12.0));

@@ -1,6 +1,7 @@
 //! A connection to an agent's local API, in JSON lines.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -63,6 +64,20 @@ impl Api {
         self.done(
             "registered",
             &json!({ "register": { "service": SERVICE, "id": id, "port": 80 } }),
+        )
+    }
+
+    /// Registers an instance of the watched service whose check connects to this address each second.
+    pub(super) fn register_checked(
+        &mut self,
+        id: &str,
+        address: SocketAddr,
+    ) -> Result<(), ProcessError> {
+        let checks = json!([{ "probe": { "tcp": { "address": address.to_string() } } }]);
+        let port = address.port();
+        self.done(
+            "registered",
+            &json!({ "register": { "service": SERVICE, "id": id, "port": port, "checks": checks } }),
         )
     }
 

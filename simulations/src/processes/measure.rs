@@ -10,7 +10,9 @@ use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
 use super::api::{Api, Info};
+use super::beats::beats;
 use super::fleet::Fleet;
+use super::servers::kill_servers;
 use super::usage::Usage;
 use super::watch::{SeenStatus, Watches};
 use super::{ANSWER_TIMEOUT, ProcessError};
@@ -33,6 +35,10 @@ pub struct ProcessEffort {
     pub changes: usize,
     /// Agents to kill, one after the other.
     pub kills: usize,
+    /// Servers to kill, one after the other.
+    pub servers: usize,
+    /// Checks of one agent whose beats are counted.
+    pub checks: usize,
     /// The time for which the agents are measured at rest.
     pub rest: Duration,
 }
@@ -62,6 +68,20 @@ pub struct ProcessReport {
     pub kills_lost: usize,
     /// From the restart of a killed agent until all see its instance again; the median.
     pub back_p50_ms: f64,
+    /// From a kill of a checked server until no agent offers it; the median.
+    pub server_killed_p50_ms: f64,
+    /// The same at the 99th percentile.
+    pub server_killed_p99_ms: f64,
+    /// From the time that it listens again until all agents offer it; the median.
+    pub server_back_p50_ms: f64,
+    /// The same at the 99th percentile.
+    pub server_back_p99_ms: f64,
+    /// Kills and returns of servers that some agent did not notice in time.
+    pub servers_lost: usize,
+    /// The most probes of one agent with many checks that begin within 100 ms, as a multiple of the mean.
+    pub largest_slot: f64,
+    /// The same from its restart on.
+    pub largest_slot_restarted: f64,
     /// The number of times that an agent believed a live one down.
     pub false_downs: u64,
     /// Processor time of an agent at rest, in percent of one core.
@@ -78,12 +98,13 @@ pub struct ProcessReport {
     pub packets_per_second: f64,
 }
 
-/// Starts agents, measures them and ends them. `progress` is told the name of each phase.
+/// Starts agents, measures them and ends them. `program` is this program, which is also the checked servers. `progress` is told the name of each phase.
 ///
 /// # Errors
 /// When agents do not start, do not answer, or do not join.
 pub fn measure(
     hobnob: &Path,
+    program: &Path,
     effort: ProcessEffort,
     mut progress: impl FnMut(&str),
 ) -> Result<ProcessReport, ProcessError> {
@@ -113,9 +134,17 @@ pub fn measure(
     let rest = rest(&fleet, &mut agents, effort.rest)?;
     watches.catch_up();
 
+    progress("servers");
+    let servers = kill_servers(program, &mut watches, &mut agents, effort.servers)?;
+    watches.catch_up();
+
     progress("kills");
     let (kills, back) = kills(&mut fleet, &mut watches, &addresses, effort.kills)?;
     watches.catch_up();
+    drop(fleet);
+
+    progress("beats");
+    let beats = beats(hobnob, effort.checks)?;
     Ok(ProcessReport {
         processes: effort.processes,
         join_ms: millis(join),
@@ -128,6 +157,13 @@ pub fn measure(
         kill_p99_ms: percentile(&kills, 0.99),
         kills_lost: effort.kills - kills.len(),
         back_p50_ms: percentile(&back, 0.5),
+        server_killed_p50_ms: percentile(&servers.killed, 0.5),
+        server_killed_p99_ms: percentile(&servers.killed, 0.99),
+        server_back_p50_ms: percentile(&servers.back, 0.5),
+        server_back_p99_ms: percentile(&servers.back, 0.99),
+        servers_lost: 2 * effort.servers - servers.killed.len() - servers.back.len(),
+        largest_slot: beats.largest_slot,
+        largest_slot_restarted: beats.largest_slot_restarted,
         false_downs: watches.false_downs,
         rest_cpu_percent: rest.cpu_percent,
         resident_mib: rest.resident_mib,

@@ -1,8 +1,10 @@
 //! Real agents as processes on loopback: their speed and cost.
 
 mod api;
+mod beats;
 mod fleet;
 mod measure;
+mod servers;
 mod usage;
 mod watch;
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 pub(crate) use api::Api;
 pub(crate) use fleet::Fleet;
 pub use measure::{ProcessEffort, ProcessReport, measure};
+pub use servers::serve;
 pub(crate) use usage::Usage;
 
 /// The longest wait for an answer or for a change.
@@ -82,6 +85,9 @@ pub enum ProcessError {
         /// The members or instances that it does not see.
         what: String,
     },
+    /// The server that agents check cannot be started.
+    #[error("cannot start a server for the agents to check: {0}")]
+    Server(io::Error),
     /// The usage of a process cannot be read.
     #[error("cannot read what process {pid} uses from /proc: {cause}")]
     Usage {

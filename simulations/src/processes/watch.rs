@@ -23,6 +23,13 @@ pub(super) struct Sighting {
     pub(super) status: SeenStatus,
 }
 
+impl Sighting {
+    /// Whether the agent of the instance is believed down.
+    fn is_down(&self) -> bool {
+        self.status == SeenStatus::Unknown && !self.id.starts_with(CHECKED)
+    }
+}
+
 /// The status of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +63,9 @@ struct WatchedInstance {
     id: String,
     status: SeenStatus,
 }
+
+/// The beginning of the ids of instances with a check. They are unknown until their first result, too.
+pub(super) const CHECKED: &str = "checked-";
 
 /// A watch on each agent, in its own thread.
 pub(super) struct Watches {
@@ -110,7 +120,7 @@ impl Watches {
             if expected {
                 missing.retain(|&(agent, id)| (agent, id) != (sighting.agent, &sighting.id));
                 last = sighting.at;
-            } else if sighting.status == SeenStatus::Unknown {
+            } else if sighting.is_down() {
                 self.false_downs += 1;
             }
         }
@@ -119,7 +129,7 @@ impl Watches {
 
     /// Takes what was shown while no call waited.
     pub(super) fn catch_up(&mut self) {
-        let unknown = self.sightings.try_iter().filter(|said| said.status == SeenStatus::Unknown);
-        self.false_downs += unknown.count() as u64;
+        let down = self.sightings.try_iter().filter(Sighting::is_down);
+        self.false_downs += down.count() as u64;
     }
 }
