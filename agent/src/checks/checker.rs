@@ -63,7 +63,7 @@ pub enum Start {
 /// probe under way is given up, and a new one begins.
 ///
 /// The listener of a service on this host is watched: news of it are followed by a probe at once, and such a probe may
-/// change the verdict whatever the thresholds. [`ListenerState`] has the rules.
+/// change the verdict whatever the thresholds. `listeners/state.rs` has the rules.
 #[derive(Debug)]
 pub struct Checker {
     task: AbortHandle,
