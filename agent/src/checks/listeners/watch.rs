@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use super::kernel::{HostKernel, Kernel};
 
 /// The time from one look to the next.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A look at so many listeners that it takes long is followed by a pause of this many times as long, so that looks take
-/// at most a twentieth of a core.
+/// A look at so many listeners that it takes much processor time is followed by a pause of this many times as long, so
+/// that looks take at most a twentieth of a core. Time for which others had the core does not count.
 const PAUSE_TIMES: u32 = 19;
 /// Looks after which the kernel is asked again which addresses are its own, since they come and go.
 const LOOKS_PER_LOCALITY: u32 = 20;
@@ -144,13 +145,24 @@ fn run(shared: &Shared) {
     let mut kernel = HostKernel::default();
     let mut round = Round::default();
     loop {
-        let began = Instant::now();
+        let began = processor_time();
         if !round.update(shared) {
             return;
         }
         round.look(&mut kernel);
-        thread::sleep(LOOK_EVERY.max(began.elapsed() * PAUSE_TIMES));
+        thread::sleep(pause_after(processor_time().saturating_sub(began)));
     }
+}
+
+/// The processor time that this thread has taken.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// The pause after a look that took this much processor time.
+fn pause_after(took: Duration) -> Duration {
+    LOOK_EVERY.max(took * PAUSE_TIMES)
 }
 
 /// The looks of one thread.
@@ -335,6 +347,22 @@ mod tests {
         ] {
             assert_eq!(any(answers.iter()), found, "{answers:?}");
         }
+    }
+
+    #[test]
+    fn looks_take_a_twentieth_of_a_core_at_most() {
+        assert_eq!(pause_after(Duration::from_micros(20)), LOOK_EVERY);
+        let long = Duration::from_millis(10);
+        assert_eq!(pause_after(long) + long, 20 * long);
+    }
+
+    /// A busy host takes the core away in the middle of a look.
+    #[test]
+    fn a_thread_that_waits_takes_no_processor_time() {
+        let began = processor_time();
+        thread::sleep(Duration::from_millis(50));
+        let took = processor_time() - began;
+        assert!(took < Duration::from_millis(10), "{took:?}");
     }
 
     #[test]
