@@ -1,4 +1,4 @@
-//! What a node sends to an address because of one datagram in the name of a member that never answered there. The source
+//! Datagrams to an address because of one datagram in the name of a member that never answered there. The source
 //! of a datagram can be forged, and so can a member at any address, so the node must not be of use for a flood.
 
 use std::time::Duration;
@@ -8,8 +8,9 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, health, identity};
 use hobnob_membership::wire::{
-    Ask, Claim, Compare, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life, Listing, LocalHealth,
-    MemberUpdates, Message, Ping, Pong, Pull, Update, Vote, WireError, decode_datagram, pong_tag,
+    Ask, Claim, Compare, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life, Listing,
+    LocalHealth, MemberUpdates, Message, Ping, Pong, Pull, Update, Vote, WireError,
+    decode_datagram, pong_tag,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Node, NodeId, Output, Time};
 use xxhash_rust::xxh3::xxh3_64;

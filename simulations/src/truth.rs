@@ -129,6 +129,7 @@ impl Truth {
     pub fn started(&mut self, world: &World, host: usize, grace: Duration) {
         let (id, now) = (world.host(host).id, world.now());
         let before = self.lives.insert(id, Life::Up { since: now });
+        self.goodbyes.remove(&id);
         let grace = if before.is_some() { grace } else { grace.min(JOINS_WITHIN) };
         let grace = Grace::after(now, grace);
         self.excuse(host, grace);

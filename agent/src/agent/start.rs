@@ -99,7 +99,7 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
     {
         tracing::warn!(
             port = sync_port,
-            "gossip is advertised at another port than the bound one, and sync streams at a random port: forward a fixed              port too, and name it with --sync-bind and --advertise-sync-port, or others cannot open streams to this agent"
+            "gossip is advertised at another port than the bound one, and sync streams at a random port: forward a fixed port too, and name it with --sync-bind and --advertise-sync-port, or others cannot open streams to this agent"
         );
     }
     let info = AgentInfo {

@@ -39,7 +39,7 @@ pub struct CheckReport {
     pub signal: Option<Signal>,
 }
 
-/// What is known of an instance when its check begins.
+/// The knowledge of an instance when its check begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Nothing. The first probe begins at once.

@@ -1,8 +1,8 @@
 //! The driver: one task that owns the state machine of the protocol, and one loop that feeds it.
 //!
-//! Datagrams, stream events, answered TCP probes, events of held connections, verdicts of checks, commands and the one deadline go in. Every output
-//! is carried out before the loop waits again. The loop waits for nothing but inputs: a full socket drops and counts,
-//! as UDP may.
+//! Datagrams, stream events, answered TCP probes, events of held connections, verdicts of checks, commands and the one
+//! deadline go in. Every output is carried out before the loop waits again. The loop waits for nothing but inputs: a full
+//! socket drops and counts, as UDP may.
 
 mod commands;
 mod events;
@@ -139,6 +139,7 @@ impl Driver {
             if self.left || self.stopped {
                 // Nobody is to take the end of this process for a crash.
                 self.network.holds.say_goodbye();
+                self.keep_changed_verdicts();
             }
             if self.stopped {
                 return Ended::Stopped;
@@ -313,8 +314,8 @@ impl Driver {
         self.writer.set_last_alive(ages);
     }
 
-    /// Tells the transport from which addresses members open streams, and which of them are our monitors. Waits for the period of ages, because all addresses
-    /// are told at once.
+    /// Tells the transport from which addresses members open streams, and which of them are our monitors. Waits for the
+    /// period of ages, because all addresses are told at once.
     fn tell_transport_of_members(&mut self) {
         if std::mem::take(&mut self.members_changed) {
             let members = self.node.members().into_iter();

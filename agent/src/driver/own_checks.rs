@@ -161,7 +161,14 @@ impl Driver {
 
     /// Has the verdicts written to the disk when it is time for that.
     pub(super) fn keep_verdicts_if_due(&mut self, now: Instant) {
-        if self.keep_verdicts_at.take_if(|at| *at <= now).is_some() {
+        if self.keep_verdicts_at.is_some_and(|at| at <= now) {
+            self.keep_changed_verdicts();
+        }
+    }
+
+    /// Has the verdicts written to the disk if one of them changed.
+    pub(super) fn keep_changed_verdicts(&mut self) {
+        if self.keep_verdicts_at.take().is_some() {
             let verdicts = self.own_checks.verdicts();
             if !self.persist(Persist::Verdicts(verdicts)) {
                 self.keep_verdicts_later();

@@ -103,15 +103,10 @@ fn sentence(node: &Node, verdict: &Verdict) -> String {
     }
 }
 
-/// The sentence for a member whose process exited, as so many of its monitors found.
-fn exited(monitors: usize) -> String {
-    if monitors == 1 {
-        return "its process exited: one of its monitors saw its connection close and a new one refused"
-            .to_owned();
-    }
-    format!(
-        "its process exited: {monitors} of its monitors saw their connections close and new ones refused"
-    )
+/// The sentence for a member whose process exited, as so many nodes found.
+fn exited(nodes: usize) -> String {
+    let nodes = if nodes == 1 { "one node".to_owned() } else { format!("{nodes} nodes") };
+    format!("its process exited: {nodes} saw its connections close or new ones refused")
 }
 
 /// A node as a sentence names it.
@@ -133,10 +128,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_monitors_that_saw_an_exit_are_counted() {
-        let many = "its process exited: 3 of its monitors saw their connections close and new ones refused";
+    fn the_nodes_that_saw_an_exit_are_counted() {
+        let many = "its process exited: 3 nodes saw its connections close or new ones refused";
         assert_eq!(exited(3), many);
-        assert!(exited(1).contains(" one of its monitors saw its connection close "));
+        assert!(exited(1).contains(": one node saw its connections close "));
     }
 
     #[test]

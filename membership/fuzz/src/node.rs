@@ -41,7 +41,7 @@ pub const REACHED: u8 = 12;
 const OPERATIONS: u8 = 13;
 /// The ends of a connection, by the byte that says how; 0 is that it is held.
 pub const ENDS: [HoldEnd; 4] = [HoldEnd::Closed, HoldEnd::Reset, HoldEnd::Goodbye, HoldEnd::Failed];
-/// What becomes of an attempt to reach a node, by the byte that says how.
+/// The outcomes of an attempt to reach a node, by the byte that says how.
 pub const OUTCOMES: [ReachOutcome; 5] = [
     ReachOutcome::Refused,
     ReachOutcome::Open,

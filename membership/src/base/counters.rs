@@ -40,7 +40,7 @@ pub struct Load {
     /// Suspicions and indirect probes under way.
     pub indirect_probes: usize,
     /// Members to which a connection is held.
-    pub held: usize,
+    pub connections_held: usize,
     /// Members whose processes may have exited.
     pub exit_cases: usize,
     /// Member updates that wait to be sent.

@@ -85,7 +85,7 @@ pub struct ReachId {
     pub nonce: [u8; 4],
 }
 
-/// What became of an attempt to reach a member's process by TCP.
+/// The outcome of an attempt to reach a member's process by TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReachOutcome {
     /// The kernel of the member refused the connection: nobody listens there.

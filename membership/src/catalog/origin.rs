@@ -38,6 +38,15 @@ pub(super) struct OriginApplied {
     pub(super) news: bool,
 }
 
+/// The growth of an origin by a delta.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Growth {
+    /// Bytes that are added, to the served and to the received replica.
+    pub(super) added: usize,
+    /// Bytes of the larger replica of the delta's epoch afterwards.
+    pub(super) largest: usize,
+}
+
 impl Origin {
     /// The node's own origin, with the replica that the node writes to.
     pub(super) fn own(replica: Replica) -> Self {
@@ -67,20 +76,30 @@ impl Origin {
         self.replicas().map(Replica::bytes).sum()
     }
 
-    /// Bytes of the records of the larger replica of an epoch.
-    pub(super) fn bytes_in(&self, epoch: Epoch) -> usize {
-        let of_epoch = self.replicas().filter(|replica| replica.epoch() == epoch);
-        of_epoch.map(Replica::bytes).max().unwrap_or(0)
-    }
-
-    /// Bytes that the entries of a delta would add at most.
-    pub(super) fn added_by(&self, delta: &Delta) -> usize {
-        let of_epoch = self.replicas().filter(|replica| replica.epoch() == delta.epoch);
-        let added = of_epoch.map(|replica| replica.added_by(delta)).max();
-        // States of earlier epochs are ignored.
-        let is_new = self.replicas().all(|replica| replica.epoch() < delta.epoch);
-        let all = || if is_new { Replica::new(delta.epoch).added_by(delta) } else { 0 };
-        added.unwrap_or_else(all)
+    /// The growth that a delta would bring at most.
+    pub(super) fn growth(&self, delta: &Delta) -> Growth {
+        let mut growth = Growth::default();
+        let mut of_epoch = 0;
+        for replica in self.replicas().filter(|replica| replica.epoch() == delta.epoch) {
+            let added = replica.added_by(delta);
+            growth.added += added;
+            growth.largest = growth.largest.max(replica.bytes() + added);
+            of_epoch += 1;
+        }
+        let behind_floor = |current: &Replica| {
+            current.epoch() == delta.epoch
+                && delta.is_whole()
+                && delta.gc_floor > current.known_to()
+        };
+        // A replica is received anew in a later epoch, and beside the served one beyond a floor. States of earlier epochs are
+        // ignored.
+        let is_later = self.replicas().all(|replica| replica.epoch() < delta.epoch);
+        if is_later || (of_epoch == 1 && self.current.as_ref().is_some_and(behind_floor)) {
+            let whole = Replica::new(delta.epoch).added_by(delta);
+            growth.added += whole;
+            growth.largest = growth.largest.max(whole);
+        }
+        growth
     }
 
     pub(super) fn current_mut(&mut self) -> Option<&mut Replica> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::origin::Growth;
 use super::{Applied, Catalog, Delta, Origin};
 use crate::base::identity::NodeId;
 use crate::base::limits::{
@@ -81,13 +82,13 @@ impl Room {
         is_full.then_some(Shortage::Origins)
     }
 
-    /// Why so many bytes more of an origin have no room; `None` if they have. `held` bytes of the same state of the
-    /// origin are held.
-    fn lacks_bytes(&self, held: usize, more: usize, standing: Standing) -> Option<Shortage> {
+    /// Why the growth of an origin has no room; `None` if it has.
+    fn lacks_bytes(&self, growth: Growth, standing: Standing) -> Option<Shortage> {
+        let Growth { added: more, largest } = growth;
         let is_unvouched = standing == Standing::Unvouched;
         if more == 0 {
             None
-        } else if held + more > MAX_ORIGIN_BYTES {
+        } else if largest > MAX_ORIGIN_BYTES {
             Some(Shortage::OriginBytes)
         } else if self.bytes + more > MAX_CATALOG_BYTES
             || (is_unvouched && self.unvouched_bytes + more > MAX_UNVOUCHED_BYTES)
@@ -132,11 +133,10 @@ impl Catalog {
             Some(_) => None,
             None => self.room.lacks_place(self.origins.len(), standing),
         };
-        let held = origin.map_or(0, |origin| origin.bytes_in(delta.epoch));
         let more = || {
-            let more =
-                origin.map_or_else(|| Origin::default().added_by(delta), |it| it.added_by(delta));
-            self.room.lacks_bytes(held, more, standing)
+            let growth =
+                origin.map_or_else(|| Origin::default().growth(delta), |it| it.growth(delta));
+            self.room.lacks_bytes(growth, standing)
         };
         shortage.or_else(more).map(Applied::Full)
     }
@@ -174,7 +174,8 @@ mod tests {
         room.set_vouched(other, 0, false);
         room.changed(other, 0, MAX_UNVOUCHED_BYTES - 10);
         let lacks = |room: &Room, held, more| {
-            [Unvouched, Down, Active].map(|standing| room.lacks_bytes(held, more, standing))
+            let growth = Growth { added: more, largest: held + more };
+            [Unvouched, Down, Active].map(|standing| room.lacks_bytes(growth, standing))
         };
         let full = Some(Shortage::Bytes);
         assert_eq!(lacks(&room, 0, 10), [None; 3]);

@@ -67,7 +67,7 @@ pub(crate) struct Liveness {
     disputes: Disputes,
     exits: Exits,
     /// The assignment of monitors for which connections are held.
-    held_for: u64,
+    held_assignment: u64,
     /// The verdict that we believe on each member that is down. A member whose verdict did not reach us has none.
     beliefs: BTreeMap<NodeId, Belief>,
     ends: Ends,
@@ -118,7 +118,7 @@ impl Liveness {
             member_updates: MemberUpdateQueue::default(),
             disputes: Disputes::default(),
             exits: Exits::new(identity.node_id, seed.rotate_left(17)),
-            held_for: 0,
+            held_assignment: 0,
             beliefs: BTreeMap::new(),
             ends: Ends::default(),
             stream_probes: BTreeMap::new(),

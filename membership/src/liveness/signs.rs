@@ -75,7 +75,7 @@ impl Liveness {
         let answered = self.detector.pong(pong, members, from.is_none(), now);
         if let Some(node) = answered {
             self.swim.heard(node, Sign::Ping, now);
-            self.exits.handle_pong(node, pong.tag, &self.swim);
+            self.exits.handle_pong(node, pong.tag);
             self.trust_again(node, now);
             self.note_contact(now);
             if let Some(from) = from {

@@ -92,7 +92,7 @@ impl Node {
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
             indirect_probes: self.liveness.detector().open(),
-            held: self.liveness.exits().held(),
+            connections_held: self.liveness.exits().connections_held(),
             exit_cases: self.liveness.exits().open(),
             member_updates: self.liveness.updates_waiting(),
             record_bytes: self.catalog().record_bytes(),

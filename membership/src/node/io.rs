@@ -64,7 +64,7 @@ pub enum Input<'a> {
     Reached {
         /// The attempt.
         reach: ReachId,
-        /// What became of it.
+        /// Its outcome.
         outcome: ReachOutcome,
     },
     /// Say hello at these gossip addresses until the node has joined. They are added to the known seeds.

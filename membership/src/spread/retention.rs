@@ -105,8 +105,8 @@ impl Spread {
         self.retention.absent.get(&id).copied()
     }
 
-    /// Handles a member that came, went or changed. Its records have the room of its standing. Its origin tombstone stands while it is down, and yields while it
-    /// is active.
+    /// Handles a member that came, went or changed. Its records have the room of its standing. Its origin tombstone stands
+    /// while it is down, and yields while it is active.
     pub(crate) fn review_origin_tombstone(&mut self, id: NodeId, peers: &dyn Peers, now: Time) {
         self.catalog.set_standing(id, peers.standing(id));
         if let Some(tombstone) = self.yielding_tombstone(id) {

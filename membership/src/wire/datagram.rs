@@ -87,7 +87,7 @@ pub enum Message {
     Compare(Compare),
     /// A part of a view of the members.
     Listing(Listing),
-    /// What a node finds of a member whose process may have exited.
+    /// The findings of a node about a member whose process may have exited.
     ExitVote(ExitVote),
 }
 

@@ -112,7 +112,7 @@ impl Vote {
     }
 }
 
-/// What a node finds of a member whose process may have exited: it told so unasked.
+/// The findings of a node about a member whose process may have exited. Nobody asked for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitVote {
     /// The sender.

@@ -64,8 +64,8 @@ pub struct Verdict {
     pub accuser: NodeId,
     /// The referees that agreed.
     pub referees: Vec<NodeId>,
-    /// Whether the process of the member exited: the connections that its monitors held closed, and new ones were
-    /// refused. The cause is silence then, which is what an earlier version reads.
+    /// Whether the process of the member exited: connections that were held to it closed, or new ones were refused. The
+    /// cause is silence then, as an earlier version reads it.
     pub exited: bool,
 }
 block!(Verdict { node, epoch, cause, accuser, referees } later { exited: false });

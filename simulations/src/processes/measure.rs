@@ -98,7 +98,8 @@ pub struct ProcessReport {
     pub packets_per_second: f64,
 }
 
-/// Starts agents, measures them and ends them. `program` is this program, which is also the checked servers. `progress` is told the name of each phase.
+/// Starts agents, measures them and ends them. `program` is this program, which is also the checked servers. `progress` is
+/// told the name of each phase.
 ///
 /// # Errors
 /// When agents do not start, do not answer, or do not join.

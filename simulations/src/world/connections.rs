@@ -3,14 +3,13 @@
 //! A process that ends is dead at once to its peers' pings. Its kernel closes its connections (FIN), and refuses new ones
 //! once the process is gone altogether. A host without power, or behind a cut, says nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hobnob_membership::limits::REACH_STAYS_OPEN;
-use hobnob_membership::{HoldEnd, HoldId, NodeId, ReachId, ReachOutcome, Time};
+use hobnob_membership::{HoldEnd, HoldId, ReachOutcome, Time};
 
 use super::fabric::Fabric;
-use super::queue::{Delivery, WorldEvent};
+use super::queue::{Attempt, Delivery, WorldEvent};
 use super::{Host, World};
 use crate::network::Channel;
 
@@ -35,24 +34,6 @@ pub enum Stop {
     },
     /// The process says goodbye on its connections, and stops.
     Planned,
-}
-
-/// Why a host connects to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempt {
-    /// To hold the connection to this node.
-    Hold(HoldId, NodeId),
-    /// To see whether a process listens.
-    Reach(ReachId),
-}
-
-/// The connections that are held, and the hosts that cannot connect.
-#[derive(Debug, Default)]
-pub(super) struct Connections {
-    /// The host at the other end, by the host that connected.
-    held: BTreeMap<(usize, HoldId), usize>,
-    /// Hosts whose interface is down.
-    pub(super) offline: BTreeSet<usize>,
 }
 
 impl Fabric {

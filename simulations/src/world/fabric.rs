@@ -1,15 +1,14 @@
 //! The fabric between processes: datagrams and streams in flight.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use hobnob_membership::{Output, StreamId, TcpProbeId, Time};
+use hobnob_membership::{HoldId, Output, StreamId, TcpProbeId, Time};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::connections::{Attempt, Connections};
 use super::host::{Meter, address_index};
-use super::queue::{Delivery, Endpoint, Queue, WorldEvent};
+use super::queue::{Attempt, Delivery, Endpoint, Queue, WorldEvent};
 use super::trace::{Detail, Trace};
 use crate::network::{Channel, Network};
 
@@ -28,6 +27,15 @@ struct Stream {
     /// Frames that wait because the link is cut.
     stalled: VecDeque<Vec<u8>>,
     stalled_since: Time,
+}
+
+/// The connections that are held, and the hosts that cannot connect.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    /// The host at the other end, by the host that connected.
+    pub(super) held: BTreeMap<(usize, HoldId), usize>,
+    /// Hosts whose interface is down.
+    pub(super) offline: BTreeSet<usize>,
 }
 
 /// The network, the event queue, the trace and the open streams.

@@ -3,12 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hobnob_membership::{HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId, Time};
-
-use super::connections::Attempt;
+use hobnob_membership::{
+    HoldEnd, HoldId, NodeId, ReachId, ReachOutcome, StreamId, TcpProbeId, Time,
+};
 
 /// One end of a stream: the host, and the stream's id there.
 pub(super) type Endpoint = (usize, StreamId);
+
+/// Why a host connects to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// To hold the connection to this node.
+    Hold(HoldId, NodeId),
+    /// To see whether a process listens.
+    Reach(ReachId),
+}
 
 /// An input on its way to a process.
 #[derive(Debug)]

@@ -50,8 +50,8 @@ pub struct VerdictExplained {
     pub told_by: String,
     /// Milliseconds since this agent was told.
     pub ago_ms: u64,
-    /// Whether its process exited: the connections that its monitors held to it closed, and new ones were refused. The cause
-    /// is `silence` then.
+    /// Whether its process exited: connections that were held to it closed, or new ones were refused. The cause is `silence`
+    /// then.
     #[serde(default, skip_serializing_if = "is_default")]
     pub exited: bool,
 }

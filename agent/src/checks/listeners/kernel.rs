@@ -105,7 +105,7 @@ impl Kernel for HostKernel {
     fn are_local(&mut self, ips: &[IpAddr]) -> Vec<Option<bool>> {
         let Some(routes) = self.routes.open(|| Routes::open().map_err(OpenError::of)) else {
             // Without the kernel's word, this much is known.
-            return ips.iter().map(|ip| Some(ip.is_loopback())).collect();
+            return ips.iter().map(|ip| ip.is_loopback().then_some(true)).collect();
         };
         let answers = routes.are_local(ips);
         self.routes.answers(ips.len(), answers)

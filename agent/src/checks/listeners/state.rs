@@ -66,7 +66,7 @@ pub(in crate::checks) enum Ruling {
     Ignored,
 }
 
-/// What is known of the listener of one check. See the module.
+/// The knowledge of the listener of one check. See the module.
 #[derive(Debug, Default)]
 pub(in crate::checks) struct ListenerState {
     /// Refusals are signs only at an address of this network namespace.

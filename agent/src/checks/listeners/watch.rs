@@ -21,7 +21,7 @@ const LOOKS_PER_LOCALITY: u32 = 20;
 /// Bytes of the thread's stack, which holds one batch of answers.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// What is known of the listener of a check.
+/// The knowledge of the listener of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::checks) struct Look {
     /// Whether the address is one of this network namespace.

@@ -35,7 +35,7 @@ pub(super) struct Acceptor {
     door: Arc<Door>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Door {
     settings: HoldSettings,

@@ -31,7 +31,7 @@ use accept::Acceptor;
 use connect::Connector;
 use reach::reach;
 
-/// What the agent that holds connections is known by, and how many it holds.
+/// The identity of the agent that holds connections, and their number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HoldSettings {
     /// Its cluster.
@@ -73,7 +73,7 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// Starts to accept connections, if there is a listener. What becomes of our own connections is sent to `events`.
+    /// Starts to accept connections, if there is a listener. The ends of our own connections are sent to `events`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

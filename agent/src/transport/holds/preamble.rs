@@ -17,7 +17,7 @@ const FIELDS_BYTES: usize = 20;
 /// The length of a preamble of this version.
 pub(super) const PREAMBLE_BYTES: usize = HEAD_BYTES + FIELDS_BYTES;
 
-/// What a monitor says first on a connection that it wants to hold, and all that it ever says there.
+/// The first message of a monitor on a connection that it wants to hold. It says nothing else there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Preamble {
     /// The highest four bytes of the cluster id, as at the beginning of a session.

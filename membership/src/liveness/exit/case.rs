@@ -1,6 +1,6 @@
 //! One exit case: what we and others find of a member whose process may have exited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::identity::{Identity, NodeId};
@@ -8,8 +8,10 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::ExitVote;
 
-/// A case without a verdict is dropped after this time.
+/// A case without a verdict is dropped after this time, counted anew after a stall of our own loop.
 pub(super) const CASE_LASTS: Duration = Duration::from_secs(1);
+/// However often our own loop stalls, a case is dropped after this time.
+const CASE_LASTS_AT_MOST: Duration = Duration::from_secs(5);
 /// When the member is pinged, counted from the beginning of the case. A member that restarts within 30 ms answers the last
 /// ping.
 const PINGS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(25), Duration::from_millis(37)];
@@ -77,12 +79,16 @@ pub(super) struct Case {
     pub(super) suspect: Identity,
     /// The nonce of the pings and of the attempts to connect.
     pub(super) nonce: [u8; 4],
+    /// When the case was opened, or begun anew after a stall of our own loop.
     opened: Time,
+    over: Time,
     ours: Evidence,
     votes: BTreeMap<NodeId, Evidence>,
     pings: usize,
     reaches: usize,
-    told: usize,
+    /// The number of times that our vote was due.
+    votes_due: usize,
+    told_to: BTreeSet<NodeId>,
 }
 
 impl Case {
@@ -91,18 +97,20 @@ impl Case {
             suspect,
             nonce,
             opened: now,
+            over: now + CASE_LASTS_AT_MOST,
             ours: Evidence::default(),
             votes: BTreeMap::new(),
             pings: 0,
             reaches: 0,
-            told: 0,
+            votes_due: 0,
+            told_to: BTreeSet::new(),
         }
     }
 
     /// Asks the member once more after a stall of our own loop: answers may be waiting unread.
     pub(super) fn begin_anew(&mut self, now: Time) {
         self.opened = now;
-        (self.pings, self.reaches, self.told) = (0, 0, 0);
+        (self.pings, self.reaches, self.votes_due) = (0, 0, 0);
     }
 
     /// Notes that the connection that we held is over: by a FIN, or by a reset.
@@ -134,9 +142,14 @@ impl Case {
         self.ours.is_enough_to_vote()
     }
 
-    /// Whether we told others our vote.
-    pub(super) fn was_told(&self) -> bool {
-        self.told > 0 && self.has_evidence()
+    /// Notes that these nodes are told our vote.
+    pub(super) fn note_told(&mut self, nodes: &BTreeSet<NodeId>) {
+        self.told_to.extend(nodes);
+    }
+
+    /// The nodes that know of this case from us, or that told us of it.
+    pub(super) fn acquainted(&self) -> BTreeSet<NodeId> {
+        self.told_to.iter().copied().chain(self.voters()).collect()
     }
 
     /// The nodes that told us their votes.
@@ -161,26 +174,28 @@ impl Case {
     }
 
     fn vote_at(&self) -> Option<Time> {
-        VOTES.get(self.told).map(|after| self.opened + *after)
+        VOTES.get(self.votes_due).map(|after| self.opened + *after)
     }
 
     pub(super) fn next_deadline(&self) -> Time {
         let steps = [self.ping_at(), self.reach_at(), self.vote_at()];
-        steps.into_iter().flatten().min().unwrap_or(self.opened + CASE_LASTS)
+        steps.into_iter().flatten().min().unwrap_or(self.opened + CASE_LASTS).min(self.over)
     }
 
     /// The next step, if one is due.
     pub(super) fn step(&mut self, now: Time) -> Option<Step> {
         let is_due = |at: Option<Time>| at.is_some_and(|at| at <= now);
-        if is_due(self.ping_at()) {
+        if self.over <= now {
+            Some(Step::Over)
+        } else if is_due(self.ping_at()) {
             self.pings += 1;
             Some(Step::Ping)
         } else if is_due(self.reach_at()) {
             self.reaches += 1;
             Some(Step::Reach)
         } else if is_due(self.vote_at()) {
-            self.told += 1;
-            Some(Step::Vote { ask_more: self.told > ASK_MORE_AT })
+            self.votes_due += 1;
+            Some(Step::Vote { ask_more: self.votes_due > ASK_MORE_AT })
         } else if self.opened + CASE_LASTS <= now {
             Some(Step::Over)
         } else {

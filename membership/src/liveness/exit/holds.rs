@@ -43,15 +43,22 @@ struct Hold {
 }
 
 /// The connections, by member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Holds {
     holds: BTreeMap<NodeId, Hold>,
-    next: u64,
+    /// The last number that was used. The first one is random, so that what is told of the connections of an earlier life
+    /// counts for none of this one.
+    last: u64,
     /// When the next member is connected to.
     due: Option<Time>,
 }
 
 impl Holds {
+    /// No connection. `seed` decides the first number.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { holds: BTreeMap::new(), last: seed >> 1, due: None }
+    }
+
     /// Watches these members and no others.
     pub(super) fn watch(
         &mut self,
@@ -105,8 +112,8 @@ impl Holds {
         for (node, hold) in &mut self.holds {
             if matches!(hold.state, State::Waiting(at) if at <= now) {
                 // A number of its own, so that what the transport still tells of the last connection counts for none.
-                self.next += 1;
-                hold.id = HoldId(self.next);
+                self.last += 1;
+                hold.id = HoldId(self.last);
                 hold.state = State::Connecting;
                 orders.push(ExitOrder::Hold(hold.id, hold.member.addr, *node));
             }
@@ -184,7 +191,7 @@ mod tests {
     #[test]
     fn a_connection_that_is_not_made_is_tried_again_after_ever_longer_pauses() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
-        let mut holds = Holds::default();
+        let mut holds = Holds::new(7);
         holds.watch(&[member(1)], &mut rng, Time::ZERO);
         let mut pauses = Vec::new();
         for _ in 0..9 {
@@ -210,7 +217,7 @@ mod tests {
             (false, HoldEnd::Reset, false),
         ] {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
-            let mut holds = Holds::default();
+            let mut holds = Holds::new(7);
             holds.watch(&[member(1)], &mut rng, Time::ZERO);
             let [id] = connected(&mut holds, MS(900))[..] else { panic!("one member") };
             if held {
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn a_later_life_of_a_member_gets_a_connection_of_its_own() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
-        let mut holds = Holds::default();
+        let mut holds = Holds::new(7);
         holds.watch(&[member(1), member(2)], &mut rng, Time::ZERO);
         let ids = connected(&mut holds, MS(900));
         ids.iter().for_each(|id| holds.note_held(*id));

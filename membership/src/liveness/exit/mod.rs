@@ -2,9 +2,9 @@
 //!
 //! A node holds an idle TCP connection to each member that it watches. When the process of the member ends, its kernel
 //! closes the connection (FIN), however the process ended. That is a *hint*, and opens an *exit case*: the node pings the
-//! member and tries to connect anew. A pong, or a new connection that stays open, acquits. When new connections are
-//! refused and no ping is answered, the node tells the other monitors its *exit vote*. A majority of the monitors, of
-//! which two or more saw their own connections close, is enough for a verdict.
+//! member and tries to connect anew. A pong, or a new connection that stays open, acquits. Otherwise the node tells the
+//! other monitors its *exit vote*. The verdict takes a majority. New connections were refused to all of it, and the own
+//! connections of two or more were closed or reset; or the own connections of all of it were closed by a FIN.
 //!
 //! A reset together with silence never convicts, since a firewall causes both. Neither does any error of our own host. A
 //! goodbye before the FIN, as at a planned restart, is no hint. Where the evidence is not complete within
@@ -80,7 +80,7 @@ impl Exits {
         Self {
             own,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
-            holds: Holds::default(),
+            holds: Holds::new(seed),
             cases: BTreeMap::new(),
             orders: VecDeque::new(),
             tally: ExitTally::default(),
@@ -101,7 +101,7 @@ impl Exits {
     }
 
     /// The number of connections that are held.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn connections_held(&self) -> usize {
         self.holds.held()
     }
 
@@ -190,9 +190,9 @@ impl Exits {
             ReachOutcome::LocalError if mutant::is(Mutant::OwnErrorsAreRefusals) => {
                 case.note_refused();
             }
-            ReachOutcome::Open => self.acquit(swim, reach.node),
+            ReachOutcome::Open => self.acquit(reach.node),
             ReachOutcome::Dropped if mutant::is(Mutant::AcquitOnAccept) => {
-                self.acquit(swim, reach.node);
+                self.acquit(reach.node);
             }
             ReachOutcome::Dropped | ReachOutcome::Silent | ReachOutcome::LocalError => {}
         }
@@ -200,9 +200,9 @@ impl Exits {
 
     /// Takes a pong of a member. It acquits if it answers a ping of the case: the answer to an earlier one may have been on
     /// its way when the process exited.
-    pub(crate) fn handle_pong(&mut self, node: NodeId, tag: [u8; 4], swim: &Swim) {
+    pub(crate) fn handle_pong(&mut self, node: NodeId, tag: [u8; 4]) {
         if self.cases.get(&node).is_some_and(|case| pong_tag(node, case.nonce) == tag) {
-            self.acquit(swim, node);
+            self.acquit(node);
         }
     }
 
@@ -248,16 +248,11 @@ impl Exits {
     }
 
     /// Ends a case because the member lives, and tells those that may think otherwise.
-    fn acquit(&mut self, swim: &Swim, node: NodeId) {
+    fn acquit(&mut self, node: NodeId) {
         let Some(case) = self.cases.remove(&node) else { return };
         self.tally.acquitted += 1;
         let vote = ExitVote { alive: true, ..case.vote(self.own) };
-        // Those that we told nothing have cases only if they told us.
-        let receivers = match case.was_told() {
-            true => self.receivers(swim, &case, 0),
-            false => case.voters().collect(),
-        };
-        for to in receivers {
+        for to in case.acquainted() {
             self.orders.push_back(ExitOrder::Vote(to, vote));
         }
     }
@@ -267,6 +262,9 @@ impl Exits {
         let Some(case) = self.cases.get(&node).filter(|case| case.has_evidence()) else { return };
         let more = if ask_more && case.has_hint() { SUBSTITUTES } else { 0 };
         let (vote, receivers) = (case.vote(self.own), self.receivers(swim, case, more));
+        if let Some(case) = self.cases.get_mut(&node) {
+            case.note_told(&receivers);
+        }
         for to in receivers {
             self.orders.push_back(ExitOrder::Vote(to, vote));
         }

@@ -31,10 +31,10 @@ impl Liveness {
 
     /// Holds a connection to each member that the ring assigns to us.
     fn hold_watched(&mut self, now: Time) {
-        if self.held_for == self.detector.assignments() {
+        if self.held_assignment == self.detector.assignments() {
             return;
         }
-        self.held_for = self.detector.assignments();
+        self.held_assignment = self.detector.assignments();
         let watched = self.detector.watched().filter_map(|node| self.swim.active_peer(node));
         let targets: Vec<Identity> = watched.copied().collect();
         self.exits.watch(&targets, now);

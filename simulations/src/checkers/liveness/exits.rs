@@ -9,7 +9,8 @@ use crate::checkers::checker::{Checker, Scene};
 use crate::truth::Truth;
 use crate::world::{NodeEvent, host_of};
 
-/// A node that said goodbye is not taken to have exited for this long.
+/// A node that said goodbye is not taken to have exited for this long: five seconds, less the time that goodbyes and verdicts
+/// may be under way.
 const GOODBYE_HOLDS: Duration = Duration::from_secs(4);
 
 /// Checks every verdict that says that a process exited.
