@@ -48,8 +48,8 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
 
-    /// The address for gossip (UDP; also TCP, to tell a stall from a crash): an IP address, an interface or a host
-    /// name, on port 7946 if it names none; port 0 stands for any free port
+    /// The address for gossip (UDP; also TCP, to notice at once when an agent exits): an IP address, an interface or a
+    /// host name, on port 7946 if it names none; port 0 stands for any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7946")]
     #[arg(env = "HOBNOB_BIND", hide_env_values = true, value_parser = values::own_address)]
     bind: OwnAddress,
