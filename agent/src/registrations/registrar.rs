@@ -13,7 +13,7 @@ use hobnob_api::{ApiError, Check, ErrorCode, RegisterOutcome, Registration};
 use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, sleep};
 
 use super::handle::{Command, RegistrationsHandle};
 use super::records;
@@ -21,8 +21,10 @@ use super::restore::{Restored, running_check};
 use crate::checks::{CheckId, Checker, ListenerWatch, Start};
 use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
 use crate::services::Registry;
-use crate::storage::{DataDir, StoredRegistration, WriteError};
+use crate::storage::{DataDir, KeptVerdict, StoredRegistration, WriteError};
 
+/// Verdicts that the disk refused are offered to it again after this time.
+const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A disk that takes longer than this for a change does not answer.
 const DISK_STALLS_AFTER: Duration = Duration::from_secs(1);
 /// The time from one warning of that to the next.
@@ -41,6 +43,8 @@ pub(crate) struct Registrar {
     listeners: ListenerWatch,
     /// The number of the next check.
     next_check: u64,
+    /// The latest verdicts, while the disk has not taken them.
+    unkept: Option<BTreeMap<Arc<str>, KeptVerdict>>,
 }
 
 impl Registrar {
@@ -63,6 +67,7 @@ impl Registrar {
             checkers: BTreeMap::new(),
             listeners,
             next_check: restored.checks.len() as u64,
+            unkept: None,
         };
         for restored in restored.checks {
             this.start_check(restored.id, restored.check, restored.start);
@@ -79,6 +84,7 @@ impl Registrar {
                     None => break,
                 },
                 Some(persisted) = persist.recv() => self.persist(persisted).await,
+                () = sleep(KEEP_AGAIN_AFTER), if self.unkept.is_some() => self.keep_again().await,
             }
         }
         while let Ok(persisted) = persist.try_recv() {
@@ -187,7 +193,18 @@ impl Registrar {
         self.checkers.insert(instance, checker);
     }
 
+    async fn keep_again(&mut self) {
+        if let Some(verdicts) = self.unkept.clone() {
+            self.persist(Persist::Verdicts(verdicts)).await;
+        }
+    }
+
     async fn persist(&mut self, persist: Persist) {
+        let verdicts = match &persist {
+            Persist::Verdicts(verdicts) => Some(verdicts.clone()),
+            Persist::Epoch(_) | Persist::Peers(_) => None,
+        };
+        let was_unkept = verdicts.is_some() && self.unkept.take().is_some();
         let persisted = self
             .with_data_dir(move |data_dir| match persist {
                 Persist::Epoch(epoch) => data_dir.save_epoch(epoch),
@@ -195,8 +212,12 @@ impl Registrar {
                 Persist::Verdicts(verdicts) => data_dir.save_verdicts(&verdicts),
             })
             .await;
-        if let Err(error) = persisted {
+        let Err(error) = persisted else { return };
+        if !was_unkept {
             tracing::warn!(%error, "the epoch, the peers or the verdicts could not be kept for the next start");
+        }
+        if verdicts.is_some() {
+            self.unkept = verdicts;
         }
     }
 

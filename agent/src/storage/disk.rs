@@ -19,6 +19,9 @@ pub(super) const RESERVED_BYTES: usize = 512;
 /// A symbolic link in the place of a file would lead writes out of the directory.
 const NO_LINKS: i32 = OFlags::NOFOLLOW.bits() as i32;
 
+/// A pipe in the place of a file would make its reader wait for a writer.
+const NO_WAITING: i32 = OFlags::NONBLOCK.bits() as i32;
+
 const LOCK_FILE: &str = "lock";
 
 /// The files of one directory, by name. Every method may block for as long as the device takes.
@@ -113,7 +116,7 @@ impl Disk for OsDisk {
 
     fn read(&self, file: &str) -> Result<Option<Vec<u8>>, FileError> {
         let path = self.path(file);
-        match fs::read(&path) {
+        match read_regular(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FileError::of("read", &path)(error)),
@@ -282,9 +285,22 @@ fn sync_dir(dir: &Path) -> Result<(), FileError> {
     synced.map_err(FileError::of("flush the directory", dir))
 }
 
+/// Reads a whole file. A pipe or a device may have no end.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use rustix::fs::Mode;
 
     use super::*;
 
@@ -310,6 +326,18 @@ mod tests {
         assert_eq!(mode & 0o777, FILE_MODE);
         let files = fs::read_dir(dir.path()).expect("listed").count();
         assert_eq!(files, 2, "the file and the lock, no scratch file");
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_not_read() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let disk = open(dir.path());
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(CWD, disk.path(FILE), pipe, Mode::RUSR | Mode::WUSR, 0).expect("made");
+        disk.read(FILE).expect_err("it would wait for a writer");
+        fs::remove_file(disk.path(FILE)).expect("removed");
+        std::os::unix::fs::symlink("/dev/zero", disk.path(FILE)).expect("made");
+        disk.read(FILE).expect_err("it has no end");
     }
 
     #[test]

@@ -271,6 +271,27 @@ async fn a_restored_instance_keeps_its_verdict_until_outcomes_change_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_a_full_disk_refuses_is_kept_when_there_is_room_again() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    this.driver.until_health("web-1", Health::Passing).await;
+    this.until_verdicts_are_kept().await;
+    this.disk.set_writes(Writes::FailToReplace(IoErrorKind::StorageFull));
+    server.behave(Behaviour::Status(503));
+    while this.driver.health("web-1").await != Some(Health::Failing) {
+        tokio::time::sleep(INTERVAL / 10).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let has_failing = |content: Vec<u8>| String::from_utf8_lossy(&content).contains("failing");
+    assert!(!has_failing(this.disk.content(VERDICTS)), "there is no room");
+    this.disk.set_writes(Writes::Succeed);
+    while !has_failing(this.disk.content(VERDICTS)) {
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
 /// A verdict belongs to the registration that it was found for.
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_is_replaced_or_removed_leaves_no_verdict_behind() {
