@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::testing::{Link, Network, identity, node};
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{HoldEnd, Input, Node, Time};
+use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
+use hobnob_membership::{ClusterId, HoldEnd, Input, Node, Time};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 /// The node whose process is the subject of the test.
@@ -140,6 +142,38 @@ fn a_goodbye_is_no_hint() {
     network.end_connections(SUSPECT, HoldEnd::Goodbye);
     network.run_for(MS(1_500));
     assert_eq!((sure(&network, SUSPECT).len(), convicted(&network)), (0, 0));
+}
+
+#[test]
+fn a_node_with_evidence_of_its_own_believes_a_verdict_at_once_and_others_check_it() {
+    for has_evidence in [true, false] {
+        let mut network = settled(12);
+        let (key, _) = network.held.iter().find(|(_, to)| **to == SUSPECT).expect("held");
+        let (monitor, hold) = *key;
+        if has_evidence {
+            network.handle(monitor, Input::HoldEnded { hold, end: HoldEnd::Closed });
+        }
+        let mut others = (0..12).filter(|n| ![monitor, SUSPECT].contains(n)).map(identity);
+        let [teller, referee] = [others.next(), others.next()].map(|node| node.expect("a node"));
+        let suspect = *network.nodes[SUSPECT].identity();
+        let verdict = Verdict {
+            node: suspect.node_id,
+            epoch: suspect.epoch,
+            cause: Cause::Silence,
+            accuser: teller.node_id,
+            referees: vec![referee.node_id],
+            exited: true,
+        };
+        let updates = vec![Update::Down(verdict)];
+        let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
+        let told = MemberUpdates { sender: teller.node_id, updates };
+        datagram.push(&Message::MemberUpdates(told)).expect("fits");
+        let bytes = datagram.finish();
+        network.handle(monitor, Input::Datagram { from: teller.addr, bytes: &bytes });
+        assert_eq!(holds_down(&network.nodes[monitor], SUSPECT), has_evidence);
+        network.run_for(Duration::from_secs(2));
+        assert_eq!(sure(&network, SUSPECT), [], "it refuted");
+    }
 }
 
 #[test]

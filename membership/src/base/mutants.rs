@@ -82,8 +82,8 @@ pub enum Mutant {
     ConvictByReset,
     /// A connection that is made and dropped at once acquits a member, as if its process had accepted it.
     AcquitOnAccept,
-    /// A verdict that a process exited is checked first, even by a node whose own connection closed.
-    HintsAreChecked,
+    /// A node keeps its exit votes to itself.
+    KeepExitVotes,
     /// A goodbye before the end of a connection is ignored.
     IgnoreGoodbye,
     /// A connection that our own host cannot make counts as refused.
@@ -139,7 +139,7 @@ mod switch {
             Self::NeverGroupLosses,
             Self::ConvictByReset,
             Self::AcquitOnAccept,
-            Self::HintsAreChecked,
+            Self::KeepExitVotes,
             Self::IgnoreGoodbye,
             Self::OwnErrorsAreRefusals,
         ];

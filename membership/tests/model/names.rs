@@ -135,7 +135,7 @@ impl Names {
         let mut changed = self.catalogs.get(catalog).clone();
         match step {
             Move::Hear { delta, lives } => {
-                drop(changed.apply(self.deltas.get(delta), Standing::of_member(lives)))
+                drop(changed.apply(self.deltas.get(delta), Standing::of_member(lives)));
             }
             Move::Believe { lives } => changed.set_lives(ORIGIN, lives),
             Move::Reap => drop(changed.reap(ORIGIN)),

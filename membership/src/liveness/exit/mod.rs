@@ -230,8 +230,7 @@ impl Exits {
     /// Whether we see for ourselves that the process of a member exited, as far as one node can. Then a verdict that
     /// says so needs no check.
     pub(crate) fn is_witness_of(&self, node: NodeId) -> bool {
-        !mutant::is(Mutant::HintsAreChecked)
-            && self.cases.get(&node).is_some_and(Case::has_evidence)
+        self.cases.get(&node).is_some_and(Case::has_evidence)
     }
 
     fn open_case(&mut self, suspect: Identity, now: Time) -> Option<&mut Case> {
@@ -260,6 +259,9 @@ impl Exits {
     /// Tells our vote, if we have evidence.
     fn tell(&mut self, swim: &Swim, node: NodeId, ask_more: bool) {
         let Some(case) = self.cases.get(&node).filter(|case| case.has_evidence()) else { return };
+        if mutant::is(Mutant::KeepExitVotes) {
+            return;
+        }
         let more = if ask_more && case.has_hint() { SUBSTITUTES } else { 0 };
         let (vote, receivers) = (case.vote(self.own), self.receivers(swim, case, more));
         if let Some(case) = self.cases.get_mut(&node) {
