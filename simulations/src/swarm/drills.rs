@@ -49,9 +49,14 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 19] = [
     offline,
 ];
 
+/// Whether a seed is a drill, in a cluster that is large enough.
+pub(super) fn is_drill(seed: u64) -> bool {
+    seed % EVERY == EVERY - 1
+}
+
 /// The drill of a seed, if the seed is one.
 pub(super) fn drill(seed: u64, size: Size) -> Option<Scenario> {
-    if seed % EVERY != EVERY - 1 || size.nodes < MIN_NODES {
+    if !is_drill(seed) || size.nodes < MIN_NODES {
         return None;
     }
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xd411);
