@@ -115,8 +115,8 @@ fn table(report: &ProcessReport) -> String {
     row("change seen at all agents, worst", "ms", 1, r.change_max_ms, None);
     row("changes not seen by all within 30 s", "", 0, r.changes_lost as f64, Some(0.0));
     row("processor time spent on watching", "%", 0, r.observer_cpu_share * 100.0, None);
-    row("`kill -9` known to all others, p50", "ms", 0, r.kill_p50_ms, Some(3_000.0));
-    row("`kill -9` known to all others, p99", "ms", 0, r.kill_p99_ms, Some(3_000.0));
+    row("`kill -9` known to all others, p50", "ms", 0, r.kill_p50_ms, Some(75.0));
+    row("`kill -9` known to all others, p99", "ms", 0, r.kill_p99_ms, Some(150.0));
     row("kills not known to all within 30 s", "", 0, r.kills_lost as f64, Some(0.0));
     row("killed agent back at all, p50", "ms", 0, r.back_p50_ms, None);
     row("checked server killed, offered by none, p50", "ms", 0, r.server_killed_p50_ms, Some(50.0));
