@@ -3,25 +3,14 @@
 use std::time::Duration;
 
 use hobnob_membership::Protocol;
-use hobnob_membership::record::{Balancing, Health, Key, ServiceRecord, Tags, Value};
-use hobnob_membership::testing::{Network, health};
+use hobnob_membership::record::{Health, Key, Value};
+use hobnob_membership::testing::{Network, health, large};
 
 const STEP: Duration = Duration::from_millis(10);
 const STEPS_PER_SECOND: usize = 100;
 
-fn large(n: usize) -> (Key, Option<Value>) {
-    let record = ServiceRecord {
-        service: "large".into(),
-        namespace: "default".into(),
-        address: "10.0.0.1".into(),
-        port: 80,
-        tags: Tags::default(),
-        meta: (0..5).map(|key| (format!("k{key}"), "x".repeat(500))).collect(),
-        weight: 1,
-        checked: false,
-        balancing: Balancing::default(),
-    };
-    (Key::Service(format!("large-{n}").into()), Some(Value::Service(record.into())))
+fn large_write(n: usize) -> (Key, Option<Value>) {
+    (Key::Service(format!("large-{n}").into()), Some(Value::Service(large(5).into())))
 }
 
 #[test]
@@ -29,7 +18,7 @@ fn no_node_sends_more_than_its_budget_in_any_second() {
     let mut net = Network::joined(8);
     // Small records travel by rumor, large ones by session only.
     let small = (0..4_000).flat_map(|n| health(&format!("{n:0100}"), Health::Passing));
-    net.write(0, small.chain((0..400).map(large)).collect());
+    net.write(0, small.chain((0..400).map(large_write)).collect());
     let sent = |net: &Network| -> Vec<u64> {
         let counters = net.nodes.iter().map(hobnob_membership::Node::counters);
         counters.map(|counters| counters.datagram_bytes_sent + counters.frame_bytes_sent).collect()

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hobnob_membership::catalog::{Delta, Entry, Replica, Slot};
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::limits::{MAX_ORIGINS, MAX_UNVOUCHED_BYTES, MAX_UNVOUCHED_ORIGINS};
-use hobnob_membership::record::{Balancing, Health, Key, RawValue, ServiceRecord, Tags, Value};
-use hobnob_membership::testing::{Link, Network, bounds, identity, instance, node, record};
+use hobnob_membership::record::{Health, Key, RawValue, Value};
+use hobnob_membership::testing::{Link, Network, bounds, identity, instance, large, node, record};
 use hobnob_membership::wire::{
     DatagramBuilder, Envelope, Frame, MemberUpdates, Message, Opening, Update,
 };
@@ -35,19 +35,8 @@ fn invented(n: usize) -> NodeId {
 }
 
 /// A record of almost 4 kB.
-fn large(n: usize) -> (Key, Value) {
-    let record = ServiceRecord {
-        service: "large".into(),
-        namespace: "default".into(),
-        address: "10.0.0.1".into(),
-        port: 80,
-        tags: Tags::default(),
-        meta: (0..7).map(|key| (format!("k{key}"), "x".repeat(500))).collect(),
-        weight: 1,
-        checked: false,
-        balancing: Balancing::default(),
-    };
-    (Key::Service(format!("large-{n}").into()), Value::Service(record.into()))
+fn large_record(n: usize) -> (Key, Value) {
+    (Key::Service(format!("large-{n}").into()), Value::Service(large(7).into()))
 }
 
 fn tell(node: &mut Node, message: &Message, now: Time) {
@@ -118,7 +107,7 @@ fn a_newcomer_is_seen_where_somebody_made_up_more_origins_than_there_are_places(
 #[test]
 fn what_is_made_up_takes_few_bytes_and_leaves_members_theirs() {
     let mut served = Served::by(identity(7));
-    let records = || (0..15).map(large).collect();
+    let records = || (0..15).map(large_record).collect();
     let forged = MAX_UNVOUCHED_BYTES / 50_000 + 200;
     served.send_deltas((0..forged).map(|n| whole(invented(n), Epoch(1), records())), 1);
     let values = |node: &Node| -> usize {

@@ -46,3 +46,26 @@ pub struct AgentConfig {
     /// unhealthy at once.
     pub listener_watch: bool,
 }
+
+#[cfg(test)]
+impl AgentConfig {
+    /// A legal configuration that listens at this address.
+    fn at(bind: &str) -> Self {
+        Self {
+            name: "a".to_owned(),
+            cluster: "default".to_owned(),
+            data_dir: PathBuf::from("/nowhere"),
+            bind: bind.parse().expect("an address"),
+            sync_bind: None,
+            advertise: None,
+            advertise_sync_port: None,
+            socket: PathBuf::from("/nowhere.sock"),
+            join: Vec::new(),
+            datacenter: "dc1".to_owned(),
+            zone: String::new(),
+            keep_on_exit: false,
+            insecure: true,
+            listener_watch: true,
+        }
+    }
+}

@@ -160,25 +160,6 @@ mod tests {
 
     use super::*;
 
-    fn config(bind: &str) -> AgentConfig {
-        AgentConfig {
-            name: "a".to_owned(),
-            cluster: "default".to_owned(),
-            data_dir: PathBuf::from("/nowhere"),
-            bind: bind.parse().expect("an address"),
-            sync_bind: None,
-            advertise: None,
-            advertise_sync_port: None,
-            socket: PathBuf::from("/nowhere.sock"),
-            join: Vec::new(),
-            datacenter: "dc1".to_owned(),
-            zone: String::new(),
-            keep_on_exit: false,
-            insecure: true,
-            listener_watch: true,
-        }
-    }
-
     /// The addresses of a configuration without interfaces and host names.
     fn found(config: &AgentConfig) -> Addresses {
         let found = |given: &OwnAddress, port: u16| FoundAddress {
@@ -205,17 +186,17 @@ mod tests {
     #[test]
     fn the_advertised_address_is_the_bound_one_unless_another_is_given() {
         let advertise = Some("10.0.0.9".parse().expect("an address"));
-        assert_eq!(advertised(config("10.0.0.1:0")).ok().as_deref(), Some("10.0.0.1"));
+        assert_eq!(advertised(AgentConfig::at("10.0.0.1:0")).ok().as_deref(), Some("10.0.0.1"));
         assert_eq!(
-            advertised(AgentConfig { advertise, ..config("0.0.0.0:0") }).ok().as_deref(),
+            advertised(AgentConfig { advertise, ..AgentConfig::at("0.0.0.0:0") }).ok().as_deref(),
             Some("10.0.0.9")
         );
         for advertise in ["10.0.0.9", "::ffff:10.0.0.9"] {
             let advertise = Some(advertise.parse().expect("an address"));
-            let dual = advertised(AgentConfig { advertise, ..config("[::]:0") });
+            let dual = advertised(AgentConfig { advertise, ..AgentConfig::at("[::]:0") });
             assert_eq!(dual.ok().as_deref(), Some("10.0.0.9"));
         }
-        assert_eq!(valid(config("10.0.0.1:5")).expect("valid").advertise_port, None);
+        assert_eq!(valid(AgentConfig::at("10.0.0.1:5")).expect("valid").advertise_port, None);
     }
 
     #[test]
@@ -223,7 +204,7 @@ mod tests {
         let behind_nat = |advertise: &str, sync_port| AgentConfig {
             advertise: Some(advertise.parse().expect("an address")),
             advertise_sync_port: Some(sync_port),
-            ..config("0.0.0.0:7946")
+            ..AgentConfig::at("0.0.0.0:7946")
         };
         let mapped = valid(behind_nat("203.0.113.7:17946", 17_947)).expect("valid");
         let ports = (mapped.advertise_port, mapped.advertise_sync_port);
@@ -240,34 +221,36 @@ mod tests {
     fn a_link_local_address_is_refused_wherever_it_stands() {
         let local = || Some("[fe80::1]:1".parse().expect("an address"));
         for wrong in [
-            config("[fe80::1]:1"),
-            AgentConfig { sync_bind: local(), ..config("[::]:1") },
-            AgentConfig { advertise: local(), ..config("[::]:1") },
+            AgentConfig::at("[fe80::1]:1"),
+            AgentConfig { sync_bind: local(), ..AgentConfig::at("[::]:1") },
+            AgentConfig { advertise: local(), ..AgentConfig::at("[::]:1") },
         ] {
             let error = valid(wrong).expect_err("link-local");
             assert!(matches!(error, ConfigError::LinkLocal(_)), "{error}");
         }
-        let ipv4 = AgentConfig { insecure: true, ..config("169.254.1.2:1") };
+        let ipv4 = AgentConfig { insecure: true, ..AgentConfig::at("169.254.1.2:1") };
         assert!(valid(ipv4).is_ok());
     }
 
     #[test]
     fn addresses_that_nobody_could_reach_are_refused() {
-        let nowhere = advertised(config("0.0.0.0:7946"));
+        let nowhere = advertised(AgentConfig::at("0.0.0.0:7946"));
         assert!(matches!(nowhere, Err(ConfigError::NothingToAdvertise(_))));
         for many in ["255.255.255.255", "224.0.0.1", "::", "::ffff:0.0.0.0"] {
             let advertise = Some(many.parse().expect("an address"));
-            let many = advertised(AgentConfig { advertise, ..config("[::]:7946") });
+            let many = advertised(AgentConfig { advertise, ..AgentConfig::at("[::]:7946") });
             assert!(matches!(many, Err(ConfigError::NothingToAdvertise(_))), "{many:?}");
         }
         let elsewhere = AgentConfig {
             advertise: Some("10.0.0.9".parse().expect("an address")),
-            ..config("127.0.0.1:0")
+            ..AgentConfig::at("127.0.0.1:0")
         };
         assert!(matches!(advertised(elsewhere), Err(ConfigError::AdvertisedElsewhere { .. })));
         for (bind, sync) in [("10.0.0.1:0", "10.0.0.2:0"), ("[fd00::1]:0", "0.0.0.0:0")] {
-            let config =
-                AgentConfig { sync_bind: Some(sync.parse().expect("an address")), ..config(bind) };
+            let config = AgentConfig {
+                sync_bind: Some(sync.parse().expect("an address")),
+                ..AgentConfig::at(bind)
+            };
             let refused = advertised(config);
             assert!(matches!(refused, Err(ConfigError::SyncElsewhere { .. })), "{sync}");
         }
@@ -276,24 +259,26 @@ mod tests {
     #[test]
     fn open_traffic_has_to_be_asked_for() {
         for bind in ["10.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
-            let closed = AgentConfig { insecure: false, ..config(bind) };
+            let closed = AgentConfig { insecure: false, ..AgentConfig::at(bind) };
             assert!(matches!(advertised(closed), Err(ConfigError::NotLoopback(_))), "{bind}");
         }
-        assert!(advertised(AgentConfig { insecure: false, ..config("127.0.0.1:0") }).is_ok());
+        assert!(
+            advertised(AgentConfig { insecure: false, ..AgentConfig::at("127.0.0.1:0") }).is_ok()
+        );
     }
 
     #[test]
     fn names_and_addresses_to_join_at_keep_their_rules() {
         let spaced = || "a b".to_owned();
         for wrong in [
-            AgentConfig { name: spaced(), ..config("10.0.0.1:0") },
-            AgentConfig { cluster: spaced(), ..config("10.0.0.1:0") },
-            AgentConfig { datacenter: spaced(), ..config("10.0.0.1:0") },
-            AgentConfig { zone: spaced(), ..config("10.0.0.1:0") },
+            AgentConfig { name: spaced(), ..AgentConfig::at("10.0.0.1:0") },
+            AgentConfig { cluster: spaced(), ..AgentConfig::at("10.0.0.1:0") },
+            AgentConfig { datacenter: spaced(), ..AgentConfig::at("10.0.0.1:0") },
+            AgentConfig { zone: spaced(), ..AgentConfig::at("10.0.0.1:0") },
         ] {
             assert!(matches!(advertised(wrong), Err(ConfigError::Name(_))));
         }
-        let wrong = AgentConfig { join: vec!["host:".to_owned()], ..config("10.0.0.1:0") };
+        let wrong = AgentConfig { join: vec!["host:".to_owned()], ..AgentConfig::at("10.0.0.1:0") };
         assert!(matches!(advertised(wrong), Err(ConfigError::Join(_))));
     }
 }

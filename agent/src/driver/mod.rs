@@ -34,7 +34,7 @@ pub(crate) use handle::DriverHandle;
 use handle::Inbox;
 pub(crate) use joining::Joining;
 use losses::HeldLosses;
-pub(crate) use own_checks::{OwnCheck, OwnChecks};
+pub(crate) use own_checks::{OwnCheck, OwnChecks, target_of};
 
 /// The most datagrams that are taken before any other kind of input.
 const DATAGRAM_BATCH: usize = 64;

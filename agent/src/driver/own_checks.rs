@@ -52,30 +52,35 @@ impl OwnCheck {
 
     /// A check whose verdict was kept over a restart of this agent.
     pub(crate) fn kept(id: CheckId, check: Check, kept: KeptVerdict) -> Self {
+        let older_by = Duration::from_millis(wall_clock_ms().saturating_sub(kept.since_ms));
         let latest = Latest {
             kept,
             output: "its verdict before this agent started again".to_owned(),
             signal: None,
             at: Time::ZERO,
-            older_by: Duration::from_millis(wall_clock_ms().saturating_sub(kept.since_ms)),
+            older_by,
         };
         Self { id, check, latest: Some(latest) }
     }
 
     fn explain(&self, now: Time) -> CheckExplained {
-        let target = match &self.check.probe {
-            Probe::Http { url } => url.clone(),
-            Probe::Tcp { address } => address.clone(),
-        };
         let latest = self.latest.as_ref();
         CheckExplained {
             name: self.check.name.clone(),
-            target,
+            target: target_of(&self.check).to_owned(),
             interval_ms: self.check.interval_ms,
             output: latest.map(|latest| latest.output.clone()),
             changed_ago_ms: latest.map(|latest| millis(latest.age(now))),
             signal: latest.and_then(|latest| latest.signal).map(|signal| signal.word().to_owned()),
         }
+    }
+}
+
+/// The URL or address that a check probes.
+pub(crate) fn target_of(check: &Check) -> &str {
+    match &check.probe {
+        Probe::Http { url } => url,
+        Probe::Tcp { address } => address,
     }
 }
 
@@ -98,7 +103,9 @@ impl OwnChecks {
 
     /// The latest verdicts, for the next start.
     fn verdicts(&self) -> BTreeMap<Arc<str>, KeptVerdict> {
-        let of = |(id, own): (&Arc<str>, &OwnCheck)| Some((id.clone(), own.latest.as_ref()?.kept));
+        let of = |(id, own): (&Arc<str>, &OwnCheck)| {
+            Some((id.clone(), own.latest.as_ref()?.kept.clone()))
+        };
         self.0.iter().filter_map(of).collect()
     }
 
@@ -108,7 +115,11 @@ impl OwnChecks {
         let is_current = own.is_some();
         if let Some(own) = own {
             own.latest = Some(Latest {
-                kept: KeptVerdict { health: report.health, since_ms: wall_clock_ms() },
+                kept: KeptVerdict {
+                    target: target_of(&own.check).to_owned(),
+                    health: report.health,
+                    since_ms: wall_clock_ms(),
+                },
                 output: report.output.clone(),
                 signal: report.signal,
                 at: now,

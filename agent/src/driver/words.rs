@@ -58,13 +58,11 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             }
             _ => "this agent runs at its address".to_owned(),
         },
-        MemberStatus::Down if !node.is_connected() => {
-            "this agent hears nobody: it may be the one that is cut off".to_owned()
-        }
-        MemberStatus::Down => {
-            let belief = node.belief(id);
-            belief.map_or_else(hearsay, |belief| sentence(node, &belief.verdict))
-        }
+        MemberStatus::Down => match node.belief(id).map(|belief| &belief.verdict) {
+            Some(verdict) if node.is_connected() || verdict.exited => sentence(node, verdict),
+            None if node.is_connected() => hearsay(),
+            _ => "this agent hears nobody: it may be the one that is cut off".to_owned(),
+        },
     }
 }
 

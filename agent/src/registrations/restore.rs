@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::records;
 use crate::checks::{CheckId, Outcome, Start, Thresholds, Verdict, probe};
-use crate::driver::{OwnCheck, OwnChecks};
+use crate::driver::{OwnCheck, OwnChecks, target_of};
 use crate::storage::{DataDir, KeptVerdict, StoredCheck, StoredRegistration};
 
 /// A restarting agent waits at most this long for the first probes of its checks before it shows itself.
@@ -38,7 +38,7 @@ impl Restored {
     pub(crate) fn own_checks(&self) -> OwnChecks {
         let checks = self.checks.iter();
         let own = checks.map(|RestoredCheck { id, check, kept, .. }| match kept {
-            Some(kept) => OwnCheck::kept(id.clone(), check.clone(), *kept),
+            Some(kept) => OwnCheck::kept(id.clone(), check.clone(), kept.clone()),
             None => OwnCheck::new(id.clone(), check.clone()),
         });
         own.collect()
@@ -50,7 +50,7 @@ impl Restored {
 pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
-    let verdicts = data_dir.verdicts();
+    let mut verdicts = data_dir.verdicts();
     let mut left_out = 0;
     for registration in data_dir.registrations() {
         let Some(definition) = definition(registration, default_address) else { continue };
@@ -62,8 +62,9 @@ pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restor
         if let Some(check) = running_check(registration) {
             let instance = registration.id.as_str().into();
             let id = CheckId { instance, number: checks.len() as u64 };
-            let kept = verdicts.get(&id.instance).copied();
-            let start = kept.map_or(Start::New, |kept| Start::Kept(kept.health));
+            let kept =
+                verdicts.remove(&id.instance).filter(|kept| kept.target == target_of(&check));
+            let start = kept.as_ref().map_or(Start::New, |kept| Start::Kept(kept.health));
             checks.push(RestoredCheck { id, check, start, kept });
         }
     }

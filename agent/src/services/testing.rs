@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use hobnob_membership::record::{
-    Balancing, Health, Meta, NodeRecord, ServiceRecord, Support, Tags,
-};
+use hobnob_membership::record::{Health, NodeRecord, Support};
 use hobnob_membership::view::{Change, Instance, InstanceStatus};
-use hobnob_membership::{NodeId, Time};
+use hobnob_membership::{NodeId, Time, testing};
 
 use super::{Locality, Registry, ServiceKey, Writer};
 use crate::clock::Clock;
@@ -22,22 +20,11 @@ pub(crate) fn registry() -> (Arc<Registry>, Writer) {
 
 pub(crate) fn instance(origin: NodeId, id: &str, status: InstanceStatus) -> Change {
     let down = status == InstanceStatus::Unknown;
-    let service = ServiceRecord {
-        service: "web".into(),
-        namespace: "default".into(),
-        address: "127.0.0.1".into(),
-        port: 80,
-        tags: Tags::default(),
-        meta: Meta::default(),
-        weight: 1,
-        checked: false,
-        balancing: Balancing::default(),
-    };
     let instance = Instance {
         origin,
         id: id.into(),
         node: node("dc1", ""),
-        service: service.into(),
+        service: testing::web().into(),
         health: Health::Passing,
         status,
         down_since: down.then_some(Time::ZERO),

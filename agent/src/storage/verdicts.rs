@@ -24,8 +24,10 @@ pub(super) const FORMAT: u32 = 2;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The latest verdict on an instance: passing or failing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptVerdict {
+    /// The URL or address that was probed. The verdict says nothing about another one.
+    pub target: String,
     /// The verdict.
     pub health: Health,
     /// The time of the change to it, in milliseconds since 1970.
@@ -40,28 +42,30 @@ struct StoredVerdicts {
 
 #[derive(Serialize, Deserialize)]
 struct StoredVerdict {
+    target: String,
     /// `passing`, `failing`, or a word of a later version.
     health: String,
     since_ms: u64,
 }
 
 impl StoredVerdict {
-    fn of(kept: KeptVerdict) -> Option<Self> {
+    fn of(kept: &KeptVerdict) -> Option<Self> {
         let health = match kept.health {
             Health::Passing => "passing",
             Health::Failing => "failing",
             Health::Unknown => return None,
         };
-        Some(Self { health: health.to_owned(), since_ms: kept.since_ms })
+        let target = kept.target.clone();
+        Some(Self { target, health: health.to_owned(), since_ms: kept.since_ms })
     }
 
-    fn kept(&self) -> Option<KeptVerdict> {
+    fn kept(self) -> Option<KeptVerdict> {
         let health = match self.health.as_str() {
             "passing" => Health::Passing,
             "failing" => Health::Failing,
             _ => return None,
         };
-        Some(KeptVerdict { health, since_ms: self.since_ms })
+        Some(KeptVerdict { target: self.target, health, since_ms: self.since_ms })
     }
 }
 
@@ -103,7 +107,7 @@ pub(super) fn save(
     boot: String,
     verdicts: &BTreeMap<Arc<str>, KeptVerdict>,
 ) -> Result<(), FileError> {
-    let stored = verdicts.iter().map(|(id, kept)| Some((id.clone(), StoredVerdict::of(*kept)?)));
+    let stored = verdicts.iter().map(|(id, kept)| Some((id.clone(), StoredVerdict::of(kept)?)));
     let stored = StoredVerdicts { boot, verdicts: stored.flatten().collect() };
     let content = format::encode(disk, FILE, FORMAT, &stored)?;
     disk.replace_unflushed(FILE, &content)
@@ -115,7 +119,7 @@ mod tests {
     use crate::storage::fake_disk::FakeDisk;
 
     /// Written by version 0.1.0. These bytes never change: a version that cannot read them needs a new format.
-    const RECORDED: &str = r#"{"format":2,"written_by":"0.1.0","boot":"b1","verdicts":{"db":{"health":"failing","since_ms":1700000000000},"web-1":{"health":"passing","since_ms":1700000000001}}}
+    const RECORDED: &str = r#"{"format":2,"written_by":"0.1.0","boot":"b1","verdicts":{"db":{"target":"127.0.0.1:5432","health":"failing","since_ms":1700000000000},"web-1":{"target":"http://127.0.0.1/","health":"passing","since_ms":1700000000001}}}
 "#;
 
     fn disk_with(content: impl Into<Vec<u8>>) -> FakeDisk {
@@ -125,9 +129,13 @@ mod tests {
     }
 
     fn recorded() -> BTreeMap<Arc<str>, KeptVerdict> {
-        let verdict = |health, since_ms| KeptVerdict { health, since_ms };
-        let db = verdict(Health::Failing, 1_700_000_000_000);
-        let web = verdict(Health::Passing, 1_700_000_000_001);
+        let verdict = |target: &str, health, since_ms| KeptVerdict {
+            target: target.to_owned(),
+            health,
+            since_ms,
+        };
+        let db = verdict("127.0.0.1:5432", Health::Failing, 1_700_000_000_000);
+        let web = verdict("http://127.0.0.1/", Health::Passing, 1_700_000_000_001);
         BTreeMap::from([("db".into(), db), ("web-1".into(), web)])
     }
 
@@ -136,7 +144,8 @@ mod tests {
         assert_eq!(load(&disk_with(RECORDED), "b1"), recorded());
         let mut disk = FakeDisk::new();
         let mut verdicts = recorded();
-        let unknown = KeptVerdict { health: Health::Unknown, since_ms: 1 };
+        let target = "127.0.0.1:1".to_owned();
+        let unknown = KeptVerdict { target, health: Health::Unknown, since_ms: 1 };
         verdicts.insert("new".into(), unknown);
         save(&mut disk, "b1".to_owned(), &verdicts).expect("saved");
         let written = String::from_utf8(disk.content(FILE)).expect("text");

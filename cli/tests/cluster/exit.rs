@@ -7,9 +7,9 @@ use crate::agent::{ANY_PORT, Agent, eventually, text};
 const AGENTS: usize = 4;
 
 /// Agents that hold connections to each other, each to all others.
-fn holding(home: &Path, args: &[&str]) -> Vec<Agent> {
+fn holding(home: &Path, count: usize, args: &[&str]) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::new();
-    for n in 1..=AGENTS {
+    for n in 1..=count {
         let joins = agents.first().map(|first| format!("--join={}", first.bind()));
         let args: Vec<String> = args.iter().map(ToString::to_string).chain(joins).collect();
         agents.push(Agent::start_with(home, &format!("a{n}"), ANY_PORT, &args));
@@ -19,7 +19,7 @@ fn holding(home: &Path, args: &[&str]) -> Vec<Agent> {
 }
 
 fn until_held(agents: &[Agent]) {
-    let others = AGENTS as u64 - 1;
+    let others = agents.len() as u64 - 1;
     eventually("each holds a connection to each", || {
         let held = |agent: &Agent| [agent.counter("holds_in"), agent.counter("holds_out")];
         agents.iter().all(|agent| held(agent) == [others; 2])
@@ -33,7 +33,7 @@ fn hints(agents: &[Agent]) -> Vec<u64> {
 #[test]
 fn the_exit_of_a_killed_agent_is_known_for_what_it_is() {
     let home = tempfile::tempdir().unwrap();
-    let mut agents = holding(home.path(), &[]);
+    let mut agents = holding(home.path(), AGENTS, &[]);
     let mut killed = agents.remove(1);
     killed.kill();
     eventually("it is down", || {
@@ -59,9 +59,21 @@ fn the_exit_of_a_killed_agent_is_known_for_what_it_is() {
 }
 
 #[test]
+fn of_two_agents_the_one_that_is_left_knows_that_the_other_exited() {
+    let home = tempfile::tempdir().unwrap();
+    let mut agents = holding(home.path(), 2, &[]);
+    agents.pop().unwrap().kill();
+    let left = &agents[0];
+    eventually("the other is down", || left.status_of("a2").as_deref() == Some("down"));
+    let member = left.json(&["explain", "a2"])["members"][0].take();
+    assert!(text(&member, "reason").starts_with("its process exited: one node "), "{member}");
+    assert_eq!(left.json(&["info"])["isolated"], true, "nobody else can tell");
+}
+
+#[test]
 fn an_agent_that_keeps_its_records_and_restarts_has_not_exited() {
     let home = tempfile::tempdir().unwrap();
-    let mut agents = holding(home.path(), &["--keep-on-exit"]);
+    let mut agents = holding(home.path(), AGENTS, &["--keep-on-exit"]);
     let mut stopped = agents.remove(1);
     stopped.terminate();
     agents.insert(1, stopped.restart());
@@ -78,7 +90,7 @@ fn an_agent_that_keeps_its_records_and_restarts_has_not_exited() {
 #[test]
 fn an_agent_that_leaves_has_not_exited() {
     let home = tempfile::tempdir().unwrap();
-    let mut agents = holding(home.path(), &[]);
+    let mut agents = holding(home.path(), AGENTS, &[]);
     let (mut asked, mut signalled) = (agents.remove(1), agents.remove(1));
     asked.ok(&["leave"]);
     asked.expect_end();

@@ -88,17 +88,19 @@ impl Liveness {
         at.any(|node| members.get(node).is_some_and(|peer| peer.is_proven))
     }
 
-    /// Answers the datagram that is being handled, unless the address is not proven and would get too many bytes.
-    pub(super) fn answer(&mut self, to: SocketAddr, message: &Message) {
-        let Some(bytes) = self.out.seal(message) else { return };
-        if self.proofs.received.is_none()
+    /// Answers the datagram that is being handled, unless the address is not proven and would get too many bytes. Returns
+    /// whether the answer was sent.
+    pub(super) fn answer(&mut self, to: SocketAddr, message: &Message) -> bool {
+        let Some(bytes) = self.out.seal(message) else { return false };
+        let is_allowed = self.proofs.received.is_none()
             || self.is_proven_at(to)
-            || self.proofs.allows(to, bytes.len())
-        {
+            || self.proofs.allows(to, bytes.len());
+        if is_allowed {
             self.out.send_datagram(to, bytes);
         } else {
             self.out.counters.answers_withheld += 1;
         }
+        is_allowed
     }
 
     /// Pings a member that has to prove its address.
@@ -106,9 +108,10 @@ impl Liveness {
         let Some(addr) = self.address_of(node) else { return };
         let [nonce @ .., _, _, _, _] = self.rng.next_u64().to_le_bytes();
         let sender = self.identity().node_id;
-        self.proofs.asked(node, nonce, addr);
-        self.out.counters.proofs_asked += 1;
-        self.answer(addr, &Message::Ping(Ping { sender, nonce }));
+        if self.answer(addr, &Message::Ping(Ping { sender, nonce })) {
+            self.proofs.asked(node, nonce, addr);
+            self.out.counters.proofs_asked += 1;
+        }
     }
 
     /// Takes the tag of a pong: it proves the address that was pinged, if the member is still there.

@@ -6,5 +6,6 @@ pub mod bounds;
 mod network;
 
 pub use network::{
-    Arrival, Link, Network, config, health, identity, instance, node, node_as, node_of, record,
+    Arrival, Link, Network, config, health, identity, instance, large, node, node_as, node_of,
+    record, web,
 };

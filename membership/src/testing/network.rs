@@ -173,10 +173,10 @@ pub fn node_as(cluster: ClusterId, identity: Identity, n: usize) -> Node {
     started(Config { cluster, identity, ..config(n) })
 }
 
-/// A write of an instance of the service `web`, without a check.
+/// An instance of the service `web`, without a check.
 #[must_use]
-pub fn instance(id: &str) -> Vec<(Key, Option<Value>)> {
-    let record = ServiceRecord {
+pub fn web() -> ServiceRecord {
+    ServiceRecord {
         service: "web".into(),
         namespace: "default".into(),
         address: "127.0.0.1".into(),
@@ -186,8 +186,20 @@ pub fn instance(id: &str) -> Vec<(Key, Option<Value>)> {
         weight: 1,
         checked: false,
         balancing: Balancing::default(),
-    };
-    vec![(Key::Service(id.into()), Some(Value::Service(record.into())))]
+    }
+}
+
+/// The same with so many values of 500 bytes in its metadata.
+#[must_use]
+pub fn large(values: usize) -> ServiceRecord {
+    let meta = (0..values).map(|key| (format!("k{key}"), "x".repeat(500))).collect();
+    ServiceRecord { meta, ..web() }
+}
+
+/// A write of an instance of the service `web`, without a check.
+#[must_use]
+pub fn instance(id: &str) -> Vec<(Key, Option<Value>)> {
+    vec![(Key::Service(id.into()), Some(Value::Service(web().into())))]
 }
 
 /// A write of the health of an instance.

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::path::PathBuf;
 
 use super::*;
 
@@ -48,22 +47,8 @@ fn own(text: &str) -> OwnAddress {
 }
 
 fn config(bind: &str, sync_bind: Option<&str>, advertise: Option<&str>) -> AgentConfig {
-    AgentConfig {
-        name: "a".to_owned(),
-        cluster: "default".to_owned(),
-        data_dir: PathBuf::from("/nowhere"),
-        bind: own(bind),
-        sync_bind: sync_bind.map(own),
-        advertise: advertise.map(own),
-        advertise_sync_port: None,
-        socket: PathBuf::from("/nowhere.sock"),
-        join: Vec::new(),
-        datacenter: "dc1".to_owned(),
-        zone: String::new(),
-        keep_on_exit: false,
-        insecure: true,
-        listener_watch: true,
-    }
+    let (sync_bind, advertise) = (sync_bind.map(own), advertise.map(own));
+    AgentConfig { sync_bind, advertise, ..AgentConfig::at(bind) }
 }
 
 async fn bound(bind: &str, host: &Fake) -> Result<String, LookupError> {

@@ -42,6 +42,15 @@ impl TestRegistrar {
         Self::start_in_turn(disk, PROBING.lock().await).await
     }
 
+    /// A registrar with one passing instance, whose verdict is on the disk.
+    async fn with_kept_verdict(server: &FakeServer) -> Self {
+        let this = Self::start(FakeDisk::new()).await;
+        this.handle.register(checked(web(80), server)).await.expect("registered");
+        this.driver.until_health("web-1", Health::Passing).await;
+        this.until_verdicts_are_kept().await;
+        this
+    }
+
     async fn start_in_turn(disk: FakeDisk, probing: MutexGuard<'static, ()>) -> Self {
         let data_dir = open(&disk);
         let restored = restore(&data_dir, "127.0.0.1").await;
@@ -67,6 +76,13 @@ impl TestRegistrar {
             }
         });
         Self { disk, driver, handle, persist, task, probing }
+    }
+
+    /// Waits until the checks have failed for as often as they must.
+    async fn until_failing(&self) {
+        while self.driver.health("web-1").await != Some(Health::Failing) {
+            tokio::time::sleep(INTERVAL / 10).await;
+        }
     }
 
     /// Waits until a verdict is on the disk.
@@ -254,10 +270,7 @@ async fn a_restored_instance_begins_with_the_outcome_of_its_first_probe() {
 #[tokio::test(start_paused = true)]
 async fn a_restored_instance_keeps_its_verdict_until_outcomes_change_it() {
     let server = FakeServer::start().await;
-    let this = TestRegistrar::start(FakeDisk::new()).await;
-    this.handle.register(checked(web(80), &server)).await.expect("registered");
-    this.driver.until_health("web-1", Health::Passing).await;
-    this.until_verdicts_are_kept().await;
+    let this = TestRegistrar::with_kept_verdict(&server).await;
     server.behave(Behaviour::Hang);
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "it takes its time");
@@ -266,23 +279,16 @@ async fn a_restored_instance_keeps_its_verdict_until_outcomes_change_it() {
     assert!(explained.output.expect("told").contains("before this agent"), "its age is told");
     assert!(explained.changed_ago_ms.is_some());
     server.behave(Behaviour::Status(503));
-    while this.driver.health("web-1").await != Some(Health::Failing) {
-        tokio::time::sleep(INTERVAL / 10).await;
-    }
+    this.until_failing().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_verdict_that_a_full_disk_refuses_is_kept_when_there_is_room_again() {
     let server = FakeServer::start().await;
-    let this = TestRegistrar::start(FakeDisk::new()).await;
-    this.handle.register(checked(web(80), &server)).await.expect("registered");
-    this.driver.until_health("web-1", Health::Passing).await;
-    this.until_verdicts_are_kept().await;
+    let this = TestRegistrar::with_kept_verdict(&server).await;
     this.disk.set_writes(Writes::FailToReplace(IoErrorKind::StorageFull));
     server.behave(Behaviour::Status(503));
-    while this.driver.health("web-1").await != Some(Health::Failing) {
-        tokio::time::sleep(INTERVAL / 10).await;
-    }
+    this.until_failing().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let has_failing = |content: Vec<u8>| String::from_utf8_lossy(&content).contains("failing");
     assert!(!has_failing(this.disk.content(VERDICTS)), "there is no room");
@@ -296,10 +302,7 @@ async fn a_verdict_that_a_full_disk_refuses_is_kept_when_there_is_room_again() {
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_is_replaced_or_removed_leaves_no_verdict_behind() {
     let server = FakeServer::start().await;
-    let this = TestRegistrar::start(FakeDisk::new()).await;
-    this.handle.register(checked(web(80), &server)).await.expect("registered");
-    this.driver.until_health("web-1", Health::Passing).await;
-    this.until_verdicts_are_kept().await;
+    let this = TestRegistrar::with_kept_verdict(&server).await;
     server.behave(Behaviour::Hang);
     this.handle.register(checked(web(81), &server)).await.expect("registered");
     while this.disk.content(VERDICTS).ends_with(b"}}}\n") {
@@ -333,4 +336,16 @@ async fn the_last_epoch_is_kept_when_it_ends() {
     this.task.await.expect("no panic");
     let mut next = open(&disk);
     assert_eq!(next.mint_epoch(0, 0).expect("minted"), Epoch(8));
+}
+
+/// A crash before the file is written again leaves the verdict of an earlier registration in it.
+#[tokio::test(start_paused = true)]
+async fn a_kept_verdict_on_another_address_is_not_taken_over() {
+    let server = FakeServer::start().await;
+    let this = TestRegistrar::with_kept_verdict(&server).await;
+    server.behave(Behaviour::Hang);
+    let kept = String::from_utf8(this.disk.content(VERDICTS)).expect("text");
+    this.disk.set_content(VERDICTS, kept.replace("\"target\":\"", "\"target\":\"http://10.0.0.9/"));
+    let this = this.restart().await;
+    assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
 }

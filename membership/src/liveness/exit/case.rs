@@ -81,6 +81,7 @@ pub(super) struct Case {
     pub(super) nonce: [u8; 4],
     /// When the case was opened, or begun anew after a stall of our own loop.
     opened: Time,
+    /// When the case is dropped at the latest.
     over: Time,
     ours: Evidence,
     votes: BTreeMap<NodeId, Evidence>,

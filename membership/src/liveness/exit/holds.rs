@@ -11,8 +11,8 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::io::{HoldEnd, HoldId};
 use crate::base::time::Time;
 
-/// A member is connected to within this time after we begin to watch it. Members that come and go while all join are not
-/// connected to.
+/// A member is connected to between these times after we begin to watch it. Members that come and go while all join are
+/// not connected to.
 const FIRST_WITHIN: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(900));
 /// The first pause after a connection that was not made, or that ended. Each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);

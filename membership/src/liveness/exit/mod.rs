@@ -287,7 +287,7 @@ impl Exits {
     fn rule(&mut self, swim: &Swim, node: NodeId, now: Time) {
         let Some(case) = self.cases.get(&node) else { return };
         let others = swim.ring().len().saturating_sub(1);
-        // Members whose own processes may have exited have no vote.
+        // The votes of members whose own processes may have exited are not waited for.
         let in_doubt = self.cases.iter().filter(|(other, case)| **other != node && case.has_hint());
         let voters = others.saturating_sub(in_doubt.count());
         let majority = (others + 1).min(MONITORS) / 2 + 1;
