@@ -3,6 +3,7 @@
 //! ```text
 //! Ordinary   --listener gone, verdict passing-------> Confirming    probe at once
 //! Ordinary   --probe refused, verdict passing-------> Refused       probe again after 20, 50, 100 ms
+//! Ordinary   --listener back, verdict not passing---> Ordinary      probe at once; the thresholds decide
 //! Confirming --refused------------------------------> Out           failing now, whatever the threshold
 //! Refused    --all refused--------------------------> Out           failing now, whatever the threshold
 //! Confirming, Refused --anything else---------------> Ordinary      the thresholds decide
