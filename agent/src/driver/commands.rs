@@ -24,17 +24,40 @@ type Inspection = Box<dyn FnOnce(&Node, Time) + Send>;
 
 /// A command of the rest of the agent. [`DriverHandle`](super::DriverHandle) documents each one.
 pub(super) enum Command {
-    Check { records: RecordChanges, reply: Reply<Result<(), Refused>> },
-    Write { records: RecordChanges, check: Option<CheckChange>, reply: Reply<Result<(), Refused>> },
-    ExplainCheck { instance: String, reply: Reply<Option<CheckExplained>> },
-    Join { addresses: Vec<SocketAddr>, reply: Reply<Result<SocketAddr, Refused>> },
-    ExpectNobodyAt { address: String },
+    Check {
+        records: RecordChanges,
+        reply: Reply<Result<(), Refused>>,
+    },
+    Write {
+        records: RecordChanges,
+        check: Option<Box<CheckChange>>,
+        reply: Reply<Result<(), Refused>>,
+    },
+    ExplainCheck {
+        instance: String,
+        reply: Reply<Option<CheckExplained>>,
+    },
+    Join {
+        addresses: Vec<SocketAddr>,
+        reply: Reply<Result<SocketAddr, Refused>>,
+    },
+    ExpectNobodyAt {
+        address: String,
+    },
     Leave,
     Stop,
-    ForceLeave { member: NodeId, reply: Reply<()> },
-    Prune { members: Vec<NodeId>, reply: Reply<Vec<NodeId>> },
+    ForceLeave {
+        member: NodeId,
+        reply: Reply<()>,
+    },
+    Prune {
+        members: Vec<NodeId>,
+        reply: Reply<Vec<NodeId>>,
+    },
     Inspect(Inspection),
-    Report { reply: Reply<Report> },
+    Report {
+        reply: Reply<Report>,
+    },
 }
 
 /// The reason for which the driver refuses a command.
@@ -80,7 +103,8 @@ impl Driver {
             }
             Command::Write { records, check, reply } => {
                 let written = self.node.write(records, now);
-                if let (Ok(()), Some((instance, check))) = (&written, check) {
+                if let (Ok(()), Some(change)) = (&written, check) {
+                    let (instance, check) = *change;
                     self.set_check(instance, check);
                 }
                 self.writer.hurry();

@@ -90,7 +90,7 @@ impl DriverHandle {
         instance: Arc<str>,
         check: Option<OwnCheck>,
     ) -> Result<(), Refused> {
-        let check = Some((instance, check));
+        let check = Some(Box::new((instance, check)));
         ask(&self.commands, |reply| Command::Write { records, check, reply }).await?
     }
 
