@@ -100,15 +100,16 @@ pub enum ReachOutcome {
     LocalError,
 }
 
-/// Something that a node, or a part of it, wants done. `E` is the type of its events.
+/// Something that a node, or a part of it, wants done. `E` is the type of its events. `D` is the payload of its
+/// datagrams: the parts of a node put out messages, and the node closes the envelope around them.
 #[derive(Clone, Debug)]
-pub enum Output<E> {
+pub enum Output<E, D = Vec<u8>> {
     /// Send a datagram from the gossip socket.
     Datagram {
         /// The receiver.
         to: SocketAddr,
-        /// The payload, at most [`MAX_DATAGRAM_BYTES`](crate::base::limits::MAX_DATAGRAM_BYTES).
-        bytes: Vec<u8>,
+        /// The payload, at most [`MAX_DATAGRAM_BYTES`](crate::base::limits::MAX_DATAGRAM_BYTES) with its envelope.
+        bytes: D,
     },
     /// Open a stream to a peer's sync address. Frames may follow at once. The transport reports a failure by
     /// [`Input::StreamClosed`](crate::Input::StreamClosed).
@@ -173,11 +174,11 @@ pub enum Output<E> {
     Event(E),
 }
 
-impl<E> Output<E> {
-    /// Separates work for the transport (`Ok`) from an event (`Err`).
-    pub(crate) fn split<F>(self) -> Result<Output<F>, E> {
+impl<E, D> Output<E, D> {
+    /// Separates work for the transport (`Ok`) from an event (`Err`). Each datagram is closed with `close`.
+    pub(crate) fn split<F, C>(self, close: impl FnOnce(D) -> C) -> Result<Output<F, C>, E> {
         Ok(match self {
-            Self::Datagram { to, bytes } => Output::Datagram { to, bytes },
+            Self::Datagram { to, bytes } => Output::Datagram { to, bytes: close(bytes) },
             Self::OpenStream { stream, to, peer } => Output::OpenStream { stream, to, peer },
             Self::StreamFrame { stream, bytes } => Output::StreamFrame { stream, bytes },
             Self::FinishStream { stream } => Output::FinishStream { stream },

@@ -35,7 +35,7 @@ use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
-use crate::wire::{Envelope, Life, Outbox, Update};
+use crate::wire::{Envelope, Life, Outbox, Packed, Update};
 
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
@@ -147,7 +147,7 @@ impl Liveness {
     }
 
     /// The next output, with facts as its events.
-    pub(crate) fn poll_output(&mut self) -> Option<Output<Fact>> {
+    pub(crate) fn poll_output(&mut self) -> Option<Output<Fact, Packed>> {
         self.out.poll()
     }
 

@@ -51,8 +51,8 @@ impl Liveness {
             self.take_swim_events(now);
         }
         for (addr, messages) in questions {
-            for datagram in self.out.pack(messages) {
-                self.out.send_datagram(addr, datagram);
+            for packed in self.out.pack(messages) {
+                self.out.send_packed(addr, packed);
             }
         }
         self.detector.reassign(&self.swim, now);

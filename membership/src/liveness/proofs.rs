@@ -91,12 +91,12 @@ impl Liveness {
     /// Answers the datagram that is being handled, unless the address is not proven and would get too many bytes. Returns
     /// whether the answer was sent.
     pub(super) fn answer(&mut self, to: SocketAddr, message: &Message) -> bool {
-        let Some(bytes) = self.out.seal(message) else { return false };
+        let Some(packed) = self.out.pack_one(message) else { return false };
         let is_allowed = self.proofs.received.is_none()
             || self.is_proven_at(to)
-            || self.proofs.allows(to, bytes.len());
+            || self.proofs.allows(to, self.out.datagram_bytes(&packed));
         if is_allowed {
-            self.out.send_datagram(to, bytes);
+            self.out.send_packed(to, packed);
         } else {
             self.out.counters.answers_withheld += 1;
         }

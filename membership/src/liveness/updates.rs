@@ -4,7 +4,7 @@ use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::liveness::Liveness;
 use crate::liveness::detector::{Cause, Verdict};
-use crate::wire::{MemberUpdates, Message, Update};
+use crate::wire::{MemberUpdates, Message, Packed, Update};
 
 /// Random members that updates go to, besides the two ring neighbours.
 const MEMBER_UPDATE_FANOUT: usize = 3;
@@ -53,15 +53,15 @@ impl Liveness {
             return;
         }
         let targets = self.swim.rumor_targets(MEMBER_UPDATE_FANOUT);
-        for datagram in self.pack_member_updates(&updates) {
+        for packed in self.pack_member_updates(&updates) {
             for target in &targets {
                 self.out.counters.member_updates_sent += 1;
-                self.out.send_datagram(target.addr, datagram.clone());
+                self.out.send_packed(target.addr, packed.clone());
             }
         }
     }
 
-    fn pack_member_updates(&mut self, updates: &[Update]) -> Vec<Vec<u8>> {
+    fn pack_member_updates(&mut self, updates: &[Update]) -> Vec<Packed> {
         let sender = self.identity().node_id;
         let messages = updates.chunks(UPDATES_PER_MESSAGE).map(|updates| {
             let updates = updates.to_vec();

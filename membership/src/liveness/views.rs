@@ -34,9 +34,9 @@ impl Liveness {
             Message::Listing(Listing { sender, bucket, wanted, members })
         });
         let listings = listings.collect();
-        let datagrams = self.out.pack(listings);
-        for datagram in datagrams.into_iter().take(MAX_LISTING_DATAGRAMS) {
-            self.out.send_datagram(to.addr, datagram);
+        let listings = self.out.pack(listings);
+        for packed in listings.into_iter().take(MAX_LISTING_DATAGRAMS) {
+            self.out.send_packed(to.addr, packed);
         }
     }
 

@@ -33,7 +33,7 @@ use crate::base::time::Time;
 use crate::base::timers::{Timer, Timers};
 use crate::catalog::record::NodeRecord;
 use crate::catalog::{Catalog, Version};
-use crate::wire::{Envelope, Outbox};
+use crate::wire::{Envelope, Outbox, Packed};
 
 use budget::Budget;
 use digests::{DigestSchedule, RecentHeads};
@@ -59,7 +59,7 @@ pub(crate) struct Spread {
     catalog: Catalog,
     rumors: Rumors,
     /// Datagrams that answer pulls, with their destinations.
-    answers: VecDeque<(SocketAddr, Vec<u8>)>,
+    answers: VecDeque<(SocketAddr, Packed)>,
     budget: Budget,
     digests: DigestSchedule,
     recent: RecentHeads,
@@ -117,7 +117,7 @@ impl Spread {
     }
 
     /// The next output or fact.
-    pub(crate) fn poll_output(&mut self) -> Option<Output<Fact>> {
+    pub(crate) fn poll_output(&mut self) -> Option<Output<Fact, Packed>> {
         self.out.poll()
     }
 

@@ -76,8 +76,8 @@ impl Spread {
         }
         self.out.counters.pulls_answered += 1;
         for deltas in self.answer(&pull.wants) {
-            if let Some(bytes) = self.out.seal(&Message::Rumors(self.own, deltas)) {
-                self.answers.push_back((peer.addr, bytes));
+            if let Some(packed) = self.out.pack_one(&Message::Rumors(self.own, deltas)) {
+                self.answers.push_back((peer.addr, packed));
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::base::identity::NodeId;
 use crate::base::limits::MAX_RUMOR_QUEUE;
 use crate::base::time::Time;
 use crate::catalog::{Delta, Version};
+use crate::wire::Packed;
 
 /// The size of a rumor with a small record.
 const TYPICAL_RUMOR_BYTES: usize = 100;
@@ -28,7 +29,7 @@ pub(crate) struct Rumor {
 /// Rumors packed into one datagram, which goes to several peers one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) packed: Packed,
     /// The number of rumors in the datagram.
     pub(crate) rumors: usize,
     /// The peers that it still has to be sent to; the first is next.
@@ -126,17 +127,17 @@ impl Rumors {
     }
 
     /// Takes the next copy to send: the oldest among the batches that were sent least.
-    pub(crate) fn take_copy(&mut self) -> Option<(SocketAddr, Vec<u8>, usize)> {
+    pub(crate) fn take_copy(&mut self) -> Option<(SocketAddr, Packed, usize)> {
         let sent = self.batches.iter().position(|batches| !batches.is_empty())?;
         let mut batch = self.remove(sent)?;
         let to = batch.targets.pop_front()?;
         let rumors = batch.rumors;
         if batch.targets.is_empty() {
-            return Some((to, batch.bytes, rumors));
+            return Some((to, batch.packed, rumors));
         }
-        let bytes = batch.bytes.clone();
+        let packed = batch.packed.clone();
         self.insert(sent + 1, batch);
-        Some((to, bytes, rumors))
+        Some((to, packed, rumors))
     }
 
     fn insert(&mut self, sent: usize, batch: Batch) {
@@ -192,12 +193,12 @@ mod tests {
 
     fn batch(content: u8, rumors: usize, targets: u16) -> Batch {
         let targets = (1..=targets).map(|port| SocketAddr::from(([10, 0, 0, 1], port))).collect();
-        Batch { bytes: vec![content; 100], rumors, targets }
+        Batch { packed: vec![content; 100].into(), rumors, targets }
     }
 
     fn sent(rumors: &mut Rumors) -> Vec<(u16, u8)> {
         let copies = std::iter::from_fn(|| rumors.take_copy());
-        copies.map(|(to, bytes, _)| (to.port(), bytes[0])).collect()
+        copies.map(|(to, packed, _)| (to.port(), packed.bytes()[0])).collect()
     }
 
     #[test]
@@ -238,7 +239,10 @@ mod tests {
             assert_eq!(rumors.push(rumor(version), Time::ZERO), 0);
         }
         assert_eq!(rumors.push(rumor(5_000), Time::ZERO), 10, "the batch that was sent once");
-        assert_eq!(rumors.batches.iter().flatten().map(|batch| batch.bytes[0]).max(), Some(2));
+        assert_eq!(
+            rumors.batches.iter().flatten().map(|batch| batch.packed.bytes()[0]).max(),
+            Some(2)
+        );
         for version in 1..=9 {
             assert_eq!(rumors.push(rumor(6_000 + version), Time::ZERO), 0);
         }

@@ -8,11 +8,11 @@ use super::peers::Peers;
 use super::rumors::{Batch, Rumor, ToldBy};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Version};
-use crate::wire::Message;
+use crate::wire::{Message, Packed};
 
 impl Spread {
     pub(super) fn answers_bytes(&self) -> usize {
-        self.answers.iter().map(|(_, bytes)| bytes.len()).sum()
+        self.answers.iter().map(|(_, packed)| self.out.datagram_bytes(packed)).sum()
     }
 
     /// The time at which there is something to send and bandwidth for it; `None` when nothing waits.
@@ -26,8 +26,8 @@ impl Spread {
     /// told; then further copies.
     pub(super) fn flush(&mut self, peers: &mut dyn Peers, now: Time) {
         while !self.answers.is_empty() && self.budget.is_ready(now) {
-            if let Some((to, bytes)) = self.answers.pop_front() {
-                self.send_within_budget(to, bytes, now);
+            if let Some((to, packed)) = self.answers.pop_front() {
+                self.send_within_budget(to, packed, now);
             }
         }
         if let Some((mut own, mut heard)) = self.rumors.take_fresh(now) {
@@ -40,16 +40,16 @@ impl Spread {
             self.rumors.put_back(own, heard, now);
         }
         while self.budget.is_ready(now)
-            && let Some((to, bytes, rumors)) = self.rumors.take_copy()
+            && let Some((to, packed, rumors)) = self.rumors.take_copy()
         {
             self.out.counters.rumors_sent += rumors as u64;
-            self.send_within_budget(to, bytes, now);
+            self.send_within_budget(to, packed, now);
         }
     }
 
-    fn send_within_budget(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Time) {
-        self.budget.spend(bytes.len(), now);
-        self.out.send_datagram(to, bytes);
+    fn send_within_budget(&mut self, to: SocketAddr, packed: Packed, now: Time) {
+        self.budget.spend(self.out.datagram_bytes(&packed), now);
+        self.out.send_packed(to, packed);
     }
 
     /// Cuts one datagram of our own writes after a version, and sends the first copy of it. Returns the version after
@@ -100,15 +100,15 @@ impl Spread {
         now: Time,
     ) {
         let rumors = deltas.len();
-        let Some(bytes) = self.out.seal(&Message::Rumors(self.own, deltas)) else {
+        let Some(packed) = self.out.pack_one(&Message::Rumors(self.own, deltas)) else {
             return;
         };
         let targets = targets.collect();
-        let dropped = self.rumors.push_batch(Batch { bytes, rumors, targets });
+        let dropped = self.rumors.push_batch(Batch { packed, rumors, targets });
         self.out.counters.rumors_dropped += dropped as u64;
-        if let Some((to, bytes, rumors)) = self.rumors.take_copy() {
+        if let Some((to, packed, rumors)) = self.rumors.take_copy() {
             self.out.counters.rumors_sent += rumors as u64;
-            self.send_within_budget(to, bytes, now);
+            self.send_within_budget(to, packed, now);
         }
     }
 }

@@ -169,18 +169,59 @@ impl Message {
     }
 }
 
+/// The messages of one datagram, without an envelope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packed(Vec<u8>);
+
+impl Packed {
+    /// Whether there is no message.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes of the messages.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Adds a message, so that all have at most `room` bytes together; leaves them as they were when it does not fit.
+    pub(super) fn push(&mut self, message: &Message, room: usize) -> Result<(), WireError> {
+        let mut writer = Writer::default();
+        writer.byte(message.kind());
+        writer.block(|writer| message.put_fields(writer));
+        let message = writer.into_bytes();
+        let limit = room - self.0.len();
+        if message.len() > limit {
+            return Err(WireError::TooLarge { len: message.len(), limit });
+        }
+        if self.0.is_empty() {
+            self.0 = message;
+        } else {
+            self.0.extend_from_slice(&message);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl From<Vec<u8>> for Packed {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
 /// Collects messages into one datagram.
 #[derive(Debug)]
 pub struct DatagramBuilder {
     envelope: Envelope,
-    messages: Vec<u8>,
+    messages: Packed,
 }
 
 impl DatagramBuilder {
     /// A datagram without messages.
     #[must_use]
     pub fn new(envelope: Envelope) -> Self {
-        Self { envelope, messages: Vec::new() }
+        Self { envelope, messages: Packed::default() }
     }
 
     /// Whether nothing was added yet.
@@ -194,26 +235,13 @@ impl DatagramBuilder {
     /// # Errors
     /// [`WireError::TooLarge`] when it does not fit.
     pub fn push(&mut self, message: &Message) -> Result<(), WireError> {
-        let mut writer = Writer::default();
-        writer.byte(message.kind());
-        writer.block(|writer| message.put_fields(writer));
-        let message = writer.into_bytes();
-        let limit = self.envelope.messages_bytes() - self.messages.len();
-        if message.len() > limit {
-            return Err(WireError::TooLarge { len: message.len(), limit });
-        }
-        if self.messages.is_empty() {
-            self.messages = message;
-        } else {
-            self.messages.extend_from_slice(&message);
-        }
-        Ok(())
+        self.messages.push(message, self.envelope.messages_bytes())
     }
 
     /// The finished datagram.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
-        self.envelope.close(&self.messages)
+        self.envelope.close(self.messages.bytes())
     }
 }
 

@@ -58,6 +58,11 @@ impl Envelope {
         MAX_DATAGRAM_BYTES - self.overhead
     }
 
+    /// Bytes of a datagram whose messages have `messages` bytes.
+    pub(crate) const fn datagram_bytes(&self, messages: usize) -> usize {
+        self.overhead + messages
+    }
+
     /// Bytes that the body of one message may take in a datagram of its own.
     #[must_use]
     pub const fn body_bytes(&self) -> usize {
@@ -65,7 +70,7 @@ impl Envelope {
     }
 
     /// The datagram of these messages.
-    pub(super) fn close(&self, messages: &[u8]) -> Vec<u8> {
+    pub(crate) fn close(&self, messages: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::with_capacity(CLEAR_BYTES + messages.len());
         datagram.extend_from_slice(&[CLEAR, 0, 0, 0, 0]);
         datagram.extend_from_slice(&self.cluster.tag());

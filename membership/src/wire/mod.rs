@@ -18,6 +18,7 @@ mod verdict;
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
 pub use claim::{Claim, Life};
+pub(crate) use datagram::Packed;
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub use envelope::Envelope;
 pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};

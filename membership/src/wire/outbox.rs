@@ -1,9 +1,10 @@
-//! Actions and facts that one part of a node puts out, in order, with messages and frames encoded.
+//! Actions and facts that one part of a node puts out, in order, with messages and frames encoded. The node closes the
+//! envelope around the messages of each datagram.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::{DatagramBuilder, Envelope, Frame, Message};
+use super::{Envelope, Frame, Message, Packed};
 use crate::base::cluster::ClusterMark;
 use crate::base::counters::Counters;
 use crate::base::identity::{Identity, NodeId};
@@ -13,7 +14,7 @@ use crate::base::io::{Output, StreamId, TcpProbeId};
 #[derive(Debug)]
 pub(crate) struct Outbox<F> {
     envelope: Envelope,
-    queue: VecDeque<Output<F>>,
+    queue: VecDeque<Output<F, Packed>>,
     /// The counters of the part.
     pub(crate) counters: Counters,
 }
@@ -35,7 +36,7 @@ impl<F> Outbox<F> {
     }
 
     /// The oldest output.
-    pub(crate) fn poll(&mut self) -> Option<Output<F>> {
+    pub(crate) fn poll(&mut self) -> Option<Output<F, Packed>> {
         self.queue.pop_front()
     }
 
@@ -44,48 +45,50 @@ impl<F> Outbox<F> {
         self.queue.push_back(Output::Event(fact));
     }
 
-    /// Sends a message in a datagram of its own, and returns how many bytes that took.
+    /// Sends a message in a datagram of its own, and returns how many bytes that takes.
     pub(crate) fn send(&mut self, to: SocketAddr, message: &Message) -> usize {
-        let Some(bytes) = self.seal(message) else { return 0 };
-        let len = bytes.len();
-        self.send_datagram(to, bytes);
+        let Some(packed) = self.pack_one(message) else { return 0 };
+        let len = self.datagram_bytes(&packed);
+        self.send_packed(to, packed);
         len
     }
 
-    /// A message as a datagram of its own.
-    pub(crate) fn seal(&mut self, message: &Message) -> Option<Vec<u8>> {
-        let mut datagram = DatagramBuilder::new(self.envelope);
-        if datagram.push(message).is_err() {
+    /// A message for a datagram of its own.
+    pub(crate) fn pack_one(&mut self, message: &Message) -> Option<Packed> {
+        let mut packed = Packed::default();
+        if packed.push(message, self.envelope.messages_bytes()).is_err() {
             self.counters.encoding_errors += 1;
             return None;
         }
-        Some(datagram.finish())
+        Some(packed)
     }
 
     /// Packs messages into as few datagrams as hold them.
-    pub(crate) fn pack(&mut self, messages: Vec<Message>) -> Vec<Vec<u8>> {
-        let mut datagrams = Vec::new();
-        let mut datagram = DatagramBuilder::new(self.envelope);
+    pub(crate) fn pack(&mut self, messages: Vec<Message>) -> Vec<Packed> {
+        let room = self.envelope.messages_bytes();
+        let mut full = Vec::new();
+        let mut packed = Packed::default();
         for message in messages {
-            if datagram.push(&message).is_err() {
-                let full = std::mem::replace(&mut datagram, DatagramBuilder::new(self.envelope));
-                datagrams.push(full.finish());
-                if datagram.push(&message).is_err() {
+            if packed.push(&message, room).is_err() {
+                full.push(std::mem::take(&mut packed));
+                if packed.push(&message, room).is_err() {
                     self.counters.encoding_errors += 1;
                 }
             }
         }
-        if !datagram.is_empty() {
-            datagrams.push(datagram.finish());
-        }
-        datagrams
+        full.push(packed);
+        full.retain(|packed| !packed.is_empty());
+        full
     }
 
-    /// Sends a finished datagram.
-    pub(crate) fn send_datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        self.counters.datagrams_sent += 1;
-        self.counters.datagram_bytes_sent += bytes.len() as u64;
-        self.queue.push_back(Output::Datagram { to, bytes });
+    /// Bytes of the datagram of these messages.
+    pub(crate) fn datagram_bytes(&self, packed: &Packed) -> usize {
+        self.envelope.datagram_bytes(packed.bytes().len())
+    }
+
+    /// Sends packed messages.
+    pub(crate) fn send_packed(&mut self, to: SocketAddr, packed: Packed) {
+        self.queue.push_back(Output::Datagram { to, bytes: packed });
     }
 
     /// Opens a stream to a peer.
@@ -117,7 +120,7 @@ impl<F> Outbox<F> {
     }
 
     /// Puts out what needs no encoding.
-    pub(crate) fn put(&mut self, output: Output<F>) {
+    pub(crate) fn put(&mut self, output: Output<F, Packed>) {
         self.queue.push_back(output);
     }
 
