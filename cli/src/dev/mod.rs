@@ -2,14 +2,8 @@
 
 mod cluster;
 mod counted;
-mod folder;
-mod hints;
-mod observer;
-mod plain;
-mod screen;
-mod service;
-mod snapshot;
-mod view;
+mod display;
+mod sights;
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +16,9 @@ use crate::logging;
 use crate::output;
 use crate::signals::{Hangup, StopSignals};
 
-use cluster::Cluster;
-use folder::Folder;
-use observer::Observer;
-use plain::Plain;
-use screen::{Key, Screen};
-use snapshot::Snapshot;
-use view::Status;
+use cluster::{Cluster, Folder};
+use display::{Display, Key, Status, commands};
+use sights::{Observer, Snapshot};
 
 /// The period in which the display may change.
 const REFRESH: Duration = Duration::from_millis(100);
@@ -69,7 +59,7 @@ async fn start_and_show(
     cluster.start(usize::from(args.agents)).await?;
     let observer = Observer::start(cluster);
     let mut display = Display::open();
-    let hints = hints::commands(cluster.first_socket(), args.log.as_ref().map(|_| folder.log()));
+    let hints = commands(cluster.first_socket(), args.log.as_ref().map(|_| folder.log()));
     let end = args.run_for.map(|run_for| started + run_for);
     let mut status = Status::new(started, hints);
     let mut ticks = interval(REFRESH);
@@ -115,46 +105,4 @@ fn not_all_healthy(run_for: Duration, snapshot: &Snapshot) -> anyhow::Error {
         humantime::format_duration(run_for),
         snapshot.missing().join("; "),
     )
-}
-
-/// The display of the state of the cluster.
-enum Display {
-    /// A terminal: a table that is redrawn in place.
-    Screen(Screen),
-    /// Anything else: a line when the state changes.
-    Plain(Plain),
-}
-
-impl Display {
-    fn open() -> Self {
-        Screen::open().map_or_else(|| Self::Plain(Plain::new()), Self::Screen)
-    }
-
-    fn show(&mut self, snapshot: &Snapshot, status: &Status) -> std::io::Result<()> {
-        match self {
-            Self::Screen(screen) => screen.show(snapshot, status),
-            Self::Plain(plain) => plain.show(snapshot, status),
-        }
-    }
-
-    /// Whether the terminal was closed. That ends the demonstration as its signal, SIGHUP, does.
-    fn is_gone(&self) -> bool {
-        matches!(self, Self::Screen(_)) && Screen::is_gone()
-    }
-
-    /// The next key that has a meaning.
-    async fn key(&mut self) -> Key {
-        match self {
-            Self::Screen(screen) => screen.key().await,
-            Self::Plain(_) => std::future::pending().await,
-        }
-    }
-
-    /// Restores the terminal, and prints the lines that are worth keeping.
-    fn close(self, status: &Status) -> std::io::Result<()> {
-        match self {
-            Self::Screen(screen) => screen.close(status),
-            Self::Plain(_) => Ok(()),
-        }
-    }
 }

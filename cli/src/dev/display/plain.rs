@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::counted::counted;
-use super::snapshot::Snapshot;
 use super::view::Status;
+use crate::dev::counted::counted;
+use crate::dev::sights::Snapshot;
 
 /// The least time between two lines about the state.
 const PAUSE: Duration = Duration::from_millis(400);
 
 /// Lines on stdout.
-pub(super) struct Plain {
+pub(in crate::dev) struct Plain {
     greeted: bool,
     ready: bool,
     last: String,
@@ -19,12 +19,12 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    pub(super) fn new() -> Self {
+    pub(in crate::dev) fn new() -> Self {
         Self { greeted: false, ready: false, last: String::new(), next_line: None }
     }
 
     /// Prints what is new. The line that says that the cluster is ready is printed at once.
-    pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
+    pub(in crate::dev) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
         self.write(&mut io::stdout().lock(), snapshot, status, Instant::now())
     }
 
@@ -72,7 +72,7 @@ fn greet(out: &mut impl Write, snapshot: &Snapshot, status: &Status) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev::snapshot::tests::complete;
+    use crate::dev::sights::snapshot::tests::complete;
 
     struct Log {
         plain: Plain,

@@ -4,52 +4,55 @@ use std::net::SocketAddr;
 
 use hobnob_api::{Instance, InstanceStatus, Member, MemberStatus};
 
-use super::counted::counted;
+use crate::dev::counted::counted;
 use crate::output;
 
 /// The state of the cluster at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Snapshot {
-    pub(super) agents: Vec<AgentRow>,
-    pub(super) instances: Vec<InstanceRow>,
+pub(in crate::dev) struct Snapshot {
+    pub(in crate::dev) agents: Vec<AgentRow>,
+    pub(in crate::dev) instances: Vec<InstanceRow>,
 }
 
 /// One agent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct AgentRow {
-    pub(super) name: String,
-    pub(super) gossip: SocketAddr,
+pub(in crate::dev) struct AgentRow {
+    pub(in crate::dev) name: String,
+    pub(in crate::dev) gossip: SocketAddr,
     /// Its answers; `None` while it does not answer.
-    pub(super) sight: Option<Sight>,
+    pub(in crate::dev) sight: Option<Sight>,
 }
 
 /// The answers of one agent.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Sight {
-    pub(super) members: Vec<Member>,
-    pub(super) instances: Vec<Instance>,
+pub(in crate::dev) struct Sight {
+    pub(in crate::dev) members: Vec<Member>,
+    pub(in crate::dev) instances: Vec<Instance>,
 }
 
 /// One instance.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct InstanceRow {
-    pub(super) service: String,
-    pub(super) id: String,
-    pub(super) agent: String,
-    pub(super) addr: SocketAddr,
+pub(in crate::dev) struct InstanceRow {
+    pub(in crate::dev) service: String,
+    pub(in crate::dev) id: String,
+    pub(in crate::dev) agent: String,
+    pub(in crate::dev) addr: SocketAddr,
     /// Whether it runs; a key can stop it.
-    pub(super) is_running: bool,
+    pub(in crate::dev) is_running: bool,
 }
 
 impl AgentRow {
     /// The status of another agent in these answers.
-    pub(super) fn status_of_member(&self, name: &str) -> Option<MemberStatus> {
+    pub(in crate::dev) fn status_of_member(&self, name: &str) -> Option<MemberStatus> {
         let members = &self.sight.as_ref()?.members;
         members.iter().find(|member| member.name == name).map(|member| member.status)
     }
 
     /// The status of an instance in these answers.
-    pub(super) fn status_of_instance(&self, instance: &InstanceRow) -> Option<InstanceStatus> {
+    pub(in crate::dev) fn status_of_instance(
+        &self,
+        instance: &InstanceRow,
+    ) -> Option<InstanceStatus> {
         let seen = &self.sight.as_ref()?.instances;
         seen.iter()
             .find(|seen| seen.id == instance.id && seen.node == instance.agent)
@@ -59,13 +62,13 @@ impl AgentRow {
 
 impl Snapshot {
     /// The number of agents that this agent sees alive.
-    pub(super) fn alive_for(&self, agent: &AgentRow) -> usize {
+    pub(in crate::dev) fn alive_for(&self, agent: &AgentRow) -> usize {
         let alive = |name: &str| agent.status_of_member(name) == Some(MemberStatus::Alive);
         self.agents.iter().filter(|other| alive(&other.name)).count()
     }
 
     /// The number of instances that this agent sees healthy.
-    pub(super) fn healthy_for(&self, agent: &AgentRow) -> usize {
+    pub(in crate::dev) fn healthy_for(&self, agent: &AgentRow) -> usize {
         let healthy = |instance: &&InstanceRow| {
             agent.status_of_instance(instance) == Some(InstanceStatus::Healthy)
         };
@@ -73,7 +76,7 @@ impl Snapshot {
     }
 
     /// Each status that the other agents show of an agent, once. If there are no other agents, its own answer counts.
-    pub(super) fn beliefs_of(&self, name: &str) -> Vec<MemberStatus> {
+    pub(in crate::dev) fn beliefs_of(&self, name: &str) -> Vec<MemberStatus> {
         let alone = self.agents.len() == 1;
         let others = self.agents.iter().filter(|agent| alone || agent.name != name);
         let mut beliefs = Vec::new();
@@ -86,7 +89,7 @@ impl Snapshot {
     }
 
     /// Each status that the agents show of an instance, with the number of agents that show it.
-    pub(super) fn verdicts_on(&self, instance: &InstanceRow) -> Vec<(&'static str, usize)> {
+    pub(in crate::dev) fn verdicts_on(&self, instance: &InstanceRow) -> Vec<(&'static str, usize)> {
         let mut verdicts: Vec<(&str, usize)> = Vec::new();
         for agent in self.agents.iter().filter(|agent| agent.sight.is_some()) {
             let word = agent.status_of_instance(instance).map_or("not known", output::status_word);
@@ -99,12 +102,12 @@ impl Snapshot {
     }
 
     /// Whether every agent sees all agents alive and exactly the running instances healthy.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(in crate::dev) fn is_complete(&self) -> bool {
         self.missing().is_empty()
     }
 
     /// Everything that keeps the cluster from being complete, one sentence for each.
-    pub(super) fn missing(&self) -> Vec<String> {
+    pub(in crate::dev) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for agent in &self.agents {
             if agent.sight.is_none() {
@@ -142,7 +145,7 @@ impl Snapshot {
     }
 
     /// The whole state in one line.
-    pub(super) fn summary(&self) -> String {
+    pub(in crate::dev) fn summary(&self) -> String {
         const SHOWN: usize = 3;
         let missing = self.missing();
         if missing.is_empty() {
@@ -166,7 +169,7 @@ fn list(names: &[&str]) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::dev) mod tests {
     use super::*;
     use hobnob_api::{Basis, NodeId};
     use std::collections::{BTreeMap, BTreeSet};

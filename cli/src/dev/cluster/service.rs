@@ -20,16 +20,16 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A service of the demonstration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spec {
-    pub(super) service: &'static str,
-    pub(super) id: &'static str,
+pub(in crate::dev) struct Spec {
+    pub(in crate::dev) service: &'static str,
+    pub(in crate::dev) id: &'static str,
     weight: u32,
     tag: &'static str,
     version: &'static str,
 }
 
 /// The services, in the order in which they are dealt out to the agents.
-pub(super) const SPECS: [Spec; 6] = [
+pub(in crate::dev) const SPECS: [Spec; 6] = [
     Spec { service: "web", id: "web-1", weight: 3, tag: "stable", version: "1.4" },
     Spec { service: "web", id: "web-2", weight: 1, tag: "stable", version: "1.4" },
     Spec { service: "web", id: "web-3", weight: 1, tag: "canary", version: "1.5" },
@@ -39,19 +39,19 @@ pub(super) const SPECS: [Spec; 6] = [
 ];
 
 /// The service that a key stops and starts.
-pub(super) const TOGGLED: &str = "web-2";
+pub(in crate::dev) const TOGGLED: &str = "web-2";
 
 /// An HTTP service on loopback that answers every request with its id.
 #[derive(Debug)]
-pub(super) struct Service {
-    pub(super) spec: Spec,
-    pub(super) addr: SocketAddr,
+pub(in crate::dev) struct Service {
+    pub(in crate::dev) spec: Spec,
+    pub(in crate::dev) addr: SocketAddr,
     server: Option<JoinHandle<()>>,
 }
 
 impl Service {
     /// Starts it on a free port.
-    pub(super) async fn start(spec: Spec) -> io::Result<Self> {
+    pub(in crate::dev) async fn start(spec: Spec) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
         let server = Some(tokio::spawn(serve(listener, spec.id)));
@@ -59,12 +59,12 @@ impl Service {
     }
 
     /// Whether the service runs.
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::dev) fn is_running(&self) -> bool {
         self.server.is_some()
     }
 
     /// Stops the service, or starts it again on its old port.
-    pub(super) async fn toggle(&mut self) -> io::Result<()> {
+    pub(in crate::dev) async fn toggle(&mut self) -> io::Result<()> {
         match self.server.take() {
             Some(server) => {
                 server.abort();
@@ -80,7 +80,7 @@ impl Service {
     }
 
     /// The registration of the service.
-    pub(super) fn registration(&self) -> Registration {
+    pub(in crate::dev) fn registration(&self) -> Registration {
         let Spec { service, id, weight, tag, version } = self.spec;
         Registration {
             id: Some(id.to_owned()),

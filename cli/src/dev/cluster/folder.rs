@@ -13,13 +13,13 @@ const MAX_SOCKET_PATH_BYTES: usize = 103;
 
 /// A folder that only its user may read, removed with everything in it.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(in crate::dev) struct Folder {
     temporary: TempDir,
 }
 
 impl Folder {
     /// Creates a folder in the system's temporary folder, or in `/tmp` if that path is too long for sockets.
-    pub(super) fn create() -> anyhow::Result<Self> {
+    pub(in crate::dev) fn create() -> anyhow::Result<Self> {
         let base = env::temp_dir();
         let folder = Self::create_in(&base)?;
         if folder.socket("a16").as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
@@ -41,22 +41,22 @@ impl Folder {
     }
 
     /// The socket of the agent with this name.
-    pub(super) fn socket(&self, agent: &str) -> PathBuf {
+    pub(in crate::dev) fn socket(&self, agent: &str) -> PathBuf {
         self.temporary.path().join(format!("{agent}.sock"))
     }
 
     /// The data directory of the agent with this name.
-    pub(super) fn data_dir(&self, agent: &str) -> PathBuf {
+    pub(in crate::dev) fn data_dir(&self, agent: &str) -> PathBuf {
         self.temporary.path().join(agent)
     }
 
     /// The log of all agents.
-    pub(super) fn log(&self) -> PathBuf {
+    pub(in crate::dev) fn log(&self) -> PathBuf {
         self.temporary.path().join("agents.log")
     }
 
     /// Removes the folder. Without this call it is removed too, but a failure is not reported.
-    pub(super) fn remove(self) -> anyhow::Result<()> {
+    pub(in crate::dev) fn remove(self) -> anyhow::Result<()> {
         let path = self.temporary.path().to_owned();
         self.temporary.close().with_context(|| format!("cannot remove {}", path.display()))
     }

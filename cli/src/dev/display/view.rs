@@ -4,31 +4,31 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, Color};
 
-use super::snapshot::Snapshot;
+use crate::dev::sights::Snapshot;
 use crate::output::{Style, member_status, render};
 
 /// The state of the display beyond the snapshot.
 #[derive(Clone, Debug)]
-pub(super) struct Status {
+pub(in crate::dev) struct Status {
     /// The time at which the command was started.
-    pub(super) started: Instant,
+    pub(in crate::dev) started: Instant,
     /// The time from the start to the first complete snapshot.
-    pub(super) ready_after: Option<Duration>,
+    pub(in crate::dev) ready_after: Option<Duration>,
     /// The message about the last key.
-    pub(super) notice: Option<String>,
+    pub(in crate::dev) notice: Option<String>,
     /// Commands to paste in another terminal.
-    pub(super) hints: Vec<String>,
+    pub(in crate::dev) hints: Vec<String>,
     /// The summary of the snapshot that was complete first.
-    pub(super) ready_summary: String,
+    pub(in crate::dev) ready_summary: String,
 }
 
 impl Status {
-    pub(super) fn new(started: Instant, hints: Vec<String>) -> Self {
+    pub(in crate::dev) fn new(started: Instant, hints: Vec<String>) -> Self {
         Self { started, ready_after: None, notice: None, hints, ready_summary: String::new() }
     }
 
     /// Notes the first complete snapshot.
-    pub(super) fn observe(&mut self, snapshot: &Snapshot) {
+    pub(in crate::dev) fn observe(&mut self, snapshot: &Snapshot) {
         if self.ready_after.is_none() && snapshot.is_complete() {
             self.ready_after = Some(self.started.elapsed());
             self.ready_summary = snapshot.summary();
@@ -36,14 +36,14 @@ impl Status {
     }
 
     /// The line that says when the cluster was ready.
-    pub(super) fn ready_line(&self) -> Option<String> {
+    pub(in crate::dev) fn ready_line(&self) -> Option<String> {
         let after = self.ready_after?.as_secs_f64();
         Some(format!("ready after {after:.1} s: {}", self.ready_summary))
     }
 }
 
 /// The lines that show a snapshot in a terminal of this many columns and rows.
-pub(super) fn lines(
+pub(in crate::dev) fn lines(
     snapshot: &Snapshot,
     status: &Status,
     style: Style,
@@ -160,7 +160,7 @@ fn cut(lines: Vec<String>, (columns, rows): (usize, usize)) -> Vec<String> {
 }
 
 /// The number of terminal rows that a line takes when it is wrapped.
-pub(super) fn rows_of(line: &str, columns: usize) -> usize {
+pub(in crate::dev) fn rows_of(line: &str, columns: usize) -> usize {
     visible_width(line).div_ceil(columns.max(1)).max(1)
 }
 
@@ -182,7 +182,7 @@ fn visible_width(line: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev::snapshot::tests::complete;
+    use crate::dev::sights::snapshot::tests::complete;
 
     const PLAIN: Style = Style { colours: false };
 

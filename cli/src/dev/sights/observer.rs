@@ -10,9 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::cluster::{Cluster, RunningAgent};
-use super::service::SPECS;
 use super::snapshot::{AgentRow, InstanceRow, Sight, Snapshot};
+use crate::dev::cluster::{Cluster, RunningAgent, SPECS};
 
 /// The pause between two questions to one agent.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,13 +21,13 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 type Latest = Option<(Instant, Sight)>;
 
 /// One task for each agent, so that a slow agent does not delay the others. Dropping it ends them.
-pub(super) struct Observer {
+pub(in crate::dev) struct Observer {
     latest: Vec<watch::Receiver<Latest>>,
     _tasks: JoinSet<()>,
 }
 
 impl Observer {
-    pub(super) fn start(cluster: &Cluster<'_>) -> Self {
+    pub(in crate::dev) fn start(cluster: &Cluster<'_>) -> Self {
         let mut tasks = JoinSet::new();
         let observe = |agent: &RunningAgent| {
             let (sender, receiver) = watch::channel(None);
@@ -40,7 +39,7 @@ impl Observer {
     }
 
     /// The agents and the services, with the latest answers of each agent.
-    pub(super) fn snapshot(&self, cluster: &Cluster<'_>) -> Snapshot {
+    pub(in crate::dev) fn snapshot(&self, cluster: &Cluster<'_>) -> Snapshot {
         let agents = cluster.agents().iter().zip(&self.latest).map(|(agent, latest)| AgentRow {
             name: agent.name.clone(),
             gossip: agent.gossip,

@@ -1,5 +1,8 @@
 //! The agents and the services of the demonstration.
 
+mod folder;
+mod service;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -11,21 +14,23 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::counted::counted;
-use super::folder::Folder;
-use super::service::{SPECS, Service, TOGGLED};
+use service::{Service, TOGGLED};
+
+pub(super) use folder::Folder;
+pub(super) use service::SPECS;
 
 /// The agents, which join through the first one, and the services registered with them.
-pub(super) struct Cluster<'a> {
+pub(in crate::dev) struct Cluster<'a> {
     folder: &'a Folder,
     agents: Vec<RunningAgent>,
     services: Vec<(usize, Service)>,
 }
 
 /// An agent of the cluster. It runs until it is told to stop, or to leave through its socket.
-pub(super) struct RunningAgent {
-    pub(super) name: String,
-    pub(super) gossip: SocketAddr,
-    pub(super) socket: PathBuf,
+pub(in crate::dev) struct RunningAgent {
+    pub(in crate::dev) name: String,
+    pub(in crate::dev) gossip: SocketAddr,
+    pub(in crate::dev) socket: PathBuf,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -57,14 +62,14 @@ impl RunningAgent {
 
 impl<'a> Cluster<'a> {
     /// A cluster without agents, whose files will be in `folder`.
-    pub(super) fn new(folder: &'a Folder) -> Self {
+    pub(in crate::dev) fn new(folder: &'a Folder) -> Self {
         Self { folder, agents: Vec::new(), services: Vec::new() }
     }
 
     /// Starts `count` agents, then the services, and registers each service with an agent, in turn.
     ///
     /// After an error, the agents and services that have started run on until [`Cluster::stop`].
-    pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
+    pub(in crate::dev) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
         let seed = start_agent(self.config(0, vec![])).await?;
         let join = vec![seed.gossip.to_string()];
         self.agents.push(seed);
@@ -121,22 +126,22 @@ impl<'a> Cluster<'a> {
     }
 
     /// The agents, the seed first.
-    pub(super) fn agents(&self) -> &[RunningAgent] {
+    pub(in crate::dev) fn agents(&self) -> &[RunningAgent] {
         &self.agents
     }
 
     /// The services, each with the agent that it is registered with.
-    pub(super) fn services(&self) -> impl Iterator<Item = (&RunningAgent, &Service)> {
+    pub(in crate::dev) fn services(&self) -> impl Iterator<Item = (&RunningAgent, &Service)> {
         self.services.iter().map(|(agent, service)| (&self.agents[*agent], service))
     }
 
     /// The socket to try commands on.
-    pub(super) fn first_socket(&self) -> &Path {
+    pub(in crate::dev) fn first_socket(&self) -> &Path {
         &self.agents[0].socket
     }
 
     /// Stops the service that the key toggles, or starts it again. Returns a message that says which.
-    pub(super) async fn toggle_service(&mut self) -> Option<String> {
+    pub(in crate::dev) async fn toggle_service(&mut self) -> Option<String> {
         let mut services = self.services.iter_mut().map(|(_, service)| service);
         let service = services.find(|service| service.spec.id == TOGGLED)?;
         Some(match service.toggle().await {
@@ -149,7 +154,7 @@ impl<'a> Cluster<'a> {
     }
 
     /// Stops all agents, then the services. Returns a text with their numbers.
-    pub(super) async fn stop(&mut self) -> String {
+    pub(in crate::dev) async fn stop(&mut self) -> String {
         let agents = counted(self.agents.len(), "agent");
         let services = counted(self.services.len(), "service instance");
         let mut stopping: JoinSet<()> = self.agents.drain(..).map(RunningAgent::stop).collect();

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// Commands to paste, and one that follows the log if there is one.
-pub(super) fn commands(socket: &Path, log: Option<PathBuf>) -> Vec<String> {
+pub(in crate::dev) fn commands(socket: &Path, log: Option<PathBuf>) -> Vec<String> {
     let program = quote(&program());
     let socket = quote(socket);
     let tries = ["members", "resolve web", "pick web -n 5", "watch web"];

@@ -19,8 +19,8 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute, queue};
 use tokio::sync::mpsc;
 
-use super::snapshot::Snapshot;
 use super::view::{self, Status};
+use crate::dev::sights::Snapshot;
 use crate::output::{Style, colours_wanted};
 
 /// The most keys that wait to be handled. Further keys are dropped.
@@ -32,7 +32,7 @@ const KEYBOARD_WITHIN: Duration = Duration::from_millis(500);
 
 /// A request that comes from a key, or from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(in crate::dev) enum Key {
     /// End the demonstration.
     Quit,
     /// Stop or start a service.
@@ -42,7 +42,7 @@ pub(super) enum Key {
 }
 
 /// A terminal that shows one picture. Dropping this restores the old content and mode of the terminal.
-pub(super) struct Screen {
+pub(in crate::dev) struct Screen {
     keys: mpsc::Receiver<Key>,
     /// Disconnected when the thread that reads keys has ended.
     keyboard: blocking::Receiver<Infallible>,
@@ -53,7 +53,7 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Takes over the terminal, if stdout is one that can be redrawn.
-    pub(super) fn open() -> Option<Self> {
+    pub(in crate::dev) fn open() -> Option<Self> {
         let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         if dumb || !io::stdout().is_terminal() || terminal::enable_raw_mode().is_err() {
             return None;
@@ -77,7 +77,7 @@ impl Screen {
     ///
     /// # Errors
     /// The terminal is gone, or cannot be written.
-    pub(super) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
+    pub(in crate::dev) fn show(&mut self, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
         if Self::is_gone() {
             return Err(io::Error::other("the terminal is gone"));
         }
@@ -93,7 +93,7 @@ impl Screen {
     }
 
     /// Whether the terminal was closed. Not every process whose terminal is closed gets a signal.
-    pub(super) fn is_gone() -> bool {
+    pub(in crate::dev) fn is_gone() -> bool {
         !io::stdout().is_terminal()
     }
 
@@ -119,7 +119,7 @@ impl Screen {
     }
 
     /// The next key that has a meaning.
-    pub(super) async fn key(&mut self) -> Key {
+    pub(in crate::dev) async fn key(&mut self) -> Key {
         match self.keys.recv().await {
             Some(key) => key,
             None => std::future::pending().await,
@@ -127,7 +127,7 @@ impl Screen {
     }
 
     /// Restores the terminal, and prints the line that says when the cluster was ready.
-    pub(super) fn close(self, status: &Status) -> io::Result<()> {
+    pub(in crate::dev) fn close(self, status: &Status) -> io::Result<()> {
         drop(self);
         match status.ready_line() {
             Some(line) => writeln!(io::stdout(), "{line}"),
