@@ -8,6 +8,7 @@ mod exit;
 mod logging;
 mod output;
 mod signals;
+mod stdin;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::stdin;
 
 /// The time within which a further signal only repeats the first. GNU `timeout` signals its child and then the group,
 /// and a wrapper passes on the Ctrl-C that the terminal sent to both.
@@ -26,6 +29,8 @@ pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<(Signal, Hangup)>,
+    /// Counts as a signal, once.
+    end_of_stdin: Option<oneshot::Receiver<()>>,
     repeats: Repeats,
 }
 
@@ -39,8 +44,14 @@ impl StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup,
+            end_of_stdin: None,
             repeats: Repeats::default(),
         })
+    }
+
+    /// Lets the end of the standard input count as a signal, too.
+    pub(crate) fn or_end_of_stdin(self) -> io::Result<Self> {
+        Ok(Self { end_of_stdin: Some(stdin::end_of_stdin()?), ..self })
     }
 
     /// The process stops already, without a signal: the next one asks for nothing more. Service managers send one after
@@ -55,6 +66,7 @@ impl StopSignals {
             let signal = tokio::select! {
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.terminate.recv() => "SIGTERM",
+                () = next_end(&mut self.end_of_stdin) => "the end of stdin",
                 meaning = next_hangup(&mut self.hangup) => match meaning {
                     Hangup::Stops => "SIGHUP",
                     Hangup::IsLogged => {
@@ -75,6 +87,17 @@ async fn next_hangup(hangup: &mut Option<(Signal, Hangup)>) -> Hangup {
         Some((signal, meaning)) => {
             signal.recv().await;
             *meaning
+        }
+        None => future::pending().await,
+    }
+}
+
+async fn next_end(end_of_stdin: &mut Option<oneshot::Receiver<()>>) {
+    match end_of_stdin {
+        Some(end) => {
+            // Ignore the error: a reader that is gone reads no more, either.
+            let _ = end.await;
+            *end_of_stdin = None;
         }
         None => future::pending().await,
     }

@@ -101,6 +101,12 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
 
+    /// Stop when the standard input ends, for a program that starts the agent: a pipe from it ends with it, even when it
+    /// is killed
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "HOBNOB_STOP_WITH_STDIN", hide_env_values = true)]
+    pub(crate) stop_with_stdin: bool,
+
     /// Do not ask the kernel whether local services still listen: only their checks tell, by their thresholds
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_NO_LISTENER_WATCH", hide_env_values = true)]

@@ -19,8 +19,11 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
     let colours = output::colours_wanted(io::stderr().is_terminal());
     logging::to_stderr(args.log_format, &args.log, colours)?;
     logging::exit_on_panic();
-    let config = args.into_config(socket)?;
     let mut signals = StopSignals::new(Hangup::IsLogged)?;
+    if args.stop_with_stdin {
+        signals = signals.or_end_of_stdin()?;
+    }
+    let config = args.into_config(socket)?;
     let mut agent = tokio::select! {
         started = Agent::start(config) => started.context("the agent cannot start")?,
         signal = signals.next() => {

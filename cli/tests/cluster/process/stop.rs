@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use super::logs::start_piped;
-use crate::agent::{ANY_PORT, Agent, eventually, socket};
+use crate::agent::{ANY_PORT, Agent, eventually, hobnob, socket};
 
 #[test]
 fn a_hangup_is_logged_and_a_signal_after_a_leave_cuts_nothing_short() {
@@ -66,4 +66,22 @@ fn an_agent_that_ends_leaves_the_socket_of_its_successor_and_makes_its_own_again
     assert!(a1.socket().exists(), "it is the successor's");
     std::fs::remove_file(a2.socket()).unwrap();
     eventually("a removed socket is made again", || a2.run(&["members"]).status.success());
+}
+
+#[test]
+fn the_end_of_stdin_stops_an_agent_that_was_told_so() {
+    let home = tempfile::tempdir().unwrap();
+    let other = Agent::start(home.path(), "a1", &[]);
+    let mut command = hobnob(&["agent", "--name", "a2", "--stop-with-stdin", "--bind"]);
+    command.arg(ANY_PORT.to_string()).arg(format!("--join={}", other.bind()));
+    command.arg("--data-dir").arg(home.path().join("a2"));
+    command.arg("--socket").arg(socket(home.path(), "a2")).stderr(Stdio::null());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let mut agent = Agent::adopt(home.path(), "a2", child);
+    eventually("two are alive", || other.alive() == 2);
+    assert!(agent.is_running());
+    drop(stdin);
+    agent.expect_end();
+    eventually("it left", || other.status_of("a2").as_deref() == Some("left"));
 }
