@@ -1,10 +1,8 @@
 //! The destination and the form of log lines.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fs::File;
 use std::io::{self, Write};
 use std::panic;
-use std::path::Path;
 use std::process;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -43,19 +41,6 @@ pub(crate) fn to_stderr(format: LogFormat, filter: &str, colours: bool) -> anyho
         LogFormat::Human => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),
     }
-    Ok(())
-}
-
-/// Logs to a new file.
-pub(crate) fn to_file(path: &Path, filter: &str) -> anyhow::Result<()> {
-    let file =
-        File::create_new(path).with_context(|| format!("cannot log to {}", path.display()))?;
-    let log = LogWriter::start(file).context("cannot start the log")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(move || log.clone())
-        .with_ansi(false)
-        .init();
     Ok(())
 }
 

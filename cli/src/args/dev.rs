@@ -1,8 +1,9 @@
 //! The arguments of `hobnob dev`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::{Args, Subcommand, value_parser};
 
 use super::values;
 
@@ -13,7 +14,21 @@ Examples:
   hobnob dev --for 10s          for scripts: exits with 1 when not everything is healthy by then
 
 Everything listens on loopback and lies in a temporary folder, which is removed at the end.
-HOBNOB_LOG=debug makes the agents log into a file of that folder.";
+HOBNOB_LOG=debug makes the agents log into files of that folder, one for each.
+
+Each agent and each server is a process of its own. All end with this one, even if it is killed
+(the folder then stays).
+
+Keys, on a terminal:
+  a    kill an agent, the last one first
+  k    kill a server
+  s    stop web-2, or start it again
+  q    quit
+
+A killed process ends as with kill -9, and is started again after 5 s. A line says how long the
+others needed to notice: from just before the signal until the watches of all agents have told it
+to this process. A process that is killed from elsewhere comes back, too; the time is then counted
+from its end. `hobnob info` tells the process id of an agent.";
 
 /// `hobnob dev`.
 #[derive(Debug, Args)]
@@ -27,8 +42,32 @@ pub(crate) struct DevArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
     pub(crate) run_for: Option<Duration>,
 
-    /// The log filter of the agents, which log into a file of the temporary folder [default: no log]
+    /// The log filter of the agents, which log into files of the temporary folder [default: no log]
     #[arg(long, value_name = "FILTER", value_parser = values::log_filter)]
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+
+    /// The part of the demonstration that this process is, if it is not all of it.
+    #[command(subcommand)]
+    pub(crate) part: Option<DevPart>,
+}
+
+/// A part of the demonstration in a process of its own.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum DevPart {
+    /// Serve HTTP until the standard input ends
+    #[command(hide = true)]
+    Server(ServerArgs),
+}
+
+/// `hobnob dev server`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The id of its instance, which it answers each request with
+    pub(crate) id: String,
+
+    /// The address to listen at, which it prints as a line once it does
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
 }

@@ -26,7 +26,7 @@ use hobnob_api::client::{default_client_socket_path, default_socket_path};
 pub(crate) use agent::AgentArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
-pub(crate) use dev::DevArgs;
+pub(crate) use dev::{DevArgs, DevPart, ServerArgs};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use pick::{PickArgs, ReportArgs};
 pub(crate) use register::{DeregisterArgs, RegisterArgs};

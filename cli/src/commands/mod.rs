@@ -16,7 +16,7 @@ use hobnob_api::Response;
 use hobnob_api::client::Client;
 use tokio::runtime;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
 use crate::exit::Exit;
 
@@ -24,13 +24,18 @@ use crate::exit::Exit;
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let (socket, within) = (cli.socket(), cli.answer_timeout());
     let mut builder = match cli.command {
-        Command::Agent(_) | Command::Dev(_) => runtime::Builder::new_multi_thread(),
+        Command::Agent(_) | Command::Dev(DevArgs { part: None, .. }) => {
+            runtime::Builder::new_multi_thread()
+        }
         _ => runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
     let exit = runtime.block_on(async {
         match cli.command {
             Command::Agent(args) => agent::run(args, socket).await,
+            Command::Dev(DevArgs { part: Some(DevPart::Server(args)), .. }) => {
+                dev::serve(args).await
+            }
             Command::Dev(args) => dev::run(args).await,
             asking => ask(asking, socket, within).await,
         }

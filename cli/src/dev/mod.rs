@@ -1,8 +1,12 @@
-//! `hobnob dev`: a whole cluster in this process, for demonstration.
+//! `hobnob dev`: a whole cluster on this machine, each agent and each server a process of its own, for demonstration.
 
 mod cluster;
 mod counted;
+mod demonstration;
 mod display;
+mod kills;
+mod notices;
+mod server;
 mod sights;
 
 use std::time::{Duration, Instant};
@@ -12,13 +16,15 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::args::DevArgs;
 use crate::exit::Exit;
-use crate::logging;
 use crate::output;
 use crate::signals::{Hangup, StopSignals};
 
 use cluster::{Cluster, Folder};
+use demonstration::Demonstration;
 use display::{Display, Key, Status, commands};
-use sights::{Observer, Snapshot};
+use sights::Snapshot;
+
+pub(crate) use server::run as serve;
 
 /// The period in which the display may change.
 const REFRESH: Duration = Duration::from_millis(100);
@@ -28,10 +34,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mut signals = StopSignals::new(Hangup::Stops)?;
     let folder = Folder::create()?;
-    if let Some(filter) = &args.log {
-        logging::to_file(&folder.log(), filter)?;
-    }
-    let mut cluster = Cluster::new(&folder);
+    let mut cluster = Cluster::new(&folder, args.log.as_deref())?;
     let shown = tokio::select! {
         shown = start_and_show(&mut cluster, &args, &folder, started) => {
             // The signal that tells of a closed terminal may still come.
@@ -57,15 +60,15 @@ async fn start_and_show(
     started: Instant,
 ) -> anyhow::Result<Exit> {
     cluster.start(usize::from(args.agents)).await?;
-    let observer = Observer::start(cluster);
+    let hints = commands(cluster.first_socket(), args.log.as_ref().map(|_| folder.path()));
+    let mut demonstration = Demonstration::new(cluster);
     let mut display = Display::open();
-    let hints = commands(cluster.first_socket(), args.log.as_ref().map(|_| folder.log()));
     let end = args.run_for.map(|run_for| started + run_for);
     let mut status = Status::new(started, hints);
     let mut ticks = interval(REFRESH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let last = loop {
-        let snapshot = observer.snapshot(cluster);
+    let last = 'shown: loop {
+        let snapshot = demonstration.snapshot();
         status.observe(&snapshot);
         if let Err(error) = display.show(&snapshot, &status) {
             if display.is_gone() {
@@ -73,14 +76,22 @@ async fn start_and_show(
             }
             return Err(error).context("cannot show the cluster");
         }
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = end_of(end) => break observer.snapshot(cluster),
-            key = display.key() => match key {
-                Key::Quit => break snapshot,
-                Key::Toggle => status.notice = cluster.toggle_service().await,
-                Key::Redraw => {}
-            },
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => break,
+                () = end_of(end) => break 'shown demonstration.snapshot(),
+                change = demonstration.next() => demonstration.take(change, &mut status.notices),
+                key = display.key() => {
+                    match key {
+                        Key::Quit => break 'shown snapshot,
+                        Key::Toggle => demonstration.toggle_service(&mut status.notices),
+                        Key::KillAgent => demonstration.kill_agent(&mut status.notices),
+                        Key::KillServer => demonstration.kill_server(&mut status.notices),
+                        Key::Redraw => {}
+                    }
+                    break;
+                }
+            }
         }
     };
     display.close(&status).context("cannot show the cluster")?;

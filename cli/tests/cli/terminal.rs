@@ -1,7 +1,7 @@
-//! `hobnob dev` on a terminal that goes away.
+//! `hobnob dev` on a terminal: its keys, and the end of the terminal.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -34,22 +34,63 @@ fn terminal() -> (File, File) {
     (emulator.into(), options.read(true).write(true).open(path).unwrap())
 }
 
-/// Runs a command on a terminal until it has drawn its picture. Then the terminal is closed.
-fn close_under(mut command: Command, folder: &Path) -> Child {
-    let (mut emulator, program) = terminal();
+/// Runs a command on a terminal.
+fn run(mut command: Command, folder: &Path) -> (Child, Emulator) {
+    let (emulator, program) = terminal();
     let [stdin, stdout] = [(); 2].map(|()| program.try_clone().unwrap());
     let mut size = Command::new("stty");
     size.args(["rows", "40", "cols", "120"]).stdin(program.try_clone().unwrap());
     assert!(size.status().unwrap().success());
     command.env("TMPDIR", folder).env("TERM", "xterm");
     let child = command.stdin(stdin).stdout(stdout).stderr(program).spawn().unwrap();
-    drop(command);
-    let mut shown = Vec::new();
-    while !String::from_utf8_lossy(&shown).contains("q quits") {
-        let mut bytes = [0; 4_096];
-        let read = emulator.read(&mut bytes).unwrap();
-        shown.extend_from_slice(&bytes[..read]);
+    (child, Emulator(emulator))
+}
+
+/// The side of a terminal that shows what is printed, and sends keys.
+struct Emulator(File);
+
+impl Emulator {
+    /// Reads until one of these texts was shown, and returns it. Fails when the command has ended.
+    fn read_until<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        let mut shown = Vec::new();
+        loop {
+            let mut bytes = [0; 4_096];
+            let read = self.0.read(&mut bytes).unwrap();
+            shown.extend_from_slice(&bytes[..read]);
+            let shown = String::from_utf8_lossy(&shown);
+            if let Some(text) = texts.iter().find(|text| shown.contains(**text)) {
+                return text;
+            }
+        }
     }
+
+    fn press(&mut self, key: &str) {
+        self.0.write_all(key.as_bytes()).unwrap();
+    }
+
+    /// Presses a key until this text is shown, again whenever it is refused.
+    fn press_until(&mut self, key: &str, refusal: &str, text: &str) {
+        loop {
+            self.press(key);
+            if self.read_until(&[text, refusal]) == text {
+                return;
+            }
+        }
+    }
+
+    /// Everything that is shown until the command has ended.
+    fn rest(mut self) -> String {
+        let mut shown = Vec::new();
+        // Reading a terminal without a program ends with an error.
+        let _ = self.0.read_to_end(&mut shown);
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
+/// Runs a command on a terminal until it has drawn its picture. Then the terminal is closed.
+fn close_under(command: Command, folder: &Path) -> Child {
+    let (child, mut emulator) = run(command, folder);
+    emulator.read_until(&["q quits"]);
     child
 }
 
@@ -78,5 +119,29 @@ fn dev_ends_with_its_terminal_when_no_signal_tells_it() {
     let folder = tempfile::tempdir().unwrap();
     let status = end_of(close_under(hobnob(&["dev", "--agents", "1"]), folder.path()));
     assert_eq!(status.code(), Some(0));
+    assert!(folder.path().read_dir().unwrap().next().is_none());
+}
+
+#[test]
+fn keys_kill_an_agent_and_a_server_and_stop_a_service() {
+    let folder = tempfile::tempdir().unwrap();
+    // It ends by itself, so that this fails if a text never comes.
+    let (child, mut emulator) = run(hobnob(&["dev", "--for", "2m"]), folder.path());
+    emulator.read_until(&["ready after"]);
+    let noticed = "agent a3 killed: all 2 others know after ";
+    emulator.press_until("a", "no agent is killed", noticed);
+    let unoffered = "server web-1 killed: no agent offers it after ";
+    emulator.press_until("k", "no server is killed", unoffered);
+    emulator.press("s");
+    emulator.read_until(&["web-2 is stopped"]);
+    emulator.press("s");
+    emulator.read_until(&["server web-2 is started again"]);
+    emulator.read_until(&["server web-1 is started again"]);
+    emulator.press("q");
+    let rest = emulator.rest();
+    for text in [noticed, unoffered, "agent a3 is started again"] {
+        assert!(rest.contains(text), "it keeps what it measured: {rest}");
+    }
+    assert_eq!(end_of(child).code(), Some(0));
     assert!(folder.path().read_dir().unwrap().next().is_none());
 }

@@ -1,4 +1,4 @@
-//! The temporary folder of a cluster: sockets, data directories, and perhaps a log.
+//! The temporary folder of a cluster: sockets, data directories and logs.
 
 use std::env;
 use std::fs::Permissions;
@@ -50,9 +50,14 @@ impl Folder {
         self.temporary.path().join(agent)
     }
 
-    /// The log of all agents.
-    pub(in crate::dev) fn log(&self) -> PathBuf {
-        self.temporary.path().join("agents.log")
+    /// The log of the agent or the service with this name.
+    pub(in crate::dev) fn log(&self, name: &str) -> PathBuf {
+        self.temporary.path().join(format!("{name}.log"))
+    }
+
+    /// Its path.
+    pub(in crate::dev) fn path(&self) -> &Path {
+        self.temporary.path()
     }
 
     /// Removes the folder. Without this call it is removed too, but a failure is not reported.

@@ -1,183 +1,236 @@
-//! The agents and the services of the demonstration.
+//! The agents and the services of the demonstration, each a process of its own.
 
+mod agent;
 mod folder;
+mod process;
 mod service;
+mod supervised;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context;
-use hobnob_agent::{Agent, AgentConfig};
+use futures_util::future::try_join_all;
 use hobnob_api::client::Client;
-use hobnob_api::{Request, Response};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep_until;
 
 use super::counted::counted;
+use agent::{AgentSettings, register};
+use process::Spawner;
 use service::{Service, TOGGLED};
+use supervised::Supervised;
 
+pub(super) use agent::{DevAgent, PRESENCE, PRESENCE_NAMESPACE};
 pub(super) use folder::Folder;
+pub(super) use process::End;
 pub(super) use service::SPECS;
+pub(super) use supervised::BACK_AFTER;
 
 /// The agents, which join through the first one, and the services registered with them.
-pub(in crate::dev) struct Cluster<'a> {
-    folder: &'a Folder,
-    agents: Vec<RunningAgent>,
-    services: Vec<(usize, Service)>,
+pub(super) struct Cluster<'a> {
+    settings: AgentSettings<'a>,
+    spawner: Spawner,
+    agents: Vec<DevAgent>,
+    services: Vec<Service>,
 }
 
-/// An agent of the cluster. It runs until it is told to stop, or to leave through its socket.
-pub(in crate::dev) struct RunningAgent {
-    pub(in crate::dev) name: String,
-    pub(in crate::dev) gossip: SocketAddr,
-    pub(in crate::dev) socket: PathBuf,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+/// A change of a process that no key has asked for at this moment.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It ended by itself, or was killed from elsewhere.
+    Ended(Part, End),
+    /// It was started again.
+    Started(Part),
+    /// It could not be started again, and will be tried again.
+    NotStarted(Part, anyhow::Error),
 }
 
-impl RunningAgent {
-    fn new(mut agent: Agent) -> Self {
-        let (name, gossip) = (agent.name().to_owned(), agent.gossip_addr());
-        let socket = agent.socket().to_owned();
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            tokio::select! {
-                stopped = agent.stopped() => if let Err(error) = stopped {
-                    // Dropping the agent ends it as a crash would, which the others and the table show.
-                    return tracing::error!(name = agent.name(), %error, "the agent crashed");
-                },
-                _ = stopped => {}
-            }
-            agent.shutdown().await;
-        });
-        Self { name, gossip, socket, stop, task }
+/// An agent or a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The agent with this name.
+    Agent(String),
+    /// The service instance with this id.
+    Server(String),
+}
+
+impl Part {
+    /// The id of its instance: for an agent, that of its presence.
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Agent(id) | Self::Server(id) => id,
+        }
     }
 
-    async fn stop(self) {
-        // Ignore errors: an agent that has left takes no more messages, and a panic was reported already.
-        let _ = self.stop.send(());
-        let _ = self.task.await;
+    /// Whether it is the agent with this name.
+    pub(super) fn is_agent(&self, name: &str) -> bool {
+        matches!(self, Self::Agent(agent) if agent == name)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(name) => write!(f, "agent {name}"),
+            Self::Server(id) => write!(f, "server {id}"),
+        }
     }
 }
 
 impl<'a> Cluster<'a> {
-    /// A cluster without agents, whose files will be in `folder`.
-    pub(in crate::dev) fn new(folder: &'a Folder) -> Self {
-        Self { folder, agents: Vec::new(), services: Vec::new() }
+    /// A cluster without agents, whose files will be in `folder`. With a filter, its agents log.
+    pub(super) fn new(folder: &'a Folder, log: Option<&'a str>) -> anyhow::Result<Self> {
+        Ok(Self {
+            settings: AgentSettings { folder, log },
+            spawner: Spawner::new()?,
+            agents: Vec::new(),
+            services: Vec::new(),
+        })
     }
 
-    /// Starts `count` agents, then the services, and registers each service with an agent, in turn.
+    /// Starts `count` agents and the services, and registers each service with an agent, in turn.
     ///
-    /// After an error, the agents and services that have started run on until [`Cluster::stop`].
-    pub(in crate::dev) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
-        let seed = start_agent(self.config(0, vec![])).await?;
-        let join = vec![seed.gossip.to_string()];
-        self.agents.push(seed);
-        let mut starting = JoinSet::new();
-        for index in 1..count {
-            starting.spawn(start_agent(self.config(index, join.clone())));
-        }
-        let mut failed = None;
-        while let Some(started) = starting.join_next().await {
-            match started.context("an agent panicked").flatten() {
-                Ok(agent) => self.agents.push(agent),
-                Err(error) => failed = Some(error),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        self.agents.sort_by_key(|agent| agent_number(&agent.name));
-        self.start_services().await
-    }
-
-    async fn start_services(&mut self) -> anyhow::Result<()> {
+    /// After an error, the processes that have started run on until [`Cluster::stop`].
+    pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
+        self.agents.push(DevAgent::spawn(&self.spawner, &self.settings, 1, &[])?);
         for (index, spec) in SPECS.into_iter().enumerate() {
-            let agent = index % self.agents.len();
-            let service =
-                Service::start(spec).await.with_context(|| format!("cannot start {}", spec.id))?;
-            register(&self.agents[agent].socket, &service)
-                .await
-                .with_context(|| format!("cannot register {}", spec.id))?;
-            self.services.push((agent, service));
+            let agent = format!("a{}", index % count + 1);
+            let service = Service::spawn(&self.spawner, self.settings.folder, spec, agent)?;
+            self.services.push(service);
+        }
+        let seed = &mut self.agents[0];
+        seed.ready().await?;
+        let join = [seed.gossip];
+        for number in 2..=count {
+            let agent = DevAgent::spawn(&self.spawner, &self.settings, number, &join)?;
+            self.agents.push(agent);
+        }
+        try_join_all(self.agents.iter_mut().skip(1).map(DevAgent::ready)).await?;
+        try_join_all(self.services.iter_mut().map(Service::ready)).await?;
+        self.settle();
+        for service in &self.services {
+            let id = service.spec.id;
+            self.register(service).await.with_context(|| format!("cannot register {id}"))?;
         }
         Ok(())
     }
 
-    fn config(&self, index: usize, join: Vec<String>) -> AgentConfig {
-        let name = format!("a{}", index + 1);
-        AgentConfig {
-            cluster: "dev".to_owned(),
-            data_dir: self.folder.data_dir(&name),
-            socket: self.folder.socket(&name),
-            name,
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
-            sync_bind: None,
-            advertise: None,
-            advertise_sync_port: None,
-            join,
-            datacenter: "dc1".to_owned(),
-            zone: format!("z{}", index % 3 + 1),
-            // All agents stop at once, so none would be left to hear another one leave.
-            keep_on_exit: true,
-            insecure: false,
-            listener_watch: true,
+    /// Lets each agent return to its address, and join at all others.
+    fn settle(&mut self) {
+        let all: Vec<SocketAddr> = self.agents.iter().map(|agent| agent.gossip).collect();
+        for (index, agent) in self.agents.iter_mut().enumerate() {
+            let mut others = all.clone();
+            others.remove(index);
+            agent.settle(&self.settings, &others);
         }
     }
 
+    async fn register(&self, service: &Service) -> anyhow::Result<()> {
+        let agent = self.agents.iter().find(|agent| agent.name == service.agent);
+        let agent = agent.context("there is no such agent")?;
+        register(&mut Client::connect(&agent.socket).await?, service.registration()).await
+    }
+
     /// The agents, the seed first.
-    pub(in crate::dev) fn agents(&self) -> &[RunningAgent] {
+    pub(super) fn agents(&self) -> &[DevAgent] {
         &self.agents
     }
 
-    /// The services, each with the agent that it is registered with.
-    pub(in crate::dev) fn services(&self) -> impl Iterator<Item = (&RunningAgent, &Service)> {
-        self.services.iter().map(|(agent, service)| (&self.agents[*agent], service))
+    /// The services.
+    pub(super) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The names of the agents that run.
+    pub(super) fn running_agents(&self) -> impl Iterator<Item = &str> {
+        self.agents.iter().filter(|agent| agent.is_running()).map(|agent| agent.name.as_str())
     }
 
     /// The socket to try commands on.
-    pub(in crate::dev) fn first_socket(&self) -> &Path {
+    pub(super) fn first_socket(&self) -> &Path {
         &self.agents[0].socket
     }
 
-    /// Stops the service that the key toggles, or starts it again. Returns a message that says which.
-    pub(in crate::dev) async fn toggle_service(&mut self) -> Option<String> {
-        let mut services = self.services.iter_mut().map(|(_, service)| service);
-        let service = services.find(|service| service.spec.id == TOGGLED)?;
-        Some(match service.toggle().await {
-            Ok(()) if service.is_running() => format!("{TOGGLED} is started again"),
-            Ok(()) => {
-                format!("{TOGGLED} is stopped: its check is about to fail; s starts it again")
+    /// Kills a process as `kill -9` does, if it runs. It returns after [`BACK_AFTER`]. Gives a time before the kill.
+    pub(super) fn kill(&mut self, part: &Part) -> Option<Instant> {
+        self.processes().find(|(other, _)| other == part)?.1.kill()
+    }
+
+    /// Whether a process runs.
+    pub(super) fn is_running(&self, part: &Part) -> bool {
+        match part {
+            Part::Agent(name) => self.running_agents().any(|running| running == name),
+            Part::Server(id) => {
+                self.services.iter().any(|service| service.spec.id == id && service.is_running())
             }
-            Err(error) => format!("{TOGGLED} cannot start on {}: {error}", service.addr),
+        }
+    }
+
+    /// Stops the service that the key toggles, or starts it again. Returns a message, unless an event will tell.
+    pub(super) fn toggle_service(&mut self) -> Option<String> {
+        self.services.iter_mut().find(|service| service.spec.id == TOGGLED)?.toggle()
+    }
+
+    /// The next event. Starts a process again when its time has come. Cancelling the wait loses no event.
+    pub(super) async fn next_event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.take_event() {
+                return event;
+            }
+            let due_at = self.processes().filter_map(|(_, process)| process.due_at()).min();
+            match due_at {
+                Some(due_at) => tokio::select! {
+                    () = self.spawner.ended() => {}
+                    () = sleep_until(due_at.into()) => {}
+                },
+                None => self.spawner.ended().await,
+            }
+        }
+    }
+
+    fn take_event(&mut self) -> Option<Event> {
+        let Self { agents, services, spawner, .. } = self;
+        processes(agents, services).find_map(|(part, process)| {
+            if let Some(end) = process.take_end() {
+                return Some(Event::Ended(part, end));
+            }
+            Some(match process.start_again(spawner)? {
+                Ok(()) => Event::Started(part),
+                Err(error) => Event::NotStarted(part, error),
+            })
         })
     }
 
-    /// Stops all agents, then the services. Returns a text with their numbers.
-    pub(in crate::dev) async fn stop(&mut self) -> String {
+    fn processes(&mut self) -> impl Iterator<Item = (Part, &mut Supervised)> {
+        processes(&mut self.agents, &mut self.services)
+    }
+
+    /// Kills all processes, since nothing of them is to be kept, and waits for their end. Returns a text with their numbers.
+    pub(super) async fn stop(&mut self) -> String {
         let agents = counted(self.agents.len(), "agent");
         let services = counted(self.services.len(), "service instance");
-        let mut stopping: JoinSet<()> = self.agents.drain(..).map(RunningAgent::stop).collect();
-        while stopping.join_next().await.is_some() {}
-        self.services.clear();
+        for (_, process) in self.processes() {
+            process.kill();
+        }
+        for (_, process) in self.processes() {
+            if let Some(process) = process.process() {
+                process.ended().await;
+            }
+        }
         format!("{agents} and {services}")
     }
 }
 
-async fn start_agent(config: AgentConfig) -> anyhow::Result<RunningAgent> {
-    let name = config.name.clone();
-    let agent = Agent::start(config).await;
-    agent.map(RunningAgent::new).with_context(|| format!("agent {name} cannot start"))
-}
-
-async fn register(socket: &Path, service: &Service) -> anyhow::Result<()> {
-    let mut client = Client::connect(socket).await?;
-    match client.call(Request::Register(service.registration())).await? {
-        Response::Registered { .. } => Ok(()),
-        other => Err(anyhow::anyhow!("the agent answered {other:?}")),
-    }
-}
-
-fn agent_number(name: &str) -> usize {
-    name.trim_start_matches('a').parse().unwrap_or(0)
+fn processes<'c>(
+    agents: &'c mut [DevAgent],
+    services: &'c mut [Service],
+) -> impl Iterator<Item = (Part, &'c mut Supervised)> {
+    let agents =
+        agents.iter_mut().map(|agent| (Part::Agent(agent.name.clone()), &mut agent.process));
+    let services = services
+        .iter_mut()
+        .map(|service| (Part::Server(service.spec.id.to_owned()), &mut service.process));
+    agents.chain(services)
 }

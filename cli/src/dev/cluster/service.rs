@@ -1,22 +1,17 @@
-//! The small HTTP services of the demonstration, and how they are registered.
+//! The small HTTP services of the demonstration: where they run, and how they are registered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::{Context, anyhow};
 use hobnob_api::{Check, Probe, Registration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// The most connections that one service answers at once.
-const MAX_CONNECTIONS: usize = 64;
-/// The most bytes of the head of a request.
-const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// The time that a request may take to arrive.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+use super::folder::Folder;
+use super::process::{Process, Spawner};
+use super::supervised::Supervised;
 
 /// A service of the demonstration.
 #[derive(Clone, Copy, Debug)]
@@ -41,42 +36,58 @@ pub(in crate::dev) const SPECS: [Spec; 6] = [
 /// The service that a key stops and starts.
 pub(in crate::dev) const TOGGLED: &str = "web-2";
 
-/// An HTTP service on loopback that answers every request with its id.
-#[derive(Debug)]
+/// A server on loopback, in a process of its own, that runs, or returns after its death.
 pub(in crate::dev) struct Service {
     pub(in crate::dev) spec: Spec,
     pub(in crate::dev) addr: SocketAddr,
-    server: Option<JoinHandle<()>>,
+    /// The name of the agent that it is registered with.
+    pub(in crate::dev) agent: String,
+    pub(super) process: Supervised,
 }
 
 impl Service {
     /// Starts it on a free port.
-    pub(in crate::dev) async fn start(spec: Spec) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let addr = listener.local_addr()?;
-        let server = Some(tokio::spawn(serve(listener, spec.id)));
-        Ok(Self { spec, addr, server })
+    pub(super) fn spawn(
+        spawner: &Spawner,
+        folder: &Folder,
+        spec: Spec,
+        agent: String,
+    ) -> anyhow::Result<Self> {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let process = Supervised::start(spawner, args(spec, addr), folder.log(spec.id))
+            .with_context(|| format!("{} cannot start", spec.id))?;
+        Ok(Self { spec, addr, agent, process })
     }
 
-    /// Whether the service runs.
-    pub(in crate::dev) fn is_running(&self) -> bool {
-        self.server.is_some()
-    }
-
-    /// Stops the service, or starts it again on its old port.
-    pub(in crate::dev) async fn toggle(&mut self) -> io::Result<()> {
-        match self.server.take() {
-            Some(server) => {
-                server.abort();
-                // Ignore the error of the cancelled task. Its port is closed now.
-                let _ = server.await;
-            }
-            None => {
-                let listener = TcpListener::bind(self.addr).await?;
-                self.server = Some(tokio::spawn(serve(listener, self.spec.id)));
-            }
-        }
+    /// Waits until it listens. Its next life has the same address.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
+        let process = self.process.process().context("it is not running")?;
+        self.addr = told_address(process)
+            .await
+            .with_context(|| format!("{} cannot start", self.spec.id))?;
+        self.process.set_args(args(self.spec, self.addr));
         Ok(())
+    }
+
+    /// Whether it runs.
+    pub(in crate::dev) fn is_running(&self) -> bool {
+        self.process.is_running()
+    }
+
+    /// The time from now to its return, if it is away and returns.
+    pub(in crate::dev) fn back_in(&self) -> Option<Duration> {
+        self.process.back_in()
+    }
+
+    /// Stops it, or starts it again on its old port. Returns a message, unless its return will be told.
+    pub(super) fn toggle(&mut self) -> Option<String> {
+        let id = self.spec.id;
+        if self.is_running() {
+            self.process.stop();
+            return Some(format!("{id} is stopped: its check is about to fail; s starts it again"));
+        }
+        self.process.hurry();
+        None
     }
 
     /// The registration of the service.
@@ -99,73 +110,39 @@ impl Service {
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.abort();
-        }
-    }
+fn args(spec: Spec, listen: SocketAddr) -> Vec<OsString> {
+    ["dev", "server", spec.id, "--listen", &listen.to_string()].map(OsString::from).to_vec()
 }
 
-async fn serve(listener: TcpListener, id: &'static str) {
-    let mut connections = JoinSet::new();
-    loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(timeout(REQUEST_TIMEOUT, answer(stream, id)));
-        }
-        while connections.try_join_next().is_some() {}
-        if connections.len() >= MAX_CONNECTIONS {
-            connections.join_next().await;
-        }
+/// The address that a server tells once it listens.
+async fn told_address(process: &mut Process) -> anyhow::Result<SocketAddr> {
+    let stdout = process.take_stdout().context("its output was read already")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).await?;
+    if line.is_empty() {
+        let end = process.ended().await;
+        return Err(anyhow!("{}", end.map(|end| end.describe()).unwrap_or_default()));
     }
-}
-
-/// Answers one request and closes the connection.
-async fn answer(mut stream: TcpStream, id: &str) -> io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-        if head.len() > MAX_HEAD_BYTES || stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let body = format!("hello from {id}\n");
-    let response = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(response.as_bytes()).await?;
-    stream.shutdown().await
+    line.trim().parse().with_context(|| format!("it told no address: {line}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn get(addr: SocketAddr) -> io::Result<String> {
-        let mut stream = TcpStream::connect(addr).await?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await?;
-        Ok(response)
-    }
-
-    #[tokio::test]
-    async fn a_service_answers_until_it_is_stopped_and_again_once_it_is_started() {
-        let mut service = Service::start(SPECS[0]).await.unwrap();
-        let response = get(service.addr).await.unwrap();
-        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
-        assert!(response.ends_with("\r\n\r\nhello from web-1\n"), "{response}");
-
-        service.toggle().await.unwrap();
-        assert!(!service.is_running() && get(service.addr).await.is_err());
-        service.toggle().await.unwrap();
-        assert!(service.is_running() && get(service.addr).await.is_ok());
-    }
-
     #[test]
     fn the_toggled_service_exists_and_ids_are_unique() {
         let ids = BTreeSet::from_iter(SPECS.map(|spec| spec.id));
         assert_eq!(ids.len(), SPECS.len());
         assert!(ids.contains(TOGGLED));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_before_it_listens_is_named_with_the_reason() {
+        let folder = Folder::create().unwrap();
+        let spawner = Spawner::of("false".into());
+        let mut service = Service::spawn(&spawner, &folder, SPECS[0], "a1".to_owned()).unwrap();
+        let error = format!("{:#}", service.ready().await.unwrap_err());
+        assert_eq!(error, "web-1 cannot start: exit status: 1");
     }
 }

@@ -3,15 +3,15 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Commands to paste, and one that follows the log if there is one.
-pub(in crate::dev) fn commands(socket: &Path, log: Option<PathBuf>) -> Vec<String> {
+/// Commands to paste, and one that follows the logs in a folder if there are some.
+pub(in crate::dev) fn commands(socket: &Path, logs: Option<&Path>) -> Vec<String> {
     let program = quote(&program());
     let socket = quote(socket);
     let tries = ["members", "resolve web", "pick web -n 5", "watch web"];
     let mut lines: Vec<_> =
         tries.iter().map(|command| format!("{program} --socket {socket} {command}")).collect();
-    if let Some(log) = log {
-        lines.push(format!("tail -f {}", quote(&log)));
+    if let Some(folder) = logs {
+        lines.push(format!("tail -f {}/a[0-9]*.log", quote(folder)));
     }
     lines
 }
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn commands_name_the_socket() {
-        let commands = commands(Path::new("/t/a1.sock"), Some("/t/agents.log".into()));
+        let commands = commands(Path::new("/t/a1.sock"), Some(Path::new("/my logs")));
         assert!(commands[1].ends_with(" --socket /t/a1.sock resolve web"), "{commands:?}");
-        assert_eq!(commands.last().unwrap(), "tail -f /t/agents.log");
+        assert_eq!(commands.last().unwrap(), "tail -f '/my logs'/a[0-9]*.log");
     }
 }

@@ -15,12 +15,14 @@ pub(in crate::dev) struct Plain {
     greeted: bool,
     ready: bool,
     last: String,
+    /// The number of messages that were printed.
+    noticed: usize,
     next_line: Option<Instant>,
 }
 
 impl Plain {
     pub(in crate::dev) fn new() -> Self {
-        Self { greeted: false, ready: false, last: String::new(), next_line: None }
+        Self { greeted: false, ready: false, last: String::new(), noticed: 0, next_line: None }
     }
 
     /// Prints what is new. The line that says that the cluster is ready is printed at once.
@@ -40,6 +42,15 @@ impl Plain {
             self.next_line = Some(now + PAUSE);
             greet(out, snapshot, status)?;
         }
+        let seconds = now.duration_since(status.started).as_secs_f64();
+        let news =
+            status.notices.count() - std::mem::replace(&mut self.noticed, status.notices.count());
+        for notice in status.notices.last(news) {
+            writeln!(out, "{seconds:>5.1} s  {notice}")?;
+        }
+        if news > 0 {
+            out.flush()?;
+        }
         let summary = snapshot.summary();
         if let Some(line) = status.ready_line().filter(|_| !self.ready) {
             self.ready = true;
@@ -49,7 +60,6 @@ impl Plain {
         }
         if summary != self.last && self.next_line.is_none_or(|at| now >= at) {
             self.next_line = Some(now + PAUSE);
-            let seconds = now.duration_since(status.started).as_secs_f64();
             writeln!(out, "{seconds:>5.1} s  {summary}")?;
             out.flush()?;
             self.last = summary;
@@ -114,6 +124,18 @@ mod tests {
             log.lines(),
             ["  0.4 s  a1 does not answer; a2 does not answer", "  0.9 s  a1 does not answer"]
         );
+    }
+
+    #[test]
+    fn each_message_is_told_once() {
+        let mut log = Log::new();
+        log.show(&complete(2), 0);
+        for (at_ms, text) in [(100, "one"), (200, "two")] {
+            log.status.notices.extend([text.to_owned()]);
+            log.show(&complete(2), at_ms);
+            log.show(&complete(2), at_ms + 50);
+        }
+        assert_eq!(log.lines()[..2], ["  0.1 s  one", "  0.2 s  two"]);
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub(in crate::dev) enum Key {
     Quit,
     /// Stop or start a service.
     Toggle,
+    /// Kill an agent.
+    KillAgent,
+    /// Kill a server.
+    KillServer,
     /// Draw again, because the size of the terminal changed.
     Redraw,
 }
@@ -126,13 +130,12 @@ impl Screen {
         }
     }
 
-    /// Restores the terminal, and prints the line that says when the cluster was ready.
+    /// Restores the terminal, and prints the line that says when the cluster was ready, and the last messages.
     pub(in crate::dev) fn close(self, status: &Status) -> io::Result<()> {
         drop(self);
-        match status.ready_line() {
-            Some(line) => writeln!(io::stdout(), "{line}"),
-            None => Ok(()),
-        }
+        let ready = status.ready_line();
+        let lines = ready.iter().map(String::as_str).chain(status.notices.last(usize::MAX));
+        lines.into_iter().try_for_each(|line| writeln!(io::stdout(), "{line}"))
     }
 }
 
@@ -183,6 +186,8 @@ fn meaning(event: &Event) -> Option<Key> {
             match (code, modifiers.contains(KeyModifiers::CONTROL)) {
                 (KeyCode::Char('c'), true) | (KeyCode::Char('q'), false) => Some(Key::Quit),
                 (KeyCode::Char('s'), false) => Some(Key::Toggle),
+                (KeyCode::Char('a'), false) => Some(Key::KillAgent),
+                (KeyCode::Char('k'), false) => Some(Key::KillServer),
                 _ => None,
             }
         }
@@ -201,6 +206,8 @@ mod tests {
         assert_eq!(meaning(&press('c', KeyModifiers::CONTROL)), Some(Key::Quit));
         assert_eq!(meaning(&press('q', plain)), Some(Key::Quit));
         assert_eq!(meaning(&press('s', plain)), Some(Key::Toggle));
+        assert_eq!(meaning(&press('a', plain)), Some(Key::KillAgent));
+        assert_eq!(meaning(&press('k', plain)), Some(Key::KillServer));
         assert_eq!(meaning(&press('c', plain)), None);
         assert_eq!(meaning(&Event::Resize(80, 24)), Some(Key::Redraw));
     }

@@ -4,8 +4,15 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, Color};
 
+use crate::dev::cluster::BACK_AFTER;
+use crate::dev::notices::Notices;
 use crate::dev::sights::Snapshot;
 use crate::output::{Style, member_status, render};
+
+/// The most messages in a picture. Fewer are shown where they do not fit. The table of agents gives way to one.
+const MAX_SHOWN_NOTICES: usize = 4;
+/// The rows of the table of agents that are shown in any case: its header, an agent, the number of those that are hidden.
+const LEAST_AGENT_ROWS: usize = 3;
 
 /// The state of the display beyond the snapshot.
 #[derive(Clone, Debug)]
@@ -14,8 +21,8 @@ pub(in crate::dev) struct Status {
     pub(in crate::dev) started: Instant,
     /// The time from the start to the first complete snapshot.
     pub(in crate::dev) ready_after: Option<Duration>,
-    /// The message about the last key.
-    pub(in crate::dev) notice: Option<String>,
+    /// Messages about keys, and about processes that ended.
+    pub(in crate::dev) notices: Notices,
     /// Commands to paste in another terminal.
     pub(in crate::dev) hints: Vec<String>,
     /// The summary of the snapshot that was complete first.
@@ -24,7 +31,13 @@ pub(in crate::dev) struct Status {
 
 impl Status {
     pub(in crate::dev) fn new(started: Instant, hints: Vec<String>) -> Self {
-        Self { started, ready_after: None, notice: None, hints, ready_summary: String::new() }
+        Self {
+            started,
+            ready_after: None,
+            notices: Notices::default(),
+            hints,
+            ready_summary: String::new(),
+        }
     }
 
     /// Notes the first complete snapshot.
@@ -60,17 +73,21 @@ pub(in crate::dev) fn lines(
     let mut foot = vec![String::new(), style.bold("In another terminal:")];
     foot.extend(status.hints.iter().map(|hint| format!("  {hint}")));
     foot.push(String::new());
-    foot.push("s stops or starts web-2, q quits".to_owned());
-    foot.extend(status.notice.iter().map(|notice| style.paint(notice, Color::Yellow)));
+    foot.push(keys());
 
     let mut head = vec![format!("{}  {state}", style.bold("hobnob dev")), String::new()];
     let mut agents = agents(snapshot, style);
     let mut instances = vec![String::new()];
     instances.extend(self::instances(snapshot, style));
 
-    let fixed = [&head, &instances, &foot];
-    let height: usize = fixed.into_iter().flatten().map(|line| rows_of(line, columns)).sum();
-    shorten(&mut agents, rows.saturating_sub(height), "agents");
+    let height = |parts: &[&Vec<String>]| -> usize {
+        parts.iter().copied().flatten().map(|line| rows_of(line, columns)).sum()
+    };
+    let taken = height(&[&head, &instances, &foot]) + LEAST_AGENT_ROWS.max(agents.len());
+    let shown = rows.saturating_sub(taken).clamp(1, MAX_SHOWN_NOTICES);
+    foot.extend(status.notices.last(shown).map(|notice| style.paint(notice, Color::Yellow)));
+    let left = rows.saturating_sub(height(&[&head, &instances, &foot]));
+    shorten(&mut agents, left.max(LEAST_AGENT_ROWS), "agents");
     head.append(&mut agents);
     head.append(&mut instances);
     head.append(&mut foot);
@@ -95,7 +112,8 @@ fn agents(snapshot: &Snapshot, style: Style) -> Vec<String> {
             row.push(share(alive, members));
             row.push(share(healthy, instances));
         } else {
-            row.push(Cell::new("no answer").fg(Color::Red));
+            let away = agent.back_in.map_or_else(|| "no answer".to_owned(), back_in);
+            row.push(Cell::new(away).fg(Color::Red));
         }
         row
     });
@@ -121,10 +139,25 @@ fn instances(snapshot: &Snapshot, style: Style) -> Vec<String> {
             Cell::new(&instance.service),
             Cell::new(instance.addr),
             Cell::new(&instance.agent),
-            Cell::new(text).fg(colour),
+            Cell::new(match instance.back_in {
+                Some(time) => format!("{text}, {}", back_in(time)),
+                None => text,
+            })
+            .fg(colour),
         ]
     });
     table(&header, rows, style)
+}
+
+fn keys() -> String {
+    let back_after = BACK_AFTER.as_secs();
+    format!(
+        "a kills an agent, k a server (back in {back_after} s), s stops or starts web-2, q quits"
+    )
+}
+
+fn back_in(time: Duration) -> String {
+    format!("back in {:.0} s", time.as_secs_f64().ceil())
 }
 
 fn share(part: usize, whole: usize) -> Cell {
@@ -138,8 +171,6 @@ fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, style: Styl
 
 /// Cuts a table to `rows` rows. Its last row then says how many were dropped.
 fn shorten(table: &mut Vec<String>, rows: usize, noun: &str) {
-    const LEAST: usize = 3;
-    let rows = rows.max(LEAST);
     if table.len() > rows {
         let hidden = table.len() - (rows - 1);
         table.truncate(rows - 1);
@@ -215,8 +246,32 @@ web-2     web      127.0.0.1:8001  a3     healthy on every agent
 In another terminal:
   hobnob --socket S members
 
-s stops or starts web-2, q quits"
+a kills an agent, k a server (back in 5 s), s stops or starts web-2, q quits"
         );
+    }
+
+    #[test]
+    fn a_killed_process_is_shown_with_the_time_of_its_return() {
+        let mut snapshot = complete(3);
+        snapshot.agents[2].sight = None;
+        snapshot.agents[2].back_in = Some(Duration::from_millis(3_001));
+        snapshot.instances[0].back_in = Some(Duration::from_millis(900));
+        let picture = lines(&snapshot, &status(true), PLAIN, (100, 40)).join("\n");
+        assert!(picture.contains("127.0.0.1:7946  back in 4 s\n"), "{picture}");
+        assert!(picture.contains("  healthy on every agent, back in 1 s\n"), "{picture}");
+    }
+
+    #[test]
+    fn as_many_messages_are_shown_as_fit() {
+        let mut status = status(true);
+        status.notices.extend((1..=9).map(|number| format!("message {number}")));
+        let shown = |rows| {
+            let lines = lines(&complete(3), &status, PLAIN, (100, rows));
+            lines.into_iter().filter(|line| line.starts_with("message")).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(40), ["message 6", "message 7", "message 8", "message 9"]);
+        assert_eq!(shown(17), ["message 8", "message 9"]);
+        assert_eq!(shown(15), ["message 9"]);
     }
 
     #[test]

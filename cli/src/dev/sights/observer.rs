@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::snapshot::{AgentRow, InstanceRow, Sight, Snapshot};
-use crate::dev::cluster::{Cluster, RunningAgent, SPECS};
+use crate::dev::cluster::{Cluster, DevAgent, SPECS};
 
 /// The pause between two questions to one agent.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub(in crate::dev) struct Observer {
 impl Observer {
     pub(in crate::dev) fn start(cluster: &Cluster<'_>) -> Self {
         let mut tasks = JoinSet::new();
-        let observe = |agent: &RunningAgent| {
+        let observe = |agent: &DevAgent| {
             let (sender, receiver) = watch::channel(None);
             tasks.spawn(observe(agent.socket.clone(), sender));
             receiver
@@ -46,15 +46,17 @@ impl Observer {
             sight: latest
                 .borrow()
                 .as_ref()
-                .filter(|(at, _)| at.elapsed() < MAX_AGE)
+                .filter(|(at, _)| agent.is_running() && at.elapsed() < MAX_AGE)
                 .map(|(_, sight)| sight.clone()),
+            back_in: agent.back_in(),
         });
-        let instances = cluster.services().map(|(agent, service)| InstanceRow {
+        let instances = cluster.services().iter().map(|service| InstanceRow {
             service: service.spec.service.to_owned(),
             id: service.spec.id.to_owned(),
-            agent: agent.name.clone(),
+            agent: service.agent.clone(),
             addr: service.addr,
             is_running: service.is_running(),
+            back_in: service.back_in(),
         });
         Snapshot { agents: agents.collect(), instances: instances.collect() }
     }

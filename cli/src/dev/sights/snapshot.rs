@@ -1,6 +1,7 @@
 //! Snapshots: the agents and instances of the demonstration as each agent sees them, and what is still missing.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hobnob_api::{Instance, InstanceStatus, Member, MemberStatus};
 
@@ -21,6 +22,8 @@ pub(in crate::dev) struct AgentRow {
     pub(in crate::dev) gossip: SocketAddr,
     /// Its answers; `None` while it does not answer.
     pub(in crate::dev) sight: Option<Sight>,
+    /// The time until it is started again, if it is away and returns.
+    pub(in crate::dev) back_in: Option<Duration>,
 }
 
 /// The answers of one agent.
@@ -37,8 +40,10 @@ pub(in crate::dev) struct InstanceRow {
     pub(in crate::dev) id: String,
     pub(in crate::dev) agent: String,
     pub(in crate::dev) addr: SocketAddr,
-    /// Whether it runs; a key can stop it.
+    /// Whether it runs; keys can kill and stop it.
     pub(in crate::dev) is_running: bool,
+    /// The time until it is started again, if it is away and returns.
+    pub(in crate::dev) back_in: Option<Duration>,
 }
 
 impl AgentRow {
@@ -219,6 +224,7 @@ pub(in crate::dev) mod tests {
             agent: agent.to_owned(),
             addr: SocketAddr::from(([127, 0, 0, 1], 8001)),
             is_running: true,
+            back_in: None,
         };
         let instances = vec![row("web-1", &names[0]), row("web-2", &names[agents - 1])];
         let sight = Sight {
@@ -229,6 +235,7 @@ pub(in crate::dev) mod tests {
             name: name.clone(),
             gossip: SocketAddr::from(([127, 0, 0, 1], 7946)),
             sight: Some(sight.clone()),
+            back_in: None,
         };
         Snapshot { agents: names.iter().map(agent).collect(), instances }
     }

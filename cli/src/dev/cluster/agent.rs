@@ -1,0 +1,176 @@
+//! An agent of the demonstration: `hobnob agent` in a process of its own.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use hobnob_api::client::{Client, ClientError};
+use hobnob_api::{Registration, Request, Response};
+use tokio::time::{sleep, timeout};
+
+use super::folder::Folder;
+use super::process::Spawner;
+use super::supervised::Supervised;
+
+/// The namespace of [`PRESENCE`], which keeps it apart from the services of the demonstration.
+pub(in crate::dev) const PRESENCE_NAMESPACE: &str = "dev";
+/// The service that has an instance on each agent, with the name of the agent. Its changes tell that an agent is gone.
+pub(in crate::dev) const PRESENCE: &str = "agents";
+
+/// The log filter of agents without a log. Their errors explain their end.
+const NO_LOG: &str = "error";
+/// The pause between two looks for the socket of an agent that starts.
+const RETRY: Duration = Duration::from_millis(5);
+/// The time after a failed answer in which the end of the agent explains it.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// The settings that all agents share.
+pub(super) struct AgentSettings<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) log: Option<&'a str>,
+}
+
+impl AgentSettings<'_> {
+    fn args(&self, number: usize, bind: SocketAddr, join: &[SocketAddr]) -> Vec<OsString> {
+        let name = name(number);
+        let zone = format!("z{}", (number - 1) % 3 + 1);
+        let log = self.log.unwrap_or(NO_LOG);
+        let bind = bind.to_string();
+        let mut args: Vec<OsString> = vec!["agent".into(), "--stop-with-stdin".into()];
+        for (flag, value) in [
+            ("--cluster", "dev"),
+            ("--name", &name),
+            ("--zone", &zone),
+            ("--bind", &bind),
+            ("--log", log),
+        ] {
+            args.extend([flag.into(), value.into()]);
+        }
+        args.extend(["--socket".into(), self.folder.socket(&name).into()]);
+        args.extend(["--data-dir".into(), self.folder.data_dir(&name).into()]);
+        // All agents stop at once, so none would be left to hear another one leave.
+        args.push("--keep-on-exit".into());
+        args.extend(join.iter().map(|address| format!("--join={address}").into()));
+        args
+    }
+}
+
+/// An agent that runs, or returns after its death.
+pub(in crate::dev) struct DevAgent {
+    pub(in crate::dev) name: String,
+    pub(in crate::dev) gossip: SocketAddr,
+    pub(in crate::dev) socket: PathBuf,
+    pub(super) process: Supervised,
+    number: usize,
+}
+
+impl DevAgent {
+    /// Starts the agent with this number, from 1 on, on free ports. It joins at these members.
+    pub(super) fn spawn(
+        spawner: &Spawner,
+        settings: &AgentSettings<'_>,
+        number: usize,
+        join: &[SocketAddr],
+    ) -> anyhow::Result<Self> {
+        let name = name(number);
+        let gossip = SocketAddr::from(([127, 0, 0, 1], 0));
+        let args = settings.args(number, gossip, join);
+        let process = Supervised::start(spawner, args, settings.folder.log(&name))
+            .with_context(|| format!("agent {name} cannot start"))?;
+        let socket = settings.folder.socket(&name);
+        Ok(Self { name, gossip, socket, process, number })
+    }
+
+    /// Waits until it answers, and registers its presence.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
+        let ready = self.introduce().await;
+        let Err(error) = ready else { return Ok(()) };
+        let process = self.process.process().context("it is not running")?;
+        let error = match timeout(END_WITHIN, process.ended()).await {
+            Ok(Some(end)) => anyhow!("{}", end.describe()),
+            Ok(None) | Err(_) => error,
+        };
+        Err(error.context(format!("agent {} cannot start", self.name)))
+    }
+
+    async fn introduce(&mut self) -> anyhow::Result<()> {
+        let mut client = self.connect().await?;
+        match client.call(Request::Info {}).await? {
+            Response::Info(info) => self.gossip = info.gossip_address.parse()?,
+            other => return Err(anyhow!("it answered {other:?}")),
+        }
+        let presence = Registration {
+            id: Some(self.name.clone()),
+            namespace: PRESENCE_NAMESPACE.to_owned(),
+            ..Registration::new(PRESENCE, self.gossip.port())
+        };
+        register(&mut client, presence).await
+    }
+
+    /// Connects to it as soon as it listens.
+    async fn connect(&mut self) -> anyhow::Result<Client> {
+        loop {
+            match Client::connect(&self.socket).await {
+                Err(ClientError::NoAgent { .. }) if !self.has_ended() => sleep(RETRY).await,
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.process.process().is_none_or(|process| process.end().is_some())
+    }
+
+    /// Lets its next life have its address, and join at these members.
+    pub(super) fn settle(&mut self, settings: &AgentSettings<'_>, join: &[SocketAddr]) {
+        self.process.set_args(settings.args(self.number, self.gossip, join));
+    }
+
+    /// Whether it runs.
+    pub(in crate::dev) fn is_running(&self) -> bool {
+        self.process.is_running()
+    }
+
+    /// The time from now to its return, if it is away and returns.
+    pub(in crate::dev) fn back_in(&self) -> Option<Duration> {
+        self.process.back_in()
+    }
+}
+
+/// Registers an instance with the agent of this connection.
+pub(super) async fn register(
+    client: &mut Client,
+    registration: Registration,
+) -> anyhow::Result<()> {
+    match client.call(Request::Register(registration)).await? {
+        Response::Registered { .. } => Ok(()),
+        other => Err(anyhow!("the agent answered {other:?}")),
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("a{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_that_ends_before_it_answers_is_named_with_the_reason() {
+        let folder = Folder::create().unwrap();
+        let settings = AgentSettings { folder: &folder, log: None };
+        let spawner = Spawner::of("false".into());
+        let mut agent = DevAgent::spawn(&spawner, &settings, 2, &[]).unwrap();
+        let error = format!("{:#}", agent.ready().await.unwrap_err());
+        assert_eq!(error, "agent a2 cannot start: exit status: 1");
+        let error = DevAgent::spawn(&Spawner::of("/nowhere".into()), &settings, 2, &[]);
+        let error = format!("{:#}", error.err().unwrap());
+        assert!(
+            error.starts_with("agent a2 cannot start: cannot run /nowhere: No such file"),
+            "{error}"
+        );
+    }
+}

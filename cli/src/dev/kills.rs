@@ -1,0 +1,253 @@
+//! The time from the death of a process until the others have noticed it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::cluster::Part;
+use super::sights::{Offer, Sighting};
+
+/// What each agent offers, and the deaths that not all agents have noticed yet.
+#[derive(Debug, Default)]
+pub(super) struct Kills {
+    /// For each instance and agent, whether the agent offers the instance.
+    offers: BTreeMap<String, BTreeMap<String, Offer>>,
+    /// At most one for each process.
+    unnoticed: Vec<Kill>,
+}
+
+/// A death that not all agents have noticed yet.
+#[derive(Debug)]
+struct Kill {
+    part: Part,
+    /// What happened to it, as in `killed`.
+    verb: &'static str,
+    began: Instant,
+    waiting: BTreeSet<String>,
+    /// The times after which agents noticed, in order.
+    noticed: Vec<Duration>,
+}
+
+impl Kills {
+    /// Whether all these agents offer the instance of this process as a healthy one.
+    pub(super) fn is_healthy_on<'n>(
+        &self,
+        part: &Part,
+        mut agents: impl Iterator<Item = &'n str>,
+    ) -> bool {
+        agents.all(|agent| self.offer(agent, part) == Offer::Healthy)
+    }
+
+    /// Notes that a process died at `began`. These agents are expected to notice. Returns a text if nobody is, or if all have.
+    pub(super) fn begin(
+        &mut self,
+        part: &Part,
+        verb: &'static str,
+        began: Instant,
+        agents: impl IntoIterator<Item = String>,
+    ) -> Option<String> {
+        self.unnoticed.retain(|kill| kill.part != *part);
+        let (mut waiting, mut noticed) = (BTreeSet::new(), Vec::new());
+        for agent in agents {
+            if self.offer(&agent, part) != Offer::Nothing {
+                waiting.insert(agent);
+            } else {
+                noticed.push(Duration::ZERO);
+            }
+        }
+        self.unnoticed.push(Kill { part: part.clone(), verb, began, waiting, noticed });
+        self.take_noticed().pop()
+    }
+
+    /// Takes a sighting. Returns a text if with it all agents have noticed a death.
+    pub(super) fn see(&mut self, sighting: Sighting) -> Option<String> {
+        let Sighting { agent, at, id, offer } = sighting;
+        if offer == Offer::Nothing {
+            let mut kills = self.unnoticed.iter_mut();
+            if let Some(kill) = kills.find(|kill| kill.part.id() == id && kill.began <= at)
+                && kill.waiting.remove(&agent)
+            {
+                kill.noticed.push(at - kill.began);
+            }
+        }
+        self.offers.entry(id).or_default().insert(agent, offer);
+        self.take_noticed().pop()
+    }
+
+    /// An agent died, and notices nothing more. Returns texts about deaths that all others have noticed.
+    pub(super) fn lose_witness(&mut self, agent: &str) -> Vec<String> {
+        for kill in &mut self.unnoticed {
+            kill.waiting.remove(agent);
+        }
+        for offers in self.offers.values_mut() {
+            offers.remove(agent);
+        }
+        self.take_noticed()
+    }
+
+    /// A process is back. Returns a text if not all agents had noticed its death.
+    pub(super) fn end(&mut self, part: &Part) -> Option<String> {
+        let index = self.unnoticed.iter().position(|kill| kill.part == *part)?;
+        let kill = self.unnoticed.remove(index);
+        let all = kill.noticed.len() + kill.waiting.len();
+        let (what, noticed) = (kill.what(), kill.noticed.len());
+        Some(format!("{what}: {noticed} of {all} agents noticed before it was started again"))
+    }
+
+    fn offer(&self, agent: &str, part: &Part) -> Offer {
+        self.offers.get(part.id()).and_then(|by| by.get(agent)).copied().unwrap_or(Offer::Nothing)
+    }
+
+    fn take_noticed(&mut self) -> Vec<String> {
+        let done = self.unnoticed.extract_if(.., |kill| kill.waiting.is_empty());
+        done.map(|kill| kill.result()).collect()
+    }
+}
+
+impl Kill {
+    fn what(&self) -> String {
+        format!("{} {}", self.part, self.verb)
+    }
+
+    /// The text about a death that all agents have noticed.
+    fn result(&self) -> String {
+        let what = self.what();
+        let (Some(first), Some(last)) = (self.noticed.first(), self.noticed.last()) else {
+            return format!("{what}: no other agent is there to notice");
+        };
+        let (first, last) = (millis(*first), millis(*last));
+        match (&self.part, self.noticed.len()) {
+            (Part::Server(_), _) => format!("{what}: no agent offers it after {last}"),
+            (Part::Agent(_), 1) => format!("{what}: the other one knows after {last}"),
+            (Part::Agent(_), others) => {
+                format!("{what}: all {others} others know after {last} (first {first})")
+            }
+        }
+    }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGENTS: [&str; 3] = ["a1", "a2", "a3"];
+
+    struct Seen {
+        kills: Kills,
+        began: Instant,
+    }
+
+    impl Seen {
+        /// All agents offer `a2` and `web-1`.
+        fn all() -> Self {
+            let mut seen = Self { kills: Kills::default(), began: Instant::now() };
+            for agent in AGENTS {
+                for id in ["a2", "web-1"] {
+                    assert_eq!(seen.see(agent, id, Offer::Healthy, 0), None);
+                }
+            }
+            seen
+        }
+
+        fn see(&mut self, agent: &str, id: &str, offer: Offer, at_ms: u64) -> Option<String> {
+            let at = self.began + Duration::from_millis(at_ms);
+            self.kills.see(Sighting { agent: agent.to_owned(), at, id: id.to_owned(), offer })
+        }
+
+        fn kill(&mut self, part: &Part, agents: &[&str]) -> Option<String> {
+            self.kills.begin(part, "killed", self.began, agents.iter().map(ToString::to_string))
+        }
+    }
+
+    fn a2() -> Part {
+        Part::Agent("a2".to_owned())
+    }
+
+    fn web() -> Part {
+        Part::Server("web-1".to_owned())
+    }
+
+    #[test]
+    fn the_first_and_the_last_agent_that_know_are_timed() {
+        let mut seen = Seen::all();
+        assert_eq!(seen.kill(&a2(), &["a1", "a3"]), None);
+        assert_eq!(seen.see("a3", "a2", Offer::Nothing, 48), None);
+        assert_eq!(seen.see("a3", "a2", Offer::Nothing, 50), None, "told again");
+        let told = seen.see("a1", "a2", Offer::Nothing, 61);
+        assert_eq!(
+            told.as_deref(),
+            Some("agent a2 killed: all 2 others know after 61 ms (first 48 ms)")
+        );
+        assert_eq!(seen.kills.end(&a2()), None);
+    }
+
+    #[test]
+    fn a_server_is_gone_when_no_agent_offers_it() {
+        let mut seen = Seen::all();
+        assert_eq!(seen.kill(&web(), &AGENTS), None);
+        for agent in ["a1", "a2"] {
+            assert_eq!(seen.see(agent, "web-1", Offer::Nothing, 40), None);
+        }
+        let told = seen.see("a3", "web-1", Offer::Nothing, 43);
+        assert_eq!(told.as_deref(), Some("server web-1 killed: no agent offers it after 43 ms"));
+    }
+
+    #[test]
+    fn an_agent_that_dies_meanwhile_is_not_waited_for() {
+        let mut seen = Seen::all();
+        seen.kill(&web(), &AGENTS);
+        seen.kill(&a2(), &["a1", "a3"]);
+        assert_eq!(seen.kills.lose_witness("a2"), Vec::<String>::new());
+        assert_eq!(seen.see("a1", "web-1", Offer::Nothing, 43), None);
+        let told = seen.kills.lose_witness("a3");
+        assert_eq!(told, ["server web-1 killed: no agent offers it after 43 ms"]);
+        let told = seen.see("a1", "a2", Offer::Nothing, 60);
+        assert_eq!(told.as_deref(), Some("agent a2 killed: the other one knows after 60 ms"));
+    }
+
+    #[test]
+    fn a_return_before_all_have_noticed_is_told() {
+        let mut seen = Seen::all();
+        seen.kill(&a2(), &["a1", "a3"]);
+        seen.see("a1", "a2", Offer::Nothing, 60);
+        assert_eq!(
+            seen.kills.end(&a2()).as_deref(),
+            Some("agent a2 killed: 1 of 2 agents noticed before it was started again")
+        );
+    }
+
+    #[test]
+    fn what_was_known_before_the_end_was_seen_counts_as_at_once() {
+        let mut seen = Seen::all();
+        for agent in ["a1", "a3"] {
+            seen.see(agent, "a2", Offer::Nothing, 0);
+        }
+        let others = ["a1", "a3"].map(str::to_owned);
+        let told = seen.kills.begin(&a2(), "ended", seen.began, others);
+        assert_eq!(
+            told.as_deref(),
+            Some("agent a2 ended: all 2 others know after 0 ms (first 0 ms)")
+        );
+        assert!(!seen.kills.is_healthy_on(&a2(), AGENTS.into_iter()));
+        assert!(seen.kills.is_healthy_on(&web(), AGENTS.into_iter()));
+    }
+
+    #[test]
+    fn an_agent_alone_has_nobody_to_notice() {
+        let mut seen = Seen::all();
+        let told = seen.kill(&a2(), &[]);
+        assert_eq!(told.as_deref(), Some("agent a2 killed: no other agent is there to notice"));
+    }
+
+    #[test]
+    fn an_instance_that_is_offered_as_a_last_resort_is_not_healthy() {
+        let mut seen = Seen::all();
+        seen.see("a1", "web-1", Offer::LastResort, 0);
+        assert!(!seen.kills.is_healthy_on(&web(), AGENTS.into_iter()));
+        assert!(seen.kills.is_healthy_on(&web(), ["a2", "a3"].into_iter()));
+        assert_eq!(seen.kill(&web(), &["a1"]), None, "its death is yet to be noticed");
+    }
+}
