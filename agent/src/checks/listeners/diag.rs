@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use rustix::io::Errno;
 use rustix::net::netlink;
 
-use super::netlink::{Answer, Netlink, Question};
+use super::netlink::{Answer, Asking, Netlink};
 
 /// The type of a request, and of its answer: `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
@@ -20,6 +20,8 @@ const REQUEST: usize = 56;
 const LISTEN: u8 = 10;
 /// The place of the state in an answer: `struct inet_diag_msg`.
 const STATE_AT: usize = 1;
+/// The question whether somebody listens at an address.
+const LOOKUP: Asking<SocketAddr> = Asking { kind: BY_FAMILY, write, meaning };
 
 /// The way to ask. See the module.
 pub(super) struct Diag(Netlink);
@@ -43,8 +45,7 @@ impl Diag {
     /// # Errors
     /// The socket does not work any more: open another one.
     pub(super) fn listening(&mut self, addresses: &[SocketAddr]) -> io::Result<Vec<Option<bool>>> {
-        let questions: Vec<_> = addresses.iter().map(question).collect();
-        Ok(self.0.ask(&questions)?.iter().map(meaning).collect())
+        self.0.ask(&LOOKUP, addresses)
     }
 }
 
@@ -73,24 +74,22 @@ impl OpenError {
     }
 }
 
-fn question(address: &SocketAddr) -> Question {
-    let mut body = Vec::with_capacity(REQUEST);
-    let ip = address.ip();
-    let (family, octets) = match ip {
-        IpAddr::V4(ip) => (2, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (10, ip.octets().to_vec()),
-    };
-    body.extend([family, 6, 0, 0]); // AF_INET or AF_INET6, IPPROTO_TCP, no extensions
+fn write(address: &SocketAddr, body: &mut Vec<u8>) {
+    let end = body.len() + REQUEST;
+    let family = if address.is_ipv4() { 2 } else { 10 }; // AF_INET or AF_INET6
+    body.extend([family, 6, 0, 0]); // IPPROTO_TCP, no extensions
     body.extend((1_u32 << LISTEN).to_ne_bytes());
     body.extend(address.port().to_be_bytes());
     body.extend([0, 0]); // The remote port, which no connection has.
-    body.extend(octets);
-    body.resize(REQUEST - 8, 0); // The rest of the address, the remote address, the interface.
-    body.resize(REQUEST, 0xff); // No cookie.
-    Question { kind: BY_FAMILY, body }
+    match address.ip() {
+        IpAddr::V4(ip) => body.extend(ip.octets()),
+        IpAddr::V6(ip) => body.extend(ip.octets()),
+    }
+    body.resize(end - 8, 0); // The rest of the address, the remote address, the interface.
+    body.resize(end, 0xff); // No cookie.
 }
 
-fn meaning(answer: &Answer) -> Option<bool> {
+fn meaning(answer: Answer<'_>) -> Option<bool> {
     match answer {
         Answer::Message { kind: BY_FAMILY, body } => {
             body.get(STATE_AT).map(|state| *state == LISTEN)

@@ -18,24 +18,28 @@ const MAX_ANSWER: usize = 4_096;
 const HEADER: usize = 16;
 /// The type of a message that tells an error.
 const NLMSG_ERROR: u16 = 2;
+/// The largest number of an error.
+const MAX_ERROR: i32 = 4_095;
 /// The flag of every request.
 const NLM_F_REQUEST: u16 = 1;
 
-/// A question: the type of its message, and the bytes after the header.
-pub(super) struct Question {
+/// A kind of question: how it is written, and the meaning of its answers.
+pub(super) struct Asking<Q> {
+    /// The type of its message.
     pub(super) kind: u16,
-    pub(super) body: Vec<u8>,
+    /// Writes the bytes after the header.
+    pub(super) write: fn(&Q, &mut Vec<u8>),
+    /// `None` where the answer says neither yes nor no.
+    pub(super) meaning: fn(Answer<'_>) -> Option<bool>,
 }
 
 /// The answer of the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer<'a> {
     /// A message of this type.
-    Message { kind: u16, body: Vec<u8> },
+    Message { kind: u16, body: &'a [u8] },
     /// The kernel refuses the question, or finds nothing.
     Error(Errno),
-    /// No answer came, as when the kernel lacks memory.
-    None,
 }
 
 /// A netlink socket. It never blocks.
@@ -54,23 +58,33 @@ impl Netlink {
         Ok(Self { fd, sequence: 0, datagram: Vec::new() })
     }
 
-    /// The answers to these questions, in their order.
+    /// The answers to these questions, in their order; `None` where none came, as when the kernel lacks memory.
     ///
     /// # Errors
     /// The socket does not work. It may work later, or on another socket.
-    pub(super) fn ask(&mut self, questions: &[Question]) -> io::Result<Vec<Answer>> {
-        let mut answers = vec![Answer::None; questions.len()];
+    pub(super) fn ask<Q>(
+        &mut self,
+        asking: &Asking<Q>,
+        questions: &[Q],
+    ) -> io::Result<Vec<Option<bool>>> {
+        let mut answers = vec![None; questions.len()];
         for (questions, answers) in questions.chunks(BATCH).zip(answers.chunks_mut(BATCH)) {
-            self.ask_batch(questions, answers)?;
+            self.ask_batch(asking, questions, answers)?;
         }
         Ok(answers)
     }
 
-    fn ask_batch(&mut self, questions: &[Question], answers: &mut [Answer]) -> io::Result<()> {
+    fn ask_batch<Q>(
+        &mut self,
+        asking: &Asking<Q>,
+        questions: &[Q],
+        answers: &mut [Option<bool>],
+    ) -> io::Result<()> {
         let first = self.sequence;
         self.datagram.clear();
         for question in questions {
-            push(&mut self.datagram, question, self.sequence);
+            let write = |datagram: &mut Vec<u8>| (asking.write)(question, datagram);
+            push(&mut self.datagram, asking.kind, self.sequence, write);
             self.sequence = self.sequence.wrapping_add(1);
         }
         // The kernel answers within `send`, so all answers are there when it returns.
@@ -88,7 +102,7 @@ impl Netlink {
             let Some((sequence, answer)) = buffer.get(..got).and_then(parse) else { continue };
             // An answer to an earlier batch, which was given up, is not among these.
             if let Some(place) = answers.get_mut(sequence.wrapping_sub(first) as usize) {
-                *place = answer;
+                *place = (asking.meaning)(answer);
                 left -= 1;
             }
         }
@@ -96,20 +110,22 @@ impl Netlink {
     }
 }
 
-fn push(datagram: &mut Vec<u8>, Question { kind, body }: &Question, sequence: u32) {
-    let len = (HEADER + body.len()) as u32;
-    datagram.extend(len.to_ne_bytes());
+fn push(datagram: &mut Vec<u8>, kind: u16, sequence: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = datagram.len();
+    datagram.extend([0; 4]); // The length, which is known at the end.
     datagram.extend(kind.to_ne_bytes());
     datagram.extend(NLM_F_REQUEST.to_ne_bytes());
     datagram.extend(sequence.to_ne_bytes());
     datagram.extend([0; 4]); // The port id of the kernel.
-    datagram.extend(body);
+    write(datagram);
+    let len = (datagram.len() - start) as u32;
+    datagram[start..start + 4].copy_from_slice(&len.to_ne_bytes());
     // Messages begin at multiples of four bytes.
     datagram.resize(datagram.len().next_multiple_of(4), 0);
 }
 
 /// The sequence number of a message, and the answer that it is.
-fn parse(message: &[u8]) -> Option<(u32, Answer)> {
+fn parse(message: &[u8]) -> Option<(u32, Answer<'_>)> {
     let (header, body) = message.split_at_checked(HEADER)?;
     let kind = u16::from_ne_bytes([header[4], header[5]]);
     let sequence = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
@@ -117,9 +133,10 @@ fn parse(message: &[u8]) -> Option<(u32, Answer)> {
         NLMSG_ERROR => {
             let code = i32::from_ne_bytes(body.get(..4)?.try_into().ok()?);
             // The kernel's numbers are negative, and 0 acknowledges a request.
-            Answer::Error(Errno::from_raw_os_error(code.checked_neg()?))
+            let code = code.checked_neg().filter(|code| (1..=MAX_ERROR).contains(code))?;
+            Answer::Error(Errno::from_raw_os_error(code))
         }
-        kind => Answer::Message { kind, body: body.to_owned() },
+        kind => Answer::Message { kind, body },
     };
     Some((sequence, answer))
 }
@@ -131,26 +148,33 @@ mod tests {
     #[test]
     fn a_message_is_read_as_far_as_it_goes() {
         let mut datagram = Vec::new();
-        push(&mut datagram, &Question { kind: 20, body: vec![1, 2, 3] }, 7);
+        push(&mut datagram, 20, 7, |body| body.extend([1, 2, 3]));
         assert_eq!(datagram.len(), 20, "padded");
-        let message = Answer::Message { kind: 20, body: vec![1, 2, 3, 0] };
+        assert_eq!(datagram[..4], 19_u32.to_ne_bytes(), "without the padding");
+        let message = Answer::Message { kind: 20, body: &[1, 2, 3, 0] };
         assert_eq!(parse(&datagram), Some((7, message)));
-        let error = Question { kind: NLMSG_ERROR, body: (-2_i32).to_ne_bytes().to_vec() };
         datagram.clear();
-        push(&mut datagram, &error, 8);
+        push(&mut datagram, NLMSG_ERROR, 8, |body| body.extend((-2_i32).to_ne_bytes()));
         assert_eq!(parse(&datagram), Some((8, Answer::Error(Errno::NOENT))));
         for len in 0..HEADER + 4 {
             assert_eq!(parse(&datagram[..len]), None, "{len} bytes");
+        }
+        for no_error in [0_i32, 1, i32::MIN, -MAX_ERROR - 1] {
+            datagram.clear();
+            push(&mut datagram, NLMSG_ERROR, 9, |body| body.extend(no_error.to_ne_bytes()));
+            assert_eq!(parse(&datagram), None, "{no_error}");
         }
     }
 
     #[test]
     fn a_question_that_the_kernel_does_not_know_has_an_error_for_an_answer() {
+        let asking = Asking {
+            kind: 0x7fff,
+            write: |(): &(), body| body.extend([0; 4]),
+            meaning: |answer| Some(matches!(answer, Answer::Error(_))),
+        };
         let mut netlink = Netlink::open(None).expect("opened");
-        let questions: Vec<_> =
-            (0..3 * BATCH + 1).map(|_| Question { kind: 0x7fff, body: vec![0; 4] }).collect();
-        let answers = netlink.ask(&questions).expect("asked");
-        assert_eq!(answers.len(), questions.len());
-        assert!(answers.iter().all(|answer| matches!(answer, Answer::Error(_))), "{answers:?}");
+        let answers = netlink.ask(&asking, &[(); 3 * BATCH + 1]).expect("asked");
+        assert_eq!(answers, [Some(true); 3 * BATCH + 1]);
     }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use super::netlink::{Answer, Netlink, Question};
+use super::netlink::{Answer, Asking, Netlink};
 
 /// The type of a request: `RTM_GETROUTE`.
 const GET_ROUTE: u16 = 26;
@@ -22,6 +22,8 @@ const TYPE_AT: usize = 7;
 const LOCAL: u8 = 2;
 /// The attribute with the destination: `RTA_DST`.
 const DESTINATION: u16 = 1;
+/// The question whether an address is one of this namespace.
+const LOOKUP: Asking<IpAddr> = Asking { kind: GET_ROUTE, write, meaning };
 
 /// The way to ask. See the module.
 pub(super) struct Routes(Netlink);
@@ -36,25 +38,24 @@ impl Routes {
     /// # Errors
     /// The socket does not work any more: open another one.
     pub(super) fn are_local(&mut self, ips: &[IpAddr]) -> io::Result<Vec<Option<bool>>> {
-        let questions: Vec<_> = ips.iter().map(question).collect();
-        Ok(self.0.ask(&questions)?.iter().map(meaning).collect())
+        self.0.ask(&LOOKUP, ips)
     }
 }
 
-fn question(ip: &IpAddr) -> Question {
-    let (family, octets) = match ip {
-        IpAddr::V4(ip) => (2, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (10, ip.octets().to_vec()),
+fn write(ip: &IpAddr, body: &mut Vec<u8>) {
+    let (family, octets): (u8, &[u8]) = match ip {
+        IpAddr::V4(ip) => (2, &ip.octets()),
+        IpAddr::V6(ip) => (10, &ip.octets()),
     };
-    let mut body = vec![family, (octets.len() * 8) as u8];
-    body.resize(RTMSG, 0);
+    let attribute = body.len() + RTMSG;
+    body.extend([family, (octets.len() * 8) as u8]);
+    body.resize(attribute, 0);
     body.extend((4 + octets.len() as u16).to_ne_bytes());
     body.extend(DESTINATION.to_ne_bytes());
     body.extend(octets);
-    Question { kind: GET_ROUTE, body }
 }
 
-fn meaning(answer: &Answer) -> Option<bool> {
+fn meaning(answer: Answer<'_>) -> Option<bool> {
     match answer {
         Answer::Message { kind: NEW_ROUTE, body } => body.get(TYPE_AT).map(|kind| *kind == LOCAL),
         Answer::Error(Errno::NETUNREACH | Errno::HOSTUNREACH) => Some(false),

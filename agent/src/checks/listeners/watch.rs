@@ -1,6 +1,6 @@
 //! The watch over listeners: one thread, which runs only while there is something to watch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -44,18 +44,23 @@ struct Shared(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    watched: BTreeMap<u64, Watched>,
+    /// Listeners that are watched.
+    watched: usize,
     next_id: u64,
-    /// Counts the changes of `watched`.
-    changes: u64,
+    /// Each listener that came or went since the thread looked here last. One that went has no [`Watched`].
+    changed: BTreeMap<u64, Option<Watched>>,
     is_running: bool,
 }
 
 /// The listener of one check: the addresses at which it may be found.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Watched {
     addresses: Vec<SocketAddr>,
-    tx: Arc<watch::Sender<Look>>,
+    tx: watch::Sender<Look>,
+    /// The latest news that was sent.
+    told: (bool, Option<bool>),
+    /// The number of its addresses that are of this network namespace.
+    own: usize,
 }
 
 /// A listener that is watched until this is dropped.
@@ -82,8 +87,9 @@ impl ListenerWatch {
         let mut state = shared.lock();
         let id = state.next_id;
         state.next_id += 1;
-        state.changes += 1;
-        state.watched.insert(id, Watched { addresses, tx: Arc::new(tx) });
+        state.watched += 1;
+        let told = (unknown.is_local, unknown.listening);
+        state.changed.insert(id, Some(Watched { addresses, tx, told, own: 0 }));
         if !state.is_running {
             state.is_running = spawn(shared.clone());
         }
@@ -112,8 +118,11 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.watched.remove(&self.id);
-        state.changes += 1;
+        state.watched -= 1;
+        // One that the thread has not taken over is forgotten here.
+        if state.changed.remove(&self.id).is_none() {
+            state.changed.insert(self.id, None);
+        }
     }
 }
 
@@ -144,13 +153,12 @@ fn spawn(shared: Arc<Shared>) -> bool {
 fn run(shared: &Shared) {
     let mut kernel = HostKernel::default();
     let mut round = Round::default();
-    loop {
-        let began = processor_time();
-        if !round.update(shared) {
-            return;
-        }
+    let mut before = processor_time();
+    while round.update(shared) {
         round.look(&mut kernel);
-        thread::sleep(pause_after(processor_time().saturating_sub(began)));
+        let now = processor_time();
+        thread::sleep(pause_after(now.saturating_sub(before)));
+        before = now;
     }
 }
 
@@ -168,26 +176,34 @@ fn pause_after(took: Duration) -> Duration {
 /// The looks of one thread.
 #[derive(Default)]
 struct Round {
-    changes: u64,
-    /// Each listener, with the number of its addresses of this network namespace.
-    watched: Vec<(Watched, usize)>,
-    /// These addresses, in the same order.
+    watched: BTreeMap<u64, Watched>,
+    /// Their addresses of this network namespace, in the same order.
     own: Vec<SocketAddr>,
+    /// Each of their IP addresses, and whether it is of this network namespace.
+    local: BTreeMap<IpAddr, bool>,
     looks_to_locality: u32,
 }
 
 impl Round {
     /// Takes over what is to be watched. Returns false, and lets another thread start later, when that is nothing.
     fn update(&mut self, shared: &Shared) -> bool {
-        let mut state = shared.lock();
-        if state.watched.is_empty() {
-            state.is_running = false;
-            return false;
-        }
-        if self.changes != state.changes {
-            self.changes = state.changes;
-            self.watched = state.watched.values().map(|one| (one.clone(), 0)).collect();
+        let changed = {
+            let mut state = shared.lock();
+            if state.watched == 0 {
+                state.changed.clear();
+                state.is_running = false;
+                return false;
+            }
+            std::mem::take(&mut state.changed)
+        };
+        if !changed.is_empty() {
             self.looks_to_locality = 0;
+        }
+        for (id, watched) in changed {
+            match watched {
+                Some(watched) => self.watched.insert(id, watched),
+                None => self.watched.remove(&id),
+            };
         }
         true
     }
@@ -200,34 +216,33 @@ impl Round {
         }
         self.looks_to_locality -= 1;
         let listening = kernel.listening(&self.own);
-        let since = SystemTime::now();
         let mut answers = listening.iter();
-        for (watched, own) in &self.watched {
-            let listening = any(answers.by_ref().take(*own));
-            let new = Look { is_local: *own > 0, listening, since };
-            watched.tx.send_if_modified(|look| {
-                let is_new = (look.is_local, look.listening) != (new.is_local, new.listening);
-                if is_new {
-                    *look = new;
-                }
-                is_new
-            });
+        for watched in self.watched.values_mut() {
+            let is_local = watched.own > 0;
+            let listening = any(answers.by_ref().take(watched.own));
+            if watched.told != (is_local, listening) {
+                watched.told = (is_local, listening);
+                watched.tx.send_replace(Look { is_local, listening, since: SystemTime::now() });
+            }
         }
     }
 
     /// Keeps the addresses of this network namespace. An answer that does not come changes nothing.
     fn locate(&mut self, kernel: &mut impl Kernel) {
-        let ips: Vec<_> =
-            self.watched.iter().flat_map(|(one, _)| &one.addresses).map(SocketAddr::ip).collect();
-        let mut answers = kernel.are_local(&ips).into_iter();
-        let before = BTreeSet::from_iter(std::mem::take(&mut self.own));
-        for (watched, own) in &mut self.watched {
-            let is_own = |address: &&SocketAddr| {
-                answers.next().flatten().unwrap_or_else(|| before.contains(address))
-            };
+        let addresses = self.watched.values().flat_map(|watched| &watched.addresses);
+        let before = std::mem::take(&mut self.local);
+        self.local.extend(addresses.map(|address| (address.ip(), false)));
+        let ips: Vec<_> = self.local.keys().copied().collect();
+        let answers = kernel.are_local(&ips);
+        for ((ip, is_local), answer) in self.local.iter_mut().zip(answers) {
+            *is_local = answer.or_else(|| before.get(ip).copied()).unwrap_or(false);
+        }
+        self.own.clear();
+        for watched in self.watched.values_mut() {
+            let is_own = |address: &&SocketAddr| self.local.get(&address.ip()) == Some(&true);
             let len = self.own.len();
             self.own.extend(watched.addresses.iter().filter(is_own));
-            *own = self.own.len() - len;
+            watched.own = self.own.len() - len;
         }
     }
 }
@@ -253,6 +268,8 @@ mod tests {
         listening: Vec<SocketAddr>,
         local: Vec<IpAddr>,
         is_silent: bool,
+        /// The largest number of IP addresses of one question.
+        asked: usize,
     }
 
     impl Kernel for FakeKernel {
@@ -262,6 +279,7 @@ mod tests {
         }
 
         fn are_local(&mut self, ips: &[IpAddr]) -> Vec<Option<bool>> {
+            self.asked = self.asked.max(ips.len());
             let answer = |ip| (!self.is_silent).then(|| self.local.contains(ip));
             ips.iter().map(answer).collect()
         }
@@ -347,6 +365,48 @@ mod tests {
         ] {
             assert_eq!(any(answers.iter()), found, "{answers:?}");
         }
+    }
+
+    #[test]
+    fn many_listeners_of_one_host_are_told_apart_and_located_once() {
+        let shared = Arc::<Shared>::default();
+        shared.lock().is_running = true;
+        let watch = ListenerWatch { shared: Some(shared.clone()) };
+        let mut watching: Vec<_> =
+            (0..100).map(|port| watch.watch("127.0.0.1", port).expect("watched")).collect();
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listening = (0..100).filter(|port| port % 3 == 0).map(address).collect();
+        let local = vec![Ipv4Addr::LOCALHOST.into()];
+        let mut kernel = FakeKernel { listening, local, ..FakeKernel::default() };
+        let mut round = Round::default();
+        let mut check = |watching: &[Watching], kernel: &mut FakeKernel| {
+            assert!(round.update(&shared));
+            round.look(kernel);
+            for watching in watching {
+                assert_eq!(seen(watching), (true, Some(watching.id % 3 == 0)), "{}", watching.id);
+            }
+        };
+        check(&watching, &mut kernel);
+        watching.retain(|watching| watching.id % 7 != 0);
+        check(&watching, &mut kernel);
+        assert_eq!(kernel.asked, 1);
+    }
+
+    #[test]
+    fn listeners_that_come_and_go_between_two_looks_leave_nothing_behind() {
+        let (shared, taken_over) = watch_of_test("127.0.0.1");
+        let watch = ListenerWatch { shared: Some(shared.clone()) };
+        let mut round = Round::default();
+        assert!(round.update(&shared));
+        assert!(shared.lock().changed.is_empty());
+        let _kept = watch.watch("127.0.0.1", 81).expect("watched");
+        for port in 100..200 {
+            drop(watch.watch("127.0.0.1", port).expect("watched"));
+        }
+        drop(taken_over);
+        assert_eq!(shared.lock().changed.len(), 2, "the one that came and the one that went");
+        assert!(round.update(&shared));
+        assert_eq!(round.watched.len(), 1);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use hobnob_api::Probe;
 use rustix::io::Errno;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -100,6 +101,10 @@ enum ProbeError {
 }
 
 impl ProbeError {
+    fn connect(target: &Target, source: io::Error) -> Self {
+        Self::Connect { host: target.host.clone(), port: target.port, source }
+    }
+
     /// Whether it tells of this agent and its host alone.
     fn is_local(&self) -> bool {
         match self {
@@ -137,7 +142,11 @@ async fn attempt(target: &Target, deadline: Instant) -> Result<Outcome, ProbeErr
     let stream = tcp::connect(target, deadline).await?;
     match &target.http {
         None => Ok(Outcome::success(format!("connected to {}:{}", target.host, target.port))),
-        Some(http) => http::get(stream, http, deadline).await,
+        Some(http) => {
+            let stream = TcpStream::from_std(stream);
+            let stream = stream.map_err(|source| ProbeError::connect(target, source))?;
+            http::get(stream, http, deadline).await
+        }
     }
 }
 
