@@ -47,7 +47,7 @@ pub(crate) struct BenchArguments {
     /// Changes in the section `delivery`.
     #[arg(long, default_value_t = 100_000)]
     deliveries: usize,
-    /// Crashes to follow [default: 40, or 5 with --processes].
+    /// Crashes to follow [default: 40, or 30 with --processes].
     #[arg(long)]
     crashes: Option<usize>,
     /// Agents that pause for the first time, in the section `onsets`.
@@ -102,7 +102,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
         None => {}
     }
     if let Some(agents) = arguments.real.processes {
-        let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes.unwrap_or(5));
+        let (changes, kills) = (arguments.changes.unwrap_or(100), arguments.crashes.unwrap_or(30));
         return processes::bench(&arguments.real, agents, changes, kills, arguments.json);
     }
     if arguments.list {

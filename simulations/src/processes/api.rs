@@ -30,6 +30,9 @@ struct Counters {
     datagrams_sent: u64,
     datagram_bytes_sent: u64,
     frame_bytes_sent: u64,
+    exit_hints: u64,
+    exits_acquitted: u64,
+    exits_convicted: u64,
 }
 
 impl Info {
@@ -41,6 +44,21 @@ impl Info {
     /// Bytes sent since its start, in datagrams and frames.
     pub(super) fn bytes_sent(&self) -> u64 {
         self.counters.datagram_bytes_sent + self.counters.frame_bytes_sent
+    }
+
+    /// Held connections that closed without a goodbye since its start.
+    pub(super) fn exit_hints(&self) -> u64 {
+        self.counters.exit_hints
+    }
+
+    /// Cases that such a hint opened, and that a sign of life closed.
+    pub(super) fn exits_acquitted(&self) -> u64 {
+        self.counters.exits_acquitted
+    }
+
+    /// Members that it called down in such a case.
+    pub(super) fn exits_convicted(&self) -> u64 {
+        self.counters.exits_convicted
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
@@ -74,6 +75,28 @@ impl Fleet {
     /// Kills an agent. Its process is gone when this returns.
     pub(super) fn kill(&mut self, agent: usize) {
         end(&mut lock(&self.belongings).agents[agent]);
+    }
+
+    /// Kills some agents at once. Their processes are gone when this returns.
+    pub(super) fn kill_at_once(&mut self, agents: &[usize]) {
+        let mut belongings = lock(&self.belongings);
+        for agent in agents {
+            // It fails only if the process has already ended.
+            let _ = belongings.agents[*agent].kill();
+        }
+        for agent in agents {
+            end(&mut belongings.agents[*agent]);
+        }
+    }
+
+    /// Stops an agent where it is, or lets it go on.
+    pub(super) fn freeze(&self, agent: usize, is_frozen: bool) -> Result<(), ProcessError> {
+        let signal = if is_frozen { Signal::STOP } else { Signal::CONT };
+        let belongings = lock(&self.belongings);
+        // A child that was not waited for keeps its process id.
+        let pid = Pid::from_child(&belongings.agents[agent]);
+        kill_process(pid, signal)
+            .map_err(|cause| ProcessError::Freeze { agent, cause: cause.into() })
     }
 
     /// Restarts a killed agent with its data.

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
 
-use super::api::{Api, Info};
+use super::api::Api;
 use super::beats::beats;
+use super::disturbances::disturb;
+use super::exits::Exits;
 use super::fleet::Fleet;
+use super::report::{ProcessReport, millis, percentile};
+use super::rest::rest;
 use super::servers::kill_servers;
 use super::usage::Usage;
 use super::watch::{SeenStatus, Watches};
@@ -21,10 +24,6 @@ use super::{ANSWER_TIMEOUT, ProcessError};
 const LOOK: Duration = Duration::from_millis(5);
 /// Repair goes on after a change has reached all, so the next change waits for a random part of this.
 const BETWEEN_CHANGES: Duration = Duration::from_millis(60);
-/// The pause after a killed agent is back.
-const BETWEEN_KILLS: Duration = Duration::from_secs(2);
-/// The time until the agents count as at rest.
-const SETTLE: Duration = Duration::from_secs(10);
 
 /// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
@@ -35,67 +34,20 @@ pub struct ProcessEffort {
     pub changes: usize,
     /// Agents to kill, one after the other.
     pub kills: usize,
+    /// The number of times that a fifth of the agents is killed at once.
+    pub bursts: usize,
+    /// Agents to kill and start again at once, one after the other.
+    pub restarts: usize,
+    /// Agents to freeze for some time.
+    pub freezes: usize,
+    /// Held connections to reset meanwhile.
+    pub resets: usize,
     /// Servers to kill, one after the other.
     pub servers: usize,
     /// Checks of one agent whose beats are counted.
     pub checks: usize,
     /// The time for which the agents are measured at rest.
     pub rest: Duration,
-}
-
-/// The measurements. Times are in milliseconds.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProcessReport {
-    /// Agents.
-    pub processes: usize,
-    /// From the start of the first agent until all see all.
-    pub join_ms: f64,
-    /// From a call until the watches of all agents show the change; the median.
-    pub change_p50_ms: f64,
-    /// The same at the 99th percentile.
-    pub change_p99_ms: f64,
-    /// The largest of these.
-    pub change_max_ms: f64,
-    /// Changes that some agent did not show in time.
-    pub changes_lost: usize,
-    /// The share of all processor time that went into watching while changes were measured.
-    pub observer_cpu_share: f64,
-    /// From a kill until all other agents believe it down; the median.
-    pub kill_p50_ms: f64,
-    /// The same at the 99th percentile; with fewer than a hundred kills, the largest.
-    pub kill_p99_ms: f64,
-    /// Kills that some agent did not notice in time.
-    pub kills_lost: usize,
-    /// From the restart of a killed agent until all see its instance again; the median.
-    pub back_p50_ms: f64,
-    /// From a kill of a checked server until no agent offers it; the median.
-    pub server_killed_p50_ms: f64,
-    /// The same at the 99th percentile.
-    pub server_killed_p99_ms: f64,
-    /// From the time that it listens again until all agents offer it; the median.
-    pub server_back_p50_ms: f64,
-    /// The same at the 99th percentile.
-    pub server_back_p99_ms: f64,
-    /// Kills and returns of servers that some agent did not notice in time.
-    pub servers_lost: usize,
-    /// The most probes of one agent with many checks that begin within 100 ms, as a multiple of the mean.
-    pub largest_slot: f64,
-    /// The same from its restart on.
-    pub largest_slot_restarted: f64,
-    /// The number of times that an agent believed a live one down.
-    pub false_downs: u64,
-    /// Processor time of an agent at rest, in percent of one core.
-    pub rest_cpu_percent: f64,
-    /// Resident memory of an agent at rest.
-    pub resident_mib: f64,
-    /// The same for the largest agent.
-    pub resident_max_mib: f64,
-    /// Wake-ups of an agent's threads per second at rest.
-    pub wakeups_per_second: f64,
-    /// Bytes that an agent sends per second at rest, without IP and UDP headers.
-    pub bytes_per_second: f64,
-    /// Datagrams that an agent sends per second at rest.
-    pub packets_per_second: f64,
 }
 
 /// Starts agents, measures them and ends them. `program` is this program, which is also the checked servers. `progress` is
@@ -131,16 +83,28 @@ pub fn measure(
     let observed = cpu_of_all(&fleet)?.saturating_sub(observed);
 
     progress("rest");
-    thread::sleep(SETTLE);
-    let rest = rest(&fleet, &mut agents, effort.rest)?;
+    let (rest, serving) = rest(&fleet, &mut agents, effort.rest)?;
     watches.catch_up();
 
-    progress("servers");
-    let servers = kill_servers(program, &mut watches, &mut agents, effort.servers)?;
+    let servers = kill_servers(program, &mut watches, &mut agents, effort.servers, &mut progress)?;
     watches.catch_up();
 
-    progress("kills");
-    let (kills, back) = kills(&mut fleet, &mut watches, &addresses, effort.kills)?;
+    let mut exits = Exits {
+        fleet: &mut fleet,
+        watches: &mut watches,
+        addresses: &addresses,
+        progress: &mut progress,
+    };
+    let kills = exits.kill_each(effort.kills)?;
+    let burst = (effort.processes / 5).max(1);
+    let bursts = exits.kill_bursts(burst, effort.bursts)?;
+    let restarts = exits.restart_each(effort.restarts)?;
+    watches.catch_up();
+
+    // Last, since an agent waits longer and longer before it holds again a connection that was reset.
+    agents = (0..effort.processes).map(|agent| fleet.connect(agent)).collect::<Result<_, _>>()?;
+    let disturbing = (effort.freezes, effort.resets);
+    let disturbances = disturb(&fleet, &mut agents, &addresses, disturbing, &mut progress)?;
     watches.catch_up();
     drop(fleet);
 
@@ -154,10 +118,15 @@ pub fn measure(
         change_max_ms: percentile(&changes, 1.0),
         changes_lost: effort.changes - changes.len(),
         observer_cpu_share: observer.as_secs_f64() / (observer + observed).as_secs_f64(),
-        kill_p50_ms: percentile(&kills, 0.5),
-        kill_p99_ms: percentile(&kills, 0.99),
-        kills_lost: effort.kills - kills.len(),
-        back_p50_ms: percentile(&back, 0.5),
+        kill_p50_ms: percentile(&kills.killed, 0.5),
+        kill_p99_ms: percentile(&kills.killed, 0.99),
+        kills_lost: effort.kills - kills.killed.len(),
+        back_p50_ms: percentile(&kills.back, 0.5),
+        burst,
+        burst_max_ms: percentile(&bursts.killed, 1.0),
+        bursts_lost: effort.bursts - bursts.killed.len(),
+        restarts,
+        disturbances,
         server_killed_p50_ms: percentile(&servers.killed, 0.5),
         server_killed_p99_ms: percentile(&servers.killed, 0.99),
         server_back_p50_ms: percentile(&servers.back, 0.5),
@@ -166,17 +135,13 @@ pub fn measure(
         largest_slot: beats.largest_slot,
         largest_slot_restarted: beats.largest_slot_restarted,
         false_downs: watches.false_downs,
-        rest_cpu_percent: rest.cpu_percent,
-        resident_mib: rest.resident_mib,
-        resident_max_mib: rest.resident_max_mib,
-        wakeups_per_second: rest.wakeups_per_second,
-        bytes_per_second: rest.bytes_per_second,
-        packets_per_second: rest.packets_per_second,
+        rest,
+        serving,
     })
 }
 
 /// The id of the instance that an agent keeps all the time.
-fn standing(agent: usize) -> String {
+pub(super) fn standing(agent: usize) -> String {
     format!("standing-{agent}")
 }
 
@@ -239,104 +204,6 @@ fn changes(
     Ok(took)
 }
 
-struct Rest {
-    cpu_percent: f64,
-    resident_mib: f64,
-    resident_max_mib: f64,
-    wakeups_per_second: f64,
-    bytes_per_second: f64,
-    packets_per_second: f64,
-}
-
-fn rest(fleet: &Fleet, agents: &mut [Api], time: Duration) -> Result<Rest, ProcessError> {
-    let (before, used, began) = (infos(agents)?, usages(fleet)?, Instant::now());
-    thread::sleep(time);
-    let (using, seconds) = (usages(fleet)?, began.elapsed().as_secs_f64());
-    let after = infos(agents)?;
-    let rate = |total: u64| total as f64 / seconds / fleet.len() as f64;
-    let spent = |of: fn(&Usage) -> u64| -> u64 {
-        using.iter().zip(&used).map(|(now, then)| of(now).saturating_sub(of(then))).sum()
-    };
-    let sent = |of: fn(&Info) -> u64| -> u64 {
-        after.iter().zip(&before).map(|(now, then)| of(now).saturating_sub(of(then))).sum()
-    };
-    const MIB: f64 = 1024.0 * 1024.0;
-    let resident = using.iter().map(|usage| usage.resident_bytes as f64 / MIB);
-    Ok(Rest {
-        cpu_percent: rate(spent(|usage| usage.cpu.as_micros() as u64)) / 1e6 * 100.0,
-        resident_mib: resident.clone().sum::<f64>() / using.len() as f64,
-        resident_max_mib: resident.fold(0.0, f64::max),
-        wakeups_per_second: rate(spent(|usage| usage.wakeups)),
-        bytes_per_second: rate(sent(Info::bytes_sent)),
-        packets_per_second: rate(sent(Info::packets_sent)),
-    })
-}
-
-/// The times until all others noticed each kill, and until all saw the killed agent's instance again.
-fn kills(
-    fleet: &mut Fleet,
-    watches: &mut Watches,
-    addresses: &[String],
-    kills: usize,
-) -> Result<(Vec<Duration>, Vec<Duration>), ProcessError> {
-    let (everybody, mut noticed, mut back) = (addresses.len(), Vec::new(), Vec::new());
-    for number in 0..kills {
-        // The first agent is spared: the others join through it.
-        let victim = 1 + number * (everybody - 1) / kills;
-        let id = [standing(victim)];
-        watches.catch_up();
-        let began = Instant::now();
-        fleet.kill(victim);
-        let others = (0..everybody).filter(|agent| *agent != victim);
-        if let Ok(last) = watches.all_say(others, &id, SeenStatus::Unknown) {
-            noticed.push(last - began);
-        }
-        let began = Instant::now();
-        fleet.restart(victim, &addresses[victim], &addresses[0])?;
-        watches.add(fleet, victim)?;
-        if let Ok(last) = watches.all_say(0..everybody, &id, SeenStatus::Healthy) {
-            back.push(last - began);
-        }
-        thread::sleep(BETWEEN_KILLS);
-    }
-    Ok((noticed, back))
-}
-
-fn infos(agents: &mut [Api]) -> Result<Vec<Info>, ProcessError> {
-    agents.iter_mut().map(Api::info).collect()
-}
-
-fn usages(fleet: &Fleet) -> Result<Vec<Usage>, ProcessError> {
-    (0..fleet.len()).map(|agent| Usage::of(fleet.pid(agent))).collect()
-}
-
 fn cpu_of_all(fleet: &Fleet) -> Result<Duration, ProcessError> {
-    Ok(usages(fleet)?.iter().map(|usage| usage.cpu).sum())
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-/// The time that this share of the times does not exceed; infinite without times.
-fn percentile(times: &[Duration], share: f64) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).map_or(f64::INFINITY, |time| millis(*time))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_times_that_were_measured() {
-        let times: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
-        assert_eq!(percentile(&times, 0.5), 50.0);
-        assert_eq!(percentile(&times, 0.99), 99.0);
-        assert_eq!(percentile(&times, 1.0), 100.0);
-        assert_eq!(percentile(&times[..1], 0.5), 100.0);
-        assert_eq!(percentile(&[], 0.5), f64::INFINITY);
-    }
+    (0..fleet.len()).map(|agent| Ok(Usage::of(fleet.pid(agent))?.cpu)).sum()
 }

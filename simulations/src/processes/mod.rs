@@ -2,8 +2,13 @@
 
 mod api;
 mod beats;
+mod disturbances;
+mod exits;
 mod fleet;
+mod held;
 mod measure;
+mod report;
+mod rest;
 mod servers;
 mod usage;
 mod watch;
@@ -14,7 +19,8 @@ use std::time::Duration;
 
 pub(crate) use api::Api;
 pub(crate) use fleet::Fleet;
-pub use measure::{ProcessEffort, ProcessReport, measure};
+pub use measure::{ProcessEffort, measure};
+pub use report::{DisturbanceReport, ProcessReport, RestReport, RestartReport};
 pub use servers::serve;
 pub(crate) use usage::Usage;
 
@@ -85,6 +91,17 @@ pub enum ProcessError {
         /// The members or instances that it does not see.
         what: String,
     },
+    /// A process cannot be stopped or continued.
+    #[error("cannot stop or continue agent {agent}: {cause}")]
+    Freeze {
+        /// Its number.
+        agent: usize,
+        /// The system's error.
+        cause: io::Error,
+    },
+    /// The connections between agents cannot be listed.
+    #[error("cannot read the connections between agents from /proc/net/tcp: {0}")]
+    Connections(io::Error),
     /// The server that agents check cannot be started.
     #[error("cannot start a server for the agents to check: {0}")]
     Server(io::Error),

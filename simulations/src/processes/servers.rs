@@ -31,10 +31,12 @@ pub(super) fn kill_servers(
     watches: &mut Watches,
     agents: &mut [Api],
     servers: usize,
+    progress: &mut dyn FnMut(&str),
 ) -> Result<Noticed, ProcessError> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
     let mut noticed = Noticed::default();
     for number in 0..servers {
+        progress(&format!("server {} of {servers}", number + 1));
         let agent = rng.random_range(0..agents.len());
         let everybody = 0..agents.len();
         let id = [format!("{CHECKED}{number}")];

@@ -1,9 +1,10 @@
 //! Watches on all agents: what each sees of the service, as it happens.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -21,6 +22,8 @@ pub(super) struct Sighting {
     pub(super) id: String,
     /// Its status.
     pub(super) status: SeenStatus,
+    /// Whether the agent offers it.
+    pub(super) is_offered: bool,
 }
 
 impl Sighting {
@@ -62,6 +65,8 @@ struct Instances {
 struct WatchedInstance {
     id: String,
     status: SeenStatus,
+    #[serde(default)]
+    offered: bool,
 }
 
 /// The beginning of the ids of instances with a check. They are unknown until their first result, too.
@@ -91,8 +96,9 @@ impl Watches {
                 let at = Instant::now();
                 let Ok(reply) = serde_json::from_slice::<WatchReply>(&line) else { return };
                 let (WatchAnswer::Instances(told) | WatchAnswer::Changes(told)) = reply.response;
-                for WatchedInstance { id, status } in told.instances {
-                    if sender.send(Sighting { agent, at, id, status }).is_err() {
+                for WatchedInstance { id, status, offered: is_offered } in told.instances {
+                    let sighting = Sighting { agent, at, id, status, is_offered };
+                    if sender.send(sighting).is_err() {
                         return;
                     }
                 }
@@ -120,11 +126,27 @@ impl Watches {
             if expected {
                 missing.retain(|&(agent, id)| (agent, id) != (sighting.agent, &sighting.id));
                 last = sighting.at;
-            } else if sighting.is_down() {
+            } else if sighting.is_down() && !missing.contains(&(sighting.agent, &sighting.id)) {
+                // An instance for which all wait is not known to be back.
                 self.false_downs += 1;
             }
         }
         Ok(last)
+    }
+
+    /// The agents that show, within this time, that they do not offer an instance.
+    pub(super) fn hidden_by(&mut self, id: &str, within: Duration) -> BTreeSet<usize> {
+        let (began, mut hidden_by) = (Instant::now(), BTreeSet::new());
+        while let Some(left) = within.checked_sub(began.elapsed())
+            && let Ok(sighting) = self.sightings.recv_timeout(left)
+        {
+            if sighting.id != id {
+                self.false_downs += u64::from(sighting.is_down());
+            } else if !sighting.is_offered {
+                hidden_by.insert(sighting.agent);
+            }
+        }
+        hidden_by
     }
 
     /// Takes what was shown while no call waited.
