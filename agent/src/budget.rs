@@ -7,6 +7,8 @@ use hobnob_api::{ApiError, ErrorCode};
 
 /// The most bytes that all connections together hold in the agent: calls, answers that wait, watches, pickers.
 pub(crate) const MAX_CLIENT_BYTES: usize = 256 << 20;
+/// The most of these bytes that the connections of the query socket hold. The rest is for those that may make changes.
+pub(crate) const MAX_QUERY_BYTES: usize = 192 << 20;
 /// The most bytes that one connection holds. The longest answer fits twice.
 pub(crate) const MAX_CONNECTION_BYTES: usize = 40 << 20;
 /// The most bytes in the balancers of scopes and in the tables of strategies, which clients ask for.
@@ -141,7 +143,11 @@ mod tests {
         first.resize(10).expect("less");
         assert!(first.resize(61).is_err());
         assert_eq!((one.held(), whole.held()), (10, 60), "a refusal changes nothing");
-        drop((first, second));
+        let half = whole.part(60);
+        let inner = half.part(40).hold(35).expect("room in all three");
+        assert_eq!((half.held(), whole.held()), (35, 95), "a part of a part counts in each");
+        assert!(half.part(40).hold(30).is_err(), "the half is full");
+        drop((first, second, inner));
         assert_eq!((one.held(), other.held(), whole.held()), (0, 0, 0));
     }
 }

@@ -22,8 +22,10 @@ const FEW: u64 = 1_024;
 pub(crate) struct Shares {
     /// Probes of checks at a time.
     pub(crate) probes: usize,
-    /// Connections of clients.
+    /// Connections of clients, when the agent has one socket for them.
     pub(crate) connections: usize,
+    /// The same of each socket, when it has two.
+    pub(crate) connections_of_each: usize,
     /// Connections that peers hold. Half as many others may be open until they have said what they are.
     pub(crate) held: usize,
 }
@@ -67,7 +69,8 @@ fn share_out(limit: Option<u64>) -> Shares {
     let left = limit - MAX_OWN.min(limit / 4);
     let share = |of: u64| of.clamp(MIN_OF_A_KIND, MAX_OF_A_KIND) as usize;
     let held = (left / 15).clamp(MIN_OF_A_KIND, MAX_HELD as u64) as usize;
-    Shares { probes: share(left / 4), connections: share(left / 2), held }
+    let (quarter, half) = (share(left / 4), share(left / 2));
+    Shares { probes: quarter, connections: half, connections_of_each: quarter, held }
 }
 
 #[cfg(test)]
@@ -84,7 +87,15 @@ mod tests {
             (Some(1 << 20), 1_024, 1_024, 64),
             (None, 1_024, 1_024, 64),
         ] {
-            assert_eq!(share_out(limit), Shares { probes, connections, held }, "{limit:?}");
+            let shares = share_out(limit);
+            assert_eq!(
+                (shares.probes, shares.connections, shares.held),
+                (probes, connections, held)
+            );
+            assert_eq!(
+                shares.connections_of_each, probes,
+                "two sockets take no more than one, or 1,024 each"
+            );
         }
     }
 

@@ -31,5 +31,7 @@ mod translate;
 pub mod transport;
 
 pub use agent::{Agent, PartEnded, StartError};
-pub use config::{AddressUse, AgentConfig, ConfigError, FoundAddress, LookupError};
-pub use doors::unix::server::SocketError;
+pub use config::{
+    AddressUse, AgentConfig, ConfigError, FoundAddress, LookupError, SocketMode, SocketModeError,
+};
+pub use doors::unix::error::SocketError;

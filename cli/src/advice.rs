@@ -25,7 +25,7 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         }
         ClientError::NotAllowed { .. } => {
             "run as the user that started the agent, or join the group of the socket, which must also be able to enter \
-             its directory"
+             its directory; to ask only, name the agent's query socket with --socket, if it has one (--query-socket)"
         }
         ClientError::Connect { .. } => "name the socket of an agent with --socket or HOBNOB_SOCKET",
         ClientError::Closed { .. } => {
@@ -49,7 +49,8 @@ fn of_start(error: &StartError) -> Option<String> {
         StartError::DataDir(error) => of_data_dir(error),
         StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
         StartError::Bind(error) => of_bind(error).map(str::to_owned),
-        StartError::Socket(error) => of_socket(error).map(str::to_owned),
+        StartError::Socket(error) => of_socket(error, "--socket"),
+        StartError::QuerySocket(error) => of_socket(error, "--query-socket"),
         _ => None,
     }
 }
@@ -145,15 +146,29 @@ fn of_bind(error: &BindError) -> Option<&'static str> {
     }
 }
 
-fn of_socket(error: &SocketError) -> Option<&'static str> {
-    match error {
-        SocketError::InUse { .. } => Some("stop it, or choose another path with --socket"),
-        SocketError::NotASocket { .. } => Some("choose another path with --socket"),
-        SocketError::PathTooLong { .. } => Some("choose a shorter one with --socket"),
-        SocketError::NoDirectory { .. } => Some("make it, or choose another path with --socket"),
-        SocketError::Io { source, .. } => of_file(source),
-        _ => None,
-    }
+/// The advice for an error with a socket, whose path comes from this flag.
+fn of_socket(error: &SocketError, flag: &str) -> Option<String> {
+    Some(match error {
+        SocketError::InUse { .. } => format!("stop it, or choose another path with {flag}"),
+        SocketError::NotASocket { .. } | SocketError::SamePath { .. } => {
+            format!("choose another path with {flag}")
+        }
+        SocketError::PathTooLong { .. } => format!("choose a shorter one with {flag}"),
+        SocketError::NoDirectory { .. } => format!("make it, or choose another path with {flag}"),
+        SocketError::NoGroup { .. } => {
+            "make it with `groupadd`, or name another group or its number with --write-group or HOBNOB_WRITE_GROUP".to_owned()
+        }
+        SocketError::GroupUnknown { .. } => {
+            "give the number of the group with --write-group or HOBNOB_WRITE_GROUP: it needs no lookup".to_owned()
+        }
+        SocketError::GroupRefused { .. } => {
+            "an agent may give its socket to a group of its own only, unless it runs as root: add its user to the group \
+             (SupplementaryGroups= of systemd), or name another group with --write-group or HOBNOB_WRITE_GROUP"
+                .to_owned()
+        }
+        SocketError::Io { source, .. } => of_file(source)?.to_owned(),
+        _ => return None,
+    })
 }
 
 /// The advice for an error of the system with a file or a directory.
@@ -178,6 +193,10 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::AddressUnresolvable => "check the name, or give an IP address",
         ErrorCode::AddressIsOwn => "name the address of another agent",
         ErrorCode::KeyMissing => "give the key with --key",
+        ErrorCode::SocketReadOnly => {
+            "name the full socket with --socket or HOBNOB_SOCKET; it takes its owner and the members of its group (`ls -l` \
+             shows both)"
+        }
         ErrorCode::TooMuchHeld | ErrorCode::TooManyConnections => {
             "`hobnob info --counters` shows `api_connections` and `client_bytes`"
         }

@@ -92,6 +92,8 @@ error_codes! {
     OutOfRange => Invalid,
     /// The strategy needs a key, and the request has none.
     KeyMissing => Invalid,
+    /// The request changes something, and the socket answers questions only.
+    SocketReadOnly => Invalid,
     /// The connection watches as many services as it may.
     TooManyWatches => Invalid,
     /// The connection has as many calls in flight as it may.

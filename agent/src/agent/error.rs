@@ -6,7 +6,7 @@ use hobnob_membership::catalog;
 use hobnob_membership::record::RecordError;
 
 use crate::config::{ConfigError, LookupError};
-use crate::doors::unix::server::SocketError;
+use crate::doors::unix::error::SocketError;
 use crate::storage::{OpenError, WriteError};
 use crate::transport::BindError;
 
@@ -38,6 +38,9 @@ pub enum StartError {
     /// The unix socket cannot be opened.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The query socket cannot be opened.
+    #[error(transparent)]
+    QuerySocket(SocketError),
     /// The system gives no threads.
     #[error("the threads that answer clients cannot be started: {0}")]
     Threads(io::Error),
@@ -47,9 +50,10 @@ impl StartError {
     /// Whether the same start can never succeed, whatever the state of the system.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Config(_) | Self::Node(_) | Self::Socket(SocketError::PathTooLong { .. })
-        )
+        match self {
+            Self::Config(_) | Self::Node(_) => true,
+            Self::Socket(error) | Self::QuerySocket(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }

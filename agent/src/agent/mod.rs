@@ -27,6 +27,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 pub struct Agent {
     info: AgentInfo,
     socket: PathBuf,
+    query_socket: Option<PathBuf>,
     keep_on_exit: bool,
     driver: DriverHandle,
     driving: Task<Ended>,
@@ -72,6 +73,12 @@ impl Agent {
         &self.socket
     }
 
+    /// Its socket for questions, if it has one.
+    #[must_use]
+    pub fn query_socket(&self) -> Option<&Path> {
+        self.query_socket.as_deref()
+    }
+
     /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
     ///
     /// # Errors
@@ -90,7 +97,7 @@ impl Agent {
         }
     }
 
-    /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its socket.
+    /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its sockets.
     pub async fn shutdown(self) {
         let Self {
             keep_on_exit, driver, driving, server, registrar, seeding, timing, doors, ..

@@ -1,5 +1,6 @@
 //! The steps of a start: look up, validate, open, bind, restore, spawn. Each takes what the one before made.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use hobnob_membership::record::{NodeRecord, Support};
@@ -16,8 +17,9 @@ use crate::config::{Addresses, AgentConfig, ThisHost, ValidConfig};
 use crate::descriptors;
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
-use crate::doors::unix::places::Places;
+use crate::doors::unix::permissions::Permissions;
 use crate::doors::unix::server::Socket;
+use crate::doors::unix::sockets::Sockets;
 use crate::driver::{Driver, Joining};
 use crate::info::AgentInfo;
 use crate::registrations::{self, Registrar, Restored};
@@ -41,6 +43,7 @@ struct Bound {
     opened: Opened,
     doors: DoorThreads,
     socket: Socket,
+    query_socket: Option<Socket>,
     network: Network,
     info: AgentInfo,
 }
@@ -83,7 +86,7 @@ fn open(config: ValidConfig) -> Result<Opened, StartError> {
 async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let config = &opened.config;
     let doors = DoorThreads::start().map_err(StartError::Threads)?;
-    let socket = Socket::bind(&config.socket).await?;
+    let (socket, query_socket) = open_sockets(config).await?;
     let settings = HoldSettings {
         cluster: ClusterId::named(&config.cluster),
         node_id: opened.data_dir.node_id(),
@@ -113,7 +116,17 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         sync_addr: (config.advertise, sync_port).into(),
         sync_bound: sync,
     };
-    Ok(Bound { opened, doors, socket, network, info })
+    Ok(Bound { opened, doors, socket, query_socket, network, info })
+}
+
+/// Opens the full socket and, if one is wished, the query socket.
+async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), StartError> {
+    let permissions = Permissions::full(config.write_group.as_deref()).await?;
+    let socket = Socket::bind(&config.socket, permissions).await?;
+    let Some(path) = &config.query_socket else { return Ok((socket, None)) };
+    let permissions = Permissions::query(config.query_socket_mode);
+    let query = socket.bind_another(path, permissions).await.map_err(StartError::QuerySocket)?;
+    Ok((socket, Some(query)))
 }
 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
@@ -125,7 +138,8 @@ async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
 
 impl Ready {
     fn spawn(self) -> Result<Agent, StartError> {
-        let Self { bound: Bound { opened, doors, socket, network, info }, restored, epoch } = self;
+        let Self { bound, restored, epoch } = self;
+        let Bound { opened, doors, socket, query_socket, network, info } = bound;
         let Opened { config, data_dir, node } = opened;
         let clock = Clock::start();
         let node = Node::new(node_config(&info, node, epoch, &restored), clock.now())
@@ -156,7 +170,10 @@ impl Ready {
             driver: driver.clone(),
         };
         let (leave_tx, leave) = mpsc::channel(1);
-        let path = socket.path().to_owned();
+        let budget = Budget::new(MAX_CLIENT_BYTES);
+        let sockets = Sockets::new(socket, query_socket, &budget);
+        let socket = sockets.full_path().to_owned();
+        let query_socket = sockets.query_path().map(Path::to_owned);
         let handler = Handler {
             info: info.clone(),
             clock,
@@ -164,21 +181,23 @@ impl Ready {
             driver: driver.clone(),
             registrations,
             leave: leave_tx,
-            counters: Default::default(),
-            places: Arc::new(Places::new(descriptors::shares().connections)),
-            budget: Budget::new(MAX_CLIENT_BYTES),
+            doors: sockets.doors(),
+            budget,
         };
         tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
-            sync = %info.sync_addr, socket = %path.display(), "the agent is ready");
+            sync = %info.sync_addr, socket = %socket.display(),
+            query_socket = query_socket.as_deref().map(|path| tracing::field::display(path.display())),
+            "the agent is ready");
         Ok(Agent {
             driving: Task::spawn("driver", driving.run()),
             registrar: Task::spawn("registrar", registrar.run(persisted)),
             seeding: Task::spawn("joining", seeding::seed(config.join, former_peers, seeds)),
             timing: Task::spawn_on(doors.handle(), "clock of the balancers", registry.advance()),
-            server: Task::spawn_on(doors.handle(), "unix socket", socket.serve(Arc::new(handler))),
+            server: Task::spawn_on(doors.handle(), "unix socket", sockets.serve(Arc::new(handler))),
             doors,
             info,
-            socket: path,
+            socket,
+            query_socket,
             keep_on_exit: config.keep_on_exit,
             driver,
             leave,

@@ -1,6 +1,7 @@
 //! The configuration that an agent is started with.
 
 mod lookup;
+mod socket_mode;
 mod validate;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use hobnob_api::address::OwnAddress;
 
 pub use lookup::{AddressUse, FoundAddress, LookupError};
 pub(crate) use lookup::{Addresses, ThisHost};
+pub use socket_mode::{SocketMode, SocketModeError};
 pub use validate::ConfigError;
 pub(crate) use validate::ValidConfig;
 
@@ -32,6 +34,12 @@ pub struct AgentConfig {
     pub advertise_sync_port: Option<u16>,
     /// Its local API.
     pub socket: PathBuf,
+    /// The group whose members may use that socket, by name or number. Defaults to the group of the process.
+    pub write_group: Option<String>,
+    /// A second socket, which answers questions and refuses changes.
+    pub query_socket: Option<PathBuf>,
+    /// The mode of its file.
+    pub query_socket_mode: SocketMode,
     /// Gossip addresses (`host:port`) to join at.
     pub join: Vec<String>,
     /// Its datacenter.
@@ -60,6 +68,9 @@ impl AgentConfig {
             advertise: None,
             advertise_sync_port: None,
             socket: PathBuf::from("/nowhere.sock"),
+            write_group: None,
+            query_socket: None,
+            query_socket_mode: SocketMode::default(),
             join: Vec::new(),
             datacenter: "dc1".to_owned(),
             zone: String::new(),

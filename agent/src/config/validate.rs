@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 
-use super::AgentConfig;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
+use super::{AgentConfig, SocketMode};
 
 /// A part of the configuration can never work.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,9 @@ pub(crate) struct ValidConfig {
     /// The sync port that others send to, if it is not the bound one.
     pub(crate) advertise_sync_port: Option<u16>,
     pub(crate) socket: PathBuf,
+    pub(crate) write_group: Option<String>,
+    pub(crate) query_socket: Option<PathBuf>,
+    pub(crate) query_socket_mode: SocketMode,
     pub(crate) join: Vec<String>,
     pub(crate) keep_on_exit: bool,
     pub(crate) listener_watch: bool,
@@ -125,6 +128,9 @@ impl AgentConfig {
             zone: self.zone,
             data_dir: self.data_dir,
             socket: self.socket,
+            write_group: self.write_group,
+            query_socket: self.query_socket,
+            query_socket_mode: self.query_socket_mode,
             join: self.join,
             keep_on_exit: self.keep_on_exit,
             listener_watch: self.listener_watch,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hobnob_agent::{Agent, AgentConfig};
+use hobnob_agent::{Agent, AgentConfig, SocketMode};
 
 /// Longer than any step of a test should take. Tests assert that a step happens, not when.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,6 +19,9 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         advertise: None,
         advertise_sync_port: None,
         socket: home.join(format!("{name}.sock")),
+        write_group: None,
+        query_socket: None,
+        query_socket_mode: SocketMode::default(),
         join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
         datacenter: "dc1".to_owned(),
         zone: "z1".to_owned(),

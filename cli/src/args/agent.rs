@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use hobnob_agent::AgentConfig;
+use hobnob_agent::{AgentConfig, SocketMode};
 use hobnob_api::address::OwnAddress;
 
 use super::values;
@@ -20,6 +20,7 @@ Examples:
       --socket /tmp/a2.sock --join 127.0.0.1:7946
   HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
   hobnob agent --bind eth0 --join node7.example --insecure
+  hobnob agent --write-group deploy --query-socket /run/hobnob/query.sock
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
       --advertise-sync-port 17947 --insecure    # ports that a NAT or a container maps
 
@@ -70,6 +71,19 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     #[arg(env = "HOBNOB_ADVERTISE_SYNC_PORT", hide_env_values = true)]
     advertise_sync_port: Option<u16>,
+
+    /// The group whose members may use --socket: a name or a number [default: the group of this process]
+    #[arg(long, value_name = "NAME|GID", env = "HOBNOB_WRITE_GROUP", hide_env_values = true)]
+    write_group: Option<String>,
+
+    /// A second unix socket, which answers questions and refuses changes
+    #[arg(long, value_name = "PATH", env = "HOBNOB_QUERY_SOCKET", hide_env_values = true)]
+    query_socket: Option<PathBuf>,
+
+    /// The octal mode of that socket; with 0666, every user of this host may ask
+    #[arg(long, value_name = "MODE", default_value_t = SocketMode::default(), requires = "query_socket")]
+    #[arg(env = "HOBNOB_QUERY_SOCKET_MODE", hide_env_values = true, value_parser = values::socket_mode)]
+    query_socket_mode: SocketMode,
 
     /// A member to join at: its gossip address, on port 7946 if it names none; may be repeated, or separated by commas
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::gossip_address)]
@@ -133,6 +147,9 @@ impl AgentArgs {
             advertise: self.advertise,
             advertise_sync_port: self.advertise_sync_port,
             socket,
+            write_group: self.write_group,
+            query_socket: self.query_socket,
+            query_socket_mode: self.query_socket_mode,
             join: self.join,
             datacenter: self.datacenter,
             zone: self.zone,
@@ -194,6 +211,19 @@ mod tests {
         assert_eq!((config.datacenter.as_str(), config.zone.as_str()), ("dc1", ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
         assert!(config.listener_watch);
+    }
+
+    #[test]
+    fn a_query_socket_is_open_to_all_unless_its_mode_says_otherwise() {
+        assert_eq!(config(&["--data-dir", "/d"]).query_socket, None);
+        let open = config(&["--data-dir", "/d", "--query-socket", "/q"]);
+        assert_eq!(open.query_socket_mode.to_string(), "0666");
+        let words = ["--data-dir", "/d", "--query-socket", "/q", "--query-socket-mode", "660"];
+        assert_eq!(config(&words).query_socket_mode.to_string(), "0660");
+        let alone = ["hobnob", "agent", "--query-socket-mode", "660"];
+        assert!(
+            Cli::try_parse_from(alone).unwrap_err().to_string().contains("--query-socket <PATH>")
+        );
     }
 
     #[test]

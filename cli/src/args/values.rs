@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use hobnob_agent::SocketMode;
 use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl, OwnAddress};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -43,6 +44,13 @@ pub(crate) fn own_address(text: &str) -> Result<OwnAddress, String> {
         "expected an IP address, an interface or a host name, with or without a port, such as 127.0.0.1:7946, \
          [::1]:7946, eth0 or node7.example:7946"
             .to_owned()
+    })
+}
+
+/// The mode of a socket.
+pub(crate) fn socket_mode(text: &str) -> Result<SocketMode, String> {
+    text.parse().map_err(|_| {
+        "expected three octal digits, the first of them 6 or 7: 0666 for all users, 0660 for a group".to_owned()
     })
 }
 
@@ -142,6 +150,7 @@ mod tests {
             (host_port("host"), "expected host:port"),
             (gossip_address("http://seed"), "gossip address"),
             (own_address("fe80::1%eth0:7946").map(|own| own.to_string()), "[::1]:7946, eth0"),
+            (socket_mode("0999").map(|mode| mode.to_string()), "0666 for all users"),
             (http_url("127.0.0.1:8001"), "http://127.0.0.1:8001/health"),
             (http_url("http://h:x/"), "its port is not from 1 to 65535"),
             (http_url("https://h/"), "--check-tcp"),

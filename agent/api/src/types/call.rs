@@ -101,6 +101,34 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The name of the change that this request asks for; `None` when it only asks a question. A query socket refuses every
+    /// change.
+    ///
+    /// A report of picks is no change: it concerns the balancing of one agent, as the picks before it do. The catalog, the
+    /// members and the health of instances stay as they are.
+    #[must_use]
+    pub fn change(&self) -> Option<&'static str> {
+        // No wildcard: each new request is to be decided.
+        match self {
+            Self::Register(_) => Some("register"),
+            Self::Deregister { .. } => Some("deregister"),
+            Self::Join { .. } => Some("join"),
+            Self::Leave {} => Some("leave"),
+            Self::ForceLeave { .. } => Some("force_leave"),
+            Self::Prune { .. } => Some("prune"),
+            Self::Resolve(_)
+            | Self::Pick(_)
+            | Self::Report { .. }
+            | Self::Services { .. }
+            | Self::Members { .. }
+            | Self::Watch(_)
+            | Self::Info {}
+            | Self::Explain { .. } => None,
+        }
+    }
+}
+
 /// An answer of the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

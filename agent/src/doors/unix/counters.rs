@@ -1,4 +1,4 @@
-//! The counters of the unix socket.
+//! The counters of a unix socket.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +10,7 @@ pub(crate) struct Counters {
     idle: AtomicU64,
     calls: AtomicU64,
     malformed: AtomicU64,
+    changes_refused: AtomicU64,
 }
 
 impl Counters {
@@ -26,13 +27,23 @@ impl Counters {
         self.idle.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a change that a query socket refused.
+    pub(super) fn count_change_refused(&self) {
+        self.changes_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn changes_refused(&self) -> u64 {
+        self.changes_refused.load(Ordering::Relaxed)
+    }
+
+    /// The counters that every socket has.
     pub(super) fn snapshot(&self) -> [(&'static str, u64); 5] {
         [
-            ("api_connections_accepted", self.accepted.load(Ordering::Relaxed)),
-            ("api_connections_refused", self.refused.load(Ordering::Relaxed)),
-            ("api_connections_idle", self.idle.load(Ordering::Relaxed)),
-            ("api_calls", self.calls.load(Ordering::Relaxed)),
-            ("api_malformed", self.malformed.load(Ordering::Relaxed)),
+            ("connections_accepted", self.accepted.load(Ordering::Relaxed)),
+            ("connections_refused", self.refused.load(Ordering::Relaxed)),
+            ("connections_idle", self.idle.load(Ordering::Relaxed)),
+            ("calls", self.calls.load(Ordering::Relaxed)),
+            ("malformed", self.malformed.load(Ordering::Relaxed)),
         ]
     }
 }

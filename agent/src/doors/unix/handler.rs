@@ -5,8 +5,7 @@ use std::sync::Arc;
 use hobnob_api::{ApiError, CallReport, ErrorCode, Request, Response};
 use tokio::sync::mpsc;
 
-use super::counters::Counters;
-use super::places::Places;
+use super::door::Door;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
@@ -23,7 +22,7 @@ use crate::queries::resolve::{resolve, services};
 use crate::registrations::RegistrationsHandle;
 use crate::services::{Registry, Shown};
 
-/// Answers calls. Shared by all connections.
+/// Answers calls. Shared by all connections of all sockets.
 pub(crate) struct Handler {
     pub(crate) info: AgentInfo,
     pub(crate) clock: Clock,
@@ -31,8 +30,8 @@ pub(crate) struct Handler {
     pub(crate) driver: DriverHandle,
     pub(crate) registrations: RegistrationsHandle,
     pub(crate) leave: mpsc::Sender<()>,
-    pub(crate) counters: Counters,
-    pub(crate) places: Arc<Places>,
+    /// The sockets, as `info` reports them.
+    pub(crate) doors: Vec<Arc<Door>>,
     /// The budget of all connections.
     pub(crate) budget: Arc<Budget>,
 }
@@ -102,10 +101,8 @@ impl Handler {
             }
             Request::Info {} => {
                 let mut info = info(&self.info, &self.clock, registry, driver).await?;
-                let own = self.counters.snapshot().map(|(name, count)| (name.to_owned(), count));
-                info.counters.extend(own);
+                info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
                 info.counters.extend([
-                    ("api_connections".to_owned(), self.places.taken() as u64),
                     ("client_bytes".to_owned(), self.budget.held() as u64),
                     ("client_bytes_refused".to_owned(), self.budget.refused()),
                 ]);

@@ -1,7 +1,11 @@
-//! The unix socket: JSON lines and binary frames.
+//! The unix sockets, with JSON lines and binary frames: the full one, and one that answers questions only.
 
 mod connection;
-pub(crate) mod counters;
+mod counters;
+pub(crate) mod door;
+pub(crate) mod error;
 pub(crate) mod handler;
-pub(crate) mod places;
+pub(crate) mod permissions;
+mod places;
 pub(crate) mod server;
+pub(crate) mod sockets;

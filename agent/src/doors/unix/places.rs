@@ -1,5 +1,6 @@
-//! The places for connections: how many there are, which calls the last of them answer, and for how long one may be idle.
+//! The places for connections of a socket: how many there are, which calls the last of them answer, and for how long one may be idle.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,9 +21,11 @@ const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(10);
 /// The same for the places of operators.
 const IDLE_OF_OPERATOR: Duration = Duration::from_secs(2);
 
-/// All places.
+/// All places of a socket.
 #[derive(Debug)]
 pub(crate) struct Places {
+    /// The socket.
+    path: PathBuf,
     most: usize,
     taken: AtomicUsize,
     /// Whether the log said that they are running out.
@@ -38,8 +41,9 @@ pub(crate) struct Place {
 
 impl Places {
     /// As many places as the limit of open files leaves, and [`MAX_CONNECTIONS`] at most.
-    pub(crate) fn new(descriptors: usize) -> Self {
+    pub(crate) fn new(path: PathBuf, descriptors: usize) -> Self {
         Self {
+            path,
             most: descriptors.min(MAX_CONNECTIONS),
             taken: AtomicUsize::new(0),
             told: AtomicBool::new(false),
@@ -53,9 +57,10 @@ impl Places {
         let is_for_operator = taken.is_ok_and(|taken| taken >= self.most - self.operators());
         if (is_for_operator || taken.is_err()) && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
+                socket = %self.path.display(),
                 most = self.most,
-                "nearly all connections that the socket allows are open: new ones may ask, list and leave, and no longer \
-                 register, pick or watch. Find the client that opens so many, as with `ss -xp`"
+                "nearly all connections that the socket allows are open: new ones answer calls of an operator, such as `info` and \
+                 `members`, and no longer register, pick, report or watch. Find the client that opens so many, as with `ss -xp`"
             );
         }
         taken.ok().map(|_| Place { places: self.clone(), is_for_operator })
@@ -92,8 +97,8 @@ impl Place {
         }
         let (most, operators) = (self.places.most, self.places.operators());
         let message = format!(
-            "nearly all of the {most} connections that the agent allows are open: the last {operators} are kept for calls \
-             like `info` and `leave`. Close connections that are not needed"
+            "nearly all of the {most} connections that the socket allows are open: the last {operators} are kept for calls \
+             like `info` and `members`. Close connections that are not needed"
         );
         Err(ApiError::new(ErrorCode::TooManyConnections, message))
     }
@@ -129,13 +134,17 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn places_for(descriptors: usize) -> Arc<Places> {
+        Arc::new(Places::new("a.sock".into(), descriptors))
+    }
+
     fn taken(places: &Arc<Places>, count: usize) -> Vec<Place> {
         (0..count).map(|_| places.take().expect("a place")).collect()
     }
 
     #[test]
     fn the_last_places_answer_an_operator_and_nobody_else() {
-        let places = Arc::new(Places::new(MAX_CONNECTIONS));
+        let places = places_for(MAX_CONNECTIONS);
         let ordinary = taken(&places, MAX_CONNECTIONS - OPERATOR_PLACES);
         let last = taken(&places, OPERATOR_PLACES);
         assert!(places.take().is_none());
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn few_descriptors_leave_few_places_and_some_of_them_to_operators() {
-        let places = Arc::new(Places::new(8));
+        let places = places_for(8);
         let report = Request::Report { reports: Vec::new() };
         let ordinary =
             taken(&places, 6).iter().filter(|place| place.check(&report).is_ok()).count();
@@ -166,7 +175,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idle_connections_end_sooner_when_there_are_many() {
-        let places = Arc::new(Places::new(MAX_CONNECTIONS));
+        let places = places_for(MAX_CONNECTIONS);
         let began = Instant::now();
         let one = places.take().expect("a place");
         one.idle_since(began).await;

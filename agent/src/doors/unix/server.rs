@@ -1,9 +1,9 @@
-//! The unix socket: taken over when it is stale, left alone when another agent answers on it, made again when its file is
+//! A unix socket: taken over when it is stale, left alone when another agent answers on it, made again when its file is
 //! removed, and removed at the end.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::connection;
+use super::door::{Accepted, Door};
+use super::error::SocketError;
 use super::handler::Handler;
+use super::permissions::{FoundGroup, Permissions};
 
 /// Connections that wait to be accepted. Further ones wait in `connect`, or fail.
 const BACKLOG: u32 = 1_024;
@@ -24,57 +27,14 @@ const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// The length of a path in `sockaddr_un`, without the final zero.
 const MAX_PATH_BYTES: usize = 107;
-/// The owner and the group may use the socket.
-const SOCKET_MODE: u32 = 0o660;
 /// The mode of a directory that is made for the socket. The mode of the socket itself limits its users.
 const DIRECTORY_MODE: u32 = 0o755;
-
-/// Why the socket could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SocketError {
-    /// Another agent answers on it.
-    #[error("another agent already answers on the socket {}", path.display())]
-    InUse {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The path names something other than a socket.
-    #[error("{} exists and is not a socket", path.display())]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The path is longer than a unix socket may have.
-    #[error("the path of the socket, {}, is longer than the 107 bytes that a unix socket may have", path.display())]
-    PathTooLong {
-        /// The path.
-        path: PathBuf,
-    },
-    /// More than the last directory of the path is missing. Most often the path is mistyped, so nothing is made.
-    #[error("there is no directory {} for the socket {}", missing.display(), path.display())]
-    NoDirectory {
-        /// The path.
-        path: PathBuf,
-        /// The first directory of the path that is not there.
-        missing: PathBuf,
-    },
-    /// The system failed.
-    #[error("cannot {action} the socket {}: {source}", path.display())]
-    Io {
-        /// The action that failed.
-        action: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-}
 
 /// The listening socket. Dropping it removes the file, unless another file has taken its place.
 pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    permissions: Permissions,
     file: FileId,
     /// Whether the last look found the file, so that its loss is told once.
     was_in_place: bool,
@@ -97,7 +57,7 @@ impl FileId {
 impl Socket {
     /// Opens the socket, in a directory that is made if nothing above it is missing. A file that a dead agent left behind
     /// is removed first.
-    pub(crate) async fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub(crate) async fn bind(path: &Path, permissions: Permissions) -> Result<Self, SocketError> {
         if path.as_os_str().len() > MAX_PATH_BYTES {
             return Err(SocketError::PathTooLong { path: path.to_owned() });
         }
@@ -117,8 +77,21 @@ impl Socket {
                 Err(error) => return Err(failed(path, "test")(error)),
             },
         }
-        let (listener, file) = listen(path)?;
-        Ok(Self { listener, path: path.to_owned(), file, was_in_place: true })
+        let (listener, file) = listen(path, &permissions)?;
+        Ok(Self { listener, path: path.to_owned(), permissions, file, was_in_place: true })
+    }
+
+    /// Opens a socket beside this one.
+    pub(crate) async fn bind_another(
+        &self,
+        path: &Path,
+        permissions: Permissions,
+    ) -> Result<Self, SocketError> {
+        // The file, so that it does not matter how the path is written.
+        if FileId::of(path).is_ok_and(|found| found == self.file) {
+            return Err(SocketError::SamePath { path: path.to_owned() });
+        }
+        Self::bind(path, permissions).await
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -126,7 +99,7 @@ impl Socket {
     }
 
     /// Serves connections until dropped; then they end with it.
-    pub(crate) async fn serve(mut self, handler: Arc<Handler>) {
+    pub(crate) async fn serve(mut self, handler: Arc<Handler>, door: Arc<Door>) {
         let mut connections = JoinSet::new();
         let mut looks = interval_at(Instant::now() + LOOK_AFTER_EVERY, LOOK_AFTER_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -148,14 +121,15 @@ impl Socket {
                 }
             };
             while connections.try_join_next().is_some() {}
-            let Some(place) = handler.places.take() else {
-                handler.counters.refused.fetch_add(1, Ordering::Relaxed);
+            let Some(place) = door.places.take() else {
+                door.counters.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            handler.counters.accepted.fetch_add(1, Ordering::Relaxed);
-            let handler = handler.clone();
+            door.counters.accepted.fetch_add(1, Ordering::Relaxed);
+            let (handler, door) = (handler.clone(), door.clone());
             connections.spawn(async move {
-                if let Err(error) = connection::serve(stream, handler, place).await {
+                let accepted = Accepted { door, place };
+                if let Err(error) = connection::serve(stream, handler, accepted).await {
                     tracing::debug!(%error, "a connection ended");
                 }
             });
@@ -173,7 +147,7 @@ impl Socket {
             Ok(_) => {
                 if was_in_place {
                     tracing::error!(%path, "another file has taken the place of this agent's socket: no client reaches this \
-                        agent until it is started again");
+                        agent there until it is started again");
                 }
                 false
             }
@@ -185,7 +159,7 @@ impl Socket {
                 Err(error) => {
                     if was_in_place {
                         tracing::error!(%error, "the file of the socket was removed, and cannot be made again yet: no client \
-                            reaches this agent");
+                            reaches this agent there");
                     }
                     false
                 }
@@ -201,7 +175,7 @@ impl Socket {
 
     fn listen_again(&mut self) -> Result<(), SocketError> {
         make_directory(&self.path)?;
-        (self.listener, self.file) = listen(&self.path)?;
+        (self.listener, self.file) = listen(&self.path, &self.permissions)?;
         Ok(())
     }
 }
@@ -231,12 +205,12 @@ fn make_directory(path: &Path) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// Listens at a path where there is no file. Until the mode of the file is set, connections are refused.
-fn listen(path: &Path) -> Result<(UnixListener, FileId), SocketError> {
+/// Listens at a path where there is no file. Until the group and the mode of the file are set, connections are refused,
+/// whatever the umask.
+fn listen(path: &Path, permissions: &Permissions) -> Result<(UnixListener, FileId), SocketError> {
     let socket = UnixSocket::new_stream().map_err(failed(path, "make"))?;
     socket.bind(path).map_err(failed(path, "bind"))?;
-    let listening = fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
-        .map_err(failed(path, "set the mode of"))
+    let listening = give_to(path, permissions)
         .and_then(|()| FileId::of(path).map_err(failed(path, "look at")))
         .and_then(|file| Ok((socket.listen(BACKLOG).map_err(failed(path, "listen on"))?, file)));
     if listening.is_err() {
@@ -244,6 +218,18 @@ fn listen(path: &Path) -> Result<(UnixListener, FileId), SocketError> {
         let _ = fs::remove_file(path);
     }
     listening
+}
+
+/// Sets the group of the file, if one is wished, and then its mode.
+fn give_to(path: &Path, permissions: &Permissions) -> Result<(), SocketError> {
+    if let Some(FoundGroup { given, gid }) = &permissions.group {
+        lchown(path, None, Some(*gid)).map_err(|source| {
+            let (path, group) = (path.to_owned(), given.clone());
+            SocketError::GroupRefused { path, group, gid: *gid, source }
+        })?;
+    }
+    let mode = fs::Permissions::from_mode(permissions.mode);
+    fs::set_permissions(path, mode).map_err(failed(path, "set the mode of"))
 }
 
 /// The first of the directories above this one that is not there.
@@ -264,16 +250,21 @@ impl Drop for Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SocketMode;
+
+    async fn bind(path: &Path) -> Result<Socket, SocketError> {
+        Socket::bind(path, Permissions::query(SocketMode::default())).await
+    }
 
     #[tokio::test]
     async fn the_last_directory_is_made_and_no_other() {
         let home = tempfile::tempdir().expect("a directory");
-        let socket = Socket::bind(&home.path().join("run/a.sock")).await.expect("bound");
+        let socket = bind(&home.path().join("run/a.sock")).await.expect("bound");
         let mode = fs::metadata(home.path().join("run")).expect("made").permissions().mode();
         assert_eq!(mode & 0o700, 0o700, "whatever the umask leaves to others");
         drop(socket);
         let mistyped = home.path().join("rnu/hobnob/deep/a.sock");
-        let error = Socket::bind(&mistyped).await.err().expect("refused");
+        let error = bind(&mistyped).await.err().expect("refused");
         let SocketError::NoDirectory { missing, .. } = &error else { panic!("{error}") };
         assert_eq!(*missing, home.path().join("rnu"));
         assert!(!missing.exists());
@@ -283,10 +274,10 @@ mod tests {
     async fn only_its_own_file_is_removed_at_the_end() {
         let home = tempfile::tempdir().expect("a directory");
         let (path, other) = (home.path().join("a.sock"), home.path().join("b.sock"));
-        drop(Socket::bind(&path).await.expect("bound"));
+        drop(bind(&path).await.expect("bound"));
         assert!(!path.exists());
-        let socket = Socket::bind(&path).await.expect("bound");
-        let mut successor = Socket::bind(&other).await.expect("bound");
+        let socket = bind(&path).await.expect("bound");
+        let mut successor = bind(&other).await.expect("bound");
         fs::rename(&other, &path).expect("replaced");
         drop(socket);
         assert!(path.exists(), "it is the successor's");
@@ -299,12 +290,12 @@ mod tests {
     async fn a_removed_file_is_made_again_and_another_one_is_left_alone() {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("run/a.sock");
-        let mut socket = Socket::bind(&path).await.expect("bound");
+        let mut socket = bind(&path).await.expect("bound");
         fs::remove_dir_all(home.path().join("run")).expect("removed");
         socket.look_after();
         UnixStream::connect(&path).await.expect("it listens again");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, SOCKET_MODE);
+        assert_eq!(mode & 0o777, 0o666);
         fs::remove_file(&path).expect("removed");
         fs::write(&path, "precious").expect("written");
         socket.look_after();
@@ -316,7 +307,7 @@ mod tests {
     async fn a_file_in_the_place_of_its_directory_is_an_error_of_the_system() {
         let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("file"), "").expect("written");
-        let error = Socket::bind(&home.path().join("file/a.sock")).await.err().expect("refused");
+        let error = bind(&home.path().join("file/a.sock")).await.err().expect("refused");
         let SocketError::Io { source, .. } = &error else { panic!("{error}") };
         let kinds = [io::ErrorKind::NotADirectory, io::ErrorKind::AlreadyExists];
         assert!(kinds.contains(&source.kind()), "{error}");

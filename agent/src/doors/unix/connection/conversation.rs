@@ -7,6 +7,7 @@ use hobnob_api::{API_VERSION, ApiError, Call, ErrorCode, Reply, Request, Respons
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::super::door::Accepted;
 use super::super::handler::Handler;
 use super::super::places::Place;
 use crate::budget::{Budget, Held};
@@ -26,7 +27,7 @@ pub(super) struct Outgoing {
 /// Answers the calls of one connection.
 pub(super) struct Conversation {
     handler: Arc<Handler>,
-    place: Place,
+    accepted: Accepted,
     allowance: Arc<Budget>,
     picks: Picks,
     watches: JoinSet<()>,
@@ -37,16 +38,16 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(
         handler: Arc<Handler>,
+        accepted: Accepted,
         allowance: Arc<Budget>,
-        place: Place,
         replies: mpsc::Sender<Outgoing>,
     ) -> Self {
         let picks = Picks::new(allowance.clone());
-        Self { handler, place, allowance, picks, watches: JoinSet::new(), replies }
+        Self { handler, accepted, allowance, picks, watches: JoinSet::new(), replies }
     }
 
     pub(super) fn place(&self) -> &Place {
-        &self.place
+        &self.accepted.place
     }
 
     /// Whether a watch goes on.
@@ -73,8 +74,10 @@ impl Conversation {
                 refusal(ErrorCode::ApiVersionUnsupported, &message)
             }
             (_, request) => {
-                self.handler.counters.count_call();
-                match (self.place.check(&request), request) {
+                let Accepted { door, place } = &self.accepted;
+                door.counters.count_call();
+                let allowed = door.check(&request).and_then(|()| place.check(&request));
+                match (allowed, request) {
                     (Err(refused), _) => Response::Error(refused),
                     (Ok(()), Request::Watch(query)) => self.watch(id, query)?,
                     (Ok(()), request) => self.handler.answer(request, &mut self.picks).await,
@@ -125,11 +128,11 @@ impl Conversation {
     }
 
     pub(super) fn count_malformed(&self) {
-        self.handler.counters.count_malformed();
+        self.accepted.door.counters.count_malformed();
     }
 
     pub(super) fn count_idle(&self) {
-        self.handler.counters.count_idle();
+        self.accepted.door.counters.count_idle();
     }
 }
 

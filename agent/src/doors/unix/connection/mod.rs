@@ -15,8 +15,8 @@ use hobnob_api::{ApiError, Call, ErrorCode, Reply, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use super::door::Accepted;
 use super::handler::Handler;
-use super::places::Place;
 use crate::budget::MAX_CONNECTION_BYTES;
 use crate::services::Shown;
 use conversation::{Conversation, Outgoing};
@@ -31,24 +31,24 @@ const TURN: Duration = Duration::from_millis(1);
 pub(super) async fn serve<S>(
     stream: S,
     handler: Arc<Handler>,
-    place: Place,
+    accepted: Accepted,
 ) -> Result<(), CodecError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let allowance = handler.budget.part(MAX_CONNECTION_BYTES);
+    let allowance = accepted.door.budget.part(MAX_CONNECTION_BYTES);
     // Nothing is nothing to refuse.
     let (Ok(reading), Ok(writing)) = (allowance.hold(0), allowance.hold(0)) else { return Ok(()) };
     let mut buffered = Buffered::new(stream, reading);
     tokio::select! {
         read = buffered.read() => { read?; }
-        () = place.idle_since(tokio::time::Instant::now()) => {
-            handler.counters.count_idle();
+        () = accepted.place.idle_since(tokio::time::Instant::now()) => {
+            accepted.door.counters.count_idle();
             return Ok(());
         }
     }
     let Some(first) = buffered.received.first() else { return Ok(()) };
-    let conversation = |replies| Conversation::new(handler, allowance, place, replies);
+    let conversation = |replies| Conversation::new(handler, accepted, allowance, replies);
     match Dialect::of_first_byte(*first) {
         Dialect::Json => {
             let codec = JsonCodec::server().writing::<Reply<Shown>>();

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::super::places::Places;
+use super::super::door::Door;
 use super::*;
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::clock::Clock;
@@ -91,8 +91,8 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         sync_addr: any,
         sync_bound: any,
     };
-    let places = Arc::new(Places::new(1_024));
     let budget = Budget::new(client_bytes);
+    let door = Arc::new(Door::full("a.sock".into(), 1_024, budget.clone()));
     let handler = Handler {
         info,
         clock: Clock::fake(),
@@ -100,15 +100,15 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         driver,
         registrations: RegistrationsHandle::stopped(),
         leave: mpsc::channel(1).0,
-        counters: Default::default(),
-        places: places.clone(),
+        doors: vec![door.clone()],
         budget: budget.clone(),
     };
     let (stream, served) = duplex(1 << 20);
     let writes = Arc::new(AtomicUsize::new(0));
     let served = Counted { stream: served, writes: writes.clone() };
-    let place = places.take().expect("a place");
-    let serving = tokio::spawn(serve(served, Arc::new(handler), place));
+    let place = door.places.take().expect("a place");
+    let accepted = Accepted { door, place };
+    let serving = tokio::spawn(serve(served, Arc::new(handler), accepted));
     (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
 }
 
