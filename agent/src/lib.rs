@@ -12,6 +12,7 @@
 mod actor;
 mod agent;
 mod budget;
+mod caller;
 pub mod checks;
 mod clock;
 mod config;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hobnob_agent::storage::{DataDir, StoredRegistration};
+use hobnob_agent::storage::{DataDir, StoredRegistrant, StoredRegistration};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,16 +28,18 @@ pub fn check(bytes: &[u8]) {
 struct Contents {
     node: String,
     peers: Vec<std::net::SocketAddr>,
-    registrations: Vec<StoredRegistration>,
+    registrations: Vec<(StoredRegistration, Option<StoredRegistrant>)>,
     torn: bool,
 }
 
 fn opened(dir: &TempDir) -> Option<Contents> {
     let opened = DataDir::open(dir.path(), "default").map_err(|error| error.to_string()).ok()?;
+    let registrations = opened.registrations();
+    let with_registrant = registrations.map(|one| (one.clone(), opened.registrant(&one.id)));
     Some(Contents {
         node: format!("{} {:x}", opened.node_id(), opened.instance_key()),
         peers: opened.peers(),
-        registrations: opened.registrations().cloned().collect(),
+        registrations: with_registrant.collect(),
         torn: opened.torn_tail().is_some(),
     })
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use hobnob_api::{
-    ApiError, ErrorCode, Explained, HeardFrom, MemberExplained, RecordsExplained, VerdictExplained,
+    ApiError, ErrorCode, Explained, HeardFrom, InstanceExplained, MemberExplained,
+    RecordsExplained, RegisteredBy, VerdictExplained,
 };
 use hobnob_membership::detector::{Belief, Cause};
 use hobnob_membership::record::Key;
@@ -14,7 +15,9 @@ use super::offer::{self, InstanceView};
 use crate::clock::millis;
 use crate::driver::DriverHandle;
 use crate::driver::words::{name_of, reason, silence};
+use crate::registrations::RegistrationsHandle;
 use crate::services::Registry;
+use crate::storage::StoredRegistrant;
 use crate::translate::member;
 
 /// At most this many instances of a service are named when an explanation is asked of the service.
@@ -27,6 +30,7 @@ const MAX_IDS_NAMED: usize = 5;
 pub(crate) async fn explain(
     registry: &Registry,
     driver: &DriverHandle,
+    registrations: &RegistrationsHandle,
     subject: String,
 ) -> Result<Explained, ApiError> {
     let revision = registry.revision();
@@ -43,9 +47,16 @@ pub(crate) async fn explain(
     for view in views {
         let is_own = view.instance.origin == own;
         let check = if is_own { driver.check(subject.clone()).await? } else { None };
-        instances.push(offer::explain(registry, view, Vec::from_iter(check)));
+        let registrant = is_own.then(|| registrations.registrant(&subject)).flatten();
+        let registered_by = registrant.map(registered_by);
+        let explained = offer::explain(registry, view, Vec::from_iter(check));
+        instances.push(InstanceExplained { registered_by, ..explained });
     }
     Ok(Explained { revision, isolated: registry.is_isolated(), members, instances })
+}
+
+fn registered_by(StoredRegistrant { uid, pid, at_ms }: StoredRegistrant) -> RegisteredBy {
+    RegisteredBy { uid, pid, at_ms }
 }
 
 /// Why nothing can be explained by this name: nothing has it, or a service does.

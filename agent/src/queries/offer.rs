@@ -49,6 +49,7 @@ pub(crate) fn explain(
         checked: instance.service.checked,
         health: health_word(instance.health).to_owned(),
         checks,
+        registered_by: None,
         version,
         health_version,
         origin,

@@ -1,10 +1,15 @@
 //! The rest of the agent's side of the registrar.
 
+use std::sync::Arc;
+
 use hobnob_api::{ApiError, RegisterOutcome, Registration};
 use tokio::sync::mpsc;
 
+use super::registrants::Registrants;
 use super::rules;
 use crate::actor::{Reply, ask};
+use crate::caller::Caller;
+use crate::storage::StoredRegistrant;
 
 /// Commands that wait for the registrar; further ones wait with their sender.
 const MAX_WAITING_COMMANDS: usize = 256;
@@ -13,41 +18,57 @@ const MAX_WAITING_COMMANDS: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
+    registrants: Arc<Registrants>,
 }
 
 /// A command of the registrar.
 #[derive(Debug)]
 pub(super) enum Command {
-    Register { registration: Box<Registration>, reply: Reply<Result<RegisterOutcome, ApiError>> },
-    Deregister { id: String, reply: Reply<Result<(), ApiError>> },
+    Register {
+        registration: Box<Registration>,
+        caller: Caller,
+        reply: Reply<Result<RegisterOutcome, ApiError>>,
+    },
+    Deregister {
+        id: String,
+        caller: Caller,
+        reply: Reply<Result<(), ApiError>>,
+    },
 }
 
 impl RegistrationsHandle {
     /// A handle, and the commands that it and its clones send.
-    pub(super) fn channel() -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn channel(registrants: Arc<Registrants>) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands }, received)
+        (Self { commands, registrants }, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel().0
+        Self::channel(Arc::default()).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
     pub(crate) async fn register(
         &self,
         registration: Registration,
+        caller: Caller,
     ) -> Result<RegisterOutcome, ApiError> {
         // Before it waits for others, so that nothing waits that is larger than a registration may be.
         rules::validate(&registration)?;
         let registration = Box::new(registration);
-        ask(&self.commands, |reply| Command::Register { registration, reply }).await?
+        ask(&self.commands, |reply| Command::Register { registration, caller, reply }).await?
     }
 
     /// Removes the instance with this id. That is durable and visible here when this returns.
-    pub(crate) async fn deregister(&self, id: String) -> Result<(), ApiError> {
-        ask(&self.commands, |reply| Command::Deregister { id, reply }).await?
+    pub(crate) async fn deregister(&self, id: String, caller: Caller) -> Result<(), ApiError> {
+        ask(&self.commands, |reply| Command::Deregister { id, caller, reply }).await?
+    }
+
+    /// The process that registered the instance with this id last, if one of that id is registered with this agent and the
+    /// process is known. Waits for nothing.
+    pub(crate) fn registrant(&self, id: &str) -> Option<StoredRegistrant> {
+        self.registrants.get(id)
     }
 }

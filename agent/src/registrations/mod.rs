@@ -2,6 +2,7 @@
 
 mod handle;
 mod records;
+mod registrants;
 mod registrar;
 mod restore;
 mod rules;

@@ -17,11 +17,14 @@ use tokio::time::{Instant, interval_at, sleep};
 
 use super::handle::{Command, RegistrationsHandle};
 use super::records;
+use super::registrants::Registrants;
 use super::restore::{Restored, running_check};
+use crate::caller::Caller;
 use crate::checks::{CheckId, Checker, ListenerWatch, Start};
+use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
 use crate::services::Registry;
-use crate::storage::{DataDir, KeptVerdict, StoredRegistration, WriteError};
+use crate::storage::{DataDir, KeptVerdict, StoredRegistrant, StoredRegistration, WriteError};
 
 /// Verdicts that the disk refused are offered to it again after this time.
 const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -38,6 +41,7 @@ pub(crate) struct Registrar {
     registry: Arc<Registry>,
     driver: DriverHandle,
     commands: mpsc::Receiver<Command>,
+    registrants: Arc<Registrants>,
     /// The running checks, by the id of their instance.
     checkers: BTreeMap<Arc<str>, Checker>,
     listeners: ListenerWatch,
@@ -57,13 +61,15 @@ impl Registrar {
         restored: Restored,
         listeners: ListenerWatch,
     ) -> (Self, RegistrationsHandle) {
-        let (handle, commands) = RegistrationsHandle::channel();
+        let registrants = Arc::new(Registrants::of(&data_dir));
+        let (handle, commands) = RegistrationsHandle::channel(registrants.clone());
         let mut this = Self {
             data_dir: Some(data_dir),
             default_address,
             registry,
             driver,
             commands,
+            registrants,
             checkers: BTreeMap::new(),
             listeners,
             next_check: restored.checks.len() as u64,
@@ -94,14 +100,20 @@ impl Registrar {
 
     async fn take_command(&mut self, command: Command) {
         match command {
-            Command::Register { registration, reply } => {
-                reply.send(self.register(&registration).await);
+            Command::Register { registration, caller, reply } => {
+                reply.send(self.register(&registration, caller).await);
             }
-            Command::Deregister { id, reply } => reply.send(self.deregister(&id).await),
+            Command::Deregister { id, caller, reply } => {
+                reply.send(self.deregister(&id, caller).await);
+            }
         }
     }
 
-    async fn register(&mut self, registration: &Registration) -> Result<RegisterOutcome, ApiError> {
+    async fn register(
+        &mut self,
+        registration: &Registration,
+        caller: Caller,
+    ) -> Result<RegisterOutcome, ApiError> {
         let after = StoredRegistration::from(registration);
         let service = records::service(&after, &self.default_address);
         let instance = after.id.as_str().into();
@@ -113,8 +125,11 @@ impl Registrar {
         if before.as_ref() == Some(&after) {
             return Ok(RegisterOutcome::Unchanged);
         }
+        let Caller { uid, pid } = caller;
+        let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms() };
         let stored = after.clone();
-        self.with_data_dir(move |data_dir| data_dir.put_registration(&stored)).await?;
+        self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
+        self.registrants.set(&after.id, by);
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
             let written = self.driver.write(records).await;
             written.map_err(|refused| not_written(&after.id, refused))?;
@@ -124,22 +139,23 @@ impl Registrar {
             self.write_with_new_check(records, &after).await?;
         }
         let replaced = before.is_some();
-        tracing::info!(id = after.id, service = after.service, replaced, "registered");
+        tracing::info!(id = after.id, service = after.service, replaced, uid, pid, "registered");
         Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
     }
 
-    async fn deregister(&mut self, id: &str) -> Result<(), ApiError> {
+    async fn deregister(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
         let owned = id.to_owned();
         let known =
             self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned)).await?;
         if !known {
             return Err(self.not_found(id));
         }
+        self.registrants.remove(id);
         self.checkers.remove(id);
         let records = registering::deregister(&id.into());
         let written = self.driver.write_with_check(records, id.into(), None).await;
         written.map_err(|refused| not_written(id, refused))?;
-        tracing::info!(id, "deregistered");
+        tracing::info!(id, uid = caller.uid, pid = caller.pid, "deregistered");
         Ok(())
     }
 

@@ -51,6 +51,9 @@ fn web() -> StoredRegistration {
     }
 }
 
+/// The line of a registration whose process is known, as later builds of 0.1.0 write it. These bytes never change either.
+const REGISTERED_BY: &str = r#"{"put":{"service":"db","id":"db","namespace":"default","address":"10.0.0.5","port":5432,"tags":[],"meta":{},"weight":1,"checks":[],"balancing":{"strategy":null,"failure_threshold":null,"recovery_timeout_ms":null}},"registered_by":{"uid":1000,"pid":4242,"at_ms":1700000000000}}"#;
+
 /// These texts as lines of a log, with their checksums.
 fn sealed(texts: &[&str]) -> String {
     texts.iter().map(|text| format!("{:016x} {text}\n", xxh3_64(text.as_bytes()))).collect()
@@ -91,7 +94,7 @@ fn recorded_files_are_read_and_written_alike() {
     let mut dir = opened(&fresh);
     dir.save_epoch(Epoch(1_700_000_000_000)).expect("saved");
     dir.save_peers(&peers).expect("saved");
-    dir.put_registration(&web()).expect("put");
+    dir.put_registration(&web(), None).expect("put");
     let written = |file| {
         let text = String::from_utf8(fresh.content(file)).expect("text");
         text.replace(env!("CARGO_PKG_VERSION"), "0.1.0")
@@ -100,6 +103,27 @@ fn recorded_files_are_read_and_written_alike() {
     assert_eq!(written("peers.json"), PEERS);
     let put = LOG.lines().nth(1).expect("the line of web-1");
     assert_eq!(written(log::FILE).lines().nth(1), Some(put));
+}
+
+#[test]
+fn the_process_of_a_registration_is_kept_beside_it() {
+    let registrant = StoredRegistrant { uid: 1_000, pid: Some(4_242), at_ms: 1_700_000_000_000 };
+    let disk = disk_with(&format!("{LOG}{}", sealed(&[REGISTERED_BY])));
+    let dir = opened(&disk);
+    assert_eq!(dir.registrant("db"), Some(registrant));
+    assert_eq!(dir.registrant("web-1"), None, "an earlier version did not ask for it");
+    let db = dir.registration("db").expect("there").clone();
+
+    let fresh = FakeDisk::new();
+    let mut dir = opened(&fresh);
+    dir.put_registration(&db, Some(registrant)).expect("put");
+    let written = String::from_utf8(fresh.content(log::FILE)).expect("text");
+    assert!(written.ends_with(&sealed(&[REGISTERED_BY])), "{written}");
+    let other = StoredRegistrant { uid: 0, ..registrant };
+    dir.put_registration(&db, Some(other)).expect("unchanged");
+    assert_eq!(dir.registrant("db"), Some(registrant), "the other process changed nothing");
+    assert!(dir.remove_registration("db").expect("removed"));
+    assert_eq!(dir.registrant("db"), None);
 }
 
 #[test]
@@ -117,7 +141,7 @@ fn files_with_fields_of_a_later_version_are_read() {
 
 /// A log of a later version: fields in every object, an entry of another kind, a check of another kind.
 fn later_log() -> (String, [String; 2]) {
-    let put = r#"{"put":{"service":"web","id":"web-1","port":8001,"tier":"gold","limits":{"rps":5},"checks":[{"name":"deep","kind":"grpc","service":"shop","tls":true,"interval_ms":1000,"timeout_ms":500,"success_before_passing":1,"failures_before_failing":3}],"balancing":{"slow_start_ms":1000}},"by":"alice"}"#;
+    let put = r#"{"put":{"service":"web","id":"web-1","port":8001,"tier":"gold","limits":{"rps":5},"checks":[{"name":"deep","kind":"grpc","service":"shop","tls":true,"interval_ms":1000,"timeout_ms":500,"success_before_passing":1,"failures_before_failing":3}],"balancing":{"slow_start_ms":1000}},"by":"alice","registered_by":{"uid":7,"at_ms":5,"user":"alice"}}"#;
     let drain = r#"{"drain":{"id":"web-1","until":12345678901234567890123}}"#;
     let head = r#"{"format":2,"written_by":"0.9.0","compressed":false}"#;
     (sealed(&[head, put, drain]), [sealed(&[put]), sealed(&[drain])])
@@ -131,6 +155,8 @@ fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
     let known = dir.registration("web-1").expect("there").clone();
     assert_eq!((known.port, known.weight, known.namespace.as_str()), (8001, 1, "default"));
     assert_eq!(known.checks.len(), 1);
+    let registrant = StoredRegistrant { uid: 7, pid: None, at_ms: 5 };
+    assert_eq!(dir.registrant("web-1"), Some(registrant));
     assert_eq!(known.checks[0].to_check(), None, "this version cannot run it");
 
     // Make enough changes for the log to be rewritten.
@@ -138,9 +164,9 @@ fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
     bulky.id = "bulky".into();
     for round in 0..40_u32 {
         bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
-        dir.put_registration(&bulky).expect("put");
+        dir.put_registration(&bulky, None).expect("put");
     }
-    dir.put_registration(&known).expect("unchanged");
+    dir.put_registration(&known, None).expect("unchanged");
     let content = String::from_utf8(disk.content(log::FILE)).expect("text");
     assert!(!content.contains("0.9.0"), "it was rewritten");
     for line in &kept {
@@ -155,7 +181,7 @@ fn a_registration_that_is_replaced_here_has_nothing_of_the_later_version() {
     let (log, [put, _]) = later_log();
     let disk = disk_with(&log);
     let mut dir = opened(&disk);
-    dir.put_registration(&web()).expect("put");
+    dir.put_registration(&web(), None).expect("put");
     drop(dir);
     assert_eq!(opened(&disk).registration("web-1"), Some(&web()));
     let content = String::from_utf8(disk.content(log::FILE)).expect("text");
@@ -167,11 +193,11 @@ fn a_rewritten_log_keeps_the_order_of_its_lines() {
     let drain = r#"{"drain":{"id":"web-1","until":1}}"#;
     let disk = disk_with(&sealed(&[r#"{"format":2,"written_by":"0.9.0"}"#, drain]));
     let mut dir = opened(&disk);
-    dir.put_registration(&web()).expect("put");
+    dir.put_registration(&web(), None).expect("put");
     for version in 0..40 {
         let meta = BTreeMap::from([("v".into(), format!("{version}{}", "x".repeat(4_000)))]);
         let large = StoredRegistration { id: "large".into(), meta, ..web() };
-        dir.put_registration(&large).expect("put");
+        dir.put_registration(&large, None).expect("put");
     }
     let content = String::from_utf8(disk.content(log::FILE)).expect("text");
     let place = |part: &str| content.find(part).expect(part);

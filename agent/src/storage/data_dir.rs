@@ -14,7 +14,7 @@ use super::error::{OpenError, WriteError};
 use super::identity::{self, NodeIdentity};
 use super::log::{RegistrationLog, TornTail};
 use super::peers;
-use super::registration::StoredRegistration;
+use super::registration::{StoredRegistrant, StoredRegistration};
 use super::verdicts::{self, KeptVerdict};
 
 /// An open data directory. The same path cannot be opened again until this is dropped or its process ends.
@@ -128,7 +128,14 @@ impl DataDir {
         self.log.get(id)
     }
 
-    /// Adds a registration, or replaces the one with the same id. It is durable when this returns.
+    /// The process that made the registration with this id. Versions that did not ask for it left none.
+    #[must_use]
+    pub fn registrant(&self, id: &str) -> Option<StoredRegistrant> {
+        self.log.registrant(id)
+    }
+
+    /// Adds a registration, or replaces the one with the same id, and keeps which process made it. An equal registration
+    /// changes nothing, whichever process made it. It is durable when this returns.
     ///
     /// # Errors
     /// There are already [`MAX_REGISTRATIONS`](hobnob_membership::limits::MAX_REGISTRATIONS), the registration is larger
@@ -137,8 +144,9 @@ impl DataDir {
     pub fn put_registration(
         &mut self,
         registration: &StoredRegistration,
+        registered_by: Option<StoredRegistrant>,
     ) -> Result<(), WriteError> {
-        self.log.put(self.disk.as_mut(), registration)
+        self.log.put(self.disk.as_mut(), registration, registered_by)
     }
 
     /// Removes the registration with this id. Returns whether there was one. The removal is durable when this returns.

@@ -1,8 +1,9 @@
 //! The registrations, as an append-only log of changes.
 //!
 //! A line consists of the XXH3-64 of its JSON text in 16 hexadecimal digits, a space, and the text. The first text is
-//! the [head](super::format). The other texts are `{"put":REGISTRATION}` and `{"remove":"ID"}`, in the order of the
-//! changes. A change is acknowledged once its line is flushed to the disk.
+//! the [head](super::format). The other texts are `{"put":REGISTRATION,"registered_by":REGISTRANT}` and
+//! `{"remove":"ID"}`, in the order of the changes. Lines of early versions have no `registered_by`. A change is
+//! acknowledged once its line is flushed to the disk.
 //!
 //! A crash in the middle of an append leaves an unfinished last line. It was never acknowledged, so it is cut off and
 //! reported as a [`TornTail`]. Any other damage is an error, so that no acknowledged change is lost silently.
@@ -24,7 +25,7 @@ use super::disk::{Disk, FileError};
 use super::error::{OpenError, WriteError};
 use super::format::{Head, UnknownFields};
 use super::limits::MAX_REGISTRATION_BYTES;
-use super::registration::StoredRegistration;
+use super::registration::{StoredRegistrant, StoredRegistration};
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "registrations.log";
@@ -47,19 +48,24 @@ pub struct TornTail {
     pub bytes: usize,
 }
 
-/// A line that this version writes.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Entry<'a> {
-    Put(&'a StoredRegistration),
-    Remove(&'a str),
+/// A line that this version writes: `put` or `remove`.
+#[derive(Default, Serialize)]
+struct Entry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    put: Option<&'a StoredRegistration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registered_by: Option<StoredRegistrant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remove: Option<&'a str>,
 }
 
-/// A line that this version reads. If it has neither field, it is of a kind of a later version.
+/// A line that this version reads. If it has neither `put` nor `remove`, it is of a kind of a later version.
 #[derive(Deserialize)]
 struct ReadEntry {
     #[serde(default)]
     put: Option<StoredRegistration>,
+    #[serde(default)]
+    registered_by: Option<StoredRegistrant>,
     #[serde(default)]
     remove: Option<String>,
 }
@@ -67,6 +73,7 @@ struct ReadEntry {
 /// A live registration.
 struct Live {
     registration: StoredRegistration,
+    registered_by: Option<StoredRegistrant>,
     /// The key of its line in [`RegistrationLog::kept`].
     line: u64,
 }
@@ -128,12 +135,18 @@ impl RegistrationLog {
         self.live.get(id).map(|live| &live.registration)
     }
 
+    /// The process that made the registration with this id, if that is known.
+    pub(super) fn registrant(&self, id: &str) -> Option<StoredRegistrant> {
+        self.live.get(id).and_then(|live| live.registered_by)
+    }
+
     /// Adds a registration, or replaces the one with its id. Writes nothing when the same registration is there
-    /// already.
+    /// already, whichever process made it.
     pub(super) fn put(
         &mut self,
         disk: &mut dyn Disk,
         registration: &StoredRegistration,
+        registered_by: Option<StoredRegistrant>,
     ) -> Result<(), WriteError> {
         let id = &registration.id;
         match self.live.get(id) {
@@ -141,12 +154,13 @@ impl RegistrationLog {
             None if self.live.len() >= MAX_REGISTRATIONS => return Err(WriteError::TooMany),
             _ => {}
         }
-        let line = to_line(disk, &Entry::Put(registration))?;
+        let entry = Entry { put: Some(registration), registered_by, ..Entry::default() };
+        let line = to_line(disk, &entry)?;
         if line.len() > MAX_REGISTRATION_BYTES {
             return Err(WriteError::TooLarge { id: id.clone(), len: line.len() });
         }
         self.append(disk, &line)?;
-        self.set_live(registration.clone(), line);
+        self.set_live(registration.clone(), registered_by, line);
         self.compact(disk);
         Ok(())
     }
@@ -156,7 +170,7 @@ impl RegistrationLog {
         if !self.live.contains_key(id) {
             return Ok(false);
         }
-        let line = to_line(disk, &Entry::Remove(id))?;
+        let line = to_line(disk, &Entry { remove: Some(id), ..Entry::default() })?;
         self.append(disk, &line)?;
         self.drop_live(id);
         self.compact(disk);
@@ -225,10 +239,15 @@ impl RegistrationLog {
         self.kept.values().map(Vec::as_slice)
     }
 
-    fn set_live(&mut self, registration: StoredRegistration, line: Vec<u8>) {
+    fn set_live(
+        &mut self,
+        registration: StoredRegistration,
+        registered_by: Option<StoredRegistrant>,
+        line: Vec<u8>,
+    ) {
         self.drop_live(&registration.id);
         let line = self.keep(line);
-        self.live.insert(registration.id.clone(), Live { registration, line });
+        self.live.insert(registration.id.clone(), Live { registration, registered_by, line });
     }
 
     fn drop_live(&mut self, id: &str) {
@@ -310,7 +329,9 @@ impl RegistrationLog {
     fn apply(&mut self, entry: ReadEntry, line: &[u8]) {
         let line = line.to_owned();
         match entry {
-            ReadEntry { put: Some(registration), .. } => self.set_live(registration, line),
+            ReadEntry { put: Some(registration), registered_by, .. } => {
+                self.set_live(registration, registered_by, line);
+            }
             ReadEntry { remove: Some(id), .. } => self.drop_live(&id),
             ReadEntry { .. } => {
                 self.keep(line);

@@ -38,5 +38,5 @@ pub use data_dir::DataDir;
 pub use error::{OpenError, WriteError};
 pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
-pub use registration::{StoredBalancing, StoredCheck, StoredRegistration};
+pub use registration::{StoredBalancing, StoredCheck, StoredRegistrant, StoredRegistration};
 pub use verdicts::KeptVerdict;

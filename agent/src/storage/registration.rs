@@ -41,6 +41,18 @@ pub struct StoredRegistration {
     pub balancing: StoredBalancing,
 }
 
+/// The process that made a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRegistrant {
+    /// The id of its user.
+    pub uid: u32,
+    /// Its process id then, if this host can name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+}
+
 /// A health check. All numbers are as the API gives them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredCheck {

@@ -113,10 +113,10 @@ fn epochs_grow_even_when_the_clock_goes_back() {
 fn registrations_survive_a_restart() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("b", 1)).expect("put");
-    life.put_registration(&registration("a", 2)).expect("put");
-    life.put_registration(&registration("b", 3)).expect("replaced");
-    life.put_registration(&registration("c", 4)).expect("put");
+    life.put_registration(&registration("b", 1), None).expect("put");
+    life.put_registration(&registration("a", 2), None).expect("put");
+    life.put_registration(&registration("b", 3), None).expect("replaced");
+    life.put_registration(&registration("c", 4), None).expect("put");
     assert!(life.remove_registration("c").expect("removed"));
     assert!(!life.remove_registration("c").expect("already gone"));
     drop(life);
@@ -130,9 +130,9 @@ fn registrations_survive_a_restart() {
 fn putting_what_is_there_writes_nothing() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     let len = fs::metadata(log_path(&dir)).expect("there").len();
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     assert_eq!(fs::metadata(log_path(&dir)).expect("there").len(), len);
 }
 
@@ -141,9 +141,9 @@ fn putting_what_is_there_writes_nothing() {
 fn a_torn_tail_is_cut_off_and_reported() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     let whole = fs::metadata(log_path(&dir)).expect("there").len();
-    life.put_registration(&registration("b", 2)).expect("put");
+    life.put_registration(&registration("b", 2), None).expect("put");
     drop(life);
     let content = fs::read(log_path(&dir)).expect("readable");
     for len in whole as usize..content.len() {
@@ -164,12 +164,12 @@ fn a_torn_tail_is_cut_off_and_reported() {
 fn a_tail_of_blocks_that_never_reached_the_disk_is_torn() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     drop(life);
     append(&log_path(&dir), b"\0\0\0\0\0\0\0\0\"port\":1}\n");
     let mut life = open(&dir);
     assert_eq!(life.torn_tail().map(|torn| torn.line), Some(3));
-    life.put_registration(&registration("b", 2)).expect("the log goes on behind the cut");
+    life.put_registration(&registration("b", 2), None).expect("the log goes on behind the cut");
     drop(life);
     assert_eq!(ids(&open(&dir)), ["a", "b"]);
 }
@@ -178,8 +178,8 @@ fn a_tail_of_blocks_that_never_reached_the_disk_is_torn() {
 fn damage_in_the_middle_is_refused_with_file_and_line() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("a", 1)).expect("put");
-    life.put_registration(&registration("b", 2)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
+    life.put_registration(&registration("b", 2), None).expect("put");
     drop(life);
     let content = fs::read_to_string(log_path(&dir)).expect("readable");
     let damaged = content.replacen("\"port\":1", "\"port\":7", 1);
@@ -204,7 +204,7 @@ fn damage_in_the_middle_is_refused_with_file_and_line() {
 fn damage_in_an_acknowledged_last_line_is_refused() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     drop(life);
     let content = fs::read_to_string(log_path(&dir)).expect("readable");
     fs::write(log_path(&dir), content.replace("\"port\":1", "\"port\":7")).expect("written");
@@ -234,12 +234,12 @@ fn a_log_without_its_first_line_is_refused() {
 fn garbage_is_compacted_away() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("kept", 1)).expect("put");
+    life.put_registration(&registration("kept", 1), None).expect("put");
     let mut bulky = registration("bulky", 2);
     let mut largest = 0;
     for round in 0..40_u32 {
         bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
-        life.put_registration(&bulky).expect("put");
+        life.put_registration(&bulky, None).expect("put");
         largest = largest.max(fs::metadata(log_path(&dir)).expect("there").len());
     }
     assert!(largest < 100_000, "the log grew to {largest} bytes");
@@ -252,10 +252,10 @@ fn garbage_is_compacted_away() {
 fn a_registration_beyond_the_limits_is_refused_and_harms_nothing() {
     let dir = new_dir();
     let mut life = open(&dir);
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     let mut huge = registration("huge", 2);
     huge.meta.insert("blob".into(), "x".repeat(MAX_REGISTRATION_BYTES));
-    assert!(matches!(life.put_registration(&huge), Err(WriteError::TooLarge { .. })));
+    assert!(matches!(life.put_registration(&huge, None), Err(WriteError::TooLarge { .. })));
     drop(life);
     assert_eq!(ids(&open(&dir)), ["a"]);
 }
@@ -266,15 +266,15 @@ fn a_failed_write_is_not_acknowledged_and_the_log_recovers() {
     let disk = FakeDisk::new();
     let open = || DataDir::open_on(Box::new(disk.clone()), "default").expect("opened");
     let mut life = open();
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     disk.set_writes(Writes::Fail(ErrorKind::StorageFull));
-    let error = life.put_registration(&registration("b", 2)).expect_err("full").to_string();
+    let error = life.put_registration(&registration("b", 2), None).expect_err("full").to_string();
     assert!(error.contains(log::FILE), "{error}");
     life.remove_registration("a").expect_err("still full");
     assert_eq!(ids(&life), ["a"]);
     disk.set_writes(Writes::Succeed);
     assert_eq!(ids(&open()), ["a"], "half of a line is torn");
-    life.put_registration(&registration("c", 3)).expect("rewritten and appended");
+    life.put_registration(&registration("c", 3), None).expect("rewritten and appended");
     drop(life);
     assert_eq!(ids(&open()), ["a", "c"]);
 }
@@ -285,17 +285,18 @@ fn a_refused_registration_is_not_back_after_a_restart_unless_it_was_said_so() {
     let disk = FakeDisk::new();
     let open = || DataDir::open_on(Box::new(disk.clone()), "default").expect("opened");
     let mut life = open();
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     disk.set_writes(Writes::FailToFlush(ErrorKind::Other));
-    let error = life.put_registration(&registration("b", 2)).expect_err("not flushed");
+    let error = life.put_registration(&registration("b", 2), None).expect_err("not flushed");
     assert!(matches!(error, WriteError::Io { .. }), "{error}");
     life.remove_registration("a").expect_err("not flushed");
     assert_eq!(ids(&open()), ["a"]);
     disk.set_writes(Writes::Fail(ErrorKind::Other));
-    let error = life.put_registration(&registration("b", 2)).expect_err("neither done nor undone");
+    let error =
+        life.put_registration(&registration("b", 2), None).expect_err("neither done nor undone");
     assert!(error.to_string().contains("may be there after a restart"), "{error}");
     disk.set_writes(Writes::Succeed);
-    life.put_registration(&registration("c", 3)).expect("the rest of `b` is cut off first");
+    life.put_registration(&registration("c", 3), None).expect("the rest of `b` is cut off first");
     assert_eq!(ids(&open()), ["a", "c"]);
 }
 
@@ -308,14 +309,14 @@ fn a_log_that_cannot_be_compacted_still_grows() {
     let mut bulky = registration("bulky", 2);
     for round in 0..40_u32 {
         bulky.meta.insert("blob".into(), format!("{round}{}", "x".repeat(8_000)));
-        life.put_registration(&bulky).expect("appended");
+        life.put_registration(&bulky, None).expect("appended");
     }
     assert!(disk.content(log::FILE).len() > 300_000);
     assert_eq!(open().registrations().cloned().collect::<Vec<_>>(), [bulky.clone()]);
     disk.set_writes(Writes::Succeed);
     for round in 0..20_u32 {
         bulky.meta.insert("blob".into(), format!("{round}{}", "y".repeat(8_000)));
-        life.put_registration(&bulky).expect("put");
+        life.put_registration(&bulky, None).expect("put");
     }
     assert!(disk.content(log::FILE).len() < 200_000, "compacted once that works");
 }
@@ -326,7 +327,7 @@ fn on_a_full_disk_it_opens_with_what_is_there_and_refuses_changes() {
     let disk = FakeDisk::new();
     let open = || DataDir::open_on(Box::new(disk.clone()), "default");
     let mut life = open().expect("opened");
-    life.put_registration(&registration("a", 1)).expect("put");
+    life.put_registration(&registration("a", 1), None).expect("put");
     let first = life.mint_epoch(1, 0).expect("minted");
     drop(life);
     let torn = [disk.content(log::FILE), b"torn".to_vec()].concat();
@@ -336,13 +337,13 @@ fn on_a_full_disk_it_opens_with_what_is_there_and_refuses_changes() {
         let mut life = open().expect("opened");
         assert_eq!(ids(&life), ["a"]);
         assert!(life.mint_epoch(1, 0).expect("minted in reserved room") > first);
-        life.put_registration(&registration("b", 2)).expect_err("full");
+        life.put_registration(&registration("b", 2), None).expect_err("full");
         life.remove_registration("a").expect_err("full");
         life.save_peers(&[]).expect_err("full");
     }
     disk.set_writes(Writes::Succeed);
     let mut life = open().expect("opened");
-    life.put_registration(&registration("b", 2)).expect("there is room again");
+    life.put_registration(&registration("b", 2), None).expect("there is room again");
     assert_eq!(ids(&open().expect("opened")), ["a", "b"]);
 }
 

@@ -112,7 +112,7 @@ async fn a_kept_registration_with_an_invalid_name_is_restored_and_can_be_removed
     let mut data_dir = DataDir::open(home.path().join("a"), "default").expect("opened");
     let registration = json!({ "service": "web 1", "id": "web 1", "port": 80, "tags": ["a,b"] });
     let registration = serde_json::from_value(registration).expect("a registration");
-    data_dir.put_registration(&registration).expect("kept");
+    data_dir.put_registration(&registration, None).expect("kept");
     drop(data_dir);
     let agent = agent(home.path()).await;
     let mut connection = Connection::open(&agent).await;

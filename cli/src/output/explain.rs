@@ -1,13 +1,17 @@
 //! The text of `hobnob explain` for people.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hobnob_api::names::printable;
 use hobnob_api::{
     CheckExplained, Explained, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
+    RegisteredBy,
 };
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
+
+/// The last second of the year 9999, the end of what a time stamp can show.
+const LAST_MS: u64 = 253_402_300_799_000;
 
 /// The text of an explanation, the most important lines first, with a blank line between two subjects.
 pub(crate) fn explanation(explanation: &Explained, style: Style) -> String {
@@ -84,6 +88,9 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     let mut row = |name: &str, value: String| text += &line(name, &value);
     row("why", reason.clone());
     row("check", check(explained));
+    if let Some(registered_by) = &explained.registered_by {
+        row("registered", registrant(registered_by));
+    }
     row("endpoint", endpoint(&instance.address, instance.port));
     row("namespace", instance.namespace.clone());
     let health = explained.health_version;
@@ -94,7 +101,15 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
 }
 
 fn line(name: &str, value: &str) -> String {
-    format!("\n  {name:<9} {}", printable(value))
+    format!("\n  {name:<10} {}", printable(value))
+}
+
+/// Text such as `by uid 1000 (pid 4242) at 2026-11-28T20:16:35Z`.
+fn registrant(RegisteredBy { uid, pid, at_ms }: &RegisteredBy) -> String {
+    let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(*at_ms));
+    let at = at.filter(|_| *at_ms <= LAST_MS).map(humantime::format_rfc3339_seconds);
+    format!("by uid {uid}{pid}{}", at.map(|at| format!(" at {at}")).unwrap_or_default())
 }
 
 /// The verdict of the check, as far as this agent knows it. For an instance of a dead agent it is the last one that
@@ -129,4 +144,20 @@ fn by(heard: &HeardFrom, from: bool) -> String {
     };
     let from = if from { format!(" from {teller}") } else { String::new() };
     format!("{} ago, by {by}{from}", age(*ago_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registrant_is_told_as_far_as_it_is_known() {
+        let by = |pid, at_ms| registrant(&RegisteredBy { uid: 1_000, pid, at_ms });
+        assert_eq!(
+            by(Some(4_242), 1_700_000_000_999),
+            "by uid 1000 (pid 4242) at 2023-11-14T22:13:20Z"
+        );
+        assert_eq!(by(None, 0), "by uid 1000 at 1970-01-01T00:00:00Z");
+        assert_eq!(by(None, u64::MAX), "by uid 1000", "a clock that was far off");
+    }
 }

@@ -130,7 +130,13 @@ impl Agent {
 
     /// Whether a line of its log contains this text.
     pub(crate) fn has_logged(&self, text: &str) -> bool {
-        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+        !self.logged(text).is_empty()
+    }
+
+    /// The lines of its log that contain this text.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     /// Whether it still runs.

@@ -40,6 +40,10 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+fn registered_by(agent: &Agent, id: &str) -> Value {
+    agent.json(&["explain", id])["instances"][0]["registered_by"].clone()
+}
+
 #[test]
 fn a_query_socket_answers_every_question_and_refuses_every_change() {
     let home = tempfile::tempdir().unwrap();
@@ -109,6 +113,52 @@ fn a_query_socket_answers_every_question_and_refuses_every_change() {
     assert!(agent.is_running());
     agent.terminate();
     assert!(!query.exists(), "it left its query socket behind");
+}
+
+#[test]
+fn the_process_that_registered_an_instance_is_told_and_outlasts_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let agent = Agent::start(home.path(), "a1", &[]);
+    let other = Agent::start(home.path(), "a2", &[&agent]);
+    let run = |args: &[&str]| {
+        let mut command = hobnob(args);
+        command.env("HOBNOB_SOCKET", agent.socket()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        assert!(child.wait().unwrap().success(), "{args:?}");
+        child.id()
+    };
+    let uid = rustix::process::geteuid().as_raw();
+    let pid = run(&["register", "web", "--port", "80"]);
+    let by = registered_by(&agent, "web");
+    assert_eq!((&by["uid"], &by["pid"]), (&json!(uid), &json!(pid)));
+    run(&["register", "web", "--port", "80"]);
+    assert_eq!(registered_by(&agent, "web"), by, "a registration that changes nothing");
+    let replaced = run(&["register", "web", "--port", "81"]);
+    let by = registered_by(&agent, "web");
+    assert_eq!(by["pid"], json!(replaced));
+    let text = String::from_utf8(agent.run(&["explain", "web"]).stdout).unwrap();
+    let says = format!("registered by uid {uid} (pid {replaced}) at 20");
+    assert!(text.contains(&says), "no `{says}` in: {text}");
+
+    eventually("the other agent has it", || other.healthy("web") == ["web"]);
+    assert_eq!(registered_by(&other, "web"), Value::Null, "only its own agent knows");
+    run(&["register", "db", "--port", "82"]);
+    let removed = run(&["deregister", "db"]);
+    let names = |action: &str, pid: u32| {
+        let words = [format!("uid={uid}"), format!("pid={pid}")];
+        let has_all = |line: &String| {
+            words.iter().all(|word| line.split_whitespace().any(|part| part == word))
+        };
+        agent.logged(action).iter().any(has_all)
+    };
+    eventually("the log names both", || {
+        names(" registered", replaced) && names(" deregistered", removed)
+    });
+    agent.run(&["prune"]);
+    eventually("and other changes", || !agent.logged("had members pruned uid=").is_empty());
+
+    let agent = agent.restart();
+    assert_eq!(registered_by(&agent, "web"), by);
 }
 
 #[test]
@@ -208,12 +258,13 @@ fn the_group_of_the_full_socket_may_change_and_all_users_may_ask() {
     let register = ["register", "web", "--port", "80"];
     let member = run(USER, GROUP, &full, &register);
     assert!(member.status.success(), "{}", told(&member));
+    assert_eq!(registered_by(&agent, "web")["uid"], USER);
 
     let stranger = run(STRANGER, STRANGER, &full, &register);
     assert_eq!(stranger.status.code(), Some(1), "{}", told(&stranger));
     assert!(told(&stranger).contains("--query-socket"), "{}", told(&stranger));
     let asks = run(STRANGER, STRANGER, &query, &["explain", "web"]);
-    assert!(asks.status.success(), "{}", told(&asks));
+    assert!(told(&asks).contains(&format!("registered by uid {USER} (pid ")), "{}", told(&asks));
     let changes = run(STRANGER, STRANGER, &query, &["deregister", "web"]);
     assert_eq!(changes.status.code(), Some(2), "{}", told(&changes));
 

@@ -101,6 +101,18 @@ pub struct CheckExplained {
     pub signal: Option<String>,
 }
 
+/// The process that registered an instance last. Only the agent that the instance is registered with knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredBy {
+    /// The id of its user.
+    pub uid: u32,
+    /// Its process id then; absent when it ran in a process namespace that the agent does not see.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pid: Option<u32>,
+    /// The time of the registration, in milliseconds since 1970 (UTC), by the clock of the agent.
+    pub at_ms: u64,
+}
+
 /// Whether an instance is offered, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceExplained {
@@ -116,6 +128,9 @@ pub struct InstanceExplained {
     pub health: String,
     /// Its checks, when its agent is this one; else empty.
     pub checks: Vec<CheckExplained>,
+    /// The process that registered it in its present form, when its agent is this one and knows it; else absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub registered_by: Option<RegisteredBy>,
     /// The version of its definition.
     pub version: u64,
     /// The version of its health; absent when none was ever written.

@@ -8,6 +8,7 @@ use hobnob_api::{ApiError, ErrorCode, Request};
 use super::counters::Counters;
 use super::places::{Place, Places};
 use crate::budget::Budget;
+use crate::caller::Caller;
 
 /// A socket of the agent.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ enum Access {
 pub(crate) struct Accepted {
     pub(super) door: Arc<Door>,
     pub(super) place: Place,
+    pub(super) caller: Caller,
 }
 
 impl Door {

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::door::Door;
 use crate::budget::Budget;
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
@@ -48,25 +49,32 @@ impl Handler {
     }
 
     /// Answers any call but a watch, which the connection follows itself.
-    pub(super) async fn answer(&self, request: Request, picks: &mut Picks) -> Response<Shown> {
-        self.try_answer(request, picks).await.unwrap_or_else(Response::Error)
+    pub(super) async fn answer(
+        &self,
+        request: Request,
+        caller: Caller,
+        picks: &mut Picks,
+    ) -> Response<Shown> {
+        self.try_answer(request, caller, picks).await.unwrap_or_else(Response::Error)
     }
 
     async fn try_answer(
         &self,
         request: Request,
+        caller: Caller,
         picks: &mut Picks,
     ) -> Result<Response<Shown>, ApiError> {
         let (registry, driver) = (&*self.registry, &self.driver);
+        let Caller { uid, pid } = caller;
         Ok(match request {
             Request::Register(registration) => {
                 let id = registration.instance_id().to_owned();
-                let outcome = self.registrations.register(registration).await?;
+                let outcome = self.registrations.register(registration, caller).await?;
                 Response::Registered { id, outcome }
             }
             Request::Deregister { id } => {
                 check("instance id", &id)?;
-                self.registrations.deregister(id.clone()).await?;
+                self.registrations.deregister(id.clone(), caller).await?;
                 Response::Deregistered { id }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
@@ -81,22 +89,44 @@ impl Handler {
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
             }
             Request::Join { addresses } => {
-                let joined = join(&self.info, driver, &addresses).await?;
+                let joined = join(&self.info, driver, &addresses).await;
+                match &joined {
+                    Ok(joined) => {
+                        tracing::info!(uid, pid, member = %joined.by, "joined, as a client asked");
+                    }
+                    Err(error) if error.code == ErrorCode::JoinUnanswered => {
+                        tracing::info!(uid, pid, %error, "a client asked to join, and nobody has answered yet");
+                    }
+                    Err(_) => {}
+                }
+                let joined = joined?;
                 let (gossip_address, unresolved) = (joined.by.to_string(), joined.unresolved);
                 Response::Joined { gossip_address, unresolved }
             }
             // The door calls `leave` when the answer is written.
-            Request::Leave {} => Response::Leaving {},
+            Request::Leave {} => {
+                tracing::info!(uid, pid, "a client asked this agent to leave");
+                Response::Leaving {}
+            }
             Request::ForceLeave { member } => {
                 check("member", &member)?;
-                Response::ForceLeft(force_leave(driver, member).await?)
+                let left = force_leave(driver, member).await?;
+                tracing::info!(uid, pid, member = left.name, node_id = %left.node_id, "a client forced a member to leave");
+                Response::ForceLeft(left)
             }
             Request::Prune { members, older_than_ms } => {
-                Response::Pruned(prune(driver, members, older_than_ms).await?)
+                let pruned = prune(driver, members, older_than_ms).await?;
+                tracing::info!(
+                    uid,
+                    pid,
+                    members = pruned.members.len(),
+                    "a client had members pruned"
+                );
+                Response::Pruned(pruned)
             }
             Request::Explain { subject } => {
                 check("subject", &subject)?;
-                let explained = explain(registry, driver, subject).await?;
+                let explained = explain(registry, driver, &self.registrations, subject).await?;
                 Response::Explained(Box::new(explained))
             }
             Request::Info {} => {

@@ -18,6 +18,7 @@ use super::door::{Accepted, Door};
 use super::error::SocketError;
 use super::handler::Handler;
 use super::permissions::{FoundGroup, Permissions};
+use crate::caller::Caller;
 
 /// Connections that wait to be accepted. Further ones wait in `connect`, or fail.
 const BACKLOG: u32 = 1_024;
@@ -121,6 +122,14 @@ impl Socket {
                 }
             };
             while connections.try_join_next().is_some() {}
+            let caller = match stream.peer_cred() {
+                Ok(credentials) => Caller::from(credentials),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection is closed, because the system does not name its process");
+                    door.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+            };
             let Some(place) = door.places.take() else {
                 door.counters.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -128,7 +137,7 @@ impl Socket {
             door.counters.accepted.fetch_add(1, Ordering::Relaxed);
             let (handler, door) = (handler.clone(), door.clone());
             connections.spawn(async move {
-                let accepted = Accepted { door, place };
+                let accepted = Accepted { door, place, caller };
                 if let Err(error) = connection::serve(stream, handler, accepted).await {
                     tracing::debug!(%error, "a connection ended");
                 }

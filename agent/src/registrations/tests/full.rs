@@ -6,7 +6,7 @@ use hobnob_api::{Check, ErrorCode, Probe, RegisterOutcome, Registration};
 use hobnob_membership::limits::MAX_REGISTRATIONS;
 use hobnob_membership::record::Health;
 
-use super::{LOG, TestRegistrar, log};
+use super::{CALLER, LOG, TestRegistrar, log};
 use crate::checks::fake_server::{Behaviour, FakeServer};
 use crate::checks::{CheckId, CheckReport};
 use crate::storage::fake_disk::FakeDisk;
@@ -62,20 +62,20 @@ async fn every_registration_has_room_for_its_health_and_is_back_after_a_restart(
         let (health, output) = (Health::Passing, String::new());
         reports.send(CheckReport { id, health, output, signal: None }).await.expect("it runs");
     }
-    assert_eq!(this.handle.register(last(&server)).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(last(&server), CALLER).await, Ok(RegisterOutcome::Added));
     until_checks_run().await;
     tokio::time::advance(Duration::from_secs(1)).await;
     this.driver.until_health(LAST, Health::Passing).await;
 
     let before = this.disk.content(LOG);
     let further = Registration { id: Some("one-more".to_owned()), ..last(&server) };
-    let error = this.handle.register(further).await.expect_err("no room");
+    let error = this.handle.register(further, CALLER).await.expect_err("no room");
     assert_eq!(error.code, ErrorCode::TooManyRegistrations, "{error}");
     assert!(error.message.contains(&MAX_REGISTRATIONS.to_string()), "{error}");
     assert!(error.message.contains("another agent"), "{error}");
     assert!(this.disk.content(LOG) == before, "nothing of it reached the disk");
     let heavier = Registration { weight: 2, ..last(&server) };
-    assert_eq!(this.handle.register(heavier).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.handle.register(heavier, CALLER).await, Ok(RegisterOutcome::Replaced));
 
     let this = this.restart().await;
     assert_eq!(this.driver.instances().await, MAX_REGISTRATIONS);
@@ -83,7 +83,7 @@ async fn every_registration_has_room_for_its_health_and_is_back_after_a_restart(
     server.behave(Behaviour::Status(503));
     tokio::time::advance(Duration::from_secs(2)).await;
     this.driver.until_health(LAST, Health::Failing).await;
-    assert_eq!(this.handle.deregister(id_of(0)).await, Ok(()));
+    assert_eq!(this.handle.deregister(id_of(0), CALLER).await, Ok(()));
     let other = Registration { id: Some("one-more".to_owned()), ..last(&server) };
-    assert_eq!(this.handle.register(other).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(other, CALLER).await, Ok(RegisterOutcome::Added));
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
+use crate::caller::Caller;
 use crate::checks::ListenerWatch;
 use crate::checks::fake_server::{Behaviour, FakeServer};
 use crate::driver::Persist;
@@ -23,6 +24,9 @@ use crate::testing::TestDriver;
 pub(super) const LOG: &str = "registrations.log";
 const VERDICTS: &str = "verdicts.json";
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The process that registers and deregisters.
+pub(super) const CALLER: Caller = Caller { uid: 1_000, pid: Some(4_242) };
 
 /// The probes of a process share their permits, and a registrar that starts waits for its first probes only so long. So one
 /// test with a registrar runs at a time: some have very many checks.
@@ -45,7 +49,7 @@ impl TestRegistrar {
     /// A registrar with one passing instance, whose verdict is on the disk.
     async fn with_kept_verdict(server: &FakeServer) -> Self {
         let this = Self::start(FakeDisk::new()).await;
-        this.handle.register(checked(web(80), server)).await.expect("registered");
+        this.handle.register(checked(web(80), server), CALLER).await.expect("registered");
         this.driver.until_health("web-1", Health::Passing).await;
         this.until_verdicts_are_kept().await;
         this
@@ -135,21 +139,54 @@ fn checked(registration: Registration, server: &FakeServer) -> Registration {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_process_that_registered_an_instance_is_known_and_outlasts_a_restart() {
+    let other = Caller { uid: 0, pid: None };
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    let registrant = |this: &TestRegistrar| {
+        this.handle.registrant("web-1").map(|by| Caller { uid: by.uid, pid: by.pid })
+    };
+    assert_eq!(registrant(&this), None);
+    this.handle.register(web(80), CALLER).await.expect("registered");
+    assert_eq!(registrant(&this), Some(CALLER));
+    this.handle.register(web(80), other).await.expect("unchanged");
+    assert_eq!(registrant(&this), Some(CALLER), "the other one changed nothing");
+
+    let this = this.restart().await;
+    assert_eq!(registrant(&this), Some(CALLER));
+    this.handle.register(web(81), other).await.expect("replaced");
+    assert_eq!(registrant(&this), Some(other));
+    let this = this.restart().await;
+    assert_eq!(registrant(&this), Some(other));
+    this.handle.deregister("web-1".to_owned(), CALLER).await.expect("deregistered");
+    assert_eq!(registrant(&this), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_the_disk_refuses_keeps_the_process_of_the_former_one() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(web(80), CALLER).await.expect("registered");
+    this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
+    let other = Caller { uid: 0, pid: None };
+    this.handle.register(web(81), other).await.expect_err("full");
+    assert_eq!(this.handle.registrant("web-1").map(|by| by.uid), Some(CALLER.uid));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_acknowledged_registration_is_on_the_disk_and_in_the_catalog() {
     let this = TestRegistrar::start(FakeDisk::new()).await;
-    assert_eq!(this.handle.register(web(80)).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(web(80), CALLER).await, Ok(RegisterOutcome::Added));
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
     let on_disk = this.disk.content(LOG);
-    assert_eq!(this.handle.register(web(80)).await, Ok(RegisterOutcome::Unchanged));
+    assert_eq!(this.handle.register(web(80), CALLER).await, Ok(RegisterOutcome::Unchanged));
     assert_eq!(this.disk.content(LOG), on_disk);
-    assert_eq!(this.handle.register(web(81)).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.handle.register(web(81), CALLER).await, Ok(RegisterOutcome::Replaced));
 
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
-    assert_eq!(this.handle.register(web(81)).await, Ok(RegisterOutcome::Unchanged));
-    assert_eq!(this.handle.deregister("web-1".to_owned()).await, Ok(()));
+    assert_eq!(this.handle.register(web(81), CALLER).await, Ok(RegisterOutcome::Unchanged));
+    assert_eq!(this.handle.deregister("web-1".to_owned(), CALLER).await, Ok(()));
     assert_eq!(this.driver.health("web-1").await, None);
-    let error = this.handle.deregister("web-1".to_owned()).await.expect_err("gone");
+    let error = this.handle.deregister("web-1".to_owned(), CALLER).await.expect_err("gone");
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert_eq!(this.restart().await.driver.health("web-1").await, None);
 }
@@ -158,13 +195,13 @@ async fn an_acknowledged_registration_is_on_the_disk_and_in_the_catalog() {
 async fn a_full_disk_refuses_and_leaves_no_trace() {
     let this = TestRegistrar::start(FakeDisk::new()).await;
     this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
-    let error = this.handle.register(web(80)).await.expect_err("full");
+    let error = this.handle.register(web(80), CALLER).await.expect_err("full");
     assert_eq!(error.code, ErrorCode::DiskFull);
     assert_eq!(this.driver.health("web-1").await, None);
     this.disk.set_writes(Writes::Succeed);
-    assert_eq!(this.handle.register(web(80)).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(web(80), CALLER).await, Ok(RegisterOutcome::Added));
     this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
-    this.handle.deregister("web-1".to_owned()).await.expect_err("full");
+    this.handle.deregister("web-1".to_owned(), CALLER).await.expect_err("full");
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
 }
 
@@ -175,7 +212,7 @@ async fn a_registration_that_breaks_a_rule_does_not_reach_the_disk() {
     let spaced = Registration { id: Some("a b".to_owned()), ..web(80) };
     let mistyped = Registration { address: Some("10.0.0.256".to_owned()), ..web(80) };
     for wrong in [web(0), spaced, mistyped] {
-        let error = this.handle.register(wrong).await.expect_err("refused");
+        let error = this.handle.register(wrong, CALLER).await.expect_err("refused");
         assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
     }
     assert_eq!(this.disk.content(LOG), before);
@@ -186,14 +223,14 @@ async fn a_registration_that_breaks_a_rule_does_not_reach_the_disk() {
 async fn a_verdict_reaches_the_catalog_while_the_disk_hangs() {
     let server = FakeServer::start().await;
     let this = TestRegistrar::start(FakeDisk::new()).await;
-    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    this.handle.register(checked(web(80), &server), CALLER).await.expect("registered");
     tokio::time::advance(INTERVAL).await;
     this.driver.until_health("web-1", Health::Passing).await;
 
     this.disk.set_writes(Writes::Hang);
     let handle = this.handle.clone();
     let other = Registration { id: Some("other".to_owned()), ..web(81) };
-    let registering = tokio::spawn(async move { handle.register(other).await });
+    let registering = tokio::spawn(async move { handle.register(other, CALLER).await });
     this.disk.hung().await;
     server.behave(Behaviour::Status(503));
     tokio::time::advance(INTERVAL).await;
@@ -213,7 +250,8 @@ async fn a_disk_that_does_not_answer_is_counted() {
     for round in 1..=2 {
         this.disk.set_writes(Writes::Hang);
         let handle = this.handle.clone();
-        let registering = tokio::spawn(async move { handle.register(web(80 + round)).await });
+        let registering =
+            tokio::spawn(async move { handle.register(web(80 + round), CALLER).await });
         this.disk.hung().await;
         assert_eq!(stalls().await, u64::from(round) - 1, "not yet");
         for _ in 0..30 {
@@ -223,7 +261,7 @@ async fn a_disk_that_does_not_answer_is_counted() {
         this.disk.set_writes(Writes::Succeed);
         registering.await.expect("no panic").expect("registered");
     }
-    this.handle.register(web(90)).await.expect("registered");
+    this.handle.register(web(90), CALLER).await.expect("registered");
     assert_eq!(stalls().await, 2);
 }
 
@@ -231,7 +269,7 @@ async fn a_disk_that_does_not_answer_is_counted() {
 async fn a_disk_thread_that_panics_ends_the_registrar() {
     let this = TestRegistrar::start(FakeDisk::new()).await;
     this.disk.set_writes(Writes::Panic);
-    let error = this.handle.register(web(80)).await.expect_err("lost");
+    let error = this.handle.register(web(80), CALLER).await.expect_err("lost");
     assert_eq!(error.code, ErrorCode::StorageFailed);
     this.task.await.expect("it ends by itself");
 }
@@ -240,15 +278,15 @@ async fn a_disk_thread_that_panics_ends_the_registrar() {
 async fn a_check_goes_on_unless_what_it_is_about_changes() {
     let server = FakeServer::start().await;
     let this = TestRegistrar::start(FakeDisk::new()).await;
-    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    this.handle.register(checked(web(80), &server), CALLER).await.expect("registered");
     tokio::time::advance(INTERVAL).await;
     this.driver.until_health("web-1", Health::Passing).await;
     let heavier = Registration { weight: 2, ..checked(web(80), &server) };
-    assert_eq!(this.handle.register(heavier).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.handle.register(heavier, CALLER).await, Ok(RegisterOutcome::Replaced));
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "the same check");
     server.behave(Behaviour::Hang);
     assert_eq!(
-        this.handle.register(checked(web(81), &server)).await,
+        this.handle.register(checked(web(81), &server), CALLER).await,
         Ok(RegisterOutcome::Replaced)
     );
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown), "another port");
@@ -258,7 +296,7 @@ async fn a_check_goes_on_unless_what_it_is_about_changes() {
 async fn a_restored_instance_begins_with_the_outcome_of_its_first_probe() {
     let server = FakeServer::start().await;
     let this = TestRegistrar::start(FakeDisk::new()).await;
-    this.handle.register(checked(web(80), &server)).await.expect("registered");
+    this.handle.register(checked(web(80), &server), CALLER).await.expect("registered");
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
     server.behave(Behaviour::Status(503));
@@ -304,7 +342,7 @@ async fn a_registration_that_is_replaced_or_removed_leaves_no_verdict_behind() {
     let server = FakeServer::start().await;
     let this = TestRegistrar::with_kept_verdict(&server).await;
     server.behave(Behaviour::Hang);
-    this.handle.register(checked(web(81), &server)).await.expect("registered");
+    this.handle.register(checked(web(81), &server), CALLER).await.expect("registered");
     while this.disk.content(VERDICTS).ends_with(b"}}}\n") {
         tokio::time::sleep(INTERVAL).await;
     }
@@ -320,7 +358,7 @@ async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
     let this = TestRegistrar::start(disk).await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
     assert_eq!(
-        this.handle.register(web(80)).await,
+        this.handle.register(web(80), CALLER).await,
         Ok(RegisterOutcome::Replaced),
         "without a check"
     );

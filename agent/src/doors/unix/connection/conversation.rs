@@ -74,13 +74,15 @@ impl Conversation {
                 refusal(ErrorCode::ApiVersionUnsupported, &message)
             }
             (_, request) => {
-                let Accepted { door, place } = &self.accepted;
+                let Accepted { door, place, caller } = &self.accepted;
                 door.counters.count_call();
                 let allowed = door.check(&request).and_then(|()| place.check(&request));
                 match (allowed, request) {
                     (Err(refused), _) => Response::Error(refused),
                     (Ok(()), Request::Watch(query)) => self.watch(id, query)?,
-                    (Ok(()), request) => self.handler.answer(request, &mut self.picks).await,
+                    (Ok(()), request) => {
+                        self.handler.answer(request, *caller, &mut self.picks).await
+                    }
                 }
             }
         };

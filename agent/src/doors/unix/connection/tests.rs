@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::super::door::Door;
 use super::*;
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
@@ -107,7 +108,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
     let writes = Arc::new(AtomicUsize::new(0));
     let served = Counted { stream: served, writes: writes.clone() };
     let place = door.places.take().expect("a place");
-    let accepted = Accepted { door, place };
+    let accepted = Accepted { door, place, caller: Caller { uid: 0, pid: None } };
     let serving = tokio::spawn(serve(served, Arc::new(handler), accepted));
     (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
 }
