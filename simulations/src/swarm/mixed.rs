@@ -4,6 +4,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::exits::exits;
 use super::size::Size;
 use crate::scenario::{
     Between, BurstSpec, Datacenter, FalseDowns, Fault, FaultKind, LatencySpec, Limits, LinkSpec,
@@ -61,6 +62,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
     if rng.random_bool(0.06) {
         scenario.fault.push(duplicate_id(&mut rng, size));
     }
+    scenario.fault.extend(exits(&mut other, size));
     scenario
 }
 

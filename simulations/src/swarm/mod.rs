@@ -4,6 +4,7 @@
 //! Testing", ISSTA 2012). Every fifth seed is a drill: one stress under tight limits.
 
 mod drills;
+mod exits;
 mod mixed;
 #[cfg(feature = "mutants")]
 pub mod mutants;

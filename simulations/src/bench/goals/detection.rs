@@ -95,7 +95,7 @@ pub(super) fn exits(setting: &Setting, report: &mut SectionReport<'_>) {
     cluster.slow_some();
     cluster.run_for(MINUTE);
     cluster.take_beliefs();
-    let (mut resets, mut believed) = (0, 0);
+    let (mut resets, mut believed, mut downs, mut incidents) = (0, 0, 0, 0);
     for minute in 0..setting.minutes {
         for _ in 0..60 {
             let agent = cluster.rng.random_range(0..cluster.len());
@@ -105,11 +105,16 @@ pub(super) fn exits(setting: &Setting, report: &mut SectionReport<'_>) {
         }
         let beliefs = cluster.take_beliefs();
         believed += beliefs.iter().filter(|one| one.exited && one.was_running).count();
-        report.progress(&format!("minute {minute}"));
+        let (more, new) = false_downs_among(&beliefs);
+        (downs, incidents) = (downs + more, incidents + new);
+        report.progress(&format!("minute {minute}: {believed} of {incidents} false downs"));
     }
     let what = format!("living processes taken to have exited in {} min", setting.minutes);
     let note = format!("5 % slow agents, the connections of {resets} agents reset");
     report.add(what, Some(believed as f64), "").at_loss(loss).goal(0.0).note(note);
+    let what = "the same: false downs for any reason";
+    let note = format!("{downs} beliefs");
+    report.add(what, Some(incidents as f64), "").at_loss(loss).goal(0.0).note(note);
 }
 
 pub(super) fn mass_crash(setting: &Setting, report: &mut SectionReport<'_>) {
