@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hobnob_api::{
     ApiError, ErrorCode, Explained, HeardFrom, InstanceExplained, MemberExplained,
-    RecordsExplained, RegisteredBy, VerdictExplained,
+    RecordsExplained, RegisteredBy, VerdictExplained, WatchedExplained,
 };
 use hobnob_membership::detector::{Belief, Cause};
 use hobnob_membership::record::Key;
@@ -149,8 +149,14 @@ fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
         down_ago_ms: down_since.map(|since| millis(now.since(since))),
         verdict,
         heard,
+        watched: node.is_watched(id).then(|| watched(node, id, now)),
         records,
     }
+}
+
+fn watched(node: &Node, id: NodeId, now: Time) -> WatchedExplained {
+    let held_since = node.held_since(id);
+    WatchedExplained { held_ms: held_since.map(|since| millis(now.since(since))) }
 }
 
 fn own_reason(node: &Node, now: Time) -> String {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use hobnob_api::names::printable;
 use hobnob_api::{
     CheckExplained, Explained, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
-    RegisteredBy,
+    RegisteredBy, WatchedExplained,
 };
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
@@ -41,6 +41,9 @@ fn member(explained: &MemberExplained, style: Style) -> String {
         let never = || "never, by this agent".to_owned();
         row("heard", explained.heard.as_ref().map_or_else(never, |heard| by(heard, false)));
     }
+    if let Some(watched) = &explained.watched {
+        row("watched", by_this_agent(watched));
+    }
     row("node id", format!("{}, epoch {}", member.node_id, member.epoch));
     let (datacenter, zone) = (or_dash(&member.datacenter), or_dash(&member.zone));
     row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.gossip_address));
@@ -66,6 +69,15 @@ fn member(explained: &MemberExplained, style: Style) -> String {
         }
     }
     text
+}
+
+fn by_this_agent(watched: &WatchedExplained) -> String {
+    match watched.held_ms {
+        Some(held_ms) => {
+            format!("by this agent, which has held a connection to it for {}", age(held_ms))
+        }
+        None => "by this agent, by pings alone: it holds no connection to it".to_owned(),
+    }
 }
 
 /// The reason why a member has no records here. Those of a member that is down are dropped after a day, or when an

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::agent::{ANY_PORT, Agent, eventually, text};
 
 const AGENTS: usize = 4;
@@ -24,6 +26,10 @@ fn until_held(agents: &[Agent]) {
         let held = |agent: &Agent| [agent.counter("holds_in"), agent.counter("holds_out")];
         agents.iter().all(|agent| held(agent) == [others; 2])
     });
+}
+
+fn explained(agent: &Agent, name: &str) -> Value {
+    agent.json(&["explain", name])["members"][0].take()
 }
 
 fn hints(agents: &[Agent]) -> Vec<u64> {
@@ -68,6 +74,26 @@ fn of_two_agents_the_one_that_is_left_knows_that_the_other_exited() {
     let member = left.json(&["explain", "a2"])["members"][0].take();
     assert!(text(&member, "reason").starts_with("its process exited: one node "), "{member}");
     assert_eq!(left.json(&["info"])["isolated"], true, "nobody else can tell");
+}
+
+#[test]
+fn an_agent_tells_which_members_it_watches_and_since_when_it_holds_a_connection() {
+    let home = tempfile::tempdir().unwrap();
+    let mut agents = holding(home.path(), 2, &[]);
+    for (agent, other) in [(&agents[0], "a2"), (&agents[1], "a1")] {
+        let member = explained(agent, other);
+        assert!(member["watched"]["held_ms"].is_u64(), "{}: {member}", agent.name);
+        let told = String::from_utf8(agent.run(&["explain", other]).stdout).unwrap();
+        let words = "by this agent, which has held a connection to it for ";
+        assert!(told.contains(words), "{}: {told}", agent.name);
+        let own = explained(agent, &agent.name);
+        assert!(own["watched"].is_null(), "no agent watches itself: {own}");
+    }
+    let left = agents.remove(0);
+    agents.pop().unwrap().kill();
+    eventually("the other is down", || left.status_of("a2").as_deref() == Some("down"));
+    let member = explained(&left, "a2");
+    assert!(member["watched"].is_null(), "a dead member is not watched: {member}");
 }
 
 #[test]

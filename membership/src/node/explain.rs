@@ -148,6 +148,19 @@ impl Node {
         self.liveness.detector().unanswered(now)
     }
 
+    /// Whether the ring assigns an active member to us: we ping it each second, and hold a connection to it.
+    #[must_use]
+    pub fn is_watched(&self, node: NodeId) -> bool {
+        self.liveness.detector().watched().any(|watched| watched == node)
+    }
+
+    /// Since when we hold a connection to a member that we watch; `None` if we hold none. Its end is the first sign that the
+    /// process of the member exited.
+    #[must_use]
+    pub fn held_since(&self, node: NodeId) -> Option<Time> {
+        self.liveness.exits().held_since(node)
+    }
+
     /// Whether all members that we watch answer by stream alone, and have done so for some time.
     #[must_use]
     pub fn are_datagrams_blocked(&self) -> bool {

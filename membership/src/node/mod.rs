@@ -132,7 +132,7 @@ impl Node {
             Input::TcpProbeAnswered { tcp_probe } => {
                 self.liveness.handle_tcp_probe_answered(tcp_probe);
             }
-            Input::Held { hold } => self.liveness.handle_held(hold),
+            Input::Held { hold } => self.liveness.handle_held(hold, now),
             Input::HoldEnded { hold, end } => self.liveness.handle_hold_ended(hold, end, now),
             Input::Reached { reach, outcome } => self.liveness.handle_reached(reach, outcome, now),
             Input::Join(addresses) => self.liveness.join(addresses, now),

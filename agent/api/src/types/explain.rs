@@ -32,6 +32,9 @@ pub struct MemberExplained {
     pub verdict: Option<VerdictExplained>,
     /// When it was last heard itself.
     pub heard: Option<HeardFrom>,
+    /// How this agent watches it; absent when other agents do. Each member is watched by five others at most.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub watched: Option<WatchedExplained>,
     /// Its records here.
     pub records: Option<RecordsExplained>,
 }
@@ -54,6 +57,15 @@ pub struct VerdictExplained {
     /// then.
     #[serde(default, skip_serializing_if = "is_default")]
     pub exited: bool,
+}
+
+/// How an agent watches a member: by pings, and by a connection that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedExplained {
+    /// Milliseconds for which it has held a connection to the member, whose end tells at once that the process of the
+    /// member exited; absent when it holds none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub held_ms: Option<u64>,
 }
 
 /// When something was heard, from which node, and by which message.

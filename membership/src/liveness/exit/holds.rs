@@ -27,8 +27,8 @@ enum State {
     Waiting(Time),
     /// The transport connects.
     Connecting,
-    /// Both sides hold the connection.
-    Held,
+    /// Both sides hold the connection, since this time.
+    Held(Time),
 }
 
 #[derive(Debug)]
@@ -40,6 +40,12 @@ struct Hold {
     /// Attempts in a row that were not held.
     failures: u32,
     goodbye: Option<Time>,
+}
+
+impl Hold {
+    fn is_held(&self) -> bool {
+        matches!(self.state, State::Held(_))
+    }
 }
 
 /// The connections, by member.
@@ -89,14 +95,22 @@ impl Holds {
     fn find_due(&mut self) {
         let waiting = self.holds.values().filter_map(|hold| match hold.state {
             State::Waiting(at) => Some(at),
-            State::Connecting | State::Held => None,
+            State::Connecting | State::Held(_) => None,
         });
         self.due = waiting.min();
     }
 
     /// The number of connections that are held.
     pub(super) fn held(&self) -> usize {
-        self.holds.values().filter(|hold| hold.state == State::Held).count()
+        self.holds.values().filter(|hold| hold.is_held()).count()
+    }
+
+    /// Since when the connection to a member is held; `None` if none is.
+    pub(super) fn held_since(&self, node: NodeId) -> Option<Time> {
+        match self.holds.get(&node)?.state {
+            State::Held(since) => Some(since),
+            State::Waiting(_) | State::Connecting => None,
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
@@ -127,9 +141,9 @@ impl Holds {
         Some((*found.0, found.1))
     }
 
-    pub(super) fn note_held(&mut self, id: HoldId) {
+    pub(super) fn note_held(&mut self, id: HoldId, now: Time) {
         if let Some((_, hold)) = self.find(id).filter(|(_, hold)| hold.state == State::Connecting) {
-            hold.state = State::Held;
+            hold.state = State::Held(now);
             hold.failures = 0;
         }
     }
@@ -143,7 +157,7 @@ impl Holds {
         now: Time,
     ) -> Option<NodeId> {
         let (node, hold) = self.find(id)?;
-        let was_held = hold.state == State::Held;
+        let was_held = hold.is_held();
         let doubled = PAUSE * 2_u32.saturating_pow(hold.failures.min(6));
         hold.failures += 1;
         let mut pause = doubled.min(MAX_PAUSE);
@@ -221,11 +235,13 @@ mod tests {
             holds.watch(&[member(1)], &mut rng, Time::ZERO);
             let [id] = connected(&mut holds, MS(900))[..] else { panic!("one member") };
             if held {
-                holds.note_held(id);
+                holds.note_held(id, MS(950));
                 assert_eq!(holds.held(), 1);
             }
+            assert_eq!(holds.held_since(NodeId(1)), held.then_some(MS(950)));
             let hint = holds.note_ended(id, end, &mut rng, MS(1_000));
             assert_eq!(hint, is_hint.then_some(NodeId(1)), "{held} {end:?}");
+            assert_eq!(holds.held_since(NodeId(1)), None);
             assert_eq!(holds.said_goodbye(NodeId(1), MS(5_999)), end == HoldEnd::Goodbye);
             assert!(!holds.said_goodbye(NodeId(1), MS(6_000)));
         }
@@ -237,7 +253,7 @@ mod tests {
         let mut holds = Holds::new(7);
         holds.watch(&[member(1), member(2)], &mut rng, Time::ZERO);
         let ids = connected(&mut holds, MS(900));
-        ids.iter().for_each(|id| holds.note_held(*id));
+        ids.iter().for_each(|id| holds.note_held(*id, MS(950)));
         let later = Identity { epoch: Epoch(2), ..member(1) };
         let orders = holds.watch(&[later, member(2)], &mut rng, MS(1_000));
         assert_eq!(orders, [ExitOrder::Release(ids[0])]);

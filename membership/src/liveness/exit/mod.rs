@@ -105,6 +105,11 @@ impl Exits {
         self.holds.held()
     }
 
+    /// Since when the connection to a member is held; `None` if none is.
+    pub(crate) fn held_since(&self, node: NodeId) -> Option<Time> {
+        self.holds.held_since(node)
+    }
+
     /// Holds a connection to each of these members, and to no others.
     pub(crate) fn watch(&mut self, targets: &[Identity], now: Time) {
         self.orders.extend(self.holds.watch(targets, &mut self.rng, now));
@@ -153,8 +158,8 @@ impl Exits {
         }
     }
 
-    pub(crate) fn handle_held(&mut self, hold: HoldId) {
-        self.holds.note_held(hold);
+    pub(crate) fn handle_held(&mut self, hold: HoldId, now: Time) {
+        self.holds.note_held(hold, now);
     }
 
     pub(crate) fn handle_hold_ended(&mut self, hold: HoldId, end: HoldEnd, swim: &Swim, now: Time) {

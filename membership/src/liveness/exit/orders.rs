@@ -11,8 +11,8 @@ use crate::wire::{ExitVote, Message};
 use super::ExitOrder;
 
 impl Liveness {
-    pub(crate) fn handle_held(&mut self, hold: HoldId) {
-        self.exits.handle_held(hold);
+    pub(crate) fn handle_held(&mut self, hold: HoldId, now: Time) {
+        self.exits.handle_held(hold, now);
     }
 
     pub(crate) fn handle_hold_ended(&mut self, hold: HoldId, end: HoldEnd, now: Time) {
