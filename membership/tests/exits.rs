@@ -107,6 +107,28 @@ fn a_new_connection_that_stays_open_acquits_a_process_whose_datagrams_are_lost()
     assert!(acquitted(&network) >= 5);
 }
 
+/// Something nearer than the member, such as a proxy, closes and refuses its connections.
+#[test]
+fn a_process_far_away_has_the_time_to_answer() {
+    let mut network = settled(12);
+    network.far.insert(SUSPECT, MS(60));
+    network.run_for(Duration::from_secs(40));
+    network.listening.remove(&SUSPECT);
+    network.refusing.insert(SUSPECT);
+    network.end_connections(SUSPECT, HoldEnd::Closed);
+    network.run_for(Duration::from_secs(3));
+    assert_eq!((sure(&network, SUSPECT).len(), convicted(&network)), (0, 0));
+    assert!(acquitted(&network) >= 5);
+    network.listening.insert(SUSPECT);
+    network.refusing.remove(&SUSPECT);
+    network.run_for(Duration::from_secs(10));
+    kill(&mut network, SUSPECT);
+    network.run_for(MS(245));
+    assert_eq!(sure(&network, SUSPECT), [], "an answer may be on its way");
+    network.run_for(MS(55));
+    assert_eq!(sure(&network, SUSPECT).len(), 11);
+}
+
 #[test]
 fn resets_and_silence_convict_nobody() {
     let mut network = settled(12);

@@ -56,6 +56,8 @@ pub struct Network<N = Node> {
     pub held: BTreeMap<(usize, HoldId), usize>,
     /// Nodes whose datagrams are dropped, in both directions.
     pub blocked: BTreeSet<usize>,
+    /// Nodes whose datagrams take longer by this time, in both directions.
+    pub far: BTreeMap<usize, Duration>,
     /// Pairs of nodes, the lower one first, between which neither datagrams nor new streams pass.
     pub cut: BTreeSet<(usize, usize)>,
     /// Every TCP probe that was asked for.
@@ -242,6 +244,7 @@ impl<N: BorrowMut<Node>> Network<N> {
             refusing: BTreeSet::new(),
             held: BTreeMap::new(),
             blocked: BTreeSet::new(),
+            far: BTreeMap::new(),
             cut: BTreeSet::new(),
             tcp_probes: Vec::new(),
             arrivals: Vec::new(),
@@ -345,7 +348,9 @@ impl<N: BorrowMut<Node>> Network<N> {
                 let passes = |to: &usize| !self.blocked.contains(to) && !self.blocked.contains(&n);
                 let to = self.number_of(to).filter(|to| !self.is_cut(n, *to));
                 if let Some(to) = to.filter(passes) {
-                    self.send(to, soon, Arrival::Datagram(self.address_of(n), bytes));
+                    let further = [n, to].iter().filter_map(|end| self.far.get(end)).sum();
+                    let at = soon + further;
+                    self.send(to, at, Arrival::Datagram(self.address_of(n), bytes));
                 }
             }
             Output::OpenStream { stream, to, .. } => match self.number_of(to) {

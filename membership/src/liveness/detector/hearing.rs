@@ -13,7 +13,7 @@ use crate::base::io::TcpProbeId;
 use crate::base::limits::{MAX_INDIRECT_PROBES, MAX_VIEW_CHECKS};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::wire::{Pong, Vote};
+use crate::wire::{Pong, Vote, pong_tag};
 
 impl Detector {
     /// Takes a pong. Returns the member that sent it, if one was asked.
@@ -27,6 +27,13 @@ impl Detector {
         let node = self.pings.answered(pong.tag)?;
         self.is_changed = true;
         self.healths.insert(node, pong.local_health);
+        if let Some(monitor) = self.monitors.get_mut(&node)
+            && let Some(series) = monitor.series
+            && pong_tag(node, series.nonce) == pong.tag
+            && !by_stream
+        {
+            monitor.measure(series, now);
+        }
         self.hear(node, by_stream, now);
         if let Some(monitor) = self.monitors.get_mut(&node)
             && monitor.compare(members, pong.members, now)

@@ -16,6 +16,7 @@ mod local_health;
 mod member_updates;
 mod monitor;
 mod pings;
+mod round_trip;
 mod series;
 mod steps;
 mod suspicion;
@@ -209,6 +210,11 @@ impl Detector {
     /// Whether a member that we watch answered by stream lately, and not by datagram.
     pub(crate) fn is_heard_by_stream_alone(&self, node: NodeId, now: Time) -> bool {
         self.monitors.get(&node).is_some_and(|monitor| monitor.is_heard_by_stream_alone(now))
+    }
+
+    /// The round trip of our pings to a member that we watch.
+    pub(crate) fn round_trip(&self, node: NodeId) -> Option<Duration> {
+        self.monitors.get(&node)?.round_trip.get()
     }
 
     /// Whether all members that we watch answered by stream lately, and none by datagram. False if we watch nobody.

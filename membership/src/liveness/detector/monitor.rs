@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::time::Time;
 
+use super::round_trip::RoundTrip;
 use super::series::{Series, Step};
 
 /// The average time between two series.
@@ -22,6 +23,7 @@ pub(super) struct Monitor {
     pub(super) series: Option<Series>,
     /// Whether the member is beyond those that the ring assigns to us: see [`super::watch`].
     pub(super) is_beyond: bool,
+    pub(super) round_trip: RoundTrip,
     next: Time,
     /// When the member last answered, or when we began to watch it.
     answered: Time,
@@ -47,6 +49,7 @@ impl Monitor {
         Self {
             series: None,
             is_beyond,
+            round_trip: RoundTrip::default(),
             next: first,
             answered: first,
             by_stream_until: None,
@@ -87,6 +90,11 @@ impl Monitor {
         self.series = None;
         self.answered = now;
         self.by_stream_until = by_stream.then(|| now + STREAM_MEMORY);
+    }
+
+    /// Notes the answer to a ping of this series.
+    pub(super) fn measure(&mut self, series: Series, now: Time) {
+        self.round_trip.note(now.since(series.started), series.is_repeated());
     }
 
     /// The time since the member last answered, or since we began to watch it.

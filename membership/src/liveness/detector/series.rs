@@ -46,6 +46,11 @@ impl Series {
         Self { tries: &FEW_TRIES, ..Self::new(nonce, now) }
     }
 
+    /// Whether more than one ping was sent.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.sent > 1
+    }
+
     pub(super) fn next_deadline(&self) -> Time {
         self.started + self.tries.get(self.sent).copied().unwrap_or(GIVE_UP)
     }

@@ -8,8 +8,9 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::ExitVote;
 
-/// A case without a verdict is dropped after this time, counted anew after a stall of our own loop.
-pub(super) const CASE_LASTS: Duration = Duration::from_secs(1);
+/// A case without a verdict is dropped this long after the member has missed all pings, counted anew after a stall of our
+/// own loop.
+pub(super) const CASE_LASTS: Duration = Duration::from_millis(950);
 /// However often our own loop stalls, a case is dropped after this time.
 const CASE_LASTS_AT_MOST: Duration = Duration::from_secs(5);
 /// When the member is pinged, counted from the beginning of the case. A member that restarts within 30 ms answers the last
@@ -22,20 +23,26 @@ const REACHES: [Duration; 4] = [
     Duration::from_millis(14),
     Duration::from_millis(30),
 ];
-/// When we tell our vote. The first time is that at which the member has missed all pings; the later ones make up for
+/// From this time on the member has missed all pings, if its answers do not take long.
+const LEAST_PATIENCE: Duration = Duration::from_millis(50);
+/// The same, however long its answers take.
+const MOST_PATIENCE: Duration = Duration::from_millis(500);
+/// Beyond two round trips, the time for an answer that is a little late.
+const LEEWAY: Duration = Duration::from_millis(20);
+/// When we tell our vote, counted from the time at which the member has missed all pings. The later ones make up for
 /// datagrams that were lost.
 const VOTES: [Duration; 6] = [
-    Duration::from_millis(50),
-    Duration::from_millis(75),
-    Duration::from_millis(110),
-    Duration::from_millis(200),
-    Duration::from_millis(350),
-    Duration::from_millis(600),
+    Duration::ZERO,
+    Duration::from_millis(25),
+    Duration::from_millis(60),
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+    Duration::from_millis(550),
 ];
 /// The vote that also goes to nodes beyond the monitors.
 const ASK_MORE_AT: usize = 1;
-/// From this time on, closed connections are enough where nothing answers a new one.
-const WITHOUT_REFUSALS_AFTER: Duration = Duration::from_millis(200);
+/// From this time on, counted likewise, closed connections are enough where nothing answers a new one.
+const WITHOUT_REFUSALS_AFTER: Duration = Duration::from_millis(150);
 /// Monitors whose own connections must have closed.
 const CLOSED_AT_LEAST: usize = 2;
 /// Votes of others that a case keeps.
@@ -72,6 +79,12 @@ impl Evidence {
     }
 }
 
+/// The time after which a member with this round trip has missed all pings, the last of which may wait for one round trip.
+fn patience(round_trip: Option<Duration>) -> Duration {
+    let needed = round_trip.map_or(Duration::ZERO, |round_trip| 2 * round_trip + LEEWAY);
+    needed.clamp(LEAST_PATIENCE, MOST_PATIENCE)
+}
+
 /// A member whose process may have exited.
 #[derive(Debug)]
 pub(super) struct Case {
@@ -81,6 +94,8 @@ pub(super) struct Case {
     pub(super) nonce: [u8; 4],
     /// When the case was opened, or begun anew after a stall of our own loop.
     opened: Time,
+    /// The time from then until the member has missed all pings.
+    patience: Duration,
     /// When the case is dropped at the latest.
     over: Time,
     ours: Evidence,
@@ -93,11 +108,18 @@ pub(super) struct Case {
 }
 
 impl Case {
-    pub(super) fn new(suspect: Identity, nonce: [u8; 4], now: Time) -> Self {
+    /// A case about a member with this round trip, if we know it.
+    pub(super) fn new(
+        suspect: Identity,
+        nonce: [u8; 4],
+        round_trip: Option<Duration>,
+        now: Time,
+    ) -> Self {
         Self {
             suspect,
             nonce,
             opened: now,
+            patience: patience(round_trip),
             over: now + CASE_LASTS_AT_MOST,
             ours: Evidence::default(),
             votes: BTreeMap::new(),
@@ -175,12 +197,16 @@ impl Case {
     }
 
     fn vote_at(&self) -> Option<Time> {
-        VOTES.get(self.votes_due).map(|after| self.opened + *after)
+        VOTES.get(self.votes_due).map(|after| self.opened + self.patience + *after)
     }
 
     pub(super) fn next_deadline(&self) -> Time {
         let steps = [self.ping_at(), self.reach_at(), self.vote_at()];
-        steps.into_iter().flatten().min().unwrap_or(self.opened + CASE_LASTS).min(self.over)
+        steps.into_iter().flatten().min().unwrap_or(self.ends()).min(self.over)
+    }
+
+    fn ends(&self) -> Time {
+        self.opened + self.patience + CASE_LASTS
     }
 
     /// The next step, if one is due.
@@ -197,7 +223,7 @@ impl Case {
         } else if is_due(self.vote_at()) {
             self.votes_due += 1;
             Some(Step::Vote { ask_more: self.votes_due > ASK_MORE_AT })
-        } else if self.opened + CASE_LASTS <= now {
+        } else if self.ends() <= now {
             Some(Step::Over)
         } else {
             None
@@ -208,7 +234,7 @@ impl Case {
     /// smaller where there are fewer nodes to ask.
     pub(super) fn verdict(&self, majority: usize, now: Time) -> Option<Vec<NodeId>> {
         let age = now.since(self.opened);
-        if !self.ours.closed || age < VOTES[0] {
+        if !self.ours.closed || age < self.patience {
             return None;
         }
         let all = || self.votes.values().chain([&self.ours]);
@@ -217,9 +243,23 @@ impl Case {
         let closed = count(|one| one.closed);
         let by_fin = count(|one| one.by_fin || (one.closed && mutant::is(Mutant::ConvictByReset)));
         let with_refusals = refused >= majority && closed >= CLOSED_AT_LEAST.min(majority);
-        let without = age >= WITHOUT_REFUSALS_AFTER && by_fin >= majority;
+        let without = age >= self.patience + WITHOUT_REFUSALS_AFTER && by_fin >= majority;
         let agrees = |one: &Evidence| one.is_enough_to_vote();
         let agreeing = self.votes.iter().filter(|(_, one)| agrees(one)).map(|(node, _)| *node);
         (with_refusals || without).then(|| agreeing.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_far_away_gets_the_time_of_two_round_trips() {
+        let ms = Duration::from_millis;
+        for (round_trip, expected) in [(0, 50), (15, 50), (16, 52), (120, 260), (400, 500)] {
+            assert_eq!(patience(Some(ms(round_trip))), ms(expected), "{round_trip} ms");
+        }
+        assert_eq!(patience(None), LEAST_PATIENCE);
     }
 }

@@ -26,7 +26,7 @@ use crate::base::io::{HoldEnd, HoldId, ReachId, ReachOutcome};
 use crate::base::limits::{MAX_EXIT_CASES, MAX_REFEREES};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::liveness::detector::{Cause, MONITORS, Verdict};
+use crate::liveness::detector::{Cause, Detector, MONITORS, Verdict};
 use crate::liveness::swim::Swim;
 use crate::wire::{ExitVote, pong_tag};
 
@@ -162,7 +162,14 @@ impl Exits {
         self.holds.note_held(hold, now);
     }
 
-    pub(crate) fn handle_hold_ended(&mut self, hold: HoldId, end: HoldEnd, swim: &Swim, now: Time) {
+    pub(crate) fn handle_hold_ended(
+        &mut self,
+        hold: HoldId,
+        end: HoldEnd,
+        swim: &Swim,
+        detector: &Detector,
+        now: Time,
+    ) {
         let end = match end {
             HoldEnd::Goodbye if mutant::is(Mutant::IgnoreGoodbye) => HoldEnd::Closed,
             end => end,
@@ -170,7 +177,7 @@ impl Exits {
         let Some(node) = self.holds.note_ended(hold, end, &mut self.rng, now) else { return };
         let Some(suspect) = swim.held_alive(node).copied() else { return };
         self.tally.hints += 1;
-        if let Some(case) = self.open_case(suspect, now) {
+        if let Some(case) = self.open_case(suspect, detector, now) {
             case.note_hint(end == HoldEnd::Closed);
         }
     }
@@ -212,7 +219,13 @@ impl Exits {
     }
 
     /// Takes the vote of an active member.
-    pub(crate) fn handle_vote(&mut self, vote: &ExitVote, swim: &Swim, now: Time) {
+    pub(crate) fn handle_vote(
+        &mut self,
+        vote: &ExitVote,
+        swim: &Swim,
+        detector: &Detector,
+        now: Time,
+    ) {
         let node = vote.suspect;
         let Some(suspect) = swim.held_alive(node).copied() else { return };
         if suspect.epoch != vote.epoch || node == self.own || vote.sender == node {
@@ -226,7 +239,7 @@ impl Exits {
         if self.holds.said_goodbye(node, now) {
             return;
         }
-        if let Some(case) = self.open_case(suspect, now) {
+        if let Some(case) = self.open_case(suspect, detector, now) {
             case.note_vote(vote);
             self.rule(swim, node, now);
         }
@@ -238,7 +251,12 @@ impl Exits {
         self.cases.get(&node).is_some_and(Case::has_evidence)
     }
 
-    fn open_case(&mut self, suspect: Identity, now: Time) -> Option<&mut Case> {
+    fn open_case(
+        &mut self,
+        suspect: Identity,
+        detector: &Detector,
+        now: Time,
+    ) -> Option<&mut Case> {
         let node = suspect.node_id;
         if !self.cases.contains_key(&node) {
             if self.cases.len() >= MAX_EXIT_CASES {
@@ -246,7 +264,8 @@ impl Exits {
                 return None;
             }
             let nonce = self.rng.next_u32().to_le_bytes();
-            self.cases.insert(node, Case::new(suspect, nonce, now));
+            let round_trip = detector.round_trip(node);
+            self.cases.insert(node, Case::new(suspect, nonce, round_trip, now));
         }
         self.cases.get_mut(&node)
     }

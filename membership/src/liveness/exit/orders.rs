@@ -16,7 +16,7 @@ impl Liveness {
     }
 
     pub(crate) fn handle_hold_ended(&mut self, hold: HoldId, end: HoldEnd, now: Time) {
-        self.exits.handle_hold_ended(hold, end, &self.swim, now);
+        self.exits.handle_hold_ended(hold, end, &self.swim, &self.detector, now);
     }
 
     pub(crate) fn handle_reached(&mut self, reach: ReachId, outcome: ReachOutcome, now: Time) {
@@ -25,7 +25,7 @@ impl Liveness {
 
     pub(crate) fn handle_exit_vote(&mut self, vote: &ExitVote, now: Time) {
         if self.hear(vote.sender, Sign::Vote, now).is_some() {
-            self.exits.handle_vote(vote, &self.swim, now);
+            self.exits.handle_vote(vote, &self.swim, &self.detector, now);
         }
     }
 
