@@ -109,7 +109,7 @@ fn an_agent_that_keeps_its_records_and_restarts_has_not_exited() {
     for agent in &agents {
         assert_eq!(agent.counter("exits_convicted"), 0, "{}", agent.name);
         let member = agent.json(&["explain", "a2"])["members"][0].take();
-        assert_eq!(member["verdict"], serde_json::Value::Null, "on {}", agent.name);
+        assert_eq!(member["verdict"], Value::Null, "on {}", agent.name);
     }
 }
 
