@@ -107,6 +107,18 @@ fn a_new_connection_that_stays_open_acquits_a_process_whose_datagrams_are_lost()
     assert!(acquitted(&network) >= 5);
 }
 
+#[test]
+fn a_process_that_listens_again_in_time_is_never_hidden_though_it_answers_no_ping_yet() {
+    let mut network = settled(12);
+    kill(&mut network, SUSPECT);
+    network.run_for(MS(38));
+    network.refusing.remove(&SUSPECT);
+    network.listening.insert(SUSPECT);
+    network.run_for(Duration::from_secs(1));
+    assert_eq!((sure(&network, SUSPECT).len(), convicted(&network)), (0, 0));
+    assert!(acquitted(&network) >= 5);
+}
+
 /// Something nearer than the member, such as a proxy, closes and refuses its connections.
 #[test]
 fn a_process_far_away_has_the_time_to_answer() {

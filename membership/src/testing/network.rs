@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::limits::REACH_STAYS_OPEN;
 use crate::record::{
     Balancing, Health, Key, Meta, NodeRecord, ServiceRecord, Support, Tags, Value,
 };
@@ -12,6 +13,9 @@ use crate::{
     ClusterId, Config, Epoch, Event, HoldEnd, HoldId, Identity, Input, Node, NodeId, Output,
     Protocol, ReachId, ReachOutcome, StreamId, TcpProbeId, Time,
 };
+
+/// After this time, an attempt to reach a node that says nothing is over.
+const REACH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The link between any two nodes.
 #[derive(Clone, Copy, Debug)]
@@ -385,12 +389,14 @@ impl<N: BorrowMut<Node>> Network<N> {
             }
             Output::Release { hold } => drop(self.held.remove(&(n, hold))),
             Output::Reach { to, reach } => {
-                let outcome = match self.number_of(to) {
-                    Some(to) if self.refusing.contains(&to) => ReachOutcome::Refused,
-                    Some(to) if self.listening.contains(&to) => ReachOutcome::Open,
-                    _ => ReachOutcome::Silent,
+                let (outcome, at) = match self.number_of(to) {
+                    Some(to) if self.refusing.contains(&to) => (ReachOutcome::Refused, soon),
+                    Some(to) if self.listening.contains(&to) => {
+                        (ReachOutcome::Open, soon + REACH_STAYS_OPEN)
+                    }
+                    _ => (ReachOutcome::Silent, soon + REACH_TIMEOUT),
                 };
-                self.send(n, soon, Arrival::Reached(reach, outcome));
+                self.send(n, at, Arrival::Reached(reach, outcome));
             }
             Output::Event(event) => self.events[n].push(event),
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::REACH_STAYS_OPEN;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::ExitVote;
@@ -17,6 +18,7 @@ const CASE_LASTS_AT_MOST: Duration = Duration::from_secs(5);
 /// ping.
 const PINGS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(25), Duration::from_millis(37)];
 /// When we try to connect, until a connection is refused. The first ones may meet a listener that is about to be closed.
+/// One more comes at the [last look](LAST_LOOK).
 const REACHES: [Duration; 4] = [
     Duration::from_millis(2),
     Duration::from_millis(6),
@@ -29,6 +31,10 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 const MOST_PATIENCE: Duration = Duration::from_millis(500);
 /// Beyond two round trips, the time for an answer that is a little late.
 const LEEWAY: Duration = Duration::from_millis(20);
+/// Beyond half the time that the member has, the time at which we try to connect once more, refused or not.
+const LAST_LOOK: Duration = Duration::from_millis(15);
+/// While an attempt to connect is under way, nothing is decided for so long: a connection may stay open.
+const UNDER_WAY_AT_MOST: Duration = REACH_STAYS_OPEN.saturating_add(Duration::from_millis(5));
 /// When we tell our vote, counted from the time at which the member has missed all pings. The later ones make up for
 /// datagrams that were lost.
 const VOTES: [Duration; 6] = [
@@ -102,6 +108,8 @@ pub(super) struct Case {
     votes: BTreeMap<NodeId, Evidence>,
     pings: usize,
     reaches: usize,
+    /// Attempts to connect of which we do not know the outcome yet.
+    under_way: usize,
     /// The number of times that our vote was due.
     votes_due: usize,
     told_to: BTreeSet<NodeId>,
@@ -125,6 +133,7 @@ impl Case {
             votes: BTreeMap::new(),
             pings: 0,
             reaches: 0,
+            under_way: 0,
             votes_due: 0,
             told_to: BTreeSet::new(),
         }
@@ -140,6 +149,11 @@ impl Case {
     pub(super) fn note_hint(&mut self, by_fin: bool) {
         self.ours.closed = true;
         self.ours.by_fin |= by_fin;
+    }
+
+    /// Notes the outcome of an attempt to connect.
+    pub(super) fn note_reached(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// Notes that a new connection was refused.
@@ -191,17 +205,32 @@ impl Case {
         PINGS.get(self.pings).map(|after| self.opened + *after)
     }
 
-    fn reach_at(&self) -> Option<Time> {
-        let next = REACHES.get(self.reaches).filter(|_| !self.ours.refused);
-        next.map(|after| self.opened + *after)
+    /// The number of the next attempt to connect, and its time.
+    fn next_reach(&self) -> Option<(usize, Time)> {
+        let enough = if self.ours.refused { REACHES.len() } else { 0 };
+        let next = self.reaches.max(enough);
+        let after = match REACHES.get(next) {
+            Some(after) => *after,
+            None if next == REACHES.len() => self.patience / 2 + LAST_LOOK,
+            None => return None,
+        };
+        Some((next, self.opened + after))
+    }
+
+    /// When votes begin to count.
+    fn decided_from(&self) -> Time {
+        let waiting = if self.under_way > 0 { UNDER_WAY_AT_MOST } else { Duration::ZERO };
+        self.opened + self.patience + waiting
     }
 
     fn vote_at(&self) -> Option<Time> {
-        VOTES.get(self.votes_due).map(|after| self.opened + self.patience + *after)
+        let at = self.opened + self.patience + *VOTES.get(self.votes_due)?;
+        Some(at.max(self.decided_from()))
     }
 
     pub(super) fn next_deadline(&self) -> Time {
-        let steps = [self.ping_at(), self.reach_at(), self.vote_at()];
+        let reach_at = self.next_reach().map(|(_, at)| at);
+        let steps = [self.ping_at(), reach_at, self.vote_at()];
         steps.into_iter().flatten().min().unwrap_or(self.ends()).min(self.over)
     }
 
@@ -217,8 +246,11 @@ impl Case {
         } else if is_due(self.ping_at()) {
             self.pings += 1;
             Some(Step::Ping)
-        } else if is_due(self.reach_at()) {
-            self.reaches += 1;
+        } else if let Some((reach, at)) = self.next_reach()
+            && at <= now
+        {
+            self.reaches = reach + 1;
+            self.under_way += 1;
             Some(Step::Reach)
         } else if is_due(self.vote_at()) {
             self.votes_due += 1;
@@ -234,7 +266,7 @@ impl Case {
     /// smaller where there are fewer nodes to ask.
     pub(super) fn verdict(&self, majority: usize, now: Time) -> Option<Vec<NodeId>> {
         let age = now.since(self.opened);
-        if !self.ours.closed || age < self.patience {
+        if !self.ours.closed || now < self.decided_from() {
             return None;
         }
         let all = || self.votes.values().chain([&self.ours]);

@@ -194,6 +194,7 @@ impl Exits {
         if case.nonce != reach.nonce {
             return;
         }
+        case.note_reached();
         match outcome {
             ReachOutcome::Refused => {
                 case.note_refused();
