@@ -85,8 +85,14 @@ impl Agent {
 
     /// Ends it as a crash would.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        Self::kill_all([self]);
+    }
+
+    /// Ends agents as a loss of their power would: all before the end of the first is waited for.
+    pub(crate) fn kill_all<'a>(agents: impl IntoIterator<Item = &'a mut Self>) {
+        let mut agents: Vec<_> = agents.into_iter().collect();
+        agents.iter_mut().for_each(|agent| agent.child.kill().unwrap());
+        agents.iter_mut().for_each(|agent| drop(agent.child.wait().unwrap()));
     }
 
     /// Asks it to end, as a service manager would, and expects that it ends well.

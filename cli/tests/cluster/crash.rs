@@ -46,7 +46,7 @@ fn a_killed_agent_is_down_and_returns_with_its_registrations() {
 }
 
 #[test]
-fn the_last_two_of_ten_learn_that_the_others_are_gone_and_log_one_event() {
+fn the_last_two_of_ten_learn_that_the_others_are_gone_and_log_a_cut() {
     let home = tempfile::tempdir().unwrap();
     let a1 = Agent::start(home.path(), "a1", &[]);
     let mut agents: Vec<Agent> =
@@ -54,9 +54,10 @@ fn the_last_two_of_ten_learn_that_the_others_are_gone_and_log_one_event() {
     let a2 = agents.remove(0);
     let last = [&a1, &a2];
     eventually("ten are alive", || last.iter().all(|agent| agent.alive() == 10));
-    agents.iter_mut().for_each(Agent::kill);
+    Agent::kill_all(&mut agents);
     eventually("two are left", || last.iter().all(|agent| agent.alive() == 2));
-    let line = "lost 8 of 10 at once: probably a cut";
+    // The first one or two may be told of by themselves: their monitors saw their connections close.
+    let line = "at once: probably a cut";
     eventually("one line tells of it", || last.iter().all(|agent| agent.has_logged(line)));
     assert!(last.iter().all(|agent| agent.json(&["info"])["isolated"] == false));
 }
