@@ -126,3 +126,21 @@ fn a_peers_verdict_without_a_witness_is_not_believed() {
     assert_eq!(downs.count(), 0);
     assert_eq!(net.nodes[of].identity().epoch, living.epoch);
 }
+
+#[test]
+fn a_third_of_forty_that_die_at_once_are_down_for_all_after_two_seconds() {
+    let mut net = Network::joined(40);
+    // All of them are prompt now. Those that pinged them while all joined, and do not watch them, do not know that.
+    net.run_for(Duration::from_secs(30));
+    let (dead, left): (Vec<usize>, Vec<usize>) = (0..40).partition(|n| n % 3 == 2);
+    for n in &dead {
+        vanish(&mut net, *n);
+    }
+    // A suspicion timeout of 1.95 s from the last sign of life, and the time of three votes.
+    net.run_for(Duration::from_millis(2_100));
+    for n in left {
+        let is_down = |of: &usize| status(&net, *of, n) == Some(MemberStatus::Down);
+        let alive: Vec<usize> = dead.iter().copied().filter(|of| !is_down(of)).collect();
+        assert_eq!(alive, [], "{n}");
+    }
+}

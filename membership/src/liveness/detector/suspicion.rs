@@ -21,6 +21,10 @@ use super::local_health::{
     SUSPICION_TIMEOUT_STALLED, SUSPICION_TIMEOUT_UNKNOWN, SUSPICION_TIMEOUT_UNPROVEN,
 };
 
+/// A local health that the suspect told this long before a later one is outdated. A node that does not watch the suspect
+/// may remember one of long ago, as of the suspect's first seconds. Until this long, the higher one counts: a vote does
+/// not say how long it took to arrive.
+const OUTDATED_AFTER: Duration = Duration::from_secs(5);
 /// Minimum probing time before a vote counts.
 const PROBED_AT_LEAST: Duration = Duration::from_millis(600);
 /// A referee that has not voted is asked again after this time.
@@ -69,7 +73,8 @@ pub(super) struct Suspicion {
     opened: Time,
     accused: Time,
     last_sign: Time,
-    local_health: Option<LocalHealth>,
+    /// The suspect's local health, and when it told that.
+    local_health: Option<(Time, LocalHealth)>,
     stalled: bool,
     quorum: usize,
     referees: BTreeMap<NodeId, Referee>,
@@ -96,7 +101,7 @@ impl Suspicion {
             opened,
             accused: now,
             last_sign: heard.unwrap_or(opened),
-            local_health,
+            local_health: local_health.map(|told| (heard.unwrap_or(Time::ZERO), told)),
             stalled: false,
             // A majority of the monitors, ourselves included: three of five.
             quorum: monitors / 2 + 1,
@@ -127,7 +132,9 @@ impl Suspicion {
     /// When the suspicion timeout ends.
     pub(super) fn due(&self) -> Time {
         let suspicion_timeout =
-            self.local_health.map_or(SUSPICION_TIMEOUT_UNKNOWN, LocalHealth::suspicion_timeout);
+            self.local_health.map_or(SUSPICION_TIMEOUT_UNKNOWN, |(_, local_health)| {
+                local_health.suspicion_timeout()
+            });
         // Without a referee we decide alone, so we wait longer to be sure.
         let alone = if self.quorum == 1 { SUSPICION_TIMEOUT_UNPROVEN } else { Duration::ZERO };
         let stands_still = self.stalled && !mutant::is(Mutant::IgnoreTcpProbe);
@@ -145,6 +152,18 @@ impl Suspicion {
         self.stalled |= tcp_probe_answered;
     }
 
+    /// Notes a local health that the suspect told at `told`.
+    fn note_local_health(&mut self, told: Time, local_health: LocalHealth) {
+        let known = self.local_health;
+        self.local_health = match known {
+            Some((at, _)) if at.since(told) >= OUTDATED_AFTER => known,
+            Some((at, known)) if told.since(at) < OUTDATED_AFTER => {
+                Some((at.max(told), known.max(local_health)))
+            }
+            _ => Some((told, local_health)),
+        };
+    }
+
     /// Takes a vote. The vote of a node that is no referee counts only if it has a sign of life after the unanswered
     /// ping.
     pub(super) fn vote(&mut self, vote: &Vote, now: Time) -> Word {
@@ -159,8 +178,11 @@ impl Suspicion {
         if vote.probed() >= PROBED_AT_LEAST {
             referee.agreed = Some(now);
         }
-        self.last_sign = self.last_sign.max(sign.unwrap_or(Time::ZERO));
-        self.local_health = self.local_health.max(vote.local_health);
+        let sign = sign.unwrap_or(Time::ZERO);
+        self.last_sign = self.last_sign.max(sign);
+        if let Some(local_health) = vote.local_health {
+            self.note_local_health(sign, local_health);
+        }
         self.note_tcp_probe(vote.tcp_probe_answered);
         Word::Noted
     }
@@ -428,6 +450,33 @@ mod tests {
         let slow = Vote { local_health: Some(LocalHealth(20)), ..vote(1, 600, 50) };
         suspicion.vote(&slow, at(1_400));
         assert_eq!(decided(&mut suspicion, &[1, 2, 3, 4], 800), Some(7_800));
+    }
+
+    #[test]
+    fn a_local_health_of_long_ago_counts_only_while_there_is_no_later_one() {
+        let young = Some(LocalHealth::UNPROVEN);
+        let of_its_start = Vote { local_health: young, ..vote(1, 35_500, 50) };
+        let now = at(41_400);
+        let accused_by = |heard: Option<u64>, local_health: Option<LocalHealth>| {
+            let suspect = suspicion(4, 800).suspect;
+            let referees = (1..=4).map(NodeId).collect();
+            let heard = heard.map(at);
+            Suspicion::new(suspect, at(41_000), heard, local_health, 5, referees, at(41_350))
+        };
+        let mut by_monitor = accused_by(Some(40_800), Some(LocalHealth::PROMPT));
+        by_monitor.vote(&of_its_start, now);
+        assert_eq!(by_monitor.due(), at(42_750));
+        let mut by_another = accused_by(Some(5_000), young);
+        by_another.vote(&vote(2, 600, 50), now);
+        assert_eq!(by_another.due(), at(42_750), "the accuser knows less than a monitor");
+        let mut by_stranger = accused_by(None, None);
+        by_stranger.vote(&of_its_start, now);
+        assert_eq!(by_stranger.due(), at(44_200), "nobody knows better");
+        by_stranger.vote(&Vote { silence_ms: u16::MAX, ..of_its_start }, now);
+        by_stranger.vote(&vote(2, 600, 50), now);
+        assert_eq!(by_stranger.due(), at(42_950));
+        by_stranger.vote(&of_its_start, now);
+        assert_eq!(by_stranger.due(), at(42_950), "in any order");
     }
 
     #[test]
