@@ -194,8 +194,8 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::AddressIsOwn => "name the address of another agent",
         ErrorCode::KeyMissing => "give the key with --key",
         ErrorCode::SocketReadOnly => {
-            "name the full socket with --socket or HOBNOB_SOCKET; it takes its owner and the members of its group (`ls -l` \
-             shows both)"
+            "name the full socket with --socket or HOBNOB_SOCKET; its owner and the members of its group may use it \
+             (`ls -l` shows both)"
         }
         ErrorCode::TooMuchHeld | ErrorCode::TooManyConnections => {
             "`hobnob info --counters` shows `api_connections` and `client_bytes`"

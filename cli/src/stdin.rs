@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::exit::Exit;
+use crate::logging;
 
 /// The time that this process has to end after its standard input has. It ends then, whatever it is doing.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -24,6 +25,8 @@ pub(crate) fn end_of_stdin() -> io::Result<oneshot::Receiver<()>> {
         // Ignore the error: a receiver that is gone belongs to a process that ends already.
         let _ = ended.send(());
         thread::sleep(END_WITHIN);
+        logging::line_to_stderr("error: the process did not end within 5 s of the end of its standard input, so it ends now");
+        logging::finish();
         process::exit(Exit::Failed as i32);
     })?;
     Ok(end)

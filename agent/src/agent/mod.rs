@@ -73,7 +73,7 @@ impl Agent {
         &self.socket
     }
 
-    /// Its socket for questions, if it has one.
+    /// Its query socket, if it has one.
     #[must_use]
     pub fn query_socket(&self) -> Option<&Path> {
         self.query_socket.as_deref()

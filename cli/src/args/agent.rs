@@ -115,8 +115,8 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
 
-    /// Stop when the standard input ends, for a program that starts the agent: a pipe from it ends with it, even when it
-    /// is killed
+    /// Stop when the standard input ends: a program that holds a pipe to it never leaves the agent behind, even when it is
+    /// killed
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_STOP_WITH_STDIN", hide_env_values = true)]
     pub(crate) stop_with_stdin: bool,

@@ -50,7 +50,7 @@ pub(crate) fn own_address(text: &str) -> Result<OwnAddress, String> {
 /// The mode of a socket.
 pub(crate) fn socket_mode(text: &str) -> Result<SocketMode, String> {
     text.parse().map_err(|_| {
-        "expected three octal digits, the first of them 6 or 7: 0666 for all users, 0660 for a group".to_owned()
+        "expected an octal mode that lets its owner read and write: 0666 for all users, 0660 for a group".to_owned()
     })
 }
 

@@ -47,7 +47,8 @@ impl Kills {
     ) -> Option<String> {
         self.unnoticed.retain(|kill| kill.part != *part);
         let (mut waiting, mut noticed) = (BTreeSet::new(), Vec::new());
-        for agent in agents {
+        // An agent that is just back has not told what it offers, and is no witness.
+        for agent in agents.into_iter().filter(|agent| self.has_told(agent)) {
             if self.offer(&agent, part) != Offer::Nothing {
                 waiting.insert(agent);
             } else {
@@ -91,6 +92,10 @@ impl Kills {
         let all = kill.noticed.len() + kill.waiting.len();
         let (what, noticed) = (kill.what(), kill.noticed.len());
         Some(format!("{what}: {noticed} of {all} agents noticed before it was started again"))
+    }
+
+    fn has_told(&self, agent: &str) -> bool {
+        self.offers.values().any(|by| by.contains_key(agent))
     }
 
     fn offer(&self, agent: &str, part: &Part) -> Offer {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::args::ServerArgs;
 use crate::exit::Exit;
@@ -17,6 +17,8 @@ use crate::stdin;
 const MAX_CONNECTIONS: usize = 64;
 /// The most bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// The pause after a connection could not be accepted.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// The time that a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,8 +41,12 @@ async fn serve(listener: TcpListener, id: &str) {
     let body = format!("hello from {id}\n");
     let mut connections = JoinSet::new();
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(timeout(REQUEST_TIMEOUT, answer(stream, body.clone())));
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(timeout(REQUEST_TIMEOUT, answer(stream, body.clone())));
+            }
+            // Waiting is all that helps, for example against a shortage of file descriptors.
+            Err(_) => sleep(PAUSE_AFTER_FAILURE).await,
         }
         while connections.try_join_next().is_some() {}
         if connections.len() >= MAX_CONNECTIONS {

@@ -43,29 +43,33 @@ fn run(mut command: Command, folder: &Path) -> (Child, Emulator) {
     assert!(size.status().unwrap().success());
     command.env("TMPDIR", folder).env("TERM", "xterm");
     let child = command.stdin(stdin).stdout(stdout).stderr(program).spawn().unwrap();
-    (child, Emulator(emulator))
+    (child, Emulator { terminal: emulator, unread: String::new() })
 }
 
 /// The side of a terminal that shows what is printed, and sends keys.
-struct Emulator(File);
+struct Emulator {
+    terminal: File,
+    /// What was shown behind the text that was last read.
+    unread: String,
+}
 
 impl Emulator {
     /// Reads until one of these texts was shown, and returns it. Fails when the command has ended.
     fn read_until<'t>(&mut self, texts: &[&'t str]) -> &'t str {
-        let mut shown = Vec::new();
         loop {
-            let mut bytes = [0; 4_096];
-            let read = self.0.read(&mut bytes).unwrap();
-            shown.extend_from_slice(&bytes[..read]);
-            let shown = String::from_utf8_lossy(&shown);
-            if let Some(text) = texts.iter().find(|text| shown.contains(**text)) {
+            let found = texts.iter().filter_map(|text| Some((self.unread.find(text)?, text)));
+            if let Some((at, text)) = found.min() {
+                self.unread.drain(..at + text.len());
                 return text;
             }
+            let mut bytes = [0; 4_096];
+            let read = self.terminal.read(&mut bytes).unwrap();
+            self.unread += &String::from_utf8_lossy(&bytes[..read]);
         }
     }
 
     fn press(&mut self, key: &str) {
-        self.0.write_all(key.as_bytes()).unwrap();
+        self.terminal.write_all(key.as_bytes()).unwrap();
     }
 
     /// Presses a key until this text is shown, again whenever it is refused.
@@ -80,9 +84,9 @@ impl Emulator {
 
     /// Everything that is shown until the command has ended.
     fn rest(mut self) -> String {
-        let mut shown = Vec::new();
+        let mut shown = self.unread.into_bytes();
         // Reading a terminal without a program ends with an error.
-        let _ = self.0.read_to_end(&mut shown);
+        let _ = self.terminal.read_to_end(&mut shown);
         String::from_utf8_lossy(&shown).into_owned()
     }
 }

@@ -92,7 +92,9 @@ impl Agent {
     pub(crate) fn kill_all<'a>(agents: impl IntoIterator<Item = &'a mut Self>) {
         let mut agents: Vec<_> = agents.into_iter().collect();
         agents.iter_mut().for_each(|agent| agent.child.kill().unwrap());
-        agents.iter_mut().for_each(|agent| drop(agent.child.wait().unwrap()));
+        for agent in agents {
+            agent.child.wait().unwrap();
+        }
     }
 
     /// Asks it to end, as a service manager would, and expects that it ends well.

@@ -170,7 +170,7 @@ fn speed(rows: &mut Rows, r: &ProcessReport) {
     row("killed agent back at all, p50", "ms", 0, r.back_p50_ms, None);
     let burst = format!("{} killed at once, known to all survivors, worst", r.burst);
     row(&burst, "ms", 0, r.burst_max_ms, Some(500.0));
-    row("such not known to all within 30 s", "", 0, r.bursts_lost as f64, Some(0.0));
+    row("bursts not known to all within 30 s", "", 0, r.bursts_lost as f64, Some(0.0));
     row("checked server killed, offered by none, p50", "ms", 0, r.server_killed_p50_ms, Some(50.0));
     row(
         "checked server killed, offered by none, p99",
@@ -181,7 +181,7 @@ fn speed(rows: &mut Rows, r: &ProcessReport) {
     );
     row("checked server back, offered by all, p50", "ms", 0, r.server_back_p50_ms, Some(60.0));
     row("checked server back, offered by all, p99", "ms", 0, r.server_back_p99_ms, Some(120.0));
-    row("such not seen by all within 30 s", "", 0, r.servers_lost as f64, Some(0.0));
+    row("servers not seen by all within 30 s", "", 0, r.servers_lost as f64, Some(0.0));
     row("2,000 checks a second, largest 100 ms", "x mean", 2, r.largest_slot, Some(1.5));
     row("the same after a restart", "x mean", 2, r.largest_slot_restarted, Some(1.5));
 }
@@ -197,7 +197,13 @@ fn survival(rows: &mut Rows, r: &ProcessReport) {
         restarts.dead_p50_ms,
         None,
     );
-    rows.add("such that answered again within 30 ms", &of, 0, restarts.quick as f64, None);
+    rows.add(
+        "of these, restarts whose port answered within 30 ms",
+        &of,
+        0,
+        restarts.quick as f64,
+        None,
+    );
     let hidden_by = match restarts.quick {
         0 => Err(format!("the quickest took {:.0} ms", restarts.dead_min_ms)),
         _ => Ok(restarts.quick_hidden_by as f64),
@@ -220,7 +226,7 @@ fn survival(rows: &mut Rows, r: &ProcessReport) {
     let disturbed =
         format!("{resets} resets and {freezes} freezes of 50 to 900 ms: hints of an exit");
     rows.add(&disturbed, "", 0, *hints as f64, None);
-    rows.add("such closed by a sign of life", "", 0, *acquitted as f64, None);
+    rows.add("hints closed by a sign of life", "", 0, *acquitted as f64, None);
     rows.none("members called down for a hint", Ok(*convicted as f64));
     rows.none("live agents believed down, over all", Ok(r.false_downs as f64));
 }

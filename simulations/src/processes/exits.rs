@@ -1,4 +1,4 @@
-//! Agents that are killed: one after the other, some at once, and such that are started again at once.
+//! Agents that are killed: one after the other, some at once, and some that are started again at once.
 
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -9,9 +9,8 @@ use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::fleet::Fleet;
-use super::measure::standing;
 use super::report::{RestartReport, millis, percentile};
-use super::watch::{SeenStatus, Watches};
+use super::watch::{SeenStatus, Watches, standing};
 use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// The pause after a killed agent is back. An agent takes as long to hold connections to those that it watches.

@@ -17,7 +17,7 @@ use super::report::{ProcessReport, millis, percentile};
 use super::rest::rest;
 use super::servers::kill_servers;
 use super::usage::Usage;
-use super::watch::{SeenStatus, Watches};
+use super::watch::{SeenStatus, Watches, standing};
 use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// The interval at which the members of a joining agent are read.
@@ -101,7 +101,7 @@ pub fn measure(
     let restarts = exits.restart_each(effort.restarts)?;
     watches.catch_up();
 
-    // Last, since an agent waits longer and longer before it holds again a connection that was reset.
+    // Last, since an agent waits about a second before it holds again a connection that was reset.
     agents = (0..effort.processes).map(|agent| fleet.connect(agent)).collect::<Result<_, _>>()?;
     let disturbing = (effort.freezes, effort.resets);
     let disturbances = disturb(&fleet, &mut agents, &addresses, disturbing, &mut progress)?;
@@ -139,12 +139,6 @@ pub fn measure(
         serving,
     })
 }
-
-/// The id of the instance that an agent keeps all the time.
-pub(super) fn standing(agent: usize) -> String {
-    format!("standing-{agent}")
-}
-
 /// Starts the agents, all but the first at once, and waits until each sees all.
 fn join(
     fleet: &mut Fleet,

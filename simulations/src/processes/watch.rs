@@ -72,6 +72,11 @@ struct WatchedInstance {
 /// The beginning of the ids of instances with a check. They are unknown until their first result, too.
 pub(super) const CHECKED: &str = "checked-";
 
+/// The id of the instance that an agent keeps all the time.
+pub(super) fn standing(agent: usize) -> String {
+    format!("standing-{agent}")
+}
+
 /// A watch on each agent, in its own thread.
 pub(super) struct Watches {
     sender: Sender<Sighting>,

@@ -103,7 +103,7 @@ impl Handler {
                 let (gossip_address, unresolved) = (joined.by.to_string(), joined.unresolved);
                 Response::Joined { gossip_address, unresolved }
             }
-            // The door calls `leave` when the answer is written.
+            // The connection calls `leave` when the answer is written.
             Request::Leave {} => {
                 tracing::info!(uid, pid, "a client asked this agent to leave");
                 Response::Leaving {}

@@ -116,7 +116,7 @@ impl Socket {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Waiting is all that helps, and spinning would not.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, path = %self.path.display(), "a connection could not be accepted");
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     continue;
                 }
@@ -125,7 +125,7 @@ impl Socket {
             let caller = match stream.peer_cred() {
                 Ok(credentials) => Caller::from(credentials),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection is closed, because the system does not name its process");
+                    tracing::warn!(%error, path = %self.path.display(), "a connection is closed: the system does not name the process behind it");
                     door.counters.refused.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }

@@ -153,7 +153,7 @@ impl<'a> Cluster<'a> {
         &self.agents[0].socket
     }
 
-    /// Kills a process as `kill -9` does, if it runs. It returns after [`BACK_AFTER`]. Gives a time before the kill.
+    /// Kills a process as `kill -9` does, if it runs. It returns after [`BACK_AFTER`]. Returns a time just before the kill.
     pub(super) fn kill(&mut self, part: &Part) -> Option<Instant> {
         self.processes().find(|(other, _)| other == part)?.1.kill()
     }
@@ -212,7 +212,10 @@ impl<'a> Cluster<'a> {
         let agents = counted(self.agents.len(), "agent");
         let services = counted(self.services.len(), "service instance");
         for (_, process) in self.processes() {
-            process.kill();
+            // Also those that were asked to end, and that may be frozen.
+            if let Some(process) = process.process() {
+                process.kill();
+            }
         }
         for (_, process) in self.processes() {
             if let Some(process) = process.process() {

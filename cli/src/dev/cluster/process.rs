@@ -160,10 +160,11 @@ fn error_in(log: &Path, said_before: u64) -> Option<String> {
     last_error(&String::from_utf8_lossy(&bytes)).map(str::to_owned)
 }
 
-/// The last error that a process told, else its last line.
+/// The last error that a process told, or how it panicked. Lines of its log are no reason.
 fn last_error(said: &str) -> Option<&str> {
     let lines = || said.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-    lines().find_map(|line| line.strip_prefix("error: ")).or_else(|| lines().next())
+    let panic = || lines().find(|line| line.starts_with("thread '"));
+    lines().find_map(|line| line.strip_prefix("error: ")).or_else(panic)
 }
 
 #[cfg(test)]
@@ -174,8 +175,11 @@ mod tests {
     fn the_error_is_found_before_the_advice() {
         let said = "12:00 INFO ready\nerror: no room\nhelp: make some\n";
         assert_eq!(last_error(said), Some("no room"));
-        assert_eq!(last_error("thread 'main' panicked\n  at x\n\n"), Some("at x"));
-        assert_eq!(last_error("\n"), None);
+        assert_eq!(
+            last_error("thread 'main' panicked\n  at x\n\n"),
+            Some("thread 'main' panicked")
+        );
+        assert_eq!(last_error("12:00 INFO ready\n"), None);
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn told_address(process: &mut Process) -> anyhow::Result<SocketAddr> {
         let end = process.ended().await;
         return Err(anyhow!("{}", end.map(|end| end.describe()).unwrap_or_default()));
     }
-    line.trim().parse().with_context(|| format!("it told no address: {line}"))
+    line.trim().parse().with_context(|| format!("it told no address: {}", line.trim()))
 }
 
 #[cfg(test)]

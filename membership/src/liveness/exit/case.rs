@@ -14,8 +14,8 @@ use crate::wire::ExitVote;
 pub(super) const CASE_LASTS: Duration = Duration::from_millis(950);
 /// However often our own loop stalls, a case is dropped after this time.
 const CASE_LASTS_AT_MOST: Duration = Duration::from_secs(5);
-/// When the member is pinged, counted from the beginning of the case. A member that restarts within 30 ms answers the last
-/// ping.
+/// When the member is pinged, counted from the beginning of the case. The last ping reaches a member that restarted
+/// meanwhile.
 const PINGS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(25), Duration::from_millis(37)];
 /// When we try to connect, until a connection is refused. The first ones may meet a listener that is about to be closed.
 /// One more comes at the [last look](LAST_LOOK).
@@ -25,16 +25,16 @@ const REACHES: [Duration; 4] = [
     Duration::from_millis(14),
     Duration::from_millis(30),
 ];
-/// From this time on the member has missed all pings, if its answers do not take long.
+/// A member whose answers are fast has missed all pings after this time.
 const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 /// The same, however long its answers take.
 const MOST_PATIENCE: Duration = Duration::from_millis(500);
 /// Beyond two round trips, the time for an answer that is a little late.
 const LEEWAY: Duration = Duration::from_millis(20);
-/// Beyond half the time that the member has, the time at which we try to connect once more, refused or not.
+/// The last attempt to connect comes this long after half of the patience, whether an earlier one was refused or not.
 const LAST_LOOK: Duration = Duration::from_millis(15);
 /// While an attempt to connect is under way, nothing is decided for so long: a connection may stay open.
-const UNDER_WAY_AT_MOST: Duration = REACH_STAYS_OPEN.saturating_add(Duration::from_millis(5));
+const UNDER_WAY_AT_MOST: Duration = REACH_STAYS_OPEN.saturating_add(Duration::from_millis(15));
 /// When we tell our vote, counted from the time at which the member has missed all pings. The later ones make up for
 /// datagrams that were lost.
 const VOTES: [Duration; 6] = [
@@ -85,7 +85,7 @@ impl Evidence {
     }
 }
 
-/// The time after which a member with this round trip has missed all pings, the last of which may wait for one round trip.
+/// The time in which a member with this round trip can answer: two round trips and some leeway.
 fn patience(round_trip: Option<Duration>) -> Duration {
     let needed = round_trip.map_or(Duration::ZERO, |round_trip| 2 * round_trip + LEEWAY);
     needed.clamp(LEAST_PATIENCE, MOST_PATIENCE)
@@ -151,8 +151,8 @@ impl Case {
         self.ours.by_fin |= by_fin;
     }
 
-    /// Notes the outcome of an attempt to connect.
-    pub(super) fn note_reached(&mut self) {
+    /// Notes that an attempt to connect has an outcome.
+    pub(super) fn note_outcome(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
@@ -253,7 +253,9 @@ impl Case {
             self.under_way += 1;
             Some(Step::Reach)
         } else if is_due(self.vote_at()) {
-            self.votes_due += 1;
+            // Votes that the same wait held up are one.
+            let waited = |after: &Duration| self.opened + self.patience + *after <= now;
+            self.votes_due = (self.votes_due + 1).max(VOTES.partition_point(waited));
             Some(Step::Vote { ask_more: self.votes_due > ASK_MORE_AT })
         } else if self.ends() <= now {
             Some(Step::Over)
@@ -293,5 +295,16 @@ mod tests {
             assert_eq!(patience(Some(ms(round_trip))), ms(expected), "{round_trip} ms");
         }
         assert_eq!(patience(None), LEAST_PATIENCE);
+    }
+
+    #[test]
+    fn the_last_connection_shows_whether_it_stays_open_before_anything_is_decided() {
+        for round_trip in 0..=240 {
+            let round_trip = Duration::from_millis(round_trip);
+            let patience = patience(Some(round_trip));
+            let known = patience / 2 + LAST_LOOK + round_trip + REACH_STAYS_OPEN;
+            let late = Duration::from_millis(10);
+            assert!(known + late <= patience + UNDER_WAY_AT_MOST, "{round_trip:?}");
+        }
     }
 }

@@ -194,7 +194,7 @@ impl Exits {
         if case.nonce != reach.nonce {
             return;
         }
-        case.note_reached();
+        case.note_outcome();
         match outcome {
             ReachOutcome::Refused => {
                 case.note_refused();
