@@ -104,6 +104,7 @@ impl Socket {
         let mut connections = JoinSet::new();
         let mut looks = interval_at(Instant::now() + LOOK_AFTER_EVERY, LOOK_AFTER_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -113,10 +114,15 @@ impl Socket {
                 }
             };
             let stream = match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, _)) => {
+                    is_failing = false;
+                    stream
+                }
                 Err(error) => {
                     // Waiting is all that helps, and spinning would not.
-                    tracing::warn!(%error, path = %self.path.display(), "a connection could not be accepted");
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, path = %self.path.display(), "connections cannot be accepted for now");
+                    }
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     continue;
                 }

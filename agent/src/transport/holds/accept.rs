@@ -154,6 +154,12 @@ impl Held {
             return None;
         };
         door.counters.holds_taken.increment();
+        if let Some(earlier) = given.earlier {
+            // Its other end is gone, or somebody else spoke in its name. A goodbye would keep that node from noticing our
+            // death; without one it asks whether we live.
+            door.counters.holds_displaced.increment();
+            end(&earlier);
+        }
         if let Some(displaced) = given.displaced {
             door.counters.holds_displaced.increment();
             say_goodbye(&displaced);
@@ -196,6 +202,12 @@ impl Drop for Held {
 fn say_goodbye(stream: &TcpStream) {
     // The buffer of a connection on which one byte was ever sent has room. A monitor that is gone needs no goodbye.
     let _ = send(stream, &[GOODBYE], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    end(stream);
+}
+
+/// Ends a connection without a goodbye. Its task sees the end and drops it.
+fn end(stream: &TcpStream) {
+    // It may have ended before.
     let _ = shutdown(stream, Shutdown::Both);
 }
 

@@ -25,7 +25,9 @@ struct Place<C> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Given<C> {
     pub(super) number: u64,
-    /// The connection that had to give way: an earlier one of the same node, or one of a node that is no monitor.
+    /// The earlier connection of the same node.
+    pub(super) earlier: Option<C>,
+    /// The connection of another node, which had to give way.
     pub(super) displaced: Option<C>,
 }
 
@@ -57,14 +59,16 @@ impl<C> Places<C> {
         if self.is_closed {
             return None;
         }
-        let mut displaced = self.taken.remove(&node);
-        if displaced.is_none() && self.taken.len() >= self.limit {
+        let earlier = self.taken.remove(&node);
+        let mut displaced = None;
+        if earlier.is_none() && self.taken.len() >= self.limit {
             displaced = self.taken.remove(&self.displaced_by(node)?);
         }
         let number = self.next_number;
         self.next_number += 1;
         self.taken.insert(node, Place { number, connection });
-        Some(Given { number, displaced: displaced.map(|place| place.connection) })
+        let [earlier, displaced] = [earlier, displaced].map(|place| Some(place?.connection));
+        Some(Given { number, earlier, displaced })
     }
 
     /// The node that gives its place to this one, if one does.
@@ -92,14 +96,14 @@ impl<C> Places<C> {
 mod tests {
     use super::*;
 
-    /// The number of the place, and the displaced connection.
+    /// The number of the place, and the connection that had it before.
     fn take(
         places: &mut Places<&'static str>,
         node: u64,
         name: &'static str,
     ) -> Option<(u64, &'static str)> {
         let given = places.take(NodeId(node), name)?;
-        Some((given.number, given.displaced.unwrap_or("")))
+        Some((given.number, given.earlier.or(given.displaced).unwrap_or("")))
     }
 
     #[test]
