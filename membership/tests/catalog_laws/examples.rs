@@ -225,3 +225,22 @@ fn a_delta_from_beyond_a_gap_says_how_far_its_first_teller_was() {
     assert_eq!((told.to, told.head), (words.to, words.head));
     assert!(told.validate().is_ok());
 }
+
+/// The first round of exchanges changes no replica: only the origin, which hears of its force-leave at its end.
+#[test]
+fn an_origin_that_hears_last_of_its_force_leave_still_reaches_every_replica() {
+    let mut origin = Origin::new();
+    let mut replicas: Vec<Observed> = (10..13).map(Observed::new).collect();
+    let first = origin.rumors[0].clone();
+    replicas.iter_mut().for_each(|replica| replica.apply(&first, &origin));
+    let operated = &mut replicas[2];
+    operated.set_lives(false);
+    operated.catalog.force_leave(ORIGIN).expect("it was known");
+    operated.set_lives(true);
+    // All that there is of the old epoch, which the origin tombstone admits no more.
+    operated.apply(&first, &origin);
+    assert_eq!(served(&operated.catalog), None);
+    exchange_until_quiet(&mut replicas, &mut origin, false);
+    assert_eq!(origin.catalog.epoch(), Epoch(2), "it heard of a write that it never made");
+    assert_converged(&replicas, &origin);
+}

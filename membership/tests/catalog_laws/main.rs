@@ -219,14 +219,15 @@ fn all_answers(answerer: &Catalog, asker: &Catalog, budget: usize, most: usize) 
     wants.into_iter().find(|answers| !answers.is_empty()).unwrap_or_default()
 }
 
-/// Lets everybody ask everybody until nothing changes. The origin is the first of those that are asked, unless it is
-/// dead.
+/// Lets everybody ask everybody until nothing changes anywhere. The origin is the first of those that are asked, unless
+/// it is dead. It is told its origin tombstones and may take a new epoch, which the replicas have yet to ask for.
 fn exchange_until_quiet(replicas: &mut [Observed], origin: &mut Origin, dead: bool) {
-    let known = |replicas: &[Observed]| -> Vec<Want> {
-        replicas.iter().flat_map(|r| r.catalog.wants(ORIGIN).collect::<Vec<_>>()).collect()
+    let held = |replicas: &[Observed], origin: &Origin| -> Vec<Catalog> {
+        let replicas = replicas.iter().map(|replica| &replica.catalog);
+        replicas.chain([&origin.catalog]).cloned().collect()
     };
     for _ in 0..20 {
-        let before = known(replicas);
+        let before = held(replicas, origin);
         for by in 0..replicas.len() {
             for from in usize::from(dead)..=replicas.len() {
                 let answerer =
@@ -241,7 +242,7 @@ fn exchange_until_quiet(replicas: &mut [Observed], origin: &mut Origin, dead: bo
                 origin.hear_of(&replicas[by].catalog);
             }
         }
-        if before == known(replicas) {
+        if before == held(replicas, origin) {
             return;
         }
     }
