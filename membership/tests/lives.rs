@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hobnob_membership::catalog::OriginTombstone;
 use hobnob_membership::testing::{Network, config, identity, instance, node_as, node_of, record};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
@@ -75,6 +76,34 @@ fn a_member_without_records_can_be_forced_to_leave_too() {
     assert_eq!(status(&net, phantom.node_id, 1), Some(MemberStatus::ForceLeft));
     say_alive(&mut net, 3, Identity { epoch: Epoch(6), ..phantom });
     assert_eq!(status(&net, phantom.node_id, 1), Some(MemberStatus::Alive), "a later life");
+}
+
+#[test]
+fn a_living_member_that_one_node_alone_has_forced_to_leave_is_served_by_all_again_in_a_later_epoch()
+{
+    let mut net = Network::joined(4);
+    register(&mut net, 3);
+    let living = identity(3);
+    // Every rumor of the force-leave, and every digest that follows it, is lost.
+    net.cut = [(0, 1), (1, 2), (1, 3)].into();
+    net.handle(1, Input::ForceLeave(living.node_id));
+    net.run_for(Duration::from_millis(500));
+    let tombstone = net.nodes[1].catalog().origin_tombstone(living.node_id);
+    assert!(tombstone.is_some_and(OriginTombstone::yields), "it lives");
+    assert_eq!(*net.nodes[3].identity(), living, "it has not heard of it");
+    net.cut.clear();
+    net.run_for(Duration::from_secs(15));
+    assert!(net.nodes[3].identity().epoch > living.epoch, "it heard of it");
+    for n in 0..3 {
+        assert_eq!(instances(&net, living.node_id, n), 1, "{n}");
+    }
+    assert!(net.is_converged());
+    let different = |net: &Network| -> u64 {
+        net.nodes.iter().map(|node| node.counters().digests_different).sum()
+    };
+    let before = different(&net);
+    net.run_for(Duration::from_secs(60));
+    assert_eq!(different(&net), before, "they have nothing more to tell each other");
 }
 
 /// A cluster of `count` nodes, and an identity for a new life on the host of the last.
