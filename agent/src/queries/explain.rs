@@ -8,9 +8,10 @@ use hobnob_api::{
 };
 use hobnob_membership::detector::{Belief, Cause};
 use hobnob_membership::record::Key;
-use hobnob_membership::view::Member;
+use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{ForceLeft, Node, NodeId, Route, Sign, Time};
 
+use super::members;
 use super::offer::{self, InstanceView};
 use crate::clock::millis;
 use crate::driver::DriverHandle;
@@ -37,7 +38,7 @@ pub(crate) async fn explain(
     let named = subject.clone();
     let known = move |node: &Node, now| {
         let own = node.identity().node_id;
-        (own, members(node, &named, now), instances(node, &named, now))
+        (own, members_named(node, &named, now), instances(node, &named, now))
     };
     let (own, members, views) = driver.inspect(known).await?;
     if members.is_empty() && views.is_empty() {
@@ -79,34 +80,25 @@ fn unexplained(registry: &Registry, subject: &str) -> ApiError {
     ApiError::new(ErrorCode::SubjectIsService, message)
 }
 
-/// The members with this name or node id.
-fn members(node: &Node, subject: &str, now: Time) -> Vec<MemberExplained> {
-    let named = named(node, subject);
-    named.iter().map(|member| member_explained(node, member, now)).collect()
-}
-
-fn named(node: &Node, subject: &str) -> Vec<Member> {
-    let has_name = |member: &Member| {
-        let name = member.node.as_ref().is_some_and(|record| *record.name == *subject);
-        name || member.identity.node_id.to_string() == subject
-    };
-    node.members().into_iter().filter(has_name).collect()
+/// The members with this name or node id, also those of which only records are left.
+fn members_named(node: &Node, subject: &str, now: Time) -> Vec<MemberExplained> {
+    let has_name = |id: &NodeId| name_of(node, *id) == subject || id.to_string() == subject;
+    let named = members::known_ids(node).into_iter().filter(has_name);
+    named.map(|id| member_explained(node, id, now)).collect()
 }
 
 /// The instances with this id.
 fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
-    let known = node.members();
     let found = node.instances().filter(|instance| *instance.id == *id);
-    let explained = found.filter_map(|instance| {
-        let origin = known.iter().find(|member| member.identity.node_id == instance.origin)?;
+    let explained = found.map(|instance| {
         let version = |key| version_of(node, instance.origin, &key);
-        Some(InstanceView {
+        InstanceView {
             instance: instance.clone(),
             is_unanswered: node.unanswered_for(instance.origin, now).is_some(),
             version: version(Key::Service(instance.id.clone())).unwrap_or(0),
             health_version: version(Key::Health(instance.id.clone())),
-            origin: member_explained(node, origin, now),
-        })
+            origin: member_explained(node, instance.origin, now),
+        }
     });
     explained.collect()
 }
@@ -117,8 +109,7 @@ fn version_of(node: &Node, origin: NodeId, key: &Key) -> Option<u64> {
     slot.value().map(|_| slot.version())
 }
 
-fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
-    let id = about.identity.node_id;
+fn member_explained(node: &Node, id: NodeId, now: Time) -> MemberExplained {
     let is_self = id == node.identity().node_id;
     let provenance = node.provenance(id);
     let heard = provenance.heard.map(|heard| HeardFrom {
@@ -139,14 +130,18 @@ fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
         instances: node.instances().filter(|instance| instance.origin == id).count(),
         news,
     });
-    let down_since = node.down_since(id);
+    let (member, reason) = match &node.member(id) {
+        Some(about) if is_self => (member(node, about, now), own_reason(node, now)),
+        Some(about) => (member(node, about, now), reason(node, about, now)),
+        None => (members::of_records(node, id, now), reason_of_records(node, id)),
+    };
     let force_left = node.force_left(id).map(|force_left| forced_to_leave(node, force_left, now));
     let verdict = force_left.or_else(|| node.belief(id).map(|belief| verdict(node, belief, now)));
     MemberExplained {
-        member: member(node, about, now),
+        down_ago_ms: member.down_ago_ms,
+        member,
         is_self,
-        reason: if is_self { own_reason(node, now) } else { reason(node, about, now) },
-        down_ago_ms: down_since.map(|since| millis(now.since(since))),
+        reason,
         verdict,
         heard,
         watched: node.is_watched(id).then(|| watched(node, id, now)),
@@ -157,6 +152,15 @@ fn member_explained(node: &Node, about: &Member, now: Time) -> MemberExplained {
 fn watched(node: &Node, id: NodeId, now: Time) -> WatchedExplained {
     let held_since = node.held_since(id);
     WatchedExplained { held_ms: held_since.map(|since| millis(now.since(since))) }
+}
+
+/// The reason for the status of a node of which only records are left.
+fn reason_of_records(node: &Node, id: NodeId) -> String {
+    let gone = match members::status_of_records(node, id) {
+        MemberStatus::Left => "it left",
+        _ => "it was down",
+    };
+    format!("{gone} before this agent started: only its records are left")
 }
 
 fn own_reason(node: &Node, now: Time) -> String {

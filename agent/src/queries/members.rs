@@ -38,10 +38,21 @@ fn listed(node: &Node, all: bool, now: Time) -> Vec<Member> {
 /// All members, ourselves first, and nodes of which only records are left: those died before this agent started.
 pub(super) fn remembered(node: &Node, now: Time) -> Vec<Member> {
     let members = node.members();
-    let ids: BTreeSet<NodeId> = members.iter().map(|member| member.identity.node_id).collect();
-    let origins = node.catalog().origins().map(|(id, _)| id).filter(|id| !ids.contains(id));
-    let lost = origins.map(|id| of_records(node, id, now));
+    let lost = lost(node, &members).into_iter().map(|id| of_records(node, id, now));
     members.iter().map(|about| member(node, about, now)).chain(lost).collect()
+}
+
+/// The ids of all members, and of nodes of which only records are left.
+pub(super) fn known_ids(node: &Node) -> Vec<NodeId> {
+    let members = node.members();
+    let lost = lost(node, &members);
+    members.iter().map(|member| member.identity.node_id).chain(lost).collect()
+}
+
+/// The nodes of which only records are left.
+fn lost(node: &Node, members: &[view::Member]) -> Vec<NodeId> {
+    let ids: BTreeSet<NodeId> = members.iter().map(|member| member.identity.node_id).collect();
+    node.catalog().origins().map(|(id, _)| id).filter(|id| !ids.contains(id)).collect()
 }
 
 /// The status of a node of which only records are left.
@@ -51,7 +62,7 @@ pub(super) fn status_of_records(node: &Node, id: NodeId) -> view::MemberStatus {
 }
 
 /// A node of which only records are left.
-fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
+pub(super) fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
     let record = node.description(id);
     let text = |field: Option<&str>| field.unwrap_or_default().to_owned();
     let replica = node.catalog().origin(id).and_then(|origin| origin.current());

@@ -46,7 +46,8 @@ fn member(explained: &MemberExplained, style: Style) -> String {
     }
     row("node id", format!("{}, epoch {}", member.node_id, member.epoch));
     let (datacenter, zone) = (or_dash(&member.datacenter), or_dash(&member.zone));
-    row("address", format!("{}, datacenter {datacenter}, zone {zone}", member.gossip_address));
+    let address = or_dash(&member.gossip_address);
+    row("address", format!("{address}, datacenter {datacenter}, zone {zone}"));
     match &explained.records {
         None => row("records", no_records(member.status).to_owned()),
         Some(records) => {

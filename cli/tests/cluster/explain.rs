@@ -105,3 +105,25 @@ fn a_service_is_not_explained_and_its_instances_are_named() {
     let error = refused();
     assert!(error.contains("`web-5`, and 2 more"), "{error}");
 }
+
+#[test]
+fn a_member_that_died_before_this_agent_started_is_explained_and_so_are_its_instances() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1", &[]);
+    let mut a2 = Agent::start(home.path(), "a2", &[&a1]);
+    let mut a3 = Agent::start(home.path(), "a3", &[&a1]);
+    a2.ok(&["register", "web", "--id", "web-2", "--port", "8002"]);
+    eventually("a1 finds it", || a1.healthy("web") == ["web-2"]);
+    a2.kill();
+    eventually("it is down", || a1.status_of("a2").as_deref() == Some("down"));
+    a3.kill();
+    let a3 = a3.restart();
+    eventually("its records are there", || !a3.instances("web").is_empty());
+    let explained = a3.json(&["explain", "web-2"]);
+    let instance = &explained["instances"][0];
+    assert!(reason(instance).contains("only its records are left"), "{instance}");
+    let member = a3.json(&["explain", "a2"])["members"][0].take();
+    assert_eq!(member["member"]["status"], "down", "{member}");
+    assert_eq!(reason(&member), "it was down before this agent started: only its records are left");
+    assert_eq!(member["records"]["instances"], 1, "{member}");
+}

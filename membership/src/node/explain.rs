@@ -43,14 +43,17 @@ impl Node {
         std::iter::once(own)
             .chain(self.liveness.members().iter().map(|(node, _)| node))
             .filter_map(|node| self.member(node))
-            .map(|mut member| {
-                let suspected = self.liveness.detector().is_suspect(member.identity.node_id);
-                if member.status == MemberStatus::Alive && suspected {
-                    member.status = MemberStatus::Suspect;
-                }
-                member
-            })
             .collect()
+    }
+
+    /// A member that we know.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<Member> {
+        let mut member = self.believed_member(node)?;
+        if member.status == MemberStatus::Alive && self.liveness.detector().is_suspect(node) {
+            member.status = MemberStatus::Suspect;
+        }
+        Some(member)
     }
 
     /// The number of active members, ourselves included.

@@ -109,7 +109,7 @@ impl Node {
     }
 
     fn refresh_member(&mut self, node: NodeId, now: Time) {
-        let (before, member) = (self.view.status_of(node), self.member(node));
+        let (before, member) = (self.view.status_of(node), self.believed_member(node));
         self.review_name(node, member.as_ref(), now);
         if let Some(change) = self.view.refresh_member(node, member) {
             self.note_loss(node, before, change.member.status, now);
@@ -118,7 +118,7 @@ impl Node {
     }
 
     /// A member as both planes show it, without regard to suspicions.
-    pub(super) fn member(&self, node: NodeId) -> Option<Member> {
+    pub(super) fn believed_member(&self, node: NodeId) -> Option<Member> {
         let record = self.spread.description(node).cloned();
         if node == self.identity().node_id {
             let status =
