@@ -8,16 +8,16 @@ use super::sights::{Offer, Sighting};
 
 /// What each agent offers, and the deaths that not all agents have noticed yet.
 #[derive(Debug, Default)]
-pub(super) struct Kills {
+pub(super) struct Deaths {
     /// For each instance and agent, whether the agent offers the instance.
     offers: BTreeMap<String, BTreeMap<String, Offer>>,
     /// At most one for each process.
-    unnoticed: Vec<Kill>,
+    unnoticed: Vec<Death>,
 }
 
 /// A death that not all agents have noticed yet.
 #[derive(Debug)]
-struct Kill {
+struct Death {
     part: Part,
     /// What happened to it, as in `killed`.
     verb: &'static str,
@@ -27,7 +27,7 @@ struct Kill {
     noticed: Vec<Duration>,
 }
 
-impl Kills {
+impl Deaths {
     /// Whether all these agents offer the instance of this process as a healthy one.
     pub(super) fn is_healthy_on<'n>(
         &self,
@@ -38,14 +38,14 @@ impl Kills {
     }
 
     /// Notes that a process died at `began`. These agents are expected to notice. Returns a text if nobody is, or if all have.
-    pub(super) fn begin(
+    pub(super) fn note_death(
         &mut self,
         part: &Part,
         verb: &'static str,
         began: Instant,
         agents: impl IntoIterator<Item = String>,
     ) -> Option<String> {
-        self.unnoticed.retain(|kill| kill.part != *part);
+        self.unnoticed.retain(|death| death.part != *part);
         let (mut waiting, mut noticed) = (BTreeSet::new(), Vec::new());
         // An agent that is just back has not told what it offers, and is no witness.
         for agent in agents.into_iter().filter(|agent| self.has_told(agent)) {
@@ -55,7 +55,7 @@ impl Kills {
                 noticed.push(Duration::ZERO);
             }
         }
-        self.unnoticed.push(Kill { part: part.clone(), verb, began, waiting, noticed });
+        self.unnoticed.push(Death { part: part.clone(), verb, began, waiting, noticed });
         self.take_noticed().pop()
     }
 
@@ -63,11 +63,11 @@ impl Kills {
     pub(super) fn see(&mut self, sighting: Sighting) -> Option<String> {
         let Sighting { agent, at, id, offer } = sighting;
         if offer == Offer::Nothing {
-            let mut kills = self.unnoticed.iter_mut();
-            if let Some(kill) = kills.find(|kill| kill.part.id() == id && kill.began <= at)
-                && kill.waiting.remove(&agent)
+            let mut deaths = self.unnoticed.iter_mut();
+            if let Some(death) = deaths.find(|death| death.part.id() == id && death.began <= at)
+                && death.waiting.remove(&agent)
             {
-                kill.noticed.push(at - kill.began);
+                death.noticed.push(at - death.began);
             }
         }
         self.offers.entry(id).or_default().insert(agent, offer);
@@ -76,8 +76,8 @@ impl Kills {
 
     /// An agent died, and notices nothing more. Returns texts about deaths that all others have noticed.
     pub(super) fn lose_witness(&mut self, agent: &str) -> Vec<String> {
-        for kill in &mut self.unnoticed {
-            kill.waiting.remove(agent);
+        for death in &mut self.unnoticed {
+            death.waiting.remove(agent);
         }
         for offers in self.offers.values_mut() {
             offers.remove(agent);
@@ -86,11 +86,11 @@ impl Kills {
     }
 
     /// A process is back. Returns a text if not all agents had noticed its death.
-    pub(super) fn end(&mut self, part: &Part) -> Option<String> {
-        let index = self.unnoticed.iter().position(|kill| kill.part == *part)?;
-        let kill = self.unnoticed.remove(index);
-        let all = kill.noticed.len() + kill.waiting.len();
-        let (what, noticed) = (kill.what(), kill.noticed.len());
+    pub(super) fn note_return(&mut self, part: &Part) -> Option<String> {
+        let index = self.unnoticed.iter().position(|death| death.part == *part)?;
+        let death = self.unnoticed.remove(index);
+        let all = death.noticed.len() + death.waiting.len();
+        let (what, noticed) = (death.what(), death.noticed.len());
         Some(format!("{what}: {noticed} of {all} agents noticed before it was started again"))
     }
 
@@ -103,12 +103,12 @@ impl Kills {
     }
 
     fn take_noticed(&mut self) -> Vec<String> {
-        let done = self.unnoticed.extract_if(.., |kill| kill.waiting.is_empty());
-        done.map(|kill| kill.result()).collect()
+        let done = self.unnoticed.extract_if(.., |death| death.waiting.is_empty());
+        done.map(|death| death.result()).collect()
     }
 }
 
-impl Kill {
+impl Death {
     fn what(&self) -> String {
         format!("{} {}", self.part, self.verb)
     }
@@ -141,14 +141,14 @@ mod tests {
     const AGENTS: [&str; 3] = ["a1", "a2", "a3"];
 
     struct Seen {
-        kills: Kills,
+        deaths: Deaths,
         began: Instant,
     }
 
     impl Seen {
         /// All agents offer `a2` and `web-1`.
         fn all() -> Self {
-            let mut seen = Self { kills: Kills::default(), began: Instant::now() };
+            let mut seen = Self { deaths: Deaths::default(), began: Instant::now() };
             for agent in AGENTS {
                 for id in ["a2", "web-1"] {
                     assert_eq!(seen.see(agent, id, Offer::Healthy, 0), None);
@@ -159,11 +159,16 @@ mod tests {
 
         fn see(&mut self, agent: &str, id: &str, offer: Offer, at_ms: u64) -> Option<String> {
             let at = self.began + Duration::from_millis(at_ms);
-            self.kills.see(Sighting { agent: agent.to_owned(), at, id: id.to_owned(), offer })
+            self.deaths.see(Sighting { agent: agent.to_owned(), at, id: id.to_owned(), offer })
         }
 
         fn kill(&mut self, part: &Part, agents: &[&str]) -> Option<String> {
-            self.kills.begin(part, "killed", self.began, agents.iter().map(ToString::to_string))
+            self.deaths.note_death(
+                part,
+                "killed",
+                self.began,
+                agents.iter().map(ToString::to_string),
+            )
         }
     }
 
@@ -186,7 +191,7 @@ mod tests {
             told.as_deref(),
             Some("agent a2 killed: all 2 others know after 61 ms (first 48 ms)")
         );
-        assert_eq!(seen.kills.end(&a2()), None);
+        assert_eq!(seen.deaths.note_return(&a2()), None);
     }
 
     #[test]
@@ -205,9 +210,9 @@ mod tests {
         let mut seen = Seen::all();
         seen.kill(&web(), &AGENTS);
         seen.kill(&a2(), &["a1", "a3"]);
-        assert_eq!(seen.kills.lose_witness("a2"), Vec::<String>::new());
+        assert_eq!(seen.deaths.lose_witness("a2"), Vec::<String>::new());
         assert_eq!(seen.see("a1", "web-1", Offer::Nothing, 43), None);
-        let told = seen.kills.lose_witness("a3");
+        let told = seen.deaths.lose_witness("a3");
         assert_eq!(told, ["server web-1 killed: no agent offers it after 43 ms"]);
         let told = seen.see("a1", "a2", Offer::Nothing, 60);
         assert_eq!(told.as_deref(), Some("agent a2 killed: the other one knows after 60 ms"));
@@ -219,7 +224,7 @@ mod tests {
         seen.kill(&a2(), &["a1", "a3"]);
         seen.see("a1", "a2", Offer::Nothing, 60);
         assert_eq!(
-            seen.kills.end(&a2()).as_deref(),
+            seen.deaths.note_return(&a2()).as_deref(),
             Some("agent a2 killed: 1 of 2 agents noticed before it was started again")
         );
     }
@@ -231,13 +236,13 @@ mod tests {
             seen.see(agent, "a2", Offer::Nothing, 0);
         }
         let others = ["a1", "a3"].map(str::to_owned);
-        let told = seen.kills.begin(&a2(), "ended", seen.began, others);
+        let told = seen.deaths.note_death(&a2(), "ended", seen.began, others);
         assert_eq!(
             told.as_deref(),
             Some("agent a2 ended: all 2 others know after 0 ms (first 0 ms)")
         );
-        assert!(!seen.kills.is_healthy_on(&a2(), AGENTS.into_iter()));
-        assert!(seen.kills.is_healthy_on(&web(), AGENTS.into_iter()));
+        assert!(!seen.deaths.is_healthy_on(&a2(), AGENTS.into_iter()));
+        assert!(seen.deaths.is_healthy_on(&web(), AGENTS.into_iter()));
     }
 
     #[test]
@@ -251,8 +256,8 @@ mod tests {
     fn an_instance_that_is_offered_as_a_last_resort_is_not_healthy() {
         let mut seen = Seen::all();
         seen.see("a1", "web-1", Offer::LastResort, 0);
-        assert!(!seen.kills.is_healthy_on(&web(), AGENTS.into_iter()));
-        assert!(seen.kills.is_healthy_on(&web(), ["a2", "a3"].into_iter()));
+        assert!(!seen.deaths.is_healthy_on(&web(), AGENTS.into_iter()));
+        assert!(seen.deaths.is_healthy_on(&web(), ["a2", "a3"].into_iter()));
         assert_eq!(seen.kill(&web(), &["a1"]), None, "its death is yet to be noticed");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::cluster::{BACK_AFTER, Cluster, End, Event, Part};
-use super::kills::Kills;
+use super::deaths::Deaths;
 use super::notices::Notices;
 use super::sights::{Observer, Sighting, Snapshot, Watches};
 use crate::exit;
@@ -13,7 +13,7 @@ pub(super) struct Demonstration<'c, 'a> {
     cluster: &'c mut Cluster<'a>,
     observer: Observer,
     watches: Watches,
-    kills: Kills,
+    deaths: Deaths,
     last_agent: Option<Part>,
     last_server: Option<Part>,
 }
@@ -28,11 +28,11 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     /// Observes a cluster that has started.
     pub(super) fn new(cluster: &'c mut Cluster<'a>) -> Self {
         let (observer, watches) = (Observer::start(cluster), Watches::start(cluster));
-        let kills = Kills::default();
-        Self { cluster, observer, watches, kills, last_agent: None, last_server: None }
+        let deaths = Deaths::default();
+        Self { cluster, observer, watches, deaths, last_agent: None, last_server: None }
     }
 
-    /// The agents and the services now.
+    /// The agents and the servers now.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.observer.snapshot(self.cluster)
     }
@@ -48,7 +48,7 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     /// Takes note of a change.
     pub(super) fn take(&mut self, change: Change, notices: &mut Notices) {
         match change {
-            Change::Offer(sighting) => notices.extend(self.kills.see(sighting)),
+            Change::Offer(sighting) => notices.extend(self.deaths.see(sighting)),
             Change::Process(Event::Ended(part, end)) => {
                 notices.extend([ended(&part, &end)]);
                 self.lose(&part, notices);
@@ -57,7 +57,7 @@ impl<'c, 'a> Demonstration<'c, 'a> {
                 }
             }
             Change::Process(Event::Started(part)) => {
-                notices.extend(self.kills.end(&part));
+                notices.extend(self.deaths.note_return(&part));
                 notices.extend([format!("{part} is started again")]);
             }
             Change::Process(Event::NotStarted(part, error)) => {
@@ -81,8 +81,8 @@ impl<'c, 'a> Demonstration<'c, 'a> {
 
     /// Kills the server whose turn it is.
     pub(super) fn kill_server(&mut self, notices: &mut Notices) {
-        let services = self.cluster.services().iter();
-        let parts = services.map(|service| Part::Server(service.spec.id.to_owned())).collect();
+        let servers = self.cluster.servers().iter();
+        let parts = servers.map(|server| Part::Server(server.spec.id.to_owned())).collect();
         let Some(part) = self.next_of(parts, self.last_server.as_ref()) else {
             return notices
                 .extend(["no server is killed: none is healthy on all agents now".to_owned()]);
@@ -91,9 +91,9 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         self.last_server = Some(part);
     }
 
-    /// Stops the service that the key toggles, or starts it again.
-    pub(super) fn toggle_service(&mut self, notices: &mut Notices) {
-        notices.extend(self.cluster.toggle_service());
+    /// Stops the server that the key toggles, or starts it again.
+    pub(super) fn toggle_server(&mut self, notices: &mut Notices) {
+        notices.extend(self.cluster.toggle_server());
     }
 
     /// The first of these after `last` that runs, and is healthy on all agents that can notice its death.
@@ -102,7 +102,7 @@ impl<'c, 'a> Demonstration<'c, 'a> {
             parts.rotate_left(index + 1);
         }
         parts.into_iter().find(|part| {
-            self.cluster.is_running(part) && self.kills.is_healthy_on(part, self.witnesses(part))
+            self.cluster.is_running(part) && self.deaths.is_healthy_on(part, self.witnesses(part))
         })
     }
 
@@ -116,14 +116,14 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     /// Waits no longer for a process to notice the deaths of others.
     fn lose(&mut self, part: &Part, notices: &mut Notices) {
         if let Part::Agent(name) = part {
-            notices.extend(self.kills.lose_witness(name));
+            notices.extend(self.deaths.lose_witness(name));
         }
     }
 
     /// Measures how long the others need to notice the death of a process.
     fn measure(&mut self, part: &Part, verb: &'static str, began: Instant, notices: &mut Notices) {
         let witnesses: Vec<_> = self.witnesses(part).map(str::to_owned).collect();
-        notices.extend(self.kills.begin(part, verb, began, witnesses));
+        notices.extend(self.deaths.note_death(part, verb, began, witnesses));
     }
 
     /// The agents that can notice the death of a process.

@@ -2,11 +2,11 @@
 
 mod cluster;
 mod counted;
+mod deaths;
 mod demonstration;
 mod display;
-mod kills;
 mod notices;
-mod server;
+mod serve;
 mod sights;
 
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use demonstration::Demonstration;
 use display::{Display, Key, Status, commands};
 use sights::Snapshot;
 
-pub(crate) use server::run as serve;
+pub(crate) use serve::run as serve;
 
 /// The period in which the display may change.
 const REFRESH: Duration = Duration::from_millis(100);
@@ -84,7 +84,7 @@ async fn start_and_show(
                 key = display.key() => {
                     match key {
                         Key::Quit => break 'shown snapshot,
-                        Key::Toggle => demonstration.toggle_service(&mut status.notices),
+                        Key::Toggle => demonstration.toggle_server(&mut status.notices),
                         Key::KillAgent => demonstration.kill_agent(&mut status.notices),
                         Key::KillServer => demonstration.kill_server(&mut status.notices),
                         Key::Redraw => {}

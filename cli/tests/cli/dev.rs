@@ -102,7 +102,7 @@ fn everything_is_healthy_everywhere_before_it_ends() {
     assert!(ready.ends_with(" s: 3 agents alive, 6 instances healthy on every agent"), "{ready}");
     assert!(text.contains("/a1.sock resolve web\n"), "{text}");
     let end = stderr(&output);
-    assert!(end.starts_with("stopped 3 agents and 6 service instances after "), "{end}");
+    assert!(end.starts_with("stopped 3 agents and 6 servers after "), "{end}");
     assert!(is_empty(folder.path()));
 }
 

@@ -50,7 +50,7 @@ impl Folder {
         self.temporary.path().join(agent)
     }
 
-    /// The log of the agent or the service with this name.
+    /// The log of the agent or the server with this name.
     pub(in crate::dev) fn log(&self, name: &str) -> PathBuf {
         self.temporary.path().join(format!("{name}.log"))
     }

@@ -1,9 +1,9 @@
-//! The agents and the services of the demonstration, each a process of its own.
+//! The agents and the servers of the demonstration, each a process of its own.
 
 mod agent;
 mod folder;
 mod process;
-mod service;
+mod server;
 mod supervised;
 
 use std::fmt;
@@ -19,21 +19,21 @@ use tokio::time::sleep_until;
 use super::counted::counted;
 use agent::{AgentSettings, register};
 use process::Spawner;
-use service::{Service, TOGGLED};
+use server::{Server, TOGGLED};
 use supervised::Supervised;
 
 pub(super) use agent::{DevAgent, PRESENCE, PRESENCE_NAMESPACE};
 pub(super) use folder::Folder;
 pub(super) use process::End;
-pub(super) use service::SPECS;
+pub(super) use server::SPECS;
 pub(super) use supervised::BACK_AFTER;
 
-/// The agents, which join through the first one, and the services registered with them.
+/// The agents, which join through the first one, and the servers registered with them.
 pub(super) struct Cluster<'a> {
     settings: AgentSettings<'a>,
     spawner: Spawner,
     agents: Vec<DevAgent>,
-    services: Vec<Service>,
+    servers: Vec<Server>,
 }
 
 /// A change of a process that no key has asked for at this moment.
@@ -47,12 +47,12 @@ pub(super) enum Event {
     NotStarted(Part, anyhow::Error),
 }
 
-/// An agent or a service.
+/// An agent or a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The agent with this name.
     Agent(String),
-    /// The service instance with this id.
+    /// The server with this id.
     Server(String),
 }
 
@@ -86,19 +86,19 @@ impl<'a> Cluster<'a> {
             settings: AgentSettings { folder, log },
             spawner: Spawner::new()?,
             agents: Vec::new(),
-            services: Vec::new(),
+            servers: Vec::new(),
         })
     }
 
-    /// Starts `count` agents and the services, and registers each service with an agent, in turn.
+    /// Starts `count` agents and the servers, and registers each server with an agent, in turn.
     ///
     /// After an error, the processes that have started run on until [`Cluster::stop`].
     pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
         self.agents.push(DevAgent::spawn(&self.spawner, &self.settings, 1, &[])?);
         for (index, spec) in SPECS.into_iter().enumerate() {
             let agent = format!("a{}", index % count + 1);
-            let service = Service::spawn(&self.spawner, self.settings.folder, spec, agent)?;
-            self.services.push(service);
+            let server = Server::spawn(&self.spawner, self.settings.folder, spec, agent)?;
+            self.servers.push(server);
         }
         let seed = &mut self.agents[0];
         seed.ready().await?;
@@ -108,11 +108,11 @@ impl<'a> Cluster<'a> {
             self.agents.push(agent);
         }
         try_join_all(self.agents.iter_mut().skip(1).map(DevAgent::ready)).await?;
-        try_join_all(self.services.iter_mut().map(Service::ready)).await?;
+        try_join_all(self.servers.iter_mut().map(Server::ready)).await?;
         self.settle();
-        for service in &self.services {
-            let id = service.spec.id;
-            self.register(service).await.with_context(|| format!("cannot register {id}"))?;
+        for server in &self.servers {
+            let id = server.spec.id;
+            self.register(server).await.with_context(|| format!("cannot register {id}"))?;
         }
         Ok(())
     }
@@ -127,10 +127,10 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    async fn register(&self, service: &Service) -> anyhow::Result<()> {
-        let agent = self.agents.iter().find(|agent| agent.name == service.agent);
+    async fn register(&self, server: &Server) -> anyhow::Result<()> {
+        let agent = self.agents.iter().find(|agent| agent.name == server.agent);
         let agent = agent.context("there is no such agent")?;
-        register(&mut Client::connect(&agent.socket).await?, service.registration()).await
+        register(&mut Client::connect(&agent.socket).await?, server.registration()).await
     }
 
     /// The agents, the seed first.
@@ -138,9 +138,9 @@ impl<'a> Cluster<'a> {
         &self.agents
     }
 
-    /// The services.
-    pub(super) fn services(&self) -> &[Service] {
-        &self.services
+    /// The servers.
+    pub(super) fn servers(&self) -> &[Server] {
+        &self.servers
     }
 
     /// The names of the agents that run.
@@ -163,14 +163,14 @@ impl<'a> Cluster<'a> {
         match part {
             Part::Agent(name) => self.running_agents().any(|running| running == name),
             Part::Server(id) => {
-                self.services.iter().any(|service| service.spec.id == id && service.is_running())
+                self.servers.iter().any(|server| server.spec.id == id && server.is_running())
             }
         }
     }
 
-    /// Stops the service that the key toggles, or starts it again. Returns a message, unless an event will tell.
-    pub(super) fn toggle_service(&mut self) -> Option<String> {
-        self.services.iter_mut().find(|service| service.spec.id == TOGGLED)?.toggle()
+    /// Stops the server that the key toggles, or starts it again. Returns a message, unless an event will tell.
+    pub(super) fn toggle_server(&mut self) -> Option<String> {
+        self.servers.iter_mut().find(|server| server.spec.id == TOGGLED)?.toggle()
     }
 
     /// The next event. Starts a process again when its time has come. Cancelling the wait loses no event.
@@ -191,8 +191,8 @@ impl<'a> Cluster<'a> {
     }
 
     fn take_event(&mut self) -> Option<Event> {
-        let Self { agents, services, spawner, .. } = self;
-        processes(agents, services).find_map(|(part, process)| {
+        let Self { agents, servers, spawner, .. } = self;
+        processes(agents, servers).find_map(|(part, process)| {
             if let Some(end) = process.take_end() {
                 return Some(Event::Ended(part, end));
             }
@@ -204,13 +204,13 @@ impl<'a> Cluster<'a> {
     }
 
     fn processes(&mut self) -> impl Iterator<Item = (Part, &mut Supervised)> {
-        processes(&mut self.agents, &mut self.services)
+        processes(&mut self.agents, &mut self.servers)
     }
 
     /// Kills all processes, since nothing of them is to be kept, and waits for their end. Returns a text with their numbers.
     pub(super) async fn stop(&mut self) -> String {
         let agents = counted(self.agents.len(), "agent");
-        let services = counted(self.services.len(), "service instance");
+        let servers = counted(self.servers.len(), "server");
         for (_, process) in self.processes() {
             // Also those that were asked to end, and that may be frozen.
             if let Some(process) = process.process() {
@@ -222,18 +222,18 @@ impl<'a> Cluster<'a> {
                 process.ended().await;
             }
         }
-        format!("{agents} and {services}")
+        format!("{agents} and {servers}")
     }
 }
 
 fn processes<'c>(
     agents: &'c mut [DevAgent],
-    services: &'c mut [Service],
+    servers: &'c mut [Server],
 ) -> impl Iterator<Item = (Part, &'c mut Supervised)> {
     let agents =
         agents.iter_mut().map(|agent| (Part::Agent(agent.name.clone()), &mut agent.process));
-    let services = services
+    let servers = servers
         .iter_mut()
-        .map(|service| (Part::Server(service.spec.id.to_owned()), &mut service.process));
-    agents.chain(services)
+        .map(|server| (Part::Server(server.spec.id.to_owned()), &mut server.process));
+    agents.chain(servers)
 }

@@ -1,4 +1,4 @@
-//! The small HTTP services of the demonstration: where they run, and how they are registered.
+//! The small HTTP servers of the demonstration: where they run, and how they are registered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use super::folder::Folder;
 use super::process::{Process, Spawner};
 use super::supervised::Supervised;
 
-/// A service of the demonstration.
+/// What a server of the demonstration serves.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dev) struct Spec {
     pub(in crate::dev) service: &'static str,
@@ -23,7 +23,7 @@ pub(in crate::dev) struct Spec {
     version: &'static str,
 }
 
-/// The services, in the order in which they are dealt out to the agents.
+/// The servers, in the order in which they are dealt out to the agents.
 pub(in crate::dev) const SPECS: [Spec; 6] = [
     Spec { service: "web", id: "web-1", weight: 3, tag: "stable", version: "1.4" },
     Spec { service: "web", id: "web-2", weight: 1, tag: "stable", version: "1.4" },
@@ -33,11 +33,11 @@ pub(in crate::dev) const SPECS: [Spec; 6] = [
     Spec { service: "db", id: "db-1", weight: 1, tag: "primary", version: "17" },
 ];
 
-/// The service that a key stops and starts.
+/// The server that a key stops and starts.
 pub(in crate::dev) const TOGGLED: &str = "web-2";
 
 /// A server on loopback, in a process of its own, that runs, or returns after its death.
-pub(in crate::dev) struct Service {
+pub(in crate::dev) struct Server {
     pub(in crate::dev) spec: Spec,
     pub(in crate::dev) addr: SocketAddr,
     /// The name of the agent that it is registered with.
@@ -45,7 +45,7 @@ pub(in crate::dev) struct Service {
     pub(super) process: Supervised,
 }
 
-impl Service {
+impl Server {
     /// Starts it on a free port.
     pub(super) fn spawn(
         spawner: &Spawner,
@@ -90,7 +90,7 @@ impl Service {
         None
     }
 
-    /// The registration of the service.
+    /// The registration of its instance.
     pub(in crate::dev) fn registration(&self) -> Registration {
         let Spec { service, id, weight, tag, version } = self.spec;
         Registration {
@@ -141,8 +141,8 @@ mod tests {
     async fn a_server_that_ends_before_it_listens_is_named_with_the_reason() {
         let folder = Folder::create().unwrap();
         let spawner = Spawner::of("false".into());
-        let mut service = Service::spawn(&spawner, &folder, SPECS[0], "a1".to_owned()).unwrap();
-        let error = format!("{:#}", service.ready().await.unwrap_err());
+        let mut server = Server::spawn(&spawner, &folder, SPECS[0], "a1".to_owned()).unwrap();
+        let error = format!("{:#}", server.ready().await.unwrap_err());
         assert_eq!(error, "web-1 cannot start: exit status: 1");
     }
 }

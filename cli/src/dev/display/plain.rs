@@ -70,7 +70,7 @@ impl Plain {
 
 fn greet(out: &mut impl Write, snapshot: &Snapshot, status: &Status) -> io::Result<()> {
     let agents = counted(snapshot.agents.len(), "agent");
-    let instances = counted(snapshot.instances.len(), "service instance");
+    let instances = counted(snapshot.instances.len(), "server");
     writeln!(out, "{agents} and {instances} run here; Ctrl-C stops them.")?;
     writeln!(out, "In another terminal:")?;
     for hint in &status.hints {

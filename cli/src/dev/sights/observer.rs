@@ -38,7 +38,7 @@ impl Observer {
         Self { latest, _tasks: tasks }
     }
 
-    /// The agents and the services, with the latest answers of each agent.
+    /// The agents and the servers, with the latest answers of each agent.
     pub(in crate::dev) fn snapshot(&self, cluster: &Cluster<'_>) -> Snapshot {
         let agents = cluster.agents().iter().zip(&self.latest).map(|(agent, latest)| AgentRow {
             name: agent.name.clone(),
@@ -50,13 +50,13 @@ impl Observer {
                 .map(|(_, sight)| sight.clone()),
             back_in: agent.back_in(),
         });
-        let instances = cluster.services().iter().map(|service| InstanceRow {
-            service: service.spec.service.to_owned(),
-            id: service.spec.id.to_owned(),
-            agent: service.agent.clone(),
-            addr: service.addr,
-            is_running: service.is_running(),
-            back_in: service.back_in(),
+        let instances = cluster.servers().iter().map(|server| InstanceRow {
+            service: server.spec.service.to_owned(),
+            id: server.spec.id.to_owned(),
+            agent: server.agent.clone(),
+            addr: server.addr,
+            is_running: server.is_running(),
+            back_in: server.back_in(),
         });
         Snapshot { agents: agents.collect(), instances: instances.collect() }
     }
