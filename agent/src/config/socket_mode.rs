@@ -14,7 +14,9 @@ pub struct SocketMode(u32);
 
 /// The text is no mode of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no mode of a socket: it has three octal digits, of which the first is 6 or 7")]
+#[error(
+    "`{0}` is no octal mode that lets its owner read and write, such as 0666 for all users, or 0660 for a group"
+)]
 pub struct SocketModeError(String);
 
 impl SocketMode {

@@ -50,7 +50,8 @@ pub(crate) fn own_address(text: &str) -> Result<OwnAddress, String> {
 /// The mode of a socket.
 pub(crate) fn socket_mode(text: &str) -> Result<SocketMode, String> {
     text.parse().map_err(|_| {
-        "expected an octal mode that lets its owner read and write: 0666 for all users, 0660 for a group".to_owned()
+        "expected an octal mode that lets its owner read and write, such as 0666 for all users, or 0660 for a group"
+            .to_owned()
     })
 }
 

@@ -210,7 +210,7 @@ impl From<Vec<u8>> for Packed {
     }
 }
 
-/// Collects messages into one datagram.
+/// Collects messages into one datagram, for tests: a node closes the envelope of its own datagrams itself.
 #[derive(Debug)]
 pub struct DatagramBuilder {
     envelope: Envelope,

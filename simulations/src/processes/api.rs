@@ -146,3 +146,8 @@ impl Api {
 
 /// The watched service.
 const SERVICE: &str = "bench";
+
+/// What each agent tells of itself.
+pub(super) fn infos(agents: &mut [Api]) -> Result<Vec<Info>, ProcessError> {
+    agents.iter_mut().map(Api::info).collect()
+}

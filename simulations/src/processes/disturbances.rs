@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::ProcessError;
-use super::api::{Api, Info};
+use super::api::{Api, Info, infos};
 use super::fleet::Fleet;
 use super::held::{Resetter, open_connections};
 use super::report::DisturbanceReport;
@@ -111,10 +111,6 @@ fn reset_one(
     held.retain(|end| agents.contains(&end.local) || agents.contains(&end.remote));
     let Some(end) = held.choose(rng) else { return Ok(Ok(false)) };
     Ok(resetter.reset(*end))
-}
-
-fn infos(agents: &mut [Api]) -> Result<Vec<Info>, ProcessError> {
-    agents.iter_mut().map(Api::info).collect()
 }
 
 #[cfg(test)]

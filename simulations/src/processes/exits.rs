@@ -9,7 +9,7 @@ use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::fleet::Fleet;
-use super::report::{RestartReport, millis, percentile};
+use super::report::{Noticed, RestartReport, millis, percentile};
 use super::watch::{SeenStatus, Watches, standing};
 use super::{ANSWER_TIMEOUT, ProcessError};
 
@@ -23,13 +23,6 @@ const QUICK: Duration = Duration::from_millis(30);
 const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 /// The interval at which the port of a restarted agent is tried.
 const RETRY: Duration = Duration::from_millis(1);
-
-/// The times until all others noticed, and until all saw the instances of the killed agents again.
-#[derive(Debug, Default)]
-pub(super) struct Noticed {
-    pub(super) killed: Vec<Duration>,
-    pub(super) back: Vec<Duration>,
-}
 
 /// Agents that join at the first one, which is spared.
 pub(super) struct Exits<'a> {

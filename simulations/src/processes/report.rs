@@ -89,7 +89,7 @@ pub struct RestartReport {
     pub dead_min_ms: f64,
     /// Restarts whose port answered again so soon that nobody may notice.
     pub quick: usize,
-    /// Agents that stopped to offer the instance of a quick restart, over all of these.
+    /// Agents that stopped offering the instance of a quick restart, over all of these.
     pub quick_hidden_by: usize,
     /// The same of all other restarts.
     pub slow_hidden_by: usize,
@@ -110,6 +110,13 @@ pub struct DisturbanceReport {
     pub acquitted: u64,
     /// Members that an agent called down in such a case.
     pub convicted: u64,
+}
+
+/// The times until all noticed, of processes that were killed and of those that came back.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    pub(super) killed: Vec<Duration>,
+    pub(super) back: Vec<Duration>,
 }
 
 pub(super) fn millis(time: Duration) -> f64 {

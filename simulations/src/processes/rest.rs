@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ProcessError;
-use super::api::{Api, Info};
+use super::api::{Api, Info, infos};
 use super::fleet::Fleet;
 use super::report::RestReport;
 use super::usage::Usage;
@@ -67,10 +67,6 @@ fn services() -> std::io::Result<Vec<SocketAddr>> {
 struct Cost {
     usage: Usage,
     info: Info,
-}
-
-fn infos(agents: &mut [Api]) -> Result<Vec<Info>, ProcessError> {
-    agents.iter_mut().map(Api::info).collect()
 }
 
 fn usages(fleet: &Fleet) -> Result<Vec<Usage>, ProcessError> {

@@ -12,17 +12,11 @@ use rand::{RngExt, SeedableRng};
 
 use super::ProcessError;
 use super::api::Api;
+use super::report::Noticed;
 use super::watch::{CHECKED, SeenStatus, Watches};
 
 /// A server is killed after a random part of this, so that kills fall on any moment of the agents' looks.
 const BEFORE_KILL: Duration = Duration::from_millis(200);
-
-/// The times until all agents noticed, of servers that were killed and of those that came back.
-#[derive(Debug, Default)]
-pub(super) struct Noticed {
-    pub(super) killed: Vec<Duration>,
-    pub(super) back: Vec<Duration>,
-}
 
 /// Kills as many servers, one after the other, and starts each again. Each has an instance of its own, since one that comes
 /// and goes is held down.

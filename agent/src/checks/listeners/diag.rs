@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use rustix::io::Errno;
 use rustix::net::netlink;
 
-use super::netlink::{Answer, Asking, Netlink};
+use super::netlink::{Answer, Lookup, Netlink};
 
 /// The type of a request, and of its answer: `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
@@ -21,7 +21,7 @@ const LISTEN: u8 = 10;
 /// The place of the state in an answer: `struct inet_diag_msg`.
 const STATE_AT: usize = 1;
 /// The question whether somebody listens at an address.
-const LOOKUP: Asking<SocketAddr> = Asking { kind: BY_FAMILY, write, meaning };
+const LOOKUP: Lookup<SocketAddr> = Lookup { kind: BY_FAMILY, write, meaning };
 
 /// The way to ask. See the module.
 pub(super) struct Diag(Netlink);

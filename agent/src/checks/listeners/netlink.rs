@@ -24,7 +24,7 @@ const MAX_ERROR: i32 = 4_095;
 const NLM_F_REQUEST: u16 = 1;
 
 /// A kind of question: how it is written, and the meaning of its answers.
-pub(super) struct Asking<Q> {
+pub(super) struct Lookup<Q> {
     /// The type of its message.
     pub(super) kind: u16,
     /// Writes the bytes after the header.
@@ -64,27 +64,27 @@ impl Netlink {
     /// The socket does not work. It may work later, or on another socket.
     pub(super) fn ask<Q>(
         &mut self,
-        asking: &Asking<Q>,
+        lookup: &Lookup<Q>,
         questions: &[Q],
     ) -> io::Result<Vec<Option<bool>>> {
         let mut answers = vec![None; questions.len()];
         for (questions, answers) in questions.chunks(BATCH).zip(answers.chunks_mut(BATCH)) {
-            self.ask_batch(asking, questions, answers)?;
+            self.ask_batch(lookup, questions, answers)?;
         }
         Ok(answers)
     }
 
     fn ask_batch<Q>(
         &mut self,
-        asking: &Asking<Q>,
+        lookup: &Lookup<Q>,
         questions: &[Q],
         answers: &mut [Option<bool>],
     ) -> io::Result<()> {
         let first = self.sequence;
         self.datagram.clear();
         for question in questions {
-            let write = |datagram: &mut Vec<u8>| (asking.write)(question, datagram);
-            push(&mut self.datagram, asking.kind, self.sequence, write);
+            let write = |datagram: &mut Vec<u8>| (lookup.write)(question, datagram);
+            push(&mut self.datagram, lookup.kind, self.sequence, write);
             self.sequence = self.sequence.wrapping_add(1);
         }
         // The kernel answers within `send`, so all answers are there when it returns.
@@ -102,7 +102,7 @@ impl Netlink {
             let Some((sequence, answer)) = buffer.get(..got).and_then(parse) else { continue };
             // An answer to an earlier batch, which was given up, is not among these.
             if let Some(place) = answers.get_mut(sequence.wrapping_sub(first) as usize) {
-                *place = (asking.meaning)(answer);
+                *place = (lookup.meaning)(answer);
                 left -= 1;
             }
         }
@@ -168,13 +168,13 @@ mod tests {
 
     #[test]
     fn a_question_that_the_kernel_does_not_know_has_an_error_for_an_answer() {
-        let asking = Asking {
+        let lookup = Lookup {
             kind: 0x7fff,
             write: |(): &(), body| body.extend([0; 4]),
             meaning: |answer| Some(matches!(answer, Answer::Error(_))),
         };
         let mut netlink = Netlink::open(None).expect("opened");
-        let answers = netlink.ask(&asking, &[(); 3 * BATCH + 1]).expect("asked");
+        let answers = netlink.ask(&lookup, &[(); 3 * BATCH + 1]).expect("asked");
         assert_eq!(answers, [Some(true); 3 * BATCH + 1]);
     }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use super::netlink::{Answer, Asking, Netlink};
+use super::netlink::{Answer, Lookup, Netlink};
 
 /// The type of a request: `RTM_GETROUTE`.
 const GET_ROUTE: u16 = 26;
@@ -23,7 +23,7 @@ const LOCAL: u8 = 2;
 /// The attribute with the destination: `RTA_DST`.
 const DESTINATION: u16 = 1;
 /// The question whether an address is one of this namespace.
-const LOOKUP: Asking<IpAddr> = Asking { kind: GET_ROUTE, write, meaning };
+const LOOKUP: Lookup<IpAddr> = Lookup { kind: GET_ROUTE, write, meaning };
 
 /// The way to ask. See the module.
 pub(super) struct Routes(Netlink);

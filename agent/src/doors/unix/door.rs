@@ -1,6 +1,6 @@
 //! A socket as its connections share it: what may be asked there, and how much.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hobnob_api::{ApiError, ErrorCode, Request};
@@ -49,11 +49,13 @@ impl Door {
     /// A socket that refuses changes, and names the one that takes them.
     pub(crate) fn query(
         path: PathBuf,
-        full: PathBuf,
+        full: &Path,
         connections: usize,
         budget: Arc<Budget>,
     ) -> Self {
-        Self::new(Access::Query { path: path.clone(), full }, path, connections, budget)
+        // Clients may run in other directories.
+        let access = Access::Query { path: absolute(&path), full: absolute(full) };
+        Self::new(access, path, connections, budget)
     }
 
     fn new(access: Access, path: PathBuf, connections: usize, budget: Arc<Budget>) -> Self {
@@ -97,12 +99,17 @@ impl Door {
     }
 }
 
+/// The path as it is named to a client; as it was given, if this process has no directory any more.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn query() -> Door {
-        Door::query("/run/q.sock".into(), "/run/full.sock".into(), 16, Budget::new(1))
+        Door::query("/run/q.sock".into(), Path::new("/run/full.sock"), 16, Budget::new(1))
     }
 
     fn full() -> Door {

@@ -161,8 +161,8 @@ impl Socket {
             Ok(found) if found == self.file => true,
             Ok(_) => {
                 if was_in_place {
-                    tracing::error!(%path, "another file has taken the place of this agent's socket: no client reaches this \
-                        agent there until it is started again");
+                    tracing::error!(%path, "another file has taken the place of this agent's socket, and no client reaches this \
+                        agent there: remove that file, and the agent makes its socket again");
                 }
                 false
             }

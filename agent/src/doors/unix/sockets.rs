@@ -28,7 +28,7 @@ impl Sockets {
         let query = query.map(|socket| {
             let part = budget.part(MAX_QUERY_BYTES);
             let own = socket.path().to_owned();
-            (socket, Arc::new(Door::query(own, path.clone(), connections, part)))
+            (socket, Arc::new(Door::query(own, &path, connections, part)))
         });
         let door = Arc::new(Door::full(path, connections, budget.clone()));
         Self { full: (full, door), query }
