@@ -1,0 +1,34 @@
+//! Keys, tokens, certificates and sealed datagrams of a Hobnob cluster.
+//!
+//! This crate touches no socket, clock, file or entropy: time and random bytes are arguments. `docs/protocol/sealed.md`
+//! has every byte layout.
+//!
+//! | to | use |
+//! |---|---|
+//! | found a cluster, keep its CA key | [`CaKey`] |
+//! | let hosts in | [`Token`], made by [`CaKey::token`] |
+//! | be a member | [`NodeKey`], and the [`Certificate`] that [`Token::certificate`] issues for it |
+//! | judge a member | [`Certificate::verify`] with [`Trust`] |
+
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod ca;
+mod certificate;
+mod glob;
+mod key;
+mod limits;
+mod names;
+mod tlv;
+mod token;
+
+pub use bytes::DecodeError;
+pub use ca::{CaFile, CaFileError, CaKey, Encryption, MAX_CA_FILE_BYTES};
+pub use certificate::{
+    Certificate, CertificateError, IssueError, MAX_CERTIFICATE_BYTES, Membership, Trust,
+};
+pub use glob::{Glob, GlobError};
+pub use key::{ClusterId, Fingerprint, NodeId, NodeKey, PublicKey};
+pub use limits::{Limits, MAX_LIMITS_BYTES, Roles, Untimely, Validity};
+pub use names::{MAX_NAME_BYTES, Name, NameError};
+pub use token::{MAX_TOKEN_CHARS, Seed, SeedAddress, Token, TokenError};
