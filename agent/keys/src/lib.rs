@@ -8,17 +8,21 @@
 //! | found a cluster, keep its CA key | [`CaKey`] |
 //! | let hosts in | [`Token`], made by [`CaKey::token`] |
 //! | be a member | [`NodeKey`], and the [`Certificate`] that [`Token::certificate`] issues for it |
-//! | judge a member | [`Certificate::verify`] with [`Trust`] |
+//! | judge a member | [`Certificate::verify`] with [`Trust`], then [`Revocations::revokes`] |
+//! | order something of the whole cluster | [`OperatorCredential`], [`SignedCommand`] |
 
 #![forbid(unsafe_code)]
 
 mod bytes;
 mod ca;
 mod certificate;
+mod command;
+mod generation;
 mod glob;
 mod key;
 mod limits;
 mod names;
+mod revocations;
 mod tlv;
 mod token;
 
@@ -27,8 +31,14 @@ pub use ca::{CaFile, CaFileError, CaKey, Encryption, MAX_CA_FILE_BYTES};
 pub use certificate::{
     Certificate, CertificateError, IssueError, MAX_CERTIFICATE_BYTES, Membership, Trust,
 };
+pub use command::{
+    Command, CommandError, CredentialError, MAX_SIGNED_COMMAND_BYTES, OperatorCredential, Revoked,
+    SignedCommand,
+};
+pub use generation::{Generation, GenerationError, GenerationId};
 pub use glob::{Glob, GlobError};
 pub use key::{ClusterId, Fingerprint, NodeId, NodeKey, PublicKey};
 pub use limits::{Limits, MAX_LIMITS_BYTES, Roles, Untimely, Validity};
 pub use names::{MAX_NAME_BYTES, Name, NameError};
+pub use revocations::{MAX_MERGED_REVOCATIONS, MAX_REVOCATIONS, RevocationError, Revocations};
 pub use token::{MAX_TOKEN_CHARS, Seed, SeedAddress, Token, TokenError};
