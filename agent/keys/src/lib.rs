@@ -10,6 +10,7 @@
 //! | be a member | [`NodeKey`], and the [`Certificate`] that [`Token::certificate`] issues for it |
 //! | judge a member | [`Certificate::verify`] with [`Trust`], then [`Revocations::revokes`] |
 //! | order something of the whole cluster | [`OperatorCredential`], [`SignedCommand`] |
+//! | seal datagrams | [`Generation`], [`seal`] |
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod key;
 mod limits;
 mod names;
 mod revocations;
+pub mod seal;
 mod tlv;
 mod token;
 
