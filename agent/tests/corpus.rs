@@ -8,9 +8,12 @@ mod replay;
 
 use std::path::PathBuf;
 
+fn folder(target: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect()
+}
+
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect();
-    replay::replay(&folder, check);
+    replay::replay(&folder(target), check);
 }
 
 #[test]
@@ -26,4 +29,52 @@ fn selectors() {
 #[test]
 fn the_data_directory() {
     replay("storage", fuzz::storage::check);
+}
+
+#[test]
+fn tokens() {
+    replay("token", fuzz::keys::token::check);
+}
+
+#[test]
+fn certificates() {
+    replay("certificate", fuzz::keys::certificate::check);
+}
+
+#[test]
+fn sets_of_revocations() {
+    replay("revocations", fuzz::keys::revocations::check);
+}
+
+#[test]
+fn generations() {
+    replay("generation", fuzz::keys::generation::check);
+}
+
+#[test]
+fn sealed_datagrams() {
+    replay("sealed", fuzz::keys::sealed::check);
+}
+
+#[test]
+fn short_datagrams() {
+    replay("short", fuzz::keys::short::check);
+}
+
+/// The genuine forms that the corpus begins with, so that fuzzing starts from something that counts.
+#[test]
+fn the_corpus_has_the_genuine_forms() {
+    for (target, bytes) in fuzz::keys::genuine() {
+        let path = folder(target).join("genuine");
+        assert!(std::fs::read(&path).is_ok_and(|read| read == bytes), "{}", path.display());
+    }
+}
+
+#[test]
+#[ignore = "writes the genuine forms; for a change of one that is meant"]
+fn write_the_genuine_forms() {
+    for (target, bytes) in fuzz::keys::genuine() {
+        std::fs::create_dir_all(folder(target)).expect("a folder");
+        std::fs::write(folder(target).join("genuine"), bytes).expect("a file");
+    }
 }

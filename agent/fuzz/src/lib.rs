@@ -1,5 +1,6 @@
 //! The bodies of the fuzz targets. `tests/corpus.rs` does the same with the corpus.
 
 pub mod api;
+pub mod keys;
 pub mod selector;
 pub mod storage;
