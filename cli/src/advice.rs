@@ -7,12 +7,18 @@ use hobnob_agent::transport::{BindError, QuicError};
 use hobnob_agent::{AddressUse, ConfigError, LookupError, SocketError, StartError};
 use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
+use hobnob_keys::{CaFileError, TokenError};
+
+use crate::commands::KeysError;
 
 /// The advice for an error; `None` when there is none.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(error) = cause.downcast_ref() {
             return of_start(error);
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return of_keys(error).map(str::to_owned);
         }
         cause.downcast_ref().and_then(of_client).map(str::to_owned)
     })
@@ -53,6 +59,40 @@ fn of_start(error: &StartError) -> Option<String> {
         StartError::QuerySocket(error) => of_socket(error, "--query-socket"),
         _ => None,
     }
+}
+
+fn of_keys(error: &KeysError) -> Option<&'static str> {
+    Some(match error {
+        KeysError::Exists { .. } => {
+            "`hobnob token create` makes tokens with that key; name another file with --ca for another cluster"
+        }
+        KeysError::NoCa { .. } => {
+            "name the file that `hobnob init` wrote with --ca or HOBNOB_CA; `hobnob init` founds a new cluster"
+        }
+        KeysError::NoPlace => "name the file with --ca or HOBNOB_CA",
+        KeysError::NoTerminal { .. } => "give the passphrase with --passphrase-file",
+        KeysError::Ca { source: CaFileError::WrongPassphrase, .. } => {
+            "give another passphrase, or restore the file from a backup"
+        }
+        KeysError::Ca { source: CaFileError::OtherFormat { .. }, .. } => {
+            "use the version of hobnob that wrote it, or a later one"
+        }
+        KeysError::Ca { source: CaFileError::NotACaFile, .. } => {
+            "name the file that `hobnob init` wrote with --ca or HOBNOB_CA"
+        }
+        KeysError::Ca { .. } => "restore the file from a backup",
+        KeysError::Limits(_) => {
+            "leave out some of --services and --seed, or use patterns that are shorter"
+        }
+        KeysError::Token(TokenError::OtherVersion { .. }) => "use a later version of hobnob",
+        KeysError::Token(TokenError::Forged) => "ask the operator for a new token",
+        KeysError::Token(TokenError::Content(_)) => {
+            "use a later version of hobnob, or ask the operator for a new token"
+        }
+        KeysError::Token(_) => "copy the whole line that `hobnob token create` printed",
+        KeysError::Io { source, .. } => return of_file(source),
+        _ => return None,
+    })
 }
 
 fn of_config(error: &ConfigError) -> Option<String> {

@@ -7,6 +7,8 @@ use hobnob_agent::StartError;
 use hobnob_api::ErrorKind;
 use hobnob_api::client::ClientError;
 
+use crate::commands::KeysError;
+
 /// The result of a command. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -32,7 +34,9 @@ impl Exit {
                     ErrorKind::Failed => Self::Failed,
                 };
             }
-            if cause.downcast_ref().is_some_and(StartError::is_usage) {
+            if cause.downcast_ref().is_some_and(StartError::is_usage)
+                || cause.downcast_ref().is_some_and(KeysError::is_usage)
+            {
                 return Self::Usage;
             }
             if let Some(error) = cause.downcast_ref::<io::Error>()

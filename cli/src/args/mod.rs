@@ -8,6 +8,7 @@ mod cluster;
 mod dev;
 mod environment;
 mod explain;
+mod keys;
 mod pick;
 mod register;
 mod values;
@@ -28,6 +29,9 @@ pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs};
 pub(crate) use explain::ExplainArgs;
+pub(crate) use keys::{
+    CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,
+};
 pub(crate) use pick::{PickArgs, ReportArgs};
 pub(crate) use register::{DeregisterArgs, RegisterArgs};
 pub(crate) use watch::WatchArgs;
@@ -84,6 +88,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Try Hobnob: run a few agents and services in this terminal and watch them find each other
     Dev(DevArgs),
+    /// Found a sealed cluster: make its CA key, and a first token
+    Init(InitArgs),
+    /// Make and inspect the tokens that let hosts join a sealed cluster
+    Token(TokenArgs),
     /// Run the agent of this host until it is told to stop
     Agent(AgentArgs),
     /// Register a service instance with this agent, or replace it

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hobnob_agent::SocketMode;
 use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl, OwnAddress};
+use hobnob_keys::{Glob, GlobError, Name, NameError, SeedAddress};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -25,6 +26,40 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration)
     } else {
         Err("expected a duration between 1ms and 24h".to_owned())
+    }
+}
+
+/// The time for which a token is valid, with its unit: a second to ten years.
+pub(crate) fn validity(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "expected a number and a unit, such as 1h or 90d".to_owned())?;
+    if (Duration::from_secs(1)..=10 * YEAR).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("expected a duration between 1s and 10 years".to_owned())
+    }
+}
+
+/// The name of a cluster or a datacenter.
+pub(crate) fn name(text: &str) -> Result<Name, String> {
+    hobnob_api::names::check("name", text).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error: NameError| error.to_string())
+}
+
+/// A pattern of names.
+pub(crate) fn glob(text: &str) -> Result<Glob, String> {
+    hobnob_api::names::check("pattern", text).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error: GlobError| error.to_string())
+}
+
+/// The gossip address of a seed, as a token carries it.
+pub(crate) fn seed(text: &str) -> Result<SeedAddress, String> {
+    let expected = "expected the gossip address of a member, such as 10.0.0.7:7946";
+    let address: GossipAddress = text.parse().map_err(|_| expected.to_owned())?;
+    match address.socket_addr() {
+        Some(address) => Ok(address.into()),
+        None => address.to_string().parse().map(SeedAddress::Name).map_err(|_| expected.to_owned()),
     }
 }
 
@@ -140,6 +175,24 @@ mod tests {
         for wrong in ["", "5", "fast", "0s", "10us", "25h", "-1s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_token_is_valid_for_a_second_to_ten_years() {
+        assert_eq!(validity("90d"), Ok(Duration::from_secs(90 * 24 * 60 * 60)));
+        assert!(validity("10years").is_ok());
+        for wrong in ["", "90", "999ms", "11years"] {
+            assert!(validity(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_seed_without_a_port_has_the_default_one() {
+        let shown = |text| seed(text).map(|seed| seed.to_string());
+        assert_eq!(shown("10.0.0.9"), Ok("10.0.0.9:7946".to_owned()));
+        assert_eq!(shown("seed.example"), Ok("seed.example:7946".to_owned()));
+        assert_eq!(shown("[::1]:1"), Ok("[::1]:1".to_owned()));
+        assert!(shown("0.0.0.0").unwrap_err().contains("such as 10.0.0.7:7946"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod agent;
 mod catalog;
 mod cluster;
 mod explain;
+mod keys;
 mod pick;
 mod register;
 mod watch;
@@ -20,9 +21,16 @@ use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
 use crate::exit::Exit;
 
+pub(crate) use keys::KeysError;
+
 /// Runs a command. Returns its exit code.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let (socket, within) = (cli.socket(), cli.answer_timeout());
+    match cli.command {
+        Command::Init(args) => return keys::init(&args),
+        Command::Token(args) => return keys::token(&args),
+        _ => {}
+    }
     let mut builder = match cli.command {
         Command::Agent(_) | Command::Dev(DevArgs { part: None, .. }) => {
             runtime::Builder::new_multi_thread()
@@ -62,7 +70,9 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args.addresses).await,
         Command::Leave => cluster::leave(&mut client).await,
-        Command::Agent(_) | Command::Dev(_) => Err(anyhow!("this command asks no agent")),
+        Command::Agent(_) | Command::Dev(_) | Command::Init(_) | Command::Token(_) => {
+            Err(anyhow!("this command asks no agent"))
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::logging;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use table::{
-    Style, info, instances, member_status, members, offer_word, or_dash, render, services, spread,
-    status_style,
+    Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
+    spread, status_style,
 };
 
 /// Standard output, for one command.

@@ -257,6 +257,15 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
 }
 
+/// A table of fields and their values.
+pub(crate) fn fields(
+    fields: impl IntoIterator<Item = (&'static str, String)>,
+    style: Style,
+) -> String {
+    let rows = fields.into_iter().map(|(name, value)| vec![cell(name), cell(value)]);
+    render(&[], rows, style)
+}
+
 /// A table of these rows. No line ends in white space.
 pub(crate) fn render(
     header: &[&str],

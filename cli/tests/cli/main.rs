@@ -4,6 +4,7 @@
 
 mod commands;
 mod dev;
+mod keys;
 mod support;
 mod terminal;
 mod usage;

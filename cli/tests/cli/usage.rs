@@ -109,6 +109,8 @@ fn every_command_has_help() {
         "join",
         "leave",
         "info",
+        "init",
+        "token",
     ] {
         let output = run(&[command, "--help"], &[]);
         assert_eq!(output.status.code(), Some(0));

@@ -1,0 +1,48 @@
+//! What can go wrong with keys and tokens.
+
+use std::io;
+use std::path::PathBuf;
+
+use hobnob_keys::{CaFileError, DecodeError, TokenError};
+
+/// A command about keys and tokens failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    /// The CA key would overwrite a file.
+    #[error("{} exists, and a CA key is never overwritten", path.display())]
+    Exists { path: PathBuf },
+    /// There is no CA key.
+    #[error("there is no CA key at {}", path.display())]
+    NoCa { path: PathBuf },
+    /// No place is named for the CA key, and there is no default.
+    #[error("there is no place for the CA key, for neither XDG_CONFIG_HOME nor HOME is set")]
+    NoPlace,
+    /// The file of the CA key cannot be used.
+    #[error("{}: {source}", path.display())]
+    Ca { path: PathBuf, source: CaFileError },
+    /// A file cannot be read or written.
+    #[error("cannot {verb} {}: {source}", path.display())]
+    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    /// A passphrase cannot be asked for.
+    #[error("cannot ask for the passphrase of {}: {source}", path.display())]
+    NoTerminal { path: PathBuf, source: io::Error },
+    /// A passphrase is empty.
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    /// Two passphrases differ.
+    #[error("the two passphrases are not equal")]
+    OtherPassphrase,
+    /// The limits do not fit in a token.
+    #[error("these limits make no token: {0}")]
+    Limits(DecodeError),
+    /// A text is no usable token.
+    #[error(transparent)]
+    Token(TokenError),
+}
+
+impl KeysError {
+    /// Whether the command can never succeed as it was typed.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Limits(_) | Self::Token(_) | Self::EmptyPassphrase)
+    }
+}

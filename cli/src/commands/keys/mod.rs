@@ -1,0 +1,172 @@
+//! `hobnob init` and `hobnob token`: the CA key and tokens, without an agent.
+
+mod ca_file;
+mod error;
+mod view;
+
+use std::io::{self, Read};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hobnob_keys::{CaKey, Limits, MAX_TOKEN_CHARS, Roles, Seed, SeedAddress, Token, Validity};
+use rustix::rand::{GetRandomFlags, getrandom};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::args::{InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+pub(crate) use error::KeysError;
+use view::TokenView;
+
+/// A token is valid from this long before it is made, for hosts whose clocks are behind.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(10 * 60);
+
+/// Founds a cluster: writes the CA key, and prints a first token.
+pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
+    let path = ca_file::path(&args.ca)?;
+    ca_file::refuse_existing(&path)?;
+    let key = CaKey::found(args.cluster.clone(), &*random()?);
+    let limits = Limits {
+        cluster_name: args.cluster.clone(),
+        name: None,
+        services: vec![],
+        datacenter: None,
+        roles: Roles::FOUNDER,
+        no_gateway: false,
+        validity: validity(args.valid_for),
+    };
+    let token = issue(&key, limits, &args.seeds)?;
+    ca_file::write(&key, &path, args)?;
+    let view = TokenView::new(&token, now_ms());
+    let mut out = Output::new();
+    if args.json {
+        let text = token.to_text();
+        out.json(&Made { token: &text, ca_file: Some(&path.display().to_string()), view: &view })?;
+        return Ok(Exit::Done);
+    }
+    let bind = match &args.seeds[..] {
+        [SeedAddress::Socket(first), ..] => first.to_string(),
+        _ => "ADDRESS:7946".to_owned(),
+    };
+    out.line(&format!(
+        "The CA key of the cluster {} is in {}. Only its owner can read it.\n\
+         No agent needs it: keep it with the operators, and keep a backup.\n\n\
+         The first token lets agents join {}:\n\n{}\n\n\
+         Next, on each host, put the token into /etc/hobnob/token, readable by its agent alone:\n\n  \
+         hobnob agent --bind {bind} --token-file /etc/hobnob/token",
+        args.cluster,
+        path.display(),
+        view.validity(),
+        *token.to_text()
+    ))?;
+    note_seeds(&args.seeds);
+    Ok(Exit::Done)
+}
+
+/// Makes or inspects a token.
+pub(super) fn token(args: &TokenArgs) -> anyhow::Result<Exit> {
+    match &args.command {
+        TokenCommand::Create(args) => create(args),
+        TokenCommand::Inspect(args) => inspect(args),
+    }
+}
+
+/// A token that was made.
+#[derive(Serialize)]
+struct Made<'a> {
+    token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<&'a str>,
+    #[serde(flatten)]
+    view: &'a TokenView,
+}
+
+fn create(args: &TokenCreateArgs) -> anyhow::Result<Exit> {
+    let key = ca_file::read(&args.ca)?;
+    let role = |role: &Role| match role {
+        Role::Operator => Roles::OPERATOR,
+        Role::Founder => Roles::FOUNDER,
+    };
+    let limits = Limits {
+        cluster_name: key.cluster_name().clone(),
+        name: args.name.clone(),
+        services: args.services.clone(),
+        datacenter: args.datacenter.clone(),
+        roles: args.roles.iter().map(role).fold(Roles::NONE, Roles::and),
+        no_gateway: args.no_gateway,
+        validity: validity(args.valid_for),
+    };
+    let token = issue(&key, limits, &args.seeds)?;
+    let view = TokenView::new(&token, now_ms());
+    let text = token.to_text();
+    let mut out = Output::new();
+    if args.json {
+        out.json(&Made { token: &text, ca_file: None, view: &view })?;
+        return Ok(Exit::Done);
+    }
+    out.line(&text)?;
+    output::say(&format!("token {} lets agents join {}", token.fingerprint(), view.validity()));
+    note_seeds(&args.seeds);
+    Ok(Exit::Done)
+}
+
+fn inspect(args: &TokenInspectArgs) -> anyhow::Result<Exit> {
+    let text = match &*args.token {
+        "-" => Zeroizing::new(from_stdin()?),
+        text => Zeroizing::new(text.to_owned()),
+    };
+    let token = Token::parse(&text).map_err(KeysError::Token)?;
+    let view = TokenView::new(&token, now_ms());
+    let mut out = Output::new();
+    if args.json {
+        out.json(&view)?;
+    } else {
+        out.line(&output::fields(view.fields(), out.style()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn from_stdin() -> io::Result<String> {
+    let mut text = String::new();
+    io::stdin().take(4 * MAX_TOKEN_CHARS as u64).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn issue(key: &CaKey, limits: Limits, seeds: &[SeedAddress]) -> anyhow::Result<Token> {
+    let seeds = seeds.iter().map(|address| Seed { address: address.clone(), wan: false });
+    Ok(key.token(&*random()?, limits, seeds.collect()).map_err(KeysError::Limits)?)
+}
+
+fn note_seeds(seeds: &[SeedAddress]) {
+    if seeds.is_empty() {
+        output::say(
+            "note: this token names no member to join at: give --seed, or start its agents with --join",
+        );
+    }
+}
+
+fn validity(valid_for: Duration) -> Validity {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let now_ms = now_ms();
+    Validity {
+        from_ms: now_ms.saturating_sub(ms(CLOCK_TOLERANCE)),
+        until_ms: now_ms.saturating_add(ms(valid_for)).min(Validity::MAX_MS),
+    }
+}
+
+/// The wall clock, in ms since 1970; 0 before that.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Random bytes of the kernel.
+fn random<const N: usize>() -> io::Result<Zeroizing<[u8; N]>> {
+    let mut bytes = Zeroizing::new([0; N]);
+    let mut filled = 0;
+    while filled < N {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
+}
