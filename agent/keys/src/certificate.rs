@@ -3,11 +3,13 @@
 //! A certificate does not expire. It is signed, hashed and passed on as the bytes that came, never as fields written anew.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::bytes::{DecodeError, Reader, put_prefixed};
 use crate::key::{ClusterId, Fingerprint, NodeId, PublicKey, SIGNATURE_BYTES, SigningKey};
 use crate::limits::{Limits, MAX_LIMITS_BYTES};
 use crate::names::Name;
+use crate::suite::{AwsLc, Suite};
 use crate::tlv::{self, Elements};
 
 /// The most bytes of a part: a key, its limits with their length, a signature.
@@ -29,19 +31,21 @@ mod kind {
     pub(super) const DATACENTER: u8 = 0x82;
 }
 
-/// The CA keys whose tokens count in a cluster: one, or two while the CA is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The CA keys whose tokens count in a cluster: one, or two while the CA is replaced. Also the [`Suite`] that verifies what they
+/// signed.
+#[derive(Clone, Debug)]
 pub struct Trust {
     cluster: ClusterId,
     authority: PublicKey,
     successor: Option<PublicKey>,
+    suite: Arc<dyn Suite>,
 }
 
 impl Trust {
     /// Trusts one CA key.
     #[must_use]
     pub fn new(cluster: ClusterId, authority: PublicKey) -> Self {
-        Self { cluster, authority, successor: None }
+        Self { cluster, authority, successor: None, suite: Arc::new(AwsLc) }
     }
 
     /// Trusts a second CA key, too.
@@ -50,10 +54,22 @@ impl Trust {
         Self { successor: Some(successor), ..self }
     }
 
+    /// Verifies with another suite than the real one.
+    #[must_use]
+    pub fn with_suite(self, suite: Arc<dyn Suite>) -> Self {
+        Self { suite, ..self }
+    }
+
     /// The cluster.
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The suite.
+    #[must_use]
+    pub fn suite(&self) -> &dyn Suite {
+        &*self.suite
     }
 
     /// The trusted CA keys.
@@ -61,6 +77,16 @@ impl Trust {
         std::iter::once(&self.authority).chain(&self.successor)
     }
 }
+
+/// The same CA keys of the same cluster, whatever the suite.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        (self.cluster, self.authority, self.successor)
+            == (other.cluster, other.authority, other.successor)
+    }
+}
+
+impl Eq for Trust {}
 
 /// The part that the CA signed: the public key of a token, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +137,7 @@ impl TokenPart {
     pub(crate) fn is_of(&self, trust: &Trust) -> bool {
         let (signed, signature) = self.bytes.split_at(self.bytes.len() - SIGNATURE_BYTES);
         let parts = [TOKEN_CONTEXT, &trust.cluster.0, signed];
-        trust.authorities().any(|authority| authority.verifies(&parts, signature))
+        trust.authorities().any(|authority| authority.verifies(trust.suite(), &parts, signature))
     }
 }
 
@@ -239,7 +265,7 @@ impl Certificate {
         }
         let (signed, signature) = self.bytes.split_at(self.bytes.len() - SIGNATURE_BYTES);
         let parts = [NODE_CONTEXT, &trust.cluster.0, &signed[1..]];
-        if !self.token.public_key.verifies(&parts, signature) {
+        if !self.token.public_key.verifies(trust.suite(), &parts, signature) {
             let node = self.node.public_key.node_id();
             return Err(CertificateError::Forged { token, node });
         }

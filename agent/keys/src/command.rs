@@ -182,7 +182,7 @@ impl SignedCommand {
         }
         let signer = self.certificate.clone().verify(trust)?;
         let (signed, signature) = self.bytes.split_at(self.bytes.len() - SIGNATURE_BYTES);
-        if !signer.public_key().verifies(&[CONTEXT, signed], signature) {
+        if !signer.public_key().verifies(trust.suite(), &[CONTEXT, signed], signature) {
             return Err(CommandError::Forged(signer.node_id()));
         }
         let command = self.command.ok_or(CommandError::UnknownKind)?;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
+
+use crate::suite::Suite;
 
 /// Bytes of an ed25519 signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
@@ -32,8 +34,8 @@ impl PublicKey {
     }
 
     /// Whether a signature over the parts, one after the other, is that of this key.
-    pub(crate) fn verifies(&self, parts: &[&[u8]], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.0).verify(&parts.concat(), signature).is_ok()
+    pub(crate) fn verifies(&self, suite: &dyn Suite, parts: &[&[u8]], signature: &[u8]) -> bool {
+        suite.verify(self, &parts.concat(), signature)
     }
 }
 
@@ -188,6 +190,7 @@ fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suite::AwsLc;
 
     #[test]
     fn ids_are_the_beginnings_of_one_hash() {
@@ -208,8 +211,8 @@ mod tests {
         assert_eq!(key.public_key().to_string(), public);
         let signature = key.sign(&[&[0x72]]);
         assert_eq!(signature[..4], [0x92, 0xa0, 0x09, 0xa9]);
-        assert!(key.public_key().verifies(&[&[], &[0x72]], &signature));
-        assert!(!key.public_key().verifies(&[&[0x73]], &signature));
+        assert!(key.public_key().verifies(&AwsLc, &[&[], &[0x72]], &signature));
+        assert!(!key.public_key().verifies(&AwsLc, &[&[0x73]], &signature));
     }
 
     #[test]

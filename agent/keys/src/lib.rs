@@ -11,6 +11,7 @@
 //! | judge a member | [`Certificate::verify`] with [`Trust`], then [`Revocations::revokes`] |
 //! | order something of the whole cluster | [`OperatorCredential`], [`SignedCommand`] |
 //! | seal datagrams | [`Generation`], [`seal`] |
+//! | replace the cryptography, in a simulation | [`suite`] |
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod limits;
 mod names;
 mod revocations;
 pub mod seal;
+pub mod suite;
 mod tlv;
 mod token;
 

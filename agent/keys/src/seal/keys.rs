@@ -1,46 +1,50 @@
 //! The keys of datagrams, derived from a generation.
 
 use std::fmt;
+use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::Form;
 use crate::generation::Generation;
 use crate::key::{ClusterId, NodeId};
+use crate::suite::{AwsLc, Cipher, MAC_BYTES, Suite};
 
 const SEAL_CONTEXT: &str = "hobnob 2026-11 datagram seal key 1";
 const MAC_CONTEXT: &str = "hobnob 2026-11 datagram mac key 1";
 
-/// Bytes of the MAC of a short form.
-pub(super) const MAC_BYTES: usize = 8;
-
-/// The keys of the datagrams of one generation. Zeroed on drop; the library zeroes its own copy.
+/// The keys of the datagrams of one generation. Zeroed on drop.
 pub struct DatagramKeys {
     number: u64,
     cluster: ClusterId,
-    aead: LessSafeKey,
-    mac: Zeroizing<[u8; 32]>,
+    cipher: Arc<dyn Cipher>,
 }
 
 impl DatagramKeys {
-    /// The keys of a generation.
+    /// The keys of a generation, for the real suite.
     #[must_use]
     pub fn of(generation: &Generation) -> Self {
-        Self::derive(generation.cluster(), generation.id().number, generation.secret())
+        Self::with_suite(generation, &AwsLc)
     }
 
-    /// The keys for a secret of a cluster.
-    ///
-    /// # Panics
-    /// Never: every 32 bytes are a key of AES-256.
+    /// The keys of a generation, for this suite.
+    #[must_use]
+    pub fn with_suite(generation: &Generation, suite: &dyn Suite) -> Self {
+        let number = generation.id().number;
+        Self::derive_with(suite, generation.cluster(), number, generation.secret())
+    }
+
+    /// The keys for a secret of a cluster, for the real suite.
     #[must_use]
     pub fn derive(cluster: ClusterId, number: u64, secret: &[u8; 32]) -> Self {
+        Self::derive_with(&AwsLc, cluster, number, secret)
+    }
+
+    fn derive_with(suite: &dyn Suite, cluster: ClusterId, number: u64, secret: &[u8; 32]) -> Self {
         let material = Zeroizing::new([&cluster.0[..], &number.to_le_bytes(), secret].concat());
         let key = |context| Zeroizing::new(blake3::derive_key(context, &material));
-        let aead =
-            UnboundKey::new(&AES_256_GCM_SIV, &*key(SEAL_CONTEXT)).expect("32 bytes are a key");
-        Self { number, cluster, aead: LessSafeKey::new(aead), mac: key(MAC_CONTEXT) }
+        let cipher = suite.cipher(&key(SEAL_CONTEXT), &key(MAC_CONTEXT));
+        Self { number, cluster, cipher }
     }
 
     /// The number of the generation.
@@ -59,8 +63,8 @@ impl DatagramKeys {
         &self.cluster
     }
 
-    pub(super) fn aead(&self) -> &LessSafeKey {
-        &self.aead
+    pub(super) fn cipher(&self) -> &dyn Cipher {
+        &*self.cipher
     }
 
     /// The MAC of a short form with at most 15 bytes of a body, which is one block of BLAKE3.
@@ -84,10 +88,7 @@ impl DatagramKeys {
             input[len..len + part.len()].copy_from_slice(part);
             len += part.len();
         }
-        let hash = blake3::keyed_hash(&self.mac, &input[..len]);
-        let mut mac = [0; MAC_BYTES];
-        mac.copy_from_slice(&hash.as_bytes()[..MAC_BYTES]);
-        mac
+        self.cipher.mac(&input[..len])
     }
 }
 

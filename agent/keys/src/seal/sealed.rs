@@ -1,13 +1,11 @@
 //! The sealed form: messages under AES-256-GCM-SIV (RFC 8452).
 
-use aws_lc_rs::aead::{Aad, Nonce};
-
 use super::{Counter, DatagramKeys, Form, Header, OpenError};
 use crate::key::NodeId;
+use crate::suite::{NONCE_BYTES, TAG_BYTES};
 
 /// What stands in the clear, and is authenticated: form, generation, sender, counter.
 const HEADER_BYTES: usize = 1 + 1 + 8 + 6;
-const TAG_BYTES: usize = 16;
 /// The bytes of a sealed datagram beside its messages.
 pub const SEALED_OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
@@ -38,11 +36,11 @@ impl<'a> Sealed<'a> {
         out.extend_from_slice(self.messages);
         let (nonce, aad) = (nonce(self.sender, self.counter), aad(&header, keys));
         let text = &mut out[start + HEADER_BYTES..];
-        let Ok(tag) = keys.aead().seal_in_place_separate_tag(nonce, aad, text) else {
+        let Some(tag) = keys.cipher().seal(&nonce, &aad, text) else {
             out.truncate(start);
             return Err(OpenError::Length);
         };
-        out.extend(tag.as_ref());
+        out.extend(tag);
         Ok(())
     }
 
@@ -61,8 +59,11 @@ impl<'a> Sealed<'a> {
             return Err(OpenError::Generation);
         }
         let (header, text) = datagram.split_first_chunk_mut().ok_or(OpenError::Length)?;
-        let opened = keys.aead().open_in_place(nonce(sender, counter), aad(header, keys), text);
-        Ok(Self { sender, counter, messages: opened.map_err(|_| OpenError::Forged)? })
+        if !keys.cipher().open(&nonce(sender, counter), &aad(header, keys), text) {
+            return Err(OpenError::Forged);
+        }
+        let messages = &text[..text.len() - TAG_BYTES];
+        Ok(Self { sender, counter, messages })
     }
 }
 
@@ -77,16 +78,16 @@ fn header(keys: &DatagramKeys, sender: NodeId, counter: Counter) -> [u8; HEADER_
 
 /// The sender and the low four bytes of the counter. A nonce that repeats after 2^32 datagrams, or on a copy of a data
 /// directory, shows no more than whether two datagrams are equal (RFC 8452, section 9).
-fn nonce(sender: NodeId, counter: Counter) -> Nonce {
-    let mut nonce = [0; 12];
+fn nonce(sender: NodeId, counter: Counter) -> [u8; NONCE_BYTES] {
+    let mut nonce = [0; NONCE_BYTES];
     nonce[..8].copy_from_slice(&sender.0.to_le_bytes());
     nonce[8..].copy_from_slice(&counter.to_bytes()[..4]);
-    Nonce::assume_unique_for_key(nonce)
+    nonce
 }
 
-fn aad(header: &[u8; HEADER_BYTES], keys: &DatagramKeys) -> Aad<[u8; HEADER_BYTES + 32]> {
+fn aad(header: &[u8; HEADER_BYTES], keys: &DatagramKeys) -> [u8; HEADER_BYTES + 32] {
     let mut aad = [0; HEADER_BYTES + 32];
     aad[..HEADER_BYTES].copy_from_slice(header);
     aad[HEADER_BYTES..].copy_from_slice(&keys.cluster().0);
-    Aad::from(aad)
+    aad
 }

@@ -5,9 +5,9 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::keys::MAC_BYTES;
 use super::{Counter, DatagramKeys, Form, Header, OpenError};
 use crate::key::NodeId;
+use crate::suite::MAC_BYTES;
 
 /// Bytes of a ping.
 pub const PING_BYTES: usize = 1 + 1 + 8 + 4 + MAC_BYTES;

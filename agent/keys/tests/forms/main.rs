@@ -10,4 +10,5 @@ mod golden;
 mod members;
 mod memory;
 mod operators;
+mod suites;
 mod tokens;
