@@ -74,11 +74,11 @@ pub struct Header {
     pub form: Form,
     /// The lowest byte of the number of its generation.
     pub generation: u8,
-    /// Who claims to have sent it; not in a pong, whose nonce tells who was asked.
+    /// Who claims to have sent it; not in a pong, whose tag tells who was asked.
     pub sender: Option<NodeId>,
     /// Its counter, in sealed messages and digests.
     pub counter: Option<Counter>,
-    /// Its nonce, in pings and pongs.
+    /// Its nonce, in pings.
     pub nonce: Option<[u8; 4]>,
 }
 
@@ -101,7 +101,8 @@ impl Header {
             }
             match form {
                 Form::Sealed | Form::Digest => header.counter = Some(Counter::read(&mut reader)?),
-                Form::Ping | Form::Pong => header.nonce = Some(reader.array()?),
+                Form::Ping => header.nonce = Some(reader.array()?),
+                Form::Pong => {}
             }
             Ok(header)
         };

@@ -67,22 +67,18 @@ impl DatagramKeys {
         &*self.cipher
     }
 
-    /// The MAC of a short form with at most 15 bytes of a body, which is one block of BLAKE3.
+    /// The MAC of a short form, from a sender to a receiver where the form names them, with at most 15 bytes of a body. That is
+    /// one block of BLAKE3.
     pub(super) fn mac(
         &self,
         form: Form,
-        sender: NodeId,
-        receiver: NodeId,
+        between: Option<(NodeId, NodeId)>,
         body: &[u8],
     ) -> [u8; MAC_BYTES] {
         let mut input = [0; 64];
-        let parts = [
-            &[form.byte()][..],
-            &self.cluster.0,
-            &sender.0.to_le_bytes(),
-            &receiver.0.to_le_bytes(),
-            body,
-        ];
+        let ids = between.map(|(sender, receiver)| [sender, receiver].map(|id| id.0.to_le_bytes()));
+        let ids = ids.as_ref().map_or(&[][..], |ids| ids.as_flattened());
+        let parts = [&[form.byte()][..], &self.cluster.0, ids, body];
         let mut len = 0;
         for part in parts {
             input[len..len + part.len()].copy_from_slice(part);

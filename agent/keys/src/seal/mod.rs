@@ -3,7 +3,7 @@
 //! ```text
 //! sealed = 0x02 | generation 1 | sender 8 | counter 6 | AES-256-GCM-SIV(messages) | tag 16
 //! ping   = 0x42 | generation 1 | sender 8 | nonce 4 | mac 8
-//! pong   = 0x52 | generation 1 | nonce 4 | members 4 | local health 1 | mac 8
+//! pong   = 0x52 | generation 1 | tag 4 | members 4 | local health 1 | mac 8
 //! digest = 0x62 | generation 1 | sender 8 | counter 6 | catalog 8 | local health 1 | mac 8
 //! ```
 //!

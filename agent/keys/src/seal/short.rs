@@ -1,7 +1,7 @@
 //! The short forms: a ping, a pong and a digest without heads, with a MAC of 8 bytes.
 //!
-//! The MAC covers the form, the cluster, the sender, the receiver and the body, so that a datagram is of no use to another
-//! receiver. The receiver, and the sender of a pong, are not among the bytes.
+//! The MAC of a ping or a digest covers the form, the cluster, the sender, the receiver and the body, so that the datagram is of
+//! no use to another receiver. The receiver is not among the bytes. A pong is bound to one ping by its tag instead.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
@@ -25,11 +25,11 @@ pub struct Ping {
     pub nonce: [u8; 4],
 }
 
-/// A pong. Its nonce tells which ping it answers.
+/// A pong. Only the member that waits for its tag has a use for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
-    /// The nonce of the ping.
-    pub nonce: [u8; 4],
+    /// Tells which ping it answers, and who was asked.
+    pub tag: [u8; 4],
     /// The beginning of the hash of the members that its sender knows.
     pub members: [u8; 4],
     /// The local health of its sender.
@@ -53,7 +53,7 @@ impl Ping {
     /// The datagram for a receiver.
     #[must_use]
     pub fn seal(&self, keys: &DatagramKeys, receiver: NodeId) -> [u8; PING_BYTES] {
-        let mac = keys.mac(Form::Ping, self.sender, receiver, &self.nonce);
+        let mac = keys.mac(Form::Ping, Some((self.sender, receiver)), &self.nonce);
         let front = [Form::Ping.byte(), keys.byte()];
         joined(&[&front, &self.sender.0.to_le_bytes(), &self.nonce, &mac])
     }
@@ -67,35 +67,30 @@ impl Ping {
         let (Some(sender), Some(nonce)) = (header.sender, header.nonce) else {
             return Err(OpenError::Form);
         };
-        verify(keys.mac(Form::Ping, sender, receiver, &nonce), datagram)?;
+        verify(keys.mac(Form::Ping, Some((sender, receiver)), &nonce), datagram)?;
         Ok(Self { sender, nonce })
     }
 }
 
 impl Pong {
-    /// The datagram of `sender` for `receiver`.
+    /// The datagram.
     #[must_use]
-    pub fn seal(&self, keys: &DatagramKeys, sender: NodeId, receiver: NodeId) -> [u8; PONG_BYTES] {
-        let body: [u8; 9] = joined(&[&self.nonce, &self.members, &[self.local_health]]);
-        let mac = keys.mac(Form::Pong, sender, receiver, &body);
+    pub fn seal(&self, keys: &DatagramKeys) -> [u8; PONG_BYTES] {
+        let body: [u8; 9] = joined(&[&self.tag, &self.members, &[self.local_health]]);
+        let mac = keys.mac(Form::Pong, None, &body);
         joined(&[&[Form::Pong.byte(), keys.byte()], &body, &mac])
     }
 
-    /// Opens the datagram that `receiver` got as the answer to a ping of `sender`, which [`Header::nonce`] finds.
+    /// Opens the datagram.
     ///
     /// # Errors
-    /// It is of another form or generation, or was not made with the keys by this sender for this receiver.
-    pub fn open(
-        keys: &DatagramKeys,
-        sender: NodeId,
-        receiver: NodeId,
-        datagram: &[u8],
-    ) -> Result<Self, OpenError> {
+    /// It is of another form or generation, or was not made with the keys.
+    pub fn open(keys: &DatagramKeys, datagram: &[u8]) -> Result<Self, OpenError> {
         read(Form::Pong, keys, datagram)?;
         let body: &[u8; 9] = datagram[2..].first_chunk().ok_or(OpenError::Length)?;
-        verify(keys.mac(Form::Pong, sender, receiver, body), datagram)?;
-        let [n0, n1, n2, n3, m0, m1, m2, m3, local_health] = *body;
-        Ok(Self { nonce: [n0, n1, n2, n3], members: [m0, m1, m2, m3], local_health })
+        verify(keys.mac(Form::Pong, None, body), datagram)?;
+        let [t0, t1, t2, t3, m0, m1, m2, m3, local_health] = *body;
+        Ok(Self { tag: [t0, t1, t2, t3], members: [m0, m1, m2, m3], local_health })
     }
 }
 
@@ -106,7 +101,7 @@ impl QuietDigest {
         let Self { sender, counter, catalog, local_health } = self;
         let body: [u8; 15] =
             joined(&[&counter.to_bytes(), &catalog.to_le_bytes(), &[*local_health]]);
-        let mac = keys.mac(Form::Digest, *sender, receiver, &body);
+        let mac = keys.mac(Form::Digest, Some((*sender, receiver)), &body);
         joined(&[&[Form::Digest.byte(), keys.byte()], &sender.0.to_le_bytes(), &body, &mac])
     }
 
@@ -120,7 +115,7 @@ impl QuietDigest {
             return Err(OpenError::Form);
         };
         let body: &[u8; 15] = datagram[10..].first_chunk().ok_or(OpenError::Length)?;
-        verify(keys.mac(Form::Digest, sender, receiver, body), datagram)?;
+        verify(keys.mac(Form::Digest, Some((sender, receiver)), body), datagram)?;
         let [.., c0, c1, c2, c3, c4, c5, c6, c7, local_health] = *body;
         let catalog = u64::from_le_bytes([c0, c1, c2, c3, c4, c5, c6, c7]);
         Ok(Self { sender, counter, catalog, local_health })

@@ -52,9 +52,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         form(ping().seal(&keys(), receiver()).to_vec(), |bytes| {
             Ping::open(&keys(), receiver(), bytes).is_ok()
         }),
-        form(pong().seal(&keys(), node().node_id(), receiver()).to_vec(), |bytes| {
-            Pong::open(&keys(), node().node_id(), receiver(), bytes).is_ok()
-        }),
+        form(pong().seal(&keys()).to_vec(), |bytes| Pong::open(&keys(), bytes).is_ok()),
         form(digest().seal(&keys(), receiver()).to_vec(), |bytes| {
             QuietDigest::open(&keys(), receiver(), bytes).is_ok()
         }),

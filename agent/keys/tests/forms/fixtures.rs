@@ -124,7 +124,7 @@ pub(crate) fn ping() -> Ping {
 }
 
 pub(crate) fn pong() -> Pong {
-    Pong { nonce: [1, 2, 3, 4], members: [5, 6, 7, 8], local_health: 9 }
+    Pong { tag: [1, 2, 3, 4], members: [5, 6, 7, 8], local_health: 9 }
 }
 
 pub(crate) fn digest() -> QuietDigest {

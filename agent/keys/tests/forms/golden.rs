@@ -25,7 +25,7 @@ fn written() -> Vec<(&'static str, String)> {
     let (node_id, epoch) = (NodeId(0x0807_0605_0403_0201), 0x1615_1413_1211);
     let [ping, pong, digest] = [
         ping().seal(&keys(), receiver()).to_vec(),
-        pong().seal(&keys(), node().node_id(), receiver()).to_vec(),
+        pong().seal(&keys()).to_vec(),
         digest().seal(&keys(), receiver()).to_vec(),
     ]
     .map(|datagram| hex(&datagram));
