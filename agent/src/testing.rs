@@ -56,6 +56,7 @@ impl IdleDriver {
             records,
             seed: node_id.0,
             protocol: Protocol::default(),
+            sealing: None,
         };
         let clock = Clock::fake();
         let locality = Locality { datacenter: "dc1".to_owned(), zone: String::new() };

@@ -31,6 +31,7 @@
 //!     records: Vec::new(),
 //!     seed: 42,
 //!     protocol: Protocol::default(),
+//!     sealing: None,
 //! };
 //! let mut node = Node::new(config, Time::ZERO)?;
 //! node.handle(Input::Join(vec!["127.0.0.1:7950".parse()?]), Time::ZERO);
@@ -51,6 +52,7 @@ mod node;
 mod spread;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trust;
 pub mod wire;
 
 pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
@@ -74,4 +76,5 @@ pub use node::io::{Event, Input, Output};
 pub use node::losses::is_probably_a_cut;
 pub use node::{Node, view};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
+pub use trust::sealing::Sealing;
 pub use wire::{Claim, Life};

@@ -218,5 +218,6 @@ fn node_config(info: &AgentInfo, node: NodeRecord, epoch: Epoch, restored: &Rest
         records: restored.records.clone(),
         seed: rand::random(),
         protocol: Protocol::default(),
+        sealing: None,
     }
 }

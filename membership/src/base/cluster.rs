@@ -59,7 +59,8 @@ impl Field for ClusterMark {
     }
 }
 
-/// Addresses from which datagrams of other clusters came. The owner is told of each address once.
+/// Addresses from which datagrams of other clusters came, or of clear ones to a sealed cluster and the other way round. The owner is
+/// told of each address once.
 #[derive(Debug, Default)]
 pub(crate) struct ForeignAddresses {
     /// Number of datagrams from each address.

@@ -64,8 +64,28 @@ counters! {
     datagrams_malformed,
     /// Datagrams of another wire version, or in an unknown form of this version.
     datagrams_other_version,
-    /// Datagrams in one of the sealed forms, which this version does not open.
+    /// Datagrams in one of the sealed forms that a node of a clear cluster dropped.
     datagrams_sealed,
+    /// Datagrams in the clear that a node of a sealed cluster dropped.
+    datagrams_in_clear,
+    /// Sealed datagrams of a generation that this node does not hold.
+    datagrams_of_unknown_generation,
+    /// Sealed datagrams that were made without the keys, were changed, or are for another member.
+    datagrams_forged,
+    /// Sealed datagrams that came before, or are too old to tell.
+    datagrams_replayed,
+    /// Datagrams that were not sent because this node holds no generation yet.
+    datagrams_without_keys,
+    /// Messages that name another sender than the member that sealed them.
+    messages_in_anothers_name,
+    /// Senders whose counters were forgotten because there were too many.
+    replay_windows_given_up,
+    /// Generations that do not count.
+    generations_refused,
+    /// Generations that were dropped before their time because there were too many.
+    generations_given_up,
+    /// Revocations that do not count, or that find no room.
+    revocations_refused,
     /// Datagrams of other clusters.
     datagrams_other_cluster,
     /// Messages that do not decode or break a rule.

@@ -175,10 +175,17 @@ pub enum Output<E, D = Vec<u8>> {
 }
 
 impl<E, D> Output<E, D> {
-    /// Separates work for the transport (`Ok`) from an event (`Err`). Each datagram is closed with `close`.
-    pub(crate) fn split<F, C>(self, close: impl FnOnce(D) -> C) -> Result<Output<F, C>, E> {
-        Ok(match self {
-            Self::Datagram { to, bytes } => Output::Datagram { to, bytes: close(bytes) },
+    /// Separates work for the transport (`Ok`) from an event (`Err`). Each datagram is closed with `close`; there is no work if
+    /// that fails.
+    pub(crate) fn split<F, C>(
+        self,
+        close: impl FnOnce(D) -> Option<C>,
+    ) -> Result<Option<Output<F, C>>, E> {
+        Ok(Some(match self {
+            Self::Datagram { to, bytes } => match close(bytes) {
+                Some(bytes) => Output::Datagram { to, bytes },
+                None => return Ok(None),
+            },
             Self::OpenStream { stream, to, peer } => Output::OpenStream { stream, to, peer },
             Self::StreamFrame { stream, bytes } => Output::StreamFrame { stream, bytes },
             Self::FinishStream { stream } => Output::FinishStream { stream },
@@ -188,6 +195,6 @@ impl<E, D> Output<E, D> {
             Self::Release { hold } => Output::Release { hold },
             Self::Reach { to, reach } => Output::Reach { to, reach },
             Self::Event(event) => return Err(event),
-        })
+        }))
     }
 }

@@ -83,6 +83,12 @@ pub const MIN_SESSION_BYTES_PER_SECOND: u64 = 8 * 1024;
 pub const MAX_FRAMES_PER_SESSION: usize = 4_096;
 /// Frames of one session that the transport has and has not written yet.
 pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
+/// Generations of the secret of a sealed cluster that a node holds. Beyond the limit the one that all others replace is dropped.
+/// Operators would have to rotate that often within 40 seconds.
+pub const MAX_GENERATIONS: usize = 8;
+/// Senders whose counters a node of a sealed cluster remembers. Beyond the limit the one that has been silent for longest is
+/// forgotten, and what was recorded of it stays refused.
+pub const MAX_REPLAY_WINDOWS: usize = 2 * MAX_ORIGINS;
 /// Addresses of other clusters that a node remembers, so that it tells its owner of each only once.
 pub const MAX_FOREIGN_ADDRESSES: usize = 64;
 /// Referees that a verdict names.

@@ -129,7 +129,7 @@ impl Liveness {
         }
         let sender = self.identity().node_id;
         self.out.counters.pings_sent += 1;
-        self.out.send(addr, &Message::Ping(Ping { sender, nonce }));
+        self.out.send_to(addr, node, &Message::Ping(Ping { sender, nonce }));
     }
 
     /// Pings a member whose process may have exited.

@@ -14,7 +14,7 @@ use super::facts::Fact;
 use crate::base::identity::NodeId;
 use crate::base::limits::{MAX_ANSWER_GROWTH, MAX_PROOFS_AWAITED};
 use crate::base::time::Time;
-use crate::wire::{Message, Ping, pong_tag};
+use crate::wire::{Message, Packed, Ping, pong_tag};
 
 /// Pings that prove an address when they are answered, and the bytes that one datagram may cause.
 #[derive(Debug, Default)]
@@ -91,7 +91,11 @@ impl Liveness {
     /// Answers the datagram that is being handled, unless the address is not proven and would get too many bytes. Returns
     /// whether the answer was sent.
     pub(super) fn answer(&mut self, to: SocketAddr, message: &Message) -> bool {
-        let Some(packed) = self.out.pack_one(message) else { return false };
+        let packed = self.out.pack_one(message);
+        packed.is_some_and(|packed| self.answer_packed(to, packed))
+    }
+
+    fn answer_packed(&mut self, to: SocketAddr, packed: Packed) -> bool {
         let is_allowed = self.proofs.received.is_none()
             || self.is_proven_at(to)
             || self.proofs.allows(to, self.out.datagram_bytes(&packed));
@@ -108,7 +112,8 @@ impl Liveness {
         let Some(addr) = self.address_of(node) else { return };
         let [nonce @ .., _, _, _, _] = self.rng.next_u64().to_le_bytes();
         let sender = self.identity().node_id;
-        if self.answer(addr, &Message::Ping(Ping { sender, nonce })) {
+        let ping = self.out.pack_for(node, &Message::Ping(Ping { sender, nonce }));
+        if ping.is_some_and(|ping| self.answer_packed(addr, ping)) {
             self.proofs.asked(node, nonce, addr);
             self.out.counters.proofs_asked += 1;
         }

@@ -4,13 +4,15 @@ use crate::base::cluster::ClusterId;
 use crate::base::identity::Identity;
 use crate::base::protocol::Protocol;
 use crate::catalog::record::{Key, NodeRecord, Value};
+use crate::trust::sealing::Sealing;
 
 /// Everything that a node needs to know at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The cluster that the node belongs to. It exchanges messages with nodes of this cluster only.
+    /// The cluster that the node belongs to. It exchanges messages with nodes of this cluster only. In a sealed cluster it follows
+    /// from `sealing`, whatever is here.
     pub cluster: ClusterId,
-    /// The identity of the node. Its epoch is also that of its records.
+    /// The identity of the node. Its epoch is also that of its records. In a sealed cluster the node id follows from `sealing`.
     pub identity: Identity,
     /// The node record, with which the node describes itself.
     pub node: NodeRecord,
@@ -21,4 +23,6 @@ pub struct Config {
     pub seed: u64,
     /// The parameters of the protocol.
     pub protocol: Protocol,
+    /// The membership of the node in a sealed cluster; `None` in a clear one.
+    pub sealing: Option<Box<Sealing>>,
 }

@@ -4,42 +4,46 @@ use std::mem::{self, Discriminant};
 use std::net::SocketAddr;
 
 use super::Node;
-use super::io::Event;
 use super::questions::Questions;
 use crate::base::identity::NodeId;
 use crate::base::io::StreamId;
 use crate::base::time::Time;
 use crate::liveness::heard::Sign;
 use crate::spread::peers::Peers;
-use crate::wire::{Frame, Message, Pull, WireError, decode_datagram};
+use crate::trust::sealer::{Content, Opened};
+use crate::wire::{Frame, Message, Messages, Pull};
 
 impl Node {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Time) {
         self.counters.datagrams_received += 1;
-        let mut messages = match decode_datagram(bytes, &self.envelope) {
-            Ok(messages) => messages,
-            Err(WireError::OtherCluster) => {
-                self.counters.datagrams_other_cluster += 1;
-                if self.foreigners.heard(from) {
-                    self.emit(Event::OtherCluster { address: from });
-                }
-                return;
-            }
-            Err(error) => {
-                *match error {
-                    WireError::Sealed => &mut self.counters.datagrams_sealed,
-                    WireError::Version(_) | WireError::Form(_) => {
-                        &mut self.counters.datagrams_other_version
-                    }
-                    _ => &mut self.counters.datagrams_malformed,
-                } += 1;
-                return;
-            }
-        };
+        let Some(Opened { sender, content }) = self.open(from, bytes, now) else { return };
         self.liveness.begin_datagram(bytes.len());
+        match content {
+            Content::Short(message) => {
+                self.handle_message(from, message, now);
+                self.pass_on(now);
+            }
+            Content::Messages(messages) => {
+                self.handle_messages(from, sender, Messages::new(&messages), now);
+            }
+        }
+        self.liveness.end_datagram();
+    }
+
+    /// Handles the messages of a datagram. In a sealed cluster all have to be those of the member that sealed it.
+    fn handle_messages(
+        &mut self,
+        from: SocketAddr,
+        sealed_by: Option<NodeId>,
+        mut messages: Messages<'_>,
+        now: Time,
+    ) {
         let mut asked = Vec::new();
         for message in messages.by_ref() {
             match message {
+                Ok(message) if is_in_anothers_name(&message, sealed_by) => {
+                    self.counters.messages_in_anothers_name += 1;
+                }
                 Ok(message) if is_repeated(&message, &mut asked) => {
                     self.counters.questions_repeated += 1;
                 }
@@ -48,7 +52,6 @@ impl Node {
             }
             self.pass_on(now);
         }
-        self.liveness.end_datagram();
         self.counters.kinds_unknown += u64::from(messages.skipped());
     }
 
@@ -136,6 +139,11 @@ impl Node {
             self.spread.tell_members(stream, &self.liveness.roster());
         }
     }
+}
+
+/// Whether a message names another sender than the member that sealed it.
+fn is_in_anothers_name(message: &Message, sealed_by: Option<NodeId>) -> bool {
+    sealed_by.is_some_and(|node| message.sender().is_some_and(|sender| sender != node))
 }
 
 /// Whether a message is a question of a kind that the same datagram has asked already. No node asks twice in one

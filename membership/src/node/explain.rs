@@ -110,6 +110,9 @@ impl Node {
         let mut counters = self.counters.clone();
         counters.add(self.liveness.counters());
         counters.add(self.spread.counters());
+        if let Some(guard) = &self.guard {
+            counters.add(&guard.counters());
+        }
         counters
     }
 

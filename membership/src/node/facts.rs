@@ -10,14 +10,13 @@ use crate::catalog::record::Key;
 use crate::liveness::ends::End;
 use crate::liveness::facts::Fact as LivenessFact;
 use crate::spread::facts::Fact as SpreadFact;
-use crate::wire::Packed;
 
 impl Node {
     /// Passes on the outputs of both planes, in order, and handles their facts.
     pub(super) fn pass_on(&mut self, now: Time) {
         while let Some(output) = self.liveness.poll_output() {
-            match output.split(|packed| self.close(&packed)) {
-                Ok(output) => self.outputs.push_back(output),
+            match output.split(|packed| self.close(&packed, now)) {
+                Ok(work) => self.outputs.extend(work),
                 Err(fact) => self.take_liveness_fact(fact, now),
             }
         }
@@ -26,19 +25,11 @@ impl Node {
 
     fn pass_on_spread(&mut self, now: Time) {
         while let Some(output) = self.spread.poll_output() {
-            match output.split(|packed| self.close(&packed)) {
-                Ok(output) => self.outputs.push_back(output),
+            match output.split(|packed| self.close(&packed, now)) {
+                Ok(work) => self.outputs.extend(work),
                 Err(fact) => self.take_spread_fact(fact, now),
             }
         }
-    }
-
-    /// Closes the envelope around messages that are about to be sent.
-    fn close(&mut self, packed: &Packed) -> Vec<u8> {
-        let datagram = self.envelope.close(packed.bytes());
-        self.counters.datagrams_sent += 1;
-        self.counters.datagram_bytes_sent += datagram.len() as u64;
-        datagram
     }
 
     fn take_liveness_fact(&mut self, fact: LivenessFact, now: Time) {

@@ -137,6 +137,14 @@ pub enum Event {
         /// The source address of the datagrams.
         address: SocketAddr,
     },
+    /// Datagrams in the clear come from this address, and this cluster is sealed; or sealed ones, and it is clear. Each address is
+    /// told once.
+    OtherSealing {
+        /// The source address of the datagrams.
+        address: SocketAddr,
+        /// Whether the datagrams are sealed.
+        is_sealed: bool,
+    },
     /// Our own loop stalled for this long, as when the process or its host was paused. Told only of a stall so long
     /// that peers may suspect us.
     Stalled(Duration),

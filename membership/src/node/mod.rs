@@ -4,6 +4,7 @@
 //! both planes in order, and carries facts from one plane to the other.
 
 pub(crate) mod config;
+mod datagrams;
 mod dispatch;
 pub(crate) mod explain;
 mod facts;
@@ -34,6 +35,7 @@ use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, WriteError};
 use crate::liveness::Liveness;
 use crate::spread::Spread;
+use crate::trust::Guard;
 use crate::wire::Envelope;
 
 use config::Config;
@@ -55,6 +57,8 @@ const MAX_IDLE_OUTPUTS: usize = 64;
 /// configuration and the same inputs at the same times give the same outputs.
 pub struct Node {
     envelope: Envelope,
+    /// The guard of a sealed cluster; `None` in a clear one.
+    guard: Option<Box<Guard>>,
     foreigners: ForeignAddresses,
     protocol: Protocol,
     liveness: Liveness,
@@ -77,9 +81,14 @@ impl Node {
     /// # Errors
     /// The node record or one of the records to start with breaks a rule, or there are too many.
     pub fn new(config: Config, now: Time) -> Result<Self, WriteError> {
-        let Config { cluster, identity, node, records, seed, protocol } = config;
+        let Config { cluster, mut identity, node, records, seed, protocol, sealing } = config;
         let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
-        let envelope = Envelope::clear(cluster);
+        let mut envelope = Envelope::clear(cluster);
+        if let Some(sealing) = &sealing {
+            envelope = Envelope::sealed(sealing.cluster());
+            identity.node_id = sealing.node_id();
+        }
+        let guard = sealing.map(|sealing| Box::new(Guard::new(*sealing, identity.epoch, now)));
         // Each plane has a random generator of its own, so that the draws of one do not change those of the other.
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
         let liveness = Liveness::new(
@@ -94,6 +103,7 @@ impl Node {
         let streams = StreamNumbers::new(1, 2);
         let mut this = Self {
             envelope,
+            guard,
             foreigners: ForeignAddresses::default(),
             liveness,
             spread: Spread::new(envelope, identity, &protocol, streams, seeds.next_u64(), now),

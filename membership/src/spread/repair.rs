@@ -1,6 +1,5 @@
 //! Repair by datagram: digests that show differences, and pulls of missing versions.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -160,7 +159,7 @@ impl Spread {
         let message = Message::Digest(Digest { sender: self.own, catalog, recent });
         self.out.counters.digests_sent += targets.len() as u64;
         for peer in targets {
-            self.send_repair(peer.addr, &message, now);
+            self.send_repair(&peer, &message, now);
         }
     }
 
@@ -199,13 +198,13 @@ impl Spread {
     /// Sends a pull to a peer.
     pub(super) fn send_pull(&mut self, peer: &Identity, wants: Vec<Want>, now: Time) {
         self.out.counters.pulls_sent += 1;
-        self.send_repair(peer.addr, &Message::Pull(Pull { sender: self.own, wants }), now);
+        self.send_repair(peer, &Message::Pull(Pull { sender: self.own, wants }), now);
     }
 
     /// Sends a digest, a pull or a similar message. Such messages are small and decide what else is sent, so they do
     /// not wait for bandwidth, but they count.
-    pub(super) fn send_repair(&mut self, to: SocketAddr, message: &Message, now: Time) {
-        let sent = self.out.send(to, message);
+    pub(super) fn send_repair(&mut self, to: &Identity, message: &Message, now: Time) {
+        let sent = self.out.send_to(to.addr, to.node_id, message);
         self.budget.spend(sent, now);
     }
 }

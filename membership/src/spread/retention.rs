@@ -149,7 +149,7 @@ impl Spread {
     pub(super) fn tell_its_origin_tombstone(&mut self, peer: &Identity, now: Time) {
         if let Some(tombstone) = self.yielding_tombstone(peer.node_id) {
             let told = vec![Delta::origin_tombstone(tombstone.head(peer.node_id))];
-            self.send_repair(peer.addr, &Message::Rumors(self.own, told), now);
+            self.send_repair(peer, &Message::Rumors(self.own, told), now);
         }
     }
 

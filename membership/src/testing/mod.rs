@@ -4,6 +4,7 @@
 
 pub mod bounds;
 mod network;
+pub mod sealed;
 
 pub use network::{
     Arrival, Link, Network, config, health, identity, instance, large, node, node_as, node_of,

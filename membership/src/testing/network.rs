@@ -154,6 +154,7 @@ pub fn config(n: usize) -> Config {
         records: Vec::new(),
         seed: n as u64,
         protocol: Protocol::default(),
+        sealing: None,
     }
 }
 

@@ -92,6 +92,25 @@ pub enum Message {
 }
 
 impl Message {
+    /// The member that sent the message, as the message says. A pong and a referral do not say it.
+    pub(crate) fn sender(&self) -> Option<NodeId> {
+        Some(match self {
+            Self::Hello(hello) | Self::Welcome(hello) => hello.identity.node_id,
+            Self::Referral(_) | Self::Pong(_) => return None,
+            Self::Rumors(sender, _) => *sender,
+            Self::Digest(digest) => digest.sender,
+            Self::Pull(pull) => pull.sender,
+            Self::Claim(claim) => claim.identity.node_id,
+            Self::Ping(ping) => ping.sender,
+            Self::Ask(ask) => ask.sender,
+            Self::Vote(vote) => vote.sender,
+            Self::MemberUpdates(updates) => updates.sender,
+            Self::Compare(compare) => compare.sender,
+            Self::Listing(listing) => listing.sender,
+            Self::ExitVote(vote) => vote.sender,
+        })
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Self::Hello(_) => HELLO,
@@ -171,17 +190,62 @@ impl Message {
 
 /// The messages of one datagram, without an envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Packed(Vec<u8>);
+pub(crate) struct Packed {
+    bytes: Vec<u8>,
+    /// The member that they are for, if no other has a use for them.
+    receiver: Option<NodeId>,
+}
+
+/// A message that has a short form in a sealed cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShortForm {
+    /// A ping.
+    Ping,
+    /// A pong.
+    Pong,
+    /// A digest that names no heads.
+    Digest,
+}
 
 impl Packed {
     /// Whether there is no message.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 
     /// The bytes of the messages.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The same messages for one member.
+    pub(super) fn for_receiver(self, receiver: NodeId) -> Self {
+        Self { receiver: Some(receiver), ..self }
+    }
+
+    /// The member that the messages are for, if it was named.
+    pub(crate) fn receiver(&self) -> Option<NodeId> {
+        self.receiver
+    }
+
+    /// The short form of these messages: that of a pong, or that of a ping or a digest without heads for one member, if it is
+    /// the only message.
+    pub(crate) fn short_form(&self) -> Option<ShortForm> {
+        let &[kind, len, .., last] = &self.bytes[..] else { return None };
+        let is_only = usize::from(len) + 2 == self.bytes.len();
+        match kind {
+            PONG if is_only => Some(ShortForm::Pong),
+            _ if !is_only || self.receiver.is_none() => None,
+            PING => Some(ShortForm::Ping),
+            // No list follows the sender and the hash, or an empty one.
+            DIGEST if usize::from(len) == 8 + 8 + 1 && last == 0 => Some(ShortForm::Digest),
+            _ => None,
+        }
+    }
+
+    /// The messages as they are read.
+    pub(crate) fn messages(&self) -> Messages<'_> {
+        Messages::new(&self.bytes)
     }
 
     /// Adds a message, so that all have at most `room` bytes together; leaves them as they were when it does not fit.
@@ -190,14 +254,14 @@ impl Packed {
         writer.byte(message.kind());
         writer.block(|writer| message.put_fields(writer));
         let message = writer.into_bytes();
-        let limit = room - self.0.len();
+        let limit = room - self.bytes.len();
         if message.len() > limit {
             return Err(WireError::TooLarge { len: message.len(), limit });
         }
-        if self.0.is_empty() {
-            self.0 = message;
+        if self.bytes.is_empty() {
+            self.bytes = message;
         } else {
-            self.0.extend_from_slice(&message);
+            self.bytes.extend_from_slice(&message);
         }
         Ok(())
     }
@@ -206,7 +270,7 @@ impl Packed {
 #[cfg(test)]
 impl From<Vec<u8>> for Packed {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self { bytes, receiver: None }
     }
 }
 
@@ -253,7 +317,7 @@ pub fn decode_datagram<'a>(
     bytes: &'a [u8],
     envelope: &Envelope,
 ) -> Result<Messages<'a>, WireError> {
-    Ok(Messages { reader: Reader::new(envelope.open(bytes)?) })
+    envelope.open(bytes).map(Messages::new)
 }
 
 /// The messages of a datagram. It ends at the first one that is malformed, and skips and counts what is of a kind that
@@ -263,7 +327,12 @@ pub struct Messages<'a> {
     reader: Reader<'a>,
 }
 
-impl Messages<'_> {
+impl<'a> Messages<'a> {
+    /// Reads the messages between the bytes of an envelope.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes) }
+    }
+
     /// The number of messages, and elements of lists, that were skipped so far because their kind is unknown.
     #[must_use]
     pub fn skipped(&self) -> u32 {

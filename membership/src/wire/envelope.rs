@@ -1,8 +1,9 @@
 //! The envelope of a datagram: the bytes around its messages.
 
+use hobnob_keys::seal::{DIGEST_BYTES, PING_BYTES, PONG_BYTES, SEALED_OVERHEAD_BYTES};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::WireError;
+use super::{Packed, ShortForm, WireError};
 use crate::base::cluster::ClusterId;
 use crate::base::limits::{MAX_DATAGRAM_BYTES, WIRE_VERSION};
 
@@ -10,7 +11,7 @@ use crate::base::limits::{MAX_DATAGRAM_BYTES, WIRE_VERSION};
 const VERSION_BITS: u8 = 0x0f;
 /// Messages in the clear behind a checksum.
 const FORM_CLEAR: u8 = 0x10;
-/// Reserved: sealed messages, and the short sealed forms of a ping, a pong and a digest.
+/// Sealed messages, and the short sealed forms of a ping, a pong and a digest.
 const FORMS_SEALED: [u8; 4] = [0x00, 0x40, 0x50, 0x60];
 /// The first byte of a datagram in the clear, and of the version in the first frame of a stream.
 pub(super) const CLEAR: u8 = FORM_CLEAR | WIRE_VERSION;
@@ -22,22 +23,33 @@ const TAG_AT: usize = 5;
 /// Bytes before the body of a message that fills a datagram: its kind, and a length of more than 250.
 const MESSAGE_HEADER_BYTES: usize = 1 + 3;
 
-/// Closes and opens the datagrams of a cluster.
+/// The bytes around the messages of a datagram: how many there are and, in a clear cluster, which.
 ///
-/// The envelope says how many bytes messages may take, and no other part knows its overhead. So a sealing envelope can
-/// replace a clear one.
+/// The envelope says how many bytes messages may take, and no other part knows its overhead. In a sealed cluster the room
+/// `trust` closes and opens datagrams, with keys that change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
     cluster: ClusterId,
     /// Bytes of a datagram that are not messages.
     overhead: usize,
+    is_sealed: bool,
 }
 
 impl Envelope {
     /// Messages in the clear, between nodes of a cluster.
     #[must_use]
     pub const fn clear(cluster: ClusterId) -> Self {
-        Self { cluster, overhead: CLEAR_BYTES }
+        Self { cluster, overhead: CLEAR_BYTES, is_sealed: false }
+    }
+
+    /// Sealed messages, between nodes of a cluster.
+    pub(crate) const fn sealed(cluster: ClusterId) -> Self {
+        Self { cluster, overhead: SEALED_OVERHEAD_BYTES, is_sealed: true }
+    }
+
+    /// Whether datagrams of the cluster are sealed.
+    pub(crate) const fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     /// The cluster whose datagrams this envelope closes and opens.
@@ -58,9 +70,14 @@ impl Envelope {
         MAX_DATAGRAM_BYTES - self.overhead
     }
 
-    /// Bytes of a datagram whose messages have `messages` bytes.
-    pub(crate) const fn datagram_bytes(&self, messages: usize) -> usize {
-        self.overhead + messages
+    /// Bytes of the datagram of these messages.
+    pub(crate) fn datagram_bytes(&self, packed: &Packed) -> usize {
+        match packed.short_form().filter(|_| self.is_sealed) {
+            Some(ShortForm::Ping) => PING_BYTES,
+            Some(ShortForm::Pong) => PONG_BYTES,
+            Some(ShortForm::Digest) => DIGEST_BYTES,
+            None => self.overhead + packed.bytes().len(),
+        }
     }
 
     /// Bytes that the body of one message may take in a datagram of its own.
@@ -69,7 +86,7 @@ impl Envelope {
         self.messages_bytes() - MESSAGE_HEADER_BYTES
     }
 
-    /// The datagram of these messages.
+    /// The datagram of these messages in the clear.
     pub(crate) fn close(&self, messages: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::with_capacity(CLEAR_BYTES + messages.len());
         datagram.extend_from_slice(&[CLEAR, 0, 0, 0, 0]);
@@ -80,8 +97,8 @@ impl Envelope {
         datagram
     }
 
-    /// The messages of a datagram.
-    pub(super) fn open<'a>(&self, datagram: &'a [u8]) -> Result<&'a [u8], WireError> {
+    /// The messages of a datagram in the clear.
+    pub(crate) fn open<'a>(&self, datagram: &'a [u8]) -> Result<&'a [u8], WireError> {
         if datagram.len() > MAX_DATAGRAM_BYTES {
             return Err(WireError::TooLarge { len: datagram.len(), limit: MAX_DATAGRAM_BYTES });
         }
@@ -106,7 +123,7 @@ impl Envelope {
 }
 
 /// Checks the first byte: the version is ours, and the form is clear.
-pub(super) fn check_first_byte(byte: u8) -> Result<(), WireError> {
+pub(crate) fn check_first_byte(byte: u8) -> Result<(), WireError> {
     let (version, form) = (byte & VERSION_BITS, byte & !VERSION_BITS);
     match form {
         _ if version != WIRE_VERSION => Err(WireError::Version(version)),

@@ -18,9 +18,10 @@ mod verdict;
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
 pub use claim::{Claim, Life};
-pub(crate) use datagram::Packed;
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
+pub(crate) use datagram::{Packed, ShortForm};
 pub use envelope::Envelope;
+pub(crate) use envelope::check_first_byte;
 pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};
 pub use liveness::{
     Ask, Compare, ExitVote, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
@@ -38,7 +39,7 @@ pub enum WireError {
     /// A protocol version that we do not speak.
     #[error("protocol version {0} is not ours ({VERSION})")]
     Version(u8),
-    /// One of the sealed forms of this version, which are reserved.
+    /// One of the sealed forms of this version, which a clear cluster does not open.
     #[error("the datagram is sealed")]
     Sealed,
     /// A form of this version that nothing is known of.

@@ -53,6 +53,19 @@ impl<F> Outbox<F> {
         len
     }
 
+    /// The same for a message that only this member has a use for. That allows the shortest form.
+    pub(crate) fn send_to(&mut self, to: SocketAddr, receiver: NodeId, message: &Message) -> usize {
+        let Some(packed) = self.pack_for(receiver, message) else { return 0 };
+        let len = self.datagram_bytes(&packed);
+        self.send_packed(to, packed);
+        len
+    }
+
+    /// A message for one member, for a datagram of its own.
+    pub(crate) fn pack_for(&mut self, receiver: NodeId, message: &Message) -> Option<Packed> {
+        self.pack_one(message).map(|packed| packed.for_receiver(receiver))
+    }
+
     /// A message for a datagram of its own.
     pub(crate) fn pack_one(&mut self, message: &Message) -> Option<Packed> {
         let mut packed = Packed::default();
@@ -83,7 +96,7 @@ impl<F> Outbox<F> {
 
     /// Bytes of the datagram of these messages.
     pub(crate) fn datagram_bytes(&self, packed: &Packed) -> usize {
-        self.envelope.datagram_bytes(packed.bytes().len())
+        self.envelope.datagram_bytes(packed)
     }
 
     /// Sends packed messages.

@@ -64,6 +64,7 @@ impl World {
             records: host.disk.records().map(|(k, v)| (k.clone(), v.clone())).collect(),
             seed,
             protocol,
+            sealing: None,
         };
         let node = Node::new(config, host.clock.local(self.now));
         let node = node.expect("the disk holds what an earlier life took");

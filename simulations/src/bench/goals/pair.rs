@@ -45,6 +45,7 @@ impl PairAgent {
             records,
             seed: number as u64,
             protocol: Protocol::default(),
+            sealing: None,
         };
         Self { node: Node::new(config, Time::ZERO).expect("legal records"), now: Time::ZERO }
     }

@@ -1,0 +1,116 @@
+//! Two sealers of one generation.
+
+use hobnob_keys::suite::AwsLc;
+
+use super::*;
+use crate::base::cluster::ClusterId;
+use crate::testing::sealed::{SealedCluster, node_id};
+use crate::wire::{Envelope, Messages, Outbox, Pull};
+
+const NOW: Time = Time::ZERO;
+
+fn sealer(n: usize) -> Sealer {
+    let mut sealer = Sealer::new(node_id(n), Epoch(1_000));
+    sealer.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
+    sealer
+}
+
+fn packed(message: &Message, receiver: Option<NodeId>) -> Packed {
+    let mut out: Outbox<()> = Outbox::new(Envelope::sealed(ClusterId::default()));
+    let packed = match receiver {
+        Some(receiver) => out.pack_for(receiver, message),
+        None => out.pack_one(message),
+    };
+    packed.expect("it has room")
+}
+
+fn messages(opened: &Opened<'_>) -> Vec<Message> {
+    match &opened.content {
+        Content::Short(message) => vec![message.clone()],
+        Content::Messages(bytes) => {
+            Messages::new(bytes).map(|message| message.expect("whole")).collect()
+        }
+    }
+}
+
+fn samples() -> Vec<(Message, usize)> {
+    let sender = node_id(0);
+    let heads = crate::catalog::Catalog::new(sender, Epoch(1));
+    vec![
+        (Message::Ping(Ping { sender, nonce: [1, 2, 3, 4] }), 22),
+        (Message::Pong(Pong { tag: [1; 4], members: [2; 4], local_health: LocalHealth(3) }), 19),
+        (Message::Digest(Digest { sender, catalog: 0xffff_0000_ffff_0000, recent: vec![] }), 33),
+        (
+            Message::Digest(Digest {
+                sender,
+                catalog: heads.digest(),
+                recent: heads.head(sender).into_iter().collect(),
+            }),
+            0,
+        ),
+        (Message::Pull(Pull { sender, wants: vec![] }), 32 + 2 + 8 + 1),
+    ]
+}
+
+#[test]
+fn every_message_is_opened_as_it_was_closed_in_the_length_that_was_promised() {
+    let (mut one, mut other) = (sealer(0), sealer(1));
+    let envelope = Envelope::sealed(ClusterId::default());
+    for (message, len) in samples() {
+        for receiver in [Some(node_id(1)), None] {
+            let packed = packed(&message, receiver);
+            let datagram = one.close(&packed, NOW).expect("it has keys");
+            assert_eq!(datagram.len(), envelope.datagram_bytes(&packed), "{message:?}");
+            if receiver.is_some() && len > 0 {
+                assert_eq!(datagram.len(), len, "{message:?}");
+            }
+            let opened = other.open(&datagram, NOW).expect("it is for us");
+            assert_eq!(messages(&opened), std::slice::from_ref(&message));
+            let is_pong = matches!(message, Message::Pong(_));
+            assert_eq!(opened.sender, (!is_pong).then_some(node_id(0)));
+        }
+    }
+}
+
+#[test]
+fn a_digest_that_names_heads_and_a_message_among_others_are_sealed() {
+    let mut one = sealer(0);
+    let ping = samples()[0].0.clone();
+    let mut out: Outbox<()> = Outbox::new(Envelope::sealed(ClusterId::default()));
+    let both = out.pack(vec![ping.clone(), ping]).pop().expect("one datagram");
+    assert_eq!(one.close(&both, NOW).expect("keys")[0], Form::Sealed.byte());
+}
+
+#[test]
+fn a_counter_is_used_once_and_a_later_life_is_above_an_earlier_one() {
+    let mut other = sealer(1);
+    let (digest, receiver) = (samples()[2].0.clone(), Some(node_id(1)));
+    let packed = packed(&digest, receiver);
+    let mut one = sealer(0);
+    let datagrams: Vec<Vec<u8>> = (0..3).map(|_| one.close(&packed, NOW).expect("keys")).collect();
+    for datagram in &datagrams {
+        assert!(other.open(datagram, NOW).is_ok());
+        assert_eq!(other.open(datagram, NOW).err(), Some(Unopened::Replayed));
+    }
+    let mut later = Sealer::new(node_id(0), Epoch(1_001));
+    later.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
+    assert!(other.open(&later.close(&packed, NOW).expect("keys"), NOW).is_ok());
+    let mut earlier = Sealer::new(node_id(0), Epoch(999));
+    earlier.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
+    let datagram = earlier.close(&packed, NOW).expect("keys");
+    assert_eq!(other.open(&datagram, NOW).err(), Some(Unopened::Replayed));
+    let (began, last) = earlier.counters();
+    other.windows.prove(node_id(0), began, last);
+    assert!(other.open(&earlier.close(&packed, NOW).expect("keys"), NOW).is_ok());
+}
+
+#[test]
+fn a_forged_datagram_uses_up_no_counter() {
+    let (mut one, mut other) = (sealer(0), sealer(1));
+    let packed = packed(&samples()[4].0, None);
+    let datagram = one.close(&packed, NOW).expect("keys");
+    let mut forged = datagram.clone();
+    *forged.last_mut().expect("not empty") ^= 1;
+    assert_eq!(other.open(&forged, NOW).err(), Some(Unopened::Forged));
+    assert!(other.open(&datagram, NOW).is_ok());
+}
