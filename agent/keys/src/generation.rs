@@ -2,17 +2,22 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroizing;
 
 use crate::bytes::{DecodeError, Reader};
 use crate::certificate::Trust;
 use crate::command::{Command, CommandError, CredentialError, OperatorCredential, SignedCommand};
-use crate::key::{ClusterId, NodeId};
+use crate::key::{ClusterId, NodeId, PublicKey};
 use crate::revocations::Revocations;
 
 const FORMAT: u8 = 1;
 const WHAT: &str = "the generation";
 const HASH_CONTEXT: &str = "hobnob 2026-11 generation hash 1";
+const PROOF_CONTEXT: &str = "hobnob 2026-11 connection proof key 1";
+
+/// Bytes of a proof.
+const PROOF_BYTES: usize = 16;
 
 /// Which generation it is, without its secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,6 +145,25 @@ impl Generation {
             return Err(GenerationError::Revoked { number, operator: operator.node_id() });
         }
         Ok(())
+    }
+
+    /// Proves that the node with this key holds the secret, to the other side of one connection: `binding` is what both export
+    /// from the TLS session.
+    #[must_use]
+    pub fn proof(&self, binding: &[u8; 32], prover: &PublicKey) -> [u8; PROOF_BYTES] {
+        let number = self.id.number.to_le_bytes();
+        let material = Zeroizing::new([&self.cluster().0[..], &number, &*self.secret].concat());
+        let key = Zeroizing::new(blake3::derive_key(PROOF_CONTEXT, &material));
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        let mut proof = [0; PROOF_BYTES];
+        hasher.update(binding).update(&prover.0).finalize_xof().fill(&mut proof);
+        proof
+    }
+
+    /// Whether a proof of the node with this key is right.
+    #[must_use]
+    pub fn verifies_proof(&self, binding: &[u8; 32], prover: &PublicKey, proof: &[u8]) -> bool {
+        verify_slices_are_equal(&self.proof(binding, prover), proof).is_ok()
     }
 
     pub(crate) fn cluster(&self) -> ClusterId {
