@@ -16,7 +16,10 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
         view::MemberStatus::Suspect => hobnob_api::MemberStatus::Suspect,
         view::MemberStatus::Down => hobnob_api::MemberStatus::Down,
         view::MemberStatus::Left => hobnob_api::MemberStatus::Left,
-        view::MemberStatus::ForceLeft => hobnob_api::MemberStatus::ForceLeft,
+        // The API has one word for both: an operator ended it.
+        view::MemberStatus::ForceLeft | view::MemberStatus::Revoked => {
+            hobnob_api::MemberStatus::ForceLeft
+        }
         view::MemberStatus::Replaced => hobnob_api::MemberStatus::Replaced,
     }
 }

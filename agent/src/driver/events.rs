@@ -174,7 +174,8 @@ impl Driver {
             MemberStatus::Down
             | MemberStatus::Left
             | MemberStatus::ForceLeft
-            | MemberStatus::Replaced => {
+            | MemberStatus::Replaced
+            | MemberStatus::Revoked => {
                 let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }

@@ -80,6 +80,24 @@ counters! {
     messages_in_anothers_name,
     /// Senders whose counters were forgotten because there were too many.
     replay_windows_given_up,
+    /// Sealed datagrams that name a revoked member as their sender.
+    datagrams_revoked,
+    /// Streams that were not let in: their peer is no member, or there were too many.
+    doors_refused,
+    /// Streams that were dropped because they did not pass the door in time.
+    doors_stalled,
+    /// Certificates that do not count, or are of another key.
+    certificates_refused,
+    /// Certificates not verified because too many came in that second.
+    verifications_refused,
+    /// Members whose certificates were not remembered because there were too many.
+    certificates_given_up,
+    /// Proofs of a generation that are wrong.
+    proofs_refused,
+    /// Streams for news that were not opened because too many were under way.
+    errands_refused,
+    /// Generations handed to members that lacked them.
+    generations_given,
     /// Generations that do not count.
     generations_refused,
     /// Generations that were dropped before their time because there were too many.

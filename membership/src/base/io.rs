@@ -121,6 +121,14 @@ pub enum Output<E, D = Vec<u8>> {
         /// The node expected there.
         peer: NodeId,
     },
+    /// Ask at a gossip address, by TCP, for the sync port of the member there, and open a stream to it, whoever it is. An address
+    /// by itself proves nothing, so only a node of a sealed cluster does this.
+    OpenStreamAt {
+        /// The number of the stream.
+        stream: StreamId,
+        /// The gossip address.
+        to: SocketAddr,
+    },
     /// Send a frame on a stream.
     StreamFrame {
         /// The stream.
@@ -187,6 +195,7 @@ impl<E, D> Output<E, D> {
                 None => return Ok(None),
             },
             Self::OpenStream { stream, to, peer } => Output::OpenStream { stream, to, peer },
+            Self::OpenStreamAt { stream, to } => Output::OpenStreamAt { stream, to },
             Self::StreamFrame { stream, bytes } => Output::StreamFrame { stream, bytes },
             Self::FinishStream { stream } => Output::FinishStream { stream },
             Self::ResetStream { stream } => Output::ResetStream { stream },

@@ -86,6 +86,20 @@ pub const MAX_FRAMES_IN_FLIGHT: usize = 4;
 /// Generations of the secret of a sealed cluster that a node holds. Beyond the limit the one that all others replace is dropped.
 /// Operators would have to rotate that often within 40 seconds.
 pub const MAX_GENERATIONS: usize = 8;
+/// Streams that peers opened, and that have not passed the door of a sealed cluster. Further ones are dropped.
+pub const MAX_DOORS: usize = 32;
+/// Those of them whose peers have keys that the node does not know.
+pub const MAX_STRANGERS: usize = 8;
+/// Certificates of unknown peers that a node verifies in a second. Further peers are dropped.
+pub const MAX_VERIFICATIONS_PER_SECOND: u32 = 100;
+/// Frames with generations and revocations that a node takes over one stream. The most revocations that a node holds take fewer.
+pub const MAX_HANDED_FRAMES: usize = 512;
+/// Streams with credentials and news alone that a node has open at once. What they would have carried is left to others.
+pub const MAX_ERRANDS: usize = 16;
+/// Members whose certificates a node remembers. One beyond the limit has to prove a generation, or have a valid token, each time.
+pub const MAX_CERTIFICATES: usize = 2 * MAX_ORIGINS;
+/// Bytes of the words with which a peer is not let in.
+pub const MAX_REFUSAL_BYTES: usize = 512;
 /// Senders whose counters a node of a sealed cluster remembers. Beyond the limit the one that has been silent for longest is
 /// forgotten, and what was recorded of it stays refused.
 pub const MAX_REPLAY_WINDOWS: usize = 2 * MAX_ORIGINS;

@@ -27,6 +27,8 @@ pub enum End {
     ForceLeft,
     /// This other node runs at its address now.
     Replaced(NodeId),
+    /// An operator revoked it.
+    Revoked,
 }
 
 /// The members that are down for good, and those that may have ended another. Both are known members, so there are no
@@ -49,6 +51,17 @@ impl Liveness {
     pub(crate) fn note_force_leave(&mut self, node: NodeId) {
         if self.swim.members().get(node).is_some_and(|peer| !peer.is_active()) {
             self.end(node, End::ForceLeft);
+        }
+    }
+
+    /// Takes a revoked node out of the members for good, whatever anybody says of it.
+    pub(crate) fn shut_out(&mut self, node: NodeId, now: Time) {
+        if self.swim.shut_out(node, now).is_err() {
+            self.out.counters.swim_refused += 1;
+        }
+        self.take_swim_events(now);
+        if self.swim.members().get(node).is_some() {
+            self.end(node, End::Revoked);
         }
     }
 

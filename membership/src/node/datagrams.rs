@@ -73,15 +73,19 @@ impl Node {
                 return None;
             }
         }
-        let unopened = match self.guard.as_mut()?.sealer.open(bytes, now) {
+        let unopened = match self.guard.as_mut()?.open(bytes, now) {
             Ok(opened) => return Some(opened),
             Err(unopened) => unopened,
         };
+        if matches!(unopened, Unopened::UnknownGeneration | Unopened::Forged) {
+            self.ask_for_keys(from, now);
+        }
         *match unopened {
             Unopened::Malformed => &mut self.counters.datagrams_malformed,
             Unopened::UnknownGeneration => &mut self.counters.datagrams_of_unknown_generation,
             Unopened::Forged => &mut self.counters.datagrams_forged,
             Unopened::Replayed => &mut self.counters.datagrams_replayed,
+            Unopened::Revoked => &mut self.counters.datagrams_revoked,
         } += 1;
         None
     }

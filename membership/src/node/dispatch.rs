@@ -4,6 +4,7 @@ use std::mem::{self, Discriminant};
 use std::net::SocketAddr;
 
 use super::Node;
+use super::io::Output;
 use super::questions::Questions;
 use crate::base::identity::NodeId;
 use crate::base::io::StreamId;
@@ -116,13 +117,30 @@ impl Node {
     }
 
     pub(super) fn handle_stream_accepted(&mut self, stream: StreamId, now: Time) {
+        let Some(guard) = &mut self.guard else { return self.serve_stream(stream, now) };
+        if self.liveness.is_silent() || !guard.stream_accepted(stream, now) {
+            self.outputs.push_back(Output::ResetStream { stream });
+        }
+    }
+
+    /// Serves a session on a stream, or refuses it.
+    pub(super) fn serve_stream(&mut self, stream: StreamId, now: Time) {
         if self.liveness.is_silent() || !self.spread.serve(stream, now) {
             return self.spread.refuse(stream);
         }
         self.liveness.note_session_opened();
     }
 
+    /// Handles a frame. In a sealed cluster it reaches the planes once its stream has passed the door.
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        if self.guard.is_some() {
+            self.with_guard(|guard| guard.handle_frame(stream, bytes, now), now);
+        } else {
+            self.handle_plane_frame(stream, bytes, now);
+        }
+    }
+
+    pub(super) fn handle_plane_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
         if self.liveness.is_stream_probe(stream) {
             return self.liveness.handle_probe_answer(stream, bytes, now);
         }

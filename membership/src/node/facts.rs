@@ -16,17 +16,20 @@ impl Node {
     pub(super) fn pass_on(&mut self, now: Time) {
         while let Some(output) = self.liveness.poll_output() {
             match output.split(|packed| self.close(&packed, now)) {
-                Ok(work) => self.outputs.extend(work),
+                Ok(Some(work)) => self.put_out(work, now),
+                Ok(None) => {}
                 Err(fact) => self.take_liveness_fact(fact, now),
             }
         }
         self.pass_on_spread(now);
+        self.carry_out_acts(now);
     }
 
     fn pass_on_spread(&mut self, now: Time) {
         while let Some(output) = self.spread.poll_output() {
             match output.split(|packed| self.close(&packed, now)) {
-                Ok(work) => self.outputs.extend(work),
+                Ok(Some(work)) => self.put_out(work, now),
+                Ok(None) => {}
                 Err(fact) => self.take_spread_fact(fact, now),
             }
         }
@@ -56,8 +59,14 @@ impl Node {
                 self.emit(Event::GaveWay { to });
                 self.spread.fail_all_sessions();
             }
-            LivenessFact::Connected => self.emit(Event::Connected),
-            LivenessFact::Isolated => self.emit(Event::Isolated),
+            LivenessFact::Connected => {
+                self.with_guard(|guard| guard.note_connected(true, now), now);
+                self.emit(Event::Connected);
+            }
+            LivenessFact::Isolated => {
+                self.with_guard(|guard| guard.note_connected(false, now), now);
+                self.emit(Event::Isolated);
+            }
             LivenessFact::EpochRaised(epoch) => self.emit(Event::EpochRaised(epoch)),
             LivenessFact::Welcomed { by } => self.emit(Event::Welcomed { by }),
             LivenessFact::Stalled(slept) => self.emit(Event::Stalled(slept)),
@@ -139,6 +148,7 @@ impl Node {
         }
         match self.liveness.end_of(node) {
             Some(End::ForceLeft) => return OriginStatus::Gone(MemberStatus::ForceLeft),
+            Some(End::Revoked) => return OriginStatus::Gone(MemberStatus::Revoked),
             Some(End::Replaced(_)) => return OriginStatus::Gone(MemberStatus::Replaced),
             None => {}
         }

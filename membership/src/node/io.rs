@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_keys::{Generation, PublicKey, SignedCommand};
+
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{self, HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 use crate::liveness::detector::Verdict;
@@ -22,6 +24,18 @@ pub enum Input<'a> {
     StreamAccepted {
         /// The stream, with an id made by [`StreamId::accepted`].
         stream: StreamId,
+    },
+    /// A stream of a sealed cluster, opened by either side, is secured: both sides have proved their keys by TLS. No frame passes
+    /// in either direction before.
+    StreamSecured {
+        /// The stream.
+        stream: StreamId,
+        /// The public key that the peer proved.
+        peer: PublicKey,
+        /// Bytes that both sides export from the TLS session, and that no other session has.
+        binding: [u8; 32],
+        /// The wall clock of this node, in ms since 1970.
+        wall_ms: u64,
     },
     /// A whole frame arrived on a stream.
     StreamFrame {
@@ -71,6 +85,10 @@ pub enum Input<'a> {
     Join(Vec<SocketAddr>),
     /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.
     ForceLeave(NodeId),
+    /// Go over to a generation that an operator ordered. One that does not count is ignored, and counted.
+    Rotate(Generation),
+    /// Revoke what an operator ordered to revoke. A command that does not count is ignored, and counted.
+    Revoke(SignedCommand),
     /// Leave the cluster for good. [`Event::Left`] follows after some rounds of telling the members.
     Leave,
     /// The time of [`Node::next_deadline`](crate::Node::next_deadline) has come.
@@ -145,6 +163,15 @@ pub enum Event {
         /// Whether the datagrams are sealed.
         is_sealed: bool,
     },
+    /// The generations, the revocations or the certificates that this node knows changed. They must be persisted.
+    KeysChanged,
+    /// A member did not let this node in, for this reason.
+    Refused {
+        /// The reason, in words for people.
+        reason: String,
+    },
+    /// This node was revoked. No member takes anything of it any more.
+    Revoked,
     /// Our own loop stalled for this long, as when the process or its host was paused. Told only of a stall so long
     /// that peers may suspect us.
     Stalled(Duration),

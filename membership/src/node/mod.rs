@@ -6,6 +6,7 @@
 pub(crate) mod config;
 mod datagrams;
 mod dispatch;
+mod doors;
 pub(crate) mod explain;
 mod facts;
 pub(crate) mod io;
@@ -36,6 +37,7 @@ use crate::catalog::{Catalog, WriteError};
 use crate::liveness::Liveness;
 use crate::spread::Spread;
 use crate::trust::Guard;
+use crate::trust::door::SecuredBy;
 use crate::wire::Envelope;
 
 use config::Config;
@@ -122,7 +124,7 @@ impl Node {
         let records = std::iter::once(node).chain(records);
         this.spread.write(records.map(|(key, value)| (key, Some(value))).collect(), now)?;
         this.pass_on(now);
-        this.deadline = this.find_deadline();
+        this.deadline = this.find_deadline(now);
         Ok(this)
     }
 
@@ -133,9 +135,19 @@ impl Node {
         match input {
             Input::Datagram { from, bytes } => self.handle_datagram(from, bytes, now),
             Input::StreamAccepted { stream } => self.handle_stream_accepted(stream, now),
+            Input::StreamSecured { stream, peer, binding, wall_ms } => {
+                let by = SecuredBy { key: peer, binding, wall_ms };
+                self.handle_stream_secured(stream, by, now);
+            }
             Input::StreamFrame { stream, bytes } => self.handle_frame(stream, bytes, now),
-            Input::StreamWritten { stream } => self.spread.stream_written(stream, now),
+            Input::StreamWritten { stream } => {
+                let guard = self.guard.as_mut();
+                if !guard.is_some_and(|guard| guard.stream_written(stream)) {
+                    self.spread.stream_written(stream, now);
+                }
+            }
             Input::StreamClosed { stream } => {
+                self.with_guard(|guard| guard.stream_closed(stream), now);
                 self.liveness.stream_closed(stream);
                 self.spread.stream_closed(stream);
             }
@@ -145,7 +157,12 @@ impl Node {
             Input::Held { hold } => self.liveness.handle_held(hold, now),
             Input::HoldEnded { hold, end } => self.liveness.handle_hold_ended(hold, end, now),
             Input::Reached { reach, outcome } => self.liveness.handle_reached(reach, outcome, now),
-            Input::Join(addresses) => self.liveness.join(addresses, now),
+            Input::Join(addresses) => {
+                self.with_guard(|guard| guard.enter_at(&addresses, now), now);
+                self.liveness.join(addresses, now);
+            }
+            Input::Rotate(generation) => self.rotate(generation, now),
+            Input::Revoke(command) => self.revoke(command, now),
             Input::ForceLeave(node) => {
                 self.spread.force_leave(node, &self.liveness, now);
                 // A member of which no records ever came is gone, too.
@@ -240,6 +257,7 @@ impl Node {
     fn handle_deadlines(&mut self, now: Time) {
         self.liveness.handle_deadlines(|node| self.spread.catalog().left(node), now);
         self.pass_on(now);
+        self.handle_guard_deadlines(now);
         self.handle_leave_deadline(now);
         self.handle_losses_deadline(now);
         self.handle_namesakes_deadline(now);
@@ -253,12 +271,13 @@ impl Node {
         self.pass_on(now);
         self.spread.settle(&mut self.liveness, now);
         self.pass_on(now);
-        self.deadline = self.find_deadline();
+        self.deadline = self.find_deadline(now);
     }
 
-    fn find_deadline(&self) -> Option<Time> {
+    fn find_deadline(&self, now: Time) -> Option<Time> {
         let planes = [self.liveness.next_deadline(), self.spread.next_deadline()];
-        planes.into_iter().chain([self.timers.next()]).flatten().min()
+        let guard = self.guard.as_ref().and_then(|guard| guard.next_deadline(now));
+        planes.into_iter().chain([self.timers.next(), guard]).flatten().min()
     }
 
     fn emit(&mut self, event: Event) {

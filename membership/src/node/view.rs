@@ -33,13 +33,15 @@ pub enum MemberStatus {
     ForceLeft,
     /// The member is down, and another node answers at its address.
     Replaced,
+    /// An operator revoked the member.
+    Revoked,
 }
 
 impl MemberStatus {
     /// Whether the member is gone for good, as far as we know, and not only silent.
     #[must_use]
     pub fn is_gone(self) -> bool {
-        matches!(self, Self::Left | Self::ForceLeft | Self::Replaced)
+        matches!(self, Self::Left | Self::ForceLeft | Self::Replaced | Self::Revoked)
     }
 }
 
@@ -52,6 +54,7 @@ impl fmt::Display for MemberStatus {
             Self::Left => "left",
             Self::ForceLeft => "force_left",
             Self::Replaced => "replaced",
+            Self::Revoked => "revoked",
         })
     }
 }

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_keys::PublicKey;
+
+use super::sealed::WALL_MS;
 use crate::limits::REACH_STAYS_OPEN;
 use crate::record::{
     Balancing, Health, Key, Meta, NodeRecord, ServiceRecord, Support, Tags, Value,
@@ -66,6 +69,8 @@ pub struct Network<N = Node> {
     pub cut: BTreeSet<(usize, usize)>,
     /// Every TCP probe that was asked for.
     pub tcp_probes: Vec<TcpProbeId>,
+    /// How far the wall clock of a node is from that of the others, in ms.
+    pub wall_skew_ms: BTreeMap<usize, i64>,
     /// Everything that arrived at a node.
     pub arrivals: Vec<(Time, usize, Arrival)>,
     link: Link,
@@ -93,6 +98,7 @@ struct StreamEnd {
 pub enum Arrival {
     Datagram(SocketAddr, Vec<u8>),
     Accepted(StreamId),
+    Secured { stream: StreamId, peer: PublicKey, binding: [u8; 32], wall_ms: u64 },
     Frame(StreamId, Vec<u8>),
     Written(StreamId),
     Closed(StreamId),
@@ -107,6 +113,12 @@ impl Arrival {
         match self {
             Self::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
             Self::Accepted(stream) => Input::StreamAccepted { stream: *stream },
+            Self::Secured { stream, peer, binding, wall_ms } => Input::StreamSecured {
+                stream: *stream,
+                peer: *peer,
+                binding: *binding,
+                wall_ms: *wall_ms,
+            },
             Self::Frame(stream, bytes) => Input::StreamFrame { stream: *stream, bytes },
             Self::Written(stream) => Input::StreamWritten { stream: *stream },
             Self::Closed(stream) => Input::StreamClosed { stream: *stream },
@@ -252,6 +264,7 @@ impl<N: BorrowMut<Node>> Network<N> {
             far: BTreeMap::new(),
             cut: BTreeSet::new(),
             tcp_probes: Vec::new(),
+            wall_skew_ms: BTreeMap::new(),
             arrivals: Vec::new(),
             link,
             queue: BTreeMap::new(),
@@ -358,10 +371,12 @@ impl<N: BorrowMut<Node>> Network<N> {
                     self.send(to, at, Arrival::Datagram(self.address_of(n), bytes));
                 }
             }
-            Output::OpenStream { stream, to, .. } => match self.number_of(to) {
-                Some(peer) if !self.is_cut(n, peer) => self.open(n, stream, peer),
-                _ => self.send(n, soon, Arrival::Closed(stream)),
-            },
+            Output::OpenStream { stream, to, .. } | Output::OpenStreamAt { stream, to } => {
+                match self.number_of(to) {
+                    Some(peer) if !self.is_cut(n, peer) => self.open(n, stream, peer),
+                    _ => self.send(n, soon, Arrival::Closed(stream)),
+                }
+            }
             Output::StreamFrame { stream, bytes } => {
                 self.frames.push(bytes.clone());
                 self.send_frame(n, stream, bytes);
@@ -425,6 +440,21 @@ impl<N: BorrowMut<Node>> Network<N> {
             *busy = begin.max(*busy);
         }
         self.send(peer, at, Arrival::Accepted(there));
+        let key = |n: usize| self.nodes[n].borrow().public_key();
+        if let (Some(ours), Some(theirs)) = (key(n), key(peer)) {
+            let mut binding = [0; 32];
+            binding[..8].copy_from_slice(&self.sequence.to_le_bytes());
+            for (at_node, stream, peer) in [(peer, there, ours), (n, stream, theirs)] {
+                let wall_ms = self.wall_ms(at_node, at);
+                self.send(at_node, at, Arrival::Secured { stream, peer, binding, wall_ms });
+            }
+        }
+    }
+
+    /// The wall clock of a node.
+    fn wall_ms(&self, n: usize, at: Time) -> u64 {
+        let skew = self.wall_skew_ms.get(&n).copied().unwrap_or(0);
+        (WALL_MS + at.as_micros() / 1_000).saturating_add_signed(skew)
     }
 
     fn send_frame(&mut self, n: usize, stream: StreamId, bytes: Vec<u8>) {

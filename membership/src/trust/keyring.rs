@@ -106,6 +106,7 @@ impl Keyring {
     }
 
     /// Whether a generation is held, and opens datagrams.
+    #[cfg(test)]
     pub(crate) fn holds(&self, id: GenerationId, now: Time) -> bool {
         self.get(id, now).is_some()
     }
@@ -238,7 +239,9 @@ mod tests {
         let winner = if one.id().replaces(&other.id()) { one } else { other };
         for order in [[one, other], [other, one]] {
             let mut keyring = Keyring::default();
-            order.iter().for_each(|generation| drop(offer(&mut keyring, generation, false, S(0))));
+            for generation in order {
+                offer(&mut keyring, generation, false, S(0));
+            }
             assert_eq!(keyring.opening_keys(2, S(0)).count(), 2, "both have the same byte");
             assert_eq!(keyring.present(S(10)).map(Generation::id), Some(winner.id()));
         }
@@ -249,7 +252,9 @@ mod tests {
         let cluster = SealedCluster::default();
         let mut keyring = Keyring::default();
         let generation = |number| cluster.generation(number, 1);
-        (1..=20).for_each(|number| drop(offer(&mut keyring, &generation(number), false, S(0))));
+        for number in 1..=20 {
+            offer(&mut keyring, &generation(number), false, S(0));
+        }
         assert_eq!((keyring.held.len(), keyring.given_up()), (MAX_GENERATIONS, 12));
         assert!(keyring.holds(generation(20).id(), S(0)));
         assert_eq!(keyring.present(S(0)).map(|present| present.id().number), Some(1));

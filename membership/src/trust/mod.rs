@@ -1,28 +1,84 @@
 //! Who may speak in a sealed cluster, and the keys that its datagrams are sealed with.
 //!
-//! A node of a clear cluster has nothing of this room.
+//! A node of a clear cluster has nothing of this room. The room knows keys, certificates and streams; it knows neither
+//! plane. What it wants done it puts out as [`Act`]s, which the node carries out.
 
+mod certificates;
+pub(crate) mod door;
+mod judge;
 pub(crate) mod keyring;
+pub(crate) mod news;
 pub(crate) mod sealer;
 pub(crate) mod sealing;
-pub(crate) mod windows;
+mod streams;
+mod windows;
 
-use hobnob_keys::{Generation, Revocations, Trust};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use hobnob_keys::{Generation, Membership, Revocations, Revoked, SignedCommand, Trust};
 
 use crate::base::counters::Counters;
 use crate::base::identity::{Epoch, NodeId};
+use crate::base::io::{StreamId, StreamNumbers};
 use crate::base::time::Time;
 
+use certificates::Certificates;
+use door::Doors;
+use judge::Verifications;
 use keyring::Offered;
-use sealer::Sealer;
+use news::News;
+use sealer::{Opened, Sealer, Unopened};
 use sealing::Sealing;
+
+/// The streams of this room have numbers of their own, far above those of both planes.
+const FIRST_STREAM: u64 = 1 << 62;
+
+/// Something that the guard wants done.
+#[derive(Debug)]
+pub(crate) enum Act {
+    /// Send a frame.
+    Send(StreamId, Vec<u8>),
+    /// Finish our side of a stream.
+    Finish(StreamId),
+    /// Drop a stream, and tell the planes that it is over.
+    Drop(StreamId),
+    /// Hand a frame to the planes.
+    Deliver {
+        /// The stream.
+        stream: StreamId,
+        /// The frame.
+        bytes: Vec<u8>,
+        /// Whether nothing of the stream was handed on before.
+        is_first: bool,
+    },
+    /// Open a stream at a gossip address, where any member may be.
+    OpenAt(StreamId, SocketAddr),
+    /// The first generation is held: datagrams can be sealed from now on.
+    Entered,
+    /// The generations, the revocations or the known certificates changed.
+    Changed,
+    /// A node was revoked.
+    Revoked(NodeId),
+    /// A peer did not let us in.
+    Refused(String),
+}
 
 /// The guard of a node in a sealed cluster: it closes and opens datagrams, and judges who is a member.
 #[derive(Debug)]
 pub(crate) struct Guard {
     trust: Trust,
+    own: Membership,
+    certificates: Certificates,
     revocations: Revocations,
+    /// The nodes that are revoked.
+    revoked: BTreeSet<NodeId>,
     pub(crate) sealer: Sealer,
+    doors: Doors,
+    streams: StreamNumbers,
+    verifications: Verifications,
+    news: News,
+    acts: VecDeque<Act>,
     counters: Counters,
 }
 
@@ -30,31 +86,152 @@ impl Guard {
     /// The guard of a node in the life that begins at this epoch. What the disk kept and does not count is dropped, and
     /// counted.
     pub(crate) fn new(sealing: Sealing, epoch: Epoch, now: Time) -> Self {
-        let own = sealing.node_id();
-        let Sealing { trust, generations, revocations, .. } = sealing;
+        let node = sealing.node_id();
+        let Sealing { trust, own, generations, revocations, members } = sealing;
         let mut this = Self {
             trust,
+            own,
+            certificates: Certificates::default(),
             revocations: Revocations::default(),
-            sealer: Sealer::new(own, epoch),
+            revoked: BTreeSet::new(),
+            sealer: Sealer::new(node, epoch),
+            doors: Doors::default(),
+            streams: StreamNumbers::new(FIRST_STREAM, 1),
+            verifications: Verifications::default(),
+            news: News::default(),
+            acts: VecDeque::new(),
             counters: Counters::default(),
         };
-        for command in revocations {
-            let merged = this.revocations.merge(&this.trust, [command]);
-            this.counters.revocations_refused += u64::from(merged.is_err());
+        for certificate in members {
+            match certificate.verify(&this.trust) {
+                Ok(membership) => this.remember(membership),
+                Err(_) => this.counters.certificates_refused += 1,
+            }
         }
+        this.merge(revocations);
         for (generation, in_use) in generations {
             this.offer(generation, in_use, now);
         }
+        // The disk told all of this, and the node is about to be told of nobody that is revoked.
+        this.acts.retain(|act| matches!(act, Act::Revoked(_)));
+        this.news = News::default();
         this
     }
 
-    /// Takes a generation, if it counts.
+    /// The messages of a datagram.
+    pub(crate) fn open<'a>(&mut self, datagram: &[u8], now: Time) -> Result<Opened<'a>, Unopened> {
+        let revoked = &self.revoked;
+        self.sealer.open(datagram, |sender| revoked.contains(&sender), now)
+    }
+
+    /// Takes a generation, if it counts. Other members are told of it.
     pub(crate) fn offer(&mut self, generation: Generation, in_use: bool, now: Time) -> Offered {
         if generation.verify(&self.trust, &self.revocations).is_err() {
             self.counters.generations_refused += 1;
             return Offered::Refused;
         }
-        self.sealer.keyring.offer(generation, in_use, self.trust.suite(), now)
+        let is_first = self.is_newcomer(now);
+        let offered = self.sealer.keyring.offer(generation, in_use, self.trust.suite(), now);
+        if matches!(offered, Offered::Taken | Offered::Hurried) {
+            self.acts.push_back(Act::Changed);
+            if is_first {
+                self.acts.push_back(Act::Entered);
+            }
+        }
+        if offered == Offered::Taken {
+            self.news.spread(now);
+        }
+        offered
+    }
+
+    /// Takes a revocation that an operator gives now, if it counts. Other members are told of it.
+    pub(crate) fn revoke(&mut self, command: SignedCommand, now: Time) {
+        let added = self.revocations.add(&self.trust, command);
+        self.counters.revocations_refused += u64::from(added.is_err());
+        if added.unwrap_or(false) {
+            self.take_new_revocations();
+            self.news.spread(now);
+        }
+    }
+
+    /// Takes revocations of a peer or of the disk. Returns how many are new.
+    fn merge(&mut self, commands: impl IntoIterator<Item = SignedCommand>) -> usize {
+        let mut new = 0;
+        for command in commands {
+            match self.revocations.merge(&self.trust, [command]) {
+                Ok(added) => new += added,
+                Err(_) => self.counters.revocations_refused += 1,
+            }
+        }
+        if new > 0 {
+            self.take_new_revocations();
+        }
+        new
+    }
+
+    fn take_new_revocations(&mut self) {
+        self.acts.push_back(Act::Changed);
+        let keys = self.revocations.iter().filter_map(|(revoked, _)| match revoked {
+            Revoked::Key(key) => Some(node_of(key)),
+            Revoked::Token(_) => None,
+        });
+        let nodes: BTreeSet<NodeId> =
+            keys.chain(self.certificates.revoked_by(&self.revocations)).collect();
+        for node in nodes {
+            if self.revoked.insert(node) {
+                self.shut_out(node);
+            }
+        }
+    }
+
+    fn shut_out(&mut self, node: NodeId) {
+        for stream in self.doors.of(node) {
+            self.drop_stream(stream);
+        }
+        self.acts.push_back(Act::Revoked(node));
+    }
+
+    /// Remembers a member that was let in.
+    fn remember(&mut self, membership: Membership) {
+        if self.certificates.remember(membership) {
+            self.acts.push_back(Act::Changed);
+        }
+    }
+
+    /// Whether a node is revoked, as far as its certificate or its key is known.
+    pub(crate) fn is_revoked(&self, node: NodeId) -> bool {
+        self.revoked.contains(&node)
+    }
+
+    /// Whether this node holds no generation yet.
+    pub(crate) fn is_newcomer(&self, now: Time) -> bool {
+        self.sealer.keyring.present(now).is_none()
+    }
+
+    /// The generations that the disk should keep, each with whether it is in use.
+    pub(crate) fn generations(&self, now: Time) -> Vec<(Generation, bool)> {
+        let current = self.sealer.keyring.current(now);
+        current.map(|(generation, in_use)| (generation.clone(), in_use)).collect()
+    }
+
+    /// The revocations that the disk should keep.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// The members that the disk should keep.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Membership> {
+        self.certificates.iter()
+    }
+
+    /// The membership of this node.
+    pub(crate) fn own(&self) -> &Membership {
+        &self.own
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_act(&mut self) -> Option<Act> {
+        self.acts.pop_front()
     }
 
     /// The counters of this room.
@@ -62,6 +239,7 @@ impl Guard {
         Counters {
             generations_given_up: self.sealer.keyring.given_up(),
             replay_windows_given_up: self.sealer.windows.given_up(),
+            certificates_given_up: self.certificates.given_up(),
             ..self.counters.clone()
         }
     }

@@ -16,6 +16,9 @@ const FORMS_SEALED: [u8; 4] = [0x00, 0x40, 0x50, 0x60];
 /// The first byte of a datagram in the clear, and of the version in the first frame of a stream.
 pub(super) const CLEAR: u8 = FORM_CLEAR | WIRE_VERSION;
 
+/// The first byte of a sealed datagram, and of the version in the first frame of a stream of a sealed cluster.
+pub(super) const SEALED: u8 = WIRE_VERSION;
+
 /// Bytes before the first message: version and form, checksum and the tag of the cluster.
 const CLEAR_BYTES: usize = 7;
 /// The offset of the tag of the cluster. The checksum covers everything from there on.
@@ -45,11 +48,6 @@ impl Envelope {
     /// Sealed messages, between nodes of a cluster.
     pub(crate) const fn sealed(cluster: ClusterId) -> Self {
         Self { cluster, overhead: SEALED_OVERHEAD_BYTES, is_sealed: true }
-    }
-
-    /// Whether datagrams of the cluster are sealed.
-    pub(crate) const fn is_sealed(&self) -> bool {
-        self.is_sealed
     }
 
     /// The cluster whose datagrams this envelope closes and opens.

@@ -1,10 +1,11 @@
 //! Frames of a sync session, one stream each.
 
 use super::WireError;
-use super::envelope::{CLEAR, check_first_byte};
+use super::credentials::{Credentials, HandedGeneration, HandedRevocations, Refusal};
+use super::envelope::{CLEAR, SEALED, check_first_byte};
 use super::liveness::{Ping, Pong};
 use crate::base::cluster::ClusterMark;
-use crate::base::identity::Identity;
+use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::MAX_FRAME_BYTES;
 use crate::catalog::{Delta, Version, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
@@ -19,6 +20,10 @@ const LAST_DELTAS: u8 = 7;
 const END: u8 = 8;
 const PING: u8 = 10;
 const PONG: u8 = 11;
+const CREDENTIALS: u8 = 20;
+const GENERATIONS: u8 = 21;
+const REVOCATIONS: u8 = 22;
+const REFUSAL: u8 = 23;
 
 /// The first frame from the side that opens a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +198,14 @@ pub enum Frame {
     Ping(ClusterMark, Ping),
     /// The answer to a stream probe.
     Pong(Pong),
+    /// The first frame of each side in a sealed cluster.
+    Credentials(Credentials),
+    /// Generations that the receiver lacks.
+    Generations(Vec<HandedGeneration>),
+    /// Revocations that the receiver may lack.
+    Revocations(HandedRevocations),
+    /// The sender does not let the receiver in.
+    Refusal(Refusal),
 }
 
 impl Frame {
@@ -208,6 +221,10 @@ impl Frame {
             Self::End => END,
             Self::Ping(..) => PING,
             Self::Pong(_) => PONG,
+            Self::Credentials(_) => CREDENTIALS,
+            Self::Generations(_) => GENERATIONS,
+            Self::Revocations(_) => REVOCATIONS,
+            Self::Refusal(_) => REFUSAL,
         }
     }
 
@@ -225,6 +242,10 @@ impl Frame {
                 ping.put_fields(writer);
             }
             Self::Pong(pong) => pong.put_fields(writer),
+            Self::Credentials(credentials) => credentials.put_fields(writer),
+            Self::Generations(handed) => handed.put(writer),
+            Self::Revocations(handed) => handed.put_fields(writer),
+            Self::Refusal(refusal) => refusal.put_fields(writer),
         }
     }
 
@@ -243,13 +264,40 @@ impl Frame {
             END => Ok(Self::End),
             PING => Ok(Self::Ping(Field::take(reader)?, Ping::take_fields(reader)?)),
             PONG => Pong::take_fields(reader).map(Self::Pong),
+            CREDENTIALS => Credentials::take_fields(reader).map(Self::Credentials),
+            GENERATIONS => Vec::take(reader).map(Self::Generations),
+            REVOCATIONS => HandedRevocations::take_fields(reader).map(Self::Revocations),
+            REFUSAL => Refusal::take_fields(reader).map(Self::Refusal),
             kind => Err(DecodeError::Unknown(kind)),
         }
     }
 
-    /// Whether a frame of this kind begins a stream: it tells the version and the form of all that follows.
-    fn begins_stream(kind: u8) -> bool {
-        matches!(kind, OPENING | PING)
+    /// The byte that follows the kind of a frame which may begin a stream: the version and the form of all that follows.
+    fn first_byte(kind: u8) -> Option<u8> {
+        match kind {
+            OPENING | PING => Some(CLEAR),
+            CREDENTIALS => Some(SEALED),
+            _ => None,
+        }
+    }
+
+    /// Whether these bytes claim to hand over generations or revocations.
+    pub(crate) fn is_handed(bytes: &[u8]) -> bool {
+        matches!(bytes, [GENERATIONS | REVOCATIONS, ..])
+    }
+
+    /// Whether these bytes are an end.
+    pub(crate) fn is_end(bytes: &[u8]) -> bool {
+        matches!(bytes, [END])
+    }
+
+    /// The node that the first frame of a session or a stream probe says it is from.
+    pub(crate) fn named_sender(bytes: &[u8]) -> Option<NodeId> {
+        match Self::decode(bytes) {
+            Ok(Self::Opening(opening)) => Some(opening.identity.node_id),
+            Ok(Self::Ping(_, ping)) => Some(ping.sender),
+            _ => None,
+        }
     }
 
     /// Writes the frame.
@@ -259,8 +307,8 @@ impl Frame {
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
         let mut writer = Writer::default();
         writer.byte(self.kind());
-        if Self::begins_stream(self.kind()) {
-            writer.byte(CLEAR);
+        if let Some(byte) = Self::first_byte(self.kind()) {
+            writer.byte(byte);
         }
         self.put_fields(&mut writer);
         match writer.len() {
@@ -291,8 +339,12 @@ impl Frame {
         }
         let mut reader = Reader::new(bytes);
         let kind = reader.byte()?;
-        if Self::begins_stream(kind) {
-            check_first_byte(reader.byte()?)?;
+        if let Some(expected) = Self::first_byte(kind) {
+            let byte = reader.byte()?;
+            if byte != expected {
+                check_first_byte(byte)?;
+                return Err(WireError::Form(byte >> 4));
+            }
         }
         let frame = Self::take_fields(kind, &mut reader)?;
         Ok((frame, reader.skipped()))

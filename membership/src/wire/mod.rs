@@ -8,6 +8,7 @@
 //! Both planes speak through this module: it knows base and catalog, and neither plane.
 
 mod claim;
+mod credentials;
 mod datagram;
 mod envelope;
 mod frame;
@@ -18,6 +19,7 @@ mod verdict;
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
 pub use claim::{Claim, Life};
+pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub(crate) use datagram::{Packed, ShortForm};
 pub use envelope::Envelope;

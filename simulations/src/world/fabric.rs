@@ -108,7 +108,7 @@ impl Fabric {
                     self.send_datagram(from, address, to, bytes, now);
                 }
             }
-            Output::OpenStream { stream, to, .. } => {
+            Output::OpenStream { stream, to, .. } | Output::OpenStreamAt { stream, to } => {
                 meter.streams += 1;
                 let peer = address_index(to).and_then(|address| self.owner(address));
                 self.open((from, stream), peer, now);

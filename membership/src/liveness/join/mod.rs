@@ -107,6 +107,12 @@ impl Liveness {
         self.set_hello_timer();
     }
 
+    /// Says hello at the seeds at once: from now on hellos can be sealed.
+    pub(crate) fn hurry_hellos(&mut self, now: Time) {
+        self.seeds.hurry(now);
+        self.set_hello_timer();
+    }
+
     pub(super) fn set_hello_timer(&mut self) {
         self.timers.put(Timer::Hello, self.seeds.next_deadline(!self.connected));
     }

@@ -56,6 +56,8 @@ pub(crate) struct Swim {
     members: Members,
     /// Members that the table shows as down and foca holds alive: we alone believe that they are down.
     doubted: BTreeSet<NodeId>,
+    /// Nodes that are never taken as members again. There are no more of them than revocations and certificates.
+    shut_out: BTreeSet<NodeId>,
     events: VecDeque<SwimEvent>,
     rng: Xoshiro256PlusPlus,
     leaving: bool,
@@ -72,6 +74,7 @@ impl Swim {
             forget_at: VecDeque::new(),
             members: Members::default(),
             doubted: BTreeSet::new(),
+            shut_out: BTreeSet::new(),
             events: VecDeque::new(),
             rng,
             leaving: false,
@@ -166,6 +169,7 @@ impl Swim {
             .into_iter()
             .filter(|identity| identity.node_id != self.identity().node_id)
             .filter(|identity| !self.knows(identity))
+            .filter(|identity| !self.shut_out.contains(&identity.node_id))
             .take(room)
             .map(foca::Member::alive);
         let members: Vec<_> = members.collect();
@@ -188,6 +192,12 @@ impl Swim {
         let result = self.foca.apply_many(std::iter::once(down), false, &mut self.effects);
         self.settle(now);
         result.and(self.forget_the_excess())
+    }
+
+    /// Takes a node out of the members for good.
+    pub(crate) fn shut_out(&mut self, node: NodeId, now: Time) -> Result<(), foca::Error> {
+        self.shut_out.insert(node);
+        self.apply_down(node, now)
     }
 
     /// Shows an active member as down, because we alone believe it. For foca the member stays alive, so that one sign

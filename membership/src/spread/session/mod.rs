@@ -226,7 +226,13 @@ impl Session {
                 self.peer = Some(opening.identity);
                 Ok(SessionStep::Opened(opening))
             }
-            Frame::Opening(_) | Frame::Ping(..) | Frame::Pong(_) => Err(ProtocolViolation),
+            Frame::Opening(_)
+            | Frame::Ping(..)
+            | Frame::Pong(_)
+            | Frame::Credentials(_)
+            | Frame::Generations(_)
+            | Frame::Revocations(_)
+            | Frame::Refusal(_) => Err(ProtocolViolation),
             _ if self.peer.is_none() || self.peer_told_all => Err(ProtocolViolation),
             Frame::Members(members) => {
                 self.members_received += members.len();
@@ -284,7 +290,7 @@ fn says_nothing(frame: &Frame) -> bool {
         Frame::Sketch(sketch) => sketch.symbols.is_empty(),
         Frame::Heads(heads) => heads.is_empty() && !heads.is_last(),
         Frame::Deltas { deltas, .. } => deltas.is_empty(),
-        Frame::Opening(_) | Frame::More(_) | Frame::End | Frame::Ping(..) | Frame::Pong(_) => false,
+        _ => false,
     }
 }
 

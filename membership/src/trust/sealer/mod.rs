@@ -47,6 +47,8 @@ pub(crate) enum Unopened {
     Forged,
     /// It came before, or is too old to tell.
     Replayed,
+    /// It names a revoked member as its sender.
+    Revoked,
 }
 
 /// Closes and opens datagrams with the generations that this node holds.
@@ -117,7 +119,13 @@ impl Sealer {
     }
 
     /// The messages of a datagram. The steps are in the order of their cost, so that junk costs little.
-    pub(crate) fn open<'a>(&mut self, datagram: &[u8], now: Time) -> Result<Opened<'a>, Unopened> {
+    /// `is_revoked` tells whether a sender is revoked.
+    pub(crate) fn open<'a>(
+        &mut self,
+        datagram: &[u8],
+        is_revoked: impl Fn(NodeId) -> bool,
+        now: Time,
+    ) -> Result<Opened<'a>, Unopened> {
         let header = match Header::read(datagram) {
             Ok(header) if datagram.len() <= MAX_DATAGRAM_BYTES => header,
             _ => return Err(Unopened::Malformed),
@@ -127,6 +135,9 @@ impl Sealer {
             return Err(Unopened::UnknownGeneration);
         }
         let sender = header.sender.map(from_keys);
+        if sender.is_some_and(is_revoked) {
+            return Err(Unopened::Revoked);
+        }
         if let (Some(sender), Some(counter)) = (sender, header.counter) {
             self.windows.check(sender, counter).map_err(|_| Unopened::Replayed)?;
         }

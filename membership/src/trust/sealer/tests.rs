@@ -64,7 +64,7 @@ fn every_message_is_opened_as_it_was_closed_in_the_length_that_was_promised() {
             if receiver.is_some() && len > 0 {
                 assert_eq!(datagram.len(), len, "{message:?}");
             }
-            let opened = other.open(&datagram, NOW).expect("it is for us");
+            let opened = other.open(&datagram, |_| false, NOW).expect("it is for us");
             assert_eq!(messages(&opened), std::slice::from_ref(&message));
             let is_pong = matches!(message, Message::Pong(_));
             assert_eq!(opened.sender, (!is_pong).then_some(node_id(0)));
@@ -89,19 +89,19 @@ fn a_counter_is_used_once_and_a_later_life_is_above_an_earlier_one() {
     let mut one = sealer(0);
     let datagrams: Vec<Vec<u8>> = (0..3).map(|_| one.close(&packed, NOW).expect("keys")).collect();
     for datagram in &datagrams {
-        assert!(other.open(datagram, NOW).is_ok());
-        assert_eq!(other.open(datagram, NOW).err(), Some(Unopened::Replayed));
+        assert!(other.open(datagram, |_| false, NOW).is_ok());
+        assert_eq!(other.open(datagram, |_| false, NOW).err(), Some(Unopened::Replayed));
     }
     let mut later = Sealer::new(node_id(0), Epoch(1_001));
     later.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
-    assert!(other.open(&later.close(&packed, NOW).expect("keys"), NOW).is_ok());
+    assert!(other.open(&later.close(&packed, NOW).expect("keys"), |_| false, NOW).is_ok());
     let mut earlier = Sealer::new(node_id(0), Epoch(999));
     earlier.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
     let datagram = earlier.close(&packed, NOW).expect("keys");
-    assert_eq!(other.open(&datagram, NOW).err(), Some(Unopened::Replayed));
+    assert_eq!(other.open(&datagram, |_| false, NOW).err(), Some(Unopened::Replayed));
     let (began, last) = earlier.counters();
     other.windows.prove(node_id(0), began, last);
-    assert!(other.open(&earlier.close(&packed, NOW).expect("keys"), NOW).is_ok());
+    assert!(other.open(&earlier.close(&packed, NOW).expect("keys"), |_| false, NOW).is_ok());
 }
 
 #[test]
@@ -111,6 +111,6 @@ fn a_forged_datagram_uses_up_no_counter() {
     let datagram = one.close(&packed, NOW).expect("keys");
     let mut forged = datagram.clone();
     *forged.last_mut().expect("not empty") ^= 1;
-    assert_eq!(other.open(&forged, NOW).err(), Some(Unopened::Forged));
-    assert!(other.open(&datagram, NOW).is_ok());
+    assert_eq!(other.open(&forged, |_| false, NOW).err(), Some(Unopened::Forged));
+    assert!(other.open(&datagram, |_| false, NOW).is_ok());
 }

@@ -1,0 +1,144 @@
+//! News of generations and revocations, which spread by streams. What streams do not bring in time, every later stream repairs:
+//! all begin with credentials.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hobnob_keys::{Generation, GenerationId};
+
+use super::{Act, Guard};
+use crate::base::identity::Identity;
+use crate::base::io::StreamId;
+use crate::base::limits::{MAX_ERRANDS, MAX_SEEDS};
+use crate::base::time::Time;
+
+/// Members that are told of news in each round.
+pub(crate) const NEWS_FANOUT: usize = 3;
+/// Rounds of telling.
+const NEWS_ROUNDS: u32 = 3;
+/// The time between two rounds.
+const NEWS_ROUND_GAP: Duration = Duration::from_secs(1);
+/// The least time between two questions because of datagrams that do not open.
+const ASK_GAP: Duration = Duration::from_secs(1);
+/// The first wait between two tries of a newcomer. It doubles up to the second one.
+const ENTER_RETRY: Duration = Duration::from_millis(100);
+const ENTER_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Seeds that a newcomer tries at once.
+const ENTER_FANOUT: usize = 2;
+
+/// What is left to tell and to ask.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    rounds_left: u32,
+    next_round: Time,
+    asked_at: Option<Time>,
+    /// The gossip addresses at which a newcomer tries to enter, the next one first.
+    seeds: Vec<SocketAddr>,
+    next_try: Time,
+    wait: Duration,
+    /// Whether the node hears other members.
+    is_connected: bool,
+    /// The generation that was in use at the last look.
+    present: Option<GenerationId>,
+}
+
+impl News {
+    /// Begins to tell of news.
+    pub(crate) fn spread(&mut self, now: Time) {
+        (self.rounds_left, self.next_round) = (NEWS_ROUNDS, now);
+    }
+}
+
+impl Guard {
+    /// Notes gossip addresses at which this node may enter while it holds no generation, or hears no member: it may have missed
+    /// all that the members hold now.
+    pub(crate) fn enter_at(&mut self, addresses: &[SocketAddr], now: Time) {
+        for address in addresses {
+            if !self.news.seeds.contains(address) && self.news.seeds.len() < MAX_SEEDS {
+                self.news.seeds.push(*address);
+            }
+        }
+        (self.news.next_try, self.news.wait) = (now, ENTER_RETRY);
+    }
+
+    /// Notes whether the node hears other members.
+    pub(crate) fn note_connected(&mut self, is_connected: bool, now: Time) {
+        self.news.is_connected = is_connected;
+        (self.news.next_try, self.news.wait) = (now + ENTER_RETRY, 2 * ENTER_RETRY);
+    }
+
+    /// Tries to enter, if it is time.
+    pub(crate) fn try_to_enter(&mut self, own: SocketAddr, now: Time) {
+        if self.enter_deadline(now).is_none_or(|due| due > now) {
+            return;
+        }
+        self.news.next_try = now + self.news.wait;
+        self.news.wait = (2 * self.news.wait).min(ENTER_RETRY_MAX);
+        for _ in 0..ENTER_FANOUT.min(self.news.seeds.len()) {
+            self.news.seeds.rotate_left(1);
+            let Some(seed) = self.news.seeds.last().copied().filter(|seed| *seed != own) else {
+                continue;
+            };
+            if self.doors.errands() < MAX_ERRANDS {
+                let stream = self.streams.take();
+                self.doors.open(stream, None, true, now);
+                self.acts.push_back(Act::OpenAt(stream, seed));
+            }
+        }
+    }
+
+    fn enter_deadline(&self, now: Time) -> Option<Time> {
+        let seeks = self.is_newcomer(now) || !self.news.is_connected;
+        (seeks && !self.news.seeds.is_empty()).then_some(self.news.next_try)
+    }
+
+    /// Notes that another generation came into use, which the disk should know.
+    pub(crate) fn note_switch(&mut self, now: Time) {
+        let present = self.sealer.keyring.present(now).map(Generation::id);
+        if std::mem::replace(&mut self.news.present, present) != present {
+            self.acts.push_back(Act::Changed);
+        }
+    }
+
+    /// Whether members are to be told of news now. Takes the round.
+    pub(crate) fn takes_round(&mut self, now: Time) -> bool {
+        let is_due = self.news.rounds_left > 0 && self.news.next_round <= now;
+        if is_due {
+            self.news.rounds_left -= 1;
+            self.news.next_round = now + NEWS_ROUND_GAP;
+        }
+        is_due
+    }
+
+    /// Whether a member may be asked now what its datagrams are sealed with. Takes the turn.
+    pub(crate) fn may_ask(&mut self, now: Time) -> bool {
+        let may = self.news.asked_at.is_none_or(|at| now.since(at) >= ASK_GAP);
+        if may {
+            self.news.asked_at = Some(now);
+        }
+        may
+    }
+
+    /// Begins a stream that carries credentials and news alone, unless there are too many or one to this member.
+    pub(crate) fn begin_errand(&mut self, peer: &Identity, now: Time) -> Option<StreamId> {
+        let node = peer.node_id;
+        if self.doors.errands() >= MAX_ERRANDS
+            || self.doors.has_errand_to(node)
+            || self.is_revoked(node)
+        {
+            self.counters.errands_refused += 1;
+            return None;
+        }
+        let stream = self.streams.take();
+        self.doors.open(stream, Some(node), true, now);
+        Some(stream)
+    }
+
+    /// When something of this room is due.
+    pub(crate) fn next_deadline(&self, now: Time) -> Option<Time> {
+        let round = (self.news.rounds_left > 0).then_some(self.news.next_round);
+        let stalled = self.stall_deadline();
+        let switch = self.sealer.keyring.next_switch(now);
+        [round, stalled, switch, self.enter_deadline(now)].into_iter().flatten().min()
+    }
+}

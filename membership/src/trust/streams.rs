@@ -1,0 +1,339 @@
+//! The streams of a sealed cluster, from the door on.
+
+use std::time::Duration;
+
+use hobnob_keys::seal::Counter;
+use hobnob_keys::{Generation, GenerationId, SignedCommand};
+
+use super::door::{SecuredBy, Stage, Stated};
+use super::judge::{Shut, Standing};
+use super::keyring::Offered;
+use super::{Act, Guard, node_of};
+use crate::base::identity::NodeId;
+use crate::base::io::StreamId;
+use crate::base::limits::{
+    MAX_FRAME_BYTES, MAX_GENERATIONS, MAX_HANDED_FRAMES, MAX_REFUSAL_BYTES, MAX_STRANGERS,
+};
+use crate::base::time::Time;
+use crate::wire::{Credentials, Frame, HandedGeneration, HandedRevocations, Refusal};
+
+/// A stream that has not passed the door after this time is dropped.
+const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of revocations in one frame.
+const REVOCATION_BYTES: usize = MAX_FRAME_BYTES / 2;
+
+impl Guard {
+    /// A peer opened a stream. Returns whether there is room for it.
+    pub(crate) fn stream_accepted(&mut self, stream: StreamId, now: Time) -> bool {
+        let has_room = self.doors.accept(stream, now);
+        self.counters.doors_refused += u64::from(!has_room);
+        has_room
+    }
+
+    /// A plane opens a stream to a member.
+    pub(crate) fn stream_opened(&mut self, stream: StreamId, peer: NodeId, now: Time) {
+        self.doors.open(stream, Some(peer), false, now);
+    }
+
+    /// A stream is over, or a plane ended it.
+    pub(crate) fn stream_closed(&mut self, stream: StreamId) {
+        self.doors.remove(stream);
+    }
+
+    /// The transport wrote a frame. Returns whether it was one of this room.
+    pub(crate) fn stream_written(&mut self, stream: StreamId) -> bool {
+        let door = self.doors.get_mut(stream).filter(|door| door.unwritten > 0);
+        door.map(|door| door.unwritten -= 1).is_some()
+    }
+
+    /// A frame of a plane. Returns it if it may go at once; else it waits until the stream is secured, or the stream is over and
+    /// the plane is about to be told.
+    pub(crate) fn send_frame(&mut self, stream: StreamId, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let sent = self.doors.get_mut(stream)?.send(bytes);
+        sent.unwrap_or_else(|_| {
+            self.drop_stream(stream);
+            None
+        })
+    }
+
+    /// The transport secured a stream: both sides proved their keys by TLS.
+    pub(crate) fn stream_secured(&mut self, stream: StreamId, secured: SecuredBy, now: Time) {
+        let is_stranger = !self.certificates.knows(&secured.key);
+        let certificates = &self.certificates;
+        let is_strange = |by: Option<SecuredBy>| by.is_some_and(|by| !certificates.knows(&by.key));
+        let strangers = self.doors.under_way(|door| is_strange(door.secured));
+        let node = node_of(&secured.key);
+        let Some(door) = self.doors.get_mut(stream).filter(|door| door.stage == Stage::Securing)
+        else {
+            return;
+        };
+        let is_another = door.expected.is_some_and(|expected| expected != node);
+        let is_crowded = !door.is_ours && is_stranger && strangers >= MAX_STRANGERS;
+        (door.secured, door.stage) = (Some(secured), Stage::Awaiting);
+        let (is_ours, outgoing) = (door.is_ours, door.take_outgoing());
+        if is_another || is_crowded || self.revoked.contains(&node) {
+            self.counters.doors_refused += 1;
+            return self.drop_stream(stream);
+        }
+        if is_ours {
+            self.show_credentials(stream, &secured, now);
+            for bytes in outgoing {
+                self.acts.push_back(Act::Send(stream, bytes));
+            }
+        }
+    }
+
+    /// A frame arrived.
+    pub(crate) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        let Some(door) = self.doors.get_mut(stream) else { return };
+        match door.stage {
+            Stage::Securing => self.violated(stream),
+            Stage::Awaiting => self.handle_credentials(stream, bytes, now),
+            Stage::Taking { .. } | Stage::Passed if Frame::is_handed(bytes) => {
+                self.take_handed(stream, bytes, now);
+            }
+            Stage::Taking { .. } => {
+                if door.hold_back(bytes).is_err() {
+                    self.violated(stream);
+                }
+            }
+            Stage::Passed => self.deliver(stream, bytes.to_vec()),
+        }
+    }
+
+    /// Drops streams that wait at the door for too long.
+    pub(crate) fn drop_stalled(&mut self, now: Time) {
+        if self.stall_deadline().is_some_and(|due| due <= now) {
+            let waited = now.since(Time::ZERO).saturating_sub(DOOR_TIMEOUT);
+            for stream in self.doors.stalled(waited.into()) {
+                self.counters.doors_stalled += 1;
+                self.drop_stream(stream);
+            }
+        }
+    }
+
+    pub(super) fn stall_deadline(&self) -> Option<Time> {
+        self.doors.oldest().map(|since| since + DOOR_TIMEOUT)
+    }
+
+    pub(super) fn drop_stream(&mut self, stream: StreamId) {
+        if self.doors.remove(stream).is_some() {
+            self.acts.push_back(Act::Drop(stream));
+        }
+    }
+
+    fn violated(&mut self, stream: StreamId) {
+        self.counters.messages_invalid += 1;
+        self.drop_stream(stream);
+    }
+
+    fn handle_credentials(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        let Some(door) = self.doors.get(stream) else { return };
+        let (is_ours, secured) = (door.is_ours, door.secured);
+        let (credentials, secured) = match (Frame::decode(bytes), secured) {
+            (Ok(Frame::Credentials(credentials)), Some(secured)) => (credentials, secured),
+            (Ok(Frame::Refusal(refusal)), _) if is_ours => {
+                self.acts.push_back(Act::Refused(printable(&refusal.reason)));
+                return self.drop_stream(stream);
+            }
+            _ => return self.violated(stream),
+        };
+        let (node, standing) = match self.judge(&secured, is_ours, &credentials, now) {
+            Ok(judged) => judged,
+            Err(shut) => return self.refuse(stream, is_ours, shut),
+        };
+        let (began, last) = (Counter::new(credentials.began), Counter::new(credentials.counter));
+        self.sealer.windows.prove(node, began, last);
+        if !is_ours {
+            self.show_credentials(stream, &secured, now);
+        }
+        let Some(door) = self.doors.get_mut(stream) else { return };
+        door.member = Some(node);
+        let generations = door.stated.lacks(&credentials);
+        let revocations = door.stated.revocations != credentials.revocations;
+        door.stage = Stage::Taking { generations, revocations };
+        // Revocations come first, so that the peer gives no secret to a node that is revoked.
+        if revocations {
+            self.give_revocations(stream);
+        }
+        if standing == Standing::Member {
+            self.give_generations(stream, &credentials, now);
+        } else if let Some(door) = self.doors.get_mut(stream) {
+            door.unproven = Some(credentials);
+        }
+        self.pass(stream, now);
+    }
+
+    fn refuse(&mut self, stream: StreamId, is_ours: bool, shut: Shut) {
+        self.counters.doors_refused += 1;
+        match shut {
+            Shut::Told(mut reason) if !is_ours => {
+                reason.truncate(reason.floor_char_boundary(MAX_REFUSAL_BYTES));
+                self.send(stream, &Frame::Refusal(Refusal { reason: reason.into() }));
+                self.doors.remove(stream);
+                self.acts.push_back(Act::Finish(stream));
+            }
+            _ => self.drop_stream(stream),
+        }
+    }
+
+    fn show_credentials(&mut self, stream: StreamId, secured: &SecuredBy, now: Time) {
+        let keyring = &self.sealer.keyring;
+        let present = keyring.present(now);
+        let later = keyring.current(now).filter(|(_, in_use)| !in_use).map(|(later, _)| later);
+        let marks = present.into_iter().chain(later).map(|held| held.id().into());
+        let stated =
+            Stated { generations: marks.collect(), revocations: self.revocations.digest() };
+        let own = self.own.public_key();
+        let (began, last) = self.sealer.counters();
+        let credentials = Credentials {
+            certificate: self.own.certificate().as_bytes().to_vec(),
+            generations: stated.generations.clone(),
+            proof: present.map(|present| present.proof(&secured.binding, &own)).unwrap_or_default(),
+            revocations: stated.revocations,
+            began: began.number(),
+            counter: last.number(),
+        };
+        if let Some(door) = self.doors.get_mut(stream) {
+            door.stated = stated;
+        }
+        self.send(stream, &Frame::Credentials(credentials));
+    }
+
+    /// Gives a member the generations that it lacks by its credentials. It waits for the frame if it lacks one of ours.
+    fn give_generations(&mut self, stream: StreamId, peer: &Credentials, now: Time) {
+        if !self.doors.get(stream).is_some_and(|door| door.stated.is_lacked_by(peer)) {
+            return;
+        }
+        let has = |id: GenerationId| peer.generations.contains(&id.into());
+        let lacks = self.sealer.keyring.current(now).filter(|(held, _)| !has(held.id()));
+        let lacks: Vec<HandedGeneration> = lacks
+            .map(|(held, in_use)| HandedGeneration { in_use, bytes: held.encode().to_vec() })
+            .collect();
+        self.counters.generations_given += lacks.len() as u64;
+        self.send(stream, &Frame::Generations(lacks));
+    }
+
+    fn give_revocations(&mut self, stream: StreamId) {
+        let (mut parts, mut bytes) = (vec![Vec::new()], 0);
+        for (_, command) in self.revocations.iter() {
+            bytes += command.as_bytes().len();
+            if bytes > REVOCATION_BYTES {
+                parts.push(Vec::new());
+                bytes = command.as_bytes().len();
+            }
+            if let Some(part) = parts.last_mut() {
+                part.push(command.as_bytes().to_vec());
+            }
+        }
+        let count = parts.len();
+        for (n, commands) in parts.into_iter().enumerate() {
+            let last = n + 1 == count;
+            self.send(stream, &Frame::Revocations(HandedRevocations { commands, last }));
+        }
+    }
+
+    fn take_handed(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        let Some(door) = self.doors.get_mut(stream) else { return };
+        door.handed += 1;
+        if door.handed > MAX_HANDED_FRAMES {
+            return self.violated(stream);
+        }
+        let (took_generations, took_revocations) = match Frame::decode(bytes) {
+            Ok(Frame::Generations(handed)) if handed.len() <= MAX_GENERATIONS => {
+                for HandedGeneration { in_use, bytes } in &handed {
+                    match Generation::decode(bytes) {
+                        Ok(generation) => drop::<Offered>(self.offer(generation, *in_use, now)),
+                        Err(_) => self.counters.generations_refused += 1,
+                    }
+                }
+                (true, false)
+            }
+            Ok(Frame::Revocations(HandedRevocations { commands, last })) => {
+                let decoded: Vec<SignedCommand> =
+                    commands.iter().filter_map(|bytes| SignedCommand::decode(bytes).ok()).collect();
+                self.counters.revocations_refused += (commands.len() - decoded.len()) as u64;
+                if self.merge(decoded) > 0 {
+                    self.news.spread(now);
+                }
+                (false, last)
+            }
+            _ => return self.violated(stream),
+        };
+        // The peer itself may just have been revoked, and its streams dropped.
+        if let Some(door) = self.doors.get_mut(stream)
+            && let Stage::Taking { generations, revocations } = &mut door.stage
+        {
+            *generations &= !took_generations;
+            *revocations &= !took_revocations;
+        }
+        self.pass(stream, now);
+    }
+
+    /// Lets a stream pass if there is nothing more to take.
+    fn pass(&mut self, stream: StreamId, now: Time) {
+        let is_newcomer = self.is_newcomer(now);
+        let Some(door) = self.doors.get_mut(stream) else { return };
+        if door.stage != (Stage::Taking { generations: false, revocations: false }) {
+            return;
+        }
+        let (unproven, secured) = (door.unproven.take(), door.secured);
+        let mut proves = true;
+        if let (Some(credentials), Some(secured)) = (unproven, secured) {
+            let judged = self.judge(&secured, true, &credentials, now);
+            proves = matches!(judged, Ok((_, Standing::Member)));
+            if proves {
+                self.give_generations(stream, &credentials, now);
+            }
+        }
+        if is_newcomer || !proves {
+            // Neither side has a generation that counts, or the peer does not prove the one that it gave.
+            self.counters.doors_refused += 1;
+            return self.drop_stream(stream);
+        }
+        let Some(door) = self.doors.get_mut(stream) else { return };
+        (door.stage, door.since) = (Stage::Passed, now);
+        let (is_errand, incoming) = (door.is_errand, door.take_incoming());
+        if is_errand {
+            self.send(stream, &Frame::End);
+            self.doors.remove(stream);
+            return self.acts.push_back(Act::Finish(stream));
+        }
+        for bytes in incoming {
+            self.deliver(stream, bytes);
+        }
+    }
+
+    fn deliver(&mut self, stream: StreamId, bytes: Vec<u8>) {
+        let Some(door) = self.doors.get_mut(stream) else { return };
+        let Some(from) = door.member else { return };
+        let is_first = !std::mem::replace(&mut door.has_delivered, true);
+        if is_first && !door.is_ours && Frame::is_end(&bytes) {
+            // The peer ran an errand.
+            self.doors.remove(stream);
+            return self.acts.push_back(Act::Finish(stream));
+        }
+        if is_first && Frame::named_sender(&bytes).is_some_and(|sender| sender != from) {
+            self.counters.messages_in_anothers_name += 1;
+            return self.drop_stream(stream);
+        }
+        self.acts.push_back(Act::Deliver { stream, bytes, is_first });
+    }
+
+    fn send(&mut self, stream: StreamId, frame: &Frame) {
+        let Ok(bytes) = frame.encode() else {
+            self.counters.encoding_errors += 1;
+            return self.drop_stream(stream);
+        };
+        if let Some(door) = self.doors.get_mut(stream) {
+            door.unwritten += 1;
+        }
+        self.counters.frame_bytes_sent += bytes.len() as u64;
+        self.acts.push_back(Act::Send(stream, bytes));
+    }
+}
+
+/// The words of a peer, without anything that would disturb a terminal.
+fn printable(reason: &str) -> String {
+    reason.chars().filter(|c| !c.is_control()).take(MAX_REFUSAL_BYTES).collect()
+}
