@@ -82,6 +82,8 @@ counters! {
     replay_windows_given_up,
     /// Sealed datagrams that name a revoked member as their sender.
     datagrams_revoked,
+    /// Pings of senders of whose counters nothing is known, in a sealed cluster.
+    datagrams_of_unknown_sender,
     /// Streams that were not let in: their peer is no member, or there were too many.
     doors_refused,
     /// Streams that were dropped because they did not pass the door in time.

@@ -73,7 +73,9 @@ impl Node {
                 return None;
             }
         }
-        let unopened = match self.guard.as_mut()?.open(bytes, now) {
+        let members = self.liveness.members();
+        let epoch_of = |sender| members.get(sender).map(|member| member.identity.epoch);
+        let unopened = match self.guard.as_mut()?.open(bytes, epoch_of, now) {
             Ok(opened) => return Some(opened),
             Err(unopened) => unopened,
         };
@@ -86,6 +88,7 @@ impl Node {
             Unopened::Forged => &mut self.counters.datagrams_forged,
             Unopened::Replayed => &mut self.counters.datagrams_replayed,
             Unopened::Revoked => &mut self.counters.datagrams_revoked,
+            Unopened::UnknownSender => &mut self.counters.datagrams_of_unknown_sender,
         } += 1;
         None
     }

@@ -119,9 +119,14 @@ impl Guard {
     }
 
     /// The messages of a datagram.
-    pub(crate) fn open<'a>(&mut self, datagram: &[u8], now: Time) -> Result<Opened<'a>, Unopened> {
+    pub(crate) fn open<'a>(
+        &mut self,
+        datagram: &[u8],
+        epoch_of: impl Fn(NodeId) -> Option<Epoch>,
+        now: Time,
+    ) -> Result<Opened<'a>, Unopened> {
         let revoked = &self.revoked;
-        self.sealer.open(datagram, |sender| revoked.contains(&sender), now)
+        self.sealer.open(datagram, |sender| revoked.contains(&sender), epoch_of, now)
     }
 
     /// Takes a generation, if it counts. Other members are told of it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hobnob_keys::seal::{Counter, ReplayError, ReplayWindow};
 
-use crate::base::identity::NodeId;
+use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_REPLAY_WINDOWS;
 
 /// A replay window for each sender of which a datagram was opened.
@@ -39,6 +39,12 @@ impl Windows {
             None if counter > self.floor => Ok(()),
             None => Err(ReplayError::Old),
         }
+    }
+
+    /// A counter that a sender reached, as far as is known: the highest one that came from it, or the first one of its life.
+    pub(crate) fn near(&self, sender: NodeId, epoch: Option<Epoch>) -> Option<Counter> {
+        let highest = self.senders.get(&sender).map(|sender| sender.highest);
+        highest.max(epoch.map(|epoch| Counter::of_epoch(epoch.0)))
     }
 
     /// Records the counter of a datagram that was opened. The window of a sender begins with its first one.

@@ -78,8 +78,8 @@ pub struct Header {
     pub sender: Option<NodeId>,
     /// Its counter, in sealed messages and digests.
     pub counter: Option<Counter>,
-    /// Its nonce, in pings.
-    pub nonce: Option<[u8; 4]>,
+    /// The lowest bytes of its counter, in pings.
+    pub counter_low: Option<[u8; 3]>,
 }
 
 impl Header {
@@ -95,13 +95,14 @@ impl Header {
         let mut reader = Reader::new("the datagram", &datagram[1..]);
         let mut header = || {
             let generation = reader.u8()?;
-            let mut header = Self { form, generation, sender: None, counter: None, nonce: None };
+            let mut header =
+                Self { form, generation, sender: None, counter: None, counter_low: None };
             if form != Form::Pong {
                 header.sender = Some(NodeId(reader.u64()?));
             }
             match form {
                 Form::Sealed | Form::Digest => header.counter = Some(Counter::read(&mut reader)?),
-                Form::Ping => header.nonce = Some(reader.array()?),
+                Form::Ping => header.counter_low = Some(reader.array()?),
                 Form::Pong => {}
             }
             Ok(header)

@@ -2,6 +2,9 @@
 //!
 //! The MAC of a ping or a digest covers the form, the cluster, the sender, the receiver and the body, so that the datagram is of
 //! no use to another receiver. The receiver is not among the bytes. A pong is bound to one ping by its tag instead.
+//!
+//! A ping carries the lowest three bytes of its counter, and its MAC covers all six, as with the extended sequence numbers of
+//! RFC 4303, section 2.2.1.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
@@ -10,17 +13,19 @@ use crate::key::NodeId;
 use crate::suite::MAC_BYTES;
 
 /// Bytes of a ping.
-pub const PING_BYTES: usize = 1 + 1 + 8 + 4 + MAC_BYTES;
+pub const PING_BYTES: usize = 1 + 1 + 8 + 3 + 4 + MAC_BYTES;
 /// Bytes of a pong.
 pub const PONG_BYTES: usize = 1 + 1 + 4 + 4 + 1 + MAC_BYTES;
 /// Bytes of a digest without heads.
 pub const DIGEST_BYTES: usize = 1 + 1 + 8 + 6 + 8 + 1 + MAC_BYTES;
 
-/// A ping. It has no counter: who is asked answers every one.
+/// A ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Who asks.
     pub sender: NodeId,
+    /// Its counter.
+    pub counter: Counter,
     /// Random bytes that the pong repeats.
     pub nonce: [u8; 4],
 }
@@ -53,22 +58,34 @@ impl Ping {
     /// The datagram for a receiver.
     #[must_use]
     pub fn seal(&self, keys: &DatagramKeys, receiver: NodeId) -> [u8; PING_BYTES] {
-        let mac = keys.mac(Form::Ping, Some((self.sender, receiver)), &self.nonce);
+        let Self { sender, counter, nonce } = self;
+        let mac = keys.mac(Form::Ping, Some((*sender, receiver)), &self.body());
         let front = [Form::Ping.byte(), keys.byte()];
-        joined(&[&front, &self.sender.0.to_le_bytes(), &self.nonce, &mac])
+        joined(&[&front, &sender.0.to_le_bytes(), &counter.low(), nonce, &mac])
     }
 
-    /// Opens the datagram that `receiver` got.
+    /// Opens the datagram that `receiver` got. Of the counters that end as it says, the one next to `near` counts.
     ///
     /// # Errors
-    /// It is of another form or generation, or was not made with the keys for this receiver.
-    pub fn open(keys: &DatagramKeys, receiver: NodeId, datagram: &[u8]) -> Result<Self, OpenError> {
+    /// It is of another form or generation, or was not made with the keys for this receiver and that counter.
+    pub fn open(
+        keys: &DatagramKeys,
+        receiver: NodeId,
+        near: Counter,
+        datagram: &[u8],
+    ) -> Result<Self, OpenError> {
         let header = read(Form::Ping, keys, datagram)?;
-        let (Some(sender), Some(nonce)) = (header.sender, header.nonce) else {
+        let (Some(sender), Some(low)) = (header.sender, header.counter_low) else {
             return Err(OpenError::Form);
         };
-        verify(keys.mac(Form::Ping, Some((sender, receiver)), &nonce), datagram)?;
-        Ok(Self { sender, nonce })
+        let nonce = *datagram[13..].first_chunk().ok_or(OpenError::Length)?;
+        let ping = Self { sender, counter: Counter::next_to(near, low), nonce };
+        verify(keys.mac(Form::Ping, Some((sender, receiver)), &ping.body()), datagram)?;
+        Ok(ping)
+    }
+
+    fn body(&self) -> [u8; 10] {
+        joined(&[&self.counter.to_bytes(), &self.nonce])
     }
 }
 

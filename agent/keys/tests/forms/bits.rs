@@ -7,8 +7,8 @@ use hobnob_keys::{Certificate, Generation, Revocations, SignedCommand, Token};
 use proptest::prelude::*;
 
 use crate::fixtures::{
-    certificate, digest, generation, keys, node, ping, pong, receiver, revocations, revoke, sealed,
-    token, trust,
+    certificate, digest, generation, keys, near, node, ping, pong, receiver, revocations, revoke,
+    sealed, token, trust,
 };
 use crate::tokens::edited;
 
@@ -50,7 +50,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         }),
         form(sealed(), |bytes| Sealed::open(&keys(), &mut bytes.to_vec()).is_ok()),
         form(ping().seal(&keys(), receiver()).to_vec(), |bytes| {
-            Ping::open(&keys(), receiver(), bytes).is_ok()
+            Ping::open(&keys(), receiver(), near(), bytes).is_ok()
         }),
         form(pong().seal(&keys()).to_vec(), |bytes| Pong::open(&keys(), bytes).is_ok()),
         form(digest().seal(&keys(), receiver()).to_vec(), |bytes| {

@@ -10,14 +10,14 @@ use hobnob_keys::{ClusterId, NodeId};
 use proptest::prelude::*;
 
 use crate::fixtures::{
-    MESSAGES, SECRET, cluster, digest, keys, node, ping, pong, receiver, sealed,
+    MESSAGES, SECRET, cluster, digest, keys, near, node, ping, pong, receiver, sealed,
 };
 
 #[test]
 fn the_forms_have_the_promised_lengths() {
     assert_eq!(SEALED_OVERHEAD_BYTES, 32);
     assert_eq!(sealed().len(), 32 + MESSAGES.len());
-    assert_eq!(ping().seal(&keys(), receiver()).len(), 22);
+    assert_eq!(ping().seal(&keys(), receiver()).len(), 25);
     assert_eq!(pong().seal(&keys()).len(), 19);
     assert_eq!(digest().seal(&keys(), receiver()).len(), 33);
 }
@@ -32,8 +32,9 @@ fn a_datagram_is_opened_as_it_was_sealed() {
     assert_eq!((opened.sender, Some(opened.counter)), (sender, header.counter));
     assert_eq!(opened.messages, MESSAGES);
     let bytes = ping().seal(&keys, receiver());
-    assert_eq!(Header::read(&bytes).unwrap().nonce, Some(ping().nonce));
-    assert_eq!(Ping::open(&keys, receiver(), &bytes), Ok(ping()));
+    let low = Header::read(&bytes).unwrap().counter_low.unwrap();
+    assert_eq!(Counter::next_to(near(), low), ping().counter);
+    assert_eq!(Ping::open(&keys, receiver(), near(), &bytes), Ok(ping()));
     let bytes = pong().seal(&keys);
     assert_eq!(Pong::open(&keys, &bytes), Ok(pong()));
     let bytes = digest().seal(&keys, receiver());
@@ -50,22 +51,35 @@ fn a_datagram_opens_with_its_own_keys_only() {
     let pong = pong().seal(&keys());
     for wrong in [&other_secret, &other_cluster, &same_byte] {
         assert_eq!(Sealed::open(wrong, &mut sealed()), Err(OpenError::Forged));
-        assert_eq!(Ping::open(wrong, receiver(), &ping), Err(OpenError::Forged));
+        assert_eq!(Ping::open(wrong, receiver(), near(), &ping), Err(OpenError::Forged));
         assert_eq!(Pong::open(wrong, &pong), Err(OpenError::Forged));
         assert_eq!(QuietDigest::open(wrong, receiver(), &digest), Err(OpenError::Forged));
     }
     let next = DatagramKeys::derive(cluster(), 0x0204, &SECRET);
     assert_eq!(Sealed::open(&next, &mut sealed()), Err(OpenError::Generation));
-    assert_eq!(Ping::open(&next, receiver(), &ping), Err(OpenError::Generation));
+    assert_eq!(Ping::open(&next, receiver(), near(), &ping), Err(OpenError::Generation));
 }
 
 #[test]
 fn a_ping_and_a_digest_are_of_no_use_elsewhere() {
     let (keys, elsewhere) = (keys(), NodeId(1));
     let bytes = ping().seal(&keys, receiver());
-    assert_eq!(Ping::open(&keys, elsewhere, &bytes), Err(OpenError::Forged));
+    assert_eq!(Ping::open(&keys, elsewhere, near(), &bytes), Err(OpenError::Forged));
     let bytes = digest().seal(&keys, receiver());
     assert_eq!(QuietDigest::open(&keys, elsewhere, &bytes), Err(OpenError::Forged));
+}
+
+#[test]
+fn a_ping_counts_at_its_own_counter_only_though_it_carries_a_part_of_it() {
+    let (keys, own) = (keys(), ping().counter.number());
+    let bytes = ping().seal(&keys, receiver());
+    let at = |near| Ping::open(&keys, receiver(), Counter::new(near), &bytes);
+    for near in [own, own - (1 << 22), own + (1 << 22)] {
+        assert_eq!(at(near), Ok(ping()));
+    }
+    for near in [0, own - (1 << 24), own + (1 << 24), own + (1 << 40)] {
+        assert_eq!(at(near), Err(OpenError::Forged), "{near}");
+    }
 }
 
 #[test]
@@ -101,7 +115,7 @@ proptest! {
         if let Some(second) = bytes.get_mut(1) {
             *second = keys().byte();
         }
-        prop_assert!(Ping::open(&keys(), receiver(), &bytes).is_err());
+        prop_assert!(Ping::open(&keys(), receiver(), near(), &bytes).is_err());
         prop_assert!(Pong::open(&keys(), &bytes).is_err());
         prop_assert!(QuietDigest::open(&keys(), receiver(), &bytes).is_err());
         prop_assert!(Sealed::open(&keys(), &mut bytes).is_err());

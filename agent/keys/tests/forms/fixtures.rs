@@ -120,7 +120,13 @@ pub(crate) fn sealed() -> Vec<u8> {
 }
 
 pub(crate) fn ping() -> Ping {
-    Ping { sender: node().node_id(), nonce: [1, 2, 3, 4] }
+    let counter = Counter::of_epoch(1_700_000_000_000).next();
+    Ping { sender: node().node_id(), counter, nonce: [1, 2, 3, 4] }
+}
+
+/// A counter that the receiver of the ping knows.
+pub(crate) fn near() -> Counter {
+    Counter::of_epoch(1_700_000_000_000)
 }
 
 pub(crate) fn pong() -> Pong {

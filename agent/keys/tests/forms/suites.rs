@@ -54,10 +54,10 @@ fn another_suite_has_the_same_forms_and_the_same_lengths() {
     assert_eq!(datagram[..16], real[..16], "what stands in the clear");
     assert_eq!(Sealed::open(&fake, &mut real.clone()), Err(OpenError::Forged));
     assert_eq!(Sealed::open(&fake, &mut datagram).unwrap().messages, MESSAGES);
-    let ping = Ping { sender, nonce: [1; 4] };
+    let ping = Ping { sender, counter, nonce: [1; 4] };
     let datagram = ping.seal(&fake, receiver());
-    assert_eq!(Ping::open(&fake, receiver(), &datagram), Ok(ping));
-    assert_eq!(Ping::open(&keys(), receiver(), &datagram), Err(OpenError::Forged));
+    assert_eq!(Ping::open(&fake, receiver(), counter, &datagram), Ok(ping));
+    assert_eq!(Ping::open(&keys(), receiver(), counter, &datagram), Err(OpenError::Forged));
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(crate) enum Unopened {
     Replayed,
     /// It names a revoked member as its sender.
     Revoked,
+    /// It is a ping, and nothing is known of the counters of its sender.
+    UnknownSender,
 }
 
 /// Closes and opens datagrams with the generations that this node holds.
@@ -102,8 +104,9 @@ impl Sealer {
         let (sender, receiver) = (to_keys(self.own), packed.receiver().map(to_keys));
         Some(match (form, message) {
             (ShortForm::Ping, Message::Ping(ping)) if ping.sender == self.own => {
-                let short = ShortPing { sender, nonce: ping.nonce };
-                (short.seal(keys, receiver?).to_vec(), self.counter)
+                let counter = self.counter.next();
+                let short = ShortPing { sender, counter, nonce: ping.nonce };
+                (short.seal(keys, receiver?).to_vec(), counter)
             }
             (ShortForm::Pong, Message::Pong(Pong { tag, members, local_health })) => {
                 let short = ShortPong { tag, members, local_health: local_health.0 };
@@ -119,11 +122,12 @@ impl Sealer {
     }
 
     /// The messages of a datagram. The steps are in the order of their cost, so that junk costs little.
-    /// `is_revoked` tells whether a sender is revoked.
+    /// `is_revoked` tells whether a sender is revoked, and `epoch_of` the latest epoch of it that is known.
     pub(crate) fn open<'a>(
         &mut self,
         datagram: &[u8],
         is_revoked: impl Fn(NodeId) -> bool,
+        epoch_of: impl Fn(NodeId) -> Option<Epoch>,
         now: Time,
     ) -> Result<Opened<'a>, Unopened> {
         let header = match Header::read(datagram) {
@@ -138,12 +142,20 @@ impl Sealer {
         if sender.is_some_and(is_revoked) {
             return Err(Unopened::Revoked);
         }
-        if let (Some(sender), Some(counter)) = (sender, header.counter) {
+        let counter = match (sender, header.counter_low) {
+            (Some(sender), Some(low)) => {
+                let near = self.windows.near(sender, epoch_of(sender));
+                Some(Counter::next_to(near.ok_or(Unopened::UnknownSender)?, low))
+            }
+            _ => header.counter,
+        };
+        if let (Some(sender), Some(counter)) = (sender, counter) {
             self.windows.check(sender, counter).map_err(|_| Unopened::Replayed)?;
         }
-        let content = keys.find_map(|keys| self.open_with(keys, header.form, datagram).ok());
+        let content =
+            keys.find_map(|keys| self.open_with(keys, header.form, counter, datagram).ok());
         let content = content.ok_or(Unopened::Forged)?;
-        if let (Some(sender), Some(counter)) = (sender, header.counter) {
+        if let (Some(sender), Some(counter)) = (sender, counter) {
             self.windows.record(sender, counter).map_err(|_| Unopened::Replayed)?;
         }
         Ok(Opened { sender, content })
@@ -153,6 +165,7 @@ impl Sealer {
         &self,
         keys: &DatagramKeys,
         form: Form,
+        counter: Option<Counter>,
         datagram: &[u8],
     ) -> Result<Content<'a>, OpenError> {
         let own = to_keys(self.own);
@@ -165,7 +178,8 @@ impl Sealer {
                 Content::Messages(Cow::Owned(messages))
             }
             Form::Ping => {
-                let ShortPing { sender, nonce } = ShortPing::open(keys, own, datagram)?;
+                let near = counter.ok_or(OpenError::Form)?;
+                let ShortPing { sender, nonce, .. } = ShortPing::open(keys, own, near, datagram)?;
                 Content::Short(Message::Ping(Ping { sender: from_keys(sender), nonce }))
             }
             Form::Pong => {

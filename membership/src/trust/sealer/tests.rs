@@ -8,9 +8,10 @@ use crate::testing::sealed::{SealedCluster, node_id};
 use crate::wire::{Envelope, Messages, Outbox, Pull};
 
 const NOW: Time = Time::ZERO;
+const EPOCH: Epoch = Epoch(1_000);
 
 fn sealer(n: usize) -> Sealer {
-    let mut sealer = Sealer::new(node_id(n), Epoch(1_000));
+    let mut sealer = Sealer::new(node_id(n), EPOCH);
     sealer.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
     sealer
 }
@@ -22,6 +23,11 @@ fn packed(message: &Message, receiver: Option<NodeId>) -> Packed {
         None => out.pack_one(message),
     };
     packed.expect("it has room")
+}
+
+/// Opens a datagram of a member whose epoch is known.
+fn open<'a>(sealer: &mut Sealer, datagram: &[u8]) -> Result<Opened<'a>, Unopened> {
+    sealer.open(datagram, |_| false, |_| Some(EPOCH), NOW)
 }
 
 fn messages(opened: &Opened<'_>) -> Vec<Message> {
@@ -37,7 +43,7 @@ fn samples() -> Vec<(Message, usize)> {
     let sender = node_id(0);
     let heads = crate::catalog::Catalog::new(sender, Epoch(1));
     vec![
-        (Message::Ping(Ping { sender, nonce: [1, 2, 3, 4] }), 22),
+        (Message::Ping(Ping { sender, nonce: [1, 2, 3, 4] }), 25),
         (Message::Pong(Pong { tag: [1; 4], members: [2; 4], local_health: LocalHealth(3) }), 19),
         (Message::Digest(Digest { sender, catalog: 0xffff_0000_ffff_0000, recent: vec![] }), 33),
         (
@@ -64,7 +70,7 @@ fn every_message_is_opened_as_it_was_closed_in_the_length_that_was_promised() {
             if receiver.is_some() && len > 0 {
                 assert_eq!(datagram.len(), len, "{message:?}");
             }
-            let opened = other.open(&datagram, |_| false, NOW).expect("it is for us");
+            let opened = open(&mut other, &datagram).expect("it is for us");
             assert_eq!(messages(&opened), std::slice::from_ref(&message));
             let is_pong = matches!(message, Message::Pong(_));
             assert_eq!(opened.sender, (!is_pong).then_some(node_id(0)));
@@ -89,19 +95,19 @@ fn a_counter_is_used_once_and_a_later_life_is_above_an_earlier_one() {
     let mut one = sealer(0);
     let datagrams: Vec<Vec<u8>> = (0..3).map(|_| one.close(&packed, NOW).expect("keys")).collect();
     for datagram in &datagrams {
-        assert!(other.open(datagram, |_| false, NOW).is_ok());
-        assert_eq!(other.open(datagram, |_| false, NOW).err(), Some(Unopened::Replayed));
+        assert!(open(&mut other, datagram).is_ok());
+        assert_eq!(open(&mut other, datagram).err(), Some(Unopened::Replayed));
     }
     let mut later = Sealer::new(node_id(0), Epoch(1_001));
     later.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
-    assert!(other.open(&later.close(&packed, NOW).expect("keys"), |_| false, NOW).is_ok());
+    assert!(open(&mut other, &later.close(&packed, NOW).expect("keys")).is_ok());
     let mut earlier = Sealer::new(node_id(0), Epoch(999));
     earlier.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
     let datagram = earlier.close(&packed, NOW).expect("keys");
-    assert_eq!(other.open(&datagram, |_| false, NOW).err(), Some(Unopened::Replayed));
+    assert_eq!(open(&mut other, &datagram).err(), Some(Unopened::Replayed));
     let (began, last) = earlier.counters();
     other.windows.prove(node_id(0), began, last);
-    assert!(other.open(&earlier.close(&packed, NOW).expect("keys"), |_| false, NOW).is_ok());
+    assert!(open(&mut other, &earlier.close(&packed, NOW).expect("keys")).is_ok());
 }
 
 #[test]
@@ -111,6 +117,24 @@ fn a_forged_datagram_uses_up_no_counter() {
     let datagram = one.close(&packed, NOW).expect("keys");
     let mut forged = datagram.clone();
     *forged.last_mut().expect("not empty") ^= 1;
-    assert_eq!(other.open(&forged, |_| false, NOW).err(), Some(Unopened::Forged));
-    assert!(other.open(&datagram, |_| false, NOW).is_ok());
+    assert_eq!(open(&mut other, &forged).err(), Some(Unopened::Forged));
+    assert!(open(&mut other, &datagram).is_ok());
+}
+
+#[test]
+fn a_ping_is_answered_once_and_found_by_the_epoch_of_its_sender_or_by_what_came_before() {
+    let (mut one, mut other) = (sealer(0), sealer(1));
+    let packed = packed(&samples()[0].0, Some(node_id(1)));
+    let pings: Vec<Vec<u8>> = (0..3).map(|_| one.close(&packed, NOW).expect("keys")).collect();
+    let unknown = other.open(&pings[0], |_| false, |_| None, NOW);
+    assert_eq!(unknown.err(), Some(Unopened::UnknownSender));
+    // The life before the last one is as far away as a sixteenth of eight million milliseconds.
+    let long_ago = other.open(&pings[0], |_| false, |_| Some(Epoch(1_000 + (1 << 20))), NOW);
+    assert_eq!(long_ago.err(), Some(Unopened::Forged));
+    for ping in &pings {
+        assert!(open(&mut other, ping).is_ok());
+        assert_eq!(open(&mut other, ping).err(), Some(Unopened::Replayed));
+    }
+    let next = one.close(&packed, NOW).expect("keys");
+    assert!(other.open(&next, |_| false, |_| None, NOW).is_ok(), "its counters are known now");
 }
