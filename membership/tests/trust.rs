@@ -457,3 +457,50 @@ fn a_stream_to_a_member_that_another_node_answers_is_dropped() {
     let outputs = net.handle(0, Input::Datagram { from, bytes: &bytes });
     assert!(outputs.is_empty(), "{outputs:?}");
 }
+
+/// The members that hold the newest generation and all revocations, as a node knows.
+fn current(net: &Network, at: usize) -> Vec<usize> {
+    let status = net.nodes[at].key_status(net.now).expect("sealed");
+    let has_all = |n: &usize| {
+        let of = status.members.iter().find(|member| member.node == node_id(*n));
+        of.is_some_and(|member| member.has_newest && member.has_revocations)
+    };
+    (0..net.nodes.len()).filter(has_all).collect()
+}
+
+#[test]
+fn a_survey_tells_which_members_hold_the_keys_and_gives_them_to_those_that_lack_them() {
+    let (cluster, mut net) = cluster_and(6, 0);
+    net.handle(0, Input::Survey);
+    net.run_for(S(3));
+    assert_eq!(current(&net, 0), [1, 2, 3, 4, 5]);
+    let status = net.nodes[0].key_status(net.now).expect("sealed");
+    assert!(!status.is_surveying);
+    assert_eq!((status.present, status.revocations), (Some(cluster.generation(1, 7).id()), 0));
+    assert!(status.members.iter().all(|member| member.present == status.present));
+    // Members that are known to hold all are not asked again.
+    let opened = net.streams_opened;
+    net.handle(0, Input::Survey);
+    net.run_for(Duration::from_millis(10));
+    assert_eq!(net.streams_opened, opened);
+    // Node 5 is out of reach of all but node 1, and stays a member.
+    net.cut.extend([(0, 5), (2, 5), (3, 5), (4, 5)]);
+    net.run_for(S(2));
+    let next = cluster.generation(2, 9);
+    net.handle(0, Input::Rotate(next.clone()));
+    net.handle(0, Input::Revoke(cluster.revoke(9)));
+    let status = net.nodes[0].key_status(net.now).expect("sealed");
+    assert_eq!((status.newest, status.newest_since), (Some(next.id()), Some(net.now)));
+    assert_eq!(current(&net, 0), [] as [usize; 0], "nobody is known to have them");
+    net.run_for(S(4));
+    net.handle(0, Input::Survey);
+    net.run_for(S(10));
+    assert_eq!(current(&net, 0), [1, 2, 3, 4]);
+    let status = net.nodes[0].key_status(net.now).expect("sealed");
+    let cut = status.members.iter().find(|member| member.node == node_id(5)).expect("a member");
+    assert!(!status.is_surveying && cut.present == Some(cluster.generation(1, 7).id()));
+    net.cut.clear();
+    net.handle(0, Input::Survey);
+    net.run_for(S(3));
+    assert_eq!(current(&net, 0), [1, 2, 3, 4, 5]);
+}

@@ -96,6 +96,8 @@ pub const MAX_VERIFICATIONS_PER_SECOND: u32 = 100;
 pub const MAX_HANDED_FRAMES: usize = 512;
 /// Streams with credentials and news alone that a node has open at once. What they would have carried is left to others.
 pub const MAX_ERRANDS: usize = 16;
+/// Those of them that a survey of the members' keys may have open. The rest is kept for news.
+pub const MAX_SURVEY_ERRANDS: usize = 10;
 /// Members whose certificates a node remembers. One beyond the limit has to prove a generation, or have a valid token, each time.
 pub const MAX_CERTIFICATES: usize = 2 * MAX_ORIGINS;
 /// Bytes of the words with which a peer is not let in.

@@ -89,6 +89,9 @@ pub enum Input<'a> {
     Rotate(Generation),
     /// Revoke what an operator ordered to revoke. A command that does not count is ignored, and counted.
     Revoke(SignedCommand),
+    /// Ask all active members which keys they hold, a few at a time. What is known is told by
+    /// [`Node::key_status`](crate::Node::key_status). Each member is also given what it lacks.
+    Survey,
     /// Leave the cluster for good. [`Event::Left`] follows after some rounds of telling the members.
     Leave,
     /// The time of [`Node::next_deadline`](crate::Node::next_deadline) has come.

@@ -6,7 +6,7 @@
 pub(crate) mod config;
 mod datagrams;
 mod dispatch;
-mod doors;
+
 pub(crate) mod explain;
 mod facts;
 pub(crate) mod io;
@@ -15,6 +15,7 @@ pub(crate) mod losses;
 mod names;
 mod peers;
 mod questions;
+pub(crate) mod sealed;
 mod support;
 pub mod view;
 
@@ -163,6 +164,7 @@ impl Node {
             }
             Input::Rotate(generation) => self.rotate(generation, now),
             Input::Revoke(command) => self.revoke(command, now),
+            Input::Survey => self.begin_survey(now),
             Input::ForceLeave(node) => {
                 self.spread.force_leave(node, &self.liveness, now);
                 // A member of which no records ever came is gone, too.

@@ -79,6 +79,7 @@ impl Guard {
                 .map_err(|untimely| late(&membership, untimely, secured))?;
         }
         self.remember(membership);
+        self.survey.note(node, credentials, now);
         Ok((node, Standing::Member))
     }
 

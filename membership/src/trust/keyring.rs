@@ -31,6 +31,7 @@ pub(crate) struct Keyring {
 struct Held {
     generation: Generation,
     keys: DatagramKeys,
+    received_at: Time,
     /// From when on this node seals with it, if none that replaces it is in use.
     used_from: Time,
 }
@@ -84,7 +85,7 @@ impl Keyring {
         }
         let used_from = if in_use || is_first { now } else { now + USED_AFTER };
         let keys = DatagramKeys::with_suite(&generation, suite);
-        self.held.push(Held { generation, keys, used_from });
+        self.held.push(Held { generation, keys, received_at: now, used_from });
         Offered::Taken
     }
 
@@ -129,6 +130,16 @@ impl Keyring {
         current.map(move |generation| (generation, Some(generation.id()) == present))
     }
 
+    /// The generation that replaces all others that are held.
+    pub(crate) fn newest(&self) -> Option<GenerationId> {
+        self.newest_held().map(Held::id)
+    }
+
+    /// When that generation was received.
+    pub(crate) fn newest_received_at(&self) -> Option<Time> {
+        self.newest_held().map(|held| held.received_at)
+    }
+
     /// When the next generation comes into use.
     pub(crate) fn next_switch(&self, now: Time) -> Option<Time> {
         let present = self.present(now).map(Generation::id);
@@ -144,8 +155,11 @@ impl Keyring {
     }
 
     fn present_held(&self, now: Time) -> Option<&Held> {
-        let used = self.held.iter().filter(|held| held.used_from <= now);
-        used.reduce(|best, held| if held.id().replaces(&best.id()) { held } else { best })
+        best(self.held.iter().filter(|held| held.used_from <= now))
+    }
+
+    fn newest_held(&self) -> Option<&Held> {
+        best(self.held.iter())
     }
 
     /// Whether one that replaces it has been in use for so long that it opens nothing any more.
@@ -170,6 +184,10 @@ impl Keyring {
         self.given_up += 1;
         true
     }
+}
+
+fn best<'a>(held: impl Iterator<Item = &'a Held>) -> Option<&'a Held> {
+    held.reduce(|best, held| if held.id().replaces(&best.id()) { held } else { best })
 }
 
 #[cfg(test)]

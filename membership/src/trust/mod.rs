@@ -11,6 +11,7 @@ pub(crate) mod news;
 pub(crate) mod sealer;
 pub(crate) mod sealing;
 mod streams;
+pub(crate) mod survey;
 mod windows;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -30,6 +31,7 @@ use keyring::Offered;
 use news::News;
 use sealer::{Opened, Sealer, Unopened};
 use sealing::Sealing;
+use survey::{Ours, Survey};
 
 /// The streams of this room have numbers of their own, far above those of both planes.
 const FIRST_STREAM: u64 = 1 << 62;
@@ -78,6 +80,7 @@ pub(crate) struct Guard {
     streams: StreamNumbers,
     verifications: Verifications,
     news: News,
+    pub(crate) survey: Survey,
     acts: VecDeque<Act>,
     counters: Counters,
 }
@@ -99,6 +102,7 @@ impl Guard {
             streams: StreamNumbers::new(FIRST_STREAM, 1),
             verifications: Verifications::default(),
             news: News::default(),
+            survey: Survey::default(),
             acts: VecDeque::new(),
             counters: Counters::default(),
         };
@@ -193,6 +197,7 @@ impl Guard {
         for stream in self.doors.of(node) {
             self.drop_stream(stream);
         }
+        self.survey.forget(node);
         self.acts.push_back(Act::Revoked(node));
     }
 
@@ -227,6 +232,11 @@ impl Guard {
     /// The members that the disk should keep.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Membership> {
         self.certificates.iter()
+    }
+
+    /// What all members must hold.
+    pub(crate) fn ours(&self) -> Ours {
+        Ours::of(&self.sealer.keyring, &self.revocations)
     }
 
     /// The membership of this node.

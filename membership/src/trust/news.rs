@@ -7,7 +7,7 @@ use std::time::Duration;
 use hobnob_keys::{Generation, GenerationId};
 
 use super::{Act, Guard};
-use crate::base::identity::Identity;
+use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
 use crate::base::limits::{MAX_ERRANDS, MAX_SEEDS};
 use crate::base::time::Time;
@@ -134,11 +134,21 @@ impl Guard {
         Some(stream)
     }
 
+    /// The members that a survey asks now.
+    pub(crate) fn take_survey_step(&mut self, now: Time) -> Vec<NodeId> {
+        if !self.survey.is_due(now) {
+            return Vec::new();
+        }
+        let (ours, under_way) = (self.ours(), self.doors.errands());
+        self.survey.step(ours, under_way, now)
+    }
+
     /// When something of this room is due.
     pub(crate) fn next_deadline(&self, now: Time) -> Option<Time> {
         let round = (self.news.rounds_left > 0).then_some(self.news.next_round);
         let stalled = self.stall_deadline();
         let switch = self.sealer.keyring.next_switch(now);
-        [round, stalled, switch, self.enter_deadline(now)].into_iter().flatten().min()
+        let survey = self.survey.deadline();
+        [round, stalled, switch, survey, self.enter_deadline(now)].into_iter().flatten().min()
     }
 }

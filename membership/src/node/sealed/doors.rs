@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use hobnob_keys::{Certificate, Generation, PublicKey, SignedCommand};
 
-use super::Node;
-use super::io::{Event, Output};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
 use crate::base::time::Time;
+use crate::node::Node;
+use crate::node::io::{Event, Output};
 use crate::trust::door::SecuredBy;
 use crate::trust::news::NEWS_FANOUT;
 use crate::trust::{Act, Guard};
@@ -46,19 +46,24 @@ impl Node {
         self.guard.as_ref().is_some_and(|guard| guard.is_revoked(node))
     }
 
-    pub(super) fn with_guard(&mut self, does: impl FnOnce(&mut Guard), now: Time) {
+    pub(in crate::node) fn with_guard(&mut self, does: impl FnOnce(&mut Guard), now: Time) {
         if let Some(guard) = &mut self.guard {
             does(guard);
         }
         self.carry_out_acts(now);
     }
 
-    pub(super) fn handle_stream_secured(&mut self, stream: StreamId, by: SecuredBy, now: Time) {
+    pub(in crate::node) fn handle_stream_secured(
+        &mut self,
+        stream: StreamId,
+        by: SecuredBy,
+        now: Time,
+    ) {
         self.with_guard(|guard| guard.stream_secured(stream, by, now), now);
     }
 
     /// Takes a generation that an operator ordered here. Other members are told of it.
-    pub(super) fn rotate(&mut self, generation: Generation, now: Time) {
+    pub(in crate::node) fn rotate(&mut self, generation: Generation, now: Time) {
         let offer = |guard: &mut Guard| {
             guard.offer(generation, false, now);
         };
@@ -66,12 +71,12 @@ impl Node {
     }
 
     /// Takes a revocation that an operator gave here. Other members are told of it.
-    pub(super) fn revoke(&mut self, command: SignedCommand, now: Time) {
+    pub(in crate::node) fn revoke(&mut self, command: SignedCommand, now: Time) {
         self.with_guard(|guard| guard.revoke(command, now), now);
     }
 
     /// Puts out what a plane wants done. In a sealed cluster its frames wait until their stream is secured.
-    pub(super) fn put_out(&mut self, output: Output, now: Time) {
+    pub(in crate::node) fn put_out(&mut self, output: Output, now: Time) {
         let Some(guard) = &mut self.guard else { return self.outputs.push_back(output) };
         match output {
             Output::StreamFrame { stream, bytes } => {
@@ -89,7 +94,7 @@ impl Node {
         self.outputs.push_back(output);
     }
 
-    pub(super) fn carry_out_acts(&mut self, now: Time) {
+    pub(in crate::node) fn carry_out_acts(&mut self, now: Time) {
         while let Some(act) = self.guard.as_mut().and_then(|guard| guard.poll_act()) {
             match act {
                 Act::Send(stream, bytes) => {
@@ -127,7 +132,7 @@ impl Node {
         self.pass_on(now);
     }
 
-    pub(super) fn handle_guard_deadlines(&mut self, now: Time) {
+    pub(in crate::node) fn handle_guard_deadlines(&mut self, now: Time) {
         let own = self.identity().addr;
         let Some(guard) = &mut self.guard else { return };
         guard.drop_stalled(now);
@@ -138,12 +143,13 @@ impl Node {
                 self.run_errand(&peer, now);
             }
         }
+        self.take_survey_step(now);
         self.carry_out_acts(now);
     }
 
     /// Asks the member at an address, active or not, what its datagrams are sealed with: one came from there that does not
     /// open. The source of it may be forged, so the rate is limited.
-    pub(super) fn ask_for_keys(&mut self, from: SocketAddr, now: Time) {
+    pub(in crate::node) fn ask_for_keys(&mut self, from: SocketAddr, now: Time) {
         let members = self.liveness.members();
         let plain = SocketAddr::new(from.ip().to_canonical(), from.port());
         let member = members.at(plain).filter_map(|node| members.get(node)).next();
@@ -154,7 +160,7 @@ impl Node {
         }
     }
 
-    fn run_errand(&mut self, peer: &Identity, now: Time) {
+    pub(super) fn run_errand(&mut self, peer: &Identity, now: Time) {
         let stream = self.guard.as_mut().and_then(|guard| guard.begin_errand(peer, now));
         if let Some(stream) = stream {
             let (to, peer) = (peer.sync_addr(), peer.node_id);

@@ -1,0 +1,4 @@
+//! A node in a sealed cluster: what the guard wants done, and what the owner asks of it.
+
+mod doors;
+pub(crate) mod survey;
