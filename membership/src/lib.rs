@@ -77,5 +77,6 @@ pub use node::losses::is_probably_a_cut;
 pub use node::sealed::survey::{KeyStatus, MemberKeys};
 pub use node::{Node, view};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
+pub use trust::orders::{OrderError, OrderKind};
 pub use trust::sealing::Sealing;
 pub use wire::{Claim, Life};

@@ -220,7 +220,7 @@ fn a_member_that_was_force_left_keeps_its_name_and_all_nodes_know_why() {
     net.nodes[3] = node_of(ClusterId::named("other"), 3);
     net.run_for(Duration::from_secs(5));
     let now = net.now;
-    net.nodes[1].handle(Input::ForceLeave(dead), now);
+    net.nodes[1].handle(Input::ForceLeave { node: dead, order: None }, now);
     net.flush(1);
     net.run_for(Duration::from_secs(2));
     for n in 0..3 {
@@ -242,7 +242,7 @@ fn a_member_that_was_force_left_and_returns_is_soon_alive_again() {
     let stands_still = std::mem::replace(&mut net.nodes[3], node_of(ClusterId::named("other"), 3));
     net.run_for(Duration::from_secs(5));
     let now = net.now;
-    net.nodes[1].handle(Input::ForceLeave(away), now);
+    net.nodes[1].handle(Input::ForceLeave { node: away, order: None }, now);
     net.flush(1);
     net.run_for(Duration::from_secs(2));
     net.nodes[3] = stands_still;

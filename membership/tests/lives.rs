@@ -58,7 +58,7 @@ fn a_member_that_was_forced_to_leave_is_not_shown_as_down() {
     let dead = identity(3).node_id;
     crash(&mut net, 3);
     net.run_for(Duration::from_secs(5));
-    net.handle(1, Input::ForceLeave(dead));
+    net.handle(1, Input::ForceLeave { node: dead, order: None });
     net.run_for(Duration::from_secs(2));
     for n in 0..3 {
         assert_eq!(status(&net, dead, n), Some(MemberStatus::ForceLeft), "{n}");
@@ -72,7 +72,7 @@ fn a_member_without_records_can_be_forced_to_leave_too() {
     say_alive(&mut net, 3, phantom);
     net.run_for(Duration::from_secs(8));
     assert_eq!(status(&net, phantom.node_id, 1), Some(MemberStatus::Down));
-    net.handle(1, Input::ForceLeave(phantom.node_id));
+    net.handle(1, Input::ForceLeave { node: phantom.node_id, order: None });
     assert_eq!(status(&net, phantom.node_id, 1), Some(MemberStatus::ForceLeft));
     say_alive(&mut net, 3, Identity { epoch: Epoch(6), ..phantom });
     assert_eq!(status(&net, phantom.node_id, 1), Some(MemberStatus::Alive), "a later life");
@@ -86,7 +86,7 @@ fn a_living_member_that_one_node_alone_has_forced_to_leave_is_served_by_all_agai
     let living = identity(3);
     // Every rumor of the force-leave, and every digest that follows it, is lost.
     net.cut = [(0, 1), (1, 2), (1, 3)].into();
-    net.handle(1, Input::ForceLeave(living.node_id));
+    net.handle(1, Input::ForceLeave { node: living.node_id, order: None });
     net.run_for(Duration::from_millis(500));
     let tombstone = net.nodes[1].catalog().origin_tombstone(living.node_id);
     assert!(tombstone.is_some_and(OriginTombstone::yields), "it lives");

@@ -34,7 +34,7 @@ fn a_member_that_was_pruned_stays_forgotten_although_others_remember_it() {
     let (mut net, _) = with_one_dead();
     let dead = identity(3).node_id;
     let now = net.now;
-    assert!(net.nodes[0].prune(dead, now));
+    assert!(net.nodes[0].prune(dead, None, now));
     net.flush(0);
     assert!(!knows(&net.nodes[0], dead));
     let gone = |event: &Event| matches!(event, Event::Instance(change) if change.instance.status == InstanceStatus::Gone);
@@ -59,7 +59,7 @@ fn a_member_that_was_pruned_and_returns_is_known_again_with_its_records() {
     let (mut net, away) = with_one_dead();
     let id = identity(3).node_id;
     let now = net.now;
-    assert!(net.nodes[0].prune(id, now));
+    assert!(net.nodes[0].prune(id, None, now));
     net.flush(0);
     net.nodes[3] = away;
     net.run_for(Duration::from_secs(15));
@@ -73,7 +73,7 @@ fn living_members_are_not_pruned() {
     let mut net = Network::joined(3);
     let now = net.now;
     for n in 0..3 {
-        assert!(!net.nodes[0].prune(identity(n).node_id, now), "{n}");
+        assert!(!net.nodes[0].prune(identity(n).node_id, None, now), "{n}");
         assert!(knows(&net.nodes[0], identity(n).node_id), "{n}");
     }
 }
@@ -82,10 +82,10 @@ fn living_members_are_not_pruned() {
 fn a_member_that_was_forced_to_leave_and_pruned_is_gone_without_a_trace() {
     let (mut net, _) = with_one_dead();
     let dead = identity(3).node_id;
-    net.handle(1, Input::ForceLeave(dead));
+    net.handle(1, Input::ForceLeave { node: dead, order: None });
     net.run_for(Duration::from_secs(2));
     let now = net.now;
-    assert!(net.nodes[0].prune(dead, now));
+    assert!(net.nodes[0].prune(dead, None, now));
     net.flush(0);
     net.run_for(Duration::from_secs(60));
     assert!(!knows(&net.nodes[0], dead));
@@ -108,7 +108,10 @@ fn records_are_kept_where_an_origin_tombstone_has_no_room() {
         net.handle(0, Input::Datagram { from: sender.addr, bytes: &bytes });
     }
     let now = net.now;
-    assert!(!net.nodes[0].prune(dead, now), "the tombstone of another origin would have to go");
+    assert!(
+        !net.nodes[0].prune(dead, None, now),
+        "the tombstone of another origin would have to go"
+    );
     assert!(knows(&net.nodes[0], dead));
     assert_eq!(net.nodes[0].catalog().origin_tombstones_given_up(), 0);
 }

@@ -125,13 +125,13 @@ impl Driver {
             Command::Leave => self.node.handle(Input::Leave, now),
             Command::Stop => self.stopped = true,
             Command::ForceLeave { member, reply } => {
-                self.node.handle(Input::ForceLeave(member), now);
+                self.node.handle(Input::ForceLeave { node: member, order: None }, now);
                 self.writer.hurry();
                 self.drain();
                 reply.send(());
             }
             Command::Prune { mut members, reply } => {
-                members.retain(|member| self.node.prune(*member, now));
+                members.retain(|member| self.node.prune(*member, None, now));
                 self.writer.hurry();
                 self.drain();
                 self.note_pruned(members.len());

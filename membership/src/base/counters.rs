@@ -106,6 +106,8 @@ counters! {
     generations_given_up,
     /// Revocations that do not count, or that find no room.
     revocations_refused,
+    /// Force-leaves and prunes that no operator signed, or not for this life of this member.
+    orders_refused,
     /// Datagrams of other clusters.
     datagrams_other_cluster,
     /// Messages that do not decode or break a rule.

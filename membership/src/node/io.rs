@@ -84,7 +84,14 @@ pub enum Input<'a> {
     /// Say hello at these gossip addresses until the node has joined. They are added to the known seeds.
     Join(Vec<SocketAddr>),
     /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.
-    ForceLeave(NodeId),
+    ///
+    /// In a sealed cluster the order has to pass [`Node::check_order`](crate::Node::check_order); else it is ignored, and counted.
+    ForceLeave {
+        /// The node.
+        node: NodeId,
+        /// The signed command of an operator. A clear cluster needs none.
+        order: Option<SignedCommand>,
+    },
     /// Go over to a generation that an operator ordered. One that does not count is ignored, and counted.
     Rotate(Generation),
     /// Revoke what an operator ordered to revoke. A command that does not count is ignored, and counted.

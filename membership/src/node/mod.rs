@@ -22,6 +22,7 @@ pub mod view;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hobnob_keys::SignedCommand;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
@@ -39,6 +40,7 @@ use crate::liveness::Liveness;
 use crate::spread::Spread;
 use crate::trust::Guard;
 use crate::trust::door::SecuredBy;
+use crate::trust::orders::OrderKind;
 use crate::wire::Envelope;
 
 use config::Config;
@@ -165,11 +167,7 @@ impl Node {
             Input::Rotate(generation) => self.rotate(generation, now),
             Input::Revoke(command) => self.revoke(command, now),
             Input::Survey => self.begin_survey(now),
-            Input::ForceLeave(node) => {
-                self.spread.force_leave(node, &self.liveness, now);
-                // A member of which no records ever came is gone, too.
-                self.liveness.note_force_leave(node);
-            }
+            Input::ForceLeave { node, order } => self.force_leave(node, order.as_ref(), now),
             Input::Leave => self.leave(now),
             Input::Deadline => self.handle_deadlines(now),
         }
@@ -227,8 +225,12 @@ impl Node {
 
     /// Drops all that this node remembers of a node that is no active member. Other nodes keep what they remember. An
     /// origin tombstone stays, so that repair does not bring the records back; the node itself may come back at any
-    /// time. Returns `false` if the node is active or is this one, or if there is no room for an origin tombstone.
-    pub fn prune(&mut self, node: NodeId, now: Time) -> bool {
+    /// time. Returns `false` if the node is active or is this one, if there is no room for an origin tombstone, or if
+    /// [`check_order`](Self::check_order) refuses the order.
+    pub fn prune(&mut self, node: NodeId, order: Option<&SignedCommand>, now: Time) -> bool {
+        if !self.takes_order(OrderKind::Prune, node, order) {
+            return false;
+        }
         let is_active = self.liveness.members().active(node).is_some();
         if is_active || node == self.identity().node_id || !self.spread.prune(node) {
             return false;

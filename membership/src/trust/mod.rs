@@ -8,6 +8,7 @@ pub(crate) mod door;
 mod judge;
 pub(crate) mod keyring;
 pub(crate) mod news;
+pub(crate) mod orders;
 pub(crate) mod sealer;
 pub(crate) mod sealing;
 mod streams;

@@ -157,7 +157,7 @@ impl World {
             statuses.map(|member| member.status).any(|status| alive.contains(&status))
         };
         if self.node(number).is_some_and(|node| !lives(node)) {
-            self.act(number, Input::ForceLeave(id));
+            self.act(number, Input::ForceLeave { node: id, order: None });
         }
     }
 

@@ -1,4 +1,5 @@
 //! A node in a sealed cluster: what the guard wants done, and what the owner asks of it.
 
 mod doors;
+mod orders;
 pub(crate) mod survey;

@@ -1,0 +1,60 @@
+//! Orders of operators about one member.
+
+use hobnob_keys::SignedCommand;
+
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::time::Time;
+use crate::node::Node;
+use crate::trust::orders::{OrderError, OrderKind};
+
+impl Node {
+    /// The latest epoch of a node that is known here, by its membership or its records. Orders name it.
+    #[must_use]
+    pub fn last_epoch(&self, node: NodeId) -> Option<Epoch> {
+        let member = self.liveness.members().get(node).map(|peer| peer.identity.epoch);
+        member.max(self.catalog().head(node).map(|head| head.epoch))
+    }
+
+    /// Checks that an order counts: in a sealed cluster an operator signed it, for this member and no earlier life of it. A clear
+    /// cluster takes orders of everybody who reaches the agent.
+    ///
+    /// # Errors
+    /// The order does not count.
+    pub fn check_order(
+        &self,
+        kind: OrderKind,
+        node: NodeId,
+        order: Option<&SignedCommand>,
+    ) -> Result<(), OrderError> {
+        let known = self.last_epoch(node);
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check_order(kind, node, known, order))
+    }
+
+    /// Whether an order counts. One that does not is counted.
+    pub(in crate::node) fn takes_order(
+        &mut self,
+        kind: OrderKind,
+        node: NodeId,
+        order: Option<&SignedCommand>,
+    ) -> bool {
+        let takes = self.check_order(kind, node, order).is_ok();
+        if let Some(guard) = self.guard.as_mut().filter(|_| !takes) {
+            guard.note_refused_order();
+        }
+        takes
+    }
+
+    pub(in crate::node) fn force_leave(
+        &mut self,
+        node: NodeId,
+        order: Option<&SignedCommand>,
+        now: Time,
+    ) {
+        if !self.takes_order(OrderKind::ForceLeave, node, order) {
+            return;
+        }
+        self.spread.force_leave(node, &self.liveness, now);
+        // A member of which no records ever came is gone, too.
+        self.liveness.note_force_leave(node);
+    }
+}
