@@ -52,6 +52,7 @@ impl IdleDriver {
                 instance_key_hash: 0,
                 left: None,
                 support: Support::OURS,
+                certificate: Vec::new(),
             },
             records,
             seed: node_id.0,

@@ -240,6 +240,9 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::TooMuchHeld | ErrorCode::TooManyConnections => {
             "`hobnob info --counters` shows `api_connections` and `client_bytes`"
         }
+        ErrorCode::ServiceNotAllowed => {
+            "register the service with another agent, or give this host a token that allows it: `hobnob token create --services`"
+        }
         ErrorCode::TooManyRegistrations => {
             "deregister instances that are no longer needed, or register with another agent"
         }

@@ -23,6 +23,7 @@
 //!     instance_key_hash: 0,
 //!     left: None,
 //!     support: Support::OURS,
+//!     certificate: Vec::new(),
 //! };
 //! let config = Config {
 //!     cluster: ClusterId::named("production"),
@@ -78,5 +79,6 @@ pub use node::sealed::survey::{KeyStatus, MemberKeys};
 pub use node::{Node, view};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
 pub use trust::orders::{OrderError, OrderKind};
+pub use trust::rights::Hidden;
 pub use trust::sealing::Sealing;
 pub use wire::{Claim, Life};

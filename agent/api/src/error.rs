@@ -86,6 +86,8 @@ error_codes! {
     TooManyChecks => Invalid,
     /// The registration breaks a rule of the catalog, such as the range of a weight.
     RegistrationInvalid => Invalid,
+    /// The token with which the agent joined a sealed cluster does not allow it to serve the service.
+    ServiceNotAllowed => Invalid,
     /// A label selector cannot be read.
     SelectorInvalid => Invalid,
     /// A number of the request is out of its range.

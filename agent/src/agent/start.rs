@@ -78,6 +78,7 @@ fn open(config: ValidConfig) -> Result<Opened, StartError> {
         instance_key_hash: xxh3_64(&data_dir.instance_key().to_le_bytes()),
         left: None,
         support: Support::OURS,
+        certificate: Vec::new(),
     };
     node.validate()?;
     Ok(Opened { config, data_dir, node })
@@ -131,7 +132,7 @@ async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), 
 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
     let Opened { config, data_dir, .. } = &mut bound.opened;
-    let restored = registrations::restore(data_dir, &config.advertise.to_string()).await;
+    let restored = registrations::restore(data_dir, &config.advertise.to_string(), None).await;
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
     Ok(Ready { bound, restored, epoch })
 }

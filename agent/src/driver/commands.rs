@@ -85,6 +85,7 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let code = match refused {
             Refused::Records(WriteError::Full) => ErrorCode::TooManyRegistrations,
+            Refused::Records(WriteError::NotAllowed { .. }) => ErrorCode::ServiceNotAllowed,
             Refused::Records(_) => ErrorCode::RegistrationInvalid,
             Refused::Silent(_) => ErrorCode::DuplicateNodeId,
             Refused::Stopping(_) => ErrorCode::AgentStopping,
@@ -161,6 +162,7 @@ impl Driver {
             ("log_lines_lost", lost_lines()),
             ("check_probes_void", void_probes()),
             ("unknown_records", load.unknown_records as u64),
+            ("hidden_instances", load.hidden_instances as u64),
             ("record_bytes", load.record_bytes as u64),
             ("unvouched_origins", load.unvouched_origins as u64),
         ];

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use hobnob_api::{Check, Probe};
+use hobnob_api::{ApiError, Check, ErrorCode, Probe};
+use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
 
 use hobnob_membership::ClusterId;
@@ -246,4 +247,14 @@ async fn silence_at_the_addresses_to_join_at_is_warned_of_again_and_again() {
     let peers: Vec<SocketAddr> = vec!["127.0.0.1:1".parse().expect("an address")];
     assert!(Joining::at(&[], &peers, "default").expects_company(), "former peers");
     assert!(!Joining::at(&[], &[], "default").expects_company());
+}
+
+#[test]
+fn a_service_that_the_token_does_not_allow_has_a_code_of_its_own() {
+    let (service, allowed) = ("web".into(), "`api-*`".to_owned());
+    let error = WriteError::NotAllowed { service, allowed, token: "0123".to_owned() };
+    let error = ApiError::from(Refused::Records(error));
+    assert_eq!(error.code, ErrorCode::ServiceNotAllowed);
+    let words = "this agent may not serve `web`: its token 0123 allows `api-*`";
+    assert_eq!(error.message, words);
 }

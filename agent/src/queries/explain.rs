@@ -87,13 +87,15 @@ fn members_named(node: &Node, subject: &str, now: Time) -> Vec<MemberExplained> 
     named.map(|id| member_explained(node, id, now)).collect()
 }
 
-/// The instances with this id.
+/// The instances with this id, also those that are hidden.
 fn instances(node: &Node, id: &str, now: Time) -> Vec<InstanceView> {
-    let found = node.instances().filter(|instance| *instance.id == *id);
+    let known = node.instances().chain(node.hidden_instances());
+    let found = known.filter(|instance| *instance.id == *id);
     let explained = found.map(|instance| {
         let version = |key| version_of(node, instance.origin, &key);
         InstanceView {
             instance: instance.clone(),
+            hidden: node.hidden_because(instance),
             is_unanswered: node.unanswered_for(instance.origin, now).is_some(),
             version: version(Key::Service(instance.id.clone())).unwrap_or(0),
             health_version: version(Key::Health(instance.id.clone())),
@@ -128,6 +130,7 @@ fn member_explained(node: &Node, id: NodeId, now: Time) -> MemberExplained {
         version: replica.known_to(),
         behind: !replica.is_settled() || node.lacks(id),
         instances: node.instances().filter(|instance| instance.origin == id).count(),
+        hidden: node.hidden_instances().filter(|instance| instance.origin == id).count(),
         news,
     });
     let (member, reason) = match &node.member(id) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::Circuit;
+use hobnob_membership::Hidden;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
@@ -15,6 +16,8 @@ pub(crate) struct InstanceView {
     pub(crate) instance: Arc<Instance>,
     /// Its origin has not answered this agent for long.
     pub(crate) is_unanswered: bool,
+    /// Why it is hidden, if it is: no client sees it then.
+    pub(crate) hidden: Option<Hidden>,
     pub(crate) version: u64,
     pub(crate) health_version: Option<u64>,
     pub(crate) origin: MemberExplained,
@@ -26,13 +29,14 @@ pub(crate) fn explain(
     info: InstanceView,
     checks: Vec<CheckExplained>,
 ) -> InstanceExplained {
-    let InstanceView { instance, is_unanswered, version, health_version, origin } = info;
+    let InstanceView { instance, is_unanswered, hidden, version, health_version, origin } = info;
     let service = registry.service(&ServiceKey::of(&instance));
     let best = service.as_ref().and_then(|service| service.offered());
     let entry = Arc::new(Entry::new(instance.clone(), is_unanswered));
     let shown = registry.show(&entry, best);
     let target = service.and_then(|service| service.whole().standing(&target_id(&instance)));
     let verdict = match target {
+        _ if hidden.is_some() => Offer::NotOffered,
         Some(Standing { available: true, .. }) => Offer::Offered,
         Some(Standing { circuit: Circuit::HalfOpen { until_us }, .. }) => {
             Offer::OnTrial { lost_in: registry.until(until_us) }
@@ -45,7 +49,10 @@ pub(crate) fn explain(
     };
     InstanceExplained {
         offered: verdict == Offer::Offered,
-        reason: reason(verdict, &entry, best, &origin),
+        reason: match hidden {
+            Some(hidden) => format!("it is hidden from clients: {hidden}"),
+            None => reason(verdict, &entry, best, &origin),
+        },
         checked: instance.service.checked,
         health: health_word(instance.health).to_owned(),
         checks,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hobnob_api::Check;
 use hobnob_membership::limits::MAX_REGISTRATIONS;
 use hobnob_membership::record::{Key, Value};
-use hobnob_membership::registering;
+use hobnob_membership::{Sealing, registering};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -46,13 +46,20 @@ impl Restored {
 }
 
 /// Reads the registrations and the verdicts that were kept. Checks without one run once, so that the agent starts with
-/// their outcomes at hand.
-pub(crate) async fn restore(data_dir: &DataDir, default_address: &str) -> Restored {
+/// their outcomes at hand. In a sealed cluster the token of the agent has to allow the services.
+pub(crate) async fn restore(
+    data_dir: &DataDir,
+    default_address: &str,
+    sealing: Option<&Sealing>,
+) -> Restored {
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
     let mut verdicts = data_dir.verdicts();
     let mut left_out = 0;
     for registration in data_dir.registrations() {
+        if !may_serve(registration, sealing) {
+            continue;
+        }
         let Some(definition) = definition(registration, default_address) else { continue };
         if records.len() == MAX_REGISTRATIONS {
             left_out += 1;
@@ -111,6 +118,21 @@ fn definition(registration: &StoredRegistration, default_address: &str) -> Optio
             None
         }
     }
+}
+
+/// Whether the token of this agent allows the service of a registration. Another token may allow it again, so a registration
+/// that is not allowed stays in the log.
+fn may_serve(registration: &StoredRegistration, sealing: Option<&Sealing>) -> bool {
+    let service = registration.service.as_str().into();
+    let Some(Err(error)) = sealing.map(|sealing| sealing.check_service(&service)) else {
+        return true;
+    };
+    tracing::warn!(
+        id = registration.id,
+        %error,
+        "a registration in the data directory is not offered, and is kept: this agent needs a token that allows its service"
+    );
+    false
 }
 
 /// The check of a registration that this version runs: the first one of a kind that it knows.

@@ -49,6 +49,7 @@ fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
         instance_key_hash: 0,
         left: None,
         support: Support::OURS,
+        certificate: Vec::new(),
     })
 }
 

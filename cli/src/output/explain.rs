@@ -61,6 +61,12 @@ fn member(explained: &MemberExplained, style: Style) -> String {
                 match member.status {
                     MemberStatus::Left => "none: they went when it left".to_owned(),
                     MemberStatus::Replaced => "none: they went with this life".to_owned(),
+                    _ if records.hidden > 0 => {
+                        format!(
+                            "{instances}, and {} hidden (`hobnob explain ID` tells why)",
+                            records.hidden
+                        )
+                    }
                     _ => instances,
                 },
             );

@@ -51,6 +51,8 @@ pub struct Load {
     pub unvouched_origins: usize,
     /// Records of a kind that only a later version knows. They are kept and passed on, and shown nowhere.
     pub unknown_records: usize,
+    /// Instances that are hidden because their origin may not serve them, or shows no certificate that counts.
+    pub hidden_instances: usize,
 }
 
 counters! {
@@ -92,6 +94,10 @@ counters! {
     certificates_refused,
     /// Certificates not verified because too many came in that second.
     verifications_refused,
+    /// Certificates in node records that were not verified at once, because many came together.
+    verifications_put_off,
+    /// Instances that became hidden because their origin may not serve them, or shows no certificate that counts.
+    instances_hidden,
     /// Members whose certificates were not remembered because there were too many.
     certificates_given_up,
     /// Proofs of a generation that are wrong.

@@ -92,6 +92,9 @@ pub const MAX_DOORS: usize = 32;
 pub const MAX_STRANGERS: usize = 8;
 /// Certificates of unknown peers that a node verifies in a second. Further peers are dropped.
 pub const MAX_VERIFICATIONS_PER_SECOND: u32 = 100;
+/// Certificates in node records that a node verifies in ten milliseconds. Others wait, and what their nodes registered is hidden
+/// meanwhile.
+pub const MAX_RECORD_CHECKS: usize = 16;
 /// Frames with generations and revocations that a node takes over one stream. The most revocations that a node holds take fewer.
 pub const MAX_HANDED_FRAMES: usize = 512;
 /// Streams with credentials and news alone that a node has open at once. What they would have carried is left to others.

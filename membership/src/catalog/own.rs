@@ -4,7 +4,7 @@ use super::{Applied, Catalog, Delta, Entry, Origin, Replica, Slot, Version};
 use crate::base::identity::Epoch;
 use crate::base::limits::{MAX_OWN_RECORDS, MAX_REGISTRATIONS, MAX_TOMBSTONES};
 use crate::base::mutants::{self as mutant, Mutant};
-use crate::catalog::record::{Key, RawValue, RecordError, Value};
+use crate::catalog::record::{Key, RawValue, RecordError, Text, Value};
 
 /// The reason for refusing a write. Nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,16 @@ pub enum WriteError {
         "this agent already holds {MAX_REGISTRATIONS} registrations, the most that one agent may: deregister some instances, or register them with another agent"
     )]
     Full,
+    /// The token with which this node joined a sealed cluster does not allow it to serve the service.
+    #[error("this agent may not serve `{service}`: its token {token} allows {allowed}")]
+    NotAllowed {
+        /// The service.
+        service: Text,
+        /// The services that the token allows.
+        allowed: String,
+        /// The fingerprint of the token.
+        token: String,
+    },
 }
 
 impl Catalog {

@@ -14,7 +14,8 @@ pub struct Config {
     pub cluster: ClusterId,
     /// The identity of the node. Its epoch is also that of its records. In a sealed cluster the node id follows from `sealing`.
     pub identity: Identity,
-    /// The node record, with which the node describes itself.
+    /// The node record, with which the node describes itself. In a sealed cluster its name, datacenter and certificate follow
+    /// from `sealing`, whatever is here.
     pub node: NodeRecord,
     /// The records of its services at its start. If a restarted node has all of them here, other members see no moment
     /// without them.

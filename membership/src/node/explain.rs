@@ -101,6 +101,7 @@ impl Node {
             record_bytes: self.catalog().record_bytes(),
             unvouched_origins: self.catalog().unvouched().len(),
             unknown_records: self.catalog().unknown_records(),
+            hidden_instances: self.view.hidden().len(),
         }
     }
 
@@ -110,6 +111,7 @@ impl Node {
         let mut counters = self.counters.clone();
         counters.add(self.liveness.counters());
         counters.add(self.spread.counters());
+        counters.instances_hidden += self.view.times_hidden();
         if let Some(guard) = &self.guard {
             counters.add(&guard.counters());
         }

@@ -6,7 +6,7 @@ use super::view::{Member, MemberStatus, OriginStatus};
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::catalog::record::Key;
+use crate::catalog::record::{Key, Text};
 use crate::liveness::ends::End;
 use crate::liveness::facts::Fact as LivenessFact;
 use crate::spread::facts::Fact as SpreadFact;
@@ -83,6 +83,7 @@ impl Node {
     fn take_spread_fact(&mut self, fact: SpreadFact, now: Time) {
         match fact {
             SpreadFact::Records { origin, keys } => {
+                self.review_rights(origin, &keys, now);
                 self.refresh(origin, &keys);
                 if keys.contains(&Key::Node) && origin != self.identity().node_id {
                     self.refresh_member(origin, now);
@@ -101,9 +102,13 @@ impl Node {
         }
     }
 
-    fn refresh(&mut self, origin: NodeId, keys: &[Key]) {
+    pub(super) fn refresh(&mut self, origin: NodeId, keys: &[Key]) {
         let status = self.origin_status(origin);
-        for change in self.view.refresh(self.spread.catalog(), origin, status, keys) {
+        let guard = self.guard.as_deref();
+        let may_serve =
+            |service: &Text| guard.is_none_or(|guard| guard.hides(origin, service).is_none());
+        let changes = self.view.refresh(self.spread.catalog(), origin, status, keys, may_serve);
+        for change in changes {
             self.emit(Event::Instance(change));
         }
     }

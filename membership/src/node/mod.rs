@@ -84,7 +84,8 @@ impl Node {
     /// A node that knows only itself.
     ///
     /// # Errors
-    /// The node record or one of the records to start with breaks a rule, or there are too many.
+    /// The node record or one of the records to start with breaks a rule, there are too many, or the token of the node does
+    /// not allow one of the services.
     pub fn new(config: Config, now: Time) -> Result<Self, WriteError> {
         let Config { cluster, mut identity, node, records, seed, protocol, sealing } = config;
         let cluster = if mutant::is(Mutant::MixClusters) { ClusterId(0) } else { cluster };
@@ -124,8 +125,11 @@ impl Node {
             protocol,
         };
         let node = (Key::Node, Value::Node(Arc::new(node)));
+        this.check_rights(records.iter().map(|(_, value)| value))?;
         let records = std::iter::once(node).chain(records);
-        this.spread.write(records.map(|(key, value)| (key, Some(value))).collect(), now)?;
+        let mut records: Vec<_> = records.map(|(key, value)| (key, Some(value))).collect();
+        this.certify(&mut records);
+        this.spread.write(records, now)?;
         this.pass_on(now);
         this.deadline = this.find_deadline(now);
         Ok(this)
@@ -193,15 +197,18 @@ impl Node {
     /// in the previous call. As after [`handle`](Self::handle), the driver takes the outputs.
     ///
     /// # Errors
-    /// The first rule that one of the records breaks, or that there is no room for them. None is written then.
+    /// The first rule that one of the records breaks, that there is no room for them, or that the token of this node does
+    /// not allow one of the services. None is written then.
     pub fn write(
         &mut self,
-        records: Vec<(Key, Option<Value>)>,
+        mut records: Vec<(Key, Option<Value>)>,
         now: Time,
     ) -> Result<(), WriteError> {
         self.liveness.notice_call(self.deadline, now);
         self.pass_on(now);
-        let written = self.spread.write(records, now);
+        self.certify(&mut records);
+        let allowed = self.check_rights(records.iter().filter_map(|(_, value)| value.as_ref()));
+        let written = allowed.and_then(|()| self.spread.write(records, now));
         self.settle(now);
         written
     }
@@ -211,6 +218,7 @@ impl Node {
     /// # Errors
     /// The same as for [`write`](Self::write).
     pub fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
+        self.check_rights(records.iter().filter_map(|(_, value)| value.as_ref()))?;
         self.catalog().check(records)
     }
 

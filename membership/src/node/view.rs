@@ -7,7 +7,9 @@
 //! | down | passing when last known, or none | unknown |
 //! | down | not yet run, or overdue | unknown |
 //! | alive, suspect or down | failing, or failing when last known | unhealthy |
-//! | left, was forced to leave, or was replaced | any | gone |
+//! | left, was forced to leave, was replaced or revoked | any | gone |
+//!
+//! In a sealed cluster an instance is hidden if its origin may not serve it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -143,6 +145,10 @@ pub(crate) enum OriginStatus {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     instances: BTreeMap<(NodeId, Text), Arc<Instance>>,
+    /// Instances that would be there if their origins were allowed to serve them.
+    hidden: BTreeMap<(NodeId, Text), Arc<Instance>>,
+    /// Instances that became hidden.
+    times_hidden: u64,
     members: BTreeMap<NodeId, Member>,
 }
 
@@ -154,6 +160,16 @@ impl View {
     pub(crate) fn instances_of(&self, origin: NodeId) -> impl Iterator<Item = &Arc<Instance>> {
         let from = self.instances.range((origin, Text::default())..);
         from.map(|(_, instance)| instance).take_while(move |instance| instance.origin == origin)
+    }
+
+    /// Instances that are hidden because their origins may not serve them.
+    pub(crate) fn hidden(&self) -> impl ExactSizeIterator<Item = &Arc<Instance>> {
+        self.hidden.values()
+    }
+
+    /// Instances that became hidden so far.
+    pub(crate) fn times_hidden(&self) -> u64 {
+        self.times_hidden
     }
 
     /// The status under which a member was told last.
@@ -176,39 +192,61 @@ impl View {
     }
 
     /// Updates the instances of an origin that these keys belong to, and returns the changes. [`Key::Node`] stands for
-    /// all instances of the origin.
+    /// all instances of the origin. Instances of services that the origin may not serve are hidden.
     pub(crate) fn refresh(
         &mut self,
         catalog: &Catalog,
         origin: NodeId,
         status: OriginStatus,
         keys: &[Key],
+        may_serve: impl Fn(&Text) -> bool,
     ) -> Vec<Change> {
         let replica = catalog.origin(origin).and_then(|origin| origin.current());
         let mut ids: Vec<Text> = keys.iter().filter_map(Key::instance).cloned().collect();
         if keys.contains(&Key::Node) {
             let slots = replica.into_iter().flat_map(Replica::slots);
             ids.extend(slots.filter_map(|slot| slot.key().instance()).cloned());
-            let known = self
-                .instances
-                .range((origin, Text::default())..)
-                .take_while(|((node, _), _)| *node == origin);
-            ids.extend(known.map(|((_, id), _)| id.clone()));
+            for known in [&self.instances, &self.hidden] {
+                let from = known.range((origin, Text::default())..);
+                let of = from.take_while(|((node, _), _)| *node == origin);
+                ids.extend(of.map(|((_, id), _)| id.clone()));
+            }
         }
         ids.sort_unstable();
         ids.dedup();
-        ids.into_iter().flat_map(|id| self.refresh_one(replica, origin, status, id)).collect()
+        let joined = ids.into_iter().map(|id| {
+            let instance = replica.and_then(|replica| join(replica, origin, status, &id));
+            ((origin, id), instance.map(Arc::new))
+        });
+        let mut changes = Vec::new();
+        for (key, instance) in joined {
+            let shown = self.hide(&key, instance, &may_serve);
+            changes.extend(self.refresh_one(key, shown));
+        }
+        changes
     }
 
-    fn refresh_one(
+    /// Returns an instance, unless it is to be hidden.
+    fn hide(
         &mut self,
-        replica: Option<&Replica>,
-        origin: NodeId,
-        status: OriginStatus,
-        id: Text,
-    ) -> Vec<Change> {
-        let now = replica.and_then(|replica| join(replica, origin, status, &id)).map(Arc::new);
-        let key = (origin, id);
+        key: &(NodeId, Text),
+        instance: Option<Arc<Instance>>,
+        may_serve: impl Fn(&Text) -> bool,
+    ) -> Option<Arc<Instance>> {
+        match instance {
+            Some(instance) if !may_serve(&instance.service.service) => {
+                let before = self.hidden.insert(key.clone(), instance);
+                self.times_hidden += u64::from(before.is_none());
+                None
+            }
+            shown => {
+                self.hidden.remove(key);
+                shown
+            }
+        }
+    }
+
+    fn refresh_one(&mut self, key: (NodeId, Text), now: Option<Arc<Instance>>) -> Vec<Change> {
         let before = self.instances.get(&key);
         if before == now.as_ref() {
             return Vec::new();
@@ -266,6 +304,7 @@ mod tests {
     use crate::catalog::record::Support;
 
     const NODE: NodeId = NodeId(1);
+    const ANY: fn(&Text) -> bool = |_| true;
     const DOWN: OriginStatus = OriginStatus::Down { since: Time::from_millis(5) };
 
     fn service(name: &str, checked: bool) -> Value {
@@ -292,6 +331,7 @@ mod tests {
             instance_key_hash: 0,
             left: None,
             support: Support::OURS,
+            certificate: Vec::new(),
         };
         let node = [(Key::Node, Value::Node(Arc::new(node)))];
         let records = node.into_iter().chain(records).map(|(key, value)| (key, Some(value)));
@@ -333,7 +373,7 @@ mod tests {
         ];
         for (origin, checked, health, expected) in table {
             let mut view = View::default();
-            view.refresh(&with_health(checked, health), NODE, origin, &[key()]);
+            view.refresh(&with_health(checked, health), NODE, origin, &[key()], ANY);
             let status = view.instances().next().map(|instance| instance.status);
             assert_eq!(status, expected, "{origin:?} {checked} {health:?}");
         }
@@ -343,12 +383,12 @@ mod tests {
     fn only_changes_are_told() {
         let mut view = View::default();
         let catalog = with_health(true, Some(Health::Passing));
-        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]).len(), 1);
-        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()]), []);
-        let down = view.refresh(&catalog, NODE, DOWN, &[Key::Node]);
+        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()], ANY).len(), 1);
+        assert_eq!(view.refresh(&catalog, NODE, OriginStatus::Active, &[key()], ANY), []);
+        let down = view.refresh(&catalog, NODE, DOWN, &[Key::Node], ANY);
         assert_eq!(down[0].instance.down_since, Some(Time::from_millis(5)));
         let left =
-            view.refresh(&catalog, NODE, OriginStatus::Gone(MemberStatus::Left), &[Key::Node]);
+            view.refresh(&catalog, NODE, OriginStatus::Gone(MemberStatus::Left), &[Key::Node], ANY);
         assert_eq!(left[0].instance.status, InstanceStatus::Gone);
         assert_eq!(view.instances().len(), 0);
     }
@@ -356,9 +396,9 @@ mod tests {
     #[test]
     fn an_instance_that_changes_its_service_leaves_the_old_and_appears_in_the_new() {
         let mut view = View::default();
-        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
+        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()], ANY);
         let moved = catalog(vec![(key(), service("api", false))]);
-        let changes = view.refresh(&moved, NODE, OriginStatus::Active, &[key()]);
+        let changes = view.refresh(&moved, NODE, OriginStatus::Active, &[key()], ANY);
         let told: Vec<_> = changes
             .iter()
             .map(|change| (change.instance.service.service.as_str(), change.instance.status))
@@ -369,8 +409,27 @@ mod tests {
     #[test]
     fn an_instance_that_is_no_longer_defined_is_gone() {
         let mut view = View::default();
-        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()]);
-        let changes = view.refresh(&catalog(Vec::new()), NODE, OriginStatus::Active, &[Key::Node]);
+        view.refresh(&with_health(false, None), NODE, OriginStatus::Active, &[key()], ANY);
+        let changes =
+            view.refresh(&catalog(Vec::new()), NODE, OriginStatus::Active, &[Key::Node], ANY);
         assert_eq!(changes[0].instance.status, InstanceStatus::Gone);
+    }
+
+    #[test]
+    fn an_instance_that_its_origin_may_not_serve_is_hidden_and_comes_back_once_it_may() {
+        let mut view = View::default();
+        let catalog = with_health(false, None);
+        let active = OriginStatus::Active;
+        assert_eq!(view.refresh(&catalog, NODE, active, &[key()], |_| false), []);
+        assert_eq!((view.instances().len(), view.hidden().len()), (0, 1));
+        assert_eq!(view.refresh(&catalog, NODE, active, &[Key::Node], |s| s == "api"), []);
+        assert_eq!(view.times_hidden(), 1, "it was hidden already");
+        let shown = view.refresh(&catalog, NODE, active, &[Key::Node], |s| s == "web");
+        assert_eq!(shown[0].instance.status, InstanceStatus::Healthy);
+        assert_eq!((view.instances().len(), view.hidden().len()), (1, 0));
+        let gone = view.refresh(&catalog, NODE, active, &[key()], |_| false);
+        assert_eq!(gone[0].instance.status, InstanceStatus::Gone);
+        view.refresh(&catalog, NODE, OriginStatus::Gone(MemberStatus::Left), &[key()], |_| false);
+        assert_eq!((view.hidden().len(), view.times_hidden()), (0, 2));
     }
 }

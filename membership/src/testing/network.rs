@@ -153,6 +153,7 @@ pub fn record(n: usize) -> NodeRecord {
         instance_key_hash: 0,
         left: None,
         support: Support::OURS,
+        certificate: Vec::new(),
     }
 }
 

@@ -48,10 +48,23 @@ impl SealedCluster {
     /// Never: its limits are legal.
     #[must_use]
     pub fn token(&self, seed: u8, roles: Roles) -> Token {
+        self.token_with(seed, roles, &[])
+    }
+
+    /// A token of an ordinary member that may serve these services.
+    ///
+    /// # Panics
+    /// When one of them is no glob.
+    #[must_use]
+    pub fn token_for(&self, seed: u8, services: &[&str]) -> Token {
+        self.token_with(seed, Roles::NONE, services)
+    }
+
+    fn token_with(&self, seed: u8, roles: Roles, services: &[&str]) -> Token {
         let limits = Limits {
             cluster_name: self.ca.cluster_name().clone(),
             name: None,
-            services: Vec::new(),
+            services: services.iter().map(|glob| glob.parse().expect("a glob")).collect(),
             datacenter: None,
             roles,
             no_gateway: false,

@@ -1,6 +1,7 @@
 //! The members whose certificates this node has verified.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hobnob_keys::{Membership, PublicKey, Revocations};
 
@@ -11,14 +12,14 @@ use crate::base::limits::MAX_CERTIFICATES;
 /// Verified memberships, each pinned to the full key of its node.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
-    members: BTreeMap<NodeId, Membership>,
+    members: BTreeMap<NodeId, Arc<Membership>>,
     /// Members that were not remembered because there were too many.
     given_up: u64,
 }
 
 impl Certificates {
     /// Remembers a membership that counts, and returns whether it is news. A node id stays with the key that had it first.
-    pub(crate) fn remember(&mut self, membership: Membership) -> bool {
+    pub(crate) fn remember(&mut self, membership: Arc<Membership>) -> bool {
         let node = node_of(&membership.public_key());
         match self.members.get(&node) {
             Some(known) if *known == membership => return false,
@@ -43,12 +44,12 @@ impl Certificates {
         self.get(node_of(key)).is_some_and(|known| known.public_key() != *key)
     }
 
-    pub(crate) fn get(&self, node: NodeId) -> Option<&Membership> {
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Arc<Membership>> {
         self.members.get(&node)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Membership> {
-        self.members.values()
+        self.members.values().map(|member| &**member)
     }
 
     /// The nodes that these revocations revoke, by their key or by their token.

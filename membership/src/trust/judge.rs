@@ -1,5 +1,6 @@
 //! Who is let in at a door.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_keys::{Certificate, Membership, Untimely};
@@ -89,7 +90,7 @@ impl Guard {
         secured: &SecuredBy,
         credentials: &Credentials,
         now: Time,
-    ) -> Result<Membership, Shut> {
+    ) -> Result<Arc<Membership>, Shut> {
         let known = self.certificates.get(node_of(&secured.key));
         if let Some(known) = known
             && known.public_key() == secured.key
@@ -115,7 +116,7 @@ impl Guard {
             self.counters.certificates_refused += 1;
             return Err(told(&"another key has this node id"));
         }
-        Ok(membership)
+        Ok(Arc::new(membership))
     }
 
     /// Whether a peer proves the secret of a generation that we hold.

@@ -9,6 +9,7 @@ mod judge;
 pub(crate) mod keyring;
 pub(crate) mod news;
 pub(crate) mod orders;
+pub(crate) mod rights;
 pub(crate) mod sealer;
 pub(crate) mod sealing;
 mod streams;
@@ -17,6 +18,7 @@ mod windows;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hobnob_keys::{Generation, Membership, Revocations, Revoked, SignedCommand, Trust};
 
@@ -30,6 +32,7 @@ use door::Doors;
 use judge::Verifications;
 use keyring::Offered;
 use news::News;
+use rights::Rights;
 use sealer::{Opened, Sealer, Unopened};
 use sealing::Sealing;
 use survey::{Ours, Survey};
@@ -63,6 +66,8 @@ pub(crate) enum Act {
     Changed,
     /// A node was revoked.
     Revoked(NodeId),
+    /// It is known now what an origin may serve.
+    Judged(NodeId),
     /// A peer did not let us in.
     Refused(String),
 }
@@ -73,6 +78,7 @@ pub(crate) struct Guard {
     trust: Trust,
     own: Membership,
     certificates: Certificates,
+    rights: Rights,
     revocations: Revocations,
     /// The nodes that are revoked.
     revoked: BTreeSet<NodeId>,
@@ -96,6 +102,7 @@ impl Guard {
             trust,
             own,
             certificates: Certificates::default(),
+            rights: Rights::default(),
             revocations: Revocations::default(),
             revoked: BTreeSet::new(),
             sealer: Sealer::new(node, epoch),
@@ -109,7 +116,7 @@ impl Guard {
         };
         for certificate in members {
             match certificate.verify(&this.trust) {
-                Ok(membership) => this.remember(membership),
+                Ok(membership) => this.remember(Arc::new(membership)),
                 Err(_) => this.counters.certificates_refused += 1,
             }
         }
@@ -203,8 +210,9 @@ impl Guard {
     }
 
     /// Remembers a member that was let in.
-    fn remember(&mut self, membership: Membership) {
-        if self.certificates.remember(membership) {
+    fn remember(&mut self, membership: Arc<Membership>) {
+        let is_told = self.acts.iter().any(|act| matches!(act, Act::Changed));
+        if self.certificates.remember(membership) && !is_told {
             self.acts.push_back(Act::Changed);
         }
     }

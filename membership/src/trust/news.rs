@@ -148,7 +148,8 @@ impl Guard {
         let round = (self.news.rounds_left > 0).then_some(self.news.next_round);
         let stalled = self.stall_deadline();
         let switch = self.sealer.keyring.next_switch(now);
-        let survey = self.survey.deadline();
-        [round, stalled, switch, survey, self.enter_deadline(now)].into_iter().flatten().min()
+        let (survey, rights) = (self.survey.deadline(), self.rights.deadline());
+        let enter = self.enter_deadline(now);
+        [round, stalled, switch, survey, rights, enter].into_iter().flatten().min()
     }
 }

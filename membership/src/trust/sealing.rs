@@ -3,8 +3,11 @@
 use hobnob_keys::{Certificate, CertificateError, Generation, Membership, SignedCommand, Trust};
 
 use super::node_of;
+use super::rights::check_service;
 use crate::base::cluster::ClusterId;
 use crate::base::identity::NodeId;
+use crate::catalog::WriteError;
+use crate::catalog::record::Text;
 
 /// The membership of a node in a sealed cluster, and what it remembers of the keys of the cluster.
 ///
@@ -48,6 +51,14 @@ impl Sealing {
     pub fn with_members(mut self, members: impl IntoIterator<Item = Certificate>) -> Self {
         self.members.extend(members);
         self
+    }
+
+    /// Checks that the node may serve this service.
+    ///
+    /// # Errors
+    /// [`WriteError::NotAllowed`]: its token does not allow it.
+    pub fn check_service(&self, service: &Text) -> Result<(), WriteError> {
+        check_service(&self.own, service)
     }
 
     /// The cluster.

@@ -31,6 +31,7 @@ fn node_value(generation: u64) -> Value {
         instance_key_hash: 0,
         left: None,
         support: Support::OURS,
+        certificate: Vec::new(),
     }))
 }
 

@@ -101,6 +101,7 @@ impl Model for Gossip {
             instance_key_hash: 0,
             left: None,
             support: Support::OURS,
+            certificate: Vec::new(),
         };
         origin.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))]).expect("valid");
         let catalog = names.catalogs.name(Catalog::new(OTHERS, Epoch(1)));

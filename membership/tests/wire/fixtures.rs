@@ -10,9 +10,10 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Ask, Compare, DatagramBuilder, Digest, Envelope, ExitVote, Frame, Heads, Hello, Lag, Listing,
-    MemberUpdates, Message, Opening, Ping, Pong, Pull, Sketch, Symbol, Update, Vote, WireError,
-    decode_datagram, pong_tag,
+    Ask, Compare, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame, GenerationMark,
+    HandedGeneration, HandedRevocations, Heads, Hello, Lag, Listing, MemberUpdates, Message,
+    Opening, Ping, Pong, Pull, Refusal, Sketch, Symbol, Update, Vote, WireError, decode_datagram,
+    pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -61,6 +62,7 @@ pub(crate) fn delta() -> Delta {
         instance_key_hash: 0xfeed,
         left: Some(Epoch(7)),
         support: Support::OURS,
+        certificate: b"certificate".to_vec(),
     };
     let entry =
         |version, key, value: Option<Value>| Entry { version, key, value: value.map(Into::into) };
@@ -179,7 +181,32 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("end", Frame::End),
         ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
         ("stream pong", Frame::Pong(pong())),
+        ("credentials", Frame::Credentials(credentials())),
+        ("generations", Frame::Generations(generations())),
+        ("revocations", Frame::Revocations(revocations())),
+        ("refusal", Frame::Refusal(Refusal { reason: "the token expired".into() })),
     ]
+}
+
+pub(crate) fn credentials() -> Credentials {
+    let mark = |number| GenerationMark { number, hash: [number as u8; 32] };
+    Credentials {
+        certificate: b"certificate".to_vec(),
+        generations: vec![mark(2), mark(300)],
+        proof: [4; 16],
+        revocations: [5; 16],
+        began: 0x0102_0304_0506,
+        counter: 0x0102_0304_0507,
+    }
+}
+
+pub(crate) fn generations() -> Vec<HandedGeneration> {
+    let handed = |in_use, bytes: &[u8]| HandedGeneration { in_use, bytes: bytes.to_vec() };
+    vec![handed(true, b"present"), handed(false, b"next")]
+}
+
+pub(crate) fn revocations() -> HandedRevocations {
+    HandedRevocations { commands: vec![b"one".to_vec(), b"another".to_vec()], last: true }
 }
 
 /// A datagram of this message alone.

@@ -12,8 +12,8 @@ use crate::fixtures::{datagram, encoded, frames, hex, messages, read, recorded};
 
 const GOLDEN: &str = include_str!("golden.txt");
 
-/// Records written before a record could set outlier ejection, slow start, panic threshold and load bound, and a verdict
-/// written before one could say that a process exited.
+/// Records written before a service could set outlier ejection, slow start, panic threshold and load bound, others written
+/// before a node record had a certificate, and a verdict written before one could say that a process exited.
 const EARLIER: &str = include_str!("earlier.txt");
 
 #[test]

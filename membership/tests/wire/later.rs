@@ -4,12 +4,12 @@
 //! out today and writes it with something at the end of every block. It shares no code with the crate, so the recording
 //! and this file say twice what a block is. `print_later_bytes` prints the lines anew.
 
-use hobnob_membership::wire::Frame;
+use hobnob_membership::wire::{Credentials, Frame, HandedGeneration};
 use proptest::prelude::*;
 
 use crate::fixtures::{
-    CLUSTER, ENVELOPE_BYTES, claim, datagram, enclose, frames, hex, messages, ping, pong, read,
-    recorded, v4, v6,
+    CLUSTER, ENVELOPE_BYTES, claim, credentials, datagram, enclose, frames, generations, hex,
+    messages, ping, pong, read, recorded, revocations, v4, v6,
 };
 
 const LATER: &str = include_str!("later.txt");
@@ -136,7 +136,33 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("end", frame(8, new())),
         ("stream ping", frame(10, ping)),
         ("stream pong", frame(11, pong)),
+        ("credentials", frame(20, later_credentials())),
+        ("generations", frame(21, later_generations())),
+        ("revocations", frame(22, later_revocations())),
+        ("refusal", frame(23, new().text("the token expired"))),
     ]
+}
+
+fn later_credentials() -> Later {
+    let Credentials { certificate, proof, revocations, began, counter, .. } = credentials();
+    let mark = |number: u64| new().number(number).raw(&[number as u8; 32]);
+    let fields = new().raw(&[2]).number(certificate.len() as u64).raw(&certificate);
+    let fields = fields.number(2).block(mark(2)).block(mark(300));
+    fields.raw(&proof).raw(&revocations).node(began).node(counter)
+}
+
+fn later_generations() -> Later {
+    let handed = generations().into_iter().map(|HandedGeneration { in_use, bytes }| {
+        new().raw(&[u8::from(in_use)]).number(bytes.len() as u64).raw(&bytes)
+    });
+    handed.fold(new().number(2), Later::block)
+}
+
+fn later_revocations() -> Later {
+    let commands = revocations().commands.into_iter();
+    let list = commands
+        .fold(new().number(2), |list, command| list.number(command.len() as u64).raw(&command));
+    list.raw(&[1])
 }
 
 fn all_later() -> Vec<(&'static str, Vec<u8>)> {

@@ -132,6 +132,7 @@ fn value() -> impl Strategy<Value = (Key, Value)> {
             instance_key_hash: hash,
             left: None,
             support,
+            certificate: Vec::new(),
         };
         (Key::Node, Value::Node(node.into()))
     });
@@ -164,7 +165,9 @@ proptest! {
         (key, value) in value(), cut in any::<prop::sample::Index>(),
     ) {
         let bytes = bytes_of(value);
-        let cut = &bytes[..cut.index(bytes.len())];
+        // The last byte of a node record says that there is no certificate. Without it, the record is one of an earlier version.
+        let later = usize::from(key == Key::Node);
+        let cut = &bytes[..cut.index(bytes.len() - later)];
         let kind = match key { Key::Node => 1, Key::Service(_) => 2, _ => 3 };
         let read = entries(&[entry(1, (kind, if kind == 1 { "" } else { "x" }), (kind, cut))]);
         prop_assert_eq!(read[0].value.as_ref().and_then(|value| value.content()), None);

@@ -51,6 +51,7 @@ impl World {
             instance_key_hash: host.key,
             left: None,
             support: Support::OURS,
+            certificate: Vec::new(),
         };
         let config = Config {
             cluster: host.cluster,

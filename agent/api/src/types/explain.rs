@@ -90,6 +90,10 @@ pub struct RecordsExplained {
     pub behind: bool,
     /// The number of its instances.
     pub instances: usize,
+    /// The number of its instances that are hidden, because its token does not allow their services, or its certificate does
+    /// not count. There are none in a clear cluster.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hidden: usize,
     /// The arrival of the latest of them; absent for records of this agent.
     pub news: Option<HeardFrom>,
 }

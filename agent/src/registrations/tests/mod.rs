@@ -6,8 +6,9 @@ use std::io::ErrorKind as IoErrorKind;
 use std::time::Duration;
 
 use hobnob_api::{Check, ErrorCode, ErrorKind, Probe, RegisterOutcome, Registration};
-use hobnob_membership::Epoch;
 use hobnob_membership::record::Health;
+use hobnob_membership::testing::sealed::SealedCluster;
+use hobnob_membership::{Epoch, Sealing};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,7 +58,7 @@ impl TestRegistrar {
 
     async fn start_in_turn(disk: FakeDisk, probing: MutexGuard<'static, ()>) -> Self {
         let data_dir = open(&disk);
-        let restored = restore(&data_dir, "127.0.0.1").await;
+        let restored = restore(&data_dir, "127.0.0.1", None).await;
         let own_checks = restored.own_checks();
         let mut driver = TestDriver::restored(1, restored.records.clone(), own_checks).await;
         let (registrar, handle) = Registrar::new(
@@ -386,4 +387,19 @@ async fn a_kept_verdict_on_another_address_is_not_taken_over() {
     this.disk.set_content(VERDICTS, kept.replace("\"target\":\"", "\"target\":\"http://10.0.0.9/"));
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_registration_that_the_token_does_not_allow_is_not_offered_and_stays_on_the_disk() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(web(80), CALLER).await.expect("registered");
+    let (disk, kept) = (this.disk.clone(), this.disk.content(LOG));
+    let cluster = SealedCluster::default();
+    for (service, is_offered) in [("api-*", false), ("web", true)] {
+        let certificate = cluster.certificate(&cluster.token_for(5, &[service]), 1);
+        let sealing = Sealing::new(cluster.trust(), certificate).expect("it counts");
+        let restored = restore(&open(&disk), "127.0.0.1", Some(&sealing)).await;
+        assert_eq!(restored.records.len(), usize::from(is_offered), "{service}");
+        assert!(disk.content(LOG) == kept, "{service}");
+    }
 }

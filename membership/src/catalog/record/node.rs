@@ -1,5 +1,7 @@
 //! The node record.
 
+use hobnob_keys::MAX_CERTIFICATE_BYTES;
+
 use super::Text;
 use super::rules::{RecordError, name, text};
 use crate::base::identity::Epoch;
@@ -23,8 +25,10 @@ pub struct NodeRecord {
     pub left: Option<Epoch>,
     /// The versions and features that the node can read.
     pub support: Support,
+    /// The membership certificate of the node in a sealed cluster, as it was issued; empty in a clear one.
+    pub certificate: Vec<u8>,
 }
-block!(NodeRecord { name, datacenter, zone, software, instance_key_hash, left, support });
+block!(NodeRecord { name, datacenter, zone, software, instance_key_hash, left, support } later { certificate: Vec::new() });
 
 /// The versions and features that a node can read. A form that came after the first version, or a later field that must
 /// not be lost, is sent only when every live member supports it.
@@ -65,6 +69,11 @@ impl NodeRecord {
         name("name", &self.name)?;
         name("datacenter", &self.datacenter)?;
         text("zone", &self.zone, limits::MAX_NAME_BYTES)?;
-        text("software", &self.software, limits::MAX_NAME_BYTES)
+        text("software", &self.software, limits::MAX_NAME_BYTES)?;
+        let (len, limit) = (self.certificate.len(), MAX_CERTIFICATE_BYTES);
+        if len > limit {
+            return Err(RecordError::TooLong { field: "the certificate", len, limit });
+        }
+        Ok(())
     }
 }

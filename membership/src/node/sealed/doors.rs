@@ -7,6 +7,7 @@ use hobnob_keys::{Certificate, Generation, PublicKey, SignedCommand};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
 use crate::base::time::Time;
+use crate::catalog::record::Key;
 use crate::node::Node;
 use crate::node::io::{Event, Output};
 use crate::trust::door::SecuredBy;
@@ -118,6 +119,7 @@ impl Node {
                 Act::Entered => self.liveness.hurry_hellos(now),
                 Act::Changed => self.emit(Event::KeysChanged),
                 Act::Revoked(node) => self.shut_out(node, now),
+                Act::Judged(origin) => self.refresh(origin, &[Key::Node]),
                 Act::Refused(reason) => self.emit(Event::Refused { reason }),
             }
         }
@@ -129,6 +131,8 @@ impl Node {
             return self.emit(Event::Revoked);
         }
         self.liveness.shut_out(node, now);
+        // A node of which only records are known is no member.
+        self.refresh(node, &[Key::Node]);
         self.pass_on(now);
     }
 
@@ -138,6 +142,7 @@ impl Node {
         guard.drop_stalled(now);
         guard.note_switch(now);
         guard.try_to_enter(own, now);
+        guard.verify_waiting(now);
         if guard.takes_round(now) {
             for peer in self.liveness.swim_mut().random_peers(NEWS_FANOUT) {
                 self.run_errand(&peer, now);

@@ -2,4 +2,5 @@
 
 mod doors;
 mod orders;
+mod rights;
 pub(crate) mod survey;

@@ -29,6 +29,7 @@ fn origin(id: u64, writes: u64) -> Catalog {
         instance_key_hash: 0,
         left: None,
         support: Support::OURS,
+        certificate: Vec::new(),
     };
     let health = |n: u64| if n.is_multiple_of(2) { Health::Passing } else { Health::Failing };
     let node = (Key::Node, Some(Value::Node(node.into())));

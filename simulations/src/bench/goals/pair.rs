@@ -41,6 +41,7 @@ impl PairAgent {
                 instance_key_hash: number as u64,
                 left: None,
                 support: Support::OURS,
+                certificate: Vec::new(),
             },
             records,
             seed: number as u64,
