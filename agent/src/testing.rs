@@ -39,7 +39,8 @@ impl IdleDriver {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
         let cluster = ClusterId::named("default");
         let key = NodeKey::from_seed(&[node_id as u8; 32]);
-        let settings = HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES };
+        let settings =
+            HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES, sync_port: None };
         let network = Network::bind(loopback, loopback, settings, &key).await.expect("bound");
         let (addr, sync) = (network.gossip_addr(), network.sync_addr());
         let node_id = NodeId(node_id);

@@ -92,6 +92,7 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         cluster: ClusterId::named(&config.cluster),
         node_id: opened.data_dir.node_id(),
         places: descriptors::shares().held,
+        sync_port: config.advertise_sync_port,
     };
     let key = NodeKey::from_seed(&rand::random());
     let network = Network::bind(config.bind, config.sync_bind, settings, &key).await?;

@@ -281,10 +281,8 @@ impl Driver {
             let network = &mut self.network;
             match output {
                 Output::Datagram { to, bytes } => network.udp.send(to, &bytes),
-                // No agent is sealed yet, so none opens a stream at a gossip address.
-                Output::OpenStream { stream, to, .. } | Output::OpenStreamAt { stream, to } => {
-                    network.quic.open(stream, to);
-                }
+                Output::OpenStream { stream, to, .. } => network.quic.open(stream, to),
+                Output::OpenStreamAt { stream, to } => network.quic.open_at(stream, to),
                 Output::StreamFrame { stream, bytes } => network.quic.send(stream, bytes),
                 Output::FinishStream { stream } => network.quic.finish(stream),
                 Output::ResetStream { stream } => network.quic.reset(stream),

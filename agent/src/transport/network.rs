@@ -68,9 +68,11 @@ impl Network {
         let tcp_counters = Arc::<TcpCounters>::default();
         let tcp_probes = TcpProbes::new(answered, tcp_counters.clone());
         let (hold_events_tx, hold_events) = mpsc::channel(MAX_WAITING_EVENTS);
-        let holds = Holds::start(listener, settings, hold_events_tx, tcp_counters.clone());
         let (events, stream_events) = mpsc::channel(MAX_WAITING_EVENTS);
         let quic = Quic::bind(sync, key, events)?;
+        let sync_port = settings.sync_port.unwrap_or(quic.local_addr().port());
+        let counters = tcp_counters.clone();
+        let holds = Holds::start(listener, settings, sync_port, hold_events_tx, counters);
         let udp = GossipUdp::new(udp);
         Ok(Self {
             udp,

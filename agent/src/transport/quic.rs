@@ -18,6 +18,7 @@ use tracing::{debug, error};
 
 use super::admission::{Admission, MemberAddresses, Place, host};
 use super::counters::QuicCounters;
+use super::holds::{SyncPortError, ask_sync_port};
 use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_OPENED};
 use super::outbox::{Abort, Outbox};
 use super::pace::{Pace, Rates};
@@ -135,6 +136,18 @@ impl Quic {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn open(&self, stream: StreamId, to: SocketAddr) {
+        self.open_to(stream, Target::Sync(to));
+    }
+
+    /// Like [`open`](Self::open), to the member at a gossip address: it is asked for its sync port by TCP first.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open_at(&self, stream: StreamId, gossip: SocketAddr) {
+        self.open_to(stream, Target::Gossip(gossip));
+    }
+
+    fn open_to(&self, stream: StreamId, to: Target) {
         let link = self.shared.link(stream);
         let mut streams = self.shared.streams();
         if streams.contains_key(&stream) {
@@ -311,25 +324,41 @@ async fn accept_stream(
     }
 }
 
+/// The address of a peer that a stream is opened to.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Sync(SocketAddr),
+    Gossip(SocketAddr),
+}
+
+impl Target {
+    /// The sync address of the peer.
+    async fn resolve(self) -> Result<SocketAddr, SyncPortError> {
+        match self {
+            Self::Sync(to) => Ok(to),
+            Self::Gossip(to) => ask_sync_port(to).await,
+        }
+    }
+}
+
 /// Connects to a peer, and runs the one stream of that connection.
 async fn dial(
     endpoint: Endpoint,
     shared: Arc<Shared>,
     link: Link,
-    to: SocketAddr,
+    to: Target,
     _slot: OwnedSemaphorePermit,
 ) {
     let stream = link.stream;
     let connected = tokio::select! {
         interrupt = link.interrupted() => Err(interrupt),
-        connected = timeout(HANDSHAKE_TIMEOUT, open_stream(&endpoint, to)) => Ok(connected),
+        connected = open_stream(&endpoint, to) => Ok(connected),
     };
     match connected {
-        Ok(Ok(Ok((connection, proven, send, recv)))) => {
+        Ok(Ok((connection, proven, send, recv))) => {
             Session::new(link, connection, proven, send, recv).run().await;
         }
-        Ok(Ok(Err(error))) => link.fail(&format!("cannot connect to {to}: {error}"), false).await,
-        Ok(Err(_)) => link.fail(&format!("cannot connect to {to}: no answer"), false).await,
+        Ok(Err(error)) => link.fail(&error, false).await,
         Err(interrupt) => link.conclude(&interrupt, false).await,
     }
     shared.streams().remove(&stream);
@@ -344,6 +373,17 @@ enum ConnectError {
     Connection(#[from] quinn::ConnectionError),
     #[error("the peer proved no key")]
     Unproven,
+    #[error("no answer")]
+    Silent,
+}
+
+/// A stream was not opened.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error(transparent)]
+    SyncPort(#[from] SyncPortError),
+    #[error("cannot connect to {to}: {source}")]
+    Connect { to: SocketAddr, source: ConnectError },
 }
 
 /// A connection after its handshake, and what TLS proved of its peer.
@@ -359,9 +399,15 @@ fn proven(connection: Connection) -> Result<(Connection, Proven), ConnectError> 
 
 async fn open_stream(
     endpoint: &Endpoint,
-    to: SocketAddr,
-) -> Result<(Connection, Proven, SendStream, RecvStream), ConnectError> {
-    let (connection, proven) = proven(endpoint.connect(to, NODE_NAME)?.await?)?;
-    let (send, recv) = connection.open_bi().await?;
-    Ok((connection, proven, send, recv))
+    to: Target,
+) -> Result<(Connection, Proven, SendStream, RecvStream), DialError> {
+    let to = to.resolve().await?;
+    let connect = async {
+        let (connection, proven) = proven(endpoint.connect(to, NODE_NAME)?.await?)?;
+        let (send, recv) = connection.open_bi().await?;
+        Ok((connection, proven, send, recv))
+    };
+    let connected = timeout(HANDSHAKE_TIMEOUT, connect).await;
+    let connected = connected.unwrap_or(Err(ConnectError::Silent));
+    connected.map_err(|source| DialError::Connect { to, source })
 }

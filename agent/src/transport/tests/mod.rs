@@ -4,6 +4,7 @@
 //! idle, and a long timeout costs nothing.
 
 mod admission;
+mod gossip_address;
 mod keys;
 
 use std::collections::HashMap;
