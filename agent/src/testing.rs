@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use hobnob_keys::NodeKey;
 use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol};
 use tokio::sync::mpsc;
@@ -37,8 +38,10 @@ impl IdleDriver {
     ) -> Self {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
         let cluster = ClusterId::named("default");
-        let settings = HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES };
-        let network = Network::bind(loopback, loopback, settings).await.expect("bound");
+        let key = NodeKey::from_seed(&[node_id as u8; 32]);
+        let settings =
+            HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES, sync_port: None };
+        let network = Network::bind(loopback, loopback, settings, &key).await.expect("bound");
         let (addr, sync) = (network.gossip_addr(), network.sync_addr());
         let node_id = NodeId(node_id);
         let config = Config {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hobnob_keys::NodeKey;
 use hobnob_membership::record::{NodeRecord, Support};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol};
 use tokio::sync::mpsc;
@@ -92,8 +93,10 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         cluster: ClusterId::named(&config.cluster),
         node_id: opened.data_dir.node_id(),
         places: descriptors::shares().held,
+        sync_port: config.advertise_sync_port,
     };
-    let network = Network::bind(config.bind, config.sync_bind, settings).await?;
+    let key = NodeKey::from_seed(&rand::random());
+    let network = Network::bind(config.bind, config.sync_bind, settings, &key).await?;
     let (gossip, sync) = (network.gossip_addr(), network.sync_addr());
     let gossip_port = config.advertise_port.unwrap_or(gossip.port());
     let sync_port = config.advertise_sync_port.unwrap_or(sync.port());

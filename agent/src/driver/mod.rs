@@ -24,7 +24,7 @@ use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_clock_ms};
 use crate::services::Writer;
 use crate::storage::KeptVerdict;
 use crate::transport::{HoldEvent, Network, StreamEvent};
@@ -224,6 +224,12 @@ impl Driver {
     fn take_stream_event(&mut self, event: &StreamEvent) {
         let input = match event {
             StreamEvent::Accepted { stream } => Input::StreamAccepted { stream: *stream },
+            StreamEvent::Secured { stream, peer, binding } => Input::StreamSecured {
+                stream: *stream,
+                peer: *peer,
+                binding: *binding,
+                wall_ms: wall_clock_ms(),
+            },
             StreamEvent::Frame { stream, bytes } => Input::StreamFrame { stream: *stream, bytes },
             StreamEvent::Written { stream } => Input::StreamWritten { stream: *stream },
             StreamEvent::Closed { stream } => Input::StreamClosed { stream: *stream },
@@ -275,10 +281,8 @@ impl Driver {
             let network = &mut self.network;
             match output {
                 Output::Datagram { to, bytes } => network.udp.send(to, &bytes),
-                // No agent is sealed yet, so none opens a stream at a gossip address.
-                Output::OpenStream { stream, to, .. } | Output::OpenStreamAt { stream, to } => {
-                    network.quic.open(stream, to);
-                }
+                Output::OpenStream { stream, to, .. } => network.quic.open(stream, to),
+                Output::OpenStreamAt { stream, to } => network.quic.open_at(stream, to),
                 Output::StreamFrame { stream, bytes } => network.quic.send(stream, bytes),
                 Output::FinishStream { stream } => network.quic.finish(stream),
                 Output::ResetStream { stream } => network.quic.reset(stream),

@@ -56,6 +56,8 @@ pub const MAX_HELD: usize = 64;
 /// The time that a peer may take to say the preamble of a connection that it wants to hold. Half as many connections as an
 /// agent holds may take it at once; further ones are dropped and counted.
 pub const PREAMBLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time that a member may take to tell its sync port.
+pub const SYNC_PORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections that an agent holds to members. It watches five at a time. Further ones fail and are counted.
 pub const MAX_HOLDS: usize = 16;
 /// The time that a member may take to hold a connection, too.

@@ -28,4 +28,3 @@ pub(crate) use network::Network;
 pub use quic::{Quic, QuicError};
 pub use session::StreamEvent;
 pub use tcp_probe::TcpProbes;
-pub use tls::{CertificateError, NodeCertificate};

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hobnob_keys::NodeKey;
 use hobnob_membership::TcpProbeId;
 use tokio::sync::mpsc;
 
@@ -13,7 +14,6 @@ use super::holds::{HoldEvent, HoldSettings, Holds};
 use super::quic::{Quic, QuicError};
 use super::session::StreamEvent;
 use super::tcp_probe::{TcpProbes, bind_gossip};
-use super::tls::{CertificateError, NodeCertificate};
 
 /// The most stream events, answered TCP probes, and events of held connections that wait for the driver. When a queue is
 /// full, the streams, probes or connections wait.
@@ -47,13 +47,11 @@ pub enum BindError {
     /// The sync endpoint cannot be opened.
     #[error(transparent)]
     Sync(#[from] QuicError),
-    /// The certificate of the sync endpoint cannot be made.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
 }
 
 impl Network {
-    /// Binds the gossip socket, with the listener for TCP on the same port, and the sync endpoint.
+    /// Binds the gossip socket, with the listener for TCP on the same port, and the sync endpoint. The key is what this node proves to
+    /// the peers of its streams.
     ///
     /// # Errors
     /// One of them cannot be bound.
@@ -61,6 +59,7 @@ impl Network {
         gossip: SocketAddr,
         sync: SocketAddr,
         settings: HoldSettings,
+        key: &NodeKey,
     ) -> Result<Self, BindError> {
         let failed = |source| BindError::Gossip { addr: gossip, source };
         let (udp, listener) = bind_gossip(gossip).await.map_err(failed)?;
@@ -69,9 +68,11 @@ impl Network {
         let tcp_counters = Arc::<TcpCounters>::default();
         let tcp_probes = TcpProbes::new(answered, tcp_counters.clone());
         let (hold_events_tx, hold_events) = mpsc::channel(MAX_WAITING_EVENTS);
-        let holds = Holds::start(listener, settings, hold_events_tx, tcp_counters.clone());
         let (events, stream_events) = mpsc::channel(MAX_WAITING_EVENTS);
-        let quic = Quic::bind(sync, &NodeCertificate::self_signed()?, events)?;
+        let quic = Quic::bind(sync, key, events)?;
+        let sync_port = settings.sync_port.unwrap_or(quic.local_addr().port());
+        let counters = tcp_counters.clone();
+        let holds = Holds::start(listener, settings, sync_port, hold_events_tx, counters);
         let udp = GossipUdp::new(udp);
         Ok(Self {
             udp,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hobnob_keys::NodeKey;
 use hobnob_membership::StreamId;
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -17,11 +18,12 @@ use tracing::{debug, error};
 
 use super::admission::{Admission, MemberAddresses, Place, host};
 use super::counters::QuicCounters;
+use super::holds::{SyncPortError, ask_sync_port};
 use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_OPENED};
 use super::outbox::{Abort, Outbox};
 use super::pace::{Pace, Rates};
 use super::session::{CloseCode, Link, Session, StreamEvent};
-use super::tls::{NODE_NAME, NodeCertificate};
+use super::tls::{Identity, NODE_NAME, Proven};
 
 /// The endpoint could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,9 @@ pub enum QuicError {
         /// The error of the system.
         source: io::Error,
     },
-    /// The certificate cannot be used.
-    #[error("the certificate of this node cannot be used for sync streams: {0}")]
-    Certificate(#[from] rustls::Error),
+    /// TLS cannot be set up with the key of this node.
+    #[error("the key of this node cannot be used for sync streams: {0}")]
+    Key(#[from] rustls::Error),
 }
 
 /// The sync endpoint of an agent: one UDP socket that accepts and opens connections.
@@ -72,29 +74,29 @@ struct Shared {
 }
 
 impl Quic {
-    /// Listens on `addr`; port 0 stands for any free port.
+    /// Listens on `addr`; port 0 stands for any free port. The key is what this node proves to its peers.
     ///
     /// # Errors
-    /// The address cannot be listened on, this is not called within a tokio runtime, or the certificate is unusable.
+    /// The address cannot be listened on, this is not called within a tokio runtime, or the key is unusable.
     pub fn bind(
         addr: SocketAddr,
-        certificate: &NodeCertificate,
+        key: &NodeKey,
         events: mpsc::Sender<StreamEvent>,
     ) -> Result<Self, QuicError> {
-        Self::bind_at_pace(addr, certificate, events, Rates::default())
+        Self::bind_at_pace(addr, key, events, Rates::default())
     }
 
     /// [`bind`](Self::bind), with other rates at which connections are answered.
     pub(super) fn bind_at_pace(
         addr: SocketAddr,
-        certificate: &NodeCertificate,
+        key: &NodeKey,
         events: mpsc::Sender<StreamEvent>,
         rates: Rates,
     ) -> Result<Self, QuicError> {
         let bind_error = |source| QuicError::Bind { addr, source };
-        let mut endpoint =
-            Endpoint::server(certificate.server_config()?, addr).map_err(bind_error)?;
-        endpoint.set_default_client_config(certificate.client_config()?);
+        let identity = Identity::of(key)?;
+        let mut endpoint = Endpoint::server(identity.server_config()?, addr).map_err(bind_error)?;
+        endpoint.set_default_client_config(identity.client_config()?);
         let local_addr = endpoint.local_addr().map_err(bind_error)?;
         let shared = Arc::new(Shared {
             streams: Mutex::default(),
@@ -134,6 +136,18 @@ impl Quic {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn open(&self, stream: StreamId, to: SocketAddr) {
+        self.open_to(stream, Target::Sync(to));
+    }
+
+    /// Like [`open`](Self::open), to the member at a gossip address: it is asked for its sync port by TCP first.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open_at(&self, stream: StreamId, gossip: SocketAddr) {
+        self.open_to(stream, Target::Gossip(gossip));
+    }
+
+    fn open_to(&self, stream: StreamId, to: Target) {
         let link = self.shared.link(stream);
         let mut streams = self.shared.streams();
         if streams.contains_key(&stream) {
@@ -266,12 +280,12 @@ async fn serve(shared: Arc<Shared>, incoming: Incoming, _place: Place) {
         () = shared.shutdown.cancelled() => return,
         accepted = accept_stream(&shared.counters, incoming) => accepted,
     };
-    let Some((connection, send, recv)) = accepted else { return };
+    let Some((connection, proven, send, recv)) = accepted else { return };
     let stream = StreamId::accepted(shared.accepted.fetch_add(1, Ordering::Relaxed));
     let link = shared.link(stream);
     shared.streams().insert(stream, link.outbox.clone());
     match link.deliver(StreamEvent::Accepted { stream }).await {
-        Ok(()) => Session::new(link, connection, send, recv).run().await,
+        Ok(()) => Session::new(link, connection, proven, send, recv).run().await,
         // The driver does not know the stream yet, so it did not reset it: the transport shuts down, or the driver
         // ended.
         Err(_) => connection.close(CloseCode::Shutdown.into(), b""),
@@ -282,11 +296,11 @@ async fn serve(shared: Arc<Shared>, incoming: Incoming, _place: Place) {
 async fn accept_stream(
     counters: &QuicCounters,
     incoming: Incoming,
-) -> Option<(Connection, SendStream, RecvStream)> {
+) -> Option<(Connection, Proven, SendStream, RecvStream)> {
     let from = incoming.remote_address();
-    let handshake = async { incoming.accept()?.await };
-    let connection = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(connection)) => connection,
+    let handshake = async { proven(incoming.accept()?.await?) };
+    let (connection, proven) = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(connected)) => connected,
         Ok(Err(error)) => {
             debug!(%from, %error, "a handshake failed");
             counters.handshakes_failed.increment();
@@ -300,7 +314,7 @@ async fn accept_stream(
     };
     counters.connections_accepted.increment();
     match timeout(FIRST_STREAM_TIMEOUT, connection.accept_bi()).await {
-        Ok(Ok((send, recv))) => Some((connection, send, recv)),
+        Ok(Ok((send, recv))) => Some((connection, proven, send, recv)),
         Ok(Err(_)) | Err(_) => {
             debug!(%from, "a connection opened no stream");
             counters.connections_unused.increment();
@@ -310,43 +324,90 @@ async fn accept_stream(
     }
 }
 
+/// The address of a peer that a stream is opened to.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Sync(SocketAddr),
+    Gossip(SocketAddr),
+}
+
+impl Target {
+    /// The sync address of the peer.
+    async fn resolve(self) -> Result<SocketAddr, SyncPortError> {
+        match self {
+            Self::Sync(to) => Ok(to),
+            Self::Gossip(to) => ask_sync_port(to).await,
+        }
+    }
+}
+
 /// Connects to a peer, and runs the one stream of that connection.
 async fn dial(
     endpoint: Endpoint,
     shared: Arc<Shared>,
     link: Link,
-    to: SocketAddr,
+    to: Target,
     _slot: OwnedSemaphorePermit,
 ) {
     let stream = link.stream;
     let connected = tokio::select! {
         interrupt = link.interrupted() => Err(interrupt),
-        connected = timeout(HANDSHAKE_TIMEOUT, open_stream(&endpoint, to)) => Ok(connected),
+        connected = open_stream(&endpoint, to) => Ok(connected),
     };
     match connected {
-        Ok(Ok(Ok((connection, send, recv)))) => {
-            Session::new(link, connection, send, recv).run().await;
+        Ok(Ok((connection, proven, send, recv))) => {
+            Session::new(link, connection, proven, send, recv).run().await;
         }
-        Ok(Ok(Err(error))) => link.fail(&format!("cannot connect to {to}: {error}"), false).await,
-        Ok(Err(_)) => link.fail(&format!("cannot connect to {to}: no answer"), false).await,
+        Ok(Err(error)) => link.fail(&error, false).await,
         Err(interrupt) => link.conclude(&interrupt, false).await,
     }
     shared.streams().remove(&stream);
 }
 
+/// A connection was not made.
 #[derive(Debug, thiserror::Error)]
-enum DialError {
+enum ConnectError {
     #[error(transparent)]
     Address(#[from] quinn::ConnectError),
     #[error(transparent)]
     Connection(#[from] quinn::ConnectionError),
+    #[error("the peer proved no key")]
+    Unproven,
+    #[error("no answer")]
+    Silent,
+}
+
+/// A stream was not opened.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error(transparent)]
+    SyncPort(#[from] SyncPortError),
+    #[error("cannot connect to {to}: {source}")]
+    Connect { to: SocketAddr, source: ConnectError },
+}
+
+/// A connection after its handshake, and what TLS proved of its peer.
+fn proven(connection: Connection) -> Result<(Connection, Proven), ConnectError> {
+    match Proven::of(&connection) {
+        Some(proven) => Ok((connection, proven)),
+        None => {
+            connection.close(CloseCode::Violation.into(), b"no key was proved");
+            Err(ConnectError::Unproven)
+        }
+    }
 }
 
 async fn open_stream(
     endpoint: &Endpoint,
-    to: SocketAddr,
-) -> Result<(Connection, SendStream, RecvStream), DialError> {
-    let connection = endpoint.connect(to, NODE_NAME)?.await?;
-    let (send, recv) = connection.open_bi().await?;
-    Ok((connection, send, recv))
+    to: Target,
+) -> Result<(Connection, Proven, SendStream, RecvStream), DialError> {
+    let to = to.resolve().await?;
+    let connect = async {
+        let (connection, proven) = proven(endpoint.connect(to, NODE_NAME)?.await?)?;
+        let (send, recv) = connection.open_bi().await?;
+        Ok((connection, proven, send, recv))
+    };
+    let connected = timeout(HANDSHAKE_TIMEOUT, connect).await;
+    let connected = connected.unwrap_or(Err(ConnectError::Silent));
+    connected.map_err(|source| DialError::Connect { to, source })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hobnob_keys::PublicKey;
 use hobnob_membership::StreamId;
 use quinn::{Connection, RecvStream, SendStream, VarInt, WriteError};
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use super::counters::QuicCounters;
 use super::frames::{self, FrameError, FrameReader};
 use super::limits::{LINGER, STREAM_IDLE_TIMEOUT};
 use super::outbox::{Abort, Outbox};
+use super::tls::Proven;
 
 /// An event of a stream. Events of one stream arrive in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,16 @@ pub enum StreamEvent {
     Accepted {
         /// The stream, with a number of ours.
         stream: StreamId,
+    },
+    /// The handshake is done, and both sides have proved their keys. It is the first event of a stream that we opened, unless that
+    /// failed, and follows `Accepted` otherwise.
+    Secured {
+        /// The stream.
+        stream: StreamId,
+        /// The key that the peer proved.
+        peer: PublicKey,
+        /// Bytes that both sides export from the TLS session, and that no other session has.
+        binding: [u8; 32],
     },
     /// A whole frame arrived.
     Frame {
@@ -195,6 +207,7 @@ impl FrameWriter {
 pub(super) struct Session {
     link: Link,
     connection: Connection,
+    proven: Proven,
     reader: FrameReader,
     writer: FrameWriter,
     /// Whether the driver was told that the stream is over.
@@ -205,11 +218,13 @@ impl Session {
     pub(super) fn new(
         link: Link,
         connection: Connection,
+        proven: Proven,
         send: SendStream,
         recv: RecvStream,
     ) -> Self {
         let writer = FrameWriter { stream: send, pending: [Bytes::new(), Bytes::new()] };
-        Self { link, connection, reader: FrameReader::new(recv), writer, is_closed: false }
+        let reader = FrameReader::new(recv);
+        Self { link, connection, proven, reader, writer, is_closed: false }
     }
 
     /// Carries frames until the stream is over, then closes the connection.
@@ -241,6 +256,12 @@ impl Session {
 
     async fn exchange(&mut self) -> End {
         let stream = self.link.stream;
+        let Proven { peer, binding } = self.proven;
+        if let Err(interrupt) =
+            self.link.deliver(StreamEvent::Secured { stream, peer, binding }).await
+        {
+            return interrupt.into();
+        }
         let mut writing = true;
         let mut write_error = None;
         let mut lingering = false;

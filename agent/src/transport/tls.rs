@@ -1,79 +1,68 @@
-//! The TLS of the transport: streams are encrypted, but peers are not yet authenticated.
+//! The TLS of the transport: TLS 1.3, and raw ed25519 keys (RFC 7250) on both sides instead of certificates.
 //!
-//! Every agent makes a self-signed certificate when it starts, and accepts any certificate from its peers. A passive
-//! listener cannot read a stream. But an attacker who can send packets to an agent can open streams to it, and an
-//! attacker on the path between two agents can impersonate each to the other. Therefore an agent refuses to listen on
-//! an address other than loopback without `--insecure`.
+//! TLS proves which key each side holds, and nothing else. Nothing in it has a date, so nothing expires. The owner of the
+//! transport learns the key of each peer ([`Proven`]) and decides whether it is a member. In a cluster that is not sealed
+//! nobody decides that: an attacker who can send packets to an agent can open streams to it, and an attacker on the path
+//! between two agents can impersonate each to the other. Therefore an agent of such a cluster refuses to listen on an address
+//! other than loopback without `--insecure`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use hobnob_keys::{NodeKey, PublicKey};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, ServerConfig};
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
-use rustls::client::Resumption;
+use quinn::{ClientConfig, Connection, ServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
-use time::OffsetDateTime;
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
+use rustls::crypto::aws_lc_rs::{default_provider, sign::any_eddsa_type};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{
+    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::AlwaysResolvesServerRawPublicKeys;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme,
+};
+use zeroize::Zeroizing;
 
 use super::limits;
 
-/// The name in the certificate of every node. It does not identify the node: agents connect to IP addresses, and the
-/// protocol checks which node answers.
+/// The name that TLS asks for. It identifies nobody: agents connect to IP addresses, and the protocol checks which node
+/// answers.
 pub(super) const NODE_NAME: &str = "node.hobnob";
 
-const ALPN: &[u8] = b"hobnob/1";
-/// The time by which the clock of a peer may be behind ours.
-const CLOCK_TOLERANCE: Duration = Duration::from_hours(1);
-/// The lifetime of a certificate. It exceeds the lifetime of any process, and each process makes a new certificate.
-const LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
+pub(super) const ALPN: &[u8] = b"hobnob/2";
+/// The label and the context with which both sides export the binding of a connection (RFC 8446, section 7.5).
+const BINDING_LABEL: &[u8] = b"EXPORTER-hobnob-2";
+const BINDING_CONTEXT: &[u8] = b"stream";
 
-/// A certificate could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CertificateError {
-    /// The certificate could not be generated, most likely because the system provided no random numbers.
-    #[error(
-        "cannot make a certificate for this node: {0}; check that the system provides random numbers"
-    )]
-    Generate(#[from] rcgen::Error),
-}
+/// The DER of an ed25519 public key (RFC 8410) before its 32 bytes.
+const PUBLIC_KEY_HEAD: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+/// The DER of an ed25519 private key (RFC 8410) before its 32 bytes.
+const PRIVATE_KEY_HEAD: [u8; 16] =
+    *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
-/// The TLS identity of a node: a certificate chain and its private key. A node uses it for the streams that it accepts
-/// and for those that it opens.
-pub struct NodeCertificate {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-}
+/// The key of a node as its identity in TLS, for the streams that it accepts and for those that it opens.
+#[derive(Clone, Debug)]
+pub(super) struct Identity(pub(super) Arc<CertifiedKey>);
 
-impl NodeCertificate {
-    /// Makes a key (ECDSA P-256) and a self-signed certificate. Neither is ever written to disk.
-    ///
+impl Identity {
     /// # Errors
-    /// The certificate cannot be generated, most likely because the system provides no random numbers.
-    pub fn self_signed() -> Result<Self, CertificateError> {
-        let now = OffsetDateTime::now_utc();
-        let mut params = CertificateParams::new(vec![NODE_NAME.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, NODE_NAME);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_before = now - CLOCK_TOLERANCE;
-        params.not_after = now + LIFETIME;
-        let key = KeyPair::generate()?;
-        let certificate = params.self_signed(&key)?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Ok(Self { chain: vec![certificate.der().clone()], key: key.into() })
+    /// The library does not take the key. It takes every ed25519 key.
+    pub(super) fn of(key: &NodeKey) -> Result<Self, rustls::Error> {
+        let der = Zeroizing::new([&PRIVATE_KEY_HEAD[..], key.seed()].concat());
+        let signer = any_eddsa_type(&PrivatePkcs8KeyDer::from(&der[..]))?;
+        let public_key = CertificateDer::from(der_of(&key.public_key()));
+        Ok(Self(Arc::new(CertifiedKey::new(vec![public_key], signer))))
     }
 
-    /// The QUIC configuration for accepting connections with this certificate.
+    /// The QUIC configuration for accepting connections.
     pub(super) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
         let mut tls = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+            .with_client_cert_verifier(Arc::new(AnyNodeKey(provider())))
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(self.0.clone())));
         tls.alpn_protocols = vec![ALPN.to_vec()];
         tls.max_early_data_size = 0;
         tls.send_tls13_tickets = 0;
@@ -89,14 +78,14 @@ impl NodeCertificate {
         Ok(config)
     }
 
-    /// The QUIC configuration for opening connections with this certificate.
+    /// The QUIC configuration for opening connections.
     pub(super) fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
-        let provider = provider();
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider.clone())
+        let key = AlwaysResolvesClientRawPublicKeys::new(self.0.clone());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(UnverifiedPeers(provider)))
-            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
+            .with_custom_certificate_verifier(Arc::new(AnyNodeKey(provider())))
+            .with_client_cert_resolver(Arc::new(key));
         tls.alpn_protocols = vec![ALPN.to_vec()];
         tls.resumption = Resumption::disabled();
         let crypto = QuicClientConfig::try_from(tls).map_err(|error| no_cipher_suite(&error))?;
@@ -106,61 +95,149 @@ impl NodeCertificate {
     }
 }
 
-/// The provider of cryptography. It is passed to each configuration, and not installed for the whole process.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+/// What TLS proved of the peer of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proven {
+    pub(super) peer: PublicKey,
+    /// Bytes that both sides export from the session, and that no other session has.
+    pub(super) binding: [u8; 32],
+}
+
+impl Proven {
+    /// `None` before the handshake is done.
+    pub(super) fn of(connection: &Connection) -> Option<Self> {
+        let shown = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+        let peer = key_in(shown.first()?)?;
+        let mut binding = [0; 32];
+        connection.export_keying_material(&mut binding, BINDING_LABEL, BINDING_CONTEXT).ok()?;
+        Some(Self { peer, binding })
+    }
+}
+
+fn der_of(key: &PublicKey) -> Vec<u8> {
+    [&PUBLIC_KEY_HEAD[..], &key.0].concat()
+}
+
+/// The key in a DER, if it is an ed25519 key. There is one DER of each key.
+fn key_in(der: &[u8]) -> Option<PublicKey> {
+    let key = der.strip_prefix(&PUBLIC_KEY_HEAD)?;
+    key.try_into().ok().map(PublicKey)
+}
+
+/// The one provider of cryptography. It is passed to each configuration, and not installed for the whole process.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(default_provider())
 }
 
 fn no_cipher_suite(error: &NoInitialCipherSuite) -> rustls::Error {
     rustls::Error::General(error.to_string())
 }
 
-/// Accepts any certificate of a peer. The signature of the handshake is still verified: it proves that the peer holds
-/// the key of the certificate that it shows, so the connection is encrypted between its two ends, whoever they are.
+/// Takes every ed25519 key of a peer that proves by the signature of the handshake that it holds the key.
 #[derive(Debug)]
-struct UnverifiedPeers(Arc<CryptoProvider>);
+pub(super) struct AnyNodeKey(pub(super) Arc<CryptoProvider>);
 
-impl ServerCertVerifier for UnverifiedPeers {
+impl AnyNodeKey {
+    fn check(&self, shown: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+        match key_in(shown) {
+            Some(_) => Ok(()),
+            None => Err(CertificateError::BadEncoding.into()),
+        }
+    }
+
+    fn check_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let key = SubjectPublicKeyInfoDer::from(shown.as_ref());
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+    }
+}
+
+/// No configuration of ours offers TLS 1.2.
+fn no_tls12() -> Result<HandshakeSignatureValid, rustls::Error> {
+    Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
+}
+
+impl ServerCertVerifier for AnyNodeKey {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
+        shown: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        self.check(shown).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _shown: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        no_tls12()
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        certificate: &CertificateDer<'_>,
+        shown: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        self.check_signature(message, shown, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for AnyNodeKey {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.check(shown).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _shown: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        no_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.check_signature(message, shown, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
     }
 }

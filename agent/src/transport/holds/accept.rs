@@ -15,9 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::opening::{Opening, OpeningError};
 use super::places::Places;
-use super::preamble::{GOODBYE, HELD, Preamble, PreambleError};
-use super::{HoldSettings, keep_alive};
+use super::preamble::{GOODBYE, HELD};
+use super::{HoldSettings, keep_alive, sync_port};
 use crate::transport::counters::TcpCounters;
 use crate::transport::limits::PREAMBLE_TIMEOUT;
 
@@ -39,6 +40,7 @@ pub(super) struct Acceptor {
 #[derive(Debug)]
 struct Door {
     settings: HoldSettings,
+    sync_port: u16,
     places: Mutex<Places<Arc<TcpStream>>>,
     counters: Arc<TcpCounters>,
 }
@@ -47,10 +49,11 @@ impl Acceptor {
     pub(super) fn start(
         listener: TcpListener,
         settings: HoldSettings,
+        sync_port: u16,
         counters: Arc<TcpCounters>,
     ) -> Self {
         let places = Mutex::new(Places::new(settings.places));
-        let door = Arc::new(Door { settings, places, counters });
+        let door = Arc::new(Door { settings, sync_port, places, counters });
         let accepting = tokio::spawn(accept(listener, door.clone()));
         Self { accepting, door }
     }
@@ -115,13 +118,19 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
     }
 }
 
-/// Reads the preamble of a connection, and holds the connection if there is a place for it.
+/// Reads what a peer wants with a connection. Tells the sync port, or holds the connection if there is a place for it.
 async fn take(mut stream: TcpStream, waiting: OwnedSemaphorePermit, door: Arc<Door>) {
     let HoldSettings { cluster, node_id, .. } = door.settings;
-    let read = timeout(PREAMBLE_TIMEOUT, Preamble::read(&mut stream)).await;
+    let read = timeout(PREAMBLE_TIMEOUT, Opening::read(&mut stream)).await;
     let preamble = match read {
-        Ok(Ok(preamble)) if preamble.is_for(cluster, node_id) => preamble,
-        Ok(Err(PreambleError::Nothing)) => return door.counters.taken.increment(),
+        Ok(Ok(Opening::Hold(preamble))) if preamble.is_for(cluster, node_id) => preamble,
+        Ok(Ok(Opening::SyncPort)) => {
+            door.counters.sync_ports_told.increment();
+            // The asker may be gone.
+            let _ = sync_port::answer(&mut stream, door.sync_port).await;
+            return end_by_reset(&stream);
+        }
+        Ok(Err(OpeningError::Nothing)) => return door.counters.taken.increment(),
         Ok(_) => {
             door.counters.holds_invalid.increment();
             return end_by_reset(&stream);

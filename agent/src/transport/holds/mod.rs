@@ -1,5 +1,7 @@
 //! Held connections: idle TCP connections from a member's monitors to the member, on its gossip port.
 //!
+//! The same port tells newcomers the sync port of the member ([`sync_port`]).
+//!
 //! A kernel closes the connections of a process when the process ends, however it ends. So a monitor that holds a connection
 //! learns of that at once. It says one [preamble](preamble), the member answers with one byte, and then nothing is said, but
 //! for one byte of goodbye before the member closes on purpose.
@@ -9,9 +11,11 @@
 
 mod accept;
 mod connect;
+mod opening;
 mod places;
 mod preamble;
 mod reach;
+mod sync_port;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +34,7 @@ use super::limits::{KEEPALIVE, KEEPALIVE_PROBES, KEEPALIVE_PROBES_EVERY, MAX_REA
 use accept::Acceptor;
 use connect::Connector;
 use reach::reach;
+pub(super) use sync_port::{SyncPortError, ask as ask_sync_port};
 
 /// The identity of the agent that holds connections, and their number.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +45,8 @@ pub(crate) struct HoldSettings {
     pub(crate) node_id: NodeId,
     /// The most connections of peers that it holds.
     pub(crate) places: usize,
+    /// The sync port that peers are told. `None` for the one that is bound.
+    pub(crate) sync_port: Option<u16>,
 }
 
 impl HoldSettings {
@@ -73,17 +80,19 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// Starts to accept connections, if there is a listener. The ends of our own connections are sent to `events`.
+    /// Starts to accept connections, if there is a listener. The ends of our own connections are sent to `events`. `sync_port` is told
+    /// to peers that ask for it.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub(crate) fn start(
         listener: Option<TcpListener>,
         settings: HoldSettings,
+        sync_port: u16,
         events: mpsc::Sender<HoldEvent>,
         counters: Arc<TcpCounters>,
     ) -> Self {
-        let accept = |listener| Acceptor::start(listener, settings, counters.clone());
+        let accept = |listener| Acceptor::start(listener, settings, sync_port, counters.clone());
         Self {
             acceptor: listener.map(accept),
             connector: Connector::new(settings, events.clone(), counters.clone()),

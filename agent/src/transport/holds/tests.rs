@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::opening::Opening;
 use super::preamble::{GOODBYE, HELD, PREAMBLE_BYTES, Preamble};
 use super::*;
 use crate::transport::limits::MAX_HOLDS;
@@ -19,13 +20,14 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Looks at a value before a test gives up. Each look lets all other tasks run.
 const MAX_LOOKS: usize = 100_000;
 const MEMBER: NodeId = NodeId(100);
+const SYNC_PORT: u16 = 0x1234;
 
 fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
 fn settings(node_id: NodeId, places: usize) -> HoldSettings {
-    HoldSettings { cluster: ClusterId::named(DEFAULT_CLUSTER), node_id, places }
+    HoldSettings { cluster: ClusterId::named(DEFAULT_CLUSTER), node_id, places, sync_port: None }
 }
 
 async fn listener() -> (TcpListener, SocketAddr) {
@@ -44,7 +46,8 @@ impl Member {
     async fn start(places: usize) -> Self {
         let (listener, addr) = listener().await;
         let settings = settings(MEMBER, places);
-        let holds = Holds::start(Some(listener), settings, mpsc::channel(1).0, Arc::default());
+        let events = mpsc::channel(1).0;
+        let holds = Holds::start(Some(listener), settings, SYNC_PORT, events, Arc::default());
         Self { holds, addr }
     }
 
@@ -78,7 +81,7 @@ impl Monitor {
 
     fn with(settings: HoldSettings) -> Self {
         let (tx, events) = mpsc::channel(64);
-        Self { holds: Holds::start(None, settings, tx, Arc::default()), events, next: 0 }
+        Self { holds: Holds::start(None, settings, 0, tx, Arc::default()), events, next: 0 }
     }
 
     fn begin(&mut self, to: SocketAddr) -> HoldId {
@@ -164,7 +167,9 @@ async fn a_released_connection_frees_its_place_and_is_told_of_no_more() {
 /// A member in the hands of the test: it takes one connection and reads the preamble.
 async fn accepted(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.expect("a connection");
-    let preamble = Preamble::read(&mut stream).await.expect("a preamble");
+    let Ok(Opening::Hold(preamble)) = Opening::read(&mut stream).await else {
+        panic!("no preamble");
+    };
     assert!(preamble.is_for(ClusterId::named(DEFAULT_CLUSTER), MEMBER));
     assert_eq!(preamble.sender, NodeId(1));
     stream
@@ -395,4 +400,34 @@ async fn a_connection_to_itself_is_no_member() {
     assert!(reach::is_to_itself(&to_itself));
     let (_listener, addr) = listener().await;
     assert!(!reach::is_to_itself(&TcpStream::connect(addr).await.expect("connected")));
+}
+
+#[tokio::test]
+async fn a_newcomer_is_told_the_sync_port_in_fewer_bytes_than_it_asked_with() {
+    let member = Member::start(1).await;
+    let expected = SocketAddr::new(member.addr.ip(), SYNC_PORT);
+    assert_eq!(ask_sync_port(member.addr).await.expect("told"), expected);
+    let mut stream = TcpStream::connect(member.addr).await.expect("connected");
+    let question = b"port\x01\0";
+    stream.write_all(question).await.expect("room");
+    stream.shutdown().await.expect("a half close");
+    let mut answer = Vec::new();
+    // The member ends by a reset once the asker has ended.
+    let _ = timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer)).await.expect("in time");
+    assert_eq!(answer, [0x34, 0x12], "the wire format");
+    assert!(answer.len() < question.len());
+    assert_eq!((member.count("sync_ports_told"), member.count("holds_invalid")), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asker_that_stays_costs_its_place_for_a_second() {
+    let member = Member::start(1).await;
+    let mut stays = TcpStream::connect(member.addr).await.expect("connected");
+    stays.write_all(b"port\x01\0").await.expect("room");
+    assert_eq!(stays.read_u16_le().await.expect("told"), SYNC_PORT);
+    let crowded = ask_sync_port(member.addr).await.expect_err("one may say something at a time");
+    assert!(matches!(crowded, SyncPortError::Unanswered { .. }), "{crowded}");
+    assert_eq!(member.count("holds_crowded"), 1);
+    timeout(TEST_TIMEOUT, stays.read_u8()).await.expect("in time").expect_err("it is over");
+    ask_sync_port(member.addr).await.expect("told");
 }

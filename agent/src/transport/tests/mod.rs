@@ -4,12 +4,15 @@
 //! idle, and a long timeout costs nothing.
 
 mod admission;
+mod gossip_address;
+mod keys;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hobnob_keys::{NodeKey, PublicKey};
 use hobnob_membership::StreamId;
 use hobnob_membership::limits::{MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT};
 use quinn::{ConnectionError, Endpoint, VarInt};
@@ -21,7 +24,7 @@ use tokio::time::timeout;
 
 use super::pace::Rates;
 use super::session::CloseCode;
-use super::tls::NODE_NAME;
+use super::tls::{Identity, NODE_NAME};
 use super::*;
 
 const STREAM: StreamId = StreamId(7);
@@ -35,6 +38,7 @@ const STILL: Duration = Duration::from_secs(1);
 
 struct Peer {
     quic: Quic,
+    key: PublicKey,
     events: mpsc::Receiver<StreamEvent>,
 }
 
@@ -53,16 +57,26 @@ impl Peer {
 
     fn with(capacity: usize, rates: Rates) -> Self {
         let (tx, events) = mpsc::channel(capacity);
-        let certificate = NodeCertificate::self_signed().expect("a certificate");
-        let quic = Quic::bind_at_pace(loopback(), &certificate, tx, rates).expect("bound");
-        Self { quic, events }
+        let key = a_key();
+        let quic = Quic::bind_at_pace(loopback(), &key, tx, rates).expect("bound");
+        Self { quic, key: key.public_key(), events }
     }
 
-    async fn next(&mut self) -> StreamEvent {
+    async fn next_of_all(&mut self) -> StreamEvent {
         timeout(TEST_TIMEOUT, self.events.recv())
             .await
             .expect("an event in time")
             .expect("the endpoint lives")
+    }
+
+    /// The next event that is not `Secured`.
+    async fn next(&mut self) -> StreamEvent {
+        loop {
+            match self.next_of_all().await {
+                StreamEvent::Secured { .. } => {}
+                event => return event,
+            }
+        }
     }
 
     /// The next event that is not `Written`.
@@ -88,6 +102,11 @@ impl Peer {
     }
 }
 
+/// A key of random bytes.
+fn a_key() -> NodeKey {
+    NodeKey::from_seed(&rand::random())
+}
+
 fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
@@ -107,8 +126,8 @@ fn closed(stream: StreamId) -> StreamEvent {
 /// A client that speaks QUIC but not necessarily our protocol.
 fn stranger() -> Endpoint {
     let mut endpoint = Endpoint::client(loopback()).expect("bound");
-    let certificate = NodeCertificate::self_signed().expect("a certificate");
-    endpoint.set_default_client_config(certificate.client_config().expect("a configuration"));
+    let identity = Identity::of(&a_key()).expect("a key");
+    endpoint.set_default_client_config(identity.client_config().expect("a configuration"));
     endpoint
 }
 
@@ -175,7 +194,7 @@ async fn a_driver_that_forgets_to_finish_is_helped_out() {
 async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
     const FRAMES: u32 = 100;
     let payload = |n: u32| [n.to_be_bytes().to_vec(), vec![0; MAX_FRAME_BYTES - 4]].concat();
-    let (mut a, mut b) = (Peer::start(), Peer::with_capacity(1));
+    let (mut a, mut b) = (Peer::start(), Peer::with_capacity(2));
     a.quic.open(STREAM, b.quic.local_addr());
     let mut sent = 0;
     while sent < MAX_FRAMES_IN_FLIGHT as u32 {
@@ -183,6 +202,9 @@ async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
         sent += 1;
     }
     let mut on_written = |event| {
+        if matches!(event, StreamEvent::Secured { .. }) {
+            return sent;
+        }
         assert_eq!(event, StreamEvent::Written { stream: STREAM });
         if sent < FRAMES {
             a.quic.send(STREAM, payload(sent));
@@ -208,8 +230,8 @@ async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
             tokio::select! {
                 biased;
                 Some(event) = a.events.recv() => { on_written(event); }
-                event = b.events.recv() => {
-                    assert_eq!(event, Some(frame(FIRST_ACCEPTED, &payload(n))), "frame {n}");
+                event = b.next() => {
+                    assert_eq!(event, frame(FIRST_ACCEPTED, &payload(n)), "frame {n}");
                     break;
                 }
             }
@@ -222,7 +244,7 @@ async fn a_slow_reader_holds_the_sender_back_and_loses_nothing() {
 /// Both sides have finished and the sender has closed the connection, long before the driver reads the frames.
 #[tokio::test(start_paused = true)]
 async fn frames_sent_before_the_connection_closed_are_still_read() {
-    let (mut a, mut b) = (Peer::start(), Peer::with_capacity(1));
+    let (mut a, mut b) = (Peer::start(), Peer::with_capacity(2));
     a.quic.open(STREAM, b.quic.local_addr());
     a.quic.send(STREAM, b"first".to_vec());
     assert_eq!(b.next().await, accepted(FIRST_ACCEPTED));
@@ -436,7 +458,6 @@ async fn a_shutdown_waits_no_longer_than_its_grace() {
 async fn an_address_in_use_is_refused() {
     let a = Peer::start();
     let (tx, _rx) = mpsc::channel(1);
-    let certificate = NodeCertificate::self_signed().expect("a certificate");
-    let error = Quic::bind(a.quic.local_addr(), &certificate, tx).expect_err("in use").to_string();
+    let error = Quic::bind(a.quic.local_addr(), &a_key(), tx).expect_err("in use").to_string();
     assert!(error.contains(&a.quic.local_addr().to_string()), "{error}");
 }
