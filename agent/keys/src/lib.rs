@@ -11,6 +11,7 @@
 //! | judge a member | [`Certificate::verify`] with [`Trust`], then [`Revocations::revokes`] |
 //! | order something of the whole cluster | [`OperatorCredential`], [`SignedCommand`] |
 //! | seal datagrams | [`Generation`], [`seal`] |
+//! | prove the words on held connections | [`HoldKey`] |
 //! | replace the cryptography, in a simulation | [`suite`] |
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ mod certificate;
 mod command;
 mod generation;
 mod glob;
+mod hold;
 mod key;
 mod limits;
 mod names;
@@ -41,6 +43,7 @@ pub use command::{
 };
 pub use generation::{Generation, GenerationError, GenerationId};
 pub use glob::{Glob, GlobError};
+pub use hold::{HOLD_NONCE_BYTES, HOLD_WORD_BYTES, HeldConnection, HoldKey, HoldWords};
 pub use key::{ClusterId, Fingerprint, NodeId, NodeKey, PublicKey};
 pub use limits::{Limits, MAX_LIMITS_BYTES, Roles, Untimely, Validity};
 pub use names::{MAX_NAME_BYTES, Name, NameError};

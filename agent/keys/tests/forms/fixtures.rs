@@ -2,8 +2,9 @@
 
 use hobnob_keys::seal::{Counter, DatagramKeys, Ping, Pong, QuietDigest, Sealed};
 use hobnob_keys::{
-    CaKey, Certificate, ClusterId, Command, Generation, Limits, Membership, Name, NodeKey,
-    OperatorCredential, Revocations, Revoked, Roles, Seed, SignedCommand, Token, Trust, Validity,
+    CaKey, Certificate, ClusterId, Command, Generation, HeldConnection, HoldKey, HoldWords, Limits,
+    Membership, Name, NodeKey, OperatorCredential, Revocations, Revoked, Roles, Seed,
+    SignedCommand, Token, Trust, Validity,
 };
 
 /// The secret of the generation.
@@ -107,6 +108,16 @@ pub(crate) fn keys() -> DatagramKeys {
 /// The node that datagrams are for.
 pub(crate) fn receiver() -> hobnob_keys::NodeId {
     NodeKey::from_seed(&[8; 32]).node_id()
+}
+
+/// The words of a held connection.
+pub(crate) fn words() -> HoldWords {
+    HoldKey::of(&generation()).words(&HeldConnection {
+        monitor: node().node_id(),
+        member: receiver(),
+        monitor_nonce: [1, 2, 3, 4, 5, 6, 7, 8],
+        member_nonce: [11, 12, 13, 14, 15, 16, 17, 18],
+    })
 }
 
 pub(crate) const MESSAGES: &[u8] = b"messages";

@@ -7,7 +7,7 @@ use hobnob_keys::{Command, GenerationId, NodeId, Revoked};
 
 use crate::fixtures::{
     ca, certificate, cluster, digest, generation, keys, member, node, operator, ping, pong,
-    receiver, revocations, revoke, sealed, token,
+    receiver, revocations, revoke, sealed, token, words,
 };
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -51,6 +51,9 @@ fn written() -> Vec<(&'static str, String)> {
         ("ping", ping),
         ("pong", pong),
         ("quiet digest", digest),
+        ("hello of a held connection", hex(&words().hello)),
+        ("its answer", hex(&words().held)),
+        ("its goodbye", hex(&words().goodbye)),
     ]
 }
 

@@ -4,7 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use hobnob_keys::seal::DatagramKeys;
-use hobnob_keys::{CaKey, Certificate, Generation, NodeKey, Revocations, SignedCommand, Token};
+use hobnob_keys::{
+    CaKey, Certificate, Generation, HoldKey, NodeKey, Revocations, SignedCommand, Token,
+};
 
 use crate::fixtures::{ca, certificate, generation, limits, name, operator, revocations, token};
 
@@ -120,6 +122,7 @@ fn no_secret_is_left_in_freed_memory() {
         let generation = Box::new(Generation::decode(&encoded).unwrap());
         drop(generation.encode());
         drop(Box::new(DatagramKeys::of(&generation)));
+        drop(Box::new(HoldKey::of(&generation)));
     });
     assert_eq!(left, 0);
 }
