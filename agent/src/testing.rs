@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use hobnob_keys::NodeKey;
 use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
-use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol};
+use hobnob_membership::testing::sealed;
+use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol, Sealing};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -36,14 +37,25 @@ impl IdleDriver {
         records: Vec<(Key, Value)>,
         own_checks: OwnChecks,
     ) -> Self {
-        let loopback = (Ipv4Addr::LOCALHOST, 0).into();
-        let cluster = ClusterId::named("default");
         let key = NodeKey::from_seed(&[node_id as u8; 32]);
+        let cluster = ClusterId::named("default");
+        Self::with(NodeId(node_id), &key, cluster, records, own_checks, None).await
+    }
+
+    async fn with(
+        node_id: NodeId,
+        key: &NodeKey,
+        cluster: ClusterId,
+        records: Vec<(Key, Value)>,
+        own_checks: OwnChecks,
+        sealing: Option<Box<Sealing>>,
+    ) -> Self {
+        let loopback = (Ipv4Addr::LOCALHOST, 0).into();
+        let is_sealed = sealing.is_some();
         let settings =
-            HoldSettings { cluster, node_id: NodeId(node_id), places: PLACES, sync_port: None };
-        let network = Network::bind(loopback, loopback, settings, &key).await.expect("bound");
+            HoldSettings { cluster, node_id, places: PLACES, is_sealed, sync_port: None };
+        let network = Network::bind(loopback, loopback, settings, key).await.expect("bound");
         let (addr, sync) = (network.gossip_addr(), network.sync_addr());
-        let node_id = NodeId(node_id);
         let config = Config {
             cluster,
             identity: Identity { node_id, epoch: Epoch(1), addr, sync_port: sync.port() },
@@ -60,7 +72,7 @@ impl IdleDriver {
             records,
             seed: node_id.0,
             protocol: Protocol::default(),
-            sealing: None,
+            sealing,
         };
         let clock = Clock::fake();
         let locality = Locality { datacenter: "dc1".to_owned(), zone: String::new() };
@@ -96,8 +108,19 @@ impl TestDriver {
         records: Vec<(Key, Value)>,
         own_checks: OwnChecks,
     ) -> Self {
-        let IdleDriver { driver, handle, registry, persisted, addr, clock } =
-            IdleDriver::restored(node_id, records, own_checks).await;
+        Self::run(IdleDriver::restored(node_id, records, own_checks).await)
+    }
+
+    /// The driver of the `n`th node of a sealed cluster.
+    pub(crate) async fn sealed(n: usize, sealing: Sealing) -> Self {
+        let (key, node, cluster) = (sealed::node_key(n), sealed::node_id(n), sealing.cluster());
+        let sealing = Some(Box::new(sealing));
+        let checks = OwnChecks::default();
+        Self::run(IdleDriver::with(node, &key, cluster, Vec::new(), checks, sealing).await)
+    }
+
+    fn run(idle: IdleDriver) -> Self {
+        let IdleDriver { driver, handle, registry, persisted, addr, clock } = idle;
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr, clock }
     }
 

@@ -93,6 +93,7 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         cluster: ClusterId::named(&config.cluster),
         node_id: opened.data_dir.node_id(),
         places: descriptors::shares().held,
+        is_sealed: false,
         sync_port: config.advertise_sync_port,
     };
     let key = NodeKey::from_seed(&rand::random());

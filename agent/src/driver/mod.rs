@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hobnob_keys::GenerationId;
 use hobnob_membership::{Epoch, Input, Node, Output, TcpProbeId, Time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 use crate::clock::{Clock, wall_clock_ms};
 use crate::services::Writer;
 use crate::storage::KeptVerdict;
-use crate::transport::{HoldEvent, Network, StreamEvent};
+use crate::transport::{HoldEvent, HoldKeys, Network, StreamEvent};
 
 pub(crate) use commands::{Refused, Report};
 pub(crate) use handle::DriverHandle;
@@ -92,6 +93,8 @@ pub(crate) struct Driver {
     ages_due: Time,
     /// The transport does not know yet which members came and went.
     members_changed: bool,
+    /// The generations that the transport knows, each with whether it is in use.
+    told_generations: Vec<(GenerationId, bool)>,
     left: bool,
     stopped: bool,
 }
@@ -124,6 +127,7 @@ impl Driver {
             persist_dropped: 0,
             ages_due: Time::ZERO,
             members_changed: false,
+            told_generations: Vec::new(),
             left: false,
             stopped: false,
         };
@@ -306,6 +310,7 @@ impl Driver {
         if now >= self.ages_due {
             self.show_ages(now);
             self.tell_transport_of_members();
+            self.tell_transport_of_keys(now);
             self.show_unanswered(now);
         }
         self.writer.publish();
@@ -329,6 +334,18 @@ impl Driver {
             let present = members.filter(|member| !member.status.is_gone());
             self.network.quic.set_members(present.map(|member| member.identity.sync_addr()));
             self.network.holds.set_monitors(self.node.monitors());
+        }
+    }
+
+    /// Tells the transport which generations prove that a peer is a member. A clear cluster has none.
+    fn tell_transport_of_keys(&mut self, now: Time) {
+        let generations = self.node.opening_generations(now);
+        let generations: Vec<_> =
+            generations.map(|(generation, in_use)| (generation.id(), in_use)).collect();
+        if generations != self.told_generations {
+            let keys = HoldKeys::of(self.node.opening_generations(now));
+            self.network.holds.set_keys(keys);
+            self.told_generations = generations;
         }
     }
 

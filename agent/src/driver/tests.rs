@@ -6,7 +6,9 @@ use hobnob_api::{ApiError, Check, ErrorCode, Probe};
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
 
+use hobnob_keys::Roles;
 use hobnob_membership::ClusterId;
+use hobnob_membership::testing::sealed::SealedCluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -257,4 +259,25 @@ fn a_service_that_the_token_does_not_allow_has_a_code_of_its_own() {
     assert_eq!(error.code, ErrorCode::ServiceNotAllowed);
     let words = "this agent may not serve `web`: its token 0123 allows `api-*`";
     assert_eq!(error.message, words);
+}
+
+/// A member that holds no generation any more, as after years away. It enters by streams alone, and then all else is sealed.
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_generation_enters_a_sealed_cluster_at_a_gossip_address() {
+    let cluster = SealedCluster::default();
+    let known = cluster.certificate(&cluster.token(2, Roles::NONE), 1);
+    let founder = cluster.sealing(0).with_generation(cluster.generation(1, 7), true);
+    let member = TestDriver::sealed(0, founder.with_members([known])).await;
+    let newcomer = TestDriver::sealed(1, cluster.sealing(1)).await;
+    newcomer.handle.begin_join(vec![member.addr]).await.expect("it runs");
+    // Longer than a monitor waits before it connects, a second time if the first came too early.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    for driver in [&member, &newcomer] {
+        let known = |node: &Node, now| (node.generations(now).len(), node.members().len());
+        assert_eq!(driver.handle.inspect(known).await.expect("it runs"), (1, 2));
+        let counters = driver.handle.report().await.expect("it runs").counters;
+        assert_eq!((counters["holds_in"], counters["holds_out"]), (1, 1), "{counters:?}");
+    }
+    let counters = member.handle.report().await.expect("it runs").counters;
+    assert!(counters["sync_ports_told"] > 0);
 }

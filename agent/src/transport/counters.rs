@@ -76,6 +76,8 @@ pub struct TcpCounters {
     pub(super) holds_crowded: Counter,
     /// Connections of peers that said nothing in time.
     pub(super) holds_silent: Counter,
+    /// Connections of peers whose hello proved no generation that this agent holds.
+    pub(super) holds_unproven: Counter,
     /// Connections of peers that asked for our sync port.
     pub(super) sync_ports_told: Counter,
     /// Connections of peers that said something else than a preamble for this node, or anything after it.
@@ -101,6 +103,7 @@ impl TcpCounters {
             ("holds_displaced", self.holds_displaced.get()),
             ("holds_crowded", self.holds_crowded.get()),
             ("holds_silent", self.holds_silent.get()),
+            ("holds_unproven", self.holds_unproven.get()),
             ("sync_ports_told", self.sync_ports_told.get()),
             ("holds_invalid", self.holds_invalid.get()),
             ("holds_dropped", self.holds_dropped.get()),

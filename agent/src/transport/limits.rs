@@ -53,9 +53,12 @@ pub const TCP_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most connections that peers hold to an agent. With few descriptors there are fewer. Further ones are refused and
 /// counted, unless they are of monitors of the agent: those displace one that is none.
 pub const MAX_HELD: usize = 64;
-/// The time that a peer may take to say the preamble of a connection that it wants to hold. Half as many connections as an
+/// The time that a peer may take to say the preamble of a connection that it wants to hold, and again for its hello. Half as many connections as an
 /// agent holds may take it at once; further ones are dropped and counted.
 pub const PREAMBLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most connections to an agent of a sealed cluster on which one host (with IPv6, one network of 64 bits) has proved nothing
+/// yet. Further ones are dropped and counted. Loopback has no such limit.
+pub const MAX_UNPROVEN_PER_HOST: usize = 8;
 /// The time that a member may take to tell its sync port.
 pub const SYNC_PORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections that an agent holds to members. It watches five at a time. Further ones fail and are counted.

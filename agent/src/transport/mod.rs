@@ -22,7 +22,7 @@ mod tests;
 mod tls;
 
 pub use counters::{QuicCounters, TcpCounters};
-pub(crate) use holds::{HoldEvent, HoldSettings};
+pub(crate) use holds::{HoldEvent, HoldKeys, HoldSettings};
 pub use network::BindError;
 pub(crate) use network::Network;
 pub use quic::{Quic, QuicError};

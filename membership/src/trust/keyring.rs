@@ -140,6 +140,13 @@ impl Keyring {
         self.newest_held().map(|held| held.received_at)
     }
 
+    /// The generations that open datagrams, each with whether it is the one in use.
+    pub(crate) fn opening(&self, now: Time) -> impl Iterator<Item = (&Generation, bool)> {
+        let present = self.present(now).map(Generation::id);
+        let held = self.held.iter().filter(move |held| !self.is_replaced(held.id(), now));
+        held.map(move |held| (&held.generation, Some(held.id()) == present))
+    }
+
     /// When the next generation comes into use.
     pub(crate) fn next_switch(&self, now: Time) -> Option<Time> {
         let present = self.present(now).map(Generation::id);

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use hobnob_keys::{HOLD_NONCE_BYTES, HOLD_WORD_BYTES, HeldConnection};
 use hobnob_membership::{HoldEnd, HoldId, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,9 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::preamble::{GOODBYE, HELD, Preamble};
+use super::keys::{HoldTrust, Words};
+use super::preamble::Preamble;
 use super::reach::{is_local, is_to_itself};
-use super::{HoldEvent, HoldSettings, keep_alive};
+use super::{HoldEvent, HoldSettings, keep_alive, key_id};
 use crate::transport::counters::TcpCounters;
 use crate::transport::limits::{HOLD_TIMEOUT, MAX_HOLDS};
 
@@ -22,6 +25,7 @@ use crate::transport::limits::{HOLD_TIMEOUT, MAX_HOLDS};
 #[derive(Debug)]
 pub(super) struct Connector {
     settings: HoldSettings,
+    trust: Arc<ArcSwap<HoldTrust>>,
     holds: BTreeMap<HoldId, Hold>,
     events: mpsc::Sender<HoldEvent>,
     counters: Arc<TcpCounters>,
@@ -43,10 +47,11 @@ impl Drop for Hold {
 impl Connector {
     pub(super) fn new(
         settings: HoldSettings,
+        trust: Arc<ArcSwap<HoldTrust>>,
         events: mpsc::Sender<HoldEvent>,
         counters: Arc<TcpCounters>,
     ) -> Self {
-        Self { settings, holds: BTreeMap::new(), events, counters }
+        Self { settings, trust, holds: BTreeMap::new(), events, counters }
     }
 
     /// The number of connections that both sides hold.
@@ -68,15 +73,15 @@ impl Connector {
             self.counters.holds_dropped.increment();
             return Err(HoldEvent::Ended { hold, end: HoldEnd::Failed });
         }
-        let HoldSettings { cluster, node_id, .. } = self.settings;
-        let preamble = Preamble::new(cluster, node_id, peer);
+        let (settings, trust) = (self.settings, self.trust.load_full());
         let (events, counters) = (self.events.clone(), self.counters.clone());
         let task = tokio::spawn(async move {
-            let end = match timeout(HOLD_TIMEOUT, connect(to, preamble)).await {
-                Ok(Ok(stream)) => {
+            let connecting = connect(to, settings, peer, &trust);
+            let end = match timeout(HOLD_TIMEOUT, connecting).await {
+                Ok(Ok((stream, words))) => {
                     // It fails only when the driver has ended.
                     let _ = events.send(HoldEvent::Held { hold }).await;
-                    until_end(stream).await
+                    until_end(stream, &words).await
                 }
                 Ok(Err(error)) => {
                     if is_local(&error) {
@@ -112,27 +117,63 @@ impl Connector {
 }
 
 /// Connects, and returns when the member says that it holds the connection, too.
-async fn connect(to: SocketAddr, preamble: Preamble) -> io::Result<TcpStream> {
+async fn connect(
+    to: SocketAddr,
+    settings: HoldSettings,
+    peer: NodeId,
+    trust: &HoldTrust,
+) -> io::Result<(TcpStream, Words)> {
+    let HoldSettings { cluster, node_id, .. } = settings;
+    let key = match trust {
+        HoldTrust::Clear => None,
+        // A node that holds no generation yet has nothing to prove.
+        HoldTrust::Sealed(keys) => Some(keys.present().ok_or(io::ErrorKind::PermissionDenied)?),
+    };
     let mut stream = TcpStream::connect(to).await?;
     if is_to_itself(&stream) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     keep_alive(&stream)?;
-    stream.write_all(&preamble.bytes()).await?;
-    match stream.read_u8().await? {
-        HELD => Ok(stream),
-        _ => Err(io::ErrorKind::InvalidData.into()),
+    let words = match key {
+        None => {
+            stream.write_all(&Preamble::clear(cluster, node_id, peer).bytes()).await?;
+            Words::Clear
+        }
+        Some(key) => {
+            let monitor_nonce = rand::random();
+            let preamble = Preamble::sealed(cluster, node_id, peer, monitor_nonce);
+            stream.write_all(&preamble.bytes()).await?;
+            let mut member_nonce = [0; HOLD_NONCE_BYTES];
+            stream.read_exact(&mut member_nonce).await?;
+            let [monitor, member] = [node_id, peer].map(key_id);
+            let connection = HeldConnection { monitor, member, monitor_nonce, member_nonce };
+            let words = key.words(&connection);
+            stream.write_all(&words.hello).await?;
+            Words::Sealed(words)
+        }
+    };
+    let (mut answer, len) = ([0; HOLD_WORD_BYTES], words.held().len());
+    stream.read_exact(&mut answer[..len]).await?;
+    match words.is_held(&answer[..len]) {
+        true => Ok((stream, words)),
+        false => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
 /// Waits until a held connection ends.
-async fn until_end(mut stream: TcpStream) -> HoldEnd {
-    let mut byte = [0];
-    match stream.read(&mut byte).await {
-        Ok(0) => HoldEnd::Closed,
-        Ok(_) if byte == [GOODBYE] => HoldEnd::Goodbye,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => HoldEnd::Reset,
-        // The keepalive found no way to the member, or something else than a member is there.
-        Ok(_) | Err(_) => HoldEnd::Failed,
+async fn until_end(mut stream: TcpStream, words: &Words) -> HoldEnd {
+    let (mut word, mut read) = ([0; HOLD_WORD_BYTES], 0);
+    let len = words.goodbye().len();
+    while read < len {
+        match stream.read(&mut word[read..len]).await {
+            Ok(0) if read == 0 => return HoldEnd::Closed,
+            Ok(0) => return HoldEnd::Failed,
+            Ok(bytes) => read += bytes,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return HoldEnd::Reset,
+            // The keepalive found no way to the member.
+            Err(_) => return HoldEnd::Failed,
+        }
     }
+    // Anything else was not said by the member.
+    if words.is_goodbye(&word[..len]) { HoldEnd::Goodbye } else { HoldEnd::Failed }
 }

@@ -4,13 +4,15 @@
 //!
 //! A kernel closes the connections of a process when the process ends, however it ends. So a monitor that holds a connection
 //! learns of that at once. It says one [preamble](preamble), the member answers with one byte, and then nothing is said, but
-//! for one byte of goodbye before the member closes on purpose.
+//! for one byte of goodbye before the member closes on purpose. In a sealed cluster the monitor also says a hello, and all
+//! these words prove that their speaker holds a generation ([`keys`]).
 //!
 //! A member holds a limited number of connections, those of its monitors first ([`places`]). A connection that is open costs
 //! a socket on either side and a keepalive a minute.
 
 mod accept;
 mod connect;
+mod keys;
 mod opening;
 mod places;
 mod preamble;
@@ -18,12 +20,14 @@ mod reach;
 mod sync_port;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hobnob_membership::{ClusterId, HoldEnd, HoldId, NodeId, ReachId, ReachOutcome};
 use rustix::net::sockopt;
 use tokio::net::TcpListener;
@@ -33,6 +37,8 @@ use super::counters::TcpCounters;
 use super::limits::{KEEPALIVE, KEEPALIVE_PROBES, KEEPALIVE_PROBES_EVERY, MAX_REACHES};
 use accept::Acceptor;
 use connect::Connector;
+pub(crate) use keys::HoldKeys;
+use keys::HoldTrust;
 use reach::reach;
 pub(super) use sync_port::{SyncPortError, ask as ask_sync_port};
 
@@ -45,12 +51,14 @@ pub(crate) struct HoldSettings {
     pub(crate) node_id: NodeId,
     /// The most connections of peers that it holds.
     pub(crate) places: usize,
+    /// Whether peers have to prove that they are members.
+    pub(crate) is_sealed: bool,
     /// The sync port that peers are told. `None` for the one that is bound.
     pub(crate) sync_port: Option<u16>,
 }
 
 impl HoldSettings {
-    /// The most connections of peers that may still say their preamble.
+    /// The most connections of peers that may still say their preamble and, in a sealed cluster, their hello.
     fn waiting(&self) -> usize {
         self.places.div_ceil(2)
     }
@@ -72,6 +80,7 @@ pub(crate) enum HoldEvent {
 #[derive(Debug)]
 pub(crate) struct Holds {
     acceptor: Option<Acceptor>,
+    trust: Arc<ArcSwap<HoldTrust>>,
     connector: Connector,
     /// One permit for each attempt to reach a member.
     reaches: Arc<Semaphore>,
@@ -92,10 +101,17 @@ impl Holds {
         events: mpsc::Sender<HoldEvent>,
         counters: Arc<TcpCounters>,
     ) -> Self {
-        let accept = |listener| Acceptor::start(listener, settings, sync_port, counters.clone());
+        let trust = match settings.is_sealed {
+            true => HoldTrust::Sealed(HoldKeys::default()),
+            false => HoldTrust::Clear,
+        };
+        let trust = Arc::new(ArcSwap::from_pointee(trust));
+        let (shared, counted) = (trust.clone(), counters.clone());
+        let accept = |listener| Acceptor::start(listener, settings, sync_port, shared, counted);
         Self {
             acceptor: listener.map(accept),
-            connector: Connector::new(settings, events.clone(), counters.clone()),
+            connector: Connector::new(settings, trust.clone(), events.clone(), counters.clone()),
+            trust,
             reaches: Arc::new(Semaphore::new(MAX_REACHES)),
             events,
             counters,
@@ -118,6 +134,11 @@ impl Holds {
         if let Some(acceptor) = &self.acceptor {
             acceptor.set_monitors(monitors);
         }
+    }
+
+    /// Members prove themselves by these keys from now on. Connections that are held already stay.
+    pub(crate) fn set_keys(&self, keys: HoldKeys) {
+        self.trust.store(Arc::new(HoldTrust::Sealed(keys)));
     }
 
     /// Connects to a member and holds the connection; does not wait.
@@ -176,6 +197,11 @@ impl Holds {
             acceptor.say_goodbye();
         }
     }
+}
+
+/// A node id as the keys know it.
+fn key_id(node: NodeId) -> hobnob_keys::NodeId {
+    hobnob_keys::NodeId(node.0)
 }
 
 /// Lets the kernel find out when the other end of a connection is gone without a word.

@@ -51,14 +51,16 @@ impl Opening {
         from.read_exact(&mut head[first..]).await.map_err(malformed)?;
         let [magic @ .., version, len] = head;
         let (mut fields, len) = ([0; u8::MAX as usize], usize::from(len));
-        if ![MAGIC_HOLD, MAGIC_SYNC_PORT].contains(&magic) || version != 1 {
+        if ![MAGIC_HOLD, MAGIC_SYNC_PORT].contains(&magic) {
             return Err(OpeningError::Malformed);
         }
         from.read_exact(&mut fields[..len]).await.map_err(malformed)?;
-        match magic {
-            MAGIC_SYNC_PORT => Ok(Self::SyncPort),
-            _ => Preamble::of(&fields[..len]).map(Self::Hold).ok_or(OpeningError::Malformed),
-        }
+        let opening = match (magic, version) {
+            (MAGIC_SYNC_PORT, 1) => Some(Self::SyncPort),
+            (MAGIC_HOLD, version) => Preamble::of(version, &fields[..len]).map(Self::Hold),
+            _ => None,
+        };
+        opening.ok_or(OpeningError::Malformed)
     }
 }
 

@@ -1,21 +1,26 @@
-//! The preamble with which a monitor asks for a held connection, and the two bytes that may answer it.
+//! The preamble with which a monitor asks for a held connection, and the two words that may answer it in a clear cluster.
 
+use hobnob_keys::HOLD_NONCE_BYTES;
 use hobnob_membership::{ClusterId, NodeId};
 
-use super::opening::{HEAD_BYTES, MAGIC_HOLD, head};
+use super::opening::{MAGIC_HOLD, head};
 
 /// The answer of the member: it holds the connection, too.
 pub(super) const HELD: u8 = 1;
 /// The last byte of the member before it closes a held connection on purpose.
 pub(super) const GOODBYE: u8 = 2;
 
-const VERSION: u8 = 1;
-/// The fields that this version knows. A later one may append others.
-const FIELDS_BYTES: usize = 20;
-/// The length of a preamble of this version.
-pub(super) const PREAMBLE_BYTES: usize = HEAD_BYTES + FIELDS_BYTES;
+/// The version of a preamble without a nonce, for a clear cluster.
+const CLEAR: u8 = 1;
+/// The version of a preamble with a nonce, for a sealed cluster.
+const SEALED: u8 = 2;
+/// The fields of a clear preamble that are known here. A later software may append others.
+const CLEAR_FIELDS_BYTES: usize = 20;
+/// Those of a sealed preamble.
+const SEALED_FIELDS_BYTES: usize = CLEAR_FIELDS_BYTES + HOLD_NONCE_BYTES;
 
-/// The first message of a monitor on a connection that it wants to hold. It says nothing else there.
+/// The first message of a monitor on a connection that it wants to hold. In a clear cluster it says nothing else there, in a
+/// sealed one it says a hello once the member has told its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Preamble {
     /// The highest four bytes of the cluster id, as at the beginning of a session.
@@ -24,11 +29,22 @@ pub(super) struct Preamble {
     pub(super) sender: NodeId,
     /// The member that it expects at this address.
     pub(super) expected: NodeId,
+    /// The nonce of the monitor, in a sealed cluster.
+    pub(super) nonce: Option<[u8; HOLD_NONCE_BYTES]>,
 }
 
 impl Preamble {
-    pub(super) fn new(cluster: ClusterId, sender: NodeId, expected: NodeId) -> Self {
-        Self { mark: mark_of(cluster), sender, expected }
+    pub(super) fn clear(cluster: ClusterId, sender: NodeId, expected: NodeId) -> Self {
+        Self { mark: mark_of(cluster), sender, expected, nonce: None }
+    }
+
+    pub(super) fn sealed(
+        cluster: ClusterId,
+        sender: NodeId,
+        expected: NodeId,
+        nonce: [u8; HOLD_NONCE_BYTES],
+    ) -> Self {
+        Self { nonce: Some(nonce), ..Self::clear(cluster, sender, expected) }
     }
 
     /// Whether it is meant for this node of this cluster. A node holds no connection to itself.
@@ -36,19 +52,25 @@ impl Preamble {
         self.mark == mark_of(cluster) && self.expected == own && self.sender != own
     }
 
-    pub(super) fn bytes(&self) -> [u8; PREAMBLE_BYTES] {
-        let mut bytes = [0; PREAMBLE_BYTES];
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let [sender, expected] = [self.sender, self.expected].map(|node| node.0.to_le_bytes());
-        let head = head(MAGIC_HOLD, VERSION, FIELDS_BYTES as u8);
-        let fields = [&head[..], &self.mark, &sender, &expected];
-        bytes.iter_mut().zip(fields.concat()).for_each(|(to, from)| *to = from);
-        bytes
+        let (head, nonce) = match &self.nonce {
+            None => (head(MAGIC_HOLD, CLEAR, CLEAR_FIELDS_BYTES as u8), &[][..]),
+            Some(nonce) => (head(MAGIC_HOLD, SEALED, SEALED_FIELDS_BYTES as u8), &nonce[..]),
+        };
+        [&head[..], &self.mark, &sender, &expected, nonce].concat()
     }
 
-    /// The preamble with these fields, and those of a later version behind them.
-    pub(super) fn of(fields: &[u8]) -> Option<Self> {
-        let known = fields.first_chunk::<FIELDS_BYTES>()?;
-        Some(Self { mark: take(known, 0), sender: node(known, 4), expected: node(known, 12) })
+    /// The preamble of this version with these fields, and those of a later software behind them.
+    pub(super) fn of(version: u8, fields: &[u8]) -> Option<Self> {
+        let nonce = match version {
+            CLEAR => None,
+            SEALED => Some(take(fields.first_chunk::<SEALED_FIELDS_BYTES>()?, CLEAR_FIELDS_BYTES)),
+            _ => return None,
+        };
+        let known = fields.first_chunk::<CLEAR_FIELDS_BYTES>()?;
+        let (sender, expected) = (node(known, 4), node(known, 12));
+        Some(Self { mark: take(known, 0), sender, expected, nonce })
     }
 }
 
@@ -82,42 +104,56 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_read_as_it_was_written() {
-        let preamble = Preamble::new(BLUE, NodeId(0x11), NodeId(0x22));
-        let bytes = preamble.bytes();
-        let recorded = b"hold\x01\x14\x04\x03\x02\x01\x11\0\0\0\0\0\0\0\x22\0\0\0\0\0\0\0";
-        assert_eq!(&bytes, recorded, "the wire format");
-        assert_eq!(read(&bytes).await, (Ok(Opening::Hold(preamble)), 0));
+        let clear = Preamble::clear(BLUE, NodeId(0x11), NodeId(0x22));
+        let sealed = Preamble::sealed(BLUE, NodeId(0x11), NodeId(0x22), *b"12345678");
+        let recorded: [&[u8]; 2] = [
+            b"hold\x01\x14\x04\x03\x02\x01\x11\0\0\0\0\0\0\0\x22\0\0\0\0\0\0\0",
+            b"hold\x02\x1c\x04\x03\x02\x01\x11\0\0\0\0\0\0\0\x22\0\0\0\0\0\0\x0012345678",
+        ];
+        for (preamble, recorded) in [clear, sealed].into_iter().zip(recorded) {
+            assert_eq!(preamble.bytes(), recorded, "the wire format");
+            assert_eq!(read(recorded).await, (Ok(Opening::Hold(preamble)), 0));
+        }
         for (cluster, own, is_for) in [
             (BLUE, 0x22, true),
             (ClusterId(0), 0x22, false),
             (BLUE, 0x23, false),
             (BLUE, 0x11, false),
         ] {
-            assert_eq!(preamble.is_for(cluster, NodeId(own)), is_for, "{cluster:?} {own:x}");
+            assert_eq!(clear.is_for(cluster, NodeId(own)), is_for, "{cluster:?} {own:x}");
         }
-        let to_itself = Preamble::new(BLUE, NodeId(0x22), NodeId(0x22));
+        let to_itself = Preamble::clear(BLUE, NodeId(0x22), NodeId(0x22));
         assert!(!to_itself.is_for(BLUE, NodeId(0x22)));
     }
 
     #[tokio::test]
-    async fn fields_of_a_later_version_are_read_past() {
-        let preamble = Preamble::new(BLUE, NodeId(1), NodeId(2));
-        let mut later = preamble.bytes().to_vec();
-        later[5] += 3;
-        later.extend_from_slice(b"new");
-        assert_eq!(read(&later).await, (Ok(Opening::Hold(preamble)), 0), "and none is left unread");
+    async fn fields_of_a_later_software_are_read_past() {
+        for preamble in [
+            Preamble::clear(BLUE, NodeId(1), NodeId(2)),
+            Preamble::sealed(BLUE, NodeId(1), NodeId(2), [7; 8]),
+        ] {
+            let mut later = preamble.bytes();
+            later[5] += 3;
+            later.extend_from_slice(b"new");
+            let read = read(&later).await;
+            assert_eq!(read, (Ok(Opening::Hold(preamble)), 0), "and none is left unread");
+        }
     }
 
     #[tokio::test]
-    async fn what_is_cut_short_or_of_another_version_is_no_preamble() {
-        let good = Preamble::new(BLUE, NodeId(1), NodeId(2)).bytes();
-        for len in 1..good.len() {
-            assert_eq!(read(&good[..len]).await.0, Err(OpeningError::Malformed), "{len}");
-        }
-        for (at, byte) in [(0, b'H'), (4, 2), (5, 19)] {
-            let mut bad = good;
-            bad[at] = byte;
-            assert_eq!(read(&bad).await.0, Err(OpeningError::Malformed), "byte {at}");
+    async fn one_that_is_cut_short_or_of_another_version_is_none() {
+        for good in [
+            Preamble::clear(BLUE, NodeId(1), NodeId(2)).bytes(),
+            Preamble::sealed(BLUE, NodeId(1), NodeId(2), [7; 8]).bytes(),
+        ] {
+            for len in 1..good.len() {
+                assert_eq!(read(&good[..len]).await.0, Err(OpeningError::Malformed), "{len}");
+            }
+            for (at, byte) in [(0, b'H'), (4, 3), (4, 0), (5, 19)] {
+                let mut bad = good.clone();
+                bad[at] = byte;
+                assert_eq!(read(&bad).await.0, Err(OpeningError::Malformed), "byte {at}");
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ async fn with_gossip(peer: &Peer) -> (Holds, SocketAddr) {
         cluster: hobnob_membership::ClusterId::named("default"),
         node_id: hobnob_membership::NodeId(1),
         places: 4,
+        is_sealed: false,
         sync_port: None,
     };
     let port = peer.quic.local_addr().port();

@@ -27,6 +27,12 @@ impl Node {
         self.guard.as_ref().map(|guard| guard.generations(now)).unwrap_or_default()
     }
 
+    /// The generations that open what other members seal, each with whether this node seals with it.
+    pub fn opening_generations(&self, now: Time) -> impl Iterator<Item = (&Generation, bool)> {
+        let keyring = self.guard.as_ref().map(|guard| &guard.sealer.keyring);
+        keyring.into_iter().flat_map(move |keyring| keyring.opening(now))
+    }
+
     /// The revocations that the disk should keep.
     #[must_use]
     pub fn revocations(&self) -> Vec<SignedCommand> {

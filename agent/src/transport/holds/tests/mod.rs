@@ -2,6 +2,9 @@
 //!
 //! While the clock is paused, time passes only when nothing else can happen, so a timeout costs nothing.
 
+mod sealed;
+mod sync_port;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::opening::Opening;
-use super::preamble::{GOODBYE, HELD, PREAMBLE_BYTES, Preamble};
+use super::preamble::{GOODBYE, HELD, Preamble};
 use super::*;
 use crate::transport::limits::MAX_HOLDS;
 
@@ -27,7 +30,13 @@ fn loopback() -> SocketAddr {
 }
 
 fn settings(node_id: NodeId, places: usize) -> HoldSettings {
-    HoldSettings { cluster: ClusterId::named(DEFAULT_CLUSTER), node_id, places, sync_port: None }
+    HoldSettings {
+        cluster: ClusterId::named(DEFAULT_CLUSTER),
+        node_id,
+        places,
+        is_sealed: false,
+        sync_port: None,
+    }
 }
 
 async fn listener() -> (TcpListener, SocketAddr) {
@@ -44,8 +53,11 @@ struct Member {
 
 impl Member {
     async fn start(places: usize) -> Self {
+        Self::with(settings(MEMBER, places)).await
+    }
+
+    async fn with(settings: HoldSettings) -> Self {
         let (listener, addr) = listener().await;
-        let settings = settings(MEMBER, places);
         let events = mpsc::channel(1).0;
         let holds = Holds::start(Some(listener), settings, SYNC_PORT, events, Arc::default());
         Self { holds, addr }
@@ -272,13 +284,13 @@ async fn a_preamble_for_another_is_refused() {
 async fn garbage_is_dropped_before_and_after_the_preamble() {
     let member = Member::start(2).await;
     let mut stream = TcpStream::connect(member.addr).await.expect("connected");
-    stream.write_all(&[b'x'; 2 * PREAMBLE_BYTES]).await.expect("room");
+    stream.write_all(&[b'x'; 64]).await.expect("room");
     // It ends by a reset, for the rest was not read.
     timeout(TEST_TIMEOUT, stream.read_u8()).await.expect("in time").expect_err("it ended");
     member.until_count("holds_invalid", 1).await;
 
     let mut stream = TcpStream::connect(member.addr).await.expect("connected");
-    let preamble = Preamble::new(ClusterId::named(DEFAULT_CLUSTER), NodeId(1), MEMBER);
+    let preamble = Preamble::clear(ClusterId::named(DEFAULT_CLUSTER), NodeId(1), MEMBER);
     stream.write_all(&preamble.bytes()).await.expect("room");
     assert_eq!(stream.read_u8().await.expect("answered"), HELD);
     stream.write_all(b"more").await.expect("room");
@@ -400,34 +412,4 @@ async fn a_connection_to_itself_is_no_member() {
     assert!(reach::is_to_itself(&to_itself));
     let (_listener, addr) = listener().await;
     assert!(!reach::is_to_itself(&TcpStream::connect(addr).await.expect("connected")));
-}
-
-#[tokio::test]
-async fn a_newcomer_is_told_the_sync_port_in_fewer_bytes_than_it_asked_with() {
-    let member = Member::start(1).await;
-    let expected = SocketAddr::new(member.addr.ip(), SYNC_PORT);
-    assert_eq!(ask_sync_port(member.addr).await.expect("told"), expected);
-    let mut stream = TcpStream::connect(member.addr).await.expect("connected");
-    let question = b"port\x01\0";
-    stream.write_all(question).await.expect("room");
-    stream.shutdown().await.expect("a half close");
-    let mut answer = Vec::new();
-    // The member ends by a reset once the asker has ended.
-    let _ = timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer)).await.expect("in time");
-    assert_eq!(answer, [0x34, 0x12], "the wire format");
-    assert!(answer.len() < question.len());
-    assert_eq!((member.count("sync_ports_told"), member.count("holds_invalid")), (2, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_asker_that_stays_costs_its_place_for_a_second() {
-    let member = Member::start(1).await;
-    let mut stays = TcpStream::connect(member.addr).await.expect("connected");
-    stays.write_all(b"port\x01\0").await.expect("room");
-    assert_eq!(stays.read_u16_le().await.expect("told"), SYNC_PORT);
-    let crowded = ask_sync_port(member.addr).await.expect_err("one may say something at a time");
-    assert!(matches!(crowded, SyncPortError::Unanswered { .. }), "{crowded}");
-    assert_eq!(member.count("holds_crowded"), 1);
-    timeout(TEST_TIMEOUT, stays.read_u8()).await.expect("in time").expect_err("it is over");
-    ask_sync_port(member.addr).await.expect("told");
 }
