@@ -3,7 +3,7 @@
 //! The same port tells newcomers the sync port of the member ([`sync_port`]).
 //!
 //! A kernel closes the connections of a process when the process ends, however it ends. So a monitor that holds a connection
-//! learns of that at once. It says one [preamble](preamble), the member answers with one byte, and then nothing is said, but
+//! learns of that at once. It says one [preamble], the member answers with one byte, and then nothing is said, but
 //! for one byte of goodbye before the member closes on purpose. In a sealed cluster the monitor also says a hello, and all
 //! these words prove that their speaker holds a generation ([`keys`]).
 //!
