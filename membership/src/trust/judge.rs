@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_keys::{Certificate, Membership, Untimely};
+use hobnob_keys::{Certificate, Membership, Moment, Untimely};
 
 use super::door::SecuredBy;
 use super::{Guard, node_of};
@@ -138,9 +138,19 @@ impl Guard {
 }
 
 fn late(membership: &Membership, untimely: Untimely, secured: &SecuredBy) -> Shut {
-    let (token, until) = (membership.token(), membership.limits().validity.until_ms);
-    let now = secured.wall_ms;
-    Shut::Told(format!(
-        "{untimely}: token {token} is valid until {until}, and the clock here shows {now} (ms since 1970)"
-    ))
+    let (token, validity) = (membership.token(), membership.limits().validity);
+    let (from, until, now) =
+        (Moment(validity.from_ms), Moment(validity.until_ms), Moment(secured.wall_ms));
+    Shut::Told(match untimely {
+        Untimely::Early { .. } => {
+            format!(
+                "token {token} is valid from {from} until {until}, and the clock here shows {now}"
+            )
+        }
+        Untimely::Expired { .. } => {
+            format!(
+                "token {token} expired: it was valid until {until}, and the clock here shows {now}"
+            )
+        }
+    })
 }
