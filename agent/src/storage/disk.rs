@@ -288,10 +288,12 @@ fn sync_dir(dir: &Path) -> Result<(), FileError> {
 /// Reads a whole file. A pipe or a device may have no end.
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
-    if !file.metadata()?.is_file() {
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it, and for the read that finds its end: growth would leave copies of secrets behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 32);
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }

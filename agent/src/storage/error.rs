@@ -56,6 +56,30 @@ pub enum OpenError {
         /// The fault.
         reason: String,
     },
+    /// The file with the secret key of this node cannot be understood.
+    #[error("{} does not hold the key of a node ({reason})", path.display())]
+    CorruptNodeKey {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        reason: String,
+    },
+    /// The file with the membership in a sealed cluster cannot be understood.
+    #[error("{} does not hold the membership of a node ({reason})", path.display())]
+    CorruptMembership {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        reason: String,
+    },
+    /// A file with keys of a sealed cluster that other members hold, too, cannot be understood.
+    #[error("{} does not hold the keys of a cluster ({reason})", path.display())]
+    CorruptKeys {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        reason: String,
+    },
     /// The file that holds the epoch cannot be understood.
     #[error("{} does not hold an epoch ({reason})", path.display())]
     CorruptEpoch {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::disk::{Disk, FileError};
 use super::error::OpenError;
@@ -72,11 +73,37 @@ pub(super) fn encode<T: Serialize>(
     format: u32,
     fields: &T,
 ) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    write(disk, file, format, fields, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same for a document that holds secrets, of at most this length. They are zeroed on drop.
+pub(super) fn encode_secret<T: Serialize>(
+    disk: &dyn Disk,
+    file: &str,
+    format: u32,
+    fields: &T,
+    max_len: usize,
+) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    // Room for all of it from the beginning, so that no copy is left behind by growth.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max_len));
+    write(disk, file, format, fields, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn write<T: Serialize>(
+    disk: &dyn Disk,
+    file: &str,
+    format: u32,
+    fields: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), FileError> {
     let document = Document { head: Head::of(format), fields };
-    let mut bytes = serde_json::to_vec(&document)
+    serde_json::to_writer(&mut *bytes, &document)
         .map_err(|error| FileError::of("encode", &disk.path(file))(error.into()))?;
     bytes.push(b'\n');
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads a document of the known format.

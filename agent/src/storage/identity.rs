@@ -1,4 +1,4 @@
-//! The file with the identity of this node. It is written once and then only read.
+//! The file with the identity of this node. It is written once and then only read, unless the node gets another key.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -50,14 +50,20 @@ impl NodeIdentity {
 
     /// Makes a random identity and writes it.
     pub(super) fn create(disk: &mut dyn Disk, cluster: &str) -> Result<Self, OpenError> {
-        let identity = Self {
-            node_id: NodeId(rand::random_range(1..=u64::MAX)),
-            instance_key: rand::random(),
-            cluster: cluster.to_owned(),
-        };
-        let content = format::encode(disk, FILE, FORMAT, &identity.to_stored())?;
-        disk.replace(FILE, &content)?;
+        let identity = Self::of_node(NodeId(rand::random_range(1..=u64::MAX)), cluster);
+        identity.save(disk)?;
         Ok(identity)
+    }
+
+    /// The identity of a node with this id.
+    pub(super) fn of_node(node_id: NodeId, cluster: &str) -> Self {
+        Self { node_id, instance_key: rand::random(), cluster: cluster.to_owned() }
+    }
+
+    /// Replaces the identity.
+    pub(super) fn save(&self, disk: &mut dyn Disk) -> Result<(), OpenError> {
+        let content = format::encode(disk, FILE, FORMAT, &self.to_stored())?;
+        Ok(disk.replace(FILE, &content)?)
     }
 
     fn to_stored(&self) -> StoredIdentity {

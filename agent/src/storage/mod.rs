@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | `lock` | the process id of the agent that uses the directory | at every start |
 //! | `node.json` | node id, instance key and cluster | once, at the first start |
+//! | `node.key` | in a sealed cluster: the secret key of this node | once, at the first start with a token |
+//! | `membership.json` | in a sealed cluster: certificate, CA keys and seeds | at the first start with a token, and with a newer one |
+//! | `keys.json` | in a sealed cluster: generations (secret) and revocations | some time after they change |
+//! | `members.json` | in a sealed cluster: the certificates of members | some time after they change |
 //! | `epoch.json` | the highest epoch that this node took | at every start, and whenever the node raises its epoch |
 //! | `epoch.reserve` | room for the next `epoch.json` | with it |
 //! | `registrations.log` | the registrations, see `log.rs` | at every change |
@@ -30,13 +34,16 @@ mod limits;
 mod log;
 mod peers;
 mod registration;
+mod sealed;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 
-pub use data_dir::DataDir;
+pub(crate) use data_dir::holds_membership;
+pub use data_dir::{DataDir, LockedDir};
 pub use error::{OpenError, WriteError};
 pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
 pub use registration::{StoredBalancing, StoredCheck, StoredRegistrant, StoredRegistration};
+pub use sealed::{KeptKeys, KeptMembership};
 pub use verdicts::KeptVerdict;

@@ -1,5 +1,7 @@
 //! The data directory. One agent at a time can open it.
 
+mod locked;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,14 +10,18 @@ use std::sync::Arc;
 use hobnob_membership::{Epoch, NodeId};
 use tracing::warn;
 
-use super::disk::{Disk, LockError, OsDisk};
+use super::disk::Disk;
 use super::epoch;
 use super::error::{OpenError, WriteError};
 use super::identity::{self, NodeIdentity};
 use super::log::{RegistrationLog, TornTail};
 use super::peers;
 use super::registration::{StoredRegistrant, StoredRegistration};
+use super::sealed::{KeptKeys, Written};
 use super::verdicts::{self, KeptVerdict};
+
+pub use locked::LockedDir;
+pub(crate) use locked::holds_membership;
 
 /// An open data directory. The same path cannot be opened again until this is dropped or its process ends.
 ///
@@ -26,21 +32,17 @@ pub struct DataDir {
     epoch: Epoch,
     log: RegistrationLog,
     torn_tail: Option<TornTail>,
+    written_keys: Written,
 }
 
 impl DataDir {
-    /// Opens the data directory of an agent of this cluster. A missing directory is created (mode 0700).
+    /// Opens the data directory of an agent of this clear cluster. A missing directory is created (mode 0700).
     ///
     /// # Errors
     /// Another agent uses it, it belongs to another cluster, the system refuses an operation, or a file in it is
     /// damaged or of another format. See [`OpenError`].
     pub fn open(path: impl AsRef<Path>, cluster: &str) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let disk = OsDisk::open(path).map_err(|error| match error {
-            LockError::Held(pid) => OpenError::Locked { dir: path.to_owned(), pid },
-            LockError::File(error) => error.into(),
-        })?;
-        Self::open_on(Box::new(disk), cluster)
+        LockedDir::open(path)?.into_clear(cluster)
     }
 
     /// Opens the data directory on a disk that has no other writer.
@@ -69,7 +71,7 @@ impl DataDir {
                 NodeIdentity::create(disk.as_mut(), cluster)?
             }
         };
-        Ok(Self { disk, identity, epoch, log, torn_tail })
+        Ok(Self { disk, identity, epoch, log, torn_tail, written_keys: Written::default() })
     }
 
     /// The node id, made at the first start; never 0.
@@ -171,6 +173,15 @@ impl DataDir {
     /// The addresses could not be written.
     pub fn save_peers(&mut self, peers: &[SocketAddr]) -> Result<(), WriteError> {
         Ok(peers::save(self.disk.as_mut(), peers)?)
+    }
+
+    /// Remembers the keys of others for a restart, in the place of those remembered before. A file whose content did not change
+    /// since this was opened is left alone.
+    ///
+    /// # Errors
+    /// A file could not be made durable.
+    pub fn save_keys(&mut self, keys: &KeptKeys) -> Result<(), WriteError> {
+        Ok(keys.save(self.disk.as_mut(), &mut self.written_keys)?)
     }
 
     /// The latest verdicts of checks of this boot of the host, by the id of their instance. They are hints: a file that
