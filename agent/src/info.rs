@@ -20,6 +20,17 @@ pub(crate) struct AgentInfo {
     pub(crate) sync_addr: SocketAddr,
     /// The bound address of sync streams.
     pub(crate) sync_bound: SocketAddr,
+    /// Its place in a sealed cluster; `None` in a clear one.
+    pub(crate) sealed: Option<SealedInfo>,
+}
+
+/// The place of an agent in its sealed cluster. Nothing of it is secret.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedInfo {
+    /// The fingerprint of its key.
+    pub(crate) key: String,
+    /// The fingerprint of the token that its certificate is from.
+    pub(crate) token: String,
 }
 
 impl AgentInfo {
@@ -48,6 +59,7 @@ mod tests {
             gossip_bound: addr(bound),
             sync_addr: addr("127.0.0.1:1"),
             sync_bound: addr("127.0.0.1:1"),
+            sealed: None,
         }
     }
 

@@ -23,6 +23,7 @@ mod info;
 pub mod log_writer;
 mod queries;
 mod registrations;
+mod security;
 mod seeding;
 mod services;
 pub mod storage;
@@ -34,5 +35,7 @@ pub mod transport;
 pub use agent::{Agent, PartEnded, StartError};
 pub use config::{
     AddressUse, AgentConfig, ConfigError, FoundAddress, LookupError, SocketMode, SocketModeError,
+    TokenProblem, TokenSource, TokenText,
 };
 pub use doors::unix::error::SocketError;
+pub use security::SecurityError;

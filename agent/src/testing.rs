@@ -39,7 +39,14 @@ impl IdleDriver {
     ) -> Self {
         let key = NodeKey::from_seed(&[node_id as u8; 32]);
         let cluster = ClusterId::named("default");
-        Self::with(NodeId(node_id), &key, cluster, records, own_checks, None).await
+        Self::with(NodeId(node_id), &key, cluster, records, own_checks, None, &[]).await
+    }
+
+    /// A driver of a node in a sealed cluster that is to join at these addresses.
+    pub(crate) async fn sealed(sealing: Sealing, join: &[String]) -> Self {
+        let (node, cluster) = (sealing.node_id(), sealing.cluster());
+        let (key, checks) = (NodeKey::from_seed(&[node.0 as u8; 32]), OwnChecks::default());
+        Self::with(node, &key, cluster, Vec::new(), checks, Some(Box::new(sealing)), join).await
     }
 
     async fn with(
@@ -49,6 +56,7 @@ impl IdleDriver {
         records: Vec<(Key, Value)>,
         own_checks: OwnChecks,
         sealing: Option<Box<Sealing>>,
+        join: &[String],
     ) -> Self {
         let loopback = (Ipv4Addr::LOCALHOST, 0).into();
         let is_sealed = sealing.is_some();
@@ -78,7 +86,7 @@ impl IdleDriver {
         let locality = Locality { datacenter: "dc1".to_owned(), zone: String::new() };
         let (registry, writer) = Registry::new(node_id, locality, clock, 1);
         let (persist, persisted) = mpsc::channel(1);
-        let joining = Joining::at(&[], &[], "default");
+        let joining = Joining::at(join, &[], "default");
         let node = Node::new(config, clock.now()).expect("legal records");
         let (driver, handle) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
@@ -116,7 +124,7 @@ impl TestDriver {
         let (key, node, cluster) = (sealed::node_key(n), sealed::node_id(n), sealing.cluster());
         let sealing = Some(Box::new(sealing));
         let checks = OwnChecks::default();
-        Self::run(IdleDriver::with(node, &key, cluster, Vec::new(), checks, sealing).await)
+        Self::run(IdleDriver::with(node, &key, cluster, Vec::new(), checks, sealing, &[]).await)
     }
 
     fn run(idle: IdleDriver) -> Self {

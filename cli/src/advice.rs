@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind};
 
 use hobnob_agent::storage::{OpenError, WriteError};
 use hobnob_agent::transport::{BindError, QuicError};
-use hobnob_agent::{AddressUse, ConfigError, LookupError, SocketError, StartError};
+use hobnob_agent::{
+    AddressUse, ConfigError, LookupError, SecurityError, SocketError, StartError, TokenProblem,
+};
 use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
 use hobnob_keys::{CaFileError, TokenError};
@@ -52,7 +54,7 @@ fn of_start(error: &StartError) -> Option<String> {
     match error {
         StartError::Config(error) => of_config(error),
         StartError::Lookup(error) => Some(of_lookup(error)),
-        StartError::DataDir(error) => of_data_dir(error),
+        StartError::Security(error) => of_security(error),
         StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
         StartError::Bind(error) => of_bind(error).map(str::to_owned),
         StartError::Socket(error) => of_socket(error, "--socket"),
@@ -98,9 +100,13 @@ fn of_keys(error: &KeysError) -> Option<&'static str> {
 fn of_config(error: &ConfigError) -> Option<String> {
     Some(match error {
         ConfigError::NotLoopback(_) => {
-            "bind to a loopback address, or pass --insecure if you trust everybody on that network"
+            "make a sealed cluster, with two commands:\n\n  \
+             hobnob init --cluster NAME                           on your own machine: prints a token\n  \
+             hobnob agent --bind ADDRESS --token-file FILE        here, with that token in FILE\n\n\
+             or bind to a loopback address, or pass --insecure if you trust everybody on that network"
                 .to_owned()
         }
+        ConfigError::NoName => "name it with --name or HOBNOB_NAME".to_owned(),
         ConfigError::SyncElsewhere { .. } => {
             "give --sync-bind the IP address of --bind, or 0.0.0.0 or [::]".to_owned()
         }
@@ -138,6 +144,50 @@ fn of_lookup(error: &LookupError) -> String {
     }
 }
 
+fn of_security(error: &SecurityError) -> Option<String> {
+    Some(match error {
+        SecurityError::DataDir(error) => return of_data_dir(error),
+        SecurityError::Storage(WriteError::Io { source, .. }) => of_file(source)?.to_owned(),
+        SecurityError::InsecureWithToken => "leave out one of the two".to_owned(),
+        SecurityError::InsecureMember { .. } => {
+            "leave out --insecure, or give this agent another data directory".to_owned()
+        }
+        SecurityError::Token(problem) => of_token(problem).to_owned(),
+        SecurityError::OtherCluster { .. } => {
+            "give it a token of its own cluster, or none, or give it another data directory".to_owned()
+        }
+        SecurityError::OtherName { sealed, .. } => {
+            format!("leave out --cluster (HOBNOB_CLUSTER), or name `{sealed}`")
+        }
+        SecurityError::NotAllowed { .. } => {
+            "give another --name or --datacenter, or a token that allows these (`hobnob token create`)".to_owned()
+        }
+        SecurityError::Name { .. } => "give another one, with --name or --datacenter".to_owned(),
+        SecurityError::Changed { what, certified, .. } => format!(
+            "start it with --{what} {certified}, or give it a token that is valid and allows the new {what}: \
+             `hobnob token create`, then --token-file"
+        ),
+        SecurityError::OtherKey { .. } | SecurityError::Membership { .. } => {
+            "restore both files from a backup, or remove membership.json and start it with a token (`hobnob token \
+             create`, then --token-file): it joins as a new node"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn of_token(problem: &TokenProblem) -> &'static str {
+    match problem {
+        TokenProblem::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+            "put the token that `hobnob init` or `hobnob token create` printed into that file"
+        }
+        TokenProblem::Unreadable { .. } => {
+            "let the user of the agent read that file, which should be readable by nobody else"
+        }
+        _ => "copy the whole line that `hobnob init` or `hobnob token create` printed",
+    }
+}
+
 fn of_data_dir(error: &OpenError) -> Option<String> {
     Some(match error {
         OpenError::Locked { .. } => {
@@ -154,6 +204,14 @@ fn of_data_dir(error: &OpenError) -> Option<String> {
             "restore it from a backup, or remove it if the clock of this machine is right, and the next epoch is minted \
              from the clock"
                 .to_owned()
+        }
+        OpenError::CorruptNodeKey { .. } | OpenError::CorruptMembership { .. } => {
+            "restore it from a backup, or remove node.key, membership.json and node.json, and start the agent with a token \
+             (`hobnob token create`, then --token-file): it joins as a new node"
+                .to_owned()
+        }
+        OpenError::CorruptKeys { .. } => {
+            "remove it: other members tell the agent again what was in it".to_owned()
         }
         OpenError::CorruptLog { .. } => {
             "restore the file from a backup, or delete that line (the whole file, if it is line 1), start the agent, and \
@@ -311,13 +369,17 @@ mod tests {
             (OpenError::Locked { dir: path(), pid: None }, "another data directory"),
             (OpenError::CorruptIdentity { path: path(), reason: reason() }, "remove it"),
             (OpenError::CorruptEpoch { path: path(), reason: reason() }, "remove it"),
+            (OpenError::CorruptNodeKey { path: path(), reason: reason() }, "with a token"),
+            (OpenError::CorruptMembership { path: path(), reason: reason() }, "with a token"),
+            (OpenError::CorruptKeys { path: path(), reason: reason() }, "remove it"),
             (OpenError::CorruptLog { path: path(), line: 2, reason: reason() }, "register again"),
             (
                 OpenError::OtherFormat { path: path(), format: 3, written_by: reason(), known: 2 },
                 "that wrote it",
             ),
         ] {
-            let error = anyhow::Error::new(StartError::from(error)).context("no start");
+            let error = anyhow::Error::new(StartError::from(SecurityError::from(error)))
+                .context("no start");
             let advice = of(&error).expect("some advice");
             assert!(advice.contains(says), "{error:#}: {advice}");
         }

@@ -54,5 +54,6 @@ pub(crate) fn info() -> Info {
         catalog_digest: "0".to_owned(),
         counters: BTreeMap::from([("api_calls".to_owned(), 3)]),
         protocol: BTreeMap::new(),
+        sealed: None,
     }
 }

@@ -7,7 +7,8 @@ use hobnob_membership::record::RecordError;
 
 use crate::config::{ConfigError, LookupError};
 use crate::doors::unix::error::SocketError;
-use crate::storage::{OpenError, WriteError};
+use crate::security::SecurityError;
+use crate::storage::WriteError;
 use crate::transport::BindError;
 
 /// An agent could not be started. Nothing of it is left running.
@@ -26,9 +27,9 @@ pub enum StartError {
     /// The data directory holds more than one agent may register.
     #[error("the registrations in the data directory cannot all be taken back: {0}")]
     Registrations(catalog::WriteError),
-    /// The data directory cannot be used.
+    /// The agent cannot be a member of its cluster, or its data directory cannot be used.
     #[error(transparent)]
-    DataDir(#[from] OpenError),
+    Security(#[from] SecurityError),
     /// The data directory cannot be written.
     #[error(transparent)]
     Storage(#[from] WriteError),
@@ -52,6 +53,7 @@ impl StartError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(_) | Self::Node(_) => true,
+            Self::Security(error) => error.is_usage(),
             Self::Socket(error) | Self::QuerySocket(error) => error.is_usage(),
             _ => false,
         }

@@ -1,6 +1,7 @@
 //! A running agent: everything started in order, and stopped in the opposite one.
 
 mod error;
+mod reminder;
 mod start;
 mod task;
 
@@ -38,6 +39,7 @@ pub struct Agent {
     seeding: Task<()>,
     timing: Task<()>,
     leave: mpsc::Receiver<()>,
+    reminding: Task<()>,
 }
 
 impl Agent {
@@ -93,6 +95,7 @@ impl Agent {
             ended = self.server.ended() => Err(ended),
             ended = self.registrar.ended() => Err(ended),
             ended = self.timing.ended() => Err(ended),
+            ended = self.reminding.ended() => Err(ended),
             failed = self.seeding.failed() => Err(failed),
         }
     }
@@ -100,8 +103,18 @@ impl Agent {
     /// Stops the agent: leaves the cluster unless it was told to keep its records there, and removes its sockets.
     pub async fn shutdown(self) {
         let Self {
-            keep_on_exit, driver, driving, server, registrar, seeding, timing, doors, ..
+            keep_on_exit,
+            driver,
+            driving,
+            server,
+            registrar,
+            seeding,
+            timing,
+            doors,
+            reminding,
+            ..
         } = self;
+        reminding.stop().await;
         timing.stop().await;
         seeding.stop().await;
         if keep_on_exit {

@@ -3,30 +3,32 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hobnob_keys::NodeKey;
+use hobnob_api::address::GossipAddress;
 use hobnob_membership::record::{NodeRecord, Support};
-use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol};
+use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol, Sealing};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::reminder::remind;
 use super::task::Task;
 use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::checks::ListenerWatch;
 use crate::clock::{Clock, wall_clock_ms};
-use crate::config::{Addresses, AgentConfig, ThisHost, ValidConfig};
+use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost, ValidConfig};
 use crate::descriptors;
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::permissions::Permissions;
 use crate::doors::unix::server::Socket;
 use crate::doors::unix::sockets::Sockets;
-use crate::driver::{Driver, Joining};
+use crate::driver::{Driver, Entering, Joining};
 use crate::info::AgentInfo;
 use crate::registrations::{self, Registrar, Restored};
+use crate::security::{self, Entered, Secrets, SecurityError};
 use crate::seeding;
 use crate::services::{Locality, Registry};
-use crate::storage::DataDir;
+use crate::storage::{self, DataDir, LockedDir};
 use crate::transport::{HoldSettings, Network};
 
 /// Requests of the driver that wait for the disk; further ones are dropped and counted.
@@ -36,7 +38,9 @@ const MAX_WAITING_PERSISTS: usize = 256;
 struct Opened {
     config: ValidConfig,
     data_dir: DataDir,
+    cluster: String,
     node: NodeRecord,
+    secrets: Secrets,
 }
 
 /// An agent with its sockets.
@@ -60,7 +64,8 @@ struct Ready {
 pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
     config.check_names()?;
     let addresses = Addresses::find(&config, &ThisHost).await?;
-    let config = config.validate(&addresses)?;
+    let is_member = storage::holds_membership(&config.data_dir);
+    let config = config.validate(&addresses, is_member)?;
     // Before anything is opened, so that nothing runs into the lower limit.
     descriptors::shares();
     let opened = open(config)?;
@@ -68,11 +73,21 @@ pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
     restore(bound).await?.spawn()
 }
 
-fn open(config: ValidConfig) -> Result<Opened, StartError> {
-    let data_dir = DataDir::open(&config.data_dir, &config.cluster)?;
+fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
+    let dir = LockedDir::open(&config.data_dir).map_err(SecurityError::from)?;
+    let now_ms = wall_clock_ms();
+    let Entered { data_dir, name, cluster, datacenter, sealed } =
+        security::enter(dir, &config, now_ms)?;
+    if let Some((sealed, _)) = &sealed {
+        add_seeds(&mut config.join, &sealed.seeds);
+    } else if config.is_open() && !config.insecure {
+        // The membership was there a moment ago.
+        let bind = FoundAddress { name: None, addr: config.bind };
+        return Err(ConfigError::NotLoopback(bind).into());
+    }
     let node = NodeRecord {
-        name: config.name.as_str().into(),
-        datacenter: config.datacenter.as_str().into(),
+        name: name.as_str().into(),
+        datacenter: datacenter.as_str().into(),
         zone: config.zone.as_str().into(),
         software: env!("CARGO_PKG_VERSION").into(),
         // The key itself stays here; its hash tells two agents on one node id apart.
@@ -82,7 +97,19 @@ fn open(config: ValidConfig) -> Result<Opened, StartError> {
         certificate: Vec::new(),
     };
     node.validate()?;
-    Ok(Opened { config, data_dir, node })
+    let secrets = Secrets::of(sealed, now_ms)?;
+    Ok(Opened { config, data_dir, cluster, node, secrets })
+}
+
+/// Adds the members to join at that a token named.
+fn add_seeds(join: &mut Vec<String>, seeds: &[String]) {
+    for seed in seeds {
+        match seed.parse::<GossipAddress>() {
+            Ok(_) if join.contains(seed) => {}
+            Ok(_) => join.push(seed.clone()),
+            Err(error) => tracing::warn!(%error, "a seed of the token is left out"),
+        }
+    }
 }
 
 async fn bind(opened: Opened) -> Result<Bound, StartError> {
@@ -90,14 +117,14 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let doors = DoorThreads::start().map_err(StartError::Threads)?;
     let (socket, query_socket) = open_sockets(config).await?;
     let settings = HoldSettings {
-        cluster: ClusterId::named(&config.cluster),
+        cluster: opened.secrets.cluster(&opened.cluster),
         node_id: opened.data_dir.node_id(),
         places: descriptors::shares().held,
-        is_sealed: false,
+        is_sealed: opened.secrets.sealing.is_some(),
         sync_port: config.advertise_sync_port,
     };
-    let key = NodeKey::from_seed(&rand::random());
-    let network = Network::bind(config.bind, config.sync_bind, settings, &key).await?;
+    let network =
+        Network::bind(config.bind, config.sync_bind, settings, &opened.secrets.key).await?;
     let (gossip, sync) = (network.gossip_addr(), network.sync_addr());
     let gossip_port = config.advertise_port.unwrap_or(gossip.port());
     let sync_port = config.advertise_sync_port.unwrap_or(sync.port());
@@ -111,15 +138,16 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         );
     }
     let info = AgentInfo {
-        name: config.name.clone(),
-        cluster: config.cluster.clone(),
+        name: opened.node.name.to_string(),
+        cluster: opened.cluster.clone(),
         node_id: opened.data_dir.node_id(),
-        datacenter: config.datacenter.clone(),
+        datacenter: opened.node.datacenter.to_string(),
         zone: config.zone.clone(),
         gossip_addr: (config.advertise, gossip_port).into(),
         gossip_bound: gossip,
         sync_addr: (config.advertise, sync_port).into(),
         sync_bound: sync,
+        sealed: opened.secrets.info.clone(),
     };
     Ok(Bound { opened, doors, socket, query_socket, network, info })
 }
@@ -135,8 +163,9 @@ async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), 
 }
 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
-    let Opened { config, data_dir, .. } = &mut bound.opened;
-    let restored = registrations::restore(data_dir, &config.advertise.to_string(), None).await;
+    let Opened { config, data_dir, secrets, .. } = &mut bound.opened;
+    let (address, sealing) = (config.advertise.to_string(), secrets.sealing.as_deref());
+    let restored = registrations::restore(data_dir, &address, sealing).await;
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
     Ok(Ready { bound, restored, epoch })
 }
@@ -145,10 +174,13 @@ impl Ready {
     fn spawn(self) -> Result<Agent, StartError> {
         let Self { bound, restored, epoch } = self;
         let Bound { opened, doors, socket, query_socket, network, info } = bound;
-        let Opened { config, data_dir, node } = opened;
+        let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
+        let Opened { config, data_dir, node, secrets, .. } = opened;
+        let Secrets { sealing, founder, .. } = secrets;
+        let is_sealed = sealing.is_some();
         let clock = Clock::start();
-        let node = Node::new(node_config(&info, node, epoch, &restored), clock.now())
-            .map_err(StartError::Registrations)?;
+        let config_of_node = node_config(&info, node, epoch, &restored, sealing);
+        let node = Node::new(config_of_node, clock.now()).map_err(StartError::Registrations)?;
         let locality = Locality { datacenter: info.datacenter.clone(), zone: info.zone.clone() };
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
         let first_revision = wall_clock_ms().saturating_mul(1_000);
@@ -159,6 +191,7 @@ impl Ready {
         let own_checks = restored.own_checks();
         let (driving, driver) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
+        let driving = if is_sealed { driving.entering(Entering::sealed(founder)) } else { driving };
         let default_address = config.advertise.to_string();
         let listeners = ListenerWatch::new(config.listener_watch);
         let (registrar, registrations) = Registrar::new(
@@ -206,11 +239,18 @@ impl Ready {
             keep_on_exit: config.keep_on_exit,
             driver,
             leave,
+            reminding: Task::spawn("reminder of --insecure", remind(is_open_and_clear)),
         })
     }
 }
 
-fn node_config(info: &AgentInfo, node: NodeRecord, epoch: Epoch, restored: &Restored) -> Config {
+fn node_config(
+    info: &AgentInfo,
+    node: NodeRecord,
+    epoch: Epoch,
+    restored: &Restored,
+    sealing: Option<Box<Sealing>>,
+) -> Config {
     Config {
         cluster: ClusterId::named(&info.cluster),
         identity: Identity {
@@ -223,6 +263,6 @@ fn node_config(info: &AgentInfo, node: NodeRecord, epoch: Epoch, restored: &Rest
         records: restored.records.clone(),
         seed: rand::random(),
         protocol: Protocol::default(),
-        sealing: None,
+        sealing,
     }
 }

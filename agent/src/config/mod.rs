@@ -1,7 +1,9 @@
 //! The configuration that an agent is started with.
 
+mod host_name;
 mod lookup;
 mod socket_mode;
+mod token;
 mod validate;
 
 use std::path::PathBuf;
@@ -11,16 +13,20 @@ use hobnob_api::address::OwnAddress;
 pub use lookup::{AddressUse, FoundAddress, LookupError};
 pub(crate) use lookup::{Addresses, ThisHost};
 pub use socket_mode::{SocketMode, SocketModeError};
+pub use token::{TokenProblem, TokenSource, TokenText};
 pub use validate::ConfigError;
 pub(crate) use validate::ValidConfig;
 
 /// Everything that an agent needs to know at its start.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
-    /// Its name, for people.
-    pub name: String,
-    /// The name of the cluster that it belongs to. Agents of different clusters never mix, wherever they meet.
-    pub cluster: String,
+    /// Its name, for people. Defaults to the one in its certificate, else to that of the host.
+    pub name: Option<String>,
+    /// The name of the cluster that it belongs to. Agents of different clusters never mix, wherever they meet. Defaults to that
+    /// of its token or its membership, else to `default`.
+    pub cluster: Option<String>,
+    /// The token that lets it join a sealed cluster. A member needs none.
+    pub token: Option<TokenSource>,
     /// The directory of its identity and its registrations.
     pub data_dir: PathBuf,
     /// The address that takes gossip (UDP), on port 7946 if it names none. Port 0 takes a free one.
@@ -42,13 +48,14 @@ pub struct AgentConfig {
     pub query_socket_mode: SocketMode,
     /// Gossip addresses (`host:port`) to join at.
     pub join: Vec<String>,
-    /// Its datacenter.
-    pub datacenter: String,
+    /// Its datacenter. Defaults to the one in its certificate, else to the only one that its token allows, else to `dc1`.
+    pub datacenter: Option<String>,
     /// Its zone; empty for none.
     pub zone: String,
     /// Keep the records in the cluster on exit, for a restart, instead of leaving.
     pub keep_on_exit: bool,
-    /// Accept to listen on an address that is not loopback, although peers are not authenticated and gossip is not encrypted.
+    /// Accept to listen on an address that is not loopback in a clear cluster, although peers are not authenticated and gossip is
+    /// not encrypted.
     pub insecure: bool,
     /// Ask the kernel whether somebody listens at the checked addresses of this host, so that a service that dies is
     /// unhealthy at once.
@@ -60,8 +67,9 @@ impl AgentConfig {
     /// A legal configuration that listens at this address.
     fn at(bind: &str) -> Self {
         Self {
-            name: "a".to_owned(),
-            cluster: "default".to_owned(),
+            name: Some("a".to_owned()),
+            cluster: None,
+            token: None,
             data_dir: PathBuf::from("/nowhere"),
             bind: bind.parse().expect("an address"),
             sync_bind: None,
@@ -72,7 +80,7 @@ impl AgentConfig {
             query_socket: None,
             query_socket_mode: SocketMode::default(),
             join: Vec::new(),
-            datacenter: "dc1".to_owned(),
+            datacenter: None,
             zone: String::new(),
             keep_on_exit: false,
             insecure: true,

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 
+use super::host_name::host_name;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
-use super::{AgentConfig, SocketMode};
+use super::{AgentConfig, SocketMode, TokenSource};
 
 /// A part of the configuration can never work.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +16,8 @@ use super::{AgentConfig, SocketMode};
 pub enum ConfigError {
     /// The traffic would be open to everybody.
     #[error(
-        "refusing to listen on {0}: peers are not authenticated and gossip is not encrypted yet, so anybody who \
-         reaches that address could read and forge the catalog"
+        "refusing to listen on {0}: without a token peers are not authenticated and gossip is not encrypted, so \
+         anybody who reaches that address could read and forge the catalog"
     )]
     NotLoopback(FoundAddress),
     /// Others would not reach the sync streams.
@@ -41,6 +42,9 @@ pub enum ConfigError {
     /// Others cannot send to port 0.
     #[error("port 0 cannot be advertised: it stands for any free port")]
     AdvertisedPortZero,
+    /// There is no name for the agent.
+    #[error("this host has no name to call the agent by")]
+    NoName,
     /// An address means something else on every host.
     #[error("{0} is a link-local address, which means nothing on other hosts")]
     LinkLocal(FoundAddress),
@@ -55,10 +59,14 @@ pub enum ConfigError {
 /// A configuration that keeps the rules, with its defaults filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct ValidConfig {
-    pub(crate) name: String,
-    pub(crate) cluster: String,
-    pub(crate) datacenter: String,
+    /// The name, the cluster and the datacenter that were given.
+    pub(crate) name: Option<String>,
+    pub(crate) cluster: Option<String>,
+    pub(crate) datacenter: Option<String>,
+    /// The name of this host, for an agent that was given none and has no certificate.
+    pub(crate) host_name: String,
     pub(crate) zone: String,
+    pub(crate) token: Option<TokenSource>,
     pub(crate) data_dir: PathBuf,
     pub(crate) bind: SocketAddr,
     pub(crate) sync_bind: SocketAddr,
@@ -74,7 +82,16 @@ pub(crate) struct ValidConfig {
     pub(crate) query_socket_mode: SocketMode,
     pub(crate) join: Vec<String>,
     pub(crate) keep_on_exit: bool,
+    /// Whether the traffic of a clear cluster was allowed to leave this host.
+    pub(crate) insecure: bool,
     pub(crate) listener_watch: bool,
+}
+
+impl ValidConfig {
+    /// Whether others than this host reach the agent.
+    pub(crate) fn is_open(&self) -> bool {
+        !(self.bind.ip().is_loopback() && self.sync_bind.ip().is_loopback())
+    }
 }
 
 impl AgentConfig {
@@ -84,20 +101,29 @@ impl AgentConfig {
     /// The first rule that is broken.
     pub(crate) fn check_names(&self) -> Result<(), ConfigError> {
         self.join.iter().try_for_each(|address| address.parse::<GossipAddress>().map(drop))?;
-        names::check("name of the agent", &self.name)?;
-        names::check("cluster", &self.cluster)?;
-        names::check("datacenter", &self.datacenter)?;
+        for (what, given) in [
+            ("name of the agent", &self.name),
+            ("cluster", &self.cluster),
+            ("datacenter", &self.datacenter),
+        ] {
+            given.iter().try_for_each(|name| names::check(what, name))?;
+        }
         if !self.zone.is_empty() {
             names::check("zone", &self.zone)?;
         }
         Ok(())
     }
 
-    /// Checks all rules, with the addresses that were found for this configuration.
+    /// Checks all rules, with the addresses that were found for this configuration. `is_member` says that the data directory is
+    /// that of a member of a sealed cluster.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(crate) fn validate(self, found: &Addresses) -> Result<ValidConfig, ConfigError> {
+    pub(crate) fn validate(
+        self,
+        found: &Addresses,
+        is_member: bool,
+    ) -> Result<ValidConfig, ConfigError> {
         self.check_names()?;
         let Addresses { bind, sync_bind, advertise } = found;
         let listening = [bind, sync_bind];
@@ -107,7 +133,7 @@ impl AgentConfig {
             return Err(ConfigError::LinkLocal(local.clone()));
         }
         if let Some(open) = listening.into_iter().find(|at| !at.addr.ip().is_loopback())
-            && !self.insecure
+            && !(self.insecure || is_member || self.token.is_some())
         {
             return Err(ConfigError::NotLoopback(open.clone()));
         }
@@ -116,7 +142,14 @@ impl AgentConfig {
             return Err(ConfigError::AdvertisedPortZero);
         }
         let advertise = reachable_at(found)?;
+        let host_name = host_name();
+        if self.name.is_none() && host_name.is_none() && !is_member {
+            return Err(ConfigError::NoName);
+        }
         Ok(ValidConfig {
+            host_name: host_name.unwrap_or_default(),
+            token: self.token,
+            insecure: self.insecure,
             bind: bind.addr,
             sync_bind: sync_bind.addr,
             advertise,
@@ -182,7 +215,7 @@ mod tests {
 
     fn valid(config: AgentConfig) -> Result<ValidConfig, ConfigError> {
         let found = found(&config);
-        config.validate(&found)
+        config.validate(&found, false)
     }
 
     fn advertised(config: AgentConfig) -> Result<String, ConfigError> {
@@ -275,12 +308,12 @@ mod tests {
 
     #[test]
     fn names_and_addresses_to_join_at_keep_their_rules() {
-        let spaced = || "a b".to_owned();
+        let spaced = || Some("a b".to_owned());
         for wrong in [
             AgentConfig { name: spaced(), ..AgentConfig::at("10.0.0.1:0") },
             AgentConfig { cluster: spaced(), ..AgentConfig::at("10.0.0.1:0") },
             AgentConfig { datacenter: spaced(), ..AgentConfig::at("10.0.0.1:0") },
-            AgentConfig { zone: spaced(), ..AgentConfig::at("10.0.0.1:0") },
+            AgentConfig { zone: "a b".to_owned(), ..AgentConfig::at("10.0.0.1:0") },
         ] {
             assert!(matches!(advertised(wrong), Err(ConfigError::Name(_))));
         }

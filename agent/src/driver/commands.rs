@@ -79,6 +79,8 @@ pub(crate) struct Report {
     /// Whether this agent listens for TCP probes, so that its host completes their handshakes.
     pub(crate) takes_tcp_probes: bool,
     pub(crate) counters: BTreeMap<String, u64>,
+    /// The reason for which a member did not let this agent in, while none does.
+    pub(crate) refusal: Option<String>,
 }
 
 impl From<Refused> for ApiError {
@@ -159,6 +161,7 @@ impl Driver {
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
             ("storage_stalls", self.inbox.disk_stalls.load(Ordering::Relaxed)),
+            ("storage_keys_unkept", self.inbox.unkept_keys.load(Ordering::Relaxed)),
             ("log_lines_lost", lost_lines()),
             ("check_probes_void", void_probes()),
             ("unknown_records", load.unknown_records as u64),
@@ -175,6 +178,7 @@ impl Driver {
         Report {
             takes_tcp_probes: self.network.holds.is_listening(),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
+            refusal: self.entering.refusal().map(str::to_owned),
         }
     }
 }

@@ -63,16 +63,20 @@ impl Driver {
             Event::DuplicateNodeId { address } => tracing::error!(
                 %address,
                 "another agent runs under this agent's node id: its data directory is a copy of this one's. That agent gives \
-                 way and is silent. Stop it, remove node.json and registrations.log from its data directory, and start it \
-                 again"
+                 way and is silent. Stop it, remove {} and registrations.log from its data directory, and start it \
+                 again{}",
+                self.entering.identity_files().0,
+                self.entering.identity_files().1
             ),
             Event::GaveWay { to } => {
                 tracing::error!(
                     %to,
                     "another agent runs under this agent's node id: this data directory is a copy, or was copied. This \
                      agent started later and gives way: it is silent, and answers from memory, until the other is gone. \
-                     If this is the copy, stop this agent, remove node.json and registrations.log from its data directory, \
-                     and start it again"
+                     If this is the copy, stop this agent, remove {} and registrations.log from its data directory, \
+                     and start it again{}",
+                    self.entering.identity_files().0,
+                    self.entering.identity_files().1
                 );
                 self.writer.set_isolated(true);
             }
@@ -95,6 +99,20 @@ impl Driver {
                 cluster = self.joining.cluster(),
                 "an agent of another cluster sends to this one and is ignored: check --cluster and --join of both"
             ),
+            Event::OtherSealing { address, is_sealed: true } => tracing::warn!(
+                %address,
+                "an agent of a sealed cluster sends to this one, whose cluster is clear, and is ignored: give this agent a \
+                 token of that cluster, or check --join of both"
+            ),
+            Event::OtherSealing { address, is_sealed: false } => tracing::warn!(
+                %address,
+                cluster = self.joining.cluster(),
+                "an agent of a clear cluster sends to this one, whose cluster is sealed, and is ignored: give that agent a \
+                 token, or check --join of both"
+            ),
+            Event::KeysChanged => self.note_changed_keys(),
+            Event::Refused { reason } => self.note_refusal(reason),
+            Event::Revoked => self.note_revoked(),
             Event::EpochRaised(epoch) => {
                 tracing::info!(%epoch, "epoch raised");
                 self.persist(Persist::Epoch(epoch));

@@ -25,6 +25,7 @@ pub(crate) struct DriverHandle {
     commands: mpsc::Sender<Command>,
     reports: mpsc::Sender<CheckReport>,
     disk_stalls: Arc<AtomicU64>,
+    unkept_keys: Arc<AtomicU64>,
 }
 
 /// The queues of messages from handles and checkers to the driver.
@@ -33,6 +34,8 @@ pub(super) struct Inbox {
     pub(super) reports: mpsc::Receiver<CheckReport>,
     /// The times that the disk did not answer. The registrar counts them, and the driver reports them.
     pub(super) disk_stalls: Arc<AtomicU64>,
+    /// The times that the disk refused the keys of a sealed cluster.
+    pub(super) unkept_keys: Arc<AtomicU64>,
 }
 
 impl DriverHandle {
@@ -40,18 +43,24 @@ impl DriverHandle {
     pub(super) fn channel() -> (Self, Inbox) {
         let (commands, commands_received) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (reports, reports_received) = mpsc::channel(MAX_WAITING_REPORTS);
-        let disk_stalls = Arc::new(AtomicU64::new(0));
+        let (disk_stalls, unkept_keys) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let inbox = Inbox {
             commands: commands_received,
             reports: reports_received,
             disk_stalls: disk_stalls.clone(),
+            unkept_keys: unkept_keys.clone(),
         };
-        (Self { commands, reports, disk_stalls }, inbox)
+        (Self { commands, reports, disk_stalls, unkept_keys }, inbox)
     }
 
     /// Counts that the disk does not answer.
     pub(crate) fn count_disk_stall(&self) {
         self.disk_stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts that the disk refused the keys of a sealed cluster.
+    pub(crate) fn count_unkept_keys(&self) {
+        self.unkept_keys.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The queue for verdicts of checks. Verdicts pass everything that may wait for the disk.

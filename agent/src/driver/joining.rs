@@ -87,11 +87,33 @@ impl Joining {
         if self.seeds.is_empty() { &self.former_peers } else { &self.seeds }
     }
 
-    pub(super) fn warn_if_due(&mut self, now: Instant) {
+    /// Warns of silence also if nobody is expected anywhere: the agent is to be let in by somebody.
+    pub(super) fn warn_in_any_case(&mut self) {
+        self.warn_at.get_or_insert(Instant::now() + WARN_ALONE_AFTER);
+    }
+
+    /// Warns that nobody answers, or that nobody lets this agent in, if it is time.
+    pub(super) fn warn_if_due(&mut self, now: Instant, is_outside: bool) {
         if self.warn_at.is_none_or(|at| at > now) {
             return;
         }
         self.warn_at = Some(now + WARN_ALONE_AGAIN_AFTER);
+        if is_outside && !self.expects_company() {
+            return tracing::warn!(
+                cluster = self.cluster,
+                "this agent is not in its cluster yet, and knows nobody to join at: name a member with --join or `hobnob \
+                 join`. Only the first agent of a cluster starts it, with the token that `hobnob init` printed, while that \
+                 is valid"
+            );
+        }
+        if is_outside {
+            return tracing::warn!(
+                at = self.expected_at().join(", "),
+                cluster = self.cluster,
+                "no member has let this agent in yet: does one run there, and do UDP and TCP reach its gossip address \
+                 (--bind) and UDP its sync address? The agent goes on trying"
+            );
+        }
         tracing::warn!(
             at = self.expected_at().join(", "),
             cluster = self.cluster,

@@ -5,12 +5,16 @@
 //! socket drops and counts, as UDP may.
 
 mod commands;
+mod entering;
 mod events;
 mod handle;
 mod joining;
+mod keys;
 mod links;
 mod losses;
 mod own_checks;
+#[cfg(test)]
+mod sealed_tests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
@@ -27,13 +31,15 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, wall_clock_ms};
 use crate::services::Writer;
-use crate::storage::KeptVerdict;
+use crate::storage::{KeptKeys, KeptVerdict};
 use crate::transport::{HoldEvent, HoldKeys, Network, StreamEvent};
 
 pub(crate) use commands::{Refused, Report};
+pub(crate) use entering::Entering;
 pub(crate) use handle::DriverHandle;
 use handle::Inbox;
 pub(crate) use joining::Joining;
+use keys::KeySaving;
 use losses::HeldLosses;
 pub(crate) use own_checks::{OwnCheck, OwnChecks, target_of};
 
@@ -57,10 +63,11 @@ const AGES_PERIOD: Duration = Duration::from_millis(100);
 const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 
 /// Something to persist for the next start.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
+    Keys(KeptKeys),
     Verdicts(BTreeMap<Arc<str>, KeptVerdict>),
 }
 
@@ -85,9 +92,11 @@ pub(crate) struct Driver {
     writer: Writer,
     persist: mpsc::Sender<Persist>,
     joining: Joining,
+    entering: Entering,
     losses: HeldLosses,
     save_peers_at: Option<Instant>,
     saved_peers: Vec<SocketAddr>,
+    key_saving: KeySaving,
     keep_verdicts_at: Option<Instant>,
     persist_dropped: u64,
     ages_due: Time,
@@ -120,9 +129,11 @@ impl Driver {
             writer,
             persist,
             joining,
+            entering: Entering::default(),
             losses: HeldLosses::default(),
             save_peers_at: None,
             saved_peers: Vec::new(),
+            key_saving: KeySaving::default(),
             keep_verdicts_at: None,
             persist_dropped: 0,
             ages_due: Time::ZERO,
@@ -144,6 +155,7 @@ impl Driver {
                 // Nobody is to take the end of this process for a crash.
                 self.network.holds.say_goodbye();
                 self.keep_changed_verdicts();
+                self.save_changed_keys();
             }
             if self.stopped {
                 return Ended::Stopped;
@@ -153,7 +165,13 @@ impl Driver {
                 return Ended::Left;
             }
             let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
-            let own = [self.save_peers_at, self.keep_verdicts_at, self.joining.warn_at];
+            let own = [
+                self.save_peers_at,
+                self.keep_verdicts_at,
+                self.joining.warn_at,
+                self.entering.found_at(),
+                self.key_saving.due_at(),
+            ];
             let look = Instant::now() + LOOK_AT_CLOCK_EVERY;
             let wake = own.into_iter().flatten().chain(deadline).fold(look, Instant::min);
             tokio::select! {
@@ -221,6 +239,9 @@ impl Driver {
     fn take_datagrams(&mut self) {
         for _ in 0..DATAGRAM_BATCH {
             let Some((from, bytes)) = self.network.udp.receive() else { return };
+            if self.entering.is_revoked() {
+                continue;
+            }
             self.node.handle(Input::Datagram { from, bytes }, self.clock.now());
         }
     }
@@ -266,8 +287,10 @@ impl Driver {
             self.node.handle(Input::Deadline, now);
         }
         let now = Instant::now();
-        self.joining.warn_if_due(now);
+        self.joining.warn_if_due(now, self.entering.is_outside());
+        self.found_if_due(now);
         self.keep_verdicts_if_due(now);
+        self.save_keys_if_due(now);
         if self.save_peers_at.is_some_and(|at| at <= now) {
             self.save_peers_at = None;
             let peers: Vec<_> = self.node.peer_addresses().collect();
@@ -284,6 +307,9 @@ impl Driver {
         while let Some(output) = self.node.poll_output() {
             let network = &mut self.network;
             match output {
+                Output::Event(event) => self.take_event(event),
+                // No member takes anything of a revoked agent.
+                _ if self.entering.is_revoked() => {}
                 Output::Datagram { to, bytes } => network.udp.send(to, &bytes),
                 Output::OpenStream { stream, to, .. } => network.quic.open(stream, to),
                 Output::OpenStreamAt { stream, to } => network.quic.open_at(stream, to),
@@ -302,7 +328,6 @@ impl Driver {
                         self.tell_of_hold(event);
                     }
                 }
-                Output::Event(event) => self.take_event(event),
             }
         }
         self.writer.set_last_contact(self.node.last_contact());

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use hobnob_api::{API_VERSION, Duplicate, Info, Namesake};
+use hobnob_api::{API_VERSION, Duplicate, Info, Namesake, Sealed};
 use hobnob_membership::{Identity, Node, Time};
 
 use super::parameters::parameters;
 use crate::actor::Stopping;
 use crate::clock::{Clock, millis};
 use crate::driver::{DriverHandle, Report};
-use crate::info::AgentInfo;
+use crate::info::{AgentInfo, SealedInfo};
 use crate::services::Registry;
 use crate::translate::api_node_id;
 
@@ -22,7 +22,7 @@ pub(crate) async fn info(
     driver: &DriverHandle,
 ) -> Result<Info, Stopping> {
     let about = driver.inspect(AboutNode::read).await?;
-    let Report { takes_tcp_probes, mut counters } = driver.report().await?;
+    let Report { takes_tcp_probes, mut counters, refusal } = driver.report().await?;
     counters.extend(registry.counters().map(|(name, count)| (name.to_owned(), count)));
     Ok(Info {
         api: API_VERSION,
@@ -51,6 +51,13 @@ pub(crate) async fn info(
         catalog_digest: format!("{:016x}", about.catalog_digest),
         counters,
         protocol: about.protocol,
+        sealed: agent.sealed.as_ref().map(|SealedInfo { key, token }| Sealed {
+            key: key.clone(),
+            token: token.clone(),
+            generation: about.generation,
+            revoked: about.is_revoked,
+            refusal,
+        }),
     })
 }
 
@@ -69,6 +76,8 @@ struct AboutNode {
     instances: usize,
     catalog_digest: u64,
     protocol: BTreeMap<String, String>,
+    generation: Option<u64>,
+    is_revoked: bool,
 }
 
 impl AboutNode {
@@ -88,6 +97,11 @@ impl AboutNode {
             instances: node.instances().len(),
             catalog_digest: node.catalog().digest(),
             protocol: parameters(node.protocol()),
+            generation: node
+                .generations(now)
+                .iter()
+                .find_map(|(generation, in_use)| in_use.then(|| generation.id().number)),
+            is_revoked: node.is_revoked(node.identity().node_id),
         }
     }
 }

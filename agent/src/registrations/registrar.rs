@@ -24,9 +24,11 @@ use crate::checks::{CheckId, Checker, ListenerWatch, Start};
 use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
 use crate::services::Registry;
-use crate::storage::{DataDir, KeptVerdict, StoredRegistrant, StoredRegistration, WriteError};
+use crate::storage::{
+    DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration, WriteError,
+};
 
-/// Verdicts that the disk refused are offered to it again after this time.
+/// Verdicts and keys that the disk refused are offered to it again after this time.
 const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A disk that takes longer than this for a change does not answer.
 const DISK_STALLS_AFTER: Duration = Duration::from_secs(1);
@@ -49,6 +51,8 @@ pub(crate) struct Registrar {
     next_check: u64,
     /// The latest verdicts, while the disk has not taken them.
     unkept: Option<BTreeMap<Arc<str>, KeptVerdict>>,
+    /// The keys of a sealed cluster, while the disk has not taken them.
+    unkept_keys: Option<KeptKeys>,
 }
 
 impl Registrar {
@@ -74,6 +78,7 @@ impl Registrar {
             listeners,
             next_check: restored.checks.len() as u64,
             unkept: None,
+            unkept_keys: None,
         };
         for restored in restored.checks {
             this.start_check(restored.id, restored.check, restored.start);
@@ -90,7 +95,7 @@ impl Registrar {
                     None => break,
                 },
                 Some(persisted) = persist.recv() => self.persist(persisted).await,
-                () = sleep(KEEP_AGAIN_AFTER), if self.unkept.is_some() => self.keep_again().await,
+                () = sleep(KEEP_AGAIN_AFTER), if self.has_unkept() => self.keep_again().await,
             }
         }
         while let Ok(persisted) = persist.try_recv() {
@@ -209,32 +214,55 @@ impl Registrar {
         self.checkers.insert(instance, checker);
     }
 
+    fn has_unkept(&self) -> bool {
+        self.unkept.is_some() || self.unkept_keys.is_some()
+    }
+
     async fn keep_again(&mut self) {
         if let Some(verdicts) = self.unkept.clone() {
             self.persist(Persist::Verdicts(verdicts)).await;
         }
+        if let Some(keys) = self.unkept_keys.clone() {
+            self.persist(Persist::Keys(keys)).await;
+        }
     }
 
     async fn persist(&mut self, persist: Persist) {
-        let verdicts = match &persist {
-            Persist::Verdicts(verdicts) => Some(verdicts.clone()),
-            Persist::Epoch(_) | Persist::Peers(_) => None,
-        };
-        let was_unkept = verdicts.is_some() && self.unkept.take().is_some();
-        let persisted = self
-            .with_data_dir(move |data_dir| match persist {
-                Persist::Epoch(epoch) => data_dir.save_epoch(epoch),
-                Persist::Peers(peers) => data_dir.save_peers(&peers),
-                Persist::Verdicts(verdicts) => data_dir.save_verdicts(&verdicts),
-            })
-            .await;
-        let Err(error) = persisted else { return };
-        if !was_unkept {
-            tracing::warn!(%error, "the epoch, the peers or the verdicts could not be kept for the next start");
+        match persist {
+            Persist::Epoch(epoch) => {
+                self.keep(move |data_dir| data_dir.save_epoch(epoch), false).await;
+            }
+            Persist::Peers(peers) => {
+                self.keep(move |data_dir| data_dir.save_peers(&peers), false).await;
+            }
+            Persist::Verdicts(verdicts) => {
+                let (was_unkept, kept) = (self.unkept.take().is_some(), verdicts.clone());
+                let is_kept = self.keep(move |data_dir| data_dir.save_verdicts(&kept), was_unkept);
+                self.unkept = (!is_kept.await).then_some(verdicts);
+            }
+            Persist::Keys(keys) => {
+                let (was_unkept, kept) = (self.unkept_keys.take().is_some(), keys.clone());
+                let is_kept =
+                    self.keep(move |data_dir| data_dir.save_keys(&kept), was_unkept).await;
+                if !is_kept {
+                    self.driver.count_unkept_keys();
+                    self.unkept_keys = Some(keys);
+                }
+            }
         }
-        if verdicts.is_some() {
-            self.unkept = verdicts;
+    }
+
+    /// Keeps something for the next start. Returns whether the disk took it. A failure that was told before is not told again.
+    async fn keep(
+        &mut self,
+        work: impl FnOnce(&mut DataDir) -> Result<(), WriteError> + Send + 'static,
+        is_told: bool,
+    ) -> bool {
+        let Err(error) = self.with_data_dir(work).await else { return true };
+        if !is_told {
+            tracing::warn!(%error, "the epoch, the peers, the verdicts or the keys could not be kept for the next start");
         }
+        false
     }
 
     async fn check_write(&self, id: &str, records: RecordChanges) -> Result<(), ApiError> {

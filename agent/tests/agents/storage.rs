@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hobnob_agent::{Agent, StartError};
+use hobnob_agent::{Agent, SecurityError, StartError};
 use hobnob_api::client::Client;
 use hobnob_api::{Instance, Query, Request, Response};
 use xxhash_rust::xxh3::xxh3_64;
@@ -86,7 +86,7 @@ async fn a_newer_format_is_refused_with_both_versions() {
     let newer = sealed(&[r#"{"format":3,"written_by":"1.0.0"}"#]);
     fs::write(&path, &newer).expect("written");
     let error = Agent::start(config(home.path(), "a", &[])).await.err().expect("refused");
-    assert!(matches!(error, StartError::DataDir(_)), "{error}");
+    assert!(matches!(error, StartError::Security(SecurityError::DataDir(_))), "{error}");
     for part in ["registrations.log", "format 3", "1.0.0", "format 2", env!("CARGO_PKG_VERSION")] {
         assert!(error.to_string().contains(part), "no {part} in: {error}");
     }

@@ -11,9 +11,10 @@ pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// An agent on free ports of loopback, with its files below `home`. It joins these agents.
 pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
     AgentConfig {
-        name: name.to_owned(),
+        name: Some(name.to_owned()),
         data_dir: home.join(name),
-        cluster: "default".to_owned(),
+        cluster: None,
+        token: None,
         bind: "127.0.0.1:0".parse().expect("an address"),
         sync_bind: None,
         advertise: None,
@@ -23,7 +24,7 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         query_socket: None,
         query_socket_mode: SocketMode::default(),
         join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
-        datacenter: "dc1".to_owned(),
+        datacenter: None,
         zone: "z1".to_owned(),
         keep_on_exit: false,
         insecure: false,

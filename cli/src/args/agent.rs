@@ -1,13 +1,14 @@
 //! The arguments of `hobnob agent`.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use hobnob_agent::{AgentConfig, SocketMode};
+use hobnob_agent::{AgentConfig, SocketMode, TokenSource};
 use hobnob_api::address::OwnAddress;
 
 use super::values;
@@ -18,12 +19,15 @@ Examples:
   hobnob agent
   hobnob agent --name a2 --data-dir /tmp/a2 --bind 127.0.0.1:7947 \\
       --socket /tmp/a2.sock --join 127.0.0.1:7946
-  HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind 10.0.0.9:7946 --insecure
-  hobnob agent --bind eth0 --join node7.example --insecure
+  hobnob agent --bind 10.0.0.9:7946 --token-file /etc/hobnob/token    # in a sealed cluster: `hobnob init`
+  HOBNOB_JOIN=10.0.0.7:7946,10.0.0.8:7946 hobnob agent --bind eth0    # later, as a member
   hobnob agent --write-group deploy --query-socket /run/hobnob/query.sock
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
-      --advertise-sync-port 17947 --insecure    # ports that a NAT or a container maps
+      --advertise-sync-port 17947    # ports that a NAT or a container maps
+  hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
 
+HOBNOB_TOKEN may hold the token itself, instead of --token-file. A token is needed at the first start
+only. It may be another one later, for another name, datacenter, services or role.
 SIGTERM and SIGINT make it leave the cluster and stop.
 Another one, a second or more after the first, stops it at once, with exit code 1. SIGHUP is ignored.
 When a part of it fails, all of it ends, with exit code 1.";
@@ -32,17 +36,25 @@ When a part of it fails, all of it ends, with exit code 1.";
 /// the agent counts that, and reports members that do not answer.
 const DEFAULT_LOG: &str = "info,quinn_udp=error";
 
+/// The variable that may hold the token itself.
+const TOKEN_VARIABLE: &str = "HOBNOB_TOKEN";
+
 /// The arguments of `hobnob agent`.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AgentArgs {
-    /// Its name, for people [default: the name of the host]
+    /// Its name, for people [default: the one in its certificate, else the name of the host]
     #[arg(long, env = "HOBNOB_NAME", hide_env_values = true)]
     name: Option<String>,
 
-    /// The cluster that it belongs to; agents of different clusters never mix
-    #[arg(long, default_value = "default", env = "HOBNOB_CLUSTER", hide_env_values = true)]
-    cluster: String,
+    /// The cluster that it belongs to; agents of different clusters never mix [default: that of the token, else
+    /// `default`]
+    #[arg(long, env = "HOBNOB_CLUSTER", hide_env_values = true)]
+    cluster: Option<String>,
+
+    /// A file with the token that lets it join a sealed cluster; a member needs none
+    #[arg(long, value_name = "FILE", env = "HOBNOB_TOKEN_FILE", hide_env_values = true)]
+    token_file: Option<PathBuf>,
 
     /// The directory of its identity and its registrations [default: /var/lib/hobnob for root, else
     /// hobnob in $XDG_STATE_HOME, else ~/.local/state/hobnob]
@@ -90,9 +102,9 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_JOIN", hide_env_values = true)]
     join: Vec<String>,
 
-    /// Its datacenter
-    #[arg(long, default_value = "dc1", env = "HOBNOB_DATACENTER", hide_env_values = true)]
-    datacenter: String,
+    /// Its datacenter [default: the one in its certificate, else the only one of its token, else `dc1`]
+    #[arg(long, env = "HOBNOB_DATACENTER", hide_env_values = true)]
+    datacenter: Option<String>,
 
     /// Its failure domain within the datacenter, such as a rack
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -126,7 +138,7 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_NO_LISTENER_WATCH", hide_env_values = true)]
     no_listener_watch: bool,
 
-    /// Listen beyond this host, although peers are not authenticated and gossip is not encrypted
+    /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
     insecure: bool,
@@ -136,11 +148,14 @@ impl AgentArgs {
     /// The configuration that these arguments stand for, for an agent that serves `socket`.
     ///
     /// # Errors
-    /// A default is needed and this host offers none.
+    /// A default is needed and this host offers none, or there are two tokens.
     pub(crate) fn into_config(self, socket: PathBuf) -> anyhow::Result<AgentConfig> {
+        // No flag, and clap knows nothing of it, so that neither the list of processes nor an error shows it.
+        let token = env::var_os(TOKEN_VARIABLE).filter(|token| !token.is_empty());
         Ok(AgentConfig {
-            name: self.name.map_or_else(host_name, Ok)?,
+            name: self.name,
             cluster: self.cluster,
+            token: token_source(token, self.token_file)?,
             data_dir: self.data_dir.map_or_else(default_data_dir, Ok)?,
             bind: self.bind,
             sync_bind: self.sync_bind,
@@ -160,12 +175,22 @@ impl AgentArgs {
     }
 }
 
-fn host_name() -> anyhow::Result<String> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let unset = name.is_empty() || name == "(none)";
-    (!unset)
-        .then_some(name)
-        .context("this host has no name to call the agent by: name it with --name or HOBNOB_NAME")
+/// The token of the agent: the variable holds it, or a file.
+fn token_source(
+    text: Option<OsString>,
+    file: Option<PathBuf>,
+) -> anyhow::Result<Option<TokenSource>> {
+    match (text, file) {
+        (Some(_), Some(file)) => Err(anyhow!(
+            "{TOKEN_VARIABLE} and the token file {} are both given: unset one of them",
+            file.display()
+        )),
+        // A token has no other characters, so the text is refused as one anyway.
+        (Some(text), None) => {
+            Ok(Some(TokenSource::Text(text.to_string_lossy().into_owned().into())))
+        }
+        (None, file) => Ok(file.map(TokenSource::File)),
+    }
 }
 
 fn default_data_dir() -> anyhow::Result<PathBuf> {
@@ -205,12 +230,26 @@ mod tests {
     #[test]
     fn everything_has_a_default() {
         let config = config(&["--data-dir", "/d"]);
-        assert!(!config.name.is_empty());
+        assert_eq!((config.name, config.datacenter), (None, None), "the agent finds them");
         assert_eq!(config.bind.to_string(), "127.0.0.1:7946");
-        assert_eq!(config.cluster, "default");
-        assert_eq!((config.datacenter.as_str(), config.zone.as_str()), ("dc1", ""));
+        assert_eq!((config.cluster, config.zone.as_str()), (None, ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
         assert!(config.listener_watch);
+    }
+
+    #[test]
+    fn a_token_comes_from_the_variable_or_from_a_file_and_is_never_shown() {
+        let (text, file) = (|| Some("hobnob1_secret".into()), || Some(PathBuf::from("/t")));
+        assert_eq!(token_source(None, None).unwrap(), None);
+        assert_eq!(token_source(None, file()).unwrap(), Some(TokenSource::File("/t".into())));
+        let of_text = token_source(text(), None).unwrap();
+        assert!(matches!(of_text, Some(TokenSource::Text(_))));
+        assert!(!format!("{of_text:?}").contains("secret"));
+        let both = token_source(text(), file()).unwrap_err().to_string();
+        assert!(both.contains("HOBNOB_TOKEN and the token file /t"), "{both}");
+        assert!(!both.contains("secret"), "{both}");
+        let config = config(&["--data-dir", "/d", "--token-file", "/t"]);
+        assert_eq!(config.token, Some(TokenSource::File("/t".into())));
     }
 
     #[test]

@@ -11,6 +11,7 @@ const AFTER_HELP: &str = "\
 Examples:
   hobnob dev
   hobnob dev --agents 5
+  hobnob dev --sealed           the same with authenticated agents and sealed traffic
   hobnob dev --for 10s          for scripts: exits with 1 when not everything is healthy by then
 
 Everything listens on loopback and lies in a temporary folder, which is removed at the end.
@@ -37,6 +38,10 @@ pub(crate) struct DevArgs {
     /// Number of agents, from 1 to 16
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = value_parser!(u8).range(1..=16))]
     pub(crate) agents: u8,
+
+    /// Seal the cluster: its CA key and its token lie in the temporary folder
+    #[arg(long)]
+    pub(crate) sealed: bool,
 
     /// End after this long instead of waiting for Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]

@@ -6,7 +6,7 @@ use comfy_table::{Cell, Color, Table, presets};
 
 use hobnob_api::names::printable;
 use hobnob_api::{
-    Basis, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, ServiceSummary,
+    Basis, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, Sealed, ServiceSummary,
 };
 
 use super::{age, endpoint, status_word};
@@ -251,10 +251,28 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
     ];
+    let sealed = sealed(info.sealed.as_ref());
     let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
-    let rows = rows.into_iter().chain(counters);
+    let rows = rows.into_iter().chain(sealed).chain(counters);
     render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
+}
+
+/// What an agent says of its place in a sealed cluster.
+fn sealed(sealed: Option<&Sealed>) -> Vec<(&'static str, String)> {
+    let Some(Sealed { key, token, generation, revoked, refusal }) = sealed else {
+        return vec![("sealed", "no".to_owned())];
+    };
+    let is = match (revoked, generation, refusal) {
+        (true, ..) => "yes, and this agent is REVOKED: it takes no part any more".to_owned(),
+        (false, Some(_), _) => "yes".to_owned(),
+        (false, None, None) => "yes, and no member has let this agent in yet".to_owned(),
+        (false, None, Some(reason)) => {
+            format!("yes, and a member does not let this agent in: {}", printable(reason))
+        }
+    };
+    let generation = generation.map_or_else(|| "none".to_owned(), |number| number.to_string());
+    vec![("sealed", is), ("key", key.clone()), ("token", token.clone()), ("generation", generation)]
 }
 
 /// A table of fields and their values.
@@ -379,6 +397,7 @@ pub(super) mod tests {
                 ("datagrams_refused".to_owned(), 0),
             ]),
             protocol: BTreeMap::from([("probe_period".to_owned(), "1s".to_owned())]),
+            sealed: None,
         }
     }
 

@@ -121,6 +121,25 @@ pub struct Info {
     pub counters: BTreeMap<String, u64>,
     /// The parameters of the protocol in use, by name; durations as in `500ms`.
     pub protocol: BTreeMap<String, String>,
+    /// Its place in a sealed cluster; absent in a clear one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sealed: Option<Sealed>,
+}
+
+/// The place of an agent in its sealed cluster. Nothing of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The fingerprint of its key.
+    pub key: String,
+    /// The fingerprint of the token that its certificate is from.
+    pub token: String,
+    /// The number of the generation of the shared secret that it uses; absent while no member has let it in.
+    pub generation: Option<u64>,
+    /// Whether an operator revoked it. It takes no part in the cluster then, and answers from memory.
+    pub revoked: bool,
+    /// The reason for which a member did not let it in, while none does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub refusal: Option<String>,
 }
 
 /// Another agent under the node id of this one: one of the two gives way and is silent.

@@ -18,8 +18,8 @@ use crate::caller::Caller;
 use crate::checks::ListenerWatch;
 use crate::checks::fake_server::{Behaviour, FakeServer};
 use crate::driver::Persist;
-use crate::storage::DataDir;
 use crate::storage::fake_disk::{FakeDisk, Writes};
+use crate::storage::{DataDir, KeptKeys};
 use crate::testing::TestDriver;
 
 pub(super) const LOG: &str = "registrations.log";
@@ -375,6 +375,27 @@ async fn the_last_epoch_is_kept_when_it_ends() {
     this.task.await.expect("no panic");
     let mut next = open(&disk);
     assert_eq!(next.mint_epoch(0, 0).expect("minted"), Epoch(8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_the_disk_refuses_are_counted_and_offered_to_it_again() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.disk.set_writes(Writes::FailToReplace(IoErrorKind::StorageFull));
+    this.persist.send(Persist::Keys(KeptKeys::default())).await.expect("sent");
+    let unkept = async || {
+        let report = this.driver.handle.report().await.expect("it runs");
+        report.counters["storage_keys_unkept"]
+    };
+    while unkept().await < 3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    this.disk.set_writes(Writes::Succeed);
+    while this.disk.content("keys.json").is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let count = unkept().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(unkept().await, count, "it rests");
 }
 
 /// A crash before the file is written again leaves the verdict of an earlier registration in it.

@@ -91,6 +91,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         gossip_bound: any,
         sync_addr: any,
         sync_bound: any,
+        sealed: None,
     };
     let budget = Budget::new(client_bytes);
     let door = Arc::new(Door::full("a.sock".into(), 1_024, budget.clone()));

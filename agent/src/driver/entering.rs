@@ -1,0 +1,158 @@
+//! Entering a sealed cluster: its founder makes the first generation, other agents wait until a member lets them in.
+
+use std::time::Duration;
+
+use hobnob_keys::{Generation, GenerationId, OperatorCredential};
+use hobnob_membership::Input;
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::security::system_random;
+
+/// A founder waits this long for a member that lets it in, if it was told of any.
+const FOUND_AFTER: Duration = Duration::from_secs(3);
+/// A founder to which the system gives no random bytes tries again after this time.
+const FOUND_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// The least time between two warnings of refusals.
+const TELL_REFUSAL_EVERY: Duration = Duration::from_secs(60);
+
+/// Where an agent stands in its sealed cluster. In a clear cluster nothing of this changes.
+#[derive(Debug, Default)]
+pub(crate) struct Entering {
+    is_sealed: bool,
+    /// No generation is held, so no member can be heard.
+    is_outside: bool,
+    founder: Option<OperatorCredential>,
+    found_at: Option<Instant>,
+    refusal: Option<String>,
+    told_refusal_at: Option<Instant>,
+    is_revoked: bool,
+}
+
+impl Entering {
+    /// The state for an agent of a sealed cluster. It may found the cluster with a credential.
+    pub(crate) fn sealed(founder: Option<OperatorCredential>) -> Self {
+        Self { is_sealed: true, is_outside: true, founder, ..Self::default() }
+    }
+
+    /// Whether no member has let this agent of a sealed cluster in.
+    pub(super) fn is_outside(&self) -> bool {
+        self.is_outside
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.is_revoked
+    }
+
+    pub(super) fn found_at(&self) -> Option<Instant> {
+        self.found_at
+    }
+
+    /// The reason for which a member did not let this agent in, while none does.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref().filter(|_| self.is_outside)
+    }
+
+    /// The files that make a data directory that of one node, and what its next start needs.
+    pub(super) fn identity_files(&self) -> (&'static str, &'static str) {
+        match self.is_sealed {
+            true => ("node.key, membership.json, node.json", " with a token"),
+            false => ("node.json", ""),
+        }
+    }
+}
+
+impl Driver {
+    /// The same driver for an agent of a sealed cluster.
+    pub(crate) fn entering(mut self, entering: Entering) -> Self {
+        self.entering = Entering { is_revoked: self.entering.is_revoked, ..entering };
+        self.note_entry();
+        if self.entering.is_outside {
+            self.joining.warn_in_any_case();
+            let wait = if self.joining.expects_company() { FOUND_AFTER } else { Duration::ZERO };
+            self.entering.found_at = self.entering.founder.as_ref().map(|_| Instant::now() + wait);
+        }
+        self
+    }
+
+    /// Takes note of the first generation.
+    pub(super) fn note_entry(&mut self) {
+        if !self.entering.is_outside {
+            return;
+        }
+        let generations = self.node.generations(self.clock.now());
+        let Some((generation, _)) = generations.iter().find(|(_, in_use)| *in_use) else { return };
+        let number = generation.id().number;
+        tracing::info!(
+            generation = number,
+            cluster = self.joining.cluster(),
+            "in the sealed cluster"
+        );
+        let Entering { is_outside, founder, found_at, refusal, .. } = &mut self.entering;
+        (*is_outside, *founder, *found_at, *refusal) = (false, None, None, None);
+        if !self.joining.expects_company() {
+            self.joining.warn_at = None;
+        }
+    }
+
+    /// Makes the first generation, if this agent is the founder and nobody else can be expected to have one.
+    pub(super) fn found_if_due(&mut self, now: Instant) {
+        let Some(due_at) = self.entering.found_at else { return };
+        let is_alone = !self.joining.expects_company();
+        if due_at > now && !is_alone {
+            return;
+        }
+        let Some(founder) = &self.entering.founder else { return };
+        let first = system_random().map_err(|error| error.to_string()).and_then(|secret| {
+            let ordered = Generation::order(GenerationId::FIRST, *secret, founder);
+            ordered.map_err(|error| error.to_string())
+        });
+        match first {
+            Ok(generation) => {
+                self.entering.found_at = None;
+                let why = match is_alone {
+                    true => "it has nobody to join at",
+                    false => "nobody let it in where it was to join",
+                };
+                tracing::info!(
+                    cluster = self.joining.cluster(),
+                    "this agent founds the cluster, as its token allows: {why}"
+                );
+                self.node.handle(Input::Rotate(generation), self.clock.now());
+            }
+            Err(error) => {
+                tracing::error!(error, "this agent cannot found the cluster, and tries again");
+                self.entering.found_at = Some(now + FOUND_AGAIN_AFTER);
+            }
+        }
+    }
+
+    /// Tells that a member did not let this agent in. There is a cluster then, so that this agent founds none.
+    pub(super) fn note_refusal(&mut self, reason: String) {
+        let now = Instant::now();
+        let entering = &mut self.entering;
+        if entering.told_refusal_at.is_none_or(|at| now - at >= TELL_REFUSAL_EVERY) {
+            entering.told_refusal_at = Some(now);
+            tracing::warn!(
+                reason,
+                "a member does not let this agent in; it goes on trying. With a new token (`hobnob token create`) it can \
+                 join again; if it was revoked, remove node.key, membership.json and node.json from its data directory before"
+            );
+        }
+        entering.refusal = Some(reason);
+        (entering.founder, entering.found_at) = (None, None);
+    }
+
+    /// Tells that this agent was revoked. It takes no part any more, and answers from memory.
+    pub(super) fn note_revoked(&mut self) {
+        if std::mem::replace(&mut self.entering.is_revoked, true) {
+            return;
+        }
+        tracing::error!(
+            "an operator revoked this agent: no member takes anything of it, and it sends nothing any more. It answers from \
+             memory. To let this host join again, stop the agent, remove node.key, membership.json and node.json from its \
+             data directory, and start it with a new token (`hobnob token create`)"
+        );
+        self.writer.set_isolated(true);
+    }
+}

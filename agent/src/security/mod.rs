@@ -1,0 +1,15 @@
+//! The membership of an agent in a sealed cluster: what its token and its data directory say of it.
+
+mod enter;
+mod entropy;
+mod error;
+mod sealed;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use enter::{Entered, enter};
+pub(crate) use entropy::system_random;
+pub use error::SecurityError;
+pub(crate) use sealed::Sealed;
+pub(crate) use secrets::Secrets;

@@ -1,0 +1,78 @@
+//! An agent's membership in a sealed cluster.
+
+use hobnob_keys::{
+    CertificateError, CredentialError, Membership, NodeKey, OperatorCredential, Roles, Trust,
+};
+use hobnob_membership::{NodeId, Sealing};
+
+use crate::storage::{KeptKeys, KeptMembership};
+
+/// The membership of an agent in a sealed cluster, with its key.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) key: NodeKey,
+    pub(crate) trust: Trust,
+    pub(crate) own: Membership,
+    /// The members to join at that the token named.
+    pub(crate) seeds: Vec<String>,
+}
+
+impl Sealed {
+    /// The membership that a data directory keeps, with its key.
+    ///
+    /// # Errors
+    /// The certificate does not count.
+    pub(super) fn of(kept: KeptMembership, key: NodeKey) -> Result<Self, CertificateError> {
+        let KeptMembership { trust, certificate, seeds } = kept;
+        let own = certificate.verify(&trust)?;
+        Ok(Self { key, trust, own, seeds })
+    }
+
+    /// What a data directory keeps of it, beside the key.
+    pub(super) fn kept(&self) -> KeptMembership {
+        KeptMembership {
+            trust: self.trust.clone(),
+            certificate: self.own.certificate().clone(),
+            seeds: self.seeds.clone(),
+        }
+    }
+
+    /// The name of the cluster.
+    pub(crate) fn cluster_name(&self) -> String {
+        self.own.limits().cluster_name.to_string()
+    }
+
+    /// The id of the node.
+    pub(crate) fn node_id(&self) -> NodeId {
+        NodeId(self.key.node_id().0)
+    }
+
+    /// Whether the token made this agent a founder.
+    pub(crate) fn is_founder(&self) -> bool {
+        self.own.limits().roles.has(Roles::FOUNDER)
+    }
+
+    /// The credential of a founder or an operator.
+    ///
+    /// # Errors
+    /// It has neither role.
+    pub(crate) fn credential(&self) -> Result<OperatorCredential, CredentialError> {
+        let key = NodeKey::from_seed(self.key.seed());
+        OperatorCredential::new(key, self.own.certificate().clone(), &self.trust)
+    }
+
+    /// What the node needs to know of it, with what the data directory kept of the keys of others.
+    ///
+    /// # Errors
+    /// The certificate does not count.
+    pub(crate) fn sealing(&self, kept: KeptKeys) -> Result<Sealing, CertificateError> {
+        let KeptKeys { generations, revocations, certificates } = kept;
+        let mut sealing = Sealing::new(self.trust.clone(), self.own.certificate().clone())?
+            .with_revocations(revocations)
+            .with_members(certificates);
+        for (generation, in_use) in generations {
+            sealing = sealing.with_generation(generation, in_use);
+        }
+        Ok(sealing)
+    }
+}
