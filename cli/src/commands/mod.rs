@@ -21,7 +21,7 @@ use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
 use crate::exit::Exit;
 
-pub(crate) use keys::KeysError;
+pub(crate) use keys::{KeysError, found};
 
 /// Runs a command. Returns its exit code.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {

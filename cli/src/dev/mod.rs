@@ -19,7 +19,8 @@ use crate::exit::Exit;
 use crate::output;
 use crate::signals::{Hangup, StopSignals};
 
-use cluster::{Cluster, Folder};
+use crate::commands::found;
+use cluster::{CLUSTER, Cluster, Folder};
 use demonstration::Demonstration;
 use display::{Display, Key, Status, commands};
 use sights::Snapshot;
@@ -34,7 +35,10 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let mut signals = StopSignals::new(Hangup::Stops)?;
     let folder = Folder::create()?;
-    let mut cluster = Cluster::new(&folder, args.log.as_deref())?;
+    if args.sealed {
+        found(CLUSTER, &folder.ca(), &folder.token())?;
+    }
+    let mut cluster = Cluster::new(&folder, args.log.as_deref(), args.sealed)?;
     let shown = tokio::select! {
         shown = start_and_show(&mut cluster, &args, &folder, started) => {
             // The signal that tells of a closed terminal may still come.

@@ -62,7 +62,7 @@ pub(super) fn write(key: &CaKey, path: &Path, args: &InitArgs) -> anyhow::Result
 }
 
 /// Creates the file, and its folder if only that is missing. Nothing is left behind when it fails.
-fn create(path: &Path, content: &[u8]) -> Result<(), KeysError> {
+pub(super) fn create(path: &Path, content: &[u8]) -> Result<(), KeysError> {
     let failed = |source: io::Error| match source.kind() {
         ErrorKind::AlreadyExists => KeysError::Exists { path: path.to_owned() },
         _ => KeysError::Io { verb: "write", path: path.to_owned(), source },

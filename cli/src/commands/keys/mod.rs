@@ -5,6 +5,7 @@ mod error;
 mod view;
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hobnob_keys::{CaKey, Limits, MAX_TOKEN_CHARS, Roles, Seed, SeedAddress, Token, Validity};
@@ -21,6 +22,8 @@ use view::TokenView;
 
 /// A token is valid from this long before it is made, for hosts whose clocks are behind.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10 * 60);
+/// The token of a demonstration is valid for this long.
+const DEMONSTRATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Founds a cluster: writes the CA key, and prints a first token.
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
@@ -62,6 +65,27 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     ))?;
     note_seeds(&args.seeds);
     Ok(Exit::Done)
+}
+
+/// Founds a cluster for a demonstration: writes the CA key and a token with which its first agent and all others join.
+pub(crate) fn found(cluster: &str, ca: &Path, token: &Path) -> anyhow::Result<()> {
+    let key = CaKey::found(cluster.parse()?, &*random()?);
+    let limits = Limits {
+        cluster_name: key.cluster_name().clone(),
+        name: None,
+        services: vec![],
+        datacenter: None,
+        roles: Roles::FOUNDER.and(Roles::OPERATOR),
+        no_gateway: false,
+        validity: validity(DEMONSTRATION),
+    };
+    ca_file::create(
+        ca,
+        key.to_file(None)
+            .map_err(|source| KeysError::Ca { path: ca.to_owned(), source })?
+            .as_bytes(),
+    )?;
+    Ok(ca_file::create(token, issue(&key, limits, &[])?.to_text().as_bytes())?)
 }
 
 /// Makes or inspects a token.

@@ -19,6 +19,9 @@ pub(in crate::dev) const PRESENCE_NAMESPACE: &str = "dev";
 /// The service that has an instance on each agent, with the name of the agent. Its changes tell that an agent is gone.
 pub(in crate::dev) const PRESENCE: &str = "agents";
 
+/// The name of the cluster.
+pub(in crate::dev) const CLUSTER: &str = "dev";
+
 /// The log filter of agents without a log. Their errors explain their end.
 const NO_LOG: &str = "error";
 /// The pause between two looks for the socket of an agent that starts.
@@ -30,6 +33,8 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct AgentSettings<'a> {
     pub(super) folder: &'a Folder,
     pub(super) log: Option<&'a str>,
+    /// Whether each agent joins with the token in the folder.
+    pub(super) is_sealed: bool,
 }
 
 impl AgentSettings<'_> {
@@ -40,7 +45,7 @@ impl AgentSettings<'_> {
         let bind = bind.to_string();
         let mut args: Vec<OsString> = vec!["agent".into(), "--stop-with-stdin".into()];
         for (flag, value) in [
-            ("--cluster", "dev"),
+            ("--cluster", CLUSTER),
             ("--name", &name),
             ("--zone", &zone),
             ("--bind", &bind),
@@ -50,6 +55,9 @@ impl AgentSettings<'_> {
         }
         args.extend(["--socket".into(), self.folder.socket(&name).into()]);
         args.extend(["--data-dir".into(), self.folder.data_dir(&name).into()]);
+        if self.is_sealed {
+            args.extend(["--token-file".into(), self.folder.token().into()]);
+        }
         // All agents stop at once, so none would be left to hear another one leave.
         args.push("--keep-on-exit".into());
         args.extend(join.iter().map(|address| format!("--join={address}").into()));
@@ -161,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_ends_before_it_answers_is_named_with_the_reason() {
         let folder = Folder::create().unwrap();
-        let settings = AgentSettings { folder: &folder, log: None };
+        let settings = AgentSettings { folder: &folder, log: None, is_sealed: false };
         let spawner = Spawner::of("false".into());
         let mut agent = DevAgent::spawn(&spawner, &settings, 2, &[]).unwrap();
         let error = format!("{:#}", agent.ready().await.unwrap_err());

@@ -50,6 +50,16 @@ impl Folder {
         self.temporary.path().join(agent)
     }
 
+    /// The CA key of a sealed cluster.
+    pub(in crate::dev) fn ca(&self) -> PathBuf {
+        self.temporary.path().join("ca.key")
+    }
+
+    /// The token with which agents join a sealed cluster.
+    pub(in crate::dev) fn token(&self) -> PathBuf {
+        self.temporary.path().join("token")
+    }
+
     /// The log of the agent or the server with this name.
     pub(in crate::dev) fn log(&self, name: &str) -> PathBuf {
         self.temporary.path().join(format!("{name}.log"))

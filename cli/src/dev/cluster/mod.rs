@@ -22,7 +22,7 @@ use process::Spawner;
 use server::{Server, TOGGLED};
 use supervised::Supervised;
 
-pub(super) use agent::{DevAgent, PRESENCE, PRESENCE_NAMESPACE};
+pub(super) use agent::{CLUSTER, DevAgent, PRESENCE, PRESENCE_NAMESPACE};
 pub(super) use folder::Folder;
 pub(super) use process::End;
 pub(super) use server::SPECS;
@@ -80,10 +80,15 @@ impl fmt::Display for Part {
 }
 
 impl<'a> Cluster<'a> {
-    /// A cluster without agents, whose files will be in `folder`. With a filter, its agents log.
-    pub(super) fn new(folder: &'a Folder, log: Option<&'a str>) -> anyhow::Result<Self> {
+    /// A cluster without agents, whose files will be in `folder`. With a filter, its agents log. Those of a sealed one join with
+    /// the token that is there.
+    pub(super) fn new(
+        folder: &'a Folder,
+        log: Option<&'a str>,
+        is_sealed: bool,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            settings: AgentSettings { folder, log },
+            settings: AgentSettings { folder, log, is_sealed },
             spawner: Spawner::new()?,
             agents: Vec::new(),
             servers: Vec::new(),
