@@ -128,6 +128,20 @@ fn the_printed_commands_work_until_a_signal_ends_it() {
 }
 
 #[test]
+fn a_sealed_cluster_does_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Running::start(&["--sealed", "--agents", "2"], &folder);
+    running.read_until("ready after ");
+    let members = running.members().to_owned();
+    assert_eq!(running.shell(&members).matches(" alive ").count(), 2);
+    let info = running.shell(&members.replace(" members", " info"));
+    let is_sealed = |line: &str| line.split_whitespace().eq(["sealed", "yes"]);
+    assert!(info.lines().any(is_sealed), "{info}");
+    running.end();
+    assert!(is_empty(folder.path()));
+}
+
+#[test]
 fn its_processes_end_with_it_even_when_it_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = Running::start(&["--agents", "2"], &folder);

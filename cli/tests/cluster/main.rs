@@ -18,6 +18,7 @@ mod members;
 mod mistakes;
 mod offer;
 mod process;
+mod sealed;
 mod sockets;
 mod stall;
 mod walk;
