@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::bytes::{DecodeError, Reader};
 use crate::certificate::{Certificate, IssueError, NodeDescription, TokenPart, Trust};
-use crate::key::{ClusterId, Fingerprint, PublicKey, SigningKey};
+use crate::command::{CredentialError, OperatorCredential};
+use crate::glob::Glob;
+use crate::key::{ClusterId, Fingerprint, NodeKey, PublicKey, SigningKey};
 use crate::limits::{Limits, Untimely};
 use crate::names::Name;
 use crate::tlv::{self, Elements};
@@ -19,6 +21,8 @@ pub use seeds::{Seed, SeedAddress};
 pub use text::{MAX_TOKEN_CHARS, TokenError};
 
 const WHAT: &str = "the token";
+/// What the certificate of a credential is named, where the token allows any name.
+const OPERATOR: &str = "operator";
 
 /// Kinds of elements of a token beside those of seeds.
 mod kind {
@@ -86,6 +90,28 @@ impl Token {
     ) -> Result<Certificate, IssueError> {
         let node = NodeDescription { public_key, name, datacenter };
         Certificate::issue(&self.key, &self.part, self.trust.cluster(), node)
+    }
+
+    /// A credential for orders, with a key that is used for nothing else. Its certificate has the name `operator`, or another
+    /// one that the token allows.
+    ///
+    /// # Errors
+    /// The token has neither the role operator nor founder.
+    ///
+    /// # Panics
+    /// Never: whatever is a glob is a name, too.
+    pub fn credential(&self, key: NodeKey) -> Result<OperatorCredential, CredentialError> {
+        let limits = self.limits();
+        // Every glob matches itself.
+        let glob = limits.name.as_ref().filter(|glob| !glob.matches(OPERATOR)).map(Glob::as_str);
+        let name: Name = glob.unwrap_or(OPERATOR).parse().expect("a legal name");
+        let datacenter = limits.datacenter.as_ref().unwrap_or(&name);
+        let issued = self.certificate(key.public_key(), &name, datacenter);
+        let certificate = issued.map_err(|error| match error {
+            IssueError::NotAllowed(error) => CredentialError::Certificate(error),
+            IssueError::TooLong(error) => CredentialError::TooLong(error),
+        })?;
+        OperatorCredential::new(key, certificate, &self.trust)
     }
 
     /// The short name of the token, which certificates and revocations carry, too.

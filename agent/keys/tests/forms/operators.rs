@@ -33,6 +33,31 @@ fn an_ordinary_member_has_no_credential() {
     assert_eq!(error, CredentialError::OtherKey(node().node_id()));
 }
 
+/// An operator needs no agent, and no name that an agent may have.
+#[test]
+fn a_token_gives_a_credential_for_orders_within_its_limits() {
+    let named = |glob: &str| hobnob_keys::Limits {
+        name: Some(glob.parse().unwrap()),
+        datacenter: Some(name("eu")),
+        ..open_limits(Roles::OPERATOR)
+    };
+    for (limits, called) in [
+        (open_limits(Roles::OPERATOR), "operator"),
+        (named("op*"), "operator"),
+        (named("web-?*"), "web-?*"),
+        (named(&"x".repeat(128)), &*"x".repeat(128)),
+    ] {
+        let token = ca().token(&[9; 32], limits, vec![]).unwrap();
+        let credential = token.credential(NodeKey::from_seed(&[42; 32])).unwrap();
+        let signed = credential.sign(&FORCE_LEAVE).unwrap();
+        let (command, signer) = signed.verify(&trust()).unwrap();
+        assert_eq!((command, signer.name()), (FORCE_LEAVE, &name(called)));
+        assert_eq!(signer.token(), token.fingerprint());
+    }
+    let error = token().credential(NodeKey::from_seed(&[42; 32])).unwrap_err();
+    assert!(error.to_string().contains("needs the role `operator`"), "{error}");
+}
+
 #[test]
 fn a_founder_signs_the_first_generation_only() {
     let founder = credential(&ca(), Roles::FOUNDER);
