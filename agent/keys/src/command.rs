@@ -281,6 +281,12 @@ impl OperatorCredential {
         self.cluster
     }
 
+    /// Whether it signs all commands, and not only the first generation.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.roles.has(Roles::OPERATOR)
+    }
+
     fn not_allowed(&self) -> CredentialError {
         CredentialError::NotAllowed { name: self.certificate.name().to_string() }
     }

@@ -104,6 +104,12 @@ impl Generation {
         self.id
     }
 
+    /// The order of the operator to go over to it.
+    #[must_use]
+    pub fn signed_order(&self) -> &SignedCommand {
+        &self.order
+    }
+
     /// The encoded form, with the secret: for a member over a connection of its own, and for the data directory.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {

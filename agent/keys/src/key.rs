@@ -1,6 +1,7 @@
 //! ed25519 keys, and what is derived from public keys.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
@@ -59,6 +60,32 @@ pub struct Fingerprint(pub [u8; 16]);
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(f, &self.0)
+    }
+}
+
+/// A text is no public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a public key has 64 hexadecimal digits")]
+pub struct PublicKeyError;
+
+impl FromStr for PublicKey {
+    type Err = PublicKeyError;
+
+    fn from_str(text: &str) -> Result<Self, PublicKeyError> {
+        from_hex(text).map(Self).ok_or(PublicKeyError)
+    }
+}
+
+/// A text is no fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint has 32 hexadecimal digits")]
+pub struct FingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        from_hex(text).map(Self).ok_or(FingerprintError)
     }
 }
 
@@ -183,6 +210,15 @@ impl SigningKey {
     }
 }
 
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.bytes().map(|digit| char::from(digit).to_digit(16));
+    let digits: Vec<u8> = digits
+        .map(|digit| digit.and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    bytes.try_into().ok().filter(|_| digits.len() == 2 * N)
+}
+
 fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
@@ -213,6 +249,20 @@ mod tests {
         assert_eq!(signature[..4], [0x92, 0xa0, 0x09, 0xa9]);
         assert!(key.public_key().verifies(&AwsLc, &[&[], &[0x72]], &signature));
         assert!(!key.public_key().verifies(&AwsLc, &[&[0x73]], &signature));
+    }
+
+    #[test]
+    fn keys_and_fingerprints_are_read_as_they_are_written() {
+        let key = NodeKey::from_seed(&[7; 32]).public_key();
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert!(key.to_string()[1..].parse::<PublicKey>().is_err());
+        let fingerprint = key.fingerprint();
+        let text = fingerprint.to_string();
+        assert_eq!(text.parse(), Ok(fingerprint));
+        assert_eq!(text.to_uppercase().parse(), Ok(fingerprint));
+        for wrong in ["", &text[1..], &format!("{text}0"), &text.replace(&text[..1], "g")] {
+            assert_eq!(wrong.parse::<Fingerprint>(), Err(FingerprintError), "{wrong}");
+        }
     }
 
     #[test]

@@ -45,7 +45,9 @@ pub use command::{
 pub use generation::{Generation, GenerationError, GenerationId};
 pub use glob::{Glob, GlobError};
 pub use hold::{HOLD_NONCE_BYTES, HOLD_WORD_BYTES, HeldConnection, HoldKey, HoldWords};
-pub use key::{ClusterId, Fingerprint, NodeId, NodeKey, PublicKey};
+pub use key::{
+    ClusterId, Fingerprint, FingerprintError, NodeId, NodeKey, PublicKey, PublicKeyError,
+};
 pub use limits::{Limits, MAX_LIMITS_BYTES, Roles, Untimely, Validity};
 pub use moment::Moment;
 pub use names::{MAX_NAME_BYTES, Name, NameError};
