@@ -105,6 +105,7 @@ fn an_expired_token_lets_nobody_in_by_the_clock_of_the_member_alone() {
         let token = cluster.token(2, Roles::NONE).fingerprint().to_string();
         let until = hobnob_keys::Moment(WALL_MS + TOKEN_MS).to_string();
         assert!(reason.contains(&token) && reason.contains(&until), "{reason}");
+        assert!(net.nodes[0].counters().tokens_untimely > 0);
         // As soon as the clock is right, it is let in.
         net.wall_skew_ms.clear();
         net.run_for(S(15));

@@ -92,6 +92,8 @@ counters! {
     doors_stalled,
     /// Certificates that do not count, or are of another key.
     certificates_refused,
+    /// Newcomers that were not let in because their token is valid no more, or not yet.
+    tokens_untimely,
     /// Certificates not verified because too many came in that second.
     verifications_refused,
     /// Certificates in node records that were not verified at once, because many came together.

@@ -75,9 +75,10 @@ impl Guard {
         }
         if !is_known && !proves {
             let validity = membership.limits().validity;
-            validity
-                .at(secured.wall_ms)
-                .map_err(|untimely| late(&membership, untimely, secured))?;
+            validity.at(secured.wall_ms).map_err(|untimely| {
+                self.counters.tokens_untimely += 1;
+                late(&membership, untimely, secured)
+            })?;
         }
         self.remember(membership);
         self.survey.note(node, credentials, now);

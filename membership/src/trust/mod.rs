@@ -248,6 +248,11 @@ impl Guard {
         Ours::of(&self.sealer.keyring, &self.revocations)
     }
 
+    /// Whom this node trusts.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The membership of this node.
     pub(crate) fn own(&self) -> &Membership {
         &self.own

@@ -1,6 +1,7 @@
 //! A node in a sealed cluster: what the guard wants done, and what the owner asks of it.
 
 mod doors;
+mod judges;
 mod orders;
 mod rights;
 pub(crate) mod survey;
