@@ -21,6 +21,7 @@ mod doors;
 mod driver;
 mod info;
 pub mod log_writer;
+mod orders;
 mod queries;
 mod registrations;
 mod security;

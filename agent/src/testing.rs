@@ -127,6 +127,11 @@ impl TestDriver {
         Self::run(IdleDriver::with(node, &key, cluster, Vec::new(), checks, sealing, &[]).await)
     }
 
+    /// A driver of a member of a sealed cluster that is to join nobody.
+    pub(crate) async fn member(sealing: Sealing) -> Self {
+        Self::run(IdleDriver::sealed(sealing, &[]).await)
+    }
+
     fn run(idle: IdleDriver) -> Self {
         let IdleDriver { driver, handle, registry, persisted, addr, clock } = idle;
         Self { handle, registry, persisted, task: tokio::spawn(driver.run()), addr, clock }

@@ -44,7 +44,9 @@ pub(crate) fn member(node: &Node, member: &view::Member, now: Time) -> hobnob_ap
         None => (node_id.to_string(), String::new(), String::new()),
     };
     let status = member_status(member.status);
-    let (gossip_address, epoch) = (member.identity.addr.to_string(), member.identity.epoch.0);
+    let gossip_address = member.identity.addr.to_string();
+    // Orders about it name this epoch.
+    let epoch = node.last_epoch(node_id).unwrap_or(member.identity.epoch).0;
     let down_ago_ms = node.down_since(node_id).map(|since| millis(now.since(since)));
     hobnob_api::Member {
         name,

@@ -86,6 +86,12 @@ fn of_keys(error: &KeysError) -> Option<&'static str> {
         KeysError::Limits(_) => {
             "leave out some of --services and --seed, or use patterns that are shorter"
         }
+        KeysError::NoRole { .. } => {
+            "`hobnob token create --role operator --for 1h > FILE` makes one, with the CA key"
+        }
+        KeysError::Credential { .. } => {
+            "name a file with the token alone, as `hobnob token create --role operator > FILE` writes it"
+        }
         KeysError::Token(TokenError::OtherVersion { .. }) => "use a later version of hobnob",
         KeysError::Token(TokenError::Forged) => "ask the operator for a new token",
         KeysError::Token(TokenError::Content(_)) => {
@@ -304,6 +310,24 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::TooManyRegistrations => {
             "deregister instances that are no longer needed, or register with another agent"
         }
+        ErrorCode::NotSealed => {
+            "`hobnob init` founds a sealed cluster, whose agents start with `hobnob agent --token-file FILE` and empty data \
+             directories"
+        }
+        ErrorCode::RoleMissing => {
+            "give --credential FILE, with a token that `hobnob token create --role operator --for 1h > FILE` made"
+        }
+        ErrorCode::OrderInvalid => {
+            "try again if another operator gave orders meanwhile; else give --credential FILE with a new token of this cluster \
+             (`hobnob token create --role operator`)"
+        }
+        ErrorCode::RevokesItself => {
+            "order it at another agent with --socket, or give --yes-myself if that is meant"
+        }
+        ErrorCode::KeyUnknown => {
+            "order it at an agent that knows the member: `hobnob keys status` there shows its token"
+        }
+        ErrorCode::TooManyRevocations => "replace the CA key: docs/OPERATING.md says how",
         ErrorCode::MemberAmbiguous => "name the member by its node id",
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
         ErrorCode::MemberNotFound => "`hobnob members --all` lists the members",

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Nothing has the given name, or nothing can be offered.
     NothingMatched = 3,
+    /// An order is handed out, and not all living members have confirmed it in time.
+    Unconfirmed = 4,
 }
 
 impl Exit {

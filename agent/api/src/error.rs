@@ -106,6 +106,10 @@ error_codes! {
     MemberAmbiguous => Invalid,
     /// The member is this agent itself.
     MemberIsSelf => Invalid,
+    /// A signed order cannot be read, or does not count in this cluster.
+    OrderInvalid => Invalid,
+    /// The member or the token is that of this agent itself, and the request does not say that it may be.
+    RevokesItself => Invalid,
     /// No member has that name or node id.
     MemberNotFound => NotFound,
     /// No instance with that id is registered with this agent.
@@ -118,6 +122,14 @@ error_codes! {
     SubjectIsService => NotFound,
     /// The member is alive or suspect.
     MemberAlive => Failed,
+    /// The cluster is not sealed: it has no keys.
+    NotSealed => Failed,
+    /// The agent lacks the role operator, or what was revoked would sign the order.
+    RoleMissing => Failed,
+    /// The certificate of the member is not known, and its key with it.
+    KeyUnknown => Failed,
+    /// As many revocations are there as may be.
+    TooManyRevocations => Failed,
     /// Nobody answered at the addresses to join at.
     JoinUnanswered => Failed,
     /// Another agent runs under the same node id, and this one gave way to it.

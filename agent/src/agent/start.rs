@@ -24,6 +24,7 @@ use crate::doors::unix::server::Socket;
 use crate::doors::unix::sockets::Sockets;
 use crate::driver::{Driver, Entering, Joining};
 use crate::info::AgentInfo;
+use crate::orders::OwnCredential;
 use crate::registrations::{self, Registrar, Restored};
 use crate::security::{self, Entered, Secrets, SecurityError};
 use crate::seeding;
@@ -219,6 +220,7 @@ impl Ready {
             driver: driver.clone(),
             registrations,
             leave: leave_tx,
+            credential: OwnCredential::default(),
             doors: sockets.doors(),
             budget,
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hobnob_api::{ApiError, CheckExplained, ErrorCode};
+use hobnob_keys::SignedCommand;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Input, Node, NodeId, Time};
@@ -21,6 +22,17 @@ type CheckChange = (Arc<str>, Option<OwnCheck>);
 
 /// A function that reads the node.
 type Inspection = Box<dyn FnOnce(&Node, Time) + Send>;
+
+/// A function that decides by the node what of an order it gets, and gives the answer when the node has it.
+type Decision =
+    Box<dyn FnOnce(&Node, Time) -> (Vec<Input<'static>>, Box<dyn FnOnce() + Send>) + Send>;
+
+/// An order for the node, and its answer.
+#[derive(Debug)]
+pub(crate) struct Ordered<T> {
+    pub(crate) inputs: Vec<Input<'static>>,
+    pub(crate) answer: T,
+}
 
 /// A command of the rest of the agent. [`DriverHandle`](super::DriverHandle) documents each one.
 pub(super) enum Command {
@@ -46,14 +58,14 @@ pub(super) enum Command {
     },
     Leave,
     Stop,
-    ForceLeave {
-        member: NodeId,
-        reply: Reply<()>,
-    },
     Prune {
-        members: Vec<NodeId>,
+        members: Vec<(NodeId, Option<SignedCommand>)>,
         reply: Reply<Vec<NodeId>>,
     },
+    Survey {
+        reply: Reply<()>,
+    },
+    Order(Decision),
     Inspect(Inspection),
     Report {
         reply: Reply<Report>,
@@ -127,18 +139,29 @@ impl Driver {
             Command::ExpectNobodyAt { address } => self.expect_nobody_at(&address),
             Command::Leave => self.node.handle(Input::Leave, now),
             Command::Stop => self.stopped = true,
-            Command::ForceLeave { member, reply } => {
-                self.node.handle(Input::ForceLeave { node: member, order: None }, now);
+            Command::Prune { members, reply } => {
+                let dropped = members
+                    .into_iter()
+                    .filter(|(member, order)| self.node.prune(*member, order.as_ref(), now));
+                let dropped: Vec<NodeId> = dropped.map(|(member, _)| member).collect();
                 self.writer.hurry();
+                self.drain();
+                self.note_pruned(dropped.len());
+                reply.send(dropped);
+            }
+            Command::Survey { reply } => {
+                self.node.handle(Input::Survey, now);
                 self.drain();
                 reply.send(());
             }
-            Command::Prune { mut members, reply } => {
-                members.retain(|member| self.node.prune(*member, None, now));
+            Command::Order(decide) => {
+                let (inputs, answer) = decide(&self.node, now);
+                for input in inputs {
+                    self.node.handle(input, now);
+                }
                 self.writer.hurry();
                 self.drain();
-                self.note_pruned(members.len());
-                reply.send(members);
+                answer();
             }
             Command::Inspect(read) => {
                 // Publish the ages first, so that those in the registry are no older than the state that the reader

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hobnob_api::CheckExplained;
+use hobnob_api::{ApiError, CheckExplained};
+use hobnob_keys::SignedCommand;
 use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Node, NodeId, Time};
 use tokio::sync::mpsc;
 
-use super::commands::{Command, Refused, Report};
+use super::commands::{Command, Ordered, Refused, Report};
 use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;
@@ -134,14 +135,42 @@ impl DriverHandle {
         tell(&self.commands, Command::Stop).await
     }
 
-    /// Makes a dead member force-leave. Its instances are gone here when this returns.
-    pub(crate) async fn force_leave(&self, member: NodeId) -> Result<(), Stopping> {
-        ask(&self.commands, |reply| Command::ForceLeave { member, reply }).await
+    /// Drops what the node remembers of these members, each with the order that a sealed cluster needs. Returns those that it
+    /// dropped; none of them is active.
+    pub(crate) async fn prune(
+        &self,
+        members: Vec<(NodeId, Option<SignedCommand>)>,
+    ) -> Result<Vec<NodeId>, Stopping> {
+        ask(&self.commands, |reply| Command::Prune { members, reply }).await
     }
 
-    /// Drops what the node remembers of these members. Returns those that it dropped; none of them is active.
-    pub(crate) async fn prune(&self, members: Vec<NodeId>) -> Result<Vec<NodeId>, Stopping> {
-        ask(&self.commands, |reply| Command::Prune { members, reply }).await
+    /// Begins to ask the members of a sealed cluster which keys they hold.
+    pub(crate) async fn survey(&self) -> Result<(), Stopping> {
+        ask(&self.commands, |reply| Command::Survey { reply }).await
+    }
+
+    /// Decides on an order by the node, and hands it to the node in the same step. Its effect is visible here when this returns.
+    /// Everything else waits meanwhile, so `decide` must not block.
+    ///
+    /// # Errors
+    /// `decide` refuses, or this agent is stopping.
+    pub(crate) async fn order<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Node, Time) -> Result<Ordered<T>, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (answered, answer) = Reply::channel();
+        let decide = Box::new(move |node: &Node, now: Time| match decide(node, now) {
+            Ok(Ordered { inputs, answer }) => {
+                let told: Box<dyn FnOnce() + Send> = Box::new(move || answered.send(Ok(answer)));
+                (inputs, told)
+            }
+            Err(refusal) => {
+                let told: Box<dyn FnOnce() + Send> = Box::new(move || answered.send(Err(refusal)));
+                (Vec::new(), told)
+            }
+        });
+        tell(&self.commands, Command::Order(decide)).await?;
+        answer.await.map_err(|_| Stopping)?
     }
 
     /// Reads the node between two of its inputs. Everything else waits meanwhile, so `read` must not block.

@@ -34,7 +34,7 @@ use crate::services::Writer;
 use crate::storage::{KeptKeys, KeptVerdict};
 use crate::transport::{HoldEvent, HoldKeys, Network, StreamEvent};
 
-pub(crate) use commands::{Refused, Report};
+pub(crate) use commands::{Ordered, Refused, Report};
 pub(crate) use entering::Entering;
 pub(crate) use handle::DriverHandle;
 use handle::Inbox;

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_membership::{Input, Node, NodeId, OrderKind, Time};
 
 use super::members::status_of_records;
 use crate::clock::millis;
-use crate::driver::{DriverHandle, words};
+use crate::driver::{DriverHandle, Ordered, words};
+use crate::orders::OwnCredential;
+use crate::orders::member::{about, read};
 use crate::translate::api_node_id;
-use hobnob_api::{ApiError, ErrorCode, ForceLeft};
+use hobnob_api::{ApiError, ErrorCode, ForceLeft, Signed};
 
 /// A node with the name or node id that the operator typed.
 struct Candidate {
@@ -26,18 +28,26 @@ impl Candidate {
     }
 }
 
-/// Forces the one dead member with this name or node id to leave. Its instances are gone here when this returns.
+/// Forces the one dead member with this name or node id to leave. Its instances are gone here when this returns. In a sealed
+/// cluster an operator signs the order: the client, or this agent.
 ///
 /// # Errors
-/// There is no such member, there are several, or it lives.
+/// There is no such member, there are several, or it lives; or nobody signed the order that may.
 pub(crate) async fn force_leave(
     driver: &DriverHandle,
+    own: &OwnCredential,
     subject: String,
+    signed: Option<Signed>,
 ) -> Result<ForceLeft, ApiError> {
-    let check = move |node: &Node, now| check(node, &subject, now);
-    let force_left = driver.inspect(check).await??;
-    driver.force_leave(NodeId(force_left.node_id.0)).await?;
-    Ok(force_left)
+    let signed = signed.as_ref().map(read).transpose()?;
+    let own = own.clone();
+    let decide = move |node: &Node, now| {
+        let answer = check(node, &subject, now)?;
+        let member = NodeId(answer.node_id.0);
+        let order = about(node, &own, OrderKind::ForceLeave, member, signed.as_ref())?;
+        Ok(Ordered { inputs: vec![Input::ForceLeave { node: member, order }], answer })
+    };
+    driver.order(decide).await
 }
 
 /// The one dead member with this name or node id. Of several, such as the lives of a host that was set up anew, it is

@@ -65,7 +65,6 @@ pub(super) fn status_of_records(node: &Node, id: NodeId) -> view::MemberStatus {
 pub(super) fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
     let record = node.description(id);
     let text = |field: Option<&str>| field.unwrap_or_default().to_owned();
-    let replica = node.catalog().origin(id).and_then(|origin| origin.current());
     let absent = node.absent_since(id).map_or(0, |since| millis(now.since(since)));
     Member {
         name: words::name_of(node, id),
@@ -74,7 +73,7 @@ pub(super) fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
         status: member_status(status_of_records(node, id)),
         datacenter: text(record.map(|record| record.datacenter.as_str())),
         zone: text(record.map(|record| record.zone.as_str())),
-        epoch: replica.map_or(0, |replica| replica.epoch().0),
+        epoch: node.last_epoch(id).map_or(0, |epoch| epoch.0),
         down_ago_ms: Some(absent),
         name_conflict: false,
     }

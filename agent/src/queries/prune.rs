@@ -3,43 +3,56 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hobnob_api::{ApiError, ErrorCode, Member, MemberStatus, Pruned};
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_api::{ApiError, ErrorCode, Member, MemberStatus, Pruned, Signed};
+use hobnob_keys::{Command, SignedCommand};
+use hobnob_membership::{Node, NodeId, OrderKind, Time};
 
 use super::asked::check;
 use super::members::remembered;
 use crate::clock::millis;
 use crate::driver::DriverHandle;
+use crate::orders::OwnCredential;
+use crate::orders::member::{about, read};
 
 /// The least time that a member has been down or gone, unless the request gives one or names members.
 const OLDER_THAN: Duration = Duration::from_secs(60 * 60);
-/// Members that one request may name.
+/// Members that one request may name, and signed orders that it may have.
 const MAX_NAMED: usize = 1_000;
 
 /// What a request asks for, and what of it is kept.
 struct Chosen {
     members: Vec<Member>,
     kept: usize,
+    orders: Vec<(NodeId, Option<SignedCommand>)>,
 }
 
 /// Drops members that are down or gone from the memory of this agent, and says which.
 ///
 /// # Errors
-/// A named member is not known, lives, or is this agent.
+/// A named member is not known, lives, or is this agent. In a sealed cluster: nobody signed the orders that may.
 pub(crate) async fn prune(
     driver: &DriverHandle,
+    own: &OwnCredential,
     named: Vec<String>,
     older_than_ms: Option<u64>,
+    signed: &[Signed],
 ) -> Result<Pruned, ApiError> {
     if named.len() > MAX_NAMED {
         let message = format!("{} members in one call: at most {MAX_NAMED}", named.len());
         return Err(ApiError::new(ErrorCode::OutOfRange, message));
     }
     named.iter().try_for_each(|name| check("member", name))?;
-    let choose = move |node: &Node, now| choose(node, &named, older_than_ms, now);
-    let Chosen { mut members, kept } = driver.inspect(choose).await??;
-    let ids = members.iter().map(|member| NodeId(member.node_id.0)).collect();
-    let dropped = driver.prune(ids).await?;
+    if signed.len() > MAX_NAMED {
+        let message = format!("{} signed orders in one call: at most {MAX_NAMED}", signed.len());
+        return Err(ApiError::new(ErrorCode::OutOfRange, message));
+    }
+    let signed = signed.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let own = own.clone();
+    let choose = move |node: &Node, now| {
+        choose(node, &named, older_than_ms, now)?.ordered(node, &own, &signed)
+    };
+    let Chosen { mut members, kept, orders } = driver.inspect(choose).await??;
+    let dropped = driver.prune(orders).await?;
     let matched = members.len() + kept;
     members.retain(|member| dropped.contains(&NodeId(member.node_id.0)));
     members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
@@ -64,7 +77,32 @@ fn choose(
     if named.is_empty() && !node.is_connected() {
         members.retain(|member| member.status != MemberStatus::Down);
     }
-    Ok(Chosen { kept: matched - members.len(), members })
+    Ok(Chosen { kept: matched - members.len(), members, orders: Vec::new() })
+}
+
+impl Chosen {
+    /// The same with the order about each member. Members without one are kept if the client signed orders about others.
+    fn ordered(
+        mut self,
+        node: &Node,
+        own: &OwnCredential,
+        signed: &[SignedCommand],
+    ) -> Result<Self, ApiError> {
+        let about_whom = |order: &SignedCommand| match order.unverified() {
+            Some(Command::Prune { node_id, .. }) => Some(node_id.0),
+            _ => None,
+        };
+        let given: BTreeMap<Option<u64>, &SignedCommand> =
+            signed.iter().map(|order| (about_whom(order), order)).collect();
+        for member in &self.members {
+            let id = NodeId(member.node_id.0);
+            let order = given.get(&Some(id.0)).copied();
+            if order.is_some() || given.is_empty() {
+                self.orders.push((id, about(node, own, OrderKind::Prune, id, order)?));
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// Whether a member is down or gone.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use hobnob_api::Request;
 
-use super::values::{self, millis};
+use super::orders::CredentialArgs;
+use super::values;
 
 /// `hobnob members`.
 #[derive(Debug, Args)]
@@ -42,6 +42,7 @@ For a host that does not come back. Without it, the instances of a dead member
 are shown as they were last known, until they are forgotten after 24 hours.
 Refused while the member is alive or suspect (exit code 1). If it comes back after all, it
 registers its instances again.
+In a sealed cluster an operator signs the order: see --credential.
 Exits with 3 when no member has that name.";
 
 /// `hobnob force-leave`.
@@ -50,6 +51,9 @@ Exits with 3 when no member has that name.";
 pub(crate) struct ForceLeaveArgs {
     /// The name or the node id of the member
     pub(crate) member: String,
+
+    #[command(flatten)]
+    pub(crate) signer: CredentialArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
@@ -70,6 +74,7 @@ Local to this agent: other agents keep what they remember, and repair does not
 bring it back here. A member that returns is known again at once. After a
 restart, this agent learns again what others still remember.
 `hobnob force-leave` makes all agents drop a member.
+In a sealed cluster an operator signs the order: see --credential.
 Exits with 3 when nothing was dropped.";
 
 /// `hobnob prune`.
@@ -84,15 +89,12 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::age)]
     pub(crate) older_than: Option<Duration>,
 
+    #[command(flatten)]
+    pub(crate) signer: CredentialArgs,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl From<PruneArgs> for Request {
-    fn from(args: PruneArgs) -> Self {
-        Self::Prune { members: args.members, older_than_ms: args.older_than.map(millis) }
-    }
 }
 
 /// `hobnob info`.

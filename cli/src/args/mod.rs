@@ -9,6 +9,7 @@ mod dev;
 mod environment;
 mod explain;
 mod keys;
+mod orders;
 mod pick;
 mod register;
 mod values;
@@ -32,8 +33,12 @@ pub(crate) use explain::ExplainArgs;
 pub(crate) use keys::{
     CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,
 };
+pub(crate) use orders::{
+    CredentialArgs, KeysArgs, KeysCommand, KeysRotateArgs, KeysStatusArgs, RevokeArgs, WaitArgs,
+};
 pub(crate) use pick::{PickArgs, ReportArgs};
 pub(crate) use register::{DeregisterArgs, RegisterArgs};
+pub(crate) use values::millis;
 pub(crate) use watch::WatchArgs;
 
 const ABOUT: &str = "\
@@ -47,7 +52,7 @@ Examples:
   hobnob resolve web                                who serves web?
   hobnob pick web                                   where should this call go?
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 4 not confirmed by all in time";
 
 /// The arguments of the process.
 #[derive(Debug, Parser)]
@@ -92,6 +97,10 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Make and inspect the tokens that let hosts join a sealed cluster
     Token(TokenArgs),
+    /// Show and replace the keys of a sealed cluster
+    Keys(KeysArgs),
+    /// Take a node or a token out of a sealed cluster for good
+    Revoke(RevokeArgs),
     /// Run the agent of this host until it is told to stop
     Agent(AgentArgs),
     /// Register a service instance with this agent, or replace it

@@ -69,7 +69,7 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration in milliseconds.
-pub(super) fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

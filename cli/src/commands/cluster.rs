@@ -4,7 +4,7 @@ use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Info, MemberStatus, Request, Response};
 
-use super::unexpected;
+use super::{keys, unexpected};
 use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs, PruneArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
@@ -69,7 +69,7 @@ pub(super) async fn force_leave(
     client: &mut Client,
     args: &ForceLeaveArgs,
 ) -> anyhow::Result<Exit> {
-    let request = Request::ForceLeave { member: args.member.clone() };
+    let request = keys::force_leave(client, args).await?;
     let gone = match client.call(request).await? {
         Response::ForceLeft(gone) => gone,
         other => return Err(unexpected(&other)),
@@ -98,7 +98,8 @@ pub(super) async fn force_leave(
 /// Drops members that are down or gone from the memory of this agent.
 pub(super) async fn prune(client: &mut Client, args: PruneArgs) -> anyhow::Result<Exit> {
     let json = args.json;
-    let pruned = match client.call(args.into()).await? {
+    let request = keys::prune(client, &args).await?;
+    let pruned = match client.call(request).await? {
         Response::Pruned(pruned) => pruned,
         other => return Err(unexpected(&other)),
     };

@@ -66,6 +66,8 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Members(args) => cluster::members(&mut client, &args).await,
         Command::ForceLeave(args) => cluster::force_leave(&mut client, &args).await,
         Command::Prune(args) => cluster::prune(&mut client, args).await,
+        Command::Keys(args) => keys::keys(&mut client, &args).await,
+        Command::Revoke(args) => keys::revoke(&mut client, &args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args.addresses).await,

@@ -2,6 +2,7 @@
 
 mod explain;
 mod format;
+mod keys;
 mod table;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::logging;
 
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
+pub(crate) use keys::key_holders;
 pub(crate) use table::{
     Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
     spread, status_style,
@@ -60,6 +62,13 @@ pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
 /// Prints a line on stderr. Control characters are escaped, so that names and arguments cannot control the terminal.
 pub(crate) fn say(text: &str) {
     logging::line_to_stderr(&printable(text));
+}
+
+/// Prints a question on stderr, for the answer to follow on the same line.
+pub(crate) fn ask(question: &str) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    stderr.write_all(printable(question).as_bytes())?;
+    stderr.flush()
 }
 
 /// Warns on stderr that an answer may be old, when the agent is isolated.

@@ -164,7 +164,7 @@ pub(crate) fn spread<'a>(
 }
 
 /// A cell with its text escaped, since the text may come from another agent.
-fn cell(text: impl Display) -> Cell {
+pub(super) fn cell(text: impl Display) -> Cell {
     Cell::new(printable(&text.to_string()))
 }
 

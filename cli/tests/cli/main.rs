@@ -5,6 +5,7 @@
 mod commands;
 mod dev;
 mod keys;
+mod orders;
 mod support;
 mod terminal;
 mod usage;

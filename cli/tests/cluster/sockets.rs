@@ -82,6 +82,7 @@ fn a_query_socket_answers_every_question_and_refuses_every_change() {
         &["leave"],
         &["force-leave", "a1"],
         &["prune"],
+        &["keys", "rotate"],
     ];
     for change in changes {
         let output = ask(home, change);

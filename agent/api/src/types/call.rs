@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallReport, Changes, Explained, ForceLeft, Info, Instance, Instances, Members, PickQuery,
-    Picked, Pruned, Query, Registration, Services, WatchQuery, is_default,
+    CallReport, Changes, Explained, ForceLeft, Info, Instance, Instances, Keys, Members, PickQuery,
+    Picked, Pruned, Query, Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation,
+    WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -82,6 +83,9 @@ pub enum Request {
     ForceLeave {
         /// The name or the node id of the member.
         member: String,
+        /// The order of an operator. In a sealed cluster the agent signs it itself without, if it has the role operator.
+        #[serde(default, skip_serializing_if = "is_default")]
+        signed: Option<Signed>,
     },
     /// Drop what this agent alone remembers of members that are down or gone. Answered by [`Response::Pruned`].
     Prune {
@@ -91,6 +95,38 @@ pub enum Request {
         /// Only those that have been down or gone for this many milliseconds: an hour when absent, or 0 with `members`.
         #[serde(default, skip_serializing_if = "is_default")]
         older_than_ms: Option<u64>,
+        /// The orders of an operator, one for each member to drop, at most 1,000. In a sealed cluster the agent signs them itself
+        /// without, if it has the role operator.
+        #[serde(default, skip_serializing_if = "is_default")]
+        signed: Vec<Signed>,
+    },
+    /// Say which keys the members of a sealed cluster hold. The living ones are asked, for three seconds at most. Answered by
+    /// [`Response::Keys`].
+    Keys {},
+    /// Replace the secret that all members share. Answered by [`Response::Rotated`]; [`Request::Keys`] shows the progress.
+    Rotate {
+        /// The generation, with the order of an operator. Without it the agent makes one, if it has the role operator.
+        #[serde(default, skip_serializing_if = "is_default")]
+        generation: Option<Signed>,
+        /// Whether to rotate although a generation is on its way.
+        #[serde(default, skip_serializing_if = "is_default")]
+        again: bool,
+    },
+    /// Revoke a node or a token for good, and replace the secret that all members share. Answered by [`Response::Revoked`]. One of
+    /// the three is given.
+    Revoke {
+        /// The name, the node id or the public key of a node.
+        #[serde(default, skip_serializing_if = "is_default")]
+        member: Option<String>,
+        /// The fingerprint of a token.
+        #[serde(default, skip_serializing_if = "is_default")]
+        token: Option<String>,
+        /// The orders of an operator. The other two need an agent with the role operator.
+        #[serde(default, skip_serializing_if = "is_default")]
+        signed: Option<SignedRevocation>,
+        /// Whether the agent that is asked may revoke itself.
+        #[serde(default, skip_serializing_if = "is_default")]
+        myself: bool,
     },
     /// Describe this agent. Answered by [`Response::Info`].
     Info {},
@@ -117,12 +153,15 @@ impl Request {
             Self::Leave {} => Some("leave"),
             Self::ForceLeave { .. } => Some("force_leave"),
             Self::Prune { .. } => Some("prune"),
+            Self::Rotate { .. } => Some("rotate"),
+            Self::Revoke { .. } => Some("revoke"),
             Self::Resolve(_)
             | Self::Pick(_)
             | Self::Report { .. }
             | Self::Services { .. }
             | Self::Members { .. }
             | Self::Watch(_)
+            | Self::Keys {}
             | Self::Info {}
             | Self::Explain { .. } => None,
         }
@@ -176,6 +215,12 @@ pub enum Response<I = Instance> {
     ForceLeft(ForceLeft),
     /// The members that were dropped from memory.
     Pruned(Pruned),
+    /// The keys of a sealed cluster.
+    Keys(Box<Keys>),
+    /// The newest generation.
+    Rotated(Rotated),
+    /// The revocation.
+    Revoked(RevokedNow),
     /// This agent.
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.

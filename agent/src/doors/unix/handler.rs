@@ -11,11 +11,15 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
+use crate::orders::OwnCredential;
+use crate::orders::revoke::{Subject, revoke};
+use crate::orders::rotate::rotate;
 use crate::queries::asked::check;
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
 use crate::queries::join::join;
+use crate::queries::keys::keys;
 use crate::queries::members::members;
 use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
@@ -31,6 +35,8 @@ pub(crate) struct Handler {
     pub(crate) driver: DriverHandle,
     pub(crate) registrations: RegistrationsHandle,
     pub(crate) leave: mpsc::Sender<()>,
+    /// The credential with which this agent signs orders.
+    pub(crate) credential: OwnCredential,
     /// The sockets, as `info` reports them.
     pub(crate) doors: Vec<Arc<Door>>,
     /// The budget of all connections.
@@ -108,14 +114,15 @@ impl Handler {
                 tracing::info!(uid, pid, "a client asked this agent to leave");
                 Response::Leaving {}
             }
-            Request::ForceLeave { member } => {
+            Request::ForceLeave { member, signed } => {
                 check("member", &member)?;
-                let left = force_leave(driver, member).await?;
+                let left = force_leave(driver, &self.credential, member, signed).await?;
                 tracing::info!(uid, pid, member = left.name, node_id = %left.node_id, "a client forced a member to leave");
                 Response::ForceLeft(left)
             }
-            Request::Prune { members, older_than_ms } => {
-                let pruned = prune(driver, members, older_than_ms).await?;
+            Request::Prune { members, older_than_ms, signed } => {
+                let own = &self.credential;
+                let pruned = prune(driver, own, members, older_than_ms, &signed).await?;
                 tracing::info!(
                     uid,
                     pid,
@@ -123,6 +130,32 @@ impl Handler {
                     "a client had members pruned"
                 );
                 Response::Pruned(pruned)
+            }
+            Request::Keys {} => Response::Keys(Box::new(keys(driver, &self.credential).await?)),
+            Request::Rotate { generation, again } => {
+                let signed = generation.is_some();
+                let rotated = rotate(driver, &self.credential, generation, again).await?;
+                if rotated.begun {
+                    tracing::warn!(
+                        uid,
+                        pid,
+                        signed,
+                        generation = rotated.number,
+                        "a client had the cluster rotate"
+                    );
+                }
+                Response::Rotated(rotated)
+            }
+            Request::Revoke { member, token, signed, myself } => {
+                let subject = Subject::of(member, token, signed)?;
+                let signed = subject.is_signed();
+                let revoked = revoke(driver, &self.credential, subject, myself).await?;
+                if let Some(rotated) = &revoked.rotated {
+                    let (what, generation) = (&revoked.revocation, rotated.number);
+                    tracing::warn!(uid, pid, signed, kind = ?what.kind, fingerprint = what.fingerprint, members = ?what.members, generation,
+                        "a client had a node or a token revoked, and the cluster rotate");
+                }
+                Response::Revoked(revoked)
             }
             Request::Explain { subject } => {
                 check("subject", &subject)?;

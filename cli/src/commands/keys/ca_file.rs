@@ -121,7 +121,8 @@ pub(super) fn read(args: &CaArgs) -> anyhow::Result<CaKey> {
     Ok(file.key)
 }
 
-fn warn_if_open(path: &Path) -> Result<(), KeysError> {
+/// Warns on stderr when others than the owner of a file with a secret may read or write it.
+pub(super) fn warn_if_open(path: &Path) -> Result<(), KeysError> {
     let found = fs::metadata(path);
     let found =
         found.map_err(|source| KeysError::Io { verb: "look at", path: path.to_owned(), source })?;
@@ -160,7 +161,7 @@ fn ask_twice(path: &Path) -> Result<Zeroizing<String>, KeysError> {
 }
 
 /// The text of a file. One byte more than `max` is read, so that its parser sees when it is too long.
-fn limited(path: &Path, max: usize) -> Result<Zeroizing<String>, KeysError> {
+pub(super) fn limited(path: &Path, max: usize) -> Result<Zeroizing<String>, KeysError> {
     let failed = |source| KeysError::Io { verb: "read", path: path.to_owned(), source };
     let mut text = Zeroizing::new(String::with_capacity(max + 1));
     File::open(path)

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use hobnob_keys::{CaFileError, DecodeError, TokenError};
+use hobnob_keys::{CaFileError, DecodeError, Fingerprint, TokenError};
 
 /// A command about keys and tokens failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,12 @@ pub(crate) enum KeysError {
     /// The limits do not fit in a token.
     #[error("these limits make no token: {0}")]
     Limits(DecodeError),
+    /// A file holds no usable token.
+    #[error("{}: {source}", path.display())]
+    Credential { path: PathBuf, source: TokenError },
+    /// A token has not the role operator.
+    #[error("the token {token} in {} has not the role operator", path.display())]
+    NoRole { path: PathBuf, token: Fingerprint },
     /// A text is no usable token.
     #[error(transparent)]
     Token(TokenError),
@@ -43,6 +49,13 @@ pub(crate) enum KeysError {
 impl KeysError {
     /// Whether the command can never succeed as it was typed.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Limits(_) | Self::Token(_) | Self::EmptyPassphrase)
+        matches!(
+            self,
+            Self::Limits(_)
+                | Self::Token(_)
+                | Self::Credential { .. }
+                | Self::NoRole { .. }
+                | Self::EmptyPassphrase
+        )
     }
 }

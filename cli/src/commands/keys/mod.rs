@@ -1,23 +1,36 @@
-//! `hobnob init` and `hobnob token`: the CA key and tokens, without an agent.
+//! `hobnob init` and `hobnob token`: the CA key and tokens, without an agent. `hobnob keys` and `hobnob revoke`: orders for the
+//! whole cluster.
 
 mod ca_file;
+mod credential;
 mod error;
+mod members;
+mod progress;
+mod revoke;
+mod rotate;
+mod status;
 mod view;
 
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hobnob_api::client::Client;
 use hobnob_keys::{CaKey, Limits, MAX_TOKEN_CHARS, Roles, Seed, SeedAddress, Token, Validity};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::args::{InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs};
+use crate::args::{
+    InitArgs, KeysArgs, KeysCommand, Role, TokenArgs, TokenCommand, TokenCreateArgs,
+    TokenInspectArgs,
+};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
 pub(crate) use error::KeysError;
+pub(super) use members::{force_leave, prune};
+pub(super) use revoke::revoke;
 use view::TokenView;
 
 /// A token is valid from this long before it is made, for hosts whose clocks are behind.
@@ -93,6 +106,14 @@ pub(super) fn token(args: &TokenArgs) -> anyhow::Result<Exit> {
     match &args.command {
         TokenCommand::Create(args) => create(args),
         TokenCommand::Inspect(args) => inspect(args),
+    }
+}
+
+/// Shows or replaces the keys of the cluster.
+pub(super) async fn keys(client: &mut Client, args: &KeysArgs) -> anyhow::Result<Exit> {
+    match &args.command {
+        KeysCommand::Status(args) => status::status(client, args).await,
+        KeysCommand::Rotate(args) => rotate::rotate(client, args).await,
     }
 }
 

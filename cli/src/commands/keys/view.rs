@@ -101,7 +101,7 @@ impl TokenView {
 }
 
 /// A time of the wall clock. One that has no date is shown as a number.
-fn time(ms: u64) -> String {
+pub(super) fn time(ms: u64) -> String {
     /// The end of the year 9999, the last that a date can show.
     const LAST_DATE_MS: u64 = 253_402_300_799_999;
     if ms > LAST_DATE_MS {

@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
+use crate::orders::OwnCredential;
 use crate::registrations::RegistrationsHandle;
 use crate::services::testing::{OWN, instance, registry};
 use crate::services::{Registry, Writer};
@@ -102,6 +103,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         driver,
         registrations: RegistrationsHandle::stopped(),
         leave: mpsc::channel(1).0,
+        credential: OwnCredential::default(),
         doors: vec![door.clone()],
         budget: budget.clone(),
     };

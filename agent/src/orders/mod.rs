@@ -1,0 +1,126 @@
+//! Orders of operators: rotation and revocation, which change a sealed cluster for all, and those about one member.
+//!
+//! An operator signs each order: either the client did, with a credential of its own, or this agent does, if its certificate has
+//! the role operator. Everything that a caller handed in is judged here before the node gets it, so that the caller is told why it
+//! does not count. Every member judges it again.
+
+mod credential;
+pub(crate) mod member;
+pub(crate) mod revoke;
+pub(crate) mod rotate;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use hobnob_api::{ApiError, ErrorCode, Rotated};
+use hobnob_keys::{Generation, GenerationId, Membership, Revocations, SignedCommand, Trust};
+use hobnob_membership::{KeyStatus, Node, Time};
+use rustix::rand::{GetRandomFlags, getrandom};
+use zeroize::Zeroizing;
+
+use crate::clock::wall_clock_ms;
+use crate::driver::words;
+
+pub(crate) use credential::OwnCredential;
+
+/// The refusal of a clear agent.
+pub(crate) fn not_sealed() -> ApiError {
+    let message = "this agent is not sealed: its cluster has no keys";
+    ApiError::new(ErrorCode::NotSealed, message)
+}
+
+/// By what orders are judged.
+fn judges(node: &Node) -> Result<(&Trust, &Revocations), ApiError> {
+    node.trust().zip(node.revoked()).ok_or_else(not_sealed)
+}
+
+/// The keys, at an agent that can tell others of an order.
+fn speaking(node: &Node, now: Time) -> Result<KeyStatus, ApiError> {
+    let status = node.key_status(now).ok_or_else(not_sealed)?;
+    match words::silence(node, now) {
+        Some(reason) => Err(ApiError::new(ErrorCode::DuplicateNodeId, reason)),
+        None => Ok(status),
+    }
+}
+
+fn invalid(reason: impl ToString) -> ApiError {
+    ApiError::new(ErrorCode::OrderInvalid, reason.to_string())
+}
+
+/// Judges the signer of an order that a client handed in. The token of the credential has to be valid by the clock of this agent,
+/// as for a newcomer.
+fn judge_signer(node: &Node, command: &SignedCommand) -> Result<Membership, ApiError> {
+    let (trust, revoked) = judges(node)?;
+    let (_, signer) = command.verify(trust).map_err(invalid)?;
+    let token = signer.token();
+    if revoked.revokes(&signer) {
+        return Err(invalid(format!("the token {token} of the credential is revoked")));
+    }
+    let (validity, now_ms) = (signer.limits().validity, wall_clock_ms());
+    validity.at(now_ms).map_err(|untimely| {
+        let until = validity.until_ms;
+        invalid(format!(
+            "the credential does not count now: {untimely}: its token {token} is valid until {until}, and the clock of this agent \
+             shows {now_ms} (ms since 1970)"
+        ))
+    })?;
+    Ok(signer)
+}
+
+/// Judges a generation that a client handed in. It has to be the next one: a number that is too high would leave none for later.
+fn judge_generation(
+    node: &Node,
+    generation: &Generation,
+    newest: Option<GenerationId>,
+) -> Result<(), ApiError> {
+    judge_signer(node, generation.signed_order())?;
+    let (trust, revoked) = judges(node)?;
+    generation.verify(trust, revoked).map_err(invalid)?;
+    let (number, newest) = (generation.id().number, number_of(newest));
+    if number == newest.saturating_add(1) {
+        return Ok(());
+    }
+    let message = format!(
+        "generation {number} is not the next one: generation {newest} is the newest that this agent holds"
+    );
+    Err(invalid(message))
+}
+
+/// The next generation, with a secret of the system's randomness.
+fn next_generation(
+    own: &OwnCredential,
+    newest: Option<GenerationId>,
+) -> Result<Generation, ApiError> {
+    let number = number_of(newest).saturating_add(1);
+    let secret = random().map_err(|error| {
+        let message = format!("the system gives no random bytes: {error}");
+        ApiError::new(ErrorCode::Other, message)
+    })?;
+    let generation = Generation::order(number, *secret, own.get()?);
+    generation.map_err(credential::refused)
+}
+
+fn number_of(generation: Option<GenerationId>) -> u64 {
+    generation.map_or(0, |generation| generation.number)
+}
+
+/// A generation as the API names it.
+fn rotated(id: GenerationId, begun: bool) -> Rotated {
+    Rotated { number: id.number, hash: hex(&id.hash), begun }
+}
+
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Random bytes of the kernel.
+fn random() -> io::Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
+}

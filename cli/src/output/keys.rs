@@ -1,0 +1,36 @@
+//! The table of the members' keys.
+
+use comfy_table::Color;
+use hobnob_api::KeyHolder;
+
+use super::age;
+use super::table::{Style, cell, member_status, or_dash, render};
+
+/// The table of `hobnob keys status`.
+pub(crate) fn key_holders<'a>(
+    holders: impl Iterator<Item = &'a KeyHolder>,
+    style: Style,
+) -> String {
+    let header =
+        ["NAME", "STATUS", "GENERATION", "NEWEST", "REVOCATIONS", "SHOWN", "TOKEN", "NODE ID"];
+    let held = |has, shown: Option<u64>| match (has, shown) {
+        (_, None) => cell("?").fg(Color::Yellow),
+        (true, _) => cell("yes").fg(Color::Green),
+        (false, _) => cell("no").fg(Color::Red),
+    };
+    let rows = holders.map(|holder| {
+        let (status, colour) = member_status(holder.status);
+        let shown = holder.shown_ago_ms;
+        vec![
+            cell(&holder.name),
+            cell(status).fg(colour),
+            cell(holder.generation.map_or_else(|| "-".to_owned(), |number| number.to_string())),
+            held(holder.has_newest, shown),
+            held(holder.has_revocations, shown),
+            cell(shown.map_or_else(|| "-".to_owned(), |ms| format!("{} ago", age(ms)))),
+            cell(or_dash(holder.token.as_deref().unwrap_or_default())),
+            cell(holder.node_id),
+        ]
+    });
+    render(&header, rows, style)
+}
