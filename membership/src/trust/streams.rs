@@ -71,9 +71,13 @@ impl Guard {
         let is_crowded = !door.is_ours && is_stranger && strangers >= MAX_STRANGERS;
         (door.secured, door.stage) = (Some(secured), Stage::Awaiting);
         let (is_ours, outgoing) = (door.is_ours, door.take_outgoing());
-        if is_another || is_crowded || self.revoked.contains(&node) {
+        if is_another || is_crowded {
             self.counters.doors_refused += 1;
             return self.drop_stream(stream);
+        }
+        if self.revoked.contains(&node) {
+            // Its operator is told why it does not come in.
+            return self.refuse(stream, is_ours, Shut::Told(format!("node {node} is revoked")));
         }
         if is_ours {
             self.show_credentials(stream, &secured, now);
