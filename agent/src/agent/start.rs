@@ -24,7 +24,6 @@ use crate::doors::unix::server::Socket;
 use crate::doors::unix::sockets::Sockets;
 use crate::driver::{Driver, Entering, Joining};
 use crate::info::AgentInfo;
-use crate::orders::OwnCredential;
 use crate::registrations::{self, Registrar, Restored};
 use crate::security::{self, Entered, Secrets, SecurityError};
 use crate::seeding;
@@ -177,7 +176,7 @@ impl Ready {
         let Bound { opened, doors, socket, query_socket, network, info } = bound;
         let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
         let Opened { config, data_dir, node, secrets, .. } = opened;
-        let Secrets { sealing, founder, .. } = secrets;
+        let Secrets { sealing, founder, operator, .. } = secrets;
         let is_sealed = sealing.is_some();
         let clock = Clock::start();
         let config_of_node = node_config(&info, node, epoch, &restored, sealing);
@@ -220,7 +219,7 @@ impl Ready {
             driver: driver.clone(),
             registrations,
             leave: leave_tx,
-            credential: OwnCredential::default(),
+            credential: operator,
             doors: sockets.doors(),
             budget,
         };

@@ -11,16 +11,13 @@ pub(crate) mod rotate;
 #[cfg(test)]
 mod tests;
 
-use std::io;
-
 use hobnob_api::{ApiError, ErrorCode, Rotated};
 use hobnob_keys::{Generation, GenerationId, Membership, Revocations, SignedCommand, Trust};
 use hobnob_membership::{KeyStatus, Node, Time};
-use rustix::rand::{GetRandomFlags, getrandom};
-use zeroize::Zeroizing;
 
 use crate::clock::wall_clock_ms;
 use crate::driver::words;
+use crate::security::system_random;
 
 pub(crate) use credential::OwnCredential;
 
@@ -93,7 +90,7 @@ fn next_generation(
     newest: Option<GenerationId>,
 ) -> Result<Generation, ApiError> {
     let number = number_of(newest).saturating_add(1);
-    let secret = random().map_err(|error| {
+    let secret = system_random().map_err(|error| {
         let message = format!("the system gives no random bytes: {error}");
         ApiError::new(ErrorCode::Other, message)
     })?;
@@ -113,14 +110,4 @@ fn rotated(id: GenerationId, begun: bool) -> Rotated {
 /// Hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Random bytes of the kernel.
-fn random() -> io::Result<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    let mut filled = 0;
-    while filled < bytes.len() {
-        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
-    }
-    Ok(bytes)
 }

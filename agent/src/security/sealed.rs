@@ -52,6 +52,11 @@ impl Sealed {
         self.own.limits().roles.has(Roles::FOUNDER)
     }
 
+    /// Whether the token made this agent an operator.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.own.limits().roles.has(Roles::OPERATOR)
+    }
+
     /// The credential of a founder or an operator.
     ///
     /// # Errors

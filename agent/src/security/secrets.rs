@@ -5,6 +5,7 @@ use hobnob_membership::{ClusterId, Sealing};
 
 use super::{Sealed, SecurityError, system_random};
 use crate::info::SealedInfo;
+use crate::orders::OwnCredential;
 use crate::storage::KeptKeys;
 
 /// What the parts of an agent need of its key and its membership.
@@ -15,6 +16,8 @@ pub(crate) struct Secrets {
     pub(crate) sealing: Option<Box<Sealing>>,
     /// What a founder makes the first generation with.
     pub(crate) founder: Option<OperatorCredential>,
+    /// What an operator signs orders with.
+    pub(crate) operator: OwnCredential,
     pub(crate) info: Option<SealedInfo>,
 }
 
@@ -29,7 +32,8 @@ impl Secrets {
     ) -> Result<Self, SecurityError> {
         let Some((sealed, kept)) = sealed else {
             let key = NodeKey::from_seed(&*system_random()?);
-            return Ok(Self { key, sealing: None, founder: None, info: None });
+            let operator = OwnCredential::default();
+            return Ok(Self { key, sealing: None, founder: None, operator, info: None });
         };
         let info = SealedInfo {
             key: sealed.own.public_key().fingerprint().to_string(),
@@ -49,8 +53,13 @@ impl Secrets {
                 None
             }
         };
+        let operator = if sealed.is_operator() {
+            sealed.credential()?.into()
+        } else {
+            OwnCredential::default()
+        };
         let sealing = Some(Box::new(sealed.sealing(kept)?));
-        Ok(Self { key: sealed.key, sealing, founder, info: Some(info) })
+        Ok(Self { key: sealed.key, sealing, founder, operator, info: Some(info) })
     }
 
     /// The cluster, as datagrams and connections name it.
