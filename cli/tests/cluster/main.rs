@@ -17,6 +17,7 @@ mod listeners;
 mod members;
 mod mistakes;
 mod offer;
+mod orders;
 mod process;
 mod sealed;
 mod sockets;

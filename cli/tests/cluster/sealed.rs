@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use crate::agent::{ANY_PORT, Agent, eventually, hobnob, socket};
 
 /// An operator with the CA key of a cluster, and a folder for its agents.
-struct Operator {
+pub(crate) struct Operator {
     home: TempDir,
 }
 
 impl Operator {
     /// Founds a cluster. Returns the first token, too.
-    fn found(cluster: &str, seed: Option<SocketAddr>) -> (Self, String) {
+    pub(crate) fn found(cluster: &str, seed: Option<SocketAddr>) -> (Self, String) {
         let operator = Self { home: tempfile::tempdir().unwrap() };
         let mut args = vec!["init".to_owned(), "--cluster".to_owned(), cluster.to_owned()];
         args.extend(seed.map(|seed| format!("--seed={seed}")));
@@ -27,7 +27,7 @@ impl Operator {
         (operator, token)
     }
 
-    fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
@@ -37,13 +37,13 @@ impl Operator {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn token(&self, args: &[&str]) -> String {
+    pub(crate) fn token(&self, args: &[&str]) -> String {
         let args = ["token", "create"].iter().chain(args).map(ToString::to_string);
         self.ok(&args.collect::<Vec<_>>()).trim().to_owned()
     }
 
     /// A file with a token.
-    fn file(&self, name: &str, token: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, token: &str) -> PathBuf {
         let path = self.home().join(name);
         fs::write(&path, format!("{token}\n")).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -51,7 +51,13 @@ impl Operator {
     }
 
     /// Starts an agent with a token.
-    fn start(&self, name: &str, bind: SocketAddr, token: &str, args: &[String]) -> Agent {
+    pub(crate) fn start(
+        &self,
+        name: &str,
+        bind: SocketAddr,
+        token: &str,
+        args: &[String],
+    ) -> Agent {
         let file = self.file(&format!("{name}.token"), token);
         let token = [format!("--token-file={}", file.display())];
         Agent::start_with(self.home(), name, bind, &[&token[..], args].concat())
@@ -75,7 +81,7 @@ impl Operator {
     }
 }
 
-fn failed(output: &Output, code: i32, says: &[&str]) {
+pub(crate) fn failed(output: &Output, code: i32, says: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{error}");
     for part in says {
@@ -84,7 +90,7 @@ fn failed(output: &Output, code: i32, says: &[&str]) {
     assert!(!error.contains("hobnob1_"), "a secret in: {error}");
 }
 
-fn joining(agent: &Agent) -> Vec<String> {
+pub(crate) fn joining(agent: &Agent) -> Vec<String> {
     vec![format!("--join={}", agent.bind())]
 }
 
@@ -93,7 +99,7 @@ fn free(ip: [u8; 4]) -> SocketAddr {
     UdpSocket::bind((ip.into(), 0_u16) as (std::net::IpAddr, u16)).unwrap().local_addr().unwrap()
 }
 
-fn sealed(agent: &Agent) -> Value {
+pub(crate) fn sealed(agent: &Agent) -> Value {
     agent.json(&["info"])["sealed"].take()
 }
 

@@ -1,0 +1,148 @@
+//! Orders of operators in sealed clusters of real agents.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::agent::{ANY_PORT, Agent, eventually, items, text};
+use crate::sealed::{Operator, failed, joining, sealed};
+
+/// A cluster of some agents, and the file of a credential.
+struct Cluster {
+    operator: Operator,
+    agents: Vec<Agent>,
+    credential: PathBuf,
+}
+
+impl Cluster {
+    /// Founds a cluster of agents without the role operator.
+    fn of(count: usize) -> Self {
+        let (operator, token) = Operator::found("prod", None);
+        let mut agents: Vec<Agent> = Vec::new();
+        for n in 1..=count {
+            let join = agents.first().map(joining).unwrap_or_default();
+            agents.push(operator.start(&format!("a{n}"), ANY_PORT, &token, &join));
+        }
+        eventually("all are members", || agents.iter().all(|agent| agent.alive() == count));
+        let credential = operator.file("credential", &operator.token(&["--role", "operator"]));
+        Self { operator, agents, credential }
+    }
+
+    /// Runs a command at an agent, signed with the credential.
+    fn order(&self, at: usize, args: &[&str]) -> Output {
+        let credential = self.credential.display().to_string();
+        self.agents[at].run(&[args, &["--credential", &credential]].concat())
+    }
+
+    fn ordered(&self, at: usize, args: &[&str]) -> Value {
+        let output = self.order(at, &[args, &["--json"]].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn keys(agent: &Agent) -> Value {
+    agent.json(&["keys", "status"])
+}
+
+fn generation(agent: &Agent) -> Value {
+    sealed(agent)["generation"].take()
+}
+
+#[test]
+fn an_operator_rotates_and_whoever_was_away_gets_the_generation_later() {
+    let mut cluster = Cluster::of(3);
+    let unsigned = cluster.agents[0].run(&["keys", "rotate"]);
+    failed(&unsigned, 1, &["role operator", "--credential FILE"]);
+    cluster.agents[2].kill();
+    eventually("it is down", || cluster.agents[0].status_of("a3").as_deref() == Some("down"));
+
+    let rotated = cluster.ordered(1, &["keys", "rotate"]);
+    assert_eq!(
+        (&rotated["rotated"]["number"], &rotated["rotated"]["begun"]),
+        (&2.into(), &true.into())
+    );
+    assert_eq!((&rotated["members"], &rotated["confirmed"]), (&2.into(), &2.into()));
+    let repeated = cluster.ordered(0, &["keys", "rotate"]);
+    assert_eq!(repeated["rotated"]["hash"], rotated["rotated"]["hash"], "it goes on with the same");
+    assert_eq!(repeated["rotated"]["begun"], false);
+    assert!(cluster.agents[1].has_logged("a client had the cluster rotate"));
+    eventually("it is in use", || cluster.agents[..2].iter().all(|one| generation(one) == 2));
+
+    let away = cluster.agents.pop().unwrap().restart();
+    eventually("it has it", || generation(&away) == 2 && away.alive() == 3);
+    let status = keys(&cluster.agents[0]);
+    assert!(items(&status["members"]).iter().all(|one| one["has_newest"] == true), "{status}");
+    assert_eq!(status["operator"], false);
+}
+
+#[test]
+fn an_agent_with_the_role_signs_itself() {
+    let (operator, token) = Operator::found("prod", None);
+    let plain = operator.start("a1", ANY_PORT, &token, &[]);
+    let token = operator.token(&["--role", "operator", "--for", "90d"]);
+    let able = operator.start("a2", ANY_PORT, &token, &joining(&plain));
+    eventually("both are members", || plain.alive() == 2 && able.alive() == 2);
+    able.ok(&["keys", "rotate"]);
+    let status = able.run(&["keys", "status"]);
+    let warning = String::from_utf8_lossy(&status.stderr).into_owned();
+    assert!(
+        warning.contains("lets newcomers in") && warning.contains("joined with it: a2"),
+        "{warning}"
+    );
+    assert_eq!(keys(&able)["operator"], true);
+    failed(&able.run(&["revoke", "a2"]), 2, &["--yes-myself"]);
+    able.ok(&["revoke", "a1"]);
+    eventually("it is out", || able.alive() == 1);
+}
+
+#[test]
+fn a_revoked_node_is_out_for_everybody_and_does_not_return() {
+    let mut cluster = Cluster::of(3);
+    cluster.agents[2].ok(&["register", "web", "--port", "80"]);
+    eventually("all know it", || cluster.agents.iter().all(|one| one.healthy("web").len() == 1));
+    failed(&cluster.order(0, &["revoke", "nobody"]), 3, &["nobody"]);
+    let expired = cluster.operator.token(&["--role", "operator", "--for", "1s"]);
+    let expired = cluster.operator.file("expired", &expired).display().to_string();
+    eventually("it is refused when it has expired", || {
+        let output =
+            cluster.agents[0].run(&["keys", "rotate", "--again", "--credential", &expired]);
+        String::from_utf8_lossy(&output.stderr).contains("its token")
+    });
+
+    let revoked = cluster.ordered(0, &["revoke", "a3"]);
+    assert_eq!((&revoked["new"], &revoked["confirmed"]), (&true.into(), &2.into()));
+    let id = revoked["revocation"]["node_id"].clone();
+    for agent in &cluster.agents[..2] {
+        assert!(agent.instances("web").is_empty() && agent.alive() == 2, "{}", agent.name);
+        let status = keys(agent);
+        assert_eq!(status["revocations"][0]["node_id"], id);
+        assert_eq!(text(&status["revocations"][0], "by"), "operator");
+    }
+    let repeated = cluster.ordered(1, &["revoke", "a3"]);
+    assert_eq!(repeated["new"], false);
+
+    cluster.agents[2].kill();
+    let revoked = cluster.agents.pop().unwrap().restart();
+    eventually("it is told why", || revoked.has_logged("is revoked"));
+    assert_eq!((cluster.agents[0].alive(), revoked.alive()), (2, 1));
+}
+
+#[test]
+fn an_operator_signs_that_a_dead_member_leaves_or_is_forgotten() {
+    let mut cluster = Cluster::of(3);
+    cluster.agents[2].kill();
+    eventually("it is down", || {
+        cluster.agents[..2].iter().all(|one| one.status_of("a3").as_deref() == Some("down"))
+    });
+    for args in [&["force-leave", "a3"][..], &["prune", "a3"]] {
+        failed(&cluster.agents[0].run(args), 1, &["role operator", "--credential FILE"]);
+    }
+    assert_eq!(cluster.agents[0].status_of("a3").as_deref(), Some("down"));
+    cluster.ordered(0, &["force-leave", "a3"]);
+    assert_eq!(cluster.agents[0].status_of("a3").as_deref(), Some("force_left"));
+    let pruned = cluster.ordered(1, &["prune", "a3"]);
+    assert_eq!(text(&pruned["members"][0], "name"), "a3");
+}
