@@ -327,7 +327,9 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::KeyUnknown => {
             "order it at an agent that knows the member: `hobnob keys status` there shows its token"
         }
-        ErrorCode::TooManyRevocations => "replace the CA key: docs/OPERATING.md says how",
+        ErrorCode::TooManyRevocations => {
+            "found the cluster anew with another CA key: docs/OPERATING.md says how"
+        }
         ErrorCode::MemberAmbiguous => "name the member by its node id",
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
         ErrorCode::MemberNotFound => "`hobnob members --all` lists the members",
