@@ -4,7 +4,8 @@ use hobnob_api::{ApiError, Signed};
 use hobnob_keys::{Command, SignedCommand};
 use hobnob_membership::{Node, NodeId, OrderKind};
 
-use super::{OwnCredential, credential, invalid, judge_signer, not_sealed};
+use super::{invalid, judge_signer, not_sealed};
+use crate::security::{self, OwnCredential};
 
 /// Reads an order that a client signed.
 ///
@@ -40,7 +41,7 @@ pub(crate) fn about(
                 OrderKind::ForceLeave => Command::ForceLeave { node_id, epoch },
                 OrderKind::Prune => Command::Prune { node_id, epoch },
             };
-            own.get()?.sign(&command).map_err(credential::refused)?
+            own.get()?.sign(&command).map_err(security::refused)?
         }
     };
     node.check_order(kind, member, Some(&order)).map_err(invalid)?;

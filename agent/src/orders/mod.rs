@@ -4,10 +4,10 @@
 //! the role operator. Everything that a caller handed in is judged here before the node gets it, so that the caller is told why it
 //! does not count. Every member judges it again.
 
-mod credential;
 pub(crate) mod member;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +17,10 @@ use hobnob_membership::{KeyStatus, Node, Time};
 
 use crate::clock::wall_clock_ms;
 use crate::driver::words;
-use crate::security::system_random;
-
-pub(crate) use credential::OwnCredential;
+use crate::security::{self, OwnCredential, system_random};
 
 /// The refusal of a clear agent.
-pub(crate) fn not_sealed() -> ApiError {
+fn not_sealed() -> ApiError {
     let message = "this agent is not sealed: its cluster has no keys";
     ApiError::new(ErrorCode::NotSealed, message)
 }
@@ -95,7 +93,7 @@ fn next_generation(
         ApiError::new(ErrorCode::Other, message)
     })?;
     let generation = Generation::order(number, *secret, own.get()?);
-    generation.map_err(credential::refused)
+    generation.map_err(security::refused)
 }
 
 fn number_of(generation: Option<GenerationId>) -> u64 {
@@ -108,6 +106,6 @@ fn rotated(id: GenerationId, begun: bool) -> Rotated {
 }
 
 /// Hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

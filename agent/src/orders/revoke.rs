@@ -7,13 +7,10 @@ use hobnob_keys::{
 };
 use hobnob_membership::{Input, Node, Time};
 
-use super::{
-    OwnCredential, credential, invalid, judge_generation, judge_signer, judges, next_generation,
-    rotated, speaking,
-};
+use super::status::{holders, revocation};
+use super::{invalid, judge_generation, judge_signer, judges, next_generation, rotated, speaking};
 use crate::driver::{DriverHandle, Ordered};
-use crate::queries::asked::check;
-use crate::queries::keys::{holders, revocation};
+use crate::security::{self, OwnCredential};
 
 /// What a client asks to revoke.
 #[derive(Debug)]
@@ -37,10 +34,7 @@ impl Subject {
         signed: Option<SignedRevocation>,
     ) -> Result<Self, ApiError> {
         match (member, token, signed) {
-            (Some(member), None, None) => {
-                check("member", &member)?;
-                Ok(Self::Member(member))
-            }
+            (Some(member), None, None) => Ok(Self::Member(member)),
             (None, Some(token), None) => Ok(Self::Token(token)),
             (None, None, Some(signed)) => Ok(Self::Signed(signed)),
             _ => {
@@ -133,7 +127,7 @@ fn decide(
 }
 
 fn sign(own: &OwnCredential, revoked: Revoked) -> Result<SignedCommand, ApiError> {
-    own.get()?.sign(&Command::Revoke(revoked)).map_err(credential::refused)
+    own.get()?.sign(&Command::Revoke(revoked)).map_err(security::refused)
 }
 
 fn revokes(revoked: &Revoked, member: &Membership) -> bool {

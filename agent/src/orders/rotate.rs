@@ -4,9 +4,10 @@ use hobnob_api::{ApiError, Rotated, Signed};
 use hobnob_keys::Generation;
 use hobnob_membership::{Input, KeyStatus, Node, Time};
 
-use super::{OwnCredential, invalid, judge_generation, next_generation, rotated, speaking};
+use super::status::{is_live, survey};
+use super::{invalid, judge_generation, next_generation, rotated, speaking};
 use crate::driver::{DriverHandle, Ordered};
-use crate::queries::keys::{is_live, survey};
+use crate::security::OwnCredential;
 
 /// Hands a generation to the node, made and signed here unless the caller did. While another one is on its way nothing happens,
 /// unless `again` is given.

@@ -11,8 +11,8 @@ use hobnob_membership::Sealing;
 
 use super::revoke::{Subject, revoke};
 use super::rotate::rotate;
+use super::status::keys;
 use super::*;
-use crate::queries::keys::keys;
 use crate::testing::TestDriver;
 
 const ALWAYS: Validity = Validity { from_ms: 0, until_ms: Validity::MAX_MS };

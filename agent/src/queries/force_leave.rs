@@ -8,8 +8,8 @@ use hobnob_membership::{Input, Node, NodeId, OrderKind, Time};
 use super::members::status_of_records;
 use crate::clock::millis;
 use crate::driver::{DriverHandle, Ordered, words};
-use crate::orders::OwnCredential;
 use crate::orders::member::{about, read};
+use crate::security::OwnCredential;
 use crate::translate::api_node_id;
 use hobnob_api::{ApiError, ErrorCode, ForceLeft, Signed};
 

@@ -5,7 +5,6 @@ pub(crate) mod explain;
 pub(crate) mod force_leave;
 pub(crate) mod info;
 pub(crate) mod join;
-pub(crate) mod keys;
 pub(crate) mod members;
 pub(crate) mod offer;
 pub(crate) mod parameters;

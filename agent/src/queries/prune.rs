@@ -11,8 +11,8 @@ use super::asked::check;
 use super::members::remembered;
 use crate::clock::millis;
 use crate::driver::DriverHandle;
-use crate::orders::OwnCredential;
 use crate::orders::member::{about, read};
+use crate::security::OwnCredential;
 
 /// The least time that a member has been down or gone, unless the request gives one or names members.
 const OLDER_THAN: Duration = Duration::from_secs(60 * 60);

@@ -1,5 +1,6 @@
 //! The membership of an agent in a sealed cluster: what its token and its data directory say of it.
 
+mod credential;
 mod enter;
 mod entropy;
 mod error;
@@ -8,6 +9,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use credential::{OwnCredential, refused};
 pub(crate) use enter::{Entered, enter};
 pub(crate) use entropy::system_random;
 pub use error::SecurityError;

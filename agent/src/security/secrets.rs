@@ -3,9 +3,8 @@
 use hobnob_keys::{NodeKey, OperatorCredential};
 use hobnob_membership::{ClusterId, Sealing};
 
-use super::{Sealed, SecurityError, system_random};
+use super::{OwnCredential, Sealed, SecurityError, system_random};
 use crate::info::SealedInfo;
-use crate::orders::OwnCredential;
 use crate::storage::KeptKeys;
 
 /// What the parts of an agent need of its key and its membership.

@@ -11,20 +11,20 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
-use crate::orders::OwnCredential;
 use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
+use crate::orders::status::keys;
 use crate::queries::asked::check;
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
 use crate::queries::join::join;
-use crate::queries::keys::keys;
 use crate::queries::members::members;
 use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
 use crate::queries::resolve::{resolve, services};
 use crate::registrations::RegistrationsHandle;
+use crate::security::OwnCredential;
 use crate::services::{Registry, Shown};
 
 /// Answers calls. Shared by all connections of all sockets.
@@ -147,6 +147,7 @@ impl Handler {
                 Response::Rotated(rotated)
             }
             Request::Revoke { member, token, signed, myself } => {
+                member.iter().chain(&token).try_for_each(|name| check("subject", name))?;
                 let subject = Subject::of(member, token, signed)?;
                 let signed = subject.is_signed();
                 let revoked = revoke(driver, &self.credential, subject, myself).await?;

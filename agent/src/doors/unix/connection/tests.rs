@@ -19,8 +19,8 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
-use crate::orders::OwnCredential;
 use crate::registrations::RegistrationsHandle;
+use crate::security::OwnCredential;
 use crate::services::testing::{OWN, instance, registry};
 use crate::services::{Registry, Writer};
 

@@ -25,7 +25,7 @@ impl OwnCredential {
     ///
     /// # Errors
     /// This agent has not the role.
-    pub(super) fn get(&self) -> Result<&OperatorCredential, ApiError> {
+    pub(crate) fn get(&self) -> Result<&OperatorCredential, ApiError> {
         let credential = self.0.as_deref().filter(|credential| credential.is_operator());
         credential.ok_or_else(|| {
             let message = "this agent has not the role operator, and the order is not signed";
@@ -35,6 +35,6 @@ impl OwnCredential {
 }
 
 /// The refusal of an order that the credential cannot sign.
-pub(super) fn refused(error: CredentialError) -> ApiError {
+pub(crate) fn refused(error: CredentialError) -> ApiError {
     ApiError::new(ErrorCode::RoleMissing, error.to_string())
 }

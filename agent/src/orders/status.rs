@@ -11,10 +11,11 @@ use hobnob_membership::view::MemberStatus as Status;
 use hobnob_membership::{MemberKeys, Node, NodeId, Time};
 use tokio::time::{Instant, sleep};
 
+use super::{hex, not_sealed};
 use crate::actor::Stopping;
 use crate::clock::{millis, wall_clock_ms};
 use crate::driver::{DriverHandle, words};
-use crate::orders::{OwnCredential, hex, not_sealed};
+use crate::security::OwnCredential;
 use crate::translate::{api_node_id, member_status};
 
 /// The longest wait for the members that a survey asks.
@@ -36,7 +37,7 @@ pub(crate) async fn keys(driver: &DriverHandle, own: &OwnCredential) -> Result<K
 
 /// Asks the living members which keys they hold, and waits until all have shown that they hold what this agent does, or for some
 /// seconds.
-pub(crate) async fn survey(driver: &DriverHandle) -> Result<(), Stopping> {
+pub(super) async fn survey(driver: &DriverHandle) -> Result<(), Stopping> {
     driver.survey().await?;
     let until = Instant::now() + SURVEY_WITHIN;
     while !driver.inspect(is_surveyed).await? && Instant::now() < until {
@@ -82,12 +83,12 @@ fn read(node: &Node, operator: bool, now: Time) -> Result<Keys, ApiError> {
 }
 
 /// Whether a member with this status is asked, and is to hold all.
-pub(crate) fn is_live(status: Status) -> bool {
+pub(super) fn is_live(status: Status) -> bool {
     matches!(status, Status::Alive | Status::Suspect)
 }
 
 /// This agent, the members that are not gone, then all others whose certificates are known.
-pub(crate) fn holders(node: &Node, now: Time) -> Vec<KeyHolder> {
+pub(super) fn holders(node: &Node, now: Time) -> Vec<KeyHolder> {
     let certified: BTreeMap<NodeId, &Membership> =
         node.memberships().map(|member| (NodeId(member.node_id().0), member)).collect();
     let status = node.key_status(now);
@@ -139,7 +140,7 @@ fn silent(node: &Node, id: NodeId, status: Status, membership: Option<&Membershi
 }
 
 /// A revocation as the API names it.
-pub(crate) fn revocation(
+pub(super) fn revocation(
     node: &Node,
     (revoked, command): (&Revoked, &SignedCommand),
 ) -> Revocation {
