@@ -39,6 +39,7 @@ fn speaking(node: &Node, now: Time) -> Result<KeyStatus, ApiError> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn invalid(reason: impl ToString) -> ApiError {
     ApiError::new(ErrorCode::OrderInvalid, reason.to_string())
 }

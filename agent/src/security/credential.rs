@@ -35,6 +35,7 @@ impl OwnCredential {
 }
 
 /// The refusal of an order that the credential cannot sign.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 pub(crate) fn refused(error: CredentialError) -> ApiError {
     ApiError::new(ErrorCode::RoleMissing, error.to_string())
 }

@@ -171,7 +171,7 @@ fn rotate_waits_until_all_hold_the_generation() {
 
 #[test]
 fn a_rotation_under_way_is_shown_and_one_that_is_not_confirmed_has_an_exit_code_of_its_own() {
-    let script = vec![rotated(5, false), one_lacks()];
+    let script = vec![rotated(5, false), one_lacks(), one_lacks(), one_lacks()];
     let (output, _) = ScriptedAgent::start(script).run(&["keys", "rotate", "--wait", "1ms"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("on its way already"), "{}", stderr(&output));
@@ -255,7 +255,7 @@ fn revoke_names_the_node_and_says_who_has_applied_it() {
         (&json!(true), &json!(1), &json!(1))
     );
 
-    let script = vec![all_hold(), revoked(false), one_lacks()];
+    let script = vec![all_hold(), revoked(false), one_lacks(), one_lacks(), one_lacks()];
     let (output, _) = ScriptedAgent::start(script).run(&["revoke", "a2", "--yes", "--wait", "1ms"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("was revoked before"), "{}", stderr(&output));
@@ -326,7 +326,7 @@ fn a_credential_signs_a_force_leave_and_a_prune_of_one_life() {
 
     for (names, pruned) in [(&[][..], vec![4]), (&["a2"], vec![3])] {
         let args = [&["prune"], names, &["--credential", &path]].concat();
-        let (_, requests) = ScriptedAgent::start(vec![known()]).run(&args);
+        let (_, requests) = ScriptedAgent::start(vec![known(), vec![]]).run(&args);
         let Request::Prune { signed, .. } = &requests[1] else { panic!("{requests:?}") };
         let orders = signed.iter().map(|signed| SignedCommand::decode(signed.as_bytes()).unwrap());
         let orders: Vec<Command> = orders.map(|order| *order.unverified().unwrap()).collect();

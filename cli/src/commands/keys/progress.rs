@@ -55,7 +55,7 @@ pub(super) async fn follow(
             output::say(&line);
             told = Some(line);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now()))).await;
     }
 }
 
