@@ -2,7 +2,11 @@
 
 pub mod compare;
 pub mod goals;
+mod row;
+pub mod sealed;
 pub mod socket;
+
+pub use row::{Goal, Row};
 
 use hobnob_membership::record::{Balancing, ServiceRecord, Tags, Value};
 

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::output::{print, rounded};
 use super::progress::Progress;
-use super::{CommandResult, processes, socket};
+use super::{CommandResult, processes, sealed, socket};
 
 /// The section that compares Hobnob with plain foca.
 const COMPARE: &str = "compare";
@@ -72,6 +72,8 @@ pub(crate) struct BenchArguments {
 enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
+    /// Measure orders and hostile datagrams at real agents of a sealed cluster (Linux, as root).
+    Sealed(sealed::SealedArguments),
     /// The echo that `socket` measures beside the agent.
     #[command(hide = true)]
     Echo(socket::EchoArguments),
@@ -97,6 +99,7 @@ const CRASHES: usize = 40;
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
+        Some(BenchPart::Sealed(arguments)) => return sealed::bench(arguments),
         Some(BenchPart::Echo(arguments)) => return socket::echo(arguments),
         Some(BenchPart::Server(arguments)) => return processes::server(arguments),
         None => {}

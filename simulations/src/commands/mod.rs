@@ -11,6 +11,7 @@ mod processes;
 mod progress;
 mod replay;
 mod run;
+mod sealed;
 mod smoke;
 mod socket;
 mod swarm;

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use comfy_table::{Table, presets};
+use hobnob_simulations::bench::{Goal, Row};
 use hobnob_simulations::checkers::MeasuredLimit;
 use hobnob_simulations::run::Outcome;
 
@@ -76,4 +78,22 @@ pub(super) fn tell_failures(outcome: &Outcome, repeat: &str) -> String {
 /// The command line that repeats a run.
 pub(super) fn repeat(arguments: &str) -> String {
     format!("cargo run --release -p hobnob-simulations -- {arguments}")
+}
+
+/// Numbers of real agents, as a table.
+pub(super) fn rows_table(title: &str, rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header([title, "goal", "measured", "", "remarks"]);
+    for row in rows {
+        let goal = match row.goal {
+            Some(Goal::AtMost(limit)) => format!("<= {} {}", rounded(limit), row.unit),
+            Some(Goal::AtLeast(limit)) => format!(">= {} {}", rounded(limit), row.unit),
+            None => String::new(),
+        };
+        let met = row.is_met().map_or("", |met| if met { "met" } else { "**missed**" });
+        let measured = format!("{} {}", rounded(row.measured), row.unit);
+        table.add_row([&row.what, &goal, &measured, met, &row.note]);
+    }
+    table
 }

@@ -38,6 +38,9 @@ pub(crate) struct ProcessArguments {
     /// The binary of the agents [default: `hobnob` beside this one]
     #[arg(long, value_name = "PATH", requires = "processes")]
     hobnob: Option<PathBuf>,
+    /// The agents are members of a sealed cluster.
+    #[arg(long, requires = "processes")]
+    sealed: bool,
     /// The time for which the agents are measured at rest.
     #[arg(long, value_name = "TIME", requires = "processes", default_value = "30s")]
     #[arg(value_parser = parse_duration)]
@@ -75,9 +78,10 @@ pub(super) fn bench(
     let hobnob = agent_binary(arguments.hobnob.as_deref())?;
     let program = env::current_exe()
         .context("this binary cannot be found, which is also the checked servers")?;
-    let &ProcessArguments { rest, servers, .. } = arguments;
+    let &ProcessArguments { rest, servers, sealed: is_sealed, .. } = arguments;
     let effort = ProcessEffort {
         processes,
+        is_sealed,
         changes,
         kills,
         bursts: BURSTS,

@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use comfy_table::{Table, presets};
-use hobnob_simulations::bench::socket::{
-    EchoSetting, SocketEffort, SocketGoal, SocketRow, measure, serve_echo,
-};
+use hobnob_simulations::bench::socket::{EchoSetting, SocketEffort, measure, serve_echo};
 use humantime::parse_duration;
 
 use super::CommandResult;
-use super::output::{print, rounded};
+use super::output::{print, rows_table};
 use super::processes::agent_binary;
 use super::progress::Progress;
 
@@ -65,7 +62,7 @@ pub(super) fn bench(arguments: &SocketArguments) -> anyhow::Result<CommandResult
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
     } else {
-        print(&format!("{}\n", table(&rows)))?;
+        print(&format!("{}\n", rows_table("the unix socket", &rows)))?;
     }
     Ok(CommandResult::Green)
 }
@@ -78,21 +75,4 @@ pub(super) fn echo(arguments: &EchoArguments) -> anyhow::Result<CommandResult> {
     let setting = EchoSetting { request_bytes: *request_bytes, batching: *batching };
     serve_echo(socket, setting, reply)?;
     Ok(CommandResult::Green)
-}
-
-fn table(rows: &[SocketRow]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["the unix socket", "goal", "measured", "", "remarks"]);
-    for row in rows {
-        let goal = match row.goal {
-            Some(SocketGoal::AtMost(limit)) => format!("<= {} {}", rounded(limit), row.unit),
-            Some(SocketGoal::AtLeast(limit)) => format!(">= {} {}", rounded(limit), row.unit),
-            None => String::new(),
-        };
-        let met = row.is_met().map_or("", |met| if met { "met" } else { "**missed**" });
-        let measured = format!("{} {}", rounded(row.measured), row.unit);
-        table.add_row([&row.what, &goal, &measured, met, &row.note]);
-    }
-    table
 }

@@ -19,14 +19,23 @@ pub(crate) struct Api {
 
 /// An agent's information about itself, as far as needed here.
 #[derive(Debug, Deserialize)]
-pub(super) struct Info {
-    pub(super) gossip_address: String,
+pub(crate) struct Info {
+    pub(crate) gossip_address: String,
     pub(super) active_members: usize,
     counters: Counters,
 }
 
 #[derive(Debug, Deserialize)]
 struct Counters {
+    datagrams_received: u64,
+    datagrams_malformed: u64,
+    datagrams_other_version: u64,
+    datagrams_in_clear: u64,
+    datagrams_of_unknown_generation: u64,
+    datagrams_of_unknown_sender: u64,
+    datagrams_forged: u64,
+    datagrams_replayed: u64,
+    datagrams_revoked: u64,
     datagrams_sent: u64,
     datagram_bytes_sent: u64,
     frame_bytes_sent: u64,
@@ -36,6 +45,28 @@ struct Counters {
 }
 
 impl Info {
+    /// Datagrams received since its start.
+    pub(crate) fn datagrams_received(&self) -> u64 {
+        self.counters.datagrams_received
+    }
+
+    /// Those of them that a sealed agent dropped unopened.
+    pub(crate) fn datagrams_refused(&self) -> u64 {
+        let counters = &self.counters;
+        [
+            counters.datagrams_malformed,
+            counters.datagrams_other_version,
+            counters.datagrams_in_clear,
+            counters.datagrams_of_unknown_generation,
+            counters.datagrams_of_unknown_sender,
+            counters.datagrams_forged,
+            counters.datagrams_replayed,
+            counters.datagrams_revoked,
+        ]
+        .into_iter()
+        .sum()
+    }
+
     /// Datagrams sent since its start.
     pub(super) fn packets_sent(&self) -> u64 {
         self.counters.datagrams_sent
@@ -71,14 +102,14 @@ impl Api {
     }
 
     /// Requests the agent's information about itself.
-    pub(super) fn info(&mut self) -> Result<Info, ProcessError> {
+    pub(crate) fn info(&mut self) -> Result<Info, ProcessError> {
         let response = self.call(&json!({ "info": {} }))?;
         let info = response.get("info").cloned().unwrap_or_default();
         serde_json::from_value(info).map_err(|_| self.unexpected(&response))
     }
 
     /// Registers an instance of the watched service.
-    pub(super) fn register(&mut self, id: &str) -> Result<(), ProcessError> {
+    pub(crate) fn register(&mut self, id: &str) -> Result<(), ProcessError> {
         self.done(
             "registered",
             &json!({ "register": { "service": SERVICE, "id": id, "port": 80 } }),
@@ -97,6 +128,11 @@ impl Api {
             "registered",
             &json!({ "register": { "service": SERVICE, "id": id, "port": port, "checks": checks } }),
         )
+    }
+
+    /// Picks an instance of the watched service.
+    pub(crate) fn pick(&mut self) -> Result<(), ProcessError> {
+        self.done("picked", &json!({ "pick": { "service": SERVICE } }))
     }
 
     /// Deregisters an instance.

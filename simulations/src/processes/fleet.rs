@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
@@ -26,6 +27,8 @@ const LOG_LINES: usize = 5;
 pub(crate) struct Fleet {
     hobnob: PathBuf,
     folder: PathBuf,
+    /// What the agents join a sealed cluster with; `None` in a clear one.
+    token: Option<String>,
     belongings: Arc<Mutex<Belongings>>,
 }
 
@@ -56,7 +59,37 @@ impl Fleet {
                 exit(128 + signal);
             }
         });
-        Ok(Self { hobnob: hobnob.to_owned(), folder: path, belongings })
+        Ok(Self { hobnob: hobnob.to_owned(), folder: path, token: None, belongings })
+    }
+
+    /// A fleet without agents that will be members of a sealed cluster, which is founded here.
+    pub(crate) fn sealed(hobnob: &Path) -> Result<Self, ProcessError> {
+        let mut fleet = Self::new(hobnob)?;
+        let ca = fleet.folder.join("ca.key").display().to_string();
+        let founded = fleet.run(&["init", "--cluster", "bench", "--json", "--ca", &ca])?;
+        let founded: Value = serde_json::from_str(&founded).unwrap_or_default();
+        fleet.token = founded["token"].as_str().map(str::to_owned);
+        let operator = fleet.run(&["token", "create", "--role", "operator", "--ca", &ca])?;
+        fs::write(fleet.credential(), operator).map_err(ProcessError::Folder)?;
+        Ok(fleet)
+    }
+
+    /// The file with which an operator gives orders to a sealed cluster.
+    pub(crate) fn credential(&self) -> PathBuf {
+        self.folder.join("operator")
+    }
+
+    /// Runs a command to its end, and returns what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String, ProcessError> {
+        let command = || format!("hobnob {}", arguments.join(" "));
+        let output = self.command().args(arguments).stdin(Stdio::null()).output();
+        let output =
+            output.map_err(|cause| ProcessError::Start { path: self.hobnob.clone(), cause })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(ProcessError::Command { command: command(), told })
     }
 
     /// The number of agents.
@@ -73,7 +106,7 @@ impl Fleet {
     }
 
     /// Kills an agent. Its process is gone when this returns.
-    pub(super) fn kill(&mut self, agent: usize) {
+    pub(crate) fn kill(&mut self, agent: usize) {
         end(&mut lock(&self.belongings).agents[agent]);
     }
 
@@ -100,7 +133,7 @@ impl Fleet {
     }
 
     /// Restarts a killed agent with its data.
-    pub(super) fn restart(
+    pub(crate) fn restart(
         &mut self,
         agent: usize,
         bind: &str,
@@ -136,19 +169,25 @@ impl Fleet {
     fn spawn(&self, agent: usize, bind: &str, join: Option<&str>) -> Result<Child, ProcessError> {
         let failed = |cause| ProcessError::Start { path: self.hobnob.clone(), cause };
         let log = File::create(self.log(agent)).map_err(failed)?;
-        let mut command = Command::new(&self.hobnob);
-        // Settings in the user's environment are meant for the user's own agent.
-        for (name, _) in env::vars_os() {
-            if name.to_string_lossy().starts_with("HOBNOB_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = self.command();
+        command.envs(self.token.as_ref().map(|token| ("HOBNOB_TOKEN", token)));
         command.args(["agent", "--bind", bind, "--name", &format!("agent-{agent}")]);
         command.arg("--data-dir").arg(self.folder.join(format!("{agent}.data")));
         command.arg("--socket").arg(self.socket(agent));
         command.args(join.map(|address| format!("--join={address}")));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.spawn().map_err(failed)
+    }
+
+    /// The binary, without settings in the user's environment: they are meant for the user's own agent.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.hobnob);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("HOBNOB_") {
+                command.env_remove(name);
+            }
+        }
+        command
     }
 
     /// The folder of the agents' data, sockets and logs.

@@ -30,6 +30,8 @@ const BETWEEN_CHANGES: Duration = Duration::from_millis(60);
 pub struct ProcessEffort {
     /// Agents.
     pub processes: usize,
+    /// Whether they are members of a sealed cluster.
+    pub is_sealed: bool,
     /// Changes to follow: registrations, and the deregistration of each.
     pub changes: usize,
     /// Agents to kill, one after the other.
@@ -61,7 +63,7 @@ pub fn measure(
     effort: ProcessEffort,
     mut progress: impl FnMut(&str),
 ) -> Result<ProcessReport, ProcessError> {
-    let mut fleet = Fleet::new(hobnob)?;
+    let mut fleet = if effort.is_sealed { Fleet::sealed(hobnob)? } else { Fleet::new(hobnob)? };
     progress("joining");
     let (mut agents, addresses, join) = join(&mut fleet, effort.processes)?;
     let mut watches = Watches::new();
@@ -139,8 +141,9 @@ pub fn measure(
         serving,
     })
 }
+
 /// Starts the agents, all but the first at once, and waits until each sees all.
-fn join(
+pub(crate) fn join(
     fleet: &mut Fleet,
     processes: usize,
 ) -> Result<(Vec<Api>, Vec<String>, Duration), ProcessError> {

@@ -19,10 +19,12 @@ use std::time::Duration;
 
 pub(crate) use api::Api;
 pub(crate) use fleet::Fleet;
+pub(crate) use measure::join;
 pub use measure::{ProcessEffort, measure};
 pub use report::{DisturbanceReport, ProcessReport, RestReport, RestartReport};
 pub use servers::serve;
 pub(crate) use usage::Usage;
+pub(crate) use watch::{SeenStatus, Watches, standing};
 
 /// The longest wait for an answer or for a change.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,6 +52,14 @@ pub enum ProcessError {
         path: PathBuf,
         /// The system's error.
         cause: io::Error,
+    },
+    /// A command failed.
+    #[error("`{command}` failed: {told}")]
+    Command {
+        /// Its arguments.
+        command: String,
+        /// What it said.
+        told: String,
     },
     /// An agent ended by itself.
     #[error("agent {agent} ended by itself; the end of its log:\n{log}")]

@@ -15,7 +15,7 @@ pub(crate) struct Usage {
     /// Processor time of all its threads.
     pub(crate) cpu: Duration,
     /// Resident memory, including shared pages of its binary.
-    pub(super) resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     /// The number of times that its threads went to sleep, and so were woken.
     pub(super) wakeups: u64,
 }

@@ -13,17 +13,17 @@ use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// An agent showed a status of an instance.
 #[derive(Debug)]
-pub(super) struct Sighting {
+pub(crate) struct Sighting {
     /// The agent.
-    pub(super) agent: usize,
+    pub(crate) agent: usize,
     /// When its line was read.
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
     /// The instance.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Its status.
-    pub(super) status: SeenStatus,
+    pub(crate) status: SeenStatus,
     /// Whether the agent offers it.
-    pub(super) is_offered: bool,
+    pub(crate) is_offered: bool,
 }
 
 impl Sighting {
@@ -36,7 +36,7 @@ impl Sighting {
 /// The status of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum SeenStatus {
+pub(crate) enum SeenStatus {
     Healthy,
     Unhealthy,
     /// Its agent is believed down.
@@ -70,30 +70,30 @@ struct WatchedInstance {
 }
 
 /// The beginning of the ids of instances with a check. They are unknown until their first result, too.
-pub(super) const CHECKED: &str = "checked-";
+pub(crate) const CHECKED: &str = "checked-";
 
 /// The id of the instance that an agent keeps all the time.
-pub(super) fn standing(agent: usize) -> String {
+pub(crate) fn standing(agent: usize) -> String {
     format!("standing-{agent}")
 }
 
 /// A watch on each agent, in its own thread.
-pub(super) struct Watches {
+pub(crate) struct Watches {
     sender: Sender<Sighting>,
     sightings: Receiver<Sighting>,
     /// The number of times that the instance of a live agent was shown as of an agent that is down.
-    pub(super) false_downs: u64,
+    pub(crate) false_downs: u64,
 }
 
 impl Watches {
     /// No watches yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sender, sightings) = channel();
         Self { sender, sightings, false_downs: 0 }
     }
 
     /// Watches an agent from now on, until it ends.
-    pub(super) fn add(&self, fleet: &Fleet, agent: usize) -> Result<(), ProcessError> {
+    pub(crate) fn add(&self, fleet: &Fleet, agent: usize) -> Result<(), ProcessError> {
         let (mut lines, sender) = (fleet.connect(agent)?.watch()?, self.sender.clone());
         thread::spawn(move || {
             let mut line = Vec::new();
@@ -115,7 +115,7 @@ impl Watches {
 
     /// Waits until each of these agents has shown `status` for each of `ids`, and returns when the last one did. `Err`
     /// is an agent that did not in time.
-    pub(super) fn all_say(
+    pub(crate) fn all_say(
         &mut self,
         agents: impl Iterator<Item = usize>,
         ids: &[String],
@@ -139,8 +139,43 @@ impl Watches {
         Ok(last)
     }
 
+    /// Waits until each of these agents has shown that it does not offer an instance, and returns when the last one did. `Err`
+    /// is an agent that did not in time.
+    pub(crate) fn none_offer(
+        &mut self,
+        agents: impl Iterator<Item = usize>,
+        id: &str,
+    ) -> Result<Instant, usize> {
+        let mut missing: BTreeSet<usize> = agents.collect();
+        let (began, mut last) = (Instant::now(), Instant::now());
+        while let Some(lacking) = missing.first().copied() {
+            let left = ANSWER_TIMEOUT.saturating_sub(began.elapsed());
+            let Ok(sighting) = self.sightings.recv_timeout(left) else { return Err(lacking) };
+            if sighting.id != id {
+                self.false_downs += u64::from(sighting.is_down());
+            } else if !sighting.is_offered {
+                missing.remove(&sighting.agent);
+                last = sighting.at;
+            }
+        }
+        Ok(last)
+    }
+
+    /// The number of agents that showed, since the last call, that they offer an instance.
+    pub(crate) fn offering(&mut self, id: &str) -> usize {
+        let mut offering = BTreeSet::new();
+        for sighting in self.sightings.try_iter() {
+            if sighting.id == id {
+                offering.extend(sighting.is_offered.then_some(sighting.agent));
+            } else {
+                self.false_downs += u64::from(sighting.is_down());
+            }
+        }
+        offering.len()
+    }
+
     /// The agents that show, within this time, that they do not offer an instance.
-    pub(super) fn hidden_by(&mut self, id: &str, within: Duration) -> BTreeSet<usize> {
+    pub(crate) fn hidden_by(&mut self, id: &str, within: Duration) -> BTreeSet<usize> {
         let (began, mut hidden_by) = (Instant::now(), BTreeSet::new());
         while let Some(left) = within.checked_sub(began.elapsed())
             && let Ok(sighting) = self.sightings.recv_timeout(left)
@@ -155,7 +190,7 @@ impl Watches {
     }
 
     /// Takes what was shown while no call waited.
-    pub(super) fn catch_up(&mut self) {
+    pub(crate) fn catch_up(&mut self) {
         let down = self.sightings.try_iter().filter(Sighting::is_down);
         self.false_downs += down.count() as u64;
     }

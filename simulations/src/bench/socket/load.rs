@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::calls::{Calls, Latencies};
-use super::report::{SocketGoal, SocketRow};
 use super::wire::Wire;
 use super::{SERVICE, SocketBenchError};
+use crate::bench::row::{Goal, Row};
 use crate::processes::{Api, Fleet, ProcessError, Usage};
 
 /// Instances of the service with many scopes.
@@ -41,7 +41,7 @@ const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn scoped(
     fleet: &Fleet,
     lasts: Duration,
-    rows: &mut Vec<SocketRow>,
+    rows: &mut Vec<Row>,
 ) -> Result<(), SocketBenchError> {
     let mut stormers = Vec::new();
     for number in 0..STORMERS {
@@ -84,12 +84,11 @@ pub(super) fn scoped(
     let sizes = format!("{SCOPES} selectors in turn over {SCOPED_INSTANCES} instances");
     for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
         let (calm, stormy) = (calm.quantile_us(share), stormy.quantile_us(share));
-        rows.push(SocketRow::new(format!("scoped pick, calm, {what}"), calm, "us").note(&sizes));
+        rows.push(Row::new(format!("scoped pick, calm, {what}"), calm, "us").note(&sizes));
         let note = format!("{rate:.0} changes/s of that service");
-        rows.push(SocketRow::new(format!("scoped pick, storm, {what}"), stormy, "us").note(&note));
-        let ratio =
-            SocketRow::new(format!("scoped pick, storm over calm, {what}"), stormy / calm, "x");
-        rows.push(if what == "p99" { ratio.goal(SocketGoal::AtMost(3.0)) } else { ratio });
+        rows.push(Row::new(format!("scoped pick, storm, {what}"), stormy, "us").note(&note));
+        let ratio = Row::new(format!("scoped pick, storm over calm, {what}"), stormy / calm, "x");
+        rows.push(if what == "p99" { ratio.goal(Goal::AtMost(3.0)) } else { ratio });
     }
     Ok(())
 }
@@ -138,7 +137,7 @@ fn pick_for(
 pub(super) fn watchers(
     fleet: &Fleet,
     lasts: Duration,
-    rows: &mut Vec<SocketRow>,
+    rows: &mut Vec<Row>,
 ) -> Result<(), SocketBenchError> {
     let mut api = fleet.connect(0)?;
     for service in 0..WATCHED_SERVICES {
@@ -152,8 +151,8 @@ pub(super) fn watchers(
     let what = |watchers: usize| {
         format!("processor, {CHANGES_PER_SECOND} changes/s, {watchers} watchers of other services")
     };
-    rows.push(SocketRow::new(what(0), alone, "%"));
-    rows.push(SocketRow::new(what(WATCHERS), watched, "%").goal(SocketGoal::AtMost(5.0)));
+    rows.push(Row::new(what(0), alone, "%"));
+    rows.push(Row::new(what(WATCHERS), watched, "%").goal(Goal::AtMost(5.0)));
     Ok(())
 }
 

@@ -6,7 +6,6 @@
 mod calls;
 mod echo;
 mod load;
-mod report;
 mod wire;
 
 use std::fs;
@@ -19,10 +18,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::goals::quantile;
+use super::row::{Goal, Row};
 use crate::processes::{Api, Fleet, ProcessError};
 use calls::{Calls, Latencies};
 pub use echo::{EchoError, EchoSetting, serve as serve_echo};
-pub use report::{SocketGoal, SocketRow};
 use wire::Wire;
 
 /// The service that is picked from.
@@ -85,7 +84,7 @@ pub fn measure(
     echo: &Path,
     effort: SocketEffort,
     mut told: impl FnMut(&str),
-) -> Result<Vec<SocketRow>, SocketBenchError> {
+) -> Result<Vec<Row>, SocketBenchError> {
     let mut fleet = Fleet::new(hobnob)?;
     fleet.start(None)?;
     let mut api = fleet.connect(0)?;
@@ -124,7 +123,7 @@ fn beside_echoes(
     fleet: &Fleet,
     echo: &Path,
     rounds: usize,
-    rows: &mut Vec<SocketRow>,
+    rows: &mut Vec<Row>,
 ) -> Result<(), SocketBenchError> {
     let (name, request) = (wire.name(), wire.request(SERVICE, None));
     let mut agent = Calls::connect("the agent", &fleet.socket(0), wire)?;
@@ -147,13 +146,10 @@ fn beside_echoes(
     }
     for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
         let [floor, measured] = latencies.each_ref().map(|one| one.quantile_us(share));
-        rows.push(
-            SocketRow::new(format!("{name}, one at a time, {what}"), measured, "us").note(&sizes),
-        );
-        rows.push(SocketRow::new(format!("{name}, bare echo, {what}"), floor, "us"));
-        let ratio =
-            SocketRow::new(format!("{name}, {what} over the bare echo's"), measured / floor, "x");
-        rows.push(if what == "p50" { ratio.goal(SocketGoal::AtMost(1.5)) } else { ratio });
+        rows.push(Row::new(format!("{name}, one at a time, {what}"), measured, "us").note(&sizes));
+        rows.push(Row::new(format!("{name}, bare echo, {what}"), floor, "us"));
+        let ratio = Row::new(format!("{name}, {what} over the bare echo's"), measured / floor, "x");
+        rows.push(if what == "p50" { ratio.goal(Goal::AtMost(1.5)) } else { ratio });
     }
 
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
@@ -167,14 +163,13 @@ fn beside_echoes(
         }
     }
     let [bare, batching, agent] = rates.map(|rates| quantile(&rates, 0.5).unwrap_or(f64::NAN));
-    rows.push(SocketRow::new(format!("{name}, pipelined"), agent, "/s"));
-    rows.push(SocketRow::new(format!("{name}, bare echo, pipelined"), bare, "/s"));
-    rows.push(SocketRow::new(format!("{name}, batching echo, pipelined"), batching, "/s"));
-    let over_bare =
-        SocketRow::new(format!("{name}, pipelined over the bare echo's"), agent / bare, "x");
-    rows.push(over_bare.goal(SocketGoal::AtLeast(0.6)));
+    rows.push(Row::new(format!("{name}, pipelined"), agent, "/s"));
+    rows.push(Row::new(format!("{name}, bare echo, pipelined"), bare, "/s"));
+    rows.push(Row::new(format!("{name}, batching echo, pipelined"), batching, "/s"));
+    let over_bare = Row::new(format!("{name}, pipelined over the bare echo's"), agent / bare, "x");
+    rows.push(over_bare.goal(Goal::AtLeast(0.6)));
     let what = format!("{name}, pipelined over the batching echo's");
-    rows.push(SocketRow::new(what, agent / batching, "x"));
+    rows.push(Row::new(what, agent / batching, "x"));
     Ok(())
 }
 

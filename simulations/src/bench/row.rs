@@ -1,11 +1,11 @@
-//! One number of the socket, and what it was meant to be.
+//! One number of real agents, and what it was meant to be.
 
 use serde::Serialize;
 
 /// The goal for a number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SocketGoal {
+pub enum Goal {
     /// This or less.
     AtMost(f64),
     /// This or more.
@@ -14,7 +14,7 @@ pub enum SocketGoal {
 
 /// One number.
 #[derive(Clone, Debug, Serialize)]
-pub struct SocketRow {
+pub struct Row {
     /// The name of the measurement.
     pub what: String,
     /// The number.
@@ -22,17 +22,17 @@ pub struct SocketRow {
     /// Its unit.
     pub unit: &'static str,
     /// The goal for the number, if it has one.
-    pub goal: Option<SocketGoal>,
+    pub goal: Option<Goal>,
     /// Further remarks.
     pub note: String,
 }
 
-impl SocketRow {
+impl Row {
     pub(super) fn new(what: impl Into<String>, measured: f64, unit: &'static str) -> Self {
         Self { what: what.into(), measured, unit, goal: None, note: String::new() }
     }
 
-    pub(super) fn goal(self, goal: SocketGoal) -> Self {
+    pub(super) fn goal(self, goal: Goal) -> Self {
         Self { goal: Some(goal), ..self }
     }
 
@@ -44,8 +44,8 @@ impl SocketRow {
     #[must_use]
     pub fn is_met(&self) -> Option<bool> {
         self.goal.map(|goal| match goal {
-            SocketGoal::AtMost(limit) => self.measured <= limit,
-            SocketGoal::AtLeast(limit) => self.measured >= limit,
+            Goal::AtMost(limit) => self.measured <= limit,
+            Goal::AtLeast(limit) => self.measured >= limit,
         })
     }
 }
@@ -56,12 +56,12 @@ mod tests {
 
     #[test]
     fn a_goal_has_a_side() {
-        let row = |measured| SocketRow::new("a ratio", measured, "x");
-        assert_eq!(row(1.4).goal(SocketGoal::AtMost(1.5)).is_met(), Some(true));
-        assert_eq!(row(1.6).goal(SocketGoal::AtMost(1.5)).is_met(), Some(false));
-        assert_eq!(row(0.7).goal(SocketGoal::AtLeast(0.6)).is_met(), Some(true));
-        assert_eq!(row(0.5).goal(SocketGoal::AtLeast(0.6)).is_met(), Some(false));
-        assert_eq!(row(f64::NAN).goal(SocketGoal::AtMost(1.5)).is_met(), Some(false));
+        let row = |measured| Row::new("a ratio", measured, "x");
+        assert_eq!(row(1.4).goal(Goal::AtMost(1.5)).is_met(), Some(true));
+        assert_eq!(row(1.6).goal(Goal::AtMost(1.5)).is_met(), Some(false));
+        assert_eq!(row(0.7).goal(Goal::AtLeast(0.6)).is_met(), Some(true));
+        assert_eq!(row(0.5).goal(Goal::AtLeast(0.6)).is_met(), Some(false));
+        assert_eq!(row(f64::NAN).goal(Goal::AtMost(1.5)).is_met(), Some(false));
         assert_eq!(row(1.0).is_met(), None);
     }
 }
