@@ -1,6 +1,7 @@
 //! Real agents of a sealed cluster: orders of an operator, and hostile datagrams.
 
 mod capture;
+mod junk;
 mod orders;
 mod outsider;
 mod picking;
@@ -45,6 +46,8 @@ pub fn measure(
     mut told: impl FnMut(&str),
 ) -> Result<Vec<Row>, SealedBenchError> {
     let mut rows = Vec::new();
+    told("junk, without a socket");
+    junk::measure(&mut rows);
     outsider::measure(hobnob, effort.datagrams, &mut told, &mut rows)?;
     orders::measure(hobnob, effort.processes, &mut told, &mut rows)?;
     Ok(rows)
