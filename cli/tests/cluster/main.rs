@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod garbage;
 mod growth;
+mod hosts;
 mod listeners;
 mod members;
 mod mistakes;
