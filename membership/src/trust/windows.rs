@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hobnob_keys::seal::{Counter, ReplayError, ReplayWindow};
+use hobnob_keys::seal::{Counter, ReplayError, ReplayWindow, WINDOW};
 
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_REPLAY_WINDOWS;
@@ -65,7 +65,28 @@ impl Windows {
         match self.senders.get_mut(&sender) {
             Some(known) if known.began == Some(began) => {}
             Some(known) if known.highest <= last => known.began = Some(began),
-            _ => self.begin(sender, last, Some(began)),
+            known => {
+                let before = known.copied();
+                self.begin(sender, last, Some(began));
+                if let Some(before) = before {
+                    self.keep_seen(sender, last, &before);
+                }
+            }
+        }
+    }
+
+    /// Carries what came above `last` over to the new window of a sender. The sender may have used these counters in this life,
+    /// after it proved `last`, and they overtook the proof.
+    fn keep_seen(&mut self, sender: NodeId, last: Counter, before: &Sender) {
+        let Some(sender) = self.senders.get_mut(&sender) else { return };
+        if before.highest.number() - last.number() >= WINDOW {
+            return;
+        }
+        for number in last.number() + 1..=before.highest.number() {
+            let counter = Counter::new(number);
+            if before.window.check(counter).is_err() && sender.window.record(counter).is_ok() {
+                sender.highest = counter;
+            }
         }
     }
 
@@ -137,6 +158,20 @@ mod tests {
         // The same life proves an earlier counter over a slow connection.
         windows.prove(A, at(490), at(495));
         assert!(windows.check(A, at(501)).is_err());
+    }
+
+    #[test]
+    fn what_overtook_the_first_proof_of_a_life_counts_no_second_time() {
+        let mut windows = Windows::default();
+        for counter in [101, 102, 104] {
+            windows.record(A, at(counter)).unwrap();
+        }
+        windows.prove(A, at(90), at(100));
+        for counter in [100, 101, 102, 104] {
+            assert!(windows.check(A, at(counter)).is_err(), "{counter}");
+        }
+        windows.record(A, at(103)).unwrap();
+        windows.record(A, at(105)).unwrap();
     }
 
     #[test]
