@@ -7,7 +7,7 @@ use std::time::Duration;
 use hobnob_membership::record::{Health, Key, Text, Value};
 use hobnob_membership::{NodeId, Time};
 
-use crate::world::{World, host_of};
+use crate::world::World;
 
 /// A live host whose only fault is a pause of at most this length must not be declared down: 5 s, less the second
 /// between two pings and some time for the investigation.
@@ -121,6 +121,8 @@ pub struct Truth {
     goodbyes: BTreeMap<NodeId, Time>,
     /// Node ids that two hosts have or had.
     duplicates: BTreeSet<NodeId>,
+    /// Nodes that an operator revoked, and when.
+    revoked: BTreeMap<NodeId, Time>,
 }
 
 impl Truth {
@@ -252,6 +254,22 @@ impl Truth {
         self.duplicates.insert(id);
     }
 
+    /// Notes that an operator revoked a node.
+    pub fn revoked(&mut self, id: NodeId, now: Time) {
+        self.revoked.entry(id).or_insert(now);
+    }
+
+    /// When an operator revoked a node.
+    #[must_use]
+    pub fn revoked_at(&self, id: NodeId) -> Option<Time> {
+        self.revoked.get(&id).copied()
+    }
+
+    /// All nodes that an operator revoked, and when.
+    pub fn all_revoked(&self) -> impl Iterator<Item = (NodeId, Time)> {
+        self.revoked.iter().map(|(id, at)| (*id, *at))
+    }
+
     /// Whether two hosts have or had this id. Then two nodes wrote under one id, and nothing is promised of its
     /// records.
     #[must_use]
@@ -325,14 +343,6 @@ impl Truth {
     #[must_use]
     pub fn is_up(&self, id: NodeId) -> bool {
         matches!(self.life(id), Some(Life::Up { .. }))
-    }
-
-    /// A node's name in messages: its host, with a mark for each lost disk.
-    #[must_use]
-    pub fn name(id: NodeId) -> String {
-        let generation = id.0 >> 32;
-        let host = host_of(id);
-        if generation == 0 { format!("n{host}") } else { format!("n{host}'{generation}") }
     }
 }
 

@@ -8,7 +8,7 @@ use hobnob_membership::record::{Health, Key, ServiceRecord, Tags, Value};
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
 use hobnob_simulations::World;
 use hobnob_simulations::network::{Conditions, Network, Partition};
-use hobnob_simulations::world::{Storage, WriteOutcome, node_id};
+use hobnob_simulations::world::{Storage, WriteOutcome};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -132,7 +132,7 @@ fn a_crash_hides_instances_and_a_restart_brings_them_back() {
     let noticed = world.run_until(10 * SECOND, |world| {
         world.running().all(|(_, node)| {
             node.members().iter().any(|member| {
-                member.identity.node_id == node_id(3, 0) && member.status == MemberStatus::Down
+                member.identity.node_id == world.host(3).id && member.status == MemberStatus::Down
             })
         })
     });
@@ -171,7 +171,8 @@ fn a_member_that_leaves_has_left_and_is_not_down() {
         world.running().filter(|(number, _)| *number != 4).all(|(_, node)| {
             node.instances().len() == 0
                 && node.members().iter().any(|member| {
-                    member.identity.node_id == node_id(4, 0) && member.status == MemberStatus::Left
+                    member.identity.node_id == world.host(4).id
+                        && member.status == MemberStatus::Left
                 })
         })
     });
@@ -180,8 +181,11 @@ fn a_member_that_leaves_has_left_and_is_not_down() {
     world.crash(4, Storage::Kept);
     world.run_for(10 * SECOND);
     for (_, node) in world.running() {
-        let status =
-            node.members().iter().find(|m| m.identity.node_id == node_id(4, 0)).map(|m| m.status);
+        let status = node
+            .members()
+            .iter()
+            .find(|m| m.identity.node_id == world.host(4).id)
+            .map(|m| m.status);
         assert_eq!(status, Some(MemberStatus::Left));
     }
 }
@@ -225,7 +229,7 @@ fn a_member_that_leaves_in_a_hurry_has_left_and_is_not_down() {
         world.run_for(SECOND);
         for (number, node) in world.running().filter(|(number, _)| *number != 1) {
             let members = node.members();
-            let left = members.iter().find(|member| member.identity.node_id == node_id(1, 0));
+            let left = members.iter().find(|member| member.identity.node_id == world.host(1).id);
             assert_eq!(
                 left.map(|member| member.status),
                 Some(MemberStatus::Left),

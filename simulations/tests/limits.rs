@@ -55,6 +55,22 @@ const COPY: &str = r#"
     fault = [{ at = "10s", for = "15s", what = { duplicate-id = { from = "3", to = "6" } } }]
 "#;
 
+const ROTATION: &str = r#"
+    nodes = 8
+    duration = "30s"
+    seal = "fake"
+    link = { latency = { min = "400ms", max = "500ms" } }
+    fault = [{ at = "15s", what = { rotate = { at = "3" } } }]
+"#;
+
+const REVOCATION: &str = r#"
+    nodes = 8
+    duration = "30s"
+    seal = "fake"
+    link = { latency = { min = "400ms", max = "500ms" } }
+    fault = [{ at = "15s", what = { revoke = { at = "3", nodes = "6" } } }]
+"#;
+
 /// A scenario that puts a limit to the test, and the checker that fires when the limit is too tight.
 ///
 /// A new limit does not compile before it has an entry.
@@ -71,6 +87,8 @@ fn put_to_the_test(limit: Limit) -> (Scenario, &'static str) {
         ),
         Limit::IsolationWithin => (ALONE, "", "isolation"),
         Limit::DuplicateWithin => (COPY, slow_links, "duplicates"),
+        Limit::RotateWithin => (ROTATION, "", "generations"),
+        Limit::RevokeWithin => (REVOCATION, "", "revocations"),
         Limit::Grace => (SHORT_CUT, slow_links, "false-down"),
         Limit::BytesPerSecond => (QUIET, "", "limits"),
     };
@@ -97,6 +115,8 @@ fn with(scenario: &Scenario, limit: Limit, value: LimitValue) -> Scenario {
         (Limit::JoinWithin, LimitValue::Time(time)) => limits.join_within = Some(Span(time)),
         (Limit::IsolationWithin, LimitValue::Time(time)) => limits.isolation_within = Span(time),
         (Limit::DuplicateWithin, LimitValue::Time(time)) => limits.duplicate_within = Span(time),
+        (Limit::RotateWithin, LimitValue::Time(time)) => limits.rotate_within = Span(time),
+        (Limit::RevokeWithin, LimitValue::Time(time)) => limits.revoke_within = Span(time),
         (Limit::Grace, LimitValue::Time(time)) => limits.grace = Span(time),
         (Limit::FalseDowns, LimitValue::FalseDowns(downs)) => limits.false_downs = downs,
         (Limit::BytesPerSecond, LimitValue::Rate(rate)) => limits.bytes_per_second = rate,

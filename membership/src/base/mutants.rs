@@ -88,6 +88,18 @@ pub enum Mutant {
     IgnoreGoodbye,
     /// A connection that our own host cannot make counts as refused.
     OwnErrorsAreRefusals,
+    /// A node takes a generation that a member without the role of an operator ordered.
+    AnyMemberRotates,
+    /// A node does not look whether a datagram came before.
+    NoReplayWindow,
+    /// A node does not check the MAC of a ping.
+    MacNotChecked,
+    /// A generation that was replaced opens datagrams for ever.
+    OldGenerationForever,
+    /// A node tells no other member what is revoked.
+    RevocationNotSpread,
+    /// A newcomer itself judges, by its own clock, whether its token is valid.
+    NewcomerJudgesToken,
 }
 
 #[cfg(feature = "mutants")]
@@ -142,6 +154,12 @@ mod switch {
             Self::KeepExitVotes,
             Self::IgnoreGoodbye,
             Self::OwnErrorsAreRefusals,
+            Self::AnyMemberRotates,
+            Self::NoReplayWindow,
+            Self::MacNotChecked,
+            Self::OldGenerationForever,
+            Self::RevocationNotSpread,
+            Self::NewcomerJudgesToken,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -12,6 +12,7 @@ use hobnob_keys::suite::Suite;
 use hobnob_keys::{Generation, GenerationId};
 
 use crate::base::limits::MAX_GENERATIONS;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 
 /// A generation is used this long after it was received, unless a member that uses it handed it over.
@@ -172,7 +173,9 @@ impl Keyring {
     /// Whether one that replaces it has been in use for so long that it opens nothing any more.
     fn is_replaced(&self, id: GenerationId, now: Time) -> bool {
         let better = self.held.iter().filter(|held| held.id().replaces(&id));
-        better.map(|held| held.used_from).min().is_some_and(|from| from + OPENS_FOR <= now)
+        let replaced = better.map(|held| held.used_from).min();
+        replaced.is_some_and(|from| from + OPENS_FOR <= now)
+            && !mutant::is(Mutant::OldGenerationForever)
     }
 
     fn drop_old(&mut self, now: Time) {

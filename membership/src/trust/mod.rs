@@ -20,11 +20,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hobnob_keys::{Generation, Membership, Revocations, Revoked, SignedCommand, Trust};
+use hobnob_keys::{
+    CommandError, Generation, GenerationError, Membership, Revocations, Revoked, SignedCommand,
+    Trust,
+};
 
 use crate::base::counters::Counters;
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::io::{StreamId, StreamNumbers};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 
 use certificates::Certificates;
@@ -143,7 +147,8 @@ impl Guard {
 
     /// Takes a generation, if it counts. Other members are told of it.
     pub(crate) fn offer(&mut self, generation: Generation, in_use: bool, now: Time) -> Offered {
-        if generation.verify(&self.trust, &self.revocations).is_err() {
+        let verified = generation.verify(&self.trust, &self.revocations);
+        if verified.is_err_and(|error| !is_overlooked(&error)) {
             self.counters.generations_refused += 1;
             return Offered::Refused;
         }
@@ -272,6 +277,13 @@ impl Guard {
             ..self.counters.clone()
         }
     }
+}
+
+/// Whether a bug overlooks why a generation does not count.
+fn is_overlooked(error: &GenerationError) -> bool {
+    let has_no_role =
+        matches!(error, GenerationError::Order { error: CommandError::NotAllowed(_), .. });
+    has_no_role && mutant::is(Mutant::AnyMemberRotates)
 }
 
 /// The id of the node with this key.

@@ -14,6 +14,7 @@ use crate::base::io::StreamId;
 use crate::base::limits::{
     MAX_FRAME_BYTES, MAX_GENERATIONS, MAX_HANDED_FRAMES, MAX_REFUSAL_BYTES, MAX_STRANGERS,
 };
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::{Credentials, Frame, HandedGeneration, HandedRevocations, Refusal};
 
@@ -220,7 +221,8 @@ impl Guard {
 
     fn give_revocations(&mut self, stream: StreamId) {
         let (mut parts, mut bytes) = (vec![Vec::new()], 0);
-        for (_, command) in self.revocations.iter() {
+        let keeps = mutant::is(Mutant::RevocationNotSpread);
+        for (_, command) in self.revocations.iter().filter(|_| !keeps) {
             bytes += command.as_bytes().len();
             if bytes > REVOCATION_BYTES {
                 parts.push(Vec::new());

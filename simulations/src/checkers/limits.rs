@@ -8,7 +8,6 @@ use hobnob_membership::{NodeId, Time, limits};
 use crate::checkers::checker::{Checker, Scene, is_turn_of};
 use crate::checkers::measured::Measured;
 use crate::scenario::{Limit, LimitValue};
-use crate::truth::Truth;
 use crate::world::MAX_WAKES;
 
 /// The period over which bytes are counted, in whole seconds.
@@ -80,7 +79,7 @@ impl Checker for LimitsKept {
                 let own = id == scene.world.host(host).id;
                 let mut over = |what: &str, count: usize, limit: usize| {
                     if count > limit {
-                        let name = Truth::name(id);
+                        let name = scene.world.name_of(id);
                         let what = format!("n{host} keeps {count} {what} of {name}");
                         failures.push(format!("{what}; the limit is {limit}"));
                     }

@@ -1,7 +1,7 @@
 //! Checkers: the promises that must hold whatever the network does.
 //!
 //! Each checker has a name, and an explanation for whoever sees it fire. `catalog` holds the checkers of the records,
-//! `liveness` those of membership; the others concern clients and limits.
+//! `liveness` those of membership, `trust` those of sealed clusters; the others concern clients and limits.
 
 mod beliefs;
 mod catalog;
@@ -12,6 +12,7 @@ mod measured;
 mod per_life;
 mod picks;
 mod slack;
+mod trust;
 mod watch;
 
 use hobnob_membership::Time;
@@ -70,6 +71,9 @@ impl Default for Checkers {
             Box::new(catalog::GcFloors),
             Box::new(limits::LimitsKept::default()),
             Box::new(catalog::OriginTombstones::default()),
+            Box::new(trust::Outsiders::default()),
+            Box::new(trust::Generations::default()),
+            Box::new(trust::Revocations::default()),
         ];
         Self { checkers, failures: Vec::new(), scratch: Vec::new() }
     }
@@ -99,7 +103,10 @@ impl Checkers {
 
     /// A node reported an event.
     pub fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent) {
-        self.each(scene, |checker, failures| checker.on_event(scene, event, failures));
+        // A node that was revoked may believe what it likes.
+        if !scene.world.is_revoked(scene.world.host(event.host).id) {
+            self.each(scene, |checker, failures| checker.on_event(scene, event, failures));
+        }
     }
 
     /// A client was answered.

@@ -3,7 +3,6 @@
 use hobnob_membership::view::InstanceStatus;
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::truth::Truth;
 use crate::workload::Answer;
 
 /// Compares each pick with the beliefs of its own node at that moment.
@@ -24,7 +23,7 @@ impl Checker for Picks {
         let held = node.instances().find(|held| held.origin == *origin && held.id == *id);
         let status = held.map_or(InstanceStatus::Gone, |held| held.status);
         if status != InstanceStatus::Healthy {
-            let name = Truth::name(*origin);
+            let name = scene.world.name_of(*origin);
             failures
                 .push(format!("n{host} picks {id} at {name}, which it believes to be {status:?}"));
         }

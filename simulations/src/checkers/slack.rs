@@ -45,7 +45,11 @@ const fn smallest(limit: Limit) -> Duration {
         Limit::JoinWithin | Limit::IsolationWithin | Limit::DuplicateWithin => LOOK,
         Limit::Grace => VERDICT,
         // Each verdict is measured to the microsecond. The other two are no times.
-        Limit::DetectWithin | Limit::FalseDowns | Limit::BytesPerSecond => Duration::ZERO,
+        Limit::DetectWithin
+        | Limit::RotateWithin
+        | Limit::RevokeWithin
+        | Limit::FalseDowns
+        | Limit::BytesPerSecond => Duration::ZERO,
     }
 }
 

@@ -8,7 +8,6 @@ use hobnob_membership::view::{Instance, InstanceStatus, MemberStatus};
 use hobnob_membership::{Event, NodeId};
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::truth::Truth;
 use crate::world::NodeEvent;
 
 /// The number of hosts that are watched. Each watcher holds every instance.
@@ -65,7 +64,8 @@ impl Checker for Watch {
                 continue;
             }
             let Some(node) = scene.world.node(host) else { continue };
-            if scene.world.host(host).lives() != watched.life {
+            let observed = scene.world.host(host);
+            if observed.lives() != watched.life || scene.world.is_revoked(observed.id) {
                 continue;
             }
             if node.instances().len() != watched.instances.len() {
@@ -78,7 +78,7 @@ impl Checker for Watch {
                 reported.is_none_or(|reported| !Arc::ptr_eq(reported, held) && reported != *held)
             });
             if let Some(held) = differs {
-                let name = Truth::name(held.origin);
+                let name = scene.world.name_of(held.origin);
                 failures.push(format!(
                     "n{host} holds {} of {name} differently from what it reported",
                     held.id
@@ -92,7 +92,7 @@ impl Checker for Watch {
                 let reported =
                     scene.beliefs.of(host, member.identity.node_id).map(|(status, _)| status);
                 if reported != Some(status) {
-                    let name = Truth::name(member.identity.node_id);
+                    let name = scene.world.name_of(member.identity.node_id);
                     failures.push(format!(
                         "n{host} holds {name} for {status:?} and reported {reported:?}"
                     ));

@@ -9,6 +9,7 @@ use hobnob_simulations::bench::compare::{
     self, Comparison, ComparisonEffort, FocaCluster, HobnobCluster,
 };
 use hobnob_simulations::bench::goals::{Measurement, SECTIONS, Setting};
+use hobnob_simulations::world::Seal;
 use serde_json::json;
 
 use super::output::{print, rounded};
@@ -62,6 +63,9 @@ pub(crate) struct BenchArguments {
     /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Seal the clusters, with the fast or the real cryptography.
+    #[arg(long, default_value = "none")]
+    seal: Seal,
     /// Show the measurements as JSON.
     #[arg(long)]
     json: bool,
@@ -178,6 +182,7 @@ fn goals(arguments: &BenchArguments, progress: &mut Progress) -> Vec<Measurement
             crashes: arguments.crashes.unwrap_or(CRASHES),
             minutes: arguments.minutes,
             onsets: arguments.onsets,
+            seal: arguments.seal,
         };
         for section in SECTIONS.iter().filter(|section| wants(arguments, section.name)) {
             let name = section.name;

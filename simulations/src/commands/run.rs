@@ -8,6 +8,7 @@ use clap::Args;
 use hobnob_simulations::report;
 use hobnob_simulations::run::{Outcome, RunOptions};
 use hobnob_simulations::swarm::run_caught;
+use hobnob_simulations::world::Seal;
 
 use super::CommandResult;
 use super::load::load;
@@ -26,6 +27,9 @@ pub(crate) struct RunArguments {
     /// The seed [default: the scenario's].
     #[arg(long)]
     seed: Option<u64>,
+    /// Seal the cluster, with the fast or the real cryptography [default: the scenario's].
+    #[arg(long)]
+    seal: Option<Seal>,
     /// Show the result as JSON.
     #[arg(long)]
     json: bool,
@@ -48,6 +52,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<CommandResult> {
         }
         scenario = scenario.with_nodes(nodes);
     }
+    scenario.seal = arguments.seal.unwrap_or(scenario.seal);
     let seed = arguments.seed.unwrap_or(scenario.seed);
     let trace = arguments
         .trace

@@ -92,10 +92,13 @@ impl ActiveFaults {
                 continue;
             };
             let fault = &self.scenario.fault[*kind];
-            let stays = matches!(undo, Undo::Restart) && fault.lasts.is_none();
+            let stays = matches!(undo, Undo::Restart | Undo::NewKeys) && fault.lasts.is_none();
             let may_stay = matches!(
                 fault.what,
-                FaultKind::Crash { .. } | FaultKind::Kill { .. } | FaultKind::Leave { .. }
+                FaultKind::Crash { .. }
+                    | FaultKind::Kill { .. }
+                    | FaultKind::Leave { .. }
+                    | FaultKind::Revoke { .. }
             );
             if stays && may_stay {
                 dead += hosts.iter().filter(|host| world.node(**host).is_none()).count();
@@ -114,7 +117,15 @@ impl ActiveFaults {
         let spec = self.scenario.fault[fault].clone();
         let kind = &spec.what;
         let now = world.now();
-        if !matches!(kind, FaultKind::Pause { .. } | FaultKind::Stutter { .. }) {
+        let is_calm = matches!(
+            kind,
+            FaultKind::Pause { .. }
+                | FaultKind::Stutter { .. }
+                | FaultKind::Rotate { .. }
+                | FaultKind::Outsider { .. }
+                | FaultKind::Liar { .. }
+        );
+        if !is_calm {
             truth.shake(occurrence);
         }
         let (hosts, undo) = self.inflict(&spec, occurrence, world, truth);
@@ -185,7 +196,8 @@ impl ActiveFaults {
         let grace = self.scenario.limits.grace.0;
         truth.reload(world, host);
         // The truth about this cluster holds nothing about nodes of another.
-        if !truth.is_stranger(world.host(host).id) {
+        let id = world.host(host).id;
+        if !truth.is_stranger(id) && !world.is_revoked(id) {
             truth.started(world, host, grace);
         }
         world.start(host);

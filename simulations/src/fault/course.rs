@@ -29,6 +29,8 @@ impl ActiveFaults {
                     partition.end(world.network());
                 }
             }
+            (FaultKind::Outsider { .. }, _) => world.outsider_acts(),
+            (FaultKind::Liar { .. }, _) => world.liar_acts(),
             (FaultKind::Stutter { min, max, .. }, _) => {
                 if let Some(host) = open.hosts.choose(&mut self.rng).copied() {
                     let span = max.0.saturating_sub(min.0);

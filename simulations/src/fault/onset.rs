@@ -106,6 +106,28 @@ impl ActiveFaults {
             }
             FaultKind::OtherCluster { nodes } => self.emigrate(nodes, occurrence, world, truth),
             FaultKind::DuplicateId { from, to } => self.collide(from, to, occurrence, world, truth),
+            FaultKind::Rotate { at } => {
+                let at: Vec<usize> = self.members(at, world).into_iter().take(1).collect();
+                at.iter().for_each(|host| world.rotate(*host));
+                (at, Undo::Nothing)
+            }
+            FaultKind::Revoke { at, nodes } => {
+                let (at, hosts) = (self.members(at, world), self.members(nodes, world));
+                let hosts: Vec<usize> =
+                    hosts.into_iter().filter(|host| at.first() != Some(host)).collect();
+                for (at, host) in at.first().iter().flat_map(|at| hosts.iter().map(|h| (**at, *h)))
+                {
+                    world.revoke(at, host);
+                    truth.stopped(world.host(host).id, world.now());
+                    truth.revoked(world.host(host).id, world.now());
+                }
+                (hosts, Undo::NewKeys)
+            }
+            FaultKind::Outsider { .. } => {
+                world.overhear_all(true);
+                (Vec::new(), Undo::Deafen)
+            }
+            FaultKind::Liar { .. } => (Vec::new(), Undo::Nothing),
             FaultKind::DiskFull { nodes } => {
                 let full = |host: &mut Host| host.disk.set_full(true);
                 (self.tamper(nodes, world, full), Undo::Disks)
@@ -227,13 +249,19 @@ impl ActiveFaults {
         let to = to.iter().copied().find(|to| Some(*to) != from);
         let (Some(from), Some(to)) = (from, to) else { return (Vec::new(), Undo::Nothing) };
         self.crash(to, StorageSpec::Kept, world, truth);
-        let host = world.host(to);
-        let own = (host.id, host.key, host.disk.clone());
+        let own = world.host(to).directory();
         world.clone_disk(from, to);
         truth.set_duplicate(world.host(to).id);
         truth.disturb(occurrence, Some([from, to].into()));
         self.start(to, world, truth);
         (vec![to], Undo::OwnDisk(Box::new(own)))
+    }
+
+    /// The chosen hosts on which a member runs.
+    fn members(&mut self, select: &Select, world: &World) -> Vec<usize> {
+        let mut hosts = self.running(select, world);
+        hosts.retain(|host| !world.is_revoked(world.host(*host).id));
+        hosts
     }
 
     fn drift(&mut self, nodes: &Select, ppm: i64, world: &mut World) -> Vec<usize> {

@@ -1,9 +1,7 @@
 //! A fault in force, and how to end it.
 
-use hobnob_membership::NodeId;
-
 use crate::network::Partition;
-use crate::world::Disk;
+use crate::world::DataDirectory;
 
 /// A fault in force.
 pub(super) struct OpenFault {
@@ -26,6 +24,10 @@ pub(super) enum Undo {
     Clocks,
     Disks,
     HomeCluster,
+    /// Hosts that were revoked and start with new keys.
+    NewKeys,
+    /// The outsider hears nothing any more.
+    Deafen,
     /// The data directory to which a host returns.
-    OwnDisk(Box<(NodeId, u64, Disk)>),
+    OwnDisk(Box<DataDirectory>),
 }

@@ -56,6 +56,15 @@ impl ActiveFaults {
                     self.start(*host, world, truth);
                 }
             }
+            Undo::NewKeys => {
+                for host in &hosts {
+                    if world.is_revoked(world.host(*host).id) {
+                        world.crash(*host, Storage::Lost);
+                        self.start(*host, world, truth);
+                    }
+                }
+            }
+            Undo::Deafen => world.overhear_all(false),
             Undo::OwnDisk(own) => {
                 for host in &hosts {
                     let id = world.host(*host).id;
@@ -64,8 +73,7 @@ impl ActiveFaults {
                     if !truth.is_duplicate(id) {
                         truth.stopped(id, now);
                     }
-                    let restored = world.host_mut(*host);
-                    (restored.id, restored.key, restored.disk) = (own.0, own.1, own.2.clone());
+                    world.host_mut(*host).set_directory((*own).clone());
                     self.start(*host, world, truth);
                 }
             }

@@ -100,6 +100,9 @@ pub(super) fn next_step(
             Some(if step.is_multiple_of(2) { down.0 } else { up.0 })
         }
         FaultKind::RollingRestart { gap, .. } => Some(gap.0),
+        FaultKind::Outsider { per_second } | FaultKind::Liar { per_second } => {
+            Some(Duration::from_secs(1) / (*per_second).max(1))
+        }
         FaultKind::Stutter { gap, .. } => {
             let wait = gap.0.mul_f64(2.0 * rng.random::<f64>());
             Some(wait.max(Duration::from_millis(1)))

@@ -60,7 +60,7 @@ impl Observer for RunObserver<'_> {
         self.beliefs.on_event(event);
         self.workload.watchers().iter_mut().for_each(|watcher| watcher.on_event(event));
         if let Some(recording) = self.recording {
-            recording.on_event(event);
+            recording.on_event(world, event);
         }
         let scene = Scene {
             world,
@@ -69,7 +69,8 @@ impl Observer for RunObserver<'_> {
             limits: &self.scenario.limits,
             healing_since: self.healing_since,
         };
-        if let Some((_, excuse)) = down_of_live_agent(&scene, event) {
+        let is_member = !world.is_revoked(world.host(event.host).id);
+        if let Some((_, excuse)) = down_of_live_agent(&scene, event).filter(|_| is_member) {
             *self.false_downs.entry(excuse).or_default() += 1;
         }
         self.checkers.on_event(&scene, event);

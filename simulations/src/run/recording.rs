@@ -10,7 +10,7 @@ use crate::fault::{ActiveFaults, FaultPeriod};
 use crate::scenario::Scenario;
 use crate::truth::Truth;
 use crate::workload::Answer;
-use crate::world::{NodeEvent, World, host_of};
+use crate::world::{NodeEvent, World};
 
 /// A host in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -79,9 +79,9 @@ impl Recording {
     }
 
     /// A node reported an event.
-    pub fn on_event(&mut self, event: &NodeEvent) {
+    pub fn on_event(&mut self, world: &World, event: &NodeEvent) {
         let Event::Member(change) = &event.kind else { return };
-        let subject = host_of(change.member.identity.node_id);
+        let Some(subject) = world.host_of(change.member.identity.node_id) else { return };
         let observers = self.down_at.entry(subject).or_default();
         if change.member.status == MemberStatus::Down {
             observers.insert(event.host, event.life);

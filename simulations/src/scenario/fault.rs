@@ -235,6 +235,30 @@ pub enum FaultKind {
         /// The host that starts on the copy.
         to: Select,
     },
+    /// An operator orders another generation, at one of these hosts.
+    Rotate {
+        /// The hosts.
+        at: Select,
+    },
+    /// An operator revokes hosts at one host, and orders another generation. They go on, and try to return. If the fault
+    /// ends, they lose their disks and start with new keys.
+    Revoke {
+        /// The host.
+        at: Select,
+        /// The hosts to revoke.
+        nodes: Select,
+    },
+    /// An outsider overhears all datagrams, and tries something so often: it replays, changes and forges datagrams, and
+    /// dials with certificates that do not count.
+    Outsider {
+        /// Attempts per second.
+        per_second: u32,
+    },
+    /// A member that is no host's orders what only an operator may, and speaks in the name of others, so often.
+    Liar {
+        /// Attempts per second.
+        per_second: u32,
+    },
 }
 
 impl FaultKind {
@@ -272,6 +296,10 @@ impl FaultKind {
             Self::OtherCluster { .. } => "other-cluster",
             Self::ForceLeave { .. } => "force-leave",
             Self::DuplicateId { .. } => "duplicate-id",
+            Self::Rotate { .. } => "rotate",
+            Self::Revoke { .. } => "revoke",
+            Self::Outsider { .. } => "outsider",
+            Self::Liar { .. } => "liar",
         }
     }
 }

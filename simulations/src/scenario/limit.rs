@@ -23,6 +23,10 @@ pub enum Limit {
     IsolationWithin,
     /// `duplicate_within`.
     DuplicateWithin,
+    /// `rotate_within`.
+    RotateWithin,
+    /// `revoke_within`.
+    RevokeWithin,
     /// `grace`.
     Grace,
     /// `bytes_per_second`.
@@ -56,6 +60,8 @@ impl Limit {
             Self::JoinWithin => "join_within",
             Self::IsolationWithin => "isolation_within",
             Self::DuplicateWithin => "duplicate_within",
+            Self::RotateWithin => "rotate_within",
+            Self::RevokeWithin => "revoke_within",
             Self::Grace => "grace",
             Self::BytesPerSecond => "bytes_per_second",
         }
@@ -85,6 +91,8 @@ impl Limits {
             join_within,
             isolation_within,
             duplicate_within,
+            rotate_within,
+            revoke_within,
             grace,
             bytes_per_second,
         } = *self;
@@ -96,6 +104,8 @@ impl Limits {
             (Limit::JoinWithin, join_within.and_then(time)),
             (Limit::IsolationWithin, time(isolation_within)),
             (Limit::DuplicateWithin, time(duplicate_within)),
+            (Limit::RotateWithin, time(rotate_within)),
+            (Limit::RevokeWithin, time(revoke_within)),
             (Limit::Grace, time(grace)),
             (Limit::BytesPerSecond, Some(LimitValue::Rate(bytes_per_second))),
         ]

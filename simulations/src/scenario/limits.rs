@@ -22,6 +22,10 @@ pub struct Limits {
     pub isolation_within: Span,
     /// When two live agents with one node id reach each other, one of them is silent within this time.
     pub duplicate_within: Span,
+    /// Every undisturbed node holds a generation within this time after an operator ordered it.
+    pub rotate_within: Span,
+    /// A node that was revoked is out of the views of all undisturbed nodes within this time.
+    pub revoke_within: Span,
     /// A host stays excused for this long after it was cut off, paused or slow.
     pub grace: Span,
     /// Bytes a second that a host may send, averaged over ten seconds.
@@ -49,6 +53,8 @@ impl Default for Limits {
             join_within: None,
             isolation_within: Span::seconds(45),
             duplicate_within: Span::seconds(10),
+            rotate_within: Span::seconds(45),
+            revoke_within: Span::seconds(45),
             false_downs: FalseDowns::Excused,
             grace: Span::seconds(5),
             bytes_per_second: 100_000,

@@ -13,7 +13,7 @@ mod workload;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Conditions, Network};
-use crate::world::World;
+use crate::world::{Seal, World};
 
 pub use fault::{Fault, FaultKind, StorageSpec};
 pub use library::{Builtin, builtin, builtins};
@@ -51,6 +51,9 @@ pub struct Scenario {
     /// day. Checkers must see no difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Span>,
+    /// How the cluster is sealed; not at all by default.
+    #[serde(default, skip_serializing_if = "Seal::is_none")]
+    pub seal: Seal,
     /// The limits that the checkers apply.
     #[serde(default)]
     pub limits: Limits,
@@ -128,6 +131,7 @@ impl Scenario {
             seed_hosts: default_seed_hosts(),
             start_within: Span::default(),
             retention: None,
+            seal: Seal::None,
             limits: Limits::default(),
             link: LinkSpec::default(),
             datacenter: Vec::new(),
@@ -177,6 +181,7 @@ impl Scenario {
     #[must_use]
     pub fn build(&self, seed: u64) -> World {
         let mut world = World::new(seed, Network::new(self.nodes, self.base()));
+        world.seal(self.seal);
         if self.datacenter.is_empty() {
             (0..self.nodes).for_each(|_| {
                 world.add("dc1", "");

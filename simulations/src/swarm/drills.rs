@@ -7,6 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::sealed;
 use super::size::Size;
 use crate::scenario::{
     FalseDowns, Fault, FaultKind, LatencySpec, Limits, LinkSpec, Scenario, Select, Span,
@@ -27,7 +28,7 @@ const FEW: usize = 5;
 const MIN_SECONDS: u64 = 60;
 
 /// The drills, in turn.
-const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 19] = [
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 24] = [
     crash,
     deaf_monitors,
     slow,
@@ -47,6 +48,11 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 19] = [
     firewall,
     planned,
     offline,
+    sealed::outsider,
+    sealed::liar,
+    sealed::revocation,
+    sealed::apart,
+    sealed::years,
 ];
 
 /// Whether a seed is a drill, in a cluster that is large enough.
@@ -335,12 +341,12 @@ fn before_the_end(scenario: &Scenario, millis: u64) -> u64 {
     scenario.duration.0.as_millis() as u64 - millis
 }
 
-fn fault(at: u64, lasts: Option<u64>, what: FaultKind) -> Fault {
+pub(super) fn fault(at: u64, lasts: Option<u64>, what: FaultKind) -> Fault {
     Fault { at: Span::millis(at), lasts: lasts.map(Span::millis), every: None, what }
 }
 
 /// Draws `N` different hosts.
-fn some<const N: usize>(nodes: usize, rng: &mut Xoshiro256PlusPlus) -> [Select; N] {
+pub(super) fn some<const N: usize>(nodes: usize, rng: &mut Xoshiro256PlusPlus) -> [Select; N] {
     let mut hosts: Vec<usize> = (0..nodes).collect();
     let (drawn, _) = hosts.partial_shuffle(rng, N);
     std::array::from_fn(|at| drawn.get(at).map_or(Select::Random(1), |n| Select::Range(*n, n + 1)))

@@ -5,6 +5,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::exits::exits;
+use super::sealed;
 use super::size::Size;
 use crate::scenario::{
     Between, BurstSpec, Datacenter, FalseDowns, Fault, FaultKind, LatencySpec, Limits, LinkSpec,
@@ -63,6 +64,8 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
         scenario.fault.push(duplicate_id(&mut rng, size));
     }
     scenario.fault.extend(exits(&mut other, size));
+    let mut third = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5ea1_ed00);
+    sealed::sometimes(&mut scenario, &mut third, size);
     scenario
 }
 

@@ -9,6 +9,7 @@ mod mixed;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod parallel;
+mod sealed;
 mod size;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,7 +3,7 @@
 use hobnob_membership::Time;
 
 /// The wall-clock time at the start of a run, in milliseconds since 1970.
-const WALL_START_MS: i64 = 1_800_000_000_000;
+pub(super) const WALL_START_MS: i64 = 1_800_000_000_000;
 /// Parts per million in a whole.
 const MILLION: i128 = 1_000_000;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hobnob_membership::record::{Key, Value};
 
+use super::sealed::Keys;
+
 /// The number of writes that a rollback can undo.
 const MAX_HISTORY: usize = 4_096;
 
@@ -29,6 +31,7 @@ pub struct Disk {
     epoch: u64,
     records: BTreeMap<Key, Value>,
     pub(super) peers: Vec<u32>,
+    pub(super) keys: Keys,
     history: Vec<Before>,
     full: bool,
     tears_next: bool,
@@ -44,6 +47,11 @@ impl Disk {
     /// The stored records.
     pub fn records(&self) -> impl Iterator<Item = (&Key, &Value)> {
         self.records.iter()
+    }
+
+    /// Whether the disk refuses all writes.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Makes the disk refuse all writes, or accept them again.

@@ -45,6 +45,8 @@ pub(super) struct Fabric {
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) trace: Trace,
     pub(super) connections: Connections,
+    /// Whether streams are secured.
+    pub(super) is_sealed: bool,
     streams: BTreeMap<Endpoint, Stream>,
     next_accepted: u64,
     /// The current owner of each address.
@@ -59,6 +61,7 @@ impl Fabric {
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             trace: Trace::default(),
             connections: Connections::default(),
+            is_sealed: false,
             streams: BTreeMap::new(),
             next_accepted: 0,
             owners: Vec::new(),
@@ -79,6 +82,10 @@ impl Fabric {
 
     pub(super) fn owner(&self, address: u32) -> Option<usize> {
         self.owners.get(address as usize).copied().flatten()
+    }
+
+    pub(super) fn other_end(&self, end: Endpoint) -> Option<Endpoint> {
+        self.streams.get(&end).map(|stream| stream.other)
     }
 
     pub(super) fn has_stream(&self, end: Endpoint) -> bool {
@@ -195,11 +202,11 @@ impl Fabric {
         else {
             return self.close(opener, now + CONNECT_TIMEOUT);
         };
-        let ways = (0..3).map(|way| {
+        let ways = [0, 1, 2].map(|way| {
             let (from, to) = if way % 2 == 0 { (opener.0, peer) } else { (peer, opener.0) };
             self.network.frame(from, to, 1_200, now, &mut self.rng)
         });
-        let at = now + ways.sum::<Duration>();
+        let (answered, at) = (now + ways[0] + ways[1], now + ways.iter().sum::<Duration>());
         self.next_accepted += 1;
         let accepted = (peer, StreamId::accepted(self.next_accepted));
         let end = |other| Stream {
@@ -211,6 +218,9 @@ impl Fabric {
         };
         self.streams.insert(opener, end(accepted));
         self.streams.insert(accepted, end(opener));
+        if self.is_sealed {
+            self.queue.push(answered, WorldEvent::Handshake { opener, accepted });
+        }
         let accept = Delivery::Accept { stream: accepted.1 };
         self.queue.push(at, WorldEvent::Stream { to: peer, delivery: accept });
     }

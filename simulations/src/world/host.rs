@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use hobnob_keys::{GenerationId, PublicKey};
 use hobnob_membership::{ClusterId, Node, NodeId, Time};
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::ids::clear_id;
 use super::queue::Delivery;
+use super::sealed::Keyed;
 
 /// The port on which every node receives datagrams.
 const GOSSIP_PORT: u16 = 7_946;
@@ -89,6 +92,10 @@ pub struct Host {
     pub clock: Clock,
     /// Its slowness.
     pub slowness: Slowness,
+    /// The node key in its data directory.
+    pub(super) keyed: Keyed,
+    /// The public part of it; `None` in a clear cluster.
+    pub(super) public_key: Option<PublicKey>,
     pub(super) address: u32,
     pub(super) process: Option<Process>,
     /// When its kernel refuses, or refused, new connections, since its process was killed or stopped. `None` without
@@ -112,6 +119,10 @@ pub(super) struct Process {
     pub(super) inbox: VecDeque<Delivery>,
     inbox_bytes: usize,
     pub(super) left: bool,
+    /// Whether it told of keys that the disk does not hold yet.
+    pub(super) keys_changed: bool,
+    /// The generation that it uses, and since when.
+    pub(super) in_use: Option<(GenerationId, Time)>,
     /// The latest moment of a wake-up, and the number of wake-ups at it.
     pub(super) wakes_at: (Time, u32),
 }
@@ -127,6 +138,8 @@ impl Process {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             left: false,
+            keys_changed: false,
+            in_use: None,
             wakes_at: (Time::ZERO, 0),
         }
     }
@@ -151,13 +164,45 @@ impl Process {
     }
 }
 
+/// The data directory of a host.
+#[derive(Clone, Debug)]
+pub struct DataDirectory {
+    id: NodeId,
+    key: u64,
+    keyed: Keyed,
+    public_key: Option<PublicKey>,
+    disk: Disk,
+}
+
 impl Host {
+    /// A copy of its data directory.
+    #[must_use]
+    pub fn directory(&self) -> DataDirectory {
+        let Self { id, key, keyed, public_key, disk, .. } = self;
+        DataDirectory {
+            id: *id,
+            key: *key,
+            keyed: *keyed,
+            public_key: *public_key,
+            disk: disk.clone(),
+        }
+    }
+
+    /// Replaces its data directory.
+    pub fn set_directory(&mut self, directory: DataDirectory) {
+        let DataDirectory { id, key, keyed, public_key, disk } = directory;
+        (self.id, self.key, self.keyed, self.public_key, self.disk) =
+            (id, key, keyed, public_key, disk);
+    }
+
     pub(super) fn new(number: usize, address: u32, skew_micros: u64) -> Self {
         Self {
-            id: node_id(number, 0),
+            id: clear_id(number, 0),
             cluster: ClusterId::default(),
             key: number as u64,
             disk: Disk::default(),
+            keyed: Keyed { host: number, generation: 0 },
+            public_key: None,
             clock: Clock::new(skew_micros),
             slowness: Slowness::default(),
             address,
@@ -200,18 +245,6 @@ impl Host {
     }
 }
 
-/// The node id of a host, by its number and by how often it lost its disk.
-#[must_use]
-pub fn node_id(number: usize, generation: u64) -> NodeId {
-    NodeId((generation << 32) | (0x1000 + number as u64))
-}
-
-/// The number of the host that has or had this node id.
-#[must_use]
-pub fn host_of(id: NodeId) -> usize {
-    usize::try_from((id.0 & 0xffff_ffff).saturating_sub(0x1000)).unwrap_or(usize::MAX)
-}
-
 pub(super) fn socket_address(address: u32) -> SocketAddr {
     let [_, high, mid, low] = (address + 1).to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(10, high, mid, low), GOSSIP_PORT))
@@ -237,9 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_addresses_lead_back_to_their_hosts() {
+    fn addresses_lead_back_to_their_hosts() {
         for number in [0, 1, 254, 255, 65_535, 70_000] {
-            assert_eq!(host_of(node_id(number, 3)), number);
             let address = number as u32;
             assert_eq!(address_index(socket_address(address)), Some(address));
         }

@@ -8,27 +8,33 @@ mod connections;
 mod disk;
 mod fabric;
 mod host;
+mod ids;
 mod node_event;
 mod operation;
 mod queue;
+mod sealed;
+mod secured;
 mod step;
 mod trace;
 
 use std::time::Duration;
 
-use hobnob_membership::{Node, Protocol, Time};
+use hobnob_membership::{Node, NodeId, Protocol, Time};
 use rand::RngExt;
 
 use crate::network::Network;
 use fabric::Fabric;
+use ids::Ids;
+use sealed::Sealed;
 
 pub use clock::Clock;
 pub use connections::Stop;
 pub use disk::{Disk, DiskError};
 pub(crate) use host::MAX_WAKES;
-pub use host::{Host, Meter, Slowness, Storage, host_of, node_id};
+pub use host::{DataDirectory, Host, Meter, Slowness, Storage};
 pub use node_event::{NodeEvent, Observer};
 pub use operation::WriteOutcome;
+pub use sealed::{Ordered, Seal};
 pub use trace::{Detail, Sink, Trace};
 
 /// Hosts, a network and a clock, all simulated.
@@ -39,7 +45,10 @@ pub struct World {
     pub protocol: Protocol,
     /// Retention of dead members' records on hosts with an even number. `None`: the protocol's default everywhere.
     pub retention: Option<Duration>,
+    seed: u64,
+    sealed: Option<Sealed>,
     hosts: Vec<Host>,
+    ids: Ids,
     datacenters: Vec<(String, String)>,
     fabric: Fabric,
     events: Vec<NodeEvent>,
@@ -54,7 +63,10 @@ impl World {
             seeds: Vec::new(),
             protocol: Protocol::default(),
             retention: None,
+            seed,
+            sealed: None,
             hosts: Vec::new(),
+            ids: Ids::default(),
             datacenters: Vec::new(),
             fabric: Fabric::new(seed, network),
             events: Vec::new(),
@@ -116,6 +128,7 @@ impl World {
         let skew = self.fabric.rng.random_range(0..10_000_000);
         self.hosts.push(Host::new(number, address, skew));
         self.datacenters.push((datacenter.to_owned(), zone.to_owned()));
+        self.identify(number);
         number
     }
 
@@ -136,10 +149,23 @@ impl World {
         self.hosts.get(number)?.node()
     }
 
-    /// All running nodes, with the numbers of their hosts.
+    /// All running nodes but those that were revoked, with the numbers of their hosts.
     pub fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
         let hosts = self.hosts.iter().enumerate();
-        hosts.filter_map(|(number, host)| Some((number, host.node()?)))
+        let members = hosts.filter(|(_, host)| !self.is_revoked(host.id));
+        members.filter_map(|(number, host)| Some((number, host.node()?)))
+    }
+
+    /// The host that has or had this node id.
+    #[must_use]
+    pub fn host_of(&self, id: NodeId) -> Option<usize> {
+        self.ids.host_of(id)
+    }
+
+    /// A node's name in messages: its host, with a mark for each lost disk.
+    #[must_use]
+    pub fn name_of(&self, id: NodeId) -> String {
+        self.ids.name_of(id)
     }
 
     /// The datacenter and zone of a host.

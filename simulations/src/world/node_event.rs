@@ -2,7 +2,8 @@
 
 use hobnob_membership::{Event, Time};
 
-use super::{World, host_of};
+use super::World;
+use super::ids::Ids;
 
 /// An event that a node reported.
 #[derive(Clone, Debug)]
@@ -29,17 +30,17 @@ impl Observer for () {
 }
 
 /// An event as a line of the trace shows it.
-pub(super) fn describe(event: &Event) -> String {
+pub(super) fn describe(event: &Event, ids: &Ids) -> String {
     match event {
         Event::Instance(change) => {
             let instance = &change.instance;
-            let origin = host_of(instance.origin);
-            format!("sees instance {} of n{origin} {:?}", instance.id, instance.status)
+            let origin = ids.name_of(instance.origin);
+            format!("sees instance {} of {origin} {:?}", instance.id, instance.status)
         }
         Event::Member(change) => {
             let identity = &change.member.identity;
-            let (host, epoch) = (host_of(identity.node_id), identity.epoch);
-            format!("sees member n{host} {:?} in epoch {epoch}", change.member.status)
+            let (host, epoch) = (ids.name_of(identity.node_id), identity.epoch);
+            format!("sees member {host} {:?} in epoch {epoch}", change.member.status)
         }
         other => format!("says {other:?}"),
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use hobnob_membership::record::{Key, NodeRecord, Support, Value};
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{Config, Epoch, Identity, Input, Node, NodeId, Protocol};
+use hobnob_membership::{ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Protocol};
 use rand::Rng;
 
 use super::host::{Process, SYNC_PORT, address_index, socket_address};
-use super::{DiskError, Stop, Storage, World, node_id};
+use super::{DiskError, Stop, Storage, World};
 
 /// Peer addresses that a host keeps over a crash.
 const MAX_REMEMBERED_PEERS: usize = 32;
@@ -36,6 +36,7 @@ impl World {
             self.seeds.iter().map(|seed| socket_address(self.hosts[*seed].address)).collect();
         let seed = self.fabric.rng.next_u64();
         let protocol = Protocol { retention: self.retention_of(number), ..self.protocol.clone() };
+        let founds = self.seeds.contains(&number) && self.hosts[number].generation == 0;
         let host = &mut self.hosts[number];
         seeds.extend(host.disk.peers.iter().map(|peer| socket_address(*peer)));
         let last = Epoch(host.disk.epoch());
@@ -43,8 +44,13 @@ impl World {
         host.disk.store_epoch(epoch.0);
         host.lives += 1;
         let (datacenter, zone) = self.datacenters[number].clone();
+        let founds = founds || host.cluster != ClusterId::default();
+        let name = format!("n{number}");
+        let sealing = self.sealed.as_ref();
+        let sealing =
+            sealing.map(|sealed| Box::new(sealed.sealing(host, &name, &datacenter, founds)));
         let node = NodeRecord {
-            name: format!("n{number}").into(),
+            name: name.into(),
             datacenter: datacenter.into(),
             zone: zone.into(),
             software: "simulation".into(),
@@ -65,11 +71,12 @@ impl World {
             records: host.disk.records().map(|(k, v)| (k.clone(), v.clone())).collect(),
             seed,
             protocol,
-            sealing: None,
+            sealing,
         };
         let node = Node::new(config, host.clock.local(self.now));
         let node = node.expect("the disk holds what an earlier life took");
         host.process = Some(Process::new(node, host.lives));
+        Self::note_in_use(host, self.now);
         self.act(number, Input::Join(seeds));
     }
 
@@ -83,14 +90,15 @@ impl World {
             Storage::Lost => {
                 host.disk.lose();
                 host.generation += 1;
-                host.id = node_id(number, host.generation);
                 host.key = (host.generation << 32) | number as u64;
+                self.identify(number);
             }
         }
     }
 
     /// Stops a process. Its disk is intact.
     pub fn stop(&mut self, number: usize, how: Stop) {
+        self.store_keys(number);
         let host = &mut self.hosts[number];
         let Some(process) = host.process.take() else { return };
         let peers = process.node.peer_addresses().filter_map(address_index);
@@ -112,10 +120,9 @@ impl World {
 
     /// Copies a data directory, with node id and instance key, to another host, which must be stopped.
     pub fn clone_disk(&mut self, from: usize, to: usize) {
-        let original = &self.hosts[from];
-        let (id, key, disk) = (original.id, original.key, original.disk.clone());
-        let copy = &mut self.hosts[to];
-        (copy.id, copy.key, copy.disk) = (id, key, disk);
+        self.store_keys(from);
+        let directory = self.hosts[from].directory();
+        self.hosts[to].set_directory(directory);
     }
 
     /// Pauses a process. Deliveries to it wait.
@@ -128,6 +135,9 @@ impl World {
 
     /// Writes records for a client: first to the disk, then to the node.
     pub fn write(&mut self, number: usize, records: Vec<(Key, Option<Value>)>) -> WriteOutcome {
+        if self.is_revoked(self.hosts[number].id) {
+            return WriteOutcome::Unavailable;
+        }
         let host = &mut self.hosts[number];
         let paused = host.paused_until(self.now).is_some();
         let Some(process) = host.process.as_ref().filter(|_| !paused) else {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use hobnob_keys::PublicKey;
 use hobnob_membership::{
     HoldEnd, HoldId, NodeId, ReachId, ReachOutcome, StreamId, TcpProbeId, Time,
 };
@@ -26,6 +27,8 @@ pub(super) enum Delivery {
     Datagram { from: u32, bytes: Vec<u8> },
     /// A peer opened a stream.
     Accept { stream: StreamId },
+    /// A stream is secured: the peer proved its key.
+    Secured { stream: StreamId, peer: PublicKey, binding: [u8; 32] },
     /// A frame of a stream.
     Frame { stream: StreamId, bytes: Vec<u8> },
     /// The acknowledgement that a frame was written.
@@ -53,6 +56,8 @@ pub(super) enum WorldEvent {
     Connect { from: usize, to: u32, attempt: Attempt },
     /// A delivery on a stream, or the answer to a TCP probe, reaches a host.
     Stream { to: usize, delivery: Delivery },
+    /// The opener of a stream of a sealed cluster has the answer of the other side.
+    Handshake { opener: Endpoint, accepted: Endpoint },
     /// A stalled stream tries again.
     Retry { from: Endpoint },
     /// A process wakes: for a deadline, or because it is no longer busy.

@@ -34,7 +34,14 @@ impl World {
             }
             WorldEvent::Stream { to, delivery } => {
                 if self.hosts[to].process.is_some() {
+                    let accepted = match &delivery {
+                        Delivery::Accept { stream } if self.fabric.is_sealed => Some(*stream),
+                        _ => None,
+                    };
                     self.arrive(to, delivery);
+                    if let Some(stream) = accepted {
+                        self.secure((to, stream));
+                    }
                 } else if let Delivery::Accept { stream } = delivery {
                     self.fabric.refuse((to, stream), self.now);
                 }
@@ -46,6 +53,7 @@ impl World {
                     self.fabric.answer_tcp_probe(host, from, tcp_probe, self.now);
                 }
             }
+            WorldEvent::Handshake { opener, accepted } => self.shake_hands(opener, accepted),
             WorldEvent::Connect { from, to, attempt } => self.take_connection(from, to, attempt),
             WorldEvent::Retry { from } => self.fabric.retry(from, self.now),
             WorldEvent::Wake { host, life } => self.wake(host, life),
@@ -53,7 +61,7 @@ impl World {
     }
 
     /// Hands a delivery to a process, or keeps it until the process is ready.
-    fn arrive(&mut self, number: usize, delivery: Delivery) {
+    pub(super) fn arrive(&mut self, number: usize, delivery: Delivery) {
         let now = self.now;
         let Some(process) = self.hosts[number].process.as_mut() else { return };
         if process.ready_at > now || !process.inbox.is_empty() {
@@ -77,10 +85,20 @@ impl World {
                     let line = format!("n{number} <- {} datagram of {} B", from.ip(), bytes.len());
                     self.fabric.trace.line(self.now, line);
                 }
+                let dropped = self.dropped_unopened(number);
                 self.act(number, Input::Datagram { from, bytes: &bytes });
+                if dropped.is_some() && dropped == self.dropped_unopened(number) {
+                    self.overhear(number, from, bytes);
+                }
             }
             Delivery::Accept { stream } => {
                 self.act(number, Input::StreamAccepted { stream });
+            }
+            Delivery::Secured { stream, peer, binding } => {
+                if self.fabric.has_stream((number, stream)) {
+                    let wall_ms = self.hosts[number].clock.wall_ms(self.now);
+                    self.act(number, Input::StreamSecured { stream, peer, binding, wall_ms });
+                }
             }
             Delivery::Frame { stream, bytes } => {
                 if self.fabric.has_stream((number, stream)) {
@@ -172,6 +190,16 @@ impl World {
 
     /// Hands an input to a node, and carries out the outputs.
     pub(super) fn act(&mut self, number: usize, input: Input<'_>) {
+        self.act_watched(number, input, None);
+    }
+
+    /// The same, and copies the outputs to `watched`.
+    pub(super) fn act_watched(
+        &mut self,
+        number: usize,
+        input: Input<'_>,
+        watched: Option<&mut Vec<Output>>,
+    ) {
         let host = &mut self.hosts[number];
         let Some(process) = host.process.as_mut() else { return };
         let asked = match &input {
@@ -181,7 +209,7 @@ impl World {
         let answered = hellos_answered(&process.node);
         process.node.handle(input, host.clock.local(self.now));
         let hello = asked.filter(|_| hellos_answered(&process.node) > answered);
-        self.carry_out(number, hello);
+        self.carry_out(number, hello, watched);
     }
 
     /// Makes a node write records, and carries out the outputs. Does nothing when none runs.
@@ -193,17 +221,27 @@ impl World {
         let host = &mut self.hosts[number];
         let Some(process) = host.process.as_mut() else { return Ok(()) };
         let written = process.node.write(records, host.clock.local(self.now));
-        self.carry_out(number, None);
+        self.carry_out(number, None, None);
         written
     }
 
-    /// Carries out the outputs of a node. `hello` is the sender of a hello that they answer, and its length.
-    fn carry_out(&mut self, number: usize, mut hello: Option<(SocketAddr, usize)>) {
-        let Self { hosts, fabric, events, now, .. } = self;
+    /// Carries out the outputs of a node. `hello` is the sender of a hello that they answer, and its length. `watched` takes a copy
+    /// of each.
+    fn carry_out(
+        &mut self,
+        number: usize,
+        mut hello: Option<(SocketAddr, usize)>,
+        mut watched: Option<&mut Vec<Output>>,
+    ) {
+        let Self { hosts, fabric, events, ids, now, .. } = self;
         let now = *now;
         let host = &mut hosts[number];
         let Some(process) = host.process.as_mut() else { return };
+        let mut keys_changed = false;
         while let Some(output) = process.node.poll_output() {
+            if let Some(watched) = &mut watched {
+                watched.push(output.clone());
+            }
             let Output::Event(event) = output else {
                 // A hello gets one answer, to its sender and of its length.
                 let answer = match &output {
@@ -217,13 +255,21 @@ impl World {
             match &event {
                 Event::EpochRaised(epoch) => host.disk.store_epoch(epoch.0),
                 Event::Left => process.left = true,
+                Event::KeysChanged => {
+                    process.keys_changed |= !host.disk.is_full();
+                    keys_changed = true;
+                }
                 _ => {}
             }
             if fabric.trace.wants(Detail::Events) {
-                fabric.trace.line(now, format_args!("n{number} {}", describe(&event)));
+                fabric.trace.line(now, format_args!("n{number} {}", describe(&event, ids)));
             }
             events.push(NodeEvent { at: now, host: number, life: process.life, kind: event });
         }
+        if keys_changed {
+            Self::note_in_use(host, now);
+        }
+        let Some(process) = host.process.as_mut() else { return };
         if !host.slowness.service_time.is_zero() {
             process.ready_at = process.ready_at.max(now + host.slowness.service_time);
         }

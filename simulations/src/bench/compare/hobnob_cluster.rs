@@ -10,7 +10,7 @@ use hobnob_membership::{Event, Time};
 use super::Subject;
 use crate::bench::service;
 use crate::network::{Conditions, Network, Partition};
-use crate::world::{NodeEvent, Observer, Storage, World, host_of};
+use crate::world::{NodeEvent, Observer, Storage, World};
 
 /// A cluster of the real protocol.
 pub struct HobnobCluster {
@@ -27,9 +27,9 @@ struct Counts {
 }
 
 impl Observer for Counts {
-    fn on_event(&mut self, _: &World, event: &NodeEvent) {
+    fn on_event(&mut self, world: &World, event: &NodeEvent) {
         let Event::Member(change) = &event.kind else { return };
-        let other = host_of(change.member.identity.node_id);
+        let Some(other) = world.host_of(change.member.identity.node_id) else { return };
         if change.member.status == MemberStatus::Alive {
             self.alive[event.host].insert(other);
         } else if self.alive[event.host].remove(&other) && !self.dead.contains(&other) {

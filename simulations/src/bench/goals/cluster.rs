@@ -10,9 +10,10 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::followed::Followed;
+use super::measurement::Setting;
 use crate::bench::service;
 use crate::network::{Conditions, Latency, Network, Partition};
-use crate::world::{NodeEvent, Observer, Stop, Storage, World, WriteOutcome, host_of};
+use crate::world::{NodeEvent, Observer, Stop, Storage, World, WriteOutcome};
 
 /// The longest time that is waited for a join.
 const JOIN_LIMIT: Duration = Duration::from_secs(300);
@@ -60,9 +61,9 @@ pub(super) struct ClusterLog {
 }
 
 impl ClusterLog {
-    fn change(&mut self, at: Time, observer: usize, change: &Change) {
+    fn change(&mut self, world: &World, at: Time, observer: usize, change: &Change) {
         let instance = &change.instance;
-        let origin = host_of(instance.origin);
+        let Some(origin) = world.host_of(instance.origin) else { return };
         if instance.status != InstanceStatus::Gone {
             self.followed.knows(at, observer, origin, &instance.id, instance.service.port);
         }
@@ -84,9 +85,10 @@ impl ClusterLog {
 impl Observer for ClusterLog {
     fn on_event(&mut self, world: &World, event: &NodeEvent) {
         match &event.kind {
-            Event::Instance(change) => self.change(event.at, event.host, change),
+            Event::Instance(change) => self.change(world, event.at, event.host, change),
             Event::Member(change) => {
-                let about = host_of(change.member.identity.node_id);
+                let about = world.host_of(change.member.identity.node_id);
+                let Some(about) = about else { return };
                 if about == event.host {
                     return;
                 }
@@ -126,9 +128,11 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// A cluster at its start, with `instances` instances per agent.
-    pub(super) fn new(nodes: usize, instances: usize, seed: u64) -> Self {
+    pub(super) fn new(nodes: usize, instances: usize, setting: &Setting) -> Self {
+        let seed = setting.seed;
         let conditions = Conditions { latency: LATENCY, ..Conditions::default() };
         let mut world = World::new(seed, Network::new(nodes, conditions));
+        world.seal(setting.seal);
         world.seeds = vec![0, 1];
         for _ in 0..nodes {
             world.add("dc1", "");
@@ -161,8 +165,8 @@ impl Cluster {
     }
 
     /// A cluster that has settled; from then on its links have a loss of `loss`.
-    pub(super) fn settled(nodes: usize, instances: usize, loss: f64, seed: u64) -> Self {
-        let mut cluster = Self::new(nodes, instances, seed);
+    pub(super) fn settled(nodes: usize, instances: usize, loss: f64, setting: &Setting) -> Self {
+        let mut cluster = Self::new(nodes, instances, setting);
         cluster.run_until(Duration::from_millis(100), JOIN_LIMIT, Self::is_whole);
         cluster.run_for(SETTLE);
         cluster.set_loss(loss);
@@ -342,7 +346,8 @@ impl Cluster {
     pub(super) fn deleted_in_views(&self) -> u64 {
         let instances = self.world.running().flat_map(|(_, node)| node.instances());
         let deleted = instances.filter(|instance| {
-            self.seen.deleted.contains(&(host_of(instance.origin), instance.id.clone()))
+            let origin = self.world.host_of(instance.origin);
+            origin.is_some_and(|origin| self.seen.deleted.contains(&(origin, instance.id.clone())))
         });
         deleted.count() as u64
     }

@@ -30,7 +30,7 @@ fn shuffled(cluster: &mut Cluster) -> Vec<usize> {
 
 pub(super) fn crash(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
-    let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting);
     let (mut first, mut half, mut all) = (Vec::new(), Vec::new(), Vec::new());
     let victims = shuffled(&mut cluster);
     for victim in victims.into_iter().take(setting.crashes) {
@@ -64,7 +64,7 @@ pub(super) fn crash(setting: &Setting, report: &mut SectionReport<'_>) {
 pub(super) fn kill(setting: &Setting, report: &mut SectionReport<'_>) {
     for (loss, worst) in [(0.0, 120.0), (0.05, 400.0)] {
         report.progress("settling");
-        let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting.seed);
+        let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting);
         let mut all = Vec::new();
         let victims = shuffled(&mut cluster);
         for victim in victims.into_iter().take(setting.crashes) {
@@ -91,7 +91,7 @@ pub(super) fn kill(setting: &Setting, report: &mut SectionReport<'_>) {
 pub(super) fn exits(setting: &Setting, report: &mut SectionReport<'_>) {
     let loss = 0.25;
     report.progress("settling");
-    let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting.seed);
+    let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting);
     cluster.slow_some();
     cluster.run_for(MINUTE);
     cluster.take_beliefs();
@@ -119,7 +119,7 @@ pub(super) fn exits(setting: &Setting, report: &mut SectionReport<'_>) {
 
 pub(super) fn mass_crash(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
-    let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting);
     let mut victims = shuffled(&mut cluster);
     victims.truncate(setting.nodes * 3 / 10);
     cluster.take_beliefs();
@@ -162,7 +162,7 @@ fn false_downs_among(beliefs: &[Belief]) -> (usize, usize) {
 pub(super) fn false_downs(setting: &Setting, report: &mut SectionReport<'_>) {
     for (slow, loss, goal) in [(true, 0.0, 0.0), (false, 0.25, 0.0), (true, 0.25, 1.0)] {
         report.progress("settling");
-        let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting.seed);
+        let mut cluster = Cluster::settled(setting.nodes, 1, loss, setting);
         if slow {
             cluster.slow_some();
         }
@@ -187,7 +187,7 @@ pub(super) fn false_downs(setting: &Setting, report: &mut SectionReport<'_>) {
 
 pub(super) fn onsets(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
-    let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(setting.nodes, 1, 0.0, setting);
     let agents = shuffled(&mut cluster);
     let mut declared_down = BTreeSet::new();
     let mut pauses = 0;

@@ -77,7 +77,7 @@ fn suffer(
 pub(super) fn one_way(setting: &Setting, report: &mut SectionReport<'_>) {
     let nodes = setting.nodes;
     report.progress("settling");
-    let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(nodes, 1, 0.0, setting);
     for (agent, how) in [(nodes / 2, "is not heard"), (nodes - 1, "hears no other")] {
         let others: Vec<usize> = (0..nodes).filter(|other| *other != agent).collect();
         let partition = if agent == nodes / 2 {
@@ -99,7 +99,7 @@ pub(super) fn one_way(setting: &Setting, report: &mut SectionReport<'_>) {
 pub(super) fn udp_blocked(setting: &Setting, report: &mut SectionReport<'_>) {
     let nodes = setting.nodes;
     report.progress("settling");
-    let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(nodes, 1, 0.0, setting);
     let agent = nodes - 1;
     let others: Vec<usize> = (0..agent).collect();
     let partition = Partition::full(&[agent], &others).only(Channel::Datagrams);
@@ -131,7 +131,7 @@ pub(super) fn halves(setting: &Setting, report: &mut SectionReport<'_>) {
     spans.dedup();
     for minutes in spans {
         report.progress("settling");
-        let mut cluster = Cluster::settled(nodes, 4, 0.0, setting.seed);
+        let mut cluster = Cluster::settled(nodes, 4, 0.0, setting);
         let mut halves = Partition::full(left, right);
         cluster.cut(&mut halves);
         // In each half one agent deletes more than an origin keeps tombstones for; others delete a little.

@@ -85,7 +85,7 @@ pub(super) fn storm(setting: &Setting, report: &mut SectionReport<'_>) {
     for loss in &setting.losses {
         let instances = many(setting.nodes).min(STORM / setting.nodes.min(STORM));
         report.progress(&format!("{:.0} % loss: settling", loss * 100.0));
-        let mut cluster = Cluster::settled(setting.nodes, instances, *loss, setting.seed);
+        let mut cluster = Cluster::settled(setting.nodes, instances, *loss, setting);
         let start = cluster.now();
         let before = cluster.sent();
         let mut peak = Peak::default();
@@ -132,7 +132,7 @@ pub(super) fn storm(setting: &Setting, report: &mut SectionReport<'_>) {
 pub(super) fn absence(setting: &Setting, report: &mut SectionReport<'_>) {
     let instances = many(setting.nodes).min(10);
     report.progress("settling");
-    let mut cluster = Cluster::settled(setting.nodes, instances, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(setting.nodes, instances, 0.0, setting);
     let absent = setting.nodes - 1;
     let all: Vec<usize> = (0..setting.nodes).collect();
     let mut alone = Partition::isolate(&[absent], &all);
@@ -155,7 +155,7 @@ pub(super) fn absence(setting: &Setting, report: &mut SectionReport<'_>) {
 pub(super) fn join(setting: &Setting, report: &mut SectionReport<'_>) {
     for loss in &setting.losses {
         report.progress(&format!("{:.0} % loss", loss * 100.0));
-        let mut cluster = Cluster::new(setting.nodes, 1, setting.seed);
+        let mut cluster = Cluster::new(setting.nodes, 1, setting);
         cluster.set_loss(*loss);
         let mut whole = None;
         while whole.is_none() && cluster.now().since(Time::ZERO) < LIMIT {
@@ -182,7 +182,7 @@ pub(super) fn rest(setting: &Setting, report: &mut SectionReport<'_>) {
     for instances in counts {
         for loss in &setting.losses {
             report.progress(&format!("{instances} instances each: settling"));
-            let mut cluster = Cluster::settled(setting.nodes, instances, *loss, setting.seed);
+            let mut cluster = Cluster::settled(setting.nodes, instances, *loss, setting);
             // Loss begins in a settled cluster; its first effects do not count as rest.
             cluster.run_for(MINUTE);
             let before = cluster.sent();

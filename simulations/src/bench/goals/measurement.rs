@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::world::Seal;
+
 /// The extent of the measurements.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -21,6 +23,8 @@ pub struct Setting {
     pub minutes: u64,
     /// Agents that pause for the first time.
     pub onsets: usize,
+    /// How the clusters are sealed.
+    pub seal: Seal,
 }
 
 /// One measured number.
@@ -162,6 +166,7 @@ mod tests {
             crashes: 0,
             minutes: 0,
             onsets: 0,
+            seal: Seal::None,
         };
         let mut quiet = |_: &str| {};
         let mut report = SectionReport::new("join", &setting, &mut quiet);

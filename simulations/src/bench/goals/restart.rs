@@ -19,7 +19,7 @@ const CLIENTS: usize = 10;
 pub(super) fn rolling(setting: &Setting, report: &mut SectionReport<'_>) {
     report.progress("settling");
     let nodes = setting.nodes;
-    let mut cluster = Cluster::settled(nodes, 1, 0.0, setting.seed);
+    let mut cluster = Cluster::settled(nodes, 1, 0.0, setting);
     let (mut picks, mut failed, mut missed) = (0_u64, 0_u64, 0_u64);
     let mut whole_after = Vec::new();
     for agent in (0..nodes).rev() {

@@ -18,7 +18,7 @@ pub(super) fn changes(setting: &Setting, report: &mut SectionReport<'_>) {
     for loss in &setting.losses {
         let (nodes, loss) = (setting.nodes, *loss);
         report.progress(&format!("{:.0} % loss: settling", loss * 100.0));
-        let mut cluster = Cluster::settled(nodes, 1, loss, setting.seed);
+        let mut cluster = Cluster::settled(nodes, 1, loss, setting);
         let copies = cluster.copies();
         for number in 0..setting.changes {
             let agent = cluster.rng.random_range(0..nodes);
@@ -54,7 +54,7 @@ pub(super) fn changes(setting: &Setting, report: &mut SectionReport<'_>) {
 pub(super) fn delivery(setting: &Setting, report: &mut SectionReport<'_>) {
     let (nodes, loss) = (setting.nodes, 0.25);
     report.progress("settling");
-    let mut cluster = Cluster::settled(nodes, 1, loss, setting.seed);
+    let mut cluster = Cluster::settled(nodes, 1, loss, setting);
     let gap = Duration::from_secs(1) / RATE as u32;
     for number in 0..setting.deliveries {
         let agent = cluster.rng.random_range(0..nodes);

@@ -7,7 +7,7 @@ use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Epoch, Node, NodeId};
 
 use crate::checkers::checker::Scene;
-use crate::truth::{Life, Truth};
+use crate::truth::Life;
 
 /// The first difference between live nodes. `None` when they agree: the same members, and the same records byte for
 /// byte.
@@ -21,7 +21,13 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
             return Some(format!("n{host} counts {active} active members of {up}"));
         }
     }
-    if let Some(difference) = running.windows(2).find_map(different_digests) {
+    if let Some(newest) = scene.world.newest() {
+        let lacks = |host: &usize| !scene.world.held_by(*host).contains(&newest.generation);
+        if let Some(host) = running.iter().map(|(host, _)| *host).find(lacks) {
+            return Some(format!("n{host} lacks generation {:?}", newest.generation));
+        }
+    }
+    if let Some(difference) = running.windows(2).find_map(|pair| different_digests(scene, pair)) {
         return Some(difference);
     }
     for (id, life) in scene.truth.lives() {
@@ -34,7 +40,7 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
                 Some((MemberStatus::Alive | MemberStatus::Suspect, _)) => {}
                 other => {
                     let what = other.map_or("nothing".to_owned(), |(s, _)| format!("{s:?}"));
-                    let name = Truth::name(id);
+                    let name = scene.world.name_of(id);
                     return Some(format!(
                         "n{host} last reported {what} about {name}, which is alive"
                     ));
@@ -46,7 +52,7 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     for (host, node) in &running[1..] {
         let (reference, held) = (contents(reference, node), contents(node, reference));
         if held != reference {
-            let difference = first_difference(&reference, &held);
+            let difference = first_difference(scene, &reference, &held);
             return Some(format!(
                 "n{first} and n{host} have equal digests and different records: {difference}"
             ));
@@ -55,7 +61,7 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     None
 }
 
-fn different_digests(pair: &[(usize, &Node)]) -> Option<String> {
+fn different_digests(scene: &Scene<'_>, pair: &[(usize, &Node)]) -> Option<String> {
     let [(a, left), (b, right)] = pair else { return None };
     if left.catalog().digest() == right.catalog().digest() {
         return None;
@@ -72,7 +78,7 @@ fn different_digests(pair: &[(usize, &Node)]) -> Option<String> {
     };
     Some(format!(
         "of {} n{a} knows {} and n{b} knows {}",
-        Truth::name(*id),
+        scene.world.name_of(*id),
         tell(left.get(id)),
         tell(right.get(id))
     ))
@@ -97,7 +103,7 @@ fn contents<'a>(node: &'a Node, other: &Node) -> Contents<'a> {
         .collect()
 }
 
-fn first_difference(left: &Contents<'_>, right: &Contents<'_>) -> String {
+fn first_difference(scene: &Scene<'_>, left: &Contents<'_>, right: &Contents<'_>) -> String {
     let id = left.keys().chain(right.keys()).find(|id| left.get(id) != right.get(id));
     let Some(id) = id else { return "none".into() };
     let entries = |side: &Contents<'_>| side.get(id).map_or(0, |(_, _, entries)| entries.len());
@@ -110,7 +116,7 @@ fn first_difference(left: &Contents<'_>, right: &Contents<'_>) -> String {
     let odd = key(left, right).or_else(|| key(right, left)).unwrap_or_default();
     format!(
         "of {} {} against {} live records, for one {odd}",
-        Truth::name(*id),
+        scene.world.name_of(*id),
         entries(left),
         entries(right)
     )

@@ -4,7 +4,7 @@ use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Node, NodeId};
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::truth::{Promise, Truth, stamp_of};
+use crate::truth::{Promise, stamp_of};
 
 /// The period of the checks. The catalog is large and seldom changes.
 const PERIOD_SECONDS: u64 = 5;
@@ -36,7 +36,7 @@ impl Checker for Durability {
             }
             for (instance, promise) in scene.truth.promises_of(id) {
                 if let Some(what) = broken(node, id, instance, promise) {
-                    let name = Truth::name(id);
+                    let name = scene.world.name_of(id);
                     failures.push(format!("{name} itself holds {what} of {instance}"));
                 }
             }
@@ -51,7 +51,7 @@ impl Checker for Durability {
             for (instance, promise) in scene.truth.promises_of(id) {
                 for (host, node) in scene.world.running() {
                     if let Some(what) = broken(node, id, instance, promise) {
-                        let name = Truth::name(id);
+                        let name = scene.world.name_of(id);
                         failures.push(format!("n{host} holds {what} of {instance} at {name}"));
                     }
                 }

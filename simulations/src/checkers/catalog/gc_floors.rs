@@ -2,7 +2,6 @@
 //! its origin dropped.
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::truth::Truth;
 
 /// Compares every replica with its origin when all is healed.
 pub(in crate::checkers) struct GcFloors;
@@ -26,7 +25,8 @@ impl Checker for GcFloors {
                 let Some(replica) = replica.filter(|it| it.epoch() == own.epoch()) else {
                     continue;
                 };
-                let (floor, limit, name) = (replica.gc_floor(), own.gc_floor(), Truth::name(id));
+                let (floor, limit, name) =
+                    (replica.gc_floor(), own.gc_floor(), scene.world.name_of(id));
                 if floor > limit {
                     failures.push(format!(
                         "n{other} forgets deletions of {name} up to version {floor}; the origin keeps those above {limit}"

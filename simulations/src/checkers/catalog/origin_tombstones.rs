@@ -9,7 +9,7 @@ use hobnob_membership::{Epoch, Event, NodeId, Time, limits};
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::per_life::PerLife;
-use crate::truth::{Life, Truth};
+use crate::truth::Life;
 use crate::world::NodeEvent;
 
 /// After the retention, a node has this long to drop a dead origin's records.
@@ -38,7 +38,7 @@ impl Checker for OriginTombstones {
         if instance.status == InstanceStatus::Gone {
             let node = scene.world.node(event.host).filter(|_| alive);
             if node.is_some_and(|node| node.catalog().origin_tombstone(origin).is_some()) {
-                let (id, name) = (&instance.id, Truth::name(origin));
+                let (id, name) = (&instance.id, scene.world.name_of(origin));
                 failures
                     .push(format!("n{} drops {id} of {name}, which it believes alive", event.host));
             }
@@ -64,7 +64,7 @@ impl Checker for OriginTombstones {
                 "n{} shows {} of {} again, from epoch {ended} or before, although it had dropped those records",
                 event.host,
                 instance.id,
-                Truth::name(origin)
+                scene.world.name_of(origin)
             ));
         }
     }
@@ -104,7 +104,10 @@ impl Checker for OriginTombstones {
                 if let Some(Life::Dead { since } | Life::Left { since }) = scene.truth.life(id)
                     && long_ago(since, retention)
                 {
-                    failures.push(format!("n{host} still holds records of {}", Truth::name(id)));
+                    failures.push(format!(
+                        "n{host} still holds records of {}",
+                        scene.world.name_of(id)
+                    ));
                 }
             }
         }

@@ -8,7 +8,6 @@ use hobnob_membership::{Epoch, Event, NodeId};
 
 use crate::checkers::checker::{Checker, Scene, is_turn_of};
 use crate::checkers::per_life::PerLife;
-use crate::truth::Truth;
 use crate::world::NodeEvent;
 
 /// Remembers the versions that each node has reached.
@@ -54,7 +53,7 @@ impl Checker for Regression {
                     "n{} shows {} of {} in version {now:?} after {last:?}",
                     event.host,
                     instance.id,
-                    Truth::name(instance.origin)
+                    scene.world.name_of(instance.origin)
                 ));
             }
             *last = now.max(*last);
@@ -76,7 +75,7 @@ impl Checker for Regression {
                 let back =
                     now.0 < last.0 || (now.0 == last.0 && (now.1 < last.1 || now.2 < last.2));
                 if back && !scene.truth.is_duplicate(id) {
-                    let name = Truth::name(id);
+                    let name = scene.world.name_of(id);
                     failures.push(format!("n{host} knows {name} only to {now:?} after {last:?}"));
                 }
             }

@@ -8,8 +8,8 @@ use hobnob_membership::{Event, NodeId};
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::per_life::PerLife;
-use crate::truth::{STAMP_KEY, Stamp, Truth};
-use crate::world::{NodeEvent, host_of};
+use crate::truth::{STAMP_KEY, Stamp};
+use crate::world::NodeEvent;
 
 /// Remembers the registrations that each node saw end.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Checker for Resurrection {
                     "n{} sees registration {stamp} of {} at {} again, after it saw registration {last} end",
                     event.host,
                     instance.id,
-                    Truth::name(instance.origin)
+                    scene.world.name_of(instance.origin)
                 ));
             }
             // An update ends the registration that it replaces.
@@ -66,7 +66,7 @@ impl Checker for Resurrection {
         });
         // A node may know a later life of the origin that the origin itself lost. Deletions of that life do not concern
         // this registration.
-        let origin = scene.world.node(host_of(instance.origin));
+        let origin = scene.world.host_of(instance.origin).and_then(|host| scene.world.node(host));
         let of_this_life = origin
             .is_none_or(|origin| held.is_none_or(|(epoch, _)| epoch == origin.catalog().epoch()));
         if of_this_life && !held.is_some_and(|(_, has_record)| has_record) {
@@ -89,7 +89,7 @@ impl Checker for Resurrection {
                         "n{host} still holds registration {} of {} at {}, which was deleted or replaced",
                         stamp.unwrap_or(0),
                         instance.id,
-                        Truth::name(origin)
+                        scene.world.name_of(origin)
                     ));
                 }
             }

@@ -3,7 +3,6 @@
 use hobnob_membership::Event;
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::truth::Truth;
 use crate::world::NodeEvent;
 
 /// Checks every member and instance that a node reports.
@@ -26,7 +25,7 @@ impl Checker for Clusters {
         };
         let own = scene.world.host(event.host).id;
         if scene.truth.is_stranger(id) != scene.truth.is_stranger(own) {
-            let (host, name) = (event.host, Truth::name(id));
+            let (host, name) = (event.host, scene.world.name_of(id));
             failures.push(format!("n{host} reports {name}, which belongs to another cluster"));
         }
     }

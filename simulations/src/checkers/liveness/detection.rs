@@ -10,7 +10,7 @@ use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::measured::Measured;
 use crate::checkers::per_life::PerLife;
 use crate::scenario::Limit;
-use crate::truth::{Life, Truth};
+use crate::truth::Life;
 use crate::world::NodeEvent;
 
 /// Looks for dead agents that are still believed alive.
@@ -51,7 +51,7 @@ impl Checker for Detection {
         }
         self.longest = self.longest.max(Some(took));
         if took > scene.limits.detect_within.0 && self.reported.insert((event.host, id)) {
-            let name = Truth::name(id);
+            let name = scene.world.name_of(id);
             failures.push(format!("n{} declares {name} down {took:?} after its end", event.host));
         }
     }
@@ -78,7 +78,7 @@ impl Checker for Detection {
                 };
                 self.longest = self.longest.max(Some(passed));
                 if passed >= bound && self.reported.insert((host, id)) {
-                    let name = Truth::name(id);
+                    let name = scene.world.name_of(id);
                     failures.push(format!(
                         "n{host} believes since {at} that {name} is alive, which is gone since {since}"
                     ));

@@ -9,7 +9,6 @@ use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::measured::Measured;
 use crate::network::Channel;
 use crate::scenario::Limit;
-use crate::truth::Truth;
 use crate::world::Slowness;
 
 /// Above this loss two duplicates may take longer to settle.
@@ -51,7 +50,7 @@ impl Checker for Duplicates {
                 self.longest =
                     self.longest.max(Some(if unsettled { passed } else { Duration::ZERO }));
                 if unsettled && passed >= scene.limits.duplicate_within.0 {
-                    let name = Truth::name(world.host(*a).id);
+                    let name = world.name_of(world.host(*a).id);
                     let what = if silent[0] { "are silent" } else { "speak" };
                     failures
                         .push(format!("n{a} and n{b} both have the id of {name}, and both {what}"));

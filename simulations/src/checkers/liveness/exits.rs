@@ -6,8 +6,7 @@ use hobnob_membership::Event;
 use hobnob_membership::view::MemberStatus;
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::truth::Truth;
-use crate::world::{NodeEvent, host_of};
+use crate::world::NodeEvent;
 
 /// A node that said goodbye is not taken to have exited for this long: five seconds, less the time that goodbyes and verdicts
 /// may be under way.
@@ -34,11 +33,15 @@ impl Checker for Exits {
         }
         let belief = scene.world.node(event.host).and_then(|observer| observer.belief(id));
         let Some(belief) = belief.filter(|belief| belief.verdict.exited) else { return };
-        let running = scene.world.node(host_of(id)).map(|node| *node.identity());
+        let running = scene
+            .world
+            .host_of(id)
+            .and_then(|host| scene.world.node(host))
+            .map(|node| *node.identity());
         let lives = running
             .is_some_and(|running| running.node_id == id && running.epoch <= belief.verdict.epoch);
         let goodbye = scene.truth.goodbye(id).filter(|at| event.at.since(*at) < GOODBYE_HOLDS);
-        let (observer, name) = (event.host, Truth::name(id));
+        let (observer, name) = (event.host, scene.world.name_of(id));
         if lives {
             failures.push(format!(
                 "n{observer} believes that the process of {name} exited, which runs"

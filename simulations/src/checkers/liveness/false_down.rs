@@ -8,8 +8,8 @@ use hobnob_membership::{Event, NodeId, Time};
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::measured::Measured;
 use crate::scenario::{FalseDowns, Limit, LimitValue};
-use crate::truth::{Excuse, Life, Truth};
-use crate::world::{NodeEvent, host_of};
+use crate::truth::{Excuse, Life};
+use crate::world::NodeEvent;
 
 /// On slower paths the answer to a TCP probe may come too late.
 const HARMLESS_LATENCY: Duration = Duration::from_millis(40);
@@ -43,7 +43,7 @@ impl Checker for FalseDown {
             None => failures.push(format!(
                 "n{} declares {} down, which is alive and reachable",
                 event.host,
-                Truth::name(id)
+                scene.world.name_of(id)
             )),
         }
     }
@@ -91,7 +91,7 @@ fn excuse(
             let shaken = scene.truth.shaken_ago(event.at);
             let shaken = if is_well_linked(scene, id) { shaken? } else { Duration::ZERO };
             let of = |host| scene.truth.excuse_of(host, event.at);
-            let excuses = [of(host_of(id)), of(event.host)];
+            let excuses = [scene.world.host_of(id).and_then(of), of(event.host)];
             let (excuse, ago) = excuses.into_iter().flatten().min()?;
             Some((excuse, ago.max(shaken)))
         }
@@ -106,7 +106,8 @@ fn excuse(
 
 /// Whether all links of this host are lossless, uncapped and fast enough for TCP probes.
 fn is_well_linked(scene: &Scene<'_>, id: NodeId) -> bool {
-    let (links, host) = (scene.world.links(), host_of(id));
+    let Some(host) = scene.world.host_of(id) else { return true };
+    let links = scene.world.links();
     let clean = |from, to| {
         let conditions = links.conditions(from, to);
         conditions.effective_loss() == 0.0

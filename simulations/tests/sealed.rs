@@ -1,0 +1,48 @@
+//! Sealed worlds: the fast cryptography stands for the real one, and the checkers of sealed clusters can fail.
+
+use hobnob_simulations::run::{Outcome, RunOptions, run};
+use hobnob_simulations::scenario::{Scenario, builtin};
+use hobnob_simulations::world::Seal;
+
+const CALM: &str = r#"
+    name = "calm"
+    about = "a crash, a rotation and a revocation"
+    nodes = 8
+    duration = "40s"
+    fault = [
+        { at = "8s", what = { rotate = { at = "3" } } },
+        { at = "14s", for = "5s", what = { crash = { nodes = "4" } } },
+    ]
+"#;
+
+fn outcome(scenario: &str, seal: Seal) -> Outcome {
+    let mut scenario = Scenario::parse(scenario).expect("it reads");
+    scenario.seal = seal;
+    run(&scenario, 3, RunOptions::default())
+}
+
+#[test]
+fn the_fast_cryptography_sends_what_the_real_one_sends() {
+    let [fake, real] = [Seal::Fake, Seal::Real].map(|seal| outcome(CALM, seal));
+    assert!(fake.is_green() && real.is_green(), "{:?} {:?}", fake.failures, real.failures);
+    assert_eq!(fake.deliveries, real.deliveries);
+    assert_eq!(fake.bytes_per_second_per_node, real.bytes_per_second_per_node);
+    let clear = outcome(CALM, Seal::None);
+    assert_ne!(clear.bytes_per_second_per_node, fake.bytes_per_second_per_node);
+}
+
+#[test]
+fn a_sealed_run_can_be_repeated() {
+    let [one, other] = [(); 2].map(|()| outcome(CALM, Seal::Fake).trace_hash);
+    assert_eq!(one, other);
+}
+
+#[test]
+fn the_scenarios_of_sealed_clusters_are_green() {
+    for name in ["outsider", "liar", "revocation", "rotations-apart", "years-away", "sealed-copy"] {
+        let scenario = builtin(name).expect("it comes with the simulator").load();
+        let scenario = scenario.expect("it reads");
+        let outcome = run(&scenario, scenario.seed, RunOptions::default());
+        assert!(outcome.is_green(), "{name}: {:?}", outcome.failures);
+    }
+}
