@@ -15,9 +15,9 @@ use crate::base::time::Time;
 /// Members that are told of news in each round.
 pub(crate) const NEWS_FANOUT: usize = 3;
 /// Rounds of telling.
-const NEWS_ROUNDS: u32 = 3;
+const NEWS_ROUNDS: u32 = 5;
 /// The time between two rounds.
-const NEWS_ROUND_GAP: Duration = Duration::from_secs(1);
+const NEWS_ROUND_GAP: Duration = Duration::from_millis(200);
 /// The least time between two questions because of datagrams that do not open.
 const ASK_GAP: Duration = Duration::from_secs(1);
 /// The first wait between two tries of a newcomer. It doubles up to the second one.
