@@ -100,6 +100,8 @@ pub enum Mutant {
     RevocationNotSpread,
     /// A newcomer itself judges, by its own clock, whether its token is valid.
     NewcomerJudgesToken,
+    /// A node ignores which services a certificate allows, its own and those of others.
+    IgnoreCertificateLimits,
 }
 
 #[cfg(feature = "mutants")]
@@ -160,6 +162,7 @@ mod switch {
             Self::OldGenerationForever,
             Self::RevocationNotSpread,
             Self::NewcomerJudgesToken,
+            Self::IgnoreCertificateLimits,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

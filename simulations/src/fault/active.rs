@@ -167,6 +167,21 @@ impl ActiveFaults {
         truth.reload(world, host);
     }
 
+    /// Gives hosts new disks, and a token that allows other services, or all again.
+    pub(super) fn restrict(
+        &mut self,
+        hosts: &[usize],
+        restricted: bool,
+        world: &mut World,
+        truth: &mut Truth,
+    ) {
+        for host in hosts {
+            world.host_mut(*host).is_restricted = restricted;
+            self.crash(*host, StorageSpec::Lost, world, truth);
+            self.start(*host, world, truth);
+        }
+    }
+
     /// Ends the process of a host, whose disk is intact.
     pub(super) fn end(&mut self, host: usize, how: Stop, world: &mut World, truth: &mut Truth) {
         let id = world.host(host).id;

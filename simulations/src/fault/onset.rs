@@ -127,6 +127,11 @@ impl ActiveFaults {
                 world.overhear_all(true);
                 (Vec::new(), Undo::Deafen)
             }
+            FaultKind::Restricted { nodes } => {
+                let hosts = self.members(nodes, world);
+                self.restrict(&hosts, true, world, truth);
+                (hosts, Undo::OtherToken)
+            }
             FaultKind::Liar { .. } => (Vec::new(), Undo::Nothing),
             FaultKind::DiskFull { nodes } => {
                 let full = |host: &mut Host| host.disk.set_full(true);

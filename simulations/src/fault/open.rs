@@ -26,6 +26,8 @@ pub(super) enum Undo {
     HomeCluster,
     /// Hosts that were revoked and start with new keys.
     NewKeys,
+    /// Hosts that start with an ordinary token.
+    OtherToken,
     /// The outsider hears nothing any more.
     Deafen,
     /// The data directory to which a host returns.

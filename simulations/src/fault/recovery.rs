@@ -64,6 +64,7 @@ impl ActiveFaults {
                     }
                 }
             }
+            Undo::OtherToken => self.restrict(&hosts, false, world, truth),
             Undo::Deafen => world.overhear_all(false),
             Undo::OwnDisk(own) => {
                 for host in &hosts {

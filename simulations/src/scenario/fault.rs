@@ -254,6 +254,11 @@ pub enum FaultKind {
         /// Attempts per second.
         per_second: u32,
     },
+    /// Hosts lose their disks, and start with a token that allows none of the services that clients register.
+    Restricted {
+        /// The hosts.
+        nodes: Select,
+    },
     /// A member that is no host's orders what only an operator may, and speaks in the name of others, so often.
     Liar {
         /// Attempts per second.
@@ -299,6 +304,7 @@ impl FaultKind {
             Self::Rotate { .. } => "rotate",
             Self::Revoke { .. } => "revoke",
             Self::Outsider { .. } => "outsider",
+            Self::Restricted { .. } => "restricted",
             Self::Liar { .. } => "liar",
         }
     }

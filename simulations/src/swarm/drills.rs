@@ -28,7 +28,7 @@ const FEW: usize = 5;
 const MIN_SECONDS: u64 = 60;
 
 /// The drills, in turn.
-const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 24] = [
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 25] = [
     crash,
     deaf_monitors,
     slow,
@@ -53,6 +53,7 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 24] = [
     sealed::revocation,
     sealed::apart,
     sealed::years,
+    sealed::restricted,
 ];
 
 /// Whether a seed is a drill, in a cluster that is large enough.

@@ -42,6 +42,16 @@ pub(super) fn liar(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     scenario.fault = vec![fault(at, None, FaultKind::Liar { per_second: 5 })];
 }
 
+/// Tests that a token limits what a host may serve.
+pub(super) fn restricted(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
+    seal(scenario, "a host has a token that allows none of the services that its clients register");
+    scenario.limits.false_downs = FalseDowns::Excused;
+    // No seed, which would found the cluster anew.
+    let host = rng.random_range(4..scenario.nodes);
+    let restricted = FaultKind::Restricted { nodes: Select::Range(host, host + 1) };
+    scenario.fault = vec![fault(rng.random_range(10_000..20_000), Some(20_000), restricted)];
+}
+
 /// Tests that a host that was revoked is out at once, and stays out.
 pub(super) fn revocation(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
     seal(scenario, "a host is revoked at another one, and tries to stay");

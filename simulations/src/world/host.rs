@@ -92,6 +92,8 @@ pub struct Host {
     pub clock: Clock,
     /// Its slowness.
     pub slowness: Slowness,
+    /// Whether its token allows none of the services that clients register.
+    pub is_restricted: bool,
     /// The node key in its data directory.
     pub(super) keyed: Keyed,
     /// The public part of it; `None` in a clear cluster.
@@ -201,6 +203,7 @@ impl Host {
             cluster: ClusterId::default(),
             key: number as u64,
             disk: Disk::default(),
+            is_restricted: false,
             keyed: Keyed { host: number, generation: 0 },
             public_key: None,
             clock: Clock::new(skew_micros),

@@ -167,9 +167,10 @@ impl World {
             let alive = [MemberStatus::Alive, MemberStatus::Suspect];
             statuses.map(|member| member.status).any(|status| alive.contains(&status))
         };
-        if self.node(number).is_some_and(|node| !lives(node)) {
-            self.act(number, Input::ForceLeave { node: id, order: None });
-        }
+        let Some(node) = self.node(number).filter(|node| !lives(node)) else { return };
+        let order = self.sealed.as_ref().zip(node.last_epoch(id));
+        let order = order.map(|(sealed, epoch)| sealed.force_leave(id, epoch));
+        self.act(number, Input::ForceLeave { node: id, order });
     }
 
     /// Makes a node leave. It stops once it has told the others.

@@ -28,6 +28,14 @@ pub(super) fn bytes_of(seed: u64, purpose: &str, number: u64) -> [u8; 32] {
     bytes
 }
 
+/// A kind of token.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    Ordinary,
+    Expired,
+    Restricted,
+}
+
 /// The CA of a sealed cluster, with an operator that sits at none of the hosts.
 pub(super) struct Authority {
     trust: Trust,
@@ -35,6 +43,8 @@ pub(super) struct Authority {
     token: Token,
     /// A token that expired nine years ago.
     expired: Token,
+    /// A token that allows no service which clients register.
+    restricted: Token,
     pub(super) operator: OperatorCredential,
     pub(super) first: Generation,
 }
@@ -51,11 +61,11 @@ impl Authority {
             Seal::None | Seal::Fake => Arc::new(Fast::default()),
         };
         let trust = ca.trust().with_suite(suite);
-        let token = |purpose, roles, from_ms, until_ms| {
+        let token = |purpose, roles, services: &[&str], from_ms, until_ms| {
             let limits = Limits {
                 cluster_name: ca.cluster_name().clone(),
                 name: None,
-                services: Vec::new(),
+                services: services.iter().map(|glob| glob.parse().expect("a glob")).collect(),
                 datacenter: None,
                 roles,
                 no_gateway: false,
@@ -65,7 +75,7 @@ impl Authority {
             ca.token(&key, limits, Vec::new()).expect("legal limits")
         };
         let (before, after) = (START_MS - MONTH_MS, START_MS + MONTH_MS);
-        let operators = token("operator token", Roles::OPERATOR, before, after);
+        let operators = token("operator token", Roles::OPERATOR, &[], before, after);
         let key = NodeKey::from_seed(&bytes_of(seed, "operator", 0));
         let certificate = operators.certificate(key.public_key(), &name("operator"), &name("dc1"));
         let certificate = certificate.expect("the token has no such limits");
@@ -74,13 +84,15 @@ impl Authority {
         let secret = bytes_of(seed, "generation", 1);
         let first = Generation::order(1, secret, &operator).expect("an operator may");
         Self {
-            token: token("token", Roles::NONE, before, after),
+            token: token("token", Roles::NONE, &[], before, after),
             expired: token(
                 "expired token",
                 Roles::NONE,
+                &[],
                 START_MS - 11 * YEAR_MS,
                 START_MS - 9 * YEAR_MS,
             ),
+            restricted: token("restricted token", Roles::NONE, &["of-nobody-*"], before, after),
             trust,
             operator,
             first,
@@ -97,9 +109,13 @@ impl Authority {
         key: PublicKey,
         host: &str,
         datacenter: &str,
-        is_late: bool,
+        which: Which,
     ) -> Certificate {
-        let token = if is_late { &self.expired } else { &self.token };
+        let token = match which {
+            Which::Ordinary => &self.token,
+            Which::Expired => &self.expired,
+            Which::Restricted => &self.restricted,
+        };
         token.certificate(key, &name(host), &name(datacenter)).expect("the token has no limits")
     }
 

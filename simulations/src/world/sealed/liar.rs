@@ -13,7 +13,7 @@ use hobnob_membership::wire::{
 use hobnob_membership::{ClusterId, Input};
 use rand::RngExt;
 
-use super::authority::bytes_of;
+use super::authority::{Which, bytes_of};
 use super::outsider::encoded;
 use super::{Sealed, World};
 use crate::world::host::socket_address;
@@ -66,7 +66,7 @@ impl World {
         let (Some((in_use, _)), Some(sealed)) = (in_use, &mut self.sealed) else { return };
         let Some(held) = sealed.generations.iter().find(|held| held.id() == in_use) else { return };
         let key = sealed.liar();
-        let certificate = sealed.home.certificate(key.public_key(), "liar", "dc1", false);
+        let certificate = sealed.home.certificate(key.public_key(), "liar", "dc1", Which::Ordinary);
         let secret = bytes_of(sealed.seed, "forged generation", sealed.outsider.attempts);
         let forged = Generation::order(in_use.number + 1, secret, &sealed.home.operator);
         let Ok(forged) = forged else { return };

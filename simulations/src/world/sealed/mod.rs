@@ -11,12 +11,14 @@ mod suite;
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
-use hobnob_keys::{Certificate, Generation, GenerationId, NodeKey, PublicKey, SignedCommand};
-use hobnob_membership::{ClusterId, Input, NodeId, Sealing, Time};
+use hobnob_keys::{
+    Certificate, Command, Generation, GenerationId, NodeKey, PublicKey, SignedCommand,
+};
+use hobnob_membership::{ClusterId, Epoch, Input, NodeId, Sealing, Time};
 use serde::{Deserialize, Serialize};
 
 use super::{Host, World};
-use authority::{Authority, bytes_of};
+use authority::{Authority, Which, bytes_of};
 use outsider::Outsider;
 
 /// How the cluster of a world is sealed.
@@ -70,6 +72,7 @@ pub(super) struct Sealed {
     ordered: Vec<Ordered>,
     generations: Vec<Generation>,
     revoked: BTreeSet<NodeId>,
+    restricted: BTreeSet<NodeId>,
     outsider: Outsider,
 }
 
@@ -86,6 +89,7 @@ impl Sealed {
             ordered: vec![Ordered { generation: first.id(), at: Time::ZERO }],
             generations: vec![first],
             revoked: BTreeSet::new(),
+            restricted: BTreeSet::new(),
             outsider: Outsider::new(seed),
             home,
         })
@@ -105,6 +109,13 @@ impl Sealed {
         bytes_of(self.seed, "binding", stream)
     }
 
+    /// The operator's order to force one life of a node to leave.
+    pub(super) fn force_leave(&self, node: NodeId, epoch: Epoch) -> SignedCommand {
+        let node_id = hobnob_keys::NodeId(node.0);
+        let command = Command::ForceLeave { node_id, epoch: epoch.0 };
+        self.home.operator.sign(&command).expect("an operator may")
+    }
+
     fn authority(&self, cluster: ClusterId) -> &Authority {
         if cluster == ClusterId::default() { &self.home } else { &self.abroad }
     }
@@ -119,7 +130,8 @@ impl Sealed {
     ) -> Sealing {
         let authority = self.authority(host.cluster);
         let key = self.public_key(host.keyed);
-        let certificate = authority.certificate(key, name, datacenter, false);
+        let which = if host.is_restricted { Which::Restricted } else { Which::Ordinary };
+        let certificate = authority.certificate(key, name, datacenter, which);
         let keys = &host.disk.keys;
         let mut sealing =
             Sealing::new(authority.trust(), certificate).expect("the token certified it");
@@ -179,6 +191,9 @@ impl World {
             None => super::ids::clear_id(number, host.generation),
         };
         self.ids.note(host.id, number, host.generation);
+        if let Some(sealed) = self.sealed.as_mut().filter(|_| host.is_restricted) {
+            sealed.restricted.insert(host.id);
+        }
     }
 
     /// Makes the operator order a generation at a host, as `keys rotate` does: it follows the newest that the node holds.
@@ -207,6 +222,12 @@ impl World {
     #[must_use]
     pub fn is_revoked(&self, id: NodeId) -> bool {
         self.sealed.as_ref().is_some_and(|sealed| sealed.revoked.contains(&id))
+    }
+
+    /// Whether the token of the node with this id allows none of the services that clients register.
+    #[must_use]
+    pub fn is_restricted(&self, id: NodeId) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.restricted.contains(&id))
     }
 
     /// Notes which generation a node uses, and since when.

@@ -13,7 +13,7 @@ use hobnob_membership::{Event, Input, Node, Output, StreamId};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::authority::bytes_of;
+use super::authority::{Which, bytes_of};
 use super::{Sealed, World};
 use crate::world::host::{Process, address_index, socket_address};
 
@@ -288,15 +288,16 @@ impl World {
             0 => ("random bytes", None),
             1 => {
                 let member = sealed.public_key(other);
-                let certificate = sealed.home.certificate(member, "n0", "dc1", false);
+                let certificate = sealed.home.certificate(member, "n0", "dc1", Which::Ordinary);
                 ("the certificate of a member", Some(certificate))
             }
             2 => {
-                let certificate = sealed.abroad.certificate(key, "outsider", "dc1", false);
+                let certificate =
+                    sealed.abroad.certificate(key, "outsider", "dc1", Which::Ordinary);
                 ("a certificate of another cluster", Some(certificate))
             }
             _ => {
-                let certificate = sealed.home.certificate(key, "outsider", "dc1", true);
+                let certificate = sealed.home.certificate(key, "outsider", "dc1", Which::Expired);
                 ("a certificate from a token that expired", Some(certificate))
             }
         };
