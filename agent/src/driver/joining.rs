@@ -131,11 +131,14 @@ impl Driver {
         joining.seeds.retain(|seed| seed != address);
         joining.former_peers.retain(|peer| peer != address);
         if !joining.expects_company() && joining.warn_at.take().is_some() {
-            tracing::warn!(
-                address,
-                "the address to join at is this agent's own: it starts a cluster of its own. Let the others join it, or \
-                 name one of them with --join"
-            );
+            // The founder of a sealed cluster has its own address among the seeds of its token, and tells that it founds it.
+            if self.entering.found_at().is_none() {
+                tracing::warn!(
+                    address,
+                    "the address to join at is this agent's own: it starts a cluster of its own. Let the others join it, or \
+                     name one of them with --join"
+                );
+            }
             self.writer.set_isolated(false);
         }
     }
