@@ -227,8 +227,8 @@ impl World {
             return;
         }
         let Some(sealed) = &self.sealed else { return };
-        let old = sealed.ordered.iter().map(|ordered| ordered.generation);
-        let Some(old) = old.filter(|old| in_use.replaces(old)).last() else { return };
+        let mut old = sealed.ordered.iter().map(|ordered| ordered.generation);
+        let Some(old) = old.rfind(|old| in_use.replaces(old)) else { return };
         let Some(keys) = sealed.keys_of(old) else { return };
         self.send_with(target, &keys, "a datagram of a generation that was replaced");
     }
