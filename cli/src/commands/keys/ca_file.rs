@@ -33,7 +33,7 @@ fn default_path(config: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBu
     Some(config.or_else(|| Some(home?.join(".config")))?.join("hobnob/ca.key"))
 }
 
-/// Refuses a path at which something is, before a passphrase is asked for. [`write`] makes sure.
+/// Refuses a path at which something is, before a passphrase is asked for. [`write()`] makes sure.
 pub(super) fn refuse_existing(path: &Path) -> Result<(), KeysError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Err(KeysError::Exists { path: path.to_owned() }),
