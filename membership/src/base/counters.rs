@@ -86,6 +86,8 @@ counters! {
     datagrams_revoked,
     /// Pings of senders of whose counters nothing is known, in a sealed cluster.
     datagrams_of_unknown_sender,
+    /// Pongs for which no ping waits, or waits no more.
+    pongs_unexpected,
     /// Streams that were not let in: their peer is no member, or there were too many.
     doors_refused,
     /// Streams that were dropped because they did not pass the door in time.

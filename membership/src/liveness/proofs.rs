@@ -119,16 +119,18 @@ impl Liveness {
         }
     }
 
-    /// Takes the tag of a pong: it proves the address that was pinged, if the member is still there.
-    pub(super) fn note_proof(&mut self, tag: [u8; 4], now: Time) {
-        let Some((node, addr)) = self.proofs.answered(tag) else { return };
+    /// Takes the tag of a pong: it proves the address that was pinged, if the member is still there. Returns
+    /// whether a proof was waited for.
+    pub(super) fn note_proof(&mut self, tag: [u8; 4], now: Time) -> bool {
+        let Some((node, addr)) = self.proofs.answered(tag) else { return false };
         if !self.swim.prove(node, addr) {
-            return;
+            return true;
         }
         self.out.tell(Fact::Proven(node));
         if self.swim.members().get(node).is_some_and(|peer| !peer.is_active()) {
             self.warn(node, now);
         }
+        true
     }
 }
 

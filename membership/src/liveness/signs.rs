@@ -70,7 +70,7 @@ impl Liveness {
 
     /// Takes a pong that came from this address by datagram, or by stream if there is none.
     pub(crate) fn handle_pong(&mut self, pong: &Pong, from: Option<SocketAddr>, now: Time) {
-        self.note_proof(pong.tag, now);
+        let proves = self.note_proof(pong.tag, now);
         let members = short(self.swim.digest());
         let answered = self.detector.pong(pong, members, from.is_none(), now);
         if let Some(node) = answered {
@@ -81,6 +81,8 @@ impl Liveness {
             if let Some(from) = from {
                 self.answered_from(node, from);
             }
+        } else if !proves {
+            self.out.counters.pongs_unexpected += 1;
         }
     }
 

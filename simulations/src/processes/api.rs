@@ -36,6 +36,7 @@ struct Counters {
     datagrams_forged: u64,
     datagrams_replayed: u64,
     datagrams_revoked: u64,
+    pongs_unexpected: u64,
     datagrams_sent: u64,
     datagram_bytes_sent: u64,
     frame_bytes_sent: u64,
@@ -50,7 +51,7 @@ impl Info {
         self.counters.datagrams_received
     }
 
-    /// Those of them that a sealed agent dropped unopened.
+    /// Those of them that a sealed agent dropped. An outsider can repeat a pong, and then no ping waits for it.
     pub(crate) fn datagrams_refused(&self) -> u64 {
         let counters = &self.counters;
         [
@@ -62,6 +63,7 @@ impl Info {
             counters.datagrams_forged,
             counters.datagrams_replayed,
             counters.datagrams_revoked,
+            counters.pongs_unexpected,
         ]
         .into_iter()
         .sum()
