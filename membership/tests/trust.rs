@@ -434,14 +434,14 @@ fn strangers_have_few_places_at_the_door_and_wait_there_not_for_long() {
         let outputs = std::iter::from_fn(|| node.poll_output());
         outputs.filter(|output| matches!(output, Output::ResetStream { .. })).count()
     };
-    assert_eq!(ended(&mut node), 92, "eight strangers are at the door");
+    assert_eq!(ended(&mut node), 76, "twenty-four strangers are at the door");
     let (mut now, mut stalled) = (Time::ZERO, 0);
     while let Some(due) = node.next_deadline().filter(|due| *due <= Time::from_millis(6_000)) {
         now = due.max(now);
         node.handle(Input::Deadline, now);
         stalled += ended(&mut node);
     }
-    assert_eq!((stalled, node.counters().doors_stalled), (8, 8));
+    assert_eq!((stalled, node.counters().doors_stalled), (24, 24));
 }
 
 #[test]

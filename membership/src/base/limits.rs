@@ -89,9 +89,9 @@ pub const MAX_GENERATIONS: usize = 8;
 /// Streams that peers opened, and that have not passed the door of a sealed cluster. Further ones are dropped.
 pub const MAX_DOORS: usize = 32;
 /// Those of them whose peers have keys that the node does not know.
-pub const MAX_STRANGERS: usize = 8;
+pub const MAX_STRANGERS: usize = 24;
 /// Certificates of unknown peers that a node verifies in a second. Further peers are dropped.
-pub const MAX_VERIFICATIONS_PER_SECOND: u32 = 100;
+pub const MAX_VERIFICATIONS_PER_SECOND: u32 = 400;
 /// Certificates in node records that a node verifies in ten milliseconds. Others wait, and what their nodes registered is hidden
 /// meanwhile.
 pub const MAX_RECORD_CHECKS: usize = 16;

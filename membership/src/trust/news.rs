@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hobnob_keys::{Generation, GenerationId};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Act, Guard};
+use super::{Act, Guard, node_of};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
 use crate::base::limits::{MAX_ERRANDS, MAX_SEEDS};
@@ -20,9 +21,10 @@ const NEWS_ROUNDS: u32 = 5;
 const NEWS_ROUND_GAP: Duration = Duration::from_millis(200);
 /// The least time between two questions because of datagrams that do not open.
 const ASK_GAP: Duration = Duration::from_secs(1);
-/// The first wait between two tries of a newcomer. It doubles up to the second one.
+/// The first wait between two tries of a newcomer. It doubles up to the second one. Each is shortened by up to a half, so that those
+/// who start together do not knock together for ever.
 const ENTER_RETRY: Duration = Duration::from_millis(100);
-const ENTER_RETRY_MAX: Duration = Duration::from_secs(10);
+const ENTER_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Seeds that a newcomer tries at once.
 const ENTER_FANOUT: usize = 2;
 
@@ -35,6 +37,7 @@ pub(crate) struct News {
     /// The gossip addresses at which a newcomer tries to enter, the next one first.
     seeds: Vec<SocketAddr>,
     next_try: Time,
+    tries: u32,
     wait: Duration,
     /// Whether the node hears other members.
     is_connected: bool,
@@ -72,7 +75,9 @@ impl Guard {
         if self.enter_deadline(now).is_none_or(|due| due > now) {
             return;
         }
-        self.news.next_try = now + self.news.wait;
+        self.news.tries = self.news.tries.wrapping_add(1);
+        let chance = chance(node_of(&self.own.public_key()), self.news.tries);
+        self.news.next_try = now + self.news.wait.mul_f64(1.0 - chance / 2.0);
         self.news.wait = (2 * self.news.wait).min(ENTER_RETRY_MAX);
         for _ in 0..ENTER_FANOUT.min(self.news.seeds.len()) {
             self.news.seeds.rotate_left(1);
@@ -152,4 +157,12 @@ impl Guard {
         let enter = self.enter_deadline(now);
         [round, stalled, switch, survey, rights, enter].into_iter().flatten().min()
     }
+}
+
+/// A number from 0 to 1 that differs from node to node and from try to try.
+fn chance(node: NodeId, tries: u32) -> f64 {
+    let [a, b, c, d, e, f, g, h] = node.0.to_le_bytes();
+    let [i, j, k, l] = tries.to_le_bytes();
+    let hash = xxh3_64(&[a, b, c, d, e, f, g, h, i, j, k, l]);
+    (hash >> 32) as f64 / f64::from(u32::MAX)
 }
