@@ -253,6 +253,7 @@ fn a_revoked_member_is_out_everywhere_and_does_not_come_back() {
         }
         net.run_for(S(60));
     }
+    assert!(net.events[4].contains(&Event::Revoked), "it is told that it is revoked");
     // A new life of it, with all that it held, and with the token that is still valid.
     net.nodes[4] = cluster.node(4);
     join(&mut net, 4);

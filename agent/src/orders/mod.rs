@@ -2,7 +2,7 @@
 //!
 //! An operator signs each order: either the client did, with a credential of its own, or this agent does, if its certificate has
 //! the role operator. Everything that a caller handed in is judged here before the node gets it, so that the caller is told why it
-//! does not count. Every member judges it again.
+//! does not count. Every member judges rotations and revocations again.
 
 pub(crate) mod member;
 pub(crate) mod revoke;

@@ -111,7 +111,8 @@ Takes a node out of the cluster for good, dead or alive: its instances go, its
 key never counts again, and the cluster rotates at once. --token does so with
 every node that joined with the token, and nobody joins with it any more.
 There is no way back. A host whose node was revoked joins as a new node, with
-another token and an empty data directory.
+another token, once node.key, membership.json and node.json are removed from
+its data directory.
 Asks before it does so, if stdin is a terminal. `hobnob keys status` lists what
 is revoked.
 Exits with 0 when all living members have applied it, with 3 when no member has

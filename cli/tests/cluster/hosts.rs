@@ -20,6 +20,8 @@ const INSIDE: &str = "HOSTS_INSIDE";
 const SERVICE: &str = "payments-in-secret";
 /// What the outsider sends in clear, which shows that the capture sees everything.
 const MARK: &[u8] = b"an outsider was here";
+/// What the inner process says once all three hosts know each other.
+const SEALED: &str = "three hosts were sealed";
 /// Bytes that the capture keeps.
 const MAX_CAPTURED: usize = 64 << 20;
 
@@ -40,8 +42,10 @@ fn three_hosts_are_sealed_by_two_commands_each_and_an_outsider_learns_nothing() 
     command.args(own_network).arg(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1");
     let output = command.output().unwrap();
-    println!("{}", String::from_utf8_lossy(&output.stdout));
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains(SEALED), "the test did not run inside the namespaces");
 }
 
 fn inside() {
@@ -63,7 +67,7 @@ fn inside() {
     eventually("all three know all three", || {
         hosts.iter().all(|host| host.alive() == 3 && host.healthy().len() == 3)
     });
-    println!("three hosts were sealed within {} ms", start.elapsed().as_millis());
+    println!("{SEALED} within {} ms", start.elapsed().as_millis());
 
     let outsider = Outsider::new();
     for host in &hosts {

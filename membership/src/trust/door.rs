@@ -3,8 +3,8 @@
 //! ```text
 //! dialler                              acceptor
 //!   Credentials  [session frames]  ->
-//!                                  <-  Credentials [Generations] [Revocations*]   or Refusal
-//!   [Generations] [Revocations*]   ->
+//!                                  <-  Credentials [Revocations*] [Generations]   or Refusal
+//!   [Revocations*] [Generations]   ->
 //! ```
 //!
 //! TLS has proved both keys before. Each side judges the other by its certificate, and gives it what it lacks. What the peer

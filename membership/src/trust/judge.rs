@@ -44,6 +44,8 @@ pub(super) enum Standing {
 pub(super) enum Shut {
     /// With these words.
     Told(String),
+    /// Because it is revoked: it is told so, with the order that revoked it.
+    Revoked(NodeId),
     /// In silence.
     Silently,
 }
@@ -64,10 +66,7 @@ impl Guard {
         let node = node_of(&secured.key);
         let membership = self.membership_of(secured, credentials, now)?;
         if self.is_revoked(node) || self.revocations.revokes(&membership) {
-            return Err(Shut::Told(format!(
-                "node {node} or its token {} is revoked",
-                membership.token()
-            )));
+            return Err(Shut::Revoked(node));
         }
         let is_known = self.certificates.knows(&secured.key);
         let proves = self.proves(secured, credentials, now)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_keys::seal::Counter;
-use hobnob_keys::{Generation, GenerationId, SignedCommand};
+use hobnob_keys::{Generation, GenerationId, PublicKey, Revoked, SignedCommand};
 
 use super::door::{SecuredBy, Stage, Stated};
 use super::judge::{Shut, Standing};
@@ -77,8 +77,7 @@ impl Guard {
             return self.drop_stream(stream);
         }
         if self.revoked.contains(&node) {
-            // Its operator is told why it does not come in.
-            return self.refuse(stream, is_ours, Shut::Told(format!("node {node} is revoked")));
+            return self.refuse(stream, &secured, is_ours, Shut::Revoked(node));
         }
         if is_ours {
             self.show_credentials(stream, &secured, now);
@@ -141,11 +140,15 @@ impl Guard {
                 self.acts.push_back(Act::Refused(printable(&refusal.reason)));
                 return self.drop_stream(stream);
             }
+            // The order that revoked this node, which the refusal follows.
+            (Ok(Frame::Revocations(_)), _) if is_ours => {
+                return self.take_handed(stream, bytes, now);
+            }
             _ => return self.violated(stream),
         };
         let (node, standing) = match self.judge(&secured, is_ours, &credentials, now) {
             Ok(judged) => judged,
-            Err(shut) => return self.refuse(stream, is_ours, shut),
+            Err(shut) => return self.refuse(stream, &secured, is_ours, shut),
         };
         let (began, last) = (Counter::new(credentials.began), Counter::new(credentials.counter));
         self.sealer.windows.prove(node, began, last);
@@ -169,17 +172,33 @@ impl Guard {
         self.pass(stream, now);
     }
 
-    fn refuse(&mut self, stream: StreamId, is_ours: bool, shut: Shut) {
+    /// Refuses a peer. One that dialled us is told why, and one that is revoked gets the order that revoked it: nobody else tells it.
+    fn refuse(&mut self, stream: StreamId, secured: &SecuredBy, is_ours: bool, shut: Shut) {
         self.counters.doors_refused += 1;
-        match shut {
-            Shut::Told(mut reason) if !is_ours => {
-                reason.truncate(reason.floor_char_boundary(MAX_REFUSAL_BYTES));
-                self.send(stream, &Frame::Refusal(Refusal { reason: reason.into() }));
-                self.doors.remove(stream);
-                self.acts.push_back(Act::Finish(stream));
+        let mut reason = match shut {
+            Shut::Told(reason) if !is_ours => reason,
+            Shut::Revoked(node) if !is_ours => {
+                let commands: Vec<Vec<u8>> = self.revocation_of(&secured.key).into_iter().collect();
+                self.send(stream, &Frame::Revocations(HandedRevocations { commands, last: true }));
+                format!("node {node} or its token is revoked")
             }
-            _ => self.drop_stream(stream),
-        }
+            _ => return self.drop_stream(stream),
+        };
+        reason.truncate(reason.floor_char_boundary(MAX_REFUSAL_BYTES));
+        self.send(stream, &Frame::Refusal(Refusal { reason: reason.into() }));
+        self.doors.remove(stream);
+        self.acts.push_back(Act::Finish(stream));
+    }
+
+    /// The order that revoked the node with this key, or the token that it joined with.
+    fn revocation_of(&self, key: &PublicKey) -> Option<Vec<u8>> {
+        let token = self.certificates.get(node_of(key)).map(|member| member.token());
+        let revokes = |revoked: &Revoked| match revoked {
+            Revoked::Key(revoked) => revoked == key,
+            Revoked::Token(revoked) => token == Some(*revoked),
+        };
+        let found = self.revocations.iter().find(|(revoked, _)| revokes(revoked));
+        found.map(|(_, command)| command.as_bytes().to_vec())
     }
 
     fn show_credentials(&mut self, stream: StreamId, secured: &SecuredBy, now: Time) {
