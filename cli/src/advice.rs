@@ -173,6 +173,11 @@ fn of_security(error: &SecurityError) -> Option<String> {
             "start it with --{what} {certified}, or give it a token that is valid and allows the new {what}: \
              `hobnob token create`, then --token-file"
         ),
+        SecurityError::NoMembership { .. } => {
+            "restore it from a backup, or start the agent with a token (`hobnob token create`, then --token-file): it keeps its \
+             node id"
+                .to_owned()
+        }
         SecurityError::OtherKey { .. } | SecurityError::Membership { .. } => {
             "restore both files from a backup, or remove membership.json and start it with a token (`hobnob token \
              create`, then --token-file): it joins as a new node"

@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         if exit != Exit::Done {
             output::say(&format!("error: {}", exit::describe(&error)));
             if let Some(advice) = advice::of(&error) {
-                output::say(&format!("help: {advice}"));
+                for line in format!("help: {advice}").lines() {
+                    output::say(line);
+                }
             }
         }
         exit

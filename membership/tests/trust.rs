@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_keys::{Certificate, Command, GenerationId, Roles};
+use hobnob_keys::{
+    Certificate, Command, Generation, GenerationId, OperatorCredential, Revoked, Roles,
+    SignedCommand,
+};
 use hobnob_membership::record::Health;
 use hobnob_membership::testing::sealed::{
     SealedCluster, TOKEN_MS, WALL_MS, node_id, node_key, public_key,
@@ -226,6 +229,61 @@ fn two_halves_that_rotated_apart_end_up_with_one_generation() {
     assert!((0..4).all(|n| present(&net, n) == Some(winner)));
     assert!(net.nodes.iter().all(|node| node.active_members() == 4));
     assert!(net.is_converged());
+}
+
+/// An operator with a token of its own.
+fn operator(cluster: &SealedCluster, seed: u8) -> OperatorCredential {
+    let (key, name) =
+        (node_key(200 + usize::from(seed)), |text: &str| text.parse().expect("legal"));
+    let token = cluster.token(seed, Roles::OPERATOR);
+    let certificate = token.certificate(key.public_key(), &name("operator"), &name("dc1"));
+    OperatorCredential::new(key, certificate.expect("no limits"), &cluster.trust()).expect("one")
+}
+
+fn order(operator: &OperatorCredential, number: u64) -> Generation {
+    Generation::order(number, [number as u8; 32], operator).expect("an operator")
+}
+
+/// The order of one operator that revokes the token of another one.
+fn revoke_operator(cluster: &SealedCluster, by: &OperatorCredential, seed: u8) -> SignedCommand {
+    let token = cluster.token(seed, Roles::OPERATOR).fingerprint();
+    by.sign(&Command::Revoke(Revoked::Token(token))).expect("an operator")
+}
+
+#[test]
+fn halves_agree_though_the_operator_of_the_newest_generation_was_revoked_meanwhile() {
+    let (cluster, mut net) = cluster_and(4, 0);
+    let (one, other) = (operator(&cluster, 10), operator(&cluster, 11));
+    net.cut.extend([(0, 2), (0, 3), (1, 2), (1, 3)]);
+    net.run_for(S(30));
+    net.handle(0, Input::Rotate(order(&one, 2)));
+    net.handle(0, Input::Rotate(order(&one, 3)));
+    net.handle(2, Input::Revoke(revoke_operator(&cluster, &other, 10)));
+    net.handle(2, Input::Rotate(order(&other, 2)));
+    net.run_for(S(120));
+    assert_eq!(present(&net, 0), Some(order(&one, 3).id()));
+    net.cut.clear();
+    net.run_for(S(60));
+    let winner = order(&other, 2).id();
+    assert!((0..4).all(|n| present(&net, n) == Some(winner)));
+    assert!(net.nodes.iter().all(|node| node.active_members() == 4));
+}
+
+#[test]
+fn operators_who_revoke_each_other_end_no_cluster() {
+    let (cluster, mut net) = cluster_and(4, 0);
+    let (one, other) = (operator(&cluster, 10), operator(&cluster, 11));
+    net.handle(0, Input::Revoke(revoke_operator(&cluster, &one, 11)));
+    net.handle(0, Input::Rotate(order(&one, 2)));
+    net.handle(2, Input::Revoke(revoke_operator(&cluster, &other, 10)));
+    net.handle(2, Input::Rotate(order(&other, 2)));
+    net.run_for(S(120));
+    let agreed = present(&net, 0);
+    assert!(agreed.is_some() && (0..4).all(|n| present(&net, n) == agreed), "{agreed:?}");
+    assert!(net.nodes.iter().all(|node| node.active_members() == 4));
+    net.handle(1, Input::Rotate(order(&operator(&cluster, 12), 3)));
+    net.run_for(S(60));
+    assert!((0..4).all(|n| present(&net, n).is_some_and(|id| id.number == 3)));
 }
 
 #[test]

@@ -71,7 +71,16 @@ impl TokenSource {
         match self {
             Self::Text(text) => Token::parse(&text.0).map_err(TokenProblem::InText),
             Self::File(path) => {
-                let unreadable = |source| TokenProblem::Unreadable { path: path.clone(), source };
+                let unreadable = |source| {
+                    // A token that stands where a file should be is a secret.
+                    let is_token = path.to_str().is_some_and(|text| text.starts_with("hobnob1_"));
+                    let shown = if is_token {
+                        "hobnob1_..., a token instead of a file".into()
+                    } else {
+                        path.clone()
+                    };
+                    TokenProblem::Unreadable { path: shown, source }
+                };
                 let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
                 File::open(path)
                     .and_then(|file| file.take(MAX_FILE_BYTES as u64).read_to_string(&mut text))

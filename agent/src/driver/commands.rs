@@ -161,6 +161,7 @@ impl Driver {
                 }
                 self.writer.hurry();
                 self.drain();
+                self.save_changed_keys();
                 answer();
             }
             Command::Inspect(read) => {

@@ -10,7 +10,7 @@ use crate::storage::KeptKeys;
 /// The time from a change of the keys to saving them. Changes come in groups.
 const SAVE_KEYS_AFTER: Duration = Duration::from_millis(20);
 /// The least time between two saves: as many members enter at once, each of them changes the keys.
-const SAVE_KEYS_EVERY: Duration = Duration::from_secs(2);
+const SAVE_KEYS_EVERY: Duration = Duration::from_millis(500);
 
 /// When the keys are saved.
 #[derive(Debug, Default)]

@@ -9,9 +9,13 @@ use hobnob_membership::{End, Node, NodeId, Time};
 /// The reason why this agent is silent, with advice; `None` when it is not silent.
 pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
     let other = node.duplicate(now).filter(|other| other.we_are_silent)?;
+    let (files, with) = match node.public_key() {
+        Some(_) => ("node.key, membership.json, node.json", " with a token"),
+        None => ("node.json", ""),
+    };
     Some(format!(
         "another agent runs under its node id, at {}, and this one gave way and is silent. If the data directory of this \
-         agent is the copy, stop it, remove node.json and registrations.log there, and start it again; else stop the other \
+         agent is the copy, stop it, remove {files} and registrations.log there, and start it again{with}; else stop the other \
          agent, and this one joins again a minute later",
         other.address
     ))

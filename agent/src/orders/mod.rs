@@ -39,6 +39,16 @@ fn speaking(node: &Node, now: Time) -> Result<KeyStatus, ApiError> {
     }
 }
 
+/// The keys, at an agent that holds a generation. One that no member let in would found a cluster of its own.
+fn inside(node: &Node, now: Time) -> Result<KeyStatus, ApiError> {
+    let status = speaking(node, now)?;
+    if status.newest.is_some() {
+        return Ok(status);
+    }
+    let message = "no member has let this agent in, and so it holds no generation that another one could follow";
+    Err(ApiError::new(ErrorCode::NotSealed, message))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn invalid(reason: impl ToString) -> ApiError {
     ApiError::new(ErrorCode::OrderInvalid, reason.to_string())

@@ -8,7 +8,7 @@ use hobnob_keys::{
 use hobnob_membership::{Input, Node, Time};
 
 use super::status::{holders, revocation};
-use super::{invalid, judge_generation, judge_signer, judges, next_generation, rotated, speaking};
+use super::{inside, invalid, judge_generation, judge_signer, judges, next_generation, rotated};
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::{self, OwnCredential};
 
@@ -74,7 +74,7 @@ fn decide(
     myself: bool,
     now: Time,
 ) -> Result<Ordered<RevokedNow>, ApiError> {
-    let status = speaking(node, now)?;
+    let status = inside(node, now)?;
     let (trust, known) = judges(node)?;
     let (command, given) = match subject {
         Subject::Signed(signed) => {

@@ -5,7 +5,7 @@ use hobnob_keys::Generation;
 use hobnob_membership::{Input, KeyStatus, Node, Time};
 
 use super::status::{is_live, survey};
-use super::{invalid, judge_generation, next_generation, rotated, speaking};
+use super::{inside, invalid, judge_generation, next_generation, rotated};
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::OwnCredential;
 
@@ -36,7 +36,7 @@ fn decide(
     again: bool,
     now: Time,
 ) -> Result<Ordered<Rotated>, ApiError> {
-    let status = speaking(node, now)?;
+    let status = inside(node, now)?;
     if let Some(newest) = status.newest
         && !again
         && is_under_way(&status)

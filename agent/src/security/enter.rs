@@ -2,11 +2,12 @@
 //!
 //! | data directory | token | the agent |
 //! |---|---|---|
-//! | no membership | none | is in a clear cluster |
+//! | no membership, no key | none | is in a clear cluster |
+//! | a key without a membership | none | is refused |
 //! | no membership | any | becomes a member: its clock does not judge the token, the door does |
 //! | a membership | none, unusable, or expired | stays the member that it is |
 //! | a membership | of another cluster | is refused |
-//! | a membership | valid, and made later than the one before | gets a new certificate from it, for the same key |
+//! | a membership | valid, and made later than the one before, or that one has expired | gets a new certificate from it, for the same key |
 
 use hobnob_keys::{IssueError, Name, NodeKey, Revocations, Revoked, Token};
 
@@ -72,6 +73,10 @@ impl Entering<'_> {
     fn membership(&self, dir: &mut LockedDir) -> Result<Option<Sealed>, SecurityError> {
         let key = dir.node_key()?;
         match (dir.membership()?, &self.config.token) {
+            (None, None) if key.is_some() => Err(SecurityError::NoMembership {
+                key: dir.path("node.key"),
+                membership: dir.path("membership.json"),
+            }),
             (None, None) => Ok(None),
             (None, Some(source)) => self.join(dir, key, source).map(Some),
             (Some(kept), source) => {
@@ -176,8 +181,10 @@ impl Entering<'_> {
             };
         };
         let is_same = token.fingerprint() == member.own.token();
-        let is_newer = token.limits().validity.from_ms > member.own.limits().validity.from_ms;
-        if changed.is_none() && (is_same || !is_newer) {
+        let joined_with = member.own.limits().validity;
+        let is_newer = token.limits().validity.from_ms > joined_with.from_ms;
+        let is_wanted = is_newer || joined_with.at(self.now_ms).is_err();
+        if changed.is_none() && (is_same || !is_wanted) {
             return Ok(member);
         }
         let key = self.key_for(dir, &member, &token)?;

@@ -91,6 +91,14 @@ pub enum SecurityError {
         /// The file of the membership.
         membership: PathBuf,
     },
+    /// The certificate that belongs to the key is not there.
+    #[error("{} is the key of a member of a sealed cluster, and its certificate {} is gone", key.display(), membership.display())]
+    NoMembership {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of the membership.
+        membership: PathBuf,
+    },
     /// The membership of the data directory does not count.
     #[error("the membership in {} does not count: {source}", path.display())]
     Membership {

@@ -35,11 +35,42 @@ struct Held {
     received_at: Time,
     /// From when on this node seals with it, if none that replaces it is in use.
     used_from: Time,
+    /// Since when its operator is revoked, as far as this node knows.
+    disowned_at: Option<Time>,
 }
 
 impl Held {
     fn id(&self) -> GenerationId {
         self.generation.id()
+    }
+
+    fn rank(&self) -> Rank {
+        Rank { is_disowned: self.disowned_at.is_some(), id: self.id() }
+    }
+
+    /// From when on another one takes the place of this one, once it is in use.
+    fn replaced_from(&self, by: &Self) -> Time {
+        self.disowned_at.map_or(by.used_from, |at| at.max(by.used_from))
+    }
+}
+
+/// What decides which of two generations replaces the other.
+///
+/// One whose operator was revoked is replaced by any other: so members that rotated apart agree once they know of the
+/// revocation. If no other is held it goes on to be used, so that operators who revoke each other end no cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rank {
+    is_disowned: bool,
+    id: GenerationId,
+}
+
+impl Rank {
+    fn replaces(&self, other: &Self) -> bool {
+        match (self.is_disowned, other.is_disowned) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => self.id.replaces(&other.id),
+        }
     }
 }
 
@@ -61,33 +92,43 @@ pub(crate) enum Offered {
 }
 
 impl Keyring {
-    /// Takes a generation that counts. A member that uses it `in_use` may have handed it over; then it is used at once, as
-    /// is the first one.
+    /// Takes a generation that counts, or whose operator is revoked (`is_disowned`). A member that uses it `in_use` may have handed
+    /// it over; then it is used at once, as is the first one.
     pub(crate) fn offer(
         &mut self,
         generation: Generation,
         in_use: bool,
+        is_disowned: bool,
         suite: &dyn Suite,
         now: Time,
     ) -> Offered {
         self.drop_old(now);
+        let rank = Rank { is_disowned, id: generation.id() };
         let (id, is_first) = (generation.id(), self.held.is_empty());
         if let Some(held) = self.held.iter_mut().find(|held| held.id() == id) {
             let hurries = in_use && held.used_from > now;
             held.used_from = if hurries { now } else { held.used_from };
             return if hurries { Offered::Hurried } else { Offered::Known };
         }
-        if self.is_replaced(id, now) {
+        if self.is_replaced(rank, None, now) {
             return Offered::Replaced;
         }
-        if self.held.len() >= MAX_GENERATIONS && !self.make_room(id, now) {
+        if self.held.len() >= MAX_GENERATIONS && !self.make_room(rank, now) {
             self.given_up += 1;
             return Offered::NoRoom;
         }
         let used_from = if in_use || is_first { now } else { now + USED_AFTER };
         let keys = DatagramKeys::with_suite(&generation, suite);
-        self.held.push(Held { generation, keys, received_at: now, used_from });
+        let disowned_at = is_disowned.then_some(now);
+        self.held.push(Held { generation, keys, received_at: now, used_from, disowned_at });
         Offered::Taken
+    }
+
+    /// Looks again at the operators of the generations, after a revocation.
+    pub(crate) fn disown(&mut self, is_disowned: impl Fn(&Generation) -> bool, now: Time) {
+        for held in self.held.iter_mut().filter(|held| held.disowned_at.is_none()) {
+            held.disowned_at = is_disowned(&held.generation).then_some(now);
+        }
     }
 
     /// The generation that is used to seal; `None` if none is held.
@@ -104,7 +145,7 @@ impl Keyring {
     /// generations with one byte.
     pub(crate) fn opening_keys(&self, byte: u8, now: Time) -> impl Iterator<Item = &DatagramKeys> {
         let held = self.held.iter().filter(move |held| held.keys.byte() == byte);
-        held.filter(move |held| !self.is_replaced(held.id(), now)).map(|held| &held.keys)
+        held.filter(move |held| !self.is_old(held, now)).map(|held| &held.keys)
     }
 
     /// Whether a generation is held, and opens datagrams.
@@ -116,19 +157,17 @@ impl Keyring {
     /// A generation that is held, and opens datagrams.
     pub(crate) fn get(&self, id: GenerationId, now: Time) -> Option<&Generation> {
         let held = self.held.iter().find(|held| held.id() == id)?;
-        (!self.is_replaced(id, now)).then_some(&held.generation)
+        (!self.is_old(held, now)).then_some(&held.generation)
     }
 
     /// The generation in use and those that will replace it, each with whether it is in use. Others are of no use to a peer.
     pub(crate) fn current(&self, now: Time) -> impl Iterator<Item = (&Generation, bool)> {
-        let present = self.present(now).map(Generation::id);
-        let held = self.held.iter().map(|held| &held.generation);
-        let current = held.filter(move |generation| {
-            present.is_some_and(|present| {
-                generation.id() == present || generation.id().replaces(&present)
-            })
+        let present = self.present_held(now).map(Held::rank);
+        let current = self.held.iter().filter(move |held| {
+            let rank = held.rank();
+            present.is_some_and(|present| rank == present || rank.replaces(&present))
         });
-        current.map(move |generation| (generation, Some(generation.id()) == present))
+        current.map(move |held| (&held.generation, Some(held.rank()) == present))
     }
 
     /// The generation that replaces all others that are held.
@@ -144,16 +183,16 @@ impl Keyring {
     /// The generations that open datagrams, each with whether it is the one in use.
     pub(crate) fn opening(&self, now: Time) -> impl Iterator<Item = (&Generation, bool)> {
         let present = self.present(now).map(Generation::id);
-        let held = self.held.iter().filter(move |held| !self.is_replaced(held.id(), now));
+        let held = self.held.iter().filter(move |held| !self.is_old(held, now));
         held.map(move |held| (&held.generation, Some(held.id()) == present))
     }
 
     /// When the next generation comes into use.
     pub(crate) fn next_switch(&self, now: Time) -> Option<Time> {
-        let present = self.present(now).map(Generation::id);
+        let present = self.present_held(now).map(Held::rank);
         let later = self.held.iter().filter(|held| held.used_from > now);
         let better =
-            later.filter(|held| present.is_none_or(|present| held.id().replaces(&present)));
+            later.filter(|held| present.is_none_or(|present| held.rank().replaces(&present)));
         better.map(|held| held.used_from).min()
     }
 
@@ -171,33 +210,45 @@ impl Keyring {
     }
 
     /// Whether one that replaces it has been in use for so long that it opens nothing any more.
-    fn is_replaced(&self, id: GenerationId, now: Time) -> bool {
-        let better = self.held.iter().filter(|held| held.id().replaces(&id));
-        let replaced = better.map(|held| held.used_from).min();
-        replaced.is_some_and(|from| from + OPENS_FOR <= now)
+    fn is_old(&self, held: &Held, now: Time) -> bool {
+        self.is_replaced(held.rank(), Some(held), now)
+    }
+
+    fn is_replaced(&self, rank: Rank, held: Option<&Held>, now: Time) -> bool {
+        let better = self.held.iter().filter(|better| better.rank().replaces(&rank));
+        let from = |better: &Held| held.map_or(better.used_from, |held| held.replaced_from(better));
+        better.map(from).min().is_some_and(|from| from + OPENS_FOR <= now)
             && !mutant::is(Mutant::OldGenerationForever)
     }
 
     fn drop_old(&mut self, now: Time) {
-        let old: Vec<GenerationId> =
-            self.held.iter().map(Held::id).filter(|id| self.is_replaced(*id, now)).collect();
+        let old = self.held.iter().filter(|held| self.is_old(held, now));
+        let old: Vec<GenerationId> = old.map(Held::id).collect();
         self.held.retain(|held| !old.contains(&held.id()));
     }
 
-    /// Drops the generation that all others replace, unless it is in use or replaces the new one. Returns whether there is room.
-    fn make_room(&mut self, id: GenerationId, now: Time) -> bool {
-        let present = self.present(now).map(Generation::id);
-        let least = self.held.iter().map(Held::id).filter(|held| Some(*held) != present);
-        let least = least.reduce(|least, held| if least.replaces(&held) { held } else { least });
-        let Some(least) = least.filter(|least| id.replaces(least)) else { return false };
-        self.held.retain(|held| held.id() != least);
+    /// Makes room for a generation of this rank: drops the least of those that the one in use replaced, else the newest that is not
+    /// in use yet, so that however fast others follow, those before them come into use. The new one has to replace it. Returns
+    /// whether there is room.
+    fn make_room(&mut self, rank: Rank, now: Time) -> bool {
+        let Some(present) = self.present_held(now).map(Held::rank) else { return false };
+        let ranks = || self.held.iter().map(Held::rank);
+        let old = ranks().filter(|held| present.replaces(held));
+        let least = old.reduce(|least, held| if least.replaces(&held) { held } else { least });
+        let later = ranks().filter(|held| held.replaces(&present));
+        let newest =
+            later.reduce(|newest, held| if held.replaces(&newest) { held } else { newest });
+        let Some(dropped) = least.or(newest).filter(|dropped| rank.replaces(dropped)) else {
+            return false;
+        };
+        self.held.retain(|held| held.rank() != dropped);
         self.given_up += 1;
         true
     }
 }
 
 fn best<'a>(held: impl Iterator<Item = &'a Held>) -> Option<&'a Held> {
-    held.reduce(|best, held| if held.id().replaces(&best.id()) { held } else { best })
+    held.reduce(|best, held| if held.rank().replaces(&best.rank()) { held } else { best })
 }
 
 #[cfg(test)]
@@ -217,7 +268,7 @@ mod tests {
     }
 
     fn offer(keyring: &mut Keyring, generation: &Generation, in_use: bool, at: Time) -> Offered {
-        keyring.offer(generation.clone(), in_use, &AwsLc, at)
+        keyring.offer(generation.clone(), in_use, false, &AwsLc, at)
     }
 
     fn opens(keyring: &Keyring, generation: &Generation, at: Time) -> bool {
@@ -286,6 +337,39 @@ mod tests {
         assert_eq!((keyring.held.len(), keyring.given_up()), (MAX_GENERATIONS, 12));
         assert!(keyring.holds(generation(20).id(), S(0)));
         assert_eq!(keyring.present(S(0)).map(|present| present.id().number), Some(1));
+    }
+
+    #[test]
+    fn a_generation_of_a_revoked_operator_gives_way_to_any_other_and_serves_while_there_is_none() {
+        let [first, second, _, third, ..] = &generations()[..] else { unreachable!() };
+        let mut keyring = Keyring::default();
+        offer(&mut keyring, first, true, S(0));
+        offer(&mut keyring, third, true, S(1));
+        let present = |keyring: &Keyring, at| keyring.present(at).map(Generation::id);
+        keyring.disown(|generation| generation.id() == third.id(), S(2));
+        assert_eq!(present(&keyring, S(2)), Some(first.id()));
+        assert!(opens(&keyring, third, S(31)), "not all know of the revocation at once");
+        assert!(!opens(&keyring, third, S(32)));
+        offer(&mut keyring, second, false, S(40));
+        assert_eq!(present(&keyring, S(50)), Some(second.id()));
+        let disowned = keyring.offer(third.clone(), true, true, &AwsLc, S(60));
+        assert_eq!((disowned, present(&keyring, S(60))), (Offered::Replaced, Some(second.id())));
+        keyring.disown(|_| true, S(90));
+        assert_eq!(present(&keyring, S(1_000)), Some(second.id()), "there is no other");
+        offer(&mut keyring, first, true, S(1_000));
+        assert_eq!(present(&keyring, S(1_000)), Some(first.id()), "its operator counts");
+    }
+
+    #[test]
+    fn generations_come_into_use_however_fast_others_follow() {
+        let cluster = SealedCluster::default();
+        let mut keyring = Keyring::default();
+        for number in 1..=200 {
+            let generation = cluster.generation(number, 1);
+            offer(&mut keyring, &generation, false, Time::from_millis(300 * number));
+        }
+        let present = keyring.present(S(60)).map(|present| present.id().number);
+        assert!(present.is_some_and(|number| number > 100), "{present:?} after a minute");
     }
 
     /// Every member gets the generations in an order and at times of its own, at most five seconds apart.

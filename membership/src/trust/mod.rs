@@ -124,7 +124,7 @@ impl Guard {
                 Err(_) => this.counters.certificates_refused += 1,
             }
         }
-        this.merge(revocations);
+        this.merge(revocations, now);
         for (generation, in_use) in generations {
             this.offer(generation, in_use, now);
         }
@@ -145,15 +145,17 @@ impl Guard {
         self.sealer.open(datagram, |sender| revoked.contains(&sender), epoch_of, now)
     }
 
-    /// Takes a generation, if it counts. Other members are told of it.
+    /// Takes a generation, if it counts. Other members are told of it. One of a revoked operator serves while there is no other.
     pub(crate) fn offer(&mut self, generation: Generation, in_use: bool, now: Time) -> Offered {
         let verified = generation.verify(&self.trust, &self.revocations);
-        if verified.is_err_and(|error| !is_overlooked(&error)) {
+        let is_disowned = matches!(verified, Err(GenerationError::Revoked { .. }));
+        if verified.is_err_and(|error| !is_disowned && !is_overlooked(&error)) {
             self.counters.generations_refused += 1;
             return Offered::Refused;
         }
         let is_first = self.is_newcomer(now);
-        let offered = self.sealer.keyring.offer(generation, in_use, self.trust.suite(), now);
+        let (keyring, suite) = (&mut self.sealer.keyring, self.trust.suite());
+        let offered = keyring.offer(generation, in_use, is_disowned, suite, now);
         if matches!(offered, Offered::Taken | Offered::Hurried) {
             self.acts.push_back(Act::Changed);
             if is_first {
@@ -171,13 +173,13 @@ impl Guard {
         let added = self.revocations.add(&self.trust, command);
         self.counters.revocations_refused += u64::from(added.is_err());
         if added.unwrap_or(false) {
-            self.take_new_revocations();
+            self.take_new_revocations(now);
             self.news.spread(now);
         }
     }
 
     /// Takes revocations of a peer or of the disk. Returns how many are new.
-    fn merge(&mut self, commands: impl IntoIterator<Item = SignedCommand>) -> usize {
+    fn merge(&mut self, commands: impl IntoIterator<Item = SignedCommand>, now: Time) -> usize {
         let mut new = 0;
         for command in commands {
             match self.revocations.merge(&self.trust, [command]) {
@@ -186,13 +188,18 @@ impl Guard {
             }
         }
         if new > 0 {
-            self.take_new_revocations();
+            self.take_new_revocations(now);
         }
         new
     }
 
-    fn take_new_revocations(&mut self) {
+    fn take_new_revocations(&mut self, now: Time) {
         self.acts.push_back(Act::Changed);
+        let (trust, revocations) = (&self.trust, &self.revocations);
+        let is_disowned = |generation: &Generation| {
+            matches!(generation.verify(trust, revocations), Err(GenerationError::Revoked { .. }))
+        };
+        self.sealer.keyring.disown(is_disowned, now);
         let keys = self.revocations.iter().filter_map(|(revoked, _)| match revoked {
             Revoked::Key(key) => Some(node_of(key)),
             Revoked::Token(_) => None,

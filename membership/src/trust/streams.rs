@@ -278,7 +278,7 @@ impl Guard {
                 let decoded: Vec<SignedCommand> =
                     commands.iter().filter_map(|bytes| SignedCommand::decode(bytes).ok()).collect();
                 self.counters.revocations_refused += (commands.len() - decoded.len()) as u64;
-                if self.merge(decoded) > 0 {
+                if self.merge(decoded, now) > 0 {
                     self.news.spread(now);
                 }
                 (false, last)

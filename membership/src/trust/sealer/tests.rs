@@ -12,7 +12,7 @@ const EPOCH: Epoch = Epoch(1_000);
 
 fn sealer(n: usize) -> Sealer {
     let mut sealer = Sealer::new(node_id(n), EPOCH);
-    sealer.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
+    sealer.keyring.offer(SealedCluster::default().generation(1, 7), true, false, &AwsLc, NOW);
     sealer
 }
 
@@ -99,10 +99,10 @@ fn a_counter_is_used_once_and_a_later_life_is_above_an_earlier_one() {
         assert_eq!(open(&mut other, datagram).err(), Some(Unopened::Replayed));
     }
     let mut later = Sealer::new(node_id(0), Epoch(1_001));
-    later.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
+    later.keyring.offer(SealedCluster::default().generation(1, 7), true, false, &AwsLc, NOW);
     assert!(open(&mut other, &later.close(&packed, NOW).expect("keys")).is_ok());
-    let mut earlier = Sealer::new(node_id(0), Epoch(999));
-    earlier.keyring.offer(SealedCluster::default().generation(1, 7), true, &AwsLc, NOW);
+    let mut earlier = Sealer::new(node_id(0), Epoch(900));
+    earlier.keyring.offer(SealedCluster::default().generation(1, 7), true, false, &AwsLc, NOW);
     let datagram = earlier.close(&packed, NOW).expect("keys");
     assert_eq!(open(&mut other, &datagram).err(), Some(Unopened::Replayed));
     let (began, last) = earlier.counters();
