@@ -126,7 +126,8 @@ fn a_revoked_node_is_out_for_everybody_and_does_not_return() {
 
     cluster.agents[2].kill();
     let revoked = cluster.agents.pop().unwrap().restart();
-    eventually("it is told why", || revoked.has_logged("is revoked"));
+    eventually("it says so", || revoked.has_logged("an operator revoked this agent"));
+    assert_eq!(revoked.json(&["info"])["sealed"]["revoked"], true);
     assert_eq!((cluster.agents[0].alive(), revoked.alive()), (2, 1));
 }
 
