@@ -64,7 +64,7 @@ fn at_rest_a_cluster_speaks_in_short_forms_and_a_change_is_sealed() {
     }
 }
 
-/// What an outsider has captured: every datagram that the network carried from node 1 to node 0.
+/// The capture of an outsider: every datagram that the network carried from node 1 to node 0.
 fn captured(net: &Network) -> Vec<Vec<u8>> {
     let mut captured: Vec<Vec<u8>> = net
         .arrivals

@@ -9,13 +9,13 @@ pub enum DecodeError {
     /// The bytes end too early.
     #[error("{what} ends too early")]
     Truncated {
-        /// What was read.
+        /// The name of the form.
         what: &'static str,
     },
     /// There are more bytes than there should be.
     #[error("{what} is followed by {bytes} more bytes")]
     Trailing {
-        /// What was read.
+        /// The name of the form.
         what: &'static str,
         /// The number of bytes after it.
         bytes: usize,
@@ -23,7 +23,7 @@ pub enum DecodeError {
     /// The format is of another version.
     #[error("{what} has format {format}, and this version reads format {known}")]
     OtherFormat {
-        /// What was read.
+        /// The name of the form.
         what: &'static str,
         /// Its format.
         format: u8,
@@ -35,7 +35,7 @@ pub enum DecodeError {
         "{what} has an element of kind {kind:#04x} that must be understood, and this version does not know it"
     )]
     UnknownCritical {
-        /// What was read.
+        /// The name of the form.
         what: &'static str,
         /// The kind of the element, with the critical bit.
         kind: u8,
@@ -43,11 +43,11 @@ pub enum DecodeError {
     /// A length or a number of elements is over its limit.
     #[error("{what} has {len} {unit}, and {max} are allowed")]
     TooLong {
-        /// What was read.
+        /// The name of the form.
         what: &'static str,
         /// The claimed number.
         len: usize,
-        /// What is counted.
+        /// The name of the items.
         unit: &'static str,
         /// The limit.
         max: usize,
@@ -55,7 +55,7 @@ pub enum DecodeError {
     /// A field has no valid value.
     #[error("{what} is invalid: {reason}")]
     Invalid {
-        /// What was read.
+        /// The name of the form.
         what: &'static str,
         /// Why it is invalid.
         reason: String,

@@ -21,7 +21,7 @@ const FORMAT: u8 = 1;
 const WHAT: &str = "the certificate";
 const NODE_WHAT: &str = "the node part of the certificate";
 
-/// What the signatures begin with, so that none passes for another.
+/// The beginnings of the signed bytes, so that no signature passes for another.
 const TOKEN_CONTEXT: &[u8] = b"hobnob token part 1\0";
 const NODE_CONTEXT: &[u8] = b"hobnob node part 1\0";
 
@@ -186,7 +186,7 @@ pub enum CertificateError {
     Name {
         /// The name of the node.
         name: Name,
-        /// What the token allows.
+        /// The pattern or the name that the token allows.
         glob: String,
     },
     /// The token does not allow this datacenter.
@@ -194,7 +194,7 @@ pub enum CertificateError {
     Datacenter {
         /// The datacenter of the node.
         datacenter: Name,
-        /// What the token allows.
+        /// The pattern or the name that the token allows.
         allowed: Name,
     },
 }
@@ -365,7 +365,7 @@ impl Membership {
         &self.certificate.node.datacenter
     }
 
-    /// What the token allows the node.
+    /// The limits of the token.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.certificate.token.limits

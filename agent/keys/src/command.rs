@@ -28,7 +28,7 @@ mod kind {
     pub(super) const PRUNE: u8 = 5;
 }
 
-/// What a revocation takes the effect of, for good.
+/// The subject of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Revoked {
     /// A node.
@@ -165,7 +165,7 @@ impl SignedCommand {
         self.cluster
     }
 
-    /// What it says, before anybody verified it. `None` for a kind that this version does not know.
+    /// Its content, before anybody verified it. `None` for a kind that this version does not know.
     #[must_use]
     pub fn unverified(&self) -> Option<&Command> {
         self.command.as_ref()

@@ -26,7 +26,7 @@ impl Glob {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let (mut glob, mut name) = (self.0.chars(), name.chars());
-        // What is left of both after the last `*`, which stands for one more character with each try.
+        // The rest of both after the last `*`, which stands for one more character with each try.
         let mut retry = None;
         loop {
             let rest = name.clone();

@@ -17,7 +17,7 @@ pub const HOLD_NONCE_BYTES: usize = 8;
 pub const HOLD_WORD_BYTES: usize = 1 + MAC_BYTES;
 const MAC_BYTES: usize = 16;
 
-/// What is proved with a MAC. A number is never used for something else.
+/// The words that a MAC proves. A number is never used for something else.
 #[derive(Clone, Copy)]
 enum Kind {
     Hello = 1,

@@ -1,4 +1,4 @@
-//! What a token allows those that join with it.
+//! The limits of a token.
 
 use crate::bytes::DecodeError;
 use crate::glob::Glob;
@@ -21,12 +21,12 @@ mod kind {
 
 const WHAT: &str = "the limits of the token";
 
-/// What a token allows those that join with it. The CA signs the encoded form.
+/// The limits of a token, for all that join with it. The CA signs the encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The name of the cluster, for people. The cluster id is what counts.
     pub cluster_name: Name,
-    /// What the name of a node must match; `None` allows any name.
+    /// The pattern that the name of a node must match; `None` allows any name.
     pub name: Option<Glob>,
     /// A node may offer services that match one of these; none allows any service.
     pub services: Vec<Glob>,

@@ -99,7 +99,7 @@ impl Revocations {
         self.0.contains_key(revoked)
     }
 
-    /// What is revoked, with the command that did it, in ascending order.
+    /// The revoked keys and tokens, each with the command that revoked it, in ascending order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Revoked, &SignedCommand)> {
         self.0.iter()
     }

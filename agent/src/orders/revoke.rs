@@ -12,14 +12,14 @@ use super::{inside, invalid, judge_generation, judge_signer, judges, next_genera
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::{self, OwnCredential};
 
-/// What a client asks to revoke.
+/// The subject of a client's revocation.
 #[derive(Debug)]
 pub(crate) enum Subject {
     /// The node with this name, node id or public key.
     Member(String),
     /// The token with this fingerprint.
     Token(String),
-    /// What an operator signed.
+    /// The orders that an operator signed.
     Signed(SignedRevocation),
 }
 

@@ -281,7 +281,7 @@ impl Entering<'_> {
     }
 }
 
-/// What the data directory knows to be revoked.
+/// The revocations in the data directory.
 fn revocations(dir: &LockedDir, member: &Sealed) -> Result<Revocations, SecurityError> {
     let mut revocations = Revocations::default();
     for command in dir.keys()?.revocations {

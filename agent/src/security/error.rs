@@ -60,7 +60,7 @@ pub enum SecurityError {
     NotAllowed {
         /// The fingerprint of the token.
         token: String,
-        /// What it does not allow.
+        /// The limit that was passed.
         source: IssueError,
     },
     /// A name cannot stand in a certificate.
@@ -78,9 +78,9 @@ pub enum SecurityError {
     Changed {
         /// The name or the datacenter.
         what: &'static str,
-        /// What was asked for.
+        /// The wish.
         wanted: String,
-        /// What the certificate says.
+        /// The content of the certificate.
         certified: String,
     },
     /// The key that belongs to the membership is not there.

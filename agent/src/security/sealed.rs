@@ -28,7 +28,7 @@ impl Sealed {
         Ok(Self { key, trust, own, seeds })
     }
 
-    /// What a data directory keeps of it, beside the key.
+    /// The part that a data directory keeps, beside the key.
     pub(super) fn kept(&self) -> KeptMembership {
         KeptMembership {
             trust: self.trust.clone(),
@@ -66,7 +66,7 @@ impl Sealed {
         OperatorCredential::new(key, self.own.certificate().clone(), &self.trust)
     }
 
-    /// What the node needs to know of it, with what the data directory kept of the keys of others.
+    /// The membership as the node needs it, with the keys of others from the data directory.
     ///
     /// # Errors
     /// The certificate does not count.

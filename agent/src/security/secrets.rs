@@ -1,4 +1,4 @@
-//! What the parts of an agent need of its key and its membership.
+//! The keys and credentials of this agent.
 
 use hobnob_keys::{NodeKey, OperatorCredential};
 use hobnob_membership::{ClusterId, Sealing};
@@ -7,15 +7,15 @@ use super::{OwnCredential, Sealed, SecurityError, system_random};
 use crate::info::SealedInfo;
 use crate::storage::KeptKeys;
 
-/// What the parts of an agent need of its key and its membership.
+/// The keys and credentials of this agent, as its parts need them.
 pub(crate) struct Secrets {
     /// The key that proves who the agent is; in a clear cluster one of this life alone.
     pub(crate) key: NodeKey,
-    /// What the node needs to know; `None` in a clear cluster.
+    /// The membership as the node needs it; `None` in a clear cluster.
     pub(crate) sealing: Option<Box<Sealing>>,
-    /// What a founder makes the first generation with.
+    /// The credential of a founder, for the first generation.
     pub(crate) founder: Option<OperatorCredential>,
-    /// What an operator signs orders with.
+    /// The credential of an operator, for orders.
     pub(crate) operator: OwnCredential,
     pub(crate) info: Option<SealedInfo>,
 }

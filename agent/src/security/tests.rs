@@ -1,4 +1,4 @@
-//! What a token and a data directory make of an agent, for each pair of them.
+//! Every pair of a token and a data directory, and the agent that follows from it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;

@@ -95,7 +95,7 @@ impl Identity {
     }
 }
 
-/// What TLS proved of the peer of a connection.
+/// The key that TLS proved of the peer of a connection, and the binding of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Proven {
     pub(super) peer: PublicKey,

@@ -8,7 +8,7 @@ use hobnob_keys::Fingerprint;
 
 use super::values;
 
-/// Who signs an order.
+/// The signer of an order.
 #[derive(Debug, Args)]
 pub(crate) struct CredentialArgs {
     /// A file with a token that has the role operator, or - for stdin; it signs the order [default: the agent signs, if it has

@@ -258,7 +258,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
 }
 
-/// What an agent says of its place in a sealed cluster.
+/// The place of an agent in a sealed cluster.
 fn sealed(sealed: Option<&Sealed>) -> Vec<(&'static str, String)> {
     let Some(Sealed { key, token, generation, revoked, refusal }) = sealed else {
         return vec![("sealed", "no".to_owned())];

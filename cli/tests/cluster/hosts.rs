@@ -18,9 +18,9 @@ use crate::agent::{eventually, hobnob, items, text};
 /// Set for the test process that runs inside the namespaces.
 const INSIDE: &str = "HOSTS_INSIDE";
 const SERVICE: &str = "payments-in-secret";
-/// What the outsider sends in clear, which shows that the capture sees everything.
+/// The clear text of the outsider, which shows that the capture sees everything.
 const MARK: &[u8] = b"an outsider was here";
-/// What the inner process says once all three hosts know each other.
+/// The report of the inner process, once all three hosts know each other.
 const SEALED: &str = "three hosts were sealed";
 /// Bytes that the capture keeps.
 const MAX_CAPTURED: usize = 64 << 20;

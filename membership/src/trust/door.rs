@@ -1,4 +1,4 @@
-//! What a stream of a sealed cluster begins with.
+//! The beginning of a stream of a sealed cluster.
 //!
 //! ```text
 //! dialler                              acceptor
@@ -47,7 +47,7 @@ pub(crate) enum Stage {
     Passed,
 }
 
-/// What credentials say of the keys of their sender.
+/// The keys of the sender of credentials.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stated {
     pub(crate) generations: Vec<GenerationMark>,
@@ -77,7 +77,7 @@ pub(crate) struct Door {
     pub(crate) expected: Option<NodeId>,
     pub(crate) secured: Option<SecuredBy>,
     pub(crate) stage: Stage,
-    /// What our credentials said. Both sides decide by the same statements what each of them gives, whatever happens meanwhile.
+    /// The statements of our credentials. Both sides decide by the same statements what each of them gives, whatever happens meanwhile.
     pub(crate) stated: Stated,
     /// The number of frames with which the peer gave us something.
     pub(crate) handed: usize,

@@ -1,4 +1,4 @@
-//! Who is let in at a door.
+//! Admission of a peer at a door.
 
 use std::sync::Arc;
 use std::time::Duration;

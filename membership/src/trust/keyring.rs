@@ -54,7 +54,7 @@ impl Held {
     }
 }
 
-/// What decides which of two generations replaces the other.
+/// The order of generations: the higher of two replaces the other.
 ///
 /// One whose operator was revoked is replaced by any other: so members that rotated apart agree once they know of the
 /// revocation. If no other is held it goes on to be used, so that operators who revoke each other end no cluster.
@@ -74,7 +74,7 @@ impl Rank {
     }
 }
 
-/// What became of a generation that was offered.
+/// The outcome of an offered generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offered {
     /// It is new, and is held now.

@@ -1,4 +1,4 @@
-//! Who may speak in a sealed cluster, and the keys that its datagrams are sealed with.
+//! The members of a sealed cluster, and the keys that its datagrams are sealed with.
 //!
 //! A node of a clear cluster has nothing of this room. The room knows keys, certificates and streams; it knows neither
 //! plane. What it wants done it puts out as [`Act`]s, which the node carries out.
@@ -255,7 +255,7 @@ impl Guard {
         self.certificates.iter()
     }
 
-    /// What all members must hold.
+    /// The keys that all members must hold.
     pub(crate) fn ours(&self) -> Ours {
         Ours::of(&self.sealer.keyring, &self.revocations)
     }

@@ -28,7 +28,7 @@ const ENTER_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Seeds that a newcomer tries at once.
 const ENTER_FANOUT: usize = 2;
 
-/// What is left to tell and to ask.
+/// The rest to tell and to ask.
 #[derive(Debug, Default)]
 pub(crate) struct News {
     rounds_left: u32,

@@ -6,7 +6,7 @@ use super::Guard;
 use super::sealer::from_keys;
 use crate::base::identity::{Epoch, NodeId};
 
-/// What an order is to do with a life of a member.
+/// The effect of an order on a life of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderKind {
     /// Force it to leave.

@@ -1,4 +1,4 @@
-//! What each member may serve, by the certificate in its node record.
+//! The services that each member may offer, by the certificate in its node record.
 //!
 //! A node record counts only with a certificate of the key that the node id comes from, and under the name and the datacenter
 //! of the certificate. A certificate is verified once for each content. A newcomer learns of very many at once, so a few are

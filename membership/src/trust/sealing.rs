@@ -1,4 +1,4 @@
-//! What a node of a sealed cluster needs to know at its start.
+//! The knowledge of a node of a sealed cluster at its start.
 
 use hobnob_keys::{Certificate, CertificateError, Generation, Membership, SignedCommand, Trust};
 

@@ -24,7 +24,7 @@ const ROUND_GAP: Duration = Duration::from_secs(1);
 /// Questions to each member.
 const ROUNDS: u32 = 3;
 
-/// What the latest credentials of a member said of its keys.
+/// The keys of a member, by its latest credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub(crate) at: Time,
@@ -34,7 +34,7 @@ pub(crate) struct Shown {
     pub(crate) revocations: [u8; 16],
 }
 
-/// What all members must hold: ours.
+/// The keys that all members must hold: ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ours {
     /// The generation that replaces all others that we hold.
@@ -63,7 +63,7 @@ impl Ours {
     }
 }
 
-/// What the members showed, and the survey that is under way.
+/// The keys that the members showed, and the survey that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     shown: BTreeMap<NodeId, Shown>,
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_member_that_lacked_something_is_asked_again_and_a_silent_one_three_times() {
-        // What it lacks it is given with the first question.
+        // The first question gives it all that it lacks.
         let asked =
             run(|node, nth| (node.0 > 0).then_some(if node.0 < 9 { u64::from(nth) } else { 2 }));
         let times = |node| asked.iter().filter(|(_, asked)| asked.0 == node).count();

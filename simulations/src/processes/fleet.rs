@@ -27,7 +27,7 @@ const LOG_LINES: usize = 5;
 pub(crate) struct Fleet {
     hobnob: PathBuf,
     folder: PathBuf,
-    /// What the agents join a sealed cluster with; `None` in a clear one.
+    /// The token that lets the agents join a sealed cluster; `None` in a clear one.
     token: Option<String>,
     belongings: Arc<Mutex<Belongings>>,
 }

@@ -58,7 +58,7 @@ pub enum ProcessError {
     Command {
         /// Its arguments.
         command: String,
-        /// What it said.
+        /// Its message.
         told: String,
     },
     /// An agent ended by itself.

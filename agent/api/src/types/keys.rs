@@ -26,7 +26,7 @@ pub struct Keys {
     pub next: Option<NextGeneration>,
     /// The members that are not gone, this agent included, and all others whose certificates it knows, by name and node id.
     pub members: Vec<KeyHolder>,
-    /// What operators revoked.
+    /// The revocations.
     pub revocations: Vec<Revocation>,
     /// Tokens that let newcomers in for longer than a week, with which members joined, and that are not revoked.
     pub long_tokens: Vec<LongToken>,
@@ -153,7 +153,7 @@ impl Keys {
 /// A node or a token that an operator revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
-    /// What is revoked.
+    /// The subject of the revocation.
     pub kind: RevokedKind,
     /// The fingerprint of the token, or that of the node's public key.
     pub fingerprint: String,
@@ -168,7 +168,7 @@ pub struct Revocation {
     pub by_token: String,
 }
 
-/// What is revoked.
+/// The subject of the revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokedKind {
@@ -262,7 +262,7 @@ pub struct Rotated {
     pub begun: bool,
 }
 
-/// What an agent revoked.
+/// The outcome of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokedNow {
     /// The revocation.

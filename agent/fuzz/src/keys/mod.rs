@@ -17,7 +17,7 @@ use hobnob_keys::{
     Revoked, Roles, SignedCommand, Token, Validity,
 };
 
-/// What is genuine.
+/// A genuine form.
 struct Cluster {
     ca: CaKey,
     token: Token,

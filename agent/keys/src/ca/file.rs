@@ -19,7 +19,7 @@ const FORMAT: u32 = 1;
 const FIRST_WORD: &str = "hobnob-ca-key";
 const ALGORITHM: &str = "argon2id";
 
-/// What the file of a CA key says.
+/// The content of the file of a CA key.
 #[derive(Debug)]
 pub struct CaFile {
     /// The key.

@@ -1,4 +1,4 @@
-//! What stands in the clear at the front of a datagram.
+//! The clear front of a datagram.
 
 use super::sealed::SEALED_OVERHEAD_BYTES;
 use super::{Counter, DIGEST_BYTES, PING_BYTES, PONG_BYTES, ReplayError};
@@ -67,14 +67,14 @@ pub enum OpenError {
     Replayed(#[from] ReplayError),
 }
 
-/// What stands in the clear at the front of a datagram. Anybody can write it.
+/// The clear front of a datagram. Anybody can write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its form.
     pub form: Form,
     /// The lowest byte of the number of its generation.
     pub generation: u8,
-    /// Who claims to have sent it; not in a pong, whose tag tells who was asked.
+    /// The sender that it claims; not in a pong, whose tag tells which node was asked.
     pub sender: Option<NodeId>,
     /// Its counter, in sealed messages and digests.
     pub counter: Option<Counter>,

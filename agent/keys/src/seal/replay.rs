@@ -1,4 +1,4 @@
-//! What a receiver remembers of the counters of one sender (RFC 4303, section 3.4.3).
+//! The memory of a receiver for the counters of one sender (RFC 4303, section 3.4.3).
 
 use super::Counter;
 

@@ -4,7 +4,7 @@ use super::{Counter, DatagramKeys, Form, Header, OpenError};
 use crate::key::NodeId;
 use crate::suite::{NONCE_BYTES, TAG_BYTES};
 
-/// What stands in the clear, and is authenticated: form, generation, sender, counter.
+/// The part that stands in the clear, and is authenticated: form, generation, sender, counter.
 const HEADER_BYTES: usize = 1 + 1 + 8 + 6;
 /// The bytes of a sealed datagram beside its messages.
 pub const SEALED_OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
@@ -12,7 +12,7 @@ pub const SEALED_OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 /// An opened datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sealed<'a> {
-    /// Who sealed it: a holder of the keys that says to be this member.
+    /// Its sender: a holder of the keys that says to be this member.
     pub sender: NodeId,
     /// Its counter.
     pub counter: Counter,

@@ -22,7 +22,7 @@ pub const DIGEST_BYTES: usize = 1 + 1 + 8 + 6 + 8 + 1 + MAC_BYTES;
 /// A ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
-    /// Who asks.
+    /// Its sender.
     pub sender: NodeId,
     /// Its counter.
     pub counter: Counter,
@@ -44,7 +44,7 @@ pub struct Pong {
 /// A digest without heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuietDigest {
-    /// Who sent it.
+    /// Its sender.
     pub sender: NodeId,
     /// Its counter.
     pub counter: Counter,

@@ -21,7 +21,7 @@ pub use seeds::{Seed, SeedAddress};
 pub use text::{MAX_TOKEN_CHARS, TokenError};
 
 const WHAT: &str = "the token";
-/// What the certificate of a credential is named, where the token allows any name.
+/// The name in the certificate of a credential, where the token allows any name.
 const OPERATOR: &str = "operator";
 
 /// Kinds of elements of a token beside those of seeds.
@@ -120,7 +120,7 @@ impl Token {
         self.key.public_key().fingerprint()
     }
 
-    /// What the token allows.
+    /// The limits of the token.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         self.part.limits()

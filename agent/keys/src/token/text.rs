@@ -68,7 +68,7 @@ pub enum TokenError {
     /// Its checksum does not fit.
     #[error("the token is mistyped or damaged: its checksum does not fit")]
     Mistyped,
-    /// What it says makes no sense to this version.
+    /// Its content makes no sense to this version.
     #[error(transparent)]
     Content(#[from] DecodeError),
     /// The CA did not sign its limits.

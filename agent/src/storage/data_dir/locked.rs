@@ -52,7 +52,7 @@ impl LockedDir {
         sealed::load_node_key(self.disk.as_ref())
     }
 
-    /// What its agent remembers of the keys of others.
+    /// The keys of others that its agent remembers.
     ///
     /// # Errors
     /// A file cannot be read, is damaged or of another format.

@@ -22,12 +22,12 @@ const FORMAT: u32 = 1;
 /// More than a generation, or the head of the file, takes.
 const MAX_ENTRY_BYTES: usize = 4_096;
 
-/// What an agent of a sealed cluster remembers of the keys of others. `Debug` shows no secret.
+/// The keys of others that an agent of a sealed cluster remembers. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
 pub struct KeptKeys {
     /// The generations, each with whether it was in use.
     pub generations: Vec<(Generation, bool)>,
-    /// What operators revoked.
+    /// The revocations.
     pub revocations: Vec<SignedCommand>,
     /// The certificates of members.
     pub certificates: Vec<Certificate>,

@@ -20,7 +20,7 @@ const MAX_AUTHORITIES: usize = 2;
 pub struct KeptMembership {
     /// The cluster, and the CA keys whose tokens count in it.
     pub trust: Trust,
-    /// What the node shows of itself.
+    /// The certificate of the node.
     pub certificate: Certificate,
     /// The members to join at that its token named.
     pub seeds: Vec<String>,

@@ -133,7 +133,7 @@ async fn accept(listener: TcpListener, door: Arc<Door>) {
     }
 }
 
-/// What a peer said on a connection.
+/// The words of a peer on a connection.
 enum Heard {
     Nothing,
     /// It asks for our sync port.

@@ -4,7 +4,7 @@ use hobnob_keys::{Generation, HoldKey, HoldWords};
 
 use super::preamble::{GOODBYE, HELD};
 
-/// What tells a member from a stranger on a TCP connection.
+/// The keys that tell a member from a stranger on a TCP connection.
 #[derive(Debug)]
 pub(crate) enum HoldTrust {
     /// Nothing: the cluster is clear.

@@ -9,7 +9,7 @@ pub(super) const MAGIC_SYNC_PORT: [u8; 4] = *b"port";
 /// The magic, the version, and the length of the fields behind them.
 pub(super) const HEAD_BYTES: usize = 6;
 
-/// What a peer wants with a connection.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
     /// To hold it.

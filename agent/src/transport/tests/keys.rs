@@ -18,7 +18,7 @@ use crate::transport::tls::{ALPN, AnyNodeKey, provider};
 /// The bytes of a certificate. Nobody reads them: the kind of it is refused first.
 const X509: &[u8] = b"\x30\x03\x02\x01\x07";
 
-/// What a side shows in TLS.
+/// The key or the certificate that a side shows in TLS.
 #[derive(Clone, Copy, Debug)]
 enum Shown {
     Nothing,

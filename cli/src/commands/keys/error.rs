@@ -1,4 +1,4 @@
-//! What can go wrong with keys and tokens.
+//! The errors of keys and tokens.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Who has confirmed an order.
+//! The members that have confirmed an order.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Members that a line names.
 const MAX_NAMED: usize = 8;
 
-/// Who holds the newest generation and has applied all revocations.
+/// The members that hold the newest generation and have applied all revocations.
 #[derive(Debug, Serialize)]
 pub(super) struct Confirmed {
     /// Living members.

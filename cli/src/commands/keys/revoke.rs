@@ -18,7 +18,7 @@ use crate::commands::unexpected;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// What came of it.
+/// The outcome of the order.
 #[derive(Serialize)]
 struct Outcome<'a> {
     #[serde(flatten)]
@@ -72,7 +72,7 @@ pub(crate) async fn revoke(client: &mut Client, args: &RevokeArgs) -> anyhow::Re
     Ok(confirmed.exit())
 }
 
-/// What is to be revoked.
+/// The subject of the revocation.
 enum Subject<'a> {
     Node(&'a KeyHolder),
     Token(hobnob_keys::Fingerprint),
@@ -153,7 +153,7 @@ fn is_confirmed(question: &str) -> io::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// What a revocation revokes, in words.
+/// The subject of a revocation, in words.
 pub(super) fn describe(revocation: &Revocation) -> String {
     let members: Vec<_> = revocation.members.iter().map(|name| printable(name)).collect();
     let members = members.join(", ");

@@ -12,7 +12,7 @@ use crate::commands::unexpected;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// What came of it.
+/// The outcome of the order.
 #[derive(Serialize)]
 struct Outcome<'a> {
     rotated: &'a Rotated,

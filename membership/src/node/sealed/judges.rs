@@ -12,7 +12,7 @@ impl Node {
         self.guard.as_ref().map(|guard| guard.trust())
     }
 
-    /// What operators revoked; `None` in a clear cluster.
+    /// The revocations; `None` in a clear cluster.
     #[must_use]
     pub fn revoked(&self) -> Option<&Revocations> {
         self.guard.as_ref().map(|guard| guard.revocations())

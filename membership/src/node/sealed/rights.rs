@@ -1,4 +1,4 @@
-//! What this node and the others may serve in a sealed cluster.
+//! The services that this node and the others may offer in a sealed cluster.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::wire::{Digest, LocalHealth, Message, Packed, Ping, Pong, ShortForm};
 
-/// What was in a datagram.
+/// The content of a datagram, and its sender.
 #[derive(Debug)]
 pub(crate) struct Opened<'a> {
     /// The member that sealed it, if the datagram says so: all messages have to be its own.

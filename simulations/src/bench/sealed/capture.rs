@@ -12,7 +12,7 @@ use rustix::net::{
 const WAIT: Duration = Duration::from_millis(50);
 /// Datagrams that a capture keeps.
 const MAX_KEPT: usize = 100_000;
-/// What the kernel keeps while nobody reads.
+/// Bytes that the kernel keeps while nobody reads.
 const RECEIVE_BUFFER: usize = 4 << 20;
 const UDP: u8 = 17;
 

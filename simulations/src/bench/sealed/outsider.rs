@@ -84,7 +84,7 @@ pub(super) fn measure(
     let began = Instant::now();
     let sent = outsider.send(count).map_err(SealedBenchError::Outsider)?;
     let took = began.elapsed();
-    // What lies in the socket is read within this time.
+    // The agent reads the rest of its socket within this time.
     thread::sleep(CALM);
     let picks = picking.stop();
     let (after, using) = (agents[0].info()?, Usage::of(fleet.pid(0))?);

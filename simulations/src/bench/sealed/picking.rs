@@ -11,7 +11,7 @@ use crate::processes::{Api, Fleet, ProcessError};
 /// The pause after a pick.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// What became of the picks.
+/// The outcome of the picks.
 #[derive(Debug, Default)]
 pub(super) struct Picks {
     /// Microseconds of each pick that found an instance.

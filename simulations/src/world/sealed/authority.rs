@@ -39,7 +39,7 @@ pub(super) enum Which {
 /// The CA of a sealed cluster, with an operator that sits at none of the hosts.
 pub(super) struct Authority {
     trust: Trust,
-    /// What every host is given.
+    /// The keys that every host is given.
     token: Token,
     /// A token that expired nine years ago.
     expired: Token,

@@ -1,4 +1,4 @@
-//! What makes a world sealed: the keys of its hosts, the CA of the cluster, and what its operator ordered.
+//! The sealed part of a world: the keys of its hosts, the CA of the cluster, and what its operator ordered.
 //!
 //! All keys follow from the seed of the run. Hosts of another cluster, as the fault `other-cluster` makes them, have a CA of
 //! their own.
@@ -40,7 +40,7 @@ impl Seal {
     }
 }
 
-/// What a data directory holds of the keys of the cluster.
+/// The keys of the cluster in a data directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     generations: Vec<(Generation, bool)>,
@@ -120,7 +120,7 @@ impl Sealed {
         if cluster == ClusterId::default() { &self.home } else { &self.abroad }
     }
 
-    /// What a host knows at its start. A founder makes the first generation if its disk holds none.
+    /// The knowledge of a host at its start. A founder makes the first generation if its disk holds none.
     pub(super) fn sealing(
         &self,
         host: &Host,

@@ -39,7 +39,7 @@ struct Captured {
     bytes: Vec<u8>,
 }
 
-/// What the outsider has, and what became of its attempts.
+/// The capture of the outsider, and the outcome of its attempts.
 pub(super) struct Outsider {
     pub(super) rng: Xoshiro256PlusPlus,
     listens: bool,
@@ -86,7 +86,7 @@ impl Outsider {
     }
 }
 
-/// What a node may do with a datagram.
+/// The effects that a datagram may have on a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum May {
     /// Drop it.
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    /// What an outsider or a liar could do, and should not have been able to.
+    /// Effects of an outsider or a liar, of which there should be none.
     #[must_use]
     pub fn breaches(&self) -> &[String] {
         self.sealed.as_ref().map_or(&[], |sealed| &sealed.outsider.breaches)
