@@ -39,4 +39,4 @@ pub use config::{
     TokenProblem, TokenSource, TokenText,
 };
 pub use doors::unix::error::SocketError;
-pub use security::SecurityError;
+pub use security::{SecurityError, system_random};

@@ -98,6 +98,7 @@ fn of_keys(error: &KeysError) -> Option<&'static str> {
             "use a later version of hobnob, or ask the operator for a new token"
         }
         KeysError::Token(_) => "copy the whole line that `hobnob token create` printed",
+        KeysError::Io { verb: "read" | "look at", source, .. } => return of_reading(source),
         KeysError::Io { source, .. } => return of_file(source),
         _ => return None,
     })
@@ -280,7 +281,19 @@ fn of_socket(error: &SocketError, flag: &str) -> Option<String> {
     })
 }
 
-/// The advice for an error of the system with a file or a directory.
+/// The advice for an error of the system with a file that is to be read.
+fn of_reading(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => Some("name a file that is there"),
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            Some("name a file instead of a directory")
+        }
+        ErrorKind::PermissionDenied => Some("let this user read that file, or name another one"),
+        _ => None,
+    }
+}
+
+/// The advice for an error of the system with a file or a directory that is to be written.
 fn of_file(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::NotFound => {
@@ -379,6 +392,23 @@ mod tests {
             assert_eq!(advice.contains("room"), kind == ErrorKind::StorageFull, "{kind}: {advice}");
         }
         assert_eq!(of_file(&io::Error::other("broken")), None);
+    }
+
+    #[test]
+    fn a_file_that_is_read_needs_no_room_and_no_right_to_write() {
+        let error = |verb, kind: ErrorKind| {
+            let source = kind.into();
+            anyhow::Error::new(KeysError::Io { verb, path: PathBuf::from("file"), source })
+        };
+        for (kind, read, write) in [
+            (ErrorKind::NotFound, "is there", "takes no files"),
+            (ErrorKind::PermissionDenied, "read that file", "write there"),
+        ] {
+            for (verb, says) in [("read", read), ("look at", read), ("write", write)] {
+                let advice = of(&error(verb, kind)).expect("some advice");
+                assert!(advice.contains(says), "{verb} {kind}: {advice}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub(crate) mod status;
 mod tests;
 
 use hobnob_api::{ApiError, ErrorCode, Rotated};
-use hobnob_keys::{Generation, GenerationId, Membership, Revocations, SignedCommand, Trust};
+use hobnob_keys::{
+    Generation, GenerationId, Membership, Moment, Revocations, SignedCommand, Trust,
+};
 use hobnob_membership::{KeyStatus, Node, Time};
 
 use crate::clock::wall_clock_ms;
@@ -25,23 +27,17 @@ fn not_sealed() -> ApiError {
     ApiError::new(ErrorCode::NotSealed, message)
 }
 
-/// By what orders are judged.
+/// The CA keys and the revocations that orders are checked against.
 fn judges(node: &Node) -> Result<(&Trust, &Revocations), ApiError> {
     node.trust().zip(node.revoked()).ok_or_else(not_sealed)
 }
 
-/// The keys, at an agent that can tell others of an order.
-fn speaking(node: &Node, now: Time) -> Result<KeyStatus, ApiError> {
-    let status = node.key_status(now).ok_or_else(not_sealed)?;
-    match words::silence(node, now) {
-        Some(reason) => Err(ApiError::new(ErrorCode::DuplicateNodeId, reason)),
-        None => Ok(status),
-    }
-}
-
-/// The keys, at an agent that holds a generation. One that no member let in would found a cluster of its own.
+/// The keys, at an agent that can tell others of an order. One that no member let in would found a cluster of its own.
 fn inside(node: &Node, now: Time) -> Result<KeyStatus, ApiError> {
-    let status = speaking(node, now)?;
+    let status = node.key_status(now).ok_or_else(not_sealed)?;
+    if let Some(reason) = words::silence(node, now) {
+        return Err(ApiError::new(ErrorCode::DuplicateNodeId, reason));
+    }
     if status.newest.is_some() {
         return Ok(status);
     }
@@ -65,10 +61,10 @@ fn judge_signer(node: &Node, command: &SignedCommand) -> Result<Membership, ApiE
     }
     let (validity, now_ms) = (signer.limits().validity, wall_clock_ms());
     validity.at(now_ms).map_err(|untimely| {
-        let until = validity.until_ms;
+        let (until, now) = (Moment(validity.until_ms), Moment(now_ms));
         invalid(format!(
             "the credential does not count now: {untimely}: its token {token} is valid until {until}, and the clock of this agent \
-             shows {now_ms} (ms since 1970)"
+             shows {now}"
         ))
     })?;
     Ok(signer)

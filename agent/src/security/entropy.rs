@@ -6,7 +6,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 /// Random bytes of the kernel.
-pub(crate) fn system_random<const N: usize>() -> io::Result<Zeroizing<[u8; N]>> {
+///
+/// # Errors
+/// The system gives none.
+pub fn system_random<const N: usize>() -> io::Result<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     let mut filled = 0;
     while filled < N {

@@ -11,7 +11,7 @@ mod tests;
 
 pub(crate) use credential::{OwnCredential, refused};
 pub(crate) use enter::{Entered, enter};
-pub(crate) use entropy::system_random;
+pub use entropy::system_random;
 pub use error::SecurityError;
 pub(crate) use sealed::Sealed;
 pub(crate) use secrets::Secrets;

@@ -4,9 +4,8 @@
 
 pub mod bounds;
 mod network;
+mod samples;
 pub mod sealed;
 
-pub use network::{
-    Arrival, Link, Network, config, health, identity, instance, large, node, node_as, node_of,
-    record, web,
-};
+pub use network::{Arrival, Link, Network};
+pub use samples::{config, health, identity, instance, large, node, node_as, node_of, record, web};

@@ -5,7 +5,7 @@ use hobnob_keys::{
     OperatorCredential, PublicKey, Revoked, Roles, SignedCommand, Token, Trust, Validity,
 };
 
-use super::network::config;
+use super::samples::config;
 use crate::{Config, Node, NodeId, Sealing, Time};
 
 /// The wall clock of a test begins here, in ms since 1970.
@@ -36,7 +36,7 @@ impl SealedCluster {
         Self { ca: CaKey::found(name("prod"), &[seed; 32]) }
     }
 
-    /// Whom the members trust.
+    /// The CA keys that the members trust.
     #[must_use]
     pub fn trust(&self) -> Trust {
         self.ca.trust()

@@ -260,7 +260,7 @@ impl Guard {
         Ours::of(&self.sealer.keyring, &self.revocations)
     }
 
-    /// Whom this node trusts.
+    /// The CA keys that this node trusts.
     pub(crate) fn trust(&self) -> &Trust {
         &self.trust
     }

@@ -6,10 +6,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use hobnob_agent::system_random;
 use hobnob_keys::{CaFileError, CaKey, Encryption, MAX_CA_FILE_BYTES};
 use zeroize::Zeroizing;
 
-use super::{KeysError, random};
+use super::KeysError;
 use crate::args::{CaArgs, InitArgs};
 use crate::output;
 
@@ -51,7 +52,7 @@ pub(super) fn write(key: &CaKey, path: &Path, args: &InitArgs) -> anyhow::Result
     };
     let encryption = match &passphrase {
         Some(passphrase) => {
-            Some(Encryption { passphrase: passphrase.as_bytes(), salt: *random()? })
+            Some(Encryption { passphrase: passphrase.as_bytes(), salt: *system_random()? })
         }
         None => None,
     };

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use hobnob_agent::system_random;
 use hobnob_keys::{MAX_TOKEN_CHARS, NodeKey, OperatorCredential, Roles, Token};
 use zeroize::Zeroizing;
 
-use super::{KeysError, ca_file, from_stdin, random};
+use super::{KeysError, ca_file, from_stdin};
 use crate::args::CredentialArgs;
 
 /// The credential that was named, if one was. Its key is new and used for this command alone.
@@ -24,5 +25,5 @@ pub(super) fn read(args: &CredentialArgs) -> anyhow::Result<Option<OperatorCrede
     if !token.limits().roles.has(Roles::OPERATOR) {
         return Err(KeysError::NoRole { path, token: token.fingerprint() }.into());
     }
-    Ok(Some(token.credential(NodeKey::from_seed(&*random()?))?))
+    Ok(Some(token.credential(NodeKey::from_seed(&*system_random()?))?))
 }

@@ -15,9 +15,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hobnob_agent::system_random;
 use hobnob_api::client::Client;
 use hobnob_keys::{CaKey, Limits, MAX_TOKEN_CHARS, Roles, Seed, SeedAddress, Token, Validity};
-use rustix::rand::{GetRandomFlags, getrandom};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -42,7 +42,7 @@ const DEMONSTRATION: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     let path = ca_file::path(&args.ca)?;
     ca_file::refuse_existing(&path)?;
-    let key = CaKey::found(args.cluster.clone(), &*random()?);
+    let key = CaKey::found(args.cluster.clone(), &*system_random()?);
     let limits = Limits {
         cluster_name: args.cluster.clone(),
         name: None,
@@ -82,7 +82,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
 
 /// Founds a cluster for a demonstration: writes the CA key and a token with which its first agent and all others join.
 pub(crate) fn found(cluster: &str, ca: &Path, token: &Path) -> anyhow::Result<()> {
-    let key = CaKey::found(cluster.parse()?, &*random()?);
+    let key = CaKey::found(cluster.parse()?, &*system_random()?);
     let limits = Limits {
         cluster_name: key.cluster_name().clone(),
         name: None,
@@ -180,7 +180,7 @@ fn from_stdin() -> io::Result<String> {
 
 fn issue(key: &CaKey, limits: Limits, seeds: &[SeedAddress]) -> anyhow::Result<Token> {
     let seeds = seeds.iter().map(|address| Seed { address: address.clone(), wan: false });
-    Ok(key.token(&*random()?, limits, seeds.collect()).map_err(KeysError::Limits)?)
+    Ok(key.token(&*system_random()?, limits, seeds.collect()).map_err(KeysError::Limits)?)
 }
 
 fn note_seeds(seeds: &[SeedAddress]) {
@@ -204,14 +204,4 @@ fn validity(valid_for: Duration) -> Validity {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Random bytes of the kernel.
-fn random<const N: usize>() -> io::Result<Zeroizing<[u8; N]>> {
-    let mut bytes = Zeroizing::new([0; N]);
-    let mut filled = 0;
-    while filled < N {
-        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
-    }
-    Ok(bytes)
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use hobnob_agent::system_random;
 use hobnob_api::client::{Client, ClientError};
 use hobnob_api::names::printable;
 use hobnob_api::{
@@ -11,8 +12,8 @@ use hobnob_api::{
 use hobnob_keys::{Command, Generation, OperatorCredential, PublicKey, Revoked};
 use serde::Serialize;
 
+use super::credential;
 use super::progress::{self, Confirmed, when};
-use super::{credential, random};
 use crate::args::RevokeArgs;
 use crate::commands::unexpected;
 use crate::exit::Exit;
@@ -131,7 +132,7 @@ impl<'a> Subject<'a> {
         };
         let command = credential.sign(&Command::Revoke(revoked))?;
         let number = keys.newest().saturating_add(1);
-        let generation = Generation::order(number, *random()?, credential)?;
+        let generation = Generation::order(number, *system_random()?, credential)?;
         let generation = Signed::new(&generation.encode());
         Ok(SignedRevocation { command: Signed::new(command.as_bytes()), generation })
     }

@@ -1,12 +1,13 @@
 //! `hobnob keys rotate`.
 
+use hobnob_agent::system_random;
 use hobnob_api::client::Client;
 use hobnob_api::{Request, Response, Rotated, Signed};
 use hobnob_keys::Generation;
 use serde::Serialize;
 
+use super::credential;
 use super::progress::{self, Confirmed, short, when};
-use super::{credential, random};
 use crate::args::KeysRotateArgs;
 use crate::commands::unexpected;
 use crate::exit::Exit;
@@ -25,7 +26,7 @@ pub(super) async fn rotate(client: &mut Client, args: &KeysRotateArgs) -> anyhow
     let generation = match credential::read(&args.signer)? {
         Some(credential) => {
             let number = progress::ask(client).await?.newest().saturating_add(1);
-            Some(Signed::new(&Generation::order(number, *random()?, &credential)?.encode()))
+            Some(Signed::new(&Generation::order(number, *system_random()?, &credential)?.encode()))
         }
         None => None,
     };

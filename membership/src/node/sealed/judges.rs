@@ -6,7 +6,7 @@ use crate::base::time::Time;
 use crate::node::Node;
 
 impl Node {
-    /// Whom the members of a sealed cluster trust; `None` in a clear cluster.
+    /// The CA keys that the members of a sealed cluster trust; `None` in a clear cluster.
     #[must_use]
     pub fn trust(&self) -> Option<&Trust> {
         self.guard.as_ref().map(|guard| guard.trust())
