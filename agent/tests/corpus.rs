@@ -52,6 +52,11 @@ fn generations() {
 }
 
 #[test]
+fn successions() {
+    replay("succession", fuzz::keys::succession::check);
+}
+
+#[test]
 fn sealed_datagrams() {
     replay("sealed", fuzz::keys::sealed::check);
 }

@@ -3,14 +3,13 @@
 //! A certificate does not expire. It is signed, hashed and passed on as the bytes that came, never as fields written anew.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::bytes::{DecodeError, Reader, put_prefixed};
 use crate::key::{ClusterId, Fingerprint, NodeId, PublicKey, SIGNATURE_BYTES, SigningKey};
 use crate::limits::{Limits, MAX_LIMITS_BYTES};
 use crate::names::Name;
-use crate::suite::{AwsLc, Suite};
 use crate::tlv::{self, Elements};
+use crate::trust::Trust;
 
 /// The most bytes of a part: a key, its limits with their length, a signature.
 const MAX_PART_BYTES: usize = 32 + 2 + MAX_LIMITS_BYTES + SIGNATURE_BYTES;
@@ -30,63 +29,6 @@ mod kind {
     pub(super) const NAME: u8 = 0x81;
     pub(super) const DATACENTER: u8 = 0x82;
 }
-
-/// The CA keys whose tokens count in a cluster: one, or two while the CA is replaced. Also the [`Suite`] that verifies what they
-/// signed.
-#[derive(Clone, Debug)]
-pub struct Trust {
-    cluster: ClusterId,
-    authority: PublicKey,
-    successor: Option<PublicKey>,
-    suite: Arc<dyn Suite>,
-}
-
-impl Trust {
-    /// Trusts one CA key.
-    #[must_use]
-    pub fn new(cluster: ClusterId, authority: PublicKey) -> Self {
-        Self { cluster, authority, successor: None, suite: Arc::new(AwsLc) }
-    }
-
-    /// Trusts a second CA key, too.
-    #[must_use]
-    pub fn with_successor(self, successor: PublicKey) -> Self {
-        Self { successor: Some(successor), ..self }
-    }
-
-    /// Verifies with another suite than the real one.
-    #[must_use]
-    pub fn with_suite(self, suite: Arc<dyn Suite>) -> Self {
-        Self { suite, ..self }
-    }
-
-    /// The cluster.
-    #[must_use]
-    pub fn cluster(&self) -> ClusterId {
-        self.cluster
-    }
-
-    /// The suite.
-    #[must_use]
-    pub fn suite(&self) -> &dyn Suite {
-        &*self.suite
-    }
-
-    /// The trusted CA keys.
-    pub fn authorities(&self) -> impl Iterator<Item = &PublicKey> {
-        std::iter::once(&self.authority).chain(&self.successor)
-    }
-}
-
-/// The same CA keys of the same cluster, whatever the suite.
-impl PartialEq for Trust {
-    fn eq(&self, other: &Self) -> bool {
-        (self.cluster, self.authority, self.successor)
-            == (other.cluster, other.authority, other.successor)
-    }
-}
-
-impl Eq for Trust {}
 
 /// The part that the CA signed: the public key of a token, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,10 +76,11 @@ impl TokenPart {
         &self.limits
     }
 
-    pub(crate) fn is_of(&self, trust: &Trust) -> bool {
+    /// The trusted CA key that signed it.
+    pub(crate) fn authority(&self, trust: &Trust) -> Option<PublicKey> {
         let (signed, signature) = self.bytes.split_at(self.bytes.len() - SIGNATURE_BYTES);
-        let parts = [TOKEN_CONTEXT, &trust.cluster.0, signed];
-        trust.authorities().any(|authority| authority.verifies(trust.suite(), &parts, signature))
+        let parts = [TOKEN_CONTEXT, &trust.cluster().0, signed];
+        trust.authorities().find(|authority| authority.verifies(trust.suite(), &parts, signature))
     }
 }
 
@@ -260,17 +203,16 @@ impl Certificate {
     /// It does not count in the cluster of `trust`.
     pub fn verify(self, trust: &Trust) -> Result<Membership, CertificateError> {
         let token = self.token.public_key.fingerprint();
-        if !self.token.is_of(trust) {
-            return Err(CertificateError::UnknownAuthority { token });
-        }
+        let authority = self.token.authority(trust);
+        let authority = authority.ok_or(CertificateError::UnknownAuthority { token })?;
         let (signed, signature) = self.bytes.split_at(self.bytes.len() - SIGNATURE_BYTES);
-        let parts = [NODE_CONTEXT, &trust.cluster.0, &signed[1..]];
+        let parts = [NODE_CONTEXT, &trust.cluster().0, &signed[1..]];
         if !self.token.public_key.verifies(trust.suite(), &parts, signature) {
             let node = self.node.public_key.node_id();
             return Err(CertificateError::Forged { token, node });
         }
         allow(&self.token.limits, &self.node.name, &self.node.datacenter)?;
-        Ok(Membership { certificate: self, token })
+        Ok(Membership { certificate: self, token, authority })
     }
 }
 
@@ -332,6 +274,7 @@ impl fmt::Debug for Certificate {
 pub struct Membership {
     certificate: Certificate,
     token: Fingerprint,
+    authority: PublicKey,
 }
 
 impl Membership {
@@ -375,6 +318,12 @@ impl Membership {
     #[must_use]
     pub fn token(&self) -> Fingerprint {
         self.token
+    }
+
+    /// The CA key that signed the token.
+    #[must_use]
+    pub fn authority(&self) -> PublicKey {
+        self.authority
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::bytes::{DecodeError, Reader, put_prefixed};
-use crate::certificate::{Certificate, CertificateError, MAX_CERTIFICATE_BYTES, Membership, Trust};
+use crate::certificate::{Certificate, CertificateError, MAX_CERTIFICATE_BYTES, Membership};
 use crate::generation::GenerationId;
 use crate::key::{ClusterId, Fingerprint, NodeId, NodeKey, PublicKey, SIGNATURE_BYTES};
 use crate::limits::Roles;
+use crate::trust::Trust;
 
 /// The most bytes of a command.
 const MAX_COMMAND_BYTES: usize = 256;

@@ -6,10 +6,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroizing;
 
 use crate::bytes::{DecodeError, Reader};
-use crate::certificate::Trust;
 use crate::command::{Command, CommandError, CredentialError, OperatorCredential, SignedCommand};
 use crate::key::{ClusterId, NodeId, PublicKey};
 use crate::revocations::Revocations;
+use crate::trust::Trust;
 
 const FORMAT: u8 = 1;
 const WHAT: &str = "the generation";

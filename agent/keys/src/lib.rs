@@ -9,6 +9,7 @@
 //! | let hosts in | [`Token`], made by [`CaKey::token`] |
 //! | be a member | [`NodeKey`], and the [`Certificate`] that [`Token::certificate`] issues for it |
 //! | judge a member | [`Certificate::verify`] with [`Trust`], then [`Revocations::revokes`] |
+//! | replace the CA key | [`Succession`], made by [`CaKey::succession`]; [`Trust::succeed`] |
 //! | order something of the whole cluster | [`OperatorCredential`], [`SignedCommand`] |
 //! | seal datagrams | [`Generation`], [`seal`] |
 //! | prove the words on held connections | [`HoldKey`] |
@@ -29,14 +30,16 @@ mod moment;
 mod names;
 mod revocations;
 pub mod seal;
+mod succession;
 pub mod suite;
 mod tlv;
 mod token;
+mod trust;
 
 pub use bytes::DecodeError;
 pub use ca::{CaFile, CaFileError, CaKey, Encryption, MAX_CA_FILE_BYTES};
 pub use certificate::{
-    Certificate, CertificateError, IssueError, MAX_CERTIFICATE_BYTES, Membership, Trust,
+    Certificate, CertificateError, IssueError, MAX_CERTIFICATE_BYTES, Membership,
 };
 pub use command::{
     Command, CommandError, CredentialError, MAX_SIGNED_COMMAND_BYTES, OperatorCredential, Revoked,
@@ -52,4 +55,6 @@ pub use limits::{Limits, MAX_LIMITS_BYTES, Roles, Untimely, Validity};
 pub use moment::Moment;
 pub use names::{MAX_NAME_BYTES, Name, NameError};
 pub use revocations::{MAX_MERGED_REVOCATIONS, MAX_REVOCATIONS, RevocationError, Revocations};
+pub use succession::{MAX_SUCCESSION_CHARS, SUCCESSION_BYTES, Succession, SuccessionError};
 pub use token::{MAX_TOKEN_CHARS, Seed, SeedAddress, Token, TokenError};
+pub use trust::Trust;

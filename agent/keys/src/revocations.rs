@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::bytes::{DecodeError, Reader, put_prefixed};
-use crate::certificate::{Membership, Trust};
+use crate::certificate::Membership;
 use crate::command::{Command, CommandError, MAX_SIGNED_COMMAND_BYTES, Revoked, SignedCommand};
+use crate::trust::Trust;
 
 /// The most revocations that operators may add up to.
 pub const MAX_REVOCATIONS: usize = 4_096;

@@ -52,9 +52,10 @@ impl Driver {
         let keys = KeptKeys {
             generations: self.node.generations(self.clock.now()),
             revocations: self.node.revocations(),
+            succession: self.node.trust().and_then(|trust| trust.succession().cloned()),
             certificates: self.node.certificates(),
         };
-        if !self.persist(Persist::Keys(keys)) {
+        if !self.persist(Persist::Keys(Box::new(keys))) {
             self.key_saving.changed(now);
         }
     }

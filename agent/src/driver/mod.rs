@@ -67,7 +67,7 @@ const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
-    Keys(KeptKeys),
+    Keys(Box<KeptKeys>),
     Verdicts(BTreeMap<Arc<str>, KeptVerdict>),
 }
 

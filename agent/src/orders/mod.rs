@@ -10,6 +10,7 @@ pub(crate) mod rotate;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trust;
 
 use hobnob_api::{ApiError, ErrorCode, Rotated};
 use hobnob_keys::{

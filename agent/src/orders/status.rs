@@ -49,8 +49,13 @@ pub(super) async fn survey(driver: &DriverHandle) -> Result<(), Stopping> {
 fn is_surveyed(node: &Node, now: Time) -> bool {
     node.key_status(now).is_none_or(|status| {
         let mut living = status.members.iter().filter(|member| is_live(member.status));
-        !status.is_surveying || living.all(|member| member.has_newest && member.has_revocations)
+        !status.is_surveying || living.all(has_all)
     })
+}
+
+/// Whether a member showed that it holds what this agent does.
+fn has_all(member: &MemberKeys) -> bool {
+    member.has_newest && member.has_revocations && member.has_authorities
 }
 
 fn read(node: &Node, operator: bool, now: Time) -> Result<Keys, ApiError> {
@@ -96,6 +101,7 @@ pub(super) fn holders(node: &Node, now: Time) -> Vec<KeyHolder> {
     let mut holders = vec![KeyHolder {
         has_newest: true,
         has_revocations: true,
+        has_authorities: true,
         shown_ago_ms: Some(0),
         generation: node
             .generations(now)
@@ -103,14 +109,15 @@ pub(super) fn holders(node: &Node, now: Time) -> Vec<KeyHolder> {
             .find_map(|(generation, in_use)| in_use.then(|| generation.id().number)),
         ..silent(node, own, Status::Alive, certified.get(&own).copied())
     }];
-    for MemberKeys { node: id, status, shown_at, present, has_newest, has_revocations } in &members
-    {
+    for member in &members {
+        let certified = certified.get(&member.node).copied();
         holders.push(KeyHolder {
-            shown_ago_ms: shown_at.map(|at| millis(now.since(at))),
-            generation: present.map(|present| present.number),
-            has_newest: *has_newest,
-            has_revocations: *has_revocations,
-            ..silent(node, *id, *status, certified.get(id).copied())
+            shown_ago_ms: member.shown_at.map(|at| millis(now.since(at))),
+            generation: member.present.map(|present| present.number),
+            has_newest: member.has_newest,
+            has_revocations: member.has_revocations,
+            has_authorities: member.has_authorities,
+            ..silent(node, member.node, member.status, certified)
         });
     }
     let is_listed = |id: &NodeId| *id == own || members.iter().any(|member| member.node == *id);
@@ -131,10 +138,12 @@ fn silent(node: &Node, id: NodeId, status: Status, membership: Option<&Membershi
         status: member_status(status),
         public_key: membership.map(|membership| membership.public_key().to_string()),
         token: membership.map(|membership| membership.token().to_string()),
+        authority: membership.map(|membership| membership.authority().fingerprint().to_string()),
         shown_ago_ms: None,
         generation: None,
         has_newest: false,
         has_revocations: false,
+        has_authorities: false,
         revoked: node.is_revoked(id),
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Registrar {
     /// The latest verdicts, while the disk has not taken them.
     unkept: Option<BTreeMap<Arc<str>, KeptVerdict>>,
     /// The keys of a sealed cluster, while the disk has not taken them.
-    unkept_keys: Option<KeptKeys>,
+    unkept_keys: Option<Box<KeptKeys>>,
 }
 
 impl Registrar {

@@ -9,7 +9,7 @@
 //! | a membership | of another cluster | is refused |
 //! | a membership | valid, and made later than the one before, or that one has expired | gets a new certificate from it, for the same key |
 
-use hobnob_keys::{IssueError, Name, NodeKey, Revocations, Revoked, Token};
+use hobnob_keys::{IssueError, Name, NodeKey, Revocations, Revoked, Token, Trust};
 
 use super::{Sealed, SecurityError, system_random};
 use crate::config::{TokenSource, ValidConfig};
@@ -40,7 +40,7 @@ pub(crate) fn enter(
         return Err(SecurityError::InsecureWithToken);
     }
     let entering = Entering { config, now_ms };
-    let Some(sealed) = entering.membership(&mut dir)? else {
+    let Some(mut sealed) = entering.membership(&mut dir)? else {
         let cluster = config.cluster.clone().unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
         let datacenter = config.datacenter.clone();
         return Ok(Entered {
@@ -52,6 +52,7 @@ pub(crate) fn enter(
         });
     };
     let kept = dir.keys()?;
+    take_succession(&mut sealed.trust, &kept);
     let cluster = sealed.cluster_name();
     Ok(Entered {
         data_dir: dir.into_sealed(&cluster, sealed.node_id())?,
@@ -79,7 +80,8 @@ impl Entering<'_> {
             }),
             (None, None) => Ok(None),
             (None, Some(source)) => self.join(dir, key, source).map(Some),
-            (Some(kept), source) => {
+            (Some(mut kept), source) => {
+                take_succession(&mut kept.trust, &dir.keys()?);
                 let path = dir.path("membership.json");
                 let (certificate, trust) = (kept.certificate.clone(), kept.trust.clone());
                 let membership = certificate.verify(&trust);
@@ -190,8 +192,6 @@ impl Entering<'_> {
         let key = self.key_for(dir, &member, &token)?;
         match issue(&token, key, &name, &datacenter) {
             Ok(renewed) => {
-                // All CA keys that were trusted stay so.
-                let renewed = Sealed { trust: member.trust.clone(), ..renewed };
                 dir.save_node_key(&renewed.key)?;
                 dir.save_membership(&renewed.kept())?;
                 tracing::info!(
@@ -236,7 +236,7 @@ impl Entering<'_> {
             });
         }
         let fingerprint = token.fingerprint();
-        if !token.trust().authorities().all(|ca| member.trust.authorities().any(|own| own == ca)) {
+        if !token.trust().authorities().all(|ca| member.trust.trusts(ca)) {
             return ignored(&format_args!(
                 "token {fingerprint} is signed by a CA key that this agent does not trust"
             ));
@@ -278,6 +278,13 @@ impl Entering<'_> {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Trusts the CA keys of the succession that the data directory keeps, too.
+fn take_succession(trust: &mut Trust, kept: &KeptKeys) {
+    if let Some(error) = kept.succession.clone().and_then(|kept| trust.succeed(kept).err()) {
+        tracing::warn!(%error, "the succession of CA keys in the data directory does not count here, and is forgotten");
     }
 }
 

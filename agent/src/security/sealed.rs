@@ -31,7 +31,7 @@ impl Sealed {
     /// The part that a data directory keeps, beside the key.
     pub(super) fn kept(&self) -> KeptMembership {
         KeptMembership {
-            trust: self.trust.clone(),
+            trust: Trust::new(self.trust.cluster(), self.own.authority()),
             certificate: self.own.certificate().clone(),
             seeds: self.seeds.clone(),
         }
@@ -71,7 +71,7 @@ impl Sealed {
     /// # Errors
     /// The certificate does not count.
     pub(crate) fn sealing(&self, kept: KeptKeys) -> Result<Sealing, CertificateError> {
-        let KeptKeys { generations, revocations, certificates } = kept;
+        let KeptKeys { generations, revocations, succession: _, certificates } = kept;
         let mut sealing = Sealing::new(self.trust.clone(), self.own.certificate().clone())?
             .with_revocations(revocations)
             .with_members(certificates);

@@ -249,6 +249,28 @@ fn a_newer_token_makes_a_new_certificate_for_the_same_key() {
 }
 
 #[test]
+fn a_token_of_the_ca_key_that_succeeds_makes_a_new_certificate_and_both_keys_stay_trusted() {
+    let (first, disk) = (Cluster::prod(), joined(50));
+    let second = Cluster(first.0.successor(&[6; 32]));
+    let was = member(&disk, &config(None)).1.own.token();
+    let token = second.token(40, any);
+    assert_eq!(member(&disk, &config(text(&token))).1.own.token(), was, "its CA key is unknown");
+    let succession = first.0.succession(&second.0).expect("two keys");
+    let keys = KeptKeys { succession: Some(succession.clone()), ..KeptKeys::default() };
+    start(&disk, &config(None)).expect("it starts").data_dir.save_keys(&keys).expect("saved");
+    for token in [text(&token), None] {
+        let (_, renewed) = member(&disk, &config(token));
+        assert_eq!(renewed.own.authority(), second.0.public_key());
+        assert_eq!(renewed.trust.succession(), Some(&succession));
+    }
+    // Members tell it again.
+    let entered = start(&disk, &config(None)).expect("it starts");
+    { entered }.data_dir.save_keys(&KeptKeys::default()).expect("saved");
+    let (_, alone) = member(&disk, &config(None));
+    assert_eq!(alone.trust, second.0.trust());
+}
+
+#[test]
 fn another_name_needs_a_valid_token() {
     let disk = joined(50);
     let called = |token| ValidConfig { name: Some("other".to_owned()), ..config(token) };

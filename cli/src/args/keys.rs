@@ -25,19 +25,27 @@ Examples:
   hobnob init --cluster prod --seed 10.0.0.9:7946
   hobnob init --cluster prod --passphrase         encrypt the CA key
   hobnob init --cluster test --ca ./test-ca.key
+  hobnob init --rotate-ca                         make a second CA key
 
 Makes the key of the cluster's CA, and prints a first token and the next
 command. The key signs tokens. No agent needs it: keep it where only operators
 are, with a backup. An existing file is never overwritten (exit code 1).
---seed names the first hosts, at which the others join.";
+--seed names the first hosts, at which the others join.
+--rotate-ca makes a CA key that succeeds the one of --ca, and a file that tells
+the cluster of it, both beside it: ca-2.key and ca-2.succession. The new key is
+encrypted as the old one, or as --passphrase says.";
 
 /// `hobnob init`.
 #[derive(Debug, Args)]
 #[command(after_help = INIT_HELP)]
 pub(crate) struct InitArgs {
     /// The name of the cluster
-    #[arg(long, value_name = "NAME", value_parser = values::name)]
-    pub(crate) cluster: Name,
+    #[arg(long, value_name = "NAME", value_parser = values::name, required_unless_present = "rotate_ca")]
+    pub(crate) cluster: Option<Name>,
+
+    /// Make a CA key that succeeds that of --ca, in a cluster that is there
+    #[arg(long, conflicts_with_all = ["cluster", "valid_for", "seeds"])]
+    pub(crate) rotate_ca: bool,
 
     #[command(flatten)]
     pub(crate) ca: CaArgs,

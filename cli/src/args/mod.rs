@@ -34,7 +34,8 @@ pub(crate) use keys::{
     CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,
 };
 pub(crate) use orders::{
-    CredentialArgs, KeysArgs, KeysCommand, KeysRotateArgs, KeysStatusArgs, RevokeArgs, WaitArgs,
+    CredentialArgs, KeysArgs, KeysCommand, KeysRotateArgs, KeysStatusArgs, KeysTrustArgs,
+    RevokeArgs, WaitArgs,
 };
 pub(crate) use pick::{PickArgs, ReportArgs};
 pub(crate) use register::{DeregisterArgs, RegisterArgs};

@@ -29,8 +29,9 @@ const KEYS_HELP: &str = "\
 Examples:
   hobnob keys status
   hobnob keys rotate --credential operator.token
+  hobnob keys trust ca-2.succession
 
-`hobnob keys status --help` and `hobnob keys rotate --help` show more.";
+`hobnob keys rotate --help` and the like show more.";
 
 /// `hobnob keys`.
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ pub(crate) enum KeysCommand {
     Status(KeysStatusArgs),
     /// Replace the secret that all members share
     Rotate(KeysRotateArgs),
+    /// Have the cluster trust a second CA key
+    Trust(KeysTrustArgs),
 }
 
 const STATUS_HELP: &str = "\
@@ -91,6 +94,34 @@ pub(crate) struct KeysRotateArgs {
     /// Make another generation although one is on its way
     #[arg(long)]
     pub(crate) again: bool,
+
+    #[command(flatten)]
+    pub(crate) waiting: WaitArgs,
+
+    /// Print the outcome as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const TRUST_HELP: &str = "\
+Examples:
+  hobnob init --rotate-ca                           on the operator's machine
+  hobnob keys trust ca-2.succession                 at one agent
+
+Hands the file that `hobnob init --rotate-ca` wrote to the cluster. Both CA keys
+signed it, so no other credential is needed. From then on tokens of both count,
+and a token of the new one, given to a member, renews its certificate. A member
+that is away learns of it when it returns. A cluster takes one such file.
+Exits with 0 when all living members trust both keys, and with 4 when some did
+not confirm in time: the same command goes on.";
+
+/// `hobnob keys trust`.
+#[derive(Debug, Args)]
+#[command(after_help = TRUST_HELP)]
+pub(crate) struct KeysTrustArgs {
+    /// The file that `hobnob init --rotate-ca` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 
     #[command(flatten)]
     pub(crate) waiting: WaitArgs,

@@ -118,6 +118,44 @@ fn init_in_json_has_all_of_it() {
 }
 
 #[test]
+fn init_makes_a_second_key_and_a_file_for_the_cluster_and_never_overwrites_one() {
+    let operator = Operator::founded(&[]);
+    let first = fs::read(operator.ca()).unwrap();
+    let made = json(&operator.run(&["init", "--rotate-ca", "--json"]));
+    let (key, succession) =
+        (operator.path("hobnob/ca-2.key"), operator.path("hobnob/ca-2.succession"));
+    assert_eq!(made["ca_file"], key.display().to_string());
+    assert_eq!(made["succession_file"], succession.display().to_string());
+    assert_eq!((mode(&key), mode(&succession)), (0o600, 0o600));
+    let text = fs::read_to_string(&succession).unwrap();
+    let succession = hobnob_keys::Succession::parse(&text).unwrap();
+    assert_eq!(succession.new_key().fingerprint().to_string(), made["authority"]);
+    // A token of it is one of the same cluster.
+    let of = |ca: &Path| inspect(&operator.token(&["--ca", &ca.display().to_string()]));
+    assert_eq!(of(&key)["cluster_id"], of(&operator.ca())["cluster_id"]);
+    let again = operator.run(&["init", "--rotate-ca"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("ca-2.key exists"), "{}", stderr(&again));
+    assert_eq!(fs::read(operator.ca()).unwrap(), first, "the first key stays as it is");
+    let usage = operator.run(&["init", "--rotate-ca", "--cluster", "prod"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn a_second_key_is_encrypted_as_the_first_one_was() {
+    let operator = Operator::new();
+    let passphrase = operator.passphrase("correct horse");
+    let with = ["--passphrase-file", &passphrase];
+    let init = operator.run(&[&["init", "--cluster", "prod"], &with[..]].concat());
+    assert_eq!(init.status.code(), Some(0), "{}", stderr(&init));
+    let output = operator.run(&[&["init", "--rotate-ca"], &with[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("hobnob keys trust"), "{}", stdout(&output));
+    let text = fs::read_to_string(operator.path("hobnob/ca-2.key")).unwrap();
+    assert!(text.contains("sealed-key argon2id"), "{text}");
+}
+
+#[test]
 fn a_token_says_what_it_allows() {
     let operator = Operator::founded(&[]);
     let token = operator.token(&[

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use hobnob_api::{
     ApiError, ErrorCode, ForceLeft, HeldGeneration, KeyHolder, Keys, LongToken, Member,
     MemberStatus, Members, NodeId, Request, Response, Revocation, RevokedKind, RevokedNow, Rotated,
+    Signed, TrustedNow,
 };
 use hobnob_keys::{
     CaKey, Command, Generation, Limits, Name, NodeKey, Revoked, Roles, SignedCommand, Token,
@@ -61,10 +62,12 @@ fn holder(name: &str, id: u8, has_all: bool) -> KeyHolder {
         status: MemberStatus::Alive,
         public_key: Some(key(id).to_string()),
         token: Some("7c0ffee1d2a94b5c8e3f60718293a4b5".to_owned()),
+        authority: Some(ca().public_key().fingerprint().to_string()),
         shown_ago_ms: Some(40),
         generation: Some(5),
         has_newest: has_all,
         has_revocations: has_all,
+        has_authorities: has_all,
         revoked: false,
     }
 }
@@ -181,6 +184,45 @@ fn a_rotation_under_way_is_shown_and_one_that_is_not_confirmed_has_an_exit_code_
     let (output, requests) = ScriptedAgent::start(script).run(&["keys", "rotate", "--again"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(requests[0], Request::Rotate { generation: None, again: true });
+}
+
+fn trusted(new: bool) -> Vec<Response> {
+    vec![Response::Trusted(TrustedNow { authorities: vec![], new })]
+}
+
+#[test]
+fn a_succession_is_handed_in_and_followed_and_another_file_is_not() {
+    let succession = ca().succession(&ca().successor(&[6; 32])).unwrap();
+    let (_folder, path) = file(&format!("{}\n", succession.to_text()));
+    let script = vec![trusted(true), one_lacks(), all_hold()];
+    let (output, requests) = ScriptedAgent::start(script).run(&["keys", "trust", &path]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(requests[0], Request::Trust { succession: Signed::new(&succession.encode()) });
+    assert!(stderr(&output).contains("not yet: a2"), "{}", stderr(&output));
+    let fingerprint = succession.new_key().fingerprint().to_string();
+    assert!(stdout(&output).contains(&fingerprint), "{}", stdout(&output));
+
+    let script = vec![trusted(false), one_lacks(), one_lacks(), one_lacks()];
+    let (output, _) = ScriptedAgent::start(script).run(&["keys", "trust", &path, "--wait", "1ms"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stdout(&output).contains("was trusted before"), "{}", stdout(&output));
+
+    let (_folder, path) = file("hobnob1_AAAA");
+    let (output, requests) = ScriptedAgent::start(vec![]).run(&["keys", "trust", &path]);
+    assert_eq!((output.status.code(), requests.len()), (Some(2), 0));
+    assert!(stderr(&output).contains("operator.token"), "{}", stderr(&output));
+}
+
+#[test]
+fn status_names_who_holds_certificates_of_the_old_ca_key() {
+    let second = ca().successor(&[6; 32]).public_key().fingerprint().to_string();
+    let renewed = KeyHolder { authority: Some(second.clone()), ..holder("a2", 2, true) };
+    let mut keys = held(vec![holder("a1", 1, true), renewed]);
+    keys.authorities.push(second);
+    let script = vec![vec![Response::Keys(Box::new(keys))]];
+    let (output, _) = ScriptedAgent::start(script).run(&["keys", "status"]);
+    let shown = stdout(&output);
+    assert!(shown.contains("1 living members have certificates of it: a1"), "{shown}");
 }
 
 #[test]

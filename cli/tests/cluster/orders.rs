@@ -147,3 +147,45 @@ fn an_operator_signs_that_a_dead_member_leaves_or_is_forgotten() {
     let pruned = cluster.ordered(1, &["prune", "a3"]);
     assert_eq!(text(&pruned["members"][0], "name"), "a3");
 }
+
+#[test]
+fn a_second_ca_key_is_trusted_everywhere_and_renews_a_member_that_was_away() {
+    let mut cluster = Cluster::of(3);
+    let mut away = cluster.agents.pop().unwrap();
+    away.kill();
+    eventually("it is down", || cluster.agents[0].status_of("a3").as_deref() == Some("down"));
+    cluster.operator.ok(&["init".to_owned(), "--rotate-ca".to_owned()]);
+    let made = |name: &str| cluster.operator.home().join("hobnob").join(name).display().to_string();
+    let (key, succession) = (made("ca-2.key"), made("ca-2.succession"));
+    let trusted = cluster.agents[0].json(&["keys", "trust", &succession]);
+    assert_eq!((&trusted["new"], &trusted["confirmed"]), (&true.into(), &2.into()), "{trusted}");
+    assert!(cluster.agents[0].has_logged("a client had the cluster trust a second CA key"));
+
+    // A newcomer joins with a token of the new key, at a member that was told by another one.
+    let token = cluster.operator.token(&["--ca", &key]);
+    let at = joining(&cluster.agents[1]);
+    let newcomer = cluster.operator.start("a4", ANY_PORT, &token, &at);
+    eventually("it is a member", || newcomer.alive() == 3);
+
+    // A member that was away is told, and then takes such a token.
+    let away = away.restart();
+    let both = |agent: &Agent| items(&keys(agent)["authorities"]).len() == 2;
+    eventually("it is back and trusts both", || both(&away) && away.alive() == 4);
+    let kept = cluster.operator.home().join("a3/keys.json");
+    eventually("its disk has it", || {
+        std::fs::read_to_string(&kept).is_ok_and(|kept| kept.contains("\"succession\""))
+    });
+    drop(away);
+    let renewed = cluster.operator.start("a3", ANY_PORT, &token, &at);
+    eventually("it is back", || renewed.alive() == 4);
+    let status = keys(&cluster.agents[0]);
+    let authorities = items(&status["authorities"]);
+    let authority = |name: &str| {
+        let of = items(&status["members"]).iter().find(|one| one["name"] == name);
+        of.map(|one| one["authority"].clone())
+    };
+    assert_eq!(authority("a1").as_ref(), Some(&authorities[0]), "{status}");
+    for name in ["a3", "a4"] {
+        assert_eq!(authority(name).as_ref(), Some(&authorities[1]), "{status}");
+    }
+}

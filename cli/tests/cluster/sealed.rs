@@ -31,7 +31,7 @@ impl Operator {
         self.home.path()
     }
 
-    fn ok(&self, args: &[String]) -> String {
+    pub(crate) fn ok(&self, args: &[String]) -> String {
         let output = hobnob(&[]).args(args).env("XDG_CONFIG_HOME", self.home()).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()

@@ -116,6 +116,8 @@ counters! {
     generations_given_up,
     /// Revocations that do not count, or that find no room.
     revocations_refused,
+    /// Successions of CA keys that do not count, or that another one outdoes.
+    successions_refused,
     /// Force-leaves and prunes that no operator signed, or not for this life of this member.
     orders_refused,
     /// Datagrams of other clusters.

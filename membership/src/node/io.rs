@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hobnob_keys::{Generation, PublicKey, SignedCommand};
+use hobnob_keys::{Generation, PublicKey, SignedCommand, Succession};
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{self, HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
@@ -96,6 +96,8 @@ pub enum Input<'a> {
     Rotate(Generation),
     /// Revoke what an operator ordered to revoke. A command that does not count is ignored, and counted.
     Revoke(SignedCommand),
+    /// Trust both CA keys of a succession. One that does not count is ignored, and counted.
+    Succeed(Succession),
     /// Ask all active members which keys they hold, a few at a time. What is known is told by
     /// [`Node::key_status`](crate::Node::key_status). Each member is also given what it lacks.
     Survey,

@@ -170,6 +170,7 @@ impl Node {
             }
             Input::Rotate(generation) => self.rotate(generation, now),
             Input::Revoke(command) => self.revoke(command, now),
+            Input::Succeed(succession) => self.succeed(succession, now),
             Input::Survey => self.begin_survey(now),
             Input::ForceLeave { node, order } => self.force_leave(node, order.as_ref(), now),
             Input::Leave => self.leave(now),

@@ -2,7 +2,8 @@
 
 use hobnob_keys::{
     CaKey, Certificate, Command, Fingerprint, Generation, Limits, Name, NodeKey,
-    OperatorCredential, PublicKey, Revoked, Roles, SignedCommand, Token, Trust, Validity,
+    OperatorCredential, PublicKey, Revoked, Roles, SignedCommand, Succession, Token, Trust,
+    Validity,
 };
 
 use super::samples::config;
@@ -34,6 +35,21 @@ impl SealedCluster {
     #[must_use]
     pub fn founded(seed: u8) -> Self {
         Self { ca: CaKey::found(name("prod"), &[seed; 32]) }
+    }
+
+    /// The same cluster with another CA key, which succeeds if [`SealedCluster::succession`] is handed in.
+    #[must_use]
+    pub fn with_successor(&self, seed: u8) -> Self {
+        Self { ca: self.ca.successor(&[seed; 32]) }
+    }
+
+    /// What tells the members that the CA key of the other one succeeds that of this one.
+    ///
+    /// # Panics
+    /// When both have one CA key.
+    #[must_use]
+    pub fn succession(&self, other: &Self) -> Succession {
+        self.ca.succession(&other.ca).expect("two keys")
     }
 
     /// The CA keys that the members trust.

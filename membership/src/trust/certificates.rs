@@ -48,6 +48,11 @@ impl Certificates {
         self.members.get(&node)
     }
 
+    /// Forgets all members but those with some property.
+    pub(crate) fn retain(&mut self, keeps: impl Fn(&Membership) -> bool) {
+        self.members.retain(|_, member| keeps(member));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Membership> {
         self.members.values().map(|member| &**member)
     }

@@ -21,7 +21,7 @@ pub(crate) struct Verifications {
 }
 
 impl Verifications {
-    fn allow(&mut self, now: Time) -> bool {
+    pub(super) fn allow(&mut self, now: Time) -> bool {
         if now.since(self.second) >= Duration::from_secs(1) {
             *self = Self { second: now, done: 0 };
         }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use hobnob_keys::{
     CommandError, Generation, GenerationError, Membership, Revocations, Revoked, SignedCommand,
-    Trust,
+    Succession, Trust,
 };
 
 use crate::base::counters::Counters;
@@ -66,7 +66,7 @@ pub(crate) enum Act {
     OpenAt(StreamId, SocketAddr),
     /// The first generation is held: datagrams can be sealed from now on.
     Entered,
-    /// The generations, the revocations or the known certificates changed.
+    /// The generations, the revocations, the trusted CA keys or the known certificates changed.
     Changed,
     /// A node was revoked.
     Revoked(NodeId),
@@ -213,6 +213,23 @@ impl Guard {
         }
     }
 
+    /// Takes a succession of CA keys, if it counts. Other members are told of it. By whom it comes does not matter, because both
+    /// CA keys signed it.
+    pub(crate) fn succeed(&mut self, succession: Succession, now: Time) {
+        match self.trust.succeed(succession) {
+            Ok(true) => {
+                // Those of another successor, which this one replaced, do not count any more.
+                let trust = &self.trust;
+                self.certificates.retain(|member| trust.trusts(member.authority()));
+                self.review_judged();
+                self.acts.push_back(Act::Changed);
+                self.news.spread(now);
+            }
+            Ok(false) => {}
+            Err(_) => self.counters.successions_refused += 1,
+        }
+    }
+
     fn shut_out(&mut self, node: NodeId) {
         for stream in self.doors.of(node) {
             self.drop_stream(stream);
@@ -257,7 +274,7 @@ impl Guard {
 
     /// The keys that all members must hold.
     pub(crate) fn ours(&self) -> Ours {
-        Ours::of(&self.sealer.keyring, &self.revocations)
+        Ours::of(&self.sealer.keyring, &self.revocations, &self.trust)
     }
 
     /// The CA keys that this node trusts.

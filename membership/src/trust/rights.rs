@@ -174,6 +174,18 @@ impl Guard {
         self.rights.waiting.insert(origin);
     }
 
+    /// Has those certificates verified again that another CA key makes count, or not count any more.
+    pub(super) fn review_judged(&mut self) {
+        let trust = &self.trust;
+        let is_in_question = |judged: &Judged| match &judged.result {
+            Ok(membership) => !trust.trusts(membership.authority()),
+            Err(hidden) => matches!(hidden, Hidden::Certificate { .. }),
+        };
+        let judged = self.rights.judged.iter().filter(|(_, judged)| is_in_question(judged));
+        let origins: Vec<NodeId> = judged.map(|(origin, _)| *origin).collect();
+        self.rights.waiting.extend(origins);
+    }
+
     /// Verifies certificates that waited, as many as may be now. The view is to show what follows from them.
     pub(crate) fn verify_waiting(&mut self, now: Time) {
         if self.rights.deadline().is_none_or(|due| due > now) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_keys::seal::Counter;
-use hobnob_keys::{Generation, GenerationId, PublicKey, Revoked, SignedCommand};
+use hobnob_keys::{Generation, GenerationId, PublicKey, Revoked, SignedCommand, Succession};
 
 use super::door::{SecuredBy, Stage, Stated};
 use super::judge::{Shut, Standing};
@@ -146,6 +146,8 @@ impl Guard {
             }
             _ => return self.violated(stream),
         };
+        // The peer's certificate may be of the CA key that succeeds.
+        self.take_succession(&credentials.succession, now);
         let (node, standing) = match self.judge(&secured, is_ours, &credentials, now) {
             Ok(judged) => judged,
             Err(shut) => return self.refuse(stream, &secured, is_ours, shut),
@@ -170,6 +172,19 @@ impl Guard {
             door.unproven = Some(credentials);
         }
         self.pass(stream, now);
+    }
+
+    /// Takes the succession of CA keys in credentials, if it is another one than ours. Only so many are verified in a second.
+    fn take_succession(&mut self, bytes: &[u8], now: Time) {
+        let ours = self.trust.succession();
+        if bytes.is_empty() || ours.is_some_and(|ours| ours.encode() == bytes) {
+            return;
+        }
+        match Succession::decode(bytes) {
+            Ok(_) if !self.verifications.allow(now) => self.counters.verifications_refused += 1,
+            Ok(succession) => self.succeed(succession, now),
+            Err(_) => self.counters.successions_refused += 1,
+        }
     }
 
     /// Refuses a peer. One that dialled us is told why, and one that is revoked gets the order that revoked it: nobody else tells it.
@@ -217,6 +232,7 @@ impl Guard {
             revocations: stated.revocations,
             began: began.number(),
             counter: last.number(),
+            succession: self.trust.succession().map(Succession::encode).unwrap_or_default(),
         };
         if let Some(door) = self.doors.get_mut(stream) {
             door.stated = stated;

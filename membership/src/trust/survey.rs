@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use hobnob_keys::{GenerationId, Revocations};
+use hobnob_keys::{GenerationId, PublicKey, Revocations, Succession, Trust};
 
 use super::keyring::Keyring;
 use crate::base::identity::NodeId;
@@ -32,6 +32,8 @@ pub(crate) struct Shown {
     pub(crate) generations: Vec<GenerationId>,
     /// The digest of its revocations.
     pub(crate) revocations: [u8; 16],
+    /// The CA key that succeeds, if one does.
+    pub(crate) successor: Option<PublicKey>,
 }
 
 /// The keys that all members must hold: ours.
@@ -41,11 +43,14 @@ pub(crate) struct Ours {
     pub(crate) newest: Option<GenerationId>,
     /// The digest of our revocations.
     pub(crate) revocations: [u8; 16],
+    /// The CA key that succeeds, if one does.
+    pub(crate) successor: Option<PublicKey>,
 }
 
 impl Ours {
-    pub(crate) fn of(keyring: &Keyring, revocations: &Revocations) -> Self {
-        Self { newest: keyring.newest(), revocations: revocations.digest() }
+    pub(crate) fn of(keyring: &Keyring, revocations: &Revocations, trust: &Trust) -> Self {
+        let successor = trust.succession().map(Succession::new_key);
+        Self { newest: keyring.newest(), revocations: revocations.digest(), successor }
     }
 
     /// Whether a member holds our newest generation.
@@ -58,8 +63,15 @@ impl Ours {
         self.revocations == shown.revocations
     }
 
+    /// Whether a member trusts the same CA keys.
+    pub(crate) fn has_authorities(&self, shown: &Shown) -> bool {
+        self.successor == shown.successor
+    }
+
     fn are_held_by(&self, shown: Option<&Shown>) -> bool {
-        shown.is_some_and(|shown| self.has_newest(shown) && self.has_revocations(shown))
+        shown.is_some_and(|shown| {
+            self.has_newest(shown) && self.has_revocations(shown) && self.has_authorities(shown)
+        })
     }
 }
 
@@ -85,7 +97,9 @@ impl Survey {
         let marks = credentials.generations.iter().take(MAX_GENERATIONS);
         let generations = marks.map(|mark| (*mark).into()).collect();
         let revocations = credentials.revocations;
-        self.shown.insert(node, Shown { at: now, generations, revocations });
+        let succession = Succession::decode(&credentials.succession).ok();
+        let successor = succession.map(|succession| succession.new_key());
+        self.shown.insert(node, Shown { at: now, generations, revocations, successor });
     }
 
     /// Forgets a member.
@@ -156,8 +170,11 @@ impl Survey {
 mod tests {
     use super::*;
 
-    const OURS: Ours =
-        Ours { newest: Some(GenerationId { number: 2, hash: [1; 32] }), revocations: [3; 16] };
+    const OURS: Ours = Ours {
+        newest: Some(GenerationId { number: 2, hash: [1; 32] }),
+        revocations: [3; 16],
+        successor: None,
+    };
 
     fn shows(survey: &mut Survey, node: NodeId, number: u64, at: Time) {
         let credentials = Credentials {
@@ -167,6 +184,7 @@ mod tests {
             revocations: OURS.revocations,
             began: 0,
             counter: 0,
+            succession: Vec::new(),
         };
         survey.note(node, &credentials, at);
     }

@@ -44,6 +44,8 @@ pub struct Credentials {
     pub began: u64,
     /// The counter of its last datagram.
     pub counter: u64,
+    /// The succession of CA keys that the sender took; empty if there is none.
+    pub succession: Vec<u8>,
 }
 block!(Credentials {
     certificate,
@@ -51,7 +53,8 @@ block!(Credentials {
     proof,
     revocations,
     began as Fixed,
-    counter as Fixed
+    counter as Fixed,
+    succession
 });
 
 /// A generation with its secret, for a member that lacks it.
@@ -105,6 +108,7 @@ mod tests {
                 revocations: [5; 16],
                 began: 6,
                 counter: 7,
+                succession: vec![9; 225],
             }),
             Frame::Generations(vec![handed.clone(), HandedGeneration { in_use: false, ..handed }]),
             Frame::Revocations(HandedRevocations { commands: vec![vec![8; 200]; 3], last: true }),

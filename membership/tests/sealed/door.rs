@@ -160,6 +160,7 @@ fn credentials(certificate: &Certificate) -> Credentials {
         revocations: [0; 16],
         began: 1,
         counter: 1,
+        succession: vec![],
     }
 }
 

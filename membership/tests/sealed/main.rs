@@ -7,3 +7,4 @@ mod orders;
 mod revocation;
 mod rights;
 mod rotation;
+mod successions;

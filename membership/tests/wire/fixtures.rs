@@ -197,6 +197,7 @@ pub(crate) fn credentials() -> Credentials {
         revocations: [5; 16],
         began: 0x0102_0304_0506,
         counter: 0x0102_0304_0507,
+        succession: b"succession".to_vec(),
     }
 }
 

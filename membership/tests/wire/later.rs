@@ -144,11 +144,13 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn later_credentials() -> Later {
-    let Credentials { certificate, proof, revocations, began, counter, .. } = credentials();
+    let Credentials { certificate, proof, revocations, began, counter, succession, .. } =
+        credentials();
     let mark = |number: u64| new().number(number).raw(&[number as u8; 32]);
     let fields = new().raw(&[2]).number(certificate.len() as u64).raw(&certificate);
     let fields = fields.number(2).block(mark(2)).block(mark(300));
-    fields.raw(&proof).raw(&revocations).node(began).node(counter)
+    let fields = fields.raw(&proof).raw(&revocations).node(began).node(counter);
+    fields.number(succession.len() as u64).raw(&succession)
 }
 
 fn later_generations() -> Later {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CallReport, Changes, Explained, ForceLeft, Info, Instance, Instances, Keys, Members, PickQuery,
     Picked, Pruned, Query, Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation,
-    WatchQuery, is_default,
+    TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -112,6 +112,11 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "is_default")]
         again: bool,
     },
+    /// Trust both CA keys of a succession, which they signed. Answered by [`Response::Trusted`]; [`Request::Keys`] shows who does.
+    Trust {
+        /// The succession.
+        succession: Signed,
+    },
     /// Revoke a node or a token for good, and replace the secret that all members share. Answered by [`Response::Revoked`]. One of
     /// the three is given.
     Revoke {
@@ -154,6 +159,7 @@ impl Request {
             Self::ForceLeave { .. } => Some("force_leave"),
             Self::Prune { .. } => Some("prune"),
             Self::Rotate { .. } => Some("rotate"),
+            Self::Trust { .. } => Some("trust"),
             Self::Revoke { .. } => Some("revoke"),
             Self::Resolve(_)
             | Self::Pick(_)
@@ -219,6 +225,8 @@ pub enum Response<I = Instance> {
     Keys(Box<Keys>),
     /// The newest generation.
     Rotated(Rotated),
+    /// The CA keys that are trusted.
+    Trusted(TrustedNow),
     /// The revocation.
     Revoked(RevokedNow),
     /// This agent.

@@ -14,7 +14,7 @@ use crate::{ApiError, ErrorCode};
 pub struct Keys {
     /// The id of the cluster, in hexadecimal digits.
     pub cluster_id: String,
-    /// The fingerprints of the CA keys whose tokens count.
+    /// The fingerprints of the CA keys whose tokens count, the older one first.
     pub authorities: Vec<String>,
     /// Whether this agent has the role operator, and signs orders itself.
     pub operator: bool,
@@ -72,6 +72,9 @@ pub struct KeyHolder {
     /// The fingerprint of the token that it joined with; absent while its certificate is not known.
     #[serde(default, skip_serializing_if = "is_default")]
     pub token: Option<String>,
+    /// The fingerprint of the CA key that signed its token; absent while its certificate is not known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub authority: Option<String>,
     /// Milliseconds since it last showed which keys it holds; absent when it never did to this agent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shown_ago_ms: Option<u64>,
@@ -82,6 +85,9 @@ pub struct KeyHolder {
     pub has_newest: bool,
     /// Whether it had applied all revocations that this agent knows.
     pub has_revocations: bool,
+    /// Whether it trusted the same CA keys as this agent. An earlier agent trusts one, and does not say so.
+    #[serde(default = "yes")]
+    pub has_authorities: bool,
     /// Whether it is revoked.
     #[serde(default, skip_serializing_if = "is_default")]
     pub revoked: bool,
@@ -122,15 +128,20 @@ impl KeyHolder {
         }
     }
 
-    /// Whether it is not known to hold the newest generation and to have applied all revocations.
+    /// Whether it is not known to hold the newest generation, to have applied all revocations, and to trust the same CA keys.
     #[must_use]
     pub fn lacks(&self) -> bool {
-        !(self.has_newest && self.has_revocations)
+        !(self.has_newest && self.has_revocations && self.has_authorities)
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl Keys {
-    /// The living members that are not known to hold the newest generation and to have applied all revocations.
+    /// The living members that are not known to hold the newest generation, to have applied all revocations, and to trust the same
+    /// CA keys.
     pub fn lacking(&self) -> impl Iterator<Item = &KeyHolder> {
         self.members.iter().filter(|member| member.is_live() && member.lacks())
     }
@@ -262,6 +273,15 @@ pub struct Rotated {
     pub begun: bool,
 }
 
+/// The CA keys that an agent trusts now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedNow {
+    /// Their fingerprints, the older one first.
+    pub authorities: Vec<String>,
+    /// Whether this request added one.
+    pub new: bool,
+}
+
 /// The outcome of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokedNow {
@@ -285,10 +305,12 @@ mod tests {
             status: MemberStatus::Alive,
             public_key: Some(format!("{id:064x}")),
             token: None,
+            authority: None,
             shown_ago_ms: None,
             generation: None,
             has_newest: false,
             has_revocations: false,
+            has_authorities: false,
             revoked: false,
         }
     }

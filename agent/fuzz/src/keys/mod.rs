@@ -7,6 +7,7 @@ pub mod generation;
 pub mod revocations;
 pub mod sealed;
 pub mod short;
+pub mod succession;
 pub mod token;
 
 use std::sync::LazyLock;
@@ -14,7 +15,7 @@ use std::sync::LazyLock;
 use hobnob_keys::seal::DatagramKeys;
 use hobnob_keys::{
     CaKey, Certificate, Command, Generation, Limits, Name, NodeId, NodeKey, OperatorCredential,
-    Revoked, Roles, SignedCommand, Token, Validity,
+    Revoked, Roles, SignedCommand, Succession, Token, Validity,
 };
 
 /// A genuine form.
@@ -24,6 +25,7 @@ struct Cluster {
     certificate: Certificate,
     revocation: SignedCommand,
     generation: Generation,
+    succession: Succession,
     keys: DatagramKeys,
     sender: NodeId,
     receiver: NodeId,
@@ -52,7 +54,8 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     let revocation = operator.sign(&Command::Revoke(revoked)).expect("allowed");
     let generation = Generation::order(1, [7; 32], &operator).expect("allowed");
     let keys = DatagramKeys::of(&generation);
-    Cluster { ca, token, certificate, revocation, generation, keys, sender, receiver }
+    let succession = ca.succession(&ca.successor(&[6; 32])).expect("two keys");
+    Cluster { ca, token, certificate, revocation, generation, succession, keys, sender, receiver }
 });
 
 /// The beginnings of the corpus: the name of a target, and a genuine form.
@@ -66,6 +69,7 @@ pub fn genuine() -> Vec<(&'static str, Vec<u8>)> {
         ("certificate", cluster.certificate.as_bytes().to_vec()),
         ("generation", cluster.generation.encode().to_vec()),
         ("revocations", revocations.encode()),
+        ("succession", cluster.succession.encode()),
         ("sealed", sealed::genuine()),
         ("short", short::genuine()),
     ]

@@ -6,11 +6,12 @@ mod passphrase;
 use std::fmt;
 
 use crate::bytes::DecodeError;
-use crate::certificate::Trust;
 use crate::key::{ClusterId, PublicKey, SigningKey};
 use crate::limits::Limits;
 use crate::names::Name;
+use crate::succession::Succession;
 use crate::token::{Seed, Token};
+use crate::trust::Trust;
 
 pub use file::{CaFile, CaFileError, MAX_CA_FILE_BYTES};
 pub use passphrase::Encryption;
@@ -30,11 +31,19 @@ impl CaKey {
         Self { cluster: ClusterId::of(&key.public_key()), key, cluster_name }
     }
 
-    /// The CA key that replaces another one of this cluster, with a seed of random bytes. The cluster keeps its id and name.
+    /// The CA key that succeeds this one, with a seed of random bytes. The cluster keeps its id and name.
     #[must_use]
     pub fn successor(&self, seed: &[u8; 32]) -> Self {
         let (cluster, cluster_name) = (self.cluster, self.cluster_name.clone());
         Self { key: SigningKey::from_seed(seed), cluster, cluster_name }
+    }
+
+    /// What tells the cluster that `new`, made by [`CaKey::successor`], succeeds this key.
+    ///
+    /// # Errors
+    /// Both are one key.
+    pub fn succession(&self, new: &Self) -> Result<Succession, DecodeError> {
+        Succession::sign(self.cluster, &self.key, &new.key)
     }
 
     /// The public key.

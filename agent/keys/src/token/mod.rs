@@ -9,13 +9,14 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::bytes::{DecodeError, Reader};
-use crate::certificate::{Certificate, IssueError, NodeDescription, TokenPart, Trust};
+use crate::certificate::{Certificate, IssueError, NodeDescription, TokenPart};
 use crate::command::{CredentialError, OperatorCredential};
 use crate::glob::Glob;
 use crate::key::{ClusterId, Fingerprint, NodeKey, PublicKey, SigningKey};
 use crate::limits::{Limits, Untimely};
 use crate::names::Name;
 use crate::tlv::{self, Elements};
+use crate::trust::Trust;
 
 pub use seeds::{Seed, SeedAddress};
 pub use text::{MAX_TOKEN_CHARS, TokenError};
@@ -66,7 +67,11 @@ impl Token {
     /// It is no token, or not all of one, or of another version; or a character is wrong.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let token = Self::read(&text::decode(text)?)?;
-        if token.part.is_of(&token.trust) { Ok(token) } else { Err(TokenError::Forged) }
+        if token.part.authority(&token.trust).is_some() {
+            Ok(token)
+        } else {
+            Err(TokenError::Forged)
+        }
     }
 
     /// The text of the token, which [`Token::parse`] reads. It is shorter than [`MAX_TOKEN_CHARS`].

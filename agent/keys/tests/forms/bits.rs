@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 
 use hobnob_keys::seal::{Ping, Pong, QuietDigest, Sealed};
-use hobnob_keys::{Certificate, Generation, Revocations, SignedCommand, Token};
+use hobnob_keys::{Certificate, Generation, Revocations, SignedCommand, Succession, Token};
 use proptest::prelude::*;
 
 use crate::fixtures::{
     certificate, digest, generation, keys, near, node, ping, pong, receiver, revocations, revoke,
-    sealed, token, trust,
+    sealed, succession, token, trust,
 };
 use crate::tokens::edited;
 
@@ -31,6 +31,10 @@ fn counts_as_revocations(bytes: &[u8]) -> bool {
     Revocations::decode(bytes).is_ok_and(|read| set.merge(&trust(), read) == Ok(2))
 }
 
+fn counts_as_succession(bytes: &[u8]) -> bool {
+    Succession::decode(bytes).is_ok_and(|succession| trust().succeed(succession) == Ok(true))
+}
+
 /// A genuine form, and whether other bytes count as it.
 type Form = (Vec<u8>, fn(&[u8]) -> bool);
 
@@ -48,6 +52,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         form(token().to_text().as_bytes().to_vec(), |bytes| {
             Token::parse(&String::from_utf8_lossy(bytes)).is_ok()
         }),
+        form(succession().encode(), counts_as_succession),
         form(sealed(), |bytes| Sealed::open(&keys(), &mut bytes.to_vec()).is_ok()),
         form(ping().seal(&keys(), receiver()).to_vec(), |bytes| {
             Ping::open(&keys(), receiver(), near(), bytes).is_ok()
@@ -96,7 +101,7 @@ fn no_token_counts_with_a_changed_bit_and_a_checksum_that_fits() {
 proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(
-        bytes in prop::collection::vec(any::<u8>(), 0..600), start in any::<prop::sample::Index>(), form in 0_usize..9,
+        bytes in prop::collection::vec(any::<u8>(), 0..600), start in any::<prop::sample::Index>(), form in 0_usize..10,
     ) {
         let (genuine, _) = &FORMS[form];
         let start = start.index(genuine.len());

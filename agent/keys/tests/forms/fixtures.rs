@@ -4,7 +4,7 @@ use hobnob_keys::seal::{Counter, DatagramKeys, Ping, Pong, QuietDigest, Sealed};
 use hobnob_keys::{
     CaKey, Certificate, ClusterId, Command, Generation, HeldConnection, HoldKey, HoldWords, Limits,
     Membership, Name, NodeKey, OperatorCredential, Revocations, Revoked, Roles, Seed,
-    SignedCommand, Token, Trust, Validity,
+    SignedCommand, Succession, Token, Trust, Validity,
 };
 
 /// The secret of the generation.
@@ -20,6 +20,15 @@ pub(crate) fn ca() -> CaKey {
 
 pub(crate) fn trust() -> Trust {
     ca().trust()
+}
+
+/// The CA key that succeeds.
+pub(crate) fn second_ca() -> CaKey {
+    ca().successor(&[6; 32])
+}
+
+pub(crate) fn succession() -> Succession {
+    ca().succession(&second_ca()).unwrap()
 }
 
 pub(crate) fn cluster() -> ClusterId {

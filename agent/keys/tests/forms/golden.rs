@@ -7,7 +7,7 @@ use hobnob_keys::{Command, GenerationId, NodeId, Revoked};
 
 use crate::fixtures::{
     ca, certificate, cluster, digest, generation, keys, member, node, operator, ping, pong,
-    receiver, revocations, revoke, sealed, token, words,
+    receiver, revocations, revoke, sealed, second_ca, succession, token, words,
 };
 
 const GOLDEN: &str = include_str!("golden.txt");
@@ -29,8 +29,7 @@ fn written() -> Vec<(&'static str, String)> {
         digest().seal(&keys(), receiver()).to_vec(),
     ]
     .map(|datagram| hex(&datagram));
-    let successor = ca().successor(&[6; 32]);
-    let later = successor.token(&[2; 32], token().limits().clone(), vec![]).unwrap();
+    let later = second_ca().token(&[2; 32], token().limits().clone(), vec![]).unwrap();
     vec![
         ("cluster", cluster().to_string()),
         ("node id", hex(&node().node_id().0.to_le_bytes())),
@@ -46,6 +45,8 @@ fn written() -> Vec<(&'static str, String)> {
         ("prune", command(&Command::Prune { node_id, epoch })),
         ("generation", hex(&generation().encode())),
         ("revocations", hex(&revocations().encode())),
+        ("succession", hex(&succession().encode())),
+        ("text of the succession", succession().to_text()),
         ("digest of revocations", hex(&revocations().digest())),
         ("sealed", hex(&sealed())),
         ("ping", ping),

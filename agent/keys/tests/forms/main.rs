@@ -10,5 +10,6 @@ mod golden;
 mod members;
 mod memory;
 mod operators;
+mod successions;
 mod suites;
 mod tokens;

@@ -4,7 +4,9 @@ use hobnob_keys::{
     Certificate, CertificateError, DecodeError, IssueError, Limits, NodeKey, Roles, Trust,
 };
 
-use crate::fixtures::{ca, certificate, limits, member, name, node, open_limits, token, trust};
+use crate::fixtures::{
+    ca, certificate, limits, member, name, node, open_limits, second_ca, succession, token, trust,
+};
 
 #[test]
 fn a_certificate_says_who_joined_with_what() {
@@ -52,13 +54,16 @@ fn a_node_part_counts_with_the_limits_that_it_was_signed_for_only() {
 
 #[test]
 fn only_the_trusted_cas_count_each_for_this_cluster() {
-    let (first, second, other) = (ca(), ca().successor(&[6; 32]), ca().successor(&[9; 32]));
-    let both = trust().with_successor(second.public_key());
+    let (first, second, other) = (ca(), second_ca(), ca().successor(&[9; 32]));
+    let mut both = trust();
+    both.succeed(succession()).unwrap();
     let by = |ca: &hobnob_keys::CaKey| {
         let token = ca.token(&[2; 32], limits(), vec![]).unwrap();
         token.certificate(node().public_key(), &name("web-1"), &name("eu")).unwrap()
     };
-    assert!(by(&first).verify(&both).is_ok() && by(&second).verify(&both).is_ok());
+    for ca in [&first, &second] {
+        assert_eq!(by(ca).verify(&both).unwrap().authority(), ca.public_key());
+    }
     assert!(by(&second).verify(&trust()).is_err());
     let error = by(&other).verify(&both).unwrap_err();
     assert_eq!(error, CertificateError::UnknownAuthority { token: token().fingerprint() });

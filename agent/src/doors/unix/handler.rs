@@ -14,6 +14,7 @@ use crate::info::AgentInfo;
 use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
+use crate::orders::trust::trust;
 use crate::queries::asked::check;
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
@@ -145,6 +146,13 @@ impl Handler {
                     );
                 }
                 Response::Rotated(rotated)
+            }
+            Request::Trust { succession } => {
+                let trusted = trust(driver, succession).await?;
+                if trusted.new {
+                    tracing::warn!(uid, pid, authorities = ?trusted.authorities, "a client had the cluster trust a second CA key");
+                }
+                Response::Trusted(trusted)
             }
             Request::Revoke { member, token, signed, myself } => {
                 member.iter().chain(&token).try_for_each(|name| check("subject", name))?;

@@ -18,8 +18,8 @@ use crate::caller::Caller;
 use crate::checks::ListenerWatch;
 use crate::checks::fake_server::{Behaviour, FakeServer};
 use crate::driver::Persist;
+use crate::storage::DataDir;
 use crate::storage::fake_disk::{FakeDisk, Writes};
-use crate::storage::{DataDir, KeptKeys};
 use crate::testing::TestDriver;
 
 pub(super) const LOG: &str = "registrations.log";
@@ -381,7 +381,7 @@ async fn the_last_epoch_is_kept_when_it_ends() {
 async fn keys_that_the_disk_refuses_are_counted_and_offered_to_it_again() {
     let this = TestRegistrar::start(FakeDisk::new()).await;
     this.disk.set_writes(Writes::FailToReplace(IoErrorKind::StorageFull));
-    this.persist.send(Persist::Keys(KeptKeys::default())).await.expect("sent");
+    this.persist.send(Persist::Keys(Box::default())).await.expect("sent");
     let unkept = async || {
         let report = this.driver.handle.report().await.expect("it runs");
         report.counters["storage_keys_unkept"]

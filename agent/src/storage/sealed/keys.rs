@@ -1,9 +1,9 @@
-//! The files with what an agent of a sealed cluster remembers of the keys of others: generations and revocations in one,
-//! certificates in the other.
+//! The files with what an agent of a sealed cluster remembers of the keys of others: generations, revocations and the
+//! succession of CA keys in one, certificates in the other.
 //!
 //! Other members hold all of it. An agent that lost a file enters with its certificate, and is told again.
 
-use hobnob_keys::{Certificate, DecodeError, Generation, SignedCommand};
+use hobnob_keys::{Certificate, DecodeError, Generation, SignedCommand, Succession};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -29,6 +29,8 @@ pub struct KeptKeys {
     pub generations: Vec<(Generation, bool)>,
     /// The revocations.
     pub revocations: Vec<SignedCommand>,
+    /// The succession of CA keys that it took.
+    pub succession: Option<Succession>,
     /// The certificates of members.
     pub certificates: Vec<Certificate>,
 }
@@ -37,6 +39,8 @@ pub struct KeptKeys {
 struct StoredKeys {
     generations: Vec<StoredGeneration>,
     revocations: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    succession: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,7 +65,8 @@ impl KeptKeys {
     /// Reads both files; nothing when there are none.
     pub(in crate::storage) fn load(disk: &dyn Disk) -> Result<Self, OpenError> {
         let mut kept = Self::default();
-        if let Some(StoredKeys { generations, revocations }) = read(disk, KEYS_FILE)? {
+        if let Some(stored) = read(disk, KEYS_FILE)? {
+            let StoredKeys { generations, revocations, succession } = stored;
             let corrupt = |reason| corrupt(disk, KEYS_FILE, reason);
             for StoredGeneration { in_use, generation } in generations {
                 let bytes = generation.bytes().map_err(corrupt)?;
@@ -70,6 +75,8 @@ impl KeptKeys {
                 kept.generations.push((generation, in_use));
             }
             kept.revocations = all(&revocations, SignedCommand::decode).map_err(corrupt)?;
+            let succession = all(succession.as_slice(), Succession::decode).map_err(corrupt)?;
+            kept.succession = succession.into_iter().next();
         }
         if let Some(StoredMembers { certificates }) = read(disk, MEMBERS_FILE)? {
             kept.certificates = all(&certificates, Certificate::decode)
@@ -89,8 +96,11 @@ impl KeptKeys {
             generation: SecretText::of(&generation.encode()),
         });
         let revocations = self.revocations.iter().map(|command| text_of(command.as_bytes()));
-        let stored =
-            StoredKeys { generations: generations.collect(), revocations: revocations.collect() };
+        let stored = StoredKeys {
+            generations: generations.collect(),
+            revocations: revocations.collect(),
+            succession: self.succession.as_ref().map(|succession| text_of(&succession.encode())),
+        };
         let entries = 1 + stored.generations.len() + stored.revocations.len();
         let max_len = entries * MAX_ENTRY_BYTES;
         let content = format::encode_secret(disk, KEYS_FILE, FORMAT, &stored, max_len)?;

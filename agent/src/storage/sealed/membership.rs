@@ -12,13 +12,11 @@ use super::encoding::{array_of, bytes_of, text_of};
 pub(in crate::storage) const FILE: &str = "membership.json";
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
-/// The CA keys that are trusted at a time.
-const MAX_AUTHORITIES: usize = 2;
 
 /// The membership of a node in a sealed cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptMembership {
-    /// The cluster, and the CA keys whose tokens count in it.
+    /// The cluster, and the CA key of the certificate. Which other one counts is kept with the keys.
     pub trust: Trust,
     /// The certificate of the node.
     pub certificate: Certificate,
@@ -67,10 +65,9 @@ impl KeptMembership {
         let authorities: Vec<PublicKey> = authorities.collect::<Result<_, String>>()?;
         let trust = match authorities[..] {
             [authority] => Trust::new(cluster, authority),
-            [authority, successor] => Trust::new(cluster, authority).with_successor(successor),
             _ => {
                 let count = authorities.len();
-                return Err(format!("it has {count} CA keys, and 1 to {MAX_AUTHORITIES} can be"));
+                return Err(format!("it has {count} CA keys instead of 1"));
             }
         };
         let certificate = bytes_of(&stored.certificate)?;

@@ -44,6 +44,7 @@ fn fixed() -> (NodeKey, KeptMembership, KeptKeys) {
             (Generation::order(2, [6; 32], &operator).expect("it may"), false),
         ],
         revocations: vec![operator.sign(&revoked).expect("it may")],
+        succession: None,
         certificates: vec![certificate.clone()],
     };
     let seeds = vec!["10.0.0.9:7946".to_owned(), "seed.example:7946".to_owned()];
@@ -94,12 +95,18 @@ fn recorded_files_are_read_and_written_alike() {
 }
 
 #[test]
-fn two_ca_keys_are_kept() {
-    let (mut disk, (key, membership, _)) = (written(), fixed());
-    let trust = membership.trust.clone().with_successor(key.public_key());
-    let both = KeptMembership { trust, ..membership };
-    both.save(&mut disk).expect("saved");
-    assert_eq!(read(&disk).expect("readable").1, both);
+fn a_succession_of_ca_keys_is_kept() {
+    let (mut disk, (_, membership, keys)) = (written(), fixed());
+    assert_eq!(read(&disk).expect("readable").2.succession, None);
+    let ca = CaKey::found("prod".parse().expect("a name"), &[1; 32]);
+    let succession = ca.succession(&ca.successor(&[6; 32])).expect("two keys");
+    let keys = KeptKeys { succession: Some(succession.clone()), ..keys };
+    keys.save(&mut disk, &mut Written::default()).expect("saved");
+    let (_, read_membership, read_keys) = read(&disk).expect("readable");
+    assert_eq!((read_membership, read_keys.succession), (membership, Some(succession)));
+    let content = String::from_utf8(disk.content("keys.json")).expect("text");
+    disk.set_content("keys.json", content.replace("succession\":\"", "succession\":\"A"));
+    assert!(read(&disk).expect_err("damaged").to_string().contains("keys.json"));
 }
 
 #[test]

@@ -43,14 +43,25 @@ pub(super) fn refuse_existing(path: &Path) -> Result<(), KeysError> {
     }
 }
 
-/// Writes the key into a new file, encrypted if wished.
-pub(super) fn write(key: &CaKey, path: &Path, args: &InitArgs) -> anyhow::Result<()> {
-    let passphrase = match &args.ca.passphrase_file {
-        Some(file) => Some(from_file(file)?),
-        None if args.passphrase => Some(ask_twice(path)?),
-        None => None,
-    };
-    let encryption = match &passphrase {
+/// The passphrase for a new file, if one is wished.
+pub(super) fn new_passphrase(
+    path: &Path,
+    args: &InitArgs,
+) -> Result<Option<Zeroizing<String>>, KeysError> {
+    match &args.ca.passphrase_file {
+        Some(file) => from_file(file).map(Some),
+        None if args.passphrase => ask_twice(path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Writes the key into a new file, encrypted if there is a passphrase.
+pub(super) fn write(
+    key: &CaKey,
+    path: &Path,
+    passphrase: Option<&Zeroizing<String>>,
+) -> anyhow::Result<()> {
+    let encryption = match passphrase {
         Some(passphrase) => {
             Some(Encryption { passphrase: passphrase.as_bytes(), salt: *system_random()? })
         }
@@ -92,8 +103,8 @@ pub(super) fn create(path: &Path, content: &[u8]) -> Result<(), KeysError> {
     })
 }
 
-/// Reads the key, with a passphrase if it needs one.
-pub(super) fn read(args: &CaArgs) -> anyhow::Result<CaKey> {
+/// Reads the key, with a passphrase if it needs one. Returns the passphrase that it needed, too.
+pub(super) fn read(args: &CaArgs) -> anyhow::Result<(CaKey, Option<Zeroizing<String>>)> {
     let path = path(args)?;
     let text = limited(&path, MAX_CA_FILE_BYTES).map_err(|error| match error {
         KeysError::Io { path, source, .. } if source.kind() == ErrorKind::NotFound => {
@@ -103,14 +114,15 @@ pub(super) fn read(args: &CaArgs) -> anyhow::Result<CaKey> {
     })?;
     warn_if_open(&path)?;
     let unusable = |source| KeysError::Ca { path: path.clone(), source };
-    let passphrase = args.passphrase_file.as_deref().map(from_file).transpose()?;
-    let given = passphrase.as_ref().map(|passphrase| passphrase.as_bytes());
-    let file = match CaKey::from_file(&text, given) {
+    let (file, passphrase) = match CaKey::from_file(&text, None) {
         Err(CaFileError::PassphraseNeeded) => {
-            let passphrase = ask("Passphrase of the CA key: ", &path)?;
-            CaKey::from_file(&text, Some(passphrase.as_bytes()))
+            let passphrase = match &args.passphrase_file {
+                Some(file) => from_file(file)?,
+                None => ask("Passphrase of the CA key: ", &path)?,
+            };
+            (CaKey::from_file(&text, Some(passphrase.as_bytes())), Some(passphrase))
         }
-        read => read,
+        read => (read, None),
     };
     let file = file.map_err(unusable)?;
     for word in file.unknown {
@@ -119,7 +131,7 @@ pub(super) fn read(args: &CaArgs) -> anyhow::Result<CaKey> {
             path.display()
         ));
     }
-    Ok(file.key)
+    Ok((file.key, passphrase))
 }
 
 /// Warns on stderr when others than the owner of a file with a secret may read or write it.

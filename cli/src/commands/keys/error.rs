@@ -35,6 +35,9 @@ pub(crate) enum KeysError {
     /// The limits do not fit in a token.
     #[error("these limits make no token: {0}")]
     Limits(DecodeError),
+    /// A file holds no succession of CA keys.
+    #[error("{}: {source}", path.display())]
+    Succession { path: PathBuf, source: DecodeError },
     /// A file holds no usable token.
     #[error("{}: {source}", path.display())]
     Credential { path: PathBuf, source: TokenError },
@@ -52,6 +55,7 @@ impl KeysError {
         matches!(
             self,
             Self::Limits(_)
+                | Self::Succession { .. }
                 | Self::Token(_)
                 | Self::Credential { .. }
                 | Self::NoRole { .. }

@@ -9,6 +9,8 @@ mod progress;
 mod revoke;
 mod rotate;
 mod status;
+mod successor;
+mod trust;
 mod view;
 
 use std::io::{self, Read};
@@ -17,7 +19,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hobnob_agent::system_random;
 use hobnob_api::client::Client;
-use hobnob_keys::{CaKey, Limits, MAX_TOKEN_CHARS, Roles, Seed, SeedAddress, Token, Validity};
+use hobnob_keys::{
+    CaKey, Limits, MAX_TOKEN_CHARS, Name, Roles, Seed, SeedAddress, Token, Validity,
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -38,13 +42,21 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(10 * 60);
 /// The token of a demonstration is valid for this long.
 const DEMONSTRATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Founds a cluster: writes the CA key, and prints a first token.
+/// Founds a cluster, or makes a second CA key of one.
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
+    match &args.cluster {
+        Some(cluster) => found_new(cluster, args),
+        None => successor::init(args),
+    }
+}
+
+/// Founds a cluster: writes the CA key, and prints a first token.
+fn found_new(cluster: &Name, args: &InitArgs) -> anyhow::Result<Exit> {
     let path = ca_file::path(&args.ca)?;
     ca_file::refuse_existing(&path)?;
-    let key = CaKey::found(args.cluster.clone(), &*system_random()?);
+    let key = CaKey::found(cluster.clone(), &*system_random()?);
     let limits = Limits {
-        cluster_name: args.cluster.clone(),
+        cluster_name: cluster.clone(),
         name: None,
         services: vec![],
         datacenter: None,
@@ -53,7 +65,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
         validity: validity(args.valid_for),
     };
     let token = issue(&key, limits, &args.seeds)?;
-    ca_file::write(&key, &path, args)?;
+    ca_file::write(&key, &path, ca_file::new_passphrase(&path, args)?.as_ref())?;
     let view = TokenView::new(&token, now_ms());
     let mut out = Output::new();
     if args.json {
@@ -71,7 +83,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
          The first token lets agents join {}:\n\n{}\n\n\
          Next, on each host, put the token into /etc/hobnob/token, readable by its agent alone:\n\n  \
          hobnob agent --bind {bind} --token-file /etc/hobnob/token",
-        args.cluster,
+        cluster,
         path.display(),
         view.validity(),
         *token.to_text()
@@ -114,6 +126,7 @@ pub(super) async fn keys(client: &mut Client, args: &KeysArgs) -> anyhow::Result
     match &args.command {
         KeysCommand::Status(args) => status::status(client, args).await,
         KeysCommand::Rotate(args) => rotate::rotate(client, args).await,
+        KeysCommand::Trust(args) => trust::trust(client, args).await,
     }
 }
 
@@ -128,7 +141,7 @@ struct Made<'a> {
 }
 
 fn create(args: &TokenCreateArgs) -> anyhow::Result<Exit> {
-    let key = ca_file::read(&args.ca)?;
+    let (key, _) = ca_file::read(&args.ca)?;
     let role = |role: &Role| match role {
         Role::Operator => Roles::OPERATOR,
         Role::Founder => Roles::FOUNDER,

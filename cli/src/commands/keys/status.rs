@@ -41,6 +41,9 @@ fn fields(keys: &Keys) -> Vec<(&'static str, String)> {
         ("CA keys", keys.authorities.join(", ")),
         ("generation", generation),
     ];
+    if let [old, _, ..] = &keys.authorities[..] {
+        fields.push(("old CA key", holders_of(keys, old)));
+    }
     if let Some(next) = &keys.next {
         let (number, hash) = (next.number, short(&next.hash));
         let soon = output::age(next.in_use_in_ms);
@@ -62,6 +65,17 @@ fn fields(keys: &Keys) -> Vec<(&'static str, String)> {
         })),
     }
     fields
+}
+
+/// The living members whose certificates a CA key counts for.
+fn holders_of(keys: &Keys, authority: &str) -> String {
+    let living = keys.members.iter().filter(|member| member.is_live());
+    let of = living.filter(|member| member.authority.as_deref() == Some(authority));
+    let names: Vec<_> = of.map(|member| printable(&member.name)).collect();
+    match names.len() {
+        0 => "no living member has a certificate of it".to_owned(),
+        count => format!("{count} living members have certificates of it: {}", names.join(", ")),
+    }
 }
 
 fn warning(token: &LongToken) -> String {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hobnob_keys::{Certificate, Generation, PublicKey, SignedCommand};
+use hobnob_keys::{Certificate, Generation, PublicKey, SignedCommand, Succession};
 
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
@@ -80,6 +80,11 @@ impl Node {
     /// Takes a revocation that an operator gave here. Other members are told of it.
     pub(in crate::node) fn revoke(&mut self, command: SignedCommand, now: Time) {
         self.with_guard(|guard| guard.revoke(command, now), now);
+    }
+
+    /// Takes a succession of CA keys that an operator handed in here. Other members are told of it.
+    pub(in crate::node) fn succeed(&mut self, succession: Succession, now: Time) {
+        self.with_guard(|guard| guard.succeed(succession, now), now);
     }
 
     /// Puts out what a plane wants done. In a sealed cluster its frames wait until their stream is secured.

@@ -39,6 +39,8 @@ pub struct MemberKeys {
     pub has_newest: bool,
     /// Whether it had the same revocations that we have now.
     pub has_revocations: bool,
+    /// Whether it trusted the same CA keys that we do now.
+    pub has_authorities: bool,
 }
 
 impl Node {
@@ -58,6 +60,7 @@ impl Node {
                 present: shown.and_then(|shown| shown.generations.first()).copied(),
                 has_newest: shown.is_some_and(|shown| ours.has_newest(shown)),
                 has_revocations: shown.is_some_and(|shown| ours.has_revocations(shown)),
+                has_authorities: shown.is_some_and(|shown| ours.has_authorities(shown)),
             }
         });
         Some(KeyStatus {

@@ -87,6 +87,7 @@ impl World {
                 revocations: [7; 16],
                 began: 0,
                 counter: 0,
+                succession: Vec::new(),
             }),
             Frame::Revocations(HandedRevocations { commands: vec![revocation], last: true }),
             Frame::Generations(vec![generation]),

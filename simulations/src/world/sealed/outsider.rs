@@ -312,6 +312,7 @@ impl World {
                     revocations: [0; 16],
                     began: 0,
                     counter: 0,
+                    succession: Vec::new(),
                 }))
             }
         };
