@@ -1,7 +1,7 @@
 //! Sealed worlds: the fast cryptography stands for the real one, and the checkers of sealed clusters can fail.
 
 use hobnob_simulations::run::{Outcome, RunOptions, run};
-use hobnob_simulations::scenario::{Scenario, builtin};
+use hobnob_simulations::scenario::{Scenario, Span, builtin};
 use hobnob_simulations::world::Seal;
 
 const CALM: &str = r#"
@@ -46,4 +46,26 @@ fn an_outsider_changes_nothing_and_a_revoked_host_stays_out() {
         let outcome = run(&scenario, scenario.seed, RunOptions::default());
         assert!(outcome.is_green(), "{name}: {:?}", outcome.failures);
     }
+}
+
+/// Streams take most of a second, so that members learn one after the other of the second CA key.
+const SLOW_SUCCESSION: &str = r#"
+    name = "slow succession"
+    about = "the succession of a CA key where news of keys takes its time"
+    nodes = 8
+    duration = "30s"
+    link = { latency = { min = "300ms", max = "400ms" } }
+    fault = [{ at = "15s", what = { succession = { at = "3" } } }]
+"#;
+
+#[test]
+fn a_member_that_does_not_trust_the_second_ca_key_in_time_is_reported() {
+    let mut scenario = Scenario::parse(SLOW_SUCCESSION).expect("it reads");
+    scenario.seal = Seal::Fake;
+    let slow = run(&scenario, 3, RunOptions::default());
+    assert!(slow.is_green(), "{:?}", slow.failures);
+    scenario.limits.rotate_within = Span::millis(1);
+    let late = run(&scenario, 3, RunOptions::default());
+    assert!(!late.is_green());
+    assert!(late.failures.iter().all(|failure| failure.checker == "authorities"), "{late:?}");
 }

@@ -74,6 +74,7 @@ impl Default for Checkers {
             Box::new(trust::Outsiders::default()),
             Box::new(trust::Generations::default()),
             Box::new(trust::Revocations::default()),
+            Box::new(trust::Authorities::default()),
         ];
         Self { checkers, failures: Vec::new(), scratch: Vec::new() }
     }

@@ -122,6 +122,7 @@ impl ActiveFaults {
             FaultKind::Pause { .. }
                 | FaultKind::Stutter { .. }
                 | FaultKind::Rotate { .. }
+                | FaultKind::Succession { .. }
                 | FaultKind::Outsider { .. }
                 | FaultKind::Liar { .. }
         );

@@ -111,6 +111,20 @@ impl ActiveFaults {
                 at.iter().for_each(|host| world.rotate(*host));
                 (at, Undo::Nothing)
             }
+            FaultKind::Succession { at } => {
+                let at: Vec<usize> = self.members(at, world).into_iter().take(1).collect();
+                at.iter().for_each(|host| world.succeed(*host));
+                (at, Undo::Nothing)
+            }
+            FaultKind::OfSuccessor { nodes } => {
+                let hosts = self.running(nodes, world);
+                for host in &hosts {
+                    world.host_mut(*host).is_of_successor = true;
+                    self.crash(*host, StorageSpec::Lost, world, truth);
+                    self.start(*host, world, truth);
+                }
+                (hosts, Undo::Nothing)
+            }
             FaultKind::Revoke { at, nodes } => {
                 let (at, hosts) = (self.members(at, world), self.members(nodes, world));
                 let hosts: Vec<usize> =

@@ -240,6 +240,16 @@ pub enum FaultKind {
         /// The hosts.
         at: Select,
     },
+    /// An operator hands in the succession of the CA key, at one of these hosts.
+    Succession {
+        /// The hosts.
+        at: Select,
+    },
+    /// Hosts lose their disks, and start with tokens of the second CA key.
+    OfSuccessor {
+        /// The hosts.
+        nodes: Select,
+    },
     /// An operator revokes hosts at one host, and orders another generation. They go on, and try to return. If the fault
     /// ends, they lose their disks and start with new keys.
     Revoke {
@@ -302,6 +312,8 @@ impl FaultKind {
             Self::ForceLeave { .. } => "force-leave",
             Self::DuplicateId { .. } => "duplicate-id",
             Self::Rotate { .. } => "rotate",
+            Self::Succession { .. } => "succession",
+            Self::OfSuccessor { .. } => "of-successor",
             Self::Revoke { .. } => "revoke",
             Self::Outsider { .. } => "outsider",
             Self::Restricted { .. } => "restricted",

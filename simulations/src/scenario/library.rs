@@ -23,6 +23,7 @@ const BUILTINS: &[Builtin] = builtins![
     "blackout",
     "bridge",
     "bursty-loss",
+    "ca-succession",
     "churn",
     "clock-jumps",
     "corruption",

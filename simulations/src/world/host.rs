@@ -94,6 +94,8 @@ pub struct Host {
     pub slowness: Slowness,
     /// Whether its token allows none of the services that clients register.
     pub is_restricted: bool,
+    /// Whether its token is of the second CA key.
+    pub is_of_successor: bool,
     /// The node key in its data directory.
     pub(super) keyed: Keyed,
     /// The public part of it; `None` in a clear cluster.
@@ -204,6 +206,7 @@ impl Host {
             key: number as u64,
             disk: Disk::default(),
             is_restricted: false,
+            is_of_successor: false,
             keyed: Keyed { host: number, generation: 0 },
             public_key: None,
             clock: Clock::new(skew_micros),

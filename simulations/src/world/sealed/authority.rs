@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hobnob_keys::suite::{AwsLc, Suite};
 use hobnob_keys::{
     CaKey, Certificate, Command, Generation, Limits, Name, NodeKey, OperatorCredential, PublicKey,
-    Revoked, Roles, SignedCommand, Token, Trust, Validity,
+    Revoked, Roles, SignedCommand, Succession, Token, Trust, Validity,
 };
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -34,6 +34,8 @@ pub(super) enum Which {
     Ordinary,
     Expired,
     Restricted,
+    /// Made with the second CA key, which none but the succession proves.
+    OfSuccessor,
 }
 
 /// The CA of a sealed cluster, with an operator that sits at none of the hosts.
@@ -45,6 +47,10 @@ pub(super) struct Authority {
     expired: Token,
     /// A token that allows no service which clients register.
     restricted: Token,
+    /// The keys that hosts are given that are new after the succession.
+    of_successor: Token,
+    succession: Succession,
+    trust_in_successor: Trust,
     pub(super) operator: OperatorCredential,
     pub(super) first: Generation,
 }
@@ -60,8 +66,9 @@ impl Authority {
             Seal::Real => Arc::new(AwsLc),
             Seal::None | Seal::Fake => Arc::new(Fast::default()),
         };
-        let trust = ca.trust().with_suite(suite);
-        let token = |purpose, roles, services: &[&str], from_ms, until_ms| {
+        let successor = ca.successor(&bytes_of(seed, "successor", 0));
+        let trust = ca.trust().with_suite(suite.clone());
+        let signed = |ca: &CaKey, purpose, roles, services: &[&str], from_ms, until_ms| {
             let limits = Limits {
                 cluster_name: ca.cluster_name().clone(),
                 name: None,
@@ -73,6 +80,9 @@ impl Authority {
             };
             let key = bytes_of(seed, purpose, 0);
             ca.token(&key, limits, Vec::new()).expect("legal limits")
+        };
+        let token = |purpose, roles, services: &[&str], from_ms, until_ms| {
+            signed(&ca, purpose, roles, services, from_ms, until_ms)
         };
         let (before, after) = (START_MS - MONTH_MS, START_MS + MONTH_MS);
         let operators = token("operator token", Roles::OPERATOR, &[], before, after);
@@ -93,14 +103,25 @@ impl Authority {
                 START_MS - 9 * YEAR_MS,
             ),
             restricted: token("restricted token", Roles::NONE, &["of-nobody-*"], before, after),
+            of_successor: signed(&successor, "successor's token", Roles::NONE, &[], before, after),
+            succession: ca.succession(&successor).expect("two keys"),
+            trust_in_successor: successor.trust().with_suite(suite),
             trust,
             operator,
             first,
         }
     }
 
-    pub(super) fn trust(&self) -> Trust {
-        self.trust.clone()
+    /// The CA key that a host with such a token trusts at first.
+    pub(super) fn trust(&self, which: Which) -> Trust {
+        match which {
+            Which::Ordinary | Which::Expired | Which::Restricted => self.trust.clone(),
+            Which::OfSuccessor => self.trust_in_successor.clone(),
+        }
+    }
+
+    pub(super) fn succession(&self) -> &Succession {
+        &self.succession
     }
 
     /// The certificate that a host issues for its key.
@@ -115,6 +136,7 @@ impl Authority {
             Which::Ordinary => &self.token,
             Which::Expired => &self.expired,
             Which::Restricted => &self.restricted,
+            Which::OfSuccessor => &self.of_successor,
         };
         token.certificate(key, &name(host), &name(datacenter)).expect("the token has no limits")
     }

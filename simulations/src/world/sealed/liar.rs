@@ -119,7 +119,7 @@ impl World {
         let now = self.now.as_micros();
         let Some(sealed) = &mut self.sealed else { return };
         let Some(held) = sealed.generations.iter().find(|held| held.id() == in_use) else { return };
-        let keys = DatagramKeys::with_suite(held, sealed.home.trust().suite());
+        let keys = DatagramKeys::with_suite(held, sealed.home.trust(Which::Ordinary).suite());
         let key = sealed.liar();
         let mut clear = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
         if clear.push(&Message::Ping(Ping { sender, nonce: [1; 4] })).is_err() {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 use hobnob_keys::{
-    Certificate, Command, Generation, GenerationId, NodeKey, PublicKey, SignedCommand,
+    Certificate, Command, Generation, GenerationId, NodeKey, PublicKey, SignedCommand, Trust,
 };
 use hobnob_membership::{ClusterId, Epoch, Input, NodeId, Sealing, Time};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,8 @@ pub(super) struct Keys {
     generations: Vec<(Generation, bool)>,
     revocations: Vec<SignedCommand>,
     members: Vec<Certificate>,
+    /// The trusted CA keys; `None` while they are those of the token.
+    trust: Option<Trust>,
 }
 
 /// The node key in a data directory: whose it was first, and how often that host had lost its disk.
@@ -73,6 +75,8 @@ pub(super) struct Sealed {
     generations: Vec<Generation>,
     revoked: BTreeSet<NodeId>,
     restricted: BTreeSet<NodeId>,
+    /// When an operator handed in the succession of the CA key.
+    succeeded_at: Option<Time>,
     outsider: Outsider,
 }
 
@@ -90,6 +94,7 @@ impl Sealed {
             generations: vec![first],
             revoked: BTreeSet::new(),
             restricted: BTreeSet::new(),
+            succeeded_at: None,
             outsider: Outsider::new(seed),
             home,
         })
@@ -130,11 +135,15 @@ impl Sealed {
     ) -> Sealing {
         let authority = self.authority(host.cluster);
         let key = self.public_key(host.keyed);
-        let which = if host.is_restricted { Which::Restricted } else { Which::Ordinary };
+        let which = match () {
+            () if host.is_of_successor => Which::OfSuccessor,
+            () if host.is_restricted => Which::Restricted,
+            () => Which::Ordinary,
+        };
         let certificate = authority.certificate(key, name, datacenter, which);
         let keys = &host.disk.keys;
-        let mut sealing =
-            Sealing::new(authority.trust(), certificate).expect("the token certified it");
+        let trust = keys.trust.clone().unwrap_or_else(|| authority.trust(which));
+        let mut sealing = Sealing::new(trust, certificate).expect("the token certified it");
         if keys.generations.is_empty() && founds {
             sealing = sealing.with_generation(authority.first.clone(), true);
         }
@@ -218,6 +227,28 @@ impl World {
         self.rotate(number);
     }
 
+    /// Makes the operator hand in the succession of the CA key at a host, as `keys trust` does.
+    pub fn succeed(&mut self, number: usize) {
+        let now = self.now;
+        let Some(sealed) = &mut self.sealed else { return };
+        sealed.succeeded_at.get_or_insert(now);
+        let succession = sealed.home.succession().clone();
+        self.act(number, Input::Succeed(succession));
+    }
+
+    /// When the operator first handed in the succession of the CA key.
+    #[must_use]
+    pub fn succeeded_at(&self) -> Option<Time> {
+        self.sealed.as_ref().and_then(|sealed| sealed.succeeded_at)
+    }
+
+    /// The number of CA keys that the node on a host trusts; 0 without a node, or in a clear cluster.
+    #[must_use]
+    pub fn authorities_of(&self, number: usize) -> usize {
+        let trust = self.hosts[number].node().and_then(|node| node.trust());
+        trust.map_or(0, |trust| trust.authorities().count())
+    }
+
     /// Whether the node with this id was revoked by the operator.
     #[must_use]
     pub fn is_revoked(&self, id: NodeId) -> bool {
@@ -254,6 +285,7 @@ impl World {
             generations: process.node.generations(host.clock.local(now)),
             revocations: process.node.revocations(),
             members: process.node.certificates(),
+            trust: process.node.trust().cloned(),
         };
     }
 }

@@ -114,7 +114,7 @@ impl Sealed {
     /// Keys of a generation that was ordered.
     fn keys_of(&self, id: GenerationId) -> Option<DatagramKeys> {
         let generation = self.generations.iter().find(|generation| generation.id() == id)?;
-        Some(DatagramKeys::with_suite(generation, self.home.trust().suite()))
+        Some(DatagramKeys::with_suite(generation, self.home.trust(Which::Ordinary).suite()))
     }
 }
 
@@ -215,7 +215,10 @@ impl World {
     /// Sends what a member of another cluster would send, in the name of a member of this one.
     fn send_foreign(&mut self, target: usize) {
         let Some(sealed) = &self.sealed else { return };
-        let keys = DatagramKeys::with_suite(&sealed.abroad.first, sealed.abroad.trust().suite());
+        let keys = DatagramKeys::with_suite(
+            &sealed.abroad.first,
+            sealed.abroad.trust(Which::Ordinary).suite(),
+        );
         self.send_with(target, &keys, "a datagram of another cluster");
     }
 
