@@ -251,6 +251,11 @@ impl Guard {
         self.revoked.contains(&node)
     }
 
+    /// The nodes that are revoked.
+    pub(crate) fn revoked_nodes(&self) -> &BTreeSet<NodeId> {
+        &self.revoked
+    }
+
     /// Whether this node holds no generation yet.
     pub(crate) fn is_newcomer(&self, now: Time) -> bool {
         self.sealer.keyring.present(now).is_none()
