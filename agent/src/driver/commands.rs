@@ -188,8 +188,8 @@ impl Driver {
             ("storage_keys_unkept", self.inbox.unkept_keys.load(Ordering::Relaxed)),
             ("log_lines_lost", lost_lines()),
             ("check_probes_void", void_probes()),
-            ("unknown_records", load.unknown_records as u64),
-            ("hidden_instances", load.hidden_instances as u64),
+            ("records_unknown_now", load.records_unknown_now as u64),
+            ("instances_hidden_now", load.instances_hidden_now as u64),
             ("record_bytes", load.record_bytes as u64),
             ("unvouched_origins", load.unvouched_origins as u64),
         ];

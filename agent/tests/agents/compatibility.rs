@@ -79,7 +79,7 @@ async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F)
 }
 
 async fn until_held(agent: &Agent) {
-    let held = || async { info(agent).await.counters["unknown_records"] == UNKNOWN };
+    let held = || async { info(agent).await.counters["records_unknown_now"] == UNKNOWN };
     eventually(&format!("{} holds the records", agent.name()), held).await;
 }
 

@@ -50,9 +50,9 @@ pub struct Load {
     /// Other origins that are no members.
     pub unvouched_origins: usize,
     /// Records of a kind that only a later version knows. They are kept and passed on, and shown nowhere.
-    pub unknown_records: usize,
+    pub records_unknown_now: usize,
     /// Instances that are hidden because their origin may not serve them, or shows no certificate that counts.
-    pub hidden_instances: usize,
+    pub instances_hidden_now: usize,
 }
 
 counters! {
@@ -83,7 +83,7 @@ counters! {
     /// Senders whose counters were forgotten because there were too many.
     replay_windows_given_up,
     /// Sealed datagrams that name a revoked member as their sender.
-    datagrams_revoked,
+    datagrams_of_revoked_sender,
     /// Pings of senders of whose counters nothing is known, in a sealed cluster.
     datagrams_of_unknown_sender,
     /// Pongs for which no ping waits, or waits no more.
@@ -106,8 +106,8 @@ counters! {
     certificates_given_up,
     /// Proofs of a generation that are wrong.
     proofs_refused,
-    /// Streams for news that were not opened because too many were under way.
-    errands_refused,
+    /// Streams that carry news of keys alone, and were not opened because too many were under way.
+    key_streams_refused,
     /// Generations handed to members that lacked them.
     generations_given,
     /// Generations that do not count.

@@ -87,7 +87,7 @@ impl Node {
             Unopened::UnknownGeneration => &mut self.counters.datagrams_of_unknown_generation,
             Unopened::Forged => &mut self.counters.datagrams_forged,
             Unopened::Replayed => &mut self.counters.datagrams_replayed,
-            Unopened::Revoked => &mut self.counters.datagrams_revoked,
+            Unopened::Revoked => &mut self.counters.datagrams_of_revoked_sender,
             Unopened::UnknownSender => &mut self.counters.datagrams_of_unknown_sender,
         } += 1;
         None

@@ -100,8 +100,8 @@ impl Node {
             member_updates: self.liveness.updates_waiting(),
             record_bytes: self.catalog().record_bytes(),
             unvouched_origins: self.catalog().unvouched().len(),
-            unknown_records: self.catalog().unknown_records(),
-            hidden_instances: self.view.hidden().len(),
+            records_unknown_now: self.catalog().unknown_records(),
+            instances_hidden_now: self.view.hidden().len(),
         }
     }
 

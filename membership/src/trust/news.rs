@@ -131,7 +131,7 @@ impl Guard {
             || self.doors.has_errand_to(node)
             || self.is_revoked(node)
         {
-            self.counters.errands_refused += 1;
+            self.counters.key_streams_refused += 1;
             return None;
         }
         let stream = self.streams.take();

@@ -20,7 +20,10 @@ fn a_revoked_member_is_out_everywhere_and_does_not_come_back() {
     // It goes on to ping the others with the generation that it holds.
     net.run_for(S(3));
     for n in 0..4 {
-        assert!(net.nodes[n].counters().datagrams_revoked > 0, "{n}: what it seals is opened");
+        assert!(
+            net.nodes[n].counters().datagrams_of_revoked_sender > 0,
+            "{n}: what it seals is opened"
+        );
     }
     net.handle(0, Input::Rotate(cluster.generation(2, 9)));
     net.run_for(S(5));

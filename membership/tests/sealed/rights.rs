@@ -40,7 +40,7 @@ fn ids(node: &Node) -> Vec<&str> {
 /// Why the only hidden instance is hidden.
 fn hidden(node: &Node) -> Option<Hidden> {
     let only = node.hidden_instances().next()?;
-    assert_eq!((node.hidden_instances().len(), node.load().hidden_instances), (1, 1));
+    assert_eq!((node.hidden_instances().len(), node.load().instances_hidden_now), (1, 1));
     node.hidden_because(only)
 }
 

@@ -90,7 +90,7 @@ fn check(net: &Network, n: usize) {
     let shown: Vec<_> = node.instances().filter(|instance| instance.origin == ORIGIN).collect();
     assert_eq!(shown.len(), 1, "the service of which nothing is known is shown nowhere");
     assert_eq!((shown[0].id.as_str(), shown[0].health), ("web-1", Health::Passing));
-    assert_eq!(node.load().unknown_records, 3);
+    assert_eq!(node.load().records_unknown_now, 3);
     assert_eq!(node.counters().records_unknown, 3);
     assert_eq!(node.counters().messages_invalid, 0);
 }

@@ -35,7 +35,7 @@ struct Counters {
     datagrams_of_unknown_sender: u64,
     datagrams_forged: u64,
     datagrams_replayed: u64,
-    datagrams_revoked: u64,
+    datagrams_of_revoked_sender: u64,
     pongs_unexpected: u64,
     datagrams_sent: u64,
     datagram_bytes_sent: u64,
@@ -62,7 +62,7 @@ impl Info {
             counters.datagrams_of_unknown_sender,
             counters.datagrams_forged,
             counters.datagrams_replayed,
-            counters.datagrams_revoked,
+            counters.datagrams_of_revoked_sender,
             counters.pongs_unexpected,
         ]
         .into_iter()

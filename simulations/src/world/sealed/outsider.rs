@@ -106,7 +106,7 @@ fn dropped(node: &Node) -> u64 {
         + counters.datagrams_of_unknown_generation
         + counters.datagrams_forged
         + counters.datagrams_replayed
-        + counters.datagrams_revoked
+        + counters.datagrams_of_revoked_sender
         + counters.datagrams_of_unknown_sender
 }
 
