@@ -87,18 +87,23 @@ impl Epoch {
     /// The largest epoch that the wire carries (48 bits: milliseconds until the year 10889).
     pub const MAX: Self = Self((1 << 48) - 1);
 
+    /// The last time of the wall clock, in ms since 1970, that an epoch follows: in the year 2492. The counters of datagrams begin at
+    /// sixteen for each ms of the epoch and have 48 bits, of which a life needs some.
+    pub const LAST_WALL_MS: u64 = (1 << 44) - (1 << 40);
+
     /// The epoch of a new life: the wall clock in milliseconds since 1970, so that epochs grow even if the disk was
     /// lost.
     ///
-    /// A clock that is not past the `last` epoch on disk is wrong. The disk may then also be an old image, from which
+    /// A clock that is not past the `last` epoch on disk, or past [`Epoch::LAST_WALL_MS`], is wrong. The disk may then also be an old image, from which
     /// other lives began. The epoch is `last + 1 + salt` in this case. `salt` has to be random, so that the new life
     /// differs from those others.
     ///
-    /// The epoch is at most [`Epoch::MAX`], which a clock that is wrong by millennia reaches.
+    /// The epoch is at most [`Epoch::MAX`].
     #[must_use]
     pub fn of_new_life(last: Self, wall_ms: u64, salt: u16) -> Self {
         let salted = Self(last.next().0.saturating_add(u64::from(salt)));
-        if wall_ms > last.0 { Self(wall_ms) } else { salted }.min(Self::MAX)
+        let is_right = wall_ms > last.0 && wall_ms <= Self::LAST_WALL_MS;
+        if is_right { Self(wall_ms) } else { salted }.min(Self::MAX)
     }
 
     /// The epoch after this one, at most [`Epoch::MAX`].

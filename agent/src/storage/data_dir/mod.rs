@@ -99,6 +99,12 @@ impl DataDir {
     /// # Errors
     /// The epoch could not be made durable. The node must not start then.
     pub fn mint_epoch(&mut self, wall_ms: u64, salt: u16) -> Result<Epoch, WriteError> {
+        if wall_ms > Epoch::LAST_WALL_MS {
+            warn!(
+                wall_ms,
+                "the clock of this host is centuries ahead, and the epoch of this agent does not follow it: set the clock"
+            );
+        }
         let epoch = Epoch::of_new_life(self.epoch, wall_ms, salt);
         self.write_epoch(epoch)?;
         Ok(epoch)

@@ -138,3 +138,19 @@ fn a_ping_is_answered_once_and_found_by_the_epoch_of_its_sender_or_by_what_came_
     let next = one.close(&packed, NOW).expect("keys");
     assert!(other.open(&next, |_| false, |_| None, NOW).is_ok(), "its counters are known now");
 }
+
+#[test]
+fn a_clock_that_is_centuries_ahead_leaves_counters_for_a_life_and_the_next_ones() {
+    let this_year = Epoch(1_790_000_000_000);
+    for wall_ms in [Epoch::LAST_WALL_MS, Epoch::LAST_WALL_MS + 1, 1 << 44, u64::MAX] {
+        let epoch = Epoch::of_new_life(this_year, wall_ms, u16::MAX);
+        let (mut sender, mut receiver) = (Sealer::new(node_id(1), epoch), sealer(2));
+        assert!(Counter::MAX.number() - sender.counter.number() > 1 << 43, "{wall_ms}");
+        sender.keyring.offer(SealedCluster::default().generation(1, 7), true, false, &AwsLc, NOW);
+        for _ in 0..100 {
+            let pull = Message::Pull(Pull { sender: node_id(1), wants: Vec::new() });
+            let datagram = sender.close(&packed(&pull, None), NOW).expect("a generation");
+            open(&mut receiver, &datagram).expect("it is no copy of an earlier one");
+        }
+    }
+}
