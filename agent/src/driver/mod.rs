@@ -106,6 +106,8 @@ pub(crate) struct Driver {
     told_generations: Vec<(GenerationId, bool)>,
     left: bool,
     stopped: bool,
+    /// The revoked nodes that the transport knows.
+    told_revoked: usize,
 }
 
 impl Driver {
@@ -141,6 +143,7 @@ impl Driver {
             told_generations: Vec::new(),
             left: false,
             stopped: false,
+            told_revoked: 0,
         };
         // An agent that should find members and has found none yet may be cut off.
         driver.writer.set_isolated(driver.joining.expects_company());
@@ -333,6 +336,7 @@ impl Driver {
         self.writer.set_last_contact(self.node.last_contact());
         let now = self.clock.now();
         if now >= self.ages_due {
+        self.tell_transport_of_revoked();
             self.show_ages(now);
             self.tell_transport_of_members();
             self.tell_transport_of_keys(now);
@@ -365,6 +369,15 @@ impl Driver {
     /// Tells the transport which generations prove that a peer is a member. A clear cluster has none.
     fn tell_transport_of_keys(&mut self, now: Time) {
         let generations = self.node.opening_generations(now);
+    /// Tells the transport which nodes are revoked. There are never fewer.
+    fn tell_transport_of_revoked(&mut self) {
+        let revoked = self.node.revoked_nodes();
+        if revoked.len() != self.told_revoked {
+            self.told_revoked = revoked.len();
+            self.network.holds.set_revoked(revoked);
+        }
+    }
+
         let generations: Vec<_> =
             generations.map(|(generation, in_use)| (generation.id(), in_use)).collect();
         if generations != self.told_generations {

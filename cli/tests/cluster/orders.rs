@@ -103,6 +103,9 @@ fn a_revoked_node_is_out_for_everybody_and_does_not_return() {
     let mut cluster = Cluster::of(3);
     cluster.agents[2].ok(&["register", "web", "--port", "80"]);
     eventually("all know it", || cluster.agents.iter().all(|one| one.healthy("web").len() == 1));
+    eventually("both others watch each", || {
+        cluster.agents.iter().all(|one| one.counter("holds_in") == 2)
+    });
     failed(&cluster.order(0, &["revoke", "nobody"]), 3, &["nobody"]);
     let expired = cluster.operator.token(&["--role", "operator", "--for", "1s"]);
     let expired = cluster.operator.file("expired", &expired).display().to_string();
@@ -121,6 +124,9 @@ fn a_revoked_node_is_out_for_everybody_and_does_not_return() {
         assert_eq!(status["revocations"][0]["node_id"], id);
         assert_eq!(text(&status["revocations"][0], "by"), "operator");
     }
+    eventually("it holds no connection any more", || {
+        cluster.agents[..2].iter().all(|one| one.counter("holds_in") == 1)
+    });
     let repeated = cluster.ordered(1, &["revoke", "a3"]);
     assert_eq!(repeated["new"], false);
 

@@ -82,6 +82,14 @@ impl Acceptor {
         self.door.places().set_monitors(monitors);
     }
 
+    /// Ends the connections of these nodes, and takes none of theirs any more.
+    pub(super) fn set_revoked(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        for connection in self.door.places().set_revoked(nodes) {
+            self.door.counters.holds_displaced.increment();
+            connection.end();
+        }
+    }
+
     /// Says goodbye on all connections, ends them, and holds no further one. Does not wait.
     pub(super) fn say_goodbye(&self) {
         self.door.places().close().for_each(|connection| connection.say_goodbye());

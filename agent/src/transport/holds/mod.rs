@@ -136,6 +136,13 @@ impl Holds {
         }
     }
 
+    /// Ends the connections that these nodes hold, and takes none of theirs any more.
+    pub(crate) fn set_revoked(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.set_revoked(nodes);
+        }
+    }
+
     /// Members prove themselves by these keys from now on. Connections that are held already stay.
     pub(crate) fn set_keys(&self, keys: HoldKeys) {
         self.trust.store(Arc::new(HoldTrust::Sealed(keys)));

@@ -9,6 +9,7 @@ use hobnob_membership::NodeId;
 pub(super) struct Places<C> {
     limit: usize,
     monitors: BTreeSet<NodeId>,
+    revoked: BTreeSet<NodeId>,
     taken: BTreeMap<NodeId, Place<C>>,
     next_number: u64,
     is_closed: bool,
@@ -36,6 +37,7 @@ impl<C> Places<C> {
         Self {
             limit,
             monitors: BTreeSet::new(),
+            revoked: BTreeSet::new(),
             taken: BTreeMap::new(),
             next_number: 0,
             is_closed: false,
@@ -52,11 +54,18 @@ impl<C> Places<C> {
         self.monitors = monitors.into_iter().collect();
     }
 
+    /// These nodes have no place from now on. Returns the connections of those that had one.
+    pub(super) fn set_revoked(&mut self, nodes: impl IntoIterator<Item = NodeId>) -> Vec<C> {
+        self.revoked = nodes.into_iter().collect();
+        let revoked = self.revoked.iter().filter_map(|node| self.taken.remove(node));
+        revoked.map(|place| place.connection).collect()
+    }
+
     /// Gives a place to the connection of a node. A later connection of a node takes the place of the earlier one, whose
     /// other end may be gone without a word. When all places are taken, a monitor takes the place of the node that has
     /// held one for longest and is no monitor. `None` if there is no place.
     pub(super) fn take(&mut self, node: NodeId, connection: C) -> Option<Given<C>> {
-        if self.is_closed {
+        if self.is_closed || self.revoked.contains(&node) {
             return None;
         }
         let earlier = self.taken.remove(&node);
@@ -134,6 +143,17 @@ mod tests {
         places.set_monitors([NodeId(10)]);
         let displaced = take(&mut places, 10, "the only one");
         assert_eq!(displaced, Some((6, "a second monitor")));
+    }
+
+    #[test]
+    fn a_revoked_node_loses_its_place_and_gets_none() {
+        let mut places = Places::new(3);
+        take(&mut places, 1, "one");
+        take(&mut places, 2, "two");
+        assert_eq!(places.set_revoked([NodeId(2), NodeId(3)]), ["two"]);
+        assert_eq!((take(&mut places, 2, "two"), take(&mut places, 3, "three")), (None, None));
+        assert_eq!(places.len(), 1);
+        assert!(places.set_revoked([2, 3].map(NodeId)).is_empty());
     }
 
     #[test]

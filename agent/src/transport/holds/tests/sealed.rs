@@ -75,6 +75,18 @@ async fn members_hold_connections_and_see_both_ends() {
 }
 
 #[tokio::test]
+async fn a_revoked_node_loses_its_connection_at_once_and_gets_no_other() {
+    let watched = member(4, &[1]).await;
+    let (mut revoked, mut other) = (monitor(MONITOR, &[1]), monitor(NodeId(2), &[1]));
+    assert_eq!(revoked.hold(watched.addr).await, None);
+    assert_eq!(other.hold(watched.addr).await, None);
+    watched.holds.set_revoked([MONITOR]);
+    assert_eq!(revoked.end().await, HoldEnd::Closed, "without a goodbye");
+    assert_eq!(revoked.hold(watched.addr).await, Some(HoldEnd::Failed));
+    assert_eq!((watched.count("holds_in"), watched.count("holds_refused")), (1, 1));
+}
+
+#[tokio::test]
 async fn a_connection_stays_when_its_generation_is_replaced() {
     let watched = member(4, &[1]).await;
     let mut earlier = monitor(MONITOR, &[1]);
