@@ -52,7 +52,7 @@ pub use key::{
     ClusterId, Fingerprint, FingerprintError, NodeId, NodeKey, PublicKey, PublicKeyError,
 };
 pub use limits::{Limits, MAX_LIMITS_BYTES, Roles, Untimely, Validity};
-pub use moment::Moment;
+pub use moment::{Moment, Span};
 pub use names::{MAX_NAME_BYTES, Name, NameError};
 pub use revocations::{MAX_MERGED_REVOCATIONS, MAX_REVOCATIONS, RevocationError, Revocations};
 pub use succession::{MAX_SUCCESSION_CHARS, SUCCESSION_BYTES, Succession, SuccessionError};

@@ -2,6 +2,7 @@
 
 use crate::bytes::DecodeError;
 use crate::glob::Glob;
+use crate::moment::{Moment, Span};
 use crate::names::Name;
 use crate::tlv::{self, Elements};
 
@@ -153,15 +154,19 @@ pub struct Validity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untimely {
     /// Not yet.
-    #[error("the token is not valid yet, for another {for_ms} ms")]
+    #[error("the token is not valid before {}, in {}", Moment(*.from_ms), Span(*.for_ms))]
     Early {
-        /// The time until it is valid.
+        /// When it becomes valid.
+        from_ms: u64,
+        /// The time until then.
         for_ms: u64,
     },
     /// No longer.
-    #[error("the token expired {since_ms} ms ago")]
+    #[error("the token expired at {}, {} ago", Moment(*.until_ms), Span(*.since_ms))]
     Expired {
-        /// The time since it expired.
+        /// When it expired.
+        until_ms: u64,
+        /// The time since then.
         since_ms: u64,
     },
 }
@@ -176,9 +181,9 @@ impl Validity {
     /// It is too early or too late.
     pub fn at(self, now_ms: u64) -> Result<(), Untimely> {
         if now_ms < self.from_ms {
-            Err(Untimely::Early { for_ms: self.from_ms - now_ms })
+            Err(Untimely::Early { from_ms: self.from_ms, for_ms: self.from_ms - now_ms })
         } else if now_ms >= self.until_ms {
-            Err(Untimely::Expired { since_ms: now_ms - self.until_ms })
+            Err(Untimely::Expired { until_ms: self.until_ms, since_ms: now_ms - self.until_ms })
         } else {
             Ok(())
         }
@@ -256,10 +261,10 @@ mod tests {
     #[test]
     fn a_token_is_valid_from_its_first_moment_until_before_its_last() {
         let validity = limits().validity;
-        assert_eq!(validity.at(999), Err(Untimely::Early { for_ms: 1 }));
+        assert_eq!(validity.at(999), Err(Untimely::Early { from_ms: 1_000, for_ms: 1 }));
         assert_eq!(validity.at(1_000), Ok(()));
         assert_eq!(validity.at(4_999), Ok(()));
-        assert_eq!(validity.at(5_000), Err(Untimely::Expired { since_ms: 0 }));
+        assert_eq!(validity.at(5_000), Err(Untimely::Expired { until_ms: 5_000, since_ms: 0 }));
         let widest = Validity { from_ms: 0, until_ms: Validity::MAX_MS };
         assert_eq!(Validity::decode(widest.encode()), widest);
     }

@@ -18,6 +18,24 @@ impl fmt::Display for Moment {
     }
 }
 
+/// A length of time in ms for people: its two largest units, rounded down, such as `3 d 4 h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(pub u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000;
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3_600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            3_600..SECONDS_PER_DAY => {
+                write!(f, "{} h {} min", seconds / 3_600, seconds / 60 % 60)
+            }
+            _ => write!(f, "{} d {} h", seconds / SECONDS_PER_DAY, seconds / 3_600 % 24),
+        }
+    }
+}
+
 /// The date of a day after 1970-01-01, in the Gregorian calendar. Howard Hinnant's `civil_from_days`: years begin in March, so
 /// that the leap day is the last one, and 400 of them have 146,097 days.
 fn date(days: u64) -> (u64, u64, u64) {
@@ -34,6 +52,20 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_has_two_units() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3_600, "1 h 0 min"),
+            (86_399, "23 h 59 min"),
+            (3 * 86_400 + 4 * 3_600 + 5, "3 d 4 h"),
+        ] {
+            assert_eq!(Span(1_000 * seconds + 999).to_string(), shown);
+        }
+    }
 
     #[test]
     fn moments_are_those_of_the_calendar() {

@@ -10,6 +10,7 @@ use hobnob_keys::SignedCommand;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Input, Node, NodeId, Time};
+use tokio::time::Instant;
 
 use super::own_checks::OwnCheck;
 use super::{Driver, words};
@@ -91,7 +92,7 @@ pub(crate) struct Report {
     /// Whether this agent listens for TCP probes, so that its host completes their handshakes.
     pub(crate) takes_tcp_probes: bool,
     pub(crate) counters: BTreeMap<String, u64>,
-    /// The reason for which a member did not let this agent in, while none does.
+    /// The reason for which a member did not let this agent in lately.
     pub(crate) refusal: Option<String>,
 }
 
@@ -202,7 +203,7 @@ impl Driver {
         Report {
             takes_tcp_probes: self.network.holds.is_listening(),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
-            refusal: self.entering.refusal().map(str::to_owned),
+            refusal: self.entering.refusal(Instant::now()).map(str::to_owned),
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::security::system_random;
 const FOUND_AFTER: Duration = Duration::from_secs(3);
 /// A founder to which the system gives no random bytes tries again after this time.
 const FOUND_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// A refusal holds for this long, unless it is repeated: an agent tries again within seconds, and members that are gone refuse
+/// nothing.
+const REFUSED_FOR: Duration = Duration::from_secs(2 * 60);
 /// The least time between two warnings of refusals.
 const TELL_REFUSAL_EVERY: Duration = Duration::from_secs(60);
 
@@ -24,7 +27,7 @@ pub(crate) struct Entering {
     is_outside: bool,
     founder: Option<OperatorCredential>,
     found_at: Option<Instant>,
-    refusal: Option<String>,
+    refusal: Option<(String, Instant)>,
     told_refusal_at: Option<Instant>,
     is_revoked: bool,
 }
@@ -48,9 +51,10 @@ impl Entering {
         self.found_at
     }
 
-    /// The reason for which a member did not let this agent in, while none does.
-    pub(super) fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref().filter(|_| self.is_outside)
+    /// The reason for which a member did not let this agent in lately.
+    pub(super) fn refusal(&self, now: Instant) -> Option<&str> {
+        let (reason, at) = self.refusal.as_ref()?;
+        (now.saturating_duration_since(*at) < REFUSED_FOR).then_some(reason)
     }
 
     /// The files that make a data directory that of one node, and what its next start needs.
@@ -139,7 +143,7 @@ impl Driver {
                  join again; if it was revoked, remove node.key, membership.json and node.json from its data directory before"
             );
         }
-        entering.refusal = Some(reason);
+        entering.refusal = Some((reason, now));
         (entering.founder, entering.found_at) = (None, None);
     }
 

@@ -92,12 +92,16 @@ impl Joining {
         self.warn_at.get_or_insert(Instant::now() + WARN_ALONE_AFTER);
     }
 
-    /// Warns that nobody answers, or that nobody lets this agent in, if it is time.
-    pub(super) fn warn_if_due(&mut self, now: Instant, is_outside: bool) {
+    /// Warns that nobody answers, or that nobody lets this agent in, if it is time. A member that refused it did answer, and the
+    /// log tells the reason.
+    pub(super) fn warn_if_due(&mut self, now: Instant, is_outside: bool, is_refused: bool) {
         if self.warn_at.is_none_or(|at| at > now) {
             return;
         }
         self.warn_at = Some(now + WARN_ALONE_AGAIN_AFTER);
+        if is_refused {
+            return;
+        }
         if is_outside && !self.expects_company() {
             return tracing::warn!(
                 cluster = self.cluster,

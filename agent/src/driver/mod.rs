@@ -290,7 +290,8 @@ impl Driver {
             self.node.handle(Input::Deadline, now);
         }
         let now = Instant::now();
-        self.joining.warn_if_due(now, self.entering.is_outside());
+        let is_refused = self.entering.refusal(now).is_some();
+        self.joining.warn_if_due(now, self.entering.is_outside(), is_refused);
         self.found_if_due(now);
         self.keep_verdicts_if_due(now);
         self.save_keys_if_due(now);

@@ -78,6 +78,20 @@ async fn a_founder_that_was_refused_founds_nothing_and_says_why() {
     sleep(Duration::from_secs(60)).await;
     assert_eq!(handle.inspect(generation).await, Ok(None));
     assert_eq!(handle.report().await.expect("it runs").refusal.as_deref(), Some("expired"));
+    sleep(Duration::from_secs(90)).await;
+    assert_eq!(handle.report().await.expect("it runs").refusal, None, "nobody repeats it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_refused_says_so_although_it_holds_a_generation() {
+    let cluster = SealedCluster::default();
+    let sealing = cluster.sealing(1).with_generation(cluster.generation(1, 1), true);
+    let IdleDriver { driver, handle, .. } = IdleDriver::sealed(sealing, &[]).await;
+    let mut driver = driver.entering(Entering::sealed(None));
+    driver.note_refusal("revoked".to_owned());
+    let _task = tokio::spawn(driver.run());
+    assert_eq!(handle.inspect(generation).await, Ok(Some(1)));
+    assert_eq!(handle.report().await.expect("it runs").refusal.as_deref(), Some("revoked"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -242,9 +242,9 @@ async fn a_suspend_counts_into_ages_and_is_noticed_within_a_second() {
 async fn silence_at_the_addresses_to_join_at_is_warned_of_again_and_again() {
     let mut joining = Joining::at(&["seed:7946".to_owned()], &[], "default");
     let first = joining.warn_at.expect("it expects company");
-    joining.warn_if_due(first - Duration::from_millis(1), false);
+    joining.warn_if_due(first - Duration::from_millis(1), false, false);
     assert_eq!(joining.warn_at, Some(first), "not yet");
-    joining.warn_if_due(first, false);
+    joining.warn_if_due(first, false, false);
     let second = joining.warn_at.expect("and again");
     assert!(second > first);
     joining.connected();

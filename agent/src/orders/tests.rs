@@ -153,7 +153,7 @@ async fn a_generation_that_a_client_signed_counts_only_if_all_about_it_does() {
     for (signed, says) in [
         (Signed::new(&whole.as_bytes()[1..]), "the generation"),
         (Signed::new(&forged), "did not sign it"),
-        (signed_generation(2, &credential(&expired)), "is valid until 1970-01-01 00:00:00 UTC"),
+        (signed_generation(2, &credential(&expired)), "expired at 1970-01-01 00:00:00 UTC, "),
         (signed_generation(2, &stranger), "meant for another cluster"),
         (signed_generation(1, &founder), "has not the role"),
         (signed_generation(1, &operator), "is not the next one"),

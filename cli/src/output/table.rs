@@ -265,9 +265,9 @@ fn sealed(sealed: Option<&Sealed>) -> Vec<(&'static str, String)> {
     };
     let is = match (revoked, generation, refusal) {
         (true, ..) => "yes, and this agent is REVOKED: it takes no part any more".to_owned(),
-        (false, Some(_), _) => "yes".to_owned(),
+        (false, Some(_), None) => "yes".to_owned(),
         (false, None, None) => "yes, and no member has let this agent in yet".to_owned(),
-        (false, None, Some(reason)) => {
+        (false, _, Some(reason)) => {
             format!("yes, and a member does not let this agent in: {}", printable(reason))
         }
     };

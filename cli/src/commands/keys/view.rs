@@ -63,11 +63,11 @@ impl TokenView {
             Ok(()) => {
                 format!("until {until}, for {}", output::age(self.valid_until_ms - self.now_ms))
             }
-            Err(Untimely::Early { for_ms }) => {
+            Err(Untimely::Early { for_ms, .. }) => {
                 let from = time(self.valid_from_ms);
                 format!("from {from}, in {}, until {until}", output::age(for_ms))
             }
-            Err(Untimely::Expired { since_ms }) => {
+            Err(Untimely::Expired { since_ms, .. }) => {
                 format!("no longer: it expired {} ago, at {until}", output::age(since_ms))
             }
         }
