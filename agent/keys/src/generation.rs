@@ -16,6 +16,9 @@ const WHAT: &str = "the generation";
 const HASH_CONTEXT: &str = "hobnob 2026-11 generation hash 1";
 const PROOF_CONTEXT: &str = "hobnob 2026-11 connection proof key 1";
 
+/// The numbers of generations that operators have for each revocation.
+pub const NUMBERS_FOR_EACH_REVOCATION: u64 = 1 << 32;
+
 /// Bytes of a proof.
 const PROOF_BYTES: usize = 16;
 
@@ -37,6 +40,22 @@ impl GenerationId {
     #[must_use]
     pub fn replaces(&self, other: &Self) -> bool {
         self.number > other.number || (self.number == other.number && self.hash < other.hash)
+    }
+
+    /// The number of the generation that an operator orders when `newest` is the newest number, and so many nodes and tokens are
+    /// revoked, what the same operator revokes included.
+    ///
+    /// It is the next number, as a rule. Operators who go one by one never use up the [`NUMBERS_FOR_EACH_REVOCATION`]. Beyond them,
+    /// somebody with the credential of an operator ordered a number that leaves no room. Once that operator is revoked, its
+    /// generations give way to any other, and the numbers go on where those for the revocations known until then end: above each
+    /// number that was ordered one by one, by whomever.
+    #[must_use]
+    pub fn number_after(newest: u64, revocations: usize) -> u64 {
+        let begin = (revocations as u64).saturating_mul(NUMBERS_FOR_EACH_REVOCATION);
+        match newest.checked_add(1) {
+            Some(next) if next < begin.saturating_add(NUMBERS_FOR_EACH_REVOCATION) => next,
+            _ => begin,
+        }
     }
 
     fn of(cluster: ClusterId, number: u64, secret: &[u8; 32]) -> Self {
@@ -184,5 +203,29 @@ impl Generation {
 impl fmt::Debug for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Generation({:?})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_one_by_one_and_beyond_their_room_where_that_of_the_revocations_begins() {
+        const ROOM: u64 = NUMBERS_FOR_EACH_REVOCATION;
+        for (newest, revocations, number) in [
+            (0, 0, 1),
+            (7, 3, 8),
+            (ROOM - 2, 0, ROOM - 1),
+            (2 * ROOM - 2, 1, 2 * ROOM - 1),
+            (2 * ROOM - 1, 1, ROOM),
+            (u64::MAX, 1, ROOM),
+            (u64::MAX, 2, 2 * ROOM),
+            (u64::MAX - 1, 8_192, 8_192 * ROOM),
+            (u64::MAX, 0, 0),
+        ] {
+            let after = GenerationId::number_after(newest, revocations);
+            assert_eq!(after, number, "{newest} {revocations}");
+        }
     }
 }

@@ -45,7 +45,7 @@ pub use command::{
     Command, CommandError, CredentialError, MAX_SIGNED_COMMAND_BYTES, OperatorCredential, Revoked,
     SignedCommand,
 };
-pub use generation::{Generation, GenerationError, GenerationId};
+pub use generation::{Generation, GenerationError, GenerationId, NUMBERS_FOR_EACH_REVOCATION};
 pub use glob::{Glob, GlobError};
 pub use hold::{HOLD_NONCE_BYTES, HOLD_WORD_BYTES, HeldConnection, HoldKey, HoldWords};
 pub use key::{

@@ -70,41 +70,53 @@ fn judge_signer(node: &Node, command: &SignedCommand) -> Result<Membership, ApiE
     Ok(signer)
 }
 
-/// Judges a generation that a client handed in. It has to be the next one: a number that is too high would leave none for later.
-fn judge_generation(
+/// The number of the next generation, after these revocations. A number that is too high would leave none for later.
+fn next_number(
     node: &Node,
-    generation: &Generation,
+    revocations: &Revocations,
     newest: Option<GenerationId>,
-) -> Result<(), ApiError> {
-    judge_signer(node, generation.signed_order())?;
-    let (trust, revoked) = judges(node)?;
-    generation.verify(trust, revoked).map_err(invalid)?;
-    let (number, newest) = (generation.id().number, number_of(newest));
-    if number == newest.saturating_add(1) {
-        return Ok(());
-    }
+    now: Time,
+) -> Result<u64, ApiError> {
+    let newest = newest.map_or(0, |generation| generation.number);
+    let number = GenerationId::number_after(newest, revocations.iter().len());
+    let (trust, _) = judges(node)?;
+    let held = node.generations(now).into_iter().map(|(generation, _)| generation);
+    // Those of revoked operators give way to any other.
+    let mut above =
+        held.filter(|held| held.id().number >= number && held.verify(trust, revocations).is_ok());
+    let Some(above) = above.next() else { return Ok(number) };
+    let (high, order) = (above.id().number, above.signed_order());
+    let (_, signer) = order.verify(trust).map_err(invalid)?;
     let message = format!(
-        "generation {number} is not the next one: generation {newest} is the newest that this agent holds"
+        "generation {high}, which {} with the token {} ordered, leaves no number for another one: revoke that token or that node \
+         first, and the cluster goes on with generation {}",
+        signer.name(),
+        signer.token(),
+        GenerationId::number_after(high, revocations.iter().len() + 1)
     );
     Err(invalid(message))
 }
 
+/// Judges a generation that a client handed in. It has to be the one with this number, the next one.
+fn judge_generation(node: &Node, generation: &Generation, next: u64) -> Result<(), ApiError> {
+    judge_signer(node, generation.signed_order())?;
+    let (trust, revoked) = judges(node)?;
+    generation.verify(trust, revoked).map_err(invalid)?;
+    let number = generation.id().number;
+    if number == next {
+        return Ok(());
+    }
+    Err(invalid(format!("generation {number} is not the next one, which is generation {next}")))
+}
+
 /// The next generation, with a secret of the system's randomness.
-fn next_generation(
-    own: &OwnCredential,
-    newest: Option<GenerationId>,
-) -> Result<Generation, ApiError> {
-    let number = number_of(newest).saturating_add(1);
+fn next_generation(own: &OwnCredential, number: u64) -> Result<Generation, ApiError> {
     let secret = system_random().map_err(|error| {
         let message = format!("the system gives no random bytes: {error}");
         ApiError::new(ErrorCode::Other, message)
     })?;
     let generation = Generation::order(number, *secret, own.get()?);
     generation.map_err(security::refused)
-}
-
-fn number_of(generation: Option<GenerationId>) -> u64 {
-    generation.map_or(0, |generation| generation.number)
 }
 
 /// A generation as the API names it.

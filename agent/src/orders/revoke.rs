@@ -2,13 +2,15 @@
 
 use hobnob_api::{ApiError, ErrorCode, KeyHolder, RevokedNow, SignedRevocation};
 use hobnob_keys::{
-    Command, Fingerprint, Generation, MAX_REVOCATIONS, Membership, PublicKey, Revocations, Revoked,
+    Command, Fingerprint, Generation, MAX_REVOCATIONS, Membership, PublicKey, Revoked,
     SignedCommand,
 };
 use hobnob_membership::{Input, Node, Time};
 
 use super::status::{holders, revocation};
-use super::{inside, invalid, judge_generation, judge_signer, judges, next_generation, rotated};
+use super::{
+    inside, invalid, judge_generation, judge_signer, judges, next_generation, next_number, rotated,
+};
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::{self, OwnCredential};
 
@@ -104,17 +106,18 @@ fn decide(
             "this revokes the agent that is asked: it would be out of the cluster at once";
         return Err(ApiError::new(ErrorCode::RevokesItself, message));
     }
+    let mut then = known.clone();
+    then.add(trust, command.clone()).map_err(invalid)?;
+    let number = next_number(node, &then, status.newest, now)?;
     let generation = match given {
         Some(generation) => {
-            judge_generation(node, &generation, status.newest)?;
+            judge_generation(node, &generation, number)?;
             generation
         }
-        None => next_generation(own, status.newest)?,
+        None => next_generation(own, number)?,
     };
     // A generation does not count if the same breath revokes who signed it.
-    let mut alone = Revocations::default();
-    alone.add(trust, command.clone()).map_err(invalid)?;
-    if generation.verify(trust, &alone).is_err() {
+    if generation.verify(trust, &then).is_err() {
         let message = "this revokes its own signer, whose next generation would not count: another operator has to order it";
         return Err(ApiError::new(ErrorCode::RoleMissing, message));
     }

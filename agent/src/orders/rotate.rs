@@ -5,7 +5,7 @@ use hobnob_keys::Generation;
 use hobnob_membership::{Input, KeyStatus, Node, Time};
 
 use super::status::{is_live, survey};
-use super::{inside, invalid, judge_generation, next_generation, rotated};
+use super::{inside, invalid, judge_generation, judges, next_generation, next_number, rotated};
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::OwnCredential;
 
@@ -43,12 +43,14 @@ fn decide(
     {
         return Ok(Ordered { inputs: vec![], answer: rotated(newest, false) });
     }
+    let (_, revoked) = judges(node)?;
+    let number = next_number(node, revoked, status.newest, now);
     let generation = match given {
         Some(generation) => {
-            judge_generation(node, &generation, status.newest)?;
+            judge_generation(node, &generation, number?)?;
             generation
         }
-        None => next_generation(own, status.newest)?,
+        None => next_generation(own, number?)?,
     };
     let answer = rotated(generation.id(), true);
     Ok(Ordered { inputs: vec![Input::Rotate(generation)], answer })

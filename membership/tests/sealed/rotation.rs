@@ -1,5 +1,6 @@
 //! Rotation, and the survey of the keys that members hold.
 
+use hobnob_keys::GenerationId;
 use hobnob_membership::record::Health;
 use hobnob_membership::testing::sealed::node_id;
 use hobnob_membership::testing::{Network, health};
@@ -105,6 +106,39 @@ fn operators_who_revoke_each_other_end_no_cluster() {
     net.handle(1, Input::Rotate(order(&operator(&cluster, 12), 3)));
     net.run_for(S(60));
     assert!((0..4).all(|n| present(&net, n).is_some_and(|id| id.number == 3)));
+}
+
+#[test]
+fn a_number_that_leaves_no_room_gives_way_once_its_operator_is_revoked() {
+    let (cluster, mut net) = cluster_and(5, 0);
+    let (one, bad) = (operator(&cluster, 10), operator(&cluster, 11));
+    net.handle(0, Input::Rotate(order(&one, 2)));
+    net.run_for(S(60));
+    // Node 4 is away from here on, nodes 2 and 3 are cut off before the revocation.
+    net.cut.extend((0..4).map(|n| (n, 4)));
+    net.run_for(S(30));
+    net.handle(0, Input::Rotate(order(&bad, u64::MAX)));
+    net.run_for(S(60));
+    assert!((0..4).all(|n| present(&net, n) == Some(order(&bad, u64::MAX).id())));
+    net.cut.extend([(0, 2), (0, 3), (1, 2), (1, 3)]);
+    net.run_for(S(30));
+    let number = GenerationId::number_after(u64::MAX, 1);
+    let over = order(&one, number);
+    net.handle(0, Input::Revoke(revoke_operator(&cluster, &one, 11)));
+    net.handle(0, Input::Rotate(over.clone()));
+    net.run_for(S(120));
+    assert!((0..2).all(|n| present(&net, n) == Some(over.id())));
+    assert!((2..4).all(|n| present(&net, n) == Some(order(&bad, u64::MAX).id())));
+    net.cut.clear();
+    net.run_for(S(60));
+    assert!((0..5).all(|n| present(&net, n) == Some(over.id())));
+    assert!(net.nodes.iter().all(|node| node.active_members() == 5));
+    let next = order(&one, GenerationId::number_after(number, 1));
+    assert_eq!(next.id().number, number + 1);
+    net.handle(3, Input::Rotate(next.clone()));
+    net.run_for(S(60));
+    assert!((0..5).all(|n| present(&net, n) == Some(next.id())));
+    assert!(net.is_converged());
 }
 
 /// The members that hold the newest generation and all revocations, as a node knows.

@@ -9,7 +9,7 @@ use hobnob_api::{
     ApiError, ErrorCode, KeyHolder, Keys, Request, Response, Revocation, RevokedKind, RevokedNow,
     Signed, SignedRevocation,
 };
-use hobnob_keys::{Command, Generation, OperatorCredential, PublicKey, Revoked};
+use hobnob_keys::{Command, Generation, GenerationId, OperatorCredential, PublicKey, Revoked};
 use serde::Serialize;
 
 use super::credential;
@@ -131,7 +131,7 @@ impl<'a> Subject<'a> {
             Self::Token(token) => Revoked::Token(*token),
         };
         let command = credential.sign(&Command::Revoke(revoked))?;
-        let number = keys.newest().saturating_add(1);
+        let number = GenerationId::number_after(keys.newest(), keys.revocations.len() + 1);
         let generation = Generation::order(number, *system_random()?, credential)?;
         let generation = Signed::new(&generation.encode());
         Ok(SignedRevocation { command: Signed::new(command.as_bytes()), generation })

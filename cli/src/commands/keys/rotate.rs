@@ -3,7 +3,7 @@
 use hobnob_agent::system_random;
 use hobnob_api::client::Client;
 use hobnob_api::{Request, Response, Rotated, Signed};
-use hobnob_keys::Generation;
+use hobnob_keys::{Generation, GenerationId};
 use serde::Serialize;
 
 use super::credential;
@@ -25,7 +25,8 @@ struct Outcome<'a> {
 pub(super) async fn rotate(client: &mut Client, args: &KeysRotateArgs) -> anyhow::Result<Exit> {
     let generation = match credential::read(&args.signer)? {
         Some(credential) => {
-            let number = progress::ask(client).await?.newest().saturating_add(1);
+            let keys = progress::ask(client).await?;
+            let number = GenerationId::number_after(keys.newest(), keys.revocations.len());
             Some(Signed::new(&Generation::order(number, *system_random()?, &credential)?.encode()))
         }
         None => None,
