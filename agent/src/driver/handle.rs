@@ -11,6 +11,7 @@ use hobnob_membership::{Node, NodeId, Time};
 use tokio::sync::mpsc;
 
 use super::commands::{Command, Ordered, Refused, Report};
+use super::kept::KeysKept;
 use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;
@@ -27,6 +28,7 @@ pub(crate) struct DriverHandle {
     reports: mpsc::Sender<CheckReport>,
     disk_stalls: Arc<AtomicU64>,
     unkept_keys: Arc<AtomicU64>,
+    keys_kept: Arc<KeysKept>,
 }
 
 /// The queues of messages from handles and checkers to the driver.
@@ -37,6 +39,7 @@ pub(super) struct Inbox {
     pub(super) disk_stalls: Arc<AtomicU64>,
     /// The times that the disk refused the keys of a sealed cluster.
     pub(super) unkept_keys: Arc<AtomicU64>,
+    pub(super) keys_kept: Arc<KeysKept>,
 }
 
 impl DriverHandle {
@@ -45,13 +48,15 @@ impl DriverHandle {
         let (commands, commands_received) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (reports, reports_received) = mpsc::channel(MAX_WAITING_REPORTS);
         let (disk_stalls, unkept_keys) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let keys_kept = Arc::<KeysKept>::default();
         let inbox = Inbox {
             commands: commands_received,
             reports: reports_received,
             disk_stalls: disk_stalls.clone(),
             unkept_keys: unkept_keys.clone(),
+            keys_kept: keys_kept.clone(),
         };
-        (Self { commands, reports, disk_stalls, unkept_keys }, inbox)
+        (Self { commands, reports, disk_stalls, unkept_keys, keys_kept }, inbox)
     }
 
     /// Counts that the disk does not answer.
@@ -62,6 +67,11 @@ impl DriverHandle {
     /// Counts that the disk refused the keys of a sealed cluster.
     pub(crate) fn count_unkept_keys(&self) {
         self.unkept_keys.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the disk has the keys of a sealed cluster.
+    pub(crate) fn keys_kept(&self) -> &KeysKept {
+        &self.keys_kept
     }
 
     /// The queue for verdicts of checks. Verdicts pass everything that may wait for the disk.

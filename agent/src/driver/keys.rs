@@ -32,6 +32,7 @@ impl KeySaving {
 
 impl Driver {
     pub(super) fn note_changed_keys(&mut self) {
+        self.inbox.keys_kept.note_change();
         self.key_saving.changed(Instant::now());
         self.note_entry();
     }
@@ -55,7 +56,8 @@ impl Driver {
             succession: self.node.trust().and_then(|trust| trust.succession().cloned()),
             certificates: self.node.certificates(),
         };
-        if !self.persist(Persist::Keys(Box::new(keys))) {
+        let change = self.inbox.keys_kept.latest_change();
+        if !self.persist(Persist::Keys(Box::new(keys), change)) {
             self.key_saving.changed(now);
         }
     }

@@ -9,6 +9,7 @@ mod entering;
 mod events;
 mod handle;
 mod joining;
+pub(crate) mod kept;
 mod keys;
 mod links;
 mod losses;
@@ -67,7 +68,8 @@ const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 pub(crate) enum Persist {
     Epoch(Epoch),
     Peers(Vec<SocketAddr>),
-    Keys(Box<KeptKeys>),
+    /// The keys of a sealed cluster, as they are after the change with this number.
+    Keys(Box<KeptKeys>, u64),
     Verdicts(BTreeMap<Arc<str>, KeptVerdict>),
 }
 
@@ -104,10 +106,10 @@ pub(crate) struct Driver {
     members_changed: bool,
     /// The generations that the transport knows, each with whether it is in use.
     told_generations: Vec<(GenerationId, bool)>,
-    left: bool,
-    stopped: bool,
     /// The revoked nodes that the transport knows.
     told_revoked: usize,
+    left: bool,
+    stopped: bool,
 }
 
 impl Driver {
@@ -141,9 +143,9 @@ impl Driver {
             ages_due: Time::ZERO,
             members_changed: false,
             told_generations: Vec::new(),
+            told_revoked: 0,
             left: false,
             stopped: false,
-            told_revoked: 0,
         };
         // An agent that should find members and has found none yet may be cut off.
         driver.writer.set_isolated(driver.joining.expects_company());
@@ -334,10 +336,10 @@ impl Driver {
                 }
             }
         }
+        self.tell_transport_of_revoked();
         self.writer.set_last_contact(self.node.last_contact());
         let now = self.clock.now();
         if now >= self.ages_due {
-        self.tell_transport_of_revoked();
             self.show_ages(now);
             self.tell_transport_of_members();
             self.tell_transport_of_keys(now);
@@ -367,9 +369,6 @@ impl Driver {
         }
     }
 
-    /// Tells the transport which generations prove that a peer is a member. A clear cluster has none.
-    fn tell_transport_of_keys(&mut self, now: Time) {
-        let generations = self.node.opening_generations(now);
     /// Tells the transport which nodes are revoked. There are never fewer.
     fn tell_transport_of_revoked(&mut self) {
         let revoked = self.node.revoked_nodes();
@@ -379,6 +378,9 @@ impl Driver {
         }
     }
 
+    /// Tells the transport which generations prove that a peer is a member. A clear cluster has none.
+    fn tell_transport_of_keys(&mut self, now: Time) {
+        let generations = self.node.opening_generations(now);
         let generations: Vec<_> =
             generations.map(|(generation, in_use)| (generation.id(), in_use)).collect();
         if generations != self.told_generations {

@@ -107,7 +107,7 @@ async fn changes_of_the_keys_are_kept_in_groups_and_again_if_nobody_took_them() 
         driver.node.handle(Input::Rotate(generation), clock.now());
         driver.drain();
         driver.save_keys_if_due(Instant::now());
-        while let Ok(Persist::Keys(keys)) = persisted.try_recv() {
+        while let Ok(Persist::Keys(keys, _)) = persisted.try_recv() {
             kept.push(keys);
         }
         sleep(Duration::from_millis(50)).await;
@@ -128,7 +128,7 @@ async fn changes_of_the_keys_are_kept_in_groups_and_again_if_nobody_took_them() 
     persisted.recv().await.expect("the first one");
     sleep(Duration::from_secs(3)).await;
     driver.save_keys_if_due(Instant::now());
-    let Some(Persist::Keys(keys)) = persisted.recv().await else { panic!("no keys") };
+    let Some(Persist::Keys(keys, _)) = persisted.recv().await else { panic!("no keys") };
     assert!(keys.generations.iter().any(|(generation, _)| generation.id().number == 201));
 }
 

@@ -12,6 +12,8 @@ pub(crate) mod status;
 mod tests;
 pub(crate) mod trust;
 
+use std::time::Duration;
+
 use hobnob_api::{ApiError, ErrorCode, Rotated};
 use hobnob_keys::{
     Generation, GenerationId, Membership, Moment, Revocations, SignedCommand, Trust,
@@ -19,8 +21,16 @@ use hobnob_keys::{
 use hobnob_membership::{KeyStatus, Node, Time};
 
 use crate::clock::wall_clock_ms;
-use crate::driver::words;
+use crate::driver::{DriverHandle, words};
 use crate::security::{self, OwnCredential, system_random};
+
+/// The longest wait for the disk of this agent.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Waits until the disk of this agent has what was ordered. Returns the reason if it has not.
+async fn unkept(driver: &DriverHandle) -> Option<String> {
+    driver.keys_kept().wait(KEPT_WITHIN).await.err()
+}
 
 /// The refusal of a clear agent.
 fn not_sealed() -> ApiError {
@@ -121,7 +131,7 @@ fn next_generation(own: &OwnCredential, number: u64) -> Result<Generation, ApiEr
 
 /// A generation as the API names it.
 fn rotated(id: GenerationId, begun: bool) -> Rotated {
-    Rotated { number: id.number, hash: hex(&id.hash), begun }
+    Rotated { number: id.number, hash: hex(&id.hash), begun, unkept: None }
 }
 
 /// Hexadecimal digits.

@@ -10,6 +10,7 @@ use hobnob_membership::{Input, Node, Time};
 use super::status::{holders, revocation};
 use super::{
     inside, invalid, judge_generation, judge_signer, judges, next_generation, next_number, rotated,
+    unkept,
 };
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::{self, OwnCredential};
@@ -66,7 +67,8 @@ pub(crate) async fn revoke(
     myself: bool,
 ) -> Result<RevokedNow, ApiError> {
     let own = own.clone();
-    driver.order(move |node, now| decide(node, &own, &subject, myself, now)).await
+    let revoked = driver.order(move |node, now| decide(node, &own, &subject, myself, now)).await?;
+    Ok(RevokedNow { unkept: unkept(driver).await, ..revoked })
 }
 
 fn decide(
@@ -92,8 +94,12 @@ fn decide(
         return Err(invalid("the signed command revokes nothing"));
     };
     if let Some(earlier) = known.iter().find(|(known, _)| *known == revoked) {
-        let answer =
-            RevokedNow { revocation: revocation(node, earlier), new: false, rotated: None };
+        let answer = RevokedNow {
+            revocation: revocation(node, earlier),
+            new: false,
+            rotated: None,
+            unkept: None,
+        };
         return Ok(Ordered { inputs: vec![], answer });
     }
     if known.iter().len() >= MAX_REVOCATIONS {
@@ -125,6 +131,7 @@ fn decide(
         revocation: revocation(node, (revoked, &command)),
         new: true,
         rotated: Some(rotated(generation.id(), true)),
+        unkept: None,
     };
     Ok(Ordered { inputs: vec![Input::Revoke(command), Input::Rotate(generation)], answer })
 }

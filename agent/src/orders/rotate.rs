@@ -5,7 +5,9 @@ use hobnob_keys::Generation;
 use hobnob_membership::{Input, KeyStatus, Node, Time};
 
 use super::status::{is_live, survey};
-use super::{inside, invalid, judge_generation, judges, next_generation, next_number, rotated};
+use super::{
+    inside, invalid, judge_generation, judges, next_generation, next_number, rotated, unkept,
+};
 use crate::driver::{DriverHandle, Ordered};
 use crate::security::OwnCredential;
 
@@ -26,7 +28,8 @@ pub(crate) async fn rotate(
     survey(driver).await?;
     let own = own.clone();
     let decide = move |node: &Node, now| decide(node, &own, given, again, now);
-    driver.order(decide).await
+    let rotated = driver.order(decide).await?;
+    Ok(Rotated { unkept: unkept(driver).await, ..rotated })
 }
 
 fn decide(

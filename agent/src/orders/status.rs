@@ -22,17 +22,24 @@ use crate::translate::{api_node_id, member_status};
 const SURVEY_WITHIN: Duration = Duration::from_secs(3);
 /// The time between two looks at a survey.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The longest wait for the disk of this agent. Changes of the keys are written half a second later at most.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
 /// A token that lets newcomers in for longer than this is named.
 const LONG_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The keys of the cluster. Living members that are not known to hold all are asked.
+/// The keys of the cluster, at an agent that may be isolated. Living members that are not known to hold all are asked.
 ///
 /// # Errors
 /// The cluster is not sealed.
-pub(crate) async fn keys(driver: &DriverHandle, own: &OwnCredential) -> Result<Keys, ApiError> {
+pub(crate) async fn keys(
+    driver: &DriverHandle,
+    own: &OwnCredential,
+    isolated: bool,
+) -> Result<Keys, ApiError> {
     survey(driver).await?;
     let is_operator = own.is_operator();
-    driver.inspect(move |node, now| read(node, is_operator, now)).await?
+    let keys = driver.inspect(move |node, now| read(node, is_operator, now)).await??;
+    Ok(Keys { unkept: driver.keys_kept().wait(KEPT_WITHIN).await.err(), isolated, ..keys })
 }
 
 /// Asks the living members which keys they hold, and waits until all have shown that they hold what this agent does, or for some
@@ -84,6 +91,8 @@ fn read(node: &Node, operator: bool, now: Time) -> Result<Keys, ApiError> {
         revocations: revocations.map(|entry| revocation(node, entry)).collect(),
         long_tokens: long_tokens(node),
         untimely_tokens: node.counters().tokens_untimely,
+        unkept: None,
+        isolated: false,
     })
 }
 

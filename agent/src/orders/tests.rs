@@ -8,11 +8,13 @@ use hobnob_keys::{
     Roles, Token, Validity,
 };
 use hobnob_membership::Sealing;
+use tokio::sync::mpsc;
 
 use super::revoke::{Subject, revoke};
 use super::rotate::rotate;
 use super::status::keys;
 use super::*;
+use crate::driver::Persist;
 use crate::testing::TestDriver;
 
 const ALWAYS: Validity = Validity { from_ms: 0, until_ms: Validity::MAX_MS };
@@ -55,13 +57,35 @@ fn certificate(token: &Token, n: u8, named: &str) -> Certificate {
     token.certificate(key(n).public_key(), &name(named), &name("dc1")).expect("no limits")
 }
 
-/// A member `a1` that joined with this token, holds the first generation and knows two members that are away.
+/// A member `a1` that joined with this token, holds the first generation and knows two members that are away. Its disk takes all.
 async fn member(joined_with: &Token) -> TestDriver {
+    with_disk(member_without_disk(joined_with).await, |_| Ok(()))
+}
+
+/// The same, whose disk does not answer.
+async fn member_without_disk(joined_with: &Token) -> TestDriver {
     let first = Generation::order(1, [7; 32], &credential(&token(90))).expect("an operator");
     let others = token_for(50, Roles::NONE, ALWAYS);
     let away = [certificate(&others, 2, "a2"), certificate(&others, 3, "a3")];
     let sealing = Sealing::new(ca().trust(), certificate(joined_with, 1, "a1")).expect("it counts");
     TestDriver::member(sealing.with_generation(first, true).with_members(away)).await
+}
+
+/// Answers for the disk whenever the driver wants its keys to be kept.
+fn with_disk(
+    mut driver: TestDriver,
+    outcome: impl Fn(u64) -> Result<(), String> + Send + 'static,
+) -> TestDriver {
+    let mut persisted = std::mem::replace(&mut driver.persisted, mpsc::channel(1).1);
+    let handle = driver.handle.clone();
+    tokio::spawn(async move {
+        while let Some(persist) = persisted.recv().await {
+            if let Persist::Keys(_, change) = persist {
+                handle.keys_kept().note_outcome(change, outcome(change));
+            }
+        }
+    });
+    driver
 }
 
 /// The agent's own credential.
@@ -90,7 +114,7 @@ async fn an_agent_with_the_role_rotates_and_a_rotation_under_way_is_not_repeated
     let (driver, own) = (member(&token(1)).await, own(&token(1)));
     let rotated = rotate(&driver.handle, &own, None, false).await.expect("an operator");
     assert_eq!((rotated.number, rotated.begun), (2, true));
-    let shown = keys(&driver.handle, &own).await.expect("sealed");
+    let shown = keys(&driver.handle, &own, false).await.expect("sealed");
     let next = shown.next.as_ref().expect("it is on its way");
     assert_eq!((next.number, &next.hash), (2, &rotated.hash));
     assert!(shown.is_rotating() && shown.operator && (1..=10_000).contains(&next.in_use_in_ms));
@@ -103,10 +127,31 @@ async fn an_agent_with_the_role_rotates_and_a_rotation_under_way_is_not_repeated
     assert_eq!((again.number, again.begun), (3, true));
 
     tokio::time::advance(Duration::from_secs(11)).await;
-    let shown = keys(&driver.handle, &own).await.expect("sealed");
+    let shown = keys(&driver.handle, &own, false).await.expect("sealed");
     assert_eq!((shown.generation.expect("in use").number, shown.next), (3, None));
     let rotated = rotate(&driver.handle, &own, None, false).await.expect("an operator");
     assert_eq!((rotated.number, rotated.begun), (4, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_tells_whether_the_disk_has_it() {
+    let own = own(&token(1));
+    let silent = member_without_disk(&token(1)).await;
+    let rotated = rotate(&silent.handle, &own, None, false).await.expect("an operator");
+    assert!(rotated.unkept.expect("not kept").contains("does not answer"));
+    let full = || Err("full".to_owned());
+    let driver = with_disk(member_without_disk(&token(1)).await, move |_| full());
+    let rotated = rotate(&driver.handle, &own, None, false).await.expect("an operator");
+    assert_eq!((rotated.begun, rotated.unkept.as_deref()), (true, Some("full")));
+    let repeated = rotate(&driver.handle, &own, None, false).await.expect("an operator");
+    assert_eq!((repeated.begun, repeated.unkept.as_deref()), (false, Some("full")));
+    let revoked = revoke(&driver.handle, &own, Subject::Member("a2".to_owned()), false).await;
+    assert_eq!(revoked.expect("an operator").unkept.as_deref(), Some("full"));
+    let shown = keys(&driver.handle, &own, false).await.expect("sealed");
+    assert_eq!(shown.unkept.as_deref(), Some("full"));
+    let driver = member(&token(1)).await;
+    let rotated = rotate(&driver.handle, &own, None, false).await.expect("an operator");
+    assert_eq!((rotated.begun, rotated.unkept), (true, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,11 +165,11 @@ async fn without_the_role_or_a_sealed_cluster_nothing_is_ordered() {
         let refused = revoke(&driver.handle, &own, member, false).await.expect_err("refused");
         assert_eq!(refused.code, ErrorCode::RoleMissing);
     }
-    assert!(!keys(&driver.handle, &own(&token(1))).await.expect("sealed").is_rotating());
+    assert!(!keys(&driver.handle, &own(&token(1)), false).await.expect("sealed").is_rotating());
 
     let (clear, own) = (TestDriver::start(1).await, own(&token(1)));
     for refused in [
-        keys(&clear.handle, &own).await.expect_err("clear"),
+        keys(&clear.handle, &own, false).await.expect_err("clear"),
         rotate(&clear.handle, &own, None, false).await.expect_err("clear"),
         revoke(&clear.handle, &own, Subject::Member("a2".to_owned()), false)
             .await
@@ -166,7 +211,10 @@ async fn a_generation_that_a_client_signed_counts_only_if_all_about_it_does() {
         assert!(refused.message.contains(says), "{says}: {refused}");
         assert_eq!(refused.code, ErrorCode::OrderInvalid);
     }
-    assert!(!keys(&driver.handle, &own).await.expect("sealed").is_rotating(), "none was taken");
+    assert!(
+        !keys(&driver.handle, &own, false).await.expect("sealed").is_rotating(),
+        "none was taken"
+    );
     let rotated = order(whole).await.expect("it counts");
     assert_eq!((rotated.number, rotated.begun), (2, true));
 }
@@ -188,7 +236,7 @@ async fn a_revocation_rotates_and_is_shown_and_happens_once() {
     let token = Subject::Token(others.clone());
     let revoked = revoke(&driver.handle, &own, token, false).await.expect("an operator");
     assert_eq!(revoked.rotated.expect("again, although one is on its way").number, 3);
-    let shown = keys(&driver.handle, &own).await.expect("sealed");
+    let shown = keys(&driver.handle, &own, false).await.expect("sealed");
     let told: Vec<_> = shown.revocations.iter().map(|one| (one.kind, &one.members[..])).collect();
     let (a2, a3) = ("a2".to_owned(), "a3".to_owned());
     assert_eq!(told, [(RevokedKind::Node, &[a2.clone()][..]), (RevokedKind::Token, &[a2, a3][..])]);
@@ -221,7 +269,7 @@ async fn an_agent_does_not_revoke_itself_by_mistake_nor_the_signer_of_the_next_g
     let signed = Subject::Signed(of_signer);
     let refused = revoke(&driver.handle, &own, signed, false).await.expect_err("its signer");
     assert_eq!(refused.code, ErrorCode::RoleMissing);
-    assert!(keys(&driver.handle, &own).await.expect("sealed").revocations.is_empty());
+    assert!(keys(&driver.handle, &own, false).await.expect("sealed").revocations.is_empty());
 
     let itself = Revoked::Key(key(1).public_key());
     let signed = || Subject::Signed(signed_revocation(itself, 2, &other));
@@ -249,7 +297,7 @@ async fn a_revoked_operator_orders_nothing_more() {
 #[tokio::test(start_paused = true)]
 async fn tokens_that_let_in_for_long_are_named_with_those_that_joined_with_them() {
     let driver = member(&token(1)).await;
-    let shown = keys(&driver.handle, &OwnCredential::default()).await.expect("sealed");
+    let shown = keys(&driver.handle, &OwnCredential::default(), false).await.expect("sealed");
     assert!(!shown.operator);
     let mut told: Vec<_> = shown.long_tokens.iter().map(|token| token.members.join(" ")).collect();
     told.sort_unstable();
@@ -302,4 +350,34 @@ async fn an_order_about_a_member_is_signed_by_the_client_or_by_an_agent_with_the
     let mixed_up = sign(away, prune);
     let refused = about(&driver, none(), OrderKind::ForceLeave, mixed_up).await;
     assert_eq!(refused, Err(ErrorCode::OrderInvalid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_that_leaves_no_number_is_named_and_ends_with_the_revocation_of_its_operator()
+{
+    let bad = Generation::order(u64::MAX, [8; 32], &credential(&token(66))).expect("an operator");
+    let sealing = Sealing::new(ca().trust(), certificate(&token(1), 1, "a1")).expect("it counts");
+    let sealing = sealing.with_generation(bad, true);
+    let driver = with_disk(TestDriver::member(sealing).await, |_| Ok(()));
+    let own = own(&token(1));
+    let refused = rotate(&driver.handle, &own, None, false).await.expect_err("no number is left");
+    let fingerprint = token(66).fingerprint().to_string();
+    assert_eq!(refused.code, ErrorCode::OrderInvalid);
+    assert!(refused.message.contains(&fingerprint), "{}", refused.message);
+    let other = Subject::Token(token(67).fingerprint().to_string());
+    let refused = revoke(&driver.handle, &own, other, false).await.expect_err("it does not help");
+    assert!(refused.message.contains(&fingerprint), "{}", refused.message);
+
+    // A credential signs what an agent signs itself elsewhere.
+    let by = credential(&token(3));
+    let subject = Revoked::Token(token(66).fingerprint());
+    for (number, is_right) in [(1, false), (u64::MAX, false), (1 << 32, true)] {
+        let order = signed_revocation(subject, number, &by);
+        let revoked = revoke(&driver.handle, &own, Subject::Signed(order), false).await;
+        assert_eq!(revoked.is_ok(), is_right, "{number}: {revoked:?}");
+    }
+    let shown = keys(&driver.handle, &own, false).await.expect("sealed");
+    assert_eq!(shown.newest(), 1 << 32);
+    let rotated = rotate(&driver.handle, &own, None, true).await.expect("an operator");
+    assert_eq!(rotated.number, (1 << 32) + 1);
 }

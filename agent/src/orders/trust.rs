@@ -4,7 +4,7 @@ use hobnob_api::{ApiError, Signed, TrustedNow};
 use hobnob_keys::{PublicKey, Succession};
 use hobnob_membership::{Input, Node, Time};
 
-use super::{inside, invalid, judges};
+use super::{inside, invalid, judges, unkept};
 use crate::driver::{DriverHandle, Ordered};
 
 /// Hands a succession to the node. Nothing happens if the node took it already.
@@ -16,7 +16,8 @@ pub(crate) async fn trust(
     succession: Signed,
 ) -> Result<TrustedNow, ApiError> {
     let succession = Succession::decode(succession.as_bytes()).map_err(invalid)?;
-    driver.order(move |node, now| decide(node, succession, now)).await
+    let trusted = driver.order(move |node, now| decide(node, succession, now)).await?;
+    Ok(TrustedNow { unkept: unkept(driver).await, ..trusted })
 }
 
 fn decide(node: &Node, succession: Succession, now: Time) -> Result<Ordered<TrustedNow>, ApiError> {
@@ -32,7 +33,11 @@ fn decide(node: &Node, succession: Succession, now: Time) -> Result<Ordered<Trus
     }
     let new = then.succeed(succession.clone()).map_err(invalid)?;
     let fingerprint = |key: PublicKey| key.fingerprint().to_string();
-    let answer = TrustedNow { authorities: then.authorities().map(fingerprint).collect(), new };
+    let answer = TrustedNow {
+        authorities: then.authorities().map(fingerprint).collect(),
+        new,
+        unkept: None,
+    };
     let inputs = if new { vec![Input::Succeed(succession)] } else { vec![] };
     Ok(Ordered { inputs, answer })
 }

@@ -52,7 +52,7 @@ pub(crate) struct Registrar {
     /// The latest verdicts, while the disk has not taken them.
     unkept: Option<BTreeMap<Arc<str>, KeptVerdict>>,
     /// The keys of a sealed cluster, while the disk has not taken them.
-    unkept_keys: Option<Box<KeptKeys>>,
+    unkept_keys: Option<(Box<KeptKeys>, u64)>,
 }
 
 impl Registrar {
@@ -222,8 +222,8 @@ impl Registrar {
         if let Some(verdicts) = self.unkept.clone() {
             self.persist(Persist::Verdicts(verdicts)).await;
         }
-        if let Some(keys) = self.unkept_keys.clone() {
-            self.persist(Persist::Keys(keys)).await;
+        if let Some((keys, change)) = self.unkept_keys.clone() {
+            self.persist(Persist::Keys(keys, change)).await;
         }
     }
 
@@ -240,14 +240,15 @@ impl Registrar {
                 let is_kept = self.keep(move |data_dir| data_dir.save_verdicts(&kept), was_unkept);
                 self.unkept = (!is_kept.await).then_some(verdicts);
             }
-            Persist::Keys(keys) => {
+            Persist::Keys(keys, change) => {
                 let (was_unkept, kept) = (self.unkept_keys.take().is_some(), keys.clone());
-                let is_kept =
-                    self.keep(move |data_dir| data_dir.save_keys(&kept), was_unkept).await;
-                if !is_kept {
+                let outcome = self.try_keep(move |data_dir| data_dir.save_keys(&kept), was_unkept);
+                let outcome = outcome.await.map_err(|error| error.message);
+                if outcome.is_err() {
                     self.driver.count_unkept_keys();
-                    self.unkept_keys = Some(keys);
+                    self.unkept_keys = Some((keys, change));
                 }
+                self.driver.keys_kept().note_outcome(change, outcome);
             }
         }
     }
@@ -258,11 +259,22 @@ impl Registrar {
         work: impl FnOnce(&mut DataDir) -> Result<(), WriteError> + Send + 'static,
         is_told: bool,
     ) -> bool {
-        let Err(error) = self.with_data_dir(work).await else { return true };
-        if !is_told {
+        self.try_keep(work, is_told).await.is_ok()
+    }
+
+    /// The same, with the error.
+    async fn try_keep(
+        &mut self,
+        work: impl FnOnce(&mut DataDir) -> Result<(), WriteError> + Send + 'static,
+        is_told: bool,
+    ) -> Result<(), ApiError> {
+        let kept = self.with_data_dir(work).await;
+        if let Err(error) = &kept
+            && !is_told
+        {
             tracing::warn!(%error, "the epoch, the peers, the verdicts or the keys could not be kept for the next start");
         }
-        false
+        kept
     }
 
     async fn check_write(&self, id: &str, records: RecordChanges) -> Result<(), ApiError> {

@@ -58,8 +58,9 @@ Examples:
   hobnob keys status
   hobnob keys status --json
 
-The agent asks the living members which keys they hold, for 3 s at most. A
-member that was not reached is shown as it was when it last showed its keys.
+The agent asks the living members that are not known to hold all, for 3 s at
+most. SHOWN is when a member last showed its keys: one that is known to hold all
+of them is not asked again, and one that was not reached is shown as it was then.
 Warns of tokens that let newcomers in for longer than a week.";
 
 /// `hobnob keys status`.
@@ -74,7 +75,7 @@ pub(crate) struct KeysStatusArgs {
 const ROTATE_HELP: &str = "\
 Examples:
   hobnob keys rotate                                the agent has the role operator
-  hobnob token create --role operator --for 1h > operator.token
+  (umask 077; hobnob token create --role operator --for 1h > operator.token)
   hobnob keys rotate --credential operator.token
 
 Members use the new generation ten seconds after they got it, and take the old
@@ -82,7 +83,8 @@ one for another thirty. While one is on its way, the command shows its progress
 and makes no other, unless --again is given. A member that is away gets it when
 it returns.
 Exits with 0 when all living members hold the generation, and with 4 when it is
-handed out and some did not confirm in time: the same command goes on.";
+handed out and some did not confirm in time, or the agent that was asked could
+not write it to its disk: the same command goes on.";
 
 /// `hobnob keys rotate`.
 #[derive(Debug, Args)]
@@ -147,8 +149,8 @@ its data directory.
 Asks before it does so, if stdin is a terminal. `hobnob keys status` lists what
 is revoked.
 Exits with 0 when all living members have applied it, with 3 when no member has
-that name, and with 4 when some did not confirm in time: the same command goes
-on.";
+that name, and with 4 when some did not confirm in time, or the agent that was
+asked could not write it to its disk: the same command goes on.";
 
 /// `hobnob revoke`.
 #[derive(Debug, Args)]

@@ -87,6 +87,8 @@ fn held(members: Vec<KeyHolder>) -> Keys {
         revocations: vec![],
         long_tokens: vec![],
         untimely_tokens: 0,
+        unkept: None,
+        isolated: false,
     }
 }
 
@@ -103,7 +105,7 @@ fn one_lacks() -> Vec<Response> {
 }
 
 fn rotated(number: u64, begun: bool) -> Vec<Response> {
-    vec![Response::Rotated(Rotated { number, hash: HASH.to_owned(), begun })]
+    vec![Response::Rotated(Rotated { number, hash: HASH.to_owned(), begun, unkept: None })]
 }
 
 fn refusal(code: ErrorCode) -> Vec<Response> {
@@ -187,7 +189,7 @@ fn a_rotation_under_way_is_shown_and_one_that_is_not_confirmed_has_an_exit_code_
 }
 
 fn trusted(new: bool) -> Vec<Response> {
-    vec![Response::Trusted(TrustedNow { authorities: vec![], new })]
+    vec![Response::Trusted(TrustedNow { authorities: vec![], new, unkept: None })]
 }
 
 #[test]
@@ -240,6 +242,56 @@ fn an_agent_without_the_role_is_refused_with_the_way_to_a_credential() {
 }
 
 #[test]
+fn an_order_that_the_asked_agent_has_not_kept_is_not_done() {
+    let unkept = Keys {
+        unkept: Some("cannot write keys.tmp: no space".to_owned()),
+        ..held(vec![holder("a1", 1, true)])
+    };
+    let unkept = || vec![Response::Keys(Box::new(unkept.clone()))];
+    let script = vec![rotated(6, true), unkept(), all_hold()];
+    let (output, _) = ScriptedAgent::start(script).run(&["keys", "rotate"]);
+    assert_eq!(output.status.code(), Some(0), "it kept it later: {}", stderr(&output));
+    assert!(stderr(&output).contains("not kept it on its disk: cannot write keys.tmp: no space"));
+
+    let script = vec![rotated(6, true), unkept(), unkept()];
+    let args = ["keys", "rotate", "--wait", "1ms", "--json"];
+    let (output, _) = ScriptedAgent::start(script).run(&args);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&json["lacking"], &json["unkept"].is_string()), (&json!([]), &true));
+}
+
+#[test]
+fn an_isolated_agent_is_told_of_once() {
+    let isolated = Keys { isolated: true, ..held(vec![holder("a1", 1, false)]) };
+    let isolated = || vec![Response::Keys(Box::new(isolated.clone()))];
+    let alone = || vec![Response::Keys(Box::new(Keys { isolated: true, ..held(vec![]) }))];
+    for (script, args) in [
+        (vec![isolated()], &["keys", "status"][..]),
+        (vec![rotated(6, true), isolated(), alone()], &["keys", "rotate"]),
+        (vec![all_hold(), revoked(true), isolated(), alone()], &["revoke", "a2"]),
+    ] {
+        let (output, _) = ScriptedAgent::start(script).run(args);
+        assert_eq!(stderr(&output).matches("hears no other member").count(), 1, "{args:?}");
+    }
+}
+
+#[test]
+fn a_token_that_nobody_joined_with_may_be_a_slip() {
+    let fingerprint = "7c0ffee1d2a94b5c8e3f60718293a4b5";
+    for (members, warns) in [(vec![], true), (vec!["a2".to_owned()], false)] {
+        let mut answer = revoked(true);
+        let [Response::Revoked(now)] = &mut answer[..] else { unreachable!() };
+        let (kind, node_id) = (RevokedKind::Token, None);
+        now.revocation = Revocation { kind, node_id, members, ..now.revocation.clone() };
+        let script = vec![all_hold(), answer, all_hold()];
+        let (output, _) = ScriptedAgent::start(script).run(&["revoke", "--token", fingerprint]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(stderr(&output).contains("look for a slip"), warns, "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_credential_signs_the_next_generation() {
     let (_folder, path) = operator_file();
     let script = vec![all_hold(), rotated(6, true), all_hold()];
@@ -279,8 +331,9 @@ fn revoked(new: bool) -> Vec<Response> {
         by: "operator".to_owned(),
         by_token: "00000000000000000000000000000000".to_owned(),
     };
-    let rotated = new.then(|| Rotated { number: 6, hash: HASH.to_owned(), begun: true });
-    vec![Response::Revoked(RevokedNow { revocation, new, rotated })]
+    let rotated =
+        new.then(|| Rotated { number: 6, hash: HASH.to_owned(), begun: true, unkept: None });
+    vec![Response::Revoked(RevokedNow { revocation, new, rotated, unkept: None })]
 }
 
 #[test]

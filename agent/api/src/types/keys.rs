@@ -32,6 +32,12 @@ pub struct Keys {
     pub long_tokens: Vec<LongToken>,
     /// Newcomers that this agent did not let in since its start because of their token's validity.
     pub untimely_tokens: u64,
+    /// The reason for which this agent has not kept its keys on its disk; absent when it has.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unkept: Option<String>,
+    /// Whether this agent hears no other member.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub isolated: bool,
 }
 
 /// A generation of the secret that all members share.
@@ -271,6 +277,10 @@ pub struct Rotated {
     pub hash: String,
     /// Whether this order made it. Else another one was on its way, or replaces it.
     pub begun: bool,
+    /// The reason for which the agent that was asked has not kept it on its disk; absent when it has. The members have it all the
+    /// same.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unkept: Option<String>,
 }
 
 /// The CA keys that an agent trusts now.
@@ -280,6 +290,9 @@ pub struct TrustedNow {
     pub authorities: Vec<String>,
     /// Whether this request added one.
     pub new: bool,
+    /// The reason for which the agent that was asked has not kept them on its disk; absent when it has.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unkept: Option<String>,
 }
 
 /// The outcome of a revocation.
@@ -292,6 +305,9 @@ pub struct RevokedNow {
     /// The generation that follows on it; absent when it is not new.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rotated: Option<Rotated>,
+    /// The reason for which the agent that was asked has not kept all of it on its disk; absent when it has.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unkept: Option<String>,
 }
 
 #[cfg(test)]

@@ -132,7 +132,10 @@ impl Handler {
                 );
                 Response::Pruned(pruned)
             }
-            Request::Keys {} => Response::Keys(Box::new(keys(driver, &self.credential).await?)),
+            Request::Keys {} => {
+                let keys = keys(driver, &self.credential, registry.is_isolated()).await?;
+                Response::Keys(Box::new(keys))
+            }
             Request::Rotate { generation, again } => {
                 let signed = generation.is_some();
                 let rotated = rotate(driver, &self.credential, generation, again).await?;

@@ -381,7 +381,7 @@ async fn the_last_epoch_is_kept_when_it_ends() {
 async fn keys_that_the_disk_refuses_are_counted_and_offered_to_it_again() {
     let this = TestRegistrar::start(FakeDisk::new()).await;
     this.disk.set_writes(Writes::FailToReplace(IoErrorKind::StorageFull));
-    this.persist.send(Persist::Keys(Box::default())).await.expect("sent");
+    this.persist.send(Persist::Keys(Box::default(), 1)).await.expect("sent");
     let unkept = async || {
         let report = this.driver.handle.report().await.expect("it runs");
         report.counters["storage_keys_unkept"]

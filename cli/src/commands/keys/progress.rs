@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Members that a line names.
 const MAX_NAMED: usize = 8;
 
-/// The members that hold the newest generation and have applied all revocations.
+/// The members that hold the newest generation and have applied all revocations, and whether the agent that was asked has kept it.
 #[derive(Debug, Serialize)]
 pub(super) struct Confirmed {
     /// Living members.
@@ -27,6 +27,9 @@ pub(super) struct Confirmed {
     confirmed: usize,
     /// The names of the others.
     lacking: Vec<String>,
+    /// The reason for which the agent that was asked has not kept its keys on its disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unkept: Option<String>,
 }
 
 /// Asks which keys the members hold.
@@ -43,9 +46,10 @@ pub(super) async fn follow(
     args: &WaitArgs,
 ) -> anyhow::Result<(Box<Keys>, Confirmed)> {
     let until = Instant::now() + args.wait;
-    let mut told = None;
+    let (mut told, mut is_first) = (None, true);
     loop {
         let keys = ask(client).await?;
+        output::warn_if_isolated(std::mem::take(&mut is_first) && keys.isolated);
         let confirmed = Confirmed::of(&keys);
         if confirmed.is_complete() || Instant::now() >= until {
             return Ok((keys, confirmed));
@@ -63,11 +67,11 @@ impl Confirmed {
     pub(super) fn of(keys: &Keys) -> Self {
         let members = keys.members.iter().filter(|member| member.is_live()).count();
         let lacking: Vec<String> = keys.lacking().map(name).collect();
-        Self { members, confirmed: members - lacking.len(), lacking }
+        Self { members, confirmed: members - lacking.len(), lacking, unkept: keys.unkept.clone() }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.lacking.is_empty()
+        self.lacking.is_empty() && self.unkept.is_none()
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -76,7 +80,7 @@ impl Confirmed {
 
     /// How many have confirmed, and the names of some that have not.
     pub(super) fn line(&self) -> String {
-        let Self { members, confirmed, lacking } = self;
+        let Self { members, confirmed, lacking, unkept } = self;
         let mut line = format!("{confirmed} of {members} living members have confirmed");
         if !lacking.is_empty() {
             let named = &lacking[..lacking.len().min(MAX_NAMED)];
@@ -84,6 +88,12 @@ impl Confirmed {
         }
         if lacking.len() > MAX_NAMED {
             line += &format!(" and {} more", lacking.len() - MAX_NAMED);
+        }
+        if let Some(reason) = unkept {
+            line += &format!(
+                "; the agent that was asked has not kept it on its disk: {}",
+                printable(reason)
+            );
         }
         line
     }

@@ -52,6 +52,12 @@ pub(crate) async fn revoke(client: &mut Client, args: &RevokeArgs) -> anyhow::Re
     let what = describe(&revoked.revocation);
     let verb = if revoked.new { "is revoked" } else { "was revoked before" };
     output::say(&format!("{what} {verb}"));
+    if is_unknown_token(&revoked.revocation) {
+        output::say(
+            "warning: no member that this agent knows joined with that token. If it is not one that was never used, look for a slip: \
+             `hobnob token inspect` and `hobnob keys status` show fingerprints",
+        );
+    }
     if !revoked.new {
         output::say("`hobnob keys rotate` replaces the secret again");
     }
@@ -71,6 +77,11 @@ pub(crate) async fn revoke(client: &mut Client, args: &RevokeArgs) -> anyhow::Re
         );
     }
     Ok(confirmed.exit())
+}
+
+/// Whether the subject may be a slip of the keyboard.
+fn is_unknown_token(revocation: &Revocation) -> bool {
+    revocation.kind == RevokedKind::Token && revocation.members.is_empty()
 }
 
 /// The subject of the revocation.

@@ -14,6 +14,7 @@ use crate::output::{self, Output};
 /// Shows the keys of the cluster.
 pub(super) async fn status(client: &mut Client, args: &KeysStatusArgs) -> anyhow::Result<Exit> {
     let keys = progress::ask(client).await?;
+    output::warn_if_isolated(keys.isolated);
     let mut out = Output::new();
     if args.json {
         out.json(&*keys)?;

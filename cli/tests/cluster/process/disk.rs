@@ -39,8 +39,40 @@ start "$1" "$2"
 stop
 "#;
 
+/// The same for the orders of an operator.
+const ORDERS: &str = r#"
+set -e
+mkdir "$1/disk"
+mount -t tmpfs -o size=256k tmpfs "$1/disk"
+export HOBNOB_SOCKET="$1/a.sock" HOBNOB_DATA_DIR="$1/disk/data" HOBNOB_BIND=127.0.0.1:0 HOBNOB_CA="$1/ca.key"
+umask 077
+"$2" init --cluster prod | grep hobnob1_ >"$1/token"
+"$2" token create --role operator >"$1/credential"
+"$2" agent --token-file "$1/token" >/dev/null 2>>"$1/log" &
+agent=$!
+trap 'kill $agent || true' EXIT
+until "$2" keys status >/dev/null 2>&1; do kill -0 $agent; done
+cat /dev/zero >"$1/disk/filler" 2>/dev/null || true
+code=0
+"$2" keys rotate --wait 1s --credential "$1/credential" 2>"$1/told" || code=$?
+cat "$1/told"
+test $code = 4
+grep "has not kept it on its disk: cannot " "$1/told"
+rm "$1/disk/filler"
+"$2" keys rotate --credential "$1/credential"
+"#;
+
+#[test]
+fn an_order_that_a_full_disk_has_not_is_not_said_to_be_done() {
+    in_own_mounts(ORDERS);
+}
+
 #[test]
 fn an_agent_whose_disk_is_full_starts_again_and_refuses_changes() {
+    in_own_mounts(SCRIPT);
+}
+
+fn in_own_mounts(script: &str) {
     let own_mounts = ["--map-root-user", "--mount"];
     let mut probe = Command::new("unshare");
     probe.args(own_mounts).args(["mount", "-t", "tmpfs", "x", "/mnt"]).stderr(Stdio::null());
@@ -50,7 +82,7 @@ fn an_agent_whose_disk_is_full_starts_again_and_refuses_changes() {
     }
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
-    command.args(own_mounts).args(["sh", "-c", SCRIPT, "sh"]).arg(home.path());
+    command.args(own_mounts).args(["sh", "-c", script, "sh"]).arg(home.path());
     let output = command.arg(env!("CARGO_BIN_EXE_hobnob")).output().unwrap();
     let log = std::fs::read_to_string(home.path().join("log")).unwrap_or_default();
     let told = [output.stdout, output.stderr].concat();
