@@ -24,6 +24,7 @@ pub mod log_writer;
 mod orders;
 mod queries;
 mod registrations;
+pub mod secret_file;
 mod security;
 mod seeding;
 mod services;

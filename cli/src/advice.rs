@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
+use hobnob_agent::secret_file::SecretFileError;
 use hobnob_agent::storage::{OpenError, WriteError};
 use hobnob_agent::transport::{BindError, QuicError};
 use hobnob_agent::{
@@ -11,6 +12,7 @@ use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
 use hobnob_keys::{CaFileError, TokenError};
 
+use crate::args::TwoTokens;
 use crate::commands::KeysError;
 
 /// The advice for an error; `None` when there is none.
@@ -21,6 +23,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         }
         if let Some(error) = cause.downcast_ref() {
             return of_keys(error).map(str::to_owned);
+        }
+        if cause.is::<TwoTokens>() {
+            return Some("unset one of them".to_owned());
         }
         cause.downcast_ref().and_then(of_client).map(str::to_owned)
     })
@@ -87,7 +92,7 @@ fn of_keys(error: &KeysError) -> Option<&'static str> {
             "leave out some of --services and --seed, or use patterns that are shorter"
         }
         KeysError::NoRole { .. } => {
-            "`hobnob token create --role operator --for 1h > FILE` makes one, with the CA key"
+            "`(umask 077; hobnob token create --role operator --for 1h > FILE)` makes one, with the CA key"
         }
         KeysError::Credential { .. } => {
             "name a file with the token alone, as `hobnob token create --role operator > FILE` writes it"
@@ -98,7 +103,11 @@ fn of_keys(error: &KeysError) -> Option<&'static str> {
             "use a later version of hobnob, or ask the operator for a new token"
         }
         KeysError::Token(_) => "copy the whole line that `hobnob token create` printed",
-        KeysError::Io { verb: "read" | "look at", source, .. } => return of_reading(source),
+        KeysError::PathForToken { .. } => {
+            "`hobnob token inspect - < FILE` reads the token from a file"
+        }
+        KeysError::Unreadable { source, .. } => return of_secret_file(source),
+        KeysError::Io { verb: "look at", source, .. } => return of_reading(source),
         KeysError::Io { source, .. } => return of_file(source),
         _ => return None,
     })
@@ -190,11 +199,17 @@ fn of_security(error: &SecurityError) -> Option<String> {
 
 fn of_token(problem: &TokenProblem) -> &'static str {
     match problem {
-        TokenProblem::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+        TokenProblem::Unreadable { source: SecretFileError::Io(error), .. }
+            if error.kind() == ErrorKind::NotFound =>
+        {
             "put the token that `hobnob init` or `hobnob token create` printed into that file"
         }
-        TokenProblem::Unreadable { .. } => {
+        TokenProblem::Unreadable { source: SecretFileError::Io(_), .. } => {
             "let the user of the agent read that file, which should be readable by nobody else"
+        }
+        TokenProblem::Unreadable { source, .. } => of_secret_file(source).unwrap_or_default(),
+        TokenProblem::PathInText { .. } => {
+            "give the path with --token-file or HOBNOB_TOKEN_FILE; HOBNOB_TOKEN takes the token itself"
         }
         _ => "copy the whole line that `hobnob init` or `hobnob token create` printed",
     }
@@ -293,6 +308,23 @@ fn of_reading(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// The advice for a file with a secret that cannot be read.
+fn of_secret_file(error: &SecretFileError) -> Option<&'static str> {
+    match error {
+        SecretFileError::Io(error) => of_reading(error),
+        SecretFileError::NotRegular(_) => Some(
+            "name a regular file. What a command prints can be given as `<(command)`, or on stdin as /dev/stdin",
+        ),
+        SecretFileError::TooLong { .. } | SecretFileError::NotText => {
+            Some("name the file with the secret alone")
+        }
+        SecretFileError::Unfinished(_) => {
+            Some("run that command alone, and put what it prints into a file (`umask 077` first)")
+        }
+        _ => None,
+    }
+}
+
 /// The advice for an error of the system with a file or a directory that is to be written.
 fn of_file(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
@@ -305,6 +337,9 @@ fn of_file(error: &io::Error) -> Option<&'static str> {
         ErrorKind::PermissionDenied => Some("let this user write there, or choose another place"),
         ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only: choose another place"),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("make room on the disk"),
+        ErrorKind::FileTooLarge | ErrorKind::InvalidInput => Some(
+            "another program put something else there: restore the file from a backup, or move it away",
+        ),
         _ => None,
     }
 }
@@ -333,7 +368,7 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
              directories"
         }
         ErrorCode::RoleMissing => {
-            "give --credential FILE, with a token that `hobnob token create --role operator --for 1h > FILE` made"
+            "give --credential FILE, with a token that `(umask 077; hobnob token create --role operator --for 1h > FILE)` made"
         }
         ErrorCode::OrderInvalid => {
             "try again if another operator gave orders meanwhile; else give --credential FILE with a new token of this cluster \
@@ -404,9 +439,13 @@ mod tests {
             (ErrorKind::NotFound, "is there", "takes no files"),
             (ErrorKind::PermissionDenied, "read that file", "write there"),
         ] {
-            for (verb, says) in [("read", read), ("look at", read), ("write", write)] {
-                let advice = of(&error(verb, kind)).expect("some advice");
-                assert!(advice.contains(says), "{verb} {kind}: {advice}");
+            let (path, source) = (PathBuf::from("file"), io::Error::from(kind).into());
+            let unreadable = anyhow::Error::new(KeysError::Unreadable { path, source });
+            for (error, says) in
+                [(unreadable, read), (error("look at", kind), read), (error("write", kind), write)]
+            {
+                let advice = of(&error).expect("some advice");
+                assert!(advice.contains(says), "{error} {kind}: {advice}");
             }
         }
     }

@@ -68,9 +68,23 @@ pub(super) async fn start(config: AgentConfig) -> Result<Agent, StartError> {
     let config = config.validate(&addresses, is_member)?;
     // Before anything is opened, so that nothing runs into the lower limit.
     descriptors::shares();
-    let opened = open(config)?;
+    let opened = open_aside(config).await?;
     let bound = bind(opened).await?;
     restore(bound).await?.spawn()
+}
+
+/// Opens on a thread that may wait, for a disk or for the command whose output is the token, so that a signal still ends the start.
+async fn open_aside(config: ValidConfig) -> Result<Opened, StartError> {
+    let span = tracing::dispatcher::get_default(Clone::clone);
+    let opening = move || tracing::dispatcher::with_default(&span, || open(config));
+    match tokio::task::spawn_blocking(opening).await {
+        Ok(opened) => opened,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down ends it before it began.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 fn open(mut config: ValidConfig) -> Result<Opened, StartError> {

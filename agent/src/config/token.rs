@@ -1,15 +1,15 @@
 //! The token that an agent is started with.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 
 use hobnob_keys::{MAX_TOKEN_CHARS, Token, TokenError};
 use zeroize::Zeroizing;
 
-/// The most bytes that are read of a file with a token: more than a token has, so that one with something behind it is told
-/// from one that is cut off.
+use crate::secret_file::{self, SecretFileError};
+
+/// The most bytes of a file with a token: more than a token has, so that one with something behind it is told from one that is
+/// cut off.
 const MAX_FILE_BYTES: usize = 4 * MAX_TOKEN_CHARS;
 
 /// Where the token of an agent is.
@@ -46,8 +46,8 @@ pub enum TokenProblem {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
+        /// The reason.
+        source: SecretFileError,
     },
     /// The text in the file is no token.
     #[error("{}: {source}", path.display())]
@@ -60,6 +60,12 @@ pub enum TokenProblem {
     /// The text is no token.
     #[error("HOBNOB_TOKEN: {0}")]
     InText(TokenError),
+    /// The text is the path of a file.
+    #[error("HOBNOB_TOKEN holds {}, the path of a file, and no token", path.display())]
+    PathInText {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl TokenSource {
@@ -69,24 +75,22 @@ impl TokenSource {
     /// The file cannot be read, or the text is no token.
     pub(crate) fn read(&self) -> Result<Token, TokenProblem> {
         match self {
-            Self::Text(text) => Token::parse(&text.0).map_err(TokenProblem::InText),
+            Self::Text(text) => Token::parse(&text.0).map_err(|error| {
+                let path = PathBuf::from(text.0.trim());
+                match path.exists() {
+                    true => TokenProblem::PathInText { path },
+                    false => TokenProblem::InText(error),
+                }
+            }),
             Self::File(path) => {
-                let unreadable = |source| {
-                    // A token that stands where a file should be is a secret.
-                    let is_token = path.to_str().is_some_and(|text| text.starts_with("hobnob1_"));
-                    let shown = if is_token {
-                        "hobnob1_..., a token instead of a file".into()
-                    } else {
-                        path.clone()
-                    };
-                    TokenProblem::Unreadable { path: shown, source }
-                };
-                let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
-                File::open(path)
-                    .and_then(|file| file.take(MAX_FILE_BYTES as u64).read_to_string(&mut text))
-                    .map_err(unreadable)?;
+                let unreadable =
+                    |source| TokenProblem::Unreadable { path: secret_file::shown(path), source };
+                let file = secret_file::read(path, MAX_FILE_BYTES).map_err(unreadable)?;
+                if let Some(open_to) = file.open_to {
+                    tracing::warn!("{}", open_to.warning(path));
+                }
                 let in_file = |source| TokenProblem::InFile { path: path.clone(), source };
-                Token::parse(&text).map_err(in_file)
+                Token::parse(&file.text).map_err(in_file)
             }
         }
     }

@@ -136,7 +136,7 @@ impl SecurityError {
                 | Self::NotAllowed { .. }
                 | Self::Name { .. }
                 | Self::Changed { .. }
-                | Self::Token(TokenProblem::InText(_))
+                | Self::Token(TokenProblem::InText(_) | TokenProblem::PathInText { .. })
         )
     }
 }

@@ -14,6 +14,8 @@ const FILE_MODE: u32 = 0o600;
 
 /// Others may write a file or a directory with one of these bits.
 const OTHERS_MAY_WRITE: u32 = 0o022;
+/// Others may read or write a file with one of these bits.
+const OTHERS_MAY_USE: u32 = 0o077;
 /// The bytes of a file that is replaced in reserved room.
 pub(super) const RESERVED_BYTES: usize = 512;
 /// A symbolic link in the place of a file would lead writes out of the directory.
@@ -23,6 +25,8 @@ const NO_LINKS: i32 = OFlags::NOFOLLOW.bits() as i32;
 const NO_WAITING: i32 = OFlags::NONBLOCK.bits() as i32;
 
 const LOCK_FILE: &str = "lock";
+/// More than a process id takes.
+const MAX_LOCK_BYTES: u64 = 64;
 
 /// The files of one directory, by name. Every method may block for as long as the device takes.
 ///
@@ -32,8 +36,8 @@ pub(crate) trait Disk: Send + Sync {
     /// The path of a file, for messages.
     fn path(&self, file: &str) -> PathBuf;
 
-    /// The content of a file; `None` when there is none.
-    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, FileError>;
+    /// The content of a file of at most `max` bytes; `None` when there is none.
+    fn read(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, FileError>;
 
     /// Replaces a file, or creates it. A crash leaves the old content or the new one; the new one survives a power
     /// failure once this returns.
@@ -107,6 +111,18 @@ impl OsDisk {
         warn_if_open(dir)?;
         Ok(Self { dir: dir.to_owned(), _lock: lock(&dir.join(LOCK_FILE))? })
     }
+
+    /// Warns of each of these files that another user may read or write.
+    pub(super) fn warn_of_open_files(&self, files: &[&str]) {
+        for path in files.iter().map(|file| self.path(file)) {
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            let mode = found.mode() & 0o7777;
+            if mode & OTHERS_MAY_USE != 0 {
+                warn!(path = %path.display(), mode = format!("{mode:04o}"),
+                    "other users may read or write a file with keys of this agent: `chmod 600 {}` closes it", path.display());
+            }
+        }
+    }
 }
 
 impl Disk for OsDisk {
@@ -114,9 +130,9 @@ impl Disk for OsDisk {
         self.dir.join(file)
     }
 
-    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, FileError> {
+    fn read(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, FileError> {
         let path = self.path(file);
-        match read_regular(&path) {
+        match read_regular(&path, max) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FileError::of("read", &path)(error)),
@@ -202,7 +218,7 @@ fn lock(path: &Path) -> Result<File, LockError> {
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             // Without a readable process id the refusal is still correct, but less helpful.
-            let _ = (&file).read_to_string(&mut text);
+            let _ = (&file).take(MAX_LOCK_BYTES).read_to_string(&mut text);
             return Err(LockError::Held(text.trim().parse().ok()));
         }
         Err(TryLockError::Error(error)) => return Err(FileError::of("lock", path)(error).into()),
@@ -274,7 +290,7 @@ fn open_or_create(path: &Path) -> Result<File, FileError> {
         .create(true)
         .truncate(false)
         .mode(FILE_MODE)
-        .custom_flags(NO_LINKS)
+        .custom_flags(NO_LINKS | NO_WAITING)
         .open(path)
         .map_err(FileError::of("open", path))
 }
@@ -285,17 +301,24 @@ fn sync_dir(dir: &Path) -> Result<(), FileError> {
     synced.map_err(FileError::of("flush the directory", dir))
 }
 
-/// Reads a whole file. A pipe or a device may have no end.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
+/// Reads a whole file. A pipe or a device may have no end, and a file of another program no bounds.
+fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    let too_long = |len| {
+        let message = format!("it has {len} bytes, and such a file has {max} at most");
+        io::Error::new(ErrorKind::FileTooLarge, message)
+    };
+    if found.len() > max {
+        return Err(too_long(found.len()));
+    }
     // Room for all of it, and for the read that finds its end: growth would leave copies of secrets behind.
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 32);
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -313,14 +336,14 @@ mod tests {
     }
 
     fn content(disk: &OsDisk) -> Vec<u8> {
-        disk.read(FILE).expect("readable").expect("there")
+        disk.read(FILE, 1_000).expect("readable").expect("there")
     }
 
     #[test]
     fn a_replaced_file_has_the_new_content_only_and_is_private() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut disk = open(dir.path());
-        assert!(disk.read(FILE).expect("readable").is_none());
+        assert!(disk.read(FILE, 1_000).expect("readable").is_none());
         disk.replace(FILE, b"a long first content").expect("replaced");
         disk.replace(FILE, b"short").expect("replaced");
         assert_eq!(content(&disk), b"short");
@@ -336,10 +359,10 @@ mod tests {
         let disk = open(dir.path());
         let pipe = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(CWD, disk.path(FILE), pipe, Mode::RUSR | Mode::WUSR, 0).expect("made");
-        disk.read(FILE).expect_err("it would wait for a writer");
+        disk.read(FILE, 1_000).expect_err("it would wait for a writer");
         fs::remove_file(disk.path(FILE)).expect("removed");
         std::os::unix::fs::symlink("/dev/zero", disk.path(FILE)).expect("made");
-        disk.read(FILE).expect_err("it has no end");
+        disk.read(FILE, 1_000).expect_err("it has no end");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::{Disk, FileError};
 use super::error::OpenError;
 use super::format::{self, DocumentError};
+use super::limits::MAX_SMALL_FILE_BYTES;
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "epoch.json";
@@ -20,7 +21,7 @@ struct StoredEpoch {
 /// Reads the epoch; the lowest epoch when there is no file yet.
 pub(super) fn load(disk: &dyn Disk) -> Result<Epoch, OpenError> {
     let path = disk.path(FILE);
-    let Some(bytes) = disk.read(FILE)? else { return Ok(Epoch::default()) };
+    let Some(bytes) = disk.read(FILE, MAX_SMALL_FILE_BYTES)? else { return Ok(Epoch::default()) };
     match format::decode(&path, &bytes, FORMAT) {
         Ok(StoredEpoch { epoch }) if Epoch(epoch) <= Epoch::MAX => Ok(Epoch(epoch)),
         Ok(_) => {

@@ -136,8 +136,10 @@ impl Disk for FakeDisk {
         Path::new("/fake").join(file)
     }
 
-    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, FileError> {
-        Ok(self.state().files.get(file).cloned())
+    fn read(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, FileError> {
+        let content = self.state().files.get(file).cloned();
+        assert!(content.as_ref().is_none_or(|content| content.len() as u64 <= max), "{file}");
+        Ok(content)
     }
 
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {

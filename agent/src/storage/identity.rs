@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::Disk;
 use super::error::OpenError;
 use super::format::{self, DocumentError};
+use super::limits::MAX_SMALL_FILE_BYTES;
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "node.json";
@@ -38,7 +39,7 @@ impl NodeIdentity {
     /// Reads the identity; `None` when there is none yet.
     pub(super) fn load(disk: &dyn Disk) -> Result<Option<Self>, OpenError> {
         let path = disk.path(FILE);
-        let Some(bytes) = disk.read(FILE)? else { return Ok(None) };
+        let Some(bytes) = disk.read(FILE, MAX_SMALL_FILE_BYTES)? else { return Ok(None) };
         match Self::parse(&path, &bytes) {
             Ok(identity) => Ok(Some(identity)),
             Err(DocumentError::Format(error)) => Err(error),

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::disk::{Disk, FileError};
 use super::error::{OpenError, WriteError};
 use super::format::{Head, UnknownFields};
-use super::limits::MAX_REGISTRATION_BYTES;
+use super::limits::{MAX_LOG_BYTES, MAX_REGISTRATION_BYTES};
 use super::registration::{StoredRegistrant, StoredRegistration};
 
 /// The name of the file in the data directory.
@@ -109,7 +109,7 @@ impl RegistrationLog {
     /// Opens the log, or creates an empty one.
     pub(super) fn open(disk: &mut dyn Disk) -> Result<(Self, Option<TornTail>), OpenError> {
         let path = disk.path(FILE);
-        let Some(content) = disk.read(FILE)? else {
+        let Some(content) = disk.read(FILE, MAX_LOG_BYTES)? else {
             let mut log = Self::default();
             log.rewrite(disk)?;
             return Ok((log, None));

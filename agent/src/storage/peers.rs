@@ -10,7 +10,7 @@ use tracing::warn;
 use super::disk::{Disk, FileError};
 use super::error::OpenError;
 use super::format::{self, DocumentError};
-use super::limits::MAX_PEERS;
+use super::limits::{MAX_PEERS, MAX_SMALL_FILE_BYTES};
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "peers.json";
@@ -25,7 +25,7 @@ struct StoredPeers {
 /// The remembered gossip addresses, at most [`MAX_PEERS`].
 pub(super) fn load(disk: &dyn Disk) -> Vec<SocketAddr> {
     let path = disk.path(FILE);
-    let bytes = match disk.read(FILE).map_err(OpenError::from) {
+    let bytes = match disk.read(FILE, MAX_SMALL_FILE_BYTES).map_err(OpenError::from) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => return Vec::new(),
         Err(error) => Err(error.to_string()),

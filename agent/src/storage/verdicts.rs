@@ -15,6 +15,7 @@ use tracing::warn;
 use super::disk::{Disk, FileError};
 use super::error::OpenError;
 use super::format::{self, DocumentError};
+use super::limits::MAX_LIST_FILE_BYTES;
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "verdicts.json";
@@ -77,7 +78,7 @@ pub(super) fn boot() -> String {
 /// The verdicts of this boot, by the id of their instance.
 pub(super) fn load(disk: &dyn Disk, boot: &str) -> BTreeMap<Arc<str>, KeptVerdict> {
     let path = disk.path(FILE);
-    let bytes = match disk.read(FILE).map_err(OpenError::from) {
+    let bytes = match disk.read(FILE, MAX_LIST_FILE_BYTES).map_err(OpenError::from) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => return BTreeMap::new(),
         Err(error) => Err(error.to_string()),

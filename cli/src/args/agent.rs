@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
@@ -35,6 +35,13 @@ When a part of it fails, all of it ends, with exit code 1.";
 /// The default log filter. It hides a warning that the transport repeats each minute while something cannot be sent:
 /// the agent counts that, and reports members that do not answer.
 const DEFAULT_LOG: &str = "info,quinn_udp=error";
+
+/// Two tokens are given.
+#[derive(Debug, thiserror::Error)]
+#[error("{TOKEN_VARIABLE} and the token file {} are both given", file.display())]
+pub(crate) struct TwoTokens {
+    file: PathBuf,
+}
 
 /// The variable that may hold the token itself.
 const TOKEN_VARIABLE: &str = "HOBNOB_TOKEN";
@@ -179,12 +186,9 @@ impl AgentArgs {
 fn token_source(
     text: Option<OsString>,
     file: Option<PathBuf>,
-) -> anyhow::Result<Option<TokenSource>> {
+) -> Result<Option<TokenSource>, TwoTokens> {
     match (text, file) {
-        (Some(_), Some(file)) => Err(anyhow!(
-            "{TOKEN_VARIABLE} and the token file {} are both given: unset one of them",
-            file.display()
-        )),
+        (Some(_), Some(file)) => Err(TwoTokens { file }),
         // A token has no other characters, so the text is refused as one anyway.
         (Some(text), None) => {
             Ok(Some(TokenSource::Text(text.to_string_lossy().into_owned().into())))

@@ -95,14 +95,15 @@ pub(crate) enum TokenCommand {
 
 const CREATE_HELP: &str = "\
 Examples:
-  hobnob token create --seed 10.0.0.9:7946 > token
+  (umask 077; hobnob token create --seed 10.0.0.9:7946 > token)
   hobnob token create --name 'web-*' --services 'web,api-*' --datacenter eu
   hobnob token create --for 90d                     for images and autoscaling
   hobnob token create --role operator --for 1h      may revoke and rotate
 
 Prints the token alone on stdout. Everybody who has it can join within its
-limits until it expires: keep it as a secret. Members stay members when it
-expires. Patterns: * stands for any characters, ? for one.";
+limits until it expires: keep it as a secret, in a file that nobody else may
+read, as `umask 077` makes it. Members stay members when it expires.
+Patterns: * stands for any characters, ? for one.";
 
 /// `hobnob token create`.
 #[derive(Debug, Args)]

@@ -25,7 +25,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
-pub(crate) use agent::AgentArgs;
+pub(crate) use agent::{AgentArgs, TwoTokens};
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs};

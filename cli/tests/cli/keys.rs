@@ -85,6 +85,52 @@ fn init_makes_a_key_and_prints_a_token_and_the_next_command() {
 }
 
 #[test]
+fn the_next_step_without_a_seed_has_the_others_join_at_the_first_one() {
+    let operator = Operator::new();
+    let output = operator.run(&["init", "--cluster", "prod"]);
+    let text = stdout(&output);
+    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("  hobnob")).collect();
+    let [first, others] = commands[..] else { panic!("{text}") };
+    assert!(!first.contains("--join") && others.ends_with("--join FIRST:7946"), "{text}");
+}
+
+#[test]
+fn a_file_that_may_have_no_end_is_refused_at_once() {
+    let operator = Operator::founded(&[]);
+    let pipe = operator.path("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let pipe = pipe.display().to_string();
+    for (path, kind) in [(&*pipe, "a named pipe"), ("/dev/zero", "a device"), ("/", "a directory")]
+    {
+        for args in [
+            &["token", "create", "--ca", path][..],
+            &["init", "--cluster", "x", "--ca", "/nowhere/ca", "--passphrase-file", path],
+        ] {
+            let output = operator.run(args);
+            let error = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{error}");
+            assert!(error.contains(&format!("cannot read {path}: it is {kind}")), "{error}");
+            assert!(error.contains("help: name a regular file"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_passphrase_may_come_from_a_command_and_from_stdin() {
+    let operator = Operator::new();
+    let passphrase = operator.passphrase("a long one\n");
+    let init = ["init", "--cluster", "prod", "--passphrase-file", &passphrase];
+    assert_eq!(operator.run(&init).status.code(), Some(0));
+    let script = r#""$0" token create --passphrase-file <(echo a long one) &&
+        echo a long one | "$0" token create --passphrase-file /dev/stdin"#;
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_hobnob")]);
+    let output = shell.env("XDG_CONFIG_HOME", operator.folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output).lines().count(), 2);
+}
+
+#[test]
 fn init_never_overwrites_a_file() {
     let operator = Operator::founded(&[]);
     let before = fs::read(operator.ca()).unwrap();
@@ -300,7 +346,9 @@ fn a_key_file_that_others_can_read_gets_a_warning() {
     assert!(!stderr(&operator.run(&["token", "create"])).contains("warning"));
     fs::set_permissions(operator.ca(), Permissions::from_mode(0o644)).unwrap();
     let error = stderr(&operator.run(&["token", "create"]));
-    assert!(error.contains("(mode 0644); `chmod 600` closes it"), "{error}");
+    let ca = operator.ca().display().to_string();
+    assert!(error.contains(&format!("{ca} (mode 0644), which holds a secret")), "{error}");
+    assert!(error.contains(&format!("`chmod 600 {ca}` closes it")), "{error}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl Agent {
             assert_ne!(read, 0, "the agent {name} did not start: {started}");
         }
         let name = name.to_owned();
-        let log = drain(name.clone(), log);
+        let log = drain(name.clone(), &started, log);
         let mut agent = Self { name, home: home.to_owned(), bind: ANY_PORT, child, log };
         agent.bind = agent.json(&["info"])["gossip_address"].as_str().unwrap().parse().unwrap();
         agent
@@ -265,9 +265,9 @@ pub(crate) fn hobnob(args: &[&str]) -> Command {
     command
 }
 
-/// Reads an agent's log to its end. A panic of an agent is the test's to see.
-fn drain(name: String, log: BufReader<ChildStderr>) -> Arc<Mutex<Vec<String>>> {
-    let lines = Arc::new(Mutex::new(Vec::new()));
+/// Reads an agent's log, which began like this, to its end. A panic of an agent is the test's to see.
+fn drain(name: String, started: &str, log: BufReader<ChildStderr>) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(started.lines().map(str::to_owned).collect::<Vec<_>>()));
     let kept = Arc::clone(&lines);
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -185,6 +186,38 @@ fn an_expired_token_is_refused_at_the_door_with_words() {
     drop(late);
     let late = operator.start("a2", address, &operator.token(&[]), &joining(&member));
     eventually("it is let in", || late.alive() == 2 && member.alive() == 2);
+}
+
+#[test]
+fn a_token_file_that_may_have_no_end_is_refused_at_once_and_one_that_others_may_read_is_told() {
+    let (operator, token) = Operator::found("prod", None);
+    let pipe = operator.home().join("pipe");
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    for (path, kind) in [(&*pipe, "a named pipe"), (Path::new("/dev/zero"), "a device")] {
+        let path = path.display().to_string();
+        let says = [&*path, kind, "not a regular file", "help: name a regular file"];
+        operator.refused("a1", &["--token-file", &path], 1, &says);
+    }
+    let open = operator.file("open", &token);
+    let in_variable = hobnob(&["agent", "--bind", "127.0.0.1:0", "--data-dir"])
+        .arg(operator.home().join("a1"))
+        .args(["--socket", &socket(operator.home(), "a1").display().to_string()])
+        .env("HOBNOB_TOKEN", &open)
+        .output()
+        .unwrap();
+    failed(&in_variable, 2, &[&open.display().to_string(), "help: ", "--token-file"]);
+
+    let path = operator.file("a1.token", &token);
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let token_file = [format!("--token-file={}", path.display())];
+    let agent = Agent::start_with(operator.home(), "a1", ANY_PORT, &token_file);
+    assert!(agent.has_logged(&format!("{} (mode 0644)", path.display())));
+    assert!(agent.has_logged(&format!("`chmod 600 {}` closes it", path.display())));
+    let key = operator.home().join("a1/node.key");
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    fs::remove_file(path).unwrap();
+    let agent = agent.restart();
+    assert!(agent.has_logged(&format!("`chmod 600 {}` closes it", key.display())));
 }
 
 #[test]

@@ -27,6 +27,7 @@ impl LockedDir {
             LockError::Held(pid) => OpenError::Locked { dir: path.to_owned(), pid },
             LockError::File(error) => error.into(),
         })?;
+        disk.warn_of_open_files(&sealed::FILES);
         Ok(Self { disk: Box::new(disk) })
     }
 

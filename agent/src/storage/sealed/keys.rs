@@ -12,11 +12,12 @@ use zeroize::Zeroizing;
 use super::super::disk::{Disk, FileError};
 use super::super::error::OpenError;
 use super::super::format::{self, DocumentError};
+use super::super::limits::MAX_LIST_FILE_BYTES;
 use super::encoding::{SecretText, bytes_of, text_of};
 
 /// The names of the files in the data directory.
-const KEYS_FILE: &str = "keys.json";
-const MEMBERS_FILE: &str = "members.json";
+pub(in crate::storage) const KEYS_FILE: &str = "keys.json";
+pub(in crate::storage) const MEMBERS_FILE: &str = "members.json";
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
 /// More than a generation, or the head of the file, takes.
@@ -128,7 +129,9 @@ fn replace_if_new(
 }
 
 fn read<T: DeserializeOwned>(disk: &dyn Disk, file: &str) -> Result<Option<T>, OpenError> {
-    let Some(bytes) = disk.read(file)?.map(Zeroizing::new) else { return Ok(None) };
+    let Some(bytes) = disk.read(file, MAX_LIST_FILE_BYTES)?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
     match format::decode(&disk.path(file), &bytes, FORMAT) {
         Ok(stored) => Ok(Some(stored)),
         Err(DocumentError::Format(error)) => Err(error),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::disk::{Disk, FileError};
 use super::super::error::OpenError;
 use super::super::format::{self, DocumentError};
+use super::super::limits::MAX_SMALL_FILE_BYTES;
 use super::encoding::{array_of, bytes_of, text_of};
 
 /// The name of the file in the data directory.
@@ -38,7 +39,7 @@ impl KeptMembership {
     /// Reads the membership; `None` when there is none.
     pub(in crate::storage) fn load(disk: &dyn Disk) -> Result<Option<Self>, OpenError> {
         let path = disk.path(FILE);
-        let Some(bytes) = disk.read(FILE)? else { return Ok(None) };
+        let Some(bytes) = disk.read(FILE, MAX_SMALL_FILE_BYTES)? else { return Ok(None) };
         let corrupt = |reason| OpenError::CorruptMembership { path: path.clone(), reason };
         match format::decode::<StoredMembership>(&path, &bytes, FORMAT) {
             Ok(stored) => Self::of_stored(stored).map(Some).map_err(corrupt),

@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 use super::super::disk::{Disk, FileError};
 use super::super::error::OpenError;
 use super::super::format::{self, DocumentError};
+use super::super::limits::MAX_SMALL_FILE_BYTES;
 use super::encoding::SecretText;
 
 /// The name of the file in the data directory.
-const FILE: &str = "node.key";
+pub(in crate::storage) const FILE: &str = "node.key";
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
 /// More than the file has.
@@ -24,7 +25,9 @@ struct StoredKey {
 /// Reads the key; `None` when there is none yet.
 pub(in crate::storage) fn load(disk: &dyn Disk) -> Result<Option<NodeKey>, OpenError> {
     let path = disk.path(FILE);
-    let Some(bytes) = disk.read(FILE)?.map(Zeroizing::new) else { return Ok(None) };
+    let Some(bytes) = disk.read(FILE, MAX_SMALL_FILE_BYTES)?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
     let corrupt = |reason| OpenError::CorruptNodeKey { path: path.clone(), reason };
     let stored: StoredKey = match format::decode(&path, &bytes, FORMAT) {
         Ok(stored) => stored,

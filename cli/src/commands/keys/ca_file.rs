@@ -2,10 +2,11 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use hobnob_agent::secret_file::{self, SecretFile, SecretFileError};
 use hobnob_agent::system_random;
 use hobnob_keys::{CaFileError, CaKey, Encryption, MAX_CA_FILE_BYTES};
 use zeroize::Zeroizing;
@@ -16,8 +17,6 @@ use crate::output;
 
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
-/// The bits of a mode that let others than the owner read or write.
-const OTHERS: u32 = 0o077;
 /// The most bytes of a file with a passphrase.
 const MAX_PASSPHRASE_BYTES: usize = 4_096;
 
@@ -106,13 +105,14 @@ pub(super) fn create(path: &Path, content: &[u8]) -> Result<(), KeysError> {
 /// Reads the key, with a passphrase if it needs one. Returns the passphrase that it needed, too.
 pub(super) fn read(args: &CaArgs) -> anyhow::Result<(CaKey, Option<Zeroizing<String>>)> {
     let path = path(args)?;
-    let text = limited(&path, MAX_CA_FILE_BYTES).map_err(|error| match error {
-        KeysError::Io { path, source, .. } if source.kind() == ErrorKind::NotFound => {
+    let text = secret(&path, MAX_CA_FILE_BYTES).map_err(|error| match error {
+        KeysError::Unreadable { path, source: SecretFileError::Io(error) }
+            if error.kind() == ErrorKind::NotFound =>
+        {
             KeysError::NoCa { path }
         }
         other => other,
     })?;
-    warn_if_open(&path)?;
     let unusable = |source| KeysError::Ca { path: path.clone(), source };
     let (file, passphrase) = match CaKey::from_file(&text, None) {
         Err(CaFileError::PassphraseNeeded) => {
@@ -134,23 +134,8 @@ pub(super) fn read(args: &CaArgs) -> anyhow::Result<(CaKey, Option<Zeroizing<Str
     Ok((file.key, passphrase))
 }
 
-/// Warns on stderr when others than the owner of a file with a secret may read or write it.
-pub(super) fn warn_if_open(path: &Path) -> Result<(), KeysError> {
-    let found = fs::metadata(path);
-    let found =
-        found.map_err(|source| KeysError::Io { verb: "look at", path: path.to_owned(), source })?;
-    if found.mode() & OTHERS != 0 {
-        let mode = found.mode() & 0o7777;
-        output::say(&format!(
-            "warning: others may read or write {} (mode {mode:04o}); `chmod 600` closes it",
-            path.display()
-        ));
-    }
-    Ok(())
-}
-
 fn from_file(path: &Path) -> Result<Zeroizing<String>, KeysError> {
-    let mut text = limited(path, MAX_PASSPHRASE_BYTES)?;
+    let mut text = secret(path, MAX_PASSPHRASE_BYTES)?;
     let len = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(len);
     if text.is_empty() { Err(KeysError::EmptyPassphrase) } else { Ok(text) }
@@ -173,18 +158,25 @@ fn ask_twice(path: &Path) -> Result<Zeroizing<String>, KeysError> {
     }
 }
 
-/// The text of a file. One byte more than `max` is read, so that its parser sees when it is too long.
-pub(super) fn limited(path: &Path, max: usize) -> Result<Zeroizing<String>, KeysError> {
-    let failed = |source| KeysError::Io { verb: "read", path: path.to_owned(), source };
-    let mut text = Zeroizing::new(String::with_capacity(max + 1));
-    File::open(path)
-        .and_then(|file| file.take(max as u64 + 1).read_to_string(&mut text))
-        .map_err(failed)?;
-    Ok(text)
+/// The text of a file with a secret. Warns on stderr when others than its owner may read or write it.
+pub(super) fn secret(path: &Path, max: usize) -> Result<Zeroizing<String>, KeysError> {
+    let file = limited(path, max)?;
+    if let Some(open_to) = file.open_to {
+        output::say(&format!("warning: {}", open_to.warning(path)));
+    }
+    Ok(file.text)
+}
+
+/// A file of at most `max` bytes.
+pub(super) fn limited(path: &Path, max: usize) -> Result<SecretFile, KeysError> {
+    let failed = |source| KeysError::Unreadable { path: secret_file::shown(path), source };
+    secret_file::read(path, max).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

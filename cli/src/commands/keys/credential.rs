@@ -15,9 +15,7 @@ pub(super) fn read(args: &CredentialArgs) -> anyhow::Result<Option<OperatorCrede
     let text = if path == Path::new("-") {
         Zeroizing::new(from_stdin()?)
     } else {
-        let text = ca_file::limited(path, 4 * MAX_TOKEN_CHARS)?;
-        ca_file::warn_if_open(path)?;
-        text
+        ca_file::secret(path, 4 * MAX_TOKEN_CHARS)?
     };
     let path = path.to_owned();
     let token = Token::parse(&text)

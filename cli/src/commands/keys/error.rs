@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use hobnob_agent::secret_file::SecretFileError;
 use hobnob_keys::{CaFileError, DecodeError, Fingerprint, TokenError};
 
 /// A command about keys and tokens failed.
@@ -20,7 +21,10 @@ pub(crate) enum KeysError {
     /// The file of the CA key cannot be used.
     #[error("{}: {source}", path.display())]
     Ca { path: PathBuf, source: CaFileError },
-    /// A file cannot be read or written.
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: SecretFileError },
+    /// A file cannot be made or written.
     #[error("cannot {verb} {}: {source}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: io::Error },
     /// A passphrase cannot be asked for.
@@ -47,6 +51,9 @@ pub(crate) enum KeysError {
     /// A text is no usable token.
     #[error(transparent)]
     Token(TokenError),
+    /// The path of a file stands where a token should.
+    #[error("{} is a file, and a token was expected", path.display())]
+    PathForToken { path: PathBuf },
 }
 
 impl KeysError {
@@ -57,6 +64,7 @@ impl KeysError {
             Self::Limits(_)
                 | Self::Succession { .. }
                 | Self::Token(_)
+                | Self::PathForToken { .. }
                 | Self::Credential { .. }
                 | Self::NoRole { .. }
                 | Self::EmptyPassphrase

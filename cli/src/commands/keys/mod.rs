@@ -73,23 +73,43 @@ fn found_new(cluster: &Name, args: &InitArgs) -> anyhow::Result<Exit> {
         out.json(&Made { token: &text, ca_file: Some(&path.display().to_string()), view: &view })?;
         return Ok(Exit::Done);
     }
-    let bind = match &args.seeds[..] {
-        [SeedAddress::Socket(first), ..] => first.to_string(),
-        _ => "ADDRESS:7946".to_owned(),
-    };
     out.line(&format!(
         "The CA key of the cluster {} is in {}. Only its owner can read it.\n\
          No agent needs it: keep it with the operators, and keep a backup.\n\n\
-         The first token lets agents join {}:\n\n{}\n\n\
-         Next, on each host, put the token into /etc/hobnob/token, readable by its agent alone:\n\n  \
-         hobnob agent --bind {bind} --token-file /etc/hobnob/token",
+         The first token lets agents join {}:\n\n{}\n\n{}",
         cluster,
         path.display(),
         view.validity(),
-        *token.to_text()
+        *token.to_text(),
+        next_steps(&args.seeds)
     ))?;
-    note_seeds(&args.seeds);
     Ok(Exit::Done)
+}
+
+/// The commands that start the agents. An agent that knows no other one founds a cluster, so without a seed in the token all but the
+/// first one have to be told where to join.
+fn next_steps(seeds: &[SeedAddress]) -> String {
+    const TOKEN: &str = "--token-file /etc/hobnob/token";
+    const FILE: &str =
+        "put the token into /etc/hobnob/token, readable by its agent alone (mode 600)";
+    let Some(seed) = seeds.first() else {
+        return format!(
+            "Next, {FILE}, on each host. On the first one:\n\n  \
+             hobnob agent --bind FIRST:7946 {TOKEN}\n\n\
+             On each other one, at its own address:\n\n  \
+             hobnob agent --bind ADDRESS:7946 {TOKEN} --join FIRST:7946\n\n\
+             FIRST is the address of the first host. The token names none, so an agent without --join founds a cluster of its own."
+        );
+    };
+    let bind = match seed {
+        SeedAddress::Socket(address) => address.to_string(),
+        SeedAddress::Name(_) => "ADDRESS:7946".to_owned(),
+    };
+    format!(
+        "Next, {FILE}, on each host, and start its agent at its own address, the one at {seed} first:\n\n  \
+         hobnob agent --bind {bind} {TOKEN}\n\n\
+         The others join at {seed}, since the token names it."
+    )
 }
 
 /// Founds a cluster for a demonstration: writes the CA key and a token with which its first agent and all others join.
@@ -174,7 +194,13 @@ fn inspect(args: &TokenInspectArgs) -> anyhow::Result<Exit> {
         "-" => Zeroizing::new(from_stdin()?),
         text => Zeroizing::new(text.to_owned()),
     };
-    let token = Token::parse(&text).map_err(KeysError::Token)?;
+    let token = Token::parse(&text).map_err(|error| {
+        let path = Path::new(text.trim());
+        match path.exists() {
+            true => KeysError::PathForToken { path: path.to_owned() },
+            false => KeysError::Token(error),
+        }
+    })?;
     let view = TokenView::new(&token, now_ms());
     let mut out = Output::new();
     if args.json {

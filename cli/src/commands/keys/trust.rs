@@ -23,7 +23,7 @@ struct Outcome<'a> {
 
 /// Hands a succession of CA keys to the cluster, and shows who took it.
 pub(super) async fn trust(client: &mut Client, args: &KeysTrustArgs) -> anyhow::Result<Exit> {
-    let text = ca_file::limited(&args.file, MAX_SUCCESSION_CHARS + 2)?;
+    let text = ca_file::limited(&args.file, MAX_SUCCESSION_CHARS + 2)?.text;
     let succession = Succession::parse(&text)
         .map_err(|source| KeysError::Succession { path: args.file.clone(), source })?;
     let request = Request::Trust { succession: Signed::new(&succession.encode()) };
