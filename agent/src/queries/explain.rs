@@ -216,3 +216,82 @@ fn route(route: Route) -> &'static str {
         Route::Session => "session",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use hobnob_keys::seal::{Counter, DatagramKeys, Sealed};
+    use hobnob_membership::Epoch;
+    use hobnob_membership::catalog::{Catalog, Want};
+    use hobnob_membership::record::{NodeRecord, Value};
+    use hobnob_membership::testing::sealed::{SealedCluster, node_id};
+    use hobnob_membership::testing::{record, web};
+    use hobnob_membership::wire::{DatagramBuilder, Envelope, Message};
+    use tokio::net::UdpSocket;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::queries::resolve::services;
+    use crate::testing::TestDriver;
+
+    /// Sends a rumor of node 1: it has this certificate now, and serves `web`.
+    async fn tell(to: SocketAddr, cluster: &SealedCluster, certificate: &[u8]) {
+        let record = NodeRecord { certificate: certificate.to_vec(), ..record(1) };
+        let records = vec![
+            (Key::Node, Some(Value::Node(Arc::new(record)))),
+            (Key::Service("web-1".into()), Some(Value::Service(web().into()))),
+        ];
+        let mut catalog = Catalog::new(node_id(1), Epoch(1_000));
+        catalog.write(records).expect("legal");
+        let want = Want { origin: node_id(1), epoch: Epoch(0), after: 0, gc_floor: 0 };
+        let delta = catalog.answer(&want, usize::MAX).expect("records");
+        let mut clear = DatagramBuilder::new(Envelope::clear(Default::default()));
+        clear.push(&Message::Rumors(node_id(1), vec![delta])).expect("it fits");
+        let clear = clear.finish();
+        let keys = DatagramKeys::of(&cluster.generation(1, 7));
+        let (sender, counter) = (hobnob_keys::NodeId(node_id(1).0), Counter::of_epoch(1_000_000));
+        let mut bytes = Vec::new();
+        let sealed = Sealed { sender, counter, messages: &clear[7..] };
+        sealed.seal(&keys, &mut bytes).expect("not empty");
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        socket.send_to(&bytes, to).await.expect("sent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_the_token_of_its_agent_does_not_allow_is_explained() {
+        let cluster = SealedCluster::default();
+        let with_keys = |n| cluster.sealing(n).with_generation(cluster.generation(1, 7), true);
+        let agent = TestDriver::sealed(0, with_keys(0)).await;
+        let member = TestDriver::sealed(1, with_keys(1)).await;
+        member.handle.begin_join(vec![agent.addr]).await.expect("it runs");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        // It would object to what is said in its name.
+        member.task.abort();
+        let token = cluster.token_for(5, &["api-*", "db"]);
+        tell(agent.addr, &cluster, cluster.certificate(&token, 1).as_bytes()).await;
+        let hidden = async || {
+            let counters = agent.handle.report().await.expect("it runs").counters;
+            (counters["instances_hidden_now"], counters["instances_hidden"])
+        };
+        let mut looks = 0..100_000;
+        while hidden().await != (1, 1) {
+            looks.next().expect("it came to nothing");
+            yield_now().await;
+        }
+        let none = RegistrationsHandle::stopped();
+        let explained = explain(&agent.registry, &agent.handle, &none, "web-1".to_owned()).await;
+        let explained = explained.expect("it is known");
+        let [instance] = &explained.instances[..] else { panic!("{explained:?}") };
+        let fingerprint = token.fingerprint().to_string();
+        for part in ["hidden from clients", "`web`", "`api-*`, `db`", &fingerprint] {
+            assert!(instance.reason.contains(part), "no {part} in: {}", instance.reason);
+        }
+        assert!(!instance.offered);
+        let records = instance.origin.records.as_ref().expect("it has records");
+        assert_eq!((records.instances, records.hidden), (0, 1));
+        assert!(services(&agent.registry, None).services.is_empty(), "no client sees it");
+    }
+}
