@@ -237,6 +237,46 @@ fn six_processes_of_thirty_that_are_killed_together_are_known_at_once() {
     assert_eq!(known.collect::<Vec<_>>(), [24; 6]);
 }
 
+/// The nodes that hold connections to another.
+fn monitors(network: &Network, n: usize) -> Vec<usize> {
+    let holding = network.held.iter().filter(|(_, to)| **to == n);
+    holding.map(|((monitor, _), _)| *monitor).collect()
+}
+
+#[test]
+fn a_process_that_is_killed_with_most_of_its_monitors_is_known_within_half_a_second() {
+    for killed_with_it in 0..5 {
+        let mut network = settled(30);
+        let monitors = monitors(&network, SUSPECT);
+        let dead: Vec<usize> =
+            monitors[..killed_with_it].iter().copied().chain([SUSPECT]).collect();
+        dead.iter().for_each(|n| kill(&mut network, *n));
+        network.run_for(MS(300));
+        for n in &dead {
+            let living = sure(&network, *n).into_iter().filter(|other| !dead.contains(other));
+            assert_eq!(living.count(), 30 - dead.len(), "{n} of {dead:?}");
+        }
+    }
+}
+
+#[test]
+fn one_closed_connection_and_refusals_convict_only_by_a_fin_and_later() {
+    for (end, is_enough) in [(HoldEnd::Closed, true), (HoldEnd::Reset, false)] {
+        let mut network = settled(12);
+        let monitor = monitors(&network, SUSPECT)[0];
+        network.held.retain(|(holder, _), to| *to != SUSPECT || *holder == monitor);
+        network.blocked.insert(SUSPECT);
+        network.listening.remove(&SUSPECT);
+        network.refusing.insert(SUSPECT);
+        network.end_connections(SUSPECT, end);
+        network.run_for(MS(190));
+        assert_eq!(sure(&network, SUSPECT), [], "{end:?}: the others may have closed ones, too");
+        network.run_for(MS(110));
+        let sure = sure(&network, SUSPECT).len();
+        assert_eq!(sure, if is_enough { 11 } else { 0 }, "{end:?}");
+    }
+}
+
 #[test]
 fn a_member_whose_process_exited_twice_is_not_disputed() {
     let mut network = settled(12);

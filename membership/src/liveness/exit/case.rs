@@ -51,6 +51,9 @@ const ASK_MORE_AT: usize = 1;
 const WITHOUT_REFUSALS_AFTER: Duration = Duration::from_millis(150);
 /// Monitors whose own connections must have closed.
 const CLOSED_AT_LEAST: usize = 2;
+/// From this time on, counted likewise, our own connection is enough beside refusals, if a FIN closed it. The processes of all
+/// other monitors may have exited together with that of the member, so nobody else can tell of a closed connection.
+const ONE_CLOSED_AFTER: Duration = Duration::from_millis(150);
 /// Votes of others that a case keeps.
 const MAX_VOTES: usize = 16;
 
@@ -276,7 +279,9 @@ impl Case {
         let refused = count(|one| one.refused);
         let closed = count(|one| one.closed);
         let by_fin = count(|one| one.by_fin || (one.closed && mutant::is(Mutant::ConvictByReset)));
-        let with_refusals = refused >= majority && closed >= CLOSED_AT_LEAST.min(majority);
+        let ours_alone = age >= self.patience + ONE_CLOSED_AFTER && self.ours.by_fin;
+        let has_closed = ours_alone || closed >= CLOSED_AT_LEAST.min(majority);
+        let with_refusals = refused >= majority && has_closed;
         let without = age >= self.patience + WITHOUT_REFUSALS_AFTER && by_fin >= majority;
         let agrees = |one: &Evidence| one.is_enough_to_vote();
         let agreeing = self.votes.iter().filter(|(_, one)| agrees(one)).map(|(node, _)| *node);

@@ -4,7 +4,9 @@
 //! closes the connection (FIN), however the process ended. That is a *hint*, and opens an *exit case*: the node pings the
 //! member and tries to connect anew. A pong, or a new connection that stays open, acquits. Otherwise the node tells the
 //! other monitors its *exit vote*. The verdict takes a majority. New connections were refused to all of it, and the own
-//! connections of two or more were closed or reset; or the own connections of all of it were closed by a FIN.
+//! connections of two or more were closed or reset; or the own connections of all of it were closed by a FIN. Where the
+//! processes of the other monitors exited, too, nodes beyond them are asked, and one connection that was closed by a FIN
+//! is enough a little later.
 //!
 //! A reset together with silence never convicts, since a firewall causes both. Neither does any error of our own host. A
 //! goodbye before the FIN, as at a planned restart, is no hint. Where the evidence is not complete within
