@@ -106,6 +106,8 @@ counters! {
     certificates_given_up,
     /// Proofs of a generation that are wrong.
     proofs_refused,
+    /// Streams that carry news of keys alone, and were opened: those of a newcomer at its seeds among them.
+    key_streams_opened,
     /// Streams that carry news of keys alone, and were not opened because too many were under way.
     key_streams_refused,
     /// Generations handed to members that lacked them.

@@ -11,6 +11,7 @@
 //! says of the catalog or the members counts only between equals, and waits until then.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use hobnob_keys::PublicKey;
 
@@ -73,6 +74,8 @@ pub(crate) struct Door {
     pub(crate) is_ours: bool,
     /// Whether nothing but credentials and news goes over the stream.
     pub(crate) is_errand: bool,
+    /// The gossip address at which the stream was opened, if any member there will do.
+    pub(crate) entering_at: Option<SocketAddr>,
     /// The node that we expect.
     pub(crate) expected: Option<NodeId>,
     pub(crate) secured: Option<SecuredBy>,
@@ -105,6 +108,7 @@ impl Door {
         Self {
             is_ours,
             is_errand,
+            entering_at: None,
             expected,
             secured: None,
             stage: Stage::Securing,
@@ -165,6 +169,18 @@ impl Doors {
         now: Time,
     ) {
         self.0.insert(stream, Door::new(true, expected, is_errand, now));
+    }
+
+    /// Notes an errand that we run at a gossip address.
+    pub(crate) fn enter(&mut self, stream: StreamId, at: SocketAddr, now: Time) {
+        let door = Door { entering_at: Some(at), ..Door::new(true, None, true, now) };
+        self.0.insert(stream, door);
+    }
+
+    /// When the errands under way at a gossip address began.
+    pub(crate) fn entering_at(&self, address: SocketAddr) -> impl Iterator<Item = Time> + '_ {
+        let there = self.0.values().filter(move |door| door.entering_at == Some(address));
+        there.map(|door| door.since)
     }
 
     /// Notes a stream that a peer opened, if there is room for it.

@@ -130,7 +130,6 @@ impl Guard {
         }
         // The disk told all of this, and the node is about to be told of nobody that is revoked.
         this.acts.retain(|act| matches!(act, Act::Revoked(_)));
-        this.news = News::default();
         this
     }
 
@@ -145,7 +144,7 @@ impl Guard {
         self.sealer.open(datagram, |sender| revoked.contains(&sender), epoch_of, now)
     }
 
-    /// Takes a generation, if it counts. Other members are told of it. One of a revoked operator serves while there is no other.
+    /// Takes a generation, if it counts. One of a revoked operator serves while there is no other.
     pub(crate) fn offer(&mut self, generation: Generation, in_use: bool, now: Time) -> Offered {
         let verified = generation.verify(&self.trust, &self.revocations);
         let is_disowned = matches!(verified, Err(GenerationError::Revoked { .. }));
@@ -162,10 +161,14 @@ impl Guard {
                 self.acts.push_back(Act::Entered);
             }
         }
-        if offered == Offered::Taken {
+        offered
+    }
+
+    /// Takes a generation that an operator orders now, if it counts. Other members are told of it.
+    pub(crate) fn rotate(&mut self, generation: Generation, now: Time) {
+        if self.offer(generation, false, now) == Offered::Taken {
             self.news.spread(now);
         }
-        offered
     }
 
     /// Takes a revocation that an operator gives now, if it counts. Other members are told of it.

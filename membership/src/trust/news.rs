@@ -27,6 +27,10 @@ const ENTER_RETRY: Duration = Duration::from_millis(100);
 const ENTER_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Seeds that a newcomer tries at once.
 const ENTER_FANOUT: usize = 2;
+/// A try at a seed is under way for so long before another one begins there. A member that many newcomers knock at needs the time.
+const ENTER_PATIENCE: Duration = Duration::from_millis(500);
+/// Tries at one seed that are under way at once.
+const MAX_TRIES_AT_SEED: usize = 2;
 
 /// The rest to tell and to ask.
 #[derive(Debug, Default)]
@@ -78,18 +82,34 @@ impl Guard {
         self.news.tries = self.news.tries.wrapping_add(1);
         let chance = chance(node_of(&self.own.public_key()), self.news.tries);
         self.news.next_try = now + self.news.wait.mul_f64(1.0 - chance / 2.0);
-        self.news.wait = (2 * self.news.wait).min(ENTER_RETRY_MAX);
+        let mut has_tried = false;
         for _ in 0..ENTER_FANOUT.min(self.news.seeds.len()) {
             self.news.seeds.rotate_left(1);
-            let Some(seed) = self.news.seeds.last().copied().filter(|seed| *seed != own) else {
-                continue;
-            };
-            if self.doors.errands() < MAX_ERRANDS {
+            let Some(seed) = self.news.seeds.last().copied() else { continue };
+            if seed != own && self.doors.errands() < MAX_ERRANDS && !self.is_trying(seed, now) {
                 let stream = self.streams.take();
-                self.doors.open(stream, None, true, now);
+                self.counters.key_streams_opened += 1;
+                self.doors.enter(stream, seed, now);
                 self.acts.push_back(Act::OpenAt(stream, seed));
+                has_tried = true;
             }
         }
+        if has_tried {
+            self.news.wait = (2 * self.news.wait).min(ENTER_RETRY_MAX);
+        }
+    }
+
+    /// Whether the tries under way at a seed are enough.
+    fn is_trying(&self, seed: SocketAddr, now: Time) -> bool {
+        let is_young = |since| now.since(since) < ENTER_PATIENCE;
+        self.doors.entering_at(seed).any(is_young)
+            || self.doors.entering_at(seed).count() >= MAX_TRIES_AT_SEED
+    }
+
+    /// Notes that this node and a member hold the same keys. So it has missed nothing, and need not try to enter for a while.
+    pub(super) fn note_equal(&mut self, now: Time) {
+        let news = &mut self.news;
+        (news.next_try, news.wait) = (news.next_try.max(now + ENTER_RETRY_MAX), ENTER_RETRY_MAX);
     }
 
     fn enter_deadline(&self, now: Time) -> Option<Time> {
@@ -135,6 +155,7 @@ impl Guard {
             return None;
         }
         let stream = self.streams.take();
+        self.counters.key_streams_opened += 1;
         self.doors.open(stream, Some(node), true, now);
         Some(stream)
     }

@@ -282,11 +282,18 @@ impl Guard {
         }
         let (took_generations, took_revocations) = match Frame::decode(bytes) {
             Ok(Frame::Generations(handed)) if handed.len() <= MAX_GENERATIONS => {
+                // The first generations of a newcomer are news to nobody else.
+                let (was_newcomer, mut is_new) = (self.is_newcomer(now), false);
                 for HandedGeneration { in_use, bytes } in &handed {
                     match Generation::decode(bytes) {
-                        Ok(generation) => drop::<Offered>(self.offer(generation, *in_use, now)),
+                        Ok(generation) => {
+                            is_new |= self.offer(generation, *in_use, now) == Offered::Taken;
+                        }
                         Err(_) => self.counters.generations_refused += 1,
                     }
+                }
+                if is_new && !was_newcomer {
+                    self.news.spread(now);
                 }
                 (true, false)
             }
@@ -335,6 +342,7 @@ impl Guard {
         let Some(door) = self.doors.get_mut(stream) else { return };
         (door.stage, door.since) = (Stage::Passed, now);
         let (is_errand, incoming) = (door.is_errand, door.take_incoming());
+        self.note_equal(now);
         if is_errand {
             self.send(stream, &Frame::End);
             self.doors.remove(stream);

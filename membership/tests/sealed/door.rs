@@ -5,12 +5,13 @@ use hobnob_membership::record::Health;
 use hobnob_membership::testing::sealed::{
     SealedCluster, TOKEN_MS, WALL_MS, node_id, node_key, public_key,
 };
-use hobnob_membership::testing::{health, identity, instance};
+use hobnob_membership::testing::{Link, Network, health, identity, instance};
 use hobnob_membership::wire::{Credentials, Frame};
 use hobnob_membership::{Epoch, Event, Input, Node, Output, StreamId, Time};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::fixtures::{S, cluster_and, join, present, refusals};
+use crate::fixtures::{S, cluster_and, join, newcomer, present, refusals};
 
 #[test]
 fn a_newcomer_with_a_token_gets_the_generation_at_the_door_and_joins() {
@@ -27,6 +28,50 @@ fn a_newcomer_with_a_token_gets_the_generation_at_the_door_and_joins() {
     assert!(net.is_converged() && net.is_without_streams());
     let counters = net.nodes[0].counters();
     assert_eq!((counters.doors_refused, counters.doors_stalled), (0, 0));
+}
+
+#[test]
+fn a_newcomer_opens_one_stream_to_enter_and_has_no_news_for_anybody() {
+    let (_, mut net) = cluster_and(8, 1);
+    let before: Vec<u64> =
+        net.nodes.iter().map(|node| node.counters().key_streams_opened).collect();
+    join(&mut net, 8);
+    net.run_for(S(10));
+    assert!(net.nodes.iter().all(|node| node.active_members() == 9), "not joined");
+    let ran = net
+        .nodes
+        .iter()
+        .zip(before)
+        .map(|(node, before)| node.counters().key_streams_opened - before);
+    assert_eq!(ran.collect::<Vec<u64>>(), [0, 0, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_newcomer_waits_for_a_slow_seed_before_it_tries_again_there() {
+    let cluster = SealedCluster::default();
+    let certificate = cluster.certificate(&cluster.token(2, Roles::NONE), 1);
+    let nodes = vec![cluster.node(0), newcomer(&cluster, 1, certificate)];
+    let slow = Link { handshake: Duration::from_millis(450), ..Link::default() };
+    let mut net = Network::new(nodes, slow, Time::ZERO);
+    join(&mut net, 1);
+    net.run_for(S(5));
+    assert!(net.nodes.iter().all(|node| node.active_members() == 2), "not joined");
+    assert_eq!(net.nodes[1].counters().key_streams_opened, 1);
+    // Nobody answers at this one.
+    let certificate = cluster.certificate(&cluster.token(2, Roles::NONE), 1);
+    let nodes = vec![cluster.node(0), newcomer(&cluster, 1, certificate)];
+    let silent = Link { handshake: S(3_600), ..Link::default() };
+    let mut net = Network::new(nodes, silent, Time::ZERO);
+    join(&mut net, 1);
+    net.run_for(Duration::from_millis(4_900));
+    assert_eq!(
+        net.nodes[1].counters().key_streams_opened,
+        2,
+        "a second one, should the first be lost"
+    );
+    net.run_for(S(60));
+    let tries = net.nodes[1].counters().key_streams_opened;
+    assert!((20..30).contains(&tries), "{tries}: it goes on, two at a time of five seconds each");
 }
 
 #[test]

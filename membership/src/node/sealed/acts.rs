@@ -30,10 +30,7 @@ impl Node {
 
     /// Takes a generation that an operator ordered here. Other members are told of it.
     pub(in crate::node) fn rotate(&mut self, generation: Generation, now: Time) {
-        let offer = |guard: &mut Guard| {
-            guard.offer(generation, false, now);
-        };
-        self.with_guard(offer, now);
+        self.with_guard(|guard| guard.rotate(generation, now), now);
     }
 
     /// Takes a revocation that an operator gave here. Other members are told of it.
