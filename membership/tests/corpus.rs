@@ -61,7 +61,9 @@ fn script_of(net: &Network, own: &[(Time, Vec<u8>)]) -> Vec<u8> {
                 step(script::MESSAGES, n as u8, &bytes[fuzz::ENVELOPE_BYTES..])
             }
             Arrival::Accepted(id) => step(script::ACCEPTED, stream(*id), &[]),
-            Arrival::Secured { .. } => unreachable!("the recorded clusters are clear"),
+            Arrival::Answered(_) | Arrival::Secured { .. } => {
+                unreachable!("the recorded clusters are clear")
+            }
             Arrival::Frame(id, bytes) => step(script::FRAME, stream(*id), bytes),
             Arrival::Written(id) => step(script::WRITTEN, stream(*id), &[]),
             Arrival::Closed(id) => step(script::CLOSED, stream(*id), &[]),

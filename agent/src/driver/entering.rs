@@ -11,6 +11,11 @@ use crate::security::system_random;
 
 /// A founder waits this long for a member that lets it in, if it was told of any.
 const FOUND_AFTER: Duration = Duration::from_secs(3);
+/// It waits on while an agent answers where it is to join, which may be a member that many newcomers knock at. It looks again after
+/// this time.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// It waits no longer than this: what answers may be no agent of this cluster.
+const FOUND_AT_LATEST_AFTER: Duration = Duration::from_secs(20);
 /// A founder to which the system gives no random bytes tries again after this time.
 const FOUND_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// A refusal holds for this long, unless it is repeated: an agent tries again within seconds, and members that are gone refuse
@@ -27,6 +32,7 @@ pub(crate) struct Entering {
     is_outside: bool,
     founder: Option<OperatorCredential>,
     found_at: Option<Instant>,
+    found_at_latest: Option<Instant>,
     refusal: Option<(String, Instant)>,
     told_refusal_at: Option<Instant>,
     is_revoked: bool,
@@ -36,6 +42,27 @@ impl Entering {
     /// The state for an agent of a sealed cluster. It may found the cluster with a credential.
     pub(crate) fn sealed(founder: Option<OperatorCredential>) -> Self {
         Self { is_sealed: true, is_outside: true, founder, ..Self::default() }
+    }
+
+    /// The founder begins to wait for a member that lets it in, for this time at least.
+    fn wait_to_found(&mut self, wait: Duration, now: Instant) {
+        let is_founder = self.founder.is_some();
+        self.found_at = is_founder.then_some(now + wait);
+        self.found_at_latest = is_founder.then_some(now + FOUND_AT_LATEST_AFTER);
+    }
+
+    /// Whether the founder has waited for long enough. It waits on while a member may be about to let it in.
+    fn is_time_to_found(&mut self, now: Instant, is_alone: bool, may_be_let_in: bool) -> bool {
+        let Some(due_at) = self.found_at else { return false };
+        if is_alone {
+            return true;
+        }
+        if due_at <= now && may_be_let_in && self.found_at_latest.is_some_and(|latest| now < latest)
+        {
+            self.found_at = Some(now + LOOK_AGAIN_AFTER);
+            return false;
+        }
+        due_at <= now
     }
 
     /// Whether no member has let this agent of a sealed cluster in.
@@ -74,7 +101,7 @@ impl Driver {
         if self.entering.is_outside {
             self.joining.warn_in_any_case();
             let wait = if self.joining.expects_company() { FOUND_AFTER } else { Duration::ZERO };
-            self.entering.found_at = self.entering.founder.as_ref().map(|_| Instant::now() + wait);
+            self.entering.wait_to_found(wait, Instant::now());
         }
         self
     }
@@ -101,9 +128,9 @@ impl Driver {
 
     /// Makes the first generation, if this agent is the founder and nobody else can be expected to have one.
     pub(super) fn found_if_due(&mut self, now: Instant) {
-        let Some(due_at) = self.entering.found_at else { return };
         let is_alone = !self.joining.expects_company();
-        if due_at > now && !is_alone {
+        let may_be_let_in = !is_alone && self.node.may_be_let_in(self.clock.now());
+        if !self.entering.is_time_to_found(now, is_alone, may_be_let_in) {
             return;
         }
         let Some(founder) = &self.entering.founder else { return };
@@ -158,5 +185,42 @@ impl Driver {
              data directory, and start it with a new token (`hobnob token create`)"
         );
         self.writer.set_isolated(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hobnob_membership::testing::sealed::SealedCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_founder_waits_on_while_a_member_may_let_it_in_and_not_for_ever() {
+        let (began, s) = (Instant::now(), Duration::from_secs);
+        let is_time = |entering: &mut Entering, seconds, is_alone, may_be_let_in| {
+            entering.is_time_to_found(began + s(seconds), is_alone, may_be_let_in)
+        };
+        let founder = || {
+            let mut entering = Entering::sealed(Some(SealedCluster::default().operator()));
+            entering.wait_to_found(FOUND_AFTER, began);
+            entering
+        };
+        let mut without_answer = founder();
+        assert!(!is_time(&mut without_answer, 2, false, false));
+        assert!(is_time(&mut without_answer, 3, false, false));
+        let mut answered = founder();
+        assert!(
+            !is_time(&mut answered, 3, false, true) && !is_time(&mut answered, 19, false, true)
+        );
+        assert_eq!(answered.found_at(), Some(began + s(19) + LOOK_AGAIN_AFTER));
+        assert!(is_time(&mut answered, 20, false, true), "what answers may be of no use");
+        let mut left_alone = founder();
+        assert!(
+            !is_time(&mut left_alone, 4, false, true) && is_time(&mut left_alone, 5, false, false)
+        );
+        assert!(is_time(&mut founder(), 0, true, false));
+        let mut ordinary = Entering::sealed(None);
+        ordinary.wait_to_found(FOUND_AFTER, began);
+        assert!(!is_time(&mut ordinary, 100, true, false));
     }
 }

@@ -254,6 +254,7 @@ impl Driver {
     fn take_stream_event(&mut self, event: &StreamEvent) {
         let input = match event {
             StreamEvent::Accepted { stream } => Input::StreamAccepted { stream: *stream },
+            StreamEvent::Answered { stream } => Input::StreamAnswered { stream: *stream },
             StreamEvent::Secured { stream, peer, binding } => Input::StreamSecured {
                 stream: *stream,
                 peer: *peer,

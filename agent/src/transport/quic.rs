@@ -352,7 +352,7 @@ async fn dial(
     let stream = link.stream;
     let connected = tokio::select! {
         interrupt = link.interrupted() => Err(interrupt),
-        connected = open_stream(&endpoint, to) => Ok(connected),
+        connected = open_stream(&endpoint, &link, to) => Ok(connected),
     };
     match connected {
         Ok(Ok((connection, proven, send, recv))) => {
@@ -399,9 +399,14 @@ fn proven(connection: Connection) -> Result<(Connection, Proven), ConnectError> 
 
 async fn open_stream(
     endpoint: &Endpoint,
-    to: Target,
+    link: &Link,
+    target: Target,
 ) -> Result<(Connection, Proven, SendStream, RecvStream), DialError> {
-    let to = to.resolve().await?;
+    let to = target.resolve().await?;
+    if let Target::Gossip(_) = target {
+        // An interrupt ends this, too.
+        let _ = link.deliver(StreamEvent::Answered { stream: link.stream }).await;
+    }
     let connect = async {
         let (connection, proven) = proven(endpoint.connect(to, NODE_NAME)?.await?)?;
         let (send, recv) = connection.open_bi().await?;

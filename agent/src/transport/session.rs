@@ -25,7 +25,12 @@ pub enum StreamEvent {
         /// The stream, with a number of ours.
         stream: StreamId,
     },
-    /// The handshake is done, and both sides have proved their keys. It is the first event of a stream that we opened, unless that
+    /// An agent told its sync port at the gossip address that a stream is opened at. It comes before all other events of the stream.
+    Answered {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The handshake is done, and both sides have proved their keys. It is the next event of a stream that we opened, unless that
     /// failed, and follows `Accepted` otherwise.
     Secured {
         /// The stream.

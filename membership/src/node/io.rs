@@ -25,6 +25,11 @@ pub enum Input<'a> {
         /// The stream, with an id made by [`StreamId::accepted`].
         stream: StreamId,
     },
+    /// An agent answered at the gossip address of an `Output::OpenStreamAt`. The stream is secured later, or over.
+    StreamAnswered {
+        /// The stream.
+        stream: StreamId,
+    },
     /// A stream of a sealed cluster, opened by either side, is secured: both sides have proved their keys by TLS. No frame passes
     /// in either direction before.
     StreamSecured {

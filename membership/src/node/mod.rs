@@ -142,6 +142,9 @@ impl Node {
         match input {
             Input::Datagram { from, bytes } => self.handle_datagram(from, bytes, now),
             Input::StreamAccepted { stream } => self.handle_stream_accepted(stream, now),
+            Input::StreamAnswered { stream } => {
+                self.with_guard(|guard| guard.stream_answered(stream, now), now);
+            }
             Input::StreamSecured { stream, peer, binding, wall_ms } => {
                 let by = SecuredBy { key: peer, binding, wall_ms };
                 self.handle_stream_secured(stream, by, now);

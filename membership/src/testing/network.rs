@@ -96,6 +96,7 @@ struct StreamEnd {
 pub enum Arrival {
     Datagram(SocketAddr, Vec<u8>),
     Accepted(StreamId),
+    Answered(StreamId),
     Secured { stream: StreamId, peer: PublicKey, binding: [u8; 32], wall_ms: u64 },
     Frame(StreamId, Vec<u8>),
     Written(StreamId),
@@ -111,6 +112,7 @@ impl Arrival {
         match self {
             Self::Datagram(from, bytes) => Input::Datagram { from: *from, bytes },
             Self::Accepted(stream) => Input::StreamAccepted { stream: *stream },
+            Self::Answered(stream) => Input::StreamAnswered { stream: *stream },
             Self::Secured { stream, peer, binding, wall_ms } => Input::StreamSecured {
                 stream: *stream,
                 peer: *peer,
@@ -261,6 +263,7 @@ impl<N: BorrowMut<Node>> Network<N> {
 
     fn carry_out(&mut self, n: usize, output: Output) {
         let soon = self.now + self.link.latency;
+        let is_at = matches!(output, Output::OpenStreamAt { .. });
         match output {
             Output::Datagram { to, bytes } => {
                 self.datagrams.push(bytes.clone());
@@ -274,7 +277,12 @@ impl<N: BorrowMut<Node>> Network<N> {
             }
             Output::OpenStream { stream, to, .. } | Output::OpenStreamAt { stream, to } => {
                 match self.number_of(to) {
-                    Some(peer) if !self.is_cut(n, peer) => self.open(n, stream, peer),
+                    Some(peer) if !self.is_cut(n, peer) => {
+                        if is_at {
+                            self.send(n, soon, Arrival::Answered(stream));
+                        }
+                        self.open(n, stream, peer);
+                    }
                     _ => self.send(n, soon, Arrival::Closed(stream)),
                 }
             }

@@ -1,12 +1,14 @@
 //! News of generations and revocations, which spread by streams. What streams do not bring in time, every later stream repairs:
 //! all begin with credentials.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use hobnob_keys::{Generation, GenerationId};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::streams::DOOR_TIMEOUT;
 use super::{Act, Guard, node_of};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
@@ -40,6 +42,8 @@ pub(crate) struct News {
     asked_at: Option<Time>,
     /// The gossip addresses at which a newcomer tries to enter, the next one first.
     seeds: Vec<SocketAddr>,
+    /// When agents answered last at seeds. An agent that shows that it waits outside itself is none of them.
+    answered: BTreeMap<SocketAddr, Time>,
     next_try: Time,
     tries: u32,
     wait: Duration,
@@ -97,6 +101,23 @@ impl Guard {
         if has_tried {
             self.news.wait = (2 * self.news.wait).min(ENTER_RETRY_MAX);
         }
+    }
+
+    /// An agent answered at the gossip address of a stream.
+    pub(crate) fn stream_answered(&mut self, stream: StreamId, now: Time) {
+        if let Some(seed) = self.doors.get(stream).and_then(|door| door.entering_at) {
+            self.news.answered.insert(seed, now);
+        }
+    }
+
+    /// Notes that the agent at a seed holds no generation either.
+    pub(super) fn note_outside(&mut self, seed: SocketAddr) {
+        self.news.answered.remove(&seed);
+    }
+
+    /// Whether an agent that may be a member answered at a seed lately.
+    pub(crate) fn may_be_let_in(&self, now: Time) -> bool {
+        self.news.answered.values().any(|at| now.since(*at) < DOOR_TIMEOUT)
     }
 
     /// Whether the tries under way at a seed are enough.

@@ -19,7 +19,7 @@ use crate::base::time::Time;
 use crate::wire::{Credentials, Frame, HandedGeneration, HandedRevocations, Refusal};
 
 /// A stream that has not passed the door after this time is dropped.
-const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of revocations in one frame.
 const REVOCATION_BYTES: usize = MAX_FRAME_BYTES / 2;
 
@@ -335,9 +335,7 @@ impl Guard {
             }
         }
         if is_newcomer || !proves {
-            // Neither side has a generation that counts, or the peer does not prove the one that it gave.
-            self.counters.doors_refused += 1;
-            return self.drop_stream(stream);
+            return self.part(stream, is_newcomer);
         }
         let Some(door) = self.doors.get_mut(stream) else { return };
         (door.stage, door.since) = (Stage::Passed, now);
@@ -351,6 +349,22 @@ impl Guard {
         for bytes in incoming {
             self.deliver(stream, bytes);
         }
+    }
+
+    /// Ends a stream at the door. Neither side has a generation that counts, or the peer does not prove the one that it gave.
+    fn part(&mut self, stream: StreamId, is_newcomer: bool) {
+        self.counters.doors_refused += 1;
+        let Some(door) = self.doors.get(stream) else { return };
+        let (is_ours, entering_at) = (door.is_ours, door.entering_at);
+        if let Some(seed) = entering_at.filter(|_| is_newcomer) {
+            self.note_outside(seed);
+        }
+        if is_ours || !is_newcomer {
+            return self.drop_stream(stream);
+        }
+        // Our credentials show the peer that we wait outside, too.
+        self.doors.remove(stream);
+        self.acts.push_back(Act::Finish(stream));
     }
 
     fn deliver(&mut self, stream: StreamId, bytes: Vec<u8>) {

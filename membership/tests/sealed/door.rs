@@ -1,6 +1,6 @@
 //! The door: which peers are let in, and what they see before.
 
-use hobnob_keys::{Certificate, Roles};
+use hobnob_keys::{Certificate, Revocations, Roles};
 use hobnob_membership::record::Health;
 use hobnob_membership::testing::sealed::{
     SealedCluster, TOKEN_MS, WALL_MS, node_id, node_key, public_key,
@@ -72,6 +72,50 @@ fn a_newcomer_waits_for_a_slow_seed_before_it_tries_again_there() {
     net.run_for(S(60));
     let tries = net.nodes[1].counters().key_streams_opened;
     assert!((20..30).contains(&tries), "{tries}: it goes on, two at a time of five seconds each");
+}
+
+#[test]
+fn a_newcomer_knows_whether_a_member_may_be_about_to_let_it_in() {
+    let cluster = SealedCluster::default();
+    let outside = |n| newcomer(&cluster, n, cluster.certificate(&cluster.token(2, Roles::NONE), n));
+    let slow = Link { handshake: S(4), ..Link::default() };
+    for (seed, link, after_s, expected) in [
+        // The seed is a member, and busy.
+        (cluster.node(0), slow, 3, true),
+        // It waits outside, too.
+        (outside(0), Link::default(), 3, false),
+    ] {
+        let mut net = Network::new(vec![seed, outside(1)], link, Time::ZERO);
+        assert!(!net.nodes[1].may_be_let_in(net.now));
+        join(&mut net, 1);
+        net.run_for(S(after_s));
+        assert_eq!(net.nodes[1].may_be_let_in(net.now), expected);
+    }
+    // Nobody is there.
+    let mut net = Network::new(vec![outside(0), outside(1)], Link::default(), Time::ZERO);
+    net.cut.insert((0, 1));
+    join(&mut net, 1);
+    net.run_for(S(3));
+    assert!(!net.nodes[1].may_be_let_in(net.now));
+}
+
+#[test]
+fn a_newcomer_shows_another_one_that_it_waits_outside_too() {
+    let cluster = SealedCluster::default();
+    let certificate = cluster.certificate(&cluster.token(2, Roles::NONE), 0);
+    let mut outsider = Outsider::dials(&cluster);
+    outsider.node = newcomer(&cluster, 0, certificate);
+    outsider.node.handle(Input::StreamAccepted { stream: outsider.stream }, Time::ZERO);
+    outsider.secures(1);
+    let certificate = cluster.certificate(&cluster.token(2, Roles::NONE), 1);
+    let revocations = Revocations::default().digest();
+    let shown = Credentials { revocations, ..credentials(&certificate) };
+    outsider.says(&Frame::Credentials(shown));
+    let outputs: Vec<Output> = std::iter::from_fn(|| outsider.node.poll_output()).collect();
+    let is_shown = |o: &Output| matches!(o, Output::StreamFrame { .. });
+    let is_finished = |o: &Output| matches!(o, Output::FinishStream { .. });
+    assert!(outputs.iter().any(is_shown) && outputs.iter().any(is_finished), "{outputs:?}");
+    assert!(!outputs.iter().any(|o| matches!(o, Output::ResetStream { .. })), "{outputs:?}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ async fn a_stream_is_opened_to_the_member_at_a_gossip_address() {
     a.quic.send(STREAM, b"let me in".to_vec());
     assert_eq!(b.next().await, accepted(FIRST_ACCEPTED));
     assert_eq!(b.next().await, frame(FIRST_ACCEPTED, b"let me in"));
+    assert_eq!(a.next_of_all().await, StreamEvent::Answered { stream: STREAM });
     let StreamEvent::Secured { peer, .. } = a.next_of_all().await else { panic!("not secured") };
     assert_eq!(peer, b.key);
 }
@@ -59,17 +60,21 @@ async fn nobody_that_tells_a_sync_port_is_a_closed_stream() {
     let silent = UdpSocket::bind(loopback()).await.expect("a free port");
     let port = silent.local_addr().expect("bound").port().to_le_bytes();
     let no_quic: &'static [u8] = Vec::leak(port.to_vec());
-    for (what, to) in [
-        ("refuses", gone),
-        ("is silent", listener_that_says(b"", true).await),
-        ("closes", listener_that_says(b"", false).await),
-        ("says half of a port", listener_that_says(b"\x01", false).await),
-        ("has no port", listener_that_says(&[0, 0], true).await),
-        ("speaks another protocol", listener_that_says(b"\0\0SSH-2.0-OpenSSH\r\n", true).await),
-        ("names a port without QUIC", listener_that_says(no_quic, true).await),
+    let other_protocol = b"\0\0SSH-2.0-OpenSSH\r\n";
+    for (what, to, answers) in [
+        ("refuses", gone, false),
+        ("is silent", listener_that_says(b"", true).await, false),
+        ("closes", listener_that_says(b"", false).await, false),
+        ("says half of a port", listener_that_says(b"\x01", false).await, false),
+        ("has no port", listener_that_says(&[0, 0], true).await, false),
+        ("speaks another protocol", listener_that_says(other_protocol, true).await, false),
+        ("names a port without QUIC", listener_that_says(no_quic, true).await, true),
     ] {
         a.quic.open_at(STREAM, to);
         a.quic.send(STREAM, b"anybody?".to_vec());
+        if answers {
+            assert_eq!(a.next_of_all().await, StreamEvent::Answered { stream: STREAM }, "{what}");
+        }
         assert_eq!(a.next_of_all().await, closed(STREAM), "{what}");
         a.assert_still().await;
     }

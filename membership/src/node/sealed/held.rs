@@ -44,6 +44,13 @@ impl Node {
         members.into_iter().flatten().map(|member| member.certificate().clone()).collect()
     }
 
+    /// Whether a member may be about to let this node in: an agent answers where it was told to join, and has not shown lately
+    /// that it waits outside itself.
+    #[must_use]
+    pub fn may_be_let_in(&self, now: Time) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.may_be_let_in(now))
+    }
+
     /// Whether a node is revoked.
     #[must_use]
     pub fn is_revoked(&self, node: NodeId) -> bool {
