@@ -86,6 +86,10 @@ pub(crate) struct Door {
     pub(crate) handed: usize,
     /// The credentials of a peer that is to prove the generation which it gives.
     pub(crate) unproven: Option<Credentials>,
+    /// The mark of the certificate that the peer holds of us, by its credentials.
+    pub(crate) peer_holds: Option<u32>,
+    /// Whether our credentials have no certificate, since the peer holds it.
+    pub(crate) shows_nothing: bool,
     /// The member that was let in.
     pub(crate) member: Option<NodeId>,
     /// Whether a frame of the peer was handed on.
@@ -115,6 +119,8 @@ impl Door {
             stated: Stated::default(),
             handed: 0,
             unproven: None,
+            peer_holds: None,
+            shows_nothing: false,
             member: None,
             has_delivered: false,
             outgoing: Vec::new(),

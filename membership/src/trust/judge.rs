@@ -85,7 +85,7 @@ impl Guard {
         Ok((node, Standing::Member))
     }
 
-    /// The verified membership of a peer. The same certificate is not verified twice.
+    /// The verified membership of a peer. The same certificate is not verified twice, and one that is held need not be shown.
     fn membership_of(
         &mut self,
         secured: &SecuredBy,
@@ -95,7 +95,7 @@ impl Guard {
         let known = self.certificates.get(node_of(&secured.key));
         if let Some(known) = known
             && known.public_key() == secured.key
-            && known.certificate().as_bytes() == credentials.certificate
+            && [known.certificate().as_bytes(), &[]].contains(&&*credentials.certificate)
         {
             return Ok(known.clone());
         }

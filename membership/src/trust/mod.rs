@@ -82,6 +82,8 @@ pub(crate) struct Guard {
     trust: Trust,
     own: Membership,
     certificates: Certificates,
+    /// The members that said that they hold the certificate of this node.
+    holders: BTreeSet<NodeId>,
     rights: Rights,
     revocations: Revocations,
     /// The nodes that are revoked.
@@ -106,6 +108,7 @@ impl Guard {
             trust,
             own,
             certificates: Certificates::default(),
+            holders: BTreeSet::new(),
             rights: Rights::default(),
             revocations: Revocations::default(),
             revoked: BTreeSet::new(),

@@ -12,11 +12,14 @@ use super::{Act, Guard, node_of};
 use crate::base::identity::NodeId;
 use crate::base::io::StreamId;
 use crate::base::limits::{
-    MAX_FRAME_BYTES, MAX_GENERATIONS, MAX_HANDED_FRAMES, MAX_REFUSAL_BYTES, MAX_STRANGERS,
+    MAX_CERTIFICATES, MAX_FRAME_BYTES, MAX_GENERATIONS, MAX_HANDED_FRAMES, MAX_REFUSAL_BYTES,
+    MAX_STRANGERS,
 };
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
-use crate::wire::{Credentials, Frame, HandedGeneration, HandedRevocations, Refusal};
+use crate::wire::{
+    Credentials, Frame, HandedGeneration, HandedRevocations, Refusal, certificate_mark,
+};
 
 /// A stream that has not passed the door after this time is dropped.
 pub(super) const DOOR_TIMEOUT: Duration = Duration::from_secs(5);
@@ -137,7 +140,10 @@ impl Guard {
         let (credentials, secured) = match (Frame::decode(bytes), secured) {
             (Ok(Frame::Credentials(credentials)), Some(secured)) => (credentials, secured),
             (Ok(Frame::Refusal(refusal)), _) if is_ours => {
-                self.acts.push_back(Act::Refused(printable(&refusal.reason)));
+                // A peer that lost our certificate is shown it next time.
+                if !door.shows_nothing {
+                    self.acts.push_back(Act::Refused(printable(&refusal.reason)));
+                }
                 return self.drop_stream(stream);
             }
             // The order that revoked this node, which the refusal follows.
@@ -154,6 +160,7 @@ impl Guard {
         };
         let (began, last) = (Counter::new(credentials.began), Counter::new(credentials.counter));
         self.sealer.windows.prove(node, began, last);
+        self.note_holder(stream, node, &credentials);
         if !is_ours {
             self.show_credentials(stream, &secured, now);
         }
@@ -217,6 +224,7 @@ impl Guard {
     }
 
     fn show_credentials(&mut self, stream: StreamId, secured: &SecuredBy, now: Time) {
+        let certificate = self.certificate_for(stream, secured);
         let keyring = &self.sealer.keyring;
         let present = keyring.present(now);
         let later = keyring.current(now).filter(|(_, in_use)| !in_use).map(|(later, _)| later);
@@ -225,8 +233,11 @@ impl Guard {
             Stated { generations: marks.collect(), revocations: self.revocations.digest() };
         let own = self.own.public_key();
         let (began, last) = self.sealer.counters();
+        let known = self.certificates.get(node_of(&secured.key));
+        let known = known.filter(|known| known.public_key() == secured.key);
         let credentials = Credentials {
-            certificate: self.own.certificate().as_bytes().to_vec(),
+            holds: known.map(|known| certificate_mark(known.certificate().as_bytes())),
+            certificate,
             generations: stated.generations.clone(),
             proof: present.map(|present| present.proof(&secured.binding, &own)).unwrap_or_default(),
             revocations: stated.revocations,
@@ -238,6 +249,34 @@ impl Guard {
             door.stated = stated;
         }
         self.send(stream, &Frame::Credentials(credentials));
+    }
+
+    /// The certificate to show on a stream: none to a peer that holds it.
+    fn certificate_for(&mut self, stream: StreamId, secured: &SecuredBy) -> Vec<u8> {
+        let node = node_of(&secured.key);
+        let own = self.own.certificate().as_bytes();
+        let is_held = match self.doors.get(stream) {
+            // It says so again when it takes the empty one.
+            Some(door) if door.is_ours => self.holders.remove(&node),
+            Some(door) => door.peer_holds == Some(certificate_mark(own)),
+            None => false,
+        };
+        if let Some(door) = self.doors.get_mut(stream) {
+            door.shows_nothing = is_held;
+        }
+        if is_held { Vec::new() } else { own.to_vec() }
+    }
+
+    /// Notes whether a peer holds our certificate, so that the next stream to it need not show it.
+    fn note_holder(&mut self, stream: StreamId, node: NodeId, credentials: &Credentials) {
+        let is_held =
+            credentials.holds == Some(certificate_mark(self.own.certificate().as_bytes()));
+        if let Some(door) = self.doors.get_mut(stream) {
+            door.peer_holds = credentials.holds;
+        }
+        if is_held && self.holders.len() < MAX_CERTIFICATES {
+            self.holders.insert(node);
+        }
     }
 
     /// Gives a member the generations that it lacks by its credentials. It waits for the frame if it lacks one of ours.

@@ -185,6 +185,7 @@ mod tests {
             began: 0,
             counter: 0,
             succession: Vec::new(),
+            holds: None,
         };
         survey.note(node, &credentials, at);
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hobnob_keys::GenerationId;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::catalog::record::Text;
 use crate::codec::block;
@@ -32,7 +33,7 @@ impl From<GenerationMark> for GenerationId {
 /// The first frame of each side of a stream in a sealed cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// The membership certificate of the sender.
+    /// The membership certificate of the sender; empty if the receiver said that it holds this very one.
     pub certificate: Vec<u8>,
     /// The generations that the sender holds, the one in use first. None if it is a newcomer.
     pub generations: Vec<GenerationMark>,
@@ -46,6 +47,9 @@ pub struct Credentials {
     pub counter: u64,
     /// The succession of CA keys that the sender took; empty if there is none.
     pub succession: Vec<u8>,
+    /// The [mark](certificate_mark) of the certificate of the receiver that the sender holds. `None` if it holds none; earlier
+    /// versions, which take no empty certificate, do not say it.
+    pub holds: Option<u32>,
 }
 block!(Credentials {
     certificate,
@@ -54,8 +58,15 @@ block!(Credentials {
     revocations,
     began as Fixed,
     counter as Fixed,
-    succession
+    succession,
+} later {
+    holds: None,
 });
+
+/// A hash by which a node knows its own certificate again. It proves nothing.
+pub(crate) fn certificate_mark(certificate: &[u8]) -> u32 {
+    xxh3_64(certificate) as u32
+}
 
 /// A generation with its secret, for a member that lacks it.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,6 +120,7 @@ mod tests {
                 began: 6,
                 counter: 7,
                 succession: vec![9; 225],
+                holds: Some(u32::MAX),
             }),
             Frame::Generations(vec![handed.clone(), HandedGeneration { in_use: false, ..handed }]),
             Frame::Revocations(HandedRevocations { commands: vec![vec![8; 200]; 3], last: true }),
@@ -122,7 +134,11 @@ mod tests {
             let bytes = frame.encode().expect("it fits");
             assert_eq!(Frame::decode(&bytes).expect("ours"), frame);
             for len in 0..bytes.len() {
-                assert!(Frame::decode(&bytes[..len]).is_err(), "{frame:?} cut to {len}");
+                let cut = Frame::decode(&bytes[..len]);
+                // An earlier version ends before the last field.
+                let is_earlier =
+                    matches!(&cut, Ok(Frame::Credentials(shown)) if shown.holds.is_none());
+                assert!(cut.is_err() || is_earlier, "{frame:?} cut to {len}");
             }
         }
     }

@@ -19,6 +19,7 @@ mod verdict;
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
 pub use claim::{Claim, Life};
+pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
 pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
 pub(crate) use datagram::{Packed, ShortForm};

@@ -202,6 +202,54 @@ fn who_holds_an_expired_token_gets_no_secret_from_a_member_that_dials_it() {
     assert_eq!(net.nodes[0].active_members(), 1);
 }
 
+/// The certificates in the credentials that were sent since the `from`th frame.
+fn certificates_shown(net: &Network, from: usize) -> Vec<usize> {
+    let shown = net.frames[from..].iter().filter_map(|bytes| match Frame::decode(bytes) {
+        Ok(Frame::Credentials(credentials)) => Some(credentials.certificate.len()),
+        _ => None,
+    });
+    shown.collect()
+}
+
+#[test]
+fn members_that_hold_each_others_certificates_show_them_no_more() {
+    let (cluster, mut net) = cluster_and(2, 0);
+    // A rotation is told by five streams.
+    net.handle(0, Input::Rotate(cluster.generation(2, 2)));
+    net.run_for(S(5));
+    let from = net.frames.len();
+    net.handle(0, Input::Rotate(cluster.generation(3, 3)));
+    net.run_for(S(15));
+    let shown = certificates_shown(&net, from);
+    assert!(shown.len() >= 10 && shown.iter().all(|len| *len == 0), "{shown:?}");
+    assert_eq!(present(&net, 1), Some(cluster.generation(3, 3).id()));
+    // One that lost what it held is shown the certificate again.
+    let mut config = cluster.config(1);
+    config.identity.epoch = Epoch(identity(1).epoch.0 + 1);
+    net.nodes[1] = Node::new(config, net.now).expect("legal records");
+    let from = net.frames.len();
+    net.handle(0, Input::Rotate(cluster.generation(4, 4)));
+    net.run_for(S(15));
+    let shown = certificates_shown(&net, from);
+    assert!(shown.contains(&0) && shown.iter().any(|len| *len > 0), "{shown:?}");
+    assert_eq!(present(&net, 1), Some(cluster.generation(4, 4).id()));
+    assert!((0..2).all(|n| refusals(&net, n).is_empty()), "no word for people");
+}
+
+#[test]
+fn a_peer_that_does_not_say_that_it_holds_our_certificate_is_shown_it() {
+    let cluster = SealedCluster::default();
+    let certificate = cluster.certificate(&cluster.token(2, Roles::NONE), 9);
+    for holds in [None, Some(1)] {
+        let mut outsider = Outsider::dials(&cluster);
+        outsider.secures(9);
+        outsider.says(&Frame::Credentials(Credentials { holds, ..credentials(&certificate) }));
+        let (frames, _) = outsider.hears();
+        let Some(Frame::Credentials(shown)) = frames.first() else { panic!("{frames:?}") };
+        assert!(!shown.certificate.is_empty() && shown.holds.is_some(), "{shown:?}");
+    }
+}
+
 /// One stream from an outsider to a node.
 struct Outsider {
     node: Node,
@@ -250,6 +298,7 @@ fn credentials(certificate: &Certificate) -> Credentials {
         began: 1,
         counter: 1,
         succession: vec![],
+        holds: None,
     }
 }
 

@@ -198,6 +198,7 @@ pub(crate) fn credentials() -> Credentials {
         began: 0x0102_0304_0506,
         counter: 0x0102_0304_0507,
         succession: b"succession".to_vec(),
+        holds: Some(7),
     }
 }
 

@@ -29,7 +29,10 @@ fn every_cut_is_refused() {
     for (name, frame) in frames() {
         let bytes = frame.encode().expect("fits");
         for len in 0..bytes.len() {
-            assert!(Frame::decode(&bytes[..len]).is_err(), "{name} cut to {len}");
+            let cut = Frame::decode(&bytes[..len]);
+            // An earlier version ends before the last field.
+            let is_earlier = matches!(&cut, Ok(Frame::Credentials(shown)) if shown.holds.is_none());
+            assert!(cut.is_err() || (is_earlier && len + 2 == bytes.len()), "{name} cut to {len}");
         }
     }
 }

@@ -150,7 +150,7 @@ fn later_credentials() -> Later {
     let fields = new().raw(&[2]).number(certificate.len() as u64).raw(&certificate);
     let fields = fields.number(2).block(mark(2)).block(mark(300));
     let fields = fields.raw(&proof).raw(&revocations).node(began).node(counter);
-    fields.number(succession.len() as u64).raw(&succession)
+    fields.number(succession.len() as u64).raw(&succession).raw(&[1]).number(7)
 }
 
 fn later_generations() -> Later {

@@ -88,6 +88,7 @@ impl World {
                 began: 0,
                 counter: 0,
                 succession: Vec::new(),
+                holds: None,
             }),
             Frame::Revocations(HandedRevocations { commands: vec![revocation], last: true }),
             Frame::Generations(vec![generation]),

@@ -316,6 +316,7 @@ impl World {
                     began: 0,
                     counter: 0,
                     succession: Vec::new(),
+                    holds: None,
                 }))
             }
         };
