@@ -167,9 +167,11 @@ impl Guard {
         offered
     }
 
-    /// Takes a generation that an operator orders now, if it counts. Other members are told of it.
+    /// Takes a generation that an operator orders now, if it counts. Other members are told of it, unless it is the first one: none
+    /// of them can be heard before.
     pub(crate) fn rotate(&mut self, generation: Generation, now: Time) {
-        if self.offer(generation, false, now) == Offered::Taken {
+        let is_first = self.is_newcomer(now);
+        if self.offer(generation, false, now) == Offered::Taken && !is_first {
             self.news.spread(now);
         }
     }

@@ -47,6 +47,17 @@ fn a_newcomer_opens_one_stream_to_enter_and_has_no_news_for_anybody() {
 }
 
 #[test]
+fn a_founder_has_no_news_for_those_that_enter_after_it() {
+    let (cluster, mut net) = cluster_and(0, 4);
+    net.handle(0, Input::Rotate(cluster.generation(1, 7)));
+    (1..4).for_each(|n| join(&mut net, n));
+    net.run_for(S(10));
+    assert!(net.nodes.iter().all(|node| node.active_members() == 4), "not joined");
+    let ran = net.nodes.iter().map(|node| node.counters().key_streams_opened);
+    assert_eq!(ran.collect::<Vec<u64>>(), [0, 1, 1, 1]);
+}
+
+#[test]
 fn a_newcomer_waits_for_a_slow_seed_before_it_tries_again_there() {
     let cluster = SealedCluster::default();
     let certificate = cluster.certificate(&cluster.token(2, Roles::NONE), 1);
