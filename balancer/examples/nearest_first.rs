@@ -3,8 +3,8 @@
 //! `cargo run -p hobnob-balancer --example nearest_first`
 
 use hobnob_balancer::{
-    Config, Layer, Layered, Nearness, OVERPROVISIONING, Place, Prefer, Selector, SelectorError,
-    Strategy, Target,
+    Config, Layered, Nearness, OVERPROVISIONING, Place, Prefer, Selector, SelectorError, Strategy,
+    Target,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,24 +34,22 @@ fn main() -> Result<(), SelectorError> {
     let selector: Selector = "app=web,tier in (front)".parse()?;
     let here = Place { datacenter: "fra", zone: "a" };
     let nearness = Nearness::listed(Prefer::Zone, ["ams".to_owned()]);
-    let layered = Arc::new(Layered::new(&Config::default(), nearness.layers(), OVERPROVISIONING));
+    let layered = Arc::new(Layered::new(&Config::default(), OVERPROVISIONING));
     let mut picker = layered.picker();
 
     for unhealthy in [0, 3, 6, 9] {
-        let mut layers: Vec<Layer<Place<'static>>> = Vec::new();
-        layers.resize_with(nearness.layers(), || Layer { targets: Vec::new(), total: 0 });
-        for instance in instances(unhealthy) {
-            if !selector.matches(|name| instance.labels.get(name).copied()) {
-                continue;
-            }
-            let layer = &mut layers[nearness.layer(here, instance.place)];
-            layer.total += 1;
-            if instance.healthy {
+        let instances = instances(unhealthy);
+        let selected = instances
+            .iter()
+            .filter(|instance| selector.matches(|name| instance.labels.get(name).copied()));
+        layered.update(nearness.arrange(
+            here,
+            selected.map(|instance| {
                 let id = instance.name.as_str().into();
-                layer.targets.push(Target { id, weight: 1, item: instance.place });
-            }
-        }
-        layered.update(layers);
+                let target = Target { id, weight: 1, item: instance.place };
+                (instance.place, 1, instance.healthy.then_some(target))
+            }),
+        ));
 
         let mut counts = BTreeMap::new();
         for _ in 0..1_000 {

@@ -220,6 +220,11 @@ impl<T> Balancer<T> {
         self.service().config()
     }
 
+    /// Whether every target takes every pick.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.service().is_calm()
+    }
+
     fn service(&self) -> &ServiceState {
         &self.published.service
     }

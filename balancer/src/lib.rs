@@ -24,7 +24,7 @@
 //! | `strategies` | the strategies by name, and the code that runs them |
 //! | `tables` | tables built from ids and weights: Maglev, rendezvous, ring, alias, schedule |
 //! | `feedback` | what outcomes lead to: latencies, circuits, ejection, ramps, reports |
-//! | `locality` | layers of targets, nearest first, with spill-over |
+//! | `locality` | layers of targets, nearest first, with spill-over that moves in time |
 //! | `picker` | the read path: pickers and picks |
 //!
 //! The settings stand in one table: [`Config`]. The feature `serde` lets [`Strategy`], [`Prefer`] and [`Outcome`] be read
@@ -52,8 +52,8 @@ pub use config::{
 pub use feedback::{Circuit, Outcome, Report, TargetReport};
 pub use ledger::{Completion, Ledger, Token, UnknownToken};
 pub use locality::{
-    LAYERS_MAX, Layer, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Place, Prefer,
-    spill_over,
+    LAYERS_MAX, Layer, Layered, LayeredPicker, MOVE_TIME, Nearness, OVERPROVISIONING, Place,
+    Prefer, spill_over,
 };
 pub use names::UnknownName;
 pub use picker::{Pick, PickRef, Picker};

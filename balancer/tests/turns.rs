@@ -171,9 +171,15 @@ fn turns_begin_where_the_seed_says() {
 
 #[test]
 fn short_lived_pickers_of_layers_take_turns() {
-    let layered = Arc::new(Layered::new(&Config::default(), 2, OVERPROVISIONING));
+    let layered = Arc::new(Layered::new(&Config::default(), OVERPROVISIONING));
     let target = |id: usize| Target { id: format!("{id}").into(), weight: 1, item: id };
-    let layer = hobnob_balancer::Layer { targets: (0..5).map(target).collect(), total: 5 };
+    let layer = hobnob_balancer::Layer {
+        region: "dc1".into(),
+        distance: 0,
+        own_zone: false,
+        targets: (0..5).map(target).collect(),
+        total: 5,
+    };
     layered.update(vec![layer]);
     let mut picks = [0; 5];
     for _ in 0..500 {

@@ -297,7 +297,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Members;
+    use crate::types::{Datacenters, Members};
     use crate::{ErrorCode, ErrorKind};
     use tokio::net::UnixListener;
 
@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn query() -> WatchQuery {
-        WatchQuery { service: "web".to_owned(), namespace: "default".to_owned(), since: None }
+        WatchQuery::new("web")
     }
 
     #[test]
@@ -351,7 +351,7 @@ mod tests {
             let call = server.next().await.unwrap().unwrap().unwrap();
             assert_eq!(
                 (call.api, &call.request),
-                (Some(API_VERSION), &Request::Members { all: false })
+                (Some(API_VERSION), &Request::Members { all: false, datacenter: Datacenters::All })
             );
             answer(&mut server, 99, Response::Leaving {}).await;
             answer(&mut server, call.id, nobody()).await;
@@ -361,7 +361,13 @@ mod tests {
             drop(server);
         };
         let calls = async {
-            assert_eq!(client.call(Request::Members { all: false }).await.unwrap(), nobody());
+            assert_eq!(
+                client
+                    .call(Request::Members { all: false, datacenter: Datacenters::All })
+                    .await
+                    .unwrap(),
+                nobody()
+            );
             let error = client.call(Request::Info {}).await.unwrap_err();
             assert!(matches!(error, ClientError::Api(ApiError { kind: ErrorKind::NotFound, .. })));
             assert_eq!(error.to_string(), "no `x`");

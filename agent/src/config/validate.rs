@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use hobnob_api::ALL_DATACENTERS;
 use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 
@@ -48,6 +49,11 @@ pub enum ConfigError {
     /// An address means something else on every host.
     #[error("{0} is a link-local address, which means nothing on other hosts")]
     LinkLocal(FoundAddress),
+    /// The name of the datacenter stands for all of them in questions.
+    #[error(
+        "a datacenter cannot be called `{ALL_DATACENTERS}`: it stands for all datacenters in questions"
+    )]
+    AllDatacenters,
     /// A name breaks the rule for names.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -107,6 +113,9 @@ impl AgentConfig {
             ("datacenter", &self.datacenter),
         ] {
             given.iter().try_for_each(|name| names::check(what, name))?;
+        }
+        if self.datacenter.as_deref() == Some(ALL_DATACENTERS) {
+            return Err(ConfigError::AllDatacenters);
         }
         if !self.zone.is_empty() {
             names::check("zone", &self.zone)?;
@@ -317,6 +326,9 @@ mod tests {
         ] {
             assert!(matches!(advertised(wrong), Err(ConfigError::Name(_))));
         }
+        let all = Some("*".to_owned());
+        let wrong = AgentConfig { datacenter: all, ..AgentConfig::at("10.0.0.1:0") };
+        assert!(matches!(advertised(wrong), Err(ConfigError::AllDatacenters)));
         let wrong = AgentConfig { join: vec!["host:".to_owned()], ..AgentConfig::at("10.0.0.1:0") };
         assert!(matches!(advertised(wrong), Err(ConfigError::Join(_))));
     }

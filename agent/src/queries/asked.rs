@@ -1,7 +1,7 @@
 //! The rules for what queries name, and for the length of answers.
 
 use hobnob_api::codec::MAX_RESPONSE_BYTES;
-use hobnob_api::{ApiError, ErrorCode};
+use hobnob_api::{ApiError, Datacenters, ErrorCode};
 use hobnob_membership::limits::MAX_NAME_BYTES;
 
 use crate::services::{Scope, ServiceKey, Shown};
@@ -21,7 +21,15 @@ pub(crate) fn service_key(namespace: String, service: String) -> Result<ServiceK
 
 /// Checks the names of a scope. A selector has rules of its own.
 pub(crate) fn check_scope(scope: &Scope) -> Result<(), ApiError> {
-    scope.datacenter.as_deref().map_or(Ok(()), |datacenter| check("datacenter", datacenter))
+    check_datacenters(&scope.datacenter)
+}
+
+/// Checks the names of datacenters. Their number is checked where they are read.
+///
+/// # Errors
+/// A name that the catalog cannot hold.
+pub(crate) fn check_datacenters(datacenters: &Datacenters) -> Result<(), ApiError> {
+    datacenters.names().try_for_each(|datacenter| check("datacenter", datacenter))
 }
 
 /// A query may name whatever the catalog can hold, which is more than an agent takes in a registration: agents of other
@@ -74,7 +82,7 @@ mod tests {
             let refused = service_key("default".to_owned(), wrong.clone()).expect_err("refused");
             assert_eq!(refused.code, ErrorCode::NameInvalid);
             assert!(refused.message.len() < 100);
-            let scope = Scope { datacenter: Some(wrong.clone()), ..Scope::default() };
+            let scope = Scope { datacenter: Datacenters::one(wrong.clone()), ..Scope::default() };
             assert!(check_scope(&scope).is_err());
             assert!(service_key(wrong, "web".to_owned()).is_err());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_api::{Member, MemberStatus, Members};
+use hobnob_api::{Datacenters, Member, MemberStatus, Members};
 use hobnob_membership::{Node, NodeId, Time, view};
 
 use crate::actor::Stopping;
@@ -12,14 +12,16 @@ use crate::services::Registry;
 use crate::translate::{api_node_id, member, member_status};
 
 /// The members by name and node id: the living, the suspect and those that are down. With `all`, everything that is
-/// remembered.
+/// remembered. Name conflicts are those among all datacenters.
 pub(crate) async fn members(
     registry: &Registry,
     driver: &DriverHandle,
     all: bool,
+    datacenters: Datacenters,
 ) -> Result<Members, Stopping> {
     let revision = registry.revision();
-    let members = driver.inspect(move |node, now| listed(node, all, now)).await?;
+    let mut members = driver.inspect(move |node, now| listed(node, all, now)).await?;
+    members.retain(|member| datacenters.contains(&member.datacenter));
     Ok(Members { revision, isolated: registry.is_isolated(), members })
 }
 

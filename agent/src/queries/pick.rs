@@ -95,7 +95,7 @@ impl Picks {
             return Err(ApiError::new(ErrorCode::TooManyCallsInFlight, message));
         }
         registry.reserve(&known.service, &known.scoped, strategy)?;
-        known.service.refresh(&known.scoped);
+        registry.refresh(&known.service, &known.scoped);
         // All picks of a call are in flight together, so that a strategy that counts them spreads them.
         let (mut picks, mut length) = (Vec::new(), Length::new());
         // All targets of a scope have one grade, so the first unhealthy pick ends a strict call.

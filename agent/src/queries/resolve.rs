@@ -49,7 +49,7 @@ fn is_match(query: &Query, selector: &Selector, instance: &Instance) -> bool {
     let has_meta = |(key, value): (&String, &String)| service.meta.get(key) == Some(value.as_str());
     query.tags.iter().all(|tag| service.tags.contains(tag))
         && query.meta.iter().all(has_meta)
-        && matches(selector, query.datacenter.as_deref(), instance)
+        && matches(selector, &query.datacenter, instance)
 }
 
 /// The services of a namespace, or all.
@@ -70,7 +70,7 @@ fn summary(key: &ServiceKey, service: &Service) -> ServiceSummary {
         .flat_map(|instance| instance.service.tags.iter())
         .map(Text::to_string)
         .collect();
-    let report = service.whole().report();
+    let report = service.whole().report_of_nearest();
     ServiceSummary {
         service: key.service.clone(),
         namespace: key.namespace.clone(),

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::{ApiError, Changes, Instances, WatchQuery};
-use hobnob_membership::view::InstanceStatus;
+use hobnob_api::{ApiError, Changes, Datacenters, Grade, WatchQuery};
+use hobnob_membership::view::{Instance, InstanceStatus};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::asked::service_key;
+use super::asked::{check_datacenters, service_key};
 use crate::budget::{Budget, Exhausted, Held};
-use crate::services::{Entry, Registry, ServiceKey, Shown, Since, Subscription};
+use crate::services::{Entry, Instances, Registry, ServiceKey, Shown, Since, Subscription};
 
 /// After a change was told, the next ones are collected for this long. The first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);
@@ -28,7 +28,7 @@ const TOLD_BYTES: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// All instances of the service, or as many as fit a part: [`Event::Changes`] tell the others.
-    Instances(Instances<Shown>),
+    Instances(hobnob_api::Instances<Shown>),
     /// The instances that changed since the last event.
     Changes(Changes<Shown>),
 }
@@ -44,7 +44,11 @@ pub(crate) struct Told {
 pub(crate) struct Watch {
     registry: Arc<Registry>,
     key: ServiceKey,
+    /// Only instances of these datacenters are told.
+    datacenters: Datacenters,
     subscription: Subscription,
+    /// The grade that was offered among them when it was told last.
+    offered: Option<Grade>,
     /// The revision that the last event was taken from.
     seen: Option<u64>,
     memory: Memory,
@@ -68,12 +72,15 @@ impl Watch {
         allowance: Arc<Budget>,
     ) -> Result<Self, ApiError> {
         let key = service_key(query.namespace, query.service)?;
+        check_datacenters(&query.datacenter)?;
         let held = allowance.hold(WATCH_BYTES)?;
         let subscription = registry.subscribe(key.clone());
         Ok(Self {
             registry,
             key,
+            datacenters: query.datacenter,
             subscription,
+            offered: None,
             seen: query.since,
             memory: Memory::new(),
             held,
@@ -111,14 +118,33 @@ impl Watch {
         {
             Some((seen, Since::Changes { revision, instances: mut entries, regraded })) => {
                 self.seen = Some(revision);
-                let service = self.registry.service(&self.key);
-                let (all, offered) = service.map(|service| service.offer()).unwrap_or_default();
+                let (all, offered) = self.offer();
+                // The log knows of grades of the whole service. Of a part of it, a resumed watch has forgotten the last one.
+                let regraded = match self.datacenters.is_all() {
+                    true => regraded,
+                    false => is_first || offered != self.offered,
+                };
+                self.offered = offered;
                 if regraded {
-                    let may_differ = |entry: &&Arc<Entry>| entry.grade().is_some();
+                    let may_differ = |entry: &&Arc<Entry>| {
+                        entry.grade().is_some() && is_within(&self.datacenters, entry)
+                    };
                     entries.extend(all.values().filter(may_differ).cloned());
                 }
-                let shown = entries.iter().map(|entry| self.registry.show(entry, offered));
-                let instances: Vec<_> = shown.filter(|shown| self.memory.is_news(shown)).collect();
+                let mut instances = Vec::new();
+                for entry in entries {
+                    let shown = if is_within(&self.datacenters, &entry) {
+                        self.registry.show(&entry, offered)
+                    } else if is_first || self.memory.knows(&entry) {
+                        // Its node may have been in one of the datacenters before.
+                        self.registry.show(&gone(&entry), offered)
+                    } else {
+                        continue;
+                    };
+                    if self.memory.is_news(&shown) {
+                        instances.push(shown);
+                    }
+                }
                 if is_first || !instances.is_empty() {
                     self.tell(instances, revision, seen, false)?;
                 }
@@ -127,17 +153,28 @@ impl Watch {
                 // Read before the instances: a change that comes between is told again, which does no harm.
                 let revision = self.registry.revision();
                 self.seen = Some(revision);
-                let mut instances = Vec::new();
-                if let Some(service) = self.registry.service(&self.key) {
-                    let (entries, offered) = service.offer();
-                    instances
-                        .extend(entries.values().map(|entry| self.registry.show(entry, offered)));
-                }
+                let (all, offered) = self.offer();
+                self.offered = offered;
+                let within = all.values().filter(|entry| is_within(&self.datacenters, entry));
+                let instances: Vec<_> =
+                    within.map(|entry| self.registry.show(entry, offered)).collect();
                 self.memory.start_over(&instances);
                 self.tell(instances, revision, UNFINISHED, true)?;
             }
         }
         self.held.resize(WATCH_BYTES + self.memory.len() * TOLD_BYTES)
+    }
+
+    /// All instances of the service, with the grade that is offered among those of the datacenters.
+    fn offer(&self) -> (Instances, Option<Grade>) {
+        let service = self.registry.service(&self.key);
+        let (all, offered) = service.map(|service| service.offer()).unwrap_or_default();
+        if self.datacenters.is_all() {
+            return (all, offered);
+        }
+        let within = all.values().filter(|entry| is_within(&self.datacenters, entry));
+        let offered = Grade::offered(within.map(|entry| entry.grade()), false);
+        (all, offered)
     }
 
     /// Cuts an event into parts. Only the last one carries its revision; the others carry `unfinished`, which is where a
@@ -156,7 +193,7 @@ impl Watch {
         while let Some(instances) = parts.next() {
             let revision = if parts.peek().is_some() { unfinished } else { revision };
             let event = if std::mem::take(&mut starts_over) {
-                Event::Instances(Instances { revision, isolated, instances })
+                Event::Instances(hobnob_api::Instances { revision, isolated, instances })
             } else {
                 Event::Changes(Changes { revision, isolated, instances })
             };
@@ -164,6 +201,16 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+fn is_within(datacenters: &Datacenters, entry: &Entry) -> bool {
+    datacenters.contains(&entry.node.datacenter)
+}
+
+/// The instance as one that went.
+fn gone(entry: &Entry) -> Arc<Entry> {
+    let instance = Instance { status: InstanceStatus::Gone, ..Instance::clone(entry) };
+    Arc::new(Entry::new(Arc::new(instance), false))
 }
 
 /// The instances in their order, in at least one part.
@@ -206,9 +253,18 @@ impl Memory {
         }
     }
 
+    /// Whether an instance was told, and has not gone since.
+    fn knows(&self, entry: &Entry) -> bool {
+        self.looks.contains_key(&self.key(entry))
+    }
+
+    fn key(&self, entry: &Entry) -> u64 {
+        xxh3_64_with_seed(entry.id.as_bytes(), self.seed ^ entry.origin.0)
+    }
+
     fn is_news(&mut self, shown: &Shown) -> bool {
         let entry = shown.entry();
-        let key = xxh3_64_with_seed(entry.id.as_bytes(), self.seed ^ entry.origin.0);
+        let key = self.key(entry);
         if entry.status == InstanceStatus::Gone {
             self.looks.remove(&key);
             return true;
@@ -226,14 +282,13 @@ mod tests {
 
     use super::*;
     use crate::budget::MAX_CONNECTION_BYTES;
-    use crate::services::testing::{OTHER, OWN, instance, of_service, registry};
+    use crate::services::testing::{OTHER, OWN, instance, of_service, placed, registry};
 
     /// Longer than anything that a watch waits for by itself.
     const LONG: Duration = Duration::from_secs(60);
 
     fn watch(registry: &Arc<Registry>, since: Option<u64>) -> Watch {
-        let query =
-            WatchQuery { service: "web".to_owned(), namespace: "default".to_owned(), since };
+        let query = WatchQuery { since, ..WatchQuery::new("web") };
         let allowance = Budget::new(MAX_CONNECTION_BYTES);
         Watch::new(registry.clone(), query, allowance).expect("room")
     }
@@ -246,7 +301,7 @@ mod tests {
         shown.iter().map(|shown| shown.entry().id.as_str()).collect()
     }
 
-    async fn instances(watch: &mut Watch) -> Instances<Shown> {
+    async fn instances(watch: &mut Watch) -> hobnob_api::Instances<Shown> {
         match event(watch).await {
             Event::Instances(instances) => instances,
             event => panic!("{event:?}"),
@@ -345,6 +400,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_watch_of_some_datacenters_tells_their_instances_and_the_best_of_them_is_offered() {
+        let (registry, mut writer) = registry();
+        writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
+        writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unknown));
+        writer.apply(placed("farther", "dc3", "z1", InstanceStatus::Healthy));
+        writer.publish();
+        let follow = |since| {
+            let datacenter = Datacenters::named(["dc2", "dc4"]).expect("two");
+            let query = WatchQuery { since, datacenter, ..WatchQuery::new("web") };
+            Watch::new(registry.clone(), query, Budget::new(MAX_CONNECTION_BYTES)).expect("room")
+        };
+        let told = |shown: &[Shown]| -> Vec<(String, bool, bool)> {
+            let look = |shown: &Shown| {
+                let is_gone = shown.entry().status == InstanceStatus::Gone;
+                (shown.entry().id.to_string(), shown.is_offered(), is_gone)
+            };
+            shown.iter().map(look).collect()
+        };
+        let told_of = |id: &str, offered, gone| (id.to_owned(), offered, gone);
+        let mut watch = follow(None);
+        let first = instances(&mut watch).await.instances;
+        assert_eq!(told(&first), [told_of("far", true, false)], "the best there");
+        let seen = registry.revision();
+
+        writer.apply(placed("near", "dc1", "z1", InstanceStatus::Unhealthy));
+        writer.apply(placed("new", "dc4", "z1", InstanceStatus::Healthy));
+        writer.publish();
+        let expected = [told_of("new", true, false), told_of("far", false, false)];
+        assert_eq!(told(&changes(&mut watch).await.instances), expected, "another grade");
+        let resumed = changes(&mut follow(Some(seen))).await.instances;
+        assert_eq!(
+            told(&resumed),
+            [told_of("near", false, true), expected[0].clone(), expected[1].clone()],
+            "it forgot whether `near` was there before"
+        );
+
+        writer.apply(placed("new", "dc3", "z1", InstanceStatus::Healthy));
+        writer.publish();
+        let expected = [told_of("new", false, true), told_of("far", true, false)];
+        assert_eq!(told(&changes(&mut watch).await.instances), expected, "its node moved away");
+        writer.apply(placed("new", "dc3", "z2", InstanceStatus::Healthy));
+        writer.publish();
+        assert!(timeout(LONG, watch.next()).await.is_err(), "nothing of these datacenters");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_watcher_that_falls_behind_starts_over() {
         let (registry, mut writer) = registry();
         let mut watch = watch(&registry, None);
@@ -365,8 +466,7 @@ mod tests {
         instances(&mut watch).await;
         writer.apply(of_service("api", "b"));
         let Change { instance } = instance(OWN, "a", InstanceStatus::Healthy);
-        let unseen =
-            hobnob_membership::view::Instance { health: Health::Failing, ..(*instance).clone() };
+        let unseen = Instance { health: Health::Failing, ..(*instance).clone() };
         writer.apply(Change { instance: Arc::new(unseen) });
         writer.publish();
         assert!(timeout(LONG, watch.next()).await.is_err());
@@ -390,7 +490,7 @@ mod tests {
         let now = watch.registry.revision();
         while revisions.last() != Some(&now) {
             let (revision, instances) = match event(watch).await {
-                Event::Instances(Instances { revision, instances, .. }) => {
+                Event::Instances(hobnob_api::Instances { revision, instances, .. }) => {
                     known.clear();
                     (revision, instances)
                 }

@@ -36,10 +36,8 @@ pub(crate) use changes::{Since, Subscription};
 pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
 pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
-#[cfg(test)]
-pub(crate) use service::Instances;
+pub(crate) use service::{Instances, Service, ServiceKey};
 use service::{ScopeCounters, ScopeError};
-pub(crate) use service::{Service, ServiceKey};
 pub(crate) use shown::Shown;
 pub(crate) use writer::Writer;
 
@@ -146,6 +144,15 @@ impl Registry {
                 service.scoped(scope, &self.scopes, &self.balancers)
             }
             scoped => scoped,
+        }
+    }
+
+    /// Brings a balancer up to date. Each pick begins with it. While load moves between datacenters, the balancer needs the
+    /// clock.
+    pub(crate) fn refresh(&self, service: &Arc<Service>, scoped: &Scoped) {
+        service.refresh(scoped);
+        if scoped.is_moving() && service.need_clock() {
+            self.keep_time(service);
         }
     }
 

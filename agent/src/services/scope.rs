@@ -1,14 +1,14 @@
 //! Scopes: the instances of a service that a pick may choose, and their order. Each scope has a balancer.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use hobnob_api::{Grade, Prefer};
+use hobnob_api::{Datacenters, Grade, Prefer};
 use hobnob_balancer::{
-    Balancer, Circuit, Config, Layer, Layered, LayeredPicker, MAGLEV_SLOTS, Nearness,
-    OVERPROVISIONING, Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector,
-    Strategy, VIRTUAL_NODES,
+    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, Nearness, OVERPROVISIONING,
+    Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy,
+    VIRTUAL_NODES,
 };
 use hobnob_membership::view::Instance;
 use imbl::ordmap::DiffItem;
@@ -22,8 +22,8 @@ const BATCHED_ABOVE: usize = 256;
 /// Such a balancer then rests for this many times as long as the update took, so that updates take a fifth of a core at most,
 /// whatever the rate of changes.
 const RESTS: u32 = 4;
-/// Bytes of a balancer without instances and tables.
-const SCOPE_BYTES: usize = 4 << 10;
+/// Bytes of a balancer without instances and tables, with a few layers.
+const SCOPE_BYTES: usize = 8 << 10;
 /// Bytes of an instance in a balancer.
 const TARGET_BYTES: usize = 128;
 
@@ -32,28 +32,27 @@ const TARGET_BYTES: usize = 128;
 pub(crate) struct Scope {
     /// A label selector, as it was written.
     pub(crate) selector: Option<String>,
-    /// Only this datacenter.
-    pub(crate) datacenter: Option<String>,
+    /// Only these datacenters.
+    pub(crate) datacenter: Datacenters,
     /// The instances that come first.
     pub(crate) prefer: Prefer,
 }
 
 impl Scope {
-    /// Whether it is every instance alike.
+    /// Whether it is every instance, in the order of a pick that names none.
     pub(crate) fn is_whole(&self) -> bool {
         *self == Self::default()
     }
 }
 
 /// Whether an instance is what a query asks for: metadata are labels, and a tag is a label with an empty value.
-pub(crate) fn matches(selector: &Selector, datacenter: Option<&str>, instance: &Instance) -> bool {
+pub(crate) fn matches(selector: &Selector, datacenters: &Datacenters, instance: &Instance) -> bool {
     let service = &instance.service;
     let label = |name: &str| {
         let tag = || service.tags.contains(name).then_some("");
         service.meta.get(name).or_else(tag)
     };
-    datacenter.is_none_or(|datacenter| datacenter == instance.node.datacenter)
-        && selector.matches(label)
+    datacenters.contains(&instance.node.datacenter) && selector.matches(label)
 }
 
 /// The agent's datacenter and zone.
@@ -66,7 +65,7 @@ pub(crate) struct Locality {
 /// The balancer of one scope.
 pub(crate) struct Scoped {
     selector: Selector,
-    datacenter: Option<String>,
+    datacenter: Datacenters,
     nearness: Nearness,
     balancer: Kind,
     /// The generation of the instances that it was made from; 0 before the first.
@@ -77,6 +76,8 @@ pub(crate) struct Scoped {
     retired: AtomicBool,
     /// The strategies whose tables have room, one bit for each.
     reserved: AtomicU16,
+    /// The most layers so far, each of which has tables of its own.
+    layers: AtomicUsize,
     held: Mutex<Vec<Held>>,
 }
 
@@ -103,7 +104,7 @@ impl Scoped {
             Prefer::Any => (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config)))),
             prefer @ (Prefer::Zone | Prefer::Datacenter) => {
                 let nearness = Nearness::listed(prefer, []);
-                let layered = Layered::new(&config, nearness.layers(), OVERPROVISIONING);
+                let layered = Layered::new(&config, OVERPROVISIONING);
                 (nearness, Kind::Layered(Arc::new(layered)))
             }
         };
@@ -116,6 +117,7 @@ impl Scoped {
             followed: Mutex::default(),
             retired: AtomicBool::new(false),
             reserved: AtomicU16::new(0),
+            layers: AtomicUsize::new(1),
             held: Mutex::default(),
         }
     }
@@ -146,7 +148,8 @@ impl Scoped {
         }
         let mut held = self.lock_held();
         if self.reserved.load(Ordering::Relaxed) & bit == 0 {
-            held.push(budget.hold(table_bytes(strategy, instances))?);
+            let layers = self.layers.load(Ordering::Relaxed);
+            held.push(budget.hold(table_bytes(strategy, instances, layers))?);
             self.reserved.fetch_or(bit, Ordering::Relaxed);
         }
         Ok(())
@@ -158,7 +161,7 @@ impl Scoped {
 
     /// Whether an instance is in the scope.
     pub(super) fn contains(&self, instance: &Instance) -> bool {
-        matches(&self.selector, self.datacenter.as_deref(), instance)
+        matches(&self.selector, &self.datacenter, instance)
     }
 
     /// Catches up with what was published, at the cost of the asker. If no change concerns the scope, that is the cost of the
@@ -216,20 +219,17 @@ impl Scoped {
                 balancer.update(targets.map(|entry| entry.target()).collect());
             }
             Kind::Layered(layered) => {
-                let mut layers = Vec::new();
-                layers.resize_with(self.nearness.layers(), || Layer {
-                    targets: Vec::new(),
-                    total: 0,
-                });
-                let locality = Place { datacenter: &locality.datacenter, zone: &locality.zone };
-                for instance in within {
+                let here = Place { datacenter: &locality.datacenter, zone: &locality.zone };
+                let placed = within.into_iter().map(|instance| {
                     let node = &instance.node;
                     let there = Place { datacenter: &node.datacenter, zone: &node.zone };
-                    let layer = &mut layers[self.nearness.layer(locality, there)];
-                    layer.total += 1;
-                    if instance.is_offered(offered) {
-                        layer.targets.push(instance.target());
-                    }
+                    let target = instance.is_offered(offered).then(|| instance.target());
+                    (there, instance.service.weight, target)
+                });
+                let layers = self.nearness.arrange(here, placed);
+                // A layer that is new has no tables yet.
+                if self.layers.fetch_max(layers.len(), Ordering::Relaxed) < layers.len() {
+                    self.reserved.store(0, Ordering::Relaxed);
                 }
                 layered.update(layers);
             }
@@ -245,6 +245,14 @@ impl Scoped {
         self.retired.load(Ordering::Acquire)
     }
 
+    /// Whether load is on its way from one datacenter to another, which needs the clock.
+    pub(super) fn is_moving(&self) -> bool {
+        match &self.balancer {
+            Kind::Flat(_) => false,
+            Kind::Layered(layered) => layered.is_moving(),
+        }
+    }
+
     pub(crate) fn advance(&self, now: Duration) {
         match &self.balancer {
             Kind::Flat(balancer) => balancer.advance(now),
@@ -253,12 +261,26 @@ impl Scoped {
     }
 
     /// The picks so far. Layers are reported together.
+    #[cfg(test)]
     pub(crate) fn report(&self) -> Report {
         match &self.balancer {
             Kind::Flat(balancer) => balancer.report(),
             Kind::Layered(layered) => {
-                let reports = layered.layers().iter().map(|balancer| balancer.report());
+                let layers = layered.layers();
+                let reports = layers.iter().map(|balancer| balancer.report());
                 Report { targets: reports.flat_map(|report| report.targets).collect() }
+            }
+        }
+    }
+
+    /// The picks so far of the targets that are preferred: those of the nearest layer that has any.
+    pub(crate) fn report_of_nearest(&self) -> Report {
+        match &self.balancer {
+            Kind::Flat(balancer) => balancer.report(),
+            Kind::Layered(layered) => {
+                let layers = layered.layers();
+                let nearest = layers.iter().find(|balancer| !balancer.snapshot().is_empty());
+                nearest.map(|balancer| balancer.report()).unwrap_or_default()
             }
         }
     }
@@ -285,11 +307,11 @@ impl Scoped {
     }
 }
 
-/// Bytes of the table of a strategy over so many instances, for weights of 16 on average.
-fn table_bytes(strategy: Strategy, instances: usize) -> usize {
+/// Bytes of the tables of a strategy over so many instances in so many layers, for weights of 16 on average.
+fn table_bytes(strategy: Strategy, instances: usize, layers: usize) -> usize {
     match strategy {
-        Strategy::ConsistentHash | Strategy::BoundedHash => 2 * MAGLEV_SLOTS as usize,
-        Strategy::Rendezvous => 2 * RENDEZVOUS_SLOTS as usize,
+        Strategy::ConsistentHash | Strategy::BoundedHash => layers * 2 * MAGLEV_SLOTS as usize,
+        Strategy::Rendezvous => layers * 2 * RENDEZVOUS_SLOTS as usize,
         Strategy::Ring => 24 * VIRTUAL_NODES as usize * instances,
         Strategy::Weighted => 10 * (16 * instances).min(SCHEDULE_SLOTS_MAX as usize),
         _ => 0,

@@ -149,7 +149,7 @@ impl Service {
     }
 
     /// Brings one of its balancers up to date. Each pick begins with it: the writer leaves the work to the threads that pick.
-    pub(crate) fn refresh(&self, scoped: &Scoped) {
+    pub(super) fn refresh(&self, scoped: &Scoped) {
         scoped.follow(&self.state.load().published, &self.locality);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hobnob_balancer::Strategy;
@@ -13,7 +14,7 @@ use super::testing::{
     FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, unchecked, web,
 };
 use super::{Registry, Scope, ServiceKey, Since};
-use hobnob_api::{CallReport, Grade, Outcome, Prefer};
+use hobnob_api::{CallReport, Datacenters, Grade, Outcome, Prefer};
 
 fn offered(registry: &Registry) -> BTreeSet<String> {
     let service = registry.service(&web()).expect("the service");
@@ -181,29 +182,83 @@ fn set(ids: &[&str]) -> BTreeSet<String> {
 async fn scopes_narrow_and_follow_what_changes() {
     let (registry, mut writer) = registry();
     writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
-    writer.apply(placed("close", "dc1", "z2", InstanceStatus::Healthy));
+    let close = ["close-1", "close-2", "close-3"];
+    for id in close {
+        writer.apply(placed(id, "dc1", "z2", InstanceStatus::Healthy));
+    }
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
     writer.publish();
     let zone = Scope { prefer: Prefer::Zone, ..Scope::default() };
     let datacenter = Scope { prefer: Prefer::Datacenter, ..Scope::default() };
-    let dc2 = Scope { datacenter: Some("dc2".into()), ..Scope::default() };
+    let dc2 = Scope { datacenter: Datacenters::one("dc2"), ..Scope::default() };
     let tier = Scope { selector: Some("tier in (z2)".into()), ..Scope::default() };
     assert_eq!(offered_in(&registry, &zone), set(&["near"]));
-    assert_eq!(offered_in(&registry, &datacenter), set(&["near", "close"]));
+    let whole = set(&["near", "close-1", "close-2", "close-3"]);
+    assert_eq!(offered_in(&registry, &datacenter), whole);
     assert_eq!(offered_in(&registry, &dc2), set(&["far"]));
-    assert_eq!(offered_in(&registry, &tier), set(&["close"]));
+    assert_eq!(offered_in(&registry, &tier), set(&close));
 
     writer.apply(placed("near", "dc1", "z1", InstanceStatus::Unhealthy));
     writer.publish();
-    assert_eq!(offered_in(&registry, &zone), set(&["close"]), "the next layer takes over");
-    writer.apply(placed("close", "dc1", "z2", InstanceStatus::Unhealthy));
+    assert_eq!(offered_in(&registry, &zone), set(&close), "the next layer takes over");
+    for id in close {
+        writer.apply(placed(id, "dc1", "z2", InstanceStatus::Unhealthy));
+    }
     writer.publish();
     assert_eq!(offered_in(&registry, &zone), set(&["far"]));
     assert_eq!(offered_in(&registry, &tier), set(&[]));
 }
 
+/// Lets the load move between datacenters, as it does in time.
+fn pass_time(registry: &Registry) {
+    let service = registry.service(&web()).expect("the service");
+    for scope in [Prefer::Zone, Prefer::Datacenter] {
+        // A pick brings the balancer up to date.
+        offered_in(registry, &Scope { prefer: scope, ..Scope::default() });
+    }
+    let began = TIME.fetch_add(60, Ordering::Relaxed);
+    for second in began..began + 60 {
+        service.advance(Duration::from_secs(second));
+    }
+}
+
+/// Seconds on the clock of balancers, for all tests.
+static TIME: AtomicU64 = AtomicU64::new(1);
+
+#[tokio::test(start_paused = true)]
+async fn load_that_comes_home_does_so_in_time_and_the_clock_runs_while_it_does() {
+    let (registry, mut writer) = registry();
+    let ticking = tokio::spawn(registry.clone().advance());
+    let mut shares = async |near, after: Duration| {
+        writer.apply(placed("near", "dc1", "z1", near));
+        writer.apply(placed("far", "dc2", "z1", InstanceStatus::Healthy));
+        writer.publish();
+        let service = registry.service(&web()).expect("the service");
+        registry.refresh(&service, service.whole());
+        tokio::time::sleep(after).await;
+        let mut picker = service.whole().picker();
+        let picks = (0..1_000).filter_map(|_| picker.pick(Strategy::Random, None));
+        picks.filter(|pick| pick.item().id.as_str() == "near").count()
+    };
+    let soon = Duration::from_millis(10);
+    assert_eq!(
+        shares(InstanceStatus::Healthy, soon).await,
+        1_000,
+        "the own datacenter is preferred"
+    );
+    assert_eq!(
+        shares(InstanceStatus::Unhealthy, soon).await,
+        0,
+        "what is not there takes no calls"
+    );
+    let back = shares(InstanceStatus::Healthy, soon).await;
+    assert!((400..600).contains(&back), "its share by weight: {back}");
+    assert_eq!(shares(InstanceStatus::Healthy, Duration::from_secs(31)).await, 1_000);
+    ticking.abort();
+}
+
 fn in_datacenter(n: usize) -> Scope {
-    Scope { datacenter: Some(format!("dc{n}")), ..Scope::default() }
+    Scope { datacenter: Datacenters::one(format!("dc{n}")), ..Scope::default() }
 }
 
 #[tokio::test]
@@ -246,7 +301,7 @@ async fn a_scope_that_is_made_during_a_publication_misses_none_of_it() {
         let (registry, mut writer) = registry();
         writer.apply(placed("first", "dc1", "z1", InstanceStatus::Healthy));
         writer.publish();
-        let scope = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
+        let scope = Scope { datacenter: Datacenters::one("dc1"), ..Scope::default() };
         let asking = {
             let (registry, scope) = (registry.clone(), scope.clone());
             tokio::task::spawn_blocking(move || offered_in(&registry, &scope))
@@ -264,8 +319,8 @@ async fn each_scope_offers_the_best_that_it_has_and_follows_only_what_concerns_i
     writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unknown));
     writer.publish();
-    let near = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
-    let far = Scope { datacenter: Some("dc2".into()), ..Scope::default() };
+    let near = Scope { datacenter: Datacenters::one("dc1"), ..Scope::default() };
+    let far = Scope { datacenter: Datacenters::one("dc2"), ..Scope::default() };
     assert_eq!(offered(&registry), set(&["near"]));
     assert_eq!(offered_in(&registry, &near), set(&["near"]));
     assert_eq!(offered_in(&registry, &far), set(&["far"]), "the last known is all there is");
@@ -285,9 +340,8 @@ async fn each_scope_offers_the_best_that_it_has_and_follows_only_what_concerns_i
 async fn an_instance_of_a_node_that_does_not_answer_comes_last_of_the_healthy_ones_of_a_scope() {
     let (registry, mut writer) = registry();
     let zone = Scope { prefer: Prefer::Zone, ..Scope::default() };
-    let dc1 = Scope { datacenter: Some("dc1".into()), ..Scope::default() };
-    let lost = instance(OWN, "lost", InstanceStatus::Unknown);
-    writer.apply(lost);
+    let dc1 = Scope { datacenter: Datacenters::one("dc1"), ..Scope::default() };
+    writer.apply(placed("lost", "dc3", "z1", InstanceStatus::Unknown));
     writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
     for (unanswered, both) in
         [(true, set(&["far"])), (false, set(&["near"])), (true, set(&["far"]))]
@@ -298,10 +352,12 @@ async fn an_instance_of_a_node_that_does_not_answer_comes_last_of_the_healthy_on
         writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
         writer.apply(far(InstanceStatus::Healthy));
         writer.publish();
+        pass_time(&registry);
         assert_eq!(offered_in(&registry, &zone), both);
         assert_eq!(offered_in(&registry, &dc1), set(&["near"]), "it is the best there");
         writer.apply(far(InstanceStatus::Gone));
         writer.publish();
+        pass_time(&registry);
         assert_eq!(offered_in(&registry, &zone), set(&["near"]), "nothing better is left");
     }
 }
@@ -322,6 +378,7 @@ async fn a_healthy_instance_far_away_comes_before_one_nearby_that_was_healthy_on
     assert_eq!(offered_in(&registry, &zone), set(&["far"]));
     writer.apply(placed("far", "dc2", "z1", InstanceStatus::Unknown));
     writer.publish();
+    pass_time(&registry);
     assert_eq!(offered_in(&registry, &zone), set(&["near"]), "of the same grade, the near one");
 }
 

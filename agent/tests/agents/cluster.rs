@@ -6,8 +6,8 @@ use std::time::Duration;
 use hobnob_agent::{Agent, AgentConfig};
 use hobnob_api::client::{Client, WatchEvent};
 use hobnob_api::{
-    Basis, CallReport, Instance, InstanceStatus, MemberStatus, Outcome, Pick, PickQuery, Query,
-    Registration, Request, Response, WatchQuery,
+    Basis, CallReport, Datacenters, Instance, InstanceStatus, MemberStatus, Outcome, Pick,
+    PickQuery, Query, Registration, Request, Response, WatchQuery,
 };
 
 use crate::support::{TEST_TIMEOUT, config};
@@ -59,7 +59,8 @@ async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
         let mut pause = tokio::time::interval(Duration::from_millis(20));
         loop {
             pause.tick().await;
-            let Response::Members(members) = call(agent, Request::Members { all: true }).await
+            let Response::Members(members) =
+                call(agent, Request::Members { all: true, datacenter: Datacenters::All }).await
             else {
                 panic!("members")
             };
@@ -151,7 +152,7 @@ async fn a_watch_tells_what_is_there_and_what_changes() {
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     call(&a, Request::Register(registration("web", "web-1", 8001))).await;
     let client = Client::connect(a.socket()).await.expect("connected");
-    let query = WatchQuery { service: "web".into(), namespace: "default".into(), since: None };
+    let query = WatchQuery::new("web");
     let mut watch = client.watch(query).await.expect("watching");
     let Some(Ok(WatchEvent::Instances(now))) = watch.next().await else {
         panic!("instances first")
@@ -164,11 +165,7 @@ async fn a_watch_tells_what_is_there_and_what_changes() {
 
     // Resumed after the first answer, the change comes again; resumed after the change, nothing does.
     let client = Client::connect(a.socket()).await.expect("connected");
-    let query = WatchQuery {
-        service: "web".into(),
-        namespace: "default".into(),
-        since: Some(now.revision),
-    };
+    let query = WatchQuery { since: Some(now.revision), ..WatchQuery::new("web") };
     let mut resumed = client.watch(query).await.expect("watching");
     let Some(Ok(WatchEvent::Changes(again))) = resumed.next().await else { panic!("changes") };
     assert_eq!(again.instances, changes.instances);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hobnob_agent::{Agent, AgentConfig};
 use hobnob_api::client::Client;
-use hobnob_api::{Info, MemberStatus, Request, Response};
+use hobnob_api::{Datacenters, Info, MemberStatus, Request, Response};
 use hobnob_membership::ClusterId;
 use hobnob_membership::wire::{DatagramBuilder, Envelope};
 use tokio::net::UdpSocket;
@@ -59,7 +59,7 @@ async fn info(agent: &Agent) -> Info {
 }
 
 async fn alive(agent: &Agent) -> usize {
-    match call(agent, Request::Members { all: false }).await {
+    match call(agent, Request::Members { all: false, datacenter: Datacenters::All }).await {
         Response::Members(members) => {
             members.members.iter().filter(|one| one.status == MemberStatus::Alive).count()
         }

@@ -1,9 +1,21 @@
-//! Layers of targets, nearest first, with spill-over.
+//! A balancer over layers of targets, nearest first.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
+use super::damping::Damping;
+use super::shares::{Capacity, spill_over};
 use crate::{
     balancer::Balancer,
     config::Config,
@@ -13,166 +25,294 @@ use crate::{
     tables::{hash_key, mix},
 };
 
-/// A layer takes the whole load while at least 1/1.4 = 71 % of its targets are available: Envoy's default.
-pub const OVERPROVISIONING: f64 = 1.4;
+/// The most layers. The farthest ones beyond it are joined to the last.
+pub const LAYERS_MAX: usize = 66;
 
-/// The most layers. Further ones are joined to the last.
-pub const LAYERS_MAX: usize = 32;
-
-/// A balancer over layers: zones, datacenters, or plain priorities. The first layer takes as much of the load as it can, and
-/// the next ones take what spills over.
+/// A balancer over layers: zones, datacenters, or plain priorities.
+///
+/// The layers of the nearest region take the load of its callers as far as they can, and other regions take what spills over,
+/// as far as they have room for it. Within a region the nearer layer comes first. Load moves between regions at a limited
+/// rate; see [`MOVE_TIME`](crate::MOVE_TIME).
 pub struct Layered<T> {
-    layers: Box<[Arc<Balancer<T>>]>,
+    config: Config,
     overprovisioning: f64,
-    /// The number of targets of each layer if all were healthy.
-    totals: ArcSwap<Vec<usize>>,
-    /// The share of the load that each layer takes.
-    shares: ArcSwap<Vec<f64>>,
+    plan: ArcSwap<Plan<T>>,
+    /// Grows after a plan is published.
+    generation: AtomicU64,
+    pickers: AtomicU64,
+    is_moving: AtomicBool,
+    /// Locked during an update.
+    state: Mutex<State<T>>,
 }
 
 /// One layer of a [`Layered`] balancer.
 #[derive(Clone, Debug)]
 pub struct Layer<T> {
+    /// The datacenter, or another name for what fails and recovers together. A layer keeps what it learnt of its targets while
+    /// its region stays, whatever its distance.
+    pub region: Arc<str>,
+    /// The distance of the region from the client. Regions of one distance are alike.
+    pub distance: u32,
+    /// Whether it is the client's own zone, which comes before the rest of its region.
+    pub own_zone: bool,
     /// The targets that may be picked.
     pub targets: Vec<Target<T>>,
-    /// The number of targets if all were healthy, at least `targets.len()`. Missing targets make the layer spill over.
-    pub total: usize,
+    /// The weight of its targets if all were healthy, at least that of `targets`. Missing weight makes the layer spill over.
+    pub total: u64,
+}
+
+/// The layers and their shares as pickers read them, nearest first.
+struct Plan<T> {
+    layers: Box<[Planned<T>]>,
+    /// The layer that takes the whole load, if one does.
+    only: Option<usize>,
+}
+
+struct Planned<T> {
+    balancer: Arc<Balancer<T>>,
+    share: f64,
+}
+
+struct State<T> {
+    /// Nearest first.
+    layers: Vec<Kept<T>>,
+    damping: Damping,
+    now: Duration,
+    /// Whether every target took every pick when the shares were made.
+    was_calm: bool,
+}
+
+struct Kept<T> {
+    region: Arc<str>,
+    distance: u32,
+    own_zone: bool,
+    total: f64,
+    balancer: Arc<Balancer<T>>,
 }
 
 impl<T: Send + Sync + 'static> Layered<T> {
-    /// A balancer of `layers` layers without targets. The number of layers is clamped into `1..=LAYERS_MAX`.
-    /// `overprovisioning` is usually [`OVERPROVISIONING`]; at 1 a layer spills over as soon as one of its targets is missing.
-    pub fn new(config: &Config, layers: usize, overprovisioning: f64) -> Self {
-        let balancer = |layer| {
-            let seed = mix(config.seed ^ layer as u64);
-            Arc::new(Balancer::new(Config { seed, ..config.clone() }))
-        };
+    /// A balancer without layers. `overprovisioning` is usually [`OVERPROVISIONING`](crate::OVERPROVISIONING); at 1 a region
+    /// spills over as soon as some of its weight is missing.
+    pub fn new(config: &Config, overprovisioning: f64) -> Self {
         Self {
-            layers: (0..layers.clamp(1, LAYERS_MAX)).map(balancer).collect(),
+            config: config.clone(),
             overprovisioning: overprovisioning.max(1.0),
-            totals: ArcSwap::default(),
-            shares: ArcSwap::default(),
+            plan: ArcSwap::from_pointee(Plan { layers: Box::default(), only: None }),
+            generation: AtomicU64::new(0),
+            pickers: AtomicU64::new(0),
+            is_moving: AtomicBool::new(false),
+            state: Mutex::new(State {
+                layers: Vec::new(),
+                damping: Damping::default(),
+                now: Duration::ZERO,
+                was_calm: true,
+            }),
         }
     }
 
-    /// Replaces the targets of all layers, nearest first. Missing layers are empty, and layers beyond the last are joined to
-    /// it.
+    /// Replaces the layers. The first ones that have any weight share the load out at once; later changes move it in time.
     pub fn update(&self, layers: Vec<Layer<T>>) {
-        let mut joined: Vec<Layer<T>> = Vec::new();
-        joined.resize_with(self.layers.len(), || Layer { targets: Vec::new(), total: 0 });
-        for (index, mut layer) in layers.into_iter().enumerate() {
-            let into = &mut joined[index.min(self.layers.len() - 1)];
-            into.total += layer.total.max(layer.targets.len());
-            into.targets.append(&mut layer.targets);
+        let mut state = self.lock();
+        let mut former = std::mem::take(&mut state.layers);
+        for Layer { region, distance, own_zone, targets, total } in joined(layers) {
+            let weight: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
+            let known = former
+                .iter()
+                .position(|kept| kept.region == region && kept.own_zone == own_zone)
+                .map(|at| former.swap_remove(at).balancer);
+            let balancer = known.unwrap_or_else(|| self.new_balancer(&region, own_zone, state.now));
+            balancer.update(targets);
+            let total = total.max(weight) as f64;
+            state.layers.push(Kept { region, distance, own_zone, total, balancer });
         }
-        self.totals.store(Arc::new(joined.iter().map(|layer| layer.total).collect()));
-        for (balancer, layer) in self.layers.iter().zip(joined) {
-            balancer.update(layer.targets);
-        }
-        self.share_out();
+        self.share_out(&mut state);
     }
 
     /// Moves the clock of every layer, and shares the load out again by the targets that are available now. Call it a few
     /// times a second, not for every pick. See [`Balancer::advance`].
     pub fn advance(&self, now: Duration) {
-        self.layers.iter().for_each(|balancer| balancer.advance(now));
-        self.share_out();
+        let mut state = self.lock();
+        state.now = state.now.max(now);
+        state.layers.iter().for_each(|layer| layer.balancer.advance(now));
+        let is_calm = state.layers.iter().all(|layer| layer.balancer.is_calm());
+        if !is_calm || !state.was_calm || state.damping.is_moving() {
+            self.share_out(&mut state);
+        }
+    }
+
+    /// Whether load is on its way from one region to another, which needs [`Layered::advance`].
+    pub fn is_moving(&self) -> bool {
+        self.is_moving.load(Relaxed)
     }
 
     /// A picker for one thread or connection.
     pub fn picker(self: &Arc<Self>) -> LayeredPicker<T> {
-        let pickers = self.layers.iter().map(|layer| layer.picker()).collect::<Box<[_]>>();
-        let random =
-            fastrand::Rng::with_seed(mix(self.layers[0].config().seed ^ pickers[0].ordinal()));
-        LayeredPicker { layered: Arc::clone(self), pickers, random }
-    }
-
-    /// The balancers of the layers.
-    pub fn layers(&self) -> &[Arc<Balancer<T>>] {
-        &self.layers
-    }
-
-    /// The share of the load that each layer takes now. The sum is 1, or 0 while no target is available.
-    pub fn shares(&self) -> Vec<f64> {
-        self.shares.load().to_vec()
-    }
-
-    fn share_out(&self) {
-        let available = |balancer: &Arc<Balancer<T>>| {
-            balancer
-                .snapshot()
-                .instances()
-                .iter()
-                .filter(|instance| instance.is_available())
-                .count()
+        let ordinal = self.pickers.fetch_add(1, Relaxed);
+        let mut picker = LayeredPicker {
+            layered: Arc::clone(self),
+            generation: 0,
+            plan: Arc::new(Plan { layers: Box::default(), only: None }),
+            pickers: Vec::new(),
+            random: fastrand::Rng::with_seed(mix(self.config.seed ^ ordinal)),
         };
-        let totals = self.totals.load();
-        let counts: Vec<_> =
-            self.layers.iter().map(available).zip(totals.iter().copied()).collect();
-        self.shares.store(Arc::new(spill_over(&counts, self.overprovisioning)));
+        picker.refresh();
+        picker
+    }
+
+    /// The balancers of the layers, nearest first.
+    pub fn layers(&self) -> Vec<Arc<Balancer<T>>> {
+        self.plan.load().layers.iter().map(|layer| Arc::clone(&layer.balancer)).collect()
+    }
+
+    /// The share of the load that each layer takes now, nearest first. The sum is 1, or 0 while no target is available.
+    pub fn shares(&self) -> Vec<f64> {
+        self.plan.load().layers.iter().map(|layer| layer.share).collect()
+    }
+
+    fn new_balancer(&self, region: &str, own_zone: bool, now: Duration) -> Arc<Balancer<T>> {
+        let seed = mix(self.config.seed ^ hash_key(region.as_bytes()) ^ u64::from(own_zone));
+        let balancer = Balancer::new(Config { seed, ..self.config.clone() });
+        balancer.advance(now);
+        Arc::new(balancer)
+    }
+
+    fn share_out(&self, state: &mut State<T>) {
+        state.was_calm = state.layers.iter().all(|layer| layer.balancer.is_calm());
+        let weights: Vec<(f64, f64)> =
+            state.layers.iter().map(|layer| (layer.available(), layer.total)).collect();
+        let (mut names, mut regions): (Vec<Arc<str>>, Vec<Capacity>) = (Vec::new(), Vec::new());
+        let mut first_layers = Vec::new();
+        for (index, (layer, (available, total))) in state.layers.iter().zip(&weights).enumerate() {
+            if names.last() != Some(&layer.region) {
+                names.push(layer.region.clone());
+                regions.push(Capacity { distance: layer.distance, ..Capacity::default() });
+                first_layers.push(index);
+            }
+            if let Some(region) = regions.last_mut() {
+                region.available += available;
+                region.total += total;
+            }
+        }
+        let shares = state.damping.share_out(&names, &regions, self.overprovisioning, state.now);
+        self.is_moving.store(state.damping.is_moving(), Relaxed);
+        first_layers.push(weights.len());
+        let within = shares.iter().zip(first_layers.windows(2)).flat_map(|(share, layers)| {
+            let layers = &weights[layers[0]..layers[1]];
+            spill_over(layers, self.overprovisioning).into_iter().map(move |part| part * share)
+        });
+        let planned = |(layer, share): (&Kept<T>, f64)| Planned {
+            balancer: Arc::clone(&layer.balancer),
+            share,
+        };
+        let layers: Box<[Planned<T>]> = state.layers.iter().zip(within).map(planned).collect();
+        let mut taking = (0..layers.len()).filter(|at| layers[*at].share > 0.0);
+        let only = taking.next().filter(|_| taking.next().is_none());
+        self.plan.store(Arc::new(Plan { layers, only }));
+        self.generation.fetch_add(1, Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The share of the load of each layer, given as `(available, total)`, nearest first.
-///
-/// Envoy's priority levels ("Priority levels" in its architecture overview). The health of a layer is `available / total`
-/// times the overprovisioning factor, at most 1. Each layer in turn takes as much of the remaining load as its health
-/// allows. If the healths add up to less than 1, all are scaled up.
-pub fn spill_over(layers: &[(usize, usize)], overprovisioning: f64) -> Vec<f64> {
-    let health = |&(available, total): &(usize, usize)| {
-        if available == 0 {
-            0.0
-        } else {
-            (overprovisioning * available as f64 / total.max(available) as f64).min(1.0)
+impl<T: Send + Sync + 'static> Kept<T> {
+    /// The weight of the targets that take picks. One that warms up or drains counts in part.
+    fn available(&self) -> f64 {
+        let snapshot = self.balancer.snapshot();
+        let available = snapshot.instances().iter().filter(|instance| instance.is_available());
+        available.map(|instance| f64::from(instance.weight()) * f64::from(instance.share())).sum()
+    }
+}
+
+/// The layers, nearest first and those of a region side by side, with the farthest joined to the last that there may be.
+fn joined<T>(mut layers: Vec<Layer<T>>) -> Vec<Layer<T>> {
+    layers.sort_by(|a, b| {
+        let key = |layer: &Layer<T>| (layer.distance, layer.region.clone(), !layer.own_zone);
+        key(a).cmp(&key(b))
+    });
+    let farthest = layers.split_off(layers.len().min(LAYERS_MAX));
+    if let Some(last) = layers.last_mut() {
+        for layer in farthest {
+            last.total += layer.total;
+            last.targets.extend(layer.targets);
         }
-    };
-    let sum: f64 = layers.iter().map(health).sum();
-    let scale = if sum > 0.0 && sum < 1.0 { 1.0 / sum } else { 1.0 };
-    let mut left = 1.0;
-    let mut take = |layer| {
-        let share = (health(layer) * scale).min(left);
-        left -= share;
-        share
-    };
-    layers.iter().map(&mut take).collect()
+    }
+    layers
 }
 
 /// Picks from the layers of a [`Layered`] balancer, for one thread or connection.
 pub struct LayeredPicker<T> {
     layered: Arc<Layered<T>>,
-    pickers: Box<[Picker<T>]>,
+    /// The generation of the plan.
+    generation: u64,
+    plan: Arc<Plan<T>>,
+    /// One for each layer of the plan.
+    pickers: Vec<Picker<T>>,
     random: fastrand::Rng,
 }
 
-impl<T> LayeredPicker<T> {
+impl<T: Send + Sync + 'static> LayeredPicker<T> {
     /// Picks a layer by its share of the load, then a target in it as [`Picker::pick`] does. If no target of that layer
     /// takes the pick, the other layers are asked, nearest first. A key stays in its layer while the shares stay the same.
     pub fn pick(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<Pick<T>> {
-        let draw = match key {
-            Some(key) if strategy.is_keyed() => {
-                (mix(hash_key(key)) >> 11) as f64 / (1_u64 << 53) as f64
+        if self.layered.generation.load(Acquire) != self.generation {
+            self.refresh();
+        }
+        let chosen = match self.plan.only {
+            Some(layer) => layer,
+            None => {
+                let draw = match key {
+                    Some(key) if strategy.is_keyed() => {
+                        (mix(hash_key(key)) >> 11) as f64 / (1_u64 << 53) as f64
+                    }
+                    _ => self.random.f64(),
+                };
+                self.layer(draw)
             }
-            _ => self.random.f64(),
         };
-        let chosen = self.layer(draw);
         let picked = self.pickers.get_mut(chosen).and_then(|picker| picker.pick(strategy, key));
         picked.or_else(|| self.pickers.iter_mut().find_map(|picker| picker.pick(strategy, key)))
     }
 
     fn layer(&self, draw: f64) -> usize {
-        let shares = self.layered.shares.load();
         let mut passed = 0.0;
-        let layer = shares.iter().position(|share| {
-            passed += share;
+        let layer = self.plan.layers.iter().position(|layer| {
+            passed += layer.share;
             draw < passed
         });
         layer.unwrap_or(0)
+    }
+
+    /// Takes the latest plan. The pickers of layers that stay go on.
+    #[cold]
+    fn refresh(&mut self) {
+        self.generation = self.layered.generation.load(Acquire);
+        let plan = self.layered.plan.load_full();
+        let mut former: Vec<_> = self
+            .plan
+            .layers
+            .iter()
+            .map(|layer| &layer.balancer)
+            .zip(self.pickers.drain(..))
+            .collect();
+        let picker = |layer: &Planned<T>| {
+            let known = former.iter().position(|(of, _)| Arc::ptr_eq(of, &layer.balancer));
+            match known {
+                Some(at) => former.swap_remove(at).1,
+                None => layer.balancer.picker(),
+            }
+        };
+        self.pickers = plan.layers.iter().map(picker).collect();
+        self.plan = plan;
     }
 }
 
 impl<T> fmt::Debug for Layered<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layered").field("layers", &self.layers).finish_non_exhaustive()
+        let plan = self.plan.load();
+        let layers = plan.layers.iter().map(|layer| (layer.share, &layer.balancer));
+        f.debug_list().entries(layers).finish()
     }
 }
 
@@ -184,50 +324,61 @@ impl<T> fmt::Debug for LayeredPicker<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shares::OVERPROVISIONING;
     use super::*;
 
+    /// A layer of so many targets, of which `available` are there, at a distance of the length of its name.
     fn layer(name: &str, available: usize, total: usize) -> Layer<usize> {
         let target = |i| Target { id: format!("{name}-{i}").into(), weight: 1, item: total };
-        Layer { targets: (0..available).map(target).collect(), total }
+        Layer {
+            region: name.into(),
+            distance: name.len() as u32,
+            own_zone: false,
+            targets: (0..available).map(target).collect(),
+            total: total as u64,
+        }
     }
 
-    #[test]
-    fn shares_follow_envoy() {
-        let percent = |layers: &[(usize, usize)]| -> Vec<u32> {
-            spill_over(layers, OVERPROVISIONING)
-                .iter()
-                .map(|share| (share * 100.0).round() as u32)
-                .collect()
-        };
-        assert_eq!(percent(&[(100, 100), (100, 100)]), [100, 0]);
-        assert_eq!(percent(&[(72, 100), (72, 100)]), [100, 0]);
-        assert_eq!(percent(&[(71, 100), (71, 100)]), [99, 1]);
-        assert_eq!(percent(&[(50, 100), (50, 100)]), [70, 30]);
-        assert_eq!(percent(&[(25, 100), (100, 100)]), [35, 65]);
-        assert_eq!(percent(&[(25, 100), (25, 100)]), [50, 50]);
-        assert_eq!(percent(&[(0, 100), (5, 100)]), [0, 100]);
-        assert_eq!(percent(&[(0, 100), (0, 0)]), [0, 0]);
+    fn layered(layers: Vec<Layer<usize>>) -> Arc<Layered<usize>> {
+        let layered = Arc::new(Layered::new(&Config::default(), OVERPROVISIONING));
+        layered.update(layers);
+        layered
     }
 
     #[test]
     fn load_beyond_the_near_layer_spills_over() {
-        let layered = Arc::new(Layered::new(&Config::default(), 3, OVERPROVISIONING));
+        let layered = layered(Vec::new());
         let mut picker = layered.picker();
         assert!(picker.pick(Strategy::RoundRobin, None).is_none());
-        let mut far = |near: usize| {
-            layered.update(vec![layer("near", near, 10), layer("far", 10, 11)]);
+        let mut distant = |near: usize| {
+            layered.update(vec![layer("near", near, 10), layer("distant", 10, 11)]);
             let picks = (0..1_000).filter_map(|_| picker.pick(Strategy::RoundRobin, None));
             picks.filter(|pick| *pick.item() == 11).count()
         };
-        assert_eq!(far(10), 0);
-        assert!((200..400).contains(&far(5)), "50 % available take 70 %");
-        assert_eq!(far(0), 1_000);
+        assert_eq!(distant(10), 0);
+        assert!((200..400).contains(&distant(5)), "50 % available take 70 %");
+        assert_eq!(distant(0), 1_000);
+    }
+
+    #[test]
+    fn a_zone_spills_into_its_datacenter_first_and_the_datacenter_as_far_as_others_have_room() {
+        let zone = |available| Layer { own_zone: true, ..layer("dc", available, 10) };
+        let layers = |here, next| vec![layer("other", 100, 100), layer("dc", next, 20), zone(here)];
+        let layered = layered(layers(10, 20));
+        let after = |here, next| {
+            layered.update(layers(here, next));
+            let shares = layered.shares();
+            [shares[0], shares[1], shares[2]].map(|share| (share * 100.0).round() as u32)
+        };
+        assert_eq!(after(10, 20), [100, 0, 0]);
+        assert_eq!(after(5, 20), [70, 30, 0]);
+        assert_eq!(after(0, 20), [0, 93, 7], "20 of 30 bear 28");
+        assert_eq!(after(0, 0), [0, 0, 100]);
     }
 
     #[test]
     fn a_key_stays_in_its_layer() {
-        let layered = Arc::new(Layered::new(&Config::default(), 2, OVERPROVISIONING));
-        layered.update(vec![layer("near", 5, 10), layer("far", 10, 10)]);
+        let layered = layered(vec![layer("near", 5, 10), layer("distant", 10, 10)]);
         for key in 0..100_u32 {
             let pick = || {
                 let key = key.to_le_bytes();
@@ -242,12 +393,47 @@ mod tests {
 
     #[test]
     fn a_drained_layer_hands_its_load_on() {
-        let layered = Arc::new(Layered::new(&Config::default(), 2, OVERPROVISIONING));
-        layered.update(vec![layer("near", 1, 1), layer("far", 1, 1)]);
+        let layered = layered(vec![layer("near", 1, 1), layer("distant", 1, 1)]);
         layered.layers()[0].drain("near-0", Duration::ZERO);
         let pick = layered.picker().pick(Strategy::Random, None).map(|pick| pick.id().to_string());
-        assert_eq!(pick.as_deref(), Some("far-0"));
+        assert_eq!(pick.as_deref(), Some("distant-0"));
         layered.advance(Duration::from_secs(1));
         assert_eq!(layered.shares(), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_region_keeps_what_it_learnt_when_its_distance_changes() {
+        let layered = layered(vec![layer("near", 2, 2), layer("distant", 2, 2)]);
+        let mut picker = layered.picker();
+        for _ in 0..10 {
+            picker.pick(Strategy::RoundRobin, None);
+        }
+        layered.update(vec![
+            Layer { distance: 9, ..layer("near", 2, 2) },
+            Layer { distance: 1, ..layer("distant", 2, 2) },
+        ]);
+        let picks: Vec<u64> = layered
+            .layers()
+            .iter()
+            .map(|layer| layer.report().targets.iter().map(|target| target.picks).sum())
+            .collect();
+        assert_eq!(picks, [0, 10], "of `near`, which is last now");
+        assert!(picker.pick(Strategy::RoundRobin, None).is_some());
+        assert!(layered.is_moving());
+    }
+
+    #[test]
+    fn the_farthest_layers_are_joined() {
+        let far = |number: usize| Layer { distance: 1, ..layer(&format!("{number:03}"), 1, 1) };
+        let layered = layered((0..100).map(far).collect());
+        assert_eq!(layered.layers().len(), LAYERS_MAX);
+        let mut picker = layered.picker();
+        let mut picked: Vec<_> = (0..5_000)
+            .filter_map(|_| picker.pick(Strategy::RoundRobin, None))
+            .map(|pick| pick.id().to_string())
+            .collect();
+        picked.sort_unstable();
+        picked.dedup();
+        assert_eq!(picked.len(), 100);
     }
 }

@@ -1,8 +1,12 @@
 //! The nearness of a target.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
-use crate::names::{UnknownName, by_name};
+use super::layered::Layer;
+use crate::{
+    names::{UnknownName, by_name},
+    snapshot::Target,
+};
 
 /// A place at which something runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +24,11 @@ pub struct Place<'a> {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Prefer {
     /// All targets alike.
-    #[default]
     Any,
     /// Those in the same zone, then those in the same datacenter, then the other datacenters in order.
     Zone,
     /// Those in the same datacenter, then the other datacenters in order.
+    #[default]
     Datacenter,
 }
 
@@ -45,8 +49,10 @@ impl Prefer {
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Any => "All instances alike",
-            Self::Zone => "Those in the agent's zone, then those in its datacenter",
-            Self::Datacenter => "Those in the agent's datacenter",
+            Self::Zone => {
+                "Those in the agent's zone, then those in its datacenter, then the others"
+            }
+            Self::Datacenter => "Those in the agent's datacenter, then the others",
         }
     }
 }
@@ -65,7 +71,7 @@ impl FromStr for Prefer {
     }
 }
 
-/// Sorts targets into layers by distance, for a [`Layered`](crate::Layered) balancer. Layer 0 is the nearest.
+/// Sorts targets into layers by distance, for a [`Layered`](crate::Layered) balancer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nearness {
     prefer: Prefer,
@@ -74,12 +80,12 @@ pub struct Nearness {
 }
 
 impl Nearness {
-    /// Other datacenters follow in the order given. Those not named share the last layer.
+    /// Other datacenters follow in the order given. Those not named come last, all alike.
     pub fn listed(prefer: Prefer, order: impl IntoIterator<Item = String>) -> Self {
         Self { prefer, order: order.into_iter().collect() }
     }
 
-    /// Other datacenters follow by measured round-trip time. Those without one share the last layer.
+    /// Other datacenters follow by measured round-trip time. Those without one come last, all alike.
     pub fn measured(
         prefer: Prefer,
         round_trips: impl IntoIterator<Item = (String, Duration)>,
@@ -90,29 +96,42 @@ impl Nearness {
         Self { prefer, order: round_trips.into_iter().map(|(_, name)| name).collect() }
     }
 
-    /// The layer, below [`Nearness::layers`], of a target that runs `there` for a client that runs `here`.
-    pub fn layer(&self, here: Place<'_>, there: Place<'_>) -> usize {
-        let own = match self.prefer {
-            Prefer::Any => return 0,
-            Prefer::Zone if here == there && !here.zone.is_empty() => return 0,
-            Prefer::Zone => 1,
-            Prefer::Datacenter => 0,
-        };
-        if here.datacenter == there.datacenter {
-            return own;
+    /// The layers of targets, nearest first, for a client that runs `here`. Each instance has its place and its weight, and a
+    /// target if it may be picked.
+    pub fn arrange<'a, T>(
+        &self,
+        here: Place<'_>,
+        instances: impl IntoIterator<Item = (Place<'a>, u32, Option<Target<T>>)>,
+    ) -> Vec<Layer<T>> {
+        let mut layers: BTreeMap<(u32, &str, bool), Layer<T>> = BTreeMap::new();
+        for (there, weight, target) in instances {
+            let own_zone = self.prefer == Prefer::Zone && here == there && !here.zone.is_empty();
+            let (distance, region) = match self.prefer {
+                Prefer::Any => (0, ""),
+                Prefer::Zone | Prefer::Datacenter => {
+                    (self.distance(here.datacenter, there.datacenter), there.datacenter)
+                }
+            };
+            // The own zone comes before the rest of its datacenter.
+            let layer = layers.entry((distance, region, !own_zone)).or_insert_with(|| Layer {
+                region: region.into(),
+                distance,
+                own_zone,
+                targets: Vec::new(),
+                total: 0,
+            });
+            layer.total += u64::from(weight);
+            layer.targets.extend(target);
         }
-        let others = self.order.iter().filter(|name| *name != here.datacenter);
-        let listed = others.clone().position(|name| name == there.datacenter);
-        own + 1 + listed.unwrap_or_else(|| others.count())
+        layers.into_values().collect()
     }
 
-    /// The largest number of layers.
-    pub fn layers(&self) -> usize {
-        match self.prefer {
-            Prefer::Zone => self.order.len() + 3,
-            Prefer::Datacenter => self.order.len() + 2,
-            Prefer::Any => 1,
+    fn distance(&self, here: &str, there: &str) -> u32 {
+        if here == there {
+            return 0;
         }
+        let listed = self.order.iter().position(|name| name == there);
+        1 + listed.unwrap_or(self.order.len()) as u32
     }
 }
 
@@ -122,32 +141,55 @@ mod tests {
 
     const HERE: Place<'_> = Place { datacenter: "fra", zone: "a" };
 
-    fn layers(nearness: &Nearness) -> Vec<usize> {
-        [("fra", "a"), ("fra", "b"), ("ams", "a"), ("nyc", "x"), ("tok", "")]
-            .map(|(datacenter, zone)| nearness.layer(HERE, Place { datacenter, zone }))
-            .into()
+    /// The layers of five instances, each layer as its distance and the targets in it.
+    fn layers(nearness: &Nearness, here: Place<'_>) -> Vec<(u32, String)> {
+        let places = [("fra", "a"), ("fra", "b"), ("ams", "a"), ("nyc", "x"), ("tok", "")];
+        let instances = places.iter().enumerate().map(|(number, &(datacenter, zone))| {
+            let target = Target { id: number.to_string().into(), weight: 1, item: () };
+            (Place { datacenter, zone }, 1, Some(target))
+        });
+        let ids = |layer: Layer<()>| {
+            assert_eq!(layer.total, layer.targets.len() as u64);
+            let ids: Vec<&str> = layer.targets.iter().map(|target| &*target.id).collect();
+            (layer.distance, ids.concat())
+        };
+        nearness.arrange(here, instances).into_iter().map(ids).collect()
+    }
+
+    fn expected(layers: &[(u32, &str)]) -> Vec<(u32, String)> {
+        layers.iter().map(|(distance, ids)| (*distance, (*ids).to_owned())).collect()
     }
 
     #[test]
     fn zone_then_datacenter_then_the_listed_order() {
         let order = ["fra", "nyc", "ams"].map(String::from);
-        assert_eq!(layers(&Nearness::listed(Prefer::Zone, order.clone())), [0, 1, 3, 2, 4]);
-        assert_eq!(layers(&Nearness::listed(Prefer::Datacenter, order.clone())), [0, 0, 2, 1, 3]);
-        assert_eq!(layers(&Nearness::listed(Prefer::Any, order)), [0; 5]);
+        let zone = layers(&Nearness::listed(Prefer::Zone, order.clone()), HERE);
+        assert_eq!(zone, expected(&[(0, "0"), (0, "1"), (2, "3"), (3, "2"), (4, "4")]));
+        let datacenter = layers(&Nearness::listed(Prefer::Datacenter, order.clone()), HERE);
+        assert_eq!(datacenter, expected(&[(0, "01"), (2, "3"), (3, "2"), (4, "4")]));
+        let any = layers(&Nearness::listed(Prefer::Any, order), HERE);
+        assert_eq!(any, expected(&[(0, "01234")]));
+    }
+
+    #[test]
+    fn without_an_order_all_other_datacenters_are_alike() {
+        let layers = layers(&Nearness::default(), HERE);
+        assert_eq!(layers, expected(&[(0, "01"), (1, "2"), (1, "3"), (1, "4")]));
     }
 
     #[test]
     fn or_by_round_trip_time() {
         let times = [("nyc", 90), ("tok", 240), ("ams", 7)];
         let times = times.map(|(name, ms)| (name.into(), Duration::from_millis(ms)));
-        let nearness = Nearness::measured(Prefer::Zone, times);
-        assert_eq!(layers(&nearness), [0, 1, 2, 3, 4]);
-        assert!(layers(&nearness).iter().all(|&layer| layer < nearness.layers()));
+        let layers = layers(&Nearness::measured(Prefer::Datacenter, times), HERE);
+        assert_eq!(layers, expected(&[(0, "01"), (1, "2"), (2, "3"), (3, "4")]));
     }
 
     #[test]
     fn without_zones_the_datacenter_is_next() {
-        let nowhere = Place { datacenter: "fra", zone: "" };
-        assert_eq!(Nearness::listed(Prefer::Zone, []).layer(nowhere, nowhere), 1);
+        let nowhere = Place { datacenter: "tok", zone: "" };
+        let layers = layers(&Nearness::listed(Prefer::Zone, []), nowhere);
+        assert_eq!(layers[0], (0, "4".to_owned()));
+        assert!(layers[1..].iter().all(|(distance, _)| *distance == 1));
     }
 }

@@ -37,7 +37,6 @@ pub struct Picker<T> {
     calm: bool,
     /// The way in which load-aware strategies compare the targets.
     comparison: Comparison,
-    ordinal: u64,
     chooser: Chooser,
 }
 
@@ -53,7 +52,6 @@ impl<T> Picker<T> {
             generation_at_once: NEVER,
             calm: false,
             comparison: Comparison::All,
-            ordinal,
             chooser: Chooser::new(mix(service.config().seed ^ mix(ordinal)), &service),
             service,
             published,
@@ -112,11 +110,6 @@ impl<T> Picker<T> {
     /// The snapshot that the next pick reads, unless a newer one is published before it.
     pub fn snapshot(&self) -> &Arc<Snapshot<T>> {
         &self.snapshot
-    }
-
-    /// The number of this picker among those of its balancer.
-    pub(crate) fn ordinal(&self) -> u64 {
-        self.ordinal
     }
 
     /// The index of the target to pick, with the ticket of a probe. A call of its own would cost a third of a pick.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use hobnob_api::{DEFAULT_NAMESPACE, Query};
+use hobnob_api::{DEFAULT_NAMESPACE, Datacenters, Query};
 
 use super::values;
 
@@ -11,7 +11,8 @@ Examples:
   hobnob resolve web
   hobnob resolve web --all --json
   hobnob resolve web --tag v2 --meta region=eu
-  hobnob resolve web --selector 'tier in (gold,silver),!canary' --dc dc1
+  hobnob resolve web --selector 'tier in (gold,silver),!canary' --dc eu
+  hobnob resolve web --dc eu,us
 
 AGE is the time since the agent of the instance was last known to live. This
 agent counts from when it heard that agent itself. It takes an agent that only
@@ -52,9 +53,22 @@ pub(super) struct ScopeArgs {
     #[arg(long, value_name = "SELECTOR")]
     pub(super) selector: Option<String>,
 
-    /// Only instances of this datacenter
-    #[arg(long = "dc", value_name = "DATACENTER")]
-    pub(super) datacenter: Option<String>,
+    #[command(flatten)]
+    pub(super) datacenters: DatacenterArgs,
+}
+
+/// The argument that selects datacenters.
+#[derive(Debug, Args)]
+pub(super) struct DatacenterArgs {
+    /// Only of these datacenters, separated by commas; `*` for all [default: all]
+    #[arg(long = "dc", value_name = "DATACENTERS", value_parser = values::datacenters)]
+    datacenters: Option<Datacenters>,
+}
+
+impl From<&DatacenterArgs> for Datacenters {
+    fn from(args: &DatacenterArgs) -> Self {
+        args.datacenters.clone().unwrap_or_default()
+    }
 }
 
 /// `hobnob resolve`.
@@ -111,7 +125,7 @@ impl From<&ResolveArgs> for Query {
             tags: args.tags.iter().cloned().collect(),
             meta: args.meta.iter().cloned().collect(),
             selector: args.scope.selector.clone(),
-            datacenter: args.scope.datacenter.clone(),
+            datacenter: (&args.scope.datacenters).into(),
         }
     }
 }

@@ -4,22 +4,34 @@ use std::time::Duration;
 
 use clap::Args;
 
+use hobnob_api::Request;
+
+use super::catalog::DatacenterArgs;
 use super::orders::CredentialArgs;
 use super::values;
 
 /// `hobnob members`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hobnob members\n  hobnob members --all\n  hobnob members --json"
+    after_help = "Examples:\n  hobnob members\n  hobnob members --all\n  hobnob members --dc eu,us --json"
 )]
 pub(crate) struct MembersArgs {
     /// List those as well that left, were forced to leave, or were replaced at their address
     #[arg(long)]
     pub(crate) all: bool,
 
+    #[command(flatten)]
+    datacenters: DatacenterArgs,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl From<&MembersArgs> for Request {
+    fn from(args: &MembersArgs) -> Self {
+        Self::Members { all: args.all, datacenter: (&args.datacenters).into() }
+    }
 }
 
 /// `hobnob join`.

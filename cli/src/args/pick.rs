@@ -15,6 +15,7 @@ Examples:
   hobnob pick web -n 10 --strategy weighted
   hobnob pick web --strategy consistent-hash --key user-42
   hobnob pick web --prefer zone --selector 'tier=gold,!canary'
+  hobnob pick web --dc eu,us
   hobnob pick web -n 100000 --strategy random --summary
   curl http://$(hobnob pick web | cut -d' ' -f1)/
 
@@ -54,8 +55,8 @@ pub(crate) struct PickArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// The instances that come first; the others follow as far as these are not healthy enough
-    #[arg(long, default_value_t = Prefer::Any, value_parser = choices::prefer())]
+    /// The instances that come first; the others follow as far as these cannot take the calls
+    #[arg(long, default_value_t = Prefer::default(), value_parser = choices::prefer())]
     prefer: Prefer,
 
     /// Pick healthy instances only, also when none is left
@@ -101,7 +102,7 @@ impl From<&PickArgs> for PickQuery {
             key: args.key.clone(),
             count: args.count,
             selector: args.scope.selector.clone(),
-            datacenter: args.scope.datacenter.clone(),
+            datacenter: (&args.scope.datacenters).into(),
             prefer: args.prefer,
             strict: args.strict,
             report: args.report,
@@ -123,6 +124,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
+    use hobnob_api::Datacenters;
 
     fn pick(line: &str) -> Result<PickQuery, clap::Error> {
         match Cli::try_parse_from(["hobnob", "pick"].into_iter().chain(line.split(' ')))?.command {
@@ -135,10 +137,11 @@ mod tests {
     fn a_pick_is_one_of_any_unless_asked_otherwise() {
         let query = pick("web").unwrap();
         assert_eq!((query.strategy, query.count, query.key), (None, 1, None));
-        assert_eq!((query.prefer, query.selector, query.report), (Prefer::Any, None, false));
+        assert_eq!((query.selector, query.report), (None, false));
+        assert_eq!((query.prefer, query.datacenter), (Prefer::Datacenter, Datacenters::All));
         let query = pick("web -n 10 --strategy weighted --dc dc2 --prefer zone --report").unwrap();
         assert_eq!((query.count, query.strategy), (10, Some(Strategy::Weighted)));
-        assert_eq!((query.datacenter.as_deref(), query.prefer), (Some("dc2"), Prefer::Zone));
+        assert_eq!((query.datacenter, query.prefer), (Datacenters::one("dc2"), Prefer::Zone));
         assert!(query.report && !query.strict);
         assert!(pick("web --strict").unwrap().strict);
     }

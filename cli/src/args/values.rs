@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hobnob_agent::SocketMode;
+use hobnob_api::Datacenters;
 use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl, OwnAddress};
 use hobnob_keys::{Glob, GlobError, Name, NameError, SeedAddress};
 use tracing_subscriber::EnvFilter;
@@ -15,6 +16,12 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected key=value, such as version=1.4".to_owned()),
     }
+}
+
+/// The names of datacenters, separated by commas, or `*`.
+pub(crate) fn datacenters(text: &str) -> Result<Datacenters, String> {
+    text.parse()
+        .map_err(|_| "expected 1 to 64 datacenters, such as eu or eu,us, or * for all".to_owned())
 }
 
 /// A duration with its unit, at least a millisecond, at most a day.

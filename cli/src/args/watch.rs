@@ -4,11 +4,12 @@ use clap::Args;
 
 use hobnob_api::WatchQuery;
 
-use super::catalog::ServiceArgs;
+use super::catalog::{DatacenterArgs, ServiceArgs};
 
 const WATCH_HELP: &str = "\
 Examples:
   hobnob watch web
+  hobnob watch web --dc eu,us
   hobnob watch web --json | jq -r '.[].instances[] | .status + \" \" + .id'
 
 Prints the instances now, then one line for each change: the instance as it is
@@ -26,6 +27,9 @@ pub(crate) struct WatchArgs {
     #[command(flatten)]
     service: ServiceArgs,
 
+    #[command(flatten)]
+    datacenters: DatacenterArgs,
+
     /// Print each answer of the agent as a JSON object on a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -37,6 +41,7 @@ impl From<&WatchArgs> for WatchQuery {
             service: args.service.service.clone(),
             namespace: args.service.namespace.clone(),
             since: None,
+            datacenter: (&args.datacenters).into(),
         }
     }
 }

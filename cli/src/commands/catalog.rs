@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_api::client::Client;
-use hobnob_api::{DEFAULT_NAMESPACE, InstanceStatus, Instances, Query, Request, Response};
+use hobnob_api::{
+    DEFAULT_NAMESPACE, Datacenters, InstanceStatus, Instances, Query, Request, Response,
+};
 
 use super::unexpected;
 use crate::args::{ResolveArgs, ServicesArgs};
@@ -56,7 +58,7 @@ impl Nothing {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
             selector: None,
-            datacenter: None,
+            datacenter: Datacenters::All,
             ..all.clone()
         };
         let filtered = whole != all;
@@ -111,7 +113,7 @@ fn filters(query: &Query) -> Vec<String> {
     let tags = query.tags.iter().map(|tag| format!("--tag {tag}"));
     let meta = query.meta.iter().map(|(key, value)| format!("--meta {key}={value}"));
     let selector = query.selector.iter().map(|selector| format!("--selector '{selector}'"));
-    let datacenter = query.datacenter.iter().map(|datacenter| format!("--dc {datacenter}"));
+    let datacenter = (!query.datacenter.is_all()).then(|| format!("--dc {}", query.datacenter));
     tags.chain(meta).chain(selector).chain(datacenter).collect()
 }
 
@@ -157,7 +159,7 @@ mod tests {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
             selector: None,
-            datacenter: None,
+            datacenter: Datacenters::All,
         };
         let told = |query: &Query, instances, matching, healthy| {
             Nothing { instances, matching, offered: healthy, healthy }.describe(query)
@@ -170,7 +172,7 @@ mod tests {
         let refused = lost.describe(&Query { strict: true, ..query.clone() });
         assert!(refused.contains("without --strict, 2 of 3 would be offered"), "{refused}");
         query.selector = Some("tier=gold".to_owned());
-        query.datacenter = Some("dc9".to_owned());
+        query.datacenter = Datacenters::one("dc9");
         let filtered = told(&query, 2, 0, 0);
         assert!(filtered.contains("none of the 2"), "{filtered}");
         assert!(filtered.contains("--selector 'tier=gold' --dc dc9"), "{filtered}");

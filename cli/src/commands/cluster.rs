@@ -11,7 +11,7 @@ use crate::output::{self, Output};
 
 /// Lists the members.
 pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::Result<Exit> {
-    let members = match client.call(Request::Members { all: args.all }).await? {
+    let members = match client.call(args.into()).await? {
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
     };

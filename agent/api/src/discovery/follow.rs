@@ -46,7 +46,7 @@ impl Follower {
         let DiscoveryConfig { service, namespace, socket, prefer, datacenter, strict, .. } = config;
         Self {
             socket,
-            query: WatchQuery { service, namespace, since: None },
+            query: WatchQuery { namespace, ..WatchQuery::new(service) },
             known: Known::default(),
             scope: Scope { selector, datacenter, strict, nearness, locality: Locality::default() },
             needs_locality: prefer != Prefer::Any,

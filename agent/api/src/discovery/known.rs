@@ -7,7 +7,7 @@ use hobnob_balancer::{Layer, Nearness, Place, Selector, Target};
 
 use crate::client::WatchEvent;
 use crate::node_id::NodeId;
-use crate::types::{Grade, Instance, InstanceStatus};
+use crate::types::{Datacenters, Grade, Instance, InstanceStatus};
 
 /// The agent's datacenter and zone. Preferences are seen from there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Known {
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) selector: Selector,
-    pub(super) datacenter: Option<String>,
+    pub(super) datacenter: Datacenters,
     pub(super) strict: bool,
     pub(super) nearness: Nearness,
     pub(super) locality: Locality,
@@ -70,18 +70,13 @@ impl Scope {
     pub(super) fn layers(&self, instances: &[Arc<Instance>]) -> Vec<Layer<Arc<Instance>>> {
         let within: Vec<_> = instances.iter().filter(|instance| self.matches(instance)).collect();
         let offered = Grade::offered(within.iter().map(|instance| instance.grade()), self.strict);
-        let mut layers = Vec::new();
-        layers.resize_with(self.nearness.layers(), || Layer { targets: Vec::new(), total: 0 });
         let here = Place { datacenter: &self.locality.datacenter, zone: &self.locality.zone };
-        for instance in within {
+        let placed = within.into_iter().map(|instance| {
             let there = Place { datacenter: &instance.datacenter, zone: &instance.zone };
-            let layer = &mut layers[self.nearness.layer(here, there)];
-            layer.total += 1;
-            if Grade::is_offered(instance.grade(), offered) {
-                layer.targets.push(target(instance));
-            }
-        }
-        layers
+            let is_offered = Grade::is_offered(instance.grade(), offered);
+            (there, instance.weight, is_offered.then(|| target(instance)))
+        });
+        self.nearness.arrange(here, placed)
     }
 
     /// Metadata are labels; a tag is a label with an empty value.
@@ -90,8 +85,7 @@ impl Scope {
             let tag = || instance.tags.contains(name).then_some("");
             instance.meta.get(name).map(String::as_str).or_else(tag)
         };
-        self.datacenter.as_ref().is_none_or(|datacenter| *datacenter == instance.datacenter)
-            && self.selector.matches(label)
+        self.datacenter.contains(&instance.datacenter) && self.selector.matches(label)
     }
 }
 
@@ -115,7 +109,7 @@ mod tests {
     fn scope(prefer: Prefer) -> Scope {
         Scope {
             selector: Selector::default(),
-            datacenter: None,
+            datacenter: Datacenters::All,
             strict: false,
             nearness: Nearness::listed(prefer, []),
             locality: Locality { datacenter: "dc1".to_owned(), zone: "z1".to_owned() },
@@ -163,11 +157,11 @@ mod tests {
         let all = vec![unanswered.clone(), far, unknown("lost", Basis::LastKnown)];
         known.take(WatchEvent::Instances(instances(1, all)));
         let none: &[&str] = &[];
-        assert_eq!(offered(&any, &known), [none, none, &["far"]]);
+        assert_eq!(offered(&any, &known), [none, &["far"]]);
         assert_eq!(offered(&strict, &known), [["far"]]);
         let all = vec![unanswered, unknown("lost", Basis::LastKnown)];
         known.take(WatchEvent::Instances(instances(2, all)));
-        assert_eq!(offered(&any, &known), [&["unanswered"], none, none]);
+        assert_eq!(offered(&any, &known), [&["unanswered"]]);
         assert_eq!(offered(&strict, &known), [["unanswered"]]);
     }
 
@@ -203,7 +197,7 @@ mod tests {
         let mut known = Known::default();
         known.take(WatchEvent::Instances(instances(1, vec![far, near])));
         let none: &[&str] = &[];
-        assert_eq!(offered(&scope(Prefer::Zone), &known), [none, none, &["far"]]);
+        assert_eq!(offered(&scope(Prefer::Zone), &known), [none, &["far"]]);
     }
 
     #[test]
@@ -217,8 +211,8 @@ mod tests {
         let selected = Scope { selector: "v1,tier=gold".parse().unwrap(), ..scope(Prefer::Any) };
         assert_eq!(offered(&selected, &known)[0].len(), 3, "a tag and a metadata entry");
         let none = Scope { selector: "!v1".parse().unwrap(), ..scope(Prefer::Any) };
-        assert!(offered(&none, &known)[0].is_empty());
-        let elsewhere = Scope { datacenter: Some("dc2".to_owned()), ..scope(Prefer::Any) };
+        assert!(offered(&none, &known).is_empty());
+        let elsewhere = Scope { datacenter: Datacenters::one("dc2"), ..scope(Prefer::Any) };
         assert_eq!(offered(&elsewhere, &known), [["far"]]);
     }
 }

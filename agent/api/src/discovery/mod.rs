@@ -44,7 +44,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::default_client_socket_path;
 use crate::clock::Moment;
-use crate::types::{DEFAULT_NAMESPACE, Instance};
+use crate::types::{DEFAULT_NAMESPACE, Datacenters, Instance};
 
 /// The service that a [`Discovery`] follows, and how it picks.
 #[derive(Clone, Debug)]
@@ -61,8 +61,8 @@ pub struct DiscoveryConfig {
     pub prefer: Prefer,
     /// Only instances that this label selector matches, as in Kubernetes: `tier in (a,b),env!=prod,!canary`.
     pub selector: Option<String>,
-    /// Only instances of this datacenter.
-    pub datacenter: Option<String>,
+    /// Only instances of these datacenters.
+    pub datacenter: Datacenters,
     /// Whether to pick healthy instances only, also when none is left. Else the best [`Grade`](crate::Grade) that there is
     /// is picked.
     pub strict: bool,
@@ -79,9 +79,9 @@ impl DiscoveryConfig {
             namespace: DEFAULT_NAMESPACE.to_owned(),
             socket: default_client_socket_path(),
             strategy: Strategy::RoundRobin,
-            prefer: Prefer::Any,
+            prefer: Prefer::default(),
             selector: None,
-            datacenter: None,
+            datacenter: Datacenters::All,
             strict: false,
             balancer: Config { seed: entropy(), ..Config::default() },
         }
@@ -121,8 +121,7 @@ impl Discovery {
     pub fn start(config: DiscoveryConfig) -> Result<Self, SelectorError> {
         let selector: Selector = config.selector.as_deref().unwrap_or_default().parse()?;
         let nearness = Nearness::listed(config.prefer, []);
-        let balancer =
-            Arc::new(Layered::new(&config.balancer, nearness.layers(), OVERPROVISIONING));
+        let balancer = Arc::new(Layered::new(&config.balancer, OVERPROVISIONING));
         let view = View { away_since: Some(Moment::now()), ..View::default() };
         let (publish, views) = watch::channel(view);
         let strategy = config.strategy;

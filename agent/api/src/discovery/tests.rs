@@ -37,10 +37,14 @@ impl FakeAgent {
         DiscoveryConfig { socket: self.folder.path().join("a.sock"), ..DiscoveryConfig::new("web") }
     }
 
-    /// The next connection, and the revision from which its watch goes on.
+    /// The next connection, and the revision from which its watch goes on. It asks first where the agent is.
     async fn watched(&self) -> (FakeConnection, Option<u64>) {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut framed = Framed::new(stream, BinaryCodec::server());
+        let call: Call = framed.next().await.unwrap().unwrap().unwrap();
+        assert_eq!(call.request, Request::Info {});
+        let info = Response::Info(Box::new(info()));
+        framed.send(&Reply { id: call.id, api: Some(API_VERSION), response: info }).await.unwrap();
         let call: Call = framed.next().await.unwrap().unwrap().unwrap();
         let Request::Watch(query) = call.request else { panic!("{call:?}") };
         assert_eq!(query.service, "web");
@@ -153,16 +157,11 @@ async fn preferences_are_seen_from_where_the_agent_is() {
     let agent = FakeAgent::new();
     let discovery =
         Discovery::start(DiscoveryConfig { prefer: Prefer::Zone, ..agent.config() }).unwrap();
-    let (stream, _) = agent.listener.accept().await.unwrap();
-    let mut framed = Framed::new(stream, BinaryCodec::server());
-    let call: Call = framed.next().await.unwrap().unwrap().unwrap();
-    assert_eq!(call.request, Request::Info {});
-    let info = Response::Info(Box::new(info()));
-    framed.send(&Reply { id: call.id, api: Some(API_VERSION), response: info }).await.unwrap();
-    let call: Call = framed.next().await.unwrap().unwrap().unwrap();
-    let far = Instance { zone: "z2".to_owned(), ..instance("far") };
-    let told = Response::Instances(instances(1, vec![instance("near"), far]));
-    framed.send(&Reply { id: call.id, api: None, response: told }).await.unwrap();
+    let (mut connection, _) = agent.watched().await;
+    let next_door = Instance { zone: "z2".to_owned(), ..instance("next-door") };
+    let far = Instance { datacenter: "dc2".to_owned(), ..instance("far") };
+    let told = vec![instance("near"), next_door, far];
+    connection.tell(Response::Instances(instances(1, told))).await;
     discovery.ready().await;
     assert_eq!(ids(&discovery), ["near"]);
 }

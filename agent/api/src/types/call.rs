@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallReport, Changes, Explained, ForceLeft, Info, Instance, Instances, Keys, Members, PickQuery,
-    Picked, Pruned, Query, Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation,
-    TrustedNow, WatchQuery, is_default,
+    CallReport, Changes, Datacenters, Explained, ForceLeft, Info, Instance, Instances, Keys,
+    Members, PickQuery, Picked, Pruned, Query, Registration, RevokedNow, Rotated, Services, Signed,
+    SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -67,6 +67,9 @@ pub enum Request {
         /// Whether members that are gone for good, and origins of which only records are left, are listed too.
         #[serde(default, skip_serializing_if = "is_default")]
         all: bool,
+        /// Only members of these datacenters.
+        #[serde(default, skip_serializing_if = "is_default")]
+        datacenter: Datacenters,
     },
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.

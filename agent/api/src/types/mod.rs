@@ -5,6 +5,7 @@
 //! response may gain fields, and a client ignores the ones that it does not know.
 
 mod call;
+mod datacenters;
 mod explain;
 mod grade;
 mod instance;
@@ -16,6 +17,7 @@ mod registration;
 pub(crate) use crate::node_id::NodeId;
 
 pub use call::*;
+pub use datacenters::*;
 pub use explain::*;
 pub use grade::Grade;
 pub use instance::*;

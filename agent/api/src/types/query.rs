@@ -6,7 +6,8 @@ pub use hobnob_balancer::{Outcome, Prefer, Strategy, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DEFAULT_NAMESPACE, default_namespace, default_one, is_default, is_default_namespace, is_one,
+    DEFAULT_NAMESPACE, Datacenters, default_namespace, default_one, is_default,
+    is_default_namespace, is_one,
 };
 
 /// Asks for the instances of a service.
@@ -34,9 +35,9 @@ pub struct Query {
     /// are labels; a tag is a label with an empty value.
     #[serde(default, skip_serializing_if = "is_default")]
     pub selector: Option<String>,
-    /// Only instances of this datacenter.
+    /// Only instances of these datacenters.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub datacenter: Option<String>,
+    pub datacenter: Datacenters,
 }
 
 impl Query {
@@ -52,7 +53,7 @@ impl Query {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
             selector: None,
-            datacenter: None,
+            datacenter: Datacenters::All,
         }
     }
 }
@@ -78,9 +79,9 @@ pub struct PickQuery {
     /// Only instances that this label selector matches; see [`Query::selector`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub selector: Option<String>,
-    /// Only instances of this datacenter.
+    /// Only instances of these datacenters.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub datacenter: Option<String>,
+    pub datacenter: Datacenters,
     /// The instances that come first.
     #[serde(default, skip_serializing_if = "is_default")]
     pub prefer: Prefer,
@@ -104,8 +105,8 @@ impl PickQuery {
             key: None,
             count: 1,
             selector: None,
-            datacenter: None,
-            prefer: Prefer::Any,
+            datacenter: Datacenters::All,
+            prefer: Prefer::default(),
             strict: false,
             report: false,
         }
@@ -139,12 +140,20 @@ pub struct WatchQuery {
     /// since, the watch starts over with the instances now.
     #[serde(default, skip_serializing_if = "is_default")]
     pub since: Option<u64>,
+    /// Only instances of these datacenters. Of these, the best are offered.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub datacenter: Datacenters,
 }
 
 impl WatchQuery {
     /// A watch of a service in the default namespace, from its instances now on.
     #[must_use]
     pub fn new(service: impl Into<String>) -> Self {
-        Self { service: service.into(), namespace: DEFAULT_NAMESPACE.to_owned(), since: None }
+        Self {
+            service: service.into(),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            since: None,
+            datacenter: Datacenters::All,
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
 use crate::orders::trust::trust;
-use crate::queries::asked::check;
+use crate::queries::asked::{check, check_datacenters};
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
@@ -90,7 +90,10 @@ impl Handler {
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
             }
-            Request::Members { all } => Response::Members(members(registry, driver, all).await?),
+            Request::Members { all, datacenter } => {
+                check_datacenters(&datacenter)?;
+                Response::Members(members(registry, driver, all, datacenter).await?)
+            }
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));

@@ -1,7 +1,7 @@
 //! Orders about one member that is gone: force-leave and prune.
 
 use hobnob_api::client::Client;
-use hobnob_api::{Member, MemberStatus, Members, Request, Response, Signed};
+use hobnob_api::{Datacenters, Member, MemberStatus, Members, Request, Response, Signed};
 use hobnob_keys::{Command, NodeId};
 
 use super::credential;
@@ -65,7 +65,7 @@ pub(crate) async fn prune(client: &mut Client, args: &PruneArgs) -> anyhow::Resu
 }
 
 async fn known(client: &mut Client) -> anyhow::Result<Vec<Member>> {
-    match client.call(Request::Members { all: true }).await? {
+    match client.call(Request::Members { all: true, datacenter: Datacenters::All }).await? {
         Response::Members(Members { members, .. }) => Ok(members),
         other => Err(unexpected(&other)),
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hobnob_api::client::{Client, ClientError};
-use hobnob_api::{Query, Request, Response};
+use hobnob_api::{Datacenters, Query, Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -78,7 +78,9 @@ async fn ask_over_and_over(
     let services = BTreeSet::from(SPECS.map(|spec| spec.service));
     loop {
         let mut sight = Sight::default();
-        if let Response::Members(members) = client.call(Request::Members { all: true }).await? {
+        if let Response::Members(members) =
+            client.call(Request::Members { all: true, datacenter: Datacenters::All }).await?
+        {
             sight.members = members.members;
         }
         for service in &services {
