@@ -31,5 +31,6 @@ fn balancing(settings: &StoredBalancing) -> Balancing {
         panic_threshold_percent: settings.panic_threshold_percent,
         slow_start_ms: settings.slow_start_ms,
         load_bound_percent: settings.load_bound_percent,
+        failover: settings.failover.iter().map(|name| name.as_str().into()).collect(),
     }
 }

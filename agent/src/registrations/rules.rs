@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
-use hobnob_api::{ApiError, ErrorCode, Registration};
-use hobnob_membership::limits::{MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
+use hobnob_api::{ALL_DATACENTERS, ApiError, ErrorCode, Registration};
+use hobnob_membership::limits::{MAX_FAILOVER, MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
 
 use crate::checks;
 
@@ -46,12 +46,19 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
 
 /// The catalog has the same limits. A registration that waits for the registrar is within them already.
 fn validate_size(registration: &Registration) -> Result<(), ApiError> {
-    let Registration { tags, meta, .. } = registration;
+    let Registration { tags, meta, balancing, .. } = registration;
     let longest = meta.values().map(String::len).max().unwrap_or_default();
     let fault = if tags.len() > MAX_TAGS {
         format!("there are {} tags; the limit is {MAX_TAGS}", tags.len())
     } else if meta.len() > MAX_META_KEYS {
         format!("there are {} metadata keys; the limit is {MAX_META_KEYS}", meta.len())
+    } else if balancing.failover.len() > MAX_FAILOVER {
+        let given = balancing.failover.len();
+        format!("there are {given} datacenters to fail over to; the limit is {MAX_FAILOVER}")
+    } else if balancing.failover.iter().any(|name| name == ALL_DATACENTERS) {
+        format!(
+            "`{ALL_DATACENTERS}` is no datacenter to fail over to: all that are not named follow after those that are"
+        )
     } else if longest > MAX_META_VALUE_BYTES {
         format!("a metadata value is {longest} bytes long; the limit is {MAX_META_VALUE_BYTES}")
     } else {
@@ -61,11 +68,13 @@ fn validate_size(registration: &Registration) -> Result<(), ApiError> {
 }
 
 fn validate_names(registration: &Registration) -> Result<(), NameError> {
-    let Registration { service, id, namespace, tags, meta, checks, .. } = registration;
+    let Registration { service, id, namespace, tags, meta, checks, balancing, .. } = registration;
     names::check("service", service)?;
     id.iter().try_for_each(|id| names::check("id", id))?;
     names::check("namespace", namespace)?;
     tags.iter().try_for_each(|tag| names::check("tag", tag))?;
     meta.keys().try_for_each(|key| names::check("metadata key", key))?;
+    let failover = &balancing.failover;
+    failover.iter().try_for_each(|name| names::check("failover datacenter", name))?;
     checks.iter().try_for_each(|check| names::check("check", &check.name))
 }

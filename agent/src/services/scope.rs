@@ -10,6 +10,7 @@ use hobnob_balancer::{
     Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy,
     VIRTUAL_NODES,
 };
+use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
 use imbl::ordmap::DiffItem;
 
@@ -97,13 +98,20 @@ enum Kind {
 
 impl Scoped {
     /// A balancer without instances. `selector` is that of the scope, parsed.
-    pub(super) fn new(scope: &Scope, selector: Selector, config: &Config) -> Self {
+    /// Datacenters follow in the order of `failover`.
+    pub(super) fn new(
+        scope: &Scope,
+        selector: Selector,
+        config: &Config,
+        failover: &[Text],
+    ) -> Self {
         // Agents that all began with the same instance would flood it together.
         let config = Config { seed: rand::random(), ..config.clone() };
         let (nearness, balancer) = match scope.prefer {
             Prefer::Any => (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config)))),
             prefer @ (Prefer::Zone | Prefer::Datacenter) => {
-                let nearness = Nearness::listed(prefer, []);
+                let failover = failover.iter().map(Text::to_string);
+                let nearness = Nearness::listed(prefer, failover);
                 let layered = Layered::new(&config, OVERPROVISIONING);
                 (nearness, Kind::Layered(Arc::new(layered)))
             }

@@ -104,10 +104,12 @@ impl Service {
         let timed = config.needs_clock();
         // A strategy of a newer version is not known here. The default stands in for it.
         let strategy = balancing.strategy.as_deref().and_then(|name| name.parse().ok());
+        let (scope, selector) = (Scope::default(), Selector::default());
+        let whole = Scoped::new(&scope, selector, &config, &balancing.failover);
         Self {
             balancing,
             strategy: strategy.unwrap_or_default(),
-            whole: Arc::new(Scoped::new(&Scope::default(), Selector::default(), &config)),
+            whole: Arc::new(whole),
             config,
             locality,
             state: ArcSwap::default(),
@@ -180,7 +182,7 @@ impl Service {
         }
         let selector = scope.selector.as_deref().unwrap_or_default().parse()?;
         let held = budget.hold(Scoped::bytes(state.published.instances.len()))?;
-        let scoped = Arc::new(Scoped::new(scope, selector, &self.config));
+        let scoped = Arc::new(Scoped::new(scope, selector, &self.config, &self.balancing.failover));
         scoped.keep(held);
         scoped.advance(Duration::from_micros(self.now_us.load(Ordering::Relaxed)));
         scoped.follow(&state.published, &self.locality);

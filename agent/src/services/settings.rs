@@ -63,6 +63,7 @@ mod tests {
             panic_threshold_percent: number(0, 100),
             slow_start_ms: day,
             load_bound_percent: number(100, 1_000),
+            failover: Vec::new(),
         }
     }
 

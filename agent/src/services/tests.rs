@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use super::testing::{
     FIRST_REVISION, OTHER, OWN, instance, key, of_service, placed, registry, unchecked, web,
 };
-use super::{Registry, Scope, ServiceKey, Since};
+use super::{Registry, Scope, ServiceKey, Since, Writer};
 use hobnob_api::{CallReport, Datacenters, Grade, Outcome, Prefer};
 
 fn offered(registry: &Registry) -> BTreeSet<String> {
@@ -255,6 +255,34 @@ async fn load_that_comes_home_does_so_in_time_and_the_clock_runs_while_it_does()
     assert!((400..600).contains(&back), "its share by weight: {back}");
     assert_eq!(shares(InstanceStatus::Healthy, Duration::from_secs(31)).await, 1_000);
     ticking.abort();
+}
+
+#[tokio::test]
+async fn a_service_fails_over_in_the_order_that_its_registration_says() {
+    let (registry, mut writer) = registry();
+    let apply = |writer: &mut Writer, failover: &[&str]| {
+        writer.apply(placed("near", "dc1", "z1", InstanceStatus::Unhealthy));
+        for datacenter in ["ap", "eu", "us"] {
+            for number in 0..10 {
+                let id = format!("{datacenter}-{number}");
+                let change = placed(&id, datacenter, "", InstanceStatus::Healthy);
+                let mut instance = (*change.instance).clone();
+                let balancing = &mut Arc::make_mut(&mut instance.service).balancing;
+                balancing.failover = failover.iter().map(|name| (*name).into()).collect();
+                writer.apply(Change { instance: Arc::new(instance) });
+            }
+        }
+        writer.publish();
+        let service = registry.service(&web()).expect("the service");
+        let mut picker = service.whole().picker();
+        let picks = (0..300).filter_map(|_| picker.pick(Strategy::Random, None));
+        let datacenters = picks.map(|pick| pick.item().node.datacenter.to_string());
+        datacenters.collect::<BTreeSet<String>>()
+    };
+    // One of 31 instances is lost, for which any datacenter has room.
+    assert_eq!(apply(&mut writer, &[]), set(&["ap", "eu", "us"]), "all are alike");
+    assert_eq!(apply(&mut writer, &["us", "eu"]), set(&["us"]));
+    assert_eq!(apply(&mut writer, &["eu"]), set(&["eu"]));
 }
 
 fn in_datacenter(n: usize) -> Scope {

@@ -113,6 +113,9 @@ pub struct StoredBalancing {
     /// The largest number of calls in flight to an instance, in percent of its fair share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_bound_percent: Option<u32>,
+    /// The datacenters that the service fails over to, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failover: Vec<String>,
 }
 
 impl From<&Registration> for StoredRegistration {
@@ -180,6 +183,7 @@ impl From<&Balancing> for StoredBalancing {
             panic_threshold_percent: balancing.panic_threshold_percent,
             slow_start_ms: balancing.slow_start_ms,
             load_bound_percent: balancing.load_bound_percent,
+            failover: balancing.failover.clone(),
         }
     }
 }
@@ -237,6 +241,18 @@ mod tests {
             };
             assert_eq!(StoredCheck::from(&check).to_check(), Some(check));
         }
+    }
+
+    #[test]
+    fn settings_that_are_not_given_take_no_room_on_disk_and_the_order_of_datacenters_stays() {
+        let balancing =
+            Balancing { failover: vec!["us".into(), "eu".into()], ..Balancing::default() };
+        let stored = serde_json::to_string(&StoredBalancing::from(&balancing)).expect("written");
+        assert!(stored.ends_with(r#","failover":["us","eu"]}"#), "{stored}");
+        let read: StoredBalancing = serde_json::from_str(&stored).expect("read");
+        assert_eq!(read, StoredBalancing::from(&balancing));
+        let none = serde_json::to_string(&StoredBalancing::default()).expect("written");
+        assert!(!none.contains("failover"), "{none}");
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub(super) struct BalancingArgs {
     /// 125 for bounded-hash]
     #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u32).range(100..=1_000))]
     load_bound: Option<u32>,
+
+    /// The datacenters that the service fails over to, in this order, separated by commas; the others follow after them, nearest
+    /// first [default: the nearest first]
+    #[arg(long, value_name = "DATACENTERS", value_delimiter = ',')]
+    failover: Vec<String>,
 }
 
 impl From<BalancingArgs> for Balancing {
@@ -68,6 +73,7 @@ impl From<BalancingArgs> for Balancing {
             panic_threshold_percent: args.panic_threshold,
             slow_start_ms: args.slow_start.map(millis),
             load_bound_percent: args.load_bound,
+            failover: args.failover,
         }
     }
 }
@@ -92,7 +98,7 @@ mod tests {
     fn every_setting_has_an_option() {
         let options = "--strategy peak-ewma --failure-threshold 5 --recovery-timeout 10s --outlier-failures 7 \
                        --outlier-interval 20s --ejection-time 1m --max-ejection 25 --panic-threshold 50 \
-                       --slow-start 30s --load-bound 150";
+                       --slow-start 30s --load-bound 150 --failover us,eu";
         let expected = Balancing {
             strategy: Some(Strategy::PeakEwma),
             failure_threshold: Some(5),
@@ -104,6 +110,7 @@ mod tests {
             panic_threshold_percent: Some(50),
             slow_start_ms: Some(30_000),
             load_bound_percent: Some(150),
+            failover: vec!["us".to_owned(), "eu".to_owned()],
         };
         assert_eq!(parse(options).unwrap(), expected);
         assert_eq!(parse("").unwrap(), Balancing::default());

@@ -24,6 +24,7 @@ Examples:
   hobnob register db --port 5432 --check-tcp 127.0.0.1:5432
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
+  hobnob register api --port 8080 --failover eu,us
   hobnob register api --port 8080 --slow-start 30s --outlier-failures 5 --panic-threshold 50
 
 Without a check an instance is healthy while its agent lives.

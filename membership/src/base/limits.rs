@@ -59,6 +59,8 @@ pub const MAX_SPANS_PER_ORIGIN: usize = 64;
 pub const MAX_RUMOR_QUEUE: usize = 1_000;
 /// Datagrams that answer pulls and wait to be sent. Beyond the limit pulls are not answered.
 pub const MAX_ANSWERS_WAITING: usize = 48;
+/// Datacenters that the record of an instance names for its service to fail over to.
+pub const MAX_FAILOVER: usize = 16;
 /// Recent moves of heads that a node remembers, to name the heads in digests.
 pub const MAX_RECENT_HEADS: usize = 1_000;
 /// Origins with a known gap that is pulled by datagram. Further gaps are left to sessions.

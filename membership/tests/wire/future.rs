@@ -26,7 +26,7 @@ fn values() -> [Vec<u8>; 6] {
     let support = new().number(0b1100).number(0b1);
     let node = new().text("later").text("dc1").text("").text("9.0").number(7).raw(&[0]);
     let node = node.block(support).number(0).raw(b"node tail").0;
-    let balancing = new().raw(&[0; 10]);
+    let balancing = new().raw(&[0; 11]);
     let service = new().text("web").text("default").text("10.0.0.9").number(80);
     let service = service.number(0).number(0).number(1).raw(&[1]).block(balancing);
     let service = service.raw(b"service tail").0;

@@ -82,6 +82,9 @@ pub struct Balancing {
     /// For keyed strategies: the most calls in flight of an instance, in percent of its fair share.
     #[serde(default, skip_serializing_if = "is_default")]
     pub load_bound_percent: Option<u32>,
+    /// The datacenters that the service fails over to, in this order; at most 16. The others follow after them, nearest first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failover: Vec<String>,
 }
 
 impl Registration {

@@ -62,6 +62,8 @@ pub struct Balancing {
     pub slow_start_ms: Option<u64>,
     /// The largest number of picks in flight to an instance under a keyed strategy, in percent of its fair share.
     pub load_bound_percent: Option<u32>,
+    /// The datacenters that the service fails over to, in this order. Others come after them.
+    pub failover: Vec<Text>,
 }
 block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
     outlier_failures: None,
@@ -71,6 +73,7 @@ block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
     panic_threshold_percent: None,
     slow_start_ms: None,
     load_bound_percent: None,
+    failover: Vec::new(),
 });
 
 /// The health of an instance, as its check found it.
@@ -145,6 +148,10 @@ impl Balancing {
     pub fn validate(&self) -> Result<(), RecordError> {
         if let Some(strategy) = &self.strategy {
             name("strategy", strategy)?;
+        }
+        count("failover datacenters", self.failover.len(), limits::MAX_FAILOVER)?;
+        for datacenter in &self.failover {
+            name("failover datacenter", datacenter)?;
         }
         let failures = (1..=1_000, "from 1 to 1000");
         let time = (1..=86_400_000, "from 1 ms to a day");
