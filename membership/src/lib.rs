@@ -77,6 +77,7 @@ pub use node::io::{Event, Input, Output};
 pub use node::losses::is_probably_a_cut;
 pub use node::sealed::survey::{KeyStatus, MemberKeys};
 pub use node::{Node, view};
+pub use spread::confirming::{ConfirmError, Confirmation, Confirmers};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
 pub use trust::orders::{OrderError, OrderKind};
 pub use trust::rights::Hidden;

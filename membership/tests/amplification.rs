@@ -8,8 +8,8 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, health, identity};
 use hobnob_membership::wire::{
-    Ask, Claim, Compare, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life, Listing,
-    LocalHealth, MemberUpdates, Message, Ping, Pong, Pull, Update, Vote, WireError,
+    Ask, Claim, Compare, Confirm, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life,
+    Listing, LocalHealth, MemberUpdates, Message, Ping, Pong, Pull, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Node, NodeId, Output, Time};
@@ -150,6 +150,10 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         let (alive, closed, by_fin, refused) = (false, true, true, true);
         Message::ExitVote(ExitVote { sender, suspect, epoch, alive, closed, by_fin, refused })
     };
+    let confirm = |origin: Identity, version| {
+        let Identity { node_id: origin, epoch, .. } = origin;
+        Message::Confirm(Confirm { sender, origin, epoch, version })
+    };
     let listed = (0..DOWN).map(|n| listing(bucket_of(former(n)), vec![former(n)]));
     vec![
         ("pull", datagram([pull(vec![want(0)])])),
@@ -171,6 +175,13 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         ("ask about a member that is down", datagram([ask(former(0))])),
         ("asks about members that are down", datagram((0..DOWN).map(former).map(ask))),
         ("vote", datagram([Message::Vote(vote)])),
+        ("confirm", datagram([confirm(own, 1)])),
+        ("confirms", datagram((0..60).map(|version| confirm(own, version)))),
+        ("confirm of what nobody has", datagram([confirm(identity(2), 1 << 40)])),
+        (
+            "confirms of what nobody has",
+            datagram((1 << 40..).take(30).map(|at| confirm(identity(2), at))),
+        ),
         ("exit vote", datagram([exit_vote(identity(2))])),
         ("exit vote on the sender", datagram([exit_vote(victim())])),
         ("exit votes", datagram((100..160).map(identity).map(exit_vote))),

@@ -128,6 +128,8 @@ error_codes! {
     RoleMissing => Failed,
     /// The certificate of the member is not known, and its key with it.
     KeyUnknown => Failed,
+    /// As many changes wait for acknowledgements as may. This one stands.
+    TooManyAcks => Failed,
     /// As many revocations are there as may be.
     TooManyRevocations => Failed,
     /// Nobody answered at the addresses to join at.

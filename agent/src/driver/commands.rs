@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::registering::RecordChanges;
-use hobnob_membership::{Input, Node, NodeId, Time};
+use hobnob_membership::{ConfirmError, Confirmers, Input, Node, NodeId, Time};
 use tokio::time::Instant;
 
+use super::confirming::Confirmed;
 use super::own_checks::OwnCheck;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
@@ -63,6 +65,11 @@ pub(super) enum Command {
         members: Vec<(NodeId, Option<SignedCommand>)>,
         reply: Reply<Vec<NodeId>>,
     },
+    Confirm {
+        by: Confirmers,
+        within: Duration,
+        reply: Reply<Result<Confirmed, Refused>>,
+    },
     Survey {
         reply: Reply<()>,
     },
@@ -82,6 +89,9 @@ pub(crate) enum Refused {
     /// The records break a rule.
     #[error(transparent)]
     Records(#[from] WriteError),
+    /// No confirmation was begun.
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
     #[error(transparent)]
     Stopping(#[from] Stopping),
 }
@@ -102,6 +112,8 @@ impl From<Refused> for ApiError {
             Refused::Records(WriteError::Full) => ErrorCode::TooManyRegistrations,
             Refused::Records(WriteError::NotAllowed { .. }) => ErrorCode::ServiceNotAllowed,
             Refused::Records(_) => ErrorCode::RegistrationInvalid,
+            Refused::Confirm(ConfirmError::TooMany) => ErrorCode::TooManyAcks,
+            Refused::Confirm(_) => ErrorCode::OutOfRange,
             Refused::Silent(_) => ErrorCode::DuplicateNodeId,
             Refused::Stopping(_) => ErrorCode::AgentStopping,
         };
@@ -150,6 +162,7 @@ impl Driver {
                 self.note_pruned(dropped.len());
                 reply.send(dropped);
             }
+            Command::Confirm { by, within, reply } => self.confirm(&by, within, reply),
             Command::Survey { reply } => {
                 self.node.handle(Input::Survey, now);
                 self.drain();

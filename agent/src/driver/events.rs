@@ -110,6 +110,7 @@ impl Driver {
                 "an agent of a clear cluster sends to this one, whose cluster is sealed, and is ignored: give that agent a \
                  token, or check --join of both"
             ),
+            Event::Confirmation(outcome) => self.note_confirmation(outcome),
             Event::KeysChanged => self.note_changed_keys(),
             Event::Refused { reason } => self.note_refusal(reason),
             Event::Revoked => self.note_revoked(),

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hobnob_api::{ApiError, CheckExplained};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::registering::RecordChanges;
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_membership::{Confirmers, Node, NodeId, Time};
 use tokio::sync::mpsc;
 
 use super::commands::{Command, Ordered, Refused, Report};
+use super::confirming::Confirmed;
 use super::kept::KeysKept;
 use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};
@@ -152,6 +154,18 @@ impl DriverHandle {
         members: Vec<(NodeId, Option<SignedCommand>)>,
     ) -> Result<Vec<NodeId>, Stopping> {
         ask(&self.commands, |reply| Command::Prune { members, reply }).await
+    }
+
+    /// Waits until members have applied what this one has written so far, for so long at most.
+    ///
+    /// # Errors
+    /// Nobody is asked, or this agent is stopping.
+    pub(crate) async fn confirm(
+        &self,
+        by: Confirmers,
+        within: Duration,
+    ) -> Result<Confirmed, Refused> {
+        ask(&self.commands, |reply| Command::Confirm { by, within, reply }).await?
     }
 
     /// Begins to ask the members of a sealed cluster which keys they hold.

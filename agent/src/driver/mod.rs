@@ -5,6 +5,7 @@
 //! socket drops and counts, as UDP may.
 
 mod commands;
+mod confirming;
 mod entering;
 mod events;
 mod handle;
@@ -36,6 +37,7 @@ use crate::storage::{KeptKeys, KeptVerdict};
 use crate::transport::{HoldEvent, HoldKeys, Network, StreamEvent};
 
 pub(crate) use commands::{Ordered, Refused, Report};
+use confirming::Confirming;
 pub(crate) use entering::Entering;
 pub(crate) use handle::DriverHandle;
 use handle::Inbox;
@@ -94,6 +96,7 @@ pub(crate) struct Driver {
     writer: Writer,
     persist: mpsc::Sender<Persist>,
     joining: Joining,
+    confirming: Confirming,
     entering: Entering,
     losses: HeldLosses,
     save_peers_at: Option<Instant>,
@@ -133,6 +136,7 @@ impl Driver {
             writer,
             persist,
             joining,
+            confirming: Confirming::default(),
             entering: Entering::default(),
             losses: HeldLosses::default(),
             save_peers_at: None,
@@ -317,7 +321,11 @@ impl Driver {
                 Output::Event(event) => self.take_event(event),
                 // No member takes anything of a revoked agent.
                 _ if self.entering.is_revoked() => {}
-                Output::Datagram { to, bytes } => network.udp.send(to, &bytes),
+                Output::Datagram { to, bytes } => {
+                    // A member that hears that this one has applied a change relies on its clients to see it.
+                    self.writer.publish();
+                    network.udp.send(to, &bytes);
+                }
                 Output::OpenStream { stream, to, .. } => network.quic.open(stream, to),
                 Output::OpenStreamAt { stream, to } => network.quic.open_at(stream, to),
                 Output::StreamFrame { stream, bytes } => network.quic.send(stream, bytes),

@@ -1,5 +1,6 @@
 //! Everything that answers a question from the agent's own view, for every door.
 
+pub(crate) mod acknowledge;
 pub(crate) mod asked;
 pub(crate) mod explain;
 pub(crate) mod force_leave;

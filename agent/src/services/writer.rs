@@ -133,11 +133,11 @@ impl Writer {
 
     /// Shows the applied changes.
     pub(crate) fn publish(&mut self) {
-        let is_urgent = std::mem::take(&mut self.is_urgent);
-        let touched = std::mem::take(&mut self.touched);
-        if touched.is_empty() {
+        if self.touched.is_empty() {
             return;
         }
+        let is_urgent = std::mem::take(&mut self.is_urgent);
+        let touched = std::mem::take(&mut self.touched);
         let published = self.registry.services.load_full();
         // Copied when the first service comes or goes.
         let mut services = Cow::Borrowed(&*published);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hobnob_agent::{Agent, AgentConfig};
 use hobnob_api::client::{Client, WatchEvent};
 use hobnob_api::{
-    Basis, CallReport, Datacenters, Instance, InstanceStatus, MemberStatus, Outcome, Pick,
+    Ack, Basis, CallReport, Datacenters, Instance, InstanceStatus, MemberStatus, Outcome, Pick,
     PickQuery, Query, Registration, Request, Response, WatchQuery,
 };
 
@@ -72,6 +72,60 @@ async fn until_members(agent: &Agent, status: MemberStatus, count: usize) {
     tokio::time::timeout(TEST_TIMEOUT, poll).await.expect("in time");
 }
 
+fn ack(by: &str) -> Option<Ack> {
+    Some(Ack { by: by.parse().expect("ackers"), timeout_ms: 10_000 })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_answered() {
+    let home = tempfile::tempdir().expect("a directory");
+    let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
+    let alone = Registration { ack: ack("all"), ..registration("web", "alone", 8000) };
+    let Response::Registered { ack: Some(acked), .. } = call(&a, Request::Register(alone)).await
+    else {
+        panic!("registered")
+    };
+    assert_eq!((acked.confirmed, acked.wanted, acked.complete), (0, 0, false), "nobody is there");
+
+    let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
+    let c = Agent::start(config(home.path(), "c", &[&a])).await.expect("c");
+    for agent in [&a, &b, &c] {
+        until_members(agent, MemberStatus::Alive, 3).await;
+    }
+    let seen = async |agent: &Agent, id: &str| {
+        resolve(agent, query("web")).await.iter().any(|instance| instance.id == id)
+    };
+    for (number, by) in ["all", "datacenter", "datacenter:dc1", "2"].into_iter().enumerate() {
+        let id = format!("web-{number}");
+        let asked = Registration { ack: ack(by), ..registration("web", &id, 8001) };
+        let Response::Registered { ack: Some(acked), .. } =
+            call(&a, Request::Register(asked)).await
+        else {
+            panic!("registered")
+        };
+        assert_eq!((acked.confirmed, acked.wanted, acked.complete), (2, 2, true), "{by}");
+        assert!(acked.missing.is_empty());
+        assert!(seen(&b, &id).await && seen(&c, &id).await, "{by}: without any wait");
+
+        let removed = Request::Deregister { id: id.clone(), ack: ack(by) };
+        let Response::Deregistered { ack: Some(acked), .. } = call(&a, removed).await else {
+            panic!("deregistered")
+        };
+        assert!(acked.complete);
+        assert!(!seen(&b, &id).await && !seen(&c, &id).await, "{by}: without any wait");
+    }
+    for (by, wanted) in [("5", 5), ("datacenter:eu", 0)] {
+        let asked = Registration { ack: ack(by), ..registration("web", "more", 8001) };
+        let Response::Registered { ack: Some(acked), .. } =
+            call(&a, Request::Register(asked)).await
+        else {
+            panic!("registered")
+        };
+        assert_eq!((acked.wanted, acked.complete), (wanted, false), "{by}");
+        assert!(seen(&a, "more").await, "it stands");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_registered_anywhere_is_picked_everywhere() {
     let home = tempfile::tempdir().expect("a directory");
@@ -90,7 +144,7 @@ async fn an_instance_registered_anywhere_is_picked_everywhere() {
     assert_eq!(ids.len(), 10);
     assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
 
-    call(&b, Request::Deregister { id: "web-2".into() }).await;
+    call(&b, Request::Deregister { id: "web-2".into(), ack: None }).await;
     for agent in [&a, &b, &c] {
         until_healthy(agent, "web", 1).await;
     }
@@ -158,7 +212,7 @@ async fn a_watch_tells_what_is_there_and_what_changes() {
         panic!("instances first")
     };
     assert_eq!(now.instances.len(), 1);
-    call(&a, Request::Deregister { id: "web-1".into() }).await;
+    call(&a, Request::Deregister { id: "web-1".into(), ack: None }).await;
     let Some(Ok(WatchEvent::Changes(changes))) = watch.next().await else { panic!("then changes") };
     assert_eq!(changes.instances[0].status, InstanceStatus::Gone);
     assert!(changes.revision > now.revision);

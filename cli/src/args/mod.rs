@@ -1,5 +1,6 @@
 //! The command line and its help texts.
 
+mod ack;
 mod agent;
 mod balancing;
 mod catalog;
@@ -72,7 +73,8 @@ pub(crate) struct Cli {
     )]
     socket: Option<PathBuf>,
 
-    /// The longest wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s]
+    /// The longest wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s; with --ack, 5s more than
+    /// --ack-timeout]
     #[arg(
         long,
         global = true,
@@ -147,6 +149,8 @@ impl Cli {
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.answer_timeout.unwrap_or(match self.command {
             Command::Join(_) => JOIN_TIMEOUT,
+            Command::Register(ref args) => ANSWER_TIMEOUT + args.ack.waits(),
+            Command::Deregister(ref args) => ANSWER_TIMEOUT + args.ack.waits(),
             _ => ANSWER_TIMEOUT,
         })
     }

@@ -11,6 +11,7 @@ use hobnob_api::{
     Registration,
 };
 
+use super::ack::AckArgs;
 use super::balancing::BalancingArgs;
 use super::values::{self, millis};
 
@@ -22,6 +23,7 @@ Examples:
   hobnob register web --port 8001 \\
       --check-http http://127.0.0.1:8001/health --interval 2s --timeout 500ms
   hobnob register db --port 5432 --check-tcp 127.0.0.1:5432
+  hobnob register web --port 8001 --ack datacenter --ack-timeout 5s
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
   hobnob register api --port 8080 --failover eu,us
@@ -95,6 +97,9 @@ pub(crate) struct RegisterArgs {
     no_listener_watch: bool,
 
     #[command(flatten)]
+    pub(super) ack: AckArgs,
+
+    #[command(flatten)]
     balancing: BalancingArgs,
 }
 
@@ -112,6 +117,7 @@ impl From<RegisterArgs> for Registration {
             weight: args.weight,
             checks,
             balancing: args.balancing.into(),
+            ack: args.ack.to_ack(),
         }
     }
 }
@@ -139,11 +145,14 @@ impl RegisterArgs {
 /// `hobnob deregister`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hobnob deregister web-1\n\nExits with 3 when this agent has no such instance."
+    after_help = "Examples:\n  hobnob deregister web-1\n  hobnob deregister web-1 --ack all\n\nExits with 3 when this agent has no such instance."
 )]
 pub(crate) struct DeregisterArgs {
     /// The id of the instance
     pub(crate) id: String,
+
+    #[command(flatten)]
+    pub(crate) ack: AckArgs,
 }
 
 #[cfg(test)]
@@ -151,6 +160,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::{CommandFactory, Parser};
+    use hobnob_api::{Ack, Ackers};
 
     fn parse(line: &str) -> Result<Registration, clap::Error> {
         let words = ["hobnob", "register"].into_iter().chain(line.split(' '));
@@ -176,6 +186,16 @@ mod tests {
         let meta: Vec<_> =
             registration.meta.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(meta, [("a", "1,2"), ("b", "x=y")]);
+    }
+
+    #[test]
+    fn an_acknowledgement_is_asked_for_by_a_number_or_a_word() {
+        assert_eq!(parse("web --port 80").unwrap().ack, None);
+        let ack = parse("web --port 80 --ack datacenter:eu --ack-timeout 5s").unwrap().ack;
+        let by = Ackers::Datacenter("eu".to_owned());
+        assert_eq!(ack, Some(Ack { by, timeout_ms: 5_000 }));
+        let ack = parse("web --port 80 --ack 3").unwrap().ack;
+        assert_eq!(ack, Some(Ack { by: Ackers::Any(3), timeout_ms: 2_000 }));
     }
 
     #[test]
@@ -216,6 +236,9 @@ mod tests {
             ("web --port 80 --weight 0", "--weight"),
             ("web --port 80 --interval 1s", "--check-http"),
             ("web --port 80 --check-tcp h:1 --check-http http://h/", "--check-tcp"),
+            ("web --port 80 --ack 0", "datacenter:NAME"),
+            ("web --port 80 --ack-timeout 1s", "--ack"),
+            ("web --port 80 --ack all --ack-timeout 2m", "1m"),
             ("web --port 80 --check-tcp h", "host:port"),
             ("web --port 80 --check-tcp h:1 --timeout soon", "500ms"),
         ] {

@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hobnob_agent::SocketMode;
-use hobnob_api::Datacenters;
 use hobnob_api::address::{AddressError, GossipAddress, Host, HostPort, HttpUrl, OwnAddress};
+use hobnob_api::{Ackers, Datacenters, MAX_ACK_TIMEOUT_MS};
 use hobnob_keys::{Glob, GlobError, Name, NameError, SeedAddress};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -15,6 +15,23 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected key=value, such as version=1.4".to_owned()),
+    }
+}
+
+/// The agents that acknowledge a change.
+pub(crate) fn ackers(text: &str) -> Result<Ackers, String> {
+    text.parse().map_err(|_| {
+        "expected a number of agents, such as 3, or all, datacenter, or datacenter:NAME".to_owned()
+    })
+}
+
+/// The longest wait for acknowledgements, with its unit.
+pub(crate) fn ack_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if timeout <= Duration::from_millis(MAX_ACK_TIMEOUT_MS) {
+        Ok(timeout)
+    } else {
+        Err("expected a duration between 1ms and 1m".to_owned())
     }
 }
 

@@ -1,11 +1,16 @@
 //! `hobnob register` and `hobnob deregister`.
 
 use hobnob_api::client::Client;
-use hobnob_api::{RegisterOutcome, Registration, Request, Response};
+use hobnob_api::names::printable;
+use hobnob_api::{Acknowledged, RegisterOutcome, Registration, Request, Response};
 
 use super::unexpected;
+use crate::args::DeregisterArgs;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{self, Output};
+
+/// The most names of agents that a message lists.
+const MAX_NAMED: usize = 10;
 
 /// Registers an instance with this agent.
 pub(super) async fn register(
@@ -14,21 +19,84 @@ pub(super) async fn register(
 ) -> anyhow::Result<Exit> {
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration)).await? {
-        Response::Registered { outcome, .. } => Output::new().line(&match outcome {
-            RegisterOutcome::Added => format!("registered {id}"),
-            RegisterOutcome::Replaced => format!("replaced {id}"),
-            RegisterOutcome::Unchanged => format!("{id} is registered so already"),
-        })?,
-        other => return Err(unexpected(&other)),
+        Response::Registered { outcome, ack, .. } => {
+            let done = match outcome {
+                RegisterOutcome::Added => format!("registered {id}"),
+                RegisterOutcome::Replaced => format!("replaced {id}"),
+                RegisterOutcome::Unchanged => format!("{id} is registered so already"),
+            };
+            tell(&done, ack.as_ref())
+        }
+        other => Err(unexpected(&other)),
     }
-    Ok(Exit::Done)
 }
 
 /// Removes an instance of this agent.
-pub(super) async fn deregister(client: &mut Client, id: String) -> anyhow::Result<Exit> {
-    match client.call(Request::Deregister { id: id.clone() }).await? {
-        Response::Deregistered { .. } => Output::new().line(&format!("deregistered {id}"))?,
-        other => return Err(unexpected(&other)),
+pub(super) async fn deregister(
+    client: &mut Client,
+    DeregisterArgs { id, ack }: DeregisterArgs,
+) -> anyhow::Result<Exit> {
+    let request = Request::Deregister { id: id.clone(), ack: ack.to_ack() };
+    match client.call(request).await? {
+        Response::Deregistered { ack, .. } => tell(&format!("deregistered {id}"), ack.as_ref()),
+        other => Err(unexpected(&other)),
     }
-    Ok(Exit::Done)
+}
+
+/// Tells what was done here, and which other agents have applied it.
+fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
+    let Some(ack) = ack else {
+        Output::new().line(done)?;
+        return Ok(Exit::Done);
+    };
+    Output::new().line(&format!("{done}: {} other agents have applied it", ack.confirmed))?;
+    if ack.complete {
+        return Ok(Exit::Done);
+    }
+    output::say(&shortage(ack));
+    Ok(Exit::Failed)
+}
+
+fn shortage(ack: &Acknowledged) -> String {
+    let Acknowledged { confirmed, wanted, missing, .. } = ack;
+    if *wanted == 0 {
+        return "no other living agent is there to apply it: it is registered here, and others get it when they are back; \
+                `hobnob members` lists them"
+            .to_owned();
+    }
+    let mut names: Vec<_> =
+        missing.iter().take(MAX_NAMED).map(|name| printable(name).into_owned()).collect();
+    if missing.len() > MAX_NAMED {
+        names.push(format!("and {} more", missing.len() - MAX_NAMED));
+    }
+    let who = match names.is_empty() {
+        true => "no more agents are alive".to_owned(),
+        false => format!("missing: {}", names.join(", ")),
+    };
+    format!(
+        "{confirmed} of {wanted} agents have applied it in time: {who}. The change stands, and they get it as soon as they can"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(confirmed: usize, wanted: usize, missing: &[&str]) -> Acknowledged {
+        let missing: Vec<String> = missing.iter().map(|name| (*name).to_owned()).collect();
+        Acknowledged { confirmed, wanted, complete: false, missing }
+    }
+
+    #[test]
+    fn a_shortage_names_who_is_missing() {
+        let told = shortage(&ack(1, 3, &["a2", "a\u{7}3"]));
+        assert!(
+            told.starts_with("1 of 3 agents have applied it in time: missing: a2, a\\u{7}3."),
+            "{told}"
+        );
+        assert!(shortage(&ack(1, 3, &[])).contains("no more agents are alive"));
+        assert!(shortage(&ack(0, 0, &[])).contains("no other living agent"));
+        let many: Vec<&str> = vec!["a"; 13];
+        assert!(shortage(&ack(0, 13, &many)).contains("a, and 3 more."));
+    }
 }

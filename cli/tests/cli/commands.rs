@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
 use hobnob_api::{
-    ApiError, Basis, Changes, ErrorCode, Instance, InstanceStatus, Instances, NodeId, Pick, Picked,
-    RegisterOutcome, Request, Response, Services,
+    Ackers, Acknowledged, ApiError, Basis, Changes, ErrorCode, Instance, InstanceStatus, Instances,
+    NodeId, Pick, Picked, RegisterOutcome, Request, Response, Services,
 };
 use serde_json::{Value, json};
 
@@ -166,6 +166,7 @@ fn register_asks_for_what_was_typed() {
     let agent = ScriptedAgent::start(vec![vec![Response::Registered {
         id: "web-1".to_owned(),
         outcome: RegisterOutcome::Added,
+        ack: None,
     }]]);
     let line =
         ["register", "web", "--id", "web-1", "--port", "8001", "--meta", "a=b", "--weight", "2"];
@@ -174,6 +175,25 @@ fn register_asks_for_what_was_typed() {
     let Request::Register(registration) = &requests[0] else { panic!("{requests:?}") };
     assert_eq!((registration.instance_id(), registration.weight), ("web-1", 2));
     assert_eq!(registration.meta["a"], "b");
+}
+
+#[test]
+fn a_change_that_too_few_acknowledge_fails_and_says_who_is_missing() {
+    for (confirmed, complete, exit) in [(1, false, 1), (2, true, 0)] {
+        let missing = if complete { vec![] } else { vec!["a3".to_owned()] };
+        let ack = Some(Acknowledged { confirmed, wanted: 2, complete, missing });
+        let id = "web-1".to_owned();
+        let agent = ScriptedAgent::start(vec![vec![Response::Deregistered { id, ack }]]);
+        let (output, requests) = agent.run(&["deregister", "web-1", "--ack", "2"]);
+        assert_eq!(output.status.code(), Some(exit));
+        let told = format!("deregistered web-1: {confirmed} other agents have applied it\n");
+        assert_eq!(stdout(&output), told);
+        assert_eq!(stderr(&output).contains("missing: a3"), !complete, "{}", stderr(&output));
+        let Request::Deregister { ack: Some(asked), .. } = &requests[0] else {
+            panic!("{requests:?}")
+        };
+        assert_eq!((&asked.by, asked.timeout_ms), (&Ackers::Any(2), 2_000));
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Load {
     pub answers: usize,
     /// Origins with a known gap.
     pub gaps: usize,
+    /// Confirmations under way, and questions of others for one that wait.
+    pub confirms: usize,
     /// Open sync sessions, both those that the node opened and those that it serves.
     pub sessions: usize,
     /// Suspicions and indirect probes under way.
@@ -136,6 +138,12 @@ counters! {
     proofs_asked,
     /// Answers not sent because the address is not proven, and had got enough because of the same datagram.
     answers_withheld,
+    /// Questions to members whether they have applied our records.
+    confirms_asked,
+    /// Such questions of others that were answered.
+    confirms_answered,
+    /// Such questions of others that were not kept because too many waited.
+    confirms_refused,
     /// Messages, frames and elements of lists skipped because only a later version knows their kind.
     kinds_unknown,
     /// New records of a kind that only a later version knows. They are kept and passed on.

@@ -61,6 +61,12 @@ pub const MAX_RUMOR_QUEUE: usize = 1_000;
 pub const MAX_ANSWERS_WAITING: usize = 48;
 /// Datacenters that the record of an instance names for its service to fail over to.
 pub const MAX_FAILOVER: usize = 16;
+/// Confirmations of its own writes that a node has under way at once. Further ones are refused.
+pub const MAX_CONFIRMATIONS: usize = 64;
+/// The longest time that a confirmation may take.
+pub const MAX_CONFIRMATION_TIME: Duration = Duration::from_secs(60);
+/// Questions of other members for a confirmation that wait with a node. Further ones are not kept; their members ask again.
+pub const MAX_CONFIRMS_WAITING: usize = 1_024;
 /// Recent moves of heads that a node remembers, to name the heads in digests.
 pub const MAX_RECENT_HEADS: usize = 1_000;
 /// Origins with a known gap that is pulled by datagram. Further gaps are left to sessions.

@@ -48,6 +48,8 @@ timers! {
     Digest,
     /// A gap is pulled.
     Pull,
+    /// Members are asked whether they have applied our records, or the time for that is over.
+    Confirm,
     /// A session is checked for a stall, or gets bandwidth that it waited for.
     Session,
     /// A periodic sync session is opened.

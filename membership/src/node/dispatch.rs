@@ -96,6 +96,16 @@ impl Node {
                 }
             }
             Message::Pull(pull) => self.handle_pull(&pull, now),
+            Message::Confirm(confirm) => {
+                if let Some(peer) = liveness.hear(confirm.sender, Sign::Rumor, now) {
+                    spread.handle_confirm(&peer, &confirm, liveness, now);
+                }
+            }
+            Message::Confirmed(confirm) => {
+                if let Some(peer) = liveness.hear(confirm.sender, Sign::Rumor, now) {
+                    spread.handle_confirmed(&peer, &confirm, now);
+                }
+            }
         }
     }
 
@@ -175,6 +185,7 @@ fn is_repeated(message: &Message, asked: &mut Vec<Discriminant<Message>>) -> boo
             | Message::Compare(_)
             | Message::Digest(_)
             | Message::Pull(_)
+            | Message::Confirm(_)
     );
     let kind = mem::discriminant(message);
     if !asks_once {

@@ -92,6 +92,7 @@ impl Node {
             own_unsent: self.spread.own_unsent(),
             rumors: self.spread.rumors_waiting(),
             answers: self.spread.answers_waiting(),
+            confirms: self.spread.confirms_waiting(),
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
             indirect_probes: self.liveness.detector().open(),

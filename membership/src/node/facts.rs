@@ -98,6 +98,7 @@ impl Node {
                 self.liveness.meet_duplicate(&identity, now);
                 self.pass_on(now);
             }
+            SpreadFact::Confirmation(outcome) => self.emit(Event::Confirmation(outcome)),
             SpreadFact::Joined => self.liveness.joined(),
         }
     }

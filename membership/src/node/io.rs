@@ -9,6 +9,7 @@ use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{self, HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 use crate::liveness::detector::Verdict;
 use crate::node::view::{Change, MemberChange};
+use crate::spread::confirming::Confirmation;
 
 /// Something that happened to a node.
 #[derive(Clone, Debug)]
@@ -199,6 +200,9 @@ pub enum Event {
     DatagramsBlocked,
     /// A member that we watch answers by datagram again, or we watch no member any more.
     DatagramsPass,
+    /// A confirmation that [`Node::confirm`](crate::Node::confirm) began is over: the members have applied the records, or they
+    /// have not in time.
+    Confirmation(Confirmation),
     /// An [`Input::Leave`] is complete.
     Left,
 }

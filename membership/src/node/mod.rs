@@ -21,6 +21,7 @@ pub mod view;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_keys::SignedCommand;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -38,6 +39,7 @@ use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, WriteError};
 use crate::liveness::Liveness;
 use crate::spread::Spread;
+use crate::spread::confirming::{ConfirmError, Confirmers};
 use crate::trust::Guard;
 use crate::trust::door::SecuredBy;
 use crate::trust::orders::OrderKind;
@@ -224,6 +226,23 @@ impl Node {
     pub fn check_write(&self, records: &[(Key, Option<Value>)]) -> Result<(), WriteError> {
         self.check_rights(records.iter().filter_map(|(_, value)| value.as_ref()))?;
         self.catalog().check(records)
+    }
+
+    /// Asks members whether they have applied all that this node has written so far, and show it to their clients.
+    /// [`Event::Confirmation`](crate::Event::Confirmation) with this number follows when they have, when nobody is left who could,
+    /// or after `within`, which is a minute at most.
+    ///
+    /// # Errors
+    /// Too many confirmations are under way, or a part of the question is out of its range. Nobody is asked then.
+    pub fn confirm(
+        &mut self,
+        by: &Confirmers,
+        within: Duration,
+        now: Time,
+    ) -> Result<u64, ConfirmError> {
+        let begun = self.spread.confirm(by, within, &self.liveness, now);
+        self.settle(now);
+        begun
     }
 
     /// Declares a member down, and tells all members. The member refutes it if it lives. Returns whether it was active.

@@ -3,6 +3,8 @@
 use crate::base::identity::{Identity, NodeId};
 use crate::catalog::record::Key;
 
+use super::confirming::Confirmation;
+
 /// Something that the catalog plane learned and the node has to know.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fact {
@@ -10,6 +12,8 @@ pub(crate) enum Fact {
     Records { origin: NodeId, keys: Vec<Key> },
     /// The records of a node were dropped because an operator made it force-leave.
     ForceLeft { node: NodeId, told_by: NodeId },
+    /// The members that were asked to confirm our records have, or their time is over.
+    Confirmation(Confirmation),
     /// A peer sent a frame in a session.
     Heard(NodeId),
     /// A peer opened a session under our own node id.

@@ -4,6 +4,7 @@
 //! whom to send to, and its outputs carry [`Fact`]s for the node. Nothing here knows how members are found or watched.
 
 mod budget;
+pub(crate) mod confirming;
 mod digests;
 pub(crate) mod facts;
 mod gaps;
@@ -36,6 +37,7 @@ use crate::catalog::{Catalog, Version};
 use crate::wire::{Envelope, Outbox, Packed};
 
 use budget::Budget;
+use confirming::Confirming;
 use digests::{DigestSchedule, RecentHeads};
 use facts::Fact;
 use gaps::Gaps;
@@ -64,6 +66,7 @@ pub(crate) struct Spread {
     digests: DigestSchedule,
     recent: RecentHeads,
     gaps: Gaps,
+    confirming: Confirming,
     sessions: BTreeMap<StreamId, Session>,
     sync: SyncSchedule,
     provenances: Provenances,
@@ -101,6 +104,7 @@ impl Spread {
             digests: DigestSchedule::new(protocol, now, first_digest),
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
+            confirming: Confirming::default(),
             sessions: BTreeMap::new(),
             sync: SyncSchedule::default(),
             provenances: Provenances::default(),
@@ -198,6 +202,7 @@ impl Spread {
     pub(crate) fn handle_deadlines(&mut self, peers: &mut dyn Peers, now: Time) {
         // Repair comes first, since it may request a session.
         self.handle_repair_deadlines(peers, now);
+        self.handle_confirm_deadline(peers, now);
         self.handle_sync_deadlines(peers, now);
         self.handle_retention_deadline(peers, now);
     }
@@ -214,6 +219,7 @@ impl Spread {
         self.timers.put(Timer::Send, self.send_deadline());
         self.timers.set(Timer::Digest, self.digests.next_deadline());
         self.timers.put(Timer::Pull, self.gaps.next_deadline());
+        self.set_confirm_timer();
         self.set_sync_timers();
     }
 }

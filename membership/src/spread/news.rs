@@ -160,6 +160,7 @@ impl Spread {
                 self.recent.moved(origin, now);
                 self.digests.news(now);
                 self.gaps.check(&self.catalog.want_in(origin, delta.epoch));
+                self.answer_confirms(origin, peers, now);
                 Learned::News
             }
         }

@@ -1,8 +1,9 @@
 //! Limits that a node must keep, whatever its input.
 
 use crate::limits::{
-    MAX_ANSWERS_WAITING, MAX_CATALOG_BYTES, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_ORIGINS,
-    MAX_PENDING_PULLS, MAX_RUMOR_QUEUE, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+    MAX_ANSWERS_WAITING, MAX_CATALOG_BYTES, MAX_CONFIRMATIONS, MAX_CONFIRMS_WAITING,
+    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_ORIGINS, MAX_PENDING_PULLS, MAX_RUMOR_QUEUE,
+    MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
 };
 use crate::wire::{Envelope, Frame, decode_datagram};
 use crate::{ClusterId, Node, Output};
@@ -21,6 +22,7 @@ pub fn check(node: &Node, outputs: &[Output]) {
     assert!(load.members <= MAX_ORIGINS, "{load:?}");
     assert!(load.rumors <= MAX_RUMOR_QUEUE, "{load:?}");
     assert!(load.answers <= MAX_ANSWERS_WAITING, "{load:?}");
+    assert!(load.confirms <= MAX_CONFIRMATIONS + MAX_CONFIRMS_WAITING, "{load:?}");
     assert!(load.gaps <= MAX_PENDING_PULLS, "{load:?}");
     assert!(load.record_bytes <= MAX_CATALOG_BYTES, "{load:?}");
     assert!(load.sessions <= MAX_SESSIONS_OPENED + MAX_SESSIONS_SERVED, "{load:?}");

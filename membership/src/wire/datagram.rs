@@ -4,8 +4,8 @@ use super::WireError;
 use super::claim::Claim;
 use super::envelope::Envelope;
 use super::liveness::{Ask, Compare, ExitVote, Listing, MemberUpdates, Ping, Pong, Vote};
-use crate::base::identity::{Identity, NodeId};
-use crate::catalog::{Delta, Head, Want};
+use crate::base::identity::{Epoch, Identity, NodeId};
+use crate::catalog::{Delta, Head, Version, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
 const HELLO: u8 = 2;
@@ -23,6 +23,8 @@ const MEMBER_UPDATES: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
 const EXIT_VOTE: u8 = 17;
+const CONFIRM: u8 = 30;
+const CONFIRMED: u8 = 31;
 
 /// A hello to a seed address, and the answers to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,20 @@ pub struct Pull {
     pub wants: Vec<Want>,
 }
 block!(Pull { sender, wants });
+
+/// A question whether the receiver has applied the records of an origin up to a version, and the answer that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    /// The sender.
+    pub sender: NodeId,
+    /// The origin.
+    pub origin: NodeId,
+    /// The epoch of the origin; in the answer the one that is served.
+    pub epoch: Epoch,
+    /// The version; in the answer the one up to which all are served.
+    pub version: Version,
+}
+block!(Confirm { sender, origin, epoch, version });
 
 /// One message of a datagram.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +105,10 @@ pub enum Message {
     Listing(Listing),
     /// The findings of a node about a member whose process may have exited.
     ExitVote(ExitVote),
+    /// A question whether the receiver has applied records.
+    Confirm(Confirm),
+    /// The answer that it has.
+    Confirmed(Confirm),
 }
 
 impl Message {
@@ -108,6 +128,7 @@ impl Message {
             Self::Compare(compare) => compare.sender,
             Self::Listing(listing) => listing.sender,
             Self::ExitVote(vote) => vote.sender,
+            Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.sender,
         })
     }
 
@@ -128,6 +149,8 @@ impl Message {
             Self::Compare(_) => COMPARE,
             Self::Listing(_) => LISTING,
             Self::ExitVote(_) => EXIT_VOTE,
+            Self::Confirm(_) => CONFIRM,
+            Self::Confirmed(_) => CONFIRMED,
         }
     }
 
@@ -151,6 +174,7 @@ impl Message {
             Self::Compare(compare) => compare.put_fields(writer),
             Self::Listing(listing) => listing.put_fields(writer),
             Self::ExitVote(vote) => vote.put_fields(writer),
+            Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.put_fields(writer),
         }
     }
 
@@ -183,6 +207,8 @@ impl Message {
             }
             LISTING => Listing::take_fields(reader).map(Self::Listing),
             EXIT_VOTE => ExitVote::take_fields(reader).map(Self::ExitVote),
+            CONFIRM => Confirm::take_fields(reader).map(Self::Confirm),
+            CONFIRMED => Confirm::take_fields(reader).map(Self::Confirmed),
             kind => Err(DecodeError::Unknown(kind)),
         }
     }

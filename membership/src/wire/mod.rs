@@ -21,7 +21,9 @@ use crate::codec::DecodeError;
 pub use claim::{Claim, Life};
 pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
-pub use datagram::{DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram};
+pub use datagram::{
+    Confirm, DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram,
+};
 pub(crate) use datagram::{Packed, ShortForm};
 pub use envelope::Envelope;
 pub(crate) use envelope::check_first_byte;

@@ -10,10 +10,10 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Ask, Compare, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame, GenerationMark,
-    HandedGeneration, HandedRevocations, Heads, Hello, Lag, Listing, MemberUpdates, Message,
-    Opening, Ping, Pong, Pull, Refusal, Sketch, Symbol, Update, Vote, WireError, decode_datagram,
-    pong_tag,
+    Ask, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
+    GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, Lag, Listing, MemberUpdates,
+    Message, Opening, Ping, Pong, Pull, Refusal, Sketch, Symbol, Update, Vote, WireError,
+    decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -133,6 +133,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         catalog: 0xdead_beef,
         recent: vec![Head { origin: NodeId(2), epoch: Epoch(3), known_to: 4 }],
     };
+    let confirm = Confirm { sender: NodeId(1), origin: NodeId(2), epoch: v4().epoch, version: 251 };
     vec![
         ("hello v4", Message::Hello(Hello { token: 9, identity: v4() })),
         ("hello v6", Message::Hello(Hello { token: 9, identity: v6() })),
@@ -150,6 +151,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("exit_vote", Message::ExitVote(exit_vote)),
         ("compare", Message::Compare(compare)),
         ("listing", Message::Listing(listing)),
+        ("confirm", Message::Confirm(confirm)),
+        ("confirmed", Message::Confirmed(Confirm { version: 300, ..confirm })),
     ]
 }
 

@@ -111,6 +111,8 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("exit_vote", message(17, exit_vote)),
         ("compare", message(15, new().node(1).number(256).raw(&[7; 1_024]))),
         ("listing", message(16, listing)),
+        ("confirm", message(30, new().node(1).node(2).epoch(epoch).number(251))),
+        ("confirmed", message(31, new().node(1).node(2).epoch(epoch).number(300))),
     ]
 }
 

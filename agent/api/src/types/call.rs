@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallReport, Changes, Datacenters, Explained, ForceLeft, Info, Instance, Instances, Keys,
-    Members, PickQuery, Picked, Pruned, Query, Registration, RevokedNow, Rotated, Services, Signed,
-    SignedRevocation, TrustedNow, WatchQuery, is_default,
+    Ack, Acknowledged, CallReport, Changes, Datacenters, Explained, ForceLeft, Info, Instance,
+    Instances, Keys, Members, PickQuery, Picked, Pruned, Query, Registration, RevokedNow, Rotated,
+    Services, Signed, SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -46,6 +46,9 @@ pub enum Request {
     Deregister {
         /// The instance's id.
         id: String,
+        /// Whether other agents are to have applied it before the answer.
+        #[serde(default, skip_serializing_if = "is_default")]
+        ack: Option<Ack>,
     },
     /// List the instances of a service. Answered by [`Response::Instances`].
     Resolve(Query),
@@ -189,11 +192,17 @@ pub enum Response<I = Instance> {
         id: String,
         /// The effect of the registration.
         outcome: RegisterOutcome,
+        /// The agents that have acknowledged it, if that was asked for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        ack: Option<Acknowledged>,
     },
     /// The instance is registered no more.
     Deregistered {
         /// The instance's id.
         id: String,
+        /// The agents that have acknowledged that, if that was asked for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        ack: Option<Acknowledged>,
     },
     /// The instances that match.
     Instances(Instances<I>),

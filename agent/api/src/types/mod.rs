@@ -4,6 +4,7 @@
 //! field that has its default: a newer client then works with an older agent as long as it asks for nothing new. A
 //! response may gain fields, and a client ignores the ones that it does not know.
 
+mod ack;
 mod call;
 mod datacenters;
 mod explain;
@@ -16,6 +17,7 @@ mod registration;
 
 pub(crate) use crate::node_id::NodeId;
 
+pub use ack::*;
 pub use call::*;
 pub use datacenters::*;
 pub use explain::*;

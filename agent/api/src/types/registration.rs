@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DEFAULT_NAMESPACE, Strategy, default_namespace, default_one, default_true, is_default,
+    Ack, DEFAULT_NAMESPACE, Strategy, default_namespace, default_one, default_true, is_default,
     is_default_namespace, is_one, is_true,
 };
 
@@ -43,6 +43,9 @@ pub struct Registration {
     /// The balancing of calls to its service, on every agent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub balancing: Balancing,
+    /// Whether other agents are to have applied it before the answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ack: Option<Ack>,
 }
 
 /// The balancing of calls to a service, on every agent. A setting that is not given has its default.
@@ -102,6 +105,7 @@ impl Registration {
             weight: 1,
             checks: Vec::new(),
             balancing: Balancing::default(),
+            ack: None,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
 use crate::orders::trust::trust;
+use crate::queries::acknowledge::{acknowledged, check_ack};
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
@@ -74,15 +75,20 @@ impl Handler {
         let (registry, driver) = (&*self.registry, &self.driver);
         let Caller { uid, pid } = caller;
         Ok(match request {
-            Request::Register(registration) => {
+            Request::Register(mut registration) => {
+                let ack = registration.ack.take();
+                check_ack(ack.as_ref())?;
                 let id = registration.instance_id().to_owned();
                 let outcome = self.registrations.register(registration, caller).await?;
-                Response::Registered { id, outcome }
+                let ack = acknowledged(driver, ack).await?;
+                Response::Registered { id, outcome, ack }
             }
-            Request::Deregister { id } => {
+            Request::Deregister { id, ack } => {
                 check("instance id", &id)?;
+                check_ack(ack.as_ref())?;
                 self.registrations.deregister(id.clone(), caller).await?;
-                Response::Deregistered { id }
+                let ack = acknowledged(driver, ack).await?;
+                Response::Deregistered { id, ack }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
             Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),

@@ -1,0 +1,52 @@
+//! Changes that are answered once other agents have applied them.
+
+use std::time::Duration;
+
+use hobnob_api::{Ack, Ackers, Acknowledged, ApiError, ErrorCode, MAX_ACK_TIMEOUT_MS};
+use hobnob_membership::Confirmers;
+
+use super::asked::check;
+use crate::driver::DriverHandle;
+
+/// Checks what is asked for, before the change is made.
+///
+/// # Errors
+/// The time is out of its range, or the name of a datacenter breaks a rule.
+pub(crate) fn check_ack(ack: Option<&Ack>) -> Result<(), ApiError> {
+    let Some(Ack { by, timeout_ms }) = ack else { return Ok(()) };
+    if !(1..=MAX_ACK_TIMEOUT_MS).contains(timeout_ms) {
+        let message = format!(
+            "the time to wait for acknowledgements is {timeout_ms} ms: it is from 1 to {MAX_ACK_TIMEOUT_MS}"
+        );
+        return Err(ApiError::new(ErrorCode::OutOfRange, message));
+    }
+    match by {
+        Ackers::Datacenter(name) => check("datacenter", name),
+        Ackers::Any(_) | Ackers::All | Ackers::Home => Ok(()),
+    }
+}
+
+/// Waits until other agents have applied what this one has written so far, as far as that was asked for.
+///
+/// # Errors
+/// Nobody was asked, since too many wait. The change stands.
+pub(crate) async fn acknowledged(
+    driver: &DriverHandle,
+    ack: Option<Ack>,
+) -> Result<Option<Acknowledged>, ApiError> {
+    let Some(Ack { by, timeout_ms }) = ack else { return Ok(None) };
+    let by = match by {
+        Ackers::Any(count) => Confirmers::Any(count),
+        Ackers::All => Confirmers::All,
+        Ackers::Home => Confirmers::Datacenter(None),
+        Ackers::Datacenter(name) => Confirmers::Datacenter(Some(name)),
+    };
+    let confirmed = driver.confirm(by, Duration::from_millis(timeout_ms)).await?;
+    let (outcome, missing) = (confirmed.outcome, confirmed.missing);
+    Ok(Some(Acknowledged {
+        confirmed: outcome.confirmed,
+        wanted: outcome.wanted,
+        complete: outcome.is_complete(),
+        missing,
+    }))
+}
