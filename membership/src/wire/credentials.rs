@@ -47,8 +47,8 @@ pub struct Credentials {
     pub counter: u64,
     /// The succession of CA keys that the sender took; empty if there is none.
     pub succession: Vec<u8>,
-    /// The [mark](certificate_mark) of the certificate of the receiver that the sender holds. `None` if it holds none; earlier
-    /// versions, which take no empty certificate, do not say it.
+    /// The mark of the certificate of the receiver that the sender holds: the low half of its XXH3-64. `None` if it holds none;
+    /// earlier versions, which take no empty certificate, do not say it.
     pub holds: Option<u32>,
 }
 block!(Credentials {
