@@ -31,6 +31,9 @@ const ENTER_RETRY_MAX: Duration = Duration::from_secs(2);
 const ENTER_FANOUT: usize = 2;
 /// A try at a seed is under way for so long before another one begins there. A member that many newcomers knock at needs the time.
 const ENTER_PATIENCE: Duration = Duration::from_millis(500);
+/// A member that is told to join elsewhere seeks there for so long, since another part of the cluster may have been founded there. That is
+/// longer than a generation waits for its use.
+const SEEK_FOR: Duration = Duration::from_secs(20);
 /// Tries at one seed that are under way at once.
 const MAX_TRIES_AT_SEED: usize = 2;
 
@@ -49,6 +52,8 @@ pub(crate) struct News {
     wait: Duration,
     /// Whether the node hears other members.
     is_connected: bool,
+    /// Until when it tries to enter although it is inside and hears members.
+    seeks_until: Time,
     /// The generation that was in use at the last look.
     present: Option<GenerationId>,
 }
@@ -62,7 +67,7 @@ impl News {
 
 impl Guard {
     /// Notes gossip addresses at which this node may enter while it holds no generation, or hears no member: it may have missed
-    /// all that the members hold now.
+    /// all that the members hold now. A member that is told of them later tries for a while, too.
     pub(crate) fn enter_at(&mut self, addresses: &[SocketAddr], now: Time) {
         for address in addresses {
             if !self.news.seeds.contains(address) && self.news.seeds.len() < MAX_SEEDS {
@@ -70,6 +75,9 @@ impl Guard {
             }
         }
         (self.news.next_try, self.news.wait) = (now, ENTER_RETRY);
+        if self.news.is_connected && !self.is_newcomer(now) {
+            self.news.seeks_until = now + SEEK_FOR;
+        }
     }
 
     /// Notes whether the node hears other members.
@@ -134,7 +142,8 @@ impl Guard {
     }
 
     fn enter_deadline(&self, now: Time) -> Option<Time> {
-        let seeks = self.is_newcomer(now) || !self.news.is_connected;
+        let news = &self.news;
+        let seeks = self.is_newcomer(now) || !news.is_connected || now < news.seeks_until;
         (seeks && !self.news.seeds.is_empty()).then_some(self.news.next_try)
     }
 

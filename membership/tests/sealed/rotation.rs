@@ -2,9 +2,9 @@
 
 use hobnob_keys::GenerationId;
 use hobnob_membership::record::Health;
-use hobnob_membership::testing::sealed::node_id;
-use hobnob_membership::testing::{Network, health};
-use hobnob_membership::{Event, Input};
+use hobnob_membership::testing::sealed::{SealedCluster, node_id};
+use hobnob_membership::testing::{Link, Network, config, health, identity};
+use hobnob_membership::{Config, Event, Input, Node, Time};
 use std::time::Duration;
 
 use crate::fixtures::{S, cluster_and, operator, order, present, revoke_operator};
@@ -186,4 +186,26 @@ fn a_survey_tells_which_members_hold_the_keys_and_gives_them_to_those_that_lack_
     net.handle(0, Input::Survey);
     net.run_for(S(3));
     assert_eq!(current(&net, 0), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn parts_that_were_founded_apart_become_one_when_a_member_of_one_is_told_to_join_the_other() {
+    for (one, other) in [(7, 9), (9, 7)] {
+        let cluster = SealedCluster::default();
+        let node = |n: usize| {
+            let secret = if n < 2 { one } else { other };
+            let sealing = cluster.sealing(n).with_generation(cluster.generation(1, secret), true);
+            let config = Config { sealing: Some(Box::new(sealing)), ..config(n) };
+            Node::new(config, Time::ZERO).expect("legal records")
+        };
+        let mut net = Network::new((0..4).map(node).collect(), Link::default(), Time::ZERO);
+        net.handle(1, Input::Join(vec![identity(0).addr]));
+        net.handle(3, Input::Join(vec![identity(2).addr]));
+        net.run_for(S(5));
+        assert!(net.nodes.iter().all(|node| node.active_members() == 2));
+        net.handle(2, Input::Join(vec![identity(0).addr]));
+        net.run_for(S(40));
+        assert!((1..4).all(|n| present(&net, n) == present(&net, 0)), "{one} {other}");
+        assert!(net.nodes.iter().all(|node| node.active_members() == 4), "{one} {other}");
+    }
 }
