@@ -12,7 +12,7 @@ use super::shares::{Capacity, Shares, share_out};
 /// Beyer et al., "Site Reliability Engineering", chapter 22, "Slow Startup and Cold Caching".
 pub const MOVE_TIME: Duration = Duration::from_secs(30);
 
-/// The clock moves load for this long at most in one step: a clock that stood still moves none.
+/// The clock moves load for this long at most in one step: a clock that stood still moves no more than that.
 const STEP_MAX: Duration = Duration::from_secs(1);
 
 /// Shares that differ by less than this are equal.
@@ -50,7 +50,8 @@ impl Damping {
         let step = step.as_secs_f64() / MOVE_TIME.as_secs_f64();
         let held: Vec<f64> =
             names.iter().map(|name| self.held.get(name).copied().unwrap_or_default()).collect();
-        let shares = if held.iter().sum::<f64>() > 0.0 {
+        // A region that is no longer named has lost its load, and that moves as any other.
+        let shares = if self.held.values().sum::<f64>() > 0.0 {
             self.damped(regions, overprovisioning, &held, step)
         } else {
             self.is_moving = false;
@@ -201,6 +202,16 @@ mod tests {
         callers.names.swap(1, 3);
         let moved = callers.after(Duration::ZERO);
         assert_eq!(percent(&moved), [70, 29, 0, 1]);
+    }
+
+    #[test]
+    fn the_load_of_a_region_that_is_gone_moves_as_that_of_one_that_failed() {
+        let mut callers = Callers::of(6);
+        callers.names.remove(0);
+        callers.regions.remove(0);
+        assert_eq!(percent(&callers.after(Duration::ZERO)), [20, 20, 20, 20, 20]);
+        callers.settle();
+        assert_eq!(percent(&callers.after(Duration::ZERO)), [100, 0, 0, 0, 0]);
     }
 
     #[test]
