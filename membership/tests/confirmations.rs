@@ -21,8 +21,7 @@ fn confirm(net: &mut Network, by: &Confirmers, within: Duration) -> u64 {
     let now = net.now;
     net.nodes[0].write(instance("web-1"), now).expect("legal");
     let number = net.nodes[0].confirm(by, within, now).expect("begun");
-    // The network takes the outputs.
-    net.handle(0, Input::Deadline);
+    net.flush(0);
     number
 }
 

@@ -57,6 +57,7 @@ impl Spread {
             Confirmers::All | Confirmers::Datacenter(_) => None,
         };
         let begun = self.confirming.asking.begin(goal, enough, members, within, now);
+        self.end_confirmations(now);
         self.set_timers();
         begun
     }
