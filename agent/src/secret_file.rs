@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, statfs};
+use rustix::fs::{OFlags, StatFs, fstatfs, statfs};
 use zeroize::Zeroizing;
 
 /// The longest wait for all of a pipe: the command behind it may ask a person, or a server.
@@ -102,10 +102,10 @@ pub fn read(path: &Path, max: usize) -> Result<SecretFile, SecretFileError> {
 
 fn read_within(path: &Path, max: usize, within: Duration) -> Result<SecretFile, SecretFileError> {
     // Before it is opened, since opening alone may wind a tape, or end the wait of a writer.
-    check_kind(path, &fs::metadata(path)?)?;
+    check_kind(&fs::metadata(path)?, || statfs(path))?;
     let mut file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
     let found = file.metadata()?;
-    check_kind(path, &found)?;
+    check_kind(&found, || fstatfs(&file))?;
     let mut bytes = Zeroizing::new(vec![0; max + 1]);
     let len = fill(&mut file, &mut bytes, within)?;
     if len > max {
@@ -121,13 +121,16 @@ fn read_within(path: &Path, max: usize, within: Duration) -> Result<SecretFile, 
     }
 }
 
-fn check_kind(path: &Path, found: &Metadata) -> Result<(), SecretFileError> {
+fn check_kind(
+    found: &Metadata,
+    file_system: impl FnOnce() -> rustix::io::Result<StatFs>,
+) -> Result<(), SecretFileError> {
     let kind = found.file_type();
     if kind.is_file() {
         return Ok(());
     }
     if kind.is_fifo() {
-        let of = statfs(path).map_err(io::Error::from)?;
+        let of = file_system().map_err(io::Error::from)?;
         let is_unnamed = u64::try_from(of.f_type).is_ok_and(|kind| kind == PIPES);
         return if is_unnamed { Ok(()) } else { Err(SecretFileError::NotRegular("a named pipe")) };
     }

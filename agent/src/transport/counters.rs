@@ -70,7 +70,7 @@ pub struct TcpCounters {
     pub(super) holds_taken: Counter,
     /// Connections of peers that found no place.
     pub(super) holds_refused: Counter,
-    /// Connections of peers that gave their place to a monitor, or to a later connection of the same node.
+    /// Connections of peers that gave their place to a monitor or to a later connection of the same node, and those of revoked nodes.
     pub(super) holds_displaced: Counter,
     /// Connections of peers that were dropped at once, because too many others had said nothing yet.
     pub(super) holds_crowded: Counter,

@@ -60,7 +60,7 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
 fn shortage(ack: &Acknowledged) -> String {
     let Acknowledged { confirmed, wanted, missing, .. } = ack;
     if *wanted == 0 {
-        return "no other living agent is there to apply it: it is registered here, and others get it when they are back; \
+        return "no other living agent is there to apply it: the change is made here, and others get it when they are back; \
                 `hobnob members` lists them"
             .to_owned();
     }

@@ -46,7 +46,8 @@ pub(crate) async fn revoke(client: &mut Client, args: &RevokeArgs) -> anyhow::Re
         None => subject.request(myself),
     };
     let revoked = match client.call(request).await? {
-        Response::Revoked(revoked) => revoked,
+        // Whether it is kept by now, the survey tells.
+        Response::Revoked(revoked) => RevokedNow { unkept: None, ..revoked },
         other => return Err(unexpected(&other)),
     };
     let what = describe(&revoked.revocation);

@@ -33,7 +33,8 @@ pub(super) async fn rotate(client: &mut Client, args: &KeysRotateArgs) -> anyhow
     };
     let request = Request::Rotate { generation, again: args.again };
     let rotated = match client.call(request).await? {
-        Response::Rotated(rotated) => rotated,
+        // Whether it is kept by now, the survey tells.
+        Response::Rotated(rotated) => Rotated { unkept: None, ..rotated },
         other => return Err(unexpected(&other)),
     };
     let (number, hash) = (rotated.number, short(&rotated.hash));

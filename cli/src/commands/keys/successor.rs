@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hobnob_agent::secret_file::SecretFileError;
 use hobnob_agent::system_random;
 use hobnob_keys::CaKey;
 use serde::Serialize;
@@ -25,6 +26,11 @@ struct Made {
 /// Writes the CA key that succeeds the one of `--ca`, and the file that tells the cluster of it.
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     let old_path = ca_file::path(&args.ca)?;
+    // The new key lies beside it, and there is no place beside a device or a pipe.
+    if fs::metadata(&old_path).is_ok_and(|found| !found.is_file()) {
+        let source = SecretFileError::NotRegular("a device, a pipe or a directory");
+        return Err(KeysError::Unreadable { path: old_path, source }.into());
+    }
     let new_path = next_to(&old_path);
     let succession_path = new_path.with_extension("succession");
     for path in [&new_path, &succession_path] {
@@ -33,8 +39,12 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     let (old, passphrase) = ca_file::read(&args.ca)?;
     let new = old.successor(&*system_random()?);
     let succession = old.succession(&new).map_err(KeysError::Limits)?;
-    let asked = ca_file::new_passphrase(&new_path, args)?;
-    ca_file::write(&new, &new_path, asked.or(passphrase).as_ref())?;
+    // A passphrase file may be a pipe, which is read once.
+    let passphrase = match passphrase {
+        Some(of_old) if args.ca.passphrase_file.is_some() => Some(of_old),
+        of_old => ca_file::new_passphrase(&new_path, args)?.or(of_old),
+    };
+    ca_file::write(&new, &new_path, passphrase.as_ref())?;
     let text = format!("{}\n", succession.to_text());
     if let Err(error) = ca_file::create(&succession_path, text.as_bytes()) {
         // Without it the key is of no use.

@@ -28,7 +28,8 @@ pub(super) async fn trust(client: &mut Client, args: &KeysTrustArgs) -> anyhow::
         .map_err(|source| KeysError::Succession { path: args.file.clone(), source })?;
     let request = Request::Trust { succession: Signed::new(&succession.encode()) };
     let trusted = match client.call(request).await? {
-        Response::Trusted(trusted) => trusted,
+        // Whether it is kept by now, the survey tells.
+        Response::Trusted(trusted) => TrustedNow { unkept: None, ..trusted },
         other => return Err(unexpected(&other)),
     };
     let successor = succession.new_key().fingerprint();
