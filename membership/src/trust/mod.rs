@@ -203,11 +203,7 @@ impl Guard {
 
     fn take_new_revocations(&mut self, now: Time) {
         self.acts.push_back(Act::Changed);
-        let (trust, revocations) = (&self.trust, &self.revocations);
-        let is_disowned = |generation: &Generation| {
-            matches!(generation.verify(trust, revocations), Err(GenerationError::Revoked { .. }))
-        };
-        self.sealer.keyring.disown(is_disowned, now);
+        self.disown_generations(now);
         let keys = self.revocations.iter().filter_map(|(revoked, _)| match revoked {
             Revoked::Key(key) => Some(node_of(key)),
             Revoked::Token(_) => None,
@@ -221,6 +217,14 @@ impl Guard {
         }
     }
 
+    /// Looks again at the operators of the generations held, each of which counted once. A generation whose operator was revoked since, or
+    /// has the token of a CA key that is trusted no more, gives way to any other.
+    fn disown_generations(&mut self, now: Time) {
+        let (trust, revocations) = (&self.trust, &self.revocations);
+        let is_disowned = |generation: &Generation| generation.verify(trust, revocations).is_err();
+        self.sealer.keyring.disown(is_disowned, now);
+    }
+
     /// Takes a succession of CA keys, if it counts. Other members are told of it. By whom it comes does not matter, because both
     /// CA keys signed it.
     pub(crate) fn succeed(&mut self, succession: Succession, now: Time) {
@@ -230,6 +234,7 @@ impl Guard {
                 let trust = &self.trust;
                 self.certificates.retain(|member| trust.trusts(member.authority()));
                 self.review_judged();
+                self.disown_generations(now);
                 self.acts.push_back(Act::Changed);
                 self.news.spread(now);
             }

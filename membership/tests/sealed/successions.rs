@@ -6,7 +6,7 @@ use hobnob_membership::testing::sealed::SealedCluster;
 use hobnob_membership::testing::{Link, Network, config, health, identity, instance};
 use hobnob_membership::{Config, Epoch, Event, Input, Node, Sealing, Time};
 
-use super::fixtures::S;
+use super::fixtures::{S, present};
 
 /// Two CA keys of one cluster, the second one of which succeeds.
 fn cas() -> (SealedCluster, SealedCluster) {
@@ -160,6 +160,38 @@ fn members_of_a_successor_that_another_one_outdid_are_let_in_no_more_and_show_no
     let newest =
         |n: usize| net.nodes[n].generations(net.now).iter().map(|(g, _)| g.id().number).max();
     assert_eq!((newest(1), newest(2)), (Some(2), Some(1)));
+}
+
+#[test]
+fn a_generation_of_an_operator_whose_ca_key_another_one_outdid_gives_way() {
+    let (first, _) = cas();
+    let [one, other] = [6, 9].map(|seed| first.with_successor(seed));
+    let key = |ca: &SealedCluster| first.succession(ca).new_key();
+    let (lower, higher) = if key(&one) < key(&other) { (one, other) } else { (other, one) };
+    // Of two with one number the lower hash would count, and that is the one that most members refuse.
+    let [counts, refused] = {
+        let of_first = first.generation(2, 9);
+        let mut secrets = 10..u8::MAX;
+        let wins =
+            secrets.find(|secret| higher.generation(2, *secret).id().replaces(&of_first.id()));
+        [of_first, higher.generation(2, wins.expect("one of many"))]
+    };
+    let mut net = cluster_and(6, &[]);
+    net.cut.extend((0..3).flat_map(|a| (3..6).map(move |b| (a, b))));
+    net.run_for(S(20));
+    net.handle(0, Input::Succeed(first.succession(&lower)));
+    net.handle(0, Input::Rotate(counts.clone()));
+    net.handle(4, Input::Succeed(first.succession(&higher)));
+    net.run_for(S(1));
+    net.handle(4, Input::Rotate(refused.clone()));
+    net.run_for(S(20));
+    assert_eq!(present(&net, 5), Some(refused.id()));
+    net.cut.clear();
+    net.run_for(S(90));
+    for n in 0..6 {
+        assert_eq!(present(&net, n), Some(counts.id()), "{n}");
+        assert_eq!(net.nodes[n].active_members(), 6, "{n}");
+    }
 }
 
 #[test]
