@@ -1,5 +1,6 @@
 //! Scopes: the instances of a service that a pick may choose, and their order. Each scope has a balancer.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -79,7 +80,14 @@ pub(crate) struct Scoped {
     reserved: AtomicU16,
     /// The most layers so far, each of which has tables of its own.
     layers: AtomicUsize,
-    held: Mutex<Vec<Held>>,
+    held: Mutex<HeldBytes>,
+}
+
+/// The bytes that count for a scope until it is dropped: those of its balancer, and those of the tables of each strategy.
+#[derive(Default)]
+struct HeldBytes {
+    balancer: Option<Held>,
+    tables: BTreeMap<u16, Held>,
 }
 
 /// The publication that a balancer was last compared with.
@@ -137,7 +145,7 @@ impl Scoped {
 
     /// Gives back what was counted for it when it is dropped.
     pub(super) fn keep(&self, held: Held) {
-        self.lock_held().push(held);
+        self.lock_held().balancer = Some(held);
     }
 
     /// Makes room for the table of a strategy, of so many instances, before its first pick.
@@ -157,13 +165,15 @@ impl Scoped {
         let mut held = self.lock_held();
         if self.reserved.load(Ordering::Relaxed) & bit == 0 {
             let layers = self.layers.load(Ordering::Relaxed);
-            held.push(budget.hold(table_bytes(strategy, instances, layers))?);
+            // Those of fewer layers give way to it.
+            held.tables.remove(&bit);
+            held.tables.insert(bit, budget.hold(table_bytes(strategy, instances, layers))?);
             self.reserved.fetch_or(bit, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    fn lock_held(&self) -> MutexGuard<'_, Vec<Held>> {
+    fn lock_held(&self) -> MutexGuard<'_, HeldBytes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -236,9 +246,11 @@ impl Scoped {
                 });
                 let layers = self.nearness.arrange(here, placed);
                 // A layer that is new has no tables yet.
+                let held = self.lock_held();
                 if self.layers.fetch_max(layers.len(), Ordering::Relaxed) < layers.len() {
                     self.reserved.store(0, Ordering::Relaxed);
                 }
+                drop(held);
                 layered.update(layers);
             }
         }

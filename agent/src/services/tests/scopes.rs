@@ -241,3 +241,25 @@ async fn a_healthy_instance_far_away_comes_before_one_nearby_that_was_healthy_on
     pass_time(&registry);
     assert_eq!(offered_in(&registry, &zone), set(&["near"]), "of the same grade, the near one");
 }
+
+#[tokio::test]
+async fn the_tables_of_more_layers_take_the_place_of_those_of_fewer() {
+    let (registry, mut writer) = registry();
+    let scope = Scope { prefer: Prefer::Zone, ..Scope::default() };
+    let bytes = || registry.counters()[0].1;
+    let (mut bare, mut reserved) = (0, Vec::new());
+    for id in ["a", "b", "c"] {
+        writer.apply(placed(id, &format!("dc-{id}"), "z1", InstanceStatus::Healthy));
+        writer.publish();
+        let service = registry.service(&web()).expect("the service");
+        let scoped = registry.scoped(&service, &scope).expect("room");
+        if reserved.is_empty() {
+            bare = bytes();
+        }
+        registry.reserve(&service, &scoped, Strategy::ConsistentHash).expect("room");
+        reserved.push(bytes() - bare);
+    }
+    let [one, two, three] = reserved[..] else { panic!("{reserved:?}") };
+    assert!(one > 0);
+    assert_eq!((two, three), (2 * one, 3 * one));
+}
