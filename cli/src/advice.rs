@@ -73,6 +73,13 @@ fn of_keys(error: &KeysError) -> Option<&'static str> {
         KeysError::Exists { .. } => {
             "`hobnob token create` makes tokens with that key; name another file with --ca for another cluster"
         }
+        KeysError::SuccessorExists { .. } => {
+            "`hobnob keys trust FILE.succession` has the cluster trust the second CA key, and `hobnob token create --ca FILE.key` makes \
+             tokens with it"
+        }
+        KeysError::SuccessorOfSuccessor { .. } => {
+            "name the first CA key with --ca; if both are lost or stolen, found the cluster anew"
+        }
         KeysError::NoCa { .. } => {
             "name the file that `hobnob init` wrote with --ca or HOBNOB_CA; `hobnob init` founds a new cluster"
         }
@@ -371,8 +378,8 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
             "give --credential FILE, with a token that `(umask 077; hobnob token create --role operator --for 1h > FILE)` made"
         }
         ErrorCode::OrderInvalid => {
-            "try again if another operator gave orders meanwhile; else give --credential FILE with a new token of this cluster \
-             (`hobnob token create --role operator`)"
+            "look with `hobnob keys status` for what other operators did meanwhile, and try again; an order that has to be signed takes \
+             --credential FILE with a new token of this cluster (`hobnob token create --role operator`)"
         }
         ErrorCode::RevokesItself => {
             "order it at another agent with --socket, or give --yes-myself if that is meant"

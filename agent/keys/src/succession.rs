@@ -12,12 +12,12 @@ use crate::suite::Suite;
 const FORMAT: u8 = 1;
 const WHAT: &str = "the succession";
 const CONTEXT: &[u8] = b"hobnob ca succession 1\0";
-/// What is signed: the format, the cluster and both keys.
+/// The signed part: the format, the cluster and both keys.
 const SIGNED_BYTES: usize = 1 + 32 + 2 * 32;
 /// The bytes of a succession.
 pub const SUCCESSION_BYTES: usize = SIGNED_BYTES + 2 * SIGNATURE_BYTES;
 
-/// What a text begins with.
+/// The beginning of a text.
 const PREFIX: &str = "hobnob-succession1_";
 /// The most characters of the text of a succession.
 pub const MAX_SUCCESSION_CHARS: usize = PREFIX.len() + 4 * SUCCESSION_BYTES.div_ceil(3);

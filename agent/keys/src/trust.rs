@@ -1,4 +1,4 @@
-//! Whom the members of a cluster trust.
+//! The CA keys that the members of a cluster trust.
 
 use std::sync::Arc;
 

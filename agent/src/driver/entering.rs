@@ -11,7 +11,7 @@ use crate::security::system_random;
 
 /// A founder waits this long for a member that lets it in, if it was told of any.
 const FOUND_AFTER: Duration = Duration::from_secs(3);
-/// It waits on while an agent answers where it is to join, which may be a member that many newcomers knock at. It looks again after
+/// It waits on while an agent answers where it is to join, which may be a member at which many newcomers try. It looks again after
 /// this time.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// It waits no longer than this: what answers may be no agent of this cluster.
@@ -167,7 +167,7 @@ impl Driver {
             tracing::warn!(
                 reason,
                 "a member does not let this agent in; it goes on trying. With a new token (`hobnob token create`) it can \
-                 join again; if it was revoked, remove node.key, membership.json and node.json from its data directory before"
+                 join again; a token of a second CA key counts once `hobnob keys trust` was run in the cluster; if it was revoked, remove node.key, membership.json and node.json from its data directory before"
             );
         }
         entering.refusal = Some((reason, now));

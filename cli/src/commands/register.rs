@@ -60,8 +60,8 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
 fn shortage(ack: &Acknowledged) -> String {
     let Acknowledged { confirmed, wanted, missing, .. } = ack;
     if *wanted == 0 {
-        return "no other living agent is there to apply it: the change is made here, and others get it when they are back; \
-                `hobnob members` lists them"
+        return "no other living agent of those that were asked for is there to apply it: the change is made here, and others get it as soon \
+                as they can; `hobnob members` lists the agents and their datacenters"
             .to_owned();
     }
     let mut names: Vec<_> =

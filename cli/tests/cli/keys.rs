@@ -182,6 +182,13 @@ fn init_makes_a_second_key_and_a_file_for_the_cluster_and_never_overwrites_one()
     let again = operator.run(&["init", "--rotate-ca"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(stderr(&again).contains("ca-2.key exists"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("keys trust"), "{}", stderr(&again));
+    let third = operator.run(&["init", "--rotate-ca", "--ca", &key.display().to_string()]);
+    assert_eq!(third.status.code(), Some(1));
+    assert!(stderr(&third).contains("no third one"), "{}", stderr(&third));
+    assert!(!operator.path("hobnob/ca-3.key").exists());
+    let beside = operator.run(&["init", "--rotate-ca", "--ca", "/dev/null"]);
+    assert!(stderr(&beside).contains("not a regular file"), "{}", stderr(&beside));
     assert_eq!(fs::read(operator.ca()).unwrap(), first, "the first key stays as it is");
     let usage = operator.run(&["init", "--rotate-ca", "--cluster", "prod"]);
     assert_eq!(usage.status.code(), Some(2));

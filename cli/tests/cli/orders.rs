@@ -268,10 +268,12 @@ fn an_isolated_agent_is_told_of_once() {
     let alone = || vec![Response::Keys(Box::new(Keys { isolated: true, ..held(vec![]) }))];
     for (script, args) in [
         (vec![isolated()], &["keys", "status"][..]),
-        (vec![rotated(6, true), isolated(), alone()], &["keys", "rotate"]),
-        (vec![all_hold(), revoked(true), isolated(), alone()], &["revoke", "a2"]),
+        (vec![rotated(6, true), isolated(), alone()], &["keys", "rotate", "--wait", "1ms"]),
+        (vec![all_hold(), revoked(true), isolated(), alone()], &["revoke", "a2", "--wait", "1ms"]),
     ] {
         let (output, _) = ScriptedAgent::start(script).run(args);
+        let confirmed = if args.contains(&"status") { Some(0) } else { Some(4) };
+        assert_eq!(output.status.code(), confirmed, "{args:?}");
         assert_eq!(stderr(&output).matches("hears no other member").count(), 1, "{args:?}");
     }
 }

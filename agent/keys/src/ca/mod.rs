@@ -38,7 +38,13 @@ impl CaKey {
         Self { key: SigningKey::from_seed(seed), cluster, cluster_name }
     }
 
-    /// What tells the cluster that `new`, made by [`CaKey::successor`], succeeds this key.
+    /// Whether this key succeeded another one: the id of the cluster is that of its first CA key.
+    #[must_use]
+    pub fn is_successor(&self) -> bool {
+        self.cluster != ClusterId::of(&self.public_key())
+    }
+
+    /// The succession from this key to `new`, which [`CaKey::successor`] made.
     ///
     /// # Errors
     /// Both are one key.

@@ -12,6 +12,12 @@ pub(crate) enum KeysError {
     /// The CA key would overwrite a file.
     #[error("{} exists, and a CA key is never overwritten", path.display())]
     Exists { path: PathBuf },
+    /// A second CA key, or the file that tells the cluster of it, is there.
+    #[error("{} exists, and a second CA key is never overwritten", path.display())]
+    SuccessorExists { path: PathBuf },
+    /// A second CA key was to be succeeded.
+    #[error("{} is a second CA key, and a cluster takes no third one", path.display())]
+    SuccessorOfSuccessor { path: PathBuf },
     /// There is no CA key.
     #[error("there is no CA key at {}", path.display())]
     NoCa { path: PathBuf },

@@ -30,6 +30,9 @@ pub(super) struct Confirmed {
     /// The reason for which the agent that was asked has not kept its keys on its disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     unkept: Option<String>,
+    /// Whether the agent that was asked hears no other member, and so can tell nobody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    isolated: bool,
 }
 
 /// Asks which keys the members hold.
@@ -67,11 +70,12 @@ impl Confirmed {
     pub(super) fn of(keys: &Keys) -> Self {
         let members = keys.members.iter().filter(|member| member.is_live()).count();
         let lacking: Vec<String> = keys.lacking().map(name).collect();
-        Self { members, confirmed: members - lacking.len(), lacking, unkept: keys.unkept.clone() }
+        let (unkept, isolated) = (keys.unkept.clone(), keys.isolated);
+        Self { members, confirmed: members - lacking.len(), lacking, unkept, isolated }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.lacking.is_empty() && self.unkept.is_none()
+        self.lacking.is_empty() && self.unkept.is_none() && !self.isolated
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -80,7 +84,7 @@ impl Confirmed {
 
     /// How many have confirmed, and the names of some that have not.
     pub(super) fn line(&self) -> String {
-        let Self { members, confirmed, lacking, unkept } = self;
+        let Self { members, confirmed, lacking, unkept, isolated } = self;
         let mut line = format!("{confirmed} of {members} living members have confirmed");
         if !lacking.is_empty() {
             let named = &lacking[..lacking.len().min(MAX_NAMED)];
@@ -88,6 +92,9 @@ impl Confirmed {
         }
         if lacking.len() > MAX_NAMED {
             line += &format!(" and {} more", lacking.len() - MAX_NAMED);
+        }
+        if *isolated {
+            line += "; the agent that was asked is isolated";
         }
         if let Some(reason) = unkept {
             line += &format!(

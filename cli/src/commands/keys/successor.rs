@@ -13,7 +13,7 @@ use crate::args::InitArgs;
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// What was made.
+/// The second CA key and its files.
 #[derive(Serialize)]
 struct Made {
     ca_file: String,
@@ -34,9 +34,17 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     let new_path = next_to(&old_path);
     let succession_path = new_path.with_extension("succession");
     for path in [&new_path, &succession_path] {
-        ca_file::refuse_existing(path)?;
+        match ca_file::refuse_existing(path) {
+            Err(KeysError::Exists { path }) => {
+                return Err(KeysError::SuccessorExists { path }.into());
+            }
+            checked => checked?,
+        }
     }
     let (old, passphrase) = ca_file::read(&args.ca)?;
+    if old.is_successor() {
+        return Err(KeysError::SuccessorOfSuccessor { path: old_path }.into());
+    }
     let new = old.successor(&*system_random()?);
     let succession = old.succession(&new).map_err(KeysError::Limits)?;
     // A passphrase file may be a pipe, which is read once.
@@ -83,12 +91,10 @@ fn tell(args: &InitArgs, new: &CaKey, key: &Path, succession: &Path) -> anyhow::
     Ok(Exit::Done)
 }
 
-/// The file of the CA key that follows on one: `ca-2.key` on `ca.key`, `ca-3.key` on `ca-2.key`.
+/// The file of the second CA key: `ca-2.key` beside `ca.key`.
 fn next_to(path: &Path) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let numbered = stem.rsplit_once('-').and_then(|(stem, n)| Some((stem, n.parse::<u32>().ok()?)));
-    let (stem, number) = numbered.unwrap_or((&stem, 1));
-    path.with_file_name(format!("{stem}-{}.key", number.saturating_add(1)))
+    path.with_file_name(format!("{stem}-2.key"))
 }
 
 #[cfg(test)]
@@ -97,9 +103,7 @@ mod tests {
 
     #[test]
     fn a_key_lies_beside_the_one_that_it_succeeds() {
-        for (old, new) in
-            [("/c/ca.key", "/c/ca-2.key"), ("/c/ca-2.key", "/c/ca-3.key"), ("my-ca", "my-ca-2.key")]
-        {
+        for (old, new) in [("/c/ca.key", "/c/ca-2.key"), ("my-ca", "my-ca-2.key")] {
             assert_eq!(next_to(Path::new(old)), Path::new(new));
         }
     }

@@ -12,7 +12,7 @@ use crate::commands::unexpected;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
-/// What came of it.
+/// The outcome of the command.
 #[derive(Serialize)]
 struct Outcome<'a> {
     #[serde(flatten)]
