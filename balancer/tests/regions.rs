@@ -28,7 +28,7 @@ struct Region {
     overloaded: Duration,
     failed_at: Option<Duration>,
     callers: Layered<()>,
-    /// What its callers were last told of.
+    /// The state of which its callers were last told.
     told: Vec<usize>,
     /// The most load so far, in parts of what its available instances bear.
     peak: f64,

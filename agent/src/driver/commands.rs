@@ -10,10 +10,9 @@ use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::registering::RecordChanges;
-use hobnob_membership::{ConfirmError, Confirmers, Input, Node, NodeId, Time};
+use hobnob_membership::{ConfirmError, Confirmation, Confirmers, Input, Node, NodeId, Time};
 use tokio::time::Instant;
 
-use super::confirming::Confirmed;
 use super::own_checks::OwnCheck;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
@@ -94,6 +93,13 @@ pub(crate) enum Refused {
     Confirm(#[from] ConfirmError),
     #[error(transparent)]
     Stopping(#[from] Stopping),
+}
+
+/// The outcome of a confirmation, and the names of the members that are missing.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    pub(crate) outcome: Confirmation,
+    pub(crate) missing: Vec<String>,
 }
 
 /// The counters of the node and of the tasks around it, and whether peers connect by TCP.

@@ -5,16 +5,9 @@ use std::time::Duration;
 
 use hobnob_membership::{Confirmation, Confirmers};
 
-use super::commands::Refused;
+use super::commands::{Confirmed, Refused};
 use super::{Driver, words};
 use crate::actor::Reply;
-
-/// The outcome of a confirmation, and the names of the members that are missing.
-#[derive(Debug)]
-pub(crate) struct Confirmed {
-    pub(crate) outcome: Confirmation,
-    pub(crate) missing: Vec<String>,
-}
 
 /// The callers that wait, by the number of their confirmation. The node limits how many there are.
 #[derive(Default)]

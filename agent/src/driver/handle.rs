@@ -11,8 +11,7 @@ use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Confirmers, Node, NodeId, Time};
 use tokio::sync::mpsc;
 
-use super::commands::{Command, Ordered, Refused, Report};
-use super::confirming::Confirmed;
+use super::commands::{Command, Confirmed, Ordered, Refused, Report};
 use super::kept::KeysKept;
 use super::own_checks::OwnCheck;
 use crate::actor::{Reply, Stopping, ask, tell};

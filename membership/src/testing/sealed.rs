@@ -43,7 +43,7 @@ impl SealedCluster {
         Self { ca: self.ca.successor(&[seed; 32]) }
     }
 
-    /// What tells the members that the CA key of the other one succeeds that of this one.
+    /// The succession that tells the members of the CA key of the other one.
     ///
     /// # Panics
     /// When both have one CA key.

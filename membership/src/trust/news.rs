@@ -24,12 +24,12 @@ const NEWS_ROUND_GAP: Duration = Duration::from_millis(200);
 /// The least time between two questions because of datagrams that do not open.
 const ASK_GAP: Duration = Duration::from_secs(1);
 /// The first wait between two tries of a newcomer. It doubles up to the second one. Each is shortened by up to a half, so that those
-/// who start together do not knock together for ever.
+/// who start together do not try together for ever.
 const ENTER_RETRY: Duration = Duration::from_millis(100);
 const ENTER_RETRY_MAX: Duration = Duration::from_secs(2);
 /// Seeds that a newcomer tries at once.
 const ENTER_FANOUT: usize = 2;
-/// A try at a seed is under way for so long before another one begins there. A member that many newcomers knock at needs the time.
+/// A try at a seed is under way for so long before another one begins there. A member at which many newcomers try needs the time.
 const ENTER_PATIENCE: Duration = Duration::from_millis(500);
 /// A member that is told to join elsewhere seeks there for so long, since another part of the cluster may have been founded there. That is
 /// longer than a generation waits for its use.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use hobnob_membership::catalog::{Applied, Catalog, Delta, Head, Replica, Standing, Version, Want};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
-use hobnob_membership::record::{Health, Key, NodeRecord, Support, Value};
+use hobnob_membership::record::{Health, Key, NodeRecord, Value};
+use hobnob_membership::testing::record;
 use hobnob_membership::{Epoch, NodeId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,16 +24,7 @@ const REPLICAS: usize = 3;
 const RUMOR_BUDGET: usize = 1_384;
 
 fn node_value(generation: u64) -> Value {
-    Value::Node(Arc::new(NodeRecord {
-        name: format!("origin-{generation}").into(),
-        datacenter: "dc1".into(),
-        zone: "".into(),
-        software: "test".into(),
-        instance_key_hash: 0,
-        left: None,
-        support: Support::OURS,
-        certificate: Vec::new(),
-    }))
+    Value::Node(Arc::new(NodeRecord { name: format!("origin-{generation}").into(), ..record(0) }))
 }
 
 fn key(n: u8) -> Key {

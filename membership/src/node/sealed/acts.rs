@@ -1,4 +1,4 @@
-//! What the guard of a sealed cluster wants done, and what of its streams the planes see.
+//! The acts of the guard of a sealed cluster, and the part of its streams that the planes see.
 
 use hobnob_keys::{Generation, SignedCommand, Succession};
 

@@ -14,11 +14,11 @@ const WAITS_FOR: Duration = Duration::from_secs(2);
 /// A question: the origin, the epoch and version that are to be applied, and the member that asks.
 type Question = (NodeId, Epoch, Version, NodeId);
 
-/// The questions that wait, each with the end of its time.
+/// The questions that wait, each with the end of its time. One whose time is over keeps its place until another needs it.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(BTreeMap<Question, Time>);
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     /// It waits.

@@ -39,7 +39,7 @@ pub enum ConfirmError {
     OutOfRange {
         /// The part.
         field: &'static str,
-        /// What it may be.
+        /// Its range.
         expected: &'static str,
     },
 }

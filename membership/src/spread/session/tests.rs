@@ -7,8 +7,9 @@ use super::*;
 use crate::base::cluster::ClusterId;
 use crate::base::limits::{MAX_FRAME_BYTES, MAX_SYMBOLS_PER_FRAME};
 use crate::catalog::Standing;
-use crate::catalog::record::{Health, Key, NodeRecord, Support, Value};
+use crate::catalog::record::{Health, Key, Value};
 use crate::spread::sketch::Difference;
+use crate::testing::record;
 use crate::wire::{Heads, Lag};
 
 const MS: fn(u64) -> Time = Time::from_millis;
@@ -21,16 +22,7 @@ fn identity(n: u64) -> Identity {
 /// A catalog with an origin that has written this often.
 fn origin(id: u64, writes: u64) -> Catalog {
     let mut catalog = Catalog::new(NodeId(id), Epoch(1_700_000_000_000));
-    let node = NodeRecord {
-        name: format!("n{id}").into(),
-        datacenter: "dc1".into(),
-        zone: "".into(),
-        software: "test".into(),
-        instance_key_hash: 0,
-        left: None,
-        support: Support::OURS,
-        certificate: Vec::new(),
-    };
+    let node = record(id as usize);
     let health = |n: u64| if n.is_multiple_of(2) { Health::Passing } else { Health::Failing };
     let node = (Key::Node, Some(Value::Node(node.into())));
     catalog.write(vec![node]).expect("legal");
