@@ -76,6 +76,7 @@ impl IdleDriver {
                 left: None,
                 support: Support::OURS,
                 certificate: Vec::new(),
+                gateway: hobnob_membership::Gateway::Yes,
             },
             records,
             seed: node_id.0,

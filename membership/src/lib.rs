@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use hobnob_membership::record::{NodeRecord, Support};
-//! use hobnob_membership::{ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Protocol, Time};
+//! use hobnob_membership::{ClusterId, Config, Epoch, Gateway, Identity, Input, Node, NodeId, Protocol, Time};
 //!
 //! let identity = Identity {
 //!     node_id: NodeId(7),
@@ -24,6 +24,7 @@
 //!     left: None,
 //!     support: Support::OURS,
 //!     certificate: Vec::new(),
+//!     gateway: Gateway::Yes,
 //! };
 //! let config = Config {
 //!     cluster: ClusterId::named("production"),
@@ -48,6 +49,7 @@
 mod base;
 pub mod catalog;
 mod codec;
+pub(crate) mod datacenters;
 mod liveness;
 mod node;
 mod spread;
@@ -58,6 +60,7 @@ pub mod wire;
 
 pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
 pub use base::counters::{Counters, Load};
+pub use base::datacenter::{DatacenterId, Gateway};
 pub use base::identity::{Epoch, Identity, NodeId, NodeIdError};
 pub use base::io::{HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 pub use base::limits;
@@ -75,6 +78,7 @@ pub use node::config::Config;
 pub use node::explain::Provenance;
 pub use node::io::{Event, Input, Output};
 pub use node::losses::is_probably_a_cut;
+pub use node::remote::Datacenter;
 pub use node::sealed::survey::{KeyStatus, MemberKeys};
 pub use node::{Node, view};
 pub use spread::confirming::{ConfirmError, Confirmation, Confirmers};

@@ -109,6 +109,7 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
         left: None,
         support: Support::OURS,
         certificate: Vec::new(),
+        gateway: hobnob_membership::Gateway::Yes,
     };
     node.validate()?;
     let secrets = Secrets::of(sealed, now_ms)?;

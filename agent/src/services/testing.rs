@@ -50,6 +50,7 @@ fn node(datacenter: &str, zone: &str) -> Arc<NodeRecord> {
         left: None,
         support: Support::OURS,
         certificate: Vec::new(),
+        gateway: hobnob_membership::Gateway::Yes,
     })
 }
 

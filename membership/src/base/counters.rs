@@ -39,6 +39,12 @@ pub struct Load {
     pub confirms: usize,
     /// Open sync sessions, both those that the node opened and those that it serves.
     pub sessions: usize,
+    /// Members of other datacenters that the node knows.
+    pub remote_members: usize,
+    /// Exchanges of tables under way.
+    pub table_exchanges: usize,
+    /// Addresses at which other datacenters are looked for.
+    pub wan_seeds: usize,
     /// Suspicions and indirect probes under way.
     pub indirect_probes: usize,
     /// Members to which a connection is held.
@@ -208,6 +214,39 @@ counters! {
     member_updates_dropped,
     /// Comparisons of views that this node began.
     views_compared,
+    /// Hellos sent to find other datacenters.
+    wan_hellos_sent,
+    /// Hellos of other datacenters answered.
+    wan_hellos_answered,
+    /// Nodes under the name of our own datacenter that answered where another one was looked for.
+    same_datacenter_refused,
+    /// Messages of other datacenters that do not belong in this pool.
+    pool_messages_of_others,
+    /// Exchanges of tables that this node opened.
+    table_exchanges_opened,
+    /// Exchanges of tables that completed.
+    table_exchanges_completed,
+    /// Exchanges of tables refused because too many were under way.
+    table_exchanges_refused,
+    /// Beats sent to other datacenters.
+    members_beats_sent,
+    /// Beats that other datacenters answered.
+    members_beats_answered,
+    /// Verdicts of other datacenters on members of our own. They have no say in it.
+    remote_verdicts_ignored,
+    /// Verdicts on members of other datacenters without a basis: on a life that nobody here has seen, or by a member of another
+    /// datacenter.
+    remote_verdicts_baseless,
+    /// Members of other datacenters that found no room in the table.
+    remote_members_refused,
+    /// Members of other datacenters that two gateways of theirs do not list.
+    remote_members_unvouched,
+    /// Questions to datacenters that are silent.
+    datacenters_asked,
+    /// Votes on datacenters sent.
+    reach_votes_sent,
+    /// Datacenters that went out of reach.
+    datacenters_lost,
     /// Lost members asked whether they are back.
     lost_asked,
     /// Members that are down and whose address answered this node as another member.

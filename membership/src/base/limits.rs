@@ -9,6 +9,18 @@ pub const WIRE_VERSION: u8 = 2;
 pub const MAX_DATAGRAM_BYTES: usize = 1_400;
 /// Bytes of one frame on a stream, its length prefix not counted.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// Datacenters that a node knows, its own among them. Further ones are refused, and counted.
+pub const MAX_DATACENTERS: usize = 64;
+/// Members of other datacenters that a node holds in its table, those that are down among them. Further ones are refused, and counted.
+pub const MAX_REMOTE_MEMBERS: usize = 16_384;
+/// Members of one other datacenter among them.
+pub const MAX_MEMBERS_OF_DATACENTER: usize = 8_192;
+/// Addresses at which a node looks for other datacenters.
+pub const MAX_WAN_SEEDS: usize = 256;
+/// Streams on which a node exchanges tables at once, opened and served alike. Further ones are refused.
+pub const MAX_TABLE_STREAMS: usize = 16;
+/// Frames of tables that a node takes over one stream.
+pub const MAX_TABLE_FRAMES: usize = 256;
 /// Bytes of one record, key and value, on the wire. A record that is larger than a datagram travels by stream only.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024;
 /// Bytes of a name: of a service, an instance id, a namespace, a tag, a metadata key, a node, a datacenter, a zone.

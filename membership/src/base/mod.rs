@@ -3,6 +3,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod counters;
+pub(crate) mod datacenter;
 pub(crate) mod identity;
 pub(crate) mod io;
 pub mod limits;

@@ -64,6 +64,18 @@ timers! {
     Losses,
     /// The node tells of members that have its name.
     Namesakes,
+    /// The node says hello where it looks for other datacenters.
+    WanHello,
+    /// A gateway looks at other datacenters, and asks those that are silent.
+    WanLook,
+    /// A gateway sends beats to other datacenters.
+    WanBeat,
+    /// Losses of another datacenter that were held are believed.
+    WanHeld,
+    /// An exchange of tables is given up.
+    WanExchange,
+    /// Members of other datacenters that went down long ago are forgotten.
+    WanForget,
 }
 
 /// When each timer is due, if it is set.

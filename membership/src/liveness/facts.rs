@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::liveness::detector::Verdict;
+use crate::wire::Update;
 
 /// Something that happened to the members, or to us among them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fact {
     /// A member's entry in the table is new or different.
     Member(NodeId),
+    /// A member of our pool told something of another datacenter.
+    Remote(Update),
     /// A member answered a ping at its address for the first time.
     Proven(NodeId),
     /// We hear at least one other member.

@@ -30,6 +30,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
 use crate::base::counters::Counters;
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
@@ -75,6 +76,10 @@ pub(crate) struct Liveness {
     stream_probes: BTreeMap<StreamId, Time>,
     datagram_path: DatagramPath,
     proofs: Proofs,
+    /// Our datacenter, which our messages name.
+    datacenter: DatacenterId,
+    /// What our node knows of other datacenters, as a hash.
+    tables: [u8; 4],
     seeds: Seeds,
     invitations: Invitations,
     /// A counter that selects the next lost member to ask.
@@ -124,6 +129,8 @@ impl Liveness {
             stream_probes: BTreeMap::new(),
             datagram_path: DatagramPath::default(),
             proofs: Proofs::default(),
+            datacenter: DatacenterId::UNKNOWN,
+            tables: [0; 4],
             seeds: Seeds::new(protocol, rng.next_u64()),
             invitations: Invitations::default(),
             lost_turn: 0,
@@ -174,6 +181,28 @@ impl Liveness {
     /// The same view, for random choices, which change the generator.
     pub(crate) fn swim_mut(&mut self) -> &mut Swim {
         &mut self.swim
+    }
+
+    /// Sets the datacenter that our messages name.
+    pub(crate) fn set_datacenter(&mut self, datacenter: DatacenterId) {
+        self.datacenter = datacenter;
+    }
+
+    /// Sets the hash of what our node knows of other datacenters. Members whose hashes differ compare their views.
+    pub(crate) fn set_tables(&mut self, tables: [u8; 4]) {
+        self.tables = tables;
+    }
+
+    /// The number that answers to our hellos carry back.
+    pub(crate) fn hello_token(&self) -> u64 {
+        self.seeds.token()
+    }
+
+    /// Tells the members of our pool something of another datacenter.
+    pub(crate) fn tell_remote(&mut self, update: Update, now: Time) {
+        if !self.leaving {
+            self.tell(update, now);
+        }
     }
 
     /// The failure detector.

@@ -115,7 +115,8 @@ impl Liveness {
                 if let Some(addr) = self.address_of(node) {
                     self.out.counters.views_compared += 1;
                     let buckets = self.short_digests();
-                    self.out.send(addr, &Message::Compare(Compare { sender: own, buckets }));
+                    let compare = Compare { sender: own, buckets, tables: self.tables };
+                    self.out.send(addr, &Message::Compare(compare));
                 }
             }
         }

@@ -56,22 +56,28 @@ impl Liveness {
         self.duplicates_told_at = Some(now);
         self.out.counters.duplicates_told += 1;
         let updates = vec![Update::Alive(duplicate)];
-        let member_updates = MemberUpdates { sender: self.identity().node_id, updates };
+        let member_updates = MemberUpdates { sender: self.identity().node_id, updates, datacenter: self.datacenter };
         self.out.send(from, &Message::MemberUpdates(member_updates));
     }
 
     pub(super) fn pong(&self, ping: &Ping, now: Time) -> Pong {
         Pong {
             tag: pong_tag(self.identity().node_id, ping.nonce),
-            members: short(self.swim.digest()),
+            members: self.members_mark(),
             local_health: self.detector.local_health(now),
         }
+    }
+
+    /// A hash of the members of our pool and of the tables of others. It is compared with that of each member that we watch.
+    fn members_mark(&self) -> [u8; 4] {
+        let (members, tables) = (short(self.swim.digest()), self.tables);
+        std::array::from_fn(|n| members[n] ^ tables[n])
     }
 
     /// Takes a pong that came from this address by datagram, or by stream if there is none.
     pub(crate) fn handle_pong(&mut self, pong: &Pong, from: Option<SocketAddr>, now: Time) {
         let proves = self.note_proof(pong.tag, now);
-        let members = short(self.swim.digest());
+        let members = self.members_mark();
         let answered = self.detector.pong(pong, members, from.is_none(), now);
         if let Some(node) = answered {
             self.swim.heard(node, Sign::Ping, now);
@@ -110,7 +116,7 @@ impl Liveness {
             (true, _) => return self.detector.ask(ask.sender, identity, now),
             (false, std::cmp::Ordering::Less) => return,
         };
-        let member_updates = MemberUpdates { sender: own, updates: vec![update] };
+        let member_updates = MemberUpdates { sender: own, updates: vec![update], datacenter: self.datacenter };
         self.answer(asker.addr, &Message::MemberUpdates(member_updates));
     }
 

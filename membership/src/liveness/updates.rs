@@ -65,7 +65,7 @@ impl Liveness {
         let sender = self.identity().node_id;
         let messages = updates.chunks(UPDATES_PER_MESSAGE).map(|updates| {
             let updates = updates.to_vec();
-            Message::MemberUpdates(MemberUpdates { sender, updates })
+            Message::MemberUpdates(MemberUpdates { sender, updates, datacenter: self.datacenter })
         });
         self.out.pack(messages.collect())
     }

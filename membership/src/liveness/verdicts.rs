@@ -73,6 +73,9 @@ impl Liveness {
                     self.refute_verdict(verdict, sender, from, now);
                 }
                 Update::Down(verdict) if member => self.judge(verdict, sender, now),
+                Update::Remote(_) | Update::Reach(_) if member => {
+                    self.out.tell(Fact::Remote(update.clone()));
+                }
                 _ => self.out.counters.strangers_ignored += 1,
             }
             self.take_swim_events(now);
@@ -130,6 +133,15 @@ impl Liveness {
         }
     }
 
+    /// Notes that a member lives in another datacenter now, in a later life. Here it has left.
+    pub(crate) fn note_moved(&mut self, node: NodeId, now: Time) {
+        let Some(identity) = self.swim.held_alive(node).copied() else { return };
+        let accuser = self.identity().node_id;
+        let (epoch, cause) = (identity.epoch, Cause::Left);
+        let verdict = Verdict { node, epoch, cause, accuser, referees: Vec::new(), exited: false };
+        self.believe(verdict, accuser, now);
+    }
+
     /// Ends the belief that a member is down if we are alone in it.
     pub(super) fn trust_again(&mut self, node: NodeId, now: Time) {
         if self.swim.trust_again(node) {
@@ -163,7 +175,7 @@ impl Liveness {
             if let Some(peer) = self.swim.members().get(sender).filter(|peer| !peer.is_active()) {
                 updates.push(Update::Down(self.warning(&peer.identity, from)));
             }
-            let member_updates = MemberUpdates { sender: own.node_id, updates };
+            let member_updates = MemberUpdates { sender: own.node_id, updates, datacenter: self.datacenter };
             self.answer(from, &Message::MemberUpdates(member_updates));
         }
         if !self.connected {
@@ -269,7 +281,7 @@ impl Liveness {
         }
         let verdict = self.warning(&peer.identity, addr);
         let sender = self.identity().node_id;
-        let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
+        let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)], datacenter: self.datacenter };
         self.answer(addr, &Message::MemberUpdates(member_updates));
     }
 

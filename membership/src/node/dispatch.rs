@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use super::Node;
 use super::io::Output;
+use super::peers::Pools;
 use super::questions::Questions;
 use crate::base::identity::NodeId;
 use crate::base::io::StreamId;
 use crate::base::time::Time;
 use crate::liveness::heard::Sign;
-use crate::spread::peers::Peers;
 use crate::trust::sealer::{Content, Opened};
 use crate::wire::{Frame, Message, Messages, Pull};
 
@@ -57,7 +57,8 @@ impl Node {
     }
 
     fn handle_message(&mut self, from: SocketAddr, message: Message, now: Time) {
-        let Self { liveness, spread, .. } = self;
+        let Some(message) = self.sort_out(from, message, now) else { return };
+        let Self { liveness, spread, wan, .. } = self;
         if liveness.is_silent() && !matches!(message, Message::Claim(_)) {
             self.counters.ignored_while_silent += 1;
             return;
@@ -73,7 +74,10 @@ impl Node {
             Message::Hello(hello) => {
                 liveness.handle_hello(from, &hello, spread.sessions_served(), now);
             }
-            Message::Welcome(welcome) => liveness.handle_welcome(from, &welcome, now),
+            Message::Welcome(welcome) => {
+                liveness.handle_welcome(from, &welcome, now);
+                self.compare_tables(from, &welcome, now);
+            }
             Message::Referral(referral) => liveness.handle_referral(from, &referral, now),
             Message::Ping(ping) => liveness.handle_ping(from, &ping, now),
             Message::Pong(pong) => liveness.handle_pong(&pong, Some(from), now),
@@ -81,24 +85,30 @@ impl Node {
             Message::Vote(vote) => liveness.handle_vote(&vote, now),
             Message::ExitVote(vote) => liveness.handle_exit_vote(&vote, now),
             Message::MemberUpdates(updates) => liveness.handle_member_updates(from, &updates, now),
-            Message::Compare(compare) => liveness.handle_compare(&compare, now),
+            Message::Compare(compare) => self.handle_compare(&compare, now),
+            Message::MembersBeat(beat) => wan.handle_beat(from, &beat, now),
+            Message::ReachVote(vote) => {
+                if liveness.hear(vote.sender, Sign::Vote, now).is_some() {
+                    wan.handle_vote(&vote, now);
+                }
+            }
             Message::Listing(listing) => liveness.handle_listing(&listing, now),
             Message::Rumors(sender, deltas) => {
                 // Rumors of members that are down are taken, too, since they are not answered. A member that leaves may
                 // be down here before its record that it left has arrived.
                 if liveness.hear_former(sender, Sign::Rumor, now) {
-                    spread.handle_rumors(sender, deltas, liveness, now);
+                    spread.handle_rumors(sender, deltas, &mut Pools { liveness, wan }, now);
                 }
             }
             Message::Digest(digest) => {
                 if let Some(peer) = liveness.hear(digest.sender, Sign::Digest, now) {
-                    spread.handle_digest(&peer, &digest, liveness, now);
+                    spread.handle_digest(&peer, &digest, &mut Pools { liveness, wan }, now);
                 }
             }
             Message::Pull(pull) => self.handle_pull(&pull, now),
             Message::Confirm(confirm) => {
                 if let Some(peer) = liveness.hear(confirm.sender, Sign::Rumor, now) {
-                    spread.handle_confirm(&peer, &confirm, liveness, now);
+                    spread.handle_confirm(&peer, &confirm, &mut Pools { liveness, wan }, now);
                 }
             }
             Message::Confirmed(confirm) => {
@@ -114,7 +124,7 @@ impl Node {
         for question in self.questions.take(asker) {
             match question {
                 Message::Pull(pull) => self.handle_pull(&pull, now),
-                Message::Compare(compare) => self.liveness.handle_compare(&compare, now),
+                Message::Compare(compare) => self.handle_compare(&compare, now),
                 _ => {}
             }
         }
@@ -122,7 +132,8 @@ impl Node {
 
     fn handle_pull(&mut self, pull: &Pull, now: Time) {
         if let Some(peer) = self.liveness.hear(pull.sender, Sign::Pull, now) {
-            self.spread.handle_pull(&peer, pull, &mut self.liveness, now);
+            let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+            self.spread.handle_pull(&peer, pull, peers, now);
         }
     }
 
@@ -154,17 +165,30 @@ impl Node {
         if self.liveness.is_stream_probe(stream) {
             return self.liveness.handle_probe_answer(stream, bytes, now);
         }
+        if self.wan.has_stream(stream) {
+            return self.wan.handle_frame(stream, bytes, now);
+        }
+        if Frame::is_introduction(bytes) && self.spread.is_fresh(stream) {
+            self.spread.hand_over(stream);
+            self.wan.serve(stream, now);
+            return self.wan.handle_frame(stream, bytes, now);
+        }
         if Frame::is_sign_of_life(bytes)
             && self.spread.is_fresh(stream)
             && self.liveness.answer_stream_probe(stream, bytes, now)
         {
             return self.spread.hand_over(stream);
         }
-        if let Some(told) = self.spread.handle_frame(stream, bytes, &mut self.liveness, now) {
+        let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        if let Some(told) = self.spread.handle_frame(stream, bytes, peers, now) {
             self.pass_on(now);
+            if told.from.is_some_and(|from| self.wan.remote(from).is_some()) {
+                self.counters.pool_messages_of_others += 1;
+                return;
+            }
             self.liveness.handle_roster(told.members, told.from, now);
             self.pass_on(now);
-            self.spread.tell_members(stream, &self.liveness.roster());
+            self.spread.tell_members(stream, &self.liveness.swim().roster());
         }
     }
 }

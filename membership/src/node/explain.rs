@@ -36,12 +36,13 @@ impl Node {
         self.view.instances_of(origin)
     }
 
-    /// Every member that we know, ourselves first.
+    /// Every member that we know, ourselves first, then those of our pool, then those of other datacenters.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         let own = self.identity().node_id;
         std::iter::once(own)
             .chain(self.liveness.members().iter().map(|(node, _)| node))
+            .chain(self.wan.table().iter_remote().map(|entry| entry.identity.node_id))
             .filter_map(|node| self.member(node))
             .collect()
     }
@@ -95,6 +96,9 @@ impl Node {
             confirms: self.spread.confirms_waiting(),
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
+            remote_members: self.wan.table().iter_remote().count(),
+            table_exchanges: self.wan.exchanges(),
+            wan_seeds: self.wan.seeds(),
             indirect_probes: self.liveness.detector().open(),
             connections_held: self.liveness.exits().connections_held(),
             exit_cases: self.liveness.exits().open(),
@@ -112,6 +116,7 @@ impl Node {
         let mut counters = self.counters.clone();
         counters.add(self.liveness.counters());
         counters.add(self.spread.counters());
+        counters.add(self.wan.counters());
         counters.instances_hidden += self.view.times_hidden();
         if let Some(guard) = &self.guard {
             counters.add(&guard.counters());
@@ -191,7 +196,8 @@ impl Node {
     /// When a member went down; `None` if it is active or unknown.
     #[must_use]
     pub fn down_since(&self, node: NodeId) -> Option<Time> {
-        self.liveness.members().get(node)?.down_since
+        let remote = self.remote_down_since(node);
+        remote.or_else(|| self.liveness.members().get(node)?.down_since)
     }
 
     /// When an origin was first noticed to be no active member. Noticed every ten seconds at most.

@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::io::Event;
+use super::peers::Pools;
 use super::view::{Member, MemberStatus, OriginStatus};
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
@@ -14,6 +15,14 @@ use crate::spread::facts::Fact as SpreadFact;
 impl Node {
     /// Passes on the outputs of both planes, in order, and handles their facts.
     pub(super) fn pass_on(&mut self, now: Time) {
+        self.pass_on_pools(now);
+        self.pass_on_spread(now);
+        self.carry_out_acts(now);
+    }
+
+    /// Passes on the outputs of the pool and of the other datacenters. Each may tell the other something.
+    fn pass_on_pools(&mut self, now: Time) {
+        loop {
         while let Some(output) = self.liveness.poll_output() {
             match output.split(|packed| self.close(&packed, now)) {
                 Ok(Some(work)) => self.put_out(work, now),
@@ -21,8 +30,13 @@ impl Node {
                 Err(fact) => self.take_liveness_fact(fact, now),
             }
         }
-        self.pass_on_spread(now);
-        self.carry_out_acts(now);
+        let Some(output) = self.wan.poll_output() else { return };
+        match output.split(|packed| self.close(&packed, now)) {
+            Ok(Some(work)) => self.put_out(work, now),
+            Ok(None) => {}
+            Err(fact) => self.take_wan_fact(fact, now),
+        }
+        }
     }
 
     fn pass_on_spread(&mut self, now: Time) {
@@ -44,13 +58,16 @@ impl Node {
                 if self.liveness.members().get(node).is_none() {
                     self.spread.forget(node);
                 }
-                self.spread.review_origin_tombstone(node, &self.liveness, now);
-                self.refresh(node, &[Key::Node]);
-                self.refresh_member(node, now);
+                self.review_home(node, now);
+                self.review_member(node, now);
             }
+            LivenessFact::Remote(update) => self.wan.take_update(&update, now),
             LivenessFact::Proven(node) => self.answer_questions(node, now),
             LivenessFact::EpochPassed(epoch) => self.spread.begin_epoch(epoch, now),
-            LivenessFact::Reachable(peer) => self.spread.join(&peer, &self.liveness, now),
+            LivenessFact::Reachable(peer) => {
+                let peers = Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+                self.spread.join(&peer, &peers, now);
+            }
             LivenessFact::DatagramsBlocked => {
                 self.emit(Event::DatagramsBlocked);
                 self.spread.hurry_sync(now);
@@ -67,7 +84,10 @@ impl Node {
                 self.with_guard(|guard| guard.note_connected(false, now), now);
                 self.emit(Event::Isolated);
             }
-            LivenessFact::EpochRaised(epoch) => self.emit(Event::EpochRaised(epoch)),
+            LivenessFact::EpochRaised(epoch) => {
+                self.review_home(self.identity().node_id, now);
+                self.emit(Event::EpochRaised(epoch));
+            }
             LivenessFact::Welcomed { by } => self.emit(Event::Welcomed { by }),
             LivenessFact::Stalled(slept) => self.emit(Event::Stalled(slept)),
             LivenessFact::DeclaredDown(verdict) => self.emit(Event::DeclaredDown(verdict)),
@@ -85,6 +105,9 @@ impl Node {
             SpreadFact::Records { origin, keys } => {
                 self.review_rights(origin, &keys, now);
                 self.refresh(origin, &keys);
+                if keys.contains(&Key::Node) {
+                    self.review_home(origin, now);
+                }
                 if keys.contains(&Key::Node) && origin != self.identity().node_id {
                     self.refresh_member(origin, now);
                 }
@@ -114,11 +137,14 @@ impl Node {
         }
     }
 
-    fn refresh_member(&mut self, node: NodeId, now: Time) {
+    pub(super) fn refresh_member(&mut self, node: NodeId, now: Time) {
         let (before, member) = (self.view.status_of(node), self.believed_member(node));
-        self.review_name(node, member.as_ref(), now);
+        let is_remote = self.wan.remote(node).is_some();
+        self.review_name(node, member.as_ref().filter(|_| !is_remote), now);
         if let Some(change) = self.view.refresh_member(node, member) {
-            self.note_loss(node, before, change.member.status, now);
+            if !is_remote {
+                self.note_loss(node, before, change.member.status, now);
+            }
             self.emit(Event::Member(change));
         }
     }
@@ -131,6 +157,9 @@ impl Node {
                 if self.leaving.is_some() { MemberStatus::Left } else { MemberStatus::Alive };
             return Some(Member { identity: *self.identity(), node: record, status });
         }
+        if self.wan.remote(node).is_some() {
+            return self.remote_member(node, record);
+        }
         let identity = self.liveness.members().get(node)?.identity;
         let status = match self.origin_status(node) {
             OriginStatus::Active => MemberStatus::Alive,
@@ -140,10 +169,15 @@ impl Node {
         Some(Member { identity, node: record, status })
     }
 
-    fn origin_status(&self, node: NodeId) -> OriginStatus {
+    pub(super) fn origin_status(&self, node: NodeId) -> OriginStatus {
         if node == self.identity().node_id {
             return OriginStatus::Active;
         }
+        self.remote_status(node).unwrap_or_else(|| self.pool_status(node))
+    }
+
+    /// The status of an origin of our own pool, or of none.
+    pub(super) fn pool_status(&self, node: NodeId) -> OriginStatus {
         let left = self.catalog().left(node);
         let peer = self.liveness.members().get(node);
         let has_left =

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use hobnob_keys::{Generation, PublicKey, SignedCommand, Succession};
 
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{self, HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
+use crate::base::time::Time;
+use crate::catalog::record::Text;
 use crate::liveness::detector::Verdict;
 use crate::node::view::{Change, MemberChange};
 use crate::spread::confirming::Confirmation;
@@ -89,6 +92,8 @@ pub enum Input<'a> {
     },
     /// Say hello at these gossip addresses until the node has joined. They are added to the known seeds.
     Join(Vec<SocketAddr>),
+    /// Look for other datacenters at these gossip addresses, until a member of one answers at each.
+    JoinWan(Vec<SocketAddr>),
     /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.
     ///
     /// In a sealed cluster the order has to pass [`Node::check_order`](crate::Node::check_order); else it is ignored, and counted.
@@ -137,6 +142,43 @@ pub enum Event {
     NameConflict {
         /// The other member.
         other: Identity,
+    },
+    /// A node under the name of our own datacenter answers where another datacenter was looked for, and is no member of our pool. The two
+    /// stay apart. Each address is told once.
+    SameDatacenter {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A node of another datacenter answers where our own pool was to be joined. It is taken for a place to find that datacenter at.
+    OtherDatacenter {
+        /// The address.
+        address: SocketAddr,
+        /// The name of its datacenter.
+        name: Text,
+    },
+    /// A datacenter is out of reach. Its members go on as they were last known.
+    DatacenterUnreachable {
+        /// The name of the datacenter.
+        name: Text,
+        /// The datacenter.
+        datacenter: DatacenterId,
+        /// Since when nobody here has heard of it, or since when we know.
+        since: Time,
+    },
+    /// A datacenter is back in reach.
+    DatacenterReachable {
+        /// The name of the datacenter.
+        name: Text,
+        /// The datacenter.
+        datacenter: DatacenterId,
+    },
+    /// More than half of all datacenters went out of reach within two seconds: ours is probably cut off. Each of them was told as
+    /// [`Event::DatacenterUnreachable`], too.
+    CutOff {
+        /// The names of the datacenters.
+        lost: Vec<Text>,
+        /// The number of datacenters before, ours included.
+        of: usize,
     },
     /// A node answered our hello.
     Welcomed {

@@ -39,6 +39,8 @@ impl Node {
         };
         self.leaving = Some(Leaving { rounds_left });
         self.timers.set(Timer::Leave, due);
+        self.review_home(own.node_id, now);
+        self.wan.leave(now);
         self.liveness.leave(now);
         self.spread.leave();
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod config;
 mod datagrams;
+pub(crate) mod datacenters;
 mod dispatch;
 
 pub(crate) mod explain;
@@ -15,6 +16,7 @@ pub(crate) mod losses;
 mod names;
 mod peers;
 mod questions;
+pub(crate) mod remote;
 pub(crate) mod sealed;
 mod support;
 pub mod view;
@@ -37,6 +39,7 @@ use crate::base::time::Time;
 use crate::base::timers::Timers;
 use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, WriteError};
+use crate::datacenters::Wan;
 use crate::liveness::Liveness;
 use crate::spread::Spread;
 use crate::spread::confirming::{ConfirmError, Confirmers};
@@ -50,6 +53,7 @@ use io::{Event, Input, Output};
 use leave::Leaving;
 use losses::Losses;
 use names::Namesakes;
+use peers::Pools;
 use questions::Questions;
 use view::View;
 
@@ -70,6 +74,7 @@ pub struct Node {
     protocol: Protocol,
     liveness: Liveness,
     spread: Spread,
+    wan: Wan,
     view: View,
     timers: Timers,
     leaving: Option<Leaving>,
@@ -109,12 +114,16 @@ impl Node {
             now,
         );
         let streams = StreamNumbers::new(1, 2);
+        let datacenter = guard
+            .as_ref()
+            .map_or_else(|| node.datacenter.clone(), |guard| guard.own().datacenter().as_str().into());
         let mut this = Self {
             envelope,
             guard,
             foreigners: ForeignAddresses::default(),
             liveness,
             spread: Spread::new(envelope, identity, &protocol, streams, seeds.next_u64(), now),
+            wan: Wan::new(envelope, identity, &datacenter, &protocol, seeds.next_u64(), now),
             view: View::default(),
             timers: Timers::default(),
             leaving: None,
@@ -132,6 +141,8 @@ impl Node {
         let mut records: Vec<_> = records.map(|(key, value)| (key, Some(value))).collect();
         this.certify(&mut records);
         this.spread.write(records, now)?;
+        this.liveness.set_datacenter(this.wan.own());
+        this.review_home(this.identity().node_id, now);
         this.pass_on(now);
         this.deadline = this.find_deadline(now);
         Ok(this)
@@ -140,6 +151,7 @@ impl Node {
     /// Handles an input. `now` must not be earlier than in the previous call.
     pub fn handle(&mut self, input: Input<'_>, now: Time) {
         self.liveness.notice_call(self.deadline, now);
+        self.wan.notice_call(self.deadline, now);
         self.pass_on(now);
         match input {
             Input::Datagram { from, bytes } => self.handle_datagram(from, bytes, now),
@@ -156,12 +168,14 @@ impl Node {
                 let guard = self.guard.as_mut();
                 if !guard.is_some_and(|guard| guard.stream_written(stream)) {
                     self.spread.stream_written(stream, now);
+                    self.wan.stream_written(stream, now);
                 }
             }
             Input::StreamClosed { stream } => {
                 self.with_guard(|guard| guard.stream_closed(stream), now);
                 self.liveness.stream_closed(stream);
                 self.spread.stream_closed(stream);
+                self.wan.stream_closed(stream);
             }
             Input::TcpProbeAnswered { tcp_probe } => {
                 self.liveness.handle_tcp_probe_answered(tcp_probe);
@@ -172,6 +186,10 @@ impl Node {
             Input::Join(addresses) => {
                 self.with_guard(|guard| guard.enter_at(&addresses, now), now);
                 self.liveness.join(addresses, now);
+            }
+            Input::JoinWan(addresses) => {
+                self.with_guard(|guard| guard.enter_at(&addresses, now), now);
+                self.wan.join(&addresses, now);
             }
             Input::Rotate(generation) => self.rotate(generation, now),
             Input::Revoke(command) => self.revoke(command, now),
@@ -240,7 +258,8 @@ impl Node {
         within: Duration,
         now: Time,
     ) -> Result<u64, ConfirmError> {
-        let begun = self.spread.confirm(by, within, &self.liveness, now);
+        let peers = Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        let begun = self.spread.confirm(by, within, &peers, now);
         self.settle(now);
         begun
     }
@@ -296,21 +315,27 @@ impl Node {
         self.handle_leave_deadline(now);
         self.handle_losses_deadline(now);
         self.handle_namesakes_deadline(now);
-        self.spread.handle_deadlines(&mut self.liveness, now);
+        self.wan.handle_deadlines(now);
+        let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        self.spread.handle_deadlines(peers, now);
     }
 
     /// Lets each plane finish its work, and passes on the outputs.
     fn settle(&mut self, now: Time) {
         self.pass_on(now);
+        self.wan.settle(now);
+        self.pass_on(now);
+        self.liveness.set_tables(self.wan.tables());
         self.liveness.settle(now);
         self.pass_on(now);
-        self.spread.settle(&mut self.liveness, now);
+        let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        self.spread.settle(peers, now);
         self.pass_on(now);
         self.deadline = self.find_deadline(now);
     }
 
     fn find_deadline(&self, now: Time) -> Option<Time> {
-        let planes = [self.liveness.next_deadline(), self.spread.next_deadline()];
+        let planes = [self.liveness.next_deadline(), self.spread.next_deadline(), self.wan.next_deadline()];
         let guard = self.guard.as_ref().and_then(|guard| guard.next_deadline(now));
         planes.into_iter().chain([self.timers.next(), guard]).flatten().min()
     }

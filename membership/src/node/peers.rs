@@ -1,62 +1,109 @@
-//! The members of the pool as the peers of the catalog plane.
+//! The members of the pool, and those of other datacenters, as the peers of the catalog plane.
 
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
 use crate::catalog::Standing;
+use crate::datacenters::Wan;
+use crate::datacenters::seen::Datacenters;
 use crate::liveness::Liveness;
 use crate::spread::peers::Peers;
+use crate::wire::HomeVerdict;
 
-impl Peers for Liveness {
+/// Our own pool, and what is known of the others.
+pub(in crate::node) struct Pools<'a> {
+    pub(in crate::node) liveness: &'a mut Liveness,
+    pub(in crate::node) wan: &'a mut Wan,
+}
+
+impl Peers for Pools<'_> {
     fn active(&self, node: NodeId) -> Option<Identity> {
-        self.members().active(node).copied()
+        self.liveness.members().active(node).copied()
     }
 
     fn standing(&self, node: NodeId) -> Standing {
-        let peer = self.members().get(node);
+        if let Some(entry) = self.wan.remote(node) {
+            return Standing::of_member(entry.verdict == HomeVerdict::Alive);
+        }
+        let peer = self.liveness.members().get(node);
         peer.map_or(Standing::Unvouched, |peer| Standing::of_member(peer.is_active()))
     }
 
     fn must_prove(&self, node: NodeId) -> bool {
-        self.must_prove(node)
+        self.liveness.must_prove(node)
     }
 
     fn ask_for_proof(&mut self, node: NodeId) {
-        self.ask_for_proof(node);
+        self.liveness.ask_for_proof(node);
     }
 
     fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
-        self.swim_mut().rumor_targets(random)
+        self.liveness.swim_mut().rumor_targets(random)
     }
 
     fn at_offsets(&self, seed: u64, count: usize) -> Vec<Identity> {
-        self.swim().offset_peers(seed, count)
+        self.liveness.swim().offset_peers(seed, count)
     }
 
     fn random(&mut self) -> Option<Identity> {
-        self.swim_mut().random_peers(1).pop()
+        self.liveness.swim_mut().random_peers(1).pop()
     }
 
     fn is_connected(&self) -> bool {
-        self.is_connected()
+        self.liveness.is_connected()
     }
 
     fn are_datagrams_blocked(&self) -> bool {
-        self.are_datagrams_blocked()
+        self.liveness.are_datagrams_blocked()
     }
 
     fn identity(&self) -> Identity {
-        *self.identity()
+        *self.liveness.identity()
     }
 
     fn digest(&self) -> u64 {
-        self.swim().digest()
+        self.liveness.swim().digest()
     }
 
     fn roster(&self) -> Vec<Identity> {
-        self.swim().roster()
+        self.liveness.swim().roster()
     }
 
     fn pass_epoch(&mut self, remembered: Epoch, now: Time) -> Option<Epoch> {
-        self.pass_epoch(remembered, now)
+        self.liveness.pass_epoch(remembered, now)
+    }
+}
+
+impl Datacenters for Pools<'_> {
+    fn own(&self) -> DatacenterId {
+        self.wan.own()
+    }
+
+    fn others(&self) -> Vec<DatacenterId> {
+        self.wan.others()
+    }
+
+    fn of(&self, node: NodeId) -> Option<DatacenterId> {
+        self.wan.of(node)
+    }
+
+    fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity> {
+        self.wan.candidate(datacenter, rank)
+    }
+
+    fn any_eligible(&mut self, datacenter: DatacenterId) -> Option<Identity> {
+        self.wan.any_eligible(datacenter)
+    }
+
+    fn is_out_of_reach(&self, datacenter: DatacenterId) -> bool {
+        self.wan.is_out_of_reach(datacenter)
+    }
+
+    fn is_silent_here(&self, datacenter: DatacenterId, now: Time) -> bool {
+        self.wan.is_silent_here(datacenter, now)
+    }
+
+    fn heard(&mut self, datacenter: DatacenterId, now: Time) {
+        self.wan.heard(datacenter, now);
     }
 }

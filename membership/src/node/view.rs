@@ -37,6 +37,8 @@ pub enum MemberStatus {
     Replaced,
     /// An operator revoked the member.
     Revoked,
+    /// The member was alive when its datacenter went out of reach.
+    Unreachable,
 }
 
 impl MemberStatus {
@@ -57,6 +59,7 @@ impl fmt::Display for MemberStatus {
             Self::ForceLeft => "force_left",
             Self::Replaced => "replaced",
             Self::Revoked => "revoked",
+            Self::Unreachable => "unreachable",
         })
     }
 }
@@ -332,6 +335,7 @@ mod tests {
             left: None,
             support: Support::OURS,
             certificate: Vec::new(),
+            gateway: crate::base::datacenter::Gateway::Yes,
         };
         let node = [(Key::Node, Value::Node(Arc::new(node)))];
         let records = node.into_iter().chain(records).map(|(key, value)| (key, Some(value)));

@@ -3,9 +3,10 @@
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
 use crate::catalog::Standing;
+use crate::datacenters::seen::Datacenters;
 
-/// The peers that the catalog is spread to: the members of a pool, or a part of them.
-pub(crate) trait Peers {
+/// The peers that the catalog is spread to: the members of a pool, and through [`Datacenters`] those of others.
+pub(crate) trait Peers: Datacenters {
     /// An active peer.
     fn active(&self, node: NodeId) -> Option<Identity>;
 

@@ -305,6 +305,10 @@ impl Spread {
             self.out.tell(Fact::Duplicate(peer));
             return self.fail_session(stream);
         }
+        if peers.own().is_other(opening.datacenter) {
+            self.out.counters.sessions_refused += 1;
+            return self.fail_session(stream);
+        }
         let served =
             self.sessions.iter().filter(|(other, _)| other.is_accepted() && **other != stream);
         let served = served.filter_map(|(other, session)| Some((*other, *session.peer()?)));
@@ -343,6 +347,7 @@ impl Spread {
             identity: peers.identity(),
             members: peers.digest(),
             catalog: self.catalog.digest(),
+            datacenter: peers.own(),
         }
     }
 

@@ -63,6 +63,10 @@ pub struct Network<N = Node> {
     pub blocked: BTreeSet<usize>,
     /// Nodes whose datagrams take longer by this time, in both directions.
     pub far: BTreeMap<usize, Duration>,
+    /// The datacenter of each node, by number. Nodes that are not listed are in the first one.
+    pub groups: Vec<usize>,
+    /// Time that datagrams and frames take longer between datacenters.
+    pub wan_latency: Duration,
     /// Pairs of nodes, the lower one first, between which neither datagrams nor new streams pass.
     pub cut: BTreeSet<(usize, usize)>,
     /// Every TCP probe that was asked for.
@@ -165,6 +169,8 @@ impl<N: BorrowMut<Node>> Network<N> {
             held: BTreeMap::new(),
             blocked: BTreeSet::new(),
             far: BTreeMap::new(),
+            groups: Vec::new(),
+            wan_latency: Duration::ZERO,
             cut: BTreeSet::new(),
             tcp_probes: Vec::new(),
             wall_skew_ms: BTreeMap::new(),
@@ -270,8 +276,9 @@ impl<N: BorrowMut<Node>> Network<N> {
                 let passes = |to: &usize| !self.blocked.contains(to) && !self.blocked.contains(&n);
                 let to = self.number_of(to).filter(|to| !self.is_cut(n, *to));
                 if let Some(to) = to.filter(passes) {
-                    let further = [n, to].iter().filter_map(|end| self.far.get(end)).sum();
-                    let at = soon + further;
+                    let further: Duration =
+                        [n, to].iter().filter_map(|end| self.far.get(end)).sum();
+                    let at = soon + further + self.further(n, to);
                     self.send(to, at, Arrival::Datagram(self.address_of(n), bytes));
                 }
             }
@@ -342,8 +349,9 @@ impl<N: BorrowMut<Node>> Network<N> {
         self.streams.insert((n, stream), StreamEnd { peer, there, is_finished: false });
         let end = StreamEnd { peer: n, there: stream, is_finished: false };
         self.streams.insert((peer, there), end);
-        let at = self.now + self.link.handshake;
-        let begin = self.now + self.link.handshake.saturating_sub(self.link.latency);
+        let handshake = self.link.handshake + self.further(n, peer);
+        let at = self.now + handshake;
+        let begin = self.now + handshake.saturating_sub(self.link.latency);
         for line in [(n, peer), (peer, n)] {
             let busy = self.busy.entry(line).or_default();
             *busy = begin.max(*busy);
@@ -375,7 +383,8 @@ impl<N: BorrowMut<Node>> Network<N> {
         let busy = self.busy.entry((n, peer)).or_default();
         *busy = self.now.max(*busy) + Duration::from_nanos(nanos);
         let written = *busy;
-        self.send(peer, written + self.link.latency, Arrival::Frame(there, bytes));
+        let latency = self.link.latency + self.further(n, peer);
+        self.send(peer, written + latency, Arrival::Frame(there, bytes));
         self.send(n, written, Arrival::Written(stream));
     }
 
@@ -388,6 +397,12 @@ impl<N: BorrowMut<Node>> Network<N> {
             self.streams.remove(&(n, stream));
             self.streams.remove(&other);
         }
+    }
+
+    /// Time that the way between two nodes takes longer because they are in different datacenters.
+    fn further(&self, one: usize, other: usize) -> Duration {
+        let group = |n: usize| self.groups.get(n).copied().unwrap_or(0);
+        if group(one) == group(other) { Duration::ZERO } else { self.wan_latency }
     }
 
     fn is_cut(&self, one: usize, other: usize) -> bool {

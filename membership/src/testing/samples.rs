@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::record::{
     Balancing, Health, Key, Meta, NodeRecord, ServiceRecord, Support, Tags, Value,
 };
-use crate::{ClusterId, Config, Epoch, Identity, Node, NodeId, Protocol, Time};
+use crate::{ClusterId, Config, Epoch, Gateway, Identity, Node, NodeId, Protocol, Time};
 
 /// The identity of the `n`th node.
 #[must_use]
@@ -31,6 +31,7 @@ pub fn record(n: usize) -> NodeRecord {
         left: None,
         support: Support::OURS,
         certificate: Vec::new(),
+        gateway: Gateway::Yes,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::WireError;
 use super::claim::Claim;
+use super::datacenter::{MembersBeat, ReachVote, validate_all};
 use super::envelope::Envelope;
 use super::liveness::{Ask, Compare, ExitVote, Listing, MemberUpdates, Ping, Pong, Vote};
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::catalog::{Delta, Head, Version, Want};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
@@ -23,6 +25,8 @@ const MEMBER_UPDATES: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
 const EXIT_VOTE: u8 = 17;
+const MEMBERS_BEAT: u8 = 20;
+const REACH_VOTE: u8 = 21;
 const CONFIRM: u8 = 30;
 const CONFIRMED: u8 = 31;
 
@@ -33,8 +37,12 @@ pub struct Hello {
     pub token: u64,
     /// The sender. In a referral it is the member to say hello to instead.
     pub identity: Identity,
+    /// The datacenter of the sender; in a referral, too.
+    pub datacenter: DatacenterId,
+    /// The low half of a hash of the tables of other datacenters that the sender holds.
+    pub tables: [u8; 4],
 }
-block!(Hello { token, identity });
+block!(Hello { token, identity } later { datacenter: DatacenterId::UNKNOWN, tables: [0; 4] });
 
 /// A summary of the catalog of the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +113,10 @@ pub enum Message {
     Listing(Listing),
     /// The findings of a node about a member whose process may have exited.
     ExitVote(ExitVote),
+    /// A sign of life of another datacenter.
+    MembersBeat(MembersBeat),
+    /// The findings of a gateway about another datacenter.
+    ReachVote(ReachVote),
     /// A question whether the receiver has applied records.
     Confirm(Confirm),
     /// The answer that it has.
@@ -128,6 +140,8 @@ impl Message {
             Self::Compare(compare) => compare.sender,
             Self::Listing(listing) => listing.sender,
             Self::ExitVote(vote) => vote.sender,
+            Self::MembersBeat(beat) => beat.sender,
+            Self::ReachVote(vote) => vote.sender,
             Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.sender,
         })
     }
@@ -149,6 +163,8 @@ impl Message {
             Self::Compare(_) => COMPARE,
             Self::Listing(_) => LISTING,
             Self::ExitVote(_) => EXIT_VOTE,
+            Self::MembersBeat(_) => MEMBERS_BEAT,
+            Self::ReachVote(_) => REACH_VOTE,
             Self::Confirm(_) => CONFIRM,
             Self::Confirmed(_) => CONFIRMED,
         }
@@ -174,6 +190,8 @@ impl Message {
             Self::Compare(compare) => compare.put_fields(writer),
             Self::Listing(listing) => listing.put_fields(writer),
             Self::ExitVote(vote) => vote.put_fields(writer),
+            Self::MembersBeat(beat) => beat.put_fields(writer),
+            Self::ReachVote(vote) => vote.put_fields(writer),
             Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.put_fields(writer),
         }
     }
@@ -207,6 +225,12 @@ impl Message {
             }
             LISTING => Listing::take_fields(reader).map(Self::Listing),
             EXIT_VOTE => ExitVote::take_fields(reader).map(Self::ExitVote),
+            MEMBERS_BEAT => {
+                let beat = MembersBeat::take_fields(reader)?;
+                validate_all(&beat.updates)?;
+                Ok(Self::MembersBeat(beat))
+            }
+            REACH_VOTE => ReachVote::take_fields(reader).map(Self::ReachVote),
             CONFIRM => Confirm::take_fields(reader).map(Self::Confirm),
             CONFIRMED => Confirm::take_fields(reader).map(Self::Confirmed),
             kind => Err(DecodeError::Unknown(kind)),

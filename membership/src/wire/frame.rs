@@ -1,10 +1,12 @@
 //! Frames of a sync session, one stream each.
 
 use super::WireError;
+use super::datacenter::{Introduction, Tables};
 use super::credentials::{Credentials, HandedGeneration, HandedRevocations, Refusal};
 use super::envelope::{CLEAR, SEALED, check_first_byte};
 use super::liveness::{Ping, Pong};
 use crate::base::cluster::ClusterMark;
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::MAX_FRAME_BYTES;
 use crate::catalog::{Delta, Version, Want};
@@ -18,8 +20,10 @@ const HEADS: u8 = 5;
 const DELTAS: u8 = 6;
 const LAST_DELTAS: u8 = 7;
 const END: u8 = 8;
+const DATACENTER: u8 = 9;
 const PING: u8 = 10;
 const PONG: u8 = 11;
+const TABLES: u8 = 12;
 const CREDENTIALS: u8 = 20;
 const GENERATIONS: u8 = 21;
 const REVOCATIONS: u8 = 22;
@@ -36,8 +40,10 @@ pub struct Opening {
     pub members: u64,
     /// The digest of the sender's catalog.
     pub catalog: u64,
+    /// The datacenter of the sender.
+    pub datacenter: DatacenterId,
 }
-block!(Opening { cluster, identity, members as Fixed, catalog as Fixed });
+block!(Opening { cluster, identity, members as Fixed, catalog as Fixed } later { datacenter: DatacenterId::UNKNOWN });
 
 /// The sender's lag behind a head of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +200,10 @@ pub enum Frame {
     },
     /// The last frame of the sender, without deltas.
     End,
+    /// The first frame of each side of a stream on which tables of members are exchanged.
+    Datacenter(Introduction),
+    /// Members of datacenters that the receiver lacks.
+    Tables(Tables),
     /// A stream probe: a ping from a member of this cluster. It is the only frame of its side of the stream.
     Ping(ClusterMark, Ping),
     /// The answer to a stream probe.
@@ -219,6 +229,8 @@ impl Frame {
             Self::Deltas { last: false, .. } => DELTAS,
             Self::Deltas { last: true, .. } => LAST_DELTAS,
             Self::End => END,
+            Self::Datacenter(_) => DATACENTER,
+            Self::Tables(_) => TABLES,
             Self::Ping(..) => PING,
             Self::Pong(_) => PONG,
             Self::Credentials(_) => CREDENTIALS,
@@ -237,6 +249,8 @@ impl Frame {
             Self::Heads(heads) => heads.put_fields(writer),
             Self::Deltas { deltas, .. } => deltas.put(writer),
             Self::End => {}
+            Self::Datacenter(introduction) => introduction.put_fields(writer),
+            Self::Tables(tables) => tables.put_fields(writer),
             Self::Ping(cluster, ping) => {
                 cluster.put(writer);
                 ping.put_fields(writer);
@@ -262,6 +276,16 @@ impl Frame {
                 Ok(Self::Deltas { deltas, last: kind == LAST_DELTAS })
             }
             END => Ok(Self::End),
+            DATACENTER => {
+                let introduction = Introduction::take_fields(reader)?;
+                introduction.validate()?;
+                Ok(Self::Datacenter(introduction))
+            }
+            TABLES => {
+                let tables = Tables::take_fields(reader)?;
+                tables.validate()?;
+                Ok(Self::Tables(tables))
+            }
             PING => Ok(Self::Ping(Field::take(reader)?, Ping::take_fields(reader)?)),
             PONG => Pong::take_fields(reader).map(Self::Pong),
             CREDENTIALS => Credentials::take_fields(reader).map(Self::Credentials),
@@ -275,7 +299,7 @@ impl Frame {
     /// The byte that follows the kind of a frame which may begin a stream: the version and the form of all that follows.
     fn first_byte(kind: u8) -> Option<u8> {
         match kind {
-            OPENING | PING => Some(CLEAR),
+            OPENING | DATACENTER | PING => Some(CLEAR),
             CREDENTIALS => Some(SEALED),
             _ => None,
         }
@@ -284,6 +308,11 @@ impl Frame {
     /// Whether these bytes claim to hand over generations or revocations.
     pub(crate) fn is_handed(bytes: &[u8]) -> bool {
         matches!(bytes, [GENERATIONS | REVOCATIONS, ..])
+    }
+
+    /// Whether these bytes claim to begin an exchange of tables.
+    pub(crate) fn is_introduction(bytes: &[u8]) -> bool {
+        matches!(bytes, [DATACENTER, ..])
     }
 
     /// Whether these bytes are an end.
@@ -295,6 +324,7 @@ impl Frame {
     pub(crate) fn named_sender(bytes: &[u8]) -> Option<NodeId> {
         match Self::decode(bytes) {
             Ok(Self::Opening(opening)) => Some(opening.identity.node_id),
+            Ok(Self::Datacenter(introduction)) => Some(introduction.identity.node_id),
             Ok(Self::Ping(_, ping)) => Some(ping.sender),
             _ => None,
         }

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
+use super::datacenter::{Reach, RemoteMember};
 use super::verdict::Verdict;
 
 const UPDATE_ALIVE: u8 = 0;
 const UPDATE_DOWN: u8 = 1;
+const UPDATE_REMOTE: u8 = 2;
+const UPDATE_REACH: u8 = 3;
 
 /// A question whether the receiver is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,15 +143,21 @@ pub enum Update {
     Alive(Identity),
     /// The member is down.
     Down(Verdict),
+    /// A member of another datacenter changed, or is new.
+    Remote(RemoteMember),
+    /// A datacenter went out of reach of another, or is back.
+    Reach(Reach),
 }
 
 impl Update {
-    /// The member.
+    /// The member. News of reach have a number of their own in its place.
     #[must_use]
     pub fn node(&self) -> NodeId {
         match self {
             Self::Alive(identity) => identity.node_id,
             Self::Down(verdict) => verdict.node,
+            Self::Remote(member) => member.identity.node_id,
+            Self::Reach(reach) => NodeId(reach.observer.0.rotate_left(32) ^ reach.target.0),
         }
     }
 }
@@ -164,6 +174,14 @@ impl Field for Update {
                 writer.byte(UPDATE_DOWN);
                 writer.block(|writer| verdict.put_fields(writer));
             }
+            Self::Remote(member) => {
+                writer.byte(UPDATE_REMOTE);
+                writer.block(|writer| member.put_fields(writer));
+            }
+            Self::Reach(reach) => {
+                writer.byte(UPDATE_REACH);
+                writer.block(|writer| reach.put_fields(writer));
+            }
         }
     }
 
@@ -172,6 +190,8 @@ impl Field for Update {
         reader.block(|reader| match kind {
             UPDATE_ALIVE => Identity::take_fields(reader).map(Self::Alive),
             UPDATE_DOWN => Verdict::take_fields(reader).map(Self::Down),
+            UPDATE_REMOTE => RemoteMember::take_fields(reader).map(Self::Remote),
+            UPDATE_REACH => Reach::take_fields(reader).map(Self::Reach),
             kind => Err(DecodeError::Unknown(kind)),
         })
     }
@@ -184,19 +204,22 @@ pub struct MemberUpdates {
     pub sender: NodeId,
     /// The updates.
     pub updates: Vec<Update>,
+    /// The datacenter of the sender.
+    pub datacenter: DatacenterId,
 }
-block!(MemberUpdates { sender, updates });
+block!(MemberUpdates { sender, updates } later { datacenter: DatacenterId::UNKNOWN });
 
 impl MemberUpdates {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {
         let fair = |update: &Update| match update {
-            Update::Alive(_) => true,
+            Update::Alive(_) | Update::Reach(_) => true,
+            Update::Remote(member) => member.validate().is_ok(),
             Update::Down(verdict) => verdict.referees.len() <= MAX_REFEREES,
         };
         if self.updates.iter().all(fair) {
             Ok(())
         } else {
-            Err(DecodeError::Invalid("a verdict with too many referees"))
+            Err(DecodeError::Invalid("an update that breaks a limit"))
         }
     }
 }
@@ -208,8 +231,10 @@ pub struct Compare {
     pub sender: NodeId,
     /// The low half of the digest of each part of the ring.
     pub buckets: Vec<[u8; 4]>,
+    /// The low half of a hash of the tables of other datacenters that the sender holds.
+    pub tables: [u8; 4],
 }
-block!(Compare { sender, buckets });
+block!(Compare { sender, buckets } later { tables: [0; 4] });
 
 impl Compare {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {

@@ -9,6 +9,7 @@
 
 mod claim;
 mod credentials;
+mod datacenter;
 mod datagram;
 mod envelope;
 mod frame;
@@ -21,6 +22,9 @@ use crate::codec::DecodeError;
 pub use claim::{Claim, Life};
 pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
+pub use datacenter::{
+    HomeVerdict, Introduction, MembersBeat, Reach, ReachVote, RemoteMember, TableDigest, Tables,
+};
 pub use datagram::{
     Confirm, DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram,
 };

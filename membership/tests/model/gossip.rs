@@ -102,6 +102,7 @@ impl Model for Gossip {
             left: None,
             support: Support::OURS,
             certificate: Vec::new(),
+            gateway: hobnob_membership::Gateway::Yes,
         };
         origin.write(vec![(Key::Node, Some(Value::Node(Arc::new(node))))]).expect("valid");
         let catalog = names.catalogs.name(Catalog::new(OTHERS, Epoch(1)));

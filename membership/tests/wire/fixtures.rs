@@ -63,6 +63,7 @@ pub(crate) fn delta() -> Delta {
         left: Some(Epoch(7)),
         support: Support::OURS,
         certificate: b"certificate".to_vec(),
+        gateway: hobnob_membership::Gateway::OnlyIfNeeded,
     };
     let entry =
         |version, key, value: Option<Value>| Entry { version, key, value: value.map(Into::into) };
@@ -125,8 +126,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         refused: false,
     };
     let updates = vec![Update::Alive(v4()), Update::Down(verdict)];
-    let member_updates = MemberUpdates { sender: NodeId(1), updates };
-    let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS] };
+    let member_updates = MemberUpdates { sender: NodeId(1), updates, datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d) };
+    let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS], tables: [9, 8, 7, 6] };
     let listing = Listing { sender: NodeId(1), bucket: 9, wanted: true, members: vec![v4(), v6()] };
     let digest = Digest {
         sender: NodeId(1),
@@ -135,10 +136,10 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     };
     let confirm = Confirm { sender: NodeId(1), origin: NodeId(2), epoch: v4().epoch, version: 251 };
     vec![
-        ("hello v4", Message::Hello(Hello { token: 9, identity: v4() })),
-        ("hello v6", Message::Hello(Hello { token: 9, identity: v6() })),
-        ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4() })),
-        ("referral", Message::Referral(Hello { token: 9, identity: v4() })),
+        ("hello v4", Message::Hello(Hello { token: 9, identity: v4(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
+        ("hello v6", Message::Hello(Hello { token: 9, identity: v6(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
+        ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
+        ("referral", Message::Referral(Hello { token: 9, identity: v4(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
         ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
@@ -171,7 +172,7 @@ pub(crate) fn deltas(deltas: Vec<Delta>) -> Frame {
 }
 
 pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
-    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40 };
+    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40, datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d) };
     vec![
         ("opening", Frame::Opening(opening)),
         ("members", Frame::Members(vec![v4(), v6()])),
@@ -195,6 +196,7 @@ pub(crate) fn credentials() -> Credentials {
     let mark = |number| GenerationMark { number, hash: [number as u8; 32] };
     Credentials {
         certificate: b"certificate".to_vec(),
+        gateway: hobnob_membership::Gateway::OnlyIfNeeded,
         generations: vec![mark(2), mark(300)],
         proof: [4; 16],
         revocations: [5; 16],

@@ -133,6 +133,7 @@ fn value() -> impl Strategy<Value = (Key, Value)> {
             left: None,
             support,
             certificate: Vec::new(),
+            gateway: hobnob_membership::Gateway::Yes,
         };
         (Key::Node, Value::Node(node.into()))
     });

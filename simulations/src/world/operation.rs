@@ -58,6 +58,7 @@ impl World {
             left: None,
             support: Support::OURS,
             certificate: Vec::new(),
+            gateway: hobnob_membership::Gateway::Yes,
         };
         let config = Config {
             cluster: host.cluster,

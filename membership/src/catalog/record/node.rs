@@ -4,6 +4,7 @@ use hobnob_keys::MAX_CERTIFICATE_BYTES;
 
 use super::Text;
 use super::rules::{RecordError, name, text};
+use crate::base::datacenter::Gateway;
 use crate::base::identity::Epoch;
 use crate::base::limits;
 use crate::codec::block;
@@ -27,8 +28,10 @@ pub struct NodeRecord {
     pub support: Support,
     /// The membership certificate of the node in a sealed cluster, as it was issued; empty in a clear one.
     pub certificate: Vec<u8>,
+    /// Whether the node may be a gateway of its datacenter.
+    pub gateway: Gateway,
 }
-block!(NodeRecord { name, datacenter, zone, software, instance_key_hash, left, support } later { certificate: Vec::new() });
+block!(NodeRecord { name, datacenter, zone, software, instance_key_hash, left, support } later { certificate: Vec::new(), gateway: Gateway::Yes });
 
 /// The versions and features that a node can read. A form that came after the first version, or a later field that must
 /// not be lost, is sent only when every live member supports it.

@@ -82,7 +82,7 @@ impl Liveness {
             if self.invitations.invite(served, now) { None } else { self.other_than(hello) };
         let answer = if let Some(identity) = other {
             self.out.counters.referrals_sent += 1;
-            Message::Referral(Hello { token: hello.token, identity })
+            Message::Referral(Hello { identity, ..self.hello(hello.token) })
         } else {
             self.out.counters.welcomes_sent += 1;
             Message::Welcome(self.hello(hello.token))
@@ -172,6 +172,7 @@ impl Liveness {
 
     /// The content of our hello or welcome, with this token.
     pub(super) fn hello(&self, token: u64) -> Hello {
-        Hello { token, identity: *self.identity() }
+        let (datacenter, tables) = (self.datacenter, self.tables);
+        Hello { token, identity: *self.identity(), datacenter, tables }
     }
 }

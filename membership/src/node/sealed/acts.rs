@@ -73,6 +73,7 @@ impl Node {
                     self.outputs.push_back(Output::ResetStream { stream });
                     self.liveness.stream_closed(stream);
                     self.spread.stream_closed(stream);
+                    self.wan.stream_closed(stream);
                 }
                 Act::Deliver { stream, bytes, is_first } => {
                     if is_first && stream.is_accepted() {

@@ -5,6 +5,7 @@ use hobnob_keys::SignedCommand;
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
 use crate::node::Node;
+use crate::node::peers::Pools;
 use crate::trust::orders::{OrderError, OrderKind};
 
 impl Node {
@@ -53,7 +54,8 @@ impl Node {
         if !self.takes_order(OrderKind::ForceLeave, node, order) {
             return;
         }
-        self.spread.force_leave(node, &self.liveness, now);
+        let peers = Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        self.spread.force_leave(node, &peers, now);
         // A member of which no records ever came is gone, too.
         self.liveness.note_force_leave(node);
     }

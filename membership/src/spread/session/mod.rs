@@ -227,6 +227,8 @@ impl Session {
                 Ok(SessionStep::Opened(opening))
             }
             Frame::Opening(_)
+            | Frame::Datacenter(_)
+            | Frame::Tables(_)
             | Frame::Ping(..)
             | Frame::Pong(_)
             | Frame::Credentials(_)

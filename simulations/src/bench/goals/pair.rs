@@ -42,6 +42,7 @@ impl PairAgent {
                 left: None,
                 support: Support::OURS,
                 certificate: Vec::new(),
+                gateway: hobnob_membership::Gateway::Yes,
             },
             records,
             seed: number as u64,

@@ -1,0 +1,25 @@
+//! What this room tells the node.
+
+use std::net::SocketAddr;
+
+use crate::base::datacenter::DatacenterId;
+use crate::base::identity::NodeId;
+use crate::catalog::record::Text;
+use crate::wire::Update;
+
+/// Something that happened to other datacenters, or to their members.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fact {
+    /// The entry of a member of another datacenter is new or different.
+    Member(NodeId),
+    /// The members of our pool are to be told.
+    Tell(Update),
+    /// A datacenter went out of reach of ours, or is back.
+    Reach(DatacenterId),
+    /// More than half of the datacenters, of so many, went out of reach at once.
+    CutOff { lost: Vec<DatacenterId>, of: usize },
+    /// A node under the name of our own datacenter answers at an address where another one was looked for.
+    SameDatacenter { address: SocketAddr },
+    /// A node of another datacenter answers at an address where ours was looked for.
+    OtherDatacenter { address: SocketAddr, name: Text },
+}

@@ -1,0 +1,115 @@
+//! What this node heard of other datacenters, and when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::datacenter::DatacenterId;
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+
+/// Silence after which a gateway asks.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(2);
+
+/// The look of a gateway at one other datacenter.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// When it was heard last; `None` if never.
+    pub(crate) heard: Option<Time>,
+    /// Silence counts from here, or from when it was heard last.
+    pub(crate) from: Time,
+    /// Since when we ask without an answer.
+    pub(crate) asking_since: Option<Time>,
+    /// Since when it has answered without a break, while it is out of reach.
+    pub(crate) answering_since: Option<Time>,
+    /// The number of questions.
+    pub(crate) turn: usize,
+    /// The votes of other gateways: when they came, how long the silence was, how long they had asked.
+    pub(crate) votes: BTreeMap<NodeId, (Time, Duration, Duration)>,
+    /// When our votes are due again.
+    pub(crate) vote_due: Time,
+    /// Returns lately.
+    pub(crate) returns: u32,
+    /// The last return.
+    pub(crate) returned_at: Option<Time>,
+    /// The time of an answer of a gateway there, smoothed.
+    pub(crate) round_trip: Option<Duration>,
+    /// The number of the question under way, and when it was sent.
+    pub(crate) question: Option<(u32, Time)>,
+    /// Since when the hash of its members differs from ours.
+    pub(crate) differs_since: Option<Time>,
+    /// The earliest time of the next exchange because of that.
+    pub(crate) exchange_not_before: Time,
+    /// Bytes sent there, and received from there.
+    pub(crate) bytes: (u64, u64),
+}
+
+impl Look {
+    pub(crate) fn new(now: Time) -> Self {
+        Self {
+            heard: None,
+            from: now,
+            asking_since: None,
+            answering_since: None,
+            turn: 0,
+            votes: BTreeMap::new(),
+            vote_due: now,
+            returns: 0,
+            returned_at: None,
+            round_trip: None,
+            question: None,
+            differs_since: None,
+            exchange_not_before: now,
+            bytes: (0, 0),
+        }
+    }
+
+    /// The time for which nothing was heard.
+    pub(crate) fn silence(&self, now: Time) -> Duration {
+        now.since(self.heard.map_or(self.from, |heard| heard.max(self.from)))
+    }
+
+    /// The time for which we have asked in vain.
+    pub(crate) fn asked(&self, now: Time) -> Duration {
+        self.asking_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+}
+
+/// The looks at all other datacenters.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    looks: BTreeMap<DatacenterId, Look>,
+}
+
+impl Looks {
+    pub(crate) fn get(&self, datacenter: DatacenterId) -> Option<&Look> {
+        self.looks.get(&datacenter)
+    }
+
+    /// The look at a datacenter, which begins now if there was none. The caller looks at datacenters of the table alone, so there are
+    /// no more looks than datacenters.
+    pub(crate) fn at(&mut self, datacenter: DatacenterId, now: Time) -> &mut Look {
+        self.looks.entry(datacenter).or_insert_with(|| Look::new(now))
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(DatacenterId) -> bool) {
+        self.looks.retain(|datacenter, _| keep(*datacenter));
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn heard(&mut self, datacenter: DatacenterId, now: Time) {
+        let look = self.at(datacenter, now);
+        look.heard = Some(now);
+        look.asking_since = None;
+        look.answering_since.get_or_insert(now);
+        look.votes.clear();
+    }
+
+    /// Begins all silences anew: we could hear nobody until now.
+    pub(crate) fn begin_anew(&mut self, now: Time) {
+        for look in self.looks.values_mut() {
+            look.from = now;
+            look.asking_since = None;
+            look.answering_since = None;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Taking what others say of members, and telling our pool what is news.
+
+use super::Wan;
+use super::facts::Fact;
+use super::table::{Entry, Merged};
+use crate::base::datacenter::DatacenterId;
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+use crate::base::timers::Timer;
+use crate::wire::{HomeVerdict, Reach, RemoteMember, Update};
+
+/// News that came together and are told to our pool one by one. Of more the members learn by comparing hashes.
+const MAX_NEWS_TOLD: usize = 256;
+
+/// The author of an entry that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// A member of our own pool.
+    Pool,
+    /// A member of this other datacenter.
+    Other(DatacenterId),
+}
+
+impl Wan {
+    /// Takes entries of the table. Our pool is told of the news. A datacenter is believed about its own members alone; of those of
+    /// a third one it can only tell that they are there.
+    pub(super) fn merge(&mut self, members: &[RemoteMember], author: Author, now: Time) {
+        let mut news = Vec::new();
+        for member in members {
+            let node = member.identity.node_id;
+            if node == self.identity.node_id {
+                self.out.counters.remote_verdicts_ignored += 1;
+                continue;
+            }
+            if let Author::Other(home) = author
+                && member.home() != home
+                && (self.table.get(node).is_some() || member.verdict != HomeVerdict::Alive)
+            {
+                continue;
+            }
+            match self.table.merge(member, now) {
+                Merged::News => news.push(node),
+                Merged::Known => {}
+                Merged::Own => self.out.counters.remote_verdicts_ignored += 1,
+                Merged::Baseless => self.out.counters.remote_verdicts_baseless += 1,
+                Merged::Full => self.out.counters.remote_members_refused += 1,
+            }
+        }
+        self.is_changed |= !news.is_empty();
+        let is_told = news.len() <= MAX_NEWS_TOLD;
+        for node in news {
+            self.unlisted.remove(&node);
+            self.out.tell(Fact::Member(node));
+            if let Some(entry) = self.table.get(node).filter(|_| is_told) {
+                self.out.tell(Fact::Tell(Update::Remote(self.table.told(entry))));
+            }
+        }
+    }
+
+    /// Takes an update that a member of our pool told.
+    pub(crate) fn take_update(&mut self, update: &Update, now: Time) {
+        match update {
+            Update::Remote(member) => self.merge(std::slice::from_ref(member), Author::Pool, now),
+            Update::Reach(reach) => self.take_reach(reach, now),
+            Update::Alive(_) | Update::Down(_) => {}
+        }
+    }
+
+    pub(super) fn take_reach(&mut self, reach: &Reach, now: Time) {
+        let was_out = self.out_since(reach.target).is_some();
+        if !self.reaches.merge(self.own, reach, now) {
+            return;
+        }
+        self.out.tell(Fact::Tell(Update::Reach(*reach)));
+        let is_out = self.out_since(reach.target).is_some();
+        if reach.observer == self.own && is_out != was_out {
+            self.note_reach(reach.target, is_out, now);
+            self.out.tell(Fact::Reach(reach.target));
+        }
+    }
+
+    /// What changed of the members of our own datacenter, for another one that knows our members by this hash. This is what a
+    /// gateway's beats may carry.
+    pub(crate) fn table_updates(&self, nodes: &[NodeId]) -> Vec<RemoteMember> {
+        let entries = nodes.iter().filter_map(|node| self.table.get(*node));
+        entries.filter(|entry| entry.home == self.own).map(|entry| self.table.told(entry)).collect()
+    }
+
+    /// The hash of the living members of a datacenter, as we know them.
+    pub(crate) fn members_hash(&self, datacenter: DatacenterId) -> u64 {
+        self.table.home(datacenter).map_or(0, |home| home.hash)
+    }
+
+    /// Takes what a member of another datacenter tells of the members of that datacenter.
+    pub(crate) fn merge_told(&mut self, members: &[RemoteMember], by: DatacenterId, now: Time) {
+        self.merge(members, Author::Other(by), now);
+    }
+
+    /// Takes a whole list of the living members of another datacenter, from a member of it. A member that two of its members do not
+    /// list is taken for down: nobody vouches for it.
+    pub(super) fn review_unlisted(
+        &mut self,
+        home: DatacenterId,
+        by: NodeId,
+        listed: impl Fn(NodeId) -> bool,
+        now: Time,
+    ) {
+        let living = self.table.home(home).map(|home| home.living.clone()).unwrap_or_default();
+        let mut unvouched = Vec::new();
+        for node in living {
+            if listed(node) {
+                self.unlisted.remove(&node);
+            } else if self.unlisted.get(&node).is_some_and(|other| *other != by) {
+                unvouched.extend(self.table.get(node).map(|entry| self.table.told(entry)));
+            } else {
+                self.unlisted.insert(node, by);
+            }
+        }
+        for member in &mut unvouched {
+            member.verdict = HomeVerdict::Down;
+        }
+        self.out.counters.remote_members_unvouched += unvouched.len() as u64;
+        self.merge(&unvouched, Author::Other(home), now);
+    }
+
+    pub(super) fn believe_held(&mut self, now: Time) {
+        if !self.timers.is_expired(Timer::WanHeld, now) {
+            return;
+        }
+        for node in self.table.believe_held(now) {
+            self.out.tell(Fact::Member(node));
+        }
+        self.timers.put(Timer::WanHeld, self.table.next_held());
+    }
+
+    /// A member of another datacenter, as it is shown.
+    pub(crate) fn remote(&self, node: NodeId) -> Option<&Entry> {
+        self.table.remote(node)
+    }
+}

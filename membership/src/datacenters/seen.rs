@@ -1,0 +1,36 @@
+//! The datacenters as the catalog plane sees them.
+
+use crate::base::datacenter::DatacenterId;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::time::Time;
+
+/// Gateways of each datacenter: each forwards one of three parts.
+pub(crate) const GATEWAYS: usize = 3;
+
+/// The datacenters, and whom to send to in each.
+pub(crate) trait Datacenters {
+    /// Our own datacenter.
+    fn own(&self) -> DatacenterId;
+
+    /// The other datacenters in which a member lives, as far as we know.
+    fn others(&self) -> Vec<DatacenterId>;
+
+    /// The datacenter of a node, whether it is alive or down; also of members of our own.
+    fn of(&self, node: NodeId) -> Option<DatacenterId>;
+
+    /// The `rank`th living member of a datacenter that may be a gateway, by rendezvous hash. The first three are its gateways. Nodes
+    /// that know the same members MUST get the same one.
+    fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity>;
+
+    /// A living member of a datacenter that may be a gateway, at random.
+    fn any_eligible(&mut self, datacenter: DatacenterId) -> Option<Identity>;
+
+    /// Whether our own datacenter holds another one out of reach.
+    fn is_out_of_reach(&self, datacenter: DatacenterId) -> bool;
+
+    /// Whether we should have heard a datacenter, and have not for two seconds. A node that is no gateway is not told, and says no.
+    fn is_silent_here(&self, datacenter: DatacenterId, now: Time) -> bool;
+
+    /// Notes a sign of life of a datacenter.
+    fn heard(&mut self, datacenter: DatacenterId, now: Time);
+}

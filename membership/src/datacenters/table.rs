@@ -1,0 +1,333 @@
+//! The table of members by datacenter: those of our own, as the pool sees them, and those of others, as their homes tell.
+//!
+//! An entry is greater than another one of the same node if its epoch is later or, in one epoch, if its verdict is. The greater one
+//! holds, so the order in which news arrive does not matter.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::base::datacenter::{DatacenterId, Gateway};
+use crate::base::identity::{Identity, NodeId};
+use crate::base::limits::{MAX_DATACENTERS, MAX_MEMBERS_OF_DATACENTER, MAX_REMOTE_MEMBERS};
+use crate::base::time::Time;
+use crate::catalog::record::Text;
+use crate::wire::{HomeVerdict, RemoteMember};
+
+/// A member that went down is forgotten after this time. Its home forgets it an hour sooner.
+const FORGET_AFTER: Duration = Duration::from_secs(25 * 3_600);
+/// Losses of one datacenter within this time of each other are one.
+pub(super) const MASS_LOSS_WITHIN: Duration = Duration::from_secs(2);
+/// Fewer losses than this are believed at once.
+const MIN_MASS_LOSS: usize = 3;
+/// More than one in this many members are a mass loss.
+const MASS_LOSS_PART: usize = 10;
+
+/// A member of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) identity: Identity,
+    pub(crate) home: DatacenterId,
+    pub(crate) gateway: Gateway,
+    pub(crate) verdict: HomeVerdict,
+    /// The member that passed the verdict, as far as it is known.
+    pub(crate) accuser: Option<NodeId>,
+    /// When we learned of the verdict.
+    pub(crate) since: Time,
+    /// Until when the verdict is not believed because many came together.
+    pub(crate) held_until: Option<Time>,
+}
+
+impl Entry {
+    /// The verdict as it is shown.
+    pub(crate) fn believed(&self) -> HomeVerdict {
+        if self.held_until.is_some() { HomeVerdict::Alive } else { self.verdict }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.verdict == HomeVerdict::Alive
+    }
+
+    fn rank(&self) -> impl Ord + use<> {
+        let Identity { epoch, addr, sync_port, .. } = self.identity;
+        (epoch, self.verdict, self.home, self.gateway, addr, sync_port)
+    }
+
+    fn hash(&self) -> u64 {
+        let Identity { node_id, epoch, addr, sync_port } = self.identity;
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&node_id.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&epoch.0.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.home.0.to_le_bytes());
+        bytes[24..26].copy_from_slice(&addr.port().to_le_bytes());
+        bytes[26..28].copy_from_slice(&sync_port.to_le_bytes());
+        bytes[28] = self.gateway as u8;
+        xxh3_64(&bytes)
+    }
+}
+
+/// What became of an entry that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merged {
+    /// It is news.
+    News,
+    /// It says nothing new.
+    Known,
+    /// It is about a member of our own datacenter, on which others have no say.
+    Own,
+    /// It is a verdict on a life that nobody here has seen, or by a member of another datacenter.
+    Baseless,
+    /// There is no room for it.
+    Full,
+}
+
+/// One datacenter of the table.
+#[derive(Debug, Default)]
+pub(crate) struct Home {
+    pub(crate) name: Text,
+    pub(crate) living: BTreeSet<NodeId>,
+    /// Members that are not alive.
+    pub(crate) down: usize,
+    /// Living members that may be gateways, by rendezvous hash; those that may only if needed come last.
+    eligible: BTreeSet<(bool, u64, NodeId)>,
+    /// Those of them that may without such a need.
+    willing: usize,
+    /// A hash of the living members.
+    pub(crate) hash: u64,
+    /// When members were lost lately.
+    losses: VecDeque<Time>,
+}
+
+/// The members of all datacenters that we know.
+#[derive(Debug)]
+pub(crate) struct Table {
+    own: DatacenterId,
+    members: BTreeMap<NodeId, Entry>,
+    homes: BTreeMap<DatacenterId, Home>,
+}
+
+impl Table {
+    pub(crate) fn new(name: &Text) -> Self {
+        let own = DatacenterId::named(name);
+        let home = Home { name: name.clone(), ..Home::default() };
+        Self { own, members: BTreeMap::new(), homes: BTreeMap::from([(own, home)]) }
+    }
+
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Entry> {
+        self.members.get(&node)
+    }
+
+    /// A member of another datacenter.
+    pub(crate) fn remote(&self, node: NodeId) -> Option<&Entry> {
+        self.get(node).filter(|entry| entry.home != self.own)
+    }
+
+    /// The members of other datacenters, by node id.
+    pub(crate) fn iter_remote(&self) -> impl Iterator<Item = &Entry> {
+        self.members.values().filter(|entry| entry.home != self.own)
+    }
+
+    pub(crate) fn home(&self, datacenter: DatacenterId) -> Option<&Home> {
+        self.homes.get(&datacenter)
+    }
+
+    /// The datacenters, our own among them.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (DatacenterId, &Home)> {
+        self.homes.iter().map(|(datacenter, home)| (*datacenter, home))
+    }
+
+    /// The other datacenters in which a member lives.
+    pub(crate) fn others(&self) -> impl Iterator<Item = DatacenterId> {
+        let living = self.homes().filter(|(id, home)| *id != self.own && !home.living.is_empty());
+        living.map(|(id, _)| id)
+    }
+
+    /// The entries of a datacenter.
+    pub(crate) fn members_of(&self, datacenter: DatacenterId) -> impl Iterator<Item = &Entry> {
+        self.members.values().filter(move |entry| entry.home == datacenter)
+    }
+
+    /// An entry as it is told to others.
+    pub(crate) fn told(&self, entry: &Entry) -> RemoteMember {
+        RemoteMember {
+            identity: entry.identity,
+            datacenter: self.home(entry.home).map(|home| home.name.clone()).unwrap_or_default(),
+            gateway: entry.gateway,
+            verdict: entry.verdict,
+            accuser: entry.accuser,
+        }
+    }
+
+    /// One hash of the living members of all other datacenters.
+    pub(crate) fn hash(&self) -> u64 {
+        self.homes().filter(|(id, _)| *id != self.own).fold(0, |hash, (_, home)| hash ^ home.hash)
+    }
+
+    /// The `rank`th living member of a datacenter that may be a gateway, by rendezvous hash.
+    pub(crate) fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity> {
+        let (.., node) = self.home(datacenter)?.eligible.iter().nth(rank)?;
+        self.get(*node).map(|entry| entry.identity)
+    }
+
+    /// The place of a living member among those of its datacenter that may be gateways, if it is one of the first `within`.
+    pub(crate) fn rank(&self, node: NodeId, within: usize) -> Option<usize> {
+        let home = self.home(self.get(node)?.home)?;
+        home.eligible.iter().take(within).position(|(.., other)| *other == node)
+    }
+
+    /// The number of living members of a datacenter that may carry traffic between datacenters. Those that may only if needed count
+    /// while fewer than `enough` others may.
+    pub(crate) fn eligible(&self, datacenter: DatacenterId, enough: usize) -> usize {
+        let Some(home) = self.home(datacenter) else { return 0 };
+        if home.willing >= enough { home.willing } else { home.eligible.len() }
+    }
+
+    /// Sets a member of our own datacenter as the pool sees it, or drops it. Returns whether that is news.
+    pub(crate) fn set_own(&mut self, node: NodeId, member: Option<Entry>) -> bool {
+        let before = self.members.get(&node).copied();
+        let is_elsewhere = |entry: &Entry| entry.home != self.own;
+        match (before, member) {
+            // It moved to another datacenter in a later life.
+            (Some(before), Some(member))
+                if is_elsewhere(&before) && before.identity.epoch >= member.identity.epoch =>
+            {
+                false
+            }
+            (Some(before), None) if is_elsewhere(&before) => false,
+            (Some(before), Some(member)) if before.rank() == member.rank() => false,
+            (before, Some(member)) => {
+                self.replace(before, Some(member));
+                true
+            }
+            (before, None) => {
+                self.replace(before, None);
+                before.is_some()
+            }
+        }
+    }
+
+    /// Takes the word of another datacenter, or of a member of ours, on a member of another datacenter.
+    pub(crate) fn merge(&mut self, member: &RemoteMember, now: Time) -> Merged {
+        let home = member.home();
+        if home == self.own {
+            return Merged::Own;
+        }
+        let node = member.identity.node_id;
+        let before = self.members.get(&node).copied();
+        let mut entry = Entry {
+            identity: member.identity,
+            home,
+            gateway: member.gateway,
+            verdict: member.verdict,
+            accuser: member.accuser,
+            since: now,
+            held_until: None,
+        };
+        if before.is_some_and(|before| before.rank() >= entry.rank()) {
+            return Merged::Known;
+        }
+        let is_elsewhere = |accuser: &NodeId| self.get(*accuser).is_some_and(|it| it.home != home);
+        if !entry.is_alive()
+            && (before.is_none_or(|before| before.home != home)
+                || member.accuser.as_ref().is_some_and(is_elsewhere))
+        {
+            return Merged::Baseless;
+        }
+        if before.is_none_or(|before| before.home != home) && !self.has_room(home) {
+            return Merged::Full;
+        }
+        if before.is_some_and(|before| before.is_alive()) && entry.verdict == HomeVerdict::Down {
+            entry.held_until = self.note_loss(home, now).then_some(now + MASS_LOSS_WITHIN);
+        }
+        self.homes.entry(home).or_insert_with(|| Home {
+            name: member.datacenter.clone(),
+            ..Home::default()
+        });
+        self.replace(before, Some(entry));
+        Merged::News
+    }
+
+    fn has_room(&self, home: DatacenterId) -> bool {
+        let Some(home) = self.homes.get(&home) else {
+            return self.homes.len() < MAX_DATACENTERS && self.members.len() < MAX_REMOTE_MEMBERS;
+        };
+        home.living.len() + home.down < MAX_MEMBERS_OF_DATACENTER
+            && self.members.len() < MAX_REMOTE_MEMBERS
+    }
+
+    /// Notes the loss of a member, and returns whether so many were lost together that it is not believed at once.
+    fn note_loss(&mut self, home: DatacenterId, now: Time) -> bool {
+        let Some(home) = self.homes.get_mut(&home) else { return false };
+        home.losses.push_back(now);
+        while home.losses.front().is_some_and(|at| now.since(*at) > MASS_LOSS_WITHIN) {
+            home.losses.pop_front();
+        }
+        let lost = home.losses.len();
+        // The last loss still counts among the living.
+        lost >= MIN_MASS_LOSS && lost * MASS_LOSS_PART > home.living.len() + lost - 1
+    }
+
+    /// Believes the losses that were held for long enough, and returns them.
+    pub(crate) fn believe_held(&mut self, now: Time) -> Vec<NodeId> {
+        let due = |entry: &&mut Entry| entry.held_until.is_some_and(|until| until <= now);
+        let due = self.members.values_mut().filter(due);
+        due.map(|entry| {
+            entry.held_until = None;
+            entry.identity.node_id
+        })
+        .collect()
+    }
+
+    /// When the next held loss is believed.
+    pub(crate) fn next_held(&self) -> Option<Time> {
+        self.members.values().filter_map(|entry| entry.held_until).min()
+    }
+
+    /// Forgets members of other datacenters that have been down for long, and returns them.
+    pub(crate) fn forget_old(&mut self, now: Time) -> Vec<NodeId> {
+        let is_old =
+            |entry: &&Entry| !entry.is_alive() && now.since(entry.since) >= FORGET_AFTER;
+        let old: Vec<Entry> = self.iter_remote().filter(is_old).copied().collect();
+        for entry in &old {
+            self.replace(Some(*entry), None);
+        }
+        let is_empty = |home: &Home| home.living.is_empty() && home.down == 0;
+        self.homes.retain(|id, home| *id == self.own || !is_empty(home));
+        old.into_iter().map(|entry| entry.identity.node_id).collect()
+    }
+
+    fn replace(&mut self, before: Option<Entry>, after: Option<Entry>) {
+        if let Some(before) = before {
+            self.members.remove(&before.identity.node_id);
+            self.count(&before, false);
+        }
+        if let Some(after) = after {
+            self.members.insert(after.identity.node_id, after);
+            self.count(&after, true);
+        }
+    }
+
+    fn count(&mut self, entry: &Entry, is_added: bool) {
+        let Some(home) = self.homes.get_mut(&entry.home) else { return };
+        let node = entry.identity.node_id;
+        if !entry.is_alive() {
+            home.down = if is_added { home.down + 1 } else { home.down.saturating_sub(1) };
+            return;
+        }
+        home.hash ^= entry.hash();
+        let score = xxh3_64_with_seed(&node.0.to_le_bytes(), entry.home.0);
+        let place = (entry.gateway != Gateway::Yes, score, node);
+        let is_eligible = entry.gateway != Gateway::Never;
+        let is_willing = usize::from(entry.gateway == Gateway::Yes);
+        if is_added {
+            home.living.insert(node);
+            home.eligible.extend(is_eligible.then_some(place));
+            home.willing += is_willing;
+        } else {
+            home.living.remove(&node);
+            home.eligible.remove(&place);
+            home.willing -= is_willing;
+        }
+    }
+}

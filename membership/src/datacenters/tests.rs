@@ -1,0 +1,1 @@
+//! Tests of the table, its rules and its limits.

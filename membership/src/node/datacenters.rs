@@ -1,0 +1,191 @@
+//! Other datacenters as the node shows them, and what it tells the room of them about its own pool.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Node;
+use super::io::Event;
+use super::peers::Pools;
+use super::view::{Member, MemberStatus, OriginStatus};
+use crate::base::datacenter::{DatacenterId, Gateway};
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+use crate::catalog::record::{Key, NodeRecord, Text};
+use crate::datacenters::facts::Fact;
+use crate::datacenters::table::Entry;
+use crate::liveness::heard::Sign;
+use crate::wire::{Compare, Hello, HomeVerdict, Message};
+
+impl Node {
+    /// Keeps messages of other datacenters out of the pool, and returns one that belongs there.
+    pub(super) fn sort_out(
+        &mut self,
+        from: SocketAddr,
+        message: Message,
+        now: Time,
+    ) -> Option<Message> {
+        if self.liveness.is_silent() {
+            return Some(message);
+        }
+        let own = self.identity().node_id;
+        match &message {
+            Message::Hello(hello)
+                if self.wan.is_remote(hello.datacenter) && hello.identity.node_id != own =>
+            {
+                self.wan.handle_hello(from, hello);
+            }
+            Message::Welcome(welcome) if self.wan.takes_hello(welcome) => {
+                let token = self.liveness.hello_token();
+                self.wan.handle_welcome(from, welcome, token, now);
+            }
+            Message::Referral(referral) if self.wan.is_remote(referral.datacenter) => {
+                if referral.token == self.liveness.hello_token() {
+                    self.wan.meet(from, now);
+                }
+            }
+            Message::MemberUpdates(updates) if self.wan.is_remote(updates.datacenter) => {
+                self.counters.pool_messages_of_others += 1;
+            }
+            // A member that moved to another datacenter must look dead in the one that it left.
+            Message::Ping(ping) if self.wan.remote(ping.sender).is_some() => {
+                self.counters.pool_messages_of_others += 1;
+            }
+            _ => return Some(message),
+        }
+        None
+    }
+
+    pub(super) fn handle_compare(&mut self, compare: &Compare, now: Time) {
+        self.liveness.handle_compare(compare, now);
+        if let Some(peer) = self.liveness.hear(compare.sender, Sign::Members, now) {
+            self.wan.compare_with(peer, compare.tables, now);
+        }
+    }
+
+    /// Exchanges tables with a member that welcomed us, if it holds others than we do.
+    pub(super) fn compare_tables(&mut self, from: SocketAddr, welcome: &Hello, now: Time) {
+        if welcome.token == self.liveness.hello_token() && welcome.tables != [0; 4] {
+            let mut peer = welcome.identity;
+            peer.addr.set_ip(from.ip());
+            self.wan.compare_with(peer, welcome.tables, now);
+        }
+    }
+
+    /// Tells the room of datacenters what became of a member of our own pool.
+    pub(super) fn review_home(&mut self, node: NodeId, now: Time) {
+        let own = *self.identity();
+        let peer = self.liveness.members().get(node).copied();
+        let identity = if node == own.node_id { Some(own) } else { peer.map(|peer| peer.identity) };
+        let entry = identity.map(|identity| {
+            let status = match node == own.node_id {
+                true if self.leaving.is_some() => OriginStatus::Gone(MemberStatus::Left),
+                true => OriginStatus::Active,
+                false => self.pool_status(node),
+            };
+            let verdict = match status {
+                OriginStatus::Active => HomeVerdict::Alive,
+                OriginStatus::Gone(MemberStatus::Left) => HomeVerdict::Left,
+                OriginStatus::Down { .. } | OriginStatus::Gone(_) => HomeVerdict::Down,
+            };
+            let belief = self.liveness.belief(node).filter(|_| verdict != HomeVerdict::Alive);
+            Entry {
+                identity,
+                home: self.wan.own(),
+                // Nobody relies on a member whose record has not arrived.
+                gateway: self.spread.description(node).map_or(Gateway::Never, |node| node.gateway),
+                verdict,
+                accuser: belief.map(|belief| belief.verdict.accuser),
+                since: now,
+                held_until: None,
+            }
+        });
+        self.wan.set_own(node, entry);
+    }
+
+    /// Shows a member as it is believed to be now, and the instances of it.
+    pub(super) fn review_member(&mut self, node: NodeId, now: Time) {
+        let peers = Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        self.spread.review_origin_tombstone(node, &peers, now);
+        self.refresh(node, &[Key::Node]);
+        self.refresh_member(node, now);
+    }
+
+    pub(super) fn take_wan_fact(&mut self, fact: Fact, now: Time) {
+        match fact {
+            Fact::Member(node) => {
+                let later = self.wan.remote(node).map(|entry| entry.identity.epoch);
+                let here = self.liveness.members().active(node).map(|here| here.epoch);
+                if here.is_some_and(|here| later.is_some_and(|later| later > here)) {
+                    self.liveness.note_moved(node, now);
+                }
+                self.review_member(node, now);
+            }
+            Fact::Tell(update) => self.liveness.tell_remote(update, now),
+            Fact::Reach(datacenter) => {
+                let name = self.datacenter_name(datacenter);
+                self.emit(match self.wan.out_since(datacenter) {
+                    Some(since) => Event::DatacenterUnreachable { name, datacenter, since },
+                    None => Event::DatacenterReachable { name, datacenter },
+                });
+                let members = self.wan.table().members_of(datacenter);
+                let members: Vec<NodeId> = members.map(|entry| entry.identity.node_id).collect();
+                for node in members {
+                    self.review_member(node, now);
+                }
+            }
+            Fact::CutOff { lost, of } => {
+                let lost = lost.into_iter().map(|lost| self.datacenter_name(lost)).collect();
+                self.emit(Event::CutOff { lost, of });
+            }
+            Fact::SameDatacenter { address } => self.emit(Event::SameDatacenter { address }),
+            Fact::OtherDatacenter { address, name } => {
+                self.emit(Event::OtherDatacenter { address, name });
+            }
+        }
+    }
+
+    fn datacenter_name(&self, datacenter: DatacenterId) -> Text {
+        self.wan.table().home(datacenter).map(|home| home.name.clone()).unwrap_or_default()
+    }
+
+    /// A member of another datacenter.
+    pub(super) fn remote_member(
+        &self,
+        node: NodeId,
+        record: Option<Arc<NodeRecord>>,
+    ) -> Option<Member> {
+        let entry = self.wan.remote(node)?;
+        let is_out = self.wan.out_since(entry.home).is_some();
+        let status = match self.remote_status(node)? {
+            OriginStatus::Active => MemberStatus::Alive,
+            OriginStatus::Gone(status) => status,
+            OriginStatus::Down { .. } if is_out && entry.believed() == HomeVerdict::Alive => {
+                MemberStatus::Unreachable
+            }
+            OriginStatus::Down { .. } => MemberStatus::Down,
+        };
+        Some(Member { identity: entry.identity, node: record, status })
+    }
+
+    /// When a member of another datacenter was known to be down, or its datacenter to be out of reach.
+    pub(super) fn remote_down_since(&self, node: NodeId) -> Option<Time> {
+        let entry = self.wan.remote(node)?;
+        let is_down = entry.believed() != HomeVerdict::Alive;
+        if is_down { Some(entry.since) } else { self.wan.out_since(entry.home) }
+    }
+
+    /// The status of an origin of another datacenter; `None` if the node is none.
+    pub(super) fn remote_status(&self, node: NodeId) -> Option<OriginStatus> {
+        let entry = self.wan.remote(node)?;
+        let has_left = self.catalog().left(node).is_some_and(|left| entry.identity.epoch <= left);
+        Some(match entry.believed() {
+            _ if has_left => OriginStatus::Gone(MemberStatus::Left),
+            HomeVerdict::Left => OriginStatus::Gone(MemberStatus::Left),
+            HomeVerdict::Down => OriginStatus::Down { since: entry.since },
+            HomeVerdict::Alive => match self.wan.out_since(entry.home) {
+                Some(since) => OriginStatus::Down { since },
+                None => OriginStatus::Active,
+            },
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! Questions of the owner about datacenters.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Node;
+use crate::base::datacenter::DatacenterId;
+use crate::base::identity::{Identity, NodeId};
+use crate::base::time::Time;
+use crate::catalog::record::Text;
+use crate::datacenters::seen::{Datacenters, GATEWAYS};
+use crate::wire::HomeVerdict;
+
+/// A datacenter, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datacenter {
+    /// The datacenter.
+    pub id: DatacenterId,
+    /// Its name.
+    pub name: Text,
+    /// Whether it is the datacenter of this node.
+    pub is_own: bool,
+    /// Members that are alive, as far as is known.
+    pub alive: usize,
+    /// Members that are down, and members that left a short time ago.
+    pub down: usize,
+    /// The members that speak for it.
+    pub gateways: Vec<Identity>,
+    /// The time in which a gateway there answers this node; `None` if this node is no gateway, or has no answer yet.
+    pub round_trip: Option<Duration>,
+    /// The time since this node heard it last; `None` if this node is no gateway, or never heard it.
+    pub lag: Option<Duration>,
+    /// Since when it is out of reach of our own datacenter.
+    pub out_of_reach_since: Option<Time>,
+    /// Bytes of liveness that this node sent there.
+    pub bytes_sent: u64,
+    /// Bytes of liveness that this node received from there.
+    pub bytes_received: u64,
+}
+
+impl Node {
+    /// All datacenters that are known, our own first, then by name.
+    #[must_use]
+    pub fn datacenters(&self, now: Time) -> Vec<Datacenter> {
+        let table = self.wan.table();
+        let all = table.homes().map(|(id, home)| {
+            let look = self.wan.look(id);
+            Datacenter {
+                id,
+                name: home.name.clone(),
+                is_own: id == self.wan.own(),
+                alive: home.living.len(),
+                down: home.down,
+                gateways: (0..GATEWAYS).filter_map(|rank| table.candidate(id, rank)).collect(),
+                round_trip: look.and_then(|look| look.round_trip),
+                lag: look.and_then(|look| look.heard).map(|heard| now.since(heard)),
+                out_of_reach_since: self.wan.out_since(id),
+                bytes_sent: look.map_or(0, |look| look.bytes.0),
+                bytes_received: look.map_or(0, |look| look.bytes.1),
+            }
+        });
+        let mut all: Vec<Datacenter> = all.collect();
+        all.sort_by(|one, other| (!one.is_own, &one.name).cmp(&(!other.is_own, &other.name)));
+        all
+    }
+
+    /// The datacenter of a node, alive or down, as far as it is known.
+    #[must_use]
+    pub fn datacenter_of(&self, node: NodeId) -> Option<DatacenterId> {
+        self.wan.of(node)
+    }
+
+    /// The datacenter of this node.
+    #[must_use]
+    pub fn own_datacenter(&self) -> DatacenterId {
+        self.wan.own()
+    }
+
+    /// The gossip addresses of some living members of each other datacenter, its gateways first, to be remembered for the next start.
+    pub fn remote_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let table = self.wan.table();
+        table.others().flat_map(move |datacenter| {
+            let ranks = 0..2 * GATEWAYS;
+            ranks.filter_map(move |rank| table.candidate(datacenter, rank)).map(|peer| peer.addr)
+        })
+    }
+
+    /// Whether a node belongs to another datacenter, which is out of reach, and since when.
+    #[must_use]
+    pub fn unreachable_since(&self, node: NodeId) -> Option<Time> {
+        let entry = self.wan.remote(node)?;
+        self.wan.out_since(entry.home)
+    }
+
+    /// Of a member of another datacenter that is down: when this node learned of it, and the member that passed the verdict.
+    #[must_use]
+    pub fn home_verdict(&self, node: NodeId) -> Option<(Time, Option<NodeId>)> {
+        let entry = self.wan.remote(node).filter(|it| it.believed() != HomeVerdict::Alive)?;
+        Some((entry.since, entry.accuser))
+    }
+}

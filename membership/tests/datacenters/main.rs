@@ -1,0 +1,3 @@
+//! Several datacenters: each has a pool of its own, and a table of the members of the others.
+
+mod meeting;
