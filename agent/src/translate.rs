@@ -21,6 +21,8 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
             hobnob_api::MemberStatus::ForceLeft
         }
         view::MemberStatus::Replaced => hobnob_api::MemberStatus::Replaced,
+        // Its datacenter is out of reach, and the API has no word for that yet.
+        view::MemberStatus::Unreachable => hobnob_api::MemberStatus::Down,
     }
 }
 

@@ -71,7 +71,7 @@ fn subject(victim_is_down: bool) -> (Node, Time) {
     let down = down.map(|identity| Update::Down(verdict(identity)));
     let updates: Vec<Update> = alive.chain(down).collect();
     for updates in updates.chunks(6) {
-        let updates = MemberUpdates { sender, updates: updates.to_vec() };
+        let updates = MemberUpdates { sender, updates: updates.to_vec(), datacenter: hobnob_membership::DatacenterId::UNKNOWN };
         let bytes = datagram([Message::MemberUpdates(updates)]);
         node.handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, now);
     }
@@ -127,7 +127,7 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let listing =
         |bucket, members| Message::Listing(Listing { sender, bucket, wanted: true, members });
     let about =
-        |update: Update| Message::MemberUpdates(MemberUpdates { sender, updates: vec![update] });
+        |update: Update| Message::MemberUpdates(MemberUpdates { sender, updates: vec![update], datacenter: hobnob_membership::DatacenterId::UNKNOWN });
     let down_with = |epoch| Verdict { referees: vec![], epoch, ..verdict(own) };
     let past = || about(Update::Down(down_with(Epoch(own.epoch.0 - 1))));
     let pull = |wants: Vec<Want>| Message::Pull(Pull { sender, wants });

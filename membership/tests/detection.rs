@@ -453,7 +453,7 @@ fn a_node_that_only_hears_verdicts_on_itself_is_isolated() {
         referees: Vec::new(),
         exited: false,
     };
-    let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)] };
+    let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)], datacenter: hobnob_membership::DatacenterId::UNKNOWN };
     let bytes = sealed(&Message::MemberUpdates(member_updates));
     let (start, node) = (net.now, &mut net.nodes[0]);
     let mut isolated = None;

@@ -194,7 +194,8 @@ impl Driver {
             | MemberStatus::Left
             | MemberStatus::ForceLeft
             | MemberStatus::Replaced
-            | MemberStatus::Revoked => {
+            | MemberStatus::Revoked
+            | MemberStatus::Unreachable => {
                 let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }

@@ -57,6 +57,7 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
         }
         MemberStatus::ForceLeft => "an operator forced it to leave".to_owned(),
         MemberStatus::Revoked => "an operator revoked it".to_owned(),
+        MemberStatus::Unreachable => "its datacenter is out of reach".to_owned(),
         MemberStatus::Replaced => match node.end_of(id) {
             Some(End::Replaced(by)) if by != node.identity().node_id => {
                 format!("another node answers at its address: `{}`, {by}", name_of(node, by))

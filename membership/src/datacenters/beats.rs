@@ -62,6 +62,7 @@ impl Wan {
             sender: self.identity.node_id,
             datacenter: self.own,
             members: self.members_hash(self.own),
+            datacenters: self.table.datacenters_hash(),
             nonce,
             echo: None,
             updates,
@@ -117,7 +118,9 @@ impl Wan {
             self.out.counters.members_beats_answered += u64::from(nonce != 0);
         }
         self.merge_told(&beat.updates, home, now);
-        self.compare_hash(&entry, beat.members, now);
+        let is_equal = beat.members == self.members_hash(home)
+            && beat.datacenters == self.table.datacenters_hash();
+        self.compare_hash(&entry, is_equal, now);
     }
 
     fn answer(&mut self, to: SocketAddr, beat: &MembersBeat, nonce: u32) {
@@ -125,6 +128,7 @@ impl Wan {
             sender: self.identity.node_id,
             datacenter: self.own,
             members: self.members_hash(self.own),
+            datacenters: self.table.datacenters_hash(),
             nonce: None,
             echo: Some(nonce),
             updates: Vec::new(),
@@ -132,9 +136,9 @@ impl Wan {
         self.out.send_to(to, beat.sender, &Message::MembersBeat(answer));
     }
 
-    /// Compares our table of a datacenter with the hash that a member of it tells, and exchanges tables if they go on to differ.
-    fn compare_hash(&mut self, entry: &Entry, members: u64, now: Time) {
-        let is_equal = members == self.members_hash(entry.home);
+    /// Exchanges tables with a datacenter if the hash that a member of it tells of its members, or of the datacenters that it knows, goes
+    /// on to differ from ours.
+    fn compare_hash(&mut self, entry: &Entry, is_equal: bool, now: Time) {
         let look = self.looks.at(entry.home, now);
         if is_equal {
             look.differs_since = None;

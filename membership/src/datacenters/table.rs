@@ -164,6 +164,13 @@ impl Table {
         self.homes().filter(|(id, _)| *id != self.own).fold(0, |hash, (_, home)| hash ^ home.hash)
     }
 
+    /// A hash of the datacenters in which members live.
+    pub(crate) fn datacenters_hash(&self) -> [u8; 4] {
+        let ids = self.others().chain([self.own]).map(|id| id.0);
+        let [low @ .., _, _, _, _] = ids.fold(0, std::ops::BitXor::bitxor).to_le_bytes();
+        low
+    }
+
     /// The `rank`th living member of a datacenter that may be a gateway, by rendezvous hash.
     pub(crate) fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity> {
         let (.., node) = self.home(datacenter)?.eligible.iter().nth(rank)?;

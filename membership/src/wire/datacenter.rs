@@ -117,6 +117,8 @@ pub struct MembersBeat {
     pub datacenter: DatacenterId,
     /// A hash of the living members of that datacenter, as the sender sees them.
     pub members: u64,
+    /// A hash of the datacenters that the sender knows, its own among them.
+    pub datacenters: [u8; 4],
     /// A number that the answer carries back; `None` if no answer is wanted.
     pub nonce: Option<u32>,
     /// The number of the beat that this answers.
@@ -124,7 +126,7 @@ pub struct MembersBeat {
     /// Members that changed.
     pub updates: Vec<RemoteMember>,
 }
-block!(MembersBeat { sender, datacenter, members as Fixed, nonce, echo, updates });
+block!(MembersBeat { sender, datacenter, members as Fixed, datacenters, nonce, echo, updates });
 
 /// A datacenter by its hash, and the hash of its living members as the sender knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

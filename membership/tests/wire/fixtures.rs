@@ -11,17 +11,24 @@ use hobnob_membership::record::{
 };
 use hobnob_membership::wire::{
     Ask, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
-    GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, Lag, Listing, MemberUpdates,
-    Message, Opening, Ping, Pong, Pull, Refusal, Sketch, Symbol, Update, Vote, WireError,
+    GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict, Introduction,
+    Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, Ping, Pong, Pull, Reach, ReachVote,
+    Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
-use hobnob_membership::{Claim, ClusterId, Epoch, Identity, Life, NodeId};
+use hobnob_membership::{
+    Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId,
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The cluster whose bytes these are.
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x0807_0605_0403_0201);
 /// The envelope of its datagrams.
 pub(crate) const ENVELOPE: Envelope = Envelope::clear(CLUSTER);
+/// The datacenter that messages name.
+pub(crate) const DATACENTER: DatacenterId = DatacenterId(0x0a0b_0c0d);
+/// The hash of tables that messages carry.
+pub(crate) const TABLES: [u8; 4] = [9, 8, 7, 6];
 /// Bytes before the messages of a datagram.
 pub(crate) const ENVELOPE_BYTES: usize = 7;
 
@@ -63,7 +70,7 @@ pub(crate) fn delta() -> Delta {
         left: Some(Epoch(7)),
         support: Support::OURS,
         certificate: b"certificate".to_vec(),
-        gateway: hobnob_membership::Gateway::OnlyIfNeeded,
+        gateway: Gateway::OnlyIfNeeded,
     };
     let entry =
         |version, key, value: Option<Value>| Entry { version, key, value: value.map(Into::into) };
@@ -125,9 +132,15 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         by_fin: true,
         refused: false,
     };
-    let updates = vec![Update::Alive(v4()), Update::Down(verdict)];
-    let member_updates = MemberUpdates { sender: NodeId(1), updates, datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d) };
-    let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS], tables: [9, 8, 7, 6] };
+    let reach = Reach { observer: DATACENTER, target: DatacenterId(2), changes: 3 };
+    let updates = vec![
+        Update::Alive(v4()),
+        Update::Down(verdict),
+        Update::Remote(remote()),
+        Update::Reach(reach),
+    ];
+    let member_updates = MemberUpdates { sender: NodeId(1), updates, datacenter: DATACENTER };
+    let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS], tables: TABLES };
     let listing = Listing { sender: NodeId(1), bucket: 9, wanted: true, members: vec![v4(), v6()] };
     let digest = Digest {
         sender: NodeId(1),
@@ -136,10 +149,10 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     };
     let confirm = Confirm { sender: NodeId(1), origin: NodeId(2), epoch: v4().epoch, version: 251 };
     vec![
-        ("hello v4", Message::Hello(Hello { token: 9, identity: v4(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
-        ("hello v6", Message::Hello(Hello { token: 9, identity: v6(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
-        ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
-        ("referral", Message::Referral(Hello { token: 9, identity: v4(), datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d), tables: [9, 8, 7, 6] })),
+        ("hello v4", Message::Hello(Hello { token: 9, identity: v4(), datacenter: DATACENTER, tables: TABLES })),
+        ("hello v6", Message::Hello(Hello { token: 9, identity: v6(), datacenter: DATACENTER, tables: TABLES })),
+        ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4(), datacenter: DATACENTER, tables: TABLES })),
+        ("referral", Message::Referral(Hello { token: 9, identity: v4(), datacenter: DATACENTER, tables: TABLES })),
         ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
@@ -152,9 +165,55 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("exit_vote", Message::ExitVote(exit_vote)),
         ("compare", Message::Compare(compare)),
         ("listing", Message::Listing(listing)),
+        ("members_beat", Message::MembersBeat(members_beat())),
+        ("reach_vote", Message::ReachVote(reach_vote())),
         ("confirm", Message::Confirm(confirm)),
         ("confirmed", Message::Confirmed(Confirm { version: 300, ..confirm })),
     ]
+}
+
+pub(crate) fn remote() -> RemoteMember {
+    RemoteMember {
+        identity: v4(),
+        datacenter: "eu".into(),
+        gateway: Gateway::Yes,
+        verdict: HomeVerdict::Down,
+        accuser: Some(NodeId(3)),
+    }
+}
+
+pub(crate) fn members_beat() -> MembersBeat {
+    MembersBeat {
+        sender: NodeId(1),
+        datacenter: DATACENTER,
+        members: 0xdead_beef,
+        datacenters: TABLES,
+        nonce: Some(7),
+        echo: None,
+        updates: vec![remote()],
+    }
+}
+
+pub(crate) fn reach_vote() -> ReachVote {
+    let (silence_ms, looked_ms) = (7_000, 1_000);
+    ReachVote { sender: NodeId(1), target: DATACENTER, silence_ms, looked_ms, wanted: true }
+}
+
+pub(crate) fn introduction() -> Introduction {
+    Introduction {
+        cluster: CLUSTER.mark(),
+        identity: v6(),
+        datacenter: "us".into(),
+        is_wan: true,
+        is_settled: false,
+        tables: vec![TableDigest { datacenter: DATACENTER, members: 1 << 40 }],
+        reach: 5,
+    }
+}
+
+pub(crate) fn tables() -> Tables {
+    let reach = Reach { observer: DATACENTER, target: DatacenterId(2), changes: 300 };
+    Tables { members: vec![remote()], reach: vec![reach], last: true }
 }
 
 pub(crate) fn claim() -> Claim {
@@ -172,7 +231,7 @@ pub(crate) fn deltas(deltas: Vec<Delta>) -> Frame {
 }
 
 pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
-    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40, datacenter: hobnob_membership::DatacenterId(0x0a0b_0c0d) };
+    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40, datacenter: DATACENTER };
     vec![
         ("opening", Frame::Opening(opening)),
         ("members", Frame::Members(vec![v4(), v6()])),
@@ -183,6 +242,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("deltas", deltas(vec![delta()])),
         ("last deltas", Frame::Deltas { deltas: vec![delta()], last: true }),
         ("end", Frame::End),
+        ("datacenter", Frame::Datacenter(introduction())),
+        ("tables", Frame::Tables(tables())),
         ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
         ("stream pong", Frame::Pong(pong())),
         ("credentials", Frame::Credentials(credentials())),
@@ -196,7 +257,6 @@ pub(crate) fn credentials() -> Credentials {
     let mark = |number| GenerationMark { number, hash: [number as u8; 32] };
     Credentials {
         certificate: b"certificate".to_vec(),
-        gateway: hobnob_membership::Gateway::OnlyIfNeeded,
         generations: vec![mark(2), mark(300)],
         proof: [4; 16],
         revocations: [5; 16],

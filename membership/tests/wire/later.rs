@@ -8,6 +8,7 @@ use hobnob_membership::wire::{Credentials, Frame, HandedGeneration};
 use proptest::prelude::*;
 
 use crate::fixtures::{
+    DATACENTER, TABLES,
     CLUSTER, ENVELOPE_BYTES, claim, credentials, datagram, enclose, frames, generations, hex,
     messages, ping, pong, read, recorded, revocations, v4, v6,
 };
@@ -78,7 +79,9 @@ fn unknown() -> Later {
 /// The messages that have no record in them, as a later version would write them.
 fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let message = |kind: u8, fields: Later| new().raw(&[kind]).block(fields).0;
+    let hello = |token, identity| new().number(token).identity(identity).node(DATACENTER.0).raw(&TABLES);
     let epoch = v4().epoch.0;
+    let reach = new().node(DATACENTER.0).node(2).number(3);
     let head = new().node(2).epoch(3).number(4);
     let want = new().node(v4().node_id.0).epoch(epoch).number(251).number(9);
     let life = new().raw(&[1]).epoch(5).number(0xfeed).number(6);
@@ -86,8 +89,12 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let verdict = verdict.raw(&[1]);
     // A verdict for a cause that only the later version knows.
     let odd = new().node(2).epoch(epoch).raw(&[77]).node(1).number(0);
-    let updates = new().node(1).number(4).raw(&[0]).raw(&new().identity(&v4()).0);
+    let updates = new().node(1).number(6).raw(&[0]).raw(&new().identity(&v4()).0);
     let updates = updates.raw(&unknown().0).raw(&[1]).block(verdict).raw(&[1]).block(odd);
+    let updates = updates.raw(&[2]).block(later_remote()).raw(&[3]).block(reach).node(DATACENTER.0);
+    let beat = new().node(1).node(DATACENTER.0).node(0xdead_beef).raw(&TABLES);
+    let beat = beat.raw(&[1, 7, 0, 1]).block(later_remote());
+    let reach_vote = new().node(1).node(DATACENTER.0).number(7_000).number(1_000).raw(&[1]);
     let listing = new().node(1).raw(&[9, 1]).number(3).identity(&v4());
     // A member with an address of a family that only the later version knows.
     let listing = listing.block(new().node(8).epoch(9).raw(&[2, 1, 2, 3])).identity(&v6());
@@ -96,10 +103,10 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let ping = new().node(1).raw(&ping().nonce);
     let (tag, members) = (pong().tag, pong().members);
     vec![
-        ("hello v4", message(2, new().number(9).identity(&v4()))),
-        ("hello v6", message(2, new().number(9).identity(&v6()))),
-        ("welcome", message(3, new().number(u64::MAX).identity(&v4()))),
-        ("referral", message(8, new().number(9).identity(&v4()))),
+        ("hello v4", message(2, hello(9, &v4()))),
+        ("hello v6", message(2, hello(9, &v6()))),
+        ("welcome", message(3, hello(u64::MAX, &v4()))),
+        ("referral", message(8, hello(9, &v4()))),
         ("digest", message(5, new().node(1).node(0xdead_beef).number(1).block(head))),
         ("pull", message(6, new().node(1).number(1).block(want))),
         ("claim", message(7, new().identity(&claim().identity).block(life).raw(&[0, 7, 8]))),
@@ -109,8 +116,10 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("vote", message(13, vote)),
         ("member_updates", message(14, updates)),
         ("exit_vote", message(17, exit_vote)),
-        ("compare", message(15, new().node(1).number(256).raw(&[7; 1_024]))),
+        ("compare", message(15, new().node(1).number(256).raw(&[7; 1_024]).raw(&TABLES))),
         ("listing", message(16, listing)),
+        ("members_beat", message(20, beat)),
+        ("reach_vote", message(21, reach_vote)),
         ("confirm", message(30, new().node(1).node(2).epoch(epoch).number(251))),
         ("confirmed", message(31, new().node(1).node(2).epoch(epoch).number(300))),
     ]
@@ -120,7 +129,11 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
 fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
     let frame = |kind: u8, fields: Later| new().raw(&[kind]).raw(&fields.0).raw(TAIL).0;
     let mark = &CLUSTER.0.to_le_bytes()[4..];
-    let opening = new().raw(&[0x12]).raw(mark).identity(&v6()).node(1).node(1 << 40);
+    let opening = new().raw(&[0x12]).raw(mark).identity(&v6()).node(1).node(1 << 40).node(DATACENTER.0);
+    let introduction = new().raw(&[0x12]).raw(mark).identity(&v6()).text("us").raw(&[1, 0, 1]);
+    let introduction = introduction.block(new().node(DATACENTER.0).node(1 << 40)).node(5);
+    let reach = new().node(DATACENTER.0).node(2).number(300);
+    let tables = new().raw(&[1]).block(later_remote()).raw(&[1]).block(reach).raw(&[1]);
     let members = new().number(2).identity(&v4()).identity(&v6());
     let want = || new().node(v4().node_id.0).epoch(v4().epoch.0).number(251).number(9);
     let lag = new().raw(&[5, 6, 7, 8, 1]).number(300);
@@ -136,6 +149,8 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("heads", frame(5, heads.number(1).raw(&[1, 2, 3, 4]))),
         ("wants", frame(5, wants)),
         ("end", frame(8, new())),
+        ("datacenter", frame(9, introduction)),
+        ("tables", frame(12, tables)),
         ("stream ping", frame(10, ping)),
         ("stream pong", frame(11, pong)),
         ("credentials", frame(20, later_credentials())),
@@ -143,6 +158,10 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("revocations", frame(22, later_revocations())),
         ("refusal", frame(23, new().text("the token expired"))),
     ]
+}
+
+fn later_remote() -> Later {
+    new().identity(&v4()).text("eu").raw(&[2, 1, 1]).node(3)
 }
 
 fn later_credentials() -> Later {
