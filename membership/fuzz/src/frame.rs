@@ -6,7 +6,9 @@ use hobnob_membership::wire::Frame;
 pub fn check(bytes: &[u8]) {
     let Ok(frame) = Frame::decode(bytes) else { return };
     let written = frame.encode().expect("what came in a frame fits one");
-    assert!(written.len() <= bytes.len(), "a shorter form was read");
+    // An earlier version writes no datacenter.
+    let later = if matches!(frame, Frame::Opening(_)) { 8 } else { 0 };
+    assert!(written.len() <= bytes.len() + later, "a shorter form was read");
     let read = Frame::decode(&written).expect("our own frame");
     assert_eq!(read, frame);
     assert_eq!(read.encode().expect("as before"), written);

@@ -28,7 +28,7 @@ impl Wan {
         let mut news = Vec::new();
         for member in members {
             let node = member.identity.node_id;
-            if node == self.identity.node_id {
+            if node == self.identity.node_id || member.home() == self.own {
                 self.out.counters.remote_verdicts_ignored += 1;
                 continue;
             }

@@ -76,7 +76,7 @@ impl Node {
         let members = self.liveness.members();
         let epoch_of = |sender| {
             let remote = self.wan.remote(sender).map(|entry| entry.identity.epoch);
-            remote.or_else(|| members.get(sender).map(|member| member.identity.epoch))
+            remote.max(members.get(sender).map(|member| member.identity.epoch))
         };
         let unopened = match self.guard.as_mut()?.open(bytes, epoch_of, now) {
             Ok(opened) => return Some(opened),

@@ -182,10 +182,7 @@ impl Node {
         let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
         if let Some(told) = self.spread.handle_frame(stream, bytes, peers, now) {
             self.pass_on(now);
-            if told.from.is_some_and(|from| self.wan.remote(from).is_some()) {
-                self.counters.pool_messages_of_others += 1;
-                return;
-            }
+
             self.liveness.handle_roster(told.members, told.from, now);
             self.pass_on(now);
             self.spread.tell_members(stream, &self.liveness.swim().roster());

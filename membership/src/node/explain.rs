@@ -40,8 +40,11 @@ impl Node {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         let own = self.identity().node_id;
+        // One that moved to another datacenter is shown there.
+        let pool = self.liveness.members().iter().map(|(node, _)| node);
+        let pool = pool.filter(|node| self.wan.remote(*node).is_none());
         std::iter::once(own)
-            .chain(self.liveness.members().iter().map(|(node, _)| node))
+            .chain(pool)
             .chain(self.wan.table().iter_remote().map(|entry| entry.identity.node_id))
             .filter_map(|node| self.member(node))
             .collect()

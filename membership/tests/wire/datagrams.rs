@@ -32,8 +32,8 @@ fn the_quiet_messages_are_small_and_a_pong_is_shorter_than_a_ping() {
 #[test]
 fn an_identity_takes_24_or_36_bytes() {
     let hello = |identity| datagram(&Message::Hello(Hello { token: 9, identity, datacenter: hobnob_membership::DatacenterId::UNKNOWN, tables: [0; 4] })).len();
-    // The envelope, kind and length of the message, and the token.
-    let beside = ENVELOPE_BYTES + 2 + 1;
+    // The envelope, kind and length of the message, the token, the datacenter and the hash of the tables.
+    let beside = ENVELOPE_BYTES + 2 + 1 + 8 + 4;
     assert_eq!((hello(v4()) - beside, hello(v6()) - beside), (24, 36));
 }
 

@@ -7,7 +7,7 @@ use hobnob_membership::catalog::Want;
 use hobnob_membership::record::{Health, Support, Value};
 use hobnob_membership::testing::{Network, identity, node};
 use hobnob_membership::wire::{DatagramBuilder, Envelope, Message, Pull};
-use hobnob_membership::{ClusterId, Epoch, Event, Input, NodeId, Output};
+use hobnob_membership::{ClusterId, DatacenterId, Epoch, Event, Input, NodeId, Output};
 
 use crate::fixtures::{hex, recorded};
 use crate::later::Later;
@@ -191,8 +191,8 @@ fn the_common_support_of_all_live_members_is_known() {
     // A member whose record has not arrived may support nothing.
     let newcomer = identity(9);
     let alive = Later::default().node(identity(1).node_id.0).number(1).raw(&[0]);
-    let update =
-        Later::default().raw(&[14]).block(alive.raw(&Later::default().identity(&newcomer).0));
+    let alive = alive.raw(&Later::default().identity(&newcomer).0);
+    let update = Later::default().raw(&[14]).block(alive.node(DatacenterId::named("dc1").0));
     let bytes = datagram(&update.0);
     drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
     assert_eq!(net.nodes[0].active_members(), 4);
