@@ -71,7 +71,11 @@ fn subject(victim_is_down: bool) -> (Node, Time) {
     let down = down.map(|identity| Update::Down(verdict(identity)));
     let updates: Vec<Update> = alive.chain(down).collect();
     for updates in updates.chunks(6) {
-        let updates = MemberUpdates { sender, updates: updates.to_vec(), datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let updates = MemberUpdates {
+            sender,
+            updates: updates.to_vec(),
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         let bytes = datagram([Message::MemberUpdates(updates)]);
         node.handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, now);
     }
@@ -126,12 +130,22 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let ask = |suspect: Identity| Message::Ask(Ask { sender, suspect: suspect.node_id, epoch });
     let listing =
         |bucket, members| Message::Listing(Listing { sender, bucket, wanted: true, members });
-    let about =
-        |update: Update| Message::MemberUpdates(MemberUpdates { sender, updates: vec![update], datacenter: hobnob_membership::DatacenterId::UNKNOWN });
+    let about = |update: Update| {
+        Message::MemberUpdates(MemberUpdates {
+            sender,
+            updates: vec![update],
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        })
+    };
     let down_with = |epoch| Verdict { referees: vec![], epoch, ..verdict(own) };
     let past = || about(Update::Down(down_with(Epoch(own.epoch.0 - 1))));
     let pull = |wants: Vec<Want>| Message::Pull(Pull { sender, wants });
-    let hello = |identity| Hello { token: 7, identity, datacenter: hobnob_membership::DatacenterId::UNKNOWN, tables: [0; 4] };
+    let hello = |identity| Hello {
+        token: 7,
+        identity,
+        datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        tables: [0; 4],
+    };
     let tag = [9; 4];
     let local_health = LocalHealth::PROMPT;
     let life = Life { yielded: false, started: Epoch(1), key: 1, number: 1 };
@@ -158,7 +172,14 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("pull", datagram([pull(vec![want(0)])])),
         ("pulls", datagram([pull((0..5).map(want).collect()), pull(vec![want(0)])])),
-        ("compare", datagram([Message::Compare(Compare { sender, buckets: vec![[7; 4]; 256], tables: [0; 4] })])),
+        (
+            "compare",
+            datagram([Message::Compare(Compare {
+                sender,
+                buckets: vec![[7; 4]; 256],
+                tables: [0; 4],
+            })]),
+        ),
         ("listing", datagram([listing(0, vec![])])),
         ("listings", datagram((0..=u8::MAX).map(|bucket| listing(bucket, vec![])))),
         ("listings of members that are down", datagram(listed)),

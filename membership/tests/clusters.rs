@@ -39,8 +39,13 @@ fn a_session_with_another_cluster_is_refused() {
     let stream = StreamId::accepted(1);
     node.handle(Input::StreamAccepted { stream }, Time::ZERO);
     let cluster = ClusterId::named("other").mark();
-    let opening =
-        Frame::Opening(Opening { cluster, identity: identity(1), members: 0, catalog: 0, datacenter: hobnob_membership::DatacenterId::UNKNOWN });
+    let opening = Frame::Opening(Opening {
+        cluster,
+        identity: identity(1),
+        members: 0,
+        catalog: 0,
+        datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+    });
     let bytes = opening.encode().expect("fits");
     node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);
     let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();

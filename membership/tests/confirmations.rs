@@ -103,8 +103,7 @@ fn members_of_a_datacenter_are_found_by_their_records() {
     let mut net = Network::new((0..6).map(named).collect(), Default::default(), Time::ZERO);
     (1..6).for_each(|n| drop(net.handle(n, Input::Join(vec![identity(0).addr]))));
     net.run_for(5 * SECOND);
-    for (datacenter, wanted) in
-        [(None, 2), (Some("eu".to_owned()), 2), (Some("ap".to_owned()), 0)]
+    for (datacenter, wanted) in [(None, 2), (Some("eu".to_owned()), 2), (Some("ap".to_owned()), 0)]
     {
         let number = confirm(&mut net, &Confirmers::Datacenter(datacenter.clone()), SECOND);
         let (outcome, _) = wait(&mut net, number, SECOND);

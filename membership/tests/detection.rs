@@ -101,7 +101,11 @@ fn updates_from_a_member_that_is_held_down_are_answered_with_the_verdict() {
     assert!(net.nodes[0].declare_down(lost.node_id, now));
     while net.nodes[0].poll_output().is_some() {}
     let mut answers_to = |update: Update| -> usize {
-        let updates = MemberUpdates { sender: lost.node_id, updates: vec![update], datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let updates = MemberUpdates {
+            sender: lost.node_id,
+            updates: vec![update],
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         let bytes = sealed(&Message::MemberUpdates(updates));
         let outputs = net.handle(0, Input::Datagram { from: lost.addr, bytes: &bytes });
         outputs.iter().filter(|output| calls_down(output, &lost)).count()
@@ -130,7 +134,11 @@ fn a_verdict_too_soon_after_a_renewal_is_refuted_when_it_is_told_again() {
             exited: false,
         };
         let updates = vec![Update::Down(verdict)];
-        let told = MemberUpdates { sender: sender.node_id, updates, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let told = MemberUpdates {
+            sender: sender.node_id,
+            updates,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         let bytes = sealed(&Message::MemberUpdates(told));
         let outputs = net.handle(0, Input::Datagram { from: sender.addr, bytes: &bytes });
         let answers =
@@ -419,8 +427,11 @@ fn an_answer_to_a_tcp_probe_of_an_earlier_epoch_counts_for_no_later_one() {
     assert!(!tcp_probes.is_empty());
     for n in [0, 1] {
         let later = Identity { epoch: identity(2).epoch.next(), ..identity(2) };
-        let member_updates =
-            MemberUpdates { sender: later.node_id, updates: vec![Update::Alive(later)], datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let member_updates = MemberUpdates {
+            sender: later.node_id,
+            updates: vec![Update::Alive(later)],
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         let bytes = sealed(&Message::MemberUpdates(member_updates));
         net.handle(n, Input::Datagram { from: later.addr, bytes: &bytes });
         for tcp_probe in &tcp_probes {
@@ -453,7 +464,11 @@ fn a_node_that_only_hears_verdicts_on_itself_is_isolated() {
         referees: Vec::new(),
         exited: false,
     };
-    let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)], datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+    let member_updates = MemberUpdates {
+        sender,
+        updates: vec![Update::Down(verdict)],
+        datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+    };
     let bytes = sealed(&Message::MemberUpdates(member_updates));
     let (start, node) = (net.now, &mut net.nodes[0]);
     let mut isolated = None;

@@ -49,7 +49,11 @@ fn a_ping_from_another_address_is_told_of_its_duplicate() {
     assert_eq!(told_at(&mut net, 1, mapped), [], "the same address");
     // From now on node 0 takes a copy of node 1 for node 1, and sends nothing to the original.
     let copy = Identity { epoch: Epoch(2_000), addr: identity(9).addr, ..identity(1) };
-    let member_updates = MemberUpdates { sender: copy.node_id, updates: vec![Update::Alive(copy)], datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+    let member_updates = MemberUpdates {
+        sender: copy.node_id,
+        updates: vec![Update::Alive(copy)],
+        datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+    };
     let bytes = datagram(&Message::MemberUpdates(member_updates));
     net.handle(0, Input::Datagram { from: copy.addr, bytes: &bytes });
     assert_eq!(told(&mut net, 1, 9), []);

@@ -200,7 +200,11 @@ fn a_node_with_evidence_of_its_own_believes_a_verdict_at_once_and_others_check_i
         };
         let updates = vec![Update::Down(verdict)];
         let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
-        let told = MemberUpdates { sender: teller.node_id, updates, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let told = MemberUpdates {
+            sender: teller.node_id,
+            updates,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         datagram.push(&Message::MemberUpdates(told)).expect("fits");
         let bytes = datagram.finish();
         network.handle(monitor, Input::Datagram { from: teller.addr, bytes: &bytes });

@@ -34,7 +34,13 @@ fn frame(frame: &Frame) -> Vec<u8> {
 
 fn opening(n: usize) -> Vec<u8> {
     let cluster = ClusterId::default().mark();
-    frame(&Frame::Opening(Opening { cluster, identity: identity(n), members: 0, catalog: 0, datacenter: DatacenterId::UNKNOWN }))
+    frame(&Frame::Opening(Opening {
+        cluster,
+        identity: identity(n),
+        members: 0,
+        catalog: 0,
+        datacenter: DatacenterId::UNKNOWN,
+    }))
 }
 
 fn deltas(deltas: Vec<Delta>) -> Frame {
@@ -391,7 +397,12 @@ fn a_flood_of_hellos_is_referred_to_other_members_without_amplification() {
     let mut net = Network::joined(2);
     let mut referred = 0;
     for n in 50..200 {
-        let hello = datagram(&Message::Hello(Hello { token: 7, identity: identity(n), datacenter: DatacenterId::UNKNOWN, tables: [0; 4] }));
+        let hello = datagram(&Message::Hello(Hello {
+            token: 7,
+            identity: identity(n),
+            datacenter: DatacenterId::UNKNOWN,
+            tables: [0; 4],
+        }));
         let input = Input::Datagram { from: identity(n).addr, bytes: &hello };
         for output in net.handle(0, input) {
             let Output::Datagram { to, bytes } = output else { continue };
@@ -412,7 +423,12 @@ fn a_flood_of_hellos_is_referred_to_other_members_without_amplification() {
 #[test]
 fn referrals_that_answer_no_hello_are_not_followed() {
     let mut net = Network::joined(2);
-    let referral = datagram(&Message::Referral(Hello { token: 7, identity: identity(9), datacenter: DatacenterId::UNKNOWN, tables: [0; 4] }));
+    let referral = datagram(&Message::Referral(Hello {
+        token: 7,
+        identity: identity(9),
+        datacenter: DatacenterId::UNKNOWN,
+        tables: [0; 4],
+    }));
     let input = Input::Datagram { from: identity(1).addr, bytes: &referral };
     assert!(net.handle(0, input).is_empty());
 }

@@ -44,7 +44,11 @@ fn crash(net: &mut Network, n: usize) {
 fn say_alive(net: &mut Network, count: usize, member: Identity) {
     let updates = vec![Update::Alive(member)];
     for n in 1..count {
-        let updates = MemberUpdates { sender: identity(0).node_id, updates: updates.clone(), datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let updates = MemberUpdates {
+            sender: identity(0).node_id,
+            updates: updates.clone(),
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
         datagram.push(&Message::MemberUpdates(updates)).expect("it fits");
         let bytes = datagram.finish();

@@ -116,7 +116,11 @@ fn a_peers_verdict_without_a_witness_is_not_believed() {
         exited: false,
     };
     let updates = vec![Update::Down(verdict)];
-    let told = MemberUpdates { sender: accuser.node_id, updates, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+    let told = MemberUpdates {
+        sender: accuser.node_id,
+        updates,
+        datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+    };
     let bytes = sealed(&Message::MemberUpdates(told));
     net.handle(0, Input::Datagram { from: accuser.addr, bytes: &bytes });
     net.run_for(Duration::from_secs(2));

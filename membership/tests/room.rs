@@ -56,7 +56,13 @@ impl Served {
         let mut this = Self { node: node(0), stream: StreamId::accepted(1) };
         this.node.handle(Input::StreamAccepted { stream: this.stream }, Time::ZERO);
         let cluster = ClusterId::default().mark();
-        let opening = Opening { cluster, identity: peer, members: 0, catalog: 0, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let opening = Opening {
+            cluster,
+            identity: peer,
+            members: 0,
+            catalog: 0,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         this.send(&Frame::Opening(opening));
         this
     }
@@ -159,7 +165,8 @@ fn where_all_places_are_taken_the_made_up_origins_yield_before_the_dead() {
         exited: false,
     };
     let updates = vec![Update::Down(verdict), Update::Alive(newcomer)];
-    let updates = MemberUpdates { sender, updates, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+    let updates =
+        MemberUpdates { sender, updates, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
     tell(&mut served.node, &Message::MemberUpdates(updates), Time::ZERO);
     assert!(served.node.down_since(dead.node_id).is_some());
     served.send_deltas(std::iter::once(whole(newcomer.node_id, newcomer.epoch, vec![])), 1);

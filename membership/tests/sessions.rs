@@ -15,7 +15,13 @@ const STREAM: StreamId = StreamId::accepted(1);
 
 fn opening(members: u64, catalog: u64) -> Frame {
     let cluster = ClusterId::default().mark();
-    Frame::Opening(Opening { cluster, identity: identity(1), members, catalog, datacenter: hobnob_membership::DatacenterId::UNKNOWN })
+    Frame::Opening(Opening {
+        cluster,
+        identity: identity(1),
+        members,
+        catalog,
+        datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+    })
 }
 
 /// Gives a node a frame of ours, and returns the frames that it sends, and whether it is done.
@@ -137,7 +143,13 @@ fn a_second_session_of_the_same_peer_is_refused_until_the_first_is_over_or_of_an
         let stream = StreamId::accepted(n);
         let identity = Identity { epoch: Epoch(epoch), ..identity(1) };
         let cluster = ClusterId::default().mark();
-        let opening = Opening { cluster, identity, members: 0, catalog: 0, datacenter: hobnob_membership::DatacenterId::UNKNOWN };
+        let opening = Opening {
+            cluster,
+            identity,
+            members: 0,
+            catalog: 0,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        };
         let bytes = Frame::Opening(opening).encode().expect("fits");
         node.handle(Input::StreamAccepted { stream }, Time::ZERO);
         node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);

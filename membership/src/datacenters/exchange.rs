@@ -193,7 +193,8 @@ impl Wan {
         let is_whole = tables.last && exchange.is_settled && exchange.lists_home;
         let listed = if is_whole { std::mem::take(&mut exchange.listed) } else { BTreeSet::new() };
         let entry = self.table.get(peer.node_id);
-        let is_mate = entry.is_some_and(|it| it.home == self.own && it.verdict == HomeVerdict::Alive);
+        let is_mate =
+            entry.is_some_and(|it| it.home == self.own && it.verdict == HomeVerdict::Alive);
         if author == Author::Pool && !is_mate && !is_opener {
             // A newcomer that our pool does not know yet gets tables, and changes none.
             self.out.counters.strangers_ignored += 1;
@@ -232,7 +233,7 @@ impl Wan {
             }
         }
         if let Some(frame) = frames.last_mut() {
-            if home == self.own {
+            if home == self.own && theirs.reach != self.reaches.hash(self.own) {
                 let ours = self.reaches.iter().filter(|reach| reach.observer == self.own);
                 frame.reach = ours.collect();
             }
@@ -249,11 +250,7 @@ impl Wan {
         Introduction {
             cluster: self.out.mark(),
             identity: self.identity,
-            datacenter: self
-                .table
-                .home(self.own)
-                .map(|home| home.name.clone())
-                .unwrap_or_default(),
+            datacenter: self.table.home(self.own).map(|home| home.name.clone()).unwrap_or_default(),
             is_wan,
             is_settled: now.since(self.began) >= SETTLED_AFTER,
             tables: tables.collect(),

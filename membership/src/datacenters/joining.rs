@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::Wan;
 use super::facts::Fact;
 use crate::base::datacenter::DatacenterId;
-use crate::base::identity::Identity;
+use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::MAX_WAN_SEEDS;
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
@@ -28,6 +28,8 @@ pub(super) struct WanSeeds {
     addresses: VecDeque<SocketAddr>,
     /// Addresses that were given to join our own datacenter at, and of which the owner was not told yet.
     pub(super) met: BTreeSet<SocketAddr>,
+    /// The members of other datacenters that answered at an address.
+    answered: BTreeMap<SocketAddr, NodeId>,
     /// How often a node under our own name answered at an address.
     refused: BTreeMap<SocketAddr, u32>,
     first_wait: Duration,
@@ -43,6 +45,7 @@ impl WanSeeds {
         Self {
             addresses: VecDeque::new(),
             met: BTreeSet::new(),
+            answered: BTreeMap::new(),
             refused: BTreeMap::new(),
             first_wait: protocol.join_retry,
             longest_wait: protocol.join_retry_max,
@@ -71,6 +74,7 @@ impl WanSeeds {
         while self.addresses.len() > MAX_WAN_SEEDS {
             if let Some(given_up) = self.addresses.pop_front() {
                 self.met.remove(&given_up);
+                self.answered.remove(&given_up);
                 self.refused.remove(&given_up);
             }
         }
@@ -121,6 +125,9 @@ impl Wan {
         if welcome.token == lan_token {
             self.meet(from, now);
         }
+        if self.seeds.addresses.contains(&from) {
+            self.seeds.answered.insert(from, peer.node_id);
+        }
         let is_known = self.table.remote(peer.node_id).is_some_and(|entry| {
             entry.verdict == HomeVerdict::Alive && entry.identity.epoch >= peer.epoch
         });
@@ -167,17 +174,14 @@ impl Wan {
         if !self.timers.is_expired(Timer::WanHello, now) {
             return;
         }
-        let living: BTreeSet<SocketAddr> = self
-            .table
-            .iter_remote()
-            .filter(|entry| {
+        let lives = |address: &SocketAddr| {
+            let node = self.seeds.answered.get(address);
+            let entry = node.and_then(|node| self.table.remote(*node));
+            entry.is_some_and(|entry| {
                 entry.verdict == HomeVerdict::Alive && self.out_since(entry.home).is_none()
             })
-            .map(|entry| entry.identity.addr)
-            .collect();
-        let is_open = |address: &&SocketAddr| {
-            !living.contains(address) || self.seeds.met.contains(address)
         };
+        let is_open = |address: &&SocketAddr| !lives(address) || self.seeds.met.contains(*address);
         let open: Vec<SocketAddr> = self.seeds.addresses.iter().filter(is_open).copied().collect();
         let stretch = 0.75 + self.rng.random::<f64>() / 2.0;
         if open.is_empty() {

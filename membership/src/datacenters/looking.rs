@@ -156,7 +156,8 @@ impl Wan {
             return;
         }
         let is_fresh = |at: Time| now.since(at) < VOTE_LASTS;
-        let votes = look.votes.iter().filter(|(node, (at, ..))| others.contains(node) && is_fresh(*at));
+        let votes =
+            look.votes.iter().filter(|(node, (at, ..))| others.contains(node) && is_fresh(*at));
         let votes: Vec<(Duration, Duration)> =
             votes.map(|(_, (_, silence, asked))| (*silence, *asked)).collect();
         let hears = votes.iter().any(|(silence, _)| *silence < SILENT_AFTER);

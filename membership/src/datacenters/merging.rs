@@ -71,6 +71,7 @@ impl Wan {
         if !self.reaches.merge(self.own, reach, now) {
             return;
         }
+        self.is_changed = true;
         self.out.tell(Fact::Tell(Update::Reach(*reach)));
         let is_out = self.out_since(reach.target).is_some();
         if reach.observer == self.own && is_out != was_out {
@@ -105,7 +106,8 @@ impl Wan {
         listed: impl Fn(NodeId) -> bool,
         now: Time,
     ) {
-        let living = self.table.home(home).map(|home| home.living.clone()).unwrap_or_default();
+        let living = self.table.members_of(home).filter(|it| it.verdict == HomeVerdict::Alive);
+        let living: Vec<NodeId> = living.map(|entry| entry.identity.node_id).collect();
         let mut unvouched = Vec::new();
         for node in living {
             if listed(node) {

@@ -59,6 +59,8 @@ pub(crate) struct Wan {
     outages: Outages,
     /// Our place among the gateways of our datacenter, and since when we are one of them.
     gateway: Option<(usize, Time)>,
+    /// See [`Wan::tables`].
+    tables: [u8; 4],
     /// Whether the table changed since the gateways were computed.
     is_changed: bool,
     /// Members of our own datacenter that changed, and of which the other datacenters were not told yet.
@@ -94,6 +96,7 @@ impl Wan {
             reaches: Reaches::default(),
             outages: Outages::default(),
             gateway: None,
+            tables: [0; 4],
             is_changed: true,
             changed: BTreeSet::new(),
             unlisted: BTreeMap::new(),
@@ -131,9 +134,7 @@ impl Wan {
     /// The low half of one hash of the tables of other datacenters, and of what is known of reach: equal on two nodes of one datacenter
     /// that know the same.
     pub(crate) fn tables(&self) -> [u8; 4] {
-        let hash = self.table.hash() ^ self.reaches.hash(self.own);
-        let [low @ .., _, _, _, _] = hash.to_le_bytes();
-        low
+        self.tables
     }
 
     /// Since when a datacenter is out of reach.
@@ -153,13 +154,19 @@ impl Wan {
 
     /// Sets a member of our own datacenter, ourselves among them, as the pool sees it; `None` if the pool forgot it. A gateway tells the
     /// other datacenters.
-    pub(crate) fn set_own(&mut self, node: NodeId, member: Option<Entry>) {
+    pub(crate) fn set_own(
+        &mut self,
+        node: NodeId,
+        member: Option<Entry>,
+        accuser: Option<NodeId>,
+        now: Time,
+    ) {
         if node == self.identity.node_id
             && let Some(entry) = &member
         {
             self.identity = entry.identity;
         }
-        if self.table.set_own(node, member) {
+        if self.table.set_own(node, member, accuser, now) {
             self.is_changed = true;
             self.changed.insert(node);
         }
@@ -199,6 +206,9 @@ impl Wan {
     /// Computes the gateways anew if the table changed, and sets the timers.
     pub(crate) fn settle(&mut self, now: Time) {
         if std::mem::take(&mut self.is_changed) {
+            let hash = self.table.hash() ^ self.reaches.hash(self.own);
+            [self.tables[0], self.tables[1], self.tables[2], self.tables[3], ..] =
+                hash.to_le_bytes();
             let rank = self.table.rank(self.identity.node_id, GATEWAYS);
             let was = self.gateway;
             self.gateway = rank.map(|rank| (rank, was.map_or(now, |(_, since)| since)));

@@ -53,12 +53,6 @@ impl Reaches {
         self.since.get(&target).copied()
     }
 
-    /// Whether one datacenter is out of reach of another.
-    pub(crate) fn is_out(&self, observer: DatacenterId, target: DatacenterId) -> bool {
-        let changes = self.changes.get(&(observer, target)).copied().unwrap_or(0);
-        Reach { observer, target, changes }.is_out()
-    }
-
     /// All numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Reach> {
         let all = self.changes.iter();
@@ -97,7 +91,7 @@ mod tests {
         assert_eq!(reaches.out_since(US), Some(Time::from_millis(5)));
         let back = reaches.next(EU, US);
         assert!(reaches.merge(EU, &back, Time::from_millis(9)));
-        assert_eq!((reaches.out_since(US), reaches.is_out(EU, US)), (None, false));
+        assert_eq!(reaches.out_since(US), None);
         assert!(!reaches.merge(EU, &one, Time::from_millis(9)), "the past does not come back");
     }
 

@@ -8,6 +8,7 @@ use crate::base::time::Time;
 pub(crate) const GATEWAYS: usize = 3;
 
 /// The datacenters, and whom to send to in each.
+#[allow(dead_code, reason = "the gateways of the catalog plane ask for the rest")]
 pub(crate) trait Datacenters {
     /// Our own datacenter.
     fn own(&self) -> DatacenterId;

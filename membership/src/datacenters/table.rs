@@ -31,6 +31,11 @@ pub(crate) struct Entry {
     pub(crate) home: DatacenterId,
     pub(crate) gateway: Gateway,
     pub(crate) verdict: HomeVerdict,
+}
+
+/// What is known of a member that is not alive. The living are many, and have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Down {
     /// The member that passed the verdict, as far as it is known.
     pub(crate) accuser: Option<NodeId>,
     /// When we learned of the verdict.
@@ -40,11 +45,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The verdict as it is shown.
-    pub(crate) fn believed(&self) -> HomeVerdict {
-        if self.held_until.is_some() { HomeVerdict::Alive } else { self.verdict }
-    }
-
     fn is_alive(&self) -> bool {
         self.verdict == HomeVerdict::Alive
     }
@@ -86,11 +86,12 @@ pub(crate) enum Merged {
 #[derive(Debug, Default)]
 pub(crate) struct Home {
     pub(crate) name: Text,
-    pub(crate) living: BTreeSet<NodeId>,
+    /// Members that are alive.
+    pub(crate) living: usize,
     /// Members that are not alive.
     pub(crate) down: usize,
     /// Living members that may be gateways, by rendezvous hash; those that may only if needed come last.
-    eligible: BTreeSet<(bool, u64, NodeId)>,
+    eligible: BTreeSet<(u64, NodeId)>,
     /// Those of them that may without such a need.
     willing: usize,
     /// A hash of the living members.
@@ -104,6 +105,10 @@ pub(crate) struct Home {
 pub(crate) struct Table {
     own: DatacenterId,
     members: BTreeMap<NodeId, Entry>,
+    /// The members of all datacenters that are not alive.
+    downs: BTreeMap<NodeId, Down>,
+    /// The losses that are held, by the time until when.
+    held: BTreeSet<(Time, NodeId)>,
     homes: BTreeMap<DatacenterId, Home>,
 }
 
@@ -111,11 +116,23 @@ impl Table {
     pub(crate) fn new(name: &Text) -> Self {
         let own = DatacenterId::named(name);
         let home = Home { name: name.clone(), ..Home::default() };
-        Self { own, members: BTreeMap::new(), homes: BTreeMap::from([(own, home)]) }
+        let (members, downs, held) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { own, members, downs, held, homes: BTreeMap::from([(own, home)]) }
     }
 
     pub(crate) fn get(&self, node: NodeId) -> Option<&Entry> {
         self.members.get(&node)
+    }
+
+    /// What is known of a member that is not alive, and is not held for alive either.
+    pub(crate) fn down(&self, node: NodeId) -> Option<&Down> {
+        self.downs.get(&node).filter(|down| down.held_until.is_none())
+    }
+
+    /// The verdict on a member, as it is shown.
+    pub(crate) fn believed(&self, entry: &Entry) -> HomeVerdict {
+        let is_down = self.down(entry.identity.node_id).is_some();
+        if is_down { entry.verdict } else { HomeVerdict::Alive }
     }
 
     /// A member of another datacenter.
@@ -139,7 +156,7 @@ impl Table {
 
     /// The other datacenters in which a member lives.
     pub(crate) fn others(&self) -> impl Iterator<Item = DatacenterId> {
-        let living = self.homes().filter(|(id, home)| *id != self.own && !home.living.is_empty());
+        let living = self.homes().filter(|(id, home)| *id != self.own && home.living > 0);
         living.map(|(id, _)| id)
     }
 
@@ -155,7 +172,7 @@ impl Table {
             datacenter: self.home(entry.home).map(|home| home.name.clone()).unwrap_or_default(),
             gateway: entry.gateway,
             verdict: entry.verdict,
-            accuser: entry.accuser,
+            accuser: self.downs.get(&entry.identity.node_id).and_then(|down| down.accuser),
         }
     }
 
@@ -173,14 +190,14 @@ impl Table {
 
     /// The `rank`th living member of a datacenter that may be a gateway, by rendezvous hash.
     pub(crate) fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity> {
-        let (.., node) = self.home(datacenter)?.eligible.iter().nth(rank)?;
+        let (_, node) = self.home(datacenter)?.eligible.iter().nth(rank)?;
         self.get(*node).map(|entry| entry.identity)
     }
 
     /// The place of a living member among those of its datacenter that may be gateways, if it is one of the first `within`.
     pub(crate) fn rank(&self, node: NodeId, within: usize) -> Option<usize> {
         let home = self.home(self.get(node)?.home)?;
-        home.eligible.iter().take(within).position(|(.., other)| *other == node)
+        home.eligible.iter().take(within).position(|(_, other)| *other == node)
     }
 
     /// The number of living members of a datacenter that may carry traffic between datacenters. Those that may only if needed count
@@ -191,7 +208,13 @@ impl Table {
     }
 
     /// Sets a member of our own datacenter as the pool sees it, or drops it. Returns whether that is news.
-    pub(crate) fn set_own(&mut self, node: NodeId, member: Option<Entry>) -> bool {
+    pub(crate) fn set_own(
+        &mut self,
+        node: NodeId,
+        member: Option<Entry>,
+        accuser: Option<NodeId>,
+        now: Time,
+    ) -> bool {
         let before = self.members.get(&node).copied();
         let is_elsewhere = |entry: &Entry| entry.home != self.own;
         match (before, member) {
@@ -204,7 +227,8 @@ impl Table {
             (Some(before), None) if is_elsewhere(&before) => false,
             (Some(before), Some(member)) if before.rank() == member.rank() => false,
             (before, Some(member)) => {
-                self.replace(before, Some(member));
+                let down = Down { accuser, since: now, held_until: None };
+                self.replace(before, Some((member, down)));
                 true
             }
             (before, None) => {
@@ -222,14 +246,11 @@ impl Table {
         }
         let node = member.identity.node_id;
         let before = self.members.get(&node).copied();
-        let mut entry = Entry {
+        let entry = Entry {
             identity: member.identity,
             home,
             gateway: member.gateway,
             verdict: member.verdict,
-            accuser: member.accuser,
-            since: now,
-            held_until: None,
         };
         if before.is_some_and(|before| before.rank() >= entry.rank()) {
             return Merged::Known;
@@ -244,14 +265,14 @@ impl Table {
         if before.is_none_or(|before| before.home != home) && !self.has_room(home) {
             return Merged::Full;
         }
+        let mut down = Down { accuser: member.accuser, since: now, held_until: None };
         if before.is_some_and(|before| before.is_alive()) && entry.verdict == HomeVerdict::Down {
-            entry.held_until = self.note_loss(home, now).then_some(now + MASS_LOSS_WITHIN);
+            down.held_until = self.note_loss(home, now).then_some(now + MASS_LOSS_WITHIN);
         }
-        self.homes.entry(home).or_insert_with(|| Home {
-            name: member.datacenter.clone(),
-            ..Home::default()
-        });
-        self.replace(before, Some(entry));
+        self.homes
+            .entry(home)
+            .or_insert_with(|| Home { name: member.datacenter.clone(), ..Home::default() });
+        self.replace(before, Some((entry, down)));
         Merged::News
     }
 
@@ -259,7 +280,7 @@ impl Table {
         let Some(home) = self.homes.get(&home) else {
             return self.homes.len() < MAX_DATACENTERS && self.members.len() < MAX_REMOTE_MEMBERS;
         };
-        home.living.len() + home.down < MAX_MEMBERS_OF_DATACENTER
+        home.living + home.down < MAX_MEMBERS_OF_DATACENTER
             && self.members.len() < MAX_REMOTE_MEMBERS
     }
 
@@ -272,45 +293,58 @@ impl Table {
         }
         let lost = home.losses.len();
         // The last loss still counts among the living.
-        lost >= MIN_MASS_LOSS && lost * MASS_LOSS_PART > home.living.len() + lost - 1
+        lost >= MIN_MASS_LOSS && lost * MASS_LOSS_PART > home.living + lost - 1
     }
 
     /// Believes the losses that were held for long enough, and returns them.
     pub(crate) fn believe_held(&mut self, now: Time) -> Vec<NodeId> {
-        let due = |entry: &&mut Entry| entry.held_until.is_some_and(|until| until <= now);
-        let due = self.members.values_mut().filter(due);
-        due.map(|entry| {
-            entry.held_until = None;
-            entry.identity.node_id
-        })
-        .collect()
+        let mut believed = Vec::new();
+        while let Some((until, node)) = self.held.first().copied()
+            && until <= now
+        {
+            self.held.pop_first();
+            if let Some(down) = self.downs.get_mut(&node) {
+                down.held_until = None;
+            }
+            believed.push(node);
+        }
+        believed
     }
 
     /// When the next held loss is believed.
     pub(crate) fn next_held(&self) -> Option<Time> {
-        self.members.values().filter_map(|entry| entry.held_until).min()
+        self.held.first().map(|(until, _)| *until)
     }
 
     /// Forgets members of other datacenters that have been down for long, and returns them.
     pub(crate) fn forget_old(&mut self, now: Time) -> Vec<NodeId> {
-        let is_old =
-            |entry: &&Entry| !entry.is_alive() && now.since(entry.since) >= FORGET_AFTER;
-        let old: Vec<Entry> = self.iter_remote().filter(is_old).copied().collect();
+        let downs = self.downs.iter();
+        let old = downs.filter(|(_, down)| now.since(down.since) >= FORGET_AFTER);
+        let old: Vec<Entry> = old.filter_map(|(node, _)| self.remote(*node).copied()).collect();
         for entry in &old {
             self.replace(Some(*entry), None);
         }
-        let is_empty = |home: &Home| home.living.is_empty() && home.down == 0;
+        let is_empty = |home: &Home| home.living == 0 && home.down == 0;
         self.homes.retain(|id, home| *id == self.own || !is_empty(home));
         old.into_iter().map(|entry| entry.identity.node_id).collect()
     }
 
-    fn replace(&mut self, before: Option<Entry>, after: Option<Entry>) {
+    fn replace(&mut self, before: Option<Entry>, after: Option<(Entry, Down)>) {
         if let Some(before) = before {
-            self.members.remove(&before.identity.node_id);
+            let node = before.identity.node_id;
+            self.members.remove(&node);
+            if let Some(until) = self.downs.remove(&node).and_then(|down| down.held_until) {
+                self.held.remove(&(until, node));
+            }
             self.count(&before, false);
         }
-        if let Some(after) = after {
-            self.members.insert(after.identity.node_id, after);
+        if let Some((after, down)) = after {
+            let node = after.identity.node_id;
+            self.members.insert(node, after);
+            if !after.is_alive() {
+                self.downs.insert(node, down);
+                self.held.extend(down.held_until.map(|until| (until, node)));
+            }
             self.count(&after, true);
         }
     }
@@ -324,15 +358,17 @@ impl Table {
         }
         home.hash ^= entry.hash();
         let score = xxh3_64_with_seed(&node.0.to_le_bytes(), entry.home.0);
-        let place = (entry.gateway != Gateway::Yes, score, node);
+        // The highest bit puts those last that are gateways only if needed.
+        let reserve = if entry.gateway == Gateway::Yes { 0 } else { 1 << 63 };
+        let place = (score >> 1 | reserve, node);
         let is_eligible = entry.gateway != Gateway::Never;
         let is_willing = usize::from(entry.gateway == Gateway::Yes);
         if is_added {
-            home.living.insert(node);
+            home.living += 1;
             home.eligible.extend(is_eligible.then_some(place));
             home.willing += is_willing;
         } else {
-            home.living.remove(&node);
+            home.living -= 1;
             home.eligible.remove(&place);
             home.willing -= is_willing;
         }

@@ -56,7 +56,8 @@ impl Liveness {
         self.duplicates_told_at = Some(now);
         self.out.counters.duplicates_told += 1;
         let updates = vec![Update::Alive(duplicate)];
-        let member_updates = MemberUpdates { sender: self.identity().node_id, updates, datacenter: self.datacenter };
+        let member_updates =
+            MemberUpdates { sender: self.identity().node_id, updates, datacenter: self.datacenter };
         self.out.send(from, &Message::MemberUpdates(member_updates));
     }
 
@@ -116,7 +117,8 @@ impl Liveness {
             (true, _) => return self.detector.ask(ask.sender, identity, now),
             (false, std::cmp::Ordering::Less) => return,
         };
-        let member_updates = MemberUpdates { sender: own, updates: vec![update], datacenter: self.datacenter };
+        let member_updates =
+            MemberUpdates { sender: own, updates: vec![update], datacenter: self.datacenter };
         self.answer(asker.addr, &Message::MemberUpdates(member_updates));
     }
 

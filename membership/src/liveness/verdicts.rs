@@ -175,7 +175,8 @@ impl Liveness {
             if let Some(peer) = self.swim.members().get(sender).filter(|peer| !peer.is_active()) {
                 updates.push(Update::Down(self.warning(&peer.identity, from)));
             }
-            let member_updates = MemberUpdates { sender: own.node_id, updates, datacenter: self.datacenter };
+            let member_updates =
+                MemberUpdates { sender: own.node_id, updates, datacenter: self.datacenter };
             self.answer(from, &Message::MemberUpdates(member_updates));
         }
         if !self.connected {
@@ -281,7 +282,11 @@ impl Liveness {
         }
         let verdict = self.warning(&peer.identity, addr);
         let sender = self.identity().node_id;
-        let member_updates = MemberUpdates { sender, updates: vec![Update::Down(verdict)], datacenter: self.datacenter };
+        let member_updates = MemberUpdates {
+            sender,
+            updates: vec![Update::Down(verdict)],
+            datacenter: self.datacenter,
+        };
         self.answer(addr, &Message::MemberUpdates(member_updates));
     }
 

@@ -88,18 +88,17 @@ impl Node {
                 OriginStatus::Down { .. } | OriginStatus::Gone(_) => HomeVerdict::Down,
             };
             let belief = self.liveness.belief(node).filter(|_| verdict != HomeVerdict::Alive);
-            Entry {
+            let entry = Entry {
                 identity,
                 home: self.wan.own(),
                 // Nobody relies on a member whose record has not arrived.
                 gateway: self.spread.description(node).map_or(Gateway::Never, |node| node.gateway),
                 verdict,
-                accuser: belief.map(|belief| belief.verdict.accuser),
-                since: now,
-                held_until: None,
-            }
+            };
+            (entry, belief.map(|belief| belief.verdict.accuser))
         });
-        self.wan.set_own(node, entry);
+        let accuser = entry.and_then(|(_, accuser)| accuser);
+        self.wan.set_own(node, entry.map(|(entry, _)| entry), accuser, now);
     }
 
     /// Shows a member as it is believed to be now, and the instances of it.
@@ -159,7 +158,7 @@ impl Node {
         let status = match self.remote_status(node)? {
             OriginStatus::Active => MemberStatus::Alive,
             OriginStatus::Gone(status) => status,
-            OriginStatus::Down { .. } if is_out && entry.believed() == HomeVerdict::Alive => {
+            OriginStatus::Down { .. } if is_out && self.wan.table().down(node).is_none() => {
                 MemberStatus::Unreachable
             }
             OriginStatus::Down { .. } => MemberStatus::Down,
@@ -170,18 +169,19 @@ impl Node {
     /// When a member of another datacenter was known to be down, or its datacenter to be out of reach.
     pub(super) fn remote_down_since(&self, node: NodeId) -> Option<Time> {
         let entry = self.wan.remote(node)?;
-        let is_down = entry.believed() != HomeVerdict::Alive;
-        if is_down { Some(entry.since) } else { self.wan.out_since(entry.home) }
+        let down = self.wan.table().down(node).map(|down| down.since);
+        down.or_else(|| self.wan.out_since(entry.home))
     }
 
     /// The status of an origin of another datacenter; `None` if the node is none.
     pub(super) fn remote_status(&self, node: NodeId) -> Option<OriginStatus> {
         let entry = self.wan.remote(node)?;
         let has_left = self.catalog().left(node).is_some_and(|left| entry.identity.epoch <= left);
-        Some(match entry.believed() {
+        let since = self.wan.table().down(node).map_or(Time::ZERO, |down| down.since);
+        Some(match self.wan.table().believed(entry) {
             _ if has_left => OriginStatus::Gone(MemberStatus::Left),
             HomeVerdict::Left => OriginStatus::Gone(MemberStatus::Left),
-            HomeVerdict::Down => OriginStatus::Down { since: entry.since },
+            HomeVerdict::Down => OriginStatus::Down { since },
             HomeVerdict::Alive => match self.wan.out_since(entry.home) {
                 Some(since) => OriginStatus::Down { since },
                 None => OriginStatus::Active,

@@ -23,19 +23,19 @@ impl Node {
     /// Passes on the outputs of the pool and of the other datacenters. Each may tell the other something.
     fn pass_on_pools(&mut self, now: Time) {
         loop {
-        while let Some(output) = self.liveness.poll_output() {
+            while let Some(output) = self.liveness.poll_output() {
+                match output.split(|packed| self.close(&packed, now)) {
+                    Ok(Some(work)) => self.put_out(work, now),
+                    Ok(None) => {}
+                    Err(fact) => self.take_liveness_fact(fact, now),
+                }
+            }
+            let Some(output) = self.wan.poll_output() else { return };
             match output.split(|packed| self.close(&packed, now)) {
                 Ok(Some(work)) => self.put_out(work, now),
                 Ok(None) => {}
-                Err(fact) => self.take_liveness_fact(fact, now),
+                Err(fact) => self.take_wan_fact(fact, now),
             }
-        }
-        let Some(output) = self.wan.poll_output() else { return };
-        match output.split(|packed| self.close(&packed, now)) {
-            Ok(Some(work)) => self.put_out(work, now),
-            Ok(None) => {}
-            Err(fact) => self.take_wan_fact(fact, now),
-        }
         }
     }
 

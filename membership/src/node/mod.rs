@@ -4,8 +4,8 @@
 //! both planes in order, and carries facts from one plane to the other.
 
 pub(crate) mod config;
-mod datagrams;
 pub(crate) mod datacenters;
+mod datagrams;
 mod dispatch;
 
 pub(crate) mod explain;
@@ -114,9 +114,10 @@ impl Node {
             now,
         );
         let streams = StreamNumbers::new(1, 2);
-        let datacenter = guard
-            .as_ref()
-            .map_or_else(|| node.datacenter.clone(), |guard| guard.own().datacenter().as_str().into());
+        let datacenter = guard.as_ref().map_or_else(
+            || node.datacenter.clone(),
+            |guard| guard.own().datacenter().as_str().into(),
+        );
         let mut this = Self {
             envelope,
             guard,
@@ -335,7 +336,8 @@ impl Node {
     }
 
     fn find_deadline(&self, now: Time) -> Option<Time> {
-        let planes = [self.liveness.next_deadline(), self.spread.next_deadline(), self.wan.next_deadline()];
+        let planes =
+            [self.liveness.next_deadline(), self.spread.next_deadline(), self.wan.next_deadline()];
         let guard = self.guard.as_ref().and_then(|guard| guard.next_deadline(now));
         planes.into_iter().chain([self.timers.next(), guard]).flatten().min()
     }

@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn one_question_of_a_kind_waits_for_each_member_and_the_oldest_go() {
         let mut questions = Questions::default();
-        let compare = |sender| Message::Compare(Compare { sender, buckets: vec![], tables: [0; 4] });
+        let compare =
+            |sender| Message::Compare(Compare { sender, buckets: vec![], tables: [0; 4] });
         let (first, second) = (NodeId(1), NodeId(2));
         for question in [pull(first), compare(first), pull(second), pull(first)] {
             let by = Questions::asker(&question).expect("a question");

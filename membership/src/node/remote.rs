@@ -9,7 +9,6 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
 use crate::catalog::record::Text;
 use crate::datacenters::seen::{Datacenters, GATEWAYS};
-use crate::wire::HomeVerdict;
 
 /// A datacenter, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl Node {
                 id,
                 name: home.name.clone(),
                 is_own: id == self.wan.own(),
-                alive: home.living.len(),
+                alive: home.living,
                 down: home.down,
                 gateways: (0..GATEWAYS).filter_map(|rank| table.candidate(id, rank)).collect(),
                 round_trip: look.and_then(|look| look.round_trip),
@@ -95,7 +94,7 @@ impl Node {
     /// Of a member of another datacenter that is down: when this node learned of it, and the member that passed the verdict.
     #[must_use]
     pub fn home_verdict(&self, node: NodeId) -> Option<(Time, Option<NodeId>)> {
-        let entry = self.wan.remote(node).filter(|it| it.believed() != HomeVerdict::Alive)?;
-        Some((entry.since, entry.accuser))
+        self.wan.remote(node)?;
+        self.wan.table().down(node).map(|down| (down.since, down.accuser))
     }
 }

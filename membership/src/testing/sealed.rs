@@ -158,6 +158,20 @@ impl SealedCluster {
         Config { sealing: Some(Box::new(sealing)), ..config(n) }
     }
 
+    /// The configuration of the `n`th node in a datacenter, which holds the first generation.
+    ///
+    /// # Panics
+    /// When that is no legal name.
+    #[must_use]
+    pub fn config_in(&self, n: usize, datacenter: &str) -> Config {
+        let token = self.token(2, Roles::NONE);
+        let (key, own) = (public_key(n), name(&format!("n{n}")));
+        let certificate = token.certificate(key, &own, &name(datacenter)).expect("no limits");
+        let sealing = Sealing::new(self.trust(), certificate).expect("it counts");
+        let sealing = sealing.with_generation(self.generation(1, 7), true);
+        Config { sealing: Some(Box::new(sealing)), ..config(n) }
+    }
+
     /// The `n`th node, which holds the first generation.
     ///
     /// # Panics

@@ -1,8 +1,8 @@
 //! Frames of a sync session, one stream each.
 
 use super::WireError;
-use super::datacenter::{Introduction, Tables};
 use super::credentials::{Credentials, HandedGeneration, HandedRevocations, Refusal};
+use super::datacenter::{Introduction, Tables};
 use super::envelope::{CLEAR, SEALED, check_first_byte};
 use super::liveness::{Ping, Pong};
 use crate::base::cluster::ClusterMark;

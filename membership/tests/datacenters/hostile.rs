@@ -5,7 +5,8 @@ use std::time::Duration;
 use hobnob_membership::limits::{MAX_DATACENTERS, MAX_MEMBERS_OF_DATACENTER, MAX_REMOTE_MEMBERS};
 use hobnob_membership::testing::{Network, identity};
 use hobnob_membership::wire::{
-    DatagramBuilder, Envelope, HomeVerdict, MemberUpdates, MembersBeat, Message, Reach, RemoteMember, Update,
+    DatagramBuilder, Envelope, HomeVerdict, MemberUpdates, MembersBeat, Message, Reach,
+    RemoteMember, Update,
 };
 use hobnob_membership::{ClusterId, DatacenterId, Epoch, Gateway, Identity, Input, NodeId};
 
@@ -63,12 +64,11 @@ fn a_verdict_on_a_life_that_nobody_saw_is_baseless() {
 fn told_by_a_mate(network: &mut Network, updates: Vec<Update>) {
     let datacenter = DatacenterId::named("eu");
     for updates in updates.chunks(8) {
-        let updates = MemberUpdates { sender: network.id(1), updates: updates.to_vec(), datacenter };
+        let updates =
+            MemberUpdates { sender: network.id(1), updates: updates.to_vec(), datacenter };
         let bytes = datagram(&Message::MemberUpdates(updates));
-        network.nodes[0].handle(
-            Input::Datagram { from: identity(1).addr, bytes: &bytes },
-            network.now,
-        );
+        network.nodes[0]
+            .handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, network.now);
         while network.nodes[0].poll_output().is_some() {}
     }
 }
@@ -102,8 +102,11 @@ fn the_table_has_room_for_so_many_members() {
 #[test]
 fn a_stranger_changes_no_table_and_no_reach() {
     let mut network = Network::of_datacenters(&[3, 3]);
-    let reach =
-        Reach { observer: DatacenterId::named("eu"), target: DatacenterId::named("us"), changes: 1 };
+    let reach = Reach {
+        observer: DatacenterId::named("eu"),
+        target: DatacenterId::named("us"),
+        changes: 1,
+    };
     for (sender, datacenter) in [(NodeId(7), "eu"), (network.id(3), "us")] {
         let updates = vec![
             Update::Reach(reach),

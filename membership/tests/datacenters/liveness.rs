@@ -29,9 +29,7 @@ fn a_death_is_known_in_other_datacenters_as_soon_as_at_home() {
     }
     let elsewhere = network.nodes[0].home_verdict(network.id(7)).expect("down");
     assert!(elsewhere.1.is_some(), "the accuser is named");
-    let downs = |event: &Event| {
-        matches!(event, Event::Member(change) if change.member.status == MemberStatus::Down)
-    };
+    let downs = |event: &Event| matches!(event, Event::Member(change) if change.member.status == MemberStatus::Down);
     assert_eq!(network.count_events(0, downs), 1);
 }
 
@@ -48,7 +46,9 @@ fn the_death_of_all_three_gateways_is_known_elsewhere() {
         assert_eq!(network.seen_alive(n, 0), 3, "at {n}");
     }
     let unreachable = |event: &Event| matches!(event, Event::DatacenterUnreachable { .. });
-    assert!((0..10).filter(|n| !dead.contains(n)).all(|n| network.count_events(n, unreachable) == 0));
+    assert!(
+        (0..10).filter(|n| !dead.contains(n)).all(|n| network.count_events(n, unreachable) == 0)
+    );
 }
 
 #[test]

@@ -31,8 +31,6 @@ fn a_plain_join_to_another_datacenter_becomes_one_over_the_wan() {
     network.handle(5, Input::Join(vec![identity(1).addr]));
     network.run_for(10 * SECOND);
     assert!(network.is_whole());
-    let is_met = |event: &Event| {
-        matches!(event, Event::OtherDatacenter { address, name } if *address == identity(1).addr && name == "eu")
-    };
+    let is_met = |event: &Event| matches!(event, Event::OtherDatacenter { address, name } if *address == identity(1).addr && name == "eu");
     assert_eq!(network.count_events(5, is_met), 1);
 }

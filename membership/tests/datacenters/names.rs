@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hobnob_membership::testing::{Network, config, identity, node_in, record};
 use hobnob_membership::record::NodeRecord;
+use hobnob_membership::testing::{Network, config, identity, node_in, record};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Config, DatacenterId, Epoch, Event, Gateway, Identity, Input, Node};
 
@@ -22,9 +22,7 @@ fn our_own_name_on_the_other_side_is_refused_and_told_once() {
     network.run_for(5 * SECOND);
     network.handle(4, Input::JoinWan(vec![identity(0).addr]));
     network.run_for(120 * SECOND);
-    let refused = |event: &Event| {
-        matches!(event, Event::SameDatacenter { address } if *address == identity(0).addr)
-    };
+    let refused = |event: &Event| matches!(event, Event::SameDatacenter { address } if *address == identity(0).addr);
     assert_eq!(network.count_events(4, refused), 1);
     assert!(network.nodes.iter().all(|node| node.active_members() == 3), "two pools");
     assert!(network.nodes.iter().all(|node| node.datacenters(network.now).len() == 1));

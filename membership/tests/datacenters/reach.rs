@@ -54,9 +54,7 @@ fn a_datacenter_that_is_cut_off_from_most_others_says_so() {
     assert!(network.is_whole());
     network.cut_off(2);
     network.run_for(10 * SECOND);
-    let cut_off = |event: &Event| {
-        matches!(event, Event::CutOff { lost, of: 4 } if lost.len() == 3)
-    };
+    let cut_off = |event: &Event| matches!(event, Event::CutOff { lost, of: 4 } if lost.len() == 3);
     for n in network.nodes_of(2) {
         assert_eq!(network.count_events(n, |event| matches!(event, Event::CutOff { .. })), 1);
         assert_eq!(network.count_events(n, out), 3);

@@ -1,5 +1,6 @@
 //! Sealed clusters, with the real cryptography.
 
+mod datacenters;
 mod datagrams;
 mod door;
 mod fixtures;

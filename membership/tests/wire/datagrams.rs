@@ -31,7 +31,15 @@ fn the_quiet_messages_are_small_and_a_pong_is_shorter_than_a_ping() {
 
 #[test]
 fn an_identity_takes_24_or_36_bytes() {
-    let hello = |identity| datagram(&Message::Hello(Hello { token: 9, identity, datacenter: hobnob_membership::DatacenterId::UNKNOWN, tables: [0; 4] })).len();
+    let hello = |identity| {
+        datagram(&Message::Hello(Hello {
+            token: 9,
+            identity,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+            tables: [0; 4],
+        }))
+        .len()
+    };
     // The envelope, kind and length of the message, the token, the datacenter and the hash of the tables.
     let beside = ENVELOPE_BYTES + 2 + 1 + 8 + 4;
     assert_eq!((hello(v4()) - beside, hello(v6()) - beside), (24, 36));
@@ -43,7 +51,12 @@ fn addresses_that_nobody_can_send_to_are_refused() {
         ["0.0.0.0:1", "255.255.255.255:1", "224.0.0.1:1", "10.0.0.1:0", "[::]:1", "[ff02::1]:1"]
     {
         let identity = Identity { addr: addr.parse().expect("an address"), ..v4() };
-        let bytes = datagram(&Message::Hello(Hello { token: 9, identity, datacenter: hobnob_membership::DatacenterId::UNKNOWN, tables: [0; 4] }));
+        let bytes = datagram(&Message::Hello(Hello {
+            token: 9,
+            identity,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+            tables: [0; 4],
+        }));
         assert!(read(&bytes).is_err(), "{addr}");
     }
 }

@@ -16,9 +16,7 @@ use hobnob_membership::wire::{
     Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
-use hobnob_membership::{
-    Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId,
-};
+use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The cluster whose bytes these are.
@@ -140,7 +138,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         Update::Reach(reach),
     ];
     let member_updates = MemberUpdates { sender: NodeId(1), updates, datacenter: DATACENTER };
-    let compare = Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS], tables: TABLES };
+    let compare =
+        Compare { sender: NodeId(1), buckets: vec![[7; 4]; MAX_MEMBER_BUCKETS], tables: TABLES };
     let listing = Listing { sender: NodeId(1), bucket: 9, wanted: true, members: vec![v4(), v6()] };
     let digest = Digest {
         sender: NodeId(1),
@@ -149,10 +148,42 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     };
     let confirm = Confirm { sender: NodeId(1), origin: NodeId(2), epoch: v4().epoch, version: 251 };
     vec![
-        ("hello v4", Message::Hello(Hello { token: 9, identity: v4(), datacenter: DATACENTER, tables: TABLES })),
-        ("hello v6", Message::Hello(Hello { token: 9, identity: v6(), datacenter: DATACENTER, tables: TABLES })),
-        ("welcome", Message::Welcome(Hello { token: u64::MAX, identity: v4(), datacenter: DATACENTER, tables: TABLES })),
-        ("referral", Message::Referral(Hello { token: 9, identity: v4(), datacenter: DATACENTER, tables: TABLES })),
+        (
+            "hello v4",
+            Message::Hello(Hello {
+                token: 9,
+                identity: v4(),
+                datacenter: DATACENTER,
+                tables: TABLES,
+            }),
+        ),
+        (
+            "hello v6",
+            Message::Hello(Hello {
+                token: 9,
+                identity: v6(),
+                datacenter: DATACENTER,
+                tables: TABLES,
+            }),
+        ),
+        (
+            "welcome",
+            Message::Welcome(Hello {
+                token: u64::MAX,
+                identity: v4(),
+                datacenter: DATACENTER,
+                tables: TABLES,
+            }),
+        ),
+        (
+            "referral",
+            Message::Referral(Hello {
+                token: 9,
+                identity: v4(),
+                datacenter: DATACENTER,
+                tables: TABLES,
+            }),
+        ),
         ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
@@ -231,7 +262,13 @@ pub(crate) fn deltas(deltas: Vec<Delta>) -> Frame {
 }
 
 pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
-    let opening = Opening { cluster: CLUSTER.mark(), identity: v6(), members: 1, catalog: 1 << 40, datacenter: DATACENTER };
+    let opening = Opening {
+        cluster: CLUSTER.mark(),
+        identity: v6(),
+        members: 1,
+        catalog: 1 << 40,
+        datacenter: DATACENTER,
+    };
     vec![
         ("opening", Frame::Opening(opening)),
         ("members", Frame::Members(vec![v4(), v6()])),

@@ -1,8 +1,8 @@
 //! Frames of a stream.
 
-use hobnob_membership::{DatacenterId, DecodeError};
 use hobnob_membership::limits::MAX_FRAME_BYTES;
 use hobnob_membership::wire::{Frame, VERSION, WireError};
+use hobnob_membership::{DatacenterId, DecodeError};
 
 use crate::fixtures::{frames, heads, want};
 

@@ -8,9 +8,8 @@ use hobnob_membership::wire::{Credentials, Frame, HandedGeneration};
 use proptest::prelude::*;
 
 use crate::fixtures::{
-    DATACENTER, TABLES,
-    CLUSTER, ENVELOPE_BYTES, claim, credentials, datagram, enclose, frames, generations, hex,
-    messages, ping, pong, read, recorded, revocations, v4, v6,
+    CLUSTER, DATACENTER, ENVELOPE_BYTES, TABLES, claim, credentials, datagram, enclose, frames,
+    generations, hex, messages, ping, pong, read, recorded, revocations, v4, v6,
 };
 
 const LATER: &str = include_str!("later.txt");
@@ -79,7 +78,8 @@ fn unknown() -> Later {
 /// The messages that have no record in them, as a later version would write them.
 fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let message = |kind: u8, fields: Later| new().raw(&[kind]).block(fields).0;
-    let hello = |token, identity| new().number(token).identity(identity).node(DATACENTER.0).raw(&TABLES);
+    let hello =
+        |token, identity| new().number(token).identity(identity).node(DATACENTER.0).raw(&TABLES);
     let epoch = v4().epoch.0;
     let reach = new().node(DATACENTER.0).node(2).number(3);
     let head = new().node(2).epoch(3).number(4);
@@ -129,7 +129,8 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
 fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
     let frame = |kind: u8, fields: Later| new().raw(&[kind]).raw(&fields.0).raw(TAIL).0;
     let mark = &CLUSTER.0.to_le_bytes()[4..];
-    let opening = new().raw(&[0x12]).raw(mark).identity(&v6()).node(1).node(1 << 40).node(DATACENTER.0);
+    let opening =
+        new().raw(&[0x12]).raw(mark).identity(&v6()).node(1).node(1 << 40).node(DATACENTER.0);
     let introduction = new().raw(&[0x12]).raw(mark).identity(&v6()).text("us").raw(&[1, 0, 1]);
     let introduction = introduction.block(new().node(DATACENTER.0).node(1 << 40)).node(5);
     let reach = new().node(DATACENTER.0).node(2).number(300);

@@ -28,9 +28,14 @@ fn verdicts_with_too_many_referees_and_views_with_other_parts_are_refused() {
     };
     let member_updates = |referees| {
         let updates = vec![Update::Down(verdict(referees))];
-        Message::MemberUpdates(MemberUpdates { sender: NodeId(1), updates, datacenter: hobnob_membership::DatacenterId::UNKNOWN })
+        Message::MemberUpdates(MemberUpdates {
+            sender: NodeId(1),
+            updates,
+            datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        })
     };
-    let compare = |buckets| Message::Compare(Compare { sender: NodeId(1), buckets, tables: [0; 4] });
+    let compare =
+        |buckets| Message::Compare(Compare { sender: NodeId(1), buckets, tables: [0; 4] });
     let legal = [member_updates(MAX_REFEREES), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS])];
     let illegal = [member_updates(MAX_REFEREES + 1), compare(vec![[0; 4]; MAX_MEMBER_BUCKETS - 1])];
     let reads = |message: &Message| read(&datagram(message)).is_ok();

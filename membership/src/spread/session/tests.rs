@@ -67,7 +67,13 @@ fn take(session: &mut Session, catalog: &mut Catalog, frame: Frame) {
 fn run(opener: &mut Catalog, server: &mut Catalog) -> Passed {
     let mut passed = Passed::default();
     let cluster = ClusterId::default().mark();
-    let opening = Opening { cluster, identity: identity(1), members: 0, catalog: opener.digest(), datacenter: crate::base::datacenter::DatacenterId::UNKNOWN };
+    let opening = Opening {
+        cluster,
+        identity: identity(1),
+        members: 0,
+        catalog: opener.digest(),
+        datacenter: crate::base::datacenter::DatacenterId::UNKNOWN,
+    };
     let mut sessions = [Session::open(identity(2), opening, MS(0)), Session::serve(MS(0))];
     let catalogs = [opener, server];
     for turn in 0..200_000 {
@@ -217,7 +223,13 @@ fn a_head_close_to_ours_is_told_by_its_hash_or_not_at_all() {
 fn a_lag_behind_a_head_that_nobody_has_is_against_the_rules() {
     let [_, server] = one_behind(1);
     let cluster = ClusterId::default().mark();
-    let opening = Opening { cluster, identity: identity(1), members: 0, catalog: 0, datacenter: crate::base::datacenter::DatacenterId::UNKNOWN };
+    let opening = Opening {
+        cluster,
+        identity: identity(1),
+        members: 0,
+        catalog: 0,
+        datacenter: crate::base::datacenter::DatacenterId::UNKNOWN,
+    };
     let told = |lag: Lag| {
         let mut session = Session::serve(MS(0));
         take(&mut session, &mut server.clone(), Frame::Opening(opening.clone()));
