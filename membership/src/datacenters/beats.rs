@@ -123,6 +123,14 @@ impl Wan {
         self.compare_hash(&entry, is_equal, now);
     }
 
+    /// Notes the bytes of a datagram, if its sender belongs to another datacenter.
+    pub(crate) fn note_received(&mut self, sender: NodeId, bytes: usize) {
+        let home = self.table.remote(sender).map(|entry| entry.home);
+        if let Some(look) = home.and_then(|home| self.looks.get_mut(home)) {
+            look.bytes.1 += bytes as u64;
+        }
+    }
+
     fn answer(&mut self, to: SocketAddr, beat: &MembersBeat, nonce: u32) {
         let answer = MembersBeat {
             sender: self.identity.node_id,

@@ -16,8 +16,8 @@ use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::wire::{Hello, HomeVerdict, Message};
 
-/// A node under our own datacenter's name is told of after so many answers: it may be about to join our pool.
-const REFUSALS_TOLD_AFTER: u32 = 3;
+/// A node under our own datacenter's name is told of after so many answers, some seconds: it may be about to join our pool.
+const REFUSALS_TOLD_AFTER: u32 = 6;
 /// Least time between two hellos to senders of which we know nothing.
 const HELLO_TO_STRANGERS_EVERY: Duration = Duration::from_secs(1);
 

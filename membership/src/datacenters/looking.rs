@@ -20,7 +20,7 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Time between two votes of a gateway on a silent datacenter.
 const VOTE_EVERY: Duration = Duration::from_millis(500);
 /// A datacenter is out of reach after this silence.
-const OUT_AFTER: Duration = Duration::from_millis(6_500);
+pub(crate) const OUT_AFTER: Duration = Duration::from_millis(6_500);
 /// Another gateway agrees after this silence. Beats reach the gateways at different times.
 const AGREES_AFTER: Duration = Duration::from_millis(5_500);
 /// A gateway has a vote after asking for this long.

@@ -85,6 +85,10 @@ impl Looks {
         self.looks.get(&datacenter)
     }
 
+    pub(crate) fn get_mut(&mut self, datacenter: DatacenterId) -> Option<&mut Look> {
+        self.looks.get_mut(&datacenter)
+    }
+
     /// The look at a datacenter, which begins now if there was none. The caller looks at datacenters of the table alone, so there are
     /// no more looks than datacenters.
     pub(crate) fn at(&mut self, datacenter: DatacenterId, now: Time) -> &mut Look {

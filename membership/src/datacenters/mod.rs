@@ -7,7 +7,7 @@ mod beats;
 mod exchange;
 pub(crate) mod facts;
 mod joining;
-mod looking;
+pub(crate) mod looking;
 mod looks;
 mod merging;
 mod reach;
@@ -191,6 +191,7 @@ impl Wan {
         if self.timers.is_expired(Timer::WanForget, now) {
             self.timers.set(Timer::WanForget, now + FORGET_EVERY);
             for node in self.table.forget_old(now) {
+                self.unlisted.remove(&node);
                 self.out.tell(Fact::Member(node));
             }
             self.is_changed = true;

@@ -25,21 +25,26 @@ impl Node {
                 self.pass_on(now);
             }
             Content::Messages(messages) => {
-                self.handle_messages(from, sender, Messages::new(&messages), now);
+                let talker = self.handle_messages(from, sender, Messages::new(&messages), now);
+                if let Some(talker) = talker {
+                    self.wan.note_received(talker, bytes.len());
+                }
             }
         }
         self.liveness.end_datagram();
     }
 
-    /// Handles the messages of a datagram. In a sealed cluster all have to be those of the member that sealed it.
+    /// Handles the messages of a datagram, and returns the first of their senders. In a sealed cluster all have to be those of the member
+    /// that sealed it.
     fn handle_messages(
         &mut self,
         from: SocketAddr,
         sealed_by: Option<NodeId>,
         mut messages: Messages<'_>,
         now: Time,
-    ) {
+    ) -> Option<NodeId> {
         let mut asked = Vec::new();
+        let mut talker = None;
         for message in messages.by_ref() {
             match message {
                 Ok(message) if is_in_anothers_name(&message, sealed_by) => {
@@ -48,12 +53,16 @@ impl Node {
                 Ok(message) if is_repeated(&message, &mut asked) => {
                     self.counters.questions_repeated += 1;
                 }
-                Ok(message) => self.handle_message(from, message, now),
+                Ok(message) => {
+                    talker = talker.or_else(|| message.sender());
+                    self.handle_message(from, message, now);
+                }
                 Err(_) => self.counters.messages_invalid += 1,
             }
             self.pass_on(now);
         }
         self.counters.kinds_unknown += u64::from(messages.skipped());
+        talker
     }
 
     fn handle_message(&mut self, from: SocketAddr, message: Message, now: Time) {

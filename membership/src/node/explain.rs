@@ -193,7 +193,8 @@ impl Node {
     /// The latest time at which a node was alive, as far as we can tell.
     #[must_use]
     pub fn last_alive(&self, node: NodeId, now: Time) -> Time {
-        self.liveness.last_alive(node, now)
+        let remote = self.remote_last_alive(node, now);
+        remote.unwrap_or_else(|| self.liveness.last_alive(node, now))
     }
 
     /// When a member went down; `None` if it is active or unknown.

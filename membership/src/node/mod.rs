@@ -16,7 +16,6 @@ pub(crate) mod losses;
 mod names;
 mod peers;
 mod questions;
-pub(crate) mod remote;
 pub(crate) mod sealed;
 mod support;
 pub mod view;
@@ -55,7 +54,7 @@ use losses::Losses;
 use names::Namesakes;
 use peers::Pools;
 use questions::Questions;
-use view::View;
+use view::{OriginStatus, View};
 
 /// Capacity that the queue of outputs keeps while it is empty.
 const MAX_IDLE_OUTPUTS: usize = 64;
@@ -283,7 +282,12 @@ impl Node {
             return false;
         }
         let is_active = self.liveness.members().active(node).is_some();
-        if is_active || node == self.identity().node_id || !self.spread.prune(node) {
+        let lives_elsewhere = self.remote_status(node) == Some(OriginStatus::Active);
+        if is_active
+            || lives_elsewhere
+            || node == self.identity().node_id
+            || !self.spread.prune(node)
+        {
             return false;
         }
         self.liveness.prune(node, now);

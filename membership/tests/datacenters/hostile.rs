@@ -61,7 +61,7 @@ fn a_verdict_on_a_life_that_nobody_saw_is_baseless() {
     assert!(network.nodes[0].member(NodeId(99)).is_none());
 }
 
-fn told_by_a_mate(network: &mut Network, updates: Vec<Update>) {
+fn told_by_a_mate(network: &mut Network, updates: &[Update]) {
     let datacenter = DatacenterId::named("eu");
     for updates in updates.chunks(8) {
         let updates =
@@ -77,7 +77,7 @@ fn told_by_a_mate(network: &mut Network, updates: Vec<Update>) {
 fn the_table_has_room_for_so_many_datacenters() {
     let mut network = Network::apart(&[3]);
     let updates = (0..200).map(|n| member(1_000 + n, &format!("dc{n}"), HomeVerdict::Alive));
-    told_by_a_mate(&mut network, updates.map(Update::Remote).collect());
+    told_by_a_mate(&mut network, &updates.map(Update::Remote).collect::<Vec<_>>());
     assert_eq!(network.nodes[0].datacenters(network.now).len(), MAX_DATACENTERS);
     let refused = network.nodes[0].counters().remote_members_refused;
     assert_eq!(refused, 200 - (MAX_DATACENTERS as u64 - 1));
@@ -90,7 +90,7 @@ fn the_table_has_room_for_so_many_members() {
         let from = 100_000 * (1 + u64::from(datacenter.as_bytes()[0]));
         let updates = (0..MAX_MEMBERS_OF_DATACENTER as u64 + 8)
             .map(|n| Update::Remote(member(from + n, datacenter, HomeVerdict::Alive)));
-        told_by_a_mate(&mut network, updates.collect());
+        told_by_a_mate(&mut network, &updates.collect::<Vec<_>>());
     }
     let load = network.nodes[0].load();
     assert!(load.remote_members <= MAX_REMOTE_MEMBERS, "{}", load.remote_members);

@@ -13,7 +13,8 @@ impl Node {
     #[must_use]
     pub fn last_epoch(&self, node: NodeId) -> Option<Epoch> {
         let member = self.liveness.members().get(node).map(|peer| peer.identity.epoch);
-        member.max(self.catalog().head(node).map(|head| head.epoch))
+        let remote = self.wan.remote(node).map(|entry| entry.identity.epoch);
+        member.max(remote).max(self.catalog().head(node).map(|head| head.epoch))
     }
 
     /// Checks that an order counts: in a sealed cluster an operator signed it, for this member and no earlier life of it. A clear

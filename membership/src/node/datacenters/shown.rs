@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Node;
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
 use crate::catalog::record::Text;
+use crate::datacenters::looking::OUT_AFTER;
 use crate::datacenters::seen::{Datacenters, GATEWAYS};
+use crate::node::Node;
 
 /// A datacenter, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Datacenter {
     pub out_of_reach_since: Option<Time>,
     /// Bytes of liveness that this node sent there.
     pub bytes_sent: u64,
-    /// Bytes of liveness that this node received from there.
+    /// Bytes of all datagrams that this node received from there.
     pub bytes_received: u64,
 }
 
@@ -89,6 +90,16 @@ impl Node {
     pub fn unreachable_since(&self, node: NodeId) -> Option<Time> {
         let entry = self.wan.remote(node)?;
         self.wan.out_since(entry.home)
+    }
+
+    /// The latest time at which a member of another datacenter was alive, as far as we can tell: its home would have told of its
+    /// death while it is in reach.
+    pub(in crate::node) fn remote_last_alive(&self, node: NodeId, now: Time) -> Option<Time> {
+        let entry = self.wan.remote(node)?;
+        let down = self.wan.table().down(node).map(|down| down.since);
+        let silent = |since: Time| Time::from(since.since(Time::ZERO).saturating_sub(OUT_AFTER));
+        let out = self.wan.out_since(entry.home).map(silent);
+        Some(down.into_iter().chain(out).min().unwrap_or(now))
     }
 
     /// Of a member of another datacenter that is down: when this node learned of it, and the member that passed the verdict.

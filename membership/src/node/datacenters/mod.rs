@@ -1,5 +1,7 @@
 //! Other datacenters as the node shows them, and what it tells the room of them about its own pool.
 
+pub(crate) mod shown;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -122,10 +124,13 @@ impl Node {
             Fact::Tell(update) => self.liveness.tell_remote(update, now),
             Fact::Reach(datacenter) => {
                 let name = self.datacenter_name(datacenter);
-                self.emit(match self.wan.out_since(datacenter) {
+                let event = match self.wan.out_since(datacenter) {
                     Some(since) => Event::DatacenterUnreachable { name, datacenter, since },
                     None => Event::DatacenterReachable { name, datacenter },
-                });
+                };
+                if self.wan.table().home(datacenter).is_some() {
+                    self.emit(event);
+                }
                 let members = self.wan.table().members_of(datacenter);
                 let members: Vec<NodeId> = members.map(|entry| entry.identity.node_id).collect();
                 for node in members {
