@@ -45,6 +45,7 @@ fn a_session_with_another_cluster_is_refused() {
         members: 0,
         catalog: 0,
         datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        scope: None,
     });
     let bytes = opening.encode().expect("fits");
     node.handle(Input::StreamFrame { stream, bytes: &bytes }, Time::ZERO);

@@ -40,6 +40,7 @@ fn opening(n: usize) -> Vec<u8> {
         members: 0,
         catalog: 0,
         datacenter: DatacenterId::UNKNOWN,
+        scope: None,
     }))
 }
 

@@ -62,6 +62,7 @@ impl Served {
             members: 0,
             catalog: 0,
             datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+            scope: None,
         };
         this.send(&Frame::Opening(opening));
         this

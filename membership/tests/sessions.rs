@@ -21,6 +21,7 @@ fn opening(members: u64, catalog: u64) -> Frame {
         members,
         catalog,
         datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+        scope: None,
     })
 }
 
@@ -149,6 +150,7 @@ fn a_second_session_of_the_same_peer_is_refused_until_the_first_is_over_or_of_an
             members: 0,
             catalog: 0,
             datacenter: hobnob_membership::DatacenterId::UNKNOWN,
+            scope: None,
         };
         let bytes = Frame::Opening(opening).encode().expect("fits");
         node.handle(Input::StreamAccepted { stream }, Time::ZERO);

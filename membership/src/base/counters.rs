@@ -271,6 +271,12 @@ counters! {
     rumors_sent,
     /// Rumors dropped from a full queue before all their copies were sent. Repair brings them.
     rumors_dropped,
+    /// Bulk datagrams sent inside the pool, one for each receiver.
+    bulk_sent,
+    /// Bulk rumors received.
+    bulk_received,
+    /// Ranges of origins that were not told on as bulk because too many waited. Repair brings them.
+    bulk_dropped,
     /// Digests sent.
     digests_sent,
     /// Digests received that equal ours.

@@ -1,6 +1,7 @@
 //! Types that every part of a node uses: identities, time, timers, parameters, limits, counters, streams, outputs, and
 //! the switches of known bugs.
 
+pub(crate) mod bucket;
 pub(crate) mod cluster;
 pub(crate) mod counters;
 pub(crate) mod datacenter;

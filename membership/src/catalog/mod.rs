@@ -6,9 +6,11 @@
 //! repetition and route of deltas ends in the same state. No step depends on time.
 
 mod delta;
+mod digests;
 mod origin;
 mod origin_tombstone;
 mod own;
+mod range;
 pub mod record;
 pub mod registering;
 mod replica;
@@ -18,9 +20,11 @@ mod spans;
 mod store;
 
 pub use delta::{Delta, Entry, Head, Version, Want};
+pub use digests::Scope;
 pub use origin::Origin;
 pub use origin_tombstone::OriginTombstone;
 pub use own::WriteError;
+pub(crate) use range::Range;
 pub use replica::Replica;
 pub use room::{Shortage, Standing};
 pub use slots::Slot;

@@ -124,6 +124,15 @@ impl Origin {
         pending.into_iter().chain(current.filter(move |want| Some(want.epoch) != replaced))
     }
 
+    /// The replica of an epoch, served or else received, with the floor of the deltas that may be cut from it.
+    pub(super) fn of_epoch(&self, epoch: Epoch) -> Option<(&Replica, Version)> {
+        let served = self.current.as_ref().filter(|current| current.epoch() == epoch);
+        served.map(|current| (current, current.gc_floor())).or_else(|| {
+            let pending = self.pending.as_deref()?;
+            (pending.replica.epoch() == epoch).then_some((&pending.replica, pending.gc_floor))
+        })
+    }
+
     /// The want of the replica that is being received, if there is one.
     pub(super) fn receiving(&self, origin: NodeId) -> Option<Want> {
         self.pending.as_ref().and_then(|_| self.wants(origin).next())

@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::digests::{Digests, Scope};
 use super::origin_tombstone::OriginTombstones;
 use super::room::{Room, Shortage, Standing};
-use super::{Delta, Head, Origin, OriginTombstone, Replica, Want};
+use super::{Delta, Head, Origin, OriginTombstone, Replica, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_ORIGIN_TOMBSTONES;
 use crate::base::mutants::{self as mutant, Mutant};
@@ -19,9 +20,9 @@ pub struct Catalog {
     /// Boxed, so that the free slots in the nodes of the tree stay small.
     pub(super) origins: BTreeMap<NodeId, Box<Origin>>,
     /// The origin tombstones; nothing is served of their origins.
-    origin_tombstones: OriginTombstones,
+    pub(super) origin_tombstones: OriginTombstones,
     origin_tombstones_given_up: u64,
-    digest: u64,
+    pub(super) digests: Digests,
     /// The number of records that this version does not understand.
     unknown: usize,
     pub(super) room: Room,
@@ -50,7 +51,7 @@ impl Catalog {
             origins: BTreeMap::new(),
             origin_tombstones: OriginTombstones::default(),
             origin_tombstones_given_up: 0,
-            digest: 0,
+            digests: Digests::default(),
             unknown: 0,
             room: Room::default(),
         };
@@ -68,7 +69,7 @@ impl Catalog {
     /// that know the same.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        self.digest
+        self.digest_of(Scope::All)
     }
 
     /// The number of served records that this version does not understand.
@@ -177,14 +178,15 @@ impl Catalog {
         of_epoch.unwrap_or_else(|| self.want(origin))
     }
 
-    /// The wants of all origins that are known, for a peer to answer.
-    pub fn all_wants(&self) -> impl Iterator<Item = Want> {
+    /// The wants of all origins of a part of the catalog that are known, for a peer to answer.
+    pub fn all_wants(&self, scope: Scope) -> impl Iterator<Item = Want> {
         let held = self.origins.iter().flat_map(|(id, origin)| origin.wants(*id));
         let origin_tombstones = self
             .origin_tombstones
             .iter()
             .filter(|(_, origin_tombstone)| !origin_tombstone.yields());
         held.chain(origin_tombstones.map(|(id, origin_tombstone)| origin_tombstone.want(id)))
+            .filter(move |want| self.is_within(want.origin, scope))
     }
 
     /// Applies a delta of a peer. The delta must be [valid](Delta::validate). `standing` says what liveness knows of its
@@ -291,9 +293,22 @@ impl Catalog {
         replica.delta_over_floor(want.origin, after, gc_floor, budget)
     }
 
-    /// All heads with their hashes. The XOR of the hashes is the digest.
-    pub fn head_hashes(&self) -> impl Iterator<Item = (u64, Head)> + '_ {
-        self.heads().filter_map(|head| Some((self.head_hash(head.origin)?, head)))
+    /// The delta after a version of this epoch of an origin, served or received, of at most `budget` bytes.
+    pub(crate) fn cut(
+        &self,
+        origin: NodeId,
+        epoch: Epoch,
+        after: Version,
+        budget: usize,
+    ) -> Option<Delta> {
+        let (replica, gc_floor) = self.origins.get(&origin)?.of_epoch(epoch)?;
+        replica.delta_over_floor(origin, after, gc_floor, budget)
+    }
+
+    /// Whether anything is known after a version of this epoch of an origin.
+    pub(crate) fn has_after(&self, origin: NodeId, epoch: Epoch, after: Version) -> bool {
+        let of_epoch = self.origins.get(&origin).and_then(|origin| origin.of_epoch(epoch));
+        of_epoch.is_some_and(|(replica, _)| replica.range_after(after).is_some())
     }
 
     /// Whether ranges of an origin are known beyond a gap. No head shows them.
@@ -318,7 +333,7 @@ impl Catalog {
     }
 
     /// The hash of a head and of the ranges beyond it.
-    fn head_hash(&self, id: NodeId) -> Option<u64> {
+    pub(super) fn head_hash(&self, id: NodeId) -> Option<u64> {
         let head = self.head(id)?;
         let beyond = self
             .origins
@@ -375,7 +390,8 @@ impl Catalog {
         let bytes_before = self.bytes_of(id);
         let result = change(self);
         let after = self.head_hash(id).unwrap_or(0);
-        self.digest ^= before ^ after;
+        let home = self.find_home(id);
+        self.digests.changed(id, before, after, home);
         self.unknown = self.unknown + self.unknown_of(id) - unknown_before;
         self.room.changed(id, bytes_before, self.bytes_of(id));
         result

@@ -109,6 +109,12 @@ impl Node {
                     spread.handle_rumors(sender, deltas, &mut Pools { liveness, wan }, now);
                 }
             }
+            Message::Bulk(sender, deltas) => {
+                if liveness.hear_former(sender, Sign::Rumor, now) {
+                    spread.handle_bulk(sender, deltas, liveness, now);
+                }
+            }
+            Message::Tell(_) | Message::TellAck(_) | Message::Beat(_) => {}
             Message::Digest(digest) => {
                 if let Some(peer) = liveness.hear(digest.sender, Sign::Digest, now) {
                     spread.handle_digest(&peer, &digest, &mut Pools { liveness, wan }, now);

@@ -1,13 +1,11 @@
-//! The bandwidth that rumors and repair may take: token buckets (Turner, "New directions in communications", 1986) on
-//! the clock of the caller.
+//! The bandwidth that rumors and repair may take.
 
 use std::time::Duration;
 
+use crate::base::bucket::Bucket;
 use crate::base::limits::{MAX_RECORD_BYTES, MIN_SESSION_BYTES_PER_SECOND};
 use crate::base::time::Time;
 
-/// The cost of a byte. A rate of one byte a second earns one token in a microsecond, so integers are exact.
-const TOKENS_PER_BYTE: u64 = 1_000_000;
 /// The time whose bytes an idle line may send at once.
 const BURST: Duration = Duration::from_millis(20);
 /// Bytes of a frame of deltas beside the largest record.
@@ -30,7 +28,7 @@ impl Budget {
     /// A budget with a full first bucket. The rate is at least 1,000 bytes a second.
     pub(crate) fn new(bytes_per_second: u64, now: Time) -> Self {
         let bytes_per_second = bytes_per_second.max(1_000);
-        let burst = Self::tokens(bytes_per_second, BURST);
+        let burst = bytes_per_second.saturating_mul(BURST.as_micros() as u64);
         // Sessions that wait for each other must still move enough bytes not to be dropped.
         let least = 4 * MIN_SESSION_BYTES_PER_SECOND;
         let share = usize::try_from(bytes_per_second / 80).unwrap_or(usize::MAX);
@@ -39,10 +37,6 @@ impl Budget {
             sessions: Bucket::new((bytes_per_second / 5).max(least), 0, now),
             session_frame_bytes: share.max(MAX_RECORD_BYTES + FRAME_OVERHEAD_BYTES),
         }
-    }
-
-    fn tokens(bytes_per_second: u64, time: Duration) -> u64 {
-        bytes_per_second.saturating_mul(time.as_micros() as u64)
     }
 
     /// Whether a datagram may be sent, whatever its size.
@@ -89,60 +83,10 @@ impl Budget {
     }
 }
 
-/// A bucket that fills with time. While it is not in debt, any amount may be taken from it.
-#[derive(Debug)]
-struct Bucket {
-    bytes_per_second: u64,
-    /// The most tokens that are saved.
-    burst: u64,
-    /// Tokens that may be spent; 0 while tokens are owed.
-    saved: u64,
-    /// Tokens that are owed.
-    owed: u64,
-    /// The time of the last refill.
-    at: Time,
-}
-
-impl Bucket {
-    fn new(bytes_per_second: u64, burst: u64, now: Time) -> Self {
-        Self { bytes_per_second, burst, saved: burst, owed: 0, at: now }
-    }
-
-    fn refill(&mut self, now: Time) {
-        let elapsed = now.as_micros().saturating_sub(self.at.as_micros());
-        self.at = self.at.max(now);
-        let earned = elapsed.saturating_mul(self.bytes_per_second);
-        let left = earned.saturating_sub(self.owed);
-        self.owed = self.owed.saturating_sub(earned);
-        self.saved = self.saved.saturating_add(left).min(self.burst);
-    }
-
-    fn is_ready(&mut self, now: Time) -> bool {
-        self.refill(now);
-        self.owed == 0
-    }
-
-    /// The time at which the debt is paid.
-    fn ready_at(&self) -> Time {
-        self.at + Duration::from_micros(self.owed.div_ceil(self.bytes_per_second))
-    }
-
-    fn spend(&mut self, bytes: usize, now: Time) {
-        self.refill(now);
-        let cost = (bytes as u64).saturating_mul(TOKENS_PER_BYTE);
-        self.owed = self.owed.saturating_add(cost.saturating_sub(self.saved));
-        self.saved = self.saved.saturating_sub(cost);
-    }
-
-    fn time_for(&self, bytes: usize) -> Duration {
-        let tokens = (bytes as u64).saturating_mul(TOKENS_PER_BYTE).saturating_add(self.owed);
-        Duration::from_micros(tokens.saturating_sub(self.saved) / self.bytes_per_second)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::bucket::TOKENS_PER_BYTE;
 
     const MS: fn(u64) -> Time = Time::from_millis;
 

@@ -4,6 +4,7 @@
 //! whom to send to, and its outputs carry [`Fact`]s for the node. Nothing here knows how members are found or watched.
 
 mod budget;
+mod bulk;
 pub(crate) mod confirming;
 mod digests;
 pub(crate) mod facts;
@@ -37,6 +38,7 @@ use crate::catalog::{Catalog, Version};
 use crate::wire::{Envelope, Outbox, Packed};
 
 use budget::Budget;
+use bulk::Bulk;
 use confirming::Confirming;
 use digests::{DigestSchedule, RecentHeads};
 use facts::Fact;
@@ -60,6 +62,9 @@ pub(crate) struct Spread {
     streams: StreamNumbers,
     catalog: Catalog,
     rumors: Rumors,
+    bulk: Bulk,
+    /// The time at which bulk last arrived.
+    bulk_at: Option<Time>,
     /// Datagrams that answer pulls, with their destinations.
     answers: VecDeque<(SocketAddr, Packed)>,
     budget: Budget,
@@ -99,6 +104,8 @@ impl Spread {
             streams,
             catalog: Catalog::new(identity.node_id, identity.epoch),
             rumors: Rumors::new(protocol.coalesce),
+            bulk: Bulk::default(),
+            bulk_at: None,
             answers: VecDeque::new(),
             budget: Budget::new(protocol.bytes_per_second, now),
             digests: DigestSchedule::new(protocol, now, first_digest),

@@ -126,9 +126,14 @@ impl Rumors {
         }
     }
 
+    /// How often the batch of the next copy was sent; `None` when there is no batch.
+    pub(crate) fn least_sent(&self) -> Option<usize> {
+        self.batches.iter().position(|batches| !batches.is_empty())
+    }
+
     /// Takes the next copy to send: the oldest among the batches that were sent least.
     pub(crate) fn take_copy(&mut self) -> Option<(SocketAddr, Packed, usize)> {
-        let sent = self.batches.iter().position(|batches| !batches.is_empty())?;
+        let sent = self.least_sent()?;
         let mut batch = self.remove(sent)?;
         let to = batch.targets.pop_front()?;
         let rumors = batch.rumors;

@@ -10,6 +10,9 @@ use crate::base::time::Time;
 use crate::catalog::{Delta, Version};
 use crate::wire::{Message, Packed};
 
+/// The number of copies of a rumor that go before bulk.
+const COPIES_BEFORE_BULK: usize = 2;
+
 impl Spread {
     pub(super) fn answers_bytes(&self) -> usize {
         self.answers.iter().map(|(_, packed)| self.out.datagram_bytes(packed)).sum()
@@ -18,12 +21,13 @@ impl Spread {
     /// The time at which there is something to send and bandwidth for it; `None` when nothing waits.
     pub(super) fn send_deadline(&self) -> Option<Time> {
         let answers = self.answers.front().map(|_| Time::ZERO);
-        let waiting = answers.into_iter().chain(self.rumors.next_deadline()).min()?;
+        let bulk = (!self.bulk.is_empty()).then_some(Time::ZERO);
+        let waiting = answers.into_iter().chain(self.rumors.next_deadline()).chain(bulk).min()?;
         Some(waiting.max(self.budget.ready_at()))
     }
 
     /// Sends what waits, within the bandwidth: first answers, which the asker surely lacks; then news that nobody was
-    /// told; then further copies.
+    /// told and second copies of it; then bulk; then further copies.
     pub(super) fn flush(&mut self, peers: &mut dyn Peers, now: Time) {
         while !self.answers.is_empty() && self.budget.is_ready(now) {
             if let Some((to, packed)) = self.answers.pop_front() {
@@ -39,15 +43,19 @@ impl Spread {
             }
             self.rumors.put_back(own, heard, now);
         }
-        while self.budget.is_ready(now)
-            && let Some((to, packed, rumors)) = self.rumors.take_copy()
-        {
+        while self.budget.is_ready(now) {
+            if self.rumors.least_sent().is_none_or(|sent| sent >= COPIES_BEFORE_BULK)
+                && self.send_bulk(peers, now)
+            {
+                continue;
+            }
+            let Some((to, packed, rumors)) = self.rumors.take_copy() else { break };
             self.out.counters.rumors_sent += rumors as u64;
             self.send_within_budget(to, packed, now);
         }
     }
 
-    fn send_within_budget(&mut self, to: SocketAddr, packed: Packed, now: Time) {
+    pub(super) fn send_within_budget(&mut self, to: SocketAddr, packed: Packed, now: Time) {
         self.budget.spend(self.out.datagram_bytes(&packed), now);
         self.out.send_packed(to, packed);
     }

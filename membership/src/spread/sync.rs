@@ -7,6 +7,7 @@ use rand::RngExt;
 
 use super::Spread;
 use super::facts::Fact;
+use super::news::Learned;
 use super::peers::Peers;
 use super::provenance::Route;
 use super::session::{Session, SessionStep};
@@ -19,6 +20,7 @@ use crate::base::limits::{
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
+use crate::catalog::Scope;
 use crate::codec::DecodeError;
 use crate::wire::{Frame, Opening, WireError};
 
@@ -121,11 +123,22 @@ impl Spread {
         }
         let jitter = 1.0 + self.rng.random::<f64>() / 2.0;
         self.sync.not_before = now + self.protocol.sync_min_gap.mul_f64(jitter);
+        Some(self.begin_session(peer, Scope::All, peers, now))
+    }
+
+    /// Opens a session about a part of the catalog.
+    pub(super) fn begin_session(
+        &mut self,
+        peer: &Identity,
+        scope: Scope,
+        peers: &dyn Peers,
+        now: Time,
+    ) -> StreamId {
         let stream = self.streams.take();
         self.out.counters.sessions_opened += 1;
         self.out.open(stream, peer);
-        self.sessions.insert(stream, Session::open(*peer, self.opening(peers), now));
-        Some(stream)
+        self.sessions.insert(stream, Session::open(*peer, self.opening(scope, peers), now));
+        stream
     }
 
     /// The number of sessions that we serve.
@@ -216,8 +229,13 @@ impl Spread {
             SessionStep::Members(members) => return Some(SessionMembers { from: peer, members }),
             SessionStep::Deltas(deltas) => {
                 self.out.counters.session_deltas_received += deltas.len() as u64;
+                let scope = self.sessions.get(&stream).map(Session::scope).unwrap_or_default();
                 for delta in &deltas {
-                    self.learn(delta, peer.unwrap_or(self.own), Route::Session, peers, now);
+                    let from = peer.unwrap_or(self.own);
+                    let learned = self.learn(delta, from, Route::Session, peers, now);
+                    if learned == Learned::News && scope != Scope::All {
+                        self.push_bulk(delta);
+                    }
                 }
             }
             SessionStep::Nothing => {}
@@ -327,8 +345,10 @@ impl Spread {
             self.out.counters.sessions_refused += 1;
             return self.fail_session(stream);
         }
-        let ours = self.opening(peers);
-        let roster = (ours.members != opening.members).then(|| peers.roster());
+        let scope = Scope::from(opening.scope);
+        let ours = self.opening(scope, peers);
+        let tells_members = scope == Scope::All && ours.members != opening.members;
+        let roster = tells_members.then(|| peers.roster());
         if roster.is_none() && ours.catalog == opening.catalog {
             self.out.counters.sessions_equal += 1;
         }
@@ -341,13 +361,14 @@ impl Spread {
         }
     }
 
-    fn opening(&self, peers: &dyn Peers) -> Opening {
+    fn opening(&self, scope: Scope, peers: &dyn Peers) -> Opening {
         Opening {
             cluster: self.out.mark(),
             identity: peers.identity(),
             members: peers.digest(),
-            catalog: self.catalog.digest(),
+            catalog: self.catalog.digest_of(scope),
             datacenter: peers.own(),
+            scope: scope.datacenter(),
         }
     }
 

@@ -4,6 +4,7 @@ use super::WireError;
 use super::claim::Claim;
 use super::datacenter::{MembersBeat, ReachVote, validate_all};
 use super::envelope::Envelope;
+use super::gateways::{Beat, Tell, TellAck};
 use super::liveness::{Ask, Compare, ExitVote, Listing, MemberUpdates, Ping, Pong, Vote};
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
@@ -27,6 +28,10 @@ const LISTING: u8 = 16;
 const EXIT_VOTE: u8 = 17;
 const MEMBERS_BEAT: u8 = 20;
 const REACH_VOTE: u8 = 21;
+const TELL: u8 = 22;
+const TELL_ACK: u8 = 23;
+const BEAT: u8 = 24;
+const BULK: u8 = 25;
 const CONFIRM: u8 = 30;
 const CONFIRMED: u8 = 31;
 
@@ -121,6 +126,14 @@ pub enum Message {
     Confirm(Confirm),
     /// The answer that it has.
     Confirmed(Confirm),
+    /// News of an origin for a gateway of its datacenter.
+    Tell(Tell),
+    /// The answer of the gateway.
+    TellAck(TellAck),
+    /// A sign of life of a datacenter, with the digests of its catalog.
+    Beat(Beat),
+    /// Rumors of what a session with another datacenter brought, and their sender.
+    Bulk(NodeId, Vec<Delta>),
 }
 
 impl Message {
@@ -129,7 +142,10 @@ impl Message {
         Some(match self {
             Self::Hello(hello) | Self::Welcome(hello) => hello.identity.node_id,
             Self::Referral(_) | Self::Pong(_) => return None,
-            Self::Rumors(sender, _) => *sender,
+            Self::Rumors(sender, _) | Self::Bulk(sender, _) => *sender,
+            Self::Tell(tell) => tell.sender,
+            Self::TellAck(ack) => ack.sender,
+            Self::Beat(beat) => beat.sender,
             Self::Digest(digest) => digest.sender,
             Self::Pull(pull) => pull.sender,
             Self::Claim(claim) => claim.identity.node_id,
@@ -167,6 +183,10 @@ impl Message {
             Self::ReachVote(_) => REACH_VOTE,
             Self::Confirm(_) => CONFIRM,
             Self::Confirmed(_) => CONFIRMED,
+            Self::Tell(_) => TELL,
+            Self::TellAck(_) => TELL_ACK,
+            Self::Beat(_) => BEAT,
+            Self::Bulk(..) => BULK,
         }
     }
 
@@ -175,7 +195,7 @@ impl Message {
             Self::Hello(hello) | Self::Welcome(hello) | Self::Referral(hello) => {
                 hello.put_fields(writer);
             }
-            Self::Rumors(sender, deltas) => {
+            Self::Rumors(sender, deltas) | Self::Bulk(sender, deltas) => {
                 sender.put(writer);
                 deltas.put(writer);
             }
@@ -193,6 +213,9 @@ impl Message {
             Self::MembersBeat(beat) => beat.put_fields(writer),
             Self::ReachVote(vote) => vote.put_fields(writer),
             Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.put_fields(writer),
+            Self::Tell(tell) => tell.put_fields(writer),
+            Self::TellAck(ack) => ack.put_fields(writer),
+            Self::Beat(beat) => beat.put_fields(writer),
         }
     }
 
@@ -201,11 +224,19 @@ impl Message {
             HELLO => Hello::take_fields(reader).map(Self::Hello),
             WELCOME => Hello::take_fields(reader).map(Self::Welcome),
             REFERRAL => Hello::take_fields(reader).map(Self::Referral),
-            RUMORS => {
+            RUMORS | BULK => {
                 let (sender, deltas) = (NodeId::take(reader)?, Vec::<Delta>::take(reader)?);
                 deltas.iter().try_for_each(Delta::validate)?;
-                Ok(Self::Rumors(sender, deltas))
+                let message = if kind == RUMORS { Self::Rumors } else { Self::Bulk };
+                Ok(message(sender, deltas))
             }
+            TELL => {
+                let tell = Tell::take_fields(reader)?;
+                tell.validate()?;
+                Ok(Self::Tell(tell))
+            }
+            TELL_ACK => TellAck::take_fields(reader).map(Self::TellAck),
+            BEAT => Beat::take_fields(reader).map(Self::Beat),
             DIGEST => Digest::take_fields(reader).map(Self::Digest),
             PULL => Pull::take_fields(reader).map(Self::Pull),
             CLAIM => Claim::take_fields(reader).map(Self::Claim),

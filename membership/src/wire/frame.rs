@@ -38,12 +38,14 @@ pub struct Opening {
     pub identity: Identity,
     /// The digest of the members that the sender knows.
     pub members: u64,
-    /// The digest of the sender's catalog.
+    /// The digest of the part of the sender's catalog that the session is about.
     pub catalog: u64,
     /// The datacenter of the sender.
     pub datacenter: DatacenterId,
+    /// The datacenter whose origins the session is about; `None` when it is about all.
+    pub scope: Option<DatacenterId>,
 }
-block!(Opening { cluster, identity, members as Fixed, catalog as Fixed } later { datacenter: DatacenterId::UNKNOWN });
+block!(Opening { cluster, identity, members as Fixed, catalog as Fixed } later { datacenter: DatacenterId::UNKNOWN, scope: None });
 
 /// The sender's lag behind a head of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

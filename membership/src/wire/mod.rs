@@ -13,6 +13,7 @@ mod datacenter;
 mod datagram;
 mod envelope;
 mod frame;
+mod gateways;
 mod liveness;
 mod outbox;
 mod verdict;
@@ -32,6 +33,7 @@ pub(crate) use datagram::{Packed, ShortForm};
 pub use envelope::Envelope;
 pub(crate) use envelope::check_first_byte;
 pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};
+pub use gateways::{Beat, PartDigest, Tell, TellAck};
 pub use liveness::{
     Ask, Compare, ExitVote, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
 };

@@ -10,10 +10,10 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Ask, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
+    Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
     GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict, Introduction,
-    Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, Ping, Pong, Pull, Reach, ReachVote,
-    Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Update, Vote, WireError,
+    Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, PartDigest, Ping, Pong, Pull, Reach, ReachVote,
+    Refusal, RemoteMember, Sketch, Symbol, Tell, TellAck, TableDigest, Tables, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
@@ -200,6 +200,10 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("reach_vote", Message::ReachVote(reach_vote())),
         ("confirm", Message::Confirm(confirm)),
         ("confirmed", Message::Confirmed(Confirm { version: 300, ..confirm })),
+        ("tell", Message::Tell(tell())),
+        ("tell_ack", Message::TellAck(tell_ack())),
+        ("beat", Message::Beat(beat())),
+        ("bulk", Message::Bulk(NodeId(5), vec![delta()])),
     ]
 }
 
@@ -247,6 +251,25 @@ pub(crate) fn tables() -> Tables {
     Tables { members: vec![remote()], reach: vec![reach], last: true }
 }
 
+fn tell() -> Tell {
+    let to = vec![DatacenterId(7)];
+    Tell { sender: NodeId(5), number: 300, parts: 5, to, deltas: vec![delta()] }
+}
+
+fn tell_ack() -> TellAck {
+    TellAck { sender: NodeId(1), number: 300, unheard: vec![DatacenterId(7)] }
+}
+
+fn beat() -> Beat {
+    Beat {
+        sender: NodeId(1),
+        home: 0xdead_beef,
+        recent: vec![Head { origin: NodeId(2), epoch: Epoch(3), known_to: 4 }],
+        lacks: vec![DatacenterId(7)],
+        others: vec![PartDigest { datacenter: DatacenterId(8), digest: 9 }],
+    }
+}
+
 pub(crate) fn claim() -> Claim {
     let life = Life { yielded: true, started: Epoch(5), key: 0xfeed, number: 6 };
     Claim { identity: v4(), life, silent: false, nonce: 7, echo: 8 }
@@ -268,6 +291,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         members: 1,
         catalog: 1 << 40,
         datacenter: DATACENTER,
+        scope: None,
     };
     vec![
         ("opening", Frame::Opening(opening)),

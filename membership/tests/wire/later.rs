@@ -84,6 +84,8 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let reach = new().node(DATACENTER.0).node(2).number(3);
     let head = new().node(2).epoch(3).number(4);
     let want = new().node(v4().node_id.0).epoch(epoch).number(251).number(9);
+    let digests = new().node(1).node(0xdead_beef).number(1);
+    let digests = digests.block(new().node(2).epoch(3).number(4)).number(1).node(7);
     let life = new().raw(&[1]).epoch(5).number(0xfeed).number(6);
     let verdict = new().node(2).epoch(epoch).raw(&[0]).node(1).number(2).node(3).node(4);
     let verdict = verdict.raw(&[1]);
@@ -122,6 +124,8 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("reach_vote", message(21, reach_vote)),
         ("confirm", message(30, new().node(1).node(2).epoch(epoch).number(251))),
         ("confirmed", message(31, new().node(1).node(2).epoch(epoch).number(300))),
+        ("tell_ack", message(23, new().node(1).number(300).number(1).node(7))),
+        ("beat", message(24, digests.number(1).block(new().node(8).node(9)))),
     ]
 }
 
@@ -131,6 +135,7 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
     let mark = &CLUSTER.0.to_le_bytes()[4..];
     let opening =
         new().raw(&[0x12]).raw(mark).identity(&v6()).node(1).node(1 << 40).node(DATACENTER.0);
+    let opening = opening.raw(&[0]);
     let introduction = new().raw(&[0x12]).raw(mark).identity(&v6()).text("us").raw(&[1, 0, 1]);
     let introduction = introduction.block(new().node(DATACENTER.0).node(1 << 40)).node(5);
     let reach = new().node(DATACENTER.0).node(2).number(300);

@@ -71,7 +71,7 @@ impl Session {
         let snapshot = std::mem::take(&mut self.snapshot);
         let mut candidates: BTreeSet<NodeId> = told.keys().map(|(origin, _)| *origin).collect();
         if self.peer_is_whole {
-            candidates.extend(catalog.heads().map(|head| head.origin));
+            candidates.extend(catalog.heads_of(self.scope).map(|head| head.origin));
         }
         let named = unknown.iter().flat_map(|prefix| near::beginning(*prefix, &snapshot));
         candidates.extend(named.map(|head| head.origin));

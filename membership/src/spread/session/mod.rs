@@ -17,6 +17,8 @@
 //! heads of the side that has fewer, that side tells all of its heads: the opener does so at once, the server when it
 //! is asked with
 //! `More(0)`. In the latter case the opener compares.
+//!
+//! A session is about all origins, or about those of one datacenter. In the latter case no side tells members.
 
 mod compare;
 mod near;
@@ -30,7 +32,7 @@ use std::time::Duration;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_FRAMES_PER_SESSION, MAX_ORIGINS, MIN_SESSION_BYTES_PER_SECOND};
 use crate::base::time::Time;
-use crate::catalog::{Catalog, Delta, Head, Want};
+use crate::catalog::{Catalog, Delta, Head, Scope, Want};
 use crate::spread::sketch::{Decoder, Encoder};
 use crate::wire::{Frame, Opening};
 
@@ -69,6 +71,8 @@ pub(crate) struct Session {
     /// The peer; `None` when it opened the stream and has sent no opening yet.
     peer: Option<Identity>,
     role: Role,
+    /// The part of the catalog that the session is about.
+    scope: Scope,
     /// Our heads when the sketch began, with their hashes, sorted by hash.
     snapshot: Vec<(u64, Head)>,
     encoder: Option<Encoder>,
@@ -118,6 +122,7 @@ impl Session {
             is_opener: false,
             peer: None,
             role: Role::Undecided,
+            scope: Scope::All,
             snapshot: Vec::new(),
             encoder: None,
             decoder: None,
@@ -151,6 +156,7 @@ impl Session {
         let mut this = Self::serve(now);
         this.is_opener = true;
         this.peer = Some(peer);
+        this.scope = opening.scope.into();
         this.asked = FIRST_SYMBOLS;
         this.awaits_end = true;
         this.ready.push_back(Frame::Opening(opening));
@@ -164,6 +170,11 @@ impl Session {
     /// Makes this a session for repair: its frames wait for bandwidth from now on.
     pub(crate) fn mark_repair(&mut self) {
         self.is_repair = true;
+    }
+
+    /// The part of the catalog that the session is about. A served session knows it once it is opened.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
     }
 
     pub(crate) fn is_repair(&self) -> bool {
@@ -195,11 +206,12 @@ impl Session {
     ) {
         self.ends = true;
         self.role = Role::Comparer;
+        self.scope = opening.scope.into();
         if let Some(roster) = roster {
             self.tell_members(roster);
             self.awaits_end = true;
         }
-        if opening.catalog == catalog.digest() {
+        if opening.catalog == catalog.digest_of(self.scope) {
             self.heads_complete = true;
             return;
         }
@@ -236,6 +248,8 @@ impl Session {
             | Frame::Revocations(_)
             | Frame::Refusal(_) => Err(ProtocolViolation),
             _ if self.peer.is_none() || self.peer_told_all => Err(ProtocolViolation),
+            // Members of another datacenter are no members of our pool. An earlier version tells them whatever the scope.
+            Frame::Members(_) if self.scope != Scope::All => Ok(SessionStep::Nothing),
             Frame::Members(members) => {
                 self.members_received += members.len();
                 if self.members_received > MAX_ORIGINS {

@@ -17,7 +17,7 @@ const HEAD_BYTES: usize = 18;
 
 impl Session {
     pub(super) fn take_snapshot(&mut self, catalog: &Catalog) {
-        self.snapshot = catalog.head_hashes().collect();
+        self.snapshot = catalog.head_hashes(self.scope).collect();
         self.snapshot.sort_unstable();
     }
 

@@ -22,7 +22,7 @@ impl Session {
     }
 
     pub(super) fn tell_all(&mut self, catalog: &Catalog) {
-        let heads: Vec<Want> = catalog.all_wants().collect();
+        let heads: Vec<Want> = catalog.all_wants(self.scope).collect();
         self.tell_heads(Heads::part(heads, vec![], vec![]).whole(), catalog);
     }
 

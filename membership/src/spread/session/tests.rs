@@ -73,6 +73,7 @@ fn run(opener: &mut Catalog, server: &mut Catalog) -> Passed {
         members: 0,
         catalog: opener.digest(),
         datacenter: crate::base::datacenter::DatacenterId::UNKNOWN,
+        scope: None,
     };
     let mut sessions = [Session::open(identity(2), opening, MS(0)), Session::serve(MS(0))];
     let catalogs = [opener, server];
@@ -187,7 +188,7 @@ fn one_behind(behind: u64) -> [Catalog; 2] {
 fn told(behind: u64, opener: usize) -> (usize, usize, bool) {
     let sides = one_behind(behind);
     let mut sessions = [opener, 1 - opener].map(|side| (Session::serve(MS(0)), &sides[side]));
-    let hashes = |catalog: &Catalog| -> Vec<u64> { catalog.head_hashes().map(|h| h.0).collect() };
+    let hashes = |catalog: &Catalog| -> Vec<u64> { catalog.head_hashes(Scope::All).map(|h| h.0).collect() };
     let [(ours, catalog), (_, other)] = &mut sessions;
     ours.take_snapshot(catalog);
     let only = |these: Vec<u64>, those: &[u64]| {
@@ -229,6 +230,7 @@ fn a_lag_behind_a_head_that_nobody_has_is_against_the_rules() {
         members: 0,
         catalog: 0,
         datacenter: crate::base::datacenter::DatacenterId::UNKNOWN,
+        scope: None,
     };
     let told = |lag: Lag| {
         let mut session = Session::serve(MS(0));
