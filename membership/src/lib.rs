@@ -50,6 +50,7 @@ mod base;
 pub mod catalog;
 mod codec;
 pub(crate) mod datacenters;
+mod gateways;
 mod liveness;
 mod node;
 mod spread;

@@ -45,6 +45,8 @@ pub struct Load {
     pub table_exchanges: usize,
     /// Addresses at which other datacenters are looked for.
     pub wan_seeds: usize,
+    /// Tells that no gateway has answered, and news of origins that wait for a link to another datacenter.
+    pub far_news: usize,
     /// Suspicions and indirect probes under way.
     pub indirect_probes: usize,
     /// Members to which a connection is held.
@@ -271,6 +273,52 @@ counters! {
     rumors_sent,
     /// Rumors dropped from a full queue before all their copies were sent. Repair brings them.
     rumors_dropped,
+    /// Tells of own news sent to gateways, repeated ones included.
+    tells_sent,
+    /// Tells of others that came to this node as a gateway, for the first time.
+    tells_taken,
+    /// Tells that went on to a substitute, because a gateway did not answer or does not hear a datacenter.
+    tells_substituted,
+    /// Tells that nobody answered, or for which there was no gateway or no room. Digests bring the news.
+    tells_given_up,
+    /// Tells not taken because they are of another origin than their sender.
+    tells_refused,
+    /// Rumors sent to other datacenters.
+    wan_rumors_sent,
+    /// Bytes of the datagrams of rumors sent to other datacenters.
+    wan_rumor_bytes_sent,
+    /// Rumors received from other datacenters.
+    wan_rumors_received,
+    /// Those of them that brought something new.
+    wan_rumors_news,
+    /// Second copies that were shed because there was no bandwidth for them to another datacenter.
+    wan_copies_shed,
+    /// Turns of a link after which first copies had to wait for bandwidth.
+    wan_links_put_off,
+    /// News not forwarded because their datacenter is out of reach. A session brings them.
+    wan_news_withheld,
+    /// News not forwarded because too many origins waited, or no member may take them. Digests bring them.
+    wan_news_dropped,
+    /// Beats sent to other datacenters.
+    beats_sent,
+    /// Beats of other datacenters that show the same records as ours.
+    beats_equal,
+    /// Beats of other datacenters that show other records than ours.
+    beats_different,
+    /// Pulls sent to other datacenters.
+    far_pulls_sent,
+    /// Gaps in origins of other datacenters that no pull closed. A session closes them.
+    far_gaps_given_up,
+    /// Gaps in origins of other datacenters that were not noted because too many were open.
+    far_gaps_dropped,
+    /// Sessions opened with other datacenters.
+    far_sessions_opened,
+    /// Sessions of other datacenters served.
+    far_sessions_served,
+    /// Sessions with other datacenters that were not opened or not served because too many were open.
+    far_sessions_refused,
+    /// Deltas received in sessions with other datacenters.
+    far_deltas_received,
     /// Bulk datagrams sent inside the pool, one for each receiver.
     bulk_sent,
     /// Bulk rumors received.

@@ -71,6 +71,16 @@ pub const MAX_SPANS_PER_ORIGIN: usize = 64;
 pub const MAX_RUMOR_QUEUE: usize = 1_000;
 /// Datagrams that answer pulls and wait to be sent. Beyond the limit pulls are not answered.
 pub const MAX_ANSWERS_WAITING: usize = 48;
+/// Tells of a node that its gateways have not answered. Further news are left to digests.
+pub const MAX_TELLS_UNANSWERED: usize = 1_024;
+/// Tells of others that a gateway remembers, to forward each once.
+pub const MAX_TELLS_REMEMBERED: usize = 16_384;
+/// Sessions with other datacenters that a node opens at once.
+pub const MAX_FAR_SESSIONS_OPENED: usize = 4;
+/// Sessions of other datacenters that a node serves at once.
+pub const MAX_FAR_SESSIONS_SERVED: usize = 8;
+/// Heads that a beat between datacenters names, and datacenters that it names beside its own.
+pub const MAX_BEAT_DATACENTERS: usize = 16;
 /// Datacenters that the record of an instance names for its service to fail over to.
 pub const MAX_FAILOVER: usize = 16;
 /// Confirmations of its own writes that a node has under way at once. Further ones are refused.

@@ -15,6 +15,8 @@ pub struct Protocol {
     /// of newcomers are not limited, because a newcomer has to learn everything before it is of use. Messages about
     /// members are not limited, because members must be heard however much else there is to send.
     pub bytes_per_second: u64,
+    /// Bytes that may go from this datacenter to another one in any second, for each other one. Each gateway has its share.
+    pub wan_bytes_per_second: u64,
     /// Random peers that a rumor goes to, besides the two ring neighbours.
     pub rumor_fanout: usize,
     /// Random peers that the origin of a rumor sends it to, besides the two ring neighbours.
@@ -55,6 +57,7 @@ impl Default for Protocol {
             isolated_after: ms(5_000),
             coalesce: ms(1),
             bytes_per_second: 1_250_000,
+            wan_bytes_per_second: 1_250_000,
             rumor_fanout: 2,
             origin_fanout: 4,
             digest_after_news: [ms(20), ms(40), ms(80), ms(200)],

@@ -44,6 +44,14 @@ timers! {
     Claim,
     /// Rumors or answers wait, and there is bandwidth for them.
     Send,
+    /// A gateway did not answer a tell.
+    Tell,
+    /// Rumors for another datacenter wait, and there is bandwidth for them.
+    Forward,
+    /// A beat is sent to another datacenter.
+    Beat,
+    /// A gap is pulled from another datacenter.
+    FarPull,
     /// A digest is sent.
     Digest,
     /// A gap is pulled.

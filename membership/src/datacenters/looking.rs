@@ -243,4 +243,18 @@ impl Datacenters for Wan {
             self.looks.heard(datacenter, now);
         }
     }
+
+    fn remote(&self, node: NodeId) -> Option<Identity> {
+        self.table.remote(node).map(|entry| entry.identity)
+    }
+
+    fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
+        self.looks.get(datacenter)?.round_trip
+    }
+
+    fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time) {
+        if self.table.home(datacenter).is_some() {
+            self.looks.at(datacenter, now).bytes.0 += bytes as u64;
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The datacenters as the catalog plane sees them.
 
+use std::time::Duration;
+
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
@@ -34,4 +36,13 @@ pub(crate) trait Datacenters {
 
     /// Notes a sign of life of a datacenter.
     fn heard(&mut self, datacenter: DatacenterId, now: Time);
+
+    /// A member of another datacenter, whether it is alive or down.
+    fn remote(&self, node: NodeId) -> Option<Identity>;
+
+    /// The round trip to a datacenter; `None` while it is not measured.
+    fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration>;
+
+    /// Notes bytes that were sent to a datacenter.
+    fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time);
 }

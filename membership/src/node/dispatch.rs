@@ -67,6 +67,7 @@ impl Node {
 
     fn handle_message(&mut self, from: SocketAddr, message: Message, now: Time) {
         let Some(message) = self.sort_out(from, message, now) else { return };
+        let Some(message) = self.take_far(message, now) else { return };
         let Self { liveness, spread, wan, .. } = self;
         if liveness.is_silent() && !matches!(message, Message::Claim(_)) {
             self.counters.ignored_while_silent += 1;
@@ -111,10 +112,21 @@ impl Node {
             }
             Message::Bulk(sender, deltas) => {
                 if liveness.hear_former(sender, Sign::Rumor, now) {
-                    spread.handle_bulk(sender, deltas, liveness, now);
+                    spread.handle_bulk(sender, deltas, &mut Pools { liveness, wan }, now);
                 }
             }
-            Message::Tell(_) | Message::TellAck(_) | Message::Beat(_) => {}
+            Message::Tell(tell) => {
+                if let Some(peer) = liveness.hear(tell.sender, Sign::Rumor, now) {
+                    spread.handle_tell(&peer, tell, &mut Pools { liveness, wan }, now);
+                }
+            }
+            Message::TellAck(ack) => {
+                if liveness.hear(ack.sender, Sign::Rumor, now).is_some() {
+                    spread.handle_tell_ack(&ack, &mut Pools { liveness, wan }, now);
+                }
+            }
+            // A beat of our own datacenter is a mistake.
+            Message::Beat(_) => self.counters.strangers_ignored += 1,
             Message::Digest(digest) => {
                 if let Some(peer) = liveness.hear(digest.sender, Sign::Digest, now) {
                     spread.handle_digest(&peer, &digest, &mut Pools { liveness, wan }, now);

@@ -99,6 +99,7 @@ impl Node {
             confirms: self.spread.confirms_waiting(),
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
+            far_news: self.spread.far_waiting(),
             remote_members: self.wan.table().iter_remote().count(),
             table_exchanges: self.wan.exchanges(),
             wan_seeds: self.wan.seeds(),

@@ -1,5 +1,7 @@
 //! The members of the pool, and those of other datacenters, as the peers of the catalog plane.
 
+use std::time::Duration;
+
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
@@ -105,5 +107,17 @@ impl Datacenters for Pools<'_> {
 
     fn heard(&mut self, datacenter: DatacenterId, now: Time) {
         self.wan.heard(datacenter, now);
+    }
+
+    fn remote(&self, node: NodeId) -> Option<Identity> {
+        Datacenters::remote(&*self.wan, node)
+    }
+
+    fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
+        Datacenters::round_trip(&*self.wan, datacenter)
+    }
+
+    fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time) {
+        self.wan.sent(datacenter, bytes, now);
     }
 }

@@ -108,14 +108,19 @@ impl RecentHeads {
         self.latest.get(&origin).copied()
     }
 
-    /// The origins to name in a digest now, the most recent first.
-    pub(crate) fn settled(&self, now: Time) -> impl Iterator<Item = NodeId> + '_ {
+    /// The origins to name in a digest now, the most recent first, of those that `is_named` takes.
+    pub(crate) fn settled(
+        &self,
+        now: Time,
+        is_named: impl Fn(NodeId) -> bool,
+    ) -> impl Iterator<Item = NodeId> {
         let moves = self.moves.iter().rev();
         let settled = moves
             .take_while(move |(at, _)| now.since(*at) <= Self::OLD_AFTER)
             .filter(move |(at, _)| now.since(*at) >= Self::SETTLED_AFTER)
             .filter(|(at, origin)| self.latest.get(origin) == Some(at));
-        settled.map(|(_, origin)| *origin).take(Self::MAX_NAMED)
+        let origins = settled.map(|(_, origin)| *origin);
+        origins.filter(move |origin| is_named(*origin)).take(Self::MAX_NAMED)
     }
 }
 
@@ -181,7 +186,7 @@ mod tests {
         recent.moved(NodeId(1), MS(0));
         recent.moved(NodeId(2), MS(900));
         recent.moved(NodeId(3), MS(1_100));
-        assert_eq!(recent.settled(MS(1_105)).collect::<Vec<_>>(), [NodeId(2)]);
+        assert_eq!(recent.settled(MS(1_105), |_| true).collect::<Vec<_>>(), [NodeId(2)]);
     }
 
     #[test]
@@ -190,7 +195,7 @@ mod tests {
         for n in 0..2 * MAX_RECENT_HEADS as u64 {
             recent.moved(NodeId(n % 3), MS(n / 4));
         }
-        assert_eq!(recent.settled(MS(550)).count(), 3);
+        assert_eq!(recent.settled(MS(550), |_| true).count(), 3);
         assert!(recent.moves.len() <= MAX_RECENT_HEADS);
         assert_eq!(recent.latest.len(), 3);
     }

@@ -9,6 +9,7 @@ pub(crate) mod confirming;
 mod digests;
 pub(crate) mod facts;
 mod gaps;
+mod gateway;
 mod news;
 pub(crate) mod peers;
 pub(crate) mod provenance;
@@ -43,6 +44,7 @@ use confirming::Confirming;
 use digests::{DigestSchedule, RecentHeads};
 use facts::Fact;
 use gaps::Gaps;
+use gateway::Gateways;
 use peers::Peers;
 use provenance::{Arrival, ForceLeft, Provenances};
 use retention::Retention;
@@ -72,6 +74,7 @@ pub(crate) struct Spread {
     recent: RecentHeads,
     gaps: Gaps,
     confirming: Confirming,
+    gateways: Gateways,
     sessions: BTreeMap<StreamId, Session>,
     sync: SyncSchedule,
     provenances: Provenances,
@@ -94,6 +97,7 @@ impl Spread {
         // Nodes that start together must not stay in step.
         let first_digest = now + protocol.digest_period.mul_f64(rng.random::<f64>());
         let first_sync = now + protocol.sync_period.mul_f64(0.5 + rng.random::<f64>() / 2.0);
+        let first_tell = rng.random();
         let mut timers = Timers::default();
         timers.set(Timer::PeriodicSync, first_sync);
         timers.set(Timer::Retention, now);
@@ -112,6 +116,7 @@ impl Spread {
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
             confirming: Confirming::default(),
+            gateways: Gateways::new(identity.node_id, protocol, first_tell),
             sessions: BTreeMap::new(),
             sync: SyncSchedule::default(),
             provenances: Provenances::default(),
@@ -210,6 +215,7 @@ impl Spread {
         // Repair comes first, since it may request a session.
         self.handle_repair_deadlines(peers, now);
         self.handle_confirm_deadline(peers, now);
+        self.handle_far_deadlines(peers, now);
         self.handle_sync_deadlines(peers, now);
         self.handle_retention_deadline(peers, now);
     }
@@ -217,6 +223,7 @@ impl Spread {
     /// Sends what is ready, as far as the bandwidth goes.
     pub(crate) fn settle(&mut self, peers: &mut dyn Peers, now: Time) {
         self.flush(peers, now);
+        self.flush_links(peers, now);
         self.pump_sessions(now);
         self.set_timers();
     }
@@ -227,6 +234,7 @@ impl Spread {
         self.timers.set(Timer::Digest, self.digests.next_deadline());
         self.timers.put(Timer::Pull, self.gaps.next_deadline());
         self.set_confirm_timer();
+        self.set_far_timers();
         self.set_sync_timers();
     }
 }

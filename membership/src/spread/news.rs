@@ -46,6 +46,7 @@ impl Spread {
         self.rumors.push_own(after, now);
         self.recent.moved(self.own, now);
         self.digests.news(now);
+        self.gateways.beats.news(now);
     }
 
     /// Makes a rumor of our latest write again.
@@ -105,7 +106,7 @@ impl Spread {
         if learned == Learned::News {
             self.out.counters.rumors_news += 1;
             self.out.counters.rumors_dropped +=
-                self.rumors.push(Rumor { delta, from: sender }, now) as u64;
+                self.rumors.push(Rumor { delta, from: sender, is_wide: false }, now) as u64;
         }
         // The rest of what was refused would be refused, too. Digests bring it once there is room.
         if !is_tombstone && learned != Learned::Refused {
@@ -159,7 +160,10 @@ impl Spread {
                 self.provenances.news(origin, Arrival { at: now, from, by });
                 self.recent.moved(origin, now);
                 self.digests.news(now);
-                self.gaps.check(&self.catalog.want_in(origin, delta.epoch));
+                self.note_far_news(origin, peers, now);
+                let want = self.catalog.want_in(origin, delta.epoch);
+                self.gateways.gaps.check(&want);
+                self.gaps.check(&want);
                 self.answer_confirms(origin, peers, now);
                 Learned::News
             }

@@ -15,7 +15,7 @@ use crate::catalog::{Delta, Want};
 use crate::wire::{Digest, Message, Pull};
 
 /// Wants in one datagram. A want takes at most 32 bytes.
-const WANTS_PER_PULL: usize = 40;
+pub(super) const WANTS_PER_PULL: usize = 40;
 /// Differing digests in a row, without a head that explains the difference, after which a session is requested.
 const MISMATCHES_BEFORE_SYNC: u32 = 3;
 /// Without news for this long, the first such digest is enough.
@@ -123,6 +123,7 @@ impl Spread {
         }
         let jitter = self.protocol.digest_period.mul_f64(self.rng.random::<f64>() / 10.0);
         if let Some(round) = self.digests.take_quiet(now, jitter) {
+            self.review_datacenters(peers, now);
             self.send_digest(round, 1, peers, now);
         }
         let waiting = self.rumors.backlog_bytes() + self.answers_bytes();
@@ -154,8 +155,11 @@ impl Spread {
         let catalog = self.catalog.digest();
         let seed = catalog.wrapping_add(round.0.wrapping_mul(ROUND_STEP));
         let targets = peers.at_offsets(seed, fanout);
-        let recent =
-            self.recent.settled(now).filter_map(|origin| self.catalog.head(origin)).collect();
+        let recent = self
+            .recent
+            .settled(now, |_| true)
+            .filter_map(|origin| self.catalog.head(origin))
+            .collect();
         let message = Message::Digest(Digest { sender: self.own, catalog, recent });
         self.out.counters.digests_sent += targets.len() as u64;
         for peer in targets {
@@ -195,16 +199,17 @@ impl Spread {
         }
     }
 
-    /// Sends a pull to a peer.
-    pub(super) fn send_pull(&mut self, peer: &Identity, wants: Vec<Want>, now: Time) {
+    /// Sends a pull to a peer. Returns its bytes.
+    pub(super) fn send_pull(&mut self, peer: &Identity, wants: Vec<Want>, now: Time) -> usize {
         self.out.counters.pulls_sent += 1;
-        self.send_repair(peer, &Message::Pull(Pull { sender: self.own, wants }), now);
+        self.send_repair(peer, &Message::Pull(Pull { sender: self.own, wants }), now)
     }
 
     /// Sends a digest, a pull or a similar message. Such messages are small and decide what else is sent, so they do
-    /// not wait for bandwidth, but they count.
-    pub(super) fn send_repair(&mut self, to: &Identity, message: &Message, now: Time) {
+    /// not wait for bandwidth, but they count. Returns the bytes.
+    pub(super) fn send_repair(&mut self, to: &Identity, message: &Message, now: Time) -> usize {
         let sent = self.out.send_to(to.addr, to.node_id, message);
         self.budget.spend(sent, now);
+        sent
     }
 }

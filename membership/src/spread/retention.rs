@@ -126,7 +126,7 @@ impl Spread {
         self.tell_records_dropped(id, keys);
         self.recent.moved(id, now);
         self.digests.news(now);
-        let rumor = Rumor { delta, from: self.own };
+        let rumor = Rumor { delta, from: self.own, is_wide: false };
         self.out.counters.rumors_dropped += self.rumors.push(rumor, now) as u64;
         self.catalog.set_lives(id, peers.active(id).is_some());
     }

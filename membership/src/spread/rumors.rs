@@ -24,6 +24,8 @@ pub(crate) struct Rumor {
     pub(crate) delta: Delta,
     /// The node that sent it to us; we ourselves for a force-leave by our operator.
     pub(crate) from: NodeId,
+    /// Whether it goes to as many peers as our own writes do: nobody else in the pool may have it.
+    pub(crate) is_wide: bool,
 }
 
 /// Rumors packed into one datagram, which goes to several peers one after the other.
@@ -193,7 +195,7 @@ mod tests {
             gc_floor: 0,
             entries: Vec::new(),
         };
-        Rumor { delta, from: NodeId(7) }
+        Rumor { delta, from: NodeId(7), is_wide: false }
     }
 
     fn batch(content: u8, rumors: usize, targets: u16) -> Batch {

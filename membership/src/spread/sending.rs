@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::Spread;
+use super::gateway::TELL_OVERHEAD_BYTES;
 use super::peers::Peers;
 use super::rumors::{Batch, Rumor, ToldBy};
 use crate::base::time::Time;
@@ -68,18 +69,25 @@ impl Spread {
         if after >= last {
             return None;
         }
-        let Some(delta) = replica.delta_after(self.own, after, self.rumors_bytes()) else {
+        let Some(delta) = replica.delta_after(self.own, after, self.tell_bytes()) else {
             return Some(after + 1);
         };
         let after = delta.to;
+        self.tell_gateways(&delta, peers, now);
         let targets = peers.rumor_targets(self.protocol.origin_fanout);
         self.send_batch(vec![delta], targets.iter().map(|target| target.addr), now);
         (after < last).then_some(after)
     }
 
+    /// Bytes that the deltas of our own may take in one datagram, as rumors and as a tell.
+    fn tell_bytes(&self) -> usize {
+        self.rumors_bytes() - TELL_OVERHEAD_BYTES
+    }
+
     /// Packs one datagram of rumors that we heard, and sends the first copy of it.
     fn send_heard(&mut self, heard: &mut VecDeque<Rumor>, peers: &mut dyn Peers, now: Time) {
         let mut told_by = ToldBy::new();
+        let mut is_wide = false;
         let mut room = self.rumors_bytes();
         let mut deltas = Vec::new();
         while let Some(rumor) = heard.front() {
@@ -90,9 +98,11 @@ impl Spread {
             let Some(rumor) = heard.pop_front() else { break };
             room = room.saturating_sub(len);
             told_by.insert(rumor.from);
+            is_wide |= rumor.is_wide;
             deltas.push(rumor.delta);
         }
-        let targets = peers.rumor_targets(self.protocol.rumor_fanout);
+        let fanout = if is_wide { self.protocol.origin_fanout } else { self.protocol.rumor_fanout };
+        let targets = peers.rumor_targets(fanout);
         // Don't echo a batch to its only source.
         let needing = targets
             .iter()

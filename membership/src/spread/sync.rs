@@ -67,8 +67,12 @@ impl Spread {
     pub(super) fn set_sync_timers(&mut self) {
         let timeout =
             self.sessions.values().map(|s| s.deadline(self.protocol.session_timeout)).min();
-        let put_off = self.sessions.values().any(Session::is_put_off);
-        let put_off = put_off.then(|| self.budget.ready_for_session_at());
+        let put_off = self.sessions.values().filter(|session| session.is_put_off());
+        let put_off = put_off.map(|session| match session.home() {
+            None => self.budget.ready_for_session_at(),
+            Some(home) => self.gateways.links.ready_at(home),
+        });
+        let put_off = put_off.min();
         self.timers.put(Timer::Session, timeout.into_iter().chain(put_off).min());
         let may_open = !self.leaving && self.opened_sessions() < MAX_REPAIRS_OPENED;
         let requested = self.sync.requested.filter(|_| may_open);
@@ -221,8 +225,12 @@ impl Spread {
             return None;
         };
         let peer = self.sessions.get(&stream).and_then(Session::peer).map(|peer| peer.node_id);
-        if let Some(peer) = peer.filter(|peer| *peer != self.own) {
-            self.out.tell(Fact::Heard(peer));
+        match self.sessions.get(&stream).and_then(Session::home) {
+            Some(home) => peers.heard(home, now),
+            None => {
+                let other = peer.filter(|peer| *peer != self.own);
+                other.into_iter().for_each(|peer| self.out.tell(Fact::Heard(peer)));
+            }
         }
         match step {
             SessionStep::Opened(opening) => self.answer_opening(stream, &opening, peers),
@@ -233,8 +241,11 @@ impl Spread {
                 for delta in &deltas {
                     let from = peer.unwrap_or(self.own);
                     let learned = self.learn(delta, from, Route::Session, peers, now);
-                    if learned == Learned::News && scope != Scope::All {
-                        self.push_bulk(delta);
+                    if scope != Scope::All {
+                        self.out.counters.far_deltas_received += 1;
+                        if learned == Learned::News {
+                            self.push_bulk(delta);
+                        }
                     }
                 }
             }
@@ -270,7 +281,8 @@ impl Spread {
     /// Notes that a stream is over.
     pub(crate) fn stream_closed(&mut self, stream: StreamId) {
         self.sync.joins.remove(&stream);
-        if self.sessions.remove(&stream).is_some() {
+        if let Some(session) = self.sessions.remove(&stream) {
+            self.note_session_over(stream, &session, false);
             self.out.counters.sessions_failed += 1;
         }
     }
@@ -296,7 +308,11 @@ impl Spread {
         if !session.is_ready(&self.catalog, longest) {
             return None;
         }
-        if is_repair && !self.budget.is_ready_for_session(now) {
+        let is_waiting = match session.home() {
+            None => is_repair && !self.budget.is_ready_for_session(now),
+            Some(home) => !self.gateways.links.is_ready(home, now),
+        };
+        if is_waiting {
             self.out.counters.frames_put_off += u64::from(session.put_off());
             return None;
         }
@@ -309,7 +325,9 @@ impl Spread {
             return self.fail_session(stream);
         };
         session.sent(len);
-        if session.is_repair() {
+        if let Some(home) = session.home() {
+            self.gateways.links.spend(home, len, now);
+        } else if session.is_repair() {
             self.budget.spend_on_session(len, now);
             self.sync.last_repair = stream;
         }
@@ -323,8 +341,9 @@ impl Spread {
             self.out.tell(Fact::Duplicate(peer));
             return self.fail_session(stream);
         }
-        if peers.own().is_other(opening.datacenter) {
-            self.out.counters.sessions_refused += 1;
+        let scope = Scope::from(opening.scope);
+        let is_far = peers.own().is_other(opening.datacenter);
+        if is_far && !self.take_far_session(stream, opening.datacenter, scope) {
             return self.fail_session(stream);
         }
         let served =
@@ -345,7 +364,6 @@ impl Spread {
             self.out.counters.sessions_refused += 1;
             return self.fail_session(stream);
         }
-        let scope = Scope::from(opening.scope);
         let ours = self.opening(scope, peers);
         let tells_members = scope == Scope::All && ours.members != opening.members;
         let roster = tells_members.then(|| peers.roster());
@@ -375,7 +393,9 @@ impl Spread {
     /// Finishes a session in which both sides have told all. The transport still delivers our last frames.
     fn complete_session(&mut self, stream: StreamId) {
         if self.sessions.get(&stream).is_some_and(Session::is_complete) {
-            self.sessions.remove(&stream);
+            if let Some(session) = self.sessions.remove(&stream) {
+                self.note_session_over(stream, &session, true);
+            }
             self.out.counters.sessions_completed += 1;
             if self.sync.joins.remove(&stream) {
                 self.out.tell(Fact::Joined);
@@ -386,7 +406,8 @@ impl Spread {
 
     fn fail_session(&mut self, stream: StreamId) {
         self.sync.joins.remove(&stream);
-        if self.sessions.remove(&stream).is_some() {
+        if let Some(session) = self.sessions.remove(&stream) {
+            self.note_session_over(stream, &session, false);
             self.out.counters.sessions_failed += 1;
             self.out.reset(stream);
         }
@@ -411,6 +432,7 @@ impl Spread {
     }
 
     fn opened_sessions(&self) -> usize {
-        self.sessions.keys().filter(|stream| !stream.is_accepted()).count()
+        let near = self.sessions.iter().filter(|(_, session)| session.home().is_none());
+        near.filter(|(stream, _)| !stream.is_accepted()).count()
     }
 }

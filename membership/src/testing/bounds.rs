@@ -2,8 +2,9 @@
 
 use crate::limits::{
     MAX_ANSWERS_WAITING, MAX_CATALOG_BYTES, MAX_CONFIRMATIONS, MAX_CONFIRMS_WAITING,
-    MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES, MAX_ORIGINS, MAX_PENDING_PULLS, MAX_RUMOR_QUEUE,
-    MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+    MAX_DATACENTERS, MAX_DATAGRAM_BYTES, MAX_FAR_SESSIONS_OPENED, MAX_FRAME_BYTES, MAX_ORIGINS,
+    MAX_PENDING_PULLS, MAX_RUMOR_QUEUE, MAX_SESSIONS_OPENED, MAX_SESSIONS_SERVED,
+    MAX_TELLS_UNANSWERED,
 };
 use crate::wire::{Envelope, Frame, decode_datagram};
 use crate::{ClusterId, Node, Output};
@@ -25,7 +26,10 @@ pub fn check(node: &Node, outputs: &[Output]) {
     assert!(load.confirms <= MAX_CONFIRMATIONS + MAX_CONFIRMS_WAITING, "{load:?}");
     assert!(load.gaps <= MAX_PENDING_PULLS, "{load:?}");
     assert!(load.record_bytes <= MAX_CATALOG_BYTES, "{load:?}");
-    assert!(load.sessions <= MAX_SESSIONS_OPENED + MAX_SESSIONS_SERVED, "{load:?}");
+    let opened = MAX_SESSIONS_OPENED + MAX_FAR_SESSIONS_OPENED;
+    assert!(load.sessions <= opened + MAX_SESSIONS_SERVED, "{load:?}");
+    let links = 2 * MAX_DATACENTERS * MAX_ORIGINS;
+    assert!(load.far_news <= MAX_TELLS_UNANSWERED + links, "{load:?}");
     assert_eq!(node.counters().encoding_errors, 0);
     for (id, origin) in node.catalog().origins() {
         if let Some(replica) = origin.current() {

@@ -67,6 +67,10 @@ pub struct Network<N = Node> {
     pub groups: Vec<usize>,
     /// Time that datagrams and frames take longer between datacenters.
     pub wan_latency: Duration,
+    /// The part of the datagrams between datacenters that is lost, in percent.
+    pub wan_loss_percent: u64,
+    /// Draws of losses so far.
+    draws: u64,
     /// Pairs of nodes, the lower one first, between which neither datagrams nor new streams pass.
     pub cut: BTreeSet<(usize, usize)>,
     /// Every TCP probe that was asked for.
@@ -171,6 +175,8 @@ impl<N: BorrowMut<Node>> Network<N> {
             far: BTreeMap::new(),
             groups: Vec::new(),
             wan_latency: Duration::ZERO,
+            wan_loss_percent: 0,
+            draws: 0,
             cut: BTreeSet::new(),
             tcp_probes: Vec::new(),
             wall_skew_ms: BTreeMap::new(),
@@ -275,7 +281,8 @@ impl<N: BorrowMut<Node>> Network<N> {
                 self.datagrams.push(bytes.clone());
                 let passes = |to: &usize| !self.blocked.contains(to) && !self.blocked.contains(&n);
                 let to = self.number_of(to).filter(|to| !self.is_cut(n, *to));
-                if let Some(to) = to.filter(passes) {
+                let to = to.filter(passes);
+                if let Some(to) = to.filter(|to| !self.is_lost(n, *to)) {
                     let further: Duration =
                         [n, to].iter().filter_map(|end| self.far.get(end)).sum();
                     let at = soon + further + self.further(n, to);
@@ -403,6 +410,17 @@ impl<N: BorrowMut<Node>> Network<N> {
     fn further(&self, one: usize, other: usize) -> Duration {
         let group = |n: usize| self.groups.get(n).copied().unwrap_or(0);
         if group(one) == group(other) { Duration::ZERO } else { self.wan_latency }
+    }
+
+    /// Whether a datagram between two nodes is lost, by a sequence of draws that is always the same.
+    fn is_lost(&mut self, one: usize, other: usize) -> bool {
+        if self.wan_loss_percent == 0 || self.further(one, other).is_zero() {
+            return false;
+        }
+        self.draws += 1;
+        let mixed = (self.draws ^ (self.draws >> 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % 100
+            < self.wan_loss_percent
     }
 
     fn is_cut(&self, one: usize, other: usize) -> bool {

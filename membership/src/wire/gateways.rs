@@ -62,5 +62,7 @@ pub struct Beat {
     pub lacks: Vec<DatacenterId>,
     /// The digests of datacenters that are out of reach for the sender or for the receiver.
     pub others: Vec<PartDigest>,
+    /// Whether the sender has not heard the receiver's datacenter lately, and asks for a beat in return.
+    pub asks: bool,
 }
-block!(Beat { sender, home as Fixed, recent, lacks, others });
+block!(Beat { sender, home as Fixed, recent, lacks, others, asks });

@@ -267,6 +267,7 @@ fn beat() -> Beat {
         recent: vec![Head { origin: NodeId(2), epoch: Epoch(3), known_to: 4 }],
         lacks: vec![DatacenterId(7)],
         others: vec![PartDigest { datacenter: DatacenterId(8), digest: 9 }],
+        asks: true,
     }
 }
 

@@ -125,7 +125,7 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("confirm", message(30, new().node(1).node(2).epoch(epoch).number(251))),
         ("confirmed", message(31, new().node(1).node(2).epoch(epoch).number(300))),
         ("tell_ack", message(23, new().node(1).number(300).number(1).node(7))),
-        ("beat", message(24, digests.number(1).block(new().node(8).node(9)))),
+        ("beat", message(24, digests.number(1).block(new().node(8).node(9)).raw(&[1]))),
     ]
 }
 

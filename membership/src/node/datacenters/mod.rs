@@ -14,6 +14,7 @@ use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::catalog::record::{Key, NodeRecord, Text};
 use crate::datacenters::facts::Fact;
+use crate::datacenters::seen::Datacenters;
 use crate::datacenters::table::Entry;
 use crate::liveness::heard::Sign;
 use crate::wire::{Compare, Hello, HomeVerdict, Message};
@@ -53,6 +54,33 @@ impl Node {
                 self.counters.pool_messages_of_others += 1;
             }
             _ => return Some(message),
+        }
+        None
+    }
+
+    /// Takes what a member of another datacenter says of the catalog, and returns any other message.
+    pub(super) fn take_far(&mut self, message: Message, now: Time) -> Option<Message> {
+        let sender = match &message {
+            Message::Rumors(sender, _) => *sender,
+            Message::Pull(pull) => pull.sender,
+            Message::Beat(beat) => beat.sender,
+            _ => return Some(message),
+        };
+        let Some(entry) = self.wan.remote(sender).filter(|_| !self.liveness.is_silent()) else {
+            return Some(message);
+        };
+        let (home, peer) = (entry.home, entry.identity);
+        let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+        match message {
+            Message::Rumors(sender, deltas) => {
+                self.spread.handle_far_rumors(sender, home, deltas, peers, now);
+            }
+            Message::Pull(pull) => {
+                peers.heard(home, now);
+                self.spread.handle_pull(&peer, &pull, peers, now);
+            }
+            Message::Beat(beat) => self.spread.handle_beat(&peer, home, &beat, peers, now),
+            _ => {}
         }
         None
     }

@@ -29,6 +29,7 @@ mod transfer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_FRAMES_PER_SESSION, MAX_ORIGINS, MIN_SESSION_BYTES_PER_SECOND};
 use crate::base::time::Time;
@@ -73,6 +74,8 @@ pub(crate) struct Session {
     role: Role,
     /// The part of the catalog that the session is about.
     scope: Scope,
+    /// The datacenter of the peer, if it is another one than ours.
+    home: Option<DatacenterId>,
     /// Our heads when the sketch began, with their hashes, sorted by hash.
     snapshot: Vec<(u64, Head)>,
     encoder: Option<Encoder>,
@@ -123,6 +126,7 @@ impl Session {
             peer: None,
             role: Role::Undecided,
             scope: Scope::All,
+            home: None,
             snapshot: Vec::new(),
             encoder: None,
             decoder: None,
@@ -170,6 +174,17 @@ impl Session {
     /// Makes this a session for repair: its frames wait for bandwidth from now on.
     pub(crate) fn mark_repair(&mut self) {
         self.is_repair = true;
+    }
+
+    /// Makes this a session with another datacenter: its frames wait for the bandwidth of that link.
+    pub(crate) fn mark_far(&mut self, home: DatacenterId) {
+        self.home = Some(home);
+        self.is_repair = true;
+    }
+
+    /// The datacenter of the peer, if it is another one than ours.
+    pub(crate) fn home(&self) -> Option<DatacenterId> {
+        self.home
     }
 
     /// The part of the catalog that the session is about. A served session knows it once it is opened.

@@ -188,7 +188,8 @@ fn one_behind(behind: u64) -> [Catalog; 2] {
 fn told(behind: u64, opener: usize) -> (usize, usize, bool) {
     let sides = one_behind(behind);
     let mut sessions = [opener, 1 - opener].map(|side| (Session::serve(MS(0)), &sides[side]));
-    let hashes = |catalog: &Catalog| -> Vec<u64> { catalog.head_hashes(Scope::All).map(|h| h.0).collect() };
+    let hashes =
+        |catalog: &Catalog| -> Vec<u64> { catalog.head_hashes(Scope::All).map(|h| h.0).collect() };
     let [(ours, catalog), (_, other)] = &mut sessions;
     ours.take_snapshot(catalog);
     let only = |these: Vec<u64>, those: &[u64]| {
