@@ -317,8 +317,8 @@ counters! {
     far_sessions_served,
     /// Sessions with other datacenters that were not opened or not served because too many were open.
     far_sessions_refused,
-    /// Deltas received in sessions with other datacenters.
-    far_deltas_received,
+    /// Records and tombstones received in sessions with other datacenters.
+    far_records_received,
     /// Bulk datagrams sent inside the pool, one for each receiver.
     bulk_sent,
     /// Bulk rumors received.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Spread;
 use super::news::Learned;
@@ -13,6 +14,9 @@ use crate::base::limits::MAX_ORIGINS;
 use crate::base::time::Time;
 use crate::catalog::{Catalog, Delta, Range};
 use crate::wire::{Message, Packed};
+
+/// After bulk, more of it is expected for this long.
+const UNDER_WAY_FOR: Duration = Duration::from_millis(300);
 
 /// What waits to be told on: for each origin one range, cut from the catalog when its turn comes. So it takes little
 /// room, however much it is.
@@ -92,6 +96,11 @@ impl Spread {
         self.bulk_at = Some(now);
     }
 
+    /// Whether bulk came or went lately. What is missing then is likely to be under way.
+    pub(super) fn is_bulk_under_way(&self, now: Time) -> bool {
+        self.bulk_at.is_some_and(|at| now.since(at) < UNDER_WAY_FOR)
+    }
+
     /// Sends one copy of bulk, if any waits. Returns whether there was one.
     pub(super) fn send_bulk(&mut self, peers: &mut dyn Peers, now: Time) -> bool {
         if self.bulk.under_way.is_none() {
@@ -110,6 +119,7 @@ impl Spread {
             self.bulk.under_way = Some((packed.clone(), targets));
         }
         self.out.counters.bulk_sent += 1;
+        self.bulk_at = Some(now);
         self.send_within_budget(to, packed, now);
         true
     }

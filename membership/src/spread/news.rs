@@ -10,6 +10,7 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::{Key, Value};
 use crate::catalog::{Applied, Delta, Head, Shortage, Version, WriteError};
+use crate::gateways::gaps::MAX_PULLED;
 
 /// The outcome of a delta of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +184,10 @@ impl Spread {
         let known = (want.epoch, want.after) >= (head.epoch, head.known_to);
         if head.origin == self.own || known || mutant::is(Mutant::NeverRepair) {
             return false;
+        }
+        // The rest is under way as bulk. A session would bring it a second time.
+        if self.is_bulk_under_way(due) && self.missing(head) > MAX_PULLED {
+            return true;
         }
         if !self.gaps.note(head, &want, source, due) {
             self.out.counters.gaps_dropped += 1;

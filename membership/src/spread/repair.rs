@@ -46,7 +46,7 @@ impl Spread {
             self.compare_epoch(head.origin, head.epoch, peers, now);
             explained |= self.note_gap(*head, peer.node_id, now);
         }
-        if explained {
+        if explained || self.is_bulk_under_way(now) {
             return;
         }
         self.sync.mismatches += 1;

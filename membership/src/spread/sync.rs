@@ -242,7 +242,7 @@ impl Spread {
                     let from = peer.unwrap_or(self.own);
                     let learned = self.learn(delta, from, Route::Session, peers, now);
                     if scope != Scope::All {
-                        self.out.counters.far_deltas_received += 1;
+                        self.out.counters.far_records_received += delta.entries.len() as u64;
                         if learned == Learned::News {
                             self.push_bulk(delta);
                         }

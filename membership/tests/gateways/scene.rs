@@ -8,7 +8,7 @@ use hobnob_membership::record::NodeRecord;
 use hobnob_membership::testing::{
     Arrival, Link, NAMES, Network, config, identity, instance, record,
 };
-use hobnob_membership::wire::{Envelope, Frame, Message, decode_datagram};
+use hobnob_membership::wire::{Envelope, Message, decode_datagram};
 use hobnob_membership::{ClusterId, Config, Input, Node, NodeId, Protocol, Time};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -131,24 +131,4 @@ pub(crate) fn copies(net: &Network, since: usize) -> BTreeMap<(Write, usize, usi
         }
     }
     copies
-}
-
-/// How often each write crossed to another datacenter in a session, since an arrival.
-pub(crate) fn crossings(net: &Network, since: usize) -> BTreeMap<(Write, usize), usize> {
-    let mut crossings = BTreeMap::new();
-    for (_, to, arrival) in &net.arrivals[since..] {
-        let Arrival::Frame(_, bytes) = arrival else { continue };
-        let Ok(Frame::Deltas { deltas, .. }) = Frame::decode(bytes) else { continue };
-        for delta in deltas {
-            let writer = all(net).into_iter().find(|n| net.id(*n) == delta.origin).expect("a node");
-            if net.groups[writer] == net.groups[*to] {
-                continue;
-            }
-            for entry in &delta.entries {
-                *crossings.entry(((delta.origin, entry.version), net.groups[*to])).or_default() +=
-                    1;
-            }
-        }
-    }
-    crossings
 }

@@ -107,7 +107,7 @@ impl Spread {
     }
 
     /// The number of versions of an origin up to a head that we lack.
-    fn missing(&self, head: Head) -> Version {
+    pub(super) fn missing(&self, head: Head) -> Version {
         let want = self.catalog.want_in(head.origin, head.epoch);
         if (want.epoch, want.after) >= (head.epoch, head.known_to) {
             return 0;
