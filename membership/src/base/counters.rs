@@ -295,8 +295,6 @@ counters! {
     wan_copies_shed,
     /// Turns of a link after which first copies had to wait for bandwidth.
     wan_links_put_off,
-    /// News not forwarded because their datacenter is out of reach. A session brings them.
-    wan_news_withheld,
     /// News not forwarded because too many origins waited, or no member may take them. Digests bring them.
     wan_news_dropped,
     /// Beats sent to other datacenters.

@@ -248,6 +248,12 @@ impl Datacenters for Wan {
         self.table.remote(node).map(|entry| entry.identity)
     }
 
+    fn living(&self, datacenter: DatacenterId) -> Vec<Identity> {
+        let members = self.table.iter_remote().filter(|entry| entry.home == datacenter);
+        let alive = members.filter(|entry| entry.verdict == HomeVerdict::Alive);
+        alive.map(|entry| entry.identity).collect()
+    }
+
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
         self.looks.get(datacenter)?.round_trip
     }

@@ -40,6 +40,9 @@ pub(crate) trait Datacenters {
     /// A member of another datacenter, whether it is alive or down.
     fn remote(&self, node: NodeId) -> Option<Identity>;
 
+    /// The living members of another datacenter.
+    fn living(&self, datacenter: DatacenterId) -> Vec<Identity>;
+
     /// The round trip to a datacenter; `None` while it is not measured.
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration>;
 

@@ -11,6 +11,8 @@ use crate::base::time::Time;
 
 /// Time between two beats of the primary at rest.
 const PERIOD: Duration = Duration::from_millis(500);
+/// The same while the other datacenter is silent.
+const SILENT_PERIOD: Duration = Duration::from_millis(250);
 /// The same for the second.
 const SECOND_PERIOD: Duration = Duration::from_millis(2_000);
 /// When beats follow news of the own datacenter, counted from the news.
@@ -108,10 +110,12 @@ impl Beats {
         self.pulses.values().map(Pulse::due).min()
     }
 
-    /// Takes the beats that are due, each with its turn. `role` tells our role in the pair with a datacenter.
+    /// Takes the beats that are due, each with its turn. `role` tells our role in the pair with a datacenter, and `is_silent`
+    /// whether we should have heard it.
     pub(crate) fn take_due(
         &mut self,
         role: impl Fn(DatacenterId) -> Role,
+        is_silent: impl Fn(DatacenterId) -> bool,
         now: Time,
     ) -> Vec<(DatacenterId, usize)> {
         let mut due = Vec::new();
@@ -127,6 +131,7 @@ impl Beats {
             pulse.burst = pulse.burst.filter(|(_, index)| *index < AFTER_NEWS.len());
             pulse.quiet_at = now
                 + match pulse.role {
+                    Role::Primary if is_silent(*to) => SILENT_PERIOD,
                     Role::Primary => PERIOD,
                     Role::Second => SECOND_PERIOD,
                     Role::None => LOOK_AGAIN,
@@ -163,7 +168,7 @@ mod tests {
     fn sent(beats: &mut Beats, role: Role, until: u64) -> Vec<u64> {
         let mut sent = Vec::new();
         while let Some(now) = beats.next_deadline().filter(|at| *at < MS(until)) {
-            if !beats.take_due(|_| role, now).is_empty() {
+            if !beats.take_due(|_| role, |_| false, now).is_empty() {
                 sent.push(now.as_micros() / 1_000);
             }
         }
@@ -201,7 +206,7 @@ mod tests {
         let mut count = 0;
         for ms in 1_000..2_000 {
             beats.news(MS(ms));
-            count += beats.take_due(|_| Role::Primary, MS(ms)).len();
+            count += beats.take_due(|_| Role::Primary, |_| false, MS(ms)).len();
         }
         assert!((9..=11).contains(&count), "{count}");
     }

@@ -113,6 +113,10 @@ impl Datacenters for Pools<'_> {
         Datacenters::remote(&*self.wan, node)
     }
 
+    fn living(&self, datacenter: DatacenterId) -> Vec<Identity> {
+        Datacenters::living(&*self.wan, datacenter)
+    }
+
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
         Datacenters::round_trip(&*self.wan, datacenter)
     }

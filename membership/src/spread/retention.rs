@@ -44,7 +44,7 @@ impl Spread {
         }
         let mut ended = Vec::new();
         for (id, _) in self.catalog.origins() {
-            if id == self.own || peers.active(id).is_some() {
+            if id == self.own || peers.standing(id) == Standing::Active {
                 continue;
             }
             let since = absent.get(&id).copied().unwrap_or(now);
@@ -69,7 +69,7 @@ impl Spread {
         let since = |id: &NodeId| self.retention.absent.get(id).copied().unwrap_or(now);
         let unvouched = || self.catalog.unvouched().min_by_key(since);
         let origins = || self.catalog.origins().map(|(id, _)| id).filter(|id| *id != self.own);
-        let dead = || origins().filter(|id| peers.active(*id).is_none()).min_by_key(since);
+        let dead = || origins().filter(|id| peers.standing(*id) != Standing::Active).min_by_key(since);
         let yields = match standing {
             Standing::Unvouched => None,
             Standing::Down => unvouched(),
@@ -128,7 +128,7 @@ impl Spread {
         self.digests.news(now);
         let rumor = Rumor { delta, from: self.own, is_wide: false };
         self.out.counters.rumors_dropped += self.rumors.push(rumor, now) as u64;
-        self.catalog.set_lives(id, peers.active(id).is_some());
+        self.catalog.set_lives(id, peers.standing(id) == Standing::Active);
     }
 
     /// Tells active members their own origin tombstones. If this node alone has such a tombstone, it may take long

@@ -61,3 +61,30 @@ fn loss_between_datacenters_loses_no_change() {
     assert!(times[296] <= ONE_WAY + MS * 150);
     assert_eq!(total(&net, "far_gaps_given_up"), 0);
 }
+
+#[test]
+fn gateways_without_a_way_out_are_passed_by() {
+    let mut net = three_by_five();
+    for n in gateways(&net, 0) {
+        for other in all(&net).into_iter().filter(|other| net.groups[*other] != 0) {
+            net.cut.insert((n.min(other), n.max(other)));
+        }
+    }
+    let nodes = all(&net);
+    let (mut worst, mut usual) = (MS * 0, Vec::new());
+    for round in 0..30 {
+        let n = round * 7 % 15;
+        let change = write(&mut net, n, &format!("web-{round}"));
+        let time = time_until(&mut net, MS * 8_000, |net| know(net, &nodes, change));
+        worst = worst.max(time);
+        if net.groups[n] == 0 {
+            usual.push(time);
+        }
+        net.run_for(MS * 100);
+    }
+    usual.sort_unstable();
+    println!("without a way out: slowest {worst:?}, out of there {usual:?}");
+    assert!(worst <= MS * 4_000, "{worst:?}");
+    assert!(usual[usual.len() / 2] <= ONE_WAY + MS * 20, "{usual:?}");
+    assert!(total(&net, "tells_substituted") > 0);
+}

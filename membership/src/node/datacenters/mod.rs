@@ -64,6 +64,7 @@ impl Node {
             Message::Rumors(sender, _) => *sender,
             Message::Pull(pull) => pull.sender,
             Message::Beat(beat) => beat.sender,
+            Message::Confirm(confirm) | Message::Confirmed(confirm) => confirm.sender,
             _ => return Some(message),
         };
         let Some(entry) = self.wan.remote(sender).filter(|_| !self.liveness.is_silent()) else {
@@ -80,6 +81,8 @@ impl Node {
                 self.spread.handle_pull(&peer, &pull, peers, now);
             }
             Message::Beat(beat) => self.spread.handle_beat(&peer, home, &beat, peers, now),
+            Message::Confirm(confirm) => self.spread.handle_confirm(&peer, &confirm, peers, now),
+            Message::Confirmed(confirm) => self.spread.handle_confirmed(&peer, &confirm, now),
             _ => {}
         }
         None

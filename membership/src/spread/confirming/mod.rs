@@ -16,7 +16,7 @@ use super::peers::Peers;
 use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
-use crate::catalog::{Head, Version};
+use crate::catalog::{Head, Standing, Version};
 use crate::wire::{Confirm, Message};
 
 use answering::{Kept, Waiting};
@@ -70,7 +70,8 @@ impl Spread {
             Confirmers::Datacenter(Some(name)) => Some(name.as_str()),
             Confirmers::Datacenter(None) => Some(datacenter_of(self.own).unwrap_or_default()),
         };
-        let others = peers.roster().into_iter().map(|member| member.node_id);
+        let far = peers.others().into_iter().flat_map(|datacenter| peers.living(datacenter));
+        let others = peers.roster().into_iter().chain(far).map(|member| member.node_id);
         let others = others.filter(|node| *node != self.own);
         let is_wanted =
             |node: &NodeId| wanted.is_none_or(|name| datacenter_of(*node) == Some(name));
@@ -121,7 +122,7 @@ impl Spread {
     pub(super) fn answer_confirms(&mut self, origin: NodeId, peers: &dyn Peers, now: Time) {
         let Some(applied) = self.applied(origin) else { return };
         for asker in self.confirming.waiting.take(origin, applied, now) {
-            if let Some(peer) = peers.active(asker) {
+            if let Some(peer) = reached(asker, peers) {
                 self.send_confirmed(&peer, origin, applied, now);
             }
         }
@@ -145,13 +146,13 @@ impl Spread {
             return;
         }
         if now >= self.confirming.paused_until && self.budget.is_ready(now) {
-            let is_active = |node| peers.active(node).is_some();
+            let is_active = |node| reached(node, peers).is_some();
             let due = self.confirming.asking.take_due(ASKED_TOGETHER, now, is_active);
             if due.len() == ASKED_TOGETHER {
                 self.confirming.paused_until = now + PAUSE;
             }
             for (node, epoch, version) in due {
-                let Some(peer) = peers.active(node) else { continue };
+                let Some(peer) = reached(node, peers) else { continue };
                 self.out.counters.confirms_asked += 1;
                 let confirm = Confirm { sender: self.own, origin: self.own, epoch, version };
                 self.send_repair(&peer, &Message::Confirm(confirm), now);
@@ -177,4 +178,10 @@ impl Spread {
     pub(crate) fn confirms_waiting(&self) -> usize {
         self.confirming.asking.len() + self.confirming.waiting.len()
     }
+}
+
+/// An active member of the own pool, or a living one of another datacenter.
+fn reached(node: NodeId, peers: &dyn Peers) -> Option<Identity> {
+    let far = || peers.remote(node).filter(|_| peers.standing(node) == Standing::Active);
+    peers.active(node).or_else(far)
 }

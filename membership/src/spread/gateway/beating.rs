@@ -28,7 +28,8 @@ impl Spread {
         if !self.timers.is_expired(Timer::Beat, now) {
             return;
         }
-        let due = self.gateways.beats.take_due(|to| role(to, peers), now);
+        let is_silent = |to| peers.is_silent_here(to, now);
+        let due = self.gateways.beats.take_due(|to| role(to, peers), is_silent, now);
         for (to, turn) in due {
             let is_silent = peers.is_silent_here(to, now);
             if let Some(peer) = beaten(to, turn, is_silent, peers) {
@@ -118,8 +119,10 @@ impl Spread {
         }
         let rank = match role(home, peers) {
             Role::Primary => Some(0),
+            // Our gateways do not reach the sender, and it is not a cut: another member has to do.
+            _ if beat.asks && !peers.is_out_of_reach(home) => Some(0),
             Role::Second => Some(1),
-            Role::None => None,
+            Role::None => beat.asks.then_some(1),
         };
         let shown = Shown { ours, theirs: beat.home, rank, is_explained, is_first };
         if self.gateways.repair.judge(home, shown, now) {
@@ -154,18 +157,18 @@ fn role(other: DatacenterId, peers: &dyn Peers) -> Role {
 }
 
 /// The member that a beat goes to: the primary of the other side, in every second turn another gateway. When the other side is
-/// silent, its gateways may be the ones that died, so every second beat goes to any member.
+/// silent, its gateways may be the ones that died, so three of four beats go to any member.
 fn beaten(
     to: DatacenterId,
     turn: usize,
     is_silent: bool,
     peers: &mut dyn Peers,
 ) -> Option<Identity> {
+    if is_silent && !turn.is_multiple_of(4) {
+        return peers.any_eligible(to);
+    }
     if turn.is_multiple_of(2) {
         return repairer(peers, to, peers.own(), 0);
-    }
-    if is_silent {
-        return peers.any_eligible(to);
     }
     let other = repairer(peers, to, peers.own(), 1 + turn / 2 % (PARTS - 1));
     other.or_else(|| peers.candidate(to, 0))

@@ -21,7 +21,7 @@ impl Spread {
     /// The links and copies that belong to some parts, and the datacenters of them that we do not hear. A substitute, which is
     /// told for `only` these, forwards to all of them.
     pub(super) fn shares(
-        &mut self,
+        &self,
         parts: Parts,
         only: &[DatacenterId],
         peers: &dyn Peers,
@@ -35,15 +35,9 @@ impl Spread {
             if copies.is_empty() || !(only.is_empty() || only.contains(&to)) {
                 continue;
             }
-            if peers.is_silent_here(to, now) {
-                if peers.is_out_of_reach(to) {
-                    self.out.counters.wan_news_withheld += 1;
-                    continue;
-                }
-                if only.is_empty() {
-                    unheard.push(to);
-                    continue;
-                }
+            if only.is_empty() && peers.is_silent_here(to, now) {
+                unheard.push(to);
+                continue;
             }
             shares.extend(copies.into_iter().map(|copy| (to, copy)));
         }

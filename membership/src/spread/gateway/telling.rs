@@ -24,6 +24,9 @@ impl Spread {
         now: Time,
     ) {
         if self.gateways.beats.is_idle() {
+            self.review_datacenters(peers, now);
+        }
+        if self.gateways.beats.is_idle() {
             return;
         }
         let news = Arc::new(news.clone());

@@ -72,7 +72,7 @@ fn run(opener: &mut Catalog, server: &mut Catalog) -> Passed {
         identity: identity(1),
         members: 0,
         catalog: opener.digest(),
-        datacenter: crate::base::datacenter::DatacenterId::UNKNOWN,
+        datacenter: DatacenterId::UNKNOWN,
         scope: None,
     };
     let mut sessions = [Session::open(identity(2), opening, MS(0)), Session::serve(MS(0))];
@@ -230,7 +230,7 @@ fn a_lag_behind_a_head_that_nobody_has_is_against_the_rules() {
         identity: identity(1),
         members: 0,
         catalog: 0,
-        datacenter: crate::base::datacenter::DatacenterId::UNKNOWN,
+        datacenter: DatacenterId::UNKNOWN,
         scope: None,
     };
     let told = |lag: Lag| {
