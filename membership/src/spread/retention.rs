@@ -69,7 +69,8 @@ impl Spread {
         let since = |id: &NodeId| self.retention.absent.get(id).copied().unwrap_or(now);
         let unvouched = || self.catalog.unvouched().min_by_key(since);
         let origins = || self.catalog.origins().map(|(id, _)| id).filter(|id| *id != self.own);
-        let dead = || origins().filter(|id| peers.standing(*id) != Standing::Active).min_by_key(since);
+        let dead =
+            || origins().filter(|id| peers.standing(*id) != Standing::Active).min_by_key(since);
         let yields = match standing {
             Standing::Unvouched => None,
             Standing::Down => unvouched(),

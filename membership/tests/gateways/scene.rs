@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hobnob_membership::catalog::Version;
+use hobnob_membership::catalog::{Replica, Version};
 use hobnob_membership::record::NodeRecord;
 use hobnob_membership::testing::{
     Arrival, Link, NAMES, Network, config, identity, instance, record,
@@ -55,7 +55,7 @@ pub(crate) fn write(net: &mut Network, n: usize, id: &str) -> Write {
 /// The version up to which a node knows an origin.
 pub(crate) fn known(net: &Network, n: usize, origin: NodeId) -> Version {
     let origin = net.nodes[n].catalog().origin(origin);
-    origin.and_then(|origin| origin.current()).map_or(0, |replica| replica.known_to())
+    origin.and_then(|origin| origin.current()).map_or(0, Replica::known_to)
 }
 
 /// Whether these nodes know a write.

@@ -1,11 +1,13 @@
 //! Spreading without faults.
 
+use std::time::Duration;
+
 use crate::scene::{MS, ONE_WAY, all, copies, know, three_by_five, time_until, total, write};
 
 #[test]
 fn a_change_is_everywhere_one_way_and_ten_milliseconds_later() {
     let mut net = three_by_five();
-    let mut worst = MS * 0;
+    let mut worst = Duration::ZERO;
     for round in 0..4 {
         for n in 0..15 {
             let change = write(&mut net, n, &format!("web-{round}"));

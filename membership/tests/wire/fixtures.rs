@@ -12,9 +12,9 @@ use hobnob_membership::record::{
 use hobnob_membership::wire::{
     Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
     GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict, Introduction,
-    Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, PartDigest, Ping, Pong, Pull, Reach, ReachVote,
-    Refusal, RemoteMember, Sketch, Symbol, Tell, TellAck, TableDigest, Tables, Update, Vote, WireError,
-    decode_datagram, pong_tag,
+    Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, PartDigest, Ping, Pong, Pull,
+    Reach, ReachVote, Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Tell, TellAck,
+    Update, Vote, WireError, decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
