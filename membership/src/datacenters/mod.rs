@@ -126,6 +126,11 @@ impl Wan {
         self.looks.get(datacenter)
     }
 
+    /// Whether we are one of the gateways of our datacenter.
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.gateway.is_some()
+    }
+
     /// Our own datacenter.
     pub(crate) fn own(&self) -> DatacenterId {
         self.own

@@ -3,6 +3,7 @@
 //! An entry is greater than another one of the same node if its epoch is later or, in one epoch, if its verdict is. The greater one
 //! holds, so the order in which news arrive does not matter.
 
+use std::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ pub(crate) struct Down {
 }
 
 impl Entry {
-    fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.verdict == HomeVerdict::Alive
     }
 
@@ -143,6 +144,12 @@ impl Table {
     /// The members of other datacenters, by node id.
     pub(crate) fn iter_remote(&self) -> impl Iterator<Item = &Entry> {
         self.members.values().filter(|entry| entry.home != self.own)
+    }
+
+    /// The member of another datacenter at an address. Looked for one by one: it is asked for once a second at most.
+    pub(crate) fn at(&self, addr: SocketAddr) -> Option<NodeId> {
+        let there = self.iter_remote().find(|entry| entry.identity.addr == addr);
+        there.map(|entry| entry.identity.node_id)
     }
 
     pub(crate) fn home(&self, datacenter: DatacenterId) -> Option<&Home> {

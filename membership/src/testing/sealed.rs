@@ -95,8 +95,17 @@ impl SealedCluster {
     /// Never: the token has no limits.
     #[must_use]
     pub fn certificate(&self, token: &Token, n: usize) -> Certificate {
-        let (key, name, datacenter) = (public_key(n), name(&format!("n{n}")), name("dc1"));
-        token.certificate(key, &name, &datacenter).expect("within the limits")
+        self.certificate_in(token, n, "dc1")
+    }
+
+    /// The certificate of the `n`th node in a datacenter.
+    ///
+    /// # Panics
+    /// Never: the token has no limits.
+    #[must_use]
+    pub fn certificate_in(&self, token: &Token, n: usize, datacenter: &str) -> Certificate {
+        let (key, datacenter) = (public_key(n), name(datacenter));
+        token.certificate(key, &name(&format!("n{n}")), &datacenter).expect("within the limits")
     }
 
     /// An operator, which is no node of the test.
@@ -164,9 +173,7 @@ impl SealedCluster {
     /// When that is no legal name.
     #[must_use]
     pub fn config_in(&self, n: usize, datacenter: &str) -> Config {
-        let token = self.token(2, Roles::NONE);
-        let (key, own) = (public_key(n), name(&format!("n{n}")));
-        let certificate = token.certificate(key, &own, &name(datacenter)).expect("no limits");
+        let certificate = self.certificate_in(&self.token(2, Roles::NONE), n, datacenter);
         let sealing = Sealing::new(self.trust(), certificate).expect("it counts");
         let sealing = sealing.with_generation(self.generation(1, 7), true);
         Config { sealing: Some(Box::new(sealing)), ..config(n) }

@@ -1,35 +1,102 @@
-//! Two datacenters of one sealed cluster.
+//! A sealed cluster of two datacenters: keys and orders cross, whether or not the way was open when they were given.
 
 use std::time::Duration;
 
-use hobnob_membership::testing::sealed::SealedCluster;
-use hobnob_membership::testing::{Link, Network, identity};
-use hobnob_membership::{Input, Node, Time};
+use hobnob_membership::record::NodeRecord;
+use hobnob_membership::testing::sealed::{SealedCluster, node_id};
+use hobnob_membership::testing::{Link, Network, identity, record};
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Config, Event, Input, Node, Time};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::fixtures::{S, present};
+
+/// Three nodes in `eu`, then three in `us`, which know each other.
+fn two_datacenters() -> (SealedCluster, Network) {
+    let cluster = SealedCluster::default();
+    let groups: Vec<usize> = vec![0, 0, 0, 1, 1, 1];
+    let nodes = groups.iter().enumerate().map(|(n, group)| {
+        let datacenter = ["eu", "us"][*group];
+        let node = NodeRecord { datacenter: datacenter.into(), ..record(n) };
+        let config = Config { node, ..cluster.config_in(n, datacenter) };
+        Node::new(config, Time::ZERO).expect("legal records")
+    });
+    let mut net = Network::new(nodes.collect(), Link::default(), Time::ZERO);
+    net.groups = groups;
+    net.wan_latency = Duration::from_millis(40);
+    for (n, at) in [(1, 0), (2, 0), (4, 3), (5, 3)] {
+        net.handle(n, Input::Join(vec![identity(at).addr]));
+    }
+    net.handle(3, Input::JoinWan(vec![identity(0).addr]));
+    net.run_for(S(20));
+    assert!(net.is_whole());
+    (cluster, net)
+}
+
+fn out_of_reach(net: &Network) -> usize {
+    let is_told = |event: &Event| matches!(event, Event::DatacenterUnreachable { .. });
+    (0..6).map(|n| net.count_events(n, is_told)).sum()
+}
 
 #[test]
-fn two_sealed_datacenters_find_each_other_and_a_death_crosses() {
-    let cluster = SealedCluster::default();
-    let node = |n: usize| {
-        let config = cluster.config_in(n, if n < 3 { "eu" } else { "us" });
-        Node::new(config, Time::ZERO).expect("legal records")
+fn a_rotation_reaches_the_other_datacenter_and_nobody_goes_out_of_reach() {
+    let (cluster, mut net) = two_datacenters();
+    let next = cluster.generation(2, 9);
+    net.handle(1, Input::Rotate(next.clone()));
+    net.run_for(S(5));
+    let holds = |net: &Network, n: usize| {
+        net.nodes[n].generations(net.now).iter().any(|(held, _)| held.id() == next.id())
     };
-    let mut network = Network::new((0..6).map(node).collect(), Link::default(), Time::ZERO);
-    network.groups = vec![0, 0, 0, 1, 1, 1];
-    network.wan_latency = Duration::from_millis(40);
-    for n in [1, 2, 4, 5] {
-        let first = if n < 3 { 0 } else { 3 };
-        network.handle(n, Input::Join(vec![identity(first).addr]));
+    assert!((0..6).all(|n| holds(&net, n)), "not all have it after five seconds");
+    net.run_for(S(90));
+    assert!((0..6).all(|n| present(&net, n) == Some(next.id())));
+    assert!(net.is_whole());
+    assert_eq!(out_of_reach(&net), 0);
+}
+
+#[test]
+fn a_datacenter_that_missed_rotations_gets_the_last_one_and_is_back() {
+    let (cluster, mut net) = two_datacenters();
+    net.cut_off(1);
+    net.run_for(S(30));
+    for number in 2..=4 {
+        net.handle(0, Input::Rotate(cluster.generation(number, number as u8)));
+        net.run_for(S(60));
     }
-    network.run_for(10 * SECOND);
-    network.handle(4, Input::JoinWan(vec![identity(1).addr]));
-    network.run_for(10 * SECOND);
-    assert!(network.is_whole(), "{:?}", network.nodes[0].datacenters(network.now));
-    for other in 0..6 {
-        network.cut.insert((other.min(5), other.max(5)));
+    let last = Some(cluster.generation(4, 4).id());
+    assert!((0..3).all(|n| present(&net, n) == last));
+    assert!((3..6).all(|n| present(&net, n).map(|id| id.number) == Some(1)));
+    net.cut.clear();
+    net.run_for(S(30));
+    assert!((3..6).all(|n| present(&net, n) == last));
+    assert!(net.is_whole());
+}
+
+#[test]
+fn a_death_crosses() {
+    let (_, mut net) = two_datacenters();
+    net.cut.extend((0..5).map(|n| (n, 5)));
+    net.run_for(S(5));
+    assert!((0..5).all(|n| net.seen_alive(n, 1) == 2));
+    assert!(net.nodes.iter().all(|node| node.counters().datagrams_forged == 0));
+}
+
+#[test]
+fn a_survey_asks_the_members_of_all_datacenters() {
+    let (_, mut net) = two_datacenters();
+    net.handle(1, Input::Survey);
+    net.run_for(S(4));
+    let status = net.nodes[1].key_status(net.now).expect("sealed");
+    assert_eq!(status.members.len(), 5);
+    assert!(status.members.iter().all(|member| member.has_newest && member.shown_at.is_some()));
+}
+
+#[test]
+fn a_node_that_is_revoked_in_one_datacenter_is_out_in_the_other() {
+    let (cluster, mut net) = two_datacenters();
+    net.handle(4, Input::Revoke(cluster.revoke(2)));
+    net.run_for(S(10));
+    for n in [0, 1, 3, 4, 5] {
+        let member = net.nodes[n].member(node_id(2)).expect("it is known");
+        assert_eq!(member.status, MemberStatus::Revoked, "{n}");
     }
-    network.run_for(5 * SECOND);
-    assert!((0..5).all(|n| network.seen_alive(n, 1) == 2));
-    assert!(network.nodes.iter().all(|node| node.counters().datagrams_forged == 0));
 }

@@ -215,6 +215,7 @@ impl Node {
         let has_left = self.catalog().left(node).is_some_and(|left| entry.identity.epoch <= left);
         let since = self.wan.table().down(node).map_or(Time::ZERO, |down| down.since);
         Some(match self.wan.table().believed(entry) {
+            _ if self.is_revoked(node) => OriginStatus::Gone(MemberStatus::Revoked),
             _ if has_left => OriginStatus::Gone(MemberStatus::Left),
             HomeVerdict::Left => OriginStatus::Gone(MemberStatus::Left),
             HomeVerdict::Down => OriginStatus::Down { since },

@@ -32,7 +32,7 @@ pub struct Datacenter {
     pub lag: Option<Duration>,
     /// Since when it is out of reach of our own datacenter.
     pub out_of_reach_since: Option<Time>,
-    /// Bytes of liveness that this node sent there.
+    /// Bytes of datagrams that this node sent there.
     pub bytes_sent: u64,
     /// Bytes of all datagrams that this node received from there.
     pub bytes_received: u64,
@@ -55,8 +55,7 @@ impl Node {
                 round_trip: look.and_then(|look| look.round_trip),
                 lag: look.and_then(|look| look.heard).map(|heard| now.since(heard)),
                 out_of_reach_since: self.wan.out_since(id),
-                bytes_sent: look.map_or(0, |look| look.bytes.0),
-                bytes_received: look.map_or(0, |look| look.bytes.1),
+                bytes_sent: look.map_or(0, |look| look.bytes_sent),
             }
         });
         let mut all: Vec<Datacenter> = all.collect();
@@ -68,6 +67,12 @@ impl Node {
     #[must_use]
     pub fn datacenter_of(&self, node: NodeId) -> Option<DatacenterId> {
         self.wan.of(node)
+    }
+
+    /// Whether a node belongs to another datacenter.
+    #[must_use]
+    pub fn is_elsewhere(&self, node: NodeId) -> bool {
+        self.wan.remote(node).is_some()
     }
 
     /// The datacenter of this node.

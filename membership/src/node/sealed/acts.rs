@@ -101,6 +101,9 @@ impl Node {
         self.liveness.shut_out(node, now);
         // A node of which only records are known is no member.
         self.refresh(node, &[Key::Node]);
+        if self.wan.remote(node).is_some() {
+            self.review_member(node, now);
+        }
         self.pass_on(now);
     }
 }

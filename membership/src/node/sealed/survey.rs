@@ -4,6 +4,7 @@ use hobnob_keys::GenerationId;
 
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
+use crate::datacenters::table::Entry;
 use crate::node::Node;
 use crate::node::view::MemberStatus;
 
@@ -49,7 +50,7 @@ impl Node {
     pub fn key_status(&self, now: Time) -> Option<KeyStatus> {
         let guard = self.guard.as_ref()?;
         let (keyring, ours) = (&guard.sealer.keyring, guard.ours());
-        let others = self.liveness.members().iter().filter_map(|(node, _)| self.member(node));
+        let others = self.members().into_iter().skip(1);
         let members = others.filter(|member| !member.status.is_gone()).map(|member| {
             let node = member.identity.node_id;
             let shown = guard.survey.shown(node);
@@ -73,9 +74,11 @@ impl Node {
         })
     }
 
-    /// Begins to ask all active members which keys they hold.
+    /// Begins to ask all active members which keys they hold, those of other datacenters last.
     pub(in crate::node) fn begin_survey(&mut self, now: Time) {
-        let members = self.liveness.members().iter_active().map(|identity| identity.node_id);
+        let own = self.liveness.members().iter_active().map(|identity| identity.node_id);
+        let others = self.wan.table().iter_remote().filter(|entry| entry.is_alive());
+        let members = own.chain(others.map(|entry| entry.identity.node_id));
         if let Some(guard) = &mut self.guard {
             guard.survey.begin(members, now);
         }
@@ -85,7 +88,9 @@ impl Node {
     pub(super) fn take_survey_step(&mut self, now: Time) {
         let Some(guard) = &mut self.guard else { return };
         for node in guard.take_survey_step(now) {
-            if let Some(peer) = self.liveness.members().active(node).copied() {
+            let is_active = self.liveness.members().active(node).is_some()
+                || self.wan.remote(node).is_some_and(Entry::is_alive);
+            if let Some(peer) = self.identity_of(node).filter(|_| is_active) {
                 self.run_errand(&peer, now);
             }
         }
