@@ -84,7 +84,7 @@ impl IdleDriver {
             sealing,
         };
         let clock = Clock::fake();
-        let locality = Locality { datacenter: "dc1".to_owned(), zone: String::new() };
+        let locality = Locality::new("dc1", "");
         let (registry, writer) = Registry::new(node_id, locality, clock, 1);
         let (persist, persisted) = mpsc::channel(1);
         let joining = Joining::at(join, &[], "default");

@@ -5,6 +5,7 @@
 mod changes;
 mod entry;
 mod ledger;
+mod locality;
 mod scope;
 mod service;
 mod settings;
@@ -15,6 +16,7 @@ pub(crate) mod testing;
 mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -24,7 +26,7 @@ use hobnob_api::Grade;
 use hobnob_balancer::{Pick, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
-use hobnob_membership::{NodeId, Time};
+use hobnob_membership::{DatacenterId, NodeId, Time};
 use imbl::OrdMap;
 use tokio::sync::Notify;
 
@@ -35,7 +37,8 @@ use changes::ChangeLog;
 pub(crate) use changes::{Since, Subscription};
 pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
-pub(crate) use scope::{Locality, Scope, Scoped, ScopedPicker, Standing, matches};
+pub(crate) use locality::Locality;
+pub(crate) use scope::{Scope, Scoped, ScopedPicker, Standing, matches};
 pub(crate) use service::{Instances, Service, ServiceKey};
 use service::{ScopeCounters, ScopeError};
 pub(crate) use shown::Shown;
@@ -55,6 +58,8 @@ pub(crate) struct Registry {
     last_contact: AtomicU64,
     /// When each origin last lived, in the order of their ids.
     last_alive: ArcSwap<Vec<(NodeId, Time)>>,
+    /// Bytes a second to each other datacenter.
+    traffic: ArcSwap<BTreeMap<DatacenterId, u64>>,
     changes: Arc<ChangeLog>,
     scopes: ScopeCounters,
     /// The budget of the balancers of scopes and of the tables of strategies.
@@ -84,6 +89,7 @@ impl Registry {
             isolated: AtomicBool::new(false),
             last_contact: AtomicU64::new(u64::MAX),
             last_alive: ArcSwap::default(),
+            traffic: ArcSwap::default(),
             changes: ChangeLog::new(first_revision),
             scopes: ScopeCounters::default(),
             balancers: Budget::new(MAX_BALANCER_BYTES),
@@ -104,6 +110,11 @@ impl Registry {
     /// Whether this agent has lost touch with all other members.
     pub(crate) fn is_isolated(&self) -> bool {
         self.isolated.load(Ordering::Relaxed)
+    }
+
+    /// Bytes a second to each other datacenter.
+    pub(crate) fn traffic(&self) -> Arc<BTreeMap<DatacenterId, u64>> {
+        self.traffic.load_full()
     }
 
     /// Time since another member was heard.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hobnob_api::{Datacenters, Grade, Prefer};
 use hobnob_balancer::{
-    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, Nearness, OVERPROVISIONING,
+    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, OVERPROVISIONING,
     Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy,
     VIRTUAL_NODES,
 };
@@ -15,7 +15,7 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
 use imbl::ordmap::DiffItem;
 
-use super::Entry;
+use super::{Entry, Locality};
 use super::service::{Instances, Published};
 use crate::budget::{Budget, Exhausted, Held};
 
@@ -57,18 +57,12 @@ pub(crate) fn matches(selector: &Selector, datacenters: &Datacenters, instance: 
     datacenters.contains(&instance.node.datacenter) && selector.matches(label)
 }
 
-/// The agent's datacenter and zone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Locality {
-    pub(crate) datacenter: String,
-    pub(crate) zone: String,
-}
-
 /// The balancer of one scope.
 pub(crate) struct Scoped {
     selector: Selector,
     datacenter: Datacenters,
-    nearness: Nearness,
+    prefer: Prefer,
+    failover: Box<[Text]>,
     balancer: Kind,
     /// The generation of the instances that it was made from; 0 before the first.
     generation: AtomicU64,
@@ -95,6 +89,8 @@ struct HeldBytes {
 struct Followed {
     /// It shares what did not change with later publications.
     instances: Instances,
+    /// The order of the datacenters.
+    nearest: Arc<Vec<String>>,
     /// When the balancer may be updated again.
     rests_until: Option<Instant>,
 }
@@ -115,19 +111,17 @@ impl Scoped {
     ) -> Self {
         // Agents that all began with the same instance would flood it together.
         let config = Config { seed: rand::random(), ..config.clone() };
-        let (nearness, balancer) = match scope.prefer {
-            Prefer::Any => (Nearness::default(), Kind::Flat(Arc::new(Balancer::new(config)))),
-            prefer @ (Prefer::Zone | Prefer::Datacenter) => {
-                let failover = failover.iter().map(Text::to_string);
-                let nearness = Nearness::listed(prefer, failover);
-                let layered = Layered::new(&config, OVERPROVISIONING);
-                (nearness, Kind::Layered(Arc::new(layered)))
+        let balancer = match scope.prefer {
+            Prefer::Any => Kind::Flat(Arc::new(Balancer::new(config))),
+            Prefer::Zone | Prefer::Datacenter => {
+                Kind::Layered(Arc::new(Layered::new(&config, OVERPROVISIONING)))
             }
         };
         Self {
             selector,
             datacenter: scope.datacenter.clone(),
-            nearness,
+            prefer: scope.prefer,
+            failover: failover.into(),
             balancer,
             generation: AtomicU64::new(0),
             followed: Mutex::default(),
@@ -205,9 +199,12 @@ impl Scoped {
         if rests || self.generation.load(Ordering::Acquire) >= published.generation {
             return;
         }
-        let is_concerned =
-            generation == 0 || self.is_concerned(&followed.instances, &published.instances);
+        let nearest = locality.nearest.load_full();
+        let is_concerned = generation == 0
+            || !Arc::ptr_eq(&followed.nearest, &nearest)
+            || self.is_concerned(&followed.instances, &published.instances);
         followed.instances = published.instances.clone();
+        followed.nearest = nearest;
         if is_concerned {
             self.update(published, locality);
             let is_large = published.instances.len() > BATCHED_ABOVE;
@@ -244,7 +241,8 @@ impl Scoped {
                     let target = instance.is_offered(offered).then(|| instance.target());
                     (there, instance.service.weight, target)
                 });
-                let layers = self.nearness.arrange(here, placed);
+                let nearness = locality.nearness(self.prefer, &self.failover);
+                let layers = nearness.arrange(here, placed);
                 // A layer that is new has no tables yet.
                 let held = self.lock_held();
                 if self.layers.fetch_max(layers.len(), Ordering::Relaxed) < layers.len() {

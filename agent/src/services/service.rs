@@ -17,7 +17,8 @@ use hobnob_membership::view::Instance;
 use imbl::OrdMap;
 
 use super::Entry;
-use super::scope::{Locality, Scope, Scoped};
+use super::Locality;
+use super::scope::{Scope, Scoped};
 use super::settings::config;
 use crate::budget::{Budget, Exhausted};
 

@@ -14,7 +14,7 @@ pub(crate) const OTHER: NodeId = NodeId(2);
 pub(crate) const FIRST_REVISION: u64 = 1_000;
 
 pub(crate) fn registry() -> (Arc<Registry>, Writer) {
-    let locality = Locality { datacenter: "dc1".into(), zone: "z1".into() };
+    let locality = Locality::new("dc1", "z1");
     Registry::new(OWN, locality, Clock::fake(), FIRST_REVISION)
 }
 

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hobnob_api::Grade;
 use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::{Change, InstanceStatus};
-use hobnob_membership::{NodeId, Time};
+use hobnob_membership::{DatacenterId, NodeId, Time};
 
 use super::service::Instances;
 use super::{Entry, Registry, ServiceKey};
@@ -124,6 +125,18 @@ impl Writer {
     pub(crate) fn set_last_contact(&self, at: Option<Time>) {
         let micros = at.map_or(u64::MAX, Time::as_micros);
         self.registry.last_contact.store(micros, Ordering::Relaxed);
+    }
+
+    /// Takes the round trips to other datacenters. Picks follow their order.
+    pub(crate) fn set_round_trips(&mut self, round_trips: Vec<(String, Duration)>) {
+        if self.registry.locality.measure(round_trips) {
+            self.touched.extend(self.services.keys().cloned());
+        }
+    }
+
+    /// Shows the bytes a second to each other datacenter.
+    pub(crate) fn set_traffic(&self, traffic: BTreeMap<DatacenterId, u64>) {
+        self.registry.traffic.store(Arc::new(traffic));
     }
 
     /// Shows when each origin last lived, in the order of their ids.
