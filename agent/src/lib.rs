@@ -40,4 +40,5 @@ pub use config::{
     TokenProblem, TokenSource, TokenText,
 };
 pub use doors::unix::error::SocketError;
+pub use hobnob_membership::Gateway;
 pub use security::{SecurityError, system_random};

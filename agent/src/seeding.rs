@@ -91,6 +91,8 @@ pub(crate) struct Live {
     pub(crate) info: AgentInfo,
     pub(crate) registry: Arc<Registry>,
     pub(crate) driver: DriverHandle,
+    /// Whether the addresses are of members of other datacenters.
+    pub(crate) wan: bool,
 }
 
 impl Surroundings for Live {
@@ -103,15 +105,19 @@ impl Surroundings for Live {
     }
 
     fn is_alone(&self) -> bool {
-        self.registry.is_isolated()
+        // The node itself asks again at an address until its datacenter is known.
+        !self.wan && self.registry.is_isolated()
     }
 
     async fn join(&self, addresses: Vec<SocketAddr>) -> Result<(), Stopping> {
-        self.driver.begin_join(addresses).await
+        self.driver.begin_join(addresses, self.wan).await
     }
 
     async fn expect_nobody_at(&self, address: String) -> Result<(), Stopping> {
-        self.driver.expect_nobody_at(address).await
+        match self.wan {
+            true => Ok(()),
+            false => self.driver.expect_nobody_at(address).await,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
         view::MemberStatus::Alive => hobnob_api::MemberStatus::Alive,
         view::MemberStatus::Suspect => hobnob_api::MemberStatus::Suspect,
         view::MemberStatus::Down => hobnob_api::MemberStatus::Down,
+        view::MemberStatus::Unreachable => hobnob_api::MemberStatus::Unreachable,
         view::MemberStatus::Left => hobnob_api::MemberStatus::Left,
         // The API has one word for both: an operator ended it.
         view::MemberStatus::ForceLeft | view::MemberStatus::Revoked => {
@@ -22,7 +23,6 @@ pub(crate) fn member_status(status: view::MemberStatus) -> hobnob_api::MemberSta
         }
         view::MemberStatus::Replaced => hobnob_api::MemberStatus::Replaced,
         // Its datacenter is out of reach, and the API has no word for that yet.
-        view::MemberStatus::Unreachable => hobnob_api::MemberStatus::Down,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hobnob_agent::storage::{DataDir, StoredRegistrant, StoredRegistration};
+use hobnob_agent::storage::{DataDir, Peers, StoredRegistrant, StoredRegistration};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,7 +27,7 @@ pub fn check(bytes: &[u8]) {
 #[derive(Debug, PartialEq)]
 struct Contents {
     node: String,
-    peers: Vec<std::net::SocketAddr>,
+    peers: Peers,
     registrations: Vec<(StoredRegistration, Option<StoredRegistrant>)>,
     torn: bool,
 }

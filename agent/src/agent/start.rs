@@ -109,7 +109,7 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
         left: None,
         support: Support::OURS,
         certificate: Vec::new(),
-        gateway: hobnob_membership::Gateway::Yes,
+        gateway: config.gateway,
     };
     node.validate()?;
     let secrets = Secrets::of(sealed, now_ms)?;
@@ -194,18 +194,20 @@ impl Ready {
         let Secrets { sealing, founder, operator, .. } = secrets;
         let is_sealed = sealing.is_some();
         let clock = Clock::start();
-        let config_of_node = node_config(&info, node, epoch, &restored, sealing);
+        let mut config_of_node = node_config(&info, node, epoch, &restored, sealing);
+        config_of_node.protocol.wan_bytes_per_second = config.wan_bytes_per_second;
         let node = Node::new(config_of_node, clock.now()).map_err(StartError::Registrations)?;
-        let locality = Locality { datacenter: info.datacenter.clone(), zone: info.zone.clone() };
+        let locality = Locality::new(&info.datacenter, &info.zone);
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
         let first_revision = wall_clock_ms().saturating_mul(1_000);
         let (registry, writer) = Registry::new(info.node_id, locality, clock, first_revision);
         let former_peers = data_dir.peers();
-        let joining = Joining::at(&config.join, &former_peers, &info.cluster);
+        let joining = Joining::at(&config.join, &former_peers.members, &info.cluster);
         let (persist, persisted) = mpsc::channel(MAX_WAITING_PERSISTS);
         let own_checks = restored.own_checks();
         let (driving, driver) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
+        let driving = driving.remembering(former_peers.clone());
         let driving = if is_sealed { driving.entering(Entering::sealed(founder)) } else { driving };
         let default_address = config.advertise.to_string();
         let listeners = ListenerWatch::new(config.listener_watch);
@@ -217,11 +219,14 @@ impl Ready {
             restored,
             listeners,
         );
-        let seeds = seeding::Live {
+        let around = |wan| seeding::Live {
             info: info.clone(),
             registry: registry.clone(),
             driver: driver.clone(),
+            wan,
         };
+        let members = seeding::seed(config.join, former_peers.members, around(false));
+        let elsewhere = seeding::seed(config.join_wan, former_peers.elsewhere, around(true));
         let (leave_tx, leave) = mpsc::channel(1);
         let budget = Budget::new(MAX_CLIENT_BYTES);
         let sockets = Sockets::new(socket, query_socket, &budget);
@@ -245,7 +250,9 @@ impl Ready {
         Ok(Agent {
             driving: Task::spawn("driver", driving.run()),
             registrar: Task::spawn("registrar", registrar.run(persisted)),
-            seeding: Task::spawn("joining", seeding::seed(config.join, former_peers, seeds)),
+            seeding: Task::spawn("joining", async {
+                tokio::join!(members, elsewhere);
+            }),
             timing: Task::spawn_on(doors.handle(), "clock of the balancers", registry.advance()),
             server: Task::spawn_on(doors.handle(), "unix socket", sockets.serve(Arc::new(handler))),
             doors,

@@ -9,6 +9,7 @@ mod validate;
 use std::path::PathBuf;
 
 use hobnob_api::address::OwnAddress;
+use hobnob_membership::Gateway;
 
 pub use lookup::{AddressUse, FoundAddress, LookupError};
 pub(crate) use lookup::{Addresses, ThisHost};
@@ -48,6 +49,12 @@ pub struct AgentConfig {
     pub query_socket_mode: SocketMode,
     /// Gossip addresses (`host:port`) to join at.
     pub join: Vec<String>,
+    /// Gossip addresses (`host:port`) of members of other datacenters.
+    pub join_wan: Vec<String>,
+    /// Whether it may be a gateway of its datacenter.
+    pub gateway: Gateway,
+    /// The most bytes a second from its datacenter to each other one.
+    pub wan_bytes_per_second: u64,
     /// Its datacenter. Defaults to the one in its certificate, else to the only one that its token allows, else to `dc1`.
     pub datacenter: Option<String>,
     /// Its zone; empty for none.
@@ -80,6 +87,9 @@ impl AgentConfig {
             query_socket: None,
             query_socket_mode: SocketMode::default(),
             join: Vec::new(),
+            join_wan: Vec::new(),
+            gateway: Gateway::Yes,
+            wan_bytes_per_second: 1_250_000,
             datacenter: None,
             zone: String::new(),
             keep_on_exit: false,

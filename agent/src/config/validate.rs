@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use hobnob_api::ALL_DATACENTERS;
 use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
+use hobnob_membership::Gateway;
 
 use super::host_name::host_name;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
@@ -87,6 +88,9 @@ pub(crate) struct ValidConfig {
     pub(crate) query_socket: Option<PathBuf>,
     pub(crate) query_socket_mode: SocketMode,
     pub(crate) join: Vec<String>,
+    pub(crate) join_wan: Vec<String>,
+    pub(crate) gateway: Gateway,
+    pub(crate) wan_bytes_per_second: u64,
     pub(crate) keep_on_exit: bool,
     /// Whether the traffic of a clear cluster was allowed to leave this host.
     pub(crate) insecure: bool,
@@ -106,7 +110,8 @@ impl AgentConfig {
     /// # Errors
     /// The first rule that is broken.
     pub(crate) fn check_names(&self) -> Result<(), ConfigError> {
-        self.join.iter().try_for_each(|address| address.parse::<GossipAddress>().map(drop))?;
+        let mut addresses = self.join.iter().chain(&self.join_wan);
+        addresses.try_for_each(|address| address.parse::<GossipAddress>().map(drop))?;
         for (what, given) in [
             ("name of the agent", &self.name),
             ("cluster", &self.cluster),
@@ -174,6 +179,9 @@ impl AgentConfig {
             query_socket: self.query_socket,
             query_socket_mode: self.query_socket_mode,
             join: self.join,
+            join_wan: self.join_wan,
+            gateway: self.gateway,
+            wan_bytes_per_second: self.wan_bytes_per_second,
             keep_on_exit: self.keep_on_exit,
             listener_watch: self.listener_watch,
         })

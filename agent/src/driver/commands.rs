@@ -53,6 +53,7 @@ pub(super) enum Command {
     },
     Join {
         addresses: Vec<SocketAddr>,
+        wan: bool,
         reply: Reply<Result<SocketAddr, Refused>>,
     },
     ExpectNobodyAt {
@@ -148,12 +149,13 @@ impl Driver {
             Command::ExplainCheck { instance, reply } => {
                 reply.send(self.own_checks.explain(&instance, now));
             }
-            Command::Join { addresses, reply } => {
+            Command::Join { addresses, wan, reply } => {
                 match self.refuse_while_silent() {
                     Ok(()) => self.joining.wait(addresses.clone(), reply),
                     Err(refused) => reply.send(Err(refused)),
                 }
-                self.node.handle(Input::Join(addresses), now);
+                let join = if wan { Input::JoinWan(addresses) } else { Input::Join(addresses) };
+                self.node.handle(join, now);
             }
             Command::ExpectNobodyAt { address } => self.expect_nobody_at(&address),
             Command::Leave => self.node.handle(Input::Leave, now),

@@ -1,17 +1,9 @@
 //! The events of the node: they are persisted for the next start, shown to clients, and logged.
 
-use std::time::Duration;
-
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Event, is_probably_a_cut};
 
 use super::{Driver, Persist, words};
-
-/// The time from the first change of the peers to saving them for the next start. It is short, because an agent that
-/// crashes finds the cluster again through them.
-const SAVE_FIRST_PEERS_AFTER: Duration = Duration::from_millis(50);
-/// The time from a later change of the peers to saving them.
-const SAVE_PEERS_AFTER: Duration = Duration::from_secs(5);
 
 impl Driver {
     pub(super) fn take_event(&mut self, event: Event) {
@@ -20,9 +12,7 @@ impl Driver {
             Event::Member(change) => {
                 self.note_member(&change.member);
                 self.members_changed = true;
-                let first = self.saved_peers.is_empty();
-                let wait = if first { SAVE_FIRST_PEERS_AFTER } else { SAVE_PEERS_AFTER };
-                self.save_peers_at.get_or_insert(tokio::time::Instant::now() + wait);
+                self.peers.changed();
             }
             Event::ForceLeft { node, told_by } => {
                 tracing::warn!(
@@ -137,7 +127,7 @@ impl Driver {
                 tracing::info!("left the cluster");
                 self.left = true;
             }
-            event => tracing::debug!(?event, "event"),
+            event => self.log_datacenter(&event),
         }
     }
 
@@ -147,9 +137,8 @@ impl Driver {
         let is_lost = |member: &Member| member.status == MemberStatus::Down;
         let is_cut_off = self.node.members().iter().any(is_lost);
         self.writer.set_isolated(is_cut_off);
-        if !is_cut_off && !self.saved_peers.is_empty() {
-            self.saved_peers.clear();
-            self.persist(Persist::Peers(Vec::new()));
+        if !is_cut_off {
+            self.forget_peers();
         }
         is_cut_off
     }
@@ -183,6 +172,14 @@ impl Driver {
         };
         let name = &node.name;
         match status {
+            MemberStatus::Unreachable => {
+                // One line tells of its datacenter.
+                tracing::debug!(%node_id, %name, %address, %epoch, %status, "member");
+            }
+            MemberStatus::Alive if self.node.is_elsewhere(node_id) => {
+                // So does one line tell that its datacenter was found.
+                tracing::debug!(%node_id, %name, %address, %epoch, %status, "member");
+            }
             MemberStatus::Alive | MemberStatus::Suspect => {
                 tracing::info!(%node_id, %name, %address, %epoch, %status, "member");
             }
@@ -194,8 +191,7 @@ impl Driver {
             | MemberStatus::Left
             | MemberStatus::ForceLeft
             | MemberStatus::Replaced
-            | MemberStatus::Revoked
-            | MemberStatus::Unreachable => {
+            | MemberStatus::Revoked => {
                 let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }

@@ -121,13 +121,22 @@ impl DriverHandle {
     }
 
     /// Joins at these gossip addresses. Returns the first address that answers.
-    pub(crate) async fn join(&self, addresses: Vec<SocketAddr>) -> Result<SocketAddr, Refused> {
-        ask(&self.commands, |reply| Command::Join { addresses, reply }).await?
+    /// With `wan`, they are of members of other datacenters.
+    pub(crate) async fn join(
+        &self,
+        addresses: Vec<SocketAddr>,
+        wan: bool,
+    ) -> Result<SocketAddr, Refused> {
+        ask(&self.commands, |reply| Command::Join { addresses, wan, reply }).await?
     }
 
     /// Like [`DriverHandle::join`], without waiting for the answer.
-    pub(crate) async fn begin_join(&self, addresses: Vec<SocketAddr>) -> Result<(), Stopping> {
-        tell(&self.commands, Command::Join { addresses, reply: Reply::unread() }).await
+    pub(crate) async fn begin_join(
+        &self,
+        addresses: Vec<SocketAddr>,
+        wan: bool,
+    ) -> Result<(), Stopping> {
+        tell(&self.commands, Command::Join { addresses, wan, reply: Reply::unread() }).await
     }
 
     /// Tells the driver that an address to join at is the agent's own.

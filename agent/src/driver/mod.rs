@@ -6,6 +6,7 @@
 
 mod commands;
 mod confirming;
+mod datacenters;
 mod entering;
 mod events;
 mod handle;
@@ -15,14 +16,12 @@ mod keys;
 mod links;
 mod losses;
 mod own_checks;
-#[cfg(test)]
-mod sealed_tests;
+mod peers;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +32,12 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, wall_clock_ms};
 use crate::services::Writer;
-use crate::storage::{KeptKeys, KeptVerdict};
+use crate::storage::{KeptKeys, KeptVerdict, Peers};
 use crate::transport::{HoldEvent, HoldKeys, Network, StreamEvent};
 
 pub(crate) use commands::{Ordered, Refused, Report};
 use confirming::Confirming;
+use datacenters::Traffic;
 pub(crate) use entering::Entering;
 pub(crate) use handle::DriverHandle;
 use handle::Inbox;
@@ -45,6 +45,7 @@ pub(crate) use joining::Joining;
 use keys::KeySaving;
 use losses::HeldLosses;
 pub(crate) use own_checks::{OwnCheck, OwnChecks, target_of};
+use peers::KeptPeers;
 
 /// The most datagrams that are taken before any other kind of input.
 const DATAGRAM_BATCH: usize = 64;
@@ -69,7 +70,7 @@ const STREAMS_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) enum Persist {
     Epoch(Epoch),
-    Peers(Vec<SocketAddr>),
+    Peers(Peers),
     /// The keys of a sealed cluster, as they are after the change with this number.
     Keys(Box<KeptKeys>, u64),
     Verdicts(BTreeMap<Arc<str>, KeptVerdict>),
@@ -99,8 +100,8 @@ pub(crate) struct Driver {
     confirming: Confirming,
     entering: Entering,
     losses: HeldLosses,
-    save_peers_at: Option<Instant>,
-    saved_peers: Vec<SocketAddr>,
+    peers: KeptPeers,
+    traffic: Traffic,
     key_saving: KeySaving,
     keep_verdicts_at: Option<Instant>,
     persist_dropped: u64,
@@ -139,8 +140,8 @@ impl Driver {
             confirming: Confirming::default(),
             entering: Entering::default(),
             losses: HeldLosses::default(),
-            save_peers_at: None,
-            saved_peers: Vec::new(),
+            peers: KeptPeers::default(),
+            traffic: Traffic::default(),
             key_saving: KeySaving::default(),
             keep_verdicts_at: None,
             persist_dropped: 0,
@@ -175,7 +176,7 @@ impl Driver {
             }
             let deadline = self.node.next_deadline().map(|due| self.clock.instant(due));
             let own = [
-                self.save_peers_at,
+                self.peers.due,
                 self.keep_verdicts_at,
                 self.joining.warn_at,
                 self.entering.found_at(),
@@ -302,15 +303,7 @@ impl Driver {
         self.found_if_due(now);
         self.keep_verdicts_if_due(now);
         self.save_keys_if_due(now);
-        if self.save_peers_at.is_some_and(|at| at <= now) {
-            self.save_peers_at = None;
-            let peers: Vec<_> = self.node.peer_addresses().collect();
-            // An agent that is alone keeps the peers that it had: it finds the cluster again through them.
-            if !peers.is_empty() && peers != self.saved_peers {
-                self.saved_peers.clone_from(&peers);
-                self.persist(Persist::Peers(peers));
-            }
-        }
+        self.keep_peers_if_due(now);
     }
 
     /// Carries out the outputs of the node, then publishes what it learned.
@@ -353,6 +346,7 @@ impl Driver {
             self.tell_transport_of_members();
             self.tell_transport_of_keys(now);
             self.show_unanswered(now);
+            self.show_datacenters(now);
         }
         self.writer.publish();
     }

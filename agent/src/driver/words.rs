@@ -50,6 +50,9 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             let when = declared_down_in(time_left(node, id, now));
             format!("it did not answer a probe; {when}")
         }
+        MemberStatus::Unreachable => {
+            "its datacenter is out of reach; it was alive when that was last heard".to_owned()
+        }
         MemberStatus::Left => {
             let epoch = node.catalog().left(id);
             let epoch = epoch.map_or(String::new(), |epoch| format!(", in epoch {epoch}"));
@@ -57,13 +60,17 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
         }
         MemberStatus::ForceLeft => "an operator forced it to leave".to_owned(),
         MemberStatus::Revoked => "an operator revoked it".to_owned(),
-        MemberStatus::Unreachable => "its datacenter is out of reach".to_owned(),
         MemberStatus::Replaced => match node.end_of(id) {
             Some(End::Replaced(by)) if by != node.identity().node_id => {
                 format!("another node answers at its address: `{}`, {by}", name_of(node, by))
             }
             _ => "this agent runs at its address".to_owned(),
         },
+        MemberStatus::Down if node.home_verdict(id).is_some() => {
+            let by = node.home_verdict(id).and_then(|(_, accuser)| accuser);
+            let by = by.map_or_else(String::new, |by| format!(": {} found it", speaker(node, by)));
+            format!("its own datacenter holds it down{by}")
+        }
         MemberStatus::Down => match node.belief(id).map(|belief| &belief.verdict) {
             Some(verdict) if node.is_connected() || verdict.exited => sentence(node, verdict),
             None if node.is_connected() => hearsay(),

@@ -266,7 +266,7 @@ mod tests {
         let with_keys = |n| cluster.sealing(n).with_generation(cluster.generation(1, 7), true);
         let agent = TestDriver::sealed(0, with_keys(0)).await;
         let member = TestDriver::sealed(1, with_keys(1)).await;
-        member.handle.begin_join(vec![agent.addr]).await.expect("it runs");
+        member.handle.begin_join(vec![agent.addr], false).await.expect("it runs");
         tokio::time::sleep(Duration::from_secs(5)).await;
         // It would object to what is said in its name.
         member.task.abort();

@@ -29,7 +29,7 @@ pub(crate) struct Joined {
     pub(crate) unresolved: Vec<String>,
 }
 
-/// Says hello at these addresses, and returns the first that answers. A name that does not resolve, or not soon, keeps
+/// Says hello at these addresses, of members of other datacenters if `wan` says so, and returns the first that answers. A name that does not resolve, or not soon, keeps
 /// nobody from joining at the others.
 ///
 /// # Errors
@@ -38,6 +38,7 @@ pub(crate) async fn join(
     agent: &AgentInfo,
     driver: &DriverHandle,
     addresses: &[String],
+    wan: bool,
 ) -> Result<Joined, ApiError> {
     if addresses.is_empty() {
         return Err(ApiError::new(ErrorCode::AddressInvalid, "there is no address to join at"));
@@ -66,7 +67,7 @@ pub(crate) async fn join(
                         let others: Vec<_> =
                             found.into_iter().filter(|found| !agent.is_own(*found)).collect();
                         if !others.is_empty() {
-                            joining.push(timeout_at(deadline, driver.join(others)));
+                            joining.push(timeout_at(deadline, driver.join(others, wan)));
                         }
                     }
                     Err(reason) => unresolved.push(reason),

@@ -44,6 +44,7 @@ pub use data_dir::{DataDir, LockedDir};
 pub use error::{OpenError, WriteError};
 pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
+pub use peers::Peers;
 pub use registration::{StoredBalancing, StoredCheck, StoredRegistrant, StoredRegistration};
 pub use sealed::{KeptKeys, KeptMembership};
 pub use verdicts::KeptVerdict;

@@ -17,17 +17,30 @@ pub(super) const FILE: &str = "peers.json";
 /// The format that this version writes, and the only one that it reads.
 pub(super) const FORMAT: u32 = 2;
 
-#[derive(Serialize, Deserialize)]
-struct StoredPeers {
-    peers: Vec<SocketAddr>,
+/// The gossip addresses that an agent remembers, at most [`MAX_PEERS`] of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// Addresses of members of its own datacenter.
+    #[serde(rename = "peers")]
+    pub members: Vec<SocketAddr>,
+    /// Addresses of members of other datacenters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<SocketAddr>,
 }
 
-/// The remembered gossip addresses, at most [`MAX_PEERS`].
-pub(super) fn load(disk: &dyn Disk) -> Vec<SocketAddr> {
+impl Peers {
+    fn truncate(&mut self) {
+        self.members.truncate(MAX_PEERS);
+        self.elsewhere.truncate(MAX_PEERS);
+    }
+}
+
+/// The remembered addresses.
+pub(super) fn load(disk: &dyn Disk) -> Peers {
     let path = disk.path(FILE);
     let bytes = match disk.read(FILE, MAX_SMALL_FILE_BYTES).map_err(OpenError::from) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => return Vec::new(),
+        Ok(None) => return Peers::default(),
         Err(error) => Err(error.to_string()),
     };
     let stored = bytes.and_then(|bytes| {
@@ -36,21 +49,18 @@ pub(super) fn load(disk: &dyn Disk) -> Vec<SocketAddr> {
             DocumentError::Malformed(reason) => reason,
         })
     });
-    match stored {
-        Ok(StoredPeers { mut peers }) => {
-            peers.truncate(MAX_PEERS);
-            peers
-        }
-        Err(error) => {
-            warn!(path = %path.display(), error, "the remembered peers cannot be read; the agent starts without them");
-            Vec::new()
-        }
-    }
+    let mut peers: Peers = stored.unwrap_or_else(|error| {
+        warn!(path = %path.display(), error, "the remembered peers cannot be read; the agent starts without them");
+        Peers::default()
+    });
+    peers.truncate();
+    peers
 }
 
-/// Replaces the remembered addresses by the first [`MAX_PEERS`] of these.
-pub(super) fn save(disk: &mut dyn Disk, peers: &[SocketAddr]) -> Result<(), FileError> {
-    let peers = peers.iter().take(MAX_PEERS).copied().collect();
-    let content = format::encode(disk, FILE, FORMAT, &StoredPeers { peers })?;
+/// Replaces the remembered addresses by these, up to the limit.
+pub(super) fn save(disk: &mut dyn Disk, peers: &Peers) -> Result<(), FileError> {
+    let mut peers = peers.clone();
+    peers.truncate();
+    let content = format::encode(disk, FILE, FORMAT, &peers)?;
     disk.replace(FILE, &content)
 }

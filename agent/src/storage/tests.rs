@@ -339,7 +339,7 @@ fn on_a_full_disk_it_opens_with_what_is_there_and_refuses_changes() {
         assert!(life.mint_epoch(1, 0).expect("minted in reserved room") > first);
         life.put_registration(&registration("b", 2), None).expect_err("full");
         life.remove_registration("a").expect_err("full");
-        life.save_peers(&[]).expect_err("full");
+        life.save_peers(&Peers::default()).expect_err("full");
     }
     disk.set_writes(Writes::Succeed);
     let mut life = open().expect("opened");
@@ -351,18 +351,20 @@ fn on_a_full_disk_it_opens_with_what_is_there_and_refuses_changes() {
 fn peers_are_remembered_up_to_the_limit() {
     let dir = new_dir();
     let mut life = open(&dir);
-    assert_eq!(life.peers(), []);
+    assert_eq!(life.peers(), Peers::default());
     let peers: Vec<SocketAddr> =
         (1..=100).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
-    life.save_peers(&peers).expect("saved");
+    life.save_peers(&Peers { members: peers.clone(), elsewhere: peers.clone() }).expect("saved");
+    let kept = peers[..MAX_PEERS].to_vec();
+    assert_eq!(life.peers(), Peers { members: kept.clone(), elsewhere: kept });
     let v6: Vec<SocketAddr> = vec!["[::1]:7946".parse().expect("an address")];
-    assert_eq!(life.peers(), peers[..MAX_PEERS]);
+    let v6 = Peers { members: v6.clone(), elsewhere: v6 };
     life.save_peers(&v6).expect("saved");
     drop(life);
     let life = open(&dir);
     assert_eq!(life.peers(), v6);
     fs::write(dir.path().join("peers.json"), "garbage").expect("written");
-    assert_eq!(life.peers(), [], "hints that cannot be read are no reason to stop");
+    assert_eq!(life.peers(), Peers::default(), "hints that cannot be read are no reason to stop");
 }
 
 const LATE_EPOCH: &str = r#"{"format":2,"epoch":18446744073709551615}"#;

@@ -8,10 +8,10 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use hobnob_agent::{AgentConfig, SocketMode, TokenSource};
+use hobnob_agent::{AgentConfig, Gateway, SocketMode, TokenSource};
 use hobnob_api::address::OwnAddress;
 
-use super::values;
+use super::{choices, values};
 use crate::logging::LogFormat;
 
 const AFTER_HELP: &str = "\
@@ -25,6 +25,8 @@ Examples:
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
       --advertise-sync-port 17947    # ports that a NAT or a container maps
   hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
+  hobnob agent --bind eth0 --token-file /etc/hobnob/token --datacenter eu \\
+      --join-wan 10.9.0.7:7946    # the first agent of a further datacenter
 
 HOBNOB_TOKEN may hold the token itself, instead of --token-file. A token is needed at the first start
 only. It may be another one later, for another name, datacenter, services or role.
@@ -42,6 +44,11 @@ const DEFAULT_LOG: &str = "info,quinn_udp=error";
 pub(crate) struct TwoTokens {
     file: PathBuf,
 }
+
+/// The bytes a second to each other datacenter by default: 10 Mbit/s.
+const DEFAULT_WAN_BYTES_PER_SECOND: u64 = 1_250_000;
+/// The fewest that can be asked for: what a pair of datacenters needs at rest, with room for changes.
+const MIN_WAN_BYTES_PER_SECOND: u64 = 10_000;
 
 /// The variable that may hold the token itself.
 const TOKEN_VARIABLE: &str = "HOBNOB_TOKEN";
@@ -109,6 +116,23 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_JOIN", hide_env_values = true)]
     join: Vec<String>,
 
+    /// A member of another datacenter, from which this datacenter learns of all others: its gossip address, like --join; one
+    /// agent of a datacenter is enough
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = values::gossip_address)]
+    #[arg(env = "HOBNOB_JOIN_WAN", hide_env_values = true)]
+    join_wan: Vec<String>,
+
+    /// Whether it may carry changes between its datacenter and the others, which must reach it at its advertised address
+    #[arg(long, value_name = "WHEN", default_value = "yes", value_parser = choices::gateway())]
+    #[arg(env = "HOBNOB_GATEWAY", hide_env_values = true)]
+    gateway: Gateway,
+
+    /// The most bytes a second that its datacenter sends to each other one; changes beyond that wait, the newest go first
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_WAN_BYTES_PER_SECOND)]
+    #[arg(value_parser = clap::value_parser!(u64).range(MIN_WAN_BYTES_PER_SECOND..))]
+    #[arg(env = "HOBNOB_WAN_BYTES_PER_SECOND", hide_env_values = true)]
+    wan_bytes_per_second: u64,
+
     /// Its datacenter [default: the one in its certificate, else the only one of its token, else `dc1`]
     #[arg(long, env = "HOBNOB_DATACENTER", hide_env_values = true)]
     datacenter: Option<String>,
@@ -173,6 +197,9 @@ impl AgentArgs {
             query_socket: self.query_socket,
             query_socket_mode: self.query_socket_mode,
             join: self.join,
+            join_wan: self.join_wan,
+            gateway: self.gateway,
+            wan_bytes_per_second: self.wan_bytes_per_second,
             datacenter: self.datacenter,
             zone: self.zone,
             keep_on_exit: self.keep_on_exit,

@@ -1,8 +1,9 @@
-//! Parsers of the names of strategies, preferences and outcomes. The help lists each name with its meaning.
+//! Parsers of the names of strategies, preferences, outcomes and roles of gateways. The help lists each name with its meaning.
 
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use hobnob_agent::Gateway;
 use hobnob_api::{Outcome, Prefer, Strategy, UnknownName};
 
 /// A strategy, by its name.
@@ -18,6 +19,21 @@ pub(super) fn prefer() -> impl TypedValueParser<Value = Prefer> {
 /// An outcome, by its name.
 pub(super) fn outcome() -> impl TypedValueParser<Value = Outcome> {
     one_of(Outcome::ALL.iter().map(|outcome| (outcome.name(), outcome.summary())))
+}
+
+/// Whether an agent may be a gateway, by its name.
+pub(super) fn gateway() -> impl TypedValueParser<Value = Gateway> {
+    let values = [
+        ("yes", "It may be one, like any other"),
+        ("only-if-needed", "While fewer than three others may be one"),
+        ("never", "Other datacenters do not reach it"),
+    ];
+    let values = values.map(|(name, summary)| PossibleValue::new(name).help(summary));
+    PossibleValuesParser::new(values).map(|name| match name.as_str() {
+        "never" => Gateway::Never,
+        "only-if-needed" => Gateway::OnlyIfNeeded,
+        _ => Gateway::Yes,
+    })
 }
 
 fn one_of<T>(

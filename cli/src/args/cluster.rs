@@ -34,15 +34,38 @@ impl From<&MembersArgs> for Request {
     }
 }
 
+const DATACENTERS_HELP: &str = "\
+Examples:
+  hobnob datacenters
+  hobnob datacenters --json
+
+The own datacenter comes first. A datacenter that is out of reach keeps its instances: they are shown as they were last known,
+and are offered only when nothing healthy is left in the datacenters that a question names.
+RTT is the round trip to its gateways, HEARD the time since it was last heard, and SENT what this agent alone sends there.
+They are measured by the gateways of the own datacenter: other agents show none.";
+
+/// `hobnob datacenters`.
+#[derive(Debug, Args)]
+#[command(after_help = DATACENTERS_HELP)]
+pub(crate) struct DatacentersArgs {
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `hobnob join`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n\nWaits 5 s for an answer. The agent goes on trying for some time, and for as long as it is alone."
+    after_help = "Examples:\n  hobnob join 10.0.0.7:7946\n  hobnob join --wan 10.9.0.7:7946    a member of another datacenter\n\nWaits 5 s for an answer. The agent goes on trying for some time, and for as long as it is alone."
 )]
 pub(crate) struct JoinArgs {
     /// The gossip addresses of members
     #[arg(required = true, value_name = "ADDRESS", value_parser = values::gossip_address)]
     pub(crate) addresses: Vec<String>,
+
+    /// The members are of other datacenters, which this datacenter is to know
+    #[arg(long)]
+    pub(crate) wan: bool,
 }
 
 const FORCE_LEAVE_HELP: &str = "\

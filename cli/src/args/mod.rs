@@ -28,7 +28,8 @@ use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
 pub(crate) use agent::{AgentArgs, TwoTokens};
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
-pub(crate) use cluster::{ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
+pub(crate) use cluster::{
+    DatacentersArgs, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use keys::{
@@ -122,6 +123,8 @@ pub(crate) enum Command {
     Services(ServicesArgs),
     /// List the members of the cluster
     Members(MembersArgs),
+    /// List the datacenters, and how this agent reaches them
+    Datacenters(DatacentersArgs),
     /// Say why a member or an instance has its status
     Explain(ExplainArgs),
     /// Join a cluster through one or more of its members

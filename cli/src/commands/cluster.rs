@@ -1,11 +1,11 @@
-//! `hobnob members`, `hobnob info`, `hobnob join`, `hobnob leave`, `hobnob force-leave` and `hobnob prune`.
+//! `hobnob members`, `hobnob datacenters`, `hobnob info`, `hobnob join`, `hobnob leave`, `hobnob force-leave` and `hobnob prune`.
 
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Info, MemberStatus, Request, Response};
 
 use super::{keys, unexpected};
-use crate::args::{ForceLeaveArgs, InfoArgs, MembersArgs, PruneArgs};
+use crate::args::{DatacentersArgs, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
@@ -30,6 +30,27 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     Ok(Exit::Done)
 }
 
+/// Lists the datacenters.
+pub(super) async fn datacenters(
+    client: &mut Client,
+    args: &DatacentersArgs,
+) -> anyhow::Result<Exit> {
+    let list = match client.call(Request::Datacenters {}).await? {
+        Response::Datacenters(list) => list,
+        other => return Err(unexpected(&other)),
+    };
+    if list.isolated {
+        output::warn_if_alone(&*ask_info(client).await?);
+    }
+    let mut out = Output::new();
+    if args.json {
+        out.json(&list)?;
+    } else {
+        out.line(&output::datacenters(&list.datacenters, out.style()))?;
+    }
+    Ok(Exit::Done)
+}
+
 /// Describes this agent.
 pub(super) async fn info(client: &mut Client, args: &InfoArgs) -> anyhow::Result<Exit> {
     let info = ask_info(client).await?;
@@ -50,9 +71,10 @@ async fn ask_info(client: &mut Client) -> anyhow::Result<Box<Info>> {
     }
 }
 
-/// Joins a cluster through these addresses.
-pub(super) async fn join(client: &mut Client, addresses: Vec<String>) -> anyhow::Result<Exit> {
-    match client.call(Request::Join { addresses }).await? {
+/// Joins a cluster, or other datacenters of it, through these addresses.
+pub(super) async fn join(client: &mut Client, args: JoinArgs) -> anyhow::Result<Exit> {
+    let JoinArgs { addresses, wan } = args;
+    match client.call(Request::Join { addresses, wan }).await? {
         Response::Joined { gossip_address, unresolved } => {
             for reason in unresolved {
                 output::say(&format!("warning: {reason}"));

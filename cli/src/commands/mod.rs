@@ -64,13 +64,14 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Report(args) => pick::report(&mut client, &args).await,
         Command::Watch(args) => watch::run(client, &args).await,
         Command::Members(args) => cluster::members(&mut client, &args).await,
+        Command::Datacenters(args) => cluster::datacenters(&mut client, &args).await,
         Command::ForceLeave(args) => cluster::force_leave(&mut client, &args).await,
         Command::Prune(args) => cluster::prune(&mut client, args).await,
         Command::Keys(args) => keys::keys(&mut client, &args).await,
         Command::Revoke(args) => keys::revoke(&mut client, &args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
-        Command::Join(args) => cluster::join(&mut client, args.addresses).await,
+        Command::Join(args) => cluster::join(&mut client, args).await,
         Command::Leave => cluster::leave(&mut client).await,
         Command::Agent(_) | Command::Dev(_) | Command::Init(_) | Command::Token(_) => {
             Err(anyhow!("this command asks no agent"))

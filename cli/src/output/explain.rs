@@ -91,7 +91,9 @@ fn by_this_agent(watched: &WatchedExplained) -> String {
 /// operator makes it force-leave.
 fn no_records(status: MemberStatus) -> &'static str {
     match status {
-        MemberStatus::Alive | MemberStatus::Suspect => "none have arrived",
+        MemberStatus::Alive | MemberStatus::Suspect | MemberStatus::Unreachable => {
+            "none have arrived"
+        }
         MemberStatus::Down | MemberStatus::Replaced | MemberStatus::Unknown => "none are held",
         MemberStatus::ForceLeft => "dropped: it was forced to leave",
         MemberStatus::Left => "dropped: it left",

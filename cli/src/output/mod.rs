@@ -19,7 +19,7 @@ pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use keys::key_holders;
 pub(crate) use table::{
-    Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
+    Style, datacenters, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
     spread, status_style,
 };
 

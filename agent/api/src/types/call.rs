@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Acknowledged, CallReport, Changes, Datacenters, Explained, ForceLeft, Info, Instance,
+    Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft, Info, Instance,
     Instances, Keys, Members, PickQuery, Picked, Pruned, Query, Registration, RevokedNow, Rotated,
     Services, Signed, SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
@@ -74,6 +74,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "is_default")]
         datacenter: Datacenters,
     },
+    /// List the datacenters. Answered by [`Response::Datacenters`].
+    Datacenters {},
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.
     Watch(WatchQuery),
@@ -82,6 +84,9 @@ pub enum Request {
     Join {
         /// Each `host` or `host:port`.
         addresses: Vec<String>,
+        /// Whether they are of members of other datacenters, and those datacenters are to be known here.
+        #[serde(default, skip_serializing_if = "is_default")]
+        wan: bool,
     },
     /// Leave the cluster and stop the agent. Answered by [`Response::Leaving`] before it stops.
     Leave {},
@@ -172,6 +177,7 @@ impl Request {
             | Self::Report { .. }
             | Self::Services { .. }
             | Self::Members { .. }
+            | Self::Datacenters {}
             | Self::Watch(_)
             | Self::Keys {}
             | Self::Info {}
@@ -217,6 +223,8 @@ pub enum Response<I = Instance> {
     Services(Services),
     /// The members.
     Members(Members),
+    /// The datacenters.
+    Datacenters(DatacenterList),
     /// Changes of a watched service, in order.
     Changes(Changes<I>),
     /// The agent joined.

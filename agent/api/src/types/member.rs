@@ -52,6 +52,8 @@ pub enum MemberStatus {
     Suspect,
     /// It stopped answering, and did not say that it leaves.
     Down,
+    /// Its datacenter is out of reach. It was alive when that was last heard.
+    Unreachable,
     /// It left on purpose.
     Left,
     /// An operator forced it to leave, after it had gone down.

@@ -6,6 +6,7 @@
 
 mod ack;
 mod call;
+mod datacenter;
 mod datacenters;
 mod explain;
 mod grade;
@@ -19,6 +20,7 @@ pub(crate) use crate::node_id::NodeId;
 
 pub use ack::*;
 pub use call::*;
+pub use datacenter::*;
 pub use datacenters::*;
 pub use explain::*;
 pub use grade::Grade;

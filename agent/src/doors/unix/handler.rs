@@ -17,6 +17,7 @@ use crate::orders::status::keys;
 use crate::orders::trust::trust;
 use crate::queries::acknowledge::{acknowledged, check_ack};
 use crate::queries::asked::{check, check_datacenters};
+use crate::queries::datacenters::datacenters;
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
@@ -100,12 +101,13 @@ impl Handler {
                 check_datacenters(&datacenter)?;
                 Response::Members(members(registry, driver, all, datacenter).await?)
             }
+            Request::Datacenters {} => Response::Datacenters(datacenters(registry, driver).await?),
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
             }
-            Request::Join { addresses } => {
-                let joined = join(&self.info, driver, &addresses).await;
+            Request::Join { addresses, wan } => {
+                let joined = join(&self.info, driver, &addresses, wan).await;
                 match &joined {
                     Ok(joined) => {
                         tracing::info!(uid, pid, member = %joined.by, "joined, as a client asked");

@@ -3,7 +3,6 @@
 mod locked;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use super::epoch;
 use super::error::{OpenError, WriteError};
 use super::identity::{self, NodeIdentity};
 use super::log::{RegistrationLog, TornTail};
-use super::peers;
+use super::peers::{self, Peers};
 use super::registration::{StoredRegistrant, StoredRegistration};
 use super::sealed::{KeptKeys, Written};
 use super::verdicts::{self, KeptVerdict};
@@ -168,16 +167,16 @@ impl DataDir {
     /// The gossip addresses of peers that were alive when they were last [saved](Self::save_peers). They are hints: a
     /// file that cannot be read is ignored with a warning.
     #[must_use]
-    pub fn peers(&self) -> Vec<SocketAddr> {
+    pub fn peers(&self) -> Peers {
         peers::load(self.disk.as_ref())
     }
 
-    /// Remembers the gossip addresses of living peers for a restart. The first [`MAX_PEERS`](super::MAX_PEERS) of them
-    /// replace the addresses remembered before.
+    /// Remembers the gossip addresses of living peers for a restart. The first [`MAX_PEERS`](super::MAX_PEERS) of each
+    /// kind replace the addresses remembered before.
     ///
     /// # Errors
     /// The addresses could not be written.
-    pub fn save_peers(&mut self, peers: &[SocketAddr]) -> Result<(), WriteError> {
+    pub fn save_peers(&mut self, peers: &Peers) -> Result<(), WriteError> {
         Ok(peers::save(self.disk.as_mut(), peers)?)
     }
 

@@ -1,5 +1,7 @@
 //! Tests of the driver's loop, on loopback sockets and with paused time.
 
+mod sealed;
+
 use std::net::SocketAddr;
 
 use hobnob_api::{ApiError, Check, ErrorCode, Probe};
@@ -152,7 +154,7 @@ async fn a_monitor_is_held_although_strangers_took_all_places() {
     for node in 0..PLACES as u64 {
         strangers.push(held(&member, 1, 1_000 + node).await);
     }
-    monitor.handle.join(vec![member.addr]).await.expect("answered");
+    monitor.handle.join(vec![member.addr], false).await.expect("answered");
     // Longer than a monitor waits before it connects.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let counters = member.handle.report().await.expect("asked").counters;
@@ -172,10 +174,10 @@ async fn it_ends_when_nobody_can_ask_any_more() {
 #[tokio::test(start_paused = true)]
 async fn a_join_is_answered_by_the_address_and_the_peer_is_kept() {
     let (mut a, b) = (TestDriver::start(1).await, TestDriver::start(2).await);
-    assert_eq!(a.handle.join(vec![b.addr]).await.expect("answered"), b.addr);
+    assert_eq!(a.handle.join(vec![b.addr], false).await.expect("answered"), b.addr);
     let persisted = a.persisted.recv().await;
     assert!(
-        matches!(&persisted, Some(Persist::Peers(peers)) if peers[..] == [b.addr]),
+        matches!(&persisted, Some(Persist::Peers(peers)) if peers.members[..] == [b.addr]),
         "{persisted:?}"
     );
 }
@@ -188,7 +190,7 @@ async fn a_full_queue_to_the_disk_drops_and_counts() {
     // Nobody reads `persisted`, which has room for one output: the first peer fills it, and the second is dropped.
     let peers = [TestDriver::start(2).await, TestDriver::start(3).await];
     for peer in &peers {
-        driver.handle.join(vec![peer.addr]).await.expect("answered");
+        driver.handle.join(vec![peer.addr], false).await.expect("answered");
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
     let after = driver.handle.report().await.expect("asked").counters;
@@ -212,7 +214,7 @@ async fn a_suspend_counts_into_ages_and_is_noticed_within_a_second() {
     let [sleeper, dies, lives] = [1, 2, 3].map(TestDriver::start);
     let (sleeper, dies, lives) = (sleeper.await, dies.await, lives.await);
     for joins in [&dies, &lives] {
-        joins.handle.join(vec![sleeper.addr]).await.expect("answered");
+        joins.handle.join(vec![sleeper.addr], false).await.expect("answered");
     }
     let passing = (Key::Health("web-1".into()), Some(Value::Health(Health::Passing)));
     dies.handle.write(vec![service(80), passing]).await.expect("written");
@@ -273,7 +275,7 @@ async fn a_node_without_a_generation_enters_a_sealed_cluster_at_a_gossip_address
     let founder = cluster.sealing(0).with_generation(cluster.generation(1, 7), true);
     let member = TestDriver::sealed(0, founder.with_members([known])).await;
     let newcomer = TestDriver::sealed(1, cluster.sealing(1)).await;
-    newcomer.handle.begin_join(vec![member.addr]).await.expect("it runs");
+    newcomer.handle.begin_join(vec![member.addr], false).await.expect("it runs");
     // Longer than a monitor waits before it connects, a second time if the first came too early.
     tokio::time::sleep(Duration::from_secs(8)).await;
     for driver in [&member, &newcomer] {

@@ -7,7 +7,7 @@ use hobnob_membership::testing::sealed::{SealedCluster, node_key};
 use hobnob_membership::{Input, Node, Sealing, Time};
 use tokio::time::{Instant, sleep};
 
-use super::{Entering, Persist};
+use super::super::{Entering, Persist};
 use crate::testing::IdleDriver;
 
 /// Node 1 with a token of the founder, and its credential.
@@ -141,7 +141,7 @@ async fn a_revoked_agent_says_nothing_more_and_still_answers() {
     let join = async |sealing| {
         let IdleDriver { driver, handle, .. } = IdleDriver::sealed(sealing, &[]).await;
         let task = tokio::spawn(driver.entering(Entering::sealed(None)).run());
-        handle.begin_join(vec![other.addr]).await.expect("it runs");
+        handle.begin_join(vec![other.addr], false).await.expect("it runs");
         sleep(Duration::from_secs(10)).await;
         task.abort();
         let counters = other.handle.report().await.expect("it runs").counters;

@@ -1,0 +1,61 @@
+//! The datacenters that an agent knows, and how it reaches them.
+
+use serde::{Deserialize, Serialize};
+
+use super::is_default;
+
+/// The datacenters that the agent knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatacenterList {
+    /// The revision of the agent's view of services at the time of this answer.
+    pub revision: u64,
+    /// Whether the agent hears no other member of its own datacenter.
+    pub isolated: bool,
+    /// The agent's own datacenter, then the others by name.
+    pub datacenters: Vec<Datacenter>,
+}
+
+/// One datacenter, as the agent knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Datacenter {
+    /// Its name.
+    pub name: String,
+    /// Whether it can be reached.
+    pub status: DatacenterStatus,
+    /// Its living members, by the last word of their own datacenter.
+    pub alive: usize,
+    /// Its members that are down.
+    pub down: usize,
+    /// The instances that its agents registered.
+    pub instances: usize,
+    /// The names of the members through which changes leave it at present, by their rank.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gateways: Vec<String>,
+    /// The round trip to its gateways in milliseconds. Absent for the own datacenter, and until one was measured.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub round_trip_ms: Option<f64>,
+    /// Milliseconds since this agent's datacenter last heard it. Absent for the own datacenter.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub heard_ago_ms: Option<u64>,
+    /// Milliseconds since it is out of reach; absent while it is within reach.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub out_of_reach_ago_ms: Option<u64>,
+    /// Bytes a second of datagrams that this agent itself sent to it lately, as a gateway of its own datacenter.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sent_bytes_per_second: u64,
+}
+
+/// Whether a datacenter can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatacenterStatus {
+    /// The datacenter of the agent that answers.
+    Own,
+    /// It answers.
+    Reachable,
+    /// The gateways of the agent's datacenter hear nobody there.
+    OutOfReach,
+    /// A status of a newer agent.
+    #[serde(other)]
+    Unknown,
+}
