@@ -8,6 +8,7 @@ mod clients;
 mod clusters;
 mod copy;
 mod crash;
+mod datacenters;
 mod deletion;
 mod exit;
 mod explain;

@@ -1,0 +1,242 @@
+//! Two datacenters of three agents each, in network namespaces, with a link between them that delays packets and is cut.
+
+mod link;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::agent::{eventually, hobnob, items, text};
+use link::{HOSTS, Link, PORTS, host};
+
+/// Set for the test process that runs inside the namespaces.
+const INSIDE: &str = "DATACENTERS_INSIDE";
+/// The report of the inner process.
+const HEALED: &str = "two datacenters healed";
+const NAMES: [&str; 2] = ["eu", "us"];
+/// One way.
+const DELAY: Duration = Duration::from_millis(40);
+
+#[test]
+fn both_sides_of_a_cut_answer_tell_one_event_and_agree_after_it_heals() {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let own_network = ["--map-root-user", "--net"];
+    let mut probe = Command::new("unshare");
+    probe.args(own_network).args(["ip", "link", "set", "lo", "up"]);
+    if !probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        println!("skipped: this user may not make networks, or `ip` of iproute2 is not there");
+        return;
+    }
+    let name = "datacenters::both_sides_of_a_cut_answer_tell_one_event_and_agree_after_it_heals";
+    let mut command = Command::new("unshare");
+    command.args(own_network).arg(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1");
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains(HEALED), "the test did not run inside the namespaces");
+}
+
+fn inside() {
+    let home = tempfile::tempdir().unwrap();
+    let token = found_cluster(home.path());
+    let networks = [0, 1].map(Network::new);
+    let link = Link::between(networks.each_ref().map(|network| network.keeper.0.id()), DELAY);
+    let mut agents = Vec::new();
+    for network in &networks {
+        for number in 1..=HOSTS {
+            agents.push(Agent::start(home.path(), network, number, &token));
+        }
+    }
+    let (eu, us) = (&agents[0], &agents[usize::from(HOSTS)]);
+    eu.register("web-eu");
+    us.register("web-us");
+    eventually("all know both datacenters and all instances", || {
+        agents.iter().all(|agent| agent.is_whole() && agent.healthy() == ["web-eu", "web-us"])
+    });
+
+    link.cut();
+    let start = Instant::now();
+    eu.register("cut-eu");
+    us.register("cut-us");
+    eventually("all know that the other side is out of reach", || {
+        agents.iter().all(|agent| {
+            assert_eq!(agent.picks_in(), agent.datacenter, "its own is healthy");
+            agent.other()["status"] == "out_of_reach"
+        })
+    });
+    println!("out of reach after {} ms", start.elapsed().as_millis());
+    for agent in &agents {
+        let healthy = agent.healthy();
+        let own = ["cut", "web"].map(|of| format!("{of}-{}", agent.datacenter));
+        assert_eq!(healthy, own, "{}", agent.name);
+        let shown = agent.json(&["resolve", "web", "--dc", "*", "--all", "--json"]);
+        assert_eq!(items(&shown["instances"]).len(), 3, "those of the other side stay known");
+    }
+
+    link.heal();
+    let start = Instant::now();
+    let all = ["cut-eu", "cut-us", "web-eu", "web-us"];
+    eventually("all know all again", || {
+        agents.iter().all(|agent| agent.is_whole() && agent.healthy() == all)
+    });
+    println!("{HEALED} within {} ms", start.elapsed().as_millis());
+    for agent in &agents {
+        let log = agent.log();
+        assert_eq!(log.matches("is out of reach").count(), 1, "one event:\n{log}");
+        assert!(!log.contains("status=down"), "nobody died:\n{log}");
+    }
+}
+
+/// Makes the CA key of a cluster. Returns the file of the token.
+fn found_cluster(home: &Path) -> String {
+    let seed = format!("{}:{}", host(0, 1), PORTS[0]);
+    let init = ["init", "--cluster", "prod", "--seed", &seed, "--json"];
+    let output = hobnob(&init).arg("--ca").arg(home.join("ca.key")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let file = home.join("token");
+    std::fs::write(&file, text(&printed, "token")).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// The network of a datacenter: a namespace with the addresses of its hosts, and of those that the link stands for. It lives as long
+/// as its process.
+struct Network {
+    datacenter: usize,
+    keeper: Killed,
+}
+
+impl Network {
+    fn new(datacenter: usize) -> Self {
+        let mut keeper = Command::new("unshare");
+        let keeper = keeper.args(["--net", "sleep", "infinity"]).spawn().unwrap();
+        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let of_keeper = format!("/proc/{}/ns/net", keeper.id());
+        eventually("there is a network", || std::fs::read_link(&of_keeper).unwrap() != own);
+        let network = Self { datacenter, keeper: Killed(keeper) };
+        network.ip("link set lo up");
+        for datacenter in 0..NAMES.len() {
+            for number in 1..=HOSTS {
+                network.ip(&format!("address add {}/32 dev lo", host(datacenter, number)));
+            }
+        }
+        network
+    }
+
+    /// A program that runs in this network.
+    fn within(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.keeper.0.id().to_string(), "--net", program]);
+        command
+    }
+
+    fn ip(&self, command: &str) {
+        let status = self.within("ip").args(command.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {command}");
+    }
+}
+
+/// A process that is killed when it is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Agent {
+    name: String,
+    datacenter: &'static str,
+    home: String,
+    _process: Killed,
+}
+
+impl Agent {
+    /// The one command of a host. The first agent of the second datacenter is told of a member of the first one.
+    fn start(home: &Path, network: &Network, number: u8, token: &str) -> Self {
+        let datacenter = network.datacenter;
+        let name = format!("{}-{number}", NAMES[datacenter]);
+        let home = home.to_str().unwrap().to_owned();
+        let [gossip, sync] = PORTS.map(|port| format!("{}:{port}", host(datacenter, number)));
+        let log = std::fs::File::create(format!("{home}/{name}.log")).unwrap();
+        let mut command = network.within(env!("CARGO_BIN_EXE_hobnob"));
+        command.args(["agent", "--name", &name, "--datacenter", NAMES[datacenter]]);
+        command.args(["--bind", &gossip, "--sync-bind", &sync, "--token-file", token]);
+        if datacenter == 1 {
+            let wan = format!("{}:{}", host(0, 1), PORTS[0]);
+            let first = format!("{}:{}", host(1, 1), PORTS[0]);
+            match number {
+                1 => command.args(["--join-wan", &wan]),
+                _ => command.args(["--join", &first]),
+            };
+        }
+        command.args(["--data-dir", &format!("{home}/{name}.data")]);
+        command.args(["--socket", &format!("{home}/{name}.sock")]);
+        let process = Killed(command.stderr(log).spawn().unwrap());
+        let agent = Self { name, datacenter: NAMES[datacenter], home, _process: process };
+        eventually("the agent is ready", || agent.log().contains("the agent is ready"));
+        agent
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(format!("{}/{}.log", self.home, self.name)).unwrap()
+    }
+
+    /// Runs a command against the agent, which must succeed, and returns what it printed.
+    fn ok(&self, args: &[&str]) -> Vec<u8> {
+        let socket = format!("{}/{}.sock", self.home, self.name);
+        let output = hobnob(args).env("HOBNOB_SOCKET", socket).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}\n{}", self.log());
+        output.stdout
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_slice(&self.ok(args)).unwrap()
+    }
+
+    fn register(&self, id: &str) {
+        self.ok(&["register", "web", "--id", id, "--port", "80"]);
+    }
+
+    /// The other datacenter, as it knows it; `null` if it does not.
+    fn other(&self) -> Value {
+        let list = self.json(&["datacenters", "--json"]);
+        let mut others = items(&list["datacenters"]).iter().filter(|one| one["status"] != "own");
+        others.next().cloned().unwrap_or_default()
+    }
+
+    /// Whether it reaches all hosts of both datacenters.
+    fn is_whole(&self) -> bool {
+        let list = self.json(&["datacenters", "--json"]);
+        let datacenters = items(&list["datacenters"]);
+        datacenters.len() == 2
+            && datacenters.iter().all(|one| one["alive"] == HOSTS && one["status"] != "out_of_reach")
+    }
+
+    /// The healthy instances of all datacenters, by id.
+    fn healthy(&self) -> Vec<String> {
+        let socket = format!("{}/{}.sock", self.home, self.name);
+        let mut command = hobnob(&["resolve", "web", "--dc", "*", "--strict", "--json"]);
+        let output = command.env("HOBNOB_SOCKET", socket).output().unwrap();
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut ids: Vec<String> =
+            items(&found["instances"]).iter().map(|one| text(one, "id")).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The datacenter of the instance that a call goes to.
+    fn picks_in(&self) -> String {
+        let picked = self.json(&["pick", "web", "--json"]);
+        text(&items(&picked["picks"])[0]["instance"], "datacenter")
+    }
+}
