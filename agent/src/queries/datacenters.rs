@@ -21,11 +21,7 @@ pub(crate) async fn datacenters(
     Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters })
 }
 
-fn listed(
-    node: &Node,
-    traffic: &BTreeMap<DatacenterId, u64>,
-    now: Time,
-) -> Vec<Datacenter> {
+fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, u64>, now: Time) -> Vec<Datacenter> {
     let mut instances: BTreeMap<DatacenterId, usize> = BTreeMap::new();
     for (origin, _) in node.catalog().origins() {
         if let Some(datacenter) = node.datacenter_of(origin) {

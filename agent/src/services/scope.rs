@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use hobnob_api::{Datacenters, Grade, Prefer};
 use hobnob_balancer::{
-    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, OVERPROVISIONING,
-    Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy,
-    VIRTUAL_NODES,
+    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, OVERPROVISIONING, Pick,
+    Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy, VIRTUAL_NODES,
 };
 use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
 use imbl::ordmap::DiffItem;
 
-use super::{Entry, Locality};
 use super::service::{Instances, Published};
+use super::{Entry, Locality};
 use crate::budget::{Budget, Exhausted, Held};
 
 /// A balancer of more instances than this is not brought up to date at every change.

@@ -228,5 +228,9 @@ fn a_newer_format_is_refused_with_both_versions_and_left_alone() {
     assert!(message.contains("format 99999999999"), "{message}");
     let disk = disk_with(LOG);
     disk.set_content("peers.json", newer(PEERS));
-    assert_eq!(opened(&disk).peers(), Peers::default(), "hints that cannot be read are no reason to stop");
+    assert_eq!(
+        opened(&disk).peers(),
+        Peers::default(),
+        "hints that cannot be read are no reason to stop"
+    );
 }

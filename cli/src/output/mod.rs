@@ -19,8 +19,8 @@ pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use keys::key_holders;
 pub(crate) use table::{
-    Style, datacenters, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
-    spread, status_style,
+    Style, datacenters, fields, info, instances, member_status, members, offer_word, or_dash,
+    render, services, spread, status_style,
 };
 
 /// Standard output, for one command.

@@ -6,7 +6,8 @@ use comfy_table::{Cell, Color, Table, presets};
 
 use hobnob_api::names::printable;
 use hobnob_api::{
-    Basis, Datacenter, DatacenterStatus, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, Sealed, ServiceSummary,
+    Basis, Datacenter, DatacenterStatus, Duplicate, Info, Instance, InstanceStatus, Member,
+    MemberStatus, Sealed, ServiceSummary,
 };
 
 use super::{age, endpoint, status_word};
@@ -124,9 +125,8 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
 
 /// The table of `hobnob datacenters`.
 pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
-    let header = [
-        "DATACENTER", "STATUS", "ALIVE", "DOWN", "INSTANCES", "RTT", "HEARD", "SENT", "GATEWAYS",
-    ];
+    let header =
+        ["DATACENTER", "STATUS", "ALIVE", "DOWN", "INSTANCES", "RTT", "HEARD", "SENT", "GATEWAYS"];
     let rows = datacenters.iter().map(|datacenter| {
         let (status, colour) = match datacenter.status {
             DatacenterStatus::Own => ("own".to_owned(), Color::Green),

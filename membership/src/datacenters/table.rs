@@ -3,8 +3,8 @@
 //! An entry is greater than another one of the same node if its epoch is later or, in one epoch, if its verdict is. The greater one
 //! holds, so the order in which news arrive does not matter.
 
-use std::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft, Info, Instance,
-    Instances, Keys, Members, PickQuery, Picked, Pruned, Query, Registration, RevokedNow, Rotated,
-    Services, Signed, SignedRevocation, TrustedNow, WatchQuery, is_default,
+    Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft,
+    Info, Instance, Instances, Keys, Members, PickQuery, Picked, Pruned, Query, Registration,
+    RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 

@@ -219,7 +219,9 @@ impl Agent {
         let list = self.json(&["datacenters", "--json"]);
         let datacenters = items(&list["datacenters"]);
         datacenters.len() == 2
-            && datacenters.iter().all(|one| one["alive"] == HOSTS && one["status"] != "out_of_reach")
+            && datacenters
+                .iter()
+                .all(|one| one["alive"] == HOSTS && one["status"] != "out_of_reach")
     }
 
     /// The healthy instances of all datacenters, by id.
