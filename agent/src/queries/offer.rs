@@ -75,7 +75,7 @@ enum Offer {
 
 fn reason(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExplained) -> String {
     let node = &entry.node.name;
-    let lost = || format!("its agent `{node}` is down: {}", origin.reason);
+    let lost = || format!("its agent `{node}` is {}: {}", lost_word(origin), origin.reason);
     let unanswered = || format!("its agent `{node}` does not answer this agent: {}", origin.reason);
     let passed = if entry.service.checked { "passed its check" } else { "was there" };
     let check = if entry.service.checked { "its check passes" } else { "it has no check" };
@@ -144,11 +144,20 @@ fn no_result(entry: &Entry, origin: &MemberExplained) -> String {
     let node = &entry.node.name;
     if entry.down_since.is_some() {
         return format!(
-            "its check had no result when it was last known, and its agent `{node}` is down: {}",
+            "its check had no result when it was last known, and its agent `{node}` is {}: {}",
+            lost_word(origin),
             origin.reason
         );
     }
     format!("its check has not run yet, or is overdue, on its agent `{node}`")
+}
+
+/// The word for the status of an agent that is not there.
+fn lost_word(origin: &MemberExplained) -> &'static str {
+    match origin.member.status {
+        MemberStatus::Unreachable => "unreachable",
+        _ => "down",
+    }
 }
 
 /// The word for a health.
