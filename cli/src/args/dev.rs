@@ -11,6 +11,7 @@ const AFTER_HELP: &str = "\
 Examples:
   hobnob dev
   hobnob dev --agents 5
+  hobnob dev --datacenters 2 --agents 3    six agents in two datacenters
   hobnob dev --sealed           the same with authenticated agents and sealed traffic
   hobnob dev --for 10s          for scripts: exits with 1 when not everything is healthy by then
 
@@ -35,9 +36,13 @@ from its end. `hobnob info` tells the process id of an agent.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct DevArgs {
-    /// Number of agents, from 1 to 16
+    /// Number of agents, from 1 to 16; of each datacenter, if there are several
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = value_parser!(u8).range(1..=16))]
     pub(crate) agents: u8,
+
+    /// Number of datacenters, from 1 to 4; with all their agents together 16 at most
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = value_parser!(u8).range(1..=4))]
+    pub(crate) datacenters: u8,
 
     /// Seal the cluster: its CA key and its token lie in the temporary folder
     #[arg(long)]
@@ -55,6 +60,22 @@ pub(crate) struct DevArgs {
     /// The part of the demonstration that this process is, if it is not all of it.
     #[command(subcommand)]
     pub(crate) part: Option<DevPart>,
+}
+
+/// More agents than one machine should run.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} agents in all: with --datacenters and --agents together there are 16 at most")]
+pub(crate) struct TooManyAgents(u16);
+
+impl DevArgs {
+    /// Checks the number of agents of all datacenters together.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(crate) fn check(&self) -> Result<(), TooManyAgents> {
+        let all = u16::from(self.agents) * u16::from(self.datacenters);
+        if all > 16 { Err(TooManyAgents(all)) } else { Ok(()) }
+    }
 }
 
 /// A part of the demonstration in a process of its own.

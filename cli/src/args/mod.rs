@@ -31,7 +31,7 @@ pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
     DatacentersArgs, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
 };
-pub(crate) use dev::{DevArgs, DevPart, ServerArgs};
+pub(crate) use dev::{DevArgs, DevPart, ServerArgs, TooManyAgents};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use keys::{
     CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,

@@ -33,12 +33,14 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// Runs the cluster until it is told to stop, then removes its files.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<Exit> {
     let started = Instant::now();
+    args.check()?;
     let mut signals = StopSignals::new(Hangup::Stops)?;
     let folder = Folder::create()?;
     if args.sealed {
         found(CLUSTER, &folder.ca(), &folder.token())?;
     }
-    let mut cluster = Cluster::new(&folder, args.log.as_deref(), args.sealed)?;
+    let datacenters = usize::from(args.datacenters);
+    let mut cluster = Cluster::new(&folder, args.log.as_deref(), args.sealed, datacenters)?;
     let shown = tokio::select! {
         shown = start_and_show(&mut cluster, &args, &folder, started) => {
             // The signal that tells of a closed terminal may still come.

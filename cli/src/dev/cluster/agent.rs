@@ -35,18 +35,48 @@ pub(super) struct AgentSettings<'a> {
     pub(super) log: Option<&'a str>,
     /// Whether each agent joins with the token in the folder.
     pub(super) is_sealed: bool,
+    /// The number of datacenters.
+    pub(super) datacenters: usize,
+}
+
+/// The place of an agent in the cluster. Both numbers count from 1 on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) datacenter: usize,
+    pub(super) number: usize,
+}
+
+/// The members that an agent joins at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seeds {
+    /// Those of its own datacenter.
+    pub(super) members: Vec<SocketAddr>,
+    /// Those of other ones.
+    pub(super) elsewhere: Vec<SocketAddr>,
 }
 
 impl AgentSettings<'_> {
-    fn args(&self, number: usize, bind: SocketAddr, join: &[SocketAddr]) -> Vec<OsString> {
-        let name = name(number);
-        let zone = format!("z{}", (number - 1) % 3 + 1);
+    /// The name of an agent. It tells the datacenter, if there are several.
+    pub(super) fn name(&self, place: Place) -> String {
+        let Place { datacenter, number } = place;
+        if self.datacenters > 1 {
+            format!("dc{datacenter}-a{number}")
+        } else {
+            format!("a{number}")
+        }
+    }
+
+    fn args(&self, place: Place, bind: SocketAddr, seeds: &Seeds) -> Vec<OsString> {
+        let name = self.name(place);
+        let zone = format!("z{}", (place.number - 1) % 3 + 1);
+        let datacenter = format!("dc{}", place.datacenter);
         let log = self.log.unwrap_or(NO_LOG);
         let bind = bind.to_string();
         let mut args: Vec<OsString> = vec!["agent".into(), "--stop-with-stdin".into()];
         for (flag, value) in [
             ("--cluster", CLUSTER),
             ("--name", &name),
+            ("--datacenter", &datacenter),
             ("--zone", &zone),
             ("--bind", &bind),
             ("--log", log),
@@ -60,7 +90,11 @@ impl AgentSettings<'_> {
         }
         // All agents stop at once, so none would be left to hear another one leave.
         args.push("--keep-on-exit".into());
-        args.extend(join.iter().map(|address| format!("--join={address}").into()));
+        let at = |flag: &'static str, addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| format!("{flag}={address}").into()).collect::<Vec<_>>()
+        };
+        args.extend(at("--join", &seeds.members));
+        args.extend(at("--join-wan", &seeds.elsewhere));
         args
     }
 }
@@ -71,24 +105,24 @@ pub(in crate::dev) struct DevAgent {
     pub(in crate::dev) gossip: SocketAddr,
     pub(in crate::dev) socket: PathBuf,
     pub(super) process: Supervised,
-    number: usize,
+    pub(super) place: Place,
 }
 
 impl DevAgent {
-    /// Starts the agent with this number, from 1 on, on free ports. It joins at these members.
+    /// Starts an agent on free ports. It joins at these members.
     pub(super) fn spawn(
         spawner: &Spawner,
         settings: &AgentSettings<'_>,
-        number: usize,
-        join: &[SocketAddr],
+        place: Place,
+        seeds: &Seeds,
     ) -> anyhow::Result<Self> {
-        let name = name(number);
+        let name = settings.name(place);
         let gossip = SocketAddr::from(([127, 0, 0, 1], 0));
-        let args = settings.args(number, gossip, join);
+        let args = settings.args(place, gossip, seeds);
         let process = Supervised::start(spawner, args, settings.folder.log(&name))
             .with_context(|| format!("agent {name} cannot start"))?;
         let socket = settings.folder.socket(&name);
-        Ok(Self { name, gossip, socket, process, number })
+        Ok(Self { name, gossip, socket, process, place })
     }
 
     /// Waits until it answers, and registers its presence.
@@ -132,8 +166,8 @@ impl DevAgent {
     }
 
     /// Lets its next life have its address, and join at these members.
-    pub(super) fn settle(&mut self, settings: &AgentSettings<'_>, join: &[SocketAddr]) {
-        self.process.set_args(settings.args(self.number, self.gossip, join));
+    pub(super) fn settle(&mut self, settings: &AgentSettings<'_>, seeds: &Seeds) {
+        self.process.set_args(settings.args(self.place, self.gossip, seeds));
     }
 
     /// Whether it runs.
@@ -158,10 +192,6 @@ pub(super) async fn register(
     }
 }
 
-fn name(number: usize) -> String {
-    format!("a{number}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +199,15 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_ends_before_it_answers_is_named_with_the_reason() {
         let folder = Folder::create().unwrap();
-        let settings = AgentSettings { folder: &folder, log: None, is_sealed: false };
+        let settings =
+            AgentSettings { folder: &folder, log: None, is_sealed: false, datacenters: 1 };
         let spawner = Spawner::of("false".into());
-        let mut agent = DevAgent::spawn(&spawner, &settings, 2, &[]).unwrap();
+        let place = Place { datacenter: 1, number: 2 };
+        let seeds = Seeds::default();
+        let mut agent = DevAgent::spawn(&spawner, &settings, place, &seeds).unwrap();
         let error = format!("{:#}", agent.ready().await.unwrap_err());
         assert_eq!(error, "agent a2 cannot start: exit status: 1");
-        let error = DevAgent::spawn(&Spawner::of("/nowhere".into()), &settings, 2, &[]);
+        let error = DevAgent::spawn(&Spawner::of("/nowhere".into()), &settings, place, &seeds);
         let error = format!("{:#}", error.err().unwrap());
         assert!(
             error.starts_with("agent a2 cannot start: cannot run /nowhere: No such file"),

@@ -17,7 +17,7 @@ use hobnob_api::client::Client;
 use tokio::time::sleep_until;
 
 use super::counted::counted;
-use agent::{AgentSettings, register};
+use agent::{AgentSettings, Place, Seeds, register};
 use process::Spawner;
 use server::{Server, TOGGLED};
 use supervised::Supervised;
@@ -80,39 +80,53 @@ impl fmt::Display for Part {
 }
 
 impl<'a> Cluster<'a> {
-    /// A cluster without agents, whose files will be in `folder`. With a filter, its agents log. Those of a sealed one join with
-    /// the token that is there.
+    /// A cluster of so many datacenters without agents, whose files will be in `folder`. With a filter, its agents log. Those of a
+    /// sealed one join with the token that is there.
     pub(super) fn new(
         folder: &'a Folder,
         log: Option<&'a str>,
         is_sealed: bool,
+        datacenters: usize,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            settings: AgentSettings { folder, log, is_sealed },
+            settings: AgentSettings { folder, log, is_sealed, datacenters },
             spawner: Spawner::new()?,
             agents: Vec::new(),
             servers: Vec::new(),
         })
     }
 
-    /// Starts `count` agents and the servers, and registers each server with an agent, in turn.
+    /// Starts `count` agents in each datacenter and the servers, and registers each server with an agent, in turn.
     ///
     /// After an error, the processes that have started run on until [`Cluster::stop`].
     pub(super) async fn start(&mut self, count: usize) -> anyhow::Result<()> {
-        self.agents.push(DevAgent::spawn(&self.spawner, &self.settings, 1, &[])?);
+        // In turn over the datacenters, so that each has servers of each service.
+        let places: Vec<Place> = (1..=count)
+            .flat_map(|number| {
+                (1..=self.settings.datacenters).map(move |datacenter| Place { datacenter, number })
+            })
+            .collect();
         for (index, spec) in SPECS.into_iter().enumerate() {
-            let agent = format!("a{}", index % count + 1);
+            let agent = self.settings.name(places[index % places.len()]);
             let server = Server::spawn(&self.spawner, self.settings.folder, spec, agent)?;
             self.servers.push(server);
         }
-        let seed = &mut self.agents[0];
-        seed.ready().await?;
-        let join = [seed.gossip];
-        for number in 2..=count {
-            let agent = DevAgent::spawn(&self.spawner, &self.settings, number, &join)?;
-            self.agents.push(agent);
+        self.spawn(places[0], &Seeds::default())?;
+        self.agents[0].ready().await?;
+        // The first agent of each other datacenter meets that of the first one.
+        let first = vec![self.agents[0].gossip];
+        let elsewhere = Seeds { elsewhere: first, ..Seeds::default() };
+        for place in &places[1..self.settings.datacenters] {
+            self.spawn(*place, &elsewhere)?;
         }
         try_join_all(self.agents.iter_mut().skip(1).map(DevAgent::ready)).await?;
+        let firsts = self.agents.len();
+        for place in &places[firsts..] {
+            let members = vec![self.agents[place.datacenter - 1].gossip];
+            self.spawn(*place, &Seeds { members, ..Seeds::default() })?;
+        }
+        try_join_all(self.agents.iter_mut().skip(firsts).map(DevAgent::ready)).await?;
+        self.agents.sort_by_key(|agent| (agent.place.datacenter, agent.place.number));
         try_join_all(self.servers.iter_mut().map(Server::ready)).await?;
         self.settle();
         for server in &self.servers {
@@ -122,13 +136,25 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    fn spawn(&mut self, place: Place, seeds: &Seeds) -> anyhow::Result<()> {
+        self.agents.push(DevAgent::spawn(&self.spawner, &self.settings, place, seeds)?);
+        Ok(())
+    }
+
     /// Lets each agent return to its address, and join at all others.
     fn settle(&mut self) {
-        let all: Vec<SocketAddr> = self.agents.iter().map(|agent| agent.gossip).collect();
-        for (index, agent) in self.agents.iter_mut().enumerate() {
-            let mut others = all.clone();
-            others.remove(index);
-            agent.settle(&self.settings, &others);
+        let all: Vec<(usize, SocketAddr)> =
+            self.agents.iter().map(|agent| (agent.place.datacenter, agent.gossip)).collect();
+        for agent in &mut self.agents {
+            let mut seeds = Seeds::default();
+            for (datacenter, address) in &all {
+                match *datacenter == agent.place.datacenter {
+                    true if *address == agent.gossip => {}
+                    true => seeds.members.push(*address),
+                    false => seeds.elsewhere.push(*address),
+                }
+            }
+            agent.settle(&self.settings, &seeds);
         }
     }
 
