@@ -43,7 +43,10 @@ pub(crate) fn member(node: &Node, member: &view::Member, now: Time) -> hobnob_ap
         Some(record) => {
             (record.name.to_string(), record.datacenter.to_string(), record.zone.to_string())
         }
-        None => (node_id.to_string(), String::new(), String::new()),
+        None => {
+            let datacenter = node.datacenter_name_of(node_id).unwrap_or_default();
+            (node_id.to_string(), datacenter.to_owned(), String::new())
+        }
     };
     let status = member_status(member.status);
     let gossip_address = member.identity.addr.to_string();

@@ -69,6 +69,13 @@ impl Node {
         self.wan.of(node)
     }
 
+    /// The name of that datacenter.
+    #[must_use]
+    pub fn datacenter_name_of(&self, node: NodeId) -> Option<&str> {
+        let home = self.wan.of(node)?;
+        Some(self.wan.table().home(home)?.name.as_str())
+    }
+
     /// Whether a node belongs to another datacenter.
     #[must_use]
     pub fn is_elsewhere(&self, node: NodeId) -> bool {
