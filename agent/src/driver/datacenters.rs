@@ -12,11 +12,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The time over which the bytes a second to and from a datacenter are counted.
 const MEASURED_OVER: Duration = Duration::from_secs(5);
 
+/// Bytes sent to a datacenter, and received from it.
+pub(super) type Bytes = [u64; 2];
+
 /// The other datacenters so far, and the traffic to them.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// The bytes sent until the last count, and its time.
-    counted: Option<(Time, BTreeMap<DatacenterId, u64>)>,
+    /// The bytes until the last count, and its time.
+    counted: Option<(Time, BTreeMap<DatacenterId, Bytes>)>,
     /// The time of the next look at the datacenters.
     due: Time,
     /// The datacenters that were found so far.
@@ -29,17 +32,19 @@ impl Traffic {
         &mut self,
         datacenters: &[Datacenter],
         now: Time,
-    ) -> Option<BTreeMap<DatacenterId, u64>> {
+    ) -> Option<BTreeMap<DatacenterId, Bytes>> {
         if self.counted.as_ref().is_some_and(|(at, _)| now.since(*at) < MEASURED_OVER) {
             return None;
         }
         let others = datacenters.iter().filter(|datacenter| !datacenter.is_own);
-        let sums: BTreeMap<_, _> = others.map(|one| (one.id, one.bytes_sent)).collect();
+        let sums: BTreeMap<_, _> =
+            others.map(|one| (one.id, [one.bytes_sent, one.bytes_received])).collect();
         let (at, last) = self.counted.replace((now, sums.clone()))?;
         let seconds = now.since(at).as_secs_f64();
-        let rate = |(id, sum): (DatacenterId, u64)| {
-            let since = sum.saturating_sub(last.get(&id).copied().unwrap_or_default());
-            (id, (since as f64 / seconds) as u64)
+        let rate = |(id, sums): (DatacenterId, Bytes)| {
+            let last = last.get(&id).copied().unwrap_or_default();
+            let since = |n: usize| (sums[n].saturating_sub(last[n]) as f64 / seconds) as u64;
+            (id, [since(0), since(1)])
         };
         Some(sums.into_iter().map(rate).collect())
     }
@@ -112,7 +117,7 @@ impl Driver {
 mod tests {
     use super::*;
 
-    fn datacenter(name: &str, is_own: bool, bytes_sent: u64) -> Datacenter {
+    fn datacenter(name: &str, is_own: bool, bytes: Bytes) -> Datacenter {
         Datacenter {
             id: DatacenterId::named(name),
             name: name.into(),
@@ -123,20 +128,21 @@ mod tests {
             round_trip: None,
             lag: None,
             out_of_reach_since: None,
-            bytes_sent,
+            bytes_sent: bytes[0],
+            bytes_received: bytes[1],
         }
     }
 
     #[test]
     fn traffic_is_what_was_added_in_the_last_seconds() {
         let mut traffic = Traffic::default();
-        let at = |bytes| [datacenter("eu", true, 9), datacenter("us", false, bytes)];
+        let at = |bytes| [datacenter("eu", true, [9, 9]), datacenter("us", false, bytes)];
         let us = DatacenterId::named("us");
-        assert_eq!(traffic.count(&at(1_000), Time::ZERO), None, "no time has passed");
-        assert_eq!(traffic.count(&at(2_000), Time::from_millis(4_000)), None);
-        let rates = traffic.count(&at(6_000), Time::from_millis(10_000));
-        assert_eq!(rates, Some(BTreeMap::from([(us, 500)])));
-        let rates = traffic.count(&at(0), Time::from_millis(20_000));
-        assert_eq!(rates, Some(BTreeMap::from([(us, 0)])), "the count began anew");
+        assert_eq!(traffic.count(&at([1_000, 50]), Time::ZERO), None, "no time has passed");
+        assert_eq!(traffic.count(&at([2_000, 60]), Time::from_millis(4_000)), None);
+        let rates = traffic.count(&at([6_000, 60]), Time::from_millis(10_000));
+        assert_eq!(rates, Some(BTreeMap::from([(us, [500, 1])])));
+        let rates = traffic.count(&at([0, 120]), Time::from_millis(20_000));
+        assert_eq!(rates, Some(BTreeMap::from([(us, [0, 6])])), "the count began anew");
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn datacenters(
     Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters })
 }
 
-fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, u64>, now: Time) -> Vec<Datacenter> {
+fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, [u64; 2]>, now: Time) -> Vec<Datacenter> {
     let mut instances: BTreeMap<DatacenterId, usize> = BTreeMap::new();
     for (origin, _) in node.catalog().origins() {
         if let Some(datacenter) = node.datacenter_of(origin) {
@@ -31,8 +31,8 @@ fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, u64>, now: Time) -> Vec<
     let all = node.datacenters(now).into_iter();
     all.map(|one| {
         let instances = instances.get(&one.id).copied().unwrap_or_default();
-        let sent = traffic.get(&one.id).copied().unwrap_or_default();
-        datacenter(node, &one, instances, sent, now)
+        let traffic = traffic.get(&one.id).copied().unwrap_or_default();
+        datacenter(node, &one, instances, traffic, now)
     })
     .collect()
 }
@@ -41,7 +41,7 @@ fn datacenter(
     node: &Node,
     one: &membership::Datacenter,
     instances: usize,
-    sent_bytes_per_second: u64,
+    [sent, received]: [u64; 2],
     now: Time,
 ) -> Datacenter {
     let out_of_reach = one.out_of_reach_since.map(|since| millis(now.since(since)));
@@ -61,6 +61,7 @@ fn datacenter(
         round_trip_ms: one.round_trip.map(|time| time.as_secs_f64() * 1_000.0),
         heard_ago_ms: one.lag.map(millis),
         out_of_reach_ago_ms: out_of_reach,
-        sent_bytes_per_second,
+        sent_bytes_per_second: sent,
+        received_bytes_per_second: received,
     }
 }

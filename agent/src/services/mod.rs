@@ -58,8 +58,8 @@ pub(crate) struct Registry {
     last_contact: AtomicU64,
     /// When each origin last lived, in the order of their ids.
     last_alive: ArcSwap<Vec<(NodeId, Time)>>,
-    /// Bytes a second to each other datacenter.
-    traffic: ArcSwap<BTreeMap<DatacenterId, u64>>,
+    /// Bytes a second to and from each other datacenter.
+    traffic: ArcSwap<BTreeMap<DatacenterId, [u64; 2]>>,
     changes: Arc<ChangeLog>,
     scopes: ScopeCounters,
     /// The budget of the balancers of scopes and of the tables of strategies.
@@ -112,8 +112,8 @@ impl Registry {
         self.isolated.load(Ordering::Relaxed)
     }
 
-    /// Bytes a second to each other datacenter.
-    pub(crate) fn traffic(&self) -> Arc<BTreeMap<DatacenterId, u64>> {
+    /// Bytes a second to and from each other datacenter.
+    pub(crate) fn traffic(&self) -> Arc<BTreeMap<DatacenterId, [u64; 2]>> {
         self.traffic.load_full()
     }
 

@@ -134,8 +134,8 @@ impl Writer {
         }
     }
 
-    /// Shows the bytes a second to each other datacenter.
-    pub(crate) fn set_traffic(&self, traffic: BTreeMap<DatacenterId, u64>) {
+    /// Shows the bytes a second to and from each other datacenter.
+    pub(crate) fn set_traffic(&self, traffic: BTreeMap<DatacenterId, [u64; 2]>) {
         self.registry.traffic.store(Arc::new(traffic));
     }
 

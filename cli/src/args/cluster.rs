@@ -41,7 +41,7 @@ Examples:
 
 The own datacenter comes first. A datacenter that is out of reach keeps its instances: they are shown as they were last known,
 and are offered only when nothing healthy is left in the datacenters that a question names.
-RTT is the round trip to its gateways, HEARD the time since it was last heard, and SENT what this agent alone sends there.
+RTT is the round trip to its gateways, HEARD the time since it was last heard, and SENT and GOT the bytes of this agent alone.
 They are measured by the gateways of the own datacenter: other agents show none.";
 
 /// `hobnob datacenters`.

@@ -125,8 +125,18 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
 
 /// The table of `hobnob datacenters`.
 pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
-    let header =
-        ["DATACENTER", "STATUS", "ALIVE", "DOWN", "INSTANCES", "RTT", "HEARD", "SENT", "GATEWAYS"];
+    let header = [
+        "DATACENTER",
+        "STATUS",
+        "ALIVE",
+        "DOWN",
+        "INSTANCES",
+        "RTT",
+        "HEARD",
+        "SENT",
+        "GOT",
+        "GATEWAYS",
+    ];
     let rows = datacenters.iter().map(|datacenter| {
         let (status, colour) = match datacenter.status {
             DatacenterStatus::Own => ("own".to_owned(), Color::Green),
@@ -137,9 +147,9 @@ pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
             }
             DatacenterStatus::Unknown => ("unknown".to_owned(), Color::DarkGrey),
         };
-        let sent = match datacenter.status {
+        let rate = |bytes| match datacenter.status {
             DatacenterStatus::Own => "-".to_owned(),
-            _ => format!("{} B/s", datacenter.sent_bytes_per_second),
+            _ => format!("{bytes} B/s"),
         };
         let round_trip = datacenter.round_trip_ms;
         vec![
@@ -150,7 +160,8 @@ pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
             cell(datacenter.instances),
             cell(round_trip.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"))),
             cell(datacenter.heard_ago_ms.map_or_else(|| "-".to_owned(), age)),
-            cell(sent),
+            cell(rate(datacenter.sent_bytes_per_second)),
+            cell(rate(datacenter.received_bytes_per_second)),
             cell(or_dash(&datacenter.gateways.join(","))),
         ]
     });

@@ -43,6 +43,9 @@ pub struct Datacenter {
     /// Bytes a second of datagrams that this agent itself sent to it lately, as a gateway of its own datacenter.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sent_bytes_per_second: u64,
+    /// Bytes a second of datagrams that this agent itself received from it lately.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub received_bytes_per_second: u64,
 }
 
 /// Whether a datacenter can be reached.

@@ -55,7 +55,8 @@ impl Node {
                 round_trip: look.and_then(|look| look.round_trip),
                 lag: look.and_then(|look| look.heard).map(|heard| now.since(heard)),
                 out_of_reach_since: self.wan.out_since(id),
-                bytes_sent: look.map_or(0, |look| look.bytes_sent),
+                bytes_sent: look.map_or(0, |look| look.bytes.0),
+                bytes_received: look.map_or(0, |look| look.bytes.1),
             }
         });
         let mut all: Vec<Datacenter> = all.collect();
