@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hobnob_agent::{Agent, AgentConfig, SocketMode};
+use hobnob_agent::{Agent, AgentConfig, Gateway, SocketMode};
 
 /// Longer than any step of a test should take. Tests assert that a step happens, not when.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +24,9 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         query_socket: None,
         query_socket_mode: SocketMode::default(),
         join: join.iter().map(|agent| agent.gossip_addr().to_string()).collect(),
+        join_wan: Vec::new(),
+        gateway: Gateway::Yes,
+        wan_bytes_per_second: 1_250_000,
         datacenter: None,
         zone: "z1".to_owned(),
         keep_on_exit: false,
