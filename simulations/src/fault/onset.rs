@@ -335,21 +335,17 @@ fn degrade(
     world: &mut World,
     truth: &mut Truth,
 ) -> Inflicted {
-    let mut links = Vec::new();
     let mut harmful = false;
-    for (a, b) in from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b))) {
-        if a != b {
-            let conditions = link.over(*world.links().conditions(a, b));
-            harmful |= is_harmful(&conditions);
-            world.network().set(a, b, conditions);
-            links.push((a, b));
-        }
-    }
+    world.network().change(from, to, |before| {
+        let conditions = link.over(*before);
+        harmful |= is_harmful(&conditions);
+        conditions
+    });
     let hosts: BTreeSet<usize> = from.iter().chain(to).copied().collect();
     if harmful {
         truth.disturb(occurrence, Some(hosts.clone()));
     }
-    (hosts.into_iter().collect(), Undo::Links(links))
+    (hosts.into_iter().collect(), Undo::Links(from.to_vec(), to.to_vec()))
 }
 
 fn is_harmful(conditions: &Conditions) -> bool {

@@ -18,7 +18,8 @@ pub(super) enum Undo {
     Flap(Partition, bool),
     /// Hosts whose interfaces are down.
     Online(Partition, Vec<usize>),
-    Links(Vec<(usize, usize)>),
+    /// Links from the first hosts to the second.
+    Links(Vec<usize>, Vec<usize>),
     Restart,
     Slowness,
     Clocks,

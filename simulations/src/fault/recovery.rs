@@ -1,5 +1,7 @@
 //! The end of each fault.
 
+use std::collections::BTreeSet;
+
 use hobnob_membership::ClusterId;
 
 use super::active::ActiveFaults;
@@ -28,7 +30,7 @@ impl ActiveFaults {
                 partition.end(world.network());
                 offline.iter().for_each(|host| world.set_offline(*host, false));
             }
-            Undo::Links(links) => self.mend_links(&links, world),
+            Undo::Links(from, to) => self.mend_links(&from, &to, world),
             Undo::Restart => {
                 for host in &hosts {
                     self.start(*host, world, truth);
@@ -88,21 +90,20 @@ impl ActiveFaults {
     }
 
     /// Resets links to the scenario's conditions, then applies the faults that are still in force.
-    fn mend_links(&mut self, links: &[(usize, usize)], world: &mut World) {
-        let mut pristine = self.scenario.build(0);
-        for (from, to) in links {
-            let conditions = *pristine.network().conditions(*from, *to);
-            world.network().set(*from, *to, conditions);
-        }
+    fn mend_links(&mut self, from: &[usize], to: &[usize], world: &mut World) {
+        let pristine = self.scenario.links(world);
+        world.network().restore(from, to, &pristine);
+        let (from, to): (BTreeSet<_>, BTreeSet<_>) = (from.iter().collect(), to.iter().collect());
         for open in self.open.values() {
             let FaultKind::Degrade { link, .. } = &self.scenario.fault[open.kind].what else {
                 continue;
             };
-            let Undo::Links(others) = &open.undo else { continue };
-            for (from, to) in others.iter().filter(|other| links.contains(other)) {
-                let conditions = link.over(*world.links().conditions(*from, *to));
-                world.network().set(*from, *to, conditions);
-            }
+            let Undo::Links(senders, receivers) = &open.undo else { continue };
+            let of = |hosts: &[usize], mended: &BTreeSet<&usize>| -> Vec<usize> {
+                hosts.iter().filter(|host| mended.contains(host)).copied().collect()
+            };
+            let (senders, receivers) = (of(senders, &from), of(receivers, &to));
+            world.network().change(&senders, &receivers, |before| link.over(*before));
         }
     }
 }

@@ -1,15 +1,19 @@
-//! The network between hosts: a matrix of directed links, each with conditions, state and cuts.
+//! The network between hosts: directed links, each with conditions, state and cuts.
 
 mod conditions;
+mod groups;
 mod latency;
 mod partition;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt};
 
 use hobnob_membership::Time;
+
+use groups::Groups;
 
 pub use conditions::{Burst, Conditions};
 pub use latency::Latency;
@@ -42,15 +46,30 @@ pub(crate) struct Arrivals {
     pub(crate) flip: Option<u64>,
 }
 
+/// What holds for all links between two groups of hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Link {
+    profile: u8,
+    datagram_cuts: u8,
+    stream_cuts: u8,
+}
+
+impl Link {
+    fn cuts(&mut self, channel: Channel) -> &mut u8 {
+        match channel {
+            Channel::Datagrams => &mut self.datagram_cuts,
+            Channel::Streams => &mut self.stream_cuts,
+        }
+    }
+}
+
 /// The links between hosts. Hosts are named by number.
 #[derive(Clone, Debug)]
 pub struct Network {
-    hosts: usize,
     profiles: Vec<Conditions>,
-    profile_of: Vec<u8>,
-    states: Vec<LinkState>,
-    datagram_cuts: Vec<u8>,
-    stream_cuts: Vec<u8>,
+    links: Groups<Link>,
+    /// The links whose state matters and that carried something.
+    states: BTreeMap<(usize, usize), LinkState>,
 }
 
 /// The length of a TCP segment without data, headers included.
@@ -63,92 +82,138 @@ impl Network {
     #[must_use]
     pub fn new(hosts: usize, conditions: Conditions) -> Self {
         Self {
-            hosts,
             profiles: vec![conditions],
-            profile_of: vec![0; hosts * hosts],
-            states: Vec::new(),
-            datagram_cuts: vec![0; hosts * hosts],
-            stream_cuts: vec![0; hosts * hosts],
+            links: Groups::new(hosts, Link::default()),
+            states: BTreeMap::new(),
         }
     }
 
     /// The number of hosts for which there is room.
     #[must_use]
     pub fn hosts(&self) -> usize {
-        self.hosts
+        self.links.hosts()
     }
 
     /// The conditions of a directed link.
     #[must_use]
     pub fn conditions(&self, from: usize, to: usize) -> &Conditions {
-        &self.profiles[usize::from(self.profile_of[self.index(from, to)])]
+        &self.profiles[usize::from(self.links.of(from, to).profile)]
+    }
+
+    /// Whether all links from and to a host are as asked.
+    #[must_use]
+    pub fn all_links_of(&self, host: usize, is: impl Fn(&Conditions) -> bool) -> bool {
+        let own = self.links.group_of(host);
+        let others = (0..self.links.len()).filter(|it| *it != own || self.links.size(own) > 1);
+        let mut both = others.flat_map(|it| [self.links.at(own, it), self.links.at(it, own)]);
+        both.all(|link| is(&self.profiles[usize::from(link.profile)]))
     }
 
     /// Replaces the conditions of a directed link.
     pub fn set(&mut self, from: usize, to: usize, conditions: Conditions) {
-        let profile = match self.profiles.iter().position(|known| *known == conditions) {
-            Some(profile) => profile,
-            None => self.new_profile(conditions),
-        };
-        let index = self.index(from, to);
-        self.profile_of[index] = u8::try_from(profile).unwrap_or(u8::MAX);
+        self.change(&[from], &[to], |_| conditions);
     }
 
     /// Replaces the conditions of all links.
     pub fn set_all(&mut self, conditions: Conditions) {
         self.profiles = vec![conditions];
-        self.profile_of.fill(0);
+        let uncut = |link: &Link| link.datagram_cuts == 0 && link.stream_cuts == 0;
+        if self.links.entries().all(uncut) {
+            self.links.merge(Link::default());
+        } else {
+            self.links.change_all(|link| link.profile = 0);
+        }
     }
 
-    /// Stores a profile in the place of one that no link uses, or in a new place. There are at most 256.
-    fn new_profile(&mut self, conditions: Conditions) -> usize {
-        let mut used = [false; 256];
-        for profile in &self.profile_of {
-            used[usize::from(*profile)] = true;
+    /// Changes the conditions of the links from some hosts to others.
+    pub fn change(
+        &mut self,
+        from: &[usize],
+        to: &[usize],
+        mut change: impl FnMut(&Conditions) -> Conditions,
+    ) {
+        let mut profiles = BTreeMap::new();
+        self.links.change(from, to, |link, _| {
+            profiles.insert(link.profile, link.profile);
+        });
+        let mut changed: BTreeMap<u8, u8> = BTreeMap::new();
+        for old in profiles.into_keys() {
+            let conditions = change(&self.profiles[usize::from(old)]);
+            let new = self.profile(conditions, &changed);
+            changed.insert(old, new);
         }
-        match (0..self.profiles.len()).find(|profile| !used[*profile]) {
-            Some(free) => {
-                self.profiles[free] = conditions;
-                free
-            }
-            None => {
-                assert!(self.profiles.len() < 256, "a network has at most 256 kinds of links");
+        self.links.change(from, to, |link, _| link.profile = changed[&link.profile]);
+    }
+
+    /// Gives the links from some hosts to others the conditions that they have in another network.
+    pub fn restore(&mut self, from: &[usize], to: &[usize], pristine: &Self) {
+        for group in 0..pristine.links.len() {
+            let members: Vec<usize> = pristine.links.members(group).collect();
+            self.links.split(&members);
+        }
+        let mut wanted = BTreeMap::new();
+        self.links.change(from, to, |_, [a, b]| {
+            wanted.insert(pristine.links.of(a, b).profile, 0);
+        });
+        let mut restored: BTreeMap<u8, u8> = BTreeMap::new();
+        for theirs in wanted.into_keys() {
+            let own = self.profile(pristine.profiles[usize::from(theirs)], &restored);
+            restored.insert(theirs, own);
+        }
+        self.links.change(from, to, |link, [a, b]| {
+            link.profile = restored[&pristine.links.of(a, b).profile];
+        });
+    }
+
+    /// The profile with these conditions. A new one takes the place of one that no link uses, nor is about to, or a new
+    /// place. There are at most 256.
+    fn profile(&mut self, conditions: Conditions, pending: &BTreeMap<u8, u8>) -> u8 {
+        let known = self.profiles.iter().position(|known| *known == conditions);
+        let place = known.unwrap_or_else(|| {
+            let mut used = [false; 256];
+            let in_use = self.links.entries().map(|link| link.profile);
+            in_use.chain(pending.values().copied()).for_each(|it| used[usize::from(it)] = true);
+            let place = (0..self.profiles.len()).find(|place| !used[*place]);
+            let place = place.unwrap_or(self.profiles.len());
+            if place == self.profiles.len() {
                 self.profiles.push(conditions);
-                self.profiles.len() - 1
+            } else {
+                self.profiles[place] = conditions;
             }
-        }
+            place
+        });
+        u8::try_from(place).expect("a network has at most 256 kinds of links")
     }
 
-    /// Cuts a directed link. Cuts are counted: each needs its own [`Network::mend`].
-    pub fn cut(&mut self, from: usize, to: usize, channel: Channel) {
-        let index = self.index(from, to);
-        let cuts = self.cuts(channel);
-        cuts[index] = cuts[index].saturating_add(1);
+    /// Cuts the links from some hosts to others. Cuts are counted: each needs its own [`Network::mend`].
+    pub fn cut(&mut self, from: &[usize], to: &[usize], channel: Channel) {
+        self.links.change(from, to, |link, _| {
+            let cuts = link.cuts(channel);
+            *cuts = cuts.saturating_add(1);
+        });
     }
 
-    /// Takes back one cut of a directed link.
-    pub fn mend(&mut self, from: usize, to: usize, channel: Channel) {
-        let index = self.index(from, to);
-        let cuts = self.cuts(channel);
-        cuts[index] = cuts[index].saturating_sub(1);
+    /// Takes back one cut of the links from some hosts to others.
+    pub fn mend(&mut self, from: &[usize], to: &[usize], channel: Channel) {
+        self.links.change(from, to, |link, _| {
+            let cuts = link.cuts(channel);
+            *cuts = cuts.saturating_sub(1);
+        });
     }
 
     /// Takes back all cuts.
     pub fn heal(&mut self) {
-        self.datagram_cuts.fill(0);
-        self.stream_cuts.fill(0);
+        self.links.change_all(|link| (link.datagram_cuts, link.stream_cuts) = (0, 0));
     }
 
     /// Whether nothing passes from one host to another.
     #[must_use]
     pub fn is_cut(&self, from: usize, to: usize, channel: Channel) -> bool {
-        let index = self.index(from, to);
+        let there = self.links.of(from, to);
         match channel {
-            Channel::Datagrams => self.datagram_cuts[index] > 0,
+            Channel::Datagrams => there.datagram_cuts > 0,
             // A stream needs the way back for its acknowledgements.
-            Channel::Streams => {
-                self.stream_cuts[index] > 0 || self.stream_cuts[self.index(to, from)] > 0
-            }
+            Channel::Streams => there.stream_cuts > 0 || self.links.of(to, from).stream_cuts > 0,
         }
     }
 
@@ -161,24 +226,24 @@ impl Network {
         now: Time,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Option<Arrivals> {
-        let index = self.index(from, to);
-        if self.datagram_cuts[index] > 0 {
+        let link = self.links.of(from, to);
+        if link.datagram_cuts > 0 {
             return None;
         }
-        let conditions = self.profiles[usize::from(self.profile_of[index])];
+        let conditions = self.profiles[usize::from(link.profile)];
         let chance =
             |share: f64, rng: &mut Xoshiro256PlusPlus| share > 0.0 && rng.random::<f64>() < share;
         if len > conditions.mtu || chance(conditions.loss, rng) {
             return None;
         }
         if let Some(burst) = conditions.burst {
-            let state = self.state(index);
+            let state = self.states.entry((from, to)).or_default();
             state.bad = if state.bad { !chance(burst.end, rng) } else { chance(burst.begin, rng) };
             if state.bad && chance(burst.loss, rng) {
                 return None;
             }
         }
-        let queued = self.transmit(index, len, conditions.bandwidth, now);
+        let queued = self.transmit((from, to), len, conditions.bandwidth, now);
         if queued > MAX_BACKLOG {
             return None;
         }
@@ -212,9 +277,8 @@ impl Network {
         now: Time,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Duration {
-        let index = self.index(from, to);
-        let conditions = self.profiles[usize::from(self.profile_of[index])];
-        let queued = self.transmit(index, len, conditions.bandwidth, now);
+        let conditions = *self.conditions(from, to);
+        let queued = self.transmit((from, to), len, conditions.bandwidth, now);
         let round_trip = conditions.latency.typical() * 2;
         let loss = conditions.effective_loss().min(0.9);
         let mut time = queued + conditions.latency.sample(rng);
@@ -244,51 +308,31 @@ impl Network {
         if self.is_cut(from, to, Channel::Streams) {
             return None;
         }
-        let index = self.index(from, to);
-        let conditions = self.profiles[usize::from(self.profile_of[index])];
+        let conditions = *self.conditions(from, to);
         let loss = conditions.effective_loss();
         if loss > 0.0 && rng.random::<f64>() < loss {
             return None;
         }
-        let queued = self.transmit(index, HANDSHAKE_BYTES, conditions.bandwidth, now);
+        let queued = self.transmit((from, to), HANDSHAKE_BYTES, conditions.bandwidth, now);
         Some(queued + conditions.latency.sample(rng))
     }
 
     /// The time until a packet of this length is through a link with limited bandwidth.
     fn transmit(
         &mut self,
-        index: usize,
+        link: (usize, usize),
         len: usize,
         bandwidth: Option<u64>,
         now: Time,
     ) -> Duration {
         let Some(bandwidth) = bandwidth else { return Duration::ZERO };
         let takes = Duration::from_micros(len as u64 * 1_000_000 / bandwidth.max(1));
-        let state = self.state(index);
+        let state = self.states.entry(link).or_default();
         let begin = state.busy_until.max(now);
         if begin - now <= MAX_BACKLOG {
             state.busy_until = begin + takes;
         }
         begin + takes - now
-    }
-
-    fn state(&mut self, index: usize) -> &mut LinkState {
-        if self.states.is_empty() {
-            self.states = vec![LinkState::default(); self.hosts * self.hosts];
-        }
-        &mut self.states[index]
-    }
-
-    fn cuts(&mut self, channel: Channel) -> &mut Vec<u8> {
-        match channel {
-            Channel::Datagrams => &mut self.datagram_cuts,
-            Channel::Streams => &mut self.stream_cuts,
-        }
-    }
-
-    fn index(&self, from: usize, to: usize) -> usize {
-        debug_assert!(from < self.hosts && to < self.hosts);
-        from * self.hosts + to
     }
 }
 
@@ -321,13 +365,13 @@ mod tests {
     #[test]
     fn cuts_are_directed_and_counted() {
         let mut network = Network::new(2, Conditions::default());
-        network.cut(0, 1, Channel::Datagrams);
-        network.cut(0, 1, Channel::Datagrams);
-        network.mend(0, 1, Channel::Datagrams);
+        network.cut(&[0], &[1], Channel::Datagrams);
+        network.cut(&[0], &[1], Channel::Datagrams);
+        network.mend(&[0], &[1], Channel::Datagrams);
         assert!(network.is_cut(0, 1, Channel::Datagrams));
         assert!(!network.is_cut(1, 0, Channel::Datagrams));
         assert!(!network.is_cut(0, 1, Channel::Streams));
-        network.mend(0, 1, Channel::Datagrams);
+        network.mend(&[0], &[1], Channel::Datagrams);
         assert!(!network.is_cut(0, 1, Channel::Datagrams));
     }
 

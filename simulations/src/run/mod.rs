@@ -166,7 +166,7 @@ impl Run<'_> {
         let mut starts: Vec<(Time, usize)> = (0..self.world.len())
             .map(|host| {
                 let wait = if host == 0 { Duration::ZERO } else { within.mul_f64(joins.random()) };
-                (Time::ZERO + wait, host)
+                (Time::ZERO + self.scenario.starts_at(host) + wait, host)
             })
             .collect();
         starts.sort_unstable();

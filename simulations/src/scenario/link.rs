@@ -86,6 +86,12 @@ pub struct BurstSpec {
 }
 
 impl LinkSpec {
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The conditions `base`, with what is given here in place of it.
     #[must_use]
     pub fn over(&self, base: Conditions) -> Conditions {

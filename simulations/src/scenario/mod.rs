@@ -10,6 +10,10 @@ mod select;
 mod span;
 mod workload;
 
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Conditions, Network};
@@ -57,9 +61,12 @@ pub struct Scenario {
     /// The limits that the checkers apply.
     #[serde(default)]
     pub limits: Limits,
-    /// The conditions of all links, unless `between` differs.
+    /// The conditions of all links, unless `wan`, a datacenter's `link` or `between` differ, in this order.
     #[serde(default)]
     pub link: LinkSpec,
+    /// The difference of the links between datacenters.
+    #[serde(default, skip_serializing_if = "LinkSpec::is_default")]
+    pub wan: LinkSpec,
     /// The datacenters. Without any, all hosts are in one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub datacenter: Vec<Datacenter>,
@@ -85,6 +92,16 @@ pub struct Datacenter {
     /// Its zones. Hosts are assigned to them in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<String>,
+    /// The number of its hosts that others join through, its first ones. Without it in any datacenter, the scenario's
+    /// first `seed_hosts` are all seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<usize>,
+    /// When its hosts begin to start; at the start of the run by default.
+    #[serde(default, skip_serializing_if = "Span::is_zero")]
+    pub starts_at: Span,
+    /// The difference of the links inside.
+    #[serde(default, skip_serializing_if = "LinkSpec::is_default")]
+    pub link: LinkSpec,
 }
 
 /// Different conditions on the links from one set of hosts to another.
@@ -134,6 +151,7 @@ impl Scenario {
             seal: Seal::None,
             limits: Limits::default(),
             link: LinkSpec::default(),
+            wan: LinkSpec::default(),
             datacenter: Vec::new(),
             between: Vec::new(),
             workload: WorkloadSpec::default(),
@@ -194,28 +212,78 @@ impl Scenario {
             }
         }
         world.retention = self.retention.map(|retention| retention.0);
-        world.seeds = (0..self.seed_hosts.clamp(1, self.nodes.max(1))).collect();
+        world.seeds = self.seeds();
         self.reset_links(&mut world);
         world
     }
 
-    /// Resets all links to the scenario's conditions.
+    /// When the datacenter of a host begins to start.
+    #[must_use]
+    pub fn starts_at(&self, host: usize) -> Duration {
+        let mut first = 0;
+        let of = self.datacenter.iter().find(|dc| {
+            first += dc.nodes;
+            host < first
+        });
+        of.map_or(Duration::ZERO, |dc| dc.starts_at.0)
+    }
+
+    /// The hosts that others join through.
+    fn seeds(&self) -> Vec<usize> {
+        if self.datacenter.iter().all(|dc| dc.seeds.is_none()) {
+            return (0..self.seed_hosts.clamp(1, self.nodes.max(1))).collect();
+        }
+        let mut first = 0;
+        let of = self.datacenter.iter().flat_map(|dc| {
+            let seeds = first..first + dc.seeds.unwrap_or(1).clamp(1, dc.nodes.max(1));
+            first += dc.nodes;
+            seeds
+        });
+        of.collect()
+    }
+
+    /// Resets the conditions of all links to the scenario's.
     pub fn reset_links(&self, world: &mut World) {
-        use rand::SeedableRng;
-        let mut rng = rand::rngs::Xoshiro256PlusPlus::seed_from_u64(0);
         world.network().set_all(self.base());
+        self.differ(world, |world, from, to, link| {
+            world.network().change(from, to, |before| link.over(*before));
+        });
+    }
+
+    /// The links of this scenario, for the hosts of a world.
+    #[must_use]
+    pub fn links(&self, world: &mut World) -> Network {
+        let mut links = Network::new(world.len(), self.base());
+        self.differ(world, |_, from, to, link| {
+            links.change(from, to, |before| link.over(*before));
+        });
+        links
+    }
+
+    /// Tells in which links the scenario differs from its base: from which hosts to which, and how.
+    fn differ(
+        &self,
+        world: &mut World,
+        mut tell: impl FnMut(&mut World, &[usize], &[usize], &LinkSpec),
+    ) {
+        let of = |world: &World, dc: &Datacenter| {
+            let all = 0..world.len();
+            all.filter(|host| world.location(*host).0 == dc.name).collect::<Vec<usize>>()
+        };
+        for dc in &self.datacenter {
+            let inside = of(world, dc);
+            let outside: Vec<usize> =
+                (0..world.len()).filter(|host| world.location(*host).0 != dc.name).collect();
+            tell(world, &inside, &outside, &self.wan);
+            tell(world, &inside, &inside, &dc.link);
+        }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         for between in &self.between {
-            let (from, to) =
-                (between.from.choose(world, &mut rng), between.to.choose(world, &mut rng));
-            for a in &from {
-                for b in to.iter().filter(|b| *b != a) {
-                    let there = between.link.over(*world.links().conditions(*a, *b));
-                    world.network().set(*a, *b, there);
-                    if between.both_ways {
-                        let back = between.link.over(*world.links().conditions(*b, *a));
-                        world.network().set(*b, *a, back);
-                    }
-                }
+            let from = between.from.choose(world, &mut rng);
+            let to = between.to.choose(world, &mut rng);
+            tell(world, &from, &to, &between.link);
+            if between.both_ways {
+                tell(world, &to, &from, &between.link);
             }
         }
     }

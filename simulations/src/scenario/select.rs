@@ -16,7 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// | `3..6` | 3, 4 and 5 |
 /// | `first half`, `second half` | by number |
 /// | `seeds` | those that others join through |
-/// | `dc:eu` | those of a datacenter |
+/// | `datacenter:eu`, `dc:eu` | those of a datacenter |
+/// | `outside:eu` | those of all other datacenters |
 /// | `zone:a` | those of a zone |
 /// | `random 3`, `random 10%` | drawn anew each time |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Select {
     Seeds,
     /// The hosts of a datacenter.
     Datacenter(String),
+    /// The hosts of all other datacenters.
+    Outside(String),
     /// The hosts of a zone.
     Zone(String),
     /// This many at random.
@@ -85,6 +88,9 @@ impl Select {
             Self::Datacenter(name) => {
                 (0..count).filter(|host| topology.location(*host).0 == name).collect()
             }
+            Self::Outside(name) => {
+                (0..count).filter(|host| topology.location(*host).0 != name).collect()
+            }
             Self::Zone(name) => {
                 (0..count).filter(|host| topology.location(*host).1 == name).collect()
             }
@@ -105,8 +111,12 @@ impl Select {
             "second half" => Some(Self::SecondHalf),
             "seeds" => Some(Self::Seeds),
             _ => {
-                if let Some(name) = text.strip_prefix("dc:") {
+                let datacenter = text.strip_prefix("datacenter:");
+                if let Some(name) = datacenter.or_else(|| text.strip_prefix("dc:")) {
                     return Some(Self::Datacenter(name.to_owned()));
+                }
+                if let Some(name) = text.strip_prefix("outside:") {
+                    return Some(Self::Outside(name.to_owned()));
                 }
                 if let Some(name) = text.strip_prefix("zone:") {
                     return Some(Self::Zone(name.to_owned()));
@@ -132,7 +142,8 @@ impl fmt::Display for Select {
             Self::FirstHalf => f.write_str("first half"),
             Self::SecondHalf => f.write_str("second half"),
             Self::Seeds => f.write_str("seeds"),
-            Self::Datacenter(name) => write!(f, "dc:{name}"),
+            Self::Datacenter(name) => write!(f, "datacenter:{name}"),
+            Self::Outside(name) => write!(f, "outside:{name}"),
             Self::Zone(name) => write!(f, "zone:{name}"),
             Self::Random(wanted) => write!(f, "random {wanted}"),
             Self::RandomPercent(percent) => write!(f, "random {percent}%"),
@@ -151,7 +162,7 @@ impl<'de> Deserialize<'de> for Select {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
-                "`{text}` names no hosts: write `all`, `7`, `3..6`, `first half`, `seeds`, `dc:NAME`, `zone:NAME`, `random 3` or `random 10%`"
+                "`{text}` names no hosts: write `all`, `7`, `3..6`, `first half`, `seeds`, `datacenter:NAME`, `outside:NAME`, `zone:NAME`, `random 3` or `random 10%`"
             ))
         })
     }
@@ -163,11 +174,12 @@ mod tests {
 
     #[test]
     fn a_written_selection_is_read_as_the_same() {
-        for text in
-            ["all", "7", "3..6", "first half", "seeds", "dc:eu", "zone:a", "random 3", "random 5%"]
-        {
+        let places = ["datacenter:eu", "outside:eu", "zone:a"];
+        let others = ["all", "7", "3..6", "first half", "seeds", "random 3", "random 5%"];
+        for text in places.into_iter().chain(others) {
             assert_eq!(Select::parse(text).map(|select| select.to_string()).as_deref(), Some(text));
         }
+        assert_eq!(Select::parse("dc:eu"), Select::parse("datacenter:eu"));
         assert_eq!(Select::parse("some"), None);
     }
 }

@@ -16,6 +16,12 @@ impl Span {
         Self(Duration::from_millis(millis))
     }
 
+    /// Whether it is no time.
+    #[must_use]
+    pub const fn is_zero(&self) -> bool {
+        self.0.is_zero()
+    }
+
     /// A time in seconds.
     #[must_use]
     pub const fn seconds(seconds: u64) -> Self {

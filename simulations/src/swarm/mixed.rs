@@ -79,6 +79,9 @@ fn datacenters(scenario: &mut Scenario, rng: &mut Xoshiro256PlusPlus) {
         name: name.into(),
         nodes,
         zones: vec!["a".into(), "b".into()],
+        seeds: None,
+        starts_at: Span::default(),
+        link: LinkSpec::default(),
     };
     scenario.datacenter = vec![dc("east", east), dc("west", scenario.nodes - east)];
     let median = Span::millis(rng.random_range(5..35));

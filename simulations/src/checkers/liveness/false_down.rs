@@ -107,12 +107,9 @@ fn excuse(
 /// Whether all links of this host are lossless, uncapped and fast enough for TCP probes.
 fn is_well_linked(scene: &Scene<'_>, id: NodeId) -> bool {
     let Some(host) = scene.world.host_of(id) else { return true };
-    let links = scene.world.links();
-    let clean = |from, to| {
-        let conditions = links.conditions(from, to);
+    scene.world.links().all_links_of(host, |conditions| {
         conditions.effective_loss() == 0.0
             && conditions.bandwidth.is_none()
             && conditions.latency.typical() <= HARMLESS_LATENCY
-    };
-    (0..scene.world.len()).all(|other| clean(host, other) && clean(other, host))
+    })
 }
