@@ -15,6 +15,8 @@ pub mod record;
 pub mod registering;
 mod replica;
 mod room;
+#[cfg(feature = "testing")]
+pub(crate) mod sharing;
 mod slots;
 mod spans;
 mod store;

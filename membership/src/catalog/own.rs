@@ -1,5 +1,7 @@
 //! Our own origin: what we write, and what peers remember of it.
 
+use std::sync::Arc;
+
 use super::{Applied, Catalog, Delta, Entry, Origin, Replica, Slot, Version};
 use crate::base::identity::Epoch;
 use crate::base::limits::{MAX_OWN_RECORDS, MAX_REGISTRATIONS, MAX_TOMBSTONES};
@@ -73,7 +75,7 @@ impl Catalog {
         let mut before = 0;
         self.change(self.own, |catalog| {
             let own = catalog.origins.get_mut(&catalog.own);
-            let Some(own) = own.and_then(|own| own.current_mut()) else { return };
+            let Some(own) = own.and_then(|own| Arc::make_mut(own).current_mut()) else { return };
             before = own.known_to();
             for (key, value) in records {
                 if own.write(key.clone(), value.map(RawValue::from)) {
@@ -99,7 +101,7 @@ impl Catalog {
     pub fn raise_gc_floor(&mut self, floor: Version) {
         self.change(self.own, |catalog| {
             let own = catalog.origins.get_mut(&catalog.own);
-            if let Some(own) = own.and_then(|own| own.current_mut()) {
+            if let Some(own) = own.and_then(|own| Arc::make_mut(own).current_mut()) {
                 own.raise_gc_floor(floor);
             }
         });
@@ -118,7 +120,7 @@ impl Catalog {
             for (key, value) in records {
                 fresh.write(key, value);
             }
-            catalog.origins.insert(catalog.own, Box::new(Origin::own(fresh)));
+            catalog.origins.insert(catalog.own, Arc::new(Origin::own(fresh)));
         });
     }
 

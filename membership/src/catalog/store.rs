@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::digests::{Digests, Scope};
 use super::origin_tombstone::OriginTombstones;
@@ -17,8 +18,8 @@ use crate::catalog::record::Key;
 pub struct Catalog {
     pub(super) own: NodeId,
     pub(super) epoch: Epoch,
-    /// Boxed, so that the free slots in the nodes of the tree stay small.
-    pub(super) origins: BTreeMap<NodeId, Box<Origin>>,
+    /// Not in the tree itself, so that the free slots of its nodes stay small. Many simulated nodes can share one.
+    pub(super) origins: BTreeMap<NodeId, Arc<Origin>>,
     /// The origin tombstones; nothing is served of their origins.
     pub(super) origin_tombstones: OriginTombstones,
     origin_tombstones_given_up: u64,
@@ -55,7 +56,7 @@ impl Catalog {
             unknown: 0,
             room: Room::default(),
         };
-        catalog.origins.insert(own, Box::new(Origin::own(Replica::new(epoch))));
+        catalog.origins.insert(own, Arc::new(Origin::own(Replica::new(epoch))));
         catalog
     }
 
@@ -81,11 +82,11 @@ impl Catalog {
     /// An origin.
     #[must_use]
     pub fn origin(&self, origin: NodeId) -> Option<&Origin> {
-        self.origins.get(&origin).map(Box::as_ref)
+        self.origins.get(&origin).map(Arc::as_ref)
     }
 
     /// Every origin.
-    pub fn origins(&self) -> impl Iterator<Item = (NodeId, &Origin)> {
+    pub fn origins(&self) -> impl ExactSizeIterator<Item = (NodeId, &Origin)> {
         self.origins.iter().map(|(id, origin)| (*id, origin.as_ref()))
     }
 
@@ -213,7 +214,7 @@ impl Catalog {
             return refusal;
         }
         let applied = self.change(delta.origin, |catalog| {
-            let origin = catalog.origins.entry(delta.origin).or_default();
+            let origin = Arc::make_mut(catalog.origins.entry(delta.origin).or_default());
             let applied = origin.apply(delta, origin_tombstone);
             if origin_tombstone.is_some() && origin.current().is_some() {
                 catalog.origin_tombstones.remove(delta.origin);
@@ -239,7 +240,7 @@ impl Catalog {
     /// Drops the records of a dead origin and leaves an origin tombstone. Returns the keys that were served. Peers
     /// cannot tell the difference.
     pub fn reap(&mut self, id: NodeId) -> Vec<Key> {
-        let Some(origin) = self.origins.get_mut(&id).filter(|_| id != self.own) else {
+        let Some(origin) = self.origins.get(&id).filter(|_| id != self.own) else {
             return Vec::new();
         };
         match origin.current().map(|replica| OriginTombstone::of(replica, origin.left())) {
@@ -366,7 +367,7 @@ impl Catalog {
             let keys = catalog
                 .origins
                 .get_mut(&id)
-                .map_or_else(Vec::new, |o| o.end(origin_tombstone.epoch()));
+                .map_or_else(Vec::new, |o| Arc::make_mut(o).end(origin_tombstone.epoch()));
             if catalog.origins.get(&id).is_some_and(|origin| origin.is_empty()) {
                 catalog.origins.remove(&id);
             }

@@ -130,6 +130,9 @@ impl Liveness {
     /// Members that are down, were last known at this address, and did not end yet.
     fn earlier_lives(&self, by: NodeId, addr: SocketAddr) -> Vec<NodeId> {
         let members = self.swim.members();
+        if members.down().is_empty() {
+            return Vec::new();
+        }
         let is_down = |node: &NodeId| members.get(*node).is_some_and(|peer| !peer.is_active());
         let others = members.at(addr).filter(|node| *node != by && is_down(node));
         others.filter(|node| !self.ends.ended.contains_key(node)).collect()

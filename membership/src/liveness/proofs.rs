@@ -84,8 +84,8 @@ impl Liveness {
         // A socket for both families sees IPv4 addresses as IPv6 ones.
         let plain = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         let members = self.swim.members();
-        let mut at = members.at(addr).chain(members.at(plain));
-        at.any(|node| members.get(node).is_some_and(|peer| peer.is_proven))
+        let is_proven = |node| members.get(node).is_some_and(|peer| peer.is_proven);
+        members.at(addr).any(is_proven) || (plain != addr && members.at(plain).any(is_proven))
     }
 
     /// Answers the datagram that is being handled, unless the address is not proven and would get too many bytes. Returns

@@ -17,6 +17,8 @@ mod names;
 mod peers;
 mod questions;
 pub(crate) mod sealed;
+#[cfg(feature = "testing")]
+pub(crate) mod sharing;
 mod support;
 pub mod view;
 

@@ -160,6 +160,20 @@ impl View {
         self.instances.values()
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn instances_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&(NodeId, Text), &mut Arc<Instance>)> {
+        self.instances.iter_mut()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn node_records_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (NodeId, &mut Arc<NodeRecord>)> {
+        self.members.iter_mut().filter_map(|(id, member)| Some((*id, member.node.as_mut()?)))
+    }
+
     pub(crate) fn instances_of(&self, origin: NodeId) -> impl Iterator<Item = &Arc<Instance>> {
         let from = self.instances.range((origin, Text::default())..);
         from.map(|(_, instance)| instance).take_while(move |instance| instance.origin == origin)

@@ -143,6 +143,11 @@ impl Spread {
     }
 
     /// The records of all origins.
+    #[cfg(feature = "testing")]
+    pub(crate) fn catalog_mut(&mut self) -> &mut Catalog {
+        &mut self.catalog
+    }
+
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }

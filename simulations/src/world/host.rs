@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hobnob_keys::{GenerationId, PublicKey};
+use hobnob_membership::testing::Shared;
 use hobnob_membership::{ClusterId, Node, NodeId, Time};
 
 use super::clock::Clock;
@@ -123,6 +124,10 @@ pub(super) struct Process {
     pub(super) inbox: VecDeque<Delivery>,
     inbox_bytes: usize,
     pub(super) left: bool,
+    /// The number of hellos that it had answered when they were last counted.
+    pub(super) hellos_answered: u64,
+    /// The number of origins that it held when it last shared them.
+    pub(super) origins_shared: usize,
     /// Whether it told of keys that the disk does not hold yet.
     pub(super) keys_changed: bool,
     /// The generation that it uses, and since when.
@@ -142,10 +147,18 @@ impl Process {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             left: false,
+            hellos_answered: 0,
+            origins_shared: 0,
             keys_changed: false,
             in_use: None,
             wakes_at: (Time::ZERO, 0),
         }
+    }
+
+    /// Shares what it holds as other nodes do.
+    pub(super) fn share(&mut self, shared: &mut Shared) {
+        self.node.share(shared);
+        self.origins_shared = self.node.catalog().origins().len();
     }
 
     /// Keeps a delivery until the process is ready. A datagram is dropped when the buffer is full.

@@ -19,6 +19,7 @@ mod trace;
 
 use std::time::Duration;
 
+use hobnob_membership::testing::Shared;
 use hobnob_membership::{Node, NodeId, Protocol, Time};
 use rand::RngExt;
 
@@ -52,8 +53,15 @@ pub struct World {
     datacenters: Vec<(String, String)>,
     fabric: Fabric,
     events: Vec<NodeEvent>,
+    /// Records that many nodes hold alike.
+    shared: Shared,
+    /// The next moment at which all nodes share what they hold.
+    share_at: Time,
     now: Time,
 }
+
+/// The interval at which all nodes share what they hold.
+const SHARE_EVERY: Duration = Duration::from_secs(10);
 
 impl World {
     /// An empty world. The same seed and the same calls give the same run.
@@ -70,6 +78,8 @@ impl World {
             datacenters: Vec::new(),
             fabric: Fabric::new(seed, network),
             events: Vec::new(),
+            shared: Shared::default(),
+            share_at: Time::ZERO + SHARE_EVERY,
             now: Time::ZERO,
         }
     }
@@ -190,12 +200,23 @@ impl World {
     /// Runs until `end`, and passes each node event to `observer`.
     pub fn run_to(&mut self, end: Time, observer: &mut dyn Observer) {
         self.tell(observer);
+        if self.now >= self.share_at {
+            self.share();
+        }
         while let Some((at, what)) = self.fabric.queue.pop_until(end) {
             self.now = at;
             self.process(what);
             self.tell(observer);
         }
         self.now = self.now.max(end);
+    }
+
+    /// Lets all nodes share what they hold alike. None of them notices.
+    fn share(&mut self) {
+        self.share_at = self.now + SHARE_EVERY;
+        for process in self.hosts.iter_mut().filter_map(|host| host.process.as_mut()) {
+            process.share(&mut self.shared);
+        }
     }
 
     /// Passes on the node events since the last call.

@@ -13,6 +13,9 @@ use super::node_event::describe;
 use super::queue::{Delivery, WorldEvent};
 use super::{Detail, NodeEvent, Stop, World};
 
+/// A node that holds so many more origins than it has shared shares them.
+const SHARE_AFTER: usize = 32;
+
 impl World {
     pub(super) fn process(&mut self, what: WorldEvent) {
         match what {
@@ -206,10 +209,8 @@ impl World {
             Input::Datagram { from, bytes } => Some((*from, bytes.len())),
             _ => None,
         };
-        let answered = hellos_answered(&process.node);
         process.node.handle(input, host.clock.local(self.now));
-        let hello = asked.filter(|_| hellos_answered(&process.node) > answered);
-        self.carry_out(number, hello, watched);
+        self.carry_out(number, asked, watched);
     }
 
     /// Makes a node write records, and carries out the outputs. Does nothing when none runs.
@@ -225,15 +226,15 @@ impl World {
         written
     }
 
-    /// Carries out the outputs of a node. `hello` is the sender of a hello that they answer, and its length. `watched` takes a copy
-    /// of each.
+    /// Carries out the outputs of a node. `asked` is the sender of a datagram that they may answer, and its length. `watched`
+    /// takes a copy of each.
     fn carry_out(
         &mut self,
         number: usize,
-        mut hello: Option<(SocketAddr, usize)>,
+        mut asked: Option<(SocketAddr, usize)>,
         mut watched: Option<&mut Vec<Output>>,
     ) {
-        let Self { hosts, fabric, events, ids, now, .. } = self;
+        let Self { hosts, fabric, events, ids, now, shared, .. } = self;
         let now = *now;
         let host = &mut hosts[number];
         let Some(process) = host.process.as_mut() else { return };
@@ -245,9 +246,14 @@ impl World {
             let Output::Event(event) = output else {
                 // A hello gets one answer, to its sender and of its length.
                 let answer = match &output {
-                    Output::Datagram { to, bytes } => hello.take_if(|k| *k == (*to, bytes.len())),
+                    Output::Datagram { to, bytes } => asked.take_if(|k| *k == (*to, bytes.len())),
                     _ => None,
                 };
+                // Other answers may be as long. The counters are added up only for an output that looks like one.
+                let answer = answer.filter(|_| {
+                    let answered = hellos_answered(&process.node);
+                    std::mem::replace(&mut process.hellos_answered, answered) < answered
+                });
                 let (address, meter) = (host.address, &mut host.meter);
                 fabric.carry_out(number, address, output, answer.is_some(), meter, now);
                 continue;
@@ -270,6 +276,9 @@ impl World {
             Self::note_in_use(host, now);
         }
         let Some(process) = host.process.as_mut() else { return };
+        if process.node.catalog().origins().len() >= process.origins_shared + SHARE_AFTER {
+            process.share(shared);
+        }
         if !host.slowness.service_time.is_zero() {
             process.ready_at = process.ready_at.max(now + host.slowness.service_time);
         }

@@ -34,11 +34,14 @@ impl Checker for Duplicates {
 
     fn window(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
         let world = scene.world;
-        let running: Vec<usize> = world.running().map(|(host, _)| host).collect();
+        let mut running: Vec<usize> = world.running().map(|(host, _)| host).collect();
+        running.sort_by_key(|host| world.host(*host).id);
         let mut together = BTreeMap::new();
-        for (place, a) in running.iter().enumerate() {
-            for b in &running[place + 1..] {
-                if world.host(*a).id != world.host(*b).id || !reach_each_other(scene, *a, *b) {
+        for same in running.chunk_by(|a, b| world.host(*a).id == world.host(*b).id) {
+            let others = |place: usize| same[place + 1..].iter();
+            let pairs = same.iter().enumerate().flat_map(|(n, a)| others(n).map(move |b| (a, b)));
+            for (a, b) in pairs {
+                if !reach_each_other(scene, *a, *b) {
                     continue;
                 }
                 let pair = [(*a, world.host(*a).lives()), (*b, world.host(*b).lives())];
