@@ -167,6 +167,15 @@ impl Truth {
         self.lives.get(&id).copied()
     }
 
+    /// Since when a node runs; `None` if it does not.
+    #[must_use]
+    pub fn up_since(&self, id: NodeId) -> Option<Time> {
+        match self.life(id) {
+            Some(Life::Up { since }) => Some(since),
+            _ => None,
+        }
+    }
+
     /// Every node that ever existed.
     pub fn lives(&self) -> impl Iterator<Item = (NodeId, Life)> {
         self.lives.iter().map(|(id, life)| (*id, *life))

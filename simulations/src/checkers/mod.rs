@@ -60,6 +60,8 @@ impl Default for Checkers {
             Box::new(catalog::Durability::default()),
             Box::new(liveness::FalseDown::default()),
             Box::new(liveness::Detection::default()),
+            Box::new(liveness::HomeVerdicts::default()),
+            Box::new(liveness::Reach::default()),
             Box::new(liveness::Exits),
             Box::new(liveness::Losses::default()),
             Box::new(liveness::Joining::default()),

@@ -104,6 +104,12 @@ impl ActiveFaults {
                 }
                 (hosts, Undo::Nothing)
             }
+            FaultKind::Move { nodes, to } => {
+                let hosts = self.running(nodes, world);
+                let homes = hosts.iter().map(|host| world.location(*host).0.to_owned()).collect();
+                hosts.iter().for_each(|host| self.move_to(*host, to, world, truth));
+                (hosts, Undo::MoveBack(homes))
+            }
             FaultKind::OtherCluster { nodes } => self.emigrate(nodes, occurrence, world, truth),
             FaultKind::DuplicateId { from, to } => self.collide(from, to, occurrence, world, truth),
             FaultKind::Rotate { at } => {
@@ -232,6 +238,20 @@ impl ActiveFaults {
             self.crash(*host, storage, world, truth);
         }
         (hosts, Undo::Restart)
+    }
+
+    /// A host starts again as a member of another datacenter.
+    pub(super) fn move_to(
+        &mut self,
+        host: usize,
+        datacenter: &str,
+        world: &mut World,
+        truth: &mut Truth,
+    ) {
+        truth.said_goodbye(world.host(host).id, world.now());
+        self.end(host, Stop::Planned, world, truth);
+        world.move_to(host, datacenter);
+        self.start(host, world, truth);
     }
 
     /// Hosts lose their disks and start in another cluster.

@@ -25,6 +25,8 @@ pub(super) enum Undo {
     Clocks,
     Disks,
     HomeCluster,
+    /// Hosts that move back to these datacenters.
+    MoveBack(Vec<String>),
     /// Hosts that were revoked and start with new keys.
     NewKeys,
     /// Hosts that start with an ordinary token.

@@ -51,6 +51,11 @@ impl ActiveFaults {
                     world.host_mut(*host).disk.set_full(false);
                 }
             }
+            Undo::MoveBack(homes) => {
+                for (host, home) in hosts.iter().zip(homes) {
+                    self.move_to(*host, &home, world, truth);
+                }
+            }
             Undo::HomeCluster => {
                 for host in &hosts {
                     world.crash(*host, Storage::Lost);

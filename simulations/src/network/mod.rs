@@ -5,7 +5,7 @@ mod groups;
 mod latency;
 mod partition;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -107,6 +107,12 @@ impl Network {
         let others = (0..self.links.len()).filter(|it| *it != own || self.links.size(own) > 1);
         let mut both = others.flat_map(|it| [self.links.at(own, it), self.links.at(it, own)]);
         both.all(|link| is(&self.profiles[usize::from(link.profile)]))
+    }
+
+    /// One of some hosts for each kind of links that they have.
+    pub fn each_group_of<'a>(&'a self, hosts: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+        let mut seen = BTreeSet::new();
+        hosts.iter().copied().filter(move |host| seen.insert(self.links.group_of(*host)))
     }
 
     /// Replaces the conditions of a directed link.

@@ -214,6 +214,13 @@ pub enum FaultKind {
         /// The hosts.
         nodes: Select,
     },
+    /// Hosts stop, and start again as members of another datacenter, with their disks. At the end of the fault they move back.
+    Move {
+        /// The hosts.
+        nodes: Select,
+        /// The name of the datacenter.
+        to: String,
+    },
     /// Hosts lose their disks, and start in another cluster with the seeds of this one. At the end of the fault they
     /// return as new nodes.
     OtherCluster {
@@ -308,6 +315,7 @@ impl FaultKind {
             Self::WallJump { .. } => "wall-jump",
             Self::DiskFull { .. } => "disk-full",
             Self::AddressChange { .. } => "address-change",
+            Self::Move { .. } => "move",
             Self::OtherCluster { .. } => "other-cluster",
             Self::ForceLeave { .. } => "force-leave",
             Self::DuplicateId { .. } => "duplicate-id",

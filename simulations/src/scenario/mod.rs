@@ -92,8 +92,7 @@ pub struct Datacenter {
     /// Its zones. Hosts are assigned to them in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<String>,
-    /// The number of its hosts that others join through, its first ones. Without it in any datacenter, the scenario's
-    /// first `seed_hosts` are all seeds.
+    /// The number of its hosts that others join through, its first ones; the scenario's `seed_hosts` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeds: Option<usize>,
     /// When its hosts begin to start; at the start of the run by default.
@@ -230,12 +229,13 @@ impl Scenario {
 
     /// The hosts that others join through.
     fn seeds(&self) -> Vec<usize> {
-        if self.datacenter.iter().all(|dc| dc.seeds.is_none()) {
+        if self.datacenter.is_empty() {
             return (0..self.seed_hosts.clamp(1, self.nodes.max(1))).collect();
         }
         let mut first = 0;
         let of = self.datacenter.iter().flat_map(|dc| {
-            let seeds = first..first + dc.seeds.unwrap_or(1).clamp(1, dc.nodes.max(1));
+            let seeds =
+                first..first + dc.seeds.unwrap_or(self.seed_hosts).clamp(1, dc.nodes.max(1));
             first += dc.nodes;
             seeds
         });

@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// | `seeds` | those that others join through |
 /// | `datacenter:eu`, `dc:eu` | those of a datacenter |
 /// | `outside:eu` | those of all other datacenters |
+/// | `gateways:eu`, `gateways:eu:1` | those that speak for a datacenter now, or the first one of them |
 /// | `zone:a` | those of a zone |
 /// | `random 3`, `random 10%` | drawn anew each time |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Select {
     Datacenter(String),
     /// The hosts of all other datacenters.
     Outside(String),
+    /// The first gateways of a datacenter, as the nodes compute them now.
+    Gateways(String, usize),
     /// The hosts of a zone.
     Zone(String),
     /// This many at random.
@@ -52,6 +55,8 @@ pub trait Topology {
     fn location(&self, host: usize) -> (&str, &str);
     /// The seeds.
     fn seeds(&self) -> &[usize];
+    /// The gateways of a datacenter, in order.
+    fn gateways(&self, datacenter: &str) -> Vec<usize>;
 }
 
 impl Topology for crate::World {
@@ -65,6 +70,10 @@ impl Topology for crate::World {
 
     fn seeds(&self) -> &[usize] {
         &self.seeds
+    }
+
+    fn gateways(&self, datacenter: &str) -> Vec<usize> {
+        Self::gateways(self, datacenter)
     }
 }
 
@@ -91,6 +100,12 @@ impl Select {
             Self::Outside(name) => {
                 (0..count).filter(|host| topology.location(*host).0 != name).collect()
             }
+            Self::Gateways(name, first) => {
+                let mut gateways = topology.gateways(name);
+                gateways.truncate(*first);
+                gateways.sort_unstable();
+                gateways
+            }
             Self::Zone(name) => {
                 (0..count).filter(|host| topology.location(*host).1 == name).collect()
             }
@@ -114,6 +129,13 @@ impl Select {
                 let datacenter = text.strip_prefix("datacenter:");
                 if let Some(name) = datacenter.or_else(|| text.strip_prefix("dc:")) {
                     return Some(Self::Datacenter(name.to_owned()));
+                }
+                if let Some(name) = text.strip_prefix("gateways:") {
+                    let (name, first) = match name.split_once(':') {
+                        Some((name, first)) => (name, first.parse().ok()?),
+                        None => (name, usize::MAX),
+                    };
+                    return Some(Self::Gateways(name.to_owned(), first));
                 }
                 if let Some(name) = text.strip_prefix("outside:") {
                     return Some(Self::Outside(name.to_owned()));
@@ -144,6 +166,8 @@ impl fmt::Display for Select {
             Self::Seeds => f.write_str("seeds"),
             Self::Datacenter(name) => write!(f, "datacenter:{name}"),
             Self::Outside(name) => write!(f, "outside:{name}"),
+            Self::Gateways(name, usize::MAX) => write!(f, "gateways:{name}"),
+            Self::Gateways(name, first) => write!(f, "gateways:{name}:{first}"),
             Self::Zone(name) => write!(f, "zone:{name}"),
             Self::Random(wanted) => write!(f, "random {wanted}"),
             Self::RandomPercent(percent) => write!(f, "random {percent}%"),
@@ -162,7 +186,7 @@ impl<'de> Deserialize<'de> for Select {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
-                "`{text}` names no hosts: write `all`, `7`, `3..6`, `first half`, `seeds`, `datacenter:NAME`, `outside:NAME`, `zone:NAME`, `random 3` or `random 10%`"
+                "`{text}` names no hosts: write `all`, `7`, `3..6`, `first half`, `seeds`, `datacenter:NAME`, `outside:NAME`, `gateways:NAME`, `zone:NAME`, `random 3` or `random 10%`"
             ))
         })
     }
@@ -174,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_written_selection_is_read_as_the_same() {
-        let places = ["datacenter:eu", "outside:eu", "zone:a"];
+        let places = ["datacenter:eu", "outside:eu", "gateways:eu", "gateways:eu:2", "zone:a"];
         let others = ["all", "7", "3..6", "first half", "seeds", "random 3", "random 5%"];
         for text in places.into_iter().chain(others) {
             assert_eq!(Select::parse(text).map(|select| select.to_string()).as_deref(), Some(text));

@@ -1,6 +1,7 @@
 //! A time as a scenario file writes it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -41,12 +42,20 @@ impl Serialize for Span {
     }
 }
 
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time = humantime::parse_duration(text);
+        time.map(Self)
+            .map_err(|error| format!("`{text}` is not a time ({error}): write `10s`, `250ms`"))
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
-            D::Error::custom(format!("`{text}` is not a time ({error}): write `10s`, `250ms`"))
-        })
+        text.parse().map_err(D::Error::custom)
     }
 }
 

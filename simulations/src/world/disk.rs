@@ -31,6 +31,8 @@ pub struct Disk {
     epoch: u64,
     records: BTreeMap<Key, Value>,
     pub(super) peers: Vec<u32>,
+    /// Peers in other datacenters.
+    pub(super) far_peers: Vec<u32>,
     pub(super) keys: Keys,
     history: Vec<Before>,
     full: bool,

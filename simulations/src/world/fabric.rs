@@ -29,6 +29,25 @@ struct Stream {
     stalled_since: Time,
 }
 
+/// What was sent from one datacenter to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crossed {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Bytes in datagrams.
+    pub datagram_bytes: u64,
+    /// Bytes in stream frames.
+    pub frame_bytes: u64,
+}
+
+impl Crossed {
+    /// All bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.datagram_bytes + self.frame_bytes
+    }
+}
+
 /// The connections that are held, and the hosts that cannot connect.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
@@ -49,6 +68,10 @@ pub(super) struct Fabric {
     pub(super) is_sealed: bool,
     streams: BTreeMap<Endpoint, Stream>,
     next_accepted: u64,
+    /// The datacenter of each host, by number.
+    pub(super) places: Vec<usize>,
+    /// What crossed from one datacenter to another.
+    pub(super) crossed: BTreeMap<(usize, usize), Crossed>,
     /// The current owner of each address.
     owners: Vec<Option<usize>>,
 }
@@ -64,6 +87,8 @@ impl Fabric {
             is_sealed: false,
             streams: BTreeMap::new(),
             next_accepted: 0,
+            places: Vec::new(),
+            crossed: BTreeMap::new(),
             owners: Vec::new(),
         }
     }
@@ -169,6 +194,10 @@ impl Fabric {
 
     fn send_datagram(&mut self, from: usize, address: u32, to: u32, bytes: Vec<u8>, now: Time) {
         let Some(receiver) = self.owner(to) else { return };
+        if let Some(crossed) = self.crossed(from, receiver) {
+            crossed.datagrams += 1;
+            crossed.datagram_bytes += bytes.len() as u64;
+        }
         let fate = self.network.datagram(from, receiver, bytes.len(), now, &mut self.rng);
         let Some(arrivals) = fate else {
             if self.trace.wants(Detail::Packets) {
@@ -257,10 +286,19 @@ impl Fabric {
         let time = self.network.frame(from.0, to.0, bytes.len(), now, &mut self.rng);
         let at = stream.not_before.max(now + time);
         stream.not_before = at;
+        if let Some(crossed) = self.crossed(from.0, to.0) {
+            crossed.frame_bytes += bytes.len() as u64;
+        }
         let frame = Delivery::Frame { stream: to.1, bytes };
         self.queue.push(at, WorldEvent::Stream { to: to.0, delivery: frame });
         let written = Delivery::Written { stream: from.1 };
         self.queue.push(at, WorldEvent::Stream { to: from.0, delivery: written });
+    }
+
+    /// The count of what crosses between the datacenters of two hosts; `None` within one.
+    fn crossed(&mut self, from: usize, to: usize) -> Option<&mut Crossed> {
+        let pair = (self.places[from], self.places[to]);
+        (pair.0 != pair.1).then(|| self.crossed.entry(pair).or_default())
     }
 
     /// Retries a stalled stream: it continues once the link is open, and ends after the idle timeout.

@@ -17,10 +17,11 @@ mod secured;
 mod step;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_membership::testing::Shared;
-use hobnob_membership::{Node, NodeId, Protocol, Time};
+use hobnob_membership::{Epoch, Node, NodeId, Protocol, Time};
 use rand::RngExt;
 
 use crate::network::Network;
@@ -31,6 +32,7 @@ use sealed::Sealed;
 pub use clock::Clock;
 pub use connections::Stop;
 pub use disk::{Disk, DiskError};
+pub use fabric::Crossed;
 pub(crate) use host::MAX_WAKES;
 pub use host::{DataDirectory, Host, Meter, Slowness, Storage};
 pub use node_event::{NodeEvent, Observer};
@@ -51,6 +53,8 @@ pub struct World {
     hosts: Vec<Host>,
     ids: Ids,
     datacenters: Vec<(String, String)>,
+    /// The first epoch of each node in each datacenter where it lived, in order.
+    homes: BTreeMap<NodeId, Vec<(Epoch, String)>>,
     fabric: Fabric,
     events: Vec<NodeEvent>,
     /// Records that many nodes hold alike.
@@ -76,6 +80,7 @@ impl World {
             hosts: Vec::new(),
             ids: Ids::default(),
             datacenters: Vec::new(),
+            homes: BTreeMap::new(),
             fabric: Fabric::new(seed, network),
             events: Vec::new(),
             shared: Shared::default(),
@@ -137,6 +142,8 @@ impl World {
         let address = self.fabric.assign_address(number);
         let skew = self.fabric.rng.random_range(0..10_000_000);
         self.hosts.push(Host::new(number, address, skew));
+        let known = self.datacenters.iter().position(|(name, _)| name == datacenter);
+        self.fabric.places.push(known.map_or(number, |first| self.fabric.places[first]));
         self.datacenters.push((datacenter.to_owned(), zone.to_owned()));
         self.identify(number);
         number
@@ -176,6 +183,42 @@ impl World {
     #[must_use]
     pub fn name_of(&self, id: NodeId) -> String {
         self.ids.name_of(id)
+    }
+
+    /// The gateways of a datacenter, in order, as one of its nodes computes them now.
+    #[must_use]
+    pub fn gateways(&self, datacenter: &str) -> Vec<usize> {
+        let one = self.running().find(|(host, _)| self.location(*host).0 == datacenter);
+        let Some((host, node)) = one else { return Vec::new() };
+        let all = node.datacenters(self.hosts[host].clock.local(self.now));
+        let own = all.into_iter().find(|it| it.is_own);
+        let gateways = own.into_iter().flat_map(|own| own.gateways);
+        gateways.filter_map(|gateway| self.host_of(gateway.node_id)).collect()
+    }
+
+    /// The datacenter in which a node lived in an epoch.
+    #[must_use]
+    pub fn home_of(&self, id: NodeId, epoch: Epoch) -> Option<&str> {
+        let homes = self.homes.get(&id)?.iter().rev();
+        homes.into_iter().find(|(first, _)| *first <= epoch).map(|(_, home)| home.as_str())
+    }
+
+    /// Moves a host to another datacenter. Its next life is there.
+    pub fn move_to(&mut self, number: usize, datacenter: &str) {
+        let known = self.datacenters.iter().position(|(name, _)| name == datacenter);
+        self.fabric.places[number] = known.map_or(number, |first| self.fabric.places[first]);
+        self.datacenters[number].0 = datacenter.to_owned();
+    }
+
+    /// What was sent from one datacenter to another so far, by their names.
+    #[must_use]
+    pub fn crossed(&self) -> BTreeMap<(String, String), Crossed> {
+        let name = |place: usize| {
+            let host = self.fabric.places.iter().position(|other| *other == place);
+            host.map_or_else(String::new, |host| self.datacenters[host].0.clone())
+        };
+        let crossed = self.fabric.crossed.iter();
+        crossed.map(|((from, to), crossed)| ((name(*from), name(*to)), *crossed)).collect()
     }
 
     /// The datacenter and zone of a host.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use hobnob_membership::record::{Key, NodeRecord, Support, Value};
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{ClusterId, Config, Epoch, Identity, Input, Node, NodeId, Protocol};
+use hobnob_membership::{
+    ClusterId, Config, Epoch, Gateway, Identity, Input, Node, NodeId, Protocol,
+};
 use rand::Rng;
 
 use super::host::{Process, SYNC_PORT, address_index, socket_address};
@@ -32,18 +34,27 @@ impl World {
         if self.hosts[number].process.is_some() {
             return;
         }
-        let mut seeds: Vec<_> =
-            self.seeds.iter().map(|seed| socket_address(self.hosts[*seed].address)).collect();
+        let own = |seed: &&usize| self.datacenters[**seed].0 == self.datacenters[number].0;
+        let (near, far): (Vec<_>, Vec<_>) = self.seeds.iter().partition(own);
+        let addresses = |seeds: Vec<usize>| {
+            seeds.into_iter().map(|seed| socket_address(self.hosts[seed].address)).collect()
+        };
+        let (mut near, mut far): (Vec<_>, Vec<_>) = (addresses(near), addresses(far));
         let seed = self.fabric.rng.next_u64();
         let protocol = Protocol { retention: self.retention_of(number), ..self.protocol.clone() };
         let founds = self.seeds.contains(&number) && self.hosts[number].generation == 0;
         let host = &mut self.hosts[number];
-        seeds.extend(host.disk.peers.iter().map(|peer| socket_address(*peer)));
+        near.extend(host.disk.peers.iter().map(|peer| socket_address(*peer)));
+        far.extend(host.disk.far_peers.iter().map(|peer| socket_address(*peer)));
         let last = Epoch(host.disk.epoch());
         let epoch = Epoch::of_new_life(last, host.clock.wall_ms(self.now), seed as u16);
         host.disk.store_epoch(epoch.0);
         host.lives += 1;
         let (datacenter, zone) = self.datacenters[number].clone();
+        let homes = self.homes.entry(host.id).or_default();
+        if homes.last().is_none_or(|(_, last)| *last != datacenter) {
+            homes.push((epoch, datacenter.clone()));
+        }
         let founds = founds || host.cluster != ClusterId::default();
         let name = format!("n{number}");
         let sealing = self.sealed.as_ref();
@@ -58,7 +69,7 @@ impl World {
             left: None,
             support: Support::OURS,
             certificate: Vec::new(),
-            gateway: hobnob_membership::Gateway::Yes,
+            gateway: Gateway::Yes,
         };
         let config = Config {
             cluster: host.cluster,
@@ -78,7 +89,10 @@ impl World {
         let node = node.expect("the disk holds what an earlier life took");
         host.process = Some(Process::new(node, host.lives));
         Self::note_in_use(host, self.now);
-        self.act(number, Input::Join(seeds));
+        self.act(number, Input::Join(near));
+        if !far.is_empty() {
+            self.act(number, Input::JoinWan(far));
+        }
     }
 
     /// Takes the power from a host. Everything in flight to its node is lost.
@@ -104,6 +118,8 @@ impl World {
         let Some(process) = host.process.take() else { return };
         let peers = process.node.peer_addresses().filter_map(address_index);
         host.disk.peers = peers.take(MAX_REMEMBERED_PEERS).collect();
+        let far = process.node.remote_addresses().filter_map(address_index);
+        host.disk.far_peers = far.take(MAX_REMEMBERED_PEERS).collect();
         host.refuses_from = match how {
             Stop::Power => None,
             Stop::Killed { dying } => Some(self.now + dying),

@@ -14,11 +14,15 @@ use crate::truth::Life;
 #[must_use]
 pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     let running: Vec<(usize, &Node)> = scene.world.running().collect();
-    let up = running.len();
+    let mut up = BTreeMap::<&str, usize>::new();
+    for (host, _) in &running {
+        *up.entry(scene.world.location(*host).0).or_default() += 1;
+    }
     for (host, node) in &running {
-        if node.active_members() != up {
-            let active = node.active_members();
-            return Some(format!("n{host} counts {active} active members of {up}"));
+        let (active, name) = (node.active_members(), scene.world.location(*host).0);
+        let up = up.get(name).copied().unwrap_or_default();
+        if active != up {
+            return Some(format!("n{host} counts {active} active members of {up} in {name}"));
         }
     }
     if let Some(newest) = scene.world.newest() {
