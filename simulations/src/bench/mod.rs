@@ -1,6 +1,7 @@
 //! Benchmarks of the protocol in virtual time: against its goals, and beside plain foca.
 
 pub mod compare;
+pub mod datacenters;
 pub mod goals;
 mod row;
 pub mod sealed;

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::output::{print, rounded};
 use super::progress::Progress;
-use super::{CommandResult, processes, sealed, socket};
+use super::{CommandResult, datacenters, processes, sealed, socket};
 
 /// The section that compares Hobnob with plain foca.
 const COMPARE: &str = "compare";
@@ -71,11 +71,13 @@ pub(crate) struct BenchArguments {
     json: bool,
 }
 
-/// Measurements outside of virtual time.
+/// Measurements of their own.
 #[derive(Subcommand)]
 enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
+    /// Measure many datacenters in virtual time.
+    Datacenters(datacenters::DatacentersArguments),
     /// Measure orders and hostile datagrams at real agents of a sealed cluster (Linux, as root).
     Sealed(sealed::SealedArguments),
     /// The echo that `socket` measures beside the agent.
@@ -103,6 +105,7 @@ const CRASHES: usize = 40;
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
+        Some(BenchPart::Datacenters(arguments)) => return datacenters::bench(arguments),
         Some(BenchPart::Sealed(arguments)) => return sealed::bench(arguments),
         Some(BenchPart::Echo(arguments)) => return socket::echo(arguments),
         Some(BenchPart::Server(arguments)) => return processes::server(arguments),

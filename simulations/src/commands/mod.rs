@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod bench;
+mod datacenters;
 mod limits;
 mod list;
 mod load;
