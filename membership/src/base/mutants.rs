@@ -102,6 +102,20 @@ pub enum Mutant {
     NewcomerJudgesToken,
     /// A node ignores which services a certificate allows, its own and those of others.
     IgnoreCertificateLimits,
+    /// Members of other datacenters are taken into the pool.
+    MixDatacenters,
+    /// The members of a datacenter that is out of reach are taken for down, whatever their home says.
+    UnreachableIsDown,
+    /// A gateway goes on telling that a member lives that its datacenter has declared down.
+    StaleLiveness,
+    /// One gateway alone finds a datacenter out of reach.
+    OneGatewayDecides,
+    /// A gateway forwards what came from another datacenter.
+    LoopWanRumors,
+    /// First copies that find no bandwidth between datacenters are dropped.
+    BudgetDrops,
+    /// Every gateway opens sessions with other datacenters, and not the primary alone.
+    AnyGatewayOpens,
 }
 
 #[cfg(feature = "mutants")]
@@ -163,6 +177,13 @@ mod switch {
             Self::RevocationNotSpread,
             Self::NewcomerJudgesToken,
             Self::IgnoreCertificateLimits,
+            Self::MixDatacenters,
+            Self::UnreachableIsDown,
+            Self::StaleLiveness,
+            Self::OneGatewayDecides,
+            Self::LoopWanRumors,
+            Self::BudgetDrops,
+            Self::AnyGatewayOpens,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -11,6 +11,7 @@ use super::looks::SILENT_AFTER;
 use super::seen::{Datacenters, GATEWAYS};
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::wire::{HomeVerdict, Message, ReachVote};
@@ -165,7 +166,8 @@ impl Wan {
             *silence >= AGREES_AFTER && *asked >= ASKED_FOR
         };
         let agreed = 1 + votes.iter().filter(agrees).count();
-        if !hears && agreed >= QUORUM.min(1 + others.len()) {
+        let decides = !hears && agreed >= QUORUM.min(1 + others.len());
+        if decides || mutant::is(Mutant::OneGatewayDecides) {
             self.change_reach(datacenter, now);
         }
     }

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::base::datacenter::{DatacenterId, Gateway};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_DATACENTERS, MAX_MEMBERS_OF_DATACENTER, MAX_REMOTE_MEMBERS};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::Text;
 use crate::wire::{HomeVerdict, RemoteMember};
@@ -174,11 +175,12 @@ impl Table {
 
     /// An entry as it is told to others.
     pub(crate) fn told(&self, entry: &Entry) -> RemoteMember {
+        let is_stale = mutant::is(Mutant::StaleLiveness);
         RemoteMember {
             identity: entry.identity,
             datacenter: self.home(entry.home).map(|home| home.name.clone()).unwrap_or_default(),
             gateway: entry.gateway,
-            verdict: entry.verdict,
+            verdict: if is_stale { HomeVerdict::Alive } else { entry.verdict },
             accuser: self.downs.get(&entry.identity.node_id).and_then(|down| down.accuser),
         }
     }

@@ -13,6 +13,7 @@ use crate::base::bucket::Bucket;
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::NodeId;
 use crate::base::limits::MAX_ORIGINS;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::{Catalog, Delta, Range};
 
@@ -185,6 +186,9 @@ impl Links {
         let shed = rest.iter().map(|queue| queue.items.len()).sum();
         for queue in rest {
             *queue = Queue::default();
+        }
+        if mutant::is(Mutant::BudgetDrops) {
+            *first = Queue::default();
         }
         link.flush_at = (!first.is_empty()).then_some(now);
         shed

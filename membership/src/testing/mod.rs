@@ -8,7 +8,7 @@ mod network;
 mod samples;
 pub mod sealed;
 
-pub use datacenters::{NAMES, node_in};
 pub use crate::node::sharing::Shared;
+pub use datacenters::{NAMES, node_in};
 pub use network::{Arrival, Link, Network};
 pub use samples::{config, health, identity, instance, large, node, node_as, node_of, record, web};

@@ -1,7 +1,6 @@
 //! The subcommands.
 
 mod bench;
-mod datacenters;
 mod limits;
 mod list;
 mod load;

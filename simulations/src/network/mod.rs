@@ -3,6 +3,7 @@
 mod conditions;
 mod groups;
 mod latency;
+mod link;
 mod partition;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use rand::{Rng, RngExt};
 use hobnob_membership::Time;
 
 use groups::Groups;
+use link::{Link, LinkState};
 
 pub use conditions::{Burst, Conditions};
 pub use latency::Latency;
@@ -28,13 +30,6 @@ pub enum Channel {
     Streams,
 }
 
-/// The state of a link between two packets.
-#[derive(Clone, Copy, Debug, Default)]
-struct LinkState {
-    bad: bool,
-    busy_until: Time,
-}
-
 /// The copies of a datagram that arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
@@ -44,23 +39,6 @@ pub(crate) struct Arrivals {
     pub(crate) cut_to: Option<usize>,
     /// A random number that chooses the flipped bits.
     pub(crate) flip: Option<u64>,
-}
-
-/// What holds for all links between two groups of hosts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Link {
-    profile: u8,
-    datagram_cuts: u8,
-    stream_cuts: u8,
-}
-
-impl Link {
-    fn cuts(&mut self, channel: Channel) -> &mut u8 {
-        match channel {
-            Channel::Datagrams => &mut self.datagram_cuts,
-            Channel::Streams => &mut self.stream_cuts,
-        }
-    }
 }
 
 /// The links between hosts. Hosts are named by number.

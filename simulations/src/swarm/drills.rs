@@ -7,8 +7,8 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::sealed;
 use super::size::Size;
+use super::{datacenters, sealed};
 use crate::scenario::{
     FalseDowns, Fault, FaultKind, LatencySpec, Limits, LinkSpec, Scenario, Select, Span,
     StorageSpec,
@@ -28,7 +28,7 @@ const FEW: usize = 5;
 const MIN_SECONDS: u64 = 60;
 
 /// The drills, in turn.
-const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 25] = [
+const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 28] = [
     crash,
     deaf_monitors,
     slow,
@@ -54,6 +54,9 @@ const DRILLS: [fn(&mut Scenario, &mut Xoshiro256PlusPlus); 25] = [
     sealed::apart,
     sealed::years,
     sealed::restricted,
+    datacenters::cut,
+    datacenters::deaf_gateway,
+    datacenters::restarts,
 ];
 
 /// Whether a seed is a drill, in a cluster that is large enough.

@@ -3,6 +3,7 @@
 //! Tests that each leave out most features find more than tests that use a little of everything (Groce et al., "Swarm
 //! Testing", ISSTA 2012). Every fifth seed is a drill: one stress under tight limits.
 
+mod datacenters;
 mod drills;
 mod exits;
 mod mixed;

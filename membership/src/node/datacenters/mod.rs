@@ -11,6 +11,7 @@ use super::peers::Pools;
 use super::view::{Member, MemberStatus, OriginStatus};
 use crate::base::datacenter::{DatacenterId, Gateway};
 use crate::base::identity::NodeId;
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::{Key, NodeRecord, Text};
 use crate::datacenters::facts::Fact;
@@ -27,7 +28,7 @@ impl Node {
         message: Message,
         now: Time,
     ) -> Option<Message> {
-        if self.liveness.is_silent() {
+        if self.liveness.is_silent() || mutant::is(Mutant::MixDatacenters) {
             return Some(message);
         }
         let own = self.identity().node_id;
@@ -194,7 +195,11 @@ impl Node {
         let status = match self.remote_status(node)? {
             OriginStatus::Active => MemberStatus::Alive,
             OriginStatus::Gone(status) => status,
-            OriginStatus::Down { .. } if is_out && self.wan.table().down(node).is_none() => {
+            OriginStatus::Down { .. }
+                if is_out
+                    && self.wan.table().down(node).is_none()
+                    && !mutant::is(Mutant::UnreachableIsDown) =>
+            {
                 MemberStatus::Unreachable
             }
             OriginStatus::Down { .. } => MemberStatus::Down,

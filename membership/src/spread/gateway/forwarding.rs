@@ -9,6 +9,7 @@ use super::super::rumors::Rumor;
 use super::super::{RUMORS_OVERHEAD_BYTES, Spread};
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Head};
 use crate::gateways::parts::{COPIES, Parts, part_of};
@@ -112,6 +113,10 @@ impl Spread {
             self.out.counters.wan_rumors_received += 1;
             let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
             let is_tombstone = delta.is_origin_tombstone();
+            if mutant::is(Mutant::LoopWanRumors) {
+                let links: Vec<_> = peers.others().into_iter().map(|to| (to, 0)).collect();
+                self.forward(&links, &Arc::new(delta.clone()), now);
+            }
             let learned = self.learn(&delta, sender, Route::Rumor, peers, now);
             if learned == Learned::News {
                 self.out.counters.wan_rumors_news += 1;

@@ -46,7 +46,7 @@ pub(super) fn storm(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> V
     let into: u64 = (1..planet.datacenters())
         .map(|dc| {
             let of = |all: &std::collections::BTreeMap<(usize, usize), Crossed>| {
-                all.get(&(dc, 0)).map_or(0, |crossed| crossed.bytes())
+                all.get(&(dc, 0)).map_or(0, Crossed::bytes)
             };
             of(&after) - of(&before)
         })
@@ -65,7 +65,7 @@ pub(super) fn storm(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> V
 }
 
 /// Bytes a second between two datacenters whose link is narrow.
-const NARROW: u64 = 20_000;
+const NARROW: u64 = 4_000;
 
 /// More changes within a second than a narrow link takes, while no stream passes between datacenters: the changes wait, and
 /// none is lost.
@@ -75,7 +75,7 @@ pub(super) fn narrow(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> 
     let mut planet = Planet::narrow(&lossless, NARROW);
     let (inside, outside) = (planet.of(0), planet.outside(0));
     Partition::full(&inside, &outside).only(Channel::Streams).begin(planet.world.network());
-    let changes = effort.storm.min(1_000);
+    let changes = effort.storm.min(300);
     let gap = Duration::from_secs(1) / changes.max(1) as u32;
     for number in 0..changes {
         planet.change(inside[number % inside.len().min(8)], number);
@@ -186,9 +186,8 @@ pub(super) fn churn(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> V
         let after = planet.crossed();
         // What the others sent, to each other and into the datacenter.
         let others = after.iter().filter(|((from, _), _)| *from != 0);
-        let sent: u64 = others
-            .map(|(pair, it)| it.bytes() - before.get(pair).map_or(0, |before| before.bytes()))
-            .sum();
+        let sent: u64 =
+            others.map(|(pair, it)| it.bytes() - before.get(pair).map_or(0, Crossed::bytes)).sum();
         bytes.push(sent as f64);
         if loss > 0.0 {
             let elsewhere = |id| planet.world.host_of(id).is_some_and(|it| it >= planet.agents);

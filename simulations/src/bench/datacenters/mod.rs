@@ -58,13 +58,16 @@ impl DatacentersEffort {
     }
 }
 
+/// Takes the measurements of a part.
+type Measure = fn(&DatacentersEffort, &mut dyn FnMut(&str)) -> Vec<Row>;
+
 /// A part of the measurements.
 pub struct DatacentersPart {
     /// Its name.
     pub name: &'static str,
     /// A description of its measurements.
     pub about: &'static str,
-    run: fn(&DatacentersEffort, &mut dyn FnMut(&str)) -> Vec<Row>,
+    run: Measure,
 }
 
 impl DatacentersPart {

@@ -47,14 +47,23 @@ pub(super) struct PlanetLog {
     /// The same when one is back.
     pub(super) reachable: Vec<(Time, usize, String)>,
     running: BTreeMap<NodeId, bool>,
+    /// The last change of each origin that each agent knows.
+    known: BTreeMap<(usize, NodeId), u16>,
 }
 
 impl Observer for PlanetLog {
     fn on_event(&mut self, _: &World, event: &NodeEvent) {
         match &event.kind {
             Event::Instance(change) if change.instance.status != InstanceStatus::Gone => {
-                let key = (change.instance.origin, change.instance.service.port);
-                if let Some(followed) = self.followed.get_mut(&key) {
+                let (origin, port) = (change.instance.origin, change.instance.service.port);
+                let known = self.known.entry((event.host, origin)).or_default();
+                if port == UNCHANGED || port <= *known {
+                    return;
+                }
+                // A later change of an instance stands for those before.
+                let news = (origin, *known + 1)..=(origin, port);
+                *known = port;
+                for (_, followed) in self.followed.range_mut(news) {
                     followed.knowing += 1;
                     followed.last[self.places[event.host]] = event.at;
                 }

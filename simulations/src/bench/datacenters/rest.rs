@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::DatacentersEffort;
 use super::planet::Planet;
 use crate::bench::row::{Goal, Row};
+use crate::world::Crossed;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -20,7 +21,7 @@ pub(super) fn rest(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> Ve
     let rates: Vec<f64> = after
         .iter()
         .map(|(pair, crossed)| {
-            let before = before.get(pair).map_or(0, |crossed| crossed.bytes());
+            let before = before.get(pair).map_or(0, Crossed::bytes);
             (crossed.bytes() - before) as f64 / MINUTE.as_secs_f64()
         })
         .collect();

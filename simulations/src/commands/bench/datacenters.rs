@@ -8,9 +8,9 @@ use hobnob_simulations::bench::datacenters::{DatacentersEffort, PARTS};
 use hobnob_simulations::scenario::Span;
 use hobnob_simulations::world::Seal;
 
-use super::CommandResult;
-use super::output::{print, rows_table};
-use super::progress::Progress;
+use crate::commands::CommandResult;
+use crate::commands::output::{print, rows_table};
+use crate::commands::progress::Progress;
 
 /// The arguments of `bench datacenters`.
 #[derive(Args)]

@@ -1,5 +1,7 @@
 //! `bench`.
 
+mod datacenters;
+
 use std::fmt::Write as _;
 
 use anyhow::bail;
@@ -14,7 +16,7 @@ use serde_json::json;
 
 use super::output::{print, rounded};
 use super::progress::Progress;
-use super::{CommandResult, datacenters, processes, sealed, socket};
+use super::{CommandResult, processes, sealed, socket};
 
 /// The section that compares Hobnob with plain foca.
 const COMPARE: &str = "compare";
@@ -77,7 +79,7 @@ enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
     /// Measure many datacenters in virtual time.
-    Datacenters(datacenters::DatacentersArguments),
+    Datacenters(Box<datacenters::DatacentersArguments>),
     /// Measure orders and hostile datagrams at real agents of a sealed cluster (Linux, as root).
     Sealed(sealed::SealedArguments),
     /// The echo that `socket` measures beside the agent.
