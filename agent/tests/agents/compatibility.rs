@@ -107,9 +107,8 @@ async fn records_of_a_later_version_pass_through_agents_and_survive_their_restar
         until_held(agent).await;
     }
     // The digest is one over the bytes of all records, so all agents hold the same ones.
-    let digest = info(&a).await.catalog_digest;
     for agent in [&b, &c] {
-        let same = || async { info(agent).await.catalog_digest == digest };
+        let same = || async { info(agent).await.catalog_digest == info(&a).await.catalog_digest };
         eventually("the same records everywhere", same).await;
     }
     for agent in [&a, &b, &c] {
