@@ -249,6 +249,8 @@ counters! {
     reach_votes_sent,
     /// Datacenters that went out of reach.
     datacenters_lost,
+    /// Messages, entries and streams that were ignored because an operator isolated their datacenter.
+    isolated_ignored,
     /// Lost members asked whether they are back.
     lost_asked,
     /// Members that are down and whose address answered this node as another member.

@@ -34,7 +34,7 @@ impl Wan {
             return;
         }
         self.timers.set(Timer::WanBeat, now + BEAT_EVERY);
-        let others: Vec<DatacenterId> = self.table.others().collect();
+        let others = self.spoken_with();
         for datacenter in others {
             if let Some(peer) = self.counterpart(datacenter) {
                 self.beat(&peer, datacenter, true, Vec::new(), now);
@@ -83,7 +83,7 @@ impl Wan {
         if self.gateway.is_none() || self.leaving || changed.len() > MAX_CHANGES_TOLD {
             return;
         }
-        let others: Vec<DatacenterId> = self.table.others().collect();
+        let others = self.spoken_with();
         for datacenter in others {
             let Some(peer) = self.counterpart(datacenter) else { continue };
             for changed in changed.chunks(UPDATES_PER_BEAT) {

@@ -84,6 +84,9 @@ impl Wan {
         now: Time,
     ) {
         let mut peers = self.exchanges.values().filter_map(|exchange| exchange.peer);
+        if self.table.remote(peer.node_id).is_some_and(|entry| self.is_isolated(entry.home)) {
+            return;
+        }
         if peer.node_id == self.identity.node_id || peers.any(|it| it.node_id == peer.node_id) {
             return;
         }
@@ -142,6 +145,15 @@ impl Wan {
         }
     }
 
+    /// Drops the exchanges with a datacenter.
+    pub(super) fn drop_exchanges_with(&mut self, home: DatacenterId) {
+        let table = &self.table;
+        let is_of = |peer: &Identity| table.remote(peer.node_id).is_some_and(|it| it.home == home);
+        let with = self.exchanges.iter().filter(|(_, it)| it.peer.as_ref().is_some_and(is_of));
+        let with: Vec<StreamId> = with.map(|(stream, _)| *stream).collect();
+        with.into_iter().for_each(|stream| self.drop_exchange(stream));
+    }
+
     fn take_introduction(&mut self, stream: StreamId, theirs: &Introduction, now: Time) {
         let Some(exchange) = self.exchanges.get(&stream) else { return };
         let (is_opener, is_wan) = (exchange.is_opener, exchange.is_wan);
@@ -154,6 +166,10 @@ impl Wan {
             return self.drop_exchange(stream);
         }
         let home = DatacenterId::named(&theirs.datacenter);
+        if self.is_isolated(home) {
+            self.out.counters.isolated_ignored += 1;
+            return self.drop_exchange(stream);
+        }
         let entry = self.table.get(theirs.identity.node_id);
         let is_mate = entry.is_some_and(|it| it.home == self.own);
         if home == self.own && !is_mate && (is_wan || theirs.is_wan) {
@@ -208,6 +224,9 @@ impl Wan {
             }
         } else {
             tables.reach.iter().for_each(|reach| self.take_reach(reach, now));
+            for order in &tables.isolations {
+                self.take_isolation(order, now);
+            }
         }
     }
 
@@ -233,9 +252,10 @@ impl Wan {
             }
         }
         if let Some(frame) = frames.last_mut() {
-            if home == self.own && theirs.reach != self.reaches.hash(self.own) {
+            if home == self.own && theirs.reach != self.reach_hash() {
                 let ours = self.reaches.iter().filter(|reach| reach.observer == self.own);
                 frame.reach = ours.collect();
+                frame.isolations = self.isolations.iter().collect();
             }
             frame.last = true;
         }
@@ -254,7 +274,7 @@ impl Wan {
             is_wan,
             is_settled: now.since(self.began) >= SETTLED_AFTER,
             tables: tables.collect(),
-            reach: self.reaches.hash(self.own),
+            reach: self.reach_hash(),
         }
     }
 

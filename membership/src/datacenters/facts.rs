@@ -16,6 +16,8 @@ pub(crate) enum Fact {
     Tell(Update),
     /// A datacenter went out of reach of ours, or is back.
     Reach(DatacenterId),
+    /// An operator isolated a datacenter from ours at this member, or ended that.
+    Isolation { datacenter: DatacenterId, by: NodeId },
     /// More than half of the datacenters, of so many, went out of reach at once.
     CutOff { lost: Vec<DatacenterId>, of: usize },
     /// A node under the name of our own datacenter answers at an address where another one was looked for.

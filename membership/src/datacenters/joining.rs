@@ -178,7 +178,9 @@ impl Wan {
             let node = self.seeds.answered.get(address);
             let entry = node.and_then(|node| self.table.remote(*node));
             entry.is_some_and(|entry| {
-                entry.verdict == HomeVerdict::Alive && self.out_since(entry.home).is_none()
+                self.is_isolated(entry.home)
+                    || (entry.verdict == HomeVerdict::Alive
+                        && self.out_since(entry.home).is_none())
             })
         };
         let is_open = |address: &&SocketAddr| !lives(address) || self.seeds.met.contains(*address);

@@ -53,14 +53,14 @@ impl Wan {
             return;
         }
         self.timers.set(Timer::WanLook, now + ASK_EVERY);
-        let others: Vec<DatacenterId> = self.table.others().collect();
+        let others = self.spoken_with();
         for datacenter in others {
             self.look_at(datacenter, now);
         }
     }
 
     fn look_at(&mut self, datacenter: DatacenterId, now: Time) {
-        let is_out = self.out_since(datacenter).is_some();
+        let is_out = self.reaches.out_since(datacenter).is_some();
         let look = self.looks.at(datacenter, now);
         let silence = look.silence(now);
         if is_out && silence >= BREAK {
@@ -132,7 +132,9 @@ impl Wan {
         let entry = self.table.get(vote.sender).copied();
         let is_mate = |home, verdict| home == self.own && verdict == HomeVerdict::Alive;
         let mate = entry.filter(|entry| is_mate(entry.home, entry.verdict));
-        let is_known = self.own.is_other(vote.target) && self.table.home(vote.target).is_some();
+        let is_known = self.own.is_other(vote.target)
+            && self.table.home(vote.target).is_some()
+            && !self.is_isolated(vote.target);
         let Some(mate) = mate.filter(|_| is_known && self.gateway.is_some()) else {
             self.out.counters.strangers_ignored += 1;
             return;
@@ -213,7 +215,7 @@ impl Datacenters for Wan {
     }
 
     fn others(&self) -> Vec<DatacenterId> {
-        self.table.others().collect()
+        self.spoken_with()
     }
 
     fn of(&self, node: NodeId) -> Option<DatacenterId> {
@@ -221,13 +223,21 @@ impl Datacenters for Wan {
     }
 
     fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity> {
+        if self.is_isolated(datacenter) {
+            return None;
+        }
         self.table.candidate(datacenter, rank)
     }
 
     fn any_eligible(&mut self, datacenter: DatacenterId) -> Option<Identity> {
-        let count = self.table.eligible(datacenter, GATEWAYS);
+        let is_isolated = self.is_isolated(datacenter);
+        let count = if is_isolated { 0 } else { self.table.eligible(datacenter, GATEWAYS) };
         let rank = (count > 0).then(|| self.rng.random_range(0..count))?;
         self.table.candidate(datacenter, rank)
+    }
+
+    fn is_isolated(&self, datacenter: DatacenterId) -> bool {
+        Self::is_isolated(self, datacenter)
     }
 
     fn is_out_of_reach(&self, datacenter: DatacenterId) -> bool {
@@ -241,17 +251,21 @@ impl Datacenters for Wan {
     }
 
     fn heard(&mut self, datacenter: DatacenterId, now: Time) {
-        if self.own.is_other(datacenter) && self.table.home(datacenter).is_some() {
+        let is_known = self.own.is_other(datacenter) && self.table.home(datacenter).is_some();
+        if is_known && !self.is_isolated(datacenter) {
             self.looks.heard(datacenter, now);
         }
     }
 
     fn remote(&self, node: NodeId) -> Option<Identity> {
-        self.table.remote(node).map(|entry| entry.identity)
+        let entry = self.table.remote(node).filter(|entry| !self.is_isolated(entry.home));
+        entry.map(|entry| entry.identity)
     }
 
     fn living(&self, datacenter: DatacenterId) -> Vec<Identity> {
-        let members = self.table.iter_remote().filter(|entry| entry.home == datacenter);
+        let is_isolated = self.is_isolated(datacenter);
+        let members = self.table.iter_remote();
+        let members = members.filter(|entry| entry.home == datacenter && !is_isolated);
         let alive = members.filter(|entry| entry.verdict == HomeVerdict::Alive);
         alive.map(|entry| entry.identity).collect()
     }
@@ -261,7 +275,7 @@ impl Datacenters for Wan {
     }
 
     fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time) {
-        if self.table.home(datacenter).is_some() {
+        if self.table.home(datacenter).is_some() && !self.is_isolated(datacenter) {
             self.looks.at(datacenter, now).bytes.0 += bytes as u64;
         }
     }

@@ -32,6 +32,10 @@ impl Wan {
                 self.out.counters.remote_verdicts_ignored += 1;
                 continue;
             }
+            if author != Author::Pool && self.is_isolated(member.home()) {
+                self.out.counters.isolated_ignored += 1;
+                continue;
+            }
             if let Author::Other(home) = author
                 && member.home() != home
                 && (self.table.get(node).is_some() || member.verdict != HomeVerdict::Alive)
@@ -62,18 +66,21 @@ impl Wan {
         match update {
             Update::Remote(member) => self.merge(std::slice::from_ref(member), Author::Pool, now),
             Update::Reach(reach) => self.take_reach(reach, now),
+            Update::Isolation(order) => {
+                self.take_isolation(order, now);
+            }
             Update::Alive(_) | Update::Down(_) => {}
         }
     }
 
     pub(super) fn take_reach(&mut self, reach: &Reach, now: Time) {
-        let was_out = self.out_since(reach.target).is_some();
+        let was_out = self.reaches.out_since(reach.target).is_some();
         if !self.reaches.merge(self.own, reach, now) {
             return;
         }
         self.is_changed = true;
         self.out.tell(Fact::Tell(Update::Reach(*reach)));
-        let is_out = self.out_since(reach.target).is_some();
+        let is_out = self.reaches.out_since(reach.target).is_some();
         if reach.observer == self.own && is_out != was_out {
             self.note_reach(reach.target, is_out, now);
             self.out.tell(Fact::Reach(reach.target));

@@ -6,6 +6,7 @@
 mod beats;
 mod exchange;
 pub(crate) mod facts;
+mod isolation;
 mod joining;
 pub(crate) mod looking;
 mod looks;
@@ -33,6 +34,7 @@ use crate::wire::{Envelope, Outbox, Packed};
 
 use exchange::Exchange;
 use facts::Fact;
+use isolation::Isolations;
 use joining::WanSeeds;
 use looking::Outages;
 use looks::Looks;
@@ -56,6 +58,7 @@ pub(crate) struct Wan {
     exchanges: BTreeMap<StreamId, Exchange>,
     looks: Looks,
     reaches: Reaches,
+    isolations: Isolations,
     outages: Outages,
     /// Our place among the gateways of our datacenter, and since when we are one of them.
     gateway: Option<(usize, Time)>,
@@ -94,6 +97,7 @@ impl Wan {
             exchanges: BTreeMap::new(),
             looks: Looks::default(),
             reaches: Reaches::default(),
+            isolations: Isolations::default(),
             outages: Outages::default(),
             gateway: None,
             tables: [0; 4],
@@ -142,9 +146,15 @@ impl Wan {
         self.tables
     }
 
-    /// Since when a datacenter is out of reach.
+    /// Since when a datacenter is out of reach, or isolated.
     pub(crate) fn out_since(&self, datacenter: DatacenterId) -> Option<Time> {
-        self.reaches.out_since(datacenter)
+        let isolated = self.isolated_since(datacenter);
+        isolated.into_iter().chain(self.reaches.out_since(datacenter)).min()
+    }
+
+    /// A hash of what is known of reach, and of the orders to isolate datacenters.
+    fn reach_hash(&self) -> u64 {
+        self.reaches.hash(self.own) ^ self.isolations.hash()
     }
 
     /// Number of exchanges of tables under way.
@@ -212,7 +222,7 @@ impl Wan {
     /// Computes the gateways anew if the table changed, and sets the timers.
     pub(crate) fn settle(&mut self, now: Time) {
         if std::mem::take(&mut self.is_changed) {
-            let hash = self.table.hash() ^ self.reaches.hash(self.own);
+            let hash = self.table.hash() ^ self.reach_hash();
             [self.tables[0], self.tables[1], self.tables[2], self.tables[3], ..] =
                 hash.to_le_bytes();
             let rank = self.table.rank(self.identity.node_id, GATEWAYS);
@@ -221,7 +231,7 @@ impl Wan {
             if was.is_none() {
                 self.looks.begin_anew(now);
             }
-            let others: Vec<DatacenterId> = self.table.others().collect();
+            let others = self.spoken_with();
             self.looks.retain(|datacenter| others.contains(&datacenter));
             let has_work = !others.is_empty() && self.gateway.is_some();
             for timer in [Timer::WanLook, Timer::WanBeat] {

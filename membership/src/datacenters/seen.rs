@@ -15,7 +15,7 @@ pub(crate) trait Datacenters {
     /// Our own datacenter.
     fn own(&self) -> DatacenterId;
 
-    /// The other datacenters in which a member lives, as far as we know.
+    /// The other datacenters in which a member lives, as far as we know, without those that are isolated.
     fn others(&self) -> Vec<DatacenterId>;
 
     /// The datacenter of a node, whether it is alive or down; also of members of our own.
@@ -28,7 +28,10 @@ pub(crate) trait Datacenters {
     /// A living member of a datacenter that may be a gateway, at random.
     fn any_eligible(&mut self, datacenter: DatacenterId) -> Option<Identity>;
 
-    /// Whether our own datacenter holds another one out of reach.
+    /// Whether an operator isolated a datacenter from ours: nothing is sent there, and nothing of it is taken.
+    fn is_isolated(&self, datacenter: DatacenterId) -> bool;
+
+    /// Whether our own datacenter holds another one out of reach, or it is isolated.
     fn is_out_of_reach(&self, datacenter: DatacenterId) -> bool;
 
     /// Whether we should have heard a datacenter, and have not for two seconds. A node that is no gateway is not told, and says no.
@@ -37,7 +40,7 @@ pub(crate) trait Datacenters {
     /// Notes a sign of life of a datacenter.
     fn heard(&mut self, datacenter: DatacenterId, now: Time);
 
-    /// A member of another datacenter, whether it is alive or down.
+    /// A member of another datacenter that is not isolated, whether it is alive or down.
     fn remote(&self, node: NodeId) -> Option<Identity>;
 
     /// The living members of another datacenter.

@@ -66,6 +66,10 @@ impl Node {
     }
 
     fn handle_message(&mut self, from: SocketAddr, message: Message, now: Time) {
+        if self.wan.is_shut_out(&message) {
+            self.counters.isolated_ignored += 1;
+            return;
+        }
         let Some(message) = self.sort_out(from, message, now) else { return };
         let Some(message) = self.take_far(message, now) else { return };
         let Self { liveness, spread, wan, .. } = self;

@@ -94,6 +94,14 @@ pub enum Input<'a> {
     Join(Vec<SocketAddr>),
     /// Look for other datacenters at these gossip addresses, until a member of one answers at each.
     JoinWan(Vec<SocketAddr>),
+    /// Isolate another datacenter from ours, or end that. It holds for all members of our datacenter. The caller judges whether
+    /// the order counts.
+    Isolate {
+        /// The other datacenter.
+        datacenter: DatacenterId,
+        /// Whether it is isolated from now on.
+        is_isolated: bool,
+    },
     /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.
     ///
     /// In a sealed cluster the order has to pass [`Node::check_order`](crate::Node::check_order); else it is ignored, and counted.
@@ -171,6 +179,24 @@ pub enum Event {
         name: Text,
         /// The datacenter.
         datacenter: DatacenterId,
+    },
+    /// An operator isolated a datacenter from ours. Nothing is sent there, and nothing of it is taken.
+    DatacenterIsolated {
+        /// The name of the datacenter; empty while no member of it is known.
+        name: Text,
+        /// The datacenter.
+        datacenter: DatacenterId,
+        /// The member at which the operator gave the order.
+        by: NodeId,
+    },
+    /// An operator ended the isolation of a datacenter.
+    DatacenterRejoined {
+        /// The name of the datacenter; empty while no member of it is known.
+        name: Text,
+        /// The datacenter.
+        datacenter: DatacenterId,
+        /// The member at which the operator gave the order.
+        by: NodeId,
     },
     /// More than half of all datacenters went out of reach within two seconds: ours is probably cut off. Each of them was told as
     /// [`Event::DatacenterUnreachable`], too.

@@ -193,6 +193,9 @@ impl Node {
                 self.with_guard(|guard| guard.enter_at(&addresses, now), now);
                 self.wan.join(&addresses, now);
             }
+            Input::Isolate { datacenter, is_isolated } => {
+                self.wan.isolate(datacenter, is_isolated, now);
+            }
             Input::Rotate(generation) => self.rotate(generation, now),
             Input::Revoke(command) => self.revoke(command, now),
             Input::Succeed(succession) => self.succeed(succession, now),

@@ -97,6 +97,10 @@ impl Datacenters for Pools<'_> {
         self.wan.any_eligible(datacenter)
     }
 
+    fn is_isolated(&self, datacenter: DatacenterId) -> bool {
+        self.wan.is_isolated(datacenter)
+    }
+
     fn is_out_of_reach(&self, datacenter: DatacenterId) -> bool {
         self.wan.is_out_of_reach(datacenter)
     }

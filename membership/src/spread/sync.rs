@@ -343,6 +343,11 @@ impl Spread {
         }
         let scope = Scope::from(opening.scope);
         let is_far = peers.own().is_other(opening.datacenter);
+        let is_about_isolated = scope.datacenter().is_some_and(|part| peers.is_isolated(part));
+        if is_far && (is_about_isolated || peers.is_isolated(opening.datacenter)) {
+            self.out.counters.isolated_ignored += 1;
+            return self.fail_session(stream);
+        }
         if is_far && !self.take_far_session(stream, opening.datacenter, scope) {
             return self.fail_session(stream);
         }
@@ -404,7 +409,7 @@ impl Spread {
         }
     }
 
-    fn fail_session(&mut self, stream: StreamId) {
+    pub(super) fn fail_session(&mut self, stream: StreamId) {
         self.sync.joins.remove(&stream);
         if let Some(session) = self.sessions.remove(&stream) {
             self.note_session_over(stream, &session, false);

@@ -92,6 +92,26 @@ impl Reach {
     }
 }
 
+/// Whether an operator isolated another datacenter from the sender's. Each order adds one, so an odd number says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// The datacenter that is isolated, or is not any more.
+    pub target: DatacenterId,
+    /// The number of orders. The higher one holds.
+    pub orders: u64,
+    /// The member at which the newest order was given.
+    pub by: NodeId,
+}
+block!(Isolation { target, orders, by });
+
+impl Isolation {
+    /// Whether the datacenter is isolated.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        !self.orders.is_multiple_of(2)
+    }
+}
+
 /// The findings of a gateway about another datacenter, for the other gateways of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReachVote {
@@ -177,8 +197,10 @@ pub struct Tables {
     pub reach: Vec<Reach>,
     /// Whether no more follow.
     pub last: bool,
+    /// The orders of operators to isolate datacenters.
+    pub isolations: Vec<Isolation>,
 }
-block!(Tables { members, reach, last });
+block!(Tables { members, reach, last } later { isolations: Vec::new() });
 
 impl Tables {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {

@@ -9,13 +9,14 @@ use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
-use super::datacenter::{Reach, RemoteMember};
+use super::datacenter::{Isolation, Reach, RemoteMember};
 use super::verdict::Verdict;
 
 const UPDATE_ALIVE: u8 = 0;
 const UPDATE_DOWN: u8 = 1;
 const UPDATE_REMOTE: u8 = 2;
 const UPDATE_REACH: u8 = 3;
+const UPDATE_ISOLATION: u8 = 4;
 
 /// A question whether the receiver is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,10 +148,12 @@ pub enum Update {
     Remote(RemoteMember),
     /// A datacenter went out of reach of another, or is back.
     Reach(Reach),
+    /// An operator isolated a datacenter from that of the sender, or ended that.
+    Isolation(Isolation),
 }
 
 impl Update {
-    /// The member. News of reach have a number of their own in its place.
+    /// The member. News of datacenters have a number of their own in its place.
     #[must_use]
     pub fn node(&self) -> NodeId {
         match self {
@@ -158,6 +161,7 @@ impl Update {
             Self::Down(verdict) => verdict.node,
             Self::Remote(member) => member.identity.node_id,
             Self::Reach(reach) => NodeId(reach.observer.0.rotate_left(32) ^ reach.target.0),
+            Self::Isolation(order) => NodeId(!order.target.0),
         }
     }
 }
@@ -182,6 +186,10 @@ impl Field for Update {
                 writer.byte(UPDATE_REACH);
                 writer.block(|writer| reach.put_fields(writer));
             }
+            Self::Isolation(order) => {
+                writer.byte(UPDATE_ISOLATION);
+                writer.block(|writer| order.put_fields(writer));
+            }
         }
     }
 
@@ -192,6 +200,7 @@ impl Field for Update {
             UPDATE_DOWN => Verdict::take_fields(reader).map(Self::Down),
             UPDATE_REMOTE => RemoteMember::take_fields(reader).map(Self::Remote),
             UPDATE_REACH => Reach::take_fields(reader).map(Self::Reach),
+            UPDATE_ISOLATION => Isolation::take_fields(reader).map(Self::Isolation),
             kind => Err(DecodeError::Unknown(kind)),
         })
     }
@@ -212,7 +221,7 @@ block!(MemberUpdates { sender, updates } later { datacenter: DatacenterId::UNKNO
 impl MemberUpdates {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {
         let fair = |update: &Update| match update {
-            Update::Alive(_) | Update::Reach(_) => true,
+            Update::Alive(_) | Update::Reach(_) | Update::Isolation(_) => true,
             Update::Remote(member) => member.validate().is_ok(),
             Update::Down(verdict) => verdict.referees.len() <= MAX_REFEREES,
         };

@@ -1,6 +1,7 @@
 //! Several datacenters: each has a pool of its own, and a table of the members of the others.
 
 mod hostile;
+mod isolation;
 mod liveness;
 mod meeting;
 mod names;

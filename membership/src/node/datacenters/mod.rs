@@ -155,6 +155,9 @@ impl Node {
             }
             Fact::Tell(update) => self.liveness.tell_remote(update, now),
             Fact::Reach(datacenter) => {
+                if self.wan.is_isolated(datacenter) {
+                    return;
+                }
                 let name = self.datacenter_name(datacenter);
                 let event = match self.wan.out_since(datacenter) {
                     Some(since) => Event::DatacenterUnreachable { name, datacenter, since },
@@ -163,11 +166,17 @@ impl Node {
                 if self.wan.table().home(datacenter).is_some() {
                     self.emit(event);
                 }
-                let members = self.wan.table().members_of(datacenter);
-                let members: Vec<NodeId> = members.map(|entry| entry.identity.node_id).collect();
-                for node in members {
-                    self.review_member(node, now);
+                self.review_members_of(datacenter, now);
+            }
+            Fact::Isolation { datacenter, by } => {
+                let name = self.datacenter_name(datacenter);
+                if self.wan.is_isolated(datacenter) {
+                    self.spread.drop_sessions_with(datacenter);
+                    self.emit(Event::DatacenterIsolated { name, datacenter, by });
+                } else {
+                    self.emit(Event::DatacenterRejoined { name, datacenter, by });
                 }
+                self.review_members_of(datacenter, now);
             }
             Fact::CutOff { lost, of } => {
                 let lost = lost.into_iter().map(|lost| self.datacenter_name(lost)).collect();
@@ -177,6 +186,14 @@ impl Node {
             Fact::OtherDatacenter { address, name } => {
                 self.emit(Event::OtherDatacenter { address, name });
             }
+        }
+    }
+
+    fn review_members_of(&mut self, datacenter: DatacenterId, now: Time) {
+        let members = self.wan.table().members_of(datacenter);
+        let members: Vec<NodeId> = members.map(|entry| entry.identity.node_id).collect();
+        for node in members {
+            self.review_member(node, now);
         }
     }
 

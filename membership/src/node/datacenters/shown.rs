@@ -30,7 +30,9 @@ pub struct Datacenter {
     pub round_trip: Option<Duration>,
     /// The time since this node heard it last; `None` if this node is no gateway, or never heard it.
     pub lag: Option<Duration>,
-    /// Since when it is out of reach of our own datacenter.
+    /// Since when an operator has isolated it from our own datacenter, as far as this node knows.
+    pub isolated_since: Option<Time>,
+    /// Since when it is out of reach of our own datacenter, or isolated.
     pub out_of_reach_since: Option<Time>,
     /// Bytes of datagrams that this node sent there.
     pub bytes_sent: u64,
@@ -54,6 +56,7 @@ impl Node {
                 gateways: (0..GATEWAYS).filter_map(|rank| table.candidate(id, rank)).collect(),
                 round_trip: look.and_then(|look| look.round_trip),
                 lag: look.and_then(|look| look.heard).map(|heard| now.since(heard)),
+                isolated_since: self.wan.isolated_since(id),
                 out_of_reach_since: self.wan.out_since(id),
                 bytes_sent: look.map_or(0, |look| look.bytes.0),
                 bytes_received: look.map_or(0, |look| look.bytes.1),
@@ -83,6 +86,12 @@ impl Node {
         self.wan.remote(node).is_some()
     }
 
+    /// Whether an operator isolated a datacenter from ours.
+    #[must_use]
+    pub fn is_isolated(&self, datacenter: DatacenterId) -> bool {
+        self.wan.is_isolated(datacenter)
+    }
+
     /// The datacenter of this node.
     #[must_use]
     pub fn own_datacenter(&self) -> DatacenterId {
@@ -92,7 +101,8 @@ impl Node {
     /// The gossip addresses of some living members of each other datacenter, its gateways first, to be remembered for the next start.
     pub fn remote_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         let table = self.wan.table();
-        table.others().flat_map(move |datacenter| {
+        let others = table.others().filter(|datacenter| !self.wan.is_isolated(*datacenter));
+        others.flat_map(move |datacenter| {
             let ranks = 0..2 * GATEWAYS;
             ranks.filter_map(move |rank| table.candidate(datacenter, rank)).map(|peer| peer.addr)
         })

@@ -54,6 +54,7 @@ impl Node {
         let plain = SocketAddr::new(from.ip().to_canonical(), from.port());
         let member = members.at(plain).next().or_else(|| self.wan.table().at(plain));
         if let Some(peer) = member.and_then(|node| self.identity_of(node))
+            && !self.wan.of(peer.node_id).is_some_and(|home| self.wan.is_isolated(home))
             && self.guard.as_mut().is_some_and(|guard| guard.may_ask(now))
         {
             self.run_errand(&peer, now);

@@ -130,7 +130,10 @@ impl Spread {
         }
         for PartDigest { datacenter: part, digest: theirs } in &beat.others {
             // The records of a third datacenter come from its own gateways, as long as we reach them.
-            let is_lost = peers.is_out_of_reach(*part) && peers.is_silent_here(*part, now);
+            // Those of an isolated one are not wanted at all.
+            let is_lost = peers.is_out_of_reach(*part)
+                && !peers.is_isolated(*part)
+                && peers.is_silent_here(*part, now);
             if *part == own || *part == home || !is_lost {
                 continue;
             }

@@ -110,6 +110,11 @@ impl Spread {
     ) {
         peers.heard(home, now);
         for delta in deltas {
+            let of = self.catalog.datacenter_of(delta.origin).or_else(|| peers.of(delta.origin));
+            if of.is_some_and(|of| peers.is_isolated(of)) {
+                self.out.counters.isolated_ignored += 1;
+                continue;
+            }
             self.out.counters.wan_rumors_received += 1;
             let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
             let is_tombstone = delta.is_origin_tombstone();

@@ -60,6 +60,18 @@ impl Spread {
         true
     }
 
+    /// Ends the sessions with a datacenter, and those about its origins with others.
+    pub(crate) fn drop_sessions_with(&mut self, datacenter: DatacenterId) {
+        let is_with = |session: &Session| {
+            session.home().is_some_and(|home| {
+                home == datacenter || session.scope().datacenter() == Some(datacenter)
+            })
+        };
+        let with = self.sessions.iter().filter(|(_, session)| is_with(session));
+        let with: Vec<StreamId> = with.map(|(stream, _)| *stream).collect();
+        with.into_iter().for_each(|stream| self.fail_session(stream));
+    }
+
     /// Notes that a session is over.
     pub(in crate::spread) fn note_session_over(
         &mut self,
