@@ -106,12 +106,16 @@ error_codes! {
     MemberAmbiguous => Invalid,
     /// The member is this agent itself.
     MemberIsSelf => Invalid,
+    /// The datacenter is that of this agent itself.
+    DatacenterIsOwn => Invalid,
     /// A signed order cannot be read, or does not count in this cluster.
     OrderInvalid => Invalid,
     /// The member or the token is that of this agent itself, and the request does not say that it may be.
     RevokesItself => Invalid,
     /// No member has that name or node id.
     MemberNotFound => NotFound,
+    /// No datacenter of that name is known.
+    DatacenterNotFound => NotFound,
     /// No instance with that id is registered with this agent.
     InstanceNotFound => NotFound,
     /// The instance is registered with another agent.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hobnob_membership::{Datacenter, DatacenterId, Event, Time};
 
-use super::Driver;
+use super::{Driver, words};
 
 /// The time between two looks at the datacenters.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -103,6 +103,17 @@ impl Driver {
             Event::DatacenterReachable { name, .. } => {
                 tracing::info!(datacenter = %name, "a datacenter is back in reach");
             }
+            Event::DatacenterIsolated { name, by, .. } => tracing::warn!(
+                datacenter = %name,
+                by = words::name_of(&self.node, *by),
+                "an operator isolated a datacenter from this one: nothing is sent there and nothing of it is taken until `hobnob datacenters \
+                 rejoin`"
+            ),
+            Event::DatacenterRejoined { name, by, .. } => tracing::warn!(
+                datacenter = %name,
+                by = words::name_of(&self.node, *by),
+                "an operator ended the isolation of a datacenter"
+            ),
             Event::CutOff { lost, of } => tracing::warn!(
                 lost = lost.join(", "),
                 "{} of {of} datacenters are out of reach at once: this one is probably cut off",
@@ -127,6 +138,7 @@ mod tests {
             gateways: Vec::new(),
             round_trip: None,
             lag: None,
+            isolated_since: None,
             out_of_reach_since: None,
             bytes_sent: bytes[0],
             bytes_received: bytes[1],

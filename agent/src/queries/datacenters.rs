@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use hobnob_api::{Datacenter, DatacenterList, DatacenterStatus};
-use hobnob_membership::{self as membership, DatacenterId, Node, Time};
+use hobnob_api::{ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, Isolation};
+use hobnob_membership::{self as membership, DatacenterId, Input, Node, Time};
 
 use crate::actor::Stopping;
 use crate::clock::millis;
-use crate::driver::{DriverHandle, words};
+use crate::driver::{DriverHandle, Ordered, words};
+use crate::security::OwnCredential;
 use crate::services::Registry;
 
 /// All datacenters, the agent's own first.
@@ -19,6 +20,49 @@ pub(crate) async fn datacenters(
     let traffic = registry.traffic();
     let datacenters = driver.inspect(move |node, now| listed(node, &traffic, now)).await?;
     Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters })
+}
+
+/// Isolates the datacenter of this name from the agent's own, or ends that. In a sealed cluster the agent needs the role operator.
+///
+/// # Errors
+/// No such datacenter is known, it is the agent's own, or the agent lacks the role.
+pub(crate) async fn isolate(
+    driver: &DriverHandle,
+    own: &OwnCredential,
+    name: String,
+    is_isolated: bool,
+) -> Result<Isolation, ApiError> {
+    let own = own.clone();
+    let decide = move |node: &Node, now| {
+        let datacenter = DatacenterId::named(&name);
+        check_other(node, datacenter, &name, now)?;
+        if node.trust().is_some() {
+            own.get()?;
+        }
+        let changed = node.is_isolated(datacenter) != is_isolated;
+        let answer = Isolation { datacenter: name, isolated: is_isolated, changed };
+        Ok(Ordered { inputs: vec![Input::Isolate { datacenter, is_isolated }], answer })
+    };
+    driver.order(decide).await
+}
+
+fn check_other(
+    node: &Node,
+    datacenter: DatacenterId,
+    name: &str,
+    now: Time,
+) -> Result<(), ApiError> {
+    if datacenter == node.own_datacenter() {
+        let message = format!("`{name}` is the datacenter of this agent itself");
+        return Err(ApiError::new(ErrorCode::DatacenterIsOwn, message));
+    }
+    // A datacenter whose members were all forgotten may be isolated still.
+    let is_known = node.datacenters(now).iter().any(|one| one.id == datacenter);
+    if is_known || node.is_isolated(datacenter) {
+        return Ok(());
+    }
+    let message = format!("no datacenter has the name `{name}`");
+    Err(ApiError::new(ErrorCode::DatacenterNotFound, message))
 }
 
 fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, [u64; 2]>, now: Time) -> Vec<Datacenter> {
@@ -44,11 +88,14 @@ fn datacenter(
     [sent, received]: [u64; 2],
     now: Time,
 ) -> Datacenter {
+    let isolated = one.isolated_since.map(|since| millis(now.since(since)));
     let out_of_reach = one.out_of_reach_since.map(|since| millis(now.since(since)));
-    let status = match (one.is_own, out_of_reach) {
-        (true, _) => DatacenterStatus::Own,
-        (false, None) => DatacenterStatus::Reachable,
-        (false, Some(_)) => DatacenterStatus::OutOfReach,
+    let out_of_reach = out_of_reach.filter(|_| isolated.is_none());
+    let status = match (isolated, out_of_reach) {
+        _ if one.is_own => DatacenterStatus::Own,
+        (Some(_), _) => DatacenterStatus::Isolated,
+        (None, Some(_)) => DatacenterStatus::OutOfReach,
+        (None, None) => DatacenterStatus::Reachable,
     };
     let gateways = one.gateways.iter().map(|gateway| words::name_of(node, gateway.node_id));
     Datacenter {
@@ -60,6 +107,7 @@ fn datacenter(
         gateways: gateways.collect(),
         round_trip_ms: one.round_trip.map(|time| time.as_secs_f64() * 1_000.0),
         heard_ago_ms: one.lag.map(millis),
+        isolated_ago_ms: isolated,
         out_of_reach_ago_ms: out_of_reach,
         sent_bytes_per_second: sent,
         received_bytes_per_second: received,

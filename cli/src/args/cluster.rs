@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use hobnob_api::Request;
 
@@ -38,6 +38,8 @@ const DATACENTERS_HELP: &str = "\
 Examples:
   hobnob datacenters
   hobnob datacenters --json
+  hobnob datacenters isolate us    cut us off from this datacenter, until `rejoin`
+  hobnob datacenters rejoin us
 
 The own datacenter comes first. A datacenter that is out of reach keeps its instances: they are shown as they were last known,
 and are offered only when nothing healthy is left in the datacenters that a question names.
@@ -47,7 +49,66 @@ They are measured by the gateways of the own datacenter: other agents show none.
 /// `hobnob datacenters`.
 #[derive(Debug, Args)]
 #[command(after_help = DATACENTERS_HELP)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DatacentersArgs {
+    /// What to do, other than to list them.
+    #[command(subcommand)]
+    pub(crate) command: Option<DatacentersCommand>,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The orders about other datacenters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatacentersCommand {
+    /// Cut another datacenter off from this one: send nothing there, and take nothing of it
+    Isolate(IsolateArgs),
+    /// End the isolation of a datacenter
+    Rejoin(RejoinArgs),
+}
+
+const ISOLATE_HELP: &str = "\
+Examples:
+  hobnob datacenters isolate us
+  hobnob datacenters isolate us --json
+
+The order holds for all agents of this datacenter, also for those that are away
+now or join later, until `hobnob datacenters rejoin us`. They remember it among themselves, not on disk: it is
+forgotten when all of them are down at once.
+Meanwhile the instances of `us` are shown as they were last known. The agents of `us` find this datacenter out of reach.
+In a sealed cluster the agent needs the role operator.
+Exits with 3 when no datacenter has that name.";
+
+/// `hobnob datacenters isolate`.
+#[derive(Debug, Args)]
+#[command(after_help = ISOLATE_HELP)]
+pub(crate) struct IsolateArgs {
+    /// The name of the datacenter
+    pub(crate) datacenter: String,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const REJOIN_HELP: &str = "\
+Examples:
+  hobnob datacenters rejoin us
+  hobnob datacenters rejoin us --json
+
+What either side wrote meanwhile crosses at once, as after a cut.
+In a sealed cluster the agent needs the role operator.
+Exits with 3 when no datacenter has that name.";
+
+/// `hobnob datacenters rejoin`.
+#[derive(Debug, Args)]
+#[command(after_help = REJOIN_HELP)]
+pub(crate) struct RejoinArgs {
+    /// The name of the datacenter
+    pub(crate) datacenter: String,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -29,7 +29,7 @@ use hobnob_api::client::{default_client_socket_path, default_socket_path};
 pub(crate) use agent::{AgentArgs, TwoTokens};
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
-    DatacentersArgs, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
+    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
 };
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs, TooManyAgents};
 pub(crate) use explain::ExplainArgs;

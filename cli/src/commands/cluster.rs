@@ -5,7 +5,9 @@ use hobnob_api::names::printable;
 use hobnob_api::{Info, MemberStatus, Request, Response};
 
 use super::{keys, unexpected};
-use crate::args::{DatacentersArgs, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs};
+use crate::args::{
+    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
+};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
@@ -30,11 +32,22 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     Ok(Exit::Done)
 }
 
-/// Lists the datacenters.
+/// Lists the datacenters, or carries out an order about one.
 pub(super) async fn datacenters(
     client: &mut Client,
     args: &DatacentersArgs,
 ) -> anyhow::Result<Exit> {
+    match &args.command {
+        Some(DatacentersCommand::Isolate(args)) => {
+            let request = Request::Isolate { datacenter: args.datacenter.clone() };
+            return isolate(client, request, args.json).await;
+        }
+        Some(DatacentersCommand::Rejoin(args)) => {
+            let request = Request::Rejoin { datacenter: args.datacenter.clone() };
+            return isolate(client, request, args.json).await;
+        }
+        None => {}
+    }
     let list = match client.call(Request::Datacenters {}).await? {
         Response::Datacenters(list) => list,
         other => return Err(unexpected(&other)),
@@ -48,6 +61,27 @@ pub(super) async fn datacenters(
     } else {
         out.line(&output::datacenters(&list.datacenters, out.style()))?;
     }
+    Ok(Exit::Done)
+}
+
+/// Isolates a datacenter, or ends that.
+async fn isolate(client: &mut Client, request: Request, json: bool) -> anyhow::Result<Exit> {
+    let done = match client.call(request).await? {
+        Response::Isolation(done) => done,
+        other => return Err(unexpected(&other)),
+    };
+    let mut out = Output::new();
+    if json {
+        out.json(&done)?;
+        return Ok(Exit::Done);
+    }
+    let name = printable(&done.datacenter);
+    out.line(&match (done.isolated, done.changed) {
+        (true, true) => format!("{name} is isolated from this datacenter"),
+        (true, false) => format!("{name} was isolated before"),
+        (false, true) => format!("{name} is isolated no more"),
+        (false, false) => format!("{name} was not isolated"),
+    })?;
     Ok(Exit::Done)
 }
 

@@ -145,6 +145,10 @@ pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
                 let since = datacenter.out_of_reach_ago_ms.map_or_else(String::new, age);
                 (format!("out of reach {since}"), Color::Red)
             }
+            DatacenterStatus::Isolated => {
+                let since = datacenter.isolated_ago_ms.map_or_else(String::new, age);
+                (format!("isolated {since}"), Color::Yellow)
+            }
             DatacenterStatus::Unknown => ("unknown".to_owned(), Color::DarkGrey),
         };
         let rate = |bytes| match datacenter.status {

@@ -112,7 +112,9 @@ impl Wan {
             _ => None,
         };
         let home = || message.sender().and_then(|sender| self.of(sender));
-        said.filter(|home| self.own.is_other(*home)).or_else(home).is_some_and(|home| self.is_isolated(home))
+        said.filter(|home| self.own.is_other(*home))
+            .or_else(home)
+            .is_some_and(|home| self.is_isolated(home))
     }
 }
 
@@ -133,7 +135,10 @@ mod tests {
         assert_eq!(isolations.since.get(&EU), Some(&Time::from_millis(5)));
         assert!(isolations.merge(&order(2, 2), Time::from_millis(7)));
         assert_eq!(isolations.since.get(&EU), None);
-        assert!(!isolations.merge(&order(1, 1), Time::from_millis(8)), "the past does not come back");
+        assert!(
+            !isolations.merge(&order(1, 1), Time::from_millis(8)),
+            "the past does not come back"
+        );
         assert!(!isolations.merge(&order(u64::MAX, 1), Time::from_millis(8)));
         assert_ne!(isolations.hash(), hash);
     }

@@ -179,8 +179,7 @@ impl Wan {
             let entry = node.and_then(|node| self.table.remote(*node));
             entry.is_some_and(|entry| {
                 self.is_isolated(entry.home)
-                    || (entry.verdict == HomeVerdict::Alive
-                        && self.out_since(entry.home).is_none())
+                    || (entry.verdict == HomeVerdict::Alive && self.out_since(entry.home).is_none())
             })
         };
         let is_open = |address: &&SocketAddr| !lives(address) || self.seeds.met.contains(*address);

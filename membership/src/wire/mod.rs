@@ -24,7 +24,8 @@ pub use claim::{Claim, Life};
 pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
 pub use datacenter::{
-    HomeVerdict, Introduction, Isolation, MembersBeat, Reach, ReachVote, RemoteMember, TableDigest, Tables,
+    HomeVerdict, Introduction, Isolation, MembersBeat, Reach, ReachVote, RemoteMember, TableDigest,
+    Tables,
 };
 pub use datagram::{
     Confirm, DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram,

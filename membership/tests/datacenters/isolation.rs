@@ -33,7 +33,8 @@ fn an_order_at_one_node_holds_for_its_datacenter_and_touches_no_other() {
     network.run_for(SECOND / 2);
     let by = network.id(2);
     for n in 0..4 {
-        let is_told = |event: &Event| matches!(event, Event::DatacenterIsolated { by: it, .. } if *it == by);
+        let is_told =
+            |event: &Event| matches!(event, Event::DatacenterIsolated { by: it, .. } if *it == by);
         assert_eq!(network.count_events(n, is_told), 1, "at {n}");
         let member = network.nodes[n].member(network.id(4)).expect("known");
         assert_eq!(member.status, MemberStatus::Unreachable);

@@ -12,9 +12,9 @@ use hobnob_membership::record::{
 use hobnob_membership::wire::{
     Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
     GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict, Introduction,
-    Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, PartDigest, Ping, Pong, Pull,
-    Reach, ReachVote, Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Tell, TellAck,
-    Update, Vote, WireError, decode_datagram, pong_tag,
+    Isolation, Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, PartDigest, Ping, Pong,
+    Pull, Reach, ReachVote, Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Tell,
+    TellAck, Update, Vote, WireError, decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -136,6 +136,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         Update::Down(verdict),
         Update::Remote(remote()),
         Update::Reach(reach),
+        Update::Isolation(isolation()),
     ];
     let member_updates = MemberUpdates { sender: NodeId(1), updates, datacenter: DATACENTER };
     let compare =
@@ -248,7 +249,16 @@ pub(crate) fn introduction() -> Introduction {
 
 pub(crate) fn tables() -> Tables {
     let reach = Reach { observer: DATACENTER, target: DatacenterId(2), changes: 300 };
-    Tables { members: vec![remote()], reach: vec![reach], last: true }
+    Tables {
+        members: vec![remote()],
+        reach: vec![reach],
+        last: true,
+        isolations: vec![isolation()],
+    }
+}
+
+fn isolation() -> Isolation {
+    Isolation { target: DatacenterId(2), orders: 1, by: NodeId(1) }
 }
 
 fn tell() -> Tell {

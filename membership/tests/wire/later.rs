@@ -75,6 +75,10 @@ fn unknown() -> Later {
     new().raw(&[200, 5]).raw(TAIL)
 }
 
+fn later_isolation() -> Later {
+    new().node(2).number(1).node(1)
+}
+
 /// The messages that have no record in them, as a later version would write them.
 fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let message = |kind: u8, fields: Later| new().raw(&[kind]).block(fields).0;
@@ -91,9 +95,10 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let verdict = verdict.raw(&[1]);
     // A verdict for a cause that only the later version knows.
     let odd = new().node(2).epoch(epoch).raw(&[77]).node(1).number(0);
-    let updates = new().node(1).number(6).raw(&[0]).raw(&new().identity(&v4()).0);
+    let updates = new().node(1).number(7).raw(&[0]).raw(&new().identity(&v4()).0);
     let updates = updates.raw(&unknown().0).raw(&[1]).block(verdict).raw(&[1]).block(odd);
-    let updates = updates.raw(&[2]).block(later_remote()).raw(&[3]).block(reach).node(DATACENTER.0);
+    let updates = updates.raw(&[2]).block(later_remote()).raw(&[3]).block(reach);
+    let updates = updates.raw(&[4]).block(later_isolation()).node(DATACENTER.0);
     let beat = new().node(1).node(DATACENTER.0).node(0xdead_beef).raw(&TABLES);
     let beat = beat.raw(&[1, 7, 0, 1]).block(later_remote());
     let reach_vote = new().node(1).node(DATACENTER.0).number(7_000).number(1_000).raw(&[1]);
@@ -140,6 +145,7 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
     let introduction = introduction.block(new().node(DATACENTER.0).node(1 << 40)).node(5);
     let reach = new().node(DATACENTER.0).node(2).number(300);
     let tables = new().raw(&[1]).block(later_remote()).raw(&[1]).block(reach).raw(&[1]);
+    let tables = tables.raw(&[1]).block(later_isolation());
     let members = new().number(2).identity(&v4()).identity(&v6());
     let want = || new().node(v4().node_id.0).epoch(v4().epoch.0).number(251).number(9);
     let lag = new().raw(&[5, 6, 7, 8, 1]).number(300);

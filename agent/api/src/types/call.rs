@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft,
-    Info, Instance, Instances, Keys, Members, PickQuery, Picked, Pruned, Query, Registration,
-    RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow, WatchQuery, is_default,
+    Info, Instance, Instances, Isolation, Keys, Members, PickQuery, Picked, Pruned, Query,
+    Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow, WatchQuery,
+    is_default,
 };
 use crate::ApiError;
 
@@ -76,6 +77,17 @@ pub enum Request {
     },
     /// List the datacenters. Answered by [`Response::Datacenters`].
     Datacenters {},
+    /// Isolate another datacenter from the agent's own: nothing is sent there, and nothing of it is taken. It holds for all agents of
+    /// the own datacenter. Answered by [`Response::Isolation`].
+    Isolate {
+        /// The name of the other datacenter.
+        datacenter: String,
+    },
+    /// End the isolation of a datacenter. Answered by [`Response::Isolation`].
+    Rejoin {
+        /// The name of the other datacenter.
+        datacenter: String,
+    },
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.
     Watch(WatchQuery),
@@ -168,6 +180,8 @@ impl Request {
             Self::Join { .. } => Some("join"),
             Self::Leave {} => Some("leave"),
             Self::ForceLeave { .. } => Some("force_leave"),
+            Self::Isolate { .. } => Some("isolate"),
+            Self::Rejoin { .. } => Some("rejoin"),
             Self::Prune { .. } => Some("prune"),
             Self::Rotate { .. } => Some("rotate"),
             Self::Trust { .. } => Some("trust"),
@@ -225,6 +239,8 @@ pub enum Response<I = Instance> {
     Members(Members),
     /// The datacenters.
     Datacenters(DatacenterList),
+    /// The datacenter that was isolated, or is not any more.
+    Isolation(Isolation),
     /// Changes of a watched service, in order.
     Changes(Changes<I>),
     /// The agent joined.

@@ -37,7 +37,10 @@ pub struct Datacenter {
     /// Milliseconds since this agent's datacenter last heard it. Absent for the own datacenter.
     #[serde(default, skip_serializing_if = "is_default")]
     pub heard_ago_ms: Option<u64>,
-    /// Milliseconds since it is out of reach; absent while it is within reach.
+    /// Milliseconds since an operator has isolated it from the agent's datacenter; absent while it is not.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub isolated_ago_ms: Option<u64>,
+    /// Milliseconds since it is out of reach; absent while it is within reach or isolated.
     #[serde(default, skip_serializing_if = "is_default")]
     pub out_of_reach_ago_ms: Option<u64>,
     /// Bytes a second of datagrams that this agent itself sent to it lately, as a gateway of its own datacenter.
@@ -58,7 +61,20 @@ pub enum DatacenterStatus {
     Reachable,
     /// The gateways of the agent's datacenter hear nobody there.
     OutOfReach,
+    /// An operator isolated it from the agent's datacenter.
+    Isolated,
     /// A status of a newer agent.
     #[serde(other)]
     Unknown,
+}
+
+/// The effect of an order to isolate a datacenter, or to end that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolation {
+    /// The name of the other datacenter.
+    pub datacenter: String,
+    /// Whether it is isolated from the agent's datacenter now.
+    pub isolated: bool,
+    /// Whether the order changed that.
+    pub changed: bool,
 }

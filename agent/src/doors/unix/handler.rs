@@ -17,7 +17,7 @@ use crate::orders::status::keys;
 use crate::orders::trust::trust;
 use crate::queries::acknowledge::{acknowledged, check_ack};
 use crate::queries::asked::{check, check_datacenters};
-use crate::queries::datacenters::datacenters;
+use crate::queries::datacenters::{datacenters, isolate};
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
@@ -102,6 +102,28 @@ impl Handler {
                 Response::Members(members(registry, driver, all, datacenter).await?)
             }
             Request::Datacenters {} => Response::Datacenters(datacenters(registry, driver).await?),
+            Request::Isolate { datacenter } => {
+                check("datacenter", &datacenter)?;
+                let done = isolate(driver, &self.credential, datacenter, true).await?;
+                tracing::info!(
+                    uid,
+                    pid,
+                    datacenter = done.datacenter,
+                    "a client isolated a datacenter"
+                );
+                Response::Isolation(done)
+            }
+            Request::Rejoin { datacenter } => {
+                check("datacenter", &datacenter)?;
+                let done = isolate(driver, &self.credential, datacenter, false).await?;
+                tracing::info!(
+                    uid,
+                    pid,
+                    datacenter = done.datacenter,
+                    "a client ended the isolation of a datacenter"
+                );
+                Response::Isolation(done)
+            }
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
