@@ -1,5 +1,6 @@
 //! The process behind a call, as the kernel names it.
 
+use hobnob_membership::NodeId;
 use tokio::net::unix::UCred;
 
 /// The process that opened a connection (`SO_PEERCRED`). What another process writes to that connection counts as its own.
@@ -9,13 +10,15 @@ pub(crate) struct Caller {
     pub(crate) uid: u32,
     /// Its process id, if it has one where the agent runs.
     pub(crate) pid: Option<u32>,
+    /// The agent of another datacenter on whose host the process runs; `None` for one of this host.
+    pub(crate) agent: Option<NodeId>,
 }
 
 impl From<UCred> for Caller {
     fn from(credentials: UCred) -> Self {
         // The kernel gives 0 for a process of a namespace that the agent does not see.
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
-        Self { uid: credentials.uid(), pid }
+        Self { uid: credentials.uid(), pid, agent: None }
     }
 }
 
@@ -28,6 +31,6 @@ mod tests {
         let (here, _there) = tokio::net::UnixStream::pair().expect("a pair");
         let caller = Caller::from(here.peer_cred().expect("credentials"));
         let uid = rustix::process::geteuid().as_raw();
-        assert_eq!(caller, Caller { uid, pid: Some(std::process::id()) });
+        assert_eq!(caller, Caller { uid, pid: Some(std::process::id()), agent: None });
     }
 }

@@ -19,6 +19,7 @@ mod config;
 mod descriptors;
 mod doors;
 mod driver;
+mod elsewhere;
 mod info;
 pub mod log_writer;
 mod orders;

@@ -401,6 +401,17 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
             "stop its agent first, or let it leave with `hobnob leave`, and try again once it is down"
         }
         ErrorCode::InstanceElsewhere => "deregister it at that agent",
+        ErrorCode::DatacenterNotFound => {
+            "`hobnob datacenters` lists the known ones; `hobnob join --wan ADDRESS` finds another"
+        }
+        ErrorCode::DatacenterUnreachable => {
+            "`hobnob datacenters` shows since when; try again when it is back in reach"
+        }
+        ErrorCode::InstanceIdTaken => "give this instance another --id",
+        ErrorCode::AgentUnavailable => "try again in a moment",
+        ErrorCode::OutcomeUnknown => {
+            "repeat the command, which is safe; `hobnob explain ID` shows whether the instance is there"
+        }
         ErrorCode::SubjectNotFound => {
             "give the name or node id of a member (`hobnob members`), or the id of an instance (`hobnob resolve SERVICE \
              --all`)"

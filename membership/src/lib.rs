@@ -53,6 +53,7 @@ pub(crate) mod datacenters;
 mod gateways;
 mod liveness;
 mod node;
+mod requests;
 mod spread;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -82,6 +83,7 @@ pub use node::io::{Event, Input, Output};
 pub use node::losses::is_probably_a_cut;
 pub use node::sealed::survey::{KeyStatus, MemberKeys};
 pub use node::{Node, view};
+pub use requests::{RequestError, RequestId};
 pub use spread::confirming::{ConfirmError, Confirmation, Confirmers};
 pub use spread::provenance::{Arrival, ForceLeft, Route};
 pub use trust::orders::{OrderError, OrderKind};

@@ -124,6 +124,14 @@ error_codes! {
     SubjectNotFound => NotFound,
     /// It is the name of a service, where a member or an instance is expected.
     SubjectIsService => NotFound,
+    /// The datacenter is out of reach, or none of its agents is alive.
+    DatacenterUnreachable => Failed,
+    /// A process of another host has registered an instance with that id in that datacenter.
+    InstanceIdTaken => Failed,
+    /// The agent of the other datacenter is not to be had now. It changed nothing.
+    AgentUnavailable => Failed,
+    /// The agent of the other datacenter gave no answer. It may have made the change.
+    OutcomeUnknown => Failed,
     /// The member is alive or suspect.
     MemberAlive => Failed,
     /// The cluster is not sealed: it has no keys.

@@ -37,6 +37,7 @@ pub struct Agent {
     doors: DoorThreads,
     registrar: Task<()>,
     seeding: Task<()>,
+    answering: Task<()>,
     timing: Task<()>,
     leave: mpsc::Receiver<()>,
     reminding: Task<()>,
@@ -97,6 +98,7 @@ impl Agent {
             ended = self.timing.ended() => Err(ended),
             ended = self.reminding.ended() => Err(ended),
             failed = self.seeding.failed() => Err(failed),
+            failed = self.answering.failed() => Err(failed),
         }
     }
 
@@ -109,6 +111,7 @@ impl Agent {
             server,
             registrar,
             seeding,
+            answering,
             timing,
             doors,
             reminding,
@@ -133,6 +136,7 @@ impl Agent {
             }
         }
         server.stop().await;
+        answering.stop().await;
         drop(doors);
         if !registrar.ends_within(LEAVE_WITHIN).await {
             tracing::warn!("the data directory did not come to rest in time");

@@ -23,6 +23,7 @@ use crate::doors::unix::permissions::Permissions;
 use crate::doors::unix::server::Socket;
 use crate::doors::unix::sockets::Sockets;
 use crate::driver::{Driver, Entering, Joining};
+use crate::elsewhere::{Answering, MAX_WAITING_REQUESTS};
 use crate::info::AgentInfo;
 use crate::registrations::{self, Registrar, Restored};
 use crate::security::{self, Entered, Secrets, SecurityError};
@@ -207,7 +208,8 @@ impl Ready {
         let own_checks = restored.own_checks();
         let (driving, driver) =
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
-        let driving = driving.remembering(former_peers.clone());
+        let (asked, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
+        let driving = driving.remembering(former_peers.clone()).handing_requests_to(asked);
         let driving = if is_sealed { driving.entering(Entering::sealed(founder)) } else { driving };
         let default_address = config.advertise.to_string();
         let listeners = ListenerWatch::new(config.listener_watch);
@@ -219,6 +221,7 @@ impl Ready {
             restored,
             listeners,
         );
+        let answering = Answering { driver: driver.clone(), registrations: registrations.clone() };
         let around = |wan| seeding::Live {
             info: info.clone(),
             registry: registry.clone(),
@@ -253,6 +256,7 @@ impl Ready {
             seeding: Task::spawn("joining", async {
                 tokio::join!(members, elsewhere);
             }),
+            answering: Task::spawn("requests of other agents", answering.run(requests)),
             timing: Task::spawn_on(doors.handle(), "clock of the balancers", registry.advance()),
             server: Task::spawn_on(doors.handle(), "unix socket", sockets.serve(Arc::new(handler))),
             doors,

@@ -10,10 +10,13 @@ use hobnob_api::{ApiError, CheckExplained, ErrorCode};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::registering::RecordChanges;
-use hobnob_membership::{ConfirmError, Confirmation, Confirmers, Input, Node, NodeId, Time};
+use hobnob_membership::{
+    ConfirmError, Confirmation, Confirmers, Input, Node, NodeId, RequestId, Time,
+};
 use tokio::time::Instant;
 
 use super::own_checks::OwnCheck;
+use super::requesting::Answered;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
 use crate::checks::void_probes;
@@ -69,6 +72,16 @@ pub(super) enum Command {
         by: Confirmers,
         within: Duration,
         reply: Reply<Result<Confirmed, Refused>>,
+    },
+    Request {
+        to: NodeId,
+        bytes: Vec<u8>,
+        within: Duration,
+        reply: Reply<Answered>,
+    },
+    Answer {
+        request: RequestId,
+        bytes: Vec<u8>,
     },
     Survey {
         reply: Reply<()>,
@@ -171,6 +184,12 @@ impl Driver {
                 reply.send(dropped);
             }
             Command::Confirm { by, within, reply } => self.confirm(&by, within, reply),
+            Command::Request { to, bytes, within, reply } => {
+                self.request(to, bytes, within, reply);
+            }
+            Command::Answer { request, bytes } => {
+                self.node.handle(Input::Answer { request, bytes }, now);
+            }
             Command::Survey { reply } => {
                 self.node.handle(Input::Survey, now);
                 self.drain();

@@ -4,6 +4,7 @@ use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Event, is_probably_a_cut};
 
 use super::{Driver, Persist, words};
+use crate::elsewhere::Requested;
 
 impl Driver {
     pub(super) fn take_event(&mut self, event: Event) {
@@ -101,6 +102,10 @@ impl Driver {
                  token, or check --join of both"
             ),
             Event::Confirmation(outcome) => self.note_confirmation(outcome),
+            Event::Requested { request, from, bytes } => {
+                self.note_requested(Requested { request, from, bytes });
+            }
+            Event::Answered { request, result } => self.note_answered(request, result),
             Event::KeysChanged => self.note_changed_keys(),
             Event::Refused { reason } => self.note_refusal(reason),
             Event::Revoked => self.note_revoked(),

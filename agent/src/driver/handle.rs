@@ -8,12 +8,13 @@ use std::time::Duration;
 use hobnob_api::{ApiError, CheckExplained};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::registering::RecordChanges;
-use hobnob_membership::{Confirmers, Node, NodeId, Time};
+use hobnob_membership::{Confirmers, Node, NodeId, RequestId, Time};
 use tokio::sync::mpsc;
 
 use super::commands::{Command, Confirmed, Ordered, Refused, Report};
 use super::kept::KeysKept;
 use super::own_checks::OwnCheck;
+use super::requesting::Answered;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;
 
@@ -174,6 +175,21 @@ impl DriverHandle {
         within: Duration,
     ) -> Result<Confirmed, Refused> {
         ask(&self.commands, |reply| Command::Confirm { by, within, reply }).await?
+    }
+
+    /// Asks the agent of a living member, and waits for its answer, for so long at most.
+    pub(crate) async fn request(
+        &self,
+        to: NodeId,
+        bytes: Vec<u8>,
+        within: Duration,
+    ) -> Result<Answered, Stopping> {
+        ask(&self.commands, |reply| Command::Request { to, bytes, within, reply }).await
+    }
+
+    /// Answers the request of another agent, if that still waits.
+    pub(crate) async fn answer(&self, request: RequestId, bytes: Vec<u8>) -> Result<(), Stopping> {
+        tell(&self.commands, Command::Answer { request, bytes }).await
     }
 
     /// Begins to ask the members of a sealed cluster which keys they hold.

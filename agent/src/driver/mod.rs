@@ -17,6 +17,7 @@ mod links;
 mod losses;
 mod own_checks;
 mod peers;
+mod requesting;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
@@ -46,6 +47,8 @@ use keys::KeySaving;
 use losses::HeldLosses;
 pub(crate) use own_checks::{OwnCheck, OwnChecks, target_of};
 use peers::KeptPeers;
+use requesting::Requesting;
+pub(crate) use words::name_of;
 
 /// The most datagrams that are taken before any other kind of input.
 const DATAGRAM_BATCH: usize = 64;
@@ -98,6 +101,7 @@ pub(crate) struct Driver {
     persist: mpsc::Sender<Persist>,
     joining: Joining,
     confirming: Confirming,
+    requesting: Requesting,
     entering: Entering,
     losses: HeldLosses,
     peers: KeptPeers,
@@ -138,6 +142,7 @@ impl Driver {
             persist,
             joining,
             confirming: Confirming::default(),
+            requesting: Requesting::default(),
             entering: Entering::default(),
             losses: HeldLosses::default(),
             peers: KeptPeers::default(),

@@ -56,8 +56,8 @@ pub(crate) async fn explain(
     Ok(Explained { revision, isolated: registry.is_isolated(), members, instances })
 }
 
-fn registered_by(StoredRegistrant { uid, pid, at_ms }: StoredRegistrant) -> RegisteredBy {
-    RegisteredBy { uid, pid, at_ms }
+fn registered_by(StoredRegistrant { uid, pid, at_ms, agent }: StoredRegistrant) -> RegisteredBy {
+    RegisteredBy { uid, pid, at_ms, agent }
 }
 
 /// Why nothing can be explained by this name: nothing has it, or a service does.

@@ -27,6 +27,7 @@ use crate::services::Registry;
 use crate::storage::{
     DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration, WriteError,
 };
+use crate::translate::api_node_id;
 
 /// Verdicts and keys that the disk refused are offered to it again after this time.
 const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -130,8 +131,9 @@ impl Registrar {
         if before.as_ref() == Some(&after) {
             return Ok(RegisterOutcome::Unchanged);
         }
-        let Caller { uid, pid } = caller;
-        let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms() };
+        let Caller { uid, pid, agent } = caller;
+        let agent = agent.map(api_node_id);
+        let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms(), agent };
         let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
         self.registrants.set(&after.id, by);
@@ -144,7 +146,16 @@ impl Registrar {
             self.write_with_new_check(records, &after).await?;
         }
         let replaced = before.is_some();
-        tracing::info!(id = after.id, service = after.service, replaced, uid, pid, "registered");
+        let agent = agent.map(tracing::field::display);
+        tracing::info!(
+            id = after.id,
+            service = after.service,
+            replaced,
+            uid,
+            pid,
+            agent,
+            "registered"
+        );
         Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
     }
 
@@ -160,7 +171,8 @@ impl Registrar {
         let records = registering::deregister(&id.into());
         let written = self.driver.write_with_check(records, id.into(), None).await;
         written.map_err(|refused| not_written(id, refused))?;
-        tracing::info!(id, uid = caller.uid, pid = caller.pid, "deregistered");
+        let agent = caller.agent.map(tracing::field::display);
+        tracing::info!(id, uid = caller.uid, pid = caller.pid, agent, "deregistered");
         Ok(())
     }
 

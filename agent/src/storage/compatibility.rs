@@ -108,7 +108,8 @@ fn recorded_files_are_read_and_written_alike() {
 
 #[test]
 fn the_process_of_a_registration_is_kept_beside_it() {
-    let registrant = StoredRegistrant { uid: 1_000, pid: Some(4_242), at_ms: 1_700_000_000_000 };
+    let registrant =
+        StoredRegistrant { uid: 1_000, pid: Some(4_242), at_ms: 1_700_000_000_000, agent: None };
     let disk = disk_with(&format!("{LOG}{}", sealed(&[REGISTERED_BY])));
     let dir = opened(&disk);
     assert_eq!(dir.registrant("db"), Some(registrant));
@@ -156,7 +157,7 @@ fn a_log_of_a_later_version_is_read_and_what_is_not_known_is_kept() {
     let known = dir.registration("web-1").expect("there").clone();
     assert_eq!((known.port, known.weight, known.namespace.as_str()), (8001, 1, "default"));
     assert_eq!(known.checks.len(), 1);
-    let registrant = StoredRegistrant { uid: 7, pid: None, at_ms: 5 };
+    let registrant = StoredRegistrant { uid: 7, pid: None, at_ms: 5, agent: None };
     assert_eq!(dir.registrant("web-1"), Some(registrant));
     assert_eq!(known.checks[0].to_check(), None, "this version cannot run it");
 

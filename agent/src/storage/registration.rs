@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_api::{
     Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
-    Registration,
+    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, NodeId,
+    Probe, Registration,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,9 @@ pub struct StoredRegistrant {
     pub pid: Option<u32>,
     /// Milliseconds since 1970 (UTC).
     pub at_ms: u64,
+    /// The agent of another datacenter on whose host it ran; absent for a process of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<NodeId>,
 }
 
 /// A health check. All numbers are as the API gives them.

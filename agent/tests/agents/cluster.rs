@@ -107,7 +107,7 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
         assert!(acked.missing.is_empty());
         assert!(seen(&b, &id).await && seen(&c, &id).await, "{by}: without any wait");
 
-        let removed = Request::Deregister { id: id.clone(), ack: ack(by) };
+        let removed = Request::Deregister { id: id.clone(), ack: ack(by), datacenter: None };
         let Response::Deregistered { ack: Some(acked), .. } = call(&a, removed).await else {
             panic!("deregistered")
         };
@@ -144,7 +144,7 @@ async fn an_instance_registered_anywhere_is_picked_everywhere() {
     assert_eq!(ids.len(), 10);
     assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
 
-    call(&b, Request::Deregister { id: "web-2".into(), ack: None }).await;
+    call(&b, Request::Deregister { id: "web-2".into(), ack: None, datacenter: None }).await;
     for agent in [&a, &b, &c] {
         until_healthy(agent, "web", 1).await;
     }
@@ -212,7 +212,7 @@ async fn a_watch_tells_what_is_there_and_what_changes() {
         panic!("instances first")
     };
     assert_eq!(now.instances.len(), 1);
-    call(&a, Request::Deregister { id: "web-1".into(), ack: None }).await;
+    call(&a, Request::Deregister { id: "web-1".into(), ack: None, datacenter: None }).await;
     let Some(Ok(WatchEvent::Changes(changes))) = watch.next().await else { panic!("then changes") };
     assert_eq!(changes.instances[0].status, InstanceStatus::Gone);
     assert!(changes.revision > now.revision);

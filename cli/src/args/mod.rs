@@ -145,6 +145,8 @@ pub(crate) enum Command {
 
 /// The default wait for an answer. Most answers come from memory; a registration waits for a disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The further wait for a change that an agent of another datacenter makes. That agent has five seconds; a few may be asked in turn.
+const ELSEWHERE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The default wait for the answer to a join. The agent itself waits five seconds before it answers.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -153,8 +155,8 @@ impl Cli {
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.answer_timeout.unwrap_or(match self.command {
             Command::Join(_) => JOIN_TIMEOUT,
-            Command::Register(ref args) => ANSWER_TIMEOUT + args.ack.waits(),
-            Command::Deregister(ref args) => ANSWER_TIMEOUT + args.ack.waits(),
+            Command::Register(ref args) => waits(&args.ack, args.datacenter.as_ref()),
+            Command::Deregister(ref args) => waits(&args.ack, args.datacenter.as_ref()),
             _ => ANSWER_TIMEOUT,
         })
     }
@@ -167,6 +169,12 @@ impl Cli {
         };
         self.socket.clone().unwrap_or_else(default)
     }
+}
+
+/// The longest wait for a change, which other agents may have to apply, or to make.
+fn waits(ack: &ack::AckArgs, datacenter: Option<&String>) -> Duration {
+    let elsewhere = datacenter.map_or(Duration::ZERO, |_| ELSEWHERE_TIMEOUT);
+    ANSWER_TIMEOUT + elsewhere + ack.waits()
 }
 
 /// Parses the arguments of this process. If there is nothing to run, prints the help or the error, and exits.

@@ -27,10 +27,13 @@ Examples:
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
   hobnob register api --port 8080 --failover eu,us
+  hobnob register web --id web-us-7 --dc eu --address 203.0.113.7 --port 8001
   hobnob register api --port 8080 --slow-start 30s --outlier-failures 5 --panic-threshold 50
 
 Without a check an instance is healthy while its agent lives.
-Registrations outlast a restart of the agent. One with the id of another replaces it.";
+Registrations outlast a restart of the agent. One with the id of another replaces it.
+With --dc, an agent of that datacenter has the instance: its checks run there, and it is gone
+when that agent is. `hobnob deregister ID --dc NAME` removes it again.";
 
 /// A service instance to be registered.
 #[derive(Debug, Args)]
@@ -96,6 +99,10 @@ pub(crate) struct RegisterArgs {
     #[arg(long, requires = "check")]
     no_listener_watch: bool,
 
+    /// Register it with an agent of this datacenter, which is its origin from then on [default: with this agent]
+    #[arg(long = "dc", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) datacenter: Option<String>,
+
     #[command(flatten)]
     pub(super) ack: AckArgs,
 
@@ -118,6 +125,7 @@ impl From<RegisterArgs> for Registration {
             checks,
             balancing: args.balancing.into(),
             ack: args.ack.to_ack(),
+            datacenter: args.datacenter,
         }
     }
 }
@@ -145,11 +153,15 @@ impl RegisterArgs {
 /// `hobnob deregister`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hobnob deregister web-1\n  hobnob deregister web-1 --ack all\n\nExits with 3 when this agent has no such instance."
+    after_help = "Examples:\n  hobnob deregister web-1\n  hobnob deregister web-1 --ack all\n  hobnob deregister web-us-7 --dc eu\n\nExits with 3 when this agent has no such instance."
 )]
 pub(crate) struct DeregisterArgs {
     /// The id of the instance
     pub(crate) id: String,
+
+    /// The datacenter that it was registered in with --dc
+    #[arg(long = "dc", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) datacenter: Option<String>,
 
     #[command(flatten)]
     pub(crate) ack: AckArgs,
@@ -196,6 +208,12 @@ mod tests {
         assert_eq!(ack, Some(Ack { by, timeout_ms: 5_000 }));
         let ack = parse("web --port 80 --ack 3").unwrap().ack;
         assert_eq!(ack, Some(Ack { by: Ackers::Any(3), timeout_ms: 2_000 }));
+    }
+
+    #[test]
+    fn a_datacenter_is_named_for_an_instance_elsewhere() {
+        assert_eq!(parse("web --port 80").unwrap().datacenter, None);
+        assert_eq!(parse("web --port 80 --dc eu").unwrap().datacenter.as_deref(), Some("eu"));
     }
 
     #[test]

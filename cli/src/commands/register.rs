@@ -19,11 +19,13 @@ pub(super) async fn register(
 ) -> anyhow::Result<Exit> {
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration)).await? {
-        Response::Registered { outcome, ack, .. } => {
+        Response::Registered { outcome, ack, node, .. } => {
+            let with = node.map(|node| format!(" with the agent {}", printable(&node)));
+            let with = with.unwrap_or_default();
             let done = match outcome {
-                RegisterOutcome::Added => format!("registered {id}"),
-                RegisterOutcome::Replaced => format!("replaced {id}"),
-                RegisterOutcome::Unchanged => format!("{id} is registered so already"),
+                RegisterOutcome::Added => format!("registered {id}{with}"),
+                RegisterOutcome::Replaced => format!("replaced {id}{with}"),
+                RegisterOutcome::Unchanged => format!("{id} is registered so already{with}"),
             };
             tell(&done, ack.as_ref())
         }
@@ -34,11 +36,14 @@ pub(super) async fn register(
 /// Removes an instance of this agent.
 pub(super) async fn deregister(
     client: &mut Client,
-    DeregisterArgs { id, ack }: DeregisterArgs,
+    DeregisterArgs { id, datacenter, ack }: DeregisterArgs,
 ) -> anyhow::Result<Exit> {
-    let request = Request::Deregister { id: id.clone(), ack: ack.to_ack() };
+    let request = Request::Deregister { id: id.clone(), ack: ack.to_ack(), datacenter };
     match client.call(request).await? {
-        Response::Deregistered { ack, .. } => tell(&format!("deregistered {id}"), ack.as_ref()),
+        Response::Deregistered { ack, node, .. } => {
+            let from = node.map(|node| format!(" from the agent {}", printable(&node)));
+            tell(&format!("deregistered {id}{}", from.unwrap_or_default()), ack.as_ref())
+        }
         other => Err(unexpected(&other)),
     }
 }
@@ -60,7 +65,7 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
 fn shortage(ack: &Acknowledged) -> String {
     let Acknowledged { confirmed, wanted, missing, .. } = ack;
     if *wanted == 0 {
-        return "no other living agent of those that were asked for is there to apply it: the change is made here, and others get it as soon \
+        return "no other living agent of those that were asked for is there to apply it: the change is made, and others get it as soon \
                 as they can; `hobnob members` lists the agents and their datacenters"
             .to_owned();
     }

@@ -167,6 +167,7 @@ fn register_asks_for_what_was_typed() {
         id: "web-1".to_owned(),
         outcome: RegisterOutcome::Added,
         ack: None,
+        node: None,
     }]]);
     let line =
         ["register", "web", "--id", "web-1", "--port", "8001", "--meta", "a=b", "--weight", "2"];
@@ -178,12 +179,42 @@ fn register_asks_for_what_was_typed() {
 }
 
 #[test]
+fn a_change_elsewhere_names_the_datacenter_and_then_the_agent() {
+    let (id, node) = ("web-1".to_owned(), Some("eu-2".to_owned()));
+    let outcome = RegisterOutcome::Added;
+    let (of, by) = (id.clone(), node.clone());
+    let agent = ScriptedAgent::start(vec![vec![Response::Registered {
+        id: of,
+        outcome,
+        ack: None,
+        node: by,
+    }]]);
+    let line = ["register", "web", "--id", "web-1", "--port", "80", "--dc", "eu"];
+    let (output, requests) = agent.run(&line);
+    assert_eq!(stdout(&output), "registered web-1 with the agent eu-2\n");
+    let Request::Register(registration) = &requests[0] else { panic!("{requests:?}") };
+    assert_eq!(registration.datacenter.as_deref(), Some("eu"));
+
+    let agent = ScriptedAgent::start(vec![vec![Response::Deregistered { id, ack: None, node }]]);
+    let (output, requests) = agent.run(&["deregister", "web-1", "--dc", "eu"]);
+    assert_eq!(stdout(&output), "deregistered web-1 from the agent eu-2\n");
+    let Request::Deregister { datacenter, .. } = &requests[0] else { panic!("{requests:?}") };
+    assert_eq!(datacenter.as_deref(), Some("eu"));
+
+    let agent = ScriptedAgent::start(vec![vec![refusal(ErrorCode::OutcomeUnknown, "no answer")]]);
+    let (output, _) = agent.run(&["deregister", "web-1", "--dc", "eu"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("repeat the command"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_change_that_too_few_acknowledge_fails_and_says_who_is_missing() {
     for (confirmed, complete, exit) in [(1, false, 1), (2, true, 0)] {
         let missing = if complete { vec![] } else { vec!["a3".to_owned()] };
         let ack = Some(Acknowledged { confirmed, wanted: 2, complete, missing });
         let id = "web-1".to_owned();
-        let agent = ScriptedAgent::start(vec![vec![Response::Deregistered { id, ack }]]);
+        let agent =
+            ScriptedAgent::start(vec![vec![Response::Deregistered { id, ack, node: None }]]);
         let (output, requests) = agent.run(&["deregister", "web-1", "--ack", "2"]);
         assert_eq!(output.status.code(), Some(exit));
         let told = format!("deregistered web-1: {confirmed} other agents have applied it\n");

@@ -10,6 +10,7 @@ mod copy;
 mod crash;
 mod datacenters;
 mod deletion;
+mod elsewhere;
 mod exit;
 mod explain;
 mod garbage;

@@ -96,7 +96,7 @@ pub(crate) fn joining(agent: &Agent) -> Vec<String> {
 }
 
 /// An address that is free for gossip at this moment.
-fn free(ip: [u8; 4]) -> SocketAddr {
+pub(crate) fn free(ip: [u8; 4]) -> SocketAddr {
     UdpSocket::bind((ip.into(), 0_u16) as (std::net::IpAddr, u16)).unwrap().local_addr().unwrap()
 }
 

@@ -43,6 +43,8 @@ pub struct Load {
     pub remote_members: usize,
     /// Exchanges of tables under way.
     pub table_exchanges: usize,
+    /// Requests to other members, and of them, under way.
+    pub requests: usize,
     /// Addresses at which other datacenters are looked for.
     pub wan_seeds: usize,
     /// Tells that no gateway has answered, and news of origins that wait for a link to another datacenter.
@@ -230,6 +232,21 @@ counters! {
     table_exchanges_completed,
     /// Exchanges of tables refused because too many were under way.
     table_exchanges_refused,
+    /// Requests sent to other members.
+    requests_sent,
+    /// Requests of this node that ended without an answer of the other owner.
+    requests_failed,
+    /// Those of them that had no answer in time.
+    requests_timed_out,
+    /// Requests of other members that the owner of this node was told of.
+    requests_received,
+    /// Those of them that were answered.
+    requests_answered,
+    /// Those of them that the owner did not answer in time.
+    requests_unanswered,
+    /// Requests, of this node and to it, that were refused because too many were under way, or because their sender is no living member
+    /// here.
+    requests_refused,
     /// Beats sent to other datacenters.
     members_beats_sent,
     /// Beats that other datacenters answered.

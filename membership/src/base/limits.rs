@@ -21,6 +21,16 @@ pub const MAX_WAN_SEEDS: usize = 256;
 pub const MAX_TABLE_STREAMS: usize = 16;
 /// Frames of tables that a node takes over one stream.
 pub const MAX_TABLE_FRAMES: usize = 256;
+/// Bytes of a request to another member, and of the answer, as their owners write them.
+pub const MAX_REQUEST_BYTES: usize = 48 * 1024;
+/// The longest time for which a node waits for the answer to a request.
+pub const MAX_REQUEST_TIME: Duration = Duration::from_secs(90);
+/// Requests of a node that are under way at once. Further ones are refused.
+pub const MAX_REQUESTS_ASKED: usize = 16;
+/// Requests of others that a node is answering at once. Further ones are turned away.
+pub const MAX_REQUESTS_SERVED: usize = 32;
+/// Those of one member among them.
+pub const MAX_REQUESTS_OF_MEMBER: usize = 8;
 /// Bytes of one record, key and value, on the wire. A record that is larger than a datagram travels by stream only.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024;
 /// Bytes of a name: of a service, an instance id, a namespace, a tag, a metadata key, a node, a datacenter, a zone.

@@ -199,6 +199,13 @@ impl Node {
         if self.wan.has_stream(stream) {
             return self.wan.handle_frame(stream, bytes, now);
         }
+        if self.requests.has_stream(stream) {
+            return self.requests.handle_frame(stream, bytes);
+        }
+        if Frame::is_request(bytes) && self.spread.is_fresh(stream) {
+            self.spread.hand_over(stream);
+            return self.serve_request(stream, bytes, now);
+        }
         if Frame::is_introduction(bytes) && self.spread.is_fresh(stream) {
             self.spread.hand_over(stream);
             self.wan.serve(stream, now);

@@ -102,6 +102,7 @@ impl Node {
             far_news: self.spread.far_waiting(),
             remote_members: self.wan.table().iter_remote().count(),
             table_exchanges: self.wan.exchanges(),
+            requests: self.requests.open(),
             wan_seeds: self.wan.seeds(),
             indirect_probes: self.liveness.detector().open(),
             connections_held: self.liveness.exits().connections_held(),
@@ -121,6 +122,7 @@ impl Node {
         counters.add(self.liveness.counters());
         counters.add(self.spread.counters());
         counters.add(self.wan.counters());
+        counters.add(self.requests.counters());
         counters.instances_hidden += self.view.times_hidden();
         if let Some(guard) = &self.guard {
             counters.add(&guard.counters());

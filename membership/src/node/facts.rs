@@ -17,6 +17,7 @@ impl Node {
     pub(super) fn pass_on(&mut self, now: Time) {
         self.pass_on_pools(now);
         self.pass_on_spread(now);
+        self.pass_on_requests(now);
         self.carry_out_acts(now);
     }
 
@@ -57,6 +58,9 @@ impl Node {
             LivenessFact::Member(node) => {
                 if self.liveness.members().get(node).is_none() {
                     self.spread.forget(node);
+                }
+                if self.liveness.members().active(node).is_none() {
+                    self.requests.member_lost(node);
                 }
                 self.review_home(node, now);
                 self.review_member(node, now);

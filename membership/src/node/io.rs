@@ -12,6 +12,7 @@ use crate::base::time::Time;
 use crate::catalog::record::Text;
 use crate::liveness::detector::Verdict;
 use crate::node::view::{Change, MemberChange};
+use crate::requests::{RequestError, RequestId};
 use crate::spread::confirming::Confirmation;
 
 /// Something that happened to a node.
@@ -120,6 +121,13 @@ pub enum Input<'a> {
     /// Ask all active members which keys they hold, a few at a time. What is known is told by
     /// [`Node::key_status`](crate::Node::key_status). Each member is also given what it lacks.
     Survey,
+    /// Answer the request of another member, if it still waits.
+    Answer {
+        /// The request, as [`Event::Requested`] named it.
+        request: RequestId,
+        /// The answer, at most [`MAX_REQUEST_BYTES`](crate::limits::MAX_REQUEST_BYTES).
+        bytes: Vec<u8>,
+    },
     /// Leave the cluster for good. [`Event::Left`] follows after some rounds of telling the members.
     Leave,
     /// The time of [`Node::next_deadline`](crate::Node::next_deadline) has come.
@@ -271,6 +279,23 @@ pub enum Event {
     /// A confirmation that [`Node::confirm`](crate::Node::confirm) began is over: the members have applied the records, or they
     /// have not in time.
     Confirmation(Confirmation),
+    /// A living member asks something of the owner of this node. [`Input::Answer`] answers it.
+    Requested {
+        /// The request.
+        request: RequestId,
+        /// The member. In a sealed cluster it has proved that it is this one.
+        from: NodeId,
+        /// The request as the owner of that member wrote it, at most
+        /// [`MAX_REQUEST_BYTES`](crate::limits::MAX_REQUEST_BYTES).
+        bytes: Vec<u8>,
+    },
+    /// A request that [`Node::request`](crate::Node::request) began is over.
+    Answered {
+        /// The request.
+        request: RequestId,
+        /// The answer of the owner of the other member, or why there is none.
+        result: Result<Vec<u8>, RequestError>,
+    },
     /// An [`Input::Leave`] is complete.
     Left,
 }

@@ -41,6 +41,7 @@ impl Node {
         self.timers.set(Timer::Leave, due);
         self.review_home(own.node_id, now);
         self.wan.leave(now);
+        self.requests.leave();
         self.liveness.leave(now);
         self.spread.leave();
     }

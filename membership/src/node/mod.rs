@@ -16,6 +16,7 @@ pub(crate) mod losses;
 mod names;
 mod peers;
 mod questions;
+mod requests;
 pub(crate) mod sealed;
 #[cfg(feature = "testing")]
 pub(crate) mod sharing;
@@ -42,6 +43,7 @@ use crate::catalog::record::{Key, Value};
 use crate::catalog::{Catalog, WriteError};
 use crate::datacenters::Wan;
 use crate::liveness::Liveness;
+use crate::requests::Requests;
 use crate::spread::Spread;
 use crate::spread::confirming::{ConfirmError, Confirmers};
 use crate::trust::Guard;
@@ -76,6 +78,7 @@ pub struct Node {
     liveness: Liveness,
     spread: Spread,
     wan: Wan,
+    requests: Requests,
     view: View,
     timers: Timers,
     leaving: Option<Leaving>,
@@ -126,6 +129,7 @@ impl Node {
             liveness,
             spread: Spread::new(envelope, identity, &protocol, streams, seeds.next_u64(), now),
             wan: Wan::new(envelope, identity, &datacenter, &protocol, seeds.next_u64(), now),
+            requests: Requests::new(envelope, identity.node_id),
             view: View::default(),
             timers: Timers::default(),
             leaving: None,
@@ -178,6 +182,7 @@ impl Node {
                 self.liveness.stream_closed(stream);
                 self.spread.stream_closed(stream);
                 self.wan.stream_closed(stream);
+                self.requests.stream_closed(stream);
             }
             Input::TcpProbeAnswered { tcp_probe } => {
                 self.liveness.handle_tcp_probe_answered(tcp_probe);
@@ -201,6 +206,7 @@ impl Node {
             Input::Succeed(succession) => self.succeed(succession, now),
             Input::Survey => self.begin_survey(now),
             Input::ForceLeave { node, order } => self.force_leave(node, order.as_ref(), now),
+            Input::Answer { request, bytes } => drop(self.requests.answer(request, bytes)),
             Input::Leave => self.leave(now),
             Input::Deadline => self.handle_deadlines(now),
         }
@@ -326,6 +332,7 @@ impl Node {
         self.handle_losses_deadline(now);
         self.handle_namesakes_deadline(now);
         self.wan.handle_deadlines(now);
+        self.requests.handle_deadlines(now);
         let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
         self.spread.handle_deadlines(peers, now);
     }
@@ -348,7 +355,8 @@ impl Node {
         let planes =
             [self.liveness.next_deadline(), self.spread.next_deadline(), self.wan.next_deadline()];
         let guard = self.guard.as_ref().and_then(|guard| guard.next_deadline(now));
-        planes.into_iter().chain([self.timers.next(), guard]).flatten().min()
+        let own = [self.timers.next(), self.requests.next_deadline(), guard];
+        planes.into_iter().chain(own).flatten().min()
     }
 
     fn emit(&mut self, event: Event) {

@@ -5,6 +5,7 @@ use super::credentials::{Credentials, HandedGeneration, HandedRevocations, Refus
 use super::datacenter::{Introduction, Tables};
 use super::envelope::{CLEAR, SEALED, check_first_byte};
 use super::liveness::{Ping, Pong};
+use super::request::{Answer, Request, check_body};
 use crate::base::cluster::ClusterMark;
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
@@ -24,6 +25,8 @@ const DATACENTER: u8 = 9;
 const PING: u8 = 10;
 const PONG: u8 = 11;
 const TABLES: u8 = 12;
+const REQUEST: u8 = 13;
+const ANSWER: u8 = 14;
 const CREDENTIALS: u8 = 20;
 const GENERATIONS: u8 = 21;
 const REVOCATIONS: u8 = 22;
@@ -210,6 +213,10 @@ pub enum Frame {
     Ping(ClusterMark, Ping),
     /// The answer to a stream probe.
     Pong(Pong),
+    /// A request to a member: the only frame of its side of the stream.
+    Request(Request),
+    /// The answer to a request.
+    Answer(Answer),
     /// The first frame of each side in a sealed cluster.
     Credentials(Credentials),
     /// Generations that the receiver lacks.
@@ -235,6 +242,8 @@ impl Frame {
             Self::Tables(_) => TABLES,
             Self::Ping(..) => PING,
             Self::Pong(_) => PONG,
+            Self::Request(_) => REQUEST,
+            Self::Answer(_) => ANSWER,
             Self::Credentials(_) => CREDENTIALS,
             Self::Generations(_) => GENERATIONS,
             Self::Revocations(_) => REVOCATIONS,
@@ -258,6 +267,8 @@ impl Frame {
                 ping.put_fields(writer);
             }
             Self::Pong(pong) => pong.put_fields(writer),
+            Self::Request(request) => request.put_fields(writer),
+            Self::Answer(answer) => answer.put_fields(writer),
             Self::Credentials(credentials) => credentials.put_fields(writer),
             Self::Generations(handed) => handed.put(writer),
             Self::Revocations(handed) => handed.put_fields(writer),
@@ -290,6 +301,16 @@ impl Frame {
             }
             PING => Ok(Self::Ping(Field::take(reader)?, Ping::take_fields(reader)?)),
             PONG => Pong::take_fields(reader).map(Self::Pong),
+            REQUEST => {
+                let request = Request::take_fields(reader)?;
+                check_body(&request.body)?;
+                Ok(Self::Request(request))
+            }
+            ANSWER => {
+                let answer = Answer::take_fields(reader)?;
+                check_body(&answer.body)?;
+                Ok(Self::Answer(answer))
+            }
             CREDENTIALS => Credentials::take_fields(reader).map(Self::Credentials),
             GENERATIONS => Vec::take(reader).map(Self::Generations),
             REVOCATIONS => HandedRevocations::take_fields(reader).map(Self::Revocations),
@@ -301,7 +322,7 @@ impl Frame {
     /// The byte that follows the kind of a frame which may begin a stream: the version and the form of all that follows.
     fn first_byte(kind: u8) -> Option<u8> {
         match kind {
-            OPENING | DATACENTER | PING => Some(CLEAR),
+            OPENING | DATACENTER | PING | REQUEST => Some(CLEAR),
             CREDENTIALS => Some(SEALED),
             _ => None,
         }
@@ -317,17 +338,23 @@ impl Frame {
         matches!(bytes, [DATACENTER, ..])
     }
 
+    /// Whether these bytes claim to be a request.
+    pub(crate) fn is_request(bytes: &[u8]) -> bool {
+        matches!(bytes, [REQUEST, ..])
+    }
+
     /// Whether these bytes are an end.
     pub(crate) fn is_end(bytes: &[u8]) -> bool {
         matches!(bytes, [END])
     }
 
-    /// The node that the first frame of a session or a stream probe says it is from.
+    /// The node that the first frame of a session, an exchange, a stream probe or a request says it is from.
     pub(crate) fn named_sender(bytes: &[u8]) -> Option<NodeId> {
         match Self::decode(bytes) {
             Ok(Self::Opening(opening)) => Some(opening.identity.node_id),
             Ok(Self::Datacenter(introduction)) => Some(introduction.identity.node_id),
             Ok(Self::Ping(_, ping)) => Some(ping.sender),
+            Ok(Self::Request(request)) => Some(request.sender),
             _ => None,
         }
     }

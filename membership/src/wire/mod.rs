@@ -16,6 +16,7 @@ mod frame;
 mod gateways;
 mod liveness;
 mod outbox;
+mod request;
 mod verdict;
 
 pub use crate::base::limits::WIRE_VERSION as VERSION;
@@ -33,12 +34,14 @@ pub use datagram::{
 pub(crate) use datagram::{Packed, ShortForm};
 pub use envelope::Envelope;
 pub(crate) use envelope::check_first_byte;
+
 pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};
 pub use gateways::{Beat, PartDigest, Tell, TellAck};
 pub use liveness::{
     Ask, Compare, ExitVote, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
 };
 pub(crate) use outbox::Outbox;
+pub use request::{Answer, Request, Taken};
 pub use verdict::{Cause, Verdict};
 
 /// Why bytes could not be read, or a message not be written.

@@ -6,3 +6,4 @@ mod liveness;
 mod meeting;
 mod names;
 mod reach;
+mod requests;

@@ -100,3 +100,24 @@ fn a_node_that_is_revoked_in_one_datacenter_is_out_in_the_other() {
         assert_eq!(member.status, MemberStatus::Revoked, "{n}");
     }
 }
+
+#[test]
+fn a_request_crosses_to_a_member_that_proves_who_asks() {
+    let (_, mut net) = two_datacenters();
+    let now = net.now;
+    let request = net.nodes[4].request(node_id(1), b"please".to_vec(), S(5), now);
+    let request = request.expect("in reach");
+    net.flush(4);
+    net.run_for(S(1));
+    let told = net.events[1].iter().find_map(|event| match event {
+        Event::Requested { request, from, bytes } => Some((*request, *from, bytes.clone())),
+        _ => None,
+    });
+    let (there, from, bytes) = told.expect("told");
+    assert_eq!((from, &bytes[..]), (node_id(4), &b"please"[..]));
+    assert_eq!(net.nodes[1].hides(from, "web"), None);
+    net.handle(1, Input::Answer { request: there, bytes: b"done".to_vec() });
+    net.run_for(S(1));
+    let is_answer = |event: &Event| matches!(event, Event::Answered { request: of, result: Ok(bytes) } if *of == request && bytes == b"done");
+    assert_eq!(net.count_events(4, is_answer), 1);
+}

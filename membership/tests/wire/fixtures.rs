@@ -10,11 +10,11 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote, Frame,
-    GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict, Introduction,
-    Isolation, Lag, Listing, MemberUpdates, MembersBeat, Message, Opening, PartDigest, Ping, Pong,
-    Pull, Reach, ReachVote, Refusal, RemoteMember, Sketch, Symbol, TableDigest, Tables, Tell,
-    TellAck, Update, Vote, WireError, decode_datagram, pong_tag,
+    Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote,
+    Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict,
+    Introduction, Isolation, Lag, Listing, MemberUpdates, MembersBeat, Message, Opening,
+    PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, Sketch, Symbol,
+    TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError, decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -295,6 +295,16 @@ pub(crate) fn deltas(deltas: Vec<Delta>) -> Frame {
     Frame::Deltas { deltas, last: false }
 }
 
+fn request() -> Request {
+    Request {
+        cluster: CLUSTER.mark(),
+        sender: v4().node_id,
+        receiver: NodeId(7),
+        within_ms: 5_000,
+        body: b"please".to_vec(),
+    }
+}
+
 pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
     let opening = Opening {
         cluster: CLUSTER.mark(),
@@ -316,6 +326,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("end", Frame::End),
         ("datacenter", Frame::Datacenter(introduction())),
         ("tables", Frame::Tables(tables())),
+        ("request", Frame::Request(request())),
+        ("answer", Frame::Answer(Answer { taken: Taken::Yes, body: b"done".to_vec() })),
         ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
         ("stream pong", Frame::Pong(pong())),
         ("credentials", Frame::Credentials(credentials())),

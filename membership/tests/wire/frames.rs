@@ -8,7 +8,7 @@ use crate::fixtures::{frames, heads, want};
 
 #[test]
 fn the_frame_that_begins_a_stream_tells_version_and_form() {
-    for kind in [1, 10] {
+    for kind in [1, 10, 13] {
         let first = |byte| Frame::decode(&[kind, byte]);
         let other = 0x10 | (VERSION + 1);
         assert!(matches!(first(other), Err(WireError::Version(version)) if version == VERSION + 1));

@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_large_leaves_nothing_behind() {
-        let request = Request::Deregister { id: "x".repeat(MAX_REQUEST_BYTES), ack: None };
+        let request =
+            Request::Deregister { id: "x".repeat(MAX_REQUEST_BYTES), ack: None, datacenter: None };
         let mut buffer = BytesMut::from("before");
         let encoded = JsonCodec::client().encode(&Call { id: 1, api: None, request }, &mut buffer);
         assert!(matches!(encoded, Err(CodecError::Unencodable { .. })));

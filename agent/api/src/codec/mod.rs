@@ -109,7 +109,11 @@ mod tests {
     use crate::{ApiError, Call, ErrorCode, Reply, Request, Response};
 
     pub(super) fn call(id: u64) -> Call {
-        Call { id, api: None, request: Request::Deregister { id: "web-1".to_owned(), ack: None } }
+        Call {
+            id,
+            api: None,
+            request: Request::Deregister { id: "web-1".to_owned(), ack: None, datacenter: None },
+        }
     }
 
     pub(super) fn reply(message: &str) -> Reply {

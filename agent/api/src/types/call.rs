@@ -41,15 +41,18 @@ pub struct Reply<I = Instance> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Register an instance with this agent, or replace it. Answered by [`Response::Registered`] once it is durable.
+    /// Register an instance with this agent, or with one of another datacenter, or replace it. Answered by [`Response::Registered`] once it is durable.
     Register(Registration),
-    /// Remove an instance of this agent. Answered by [`Response::Deregistered`] once that is durable.
+    /// Remove an instance of this agent, or one that was registered with an agent of another datacenter. Answered by [`Response::Deregistered`] once that is durable.
     Deregister {
         /// The instance's id.
         id: String,
         /// Whether other agents are to have applied it before the answer.
         #[serde(default, skip_serializing_if = "is_default")]
         ack: Option<Ack>,
+        /// The datacenter whose agent has it, if it was registered there from another one.
+        #[serde(default, skip_serializing_if = "is_default")]
+        datacenter: Option<String>,
     },
     /// List the instances of a service. Answered by [`Response::Instances`].
     Resolve(Query),
@@ -215,6 +218,9 @@ pub enum Response<I = Instance> {
         /// The agents that have acknowledged it, if that was asked for.
         #[serde(default, skip_serializing_if = "is_default")]
         ack: Option<Acknowledged>,
+        /// The name of the agent of another datacenter that it is registered with, if that was asked for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        node: Option<String>,
     },
     /// The instance is registered no more.
     Deregistered {
@@ -223,6 +229,9 @@ pub enum Response<I = Instance> {
         /// The agents that have acknowledged that, if that was asked for.
         #[serde(default, skip_serializing_if = "is_default")]
         ack: Option<Acknowledged>,
+        /// The name of the agent of another datacenter that it was registered with, if one was asked.
+        #[serde(default, skip_serializing_if = "is_default")]
+        node: Option<String>,
     },
     /// The instances that match.
     Instances(Instances<I>),

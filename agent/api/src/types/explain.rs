@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, Member, is_default};
+use super::{Instance, Member, NodeId, is_default};
 
 /// The members and instances of one name, with what is known of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,6 +127,9 @@ pub struct RegisteredBy {
     pub pid: Option<u32>,
     /// The time of the registration, in milliseconds since 1970 (UTC), by the clock of the agent.
     pub at_ms: u64,
+    /// The agent of another datacenter on whose host it ran; absent for a process of the agent's own host.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub agent: Option<NodeId>,
 }
 
 /// Whether an instance is offered, and why.

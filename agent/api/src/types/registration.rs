@@ -46,6 +46,9 @@ pub struct Registration {
     /// Whether other agents are to have applied it before the answer.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ack: Option<Ack>,
+    /// The datacenter with one of whose agents it is registered; that of the agent that is asked when absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub datacenter: Option<String>,
 }
 
 /// The balancing of calls to a service, on every agent. A setting that is not given has its default.
@@ -106,6 +109,7 @@ impl Registration {
             checks: Vec::new(),
             balancing: Balancing::default(),
             ack: None,
+            datacenter: None,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
+use crate::elsewhere;
 use crate::info::AgentInfo;
 use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
@@ -74,22 +75,48 @@ impl Handler {
         picks: &mut Picks,
     ) -> Result<Response<Shown>, ApiError> {
         let (registry, driver) = (&*self.registry, &self.driver);
-        let Caller { uid, pid } = caller;
+        let Caller { uid, pid, .. } = caller;
         Ok(match request {
             Request::Register(mut registration) => {
-                let ack = registration.ack.take();
-                check_ack(ack.as_ref())?;
+                check_ack(registration.ack.as_ref())?;
                 let id = registration.instance_id().to_owned();
+                if let Some(there) = self.elsewhere(registration.datacenter.take())? {
+                    let elsewhere::Done { outcome, ack, node } =
+                        elsewhere::register(driver, &there, registration, caller).await?;
+                    tracing::info!(
+                        uid,
+                        pid,
+                        id,
+                        datacenter = there,
+                        agent = node,
+                        "registered elsewhere, as a client asked"
+                    );
+                    return Ok(Response::Registered { id, outcome, ack, node: Some(node) });
+                }
+                let ack = registration.ack.take();
                 let outcome = self.registrations.register(registration, caller).await?;
                 let ack = acknowledged(driver, ack).await?;
-                Response::Registered { id, outcome, ack }
+                Response::Registered { id, outcome, ack, node: None }
             }
-            Request::Deregister { id, ack } => {
+            Request::Deregister { id, ack, datacenter } => {
                 check("instance id", &id)?;
                 check_ack(ack.as_ref())?;
+                if let Some(there) = self.elsewhere(datacenter)? {
+                    let elsewhere::Done { ack, node, .. } =
+                        elsewhere::deregister(driver, &there, &id, ack, caller).await?;
+                    tracing::info!(
+                        uid,
+                        pid,
+                        id,
+                        datacenter = there,
+                        agent = node,
+                        "deregistered elsewhere, as a client asked"
+                    );
+                    return Ok(Response::Deregistered { id, ack, node: Some(node) });
+                }
                 self.registrations.deregister(id.clone(), caller).await?;
                 let ack = acknowledged(driver, ack).await?;
-                Response::Deregistered { id, ack }
+                Response::Deregistered { id, ack, node: None }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
             Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),
@@ -217,6 +244,12 @@ impl Handler {
                 Response::Info(Box::new(info))
             }
         })
+    }
+
+    /// The datacenter that a change is for, unless it is that of this agent.
+    fn elsewhere(&self, datacenter: Option<String>) -> Result<Option<String>, ApiError> {
+        datacenter.iter().try_for_each(|name| check("datacenter", name))?;
+        Ok(datacenter.filter(|name| *name != self.info.datacenter))
     }
 
     fn report(&self, reports: &[CallReport]) -> Result<Response<Shown>, ApiError> {

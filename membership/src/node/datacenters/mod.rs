@@ -151,6 +151,10 @@ impl Node {
                 if here.is_some_and(|here| later.is_some_and(|later| later > here)) {
                     self.liveness.note_moved(node, now);
                 }
+                let is_alive = |entry| self.wan.table().believed(entry) == HomeVerdict::Alive;
+                if !self.wan.remote(node).is_some_and(is_alive) {
+                    self.requests.member_lost(node);
+                }
                 self.review_member(node, now);
             }
             Fact::Tell(update) => self.liveness.tell_remote(update, now),

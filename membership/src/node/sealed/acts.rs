@@ -74,6 +74,7 @@ impl Node {
                     self.liveness.stream_closed(stream);
                     self.spread.stream_closed(stream);
                     self.wan.stream_closed(stream);
+                    self.requests.stream_closed(stream);
                 }
                 Act::Deliver { stream, bytes, is_first } => {
                     if is_first && stream.is_accepted() {

@@ -256,6 +256,8 @@ impl Session {
             Frame::Opening(_)
             | Frame::Datacenter(_)
             | Frame::Tables(_)
+            | Frame::Request(_)
+            | Frame::Answer(_)
             | Frame::Ping(..)
             | Frame::Pong(_)
             | Frame::Credentials(_)

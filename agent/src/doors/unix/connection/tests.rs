@@ -111,7 +111,7 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
     let writes = Arc::new(AtomicUsize::new(0));
     let served = Counted { stream: served, writes: writes.clone() };
     let place = door.places.take().expect("a place");
-    let accepted = Accepted { door, place, caller: Caller { uid: 0, pid: None } };
+    let accepted = Accepted { door, place, caller: Caller { uid: 0, pid: None, agent: None } };
     let serving = tokio::spawn(serve(served, Arc::new(handler), accepted));
     (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
 }

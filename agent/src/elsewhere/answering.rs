@@ -1,0 +1,132 @@
+//! The side that answers: changes that agents of other datacenters ask this one for.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hobnob_api::{ApiError, ErrorCode};
+use hobnob_membership::record::{Key, Value};
+use hobnob_membership::{Hidden, Node, NodeId};
+use tokio::sync::mpsc;
+
+use super::message::{Asked, Change, Outcome};
+use super::{MAX_WAITING_REQUESTS, Requested};
+use crate::caller::Caller;
+use crate::driver::DriverHandle;
+use crate::queries::acknowledge::{acknowledged, check_ack};
+use crate::queries::asked::check;
+use crate::registrations::RegistrationsHandle;
+
+/// The task that makes the changes.
+pub(crate) struct Answering {
+    pub(crate) driver: DriverHandle,
+    pub(crate) registrations: RegistrationsHandle,
+}
+
+impl Answering {
+    /// Runs until the driver has ended. An agent that asks again after a while is not waited for by its own node, so the changes under
+    /// way have a limit, too.
+    pub(crate) async fn run(self, mut requests: mpsc::Receiver<Requested>) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(()) = under_way.next() => {}
+                requested = requests.recv(), if under_way.len() < MAX_WAITING_REQUESTS => match requested {
+                    Some(requested) => under_way.push(self.take(requested)),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn take(&self, Requested { request, from, bytes }: Requested) {
+        let is_awaited = self.driver.inspect(move |node, _| node.is_awaited(request)).await;
+        if is_awaited != Ok(true) {
+            return;
+        }
+        let outcome = match Asked::read(&bytes) {
+            Ok(asked) => self.change(from, asked).await.unwrap_or_else(Outcome::Refused),
+            Err(error) => Outcome::Refused(error),
+        };
+        // Fails only when the agent stops.
+        let _ = self.driver.answer(request, outcome.write()).await;
+    }
+
+    async fn change(
+        &self,
+        from: NodeId,
+        Asked { by, change, .. }: Asked,
+    ) -> Result<Outcome, ApiError> {
+        let caller = Caller { uid: by.uid, pid: by.pid, agent: Some(from) };
+        match change {
+            Change::Register(mut registration) => {
+                let ack = registration.ack.take();
+                check_ack(ack.as_ref())?;
+                let id = registration.instance_id().to_owned();
+                let held = self.review(from, &id, Some(registration.service.clone())).await?;
+                if held == Held::There {
+                    return Ok(Outcome::RegisteredThere {});
+                }
+                let outcome = self.registrations.register(*registration, caller).await?;
+                let ack = acknowledged(&self.driver, ack).await?;
+                Ok(Outcome::Registered { outcome, ack })
+            }
+            Change::Deregister { id, ack } => {
+                check("instance id", &id)?;
+                check_ack(ack.as_ref())?;
+                if self.review(from, &id, None).await? == Held::There {
+                    return Ok(Outcome::RegisteredThere {});
+                }
+                self.registrations.deregister(id, caller).await?;
+                let ack = acknowledged(&self.driver, ack).await?;
+                Ok(Outcome::Deregistered { ack })
+            }
+        }
+    }
+
+    /// Checks that the agent which asks may serve the service of the instance with this id, and the one that it is to have.
+    async fn review(
+        &self,
+        from: NodeId,
+        id: &str,
+        service: Option<String>,
+    ) -> Result<Held, ApiError> {
+        let key = Key::Service(id.into());
+        let judge = move |node: &Node, _| {
+            let held = service_of(node, &key);
+            let is_held = held.is_some();
+            let services = service.into_iter().chain(held);
+            let hidden: Option<Hidden> =
+                services.filter_map(|service| node.hides(from, &service)).next();
+            (is_held, hidden)
+        };
+        let (is_held, hidden) = self.driver.inspect(judge).await?;
+        if let Some(hidden) = hidden {
+            let message = format!("the agent that asks may not change it: {hidden}");
+            return Err(ApiError::new(ErrorCode::ServiceNotAllowed, message));
+        }
+        Ok(match self.registrations.registrant(id) {
+            Some(by) if by.agent.is_some() => Held::FromElsewhere,
+            None if !is_held => Held::Nowhere,
+            _ => Held::There,
+        })
+    }
+}
+
+/// Where an instance of this agent comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// There is none.
+    Nowhere,
+    /// An agent of another datacenter asked for it.
+    FromElsewhere,
+    /// A process of this host registered it.
+    There,
+}
+
+/// The service of an instance of this agent.
+fn service_of(node: &Node, key: &Key) -> Option<String> {
+    let own = node.catalog().origin(node.identity().node_id)?;
+    match own.current()?.get(key)? {
+        Value::Service(service) => Some(service.service.to_string()),
+        _ => None,
+    }
+}

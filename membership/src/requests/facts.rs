@@ -1,0 +1,13 @@
+//! What the room of requests tells the node.
+
+use super::{RequestError, RequestId};
+use crate::base::identity::NodeId;
+
+/// Something that the node passes on to its owner.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// A member asks.
+    Requested { request: RequestId, from: NodeId, bytes: Vec<u8> },
+    /// A request of ours is over.
+    Answered { request: RequestId, result: Result<Vec<u8>, RequestError> },
+}
