@@ -393,7 +393,6 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::MemberAmbiguous => "name the member by its node id",
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",
         ErrorCode::MemberNotFound => "`hobnob members --all` lists the members",
-        ErrorCode::DatacenterNotFound => "`hobnob datacenters` lists the datacenters",
         ErrorCode::DatacenterIsOwn => {
             "order it at an agent of the other datacenter, or name another one"
         }

@@ -81,7 +81,8 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     let alone = Registration { ack: ack("all"), ..registration("web", "alone", 8000) };
-    let Response::Registered { ack: Some(acked), .. } = call(&a, Request::Register(alone)).await
+    let Response::Registered { ack: Some(acked), .. } =
+        call(&a, Request::Register(alone.into())).await
     else {
         panic!("registered")
     };
@@ -99,7 +100,7 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
         let id = format!("web-{number}");
         let asked = Registration { ack: ack(by), ..registration("web", &id, 8001) };
         let Response::Registered { ack: Some(acked), .. } =
-            call(&a, Request::Register(asked)).await
+            call(&a, Request::Register(asked.into())).await
         else {
             panic!("registered")
         };
@@ -117,7 +118,7 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
     for (by, wanted) in [("5", 5), ("datacenter:eu", 0)] {
         let asked = Registration { ack: ack(by), ..registration("web", "more", 8001) };
         let Response::Registered { ack: Some(acked), .. } =
-            call(&a, Request::Register(asked)).await
+            call(&a, Request::Register(asked.into())).await
         else {
             panic!("registered")
         };
@@ -132,8 +133,8 @@ async fn an_instance_registered_anywhere_is_picked_everywhere() {
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
     let c = Agent::start(config(home.path(), "c", &[&a])).await.expect("c");
-    call(&a, Request::Register(registration("web", "web-1", 8001))).await;
-    call(&b, Request::Register(registration("web", "web-2", 8002))).await;
+    call(&a, Request::Register(registration("web", "web-1", 8001).into())).await;
+    call(&b, Request::Register(registration("web", "web-2", 8002).into())).await;
     for agent in [&a, &b, &c] {
         until_healthy(agent, "web", 2).await;
         until_members(agent, MemberStatus::Alive, 3).await;
@@ -157,7 +158,7 @@ async fn registrations_survive_a_crash() {
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     let b = Agent::start(config(home.path(), "b", &[&a])).await.expect("b");
-    call(&b, Request::Register(registration("web", "web-1", 8001))).await;
+    call(&b, Request::Register(registration("web", "web-1", 8001).into())).await;
     until_healthy(&a, "web", 1).await;
     let before = healthy(&a, "web").await;
     until_exists(&home.path().join("b/peers.json")).await;
@@ -204,7 +205,7 @@ async fn restart(config: AgentConfig) -> Agent {
 async fn a_watch_tells_what_is_there_and_what_changes() {
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
-    call(&a, Request::Register(registration("web", "web-1", 8001))).await;
+    call(&a, Request::Register(registration("web", "web-1", 8001).into())).await;
     let client = Client::connect(a.socket()).await.expect("connected");
     let query = WatchQuery::new("web");
     let mut watch = client.watch(query).await.expect("watching");
@@ -230,7 +231,7 @@ async fn least_connections_counts_calls_until_they_are_reported() {
     let home = tempfile::tempdir().expect("a directory");
     let a = Agent::start(config(home.path(), "a", &[])).await.expect("a");
     for (id, port) in [("web-1", 8001), ("web-2", 8002)] {
-        call(&a, Request::Register(registration("web", id, port))).await;
+        call(&a, Request::Register(registration("web", id, port).into())).await;
     }
     let pick = |count: u32| {
         let json = r#"{"service":"web","strategy":"least-connections","report":true}"#;

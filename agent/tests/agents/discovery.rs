@@ -18,7 +18,7 @@ async fn start(home: &Path) -> Agent {
 async fn register(agent: &Agent, id: &str) {
     let mut client = Client::connect(agent.socket()).await.expect("connected");
     let registration = Registration { id: Some(id.to_owned()), ..Registration::new("web", 80) };
-    client.call(Request::Register(registration)).await.expect("registered");
+    client.call(Request::Register(registration.into())).await.expect("registered");
 }
 
 /// Waits until something holds of a discovery.

@@ -18,7 +18,7 @@ pub(super) async fn register(
     registration: Registration,
 ) -> anyhow::Result<Exit> {
     let id = registration.instance_id().to_owned();
-    match client.call(Request::Register(registration)).await? {
+    match client.call(Request::Register(registration.into())).await? {
         Response::Registered { outcome, ack, node, .. } => {
             let with = node.map(|node| format!(" with the agent {}", printable(&node)));
             let with = with.unwrap_or_default();

@@ -42,7 +42,7 @@ pub struct Reply<I = Instance> {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Register an instance with this agent, or with one of another datacenter, or replace it. Answered by [`Response::Registered`] once it is durable.
-    Register(Registration),
+    Register(Box<Registration>),
     /// Remove an instance of this agent, or one that was registered with an agent of another datacenter. Answered by [`Response::Deregistered`] once that is durable.
     Deregister {
         /// The instance's id.

@@ -82,7 +82,7 @@ impl Handler {
                 let id = registration.instance_id().to_owned();
                 if let Some(there) = self.elsewhere(registration.datacenter.take())? {
                     let elsewhere::Done { outcome, ack, node } =
-                        elsewhere::register(driver, &there, registration, caller).await?;
+                        elsewhere::register(driver, &there, *registration, caller).await?;
                     tracing::info!(
                         uid,
                         pid,
@@ -94,7 +94,7 @@ impl Handler {
                     return Ok(Response::Registered { id, outcome, ack, node: Some(node) });
                 }
                 let ack = registration.ack.take();
-                let outcome = self.registrations.register(registration, caller).await?;
+                let outcome = self.registrations.register(*registration, caller).await?;
                 let ack = acknowledged(driver, ack).await?;
                 Response::Registered { id, outcome, ack, node: None }
             }

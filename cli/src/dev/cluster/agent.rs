@@ -186,7 +186,7 @@ pub(super) async fn register(
     client: &mut Client,
     registration: Registration,
 ) -> anyhow::Result<()> {
-    match client.call(Request::Register(registration)).await? {
+    match client.call(Request::Register(registration.into())).await? {
         Response::Registered { .. } => Ok(()),
         other => Err(anyhow!("the agent answered {other:?}")),
     }
