@@ -25,9 +25,9 @@ fn a_cut_is_one_event_on_either_side_within_eight_seconds() {
     let mut network = Network::of_datacenters(&[5, 4]);
     assert!(network.is_whole());
     network.cut_between(0, 1);
-    network.run_for(6 * SECOND);
+    network.run_for(5 * SECOND);
     assert!((0..9).all(|n| network.count_events(n, out) == 0), "too soon");
-    network.run_for(2 * SECOND);
+    network.run_for(3 * SECOND);
     for n in 0..9 {
         assert_eq!(network.count_events(n, out), 1, "at {n}");
         let other = if n < 5 { 5 } else { 0 };
