@@ -16,7 +16,7 @@ fn agents(home: &std::path::Path) -> [Agent; 3] {
 }
 
 fn other(agent: &Agent) -> Value {
-    let list = agent.json(&["datacenters", "--json"]);
+    let list = agent.json(&["datacenters"]);
     items(&list["datacenters"]).get(1).cloned().unwrap_or_default()
 }
 
@@ -25,16 +25,19 @@ fn an_isolated_datacenter_is_shown_and_nothing_crosses_until_it_rejoins() {
     let home = tempfile::tempdir().unwrap();
     let agents = agents(home.path());
     let [eu1, eu2, us1] = &agents;
-    eventually("all know all", || agents.iter().all(|agent| agent.alive() == 3));
+    let alive = |agent: &Agent, name| agent.status_of(name).as_deref() == Some("alive");
+    eventually("all have the records of all", || {
+        agents.iter().all(|agent| ["eu1", "eu2", "us1"].iter().all(|name| alive(agent, name)))
+    });
     assert_eq!(other(eu2)["status"], "reachable");
 
-    let done = eu1.json(&["datacenters", "isolate", "us", "--json"]);
+    let done = eu1.json(&["datacenters", "isolate", "us"]);
     assert_eq!((&done["isolated"], &done["changed"]), (&true.into(), &true.into()));
     eventually("both agents of eu show it", || {
         [eu1, eu2].iter().all(|agent| other(agent)["status"] == "isolated")
     });
     assert_eq!(eu2.status_of("us1").as_deref(), Some("unreachable"));
-    let again = eu2.json(&["datacenters", "isolate", "us", "--json"]);
+    let again = eu2.json(&["datacenters", "isolate", "us"]);
     assert_eq!(again["changed"], false);
     for (agent, id) in [(eu1, "of-eu"), (us1, "of-us")] {
         agent.ok(&["register", "web", "--port", "80", "--id", id]);
