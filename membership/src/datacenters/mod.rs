@@ -199,6 +199,11 @@ impl Wan {
         }
     }
 
+    /// Notes that the node may speak again, and has heard nothing meanwhile.
+    pub(crate) fn resume(&mut self, now: Time) {
+        self.looks.begin_anew(now);
+    }
+
     /// Does what is due.
     pub(crate) fn handle_deadlines(&mut self, now: Time) {
         self.drop_stalled_exchanges(now);

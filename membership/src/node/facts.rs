@@ -99,7 +99,10 @@ impl Node {
             LivenessFact::DuplicateNodeId { address } => {
                 self.emit(Event::DuplicateNodeId { address });
             }
-            LivenessFact::Resumed => self.emit(Event::Resumed),
+            LivenessFact::Resumed => {
+                self.wan.resume(now);
+                self.emit(Event::Resumed);
+            }
         }
         self.pass_on_spread(now);
     }

@@ -331,7 +331,10 @@ impl Node {
         self.handle_leave_deadline(now);
         self.handle_losses_deadline(now);
         self.handle_namesakes_deadline(now);
-        self.wan.handle_deadlines(now);
+        // A node that gave way to another one under its id says nothing there either.
+        if !self.liveness.is_silent() {
+            self.wan.handle_deadlines(now);
+        }
         self.requests.handle_deadlines(now);
         let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
         self.spread.handle_deadlines(peers, now);
@@ -352,8 +355,8 @@ impl Node {
     }
 
     fn find_deadline(&self, now: Time) -> Option<Time> {
-        let planes =
-            [self.liveness.next_deadline(), self.spread.next_deadline(), self.wan.next_deadline()];
+        let wan = self.wan.next_deadline().filter(|_| !self.liveness.is_silent());
+        let planes = [self.liveness.next_deadline(), self.spread.next_deadline(), wan];
         let guard = self.guard.as_ref().and_then(|guard| guard.next_deadline(now));
         let own = [self.timers.next(), self.requests.next_deadline(), guard];
         planes.into_iter().chain(own).flatten().min()

@@ -85,3 +85,17 @@ fn a_datacenter_that_joins_late_and_its_newcomers_know_all() {
     network.run_for(3 * SECOND);
     assert!(network.is_whole(), "{:?}", network.nodes[6].datacenters(network.now));
 }
+
+#[test]
+fn a_gateway_that_hears_its_pool_no_more_tells_nobody_that_its_members_are_down() {
+    let mut network = Network::of_datacenters(&[4, 3]);
+    // The fourth node of the first datacenter hears the other datacenter alone.
+    network.cut.extend([(0, 3), (1, 3), (2, 3)]);
+    network.run_for(60 * SECOND);
+    for n in network.nodes_of(1) {
+        assert_eq!(network.seen_alive(n, 0), 3, "at {n}: one is down by the verdict of its home");
+    }
+    network.cut.clear();
+    network.run_for(30 * SECOND);
+    assert!(network.is_whole());
+}

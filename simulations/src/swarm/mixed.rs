@@ -61,7 +61,8 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
         scenario.fault.push(other_cluster(&mut rng, size));
     }
     if rng.random_bool(0.06) {
-        scenario.fault.push(duplicate_id(&mut rng, size));
+        let fault = duplicate_id(&mut rng, size, &scenario);
+        scenario.fault.push(fault);
     }
     scenario.fault.extend(exits(&mut other, size));
     let mut third = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5ea1_ed00);
@@ -143,14 +144,23 @@ fn other_cluster(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
     }
 }
 
-/// Copies a data directory to another host.
-fn duplicate_id(rng: &mut Xoshiro256PlusPlus, size: Size) -> Fault {
+/// Copies a data directory to another host of the same datacenter. Two agents that run on copies in different datacenters are taken
+/// for one that moves back and forth.
+fn duplicate_id(rng: &mut Xoshiro256PlusPlus, size: Size, scenario: &Scenario) -> Fault {
     let third = size.seconds / 3;
-    let mut host = || {
-        let number = rng.random_range(0..size.nodes);
-        Select::Range(number, number + 1)
-    };
-    let what = FaultKind::DuplicateId { from: host(), to: host() };
+    let mut host = || rng.random_range(0..size.nodes);
+    let (from, to) = (host(), host());
+    let (mut first, mut nodes) = (0, size.nodes);
+    for datacenter in &scenario.datacenter {
+        if (first..first + datacenter.nodes).contains(&from) {
+            nodes = datacenter.nodes;
+            break;
+        }
+        first += datacenter.nodes;
+    }
+    let to = first + to % nodes;
+    let one = |number| Select::Range(number, number + 1);
+    let what = FaultKind::DuplicateId { from: one(from), to: one(to) };
     Fault {
         at: Span::seconds(rng.random_range(third / 2..third)),
         lasts: Some(Span::seconds(third)),

@@ -118,6 +118,10 @@ impl Node {
             };
             let verdict = match status {
                 OriginStatus::Active => HomeVerdict::Alive,
+                // A node that hears its pool no more holds all members down, without a verdict on any.
+                OriginStatus::Down { .. } if self.liveness.belief(node).is_none() => {
+                    HomeVerdict::Alive
+                }
                 OriginStatus::Gone(MemberStatus::Left) => HomeVerdict::Left,
                 OriginStatus::Down { .. } | OriginStatus::Gone(_) => HomeVerdict::Down,
             };
