@@ -46,6 +46,8 @@ impl Liveness {
             self.hold_watched(now);
         } else {
             self.exits.stop(now);
+            // Should we take part again, with the same members to watch, we hold connections to them again.
+            self.held_assignment = 0;
         }
         while let Some(order) = self.exits.poll_order() {
             self.carry_out_exit(order, now);
