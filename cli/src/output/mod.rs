@@ -1,5 +1,6 @@
 //! Output on stdout and stderr, and its style.
 
+mod datacenters;
 mod explain;
 mod format;
 mod keys;
@@ -15,12 +16,13 @@ use serde::Serialize;
 
 use crate::logging;
 
+pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use keys::key_holders;
 pub(crate) use table::{
-    Style, datacenters, fields, info, instances, member_status, members, offer_word, or_dash,
-    render, services, spread, status_style,
+    Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
+    spread, status_style,
 };
 
 /// Standard output, for one command.

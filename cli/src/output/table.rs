@@ -6,8 +6,7 @@ use comfy_table::{Cell, Color, Table, presets};
 
 use hobnob_api::names::printable;
 use hobnob_api::{
-    Basis, Datacenter, DatacenterStatus, Duplicate, Info, Instance, InstanceStatus, Member,
-    MemberStatus, Sealed, ServiceSummary,
+    Basis, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, Sealed, ServiceSummary,
 };
 
 use super::{age, endpoint, status_word};
@@ -118,55 +117,6 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
             cell(member.node_id),
             cell(member.epoch),
             cell(member.down_ago_ms.map_or_else(|| "-".to_owned(), age)),
-        ]
-    });
-    render(&header, rows, style)
-}
-
-/// The table of `hobnob datacenters`.
-pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
-    let header = [
-        "DATACENTER",
-        "STATUS",
-        "ALIVE",
-        "DOWN",
-        "INSTANCES",
-        "RTT",
-        "HEARD",
-        "SENT",
-        "GOT",
-        "GATEWAYS",
-    ];
-    let rows = datacenters.iter().map(|datacenter| {
-        let (status, colour) = match datacenter.status {
-            DatacenterStatus::Own => ("own".to_owned(), Color::Green),
-            DatacenterStatus::Reachable => ("reachable".to_owned(), Color::Green),
-            DatacenterStatus::OutOfReach => {
-                let since = datacenter.out_of_reach_ago_ms.map_or_else(String::new, age);
-                (format!("out of reach {since}"), Color::Red)
-            }
-            DatacenterStatus::Isolated => {
-                let since = datacenter.isolated_ago_ms.map_or_else(String::new, age);
-                (format!("isolated {since}"), Color::Yellow)
-            }
-            DatacenterStatus::Unknown => ("unknown".to_owned(), Color::DarkGrey),
-        };
-        let rate = |bytes| match datacenter.status {
-            DatacenterStatus::Own => "-".to_owned(),
-            _ => format!("{bytes} B/s"),
-        };
-        let round_trip = datacenter.round_trip_ms;
-        vec![
-            cell(&datacenter.name),
-            cell(status.trim_end()).fg(colour),
-            cell(datacenter.alive),
-            cell(datacenter.down),
-            cell(datacenter.instances),
-            cell(round_trip.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"))),
-            cell(datacenter.heard_ago_ms.map_or_else(|| "-".to_owned(), age)),
-            cell(rate(datacenter.sent_bytes_per_second)),
-            cell(rate(datacenter.received_bytes_per_second)),
-            cell(or_dash(&datacenter.gateways.join(","))),
         ]
     });
     render(&header, rows, style)

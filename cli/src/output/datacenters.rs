@@ -1,0 +1,98 @@
+//! The table of datacenters.
+
+use comfy_table::Color;
+
+use hobnob_api::{Datacenter, DatacenterStatus};
+
+use super::age;
+use super::table::{Style, cell, or_dash, render};
+
+/// The table of `hobnob datacenters`.
+pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
+    let header = [
+        "DATACENTER",
+        "STATUS",
+        "ALIVE",
+        "DOWN",
+        "INSTANCES",
+        "RTT",
+        "HEARD",
+        "SENT",
+        "GOT",
+        "GATEWAYS",
+    ];
+    let rows = datacenters.iter().map(|datacenter| {
+        let (status, colour) = match datacenter.status {
+            DatacenterStatus::Own => ("own".to_owned(), Color::Green),
+            DatacenterStatus::Reachable => ("reachable".to_owned(), Color::Green),
+            DatacenterStatus::OutOfReach => {
+                let since = datacenter.out_of_reach_ago_ms.map_or_else(String::new, age);
+                (format!("out of reach {since}"), Color::Red)
+            }
+            DatacenterStatus::Isolated => {
+                let since = datacenter.isolated_ago_ms.map_or_else(String::new, age);
+                (format!("isolated {since}"), Color::Yellow)
+            }
+            DatacenterStatus::Unknown => ("unknown".to_owned(), Color::DarkGrey),
+        };
+        let rate = |bytes| match datacenter.status {
+            DatacenterStatus::Own => "-".to_owned(),
+            _ => format!("{bytes} B/s"),
+        };
+        let round_trip = datacenter.round_trip_ms;
+        vec![
+            cell(&datacenter.name),
+            cell(status.trim_end()).fg(colour),
+            cell(datacenter.alive),
+            cell(datacenter.down),
+            cell(datacenter.instances),
+            cell(round_trip.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"))),
+            cell(datacenter.heard_ago_ms.map_or_else(|| "-".to_owned(), age)),
+            cell(rate(datacenter.sent_bytes_per_second)),
+            cell(rate(datacenter.received_bytes_per_second)),
+            cell(or_dash(&datacenter.gateways.join(","))),
+        ]
+    });
+    render(&header, rows, style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datacenter(name: &str, status: DatacenterStatus) -> Datacenter {
+        Datacenter {
+            name: name.to_owned(),
+            status,
+            alive: 3,
+            down: 0,
+            instances: 2,
+            gateways: vec!["a1".to_owned(), "a2".to_owned()],
+            round_trip_ms: None,
+            heard_ago_ms: None,
+            out_of_reach_ago_ms: None,
+            isolated_ago_ms: None,
+            sent_bytes_per_second: 0,
+            received_bytes_per_second: 0,
+        }
+    }
+
+    #[test]
+    fn a_datacenter_out_of_reach_shows_since_when() {
+        let us = Datacenter {
+            round_trip_ms: Some(80.25),
+            heard_ago_ms: Some(9_000),
+            out_of_reach_ago_ms: Some(2_000),
+            sent_bytes_per_second: 132,
+            ..datacenter("us", DatacenterStatus::OutOfReach)
+        };
+        let all = [datacenter("eu", DatacenterStatus::Own), us];
+        assert_eq!(
+            datacenters(&all, Style { colours: false }),
+            "\
+DATACENTER  STATUS           ALIVE  DOWN  INSTANCES  RTT      HEARD  SENT     GOT    GATEWAYS
+eu          own              3      0     2          -        -      -        -      a1,a2
+us          out of reach 2s  3      0     2          80.2 ms  9s     132 B/s  0 B/s  a1,a2"
+        );
+    }
+}
