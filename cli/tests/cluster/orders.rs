@@ -25,6 +25,16 @@ impl Cluster {
             agents.push(operator.start(&format!("a{n}"), ANY_PORT, &token, &join));
         }
         eventually("all are members", || agents.iter().all(|agent| agent.alive() == count));
+        // An agent that is killed before it has written down its peers and its keys starts as if it had never joined.
+        let holds = |agent: &Agent, file: &str, text: &str| {
+            let file = operator.home().join(&agent.name).join(file);
+            std::fs::read_to_string(file).is_ok_and(|content| content.contains(text))
+        };
+        eventually("all have written down their peers and keys", || {
+            agents.iter().all(|agent| {
+                holds(agent, "peers.json", "127.0.0.1") && holds(agent, "keys.json", "in_use")
+            })
+        });
         let credential = operator.file("credential", &operator.token(&["--role", "operator"]));
         Self { operator, agents, credential }
     }
