@@ -4,7 +4,6 @@
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,9 +13,8 @@ use rustix::net::{AddressFamily, RecvFlags, SocketType, eth, recv, socket, socko
 use serde_json::Value;
 
 use crate::agent::{eventually, hobnob, items, text};
+use crate::networks::{Killed, Namespace, found_cluster, in_own_network, ip};
 
-/// Set for the test process that runs inside the namespaces.
-const INSIDE: &str = "HOSTS_INSIDE";
 const SERVICE: &str = "payments-in-secret";
 /// The clear text of the outsider, which shows that the capture sees everything.
 const MARK: &[u8] = b"an outsider was here";
@@ -27,25 +25,8 @@ const MAX_CAPTURED: usize = 64 << 20;
 
 #[test]
 fn three_hosts_are_sealed_by_two_commands_each_and_an_outsider_learns_nothing() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    let own_network = ["--map-root-user", "--net"];
-    let mut probe = Command::new("unshare");
-    probe.args(own_network).args(["ip", "link", "add", "br0", "type", "bridge"]);
-    if !probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        println!("skipped: this user may not make networks, or `ip` of iproute2 is not there");
-        return;
-    }
     let name = "hosts::three_hosts_are_sealed_by_two_commands_each_and_an_outsider_learns_nothing";
-    let mut command = Command::new("unshare");
-    command.args(own_network).arg(std::env::current_exe().unwrap());
-    command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1");
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains(SEALED), "the test did not run inside the namespaces");
+    in_own_network(name, "link add br0 type bridge", SEALED, inside);
 }
 
 fn inside() {
@@ -58,7 +39,7 @@ fn inside() {
     let capture = Capture::start();
 
     let start = Instant::now();
-    let token = found_cluster(home.path());
+    let token = found_cluster(home.path(), "10.77.0.1:7946");
     let agents = hosts.each_ref().map(|host| host.start_agent(&token));
     for host in &hosts {
         let id = format!("{SERVICE}-{}", host.number);
@@ -90,48 +71,23 @@ fn inside() {
     assert!(captured.sent_to([10, 77, 0, 1]) > 100, "the hosts talk to each other");
 }
 
-/// The operator's command. Returns the file of the token, as it lies on each host.
-fn found_cluster(home: &Path) -> String {
-    let ca = home.join("ca.key");
-    let init = ["init", "--cluster", "prod", "--seed", "10.77.0.1:7946", "--json"];
-    let output = hobnob(&init).arg("--ca").arg(ca).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let file = home.join("token");
-    std::fs::write(&file, text(&printed, "token")).unwrap();
-    file.to_str().unwrap().to_owned()
-}
-
-/// A network namespace with a cable to the switch. It lives as long as its process.
+/// A network namespace with a cable to the switch.
 struct Host {
     number: u8,
     home: String,
-    keeper: Child,
+    network: Namespace,
 }
 
 impl Host {
     fn new(home: &Path, number: u8) -> Self {
-        let mut keeper = Command::new("unshare");
-        let keeper = keeper.args(["--net", "sleep", "infinity"]).spawn().unwrap();
-        let pid = keeper.id();
-        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-        let of_keeper = format!("/proc/{pid}/ns/net");
-        eventually("the host has a network", || std::fs::read_link(&of_keeper).unwrap() != own);
+        let network = Namespace::new();
+        let pid = network.process();
         ip(&format!("link add cable{number} type veth peer name eth0 netns {pid}"));
         ip(&format!("link set cable{number} master switch up"));
-        let host = Self { number, home: home.to_str().unwrap().to_owned(), keeper };
         for command in ["address add 10.77.0.X/24 dev eth0", "link set eth0 up", "link set lo up"] {
-            let command = command.replace('X', &number.to_string());
-            run(host.within("ip").args(command.split(' ')));
+            network.ip(&command.replace('X', &number.to_string()));
         }
-        host
-    }
-
-    /// A program that runs on this host.
-    fn within(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.keeper.id().to_string(), "--net", program]);
-        command
+        Self { number, home: home.to_str().unwrap().to_owned(), network }
     }
 
     fn path(&self, of: &str) -> String {
@@ -142,7 +98,7 @@ impl Host {
     fn start_agent(&self, token: &str) -> Killed {
         let bind = format!("10.77.0.{}:7946", self.number);
         let log = std::fs::File::create(self.path("log")).unwrap();
-        let mut command = self.within(env!("CARGO_BIN_EXE_hobnob"));
+        let mut command = self.network.within(env!("CARGO_BIN_EXE_hobnob"));
         command.args(["agent", "--name", &format!("host-{}", self.number), "--bind", &bind]);
         command.args(["--token-file", token, "--data-dir", &self.path("data")]);
         let agent = command.args(["--socket", &self.path("sock")]).stderr(log).spawn().unwrap();
@@ -171,25 +127,6 @@ impl Host {
         let output = command.env("HOBNOB_SOCKET", self.path("sock")).output().unwrap();
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         items(&found["instances"]).iter().map(|one| text(one, "id")).collect()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
-    }
-}
-
-/// A process that is killed when it is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -275,13 +212,4 @@ impl Captured {
         };
         self.0.iter().filter(is_to).count()
     }
-}
-
-fn ip(arguments: &str) {
-    run(Command::new("ip").args(arguments.split(' ')));
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

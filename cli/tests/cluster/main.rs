@@ -19,6 +19,7 @@ mod hosts;
 mod listeners;
 mod members;
 mod mistakes;
+mod networks;
 mod offer;
 mod orders;
 mod process;

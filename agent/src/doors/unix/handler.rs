@@ -129,28 +129,8 @@ impl Handler {
                 Response::Members(members(registry, driver, all, datacenter).await?)
             }
             Request::Datacenters {} => Response::Datacenters(datacenters(registry, driver).await?),
-            Request::Isolate { datacenter } => {
-                check("datacenter", &datacenter)?;
-                let done = isolate(driver, &self.credential, datacenter, true).await?;
-                tracing::info!(
-                    uid,
-                    pid,
-                    datacenter = done.datacenter,
-                    "a client isolated a datacenter"
-                );
-                Response::Isolation(done)
-            }
-            Request::Rejoin { datacenter } => {
-                check("datacenter", &datacenter)?;
-                let done = isolate(driver, &self.credential, datacenter, false).await?;
-                tracing::info!(
-                    uid,
-                    pid,
-                    datacenter = done.datacenter,
-                    "a client ended the isolation of a datacenter"
-                );
-                Response::Isolation(done)
-            }
+            Request::Isolate { datacenter } => self.isolate(datacenter, true, caller).await?,
+            Request::Rejoin { datacenter } => self.isolate(datacenter, false, caller).await?,
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
@@ -250,6 +230,26 @@ impl Handler {
     fn elsewhere(&self, datacenter: Option<String>) -> Result<Option<String>, ApiError> {
         datacenter.iter().try_for_each(|name| check("datacenter", name))?;
         Ok(datacenter.filter(|name| *name != self.info.datacenter))
+    }
+
+    /// Isolates a datacenter, or ends that.
+    async fn isolate(
+        &self,
+        datacenter: String,
+        isolated: bool,
+        Caller { uid, pid, .. }: Caller,
+    ) -> Result<Response<Shown>, ApiError> {
+        check("datacenter", &datacenter)?;
+        let done = isolate(&self.driver, &self.credential, datacenter, isolated).await?;
+        let datacenter = &done.datacenter;
+        tracing::info!(
+            uid,
+            pid,
+            datacenter,
+            isolated,
+            "a client ordered whether a datacenter is isolated"
+        );
+        Ok(Response::Isolation(done))
     }
 
     fn report(&self, reports: &[CallReport]) -> Result<Response<Shown>, ApiError> {

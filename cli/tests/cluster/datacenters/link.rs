@@ -69,7 +69,7 @@ impl Link {
         for (side, here) in sides.iter().enumerate() {
             for (at, socket) in here.iter().enumerate() {
                 let (socket, there) = (socket.clone(), sides[1 - side].clone());
-                let to = address(side, at, 1 - side);
+                let to = address(at, 1 - side);
                 let (packets, state) = (packets.clone(), state.clone());
                 thread::spawn(move || take(&socket, &there, to, delay, &packets, &state));
             }
@@ -125,8 +125,8 @@ fn stand_ins(process: u32, datacenter: usize) -> Vec<Arc<UdpSocket>> {
     })
 }
 
-/// The address that the stand-in at this place stands for. `side` is the network that it is in.
-fn address(_side: usize, at: usize, datacenter: usize) -> SocketAddrV4 {
+/// The address that the stand-in at this place stands for.
+fn address(at: usize, datacenter: usize) -> SocketAddrV4 {
     let (number, port) = (at / PORTS.len(), at % PORTS.len());
     SocketAddrV4::new(host(datacenter, number as u8 + 1), PORTS[port])
 }

@@ -4,16 +4,14 @@ mod isolation;
 mod link;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::agent::{eventually, hobnob, items, text};
+use crate::networks::{Killed, Namespace, found_cluster, in_own_network};
 use link::{HOSTS, Link, PORTS, host};
 
-/// Set for the test process that runs inside the namespaces.
-const INSIDE: &str = "DATACENTERS_INSIDE";
 /// The report of the inner process.
 const HEALED: &str = "two datacenters healed";
 const NAMES: [&str; 2] = ["eu", "us"];
@@ -22,36 +20,19 @@ const DELAY: Duration = Duration::from_millis(40);
 
 #[test]
 fn both_sides_of_a_cut_answer_tell_one_event_and_agree_after_it_heals() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    let own_network = ["--map-root-user", "--net"];
-    let mut probe = Command::new("unshare");
-    probe.args(own_network).args(["ip", "link", "set", "lo", "up"]);
-    if !probe.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        println!("skipped: this user may not make networks, or `ip` of iproute2 is not there");
-        return;
-    }
     let name = "datacenters::both_sides_of_a_cut_answer_tell_one_event_and_agree_after_it_heals";
-    let mut command = Command::new("unshare");
-    command.args(own_network).arg(std::env::current_exe().unwrap());
-    command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1");
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.contains(HEALED), "the test did not run inside the namespaces");
+    in_own_network(name, "link set lo up", HEALED, inside);
 }
 
 fn inside() {
     let home = tempfile::tempdir().unwrap();
-    let token = found_cluster(home.path());
-    let networks = [0, 1].map(Network::new);
-    let link = Link::between(networks.each_ref().map(|network| network.keeper.0.id()), DELAY);
+    let token = found_cluster(home.path(), &format!("{}:{}", host(0, 1), PORTS[0]));
+    let networks = [network(), network()];
+    let link = Link::between(networks.each_ref().map(Namespace::process), DELAY);
     let mut agents = Vec::new();
-    for network in &networks {
+    for (datacenter, network) in networks.iter().enumerate() {
         for number in 1..=HOSTS {
-            agents.push(Agent::start(home.path(), network, number, &token));
+            agents.push(Agent::start(home.path(), network, (datacenter, number), &token));
         }
     }
     let (eu, us) = (&agents[0], &agents[usize::from(HOSTS)]);
@@ -94,64 +75,16 @@ fn inside() {
     }
 }
 
-/// Makes the CA key of a cluster. Returns the file of the token.
-fn found_cluster(home: &Path) -> String {
-    let seed = format!("{}:{}", host(0, 1), PORTS[0]);
-    let init = ["init", "--cluster", "prod", "--seed", &seed, "--json"];
-    let output = hobnob(&init).arg("--ca").arg(home.join("ca.key")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let file = home.join("token");
-    std::fs::write(&file, text(&printed, "token")).unwrap();
-    file.to_str().unwrap().to_owned()
-}
-
-/// The network of a datacenter: a namespace with the addresses of its hosts, and of those that the link stands for. It lives as long
-/// as its process.
-struct Network {
-    datacenter: usize,
-    keeper: Killed,
-}
-
-impl Network {
-    fn new(datacenter: usize) -> Self {
-        let mut keeper = Command::new("unshare");
-        let keeper = keeper.args(["--net", "sleep", "infinity"]).spawn().unwrap();
-        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-        let of_keeper = format!("/proc/{}/ns/net", keeper.id());
-        eventually("there is a network", || std::fs::read_link(&of_keeper).unwrap() != own);
-        let network = Self { datacenter, keeper: Killed(keeper) };
-        network.ip("link set lo up");
-        for datacenter in 0..NAMES.len() {
-            for number in 1..=HOSTS {
-                network.ip(&format!("address add {}/32 dev lo", host(datacenter, number)));
-            }
+/// The network of a datacenter, with the addresses of its hosts, and of those that the link stands for.
+fn network() -> Namespace {
+    let network = Namespace::new();
+    network.ip("link set lo up");
+    for datacenter in 0..NAMES.len() {
+        for number in 1..=HOSTS {
+            network.ip(&format!("address add {}/32 dev lo", host(datacenter, number)));
         }
-        network
     }
-
-    /// A program that runs in this network.
-    fn within(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.keeper.0.id().to_string(), "--net", program]);
-        command
-    }
-
-    fn ip(&self, command: &str) {
-        let status = self.within("ip").args(command.split(' ')).status().unwrap();
-        assert!(status.success(), "ip {command}");
-    }
-}
-
-/// A process that is killed when it is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    network
 }
 
 struct Agent {
@@ -163,8 +96,12 @@ struct Agent {
 
 impl Agent {
     /// The one command of a host. The first agent of the second datacenter is told of a member of the first one.
-    fn start(home: &Path, network: &Network, number: u8, token: &str) -> Self {
-        let datacenter = network.datacenter;
+    fn start(
+        home: &Path,
+        network: &Namespace,
+        (datacenter, number): (usize, u8),
+        token: &str,
+    ) -> Self {
         let name = format!("{}-{number}", NAMES[datacenter]);
         let home = home.to_str().unwrap().to_owned();
         let [gossip, sync] = PORTS.map(|port| format!("{}:{port}", host(datacenter, number)));
