@@ -82,8 +82,8 @@ impl Driver {
         own.map(|record| record.datacenter.to_string()).unwrap_or_default()
     }
 
-    /// Logs an event about another datacenter.
-    pub(super) fn log_datacenter(&mut self, event: &Event) {
+    /// Takes note of an event about another datacenter, and logs it.
+    pub(super) fn take_datacenter(&mut self, event: &Event) {
         match event {
             Event::SameDatacenter { address } => tracing::error!(
                 %address,
@@ -91,11 +91,14 @@ impl Driver {
                 "an agent that is named as one of another datacenter has the datacenter of this one, and the two stay apart: give \
                  one of the two another --datacenter, or name it with --join if they are of one network"
             ),
-            Event::OtherDatacenter { address, name } => tracing::info!(
-                %address,
-                datacenter = %name,
-                "the agent at an address to join at is of another datacenter, which is known from now on"
-            ),
+            Event::OtherDatacenter { address, name } => {
+                self.expect_elsewhere(*address);
+                tracing::info!(
+                    %address,
+                    datacenter = %name,
+                    "the agent at an address to join at is of another datacenter, which is known from now on"
+                );
+            }
             Event::DatacenterUnreachable { name, .. } => tracing::warn!(
                 datacenter = %name,
                 "a datacenter is out of reach: its instances stay known as they were, and are used where nothing healthy is left"

@@ -132,7 +132,7 @@ impl Driver {
                 tracing::info!("left the cluster");
                 self.left = true;
             }
-            event => self.log_datacenter(&event),
+            event => self.take_datacenter(&event),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_api::address::GossipAddress;
 use tokio::time::Instant;
 
 use super::Driver;
@@ -128,6 +129,20 @@ impl Joining {
 }
 
 impl Driver {
+    /// Forgets an address to join at that belongs to another datacenter. An agent without other addresses is the first one of its
+    /// datacenter, and not isolated.
+    pub(super) fn expect_elsewhere(&mut self, address: SocketAddr) {
+        let leads_there = |seed: &String| {
+            seed.parse::<GossipAddress>().is_ok_and(|seed| seed.socket_addr() == Some(address))
+        };
+        let joining = &mut self.joining;
+        joining.seeds.retain(|seed| !leads_there(seed));
+        joining.former_peers.retain(|peer| !leads_there(peer));
+        if !joining.expects_company() && joining.warn_at.take().is_some() {
+            self.writer.set_isolated(false);
+        }
+    }
+
     /// Forgets an address to join at that is the agent's own. An agent without other addresses is not isolated, like an
     /// agent that was told to join nobody.
     pub(super) fn expect_nobody_at(&mut self, address: &str) {

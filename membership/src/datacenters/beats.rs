@@ -58,21 +58,25 @@ impl Wan {
         now: Time,
     ) {
         let nonce = is_question.then(|| self.rng.next_u32());
-        let beat = MembersBeat {
+        let beat = MembersBeat { nonce, updates, ..self.present() };
+        self.out.counters.members_beats_sent += 1;
+        let sent = self.out.send_to(peer.addr, peer.node_id, &Message::MembersBeat(beat));
+        self.sent(datacenter, sent, now);
+        if let Some(nonce) = nonce {
+            self.looks.at(datacenter, now).question = Some((nonce, now));
+        }
+    }
+
+    /// A beat that tells our hashes, and nothing else.
+    fn present(&self) -> MembersBeat {
+        MembersBeat {
             sender: self.identity.node_id,
             datacenter: self.own,
             members: self.members_hash(self.own),
             datacenters: self.table.datacenters_hash(),
-            nonce,
+            nonce: None,
             echo: None,
-            updates,
-        };
-        self.out.counters.members_beats_sent += 1;
-        let sent = self.out.send_to(peer.addr, peer.node_id, &Message::MembersBeat(beat));
-        let look = self.looks.at(datacenter, now);
-        look.bytes.0 += sent as u64;
-        if let Some(nonce) = nonce {
-            look.question = Some((nonce, now));
+            updates: Vec::new(),
         }
     }
 
@@ -103,7 +107,7 @@ impl Wan {
         }
         let entry = self.table.remote(beat.sender).filter(|entry| entry.home == home).copied();
         if let Some(nonce) = beat.nonce {
-            self.answer(entry.map_or(from, |entry| entry.identity.addr), beat, nonce);
+            self.answer(entry.map_or(from, |entry| entry.identity.addr), beat, nonce, now);
         }
         let Some(entry) = entry else {
             self.out.counters.strangers_ignored += 1;
@@ -131,17 +135,10 @@ impl Wan {
         }
     }
 
-    fn answer(&mut self, to: SocketAddr, beat: &MembersBeat, nonce: u32) {
-        let answer = MembersBeat {
-            sender: self.identity.node_id,
-            datacenter: self.own,
-            members: self.members_hash(self.own),
-            datacenters: self.table.datacenters_hash(),
-            nonce: None,
-            echo: Some(nonce),
-            updates: Vec::new(),
-        };
-        self.out.send_to(to, beat.sender, &Message::MembersBeat(answer));
+    fn answer(&mut self, to: SocketAddr, beat: &MembersBeat, nonce: u32, now: Time) {
+        let answer = MembersBeat { echo: Some(nonce), ..self.present() };
+        let sent = self.out.send_to(to, beat.sender, &Message::MembersBeat(answer));
+        self.sent(beat.datacenter, sent, now);
     }
 
     /// Exchanges tables with a datacenter if the hash that a member of it tells of its members, or of the datacenters that it knows, goes
