@@ -1,5 +1,6 @@
 //! Two datacenters of three agents each, in network namespaces, with a link between them that delays packets and is cut.
 
+mod first;
 mod isolation;
 mod link;
 
