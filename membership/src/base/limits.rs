@@ -21,6 +21,9 @@ pub const MAX_WAN_SEEDS: usize = 256;
 pub const MAX_TABLE_STREAMS: usize = 16;
 /// Frames of tables that a node takes over one stream.
 pub const MAX_TABLE_FRAMES: usize = 256;
+/// Withdrawn verdicts that a node notes before it tells their homes, and members of its own pool that it asks to refute one in two
+/// seconds.
+pub const MAX_WITHDRAWN: usize = 256;
 /// Bytes of a request to another member, and of the answer, as their owners write them.
 pub const MAX_REQUEST_BYTES: usize = 48 * 1024;
 /// The longest time for which a node waits for the answer to a request.

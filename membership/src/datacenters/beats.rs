@@ -145,19 +145,14 @@ impl Wan {
     /// on to differ from ours.
     fn compare_hash(&mut self, entry: &Entry, is_equal: bool, now: Time) {
         let look = self.looks.at(entry.home, now);
-        if is_equal {
-            look.differs_since = None;
+        look.note_hashes(entry.identity.node_id, is_equal, now);
+        if now < look.exchange_not_before {
             return;
         }
-        let since = *look.differs_since.get_or_insert(now);
-        if now.since(since) < DIFFERS_FOR || now < look.exchange_not_before {
-            return;
-        }
+        let Some(differing) = look.take_differing(DIFFERS_FOR, now) else { return };
         look.exchange_not_before = now + EXCHANGE_EVERY;
-        let peer = match entry.verdict {
-            HomeVerdict::Alive => Some(entry.identity),
-            _ => self.counterpart(entry.home),
-        };
+        let differing = self.table.get(differing).filter(|it| it.verdict != HomeVerdict::Left);
+        let peer = differing.map(|entry| entry.identity).or(self.counterpart(entry.home));
         if let Some(peer) = peer {
             self.open_exchange(peer, true, None, now);
         }

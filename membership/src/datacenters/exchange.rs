@@ -183,7 +183,8 @@ impl Wan {
             self.out.tell(Fact::OtherDatacenter { address, name: theirs.datacenter.clone() });
         }
         let ours = self.introduction(is_wan, now);
-        let tables = self.tables_for(home, theirs);
+        let withdrawn = self.withdrawn_of(home, now);
+        let tables = self.tables_for(home, theirs, withdrawn);
         let known = theirs.tables.iter().find(|table| table.datacenter == home);
         let lists_home = known.is_none_or(|table| table.members != self.members_hash(home));
         let Some(exchange) = self.exchanges.get_mut(&stream) else { return };
@@ -230,8 +231,14 @@ impl Wan {
         }
     }
 
-    /// The tables that a node of a datacenter lacks: of all others that it knows differently, or not at all.
-    fn tables_for(&self, home: DatacenterId, theirs: &Introduction) -> Vec<Tables> {
+    /// The tables that a node of a datacenter lacks: of all others that it knows differently, or not at all; and of its own what we hold
+    /// against its word.
+    fn tables_for(
+        &self,
+        home: DatacenterId,
+        theirs: &Introduction,
+        withdrawn: Vec<RemoteMember>,
+    ) -> Vec<Tables> {
         let knows = |datacenter: DatacenterId| {
             let table = theirs.tables.iter().find(|table| table.datacenter == datacenter);
             table.is_some_and(|table| table.members == self.members_hash(datacenter))
@@ -240,8 +247,8 @@ impl Wan {
             self.table.homes().map(|(id, _)| id).filter(|id| *id != home && !knows(*id)).collect();
         let mut frames = vec![Tables::default()];
         let mut bytes = 0;
-        for entry in differing.into_iter().flat_map(|id| self.table.members_of(id)) {
-            let member = self.table.told(entry);
+        let entries = differing.into_iter().flat_map(|id| self.table.members_of(id));
+        for member in withdrawn.into_iter().chain(entries.map(|entry| self.table.told(entry))) {
             bytes += encoded_len(&member);
             if bytes > FRAME_BYTES {
                 frames.push(Tables::default());

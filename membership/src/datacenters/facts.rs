@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::base::datacenter::DatacenterId;
-use crate::base::identity::NodeId;
+use crate::base::identity::{Epoch, NodeId};
 use crate::catalog::record::Text;
 use crate::wire::Update;
 
@@ -12,6 +12,8 @@ use crate::wire::Update;
 pub(crate) enum Fact {
     /// The entry of a member of another datacenter is new or different.
     Member(NodeId),
+    /// Another datacenter holds a member of ours down, in the life in which it is alive here.
+    Accused { node: NodeId, epoch: Epoch, accuser: Option<NodeId> },
     /// The members of our pool are to be told.
     Tell(Update),
     /// A datacenter went out of reach of ours, or is back.

@@ -10,6 +10,17 @@ use crate::base::time::Time;
 /// Silence after which a gateway asks.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(2);
 
+/// Members of a datacenter of which a gateway notes that they tell other hashes. Three gateways beat, or three of each part.
+const MAX_DIFFERING: usize = 16;
+
+/// A member of another datacenter that tells other hashes than ours.
+#[derive(Clone, Copy, Debug)]
+struct Differing {
+    since: Time,
+    heard: Time,
+    exchanged: Option<Time>,
+}
+
 /// The look of a gateway at one other datacenter.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
@@ -35,8 +46,8 @@ pub(crate) struct Look {
     pub(crate) round_trip: Option<Duration>,
     /// The number of the question under way, and when it was sent.
     pub(crate) question: Option<(u32, Time)>,
-    /// Since when the hash of its members differs from ours.
-    pub(crate) differs_since: Option<Time>,
+    /// Members of it that tell other hashes than ours. When a datacenter is split, its parts tell different ones.
+    differing: BTreeMap<NodeId, Differing>,
     /// The earliest time of the next exchange because of that.
     pub(crate) exchange_not_before: Time,
     /// Bytes sent there, and received from there.
@@ -57,10 +68,31 @@ impl Look {
             returned_at: None,
             round_trip: None,
             question: None,
-            differs_since: None,
+            differing: BTreeMap::new(),
             exchange_not_before: now,
             bytes: (0, 0),
         }
+    }
+
+    /// Notes whether a member of the datacenter tells our hashes.
+    pub(crate) fn note_hashes(&mut self, by: NodeId, is_equal: bool, now: Time) {
+        self.differing.retain(|_, differing| now.since(differing.heard) < SILENT_AFTER);
+        if is_equal {
+            self.differing.remove(&by);
+        } else if self.differing.len() < MAX_DIFFERING || self.differing.contains_key(&by) {
+            let new = Differing { since: now, heard: now, exchanged: None };
+            self.differing.entry(by).or_insert(new).heard = now;
+        }
+    }
+
+    /// The member with which tables are to be exchanged now: of those that have differed for so long the one with which we did so longest
+    /// ago.
+    pub(crate) fn take_differing(&mut self, at_least: Duration, now: Time) -> Option<NodeId> {
+        let differing = self.differing.iter_mut();
+        let old = differing.filter(|(_, differing)| now.since(differing.since) >= at_least);
+        let (node, differing) = old.min_by_key(|(_, differing)| differing.exchanged)?;
+        differing.exchanged = Some(now);
+        Some(*node)
     }
 
     /// The time for which nothing was heard.

@@ -30,6 +30,9 @@ impl Wan {
             let node = member.identity.node_id;
             if node == self.identity.node_id || member.home() == self.own {
                 self.out.counters.remote_verdicts_ignored += 1;
+                if author != Author::Pool {
+                    self.note_accused(member, now);
+                }
                 continue;
             }
             if author != Author::Pool && self.is_isolated(member.home()) {
@@ -44,6 +47,9 @@ impl Wan {
             }
             match self.table.merge(member, now) {
                 Merged::News => news.push(node),
+                Merged::Known if author == Author::Other(member.home()) => {
+                    self.note_withdrawn(member, now)
+                }
                 Merged::Known => {}
                 Merged::Own => self.out.counters.remote_verdicts_ignored += 1,
                 Merged::Baseless => self.out.counters.remote_verdicts_baseless += 1,

@@ -16,6 +16,7 @@ pub(crate) mod seen;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod withdrawn;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,7 @@ use looks::Looks;
 use reach::Reaches;
 use seen::GATEWAYS;
 use table::{Entry, Table};
+use withdrawn::Withdrawn;
 
 /// The streams of this room have numbers of their own, far above those of both planes.
 const FIRST_STREAM: u64 = 1 << 61;
@@ -70,6 +72,7 @@ pub(crate) struct Wan {
     changed: BTreeSet<NodeId>,
     /// Members of which one gateway of their home does not know.
     unlisted: BTreeMap<NodeId, NodeId>,
+    withdrawn: Withdrawn,
     /// When the node began.
     began: Time,
     leaving: bool,
@@ -104,6 +107,7 @@ impl Wan {
             is_changed: true,
             changed: BTreeSet::new(),
             unlisted: BTreeMap::new(),
+            withdrawn: Withdrawn::default(),
             began: now,
             leaving: false,
             rng,

@@ -149,8 +149,46 @@ impl Liveness {
         }
     }
 
-    /// Refutes a verdict on us: takes a higher epoch if that is needed, and tells the sender that we live.
+    /// Passes a verdict that another datacenter holds to the member of our pool on which it is, and which lives. It refutes by a new
+    /// epoch.
+    pub(crate) fn pass_accusation(
+        &mut self,
+        node: NodeId,
+        epoch: Epoch,
+        accuser: Option<NodeId>,
+        now: Time,
+    ) {
+        let own = self.identity().node_id;
+        let verdict = Verdict {
+            node,
+            epoch,
+            cause: Cause::Hearsay,
+            accuser: accuser.unwrap_or(own),
+            referees: Vec::new(),
+            exited: false,
+        };
+        if node == own {
+            // Nobody vouches for a node that hears no member of its pool.
+            if self.connected {
+                self.refute(&verdict, now);
+                self.take_swim_events(now);
+            }
+            return;
+        }
+        let Some(addr) = self.swim.active_peer(node).map(|peer| peer.addr) else { return };
+        let updates = vec![Update::Down(verdict)];
+        let member_updates = MemberUpdates { sender: own, updates, datacenter: self.datacenter };
+        self.out.send_to(addr, node, &Message::MemberUpdates(member_updates));
+    }
+
+    /// Refutes a verdict on us, and tells the sender that we live.
     fn refute_verdict(&mut self, verdict: &Verdict, sender: NodeId, from: SocketAddr, now: Time) {
+        self.refute(verdict, now);
+        self.answer_refuted(verdict, sender, from);
+    }
+
+    /// Takes a higher epoch if a verdict on us is on the one that we have, and tells all members of it.
+    fn refute(&mut self, verdict: &Verdict, now: Time) {
         let own = *self.identity();
         if verdict.epoch >= own.epoch && !mutant::is(Mutant::NeverRefute) {
             self.out.counters.verdicts_refuted += 1;
@@ -167,6 +205,11 @@ impl Liveness {
             let alive = Update::Alive(*self.identity());
             self.tell(alive, now);
         }
+    }
+
+    /// Tells the sender of a verdict on us that we live.
+    fn answer_refuted(&mut self, verdict: &Verdict, sender: NodeId, from: SocketAddr) {
+        let own = self.identity().node_id;
         // An answer under an epoch that the sender holds down refutes nothing, and two such nodes would answer each
         // other for ever.
         if verdict.epoch < self.identity().epoch {
@@ -176,7 +219,7 @@ impl Liveness {
                 updates.push(Update::Down(self.warning(&peer.identity, from)));
             }
             let member_updates =
-                MemberUpdates { sender: own.node_id, updates, datacenter: self.datacenter };
+                MemberUpdates { sender: own, updates, datacenter: self.datacenter };
             self.answer(from, &Message::MemberUpdates(member_updates));
         }
         if !self.connected {

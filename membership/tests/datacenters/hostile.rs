@@ -61,6 +61,34 @@ fn a_verdict_on_a_life_that_nobody_saw_is_baseless() {
     assert!(network.nodes[0].member(NodeId(99)).is_none());
 }
 
+#[test]
+fn a_living_member_refutes_what_one_of_its_datacenter_told_elsewhere() {
+    let mut network = Network::of_datacenters(&[4, 3, 2]);
+    let of = |n: usize, network: &Network| RemoteMember {
+        identity: *network.nodes[n].identity(),
+        ..member(0, "eu", HomeVerdict::Down)
+    };
+    // One of the first datacenter holds two others down, and the rest of it does not.
+    let gateways = network.nodes[0].datacenters(network.now)[0].gateways.clone();
+    let accused: Vec<RemoteMember> = (0..4).map(|n| of(n, &network)).collect();
+    let is_gateway = |it: &&RemoteMember| gateways.iter().any(|g| g.node_id == it.identity.node_id);
+    let (by, rest): (Vec<_>, Vec<_>) = accused.iter().partition(is_gateway);
+    let sender = (0..4).find(|n| network.id(*n) == by[0].identity.node_id).expect("a gateway");
+    let accused = vec![rest[0].clone(), by[1].clone()];
+    beat(&mut network, 4, sender, accused.clone());
+    beat(&mut network, 7, sender, accused.clone());
+    network.run_for(SECOND);
+    for n in 4..9 {
+        assert_eq!(network.seen_alive(n, 0), 2, "at {n}");
+    }
+    network.run_for(10 * SECOND);
+    assert!(network.is_whole());
+    for accused in accused {
+        let n = (0..4).find(|n| network.id(*n) == accused.identity.node_id).expect("a node");
+        assert_eq!(network.nodes[n].identity().epoch, accused.identity.epoch.next());
+    }
+}
+
 fn told_by_a_mate(network: &mut Network, updates: &[Update]) {
     let datacenter = DatacenterId::named("eu");
     for updates in updates.chunks(8) {

@@ -93,7 +93,29 @@ fn a_gateway_that_hears_its_pool_no_more_tells_nobody_that_its_members_are_down(
     network.cut.extend([(0, 3), (1, 3), (2, 3)]);
     network.run_for(60 * SECOND);
     for n in network.nodes_of(1) {
-        assert_eq!(network.seen_alive(n, 0), 3, "at {n}: one is down by the verdict of its home");
+        for told in 0..3 {
+            assert_eq!(status(&network, n, told), MemberStatus::Alive, "{told} at {n}");
+        }
+    }
+    network.cut.clear();
+    network.run_for(30 * SECOND);
+    assert!(network.is_whole());
+}
+
+#[test]
+fn both_halves_of_a_split_home_are_alive_for_those_that_reach_them() {
+    let mut network = Network::of_datacenters(&[6, 3]);
+    for one in 0..3 {
+        network.cut.extend((3..6).map(|other| (one, other)));
+    }
+    network.run_for(60 * SECOND);
+    assert_eq!(network.seen_alive(0, 0), 3);
+    let changes = |event: &Event| matches!(event, Event::Member(_));
+    let before: Vec<usize> = (6..9).map(|n| network.count_events(n, changes)).collect();
+    network.run_for(60 * SECOND);
+    for n in network.nodes_of(1) {
+        assert_eq!(network.seen_alive(n, 0), 6, "at {n}");
+        assert_eq!(network.count_events(n, changes), before[n - 6], "it stays so at {n}");
     }
     network.cut.clear();
     network.run_for(30 * SECOND);

@@ -161,6 +161,9 @@ impl Node {
                 }
                 self.review_member(node, now);
             }
+            Fact::Accused { node, epoch, accuser } => {
+                self.liveness.pass_accusation(node, epoch, accuser, now);
+            }
             Fact::Tell(update) => self.liveness.tell_remote(update, now),
             Fact::Reach(datacenter) => {
                 if self.wan.is_isolated(datacenter) {
