@@ -1,6 +1,6 @@
 //! The protocol's types in the words of the API.
 
-use hobnob_membership::{Node, NodeId, Time, view};
+use hobnob_membership::{Node, NodeId, Time, record, view};
 
 use crate::clock::millis;
 
@@ -33,6 +33,14 @@ pub(crate) fn instance_status(status: view::InstanceStatus) -> hobnob_api::Insta
         view::InstanceStatus::Unhealthy => hobnob_api::InstanceStatus::Unhealthy,
         view::InstanceStatus::Unknown => hobnob_api::InstanceStatus::Unknown,
         view::InstanceStatus::Gone => hobnob_api::InstanceStatus::Gone,
+    }
+}
+
+/// The scope of an instance.
+pub(crate) fn instance_scope(scope: record::InstanceScope) -> hobnob_api::InstanceScope {
+    match scope {
+        record::InstanceScope::Global => hobnob_api::InstanceScope::Global,
+        record::InstanceScope::Datacenter => hobnob_api::InstanceScope::Datacenter,
     }
 }
 

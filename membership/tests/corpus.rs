@@ -127,6 +127,7 @@ fn service(len: usize) -> Vec<(Key, Option<Value>)> {
         weight: 3,
         checked: true,
         balancing: Default::default(),
+        scope: Default::default(),
     };
     vec![(Key::Service("web-1".into()), Some(Value::Service(service.into())))]
 }

@@ -24,6 +24,7 @@ fn register(number: usize) -> RecordChanges {
         weight: 1,
         checked: true,
         balancing: Default::default(),
+        scope: Default::default(),
     };
     registering::register(&id(number), service, InitialHealth::Unknown)
 }

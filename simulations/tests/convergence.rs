@@ -23,6 +23,7 @@ fn service(name: &str, port: u16) -> Value {
         weight: 1,
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
+        scope: Default::default(),
     };
     Value::Service(record.into())
 }

@@ -23,6 +23,7 @@ pub(crate) fn instance(id: &str) -> Instance {
         offered: true,
         basis: Basis::Current,
         age_ms: 0,
+        scope: crate::InstanceScope::Global,
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use hobnob_api::codec::{BinaryCodec, CodecError, JsonCodec, Malformed};
 use hobnob_api::{
-    Basis, Call, ErrorCode, ErrorKind, Grade, Instance, InstanceStatus, MemberStatus, Reply,
+    Basis, Call, ErrorCode, ErrorKind, Grade, Instance, InstanceScope, InstanceStatus, MemberStatus, Reply,
     Response,
 };
 use serde_json::{Value, json};
@@ -127,9 +127,11 @@ fn a_word_that_a_later_version_adds_has_a_meaning() {
     let instance = &mut later["response"]["instances"]["instances"][0];
     instance["status"] = json!("draining");
     instance["basis"] = json!("rumored");
+    instance["scope"] = json!("zone");
     let Response::Instances(read) = read_by_client(&later).response else { panic!("{later}") };
     let read = &read.instances[0];
     assert_eq!((read.status, read.basis), (InstanceStatus::Unknown, Basis::Nothing));
+    assert_eq!(read.scope, InstanceScope::Datacenter, "narrower than global");
     let healthy = Instance { status: InstanceStatus::Healthy, ..read.clone() };
     assert_eq!(healthy.grade(), Some(Grade::Healthy), "whatever its basis");
     assert_eq!(json!(Basis::Unanswered), json!("unanswered"));
@@ -151,6 +153,10 @@ fn a_word_that_a_later_version_adds_has_a_meaning() {
 fn an_agent_names_the_field_or_the_request_that_it_does_not_know() {
     for (later, named) in [
         (json!({ "id": 7, "request": { "pick": { "service": "web", "hedge": 2 } } }), "hedge"),
+        (
+            json!({ "id": 7, "request": { "register": { "service": "web", "port": 80, "scope": "zone" } } }),
+            "zone",
+        ),
         (json!({ "id": 7, "request": { "members": { "of_pool": "dc2" } } }), "of_pool"),
         (json!({ "id": 7, "deadline_ms": 5, "request": { "info": {} } }), "deadline_ms"),
         (json!({ "id": 7, "request": { "compare": { "service": "web" } } }), "compare"),

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hobnob_api::{ApiError, ErrorCode};
+use hobnob_api::{ApiError, ErrorCode, InstanceScope};
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Hidden, Node, NodeId};
 use tokio::sync::mpsc;
@@ -58,7 +58,7 @@ impl Answering {
         let caller = Caller { uid: by.uid, pid: by.pid, agent: Some(from) };
         match change {
             Change::Register(mut registration) => {
-                let ack = registration.ack.take();
+                let (ack, scope) = (registration.ack.take(), registration.scope);
                 check_ack(ack.as_ref())?;
                 let id = registration.instance_id().to_owned();
                 let held = self.review(from, &id, Some(registration.service.clone())).await?;
@@ -66,7 +66,7 @@ impl Answering {
                     return Ok(Outcome::RegisteredThere {});
                 }
                 let outcome = self.registrations.register(*registration, caller).await?;
-                let ack = acknowledged(&self.driver, ack).await?;
+                let ack = acknowledged(&self.driver, ack, scope).await?;
                 Ok(Outcome::Registered { outcome, ack })
             }
             Change::Deregister { id, ack } => {
@@ -76,7 +76,7 @@ impl Answering {
                     return Ok(Outcome::RegisteredThere {});
                 }
                 self.registrations.deregister(id, caller).await?;
-                let ack = acknowledged(&self.driver, ack).await?;
+                let ack = acknowledged(&self.driver, ack, InstanceScope::Global).await?;
                 Ok(Outcome::Deregistered { ack })
             }
         }

@@ -167,7 +167,8 @@ fn candidates(
     let key = Key::Service(id.into());
     let holds = |of: &&NodeId| {
         let replica = node.catalog().origin(**of).and_then(|origin| origin.current());
-        replica.is_some_and(|replica| replica.get(&key).is_some())
+        // The record may be withheld from this datacenter.
+        replica.and_then(|replica| replica.slot(&key)).is_some_and(|slot| !slot.is_tombstone())
     };
     Ok(Candidates { holders: living.iter().filter(holds).map(candidate).collect(), first })
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hobnob_api::{Ack, Ackers, Acknowledged, ApiError, ErrorCode, MAX_ACK_TIMEOUT_MS};
+use hobnob_api::{
+    Ack, Ackers, Acknowledged, ApiError, ErrorCode, InstanceScope, MAX_ACK_TIMEOUT_MS, Registration,
+};
 use hobnob_membership::Confirmers;
 
 use super::asked::check;
@@ -26,6 +28,25 @@ pub(crate) fn check_ack(ack: Option<&Ack>) -> Result<(), ApiError> {
     }
 }
 
+/// Checks that an instance with this scope gets to the agents that are to acknowledge it. `home` is the datacenter of its
+/// agent.
+///
+/// # Errors
+/// They are of another datacenter, and it is not known there.
+pub(crate) fn check_reach(registration: &Registration, home: &str) -> Result<(), ApiError> {
+    let by = registration.ack.as_ref().map(|ack| &ack.by);
+    match (registration.scope, by) {
+        (InstanceScope::Datacenter, Some(Ackers::Datacenter(name))) if name != home => {
+            let message = format!(
+                "`{}` is to be known in the datacenter `{home}` alone, so the agents of `{name}` do not get it and cannot acknowledge it",
+                registration.instance_id()
+            );
+            Err(ApiError::new(ErrorCode::RegistrationInvalid, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Waits until other agents have applied what this one has written so far, as far as that was asked for.
 ///
 /// # Errors
@@ -33,10 +54,14 @@ pub(crate) fn check_ack(ack: Option<&Ack>) -> Result<(), ApiError> {
 pub(crate) async fn acknowledged(
     driver: &DriverHandle,
     ack: Option<Ack>,
+    scope: InstanceScope,
 ) -> Result<Option<Acknowledged>, ApiError> {
     let Some(Ack { by, timeout_ms }) = ack else { return Ok(None) };
+    let is_kept_home = scope == InstanceScope::Datacenter;
     let by = match by {
+        Ackers::Any(count) if is_kept_home => Confirmers::Home(count),
         Ackers::Any(count) => Confirmers::Any(count),
+        Ackers::All if is_kept_home => Confirmers::Datacenter(None),
         Ackers::All => Confirmers::All,
         Ackers::Home => Confirmers::Datacenter(None),
         Ackers::Datacenter(name) => Confirmers::Datacenter(Some(name)),

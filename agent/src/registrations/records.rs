@@ -1,6 +1,6 @@
 //! The definition of an instance in the catalog, made of its registration.
 
-use hobnob_membership::record::{Balancing, ServiceRecord};
+use hobnob_membership::record::{Balancing, InstanceScope, ServiceRecord};
 
 use crate::storage::{StoredBalancing, StoredRegistration};
 
@@ -16,6 +16,15 @@ pub(super) fn service(registration: &StoredRegistration, default_address: &str) 
         weight: registration.weight,
         checked: !registration.checks.is_empty(),
         balancing: balancing(&registration.balancing),
+        scope: scope(registration.scope.as_deref()),
+    }
+}
+
+/// A scope that a later version stored is narrower than all datacenters.
+fn scope(stored: Option<&str>) -> InstanceScope {
+    match stored {
+        None | Some("global") => InstanceScope::Global,
+        Some(_) => InstanceScope::Datacenter,
     }
 }
 
@@ -32,5 +41,17 @@ fn balancing(settings: &StoredBalancing) -> Balancing {
         slow_start_ms: settings.slow_start_ms,
         load_bound_percent: settings.load_bound_percent,
         failover: settings.failover.iter().map(|name| name.as_str().into()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_that_this_version_does_not_know_stays_home() {
+        use InstanceScope::{Datacenter, Global};
+        let scopes = [None, Some("global"), Some("datacenter"), Some("zone")].map(scope);
+        assert_eq!(scopes, [Global, Global, Datacenter, Datacenter]);
     }
 }

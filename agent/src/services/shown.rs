@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{Basis, InstanceStatus, NodeId};
+use hobnob_api::{Basis, InstanceScope, InstanceStatus, NodeId};
 use hobnob_membership::record::{Meta, Tags, Text};
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Entry;
 use super::entry::Print;
-use crate::translate::{api_node_id, instance_status};
+use crate::translate::{api_node_id, instance_scope, instance_status};
 
 /// Bytes that an age, a token and the names around an instance take at most.
 const AROUND_BYTES: usize = 96;
@@ -76,6 +76,7 @@ impl Shown {
             offered: self.offered,
             basis: instance.basis(),
             age_ms: self.age_ms,
+            scope: instance_scope(service.scope),
         }
     }
 }
@@ -106,6 +107,7 @@ impl From<&Shown> for hobnob_api::Instance {
             offered: fields.offered,
             basis: fields.basis,
             age_ms: fields.age_ms,
+            scope: fields.scope,
         }
     }
 }
@@ -132,6 +134,12 @@ struct Fields<'a> {
     offered: bool,
     basis: Basis,
     age_ms: u64,
+    #[serde(skip_serializing_if = "is_global")]
+    scope: InstanceScope,
+}
+
+fn is_global(scope: &InstanceScope) -> bool {
+    *scope == InstanceScope::Global
 }
 
 fn write_tags<S: Serializer>(tags: &Tags, serializer: S) -> Result<S::Ok, S::Error> {

@@ -48,6 +48,7 @@ fn web() -> StoredRegistration {
             recovery_timeout_ms: None,
             ..StoredBalancing::default()
         },
+        scope: None,
     }
 }
 

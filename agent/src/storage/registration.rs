@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_api::{
     Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, NodeId,
-    Probe, Registration,
+    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING,
+    InstanceScope, NodeId, Probe, Registration,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub struct StoredRegistration {
     /// The balancing of calls to its service.
     #[serde(default)]
     pub balancing: StoredBalancing,
+    /// How far it is known: `datacenter`, or a word of a later version; in all datacenters when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// The process that made a registration.
@@ -128,7 +131,11 @@ impl From<&Registration> for StoredRegistration {
             registration.clone();
         let checks = registration.checks.iter().map(StoredCheck::from).collect();
         let balancing = StoredBalancing::from(&registration.balancing);
-        Self { service, id, namespace, address, port, tags, meta, weight, checks, balancing }
+        let scope = match registration.scope {
+            InstanceScope::Global => None,
+            scope => Some(scope.name().to_owned()),
+        };
+        Self { service, id, namespace, address, port, tags, meta, weight, checks, balancing, scope }
     }
 }
 
@@ -256,6 +263,18 @@ mod tests {
         assert_eq!(read, StoredBalancing::from(&balancing));
         let none = serde_json::to_string(&StoredBalancing::default()).expect("written");
         assert!(!none.contains("failover"), "{none}");
+    }
+
+    #[test]
+    fn a_scope_is_stored_unless_it_is_global() {
+        let scope = InstanceScope::Datacenter;
+        let kept = Registration { scope, ..Registration::new("web", 80) };
+        let stored = serde_json::to_string(&StoredRegistration::from(&kept)).expect("written");
+        assert!(stored.ends_with(r#","scope":"datacenter"}"#), "{stored}");
+        let global = StoredRegistration::from(&Registration::new("web", 80));
+        let stored = serde_json::to_string(&global).expect("written");
+        assert!(!stored.contains("scope"), "{stored}");
+        assert_eq!(serde_json::from_str::<StoredRegistration>(&stored).expect("read"), global);
     }
 
     #[test]

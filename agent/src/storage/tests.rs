@@ -32,6 +32,7 @@ fn registration(id: &str, port: u16) -> StoredRegistration {
         weight: 1,
         checks: Vec::new(),
         balancing: StoredBalancing::default(),
+        scope: None,
     }
 }
 

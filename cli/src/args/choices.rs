@@ -1,10 +1,10 @@
-//! Parsers of the names of strategies, preferences, outcomes and roles of gateways. The help lists each name with its meaning.
+//! Parsers of the names of strategies, preferences, outcomes, roles of gateways and scopes. The help lists each name with its meaning.
 
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use hobnob_agent::Gateway;
-use hobnob_api::{Outcome, Prefer, Strategy, UnknownName};
+use hobnob_api::{InstanceScope, Outcome, Prefer, Strategy, UnknownName};
 
 /// A strategy, by its name.
 pub(super) fn strategy() -> impl TypedValueParser<Value = Strategy> {
@@ -33,6 +33,19 @@ pub(super) fn gateway() -> impl TypedValueParser<Value = Gateway> {
         "never" => Gateway::Never,
         "only-if-needed" => Gateway::OnlyIfNeeded,
         _ => Gateway::Yes,
+    })
+}
+
+/// The scope of an instance, by its name.
+pub(super) fn scope() -> impl TypedValueParser<Value = InstanceScope> {
+    let values = [
+        (InstanceScope::Global, "In all datacenters"),
+        (InstanceScope::Datacenter, "In the datacenter of its agent alone"),
+    ];
+    let values = values.map(|(scope, summary)| PossibleValue::new(scope.name()).help(summary));
+    PossibleValuesParser::new(values).map(|name| match name.as_str() {
+        "datacenter" => InstanceScope::Datacenter,
+        _ => InstanceScope::Global,
     })
 }
 

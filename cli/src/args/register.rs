@@ -7,12 +7,13 @@ use clap::{Args, value_parser};
 
 use hobnob_api::{
     Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_NAME, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING, Probe,
-    Registration,
+    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING,
+    InstanceScope, Probe, Registration,
 };
 
 use super::ack::AckArgs;
 use super::balancing::BalancingArgs;
+use super::choices;
 use super::values::{self, millis};
 
 const AFTER_HELP: &str = "\
@@ -27,13 +28,16 @@ Examples:
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
   hobnob register api --port 8080 --failover eu,us
+  hobnob register cache --port 6379 --scope datacenter
   hobnob register web --id web-us-7 --dc eu --address 203.0.113.7 --port 8001
   hobnob register api --port 8080 --slow-start 30s --outlier-failures 5 --panic-threshold 50
 
 Without a check an instance is healthy while its agent lives.
 Registrations outlast a restart of the agent. One with the id of another replaces it.
 With --dc, an agent of that datacenter has the instance: its checks run there, and it is gone
-when that agent is. `hobnob deregister ID --dc NAME` removes it again.";
+when that agent is. `hobnob deregister ID --dc NAME` removes it again.
+With --scope datacenter, agents of other datacenters do not show the instance. --ack all and
+--ack COUNT ask agents of its own datacenter alone then.";
 
 /// A service instance to be registered.
 #[derive(Debug, Args)]
@@ -103,6 +107,10 @@ pub(crate) struct RegisterArgs {
     #[arg(long = "dc", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) datacenter: Option<String>,
 
+    /// How far it is known
+    #[arg(long, value_name = "SCOPE", default_value = "global", value_parser = choices::scope())]
+    scope: InstanceScope,
+
     #[command(flatten)]
     pub(super) ack: AckArgs,
 
@@ -126,6 +134,7 @@ impl From<RegisterArgs> for Registration {
             balancing: args.balancing.into(),
             ack: args.ack.to_ack(),
             datacenter: args.datacenter,
+            scope: args.scope,
         }
     }
 }
@@ -217,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_is_known_everywhere_unless_its_scope_says_otherwise() {
+        assert_eq!(parse("web --port 80").unwrap().scope, InstanceScope::Global);
+        let scope = parse("web --port 80 --scope datacenter").unwrap().scope;
+        assert_eq!(scope, InstanceScope::Datacenter);
+    }
+
+    #[test]
     fn a_check_has_the_defaults_that_the_help_names() {
         let check = parse("web --port 80 --check-tcp h:80").unwrap().checks.remove(0);
         let help =
@@ -256,6 +272,7 @@ mod tests {
             ("web --port 80 --check-tcp h:1 --check-http http://h/", "--check-tcp"),
             ("web --port 80 --ack 0", "datacenter:NAME"),
             ("web --port 80 --ack-timeout 1s", "--ack"),
+            ("web --port 80 --scope zone", "datacenter"),
             ("web --port 80 --ack all --ack-timeout 2m", "1m"),
             ("web --port 80 --check-tcp h", "host:port"),
             ("web --port 80 --check-tcp h:1 --timeout soon", "500ms"),

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use hobnob_api::names::printable;
 use hobnob_api::{
-    CheckExplained, Explained, HeardFrom, InstanceExplained, MemberExplained, MemberStatus,
-    RegisteredBy, WatchedExplained,
+    CheckExplained, Explained, HeardFrom, InstanceExplained, InstanceScope, MemberExplained,
+    MemberStatus, RegisteredBy, WatchedExplained,
 };
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
@@ -114,6 +114,9 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     }
     row("endpoint", endpoint(&instance.address, instance.port));
     row("namespace", instance.namespace.clone());
+    if instance.scope == InstanceScope::Datacenter {
+        row("scope", "datacenter: agents of other datacenters do not show it".to_owned());
+    }
     let health = explained.health_version;
     let health = health.map_or("never written".to_owned(), |version| format!("version {version}"));
     row("record", format!("version {}, its health {health}", explained.version));

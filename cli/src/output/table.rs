@@ -338,6 +338,7 @@ pub(super) mod tests {
             offered: true,
             basis: Basis::Current,
             age_ms: 120,
+            scope: hobnob_api::InstanceScope::Global,
         }
     }
 

@@ -29,6 +29,7 @@ fn instance(id: &str, status: InstanceStatus) -> Instance {
         offered: status == InstanceStatus::Healthy,
         basis: Basis::Current,
         age_ms: 5,
+        scope: hobnob_api::InstanceScope::Global,
     }
 }
 

@@ -20,7 +20,7 @@ fn arguments(datacenter: &str, join: Option<&Agent>, wan: Option<&Agent>) -> Vec
 }
 
 /// Three agents in `eu`, and one in `us` that knows them.
-fn two_datacenters(home: &Path) -> (Vec<Agent>, Agent) {
+pub(crate) fn two_datacenters(home: &Path) -> (Vec<Agent>, Agent) {
     let start = |name: &str, datacenter: &str, join: Option<&Agent>, wan: Option<&Agent>| {
         Agent::start_with(home, name, bind(datacenter), &arguments(datacenter, join, wan))
     };
@@ -41,7 +41,7 @@ fn knows(agent: &Agent, names: &[&str]) -> bool {
     names.iter().all(|name| agent.status_of(name).as_deref() == Some("alive"))
 }
 
-fn printed(agent: &Agent, args: &[&str]) -> String {
+pub(crate) fn printed(agent: &Agent, args: &[&str]) -> String {
     let output = agent.run(args);
     assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()

@@ -336,6 +336,10 @@ counters! {
     far_sessions_refused,
     /// Records and tombstones received in sessions with other datacenters.
     far_records_received,
+    /// Withheld records sent to other datacenters in place of those that stay here.
+    records_withheld,
+    /// Deltas from other datacenters not taken because they withhold records of our own one.
+    withheld_refused,
     /// Bulk datagrams sent inside the pool, one for each receiver.
     bulk_sent,
     /// Bulk rumors received.

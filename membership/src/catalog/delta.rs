@@ -146,6 +146,18 @@ impl Delta {
         self.entries.iter().filter(|entry| entry.is_unknown()).count()
     }
 
+    /// Puts withheld records in place of those that stay in the datacenter of their origin. Returns their number.
+    pub(crate) fn withhold(&mut self) -> usize {
+        let values = self.entries.iter_mut().filter_map(|entry| entry.value.as_mut());
+        let home = values.filter(|value| value.stays_home());
+        home.map(|value| *value = RawValue::withheld()).count()
+    }
+
+    /// Whether it has a withheld record.
+    pub(crate) fn has_withheld(&self) -> bool {
+        self.entries.iter().any(|entry| entry.value.as_ref().is_some_and(RawValue::is_withheld))
+    }
+
     /// The delta for an origin tombstone: the origin is dead, and its records up to this head were dropped.
     #[must_use]
     pub fn origin_tombstone(head: Head) -> Self {
@@ -195,7 +207,7 @@ impl Entry {
 
     /// Whether this is a record that this version does not understand.
     pub(crate) fn is_unknown(&self) -> bool {
-        self.value.as_ref().is_some_and(|value| !self.key.is_known() || value.content().is_none())
+        self.value.as_ref().is_some_and(|value| value.is_unknown_of(&self.key))
     }
 
     /// Checks the limits of the key and of the size. They hold for records that this version does not understand, too.

@@ -140,6 +140,11 @@ impl Catalog {
         self.digests.home(origin)
     }
 
+    /// Whether an origin belongs to the datacenter of this node.
+    pub(crate) fn is_home(&self, origin: NodeId) -> bool {
+        self.datacenter_of(origin) == self.datacenter_of(self.own)
+    }
+
     /// The datacenters to which an origin belongs, with the number of their origins.
     pub fn datacenters(&self) -> impl Iterator<Item = (DatacenterId, usize)> + '_ {
         self.digests.datacenters()

@@ -83,6 +83,7 @@ mod tests {
             weight: 1,
             checked: true,
             balancing: Balancing::default(),
+            scope: Default::default(),
         }
     }
 

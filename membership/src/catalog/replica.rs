@@ -118,7 +118,8 @@ impl Replica {
     pub(super) fn added_by(&self, delta: &Delta) -> usize {
         let added = delta.entries.iter().map(|entry| {
             let held = self.slots.get(&entry.key);
-            let is_newer = held.is_none_or(|slot| slot.version() < entry.version);
+            let is_newer =
+                held.is_none_or(|slot| slot.gives_way_to(entry.version, entry.value.as_ref()));
             let held = held.map_or(0, |slot| held_bytes(slot.key(), slot.raw()));
             let bytes = held_bytes(&entry.key, entry.value.as_ref());
             if is_newer { bytes.saturating_sub(held) } else { 0 }
@@ -303,15 +304,18 @@ impl Replica {
     }
 
     fn adopt(&mut self, key: &Key, version: Version, value: Option<&RawValue>) -> bool {
-        let newer = match self.slots.get(key) {
-            Some(slot) => slot.version() < version || mutant::is(Mutant::MergeByArrival),
+        let held = self.slots.get(key);
+        let was_withheld =
+            held.is_some_and(|slot| slot.version() == version && slot.gives_way_to(version, value));
+        let newer = match held {
+            Some(slot) => slot.gives_way_to(version, value) || mutant::is(Mutant::MergeByArrival),
             // Up to the floor everything is known: a key without a slot was deleted. An honest origin stays well below
             // twice its limit, whatever part of its history has arrived.
             None => version > self.gc_floor && self.slots.len() < 2 * MAX_KEYS_PER_ORIGIN,
         };
         // If a lying origin gives one version to two keys, only the first is adopted: a delta with both would be
         // invalid.
-        let adopted = newer && !self.slots.holds(version);
+        let adopted = newer && (was_withheld || !self.slots.holds(version));
         if adopted {
             self.slots.insert(key.clone(), version, value.cloned());
         }

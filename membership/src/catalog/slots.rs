@@ -46,7 +46,15 @@ impl Slot {
     /// Whether this slot holds a record that this version does not understand.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        self.value.as_ref().is_some_and(|value| !self.key.is_known() || value.content().is_none())
+        self.value.as_ref().is_some_and(|value| value.is_unknown_of(&self.key))
+    }
+
+    /// Whether the slot gives way to another write of its key: a newer one, or the record itself in place of a withheld one. So of
+    /// both forms of a record the full one holds, in whatever order they arrive.
+    pub(super) fn gives_way_to(&self, version: Version, value: Option<&RawValue>) -> bool {
+        let is_withheld = self.value.as_ref().is_some_and(RawValue::is_withheld);
+        let is_full = value.is_some_and(|value| !value.is_withheld());
+        self.version < version || (self.version == version && is_withheld && is_full)
     }
 }
 
@@ -185,7 +193,8 @@ impl Slots {
     /// Adds a slot to the counts, or takes it away.
     fn count(&mut self, slot: &Slot, by: isize) {
         let counted = |count: usize, is: bool| count.saturating_add_signed(if is { by } else { 0 });
-        let is_instance = matches!(slot.key, Key::Service(_)) && !slot.is_tombstone();
+        let is_here = slot.value.as_ref().is_some_and(|value| !value.is_withheld());
+        let is_instance = matches!(slot.key, Key::Service(_)) && is_here;
         self.tombstones = counted(self.tombstones, slot.is_tombstone());
         self.unknown = counted(self.unknown, slot.is_unknown());
         self.instances = counted(self.instances, is_instance);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
-use crate::catalog::record::{Health, Key, NodeRecord, ServiceRecord, Text, Value};
+use crate::catalog::record::{Health, InstanceScope, Key, NodeRecord, ServiceRecord, Text, Value};
 use crate::catalog::{Catalog, Replica};
 
 /// The status of a member, as this node believes it to be.
@@ -233,6 +233,10 @@ impl View {
         ids.dedup();
         let joined = ids.into_iter().map(|id| {
             let instance = replica.and_then(|replica| join(replica, origin, status, &id));
+            // A member of an earlier version passes on what it should withhold.
+            let instance = instance.filter(|instance| {
+                instance.service.scope == InstanceScope::Global || catalog.is_home(origin)
+            });
             ((origin, id), instance.map(Arc::new))
         });
         let mut changes = Vec::new();
@@ -335,6 +339,7 @@ mod tests {
             weight: 1,
             checked,
             balancing: crate::catalog::record::Balancing::default(),
+            scope: Default::default(),
         }))
     }
 

@@ -17,7 +17,7 @@ use crate::gateways::gaps::MAX_PULLED;
 pub(super) enum Learned {
     News,
     Nothing,
-    /// There was no room.
+    /// There was no room, or it withholds what we have.
     Refused,
 }
 
@@ -125,6 +125,10 @@ impl Spread {
         now: Time,
     ) -> Learned {
         let origin = delta.origin;
+        if self.is_withheld_from_home(delta, peers) {
+            self.out.counters.withheld_refused += 1;
+            return Learned::Refused;
+        }
         let standing = peers.standing(origin);
         let before = self.catalog.origin(origin).and_then(|origin| origin.node());
         let force_left = before.filter(|_| delta.is_origin_tombstone()).cloned();

@@ -7,6 +7,7 @@ use rand::RngExt;
 use super::Spread;
 use super::digests::Round;
 use super::peers::Peers;
+use super::withholding::is_far;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
 use crate::base::mutants::{self as mutant, Mutant};
@@ -74,7 +75,10 @@ impl Spread {
             return;
         }
         self.out.counters.pulls_answered += 1;
-        for deltas in self.answer(&pull.wants) {
+        for mut deltas in self.answer(&pull.wants) {
+            if is_far(peer, peers) {
+                self.withhold(&mut deltas);
+            }
             if let Some(packed) = self.out.pack_one(&Message::Rumors(self.own, deltas)) {
                 self.answers.push_back((peer.addr, packed));
             }

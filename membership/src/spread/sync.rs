@@ -238,7 +238,12 @@ impl Spread {
             SessionStep::Deltas(deltas) => {
                 self.out.counters.session_deltas_received += deltas.len() as u64;
                 let scope = self.sessions.get(&stream).map(Session::scope).unwrap_or_default();
+                let is_about_us = scope == Scope::Datacenter(peers.own());
                 for delta in &deltas {
+                    if is_about_us && delta.has_withheld() {
+                        self.out.counters.withheld_refused += 1;
+                        continue;
+                    }
                     let from = peer.unwrap_or(self.own);
                     let learned = self.learn(delta, from, Route::Session, peers, now);
                     if scope != Scope::All {
@@ -294,7 +299,10 @@ impl Spread {
         let next = streams.partition_point(|stream| *stream <= last);
         streams.rotate_left(next);
         for stream in streams {
-            while let Some(frame) = self.next_frame(stream, now) {
+            while let Some(mut frame) = self.next_frame(stream, now) {
+                if self.sessions.get(&stream).is_some_and(|session| session.home().is_some()) {
+                    self.withhold_in_frame(&mut frame);
+                }
                 self.send_session_frame(stream, &frame, now);
             }
             self.complete_session(stream);

@@ -84,6 +84,7 @@ pub fn web() -> ServiceRecord {
         weight: 1,
         checked: false,
         balancing: Balancing::default(),
+        scope: Default::default(),
     }
 }
 

@@ -244,3 +244,36 @@ fn an_origin_that_hears_last_of_its_force_leave_still_reaches_every_replica() {
     assert_eq!(origin.catalog.epoch(), Epoch(2), "it heard of a write that it never made");
     assert_converged(&replicas, &origin);
 }
+
+#[test]
+fn of_a_record_and_its_withheld_form_the_record_holds_in_whatever_order_they_arrive() {
+    let mut origin = Catalog::new(ORIGIN, Epoch(1));
+    let scope = hobnob_membership::record::InstanceScope::Datacenter;
+    let service =
+        hobnob_membership::record::ServiceRecord { scope, ..hobnob_membership::testing::web() };
+    let id = Key::Service("web".into());
+    let node = record(1);
+    let records = vec![
+        (Key::Node, Some(Value::Node(node.into()))),
+        (id.clone(), Some(Value::Service(service.into()))),
+    ];
+    origin.write(records).expect("legal records");
+    let want = Catalog::new(NodeId(10), Epoch(1)).want(ORIGIN);
+    let full = origin.answer(&want, 10_000).expect("news");
+    let mut withheld = full.clone();
+    withheld.entries[1].value = Some(hobnob_membership::record::RawValue::withheld());
+    let merged = |deltas: &[&Delta]| {
+        let mut replica = Catalog::new(NodeId(10), Epoch(1));
+        deltas.iter().for_each(|delta| drop(replica.apply(delta, Standing::Active)));
+        replica
+    };
+    let expected = merged(&[&full]);
+    assert_eq!(merged(&[&full, &withheld]), expected);
+    assert_eq!(merged(&[&withheld, &full]), expected);
+    let held = merged(&[&withheld]);
+    assert_eq!(held.digest(), expected.digest(), "a peer asks for nothing");
+    assert_eq!(held.want(ORIGIN), expected.want(ORIGIN));
+    let replica = served(&held).expect("served");
+    assert!(replica.get(&id).is_none() && replica.slot(&id).is_some());
+    assert_eq!((replica.instances(), replica.unknown(), replica.tombstones()), (0, 0, 0));
+}

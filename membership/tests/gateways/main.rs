@@ -3,4 +3,5 @@
 mod failures;
 mod repair;
 mod scene;
+mod scopes;
 mod spreading;

@@ -110,6 +110,7 @@ fn value(n: usize) -> Value {
         weight: 1,
         checked: false,
         balancing: Balancing::default(),
+        scope: Default::default(),
     }))
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn service() -> ServiceRecord {
         weight: 2,
         checked: true,
         balancing: Balancing::default(),
+        scope: Default::default(),
     }
 }
 

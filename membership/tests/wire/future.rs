@@ -29,7 +29,7 @@ fn values() -> [Vec<u8>; 6] {
     let balancing = new().raw(&[0; 11]);
     let service = new().text("web").text("default").text("10.0.0.9").number(80);
     let service = service.number(0).number(0).number(1).raw(&[1]).block(balancing);
-    let service = service.raw(b"service tail").0;
+    let service = service.raw(&[0]).raw(b"service tail").0;
     let health = new().raw(&[1]).raw(b"health tail").0;
     [node, service, health, b"unknown key".to_vec(), b"unknown value".to_vec(), vec![77]]
 }

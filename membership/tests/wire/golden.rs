@@ -14,7 +14,7 @@ use crate::fixtures::{credentials, datagram, encoded, frames, hex, messages, rea
 const GOLDEN: &str = include_str!("golden.txt");
 
 /// Records written before a service could set outlier ejection, slow start, panic threshold and load bound, others written
-/// before a node record had a certificate, or before a service could name datacenters to fail over to, a verdict written before one could
+/// before a node record had a certificate, or before a service could name datacenters to fail over to or had a scope, a verdict written before one could
 /// say that a process exited, messages and an opening that name no datacenter, updates and tables without orders to isolate datacenters, and credentials that do not say which certificate their sender holds.
 const EARLIER: &str = include_str!("earlier.txt");
 

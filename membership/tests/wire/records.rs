@@ -166,9 +166,9 @@ proptest! {
         (key, value) in value(), cut in any::<prop::sample::Index>(),
     ) {
         let bytes = bytes_of(value);
-        // The last bytes of a node record say that there is no certificate, and whether it may be a gateway. Without them, the record
-        // is one of an earlier version.
-        let later = if key == Key::Node { 2 } else { 0 };
+        // The last bytes of a node record say that there is no certificate, and whether it may be a gateway; the last byte of a
+        // definition is its scope. Without them, the record is one of an earlier version.
+        let later = match key { Key::Node => 2, Key::Service(_) => 1, _ => 0 };
         let cut = &bytes[..cut.index(bytes.len() - later)];
         let kind = match key { Key::Node => 1, Key::Service(_) => 2, _ => 3 };
         let read = entries(&[entry(1, (kind, if kind == 1 { "" } else { "x" }), (kind, cut))]);

@@ -23,6 +23,7 @@ fn service(port: u16) -> Value {
         weight: 1,
         checked: false,
         balancing: Balancing::default(),
+        scope: Default::default(),
     };
     Value::Service(record.into())
 }

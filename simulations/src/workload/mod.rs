@@ -257,5 +257,6 @@ fn service(number: u64, stamp: Stamp, large: bool) -> ServiceRecord {
         weight: 1,
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
+        scope: Default::default(),
     }
 }

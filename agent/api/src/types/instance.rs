@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::NodeId;
+use super::{InstanceScope, NodeId, is_default};
 
 /// Instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,13 @@ pub struct Instance {
     /// The age of what its status rests on: milliseconds since its node was last known to be alive. Of a node that this agent neither monitors nor holds
     /// down, it is at most the time of a verdict more than the time since any member was heard.
     pub age_ms: u64,
+    /// How far it is known. An agent of another datacenter has only those that are known in all.
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "super::scope::read_leniently"
+    )]
+    pub scope: InstanceScope,
 }
 
 /// Whether an instance works.

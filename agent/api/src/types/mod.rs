@@ -15,6 +15,7 @@ mod keys;
 mod member;
 mod query;
 mod registration;
+mod scope;
 
 pub(crate) use crate::node_id::NodeId;
 
@@ -29,6 +30,7 @@ pub use keys::*;
 pub use member::*;
 pub use query::*;
 pub use registration::*;
+pub use scope::InstanceScope;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;

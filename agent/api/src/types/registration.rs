@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, DEFAULT_NAMESPACE, Strategy, default_namespace, default_one, default_true, is_default,
-    is_default_namespace, is_one, is_true,
+    Ack, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace, default_one, default_true,
+    is_default, is_default_namespace, is_one, is_true,
 };
 
 /// A service instance to be registered.
@@ -49,6 +49,9 @@ pub struct Registration {
     /// The datacenter with one of whose agents it is registered; that of the agent that is asked when absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub datacenter: Option<String>,
+    /// How far it is known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scope: InstanceScope,
 }
 
 /// The balancing of calls to a service, on every agent. A setting that is not given has its default.
@@ -110,6 +113,7 @@ impl Registration {
             balancing: Balancing::default(),
             ack: None,
             datacenter: None,
+            scope: InstanceScope::Global,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, CallReport, ErrorCode, Request, Response};
+use hobnob_api::{ApiError, CallReport, ErrorCode, InstanceScope, Request, Response};
 use tokio::sync::mpsc;
 
 use super::door::Door;
@@ -16,7 +16,7 @@ use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
 use crate::orders::trust::trust;
-use crate::queries::acknowledge::{acknowledged, check_ack};
+use crate::queries::acknowledge::{acknowledged, check_ack, check_reach};
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::datacenters::{datacenters, isolate};
 use crate::queries::explain::explain;
@@ -80,7 +80,9 @@ impl Handler {
             Request::Register(mut registration) => {
                 check_ack(registration.ack.as_ref())?;
                 let id = registration.instance_id().to_owned();
-                if let Some(there) = self.elsewhere(registration.datacenter.take())? {
+                let there = self.elsewhere(registration.datacenter.take())?;
+                check_reach(&registration, there.as_deref().unwrap_or(&self.info.datacenter))?;
+                if let Some(there) = there {
                     let elsewhere::Done { outcome, ack, node } =
                         elsewhere::register(driver, &there, *registration, caller).await?;
                     tracing::info!(
@@ -93,9 +95,9 @@ impl Handler {
                     );
                     return Ok(Response::Registered { id, outcome, ack, node: Some(node) });
                 }
-                let ack = registration.ack.take();
+                let (ack, scope) = (registration.ack.take(), registration.scope);
                 let outcome = self.registrations.register(*registration, caller).await?;
-                let ack = acknowledged(driver, ack).await?;
+                let ack = acknowledged(driver, ack, scope).await?;
                 Response::Registered { id, outcome, ack, node: None }
             }
             Request::Deregister { id, ack, datacenter } => {
@@ -115,7 +117,7 @@ impl Handler {
                     return Ok(Response::Deregistered { id, ack, node: Some(node) });
                 }
                 self.registrations.deregister(id.clone(), caller).await?;
-                let ack = acknowledged(driver, ack).await?;
+                let ack = acknowledged(driver, ack, InstanceScope::Global).await?;
                 Response::Deregistered { id, ack, node: None }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),

@@ -30,6 +30,7 @@ fn service(port: u16) -> (Key, Option<Value>) {
         weight: 1,
         checked: true,
         balancing: Default::default(),
+        scope: Default::default(),
     };
     (Key::Service("web-1".into()), Some(Value::Service(record.into())))
 }

@@ -211,6 +211,7 @@ pub(in crate::dev) mod tests {
             offered: true,
             basis: Basis::Current,
             age_ms: 0,
+            scope: hobnob_api::InstanceScope::Global,
         }
     }
 

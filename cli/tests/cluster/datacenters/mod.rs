@@ -3,6 +3,7 @@
 mod first;
 mod isolation;
 mod link;
+mod scopes;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@ mod key;
 mod labels;
 mod node;
 mod rules;
+mod scope;
 mod service;
 mod value;
 
@@ -11,6 +12,7 @@ pub use key::{Key, UnknownKey};
 pub use labels::{Meta, Tags};
 pub use node::{NodeRecord, Support};
 pub use rules::{RecordError, name};
+pub use scope::InstanceScope;
 pub use service::{Balancing, DEFAULT_NAMESPACE, Health, ServiceRecord};
 /// A text that is cheap to clone and needs no allocation up to 23 bytes.
 pub use smol_str::SmolStr as Text;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{RecordError, count, name, text};
-use super::{Meta, Tags, Text};
+use super::{InstanceScope, Meta, Tags, Text};
 use crate::base::limits;
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
@@ -33,8 +33,10 @@ pub struct ServiceRecord {
     pub checked: bool,
     /// The balancing of calls to its service.
     pub balancing: Balancing,
+    /// How far its definition goes.
+    pub scope: InstanceScope,
 }
-block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing });
+block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing } later { scope: InstanceScope::Global });
 
 /// The settings for balancing calls to a service, for all callers. A setting that is not given is left to the caller.
 ///

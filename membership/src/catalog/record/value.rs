@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::key::{HEALTH, NODE, SERVICE};
 use super::rules::RecordError;
-use super::{Health, Key, NodeRecord, ServiceRecord};
+use super::{Health, InstanceScope, Key, NodeRecord, ServiceRecord};
 use crate::codec::{Block, DecodeError, Reader, Writer};
 
 /// A value of a known kind. Large contents are shared, so readers need no copy of the catalog's record.
@@ -94,12 +94,38 @@ impl Bytes {
 impl RawValue {
     /// The kind that stands for "no value", a tombstone.
     pub(crate) const NO_VALUE: u8 = 0;
+    /// The kind that stands for a value that is withheld.
+    const WITHHELD: u8 = 255;
+
+    /// The record in place of one that does not leave the datacenter of its origin. It has the version and the key of that record,
+    /// so a node that holds it lacks nothing, and no content.
+    #[must_use]
+    pub fn withheld() -> Self {
+        Self { kind: Self::WITHHELD, bytes: Bytes::new(&[]), content: None }
+    }
+
+    /// Whether this is a withheld record.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.kind == Self::WITHHELD
+    }
+
+    /// Whether this record stays in the datacenter of its origin.
+    #[must_use]
+    pub fn stays_home(&self) -> bool {
+        matches!(&self.content, Some(Value::Service(service)) if service.scope == InstanceScope::Datacenter)
+    }
 
     /// A value for `key`, as it was received.
     pub(crate) fn received(key: &Key, kind: u8, bytes: &[u8]) -> Self {
         let content = Value::take_fields(kind, &mut Reader::new(bytes)).ok();
         let content = content.filter(|content| content.validate(key).is_ok());
         Self { kind, bytes: Bytes::new(bytes), content }
+    }
+
+    /// Whether this version does not understand the record. A withheld record has nothing to understand.
+    pub(crate) fn is_unknown_of(&self, key: &Key) -> bool {
+        !key.is_known() || (self.content.is_none() && !self.is_withheld())
     }
 
     /// The kind of the value.

@@ -21,6 +21,8 @@ const ASKED_MORE: usize = 2;
 pub enum Confirmers {
     /// So many living members, whichever they are.
     Any(usize),
+    /// So many living members of our own datacenter, whichever they are.
+    Home(usize),
     /// All living members.
     All,
     /// All living members of a datacenter; of our own if none is named.

@@ -53,7 +53,7 @@ impl Spread {
         let mut members = self.confirmers(by, peers);
         members.shuffle(&mut self.rng);
         let enough = match by {
-            Confirmers::Any(count) => Some(*count),
+            Confirmers::Any(count) | Confirmers::Home(count) => Some(*count),
             Confirmers::All | Confirmers::Datacenter(_) => None,
         };
         let begun = self.confirming.asking.begin(goal, enough, members, within, now);
@@ -68,7 +68,9 @@ impl Spread {
         let wanted = match by {
             Confirmers::Any(_) | Confirmers::All => None,
             Confirmers::Datacenter(Some(name)) => Some(name.as_str()),
-            Confirmers::Datacenter(None) => Some(datacenter_of(self.own).unwrap_or_default()),
+            Confirmers::Home(_) | Confirmers::Datacenter(None) => {
+                Some(datacenter_of(self.own).unwrap_or_default())
+            }
         };
         let far = peers.others().into_iter().flat_map(|datacenter| peers.living(datacenter));
         let others = peers.roster().into_iter().chain(far).map(|member| member.node_id);

@@ -86,10 +86,11 @@ impl Spread {
         &mut self,
         peer: &Identity,
         to: DatacenterId,
-        deltas: Vec<Delta>,
+        mut deltas: Vec<Delta>,
         peers: &mut dyn Peers,
         now: Time,
     ) {
+        self.withhold(&mut deltas);
         self.out.counters.wan_rumors_sent += deltas.len() as u64;
         let message = Message::Rumors(self.own, deltas);
         let sent = self.out.send_to(peer.addr, peer.node_id, &message);
