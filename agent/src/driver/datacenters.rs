@@ -91,6 +91,12 @@ impl Driver {
                 "an agent that is named as one of another datacenter has the datacenter of this one, and the two stay apart: give \
                  one of the two another --datacenter, or name it with --join if they are of one network"
             ),
+            Event::FarPool { round_trip } => tracing::warn!(
+                datacenter = self.own_datacenter(),
+                round_trip_ms = round_trip.as_millis() as u64,
+                "the members of this datacenter are far away for one network, and deaths in it may be told wrongly: if they are of another \
+                 site, start this agent with another --datacenter NAME and with --join-wan in place of --join"
+            ),
             Event::OtherDatacenter { address, name } => {
                 self.expect_elsewhere(*address);
                 tracing::info!(

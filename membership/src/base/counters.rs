@@ -284,6 +284,8 @@ counters! {
     referrals_sent,
     /// Referrals followed.
     referrals_followed,
+    /// Whether the members of the own datacenter turned out to be farther away than those of one network: 0 or 1.
+    pool_is_far,
     /// Rumors received.
     rumors_received,
     /// Rumors received that brought something new.

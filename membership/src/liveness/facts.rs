@@ -28,6 +28,8 @@ pub(crate) enum Fact {
     Welcomed { by: SocketAddr },
     /// A member welcomed us, and a session with it should be opened.
     Reachable(Identity),
+    /// The members of our own pool that we watch are this far away.
+    FarPool(Duration),
     /// Our own loop stalled for this long.
     Stalled(Duration),
     /// A peer declared us down.

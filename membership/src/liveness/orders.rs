@@ -56,6 +56,10 @@ impl Liveness {
             }
         }
         self.detector.reassign(&self.swim, now);
+        if let Some(round_trip) = self.detector.take_far_pool() {
+            self.out.counters.pool_is_far += 1;
+            self.out.tell(Fact::FarPool(round_trip));
+        }
         let tally = self.detector.take_tally();
         self.out.counters.accusations += tally.accusations;
         self.out.counters.acquittals += tally.acquittals;

@@ -93,6 +93,7 @@ impl Node {
                 self.emit(Event::EpochRaised(epoch));
             }
             LivenessFact::Welcomed { by } => self.emit(Event::Welcomed { by }),
+            LivenessFact::FarPool(round_trip) => self.emit(Event::FarPool { round_trip }),
             LivenessFact::Stalled(slept) => self.emit(Event::Stalled(slept)),
             LivenessFact::DeclaredDown(verdict) => self.emit(Event::DeclaredDown(verdict)),
             LivenessFact::DatagramsPass => self.emit(Event::DatagramsPass),

@@ -165,6 +165,11 @@ pub enum Event {
         /// The address.
         address: SocketAddr,
     },
+    /// The members of our own datacenter are farther away than those of one network: it was probably joined over a WAN. Told once at most.
+    FarPool {
+        /// The median round trip to the members that this node watches.
+        round_trip: Duration,
+    },
     /// A node of another datacenter answers where our own pool was to be joined. It is taken for a place to find that datacenter at.
     OtherDatacenter {
         /// The address.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hobnob_membership::testing::{Network, identity};
-use hobnob_membership::{Event, Input};
+use hobnob_membership::testing::{Link, Network, identity, node};
+use hobnob_membership::{Event, Input, Time};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,4 +33,35 @@ fn a_plain_join_to_another_datacenter_becomes_one_over_the_wan() {
     assert!(network.is_whole());
     let is_met = |event: &Event| matches!(event, Event::OtherDatacenter { address, name } if *address == identity(1).addr && name == "eu");
     assert_eq!(network.count_events(5, is_met), 1);
+}
+
+#[test]
+fn a_node_that_joins_a_pool_far_away_is_told_so_once_and_its_pool_is_not() {
+    let mut net = Network::new((0..4).map(node).collect(), Link::default(), Time::ZERO);
+    net.far.insert(3, Duration::from_millis(15));
+    for n in 1..4 {
+        net.handle(n, Input::Join(vec![identity(0).addr]));
+    }
+    net.run_for(60 * SECOND);
+    let far = |n: usize| net.count_events(n, |event| matches!(event, Event::FarPool { .. }));
+    assert_eq!([0, 1, 2, 3].map(far), [0, 0, 0, 1]);
+    let told = net.events[3].iter().find_map(|event| match event {
+        Event::FarPool { round_trip } => Some(*round_trip),
+        _ => None,
+    });
+    let told = told.expect("told");
+    assert!((30..40).contains(&told.as_millis()), "{told:?}");
+    let counted = |n: usize| net.nodes[n].counters().pool_is_far;
+    assert_eq!([0, 1, 2, 3].map(counted), [0, 0, 0, 1]);
+}
+
+#[test]
+fn a_pool_of_one_network_is_not_far() {
+    let mut net = Network::new((0..3).map(node).collect(), Link::default(), Time::ZERO);
+    net.far.insert(2, Duration::from_millis(8));
+    for n in 1..3 {
+        net.handle(n, Input::Join(vec![identity(0).addr]));
+    }
+    net.run_for(60 * SECOND);
+    assert!(net.nodes.iter().all(|node| node.counters().pool_is_far == 0));
 }

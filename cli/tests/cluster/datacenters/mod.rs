@@ -1,5 +1,6 @@
 //! Two datacenters of three agents each, in network namespaces, with a link between them that delays packets and is cut.
 
+mod far;
 mod first;
 mod isolation;
 mod link;
@@ -104,25 +105,37 @@ impl Agent {
         (datacenter, number): (usize, u8),
         token: &str,
     ) -> Self {
-        let name = format!("{}-{number}", NAMES[datacenter]);
+        let wan = format!("--join-wan={}:{}", host(0, 1), PORTS[0]);
+        let first = format!("--join={}:{}", host(1, 1), PORTS[0]);
+        let join = match (datacenter, number) {
+            (0, _) => vec![],
+            (_, 1) => vec![wan],
+            _ => vec![first],
+        };
+        Self::start_in(home, network, (datacenter, number), NAMES[datacenter], &join, token)
+    }
+
+    /// The agent of a host, which is of this datacenter whatever network it is in.
+    fn start_in(
+        home: &Path,
+        network: &Namespace,
+        (side, number): (usize, u8),
+        datacenter: &'static str,
+        join: &[String],
+        token: &str,
+    ) -> Self {
+        let name = format!("{}-{number}", NAMES[side]);
         let home = home.to_str().unwrap().to_owned();
-        let [gossip, sync] = PORTS.map(|port| format!("{}:{port}", host(datacenter, number)));
+        let [gossip, sync] = PORTS.map(|port| format!("{}:{port}", host(side, number)));
         let log = std::fs::File::create(format!("{home}/{name}.log")).unwrap();
         let mut command = network.within(env!("CARGO_BIN_EXE_hobnob"));
-        command.args(["agent", "--name", &name, "--datacenter", NAMES[datacenter]]);
+        command.args(["agent", "--name", &name, "--datacenter", datacenter]);
         command.args(["--bind", &gossip, "--sync-bind", &sync, "--token-file", token]);
-        if datacenter == 1 {
-            let wan = format!("{}:{}", host(0, 1), PORTS[0]);
-            let first = format!("{}:{}", host(1, 1), PORTS[0]);
-            match number {
-                1 => command.args(["--join-wan", &wan]),
-                _ => command.args(["--join", &first]),
-            };
-        }
+        command.args(join);
         command.args(["--data-dir", &format!("{home}/{name}.data")]);
         command.args(["--socket", &format!("{home}/{name}.sock")]);
         let process = Killed(command.stderr(log).spawn().unwrap());
-        let agent = Self { name, datacenter: NAMES[datacenter], home, _process: process };
+        let agent = Self { name, datacenter, home, _process: process };
         eventually("the agent is ready", || agent.log().contains("the agent is ready"));
         agent
     }

@@ -33,6 +33,7 @@ impl Detector {
             && !by_stream
         {
             monitor.measure(series, now);
+            self.note_measured();
         }
         self.hear(node, by_stream, now);
         if let Some(monitor) = self.monitors.get_mut(&node)

@@ -9,6 +9,7 @@
 
 mod belief;
 mod disputes;
+mod distance;
 mod electorate;
 mod hearing;
 mod indirect_probe;
@@ -34,6 +35,7 @@ use crate::base::time::Time;
 use crate::liveness::swim::Swim;
 use crate::wire::Vote;
 
+use distance::Distance;
 use indirect_probe::IndirectProbe;
 use local_health::StallMeter;
 use monitor::Monitor;
@@ -148,6 +150,7 @@ pub(crate) struct Detector {
     /// When the last deadline was handled.
     stepped: Time,
     compare_not_before: Time,
+    distance: Distance,
     /// When this node first had a member to watch.
     began: Option<Time>,
     orders: VecDeque<Order>,
@@ -177,6 +180,7 @@ impl Detector {
             is_watch_outdated: false,
             stepped: now,
             compare_not_before: now,
+            distance: Distance::default(),
             began: None,
             orders: VecDeque::new(),
             tally: Tally::default(),
