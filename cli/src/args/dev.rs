@@ -25,12 +25,16 @@ Keys, on a terminal:
   a    kill an agent, the last one first
   k    kill a server
   s    stop web-2, or start it again
+  c    cut the link between the datacenters, or heal it (with --datacenters)
   q    quit
 
 A killed process ends as with kill -9, and is started again after 5 s. A line says how long the
 others needed to notice: from just before the signal until the watches of all agents have told it
 to this process. A process that is killed from elsewhere comes back, too; the time is then counted
-from its end. `hobnob info` tells the process id of an agent.";
+from its end. `hobnob info` tells the process id of an agent.
+
+The cut link is an order to one agent of each side, as of `hobnob datacenters isolate`. Of more than
+two datacenters the last one is cut off.";
 
 /// `hobnob dev`.
 #[derive(Debug, Args)]

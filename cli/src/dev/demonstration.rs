@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::cluster::{BACK_AFTER, Cluster, End, Event, Part};
 use super::deaths::Deaths;
+use super::link::Link;
 use super::notices::Notices;
 use super::sights::{Observer, Sighting, Snapshot, Watches};
 use crate::exit;
@@ -14,6 +15,7 @@ pub(super) struct Demonstration<'c, 'a> {
     observer: Observer,
     watches: Watches,
     deaths: Deaths,
+    link: Link,
     last_agent: Option<Part>,
     last_server: Option<Part>,
 }
@@ -22,6 +24,8 @@ pub(super) struct Demonstration<'c, 'a> {
 pub(super) enum Change {
     Process(Event),
     Offer(Sighting),
+    /// The link between the datacenters, with a message.
+    Link(String),
 }
 
 impl<'c, 'a> Demonstration<'c, 'a> {
@@ -29,7 +33,8 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     pub(super) fn new(cluster: &'c mut Cluster<'a>) -> Self {
         let (observer, watches) = (Observer::start(cluster), Watches::start(cluster));
         let deaths = Deaths::default();
-        Self { cluster, observer, watches, deaths, last_agent: None, last_server: None }
+        let link = Link::default();
+        Self { cluster, observer, watches, deaths, link, last_agent: None, last_server: None }
     }
 
     /// The agents and the servers now.
@@ -42,12 +47,14 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         tokio::select! {
             event = self.cluster.next_event() => Change::Process(event),
             sighting = self.watches.next() => Change::Offer(sighting),
+            told = self.link.done() => Change::Link(told),
         }
     }
 
     /// Takes note of a change.
     pub(super) fn take(&mut self, change: Change, notices: &mut Notices) {
         match change {
+            Change::Link(told) => notices.extend([told]),
             Change::Offer(sighting) => notices.extend(self.deaths.see(sighting)),
             Change::Process(Event::Ended(part, end)) => {
                 notices.extend([ended(&part, &end)]);
@@ -94,6 +101,11 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     /// Stops the server that the key toggles, or starts it again.
     pub(super) fn toggle_server(&mut self, notices: &mut Notices) {
         notices.extend(self.cluster.toggle_server());
+    }
+
+    /// Cuts the link between the datacenters, or heals it.
+    pub(super) fn toggle_link(&mut self, notices: &mut Notices) {
+        notices.extend(self.link.toggle(self.cluster.agents()));
     }
 
     /// The first of these after `last` that runs, and is healthy on all agents that can notice its death.

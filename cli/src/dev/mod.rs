@@ -5,6 +5,7 @@ mod counted;
 mod deaths;
 mod demonstration;
 mod display;
+mod link;
 mod notices;
 mod serve;
 mod sights;
@@ -66,11 +67,14 @@ async fn start_and_show(
     started: Instant,
 ) -> anyhow::Result<Exit> {
     cluster.start(usize::from(args.agents)).await?;
-    let hints = commands(cluster.first_socket(), args.log.as_ref().map(|_| folder.path()));
+    let has_link = args.datacenters > 1;
+    let logs = args.log.as_ref().map(|_| folder.path());
+    let hints = commands(cluster.first_socket(), logs, has_link);
     let mut demonstration = Demonstration::new(cluster);
     let mut display = Display::open();
     let end = args.run_for.map(|run_for| started + run_for);
     let mut status = Status::new(started, hints);
+    status.has_link = has_link;
     let mut ticks = interval(REFRESH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let last = 'shown: loop {
@@ -93,6 +97,7 @@ async fn start_and_show(
                         Key::Toggle => demonstration.toggle_server(&mut status.notices),
                         Key::KillAgent => demonstration.kill_agent(&mut status.notices),
                         Key::KillServer => demonstration.kill_server(&mut status.notices),
+                        Key::ToggleLink => demonstration.toggle_link(&mut status.notices),
                         Key::Redraw => {}
                     }
                     break;

@@ -149,3 +149,20 @@ fn keys_kill_an_agent_and_a_server_and_stop_a_service() {
     assert_eq!(end_of(child).code(), Some(0));
     assert!(folder.path().read_dir().unwrap().next().is_none());
 }
+
+#[test]
+fn a_key_cuts_and_heals_the_link_between_two_datacenters() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = ["dev", "--datacenters", "2", "--agents", "1", "--for", "2m"];
+    let (child, mut emulator) = run(hobnob(&line), folder.path());
+    emulator.read_until(&["c cuts or heals the link"]);
+    emulator.read_until(&["ready after"]);
+    emulator.press("c");
+    emulator.read_until(&["the link is cut: each side goes on alone"]);
+    emulator.press("c");
+    emulator.read_until(&["the link is healed: "]);
+    emulator.press("q");
+    assert!(emulator.rest().contains("the link is healed: "));
+    assert_eq!(end_of(child).code(), Some(0));
+    assert!(folder.path().read_dir().unwrap().next().is_none());
+}

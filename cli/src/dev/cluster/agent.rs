@@ -170,6 +170,11 @@ impl DevAgent {
         self.process.set_args(settings.args(self.place, self.gossip, seeds));
     }
 
+    /// The number of its datacenter, from 1 on.
+    pub(in crate::dev) fn datacenter(&self) -> usize {
+        self.place.datacenter
+    }
+
     /// Whether it runs.
     pub(in crate::dev) fn is_running(&self) -> bool {
         self.process.is_running()

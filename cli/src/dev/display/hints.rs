@@ -3,13 +3,14 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Commands to paste, and one that follows the logs in a folder if there are some.
-pub(in crate::dev) fn commands(socket: &Path, logs: Option<&Path>) -> Vec<String> {
+/// Commands to paste, one about the datacenters if there are several, and one that follows the logs in a folder if there are some.
+pub(in crate::dev) fn commands(socket: &Path, logs: Option<&Path>, has_link: bool) -> Vec<String> {
     let program = quote(&program());
     let socket = quote(socket);
     let tries = ["members", "resolve web", "pick web -n 5", "watch web"];
+    let tries = tries.iter().chain(has_link.then_some(&"datacenters"));
     let mut lines: Vec<_> =
-        tries.iter().map(|command| format!("{program} --socket {socket} {command}")).collect();
+        tries.map(|command| format!("{program} --socket {socket} {command}")).collect();
     if let Some(folder) = logs {
         lines.push(format!("tail -f {}/a[0-9]*.log", quote(folder)));
     }
@@ -55,8 +56,9 @@ mod tests {
 
     #[test]
     fn commands_name_the_socket() {
-        let commands = commands(Path::new("/t/a1.sock"), Some(Path::new("/my logs")));
+        let commands = commands(Path::new("/t/a1.sock"), Some(Path::new("/my logs")), true);
         assert!(commands[1].ends_with(" --socket /t/a1.sock resolve web"), "{commands:?}");
+        assert!(commands[4].ends_with(" datacenters"), "{commands:?}");
         assert_eq!(commands.last().unwrap(), "tail -f '/my logs'/a[0-9]*.log");
     }
 }

@@ -41,6 +41,8 @@ pub(in crate::dev) enum Key {
     KillAgent,
     /// Kill a server.
     KillServer,
+    /// Cut the link between the datacenters, or heal it.
+    ToggleLink,
     /// Draw again, because the size of the terminal changed.
     Redraw,
 }
@@ -188,6 +190,7 @@ fn meaning(event: &Event) -> Option<Key> {
                 (KeyCode::Char('s'), false) => Some(Key::Toggle),
                 (KeyCode::Char('a'), false) => Some(Key::KillAgent),
                 (KeyCode::Char('k'), false) => Some(Key::KillServer),
+                (KeyCode::Char('c'), false) => Some(Key::ToggleLink),
                 _ => None,
             }
         }
@@ -208,7 +211,8 @@ mod tests {
         assert_eq!(meaning(&press('s', plain)), Some(Key::Toggle));
         assert_eq!(meaning(&press('a', plain)), Some(Key::KillAgent));
         assert_eq!(meaning(&press('k', plain)), Some(Key::KillServer));
-        assert_eq!(meaning(&press('c', plain)), None);
+        assert_eq!(meaning(&press('c', plain)), Some(Key::ToggleLink));
+        assert_eq!(meaning(&press('x', plain)), None);
         assert_eq!(meaning(&Event::Resize(80, 24)), Some(Key::Redraw));
     }
 }

@@ -27,6 +27,8 @@ pub(in crate::dev) struct Status {
     pub(in crate::dev) hints: Vec<String>,
     /// The summary of the snapshot that was complete first.
     pub(in crate::dev) ready_summary: String,
+    /// Whether there are several datacenters, with a link that a key cuts.
+    pub(in crate::dev) has_link: bool,
 }
 
 impl Status {
@@ -37,6 +39,7 @@ impl Status {
             notices: Notices::default(),
             hints,
             ready_summary: String::new(),
+            has_link: false,
         }
     }
 
@@ -73,7 +76,7 @@ pub(in crate::dev) fn lines(
     let mut foot = vec![String::new(), style.bold("In another terminal:")];
     foot.extend(status.hints.iter().map(|hint| format!("  {hint}")));
     foot.push(String::new());
-    foot.push(keys());
+    foot.push(keys(status.has_link));
 
     let mut head = vec![format!("{}  {state}", style.bold("hobnob dev")), String::new()];
     let mut agents = agents(snapshot, style);
@@ -149,10 +152,11 @@ fn instances(snapshot: &Snapshot, style: Style) -> Vec<String> {
     table(&header, rows, style)
 }
 
-fn keys() -> String {
+fn keys(has_link: bool) -> String {
     let back_after = BACK_AFTER.as_secs();
+    let link = if has_link { "c cuts or heals the link, " } else { "" };
     format!(
-        "a kills an agent, k a server (back in {back_after} s), s stops or starts web-2, q quits"
+        "a kills an agent, k a server (back in {back_after} s), s stops or starts web-2, {link}q quits"
     )
 }
 
@@ -248,6 +252,16 @@ In another terminal:
 
 a kills an agent, k a server (back in 5 s), s stops or starts web-2, q quits"
         );
+    }
+
+    #[test]
+    fn the_key_for_the_link_is_shown_where_there_is_one() {
+        let last = |has_link| {
+            let status = Status { has_link, ..status(true) };
+            lines(&complete(3), &status, PLAIN, (100, 40)).pop().unwrap()
+        };
+        assert!(last(true).contains("c cuts or heals the link"), "{}", last(true));
+        assert!(!last(false).contains("link"), "{}", last(false));
     }
 
     #[test]
