@@ -72,6 +72,7 @@ pub use base::protocol::Protocol;
 pub use base::time::Time;
 pub use catalog::{record, registering};
 pub use codec::DecodeError;
+pub use gateways::links::HeldBack;
 pub use liveness::detector;
 pub use liveness::duplicate::Duplicate;
 pub use liveness::ends::End;

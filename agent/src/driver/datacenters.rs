@@ -135,6 +135,8 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
+    use hobnob_membership::HeldBack;
+
     use super::*;
 
     fn datacenter(name: &str, is_own: bool, bytes: Bytes) -> Datacenter {
@@ -149,6 +151,7 @@ mod tests {
             lag: None,
             isolated_since: None,
             out_of_reach_since: None,
+            held_back: HeldBack::default(),
             bytes_sent: bytes[0],
             bytes_received: bytes[1],
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hobnob_api::{ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, Isolation};
+use hobnob_api::{
+    ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, HeldBack, Isolation,
+};
 use hobnob_membership::{self as membership, DatacenterId, Input, Node, Time};
 
 use crate::actor::Stopping;
@@ -98,6 +100,12 @@ fn datacenter(
         (None, None) => DatacenterStatus::Reachable,
     };
     let gateways = one.gateways.iter().map(|gateway| words::name_of(node, gateway.node_id));
+    let held_back = one.held_back.last.map(|(origin, at)| HeldBack {
+        changes: one.held_back.changes,
+        waiting: one.held_back.waiting,
+        last: words::name_of(node, origin),
+        last_ago_ms: millis(now.since(at)),
+    });
     Datacenter {
         name: one.name.to_string(),
         status,
@@ -109,6 +117,7 @@ fn datacenter(
         heard_ago_ms: one.lag.map(millis),
         isolated_ago_ms: isolated,
         out_of_reach_ago_ms: out_of_reach,
+        held_back,
         sent_bytes_per_second: sent,
         received_bytes_per_second: received,
     }

@@ -2,10 +2,14 @@
 
 use comfy_table::Color;
 
-use hobnob_api::{Datacenter, DatacenterStatus};
+use hobnob_api::names::printable;
+use hobnob_api::{Datacenter, DatacenterStatus, HeldBack};
 
 use super::age;
 use super::table::{Style, cell, or_dash, render};
+
+/// Changes that were held back within this time are worth a warning.
+const HELD_LATELY_MS: u64 = 60_000;
 
 /// The table of `hobnob datacenters`.
 pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
@@ -56,6 +60,22 @@ pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
     render(&header, rows, style)
 }
 
+/// The warnings that a member changes something too often for other datacenters.
+pub(crate) fn held_back(datacenters: &[Datacenter]) -> Vec<String> {
+    let all = datacenters.iter().filter_map(|one| Some((&one.name, one.held_back.as_ref()?)));
+    let lately = all.filter(|(_, held)| held.waiting > 0 || held.last_ago_ms < HELD_LATELY_MS);
+    let warning = |(name, held): (&String, &HeldBack)| {
+        format!(
+            "warning: changes cross to {} later than usual, because too many come at once: {} were held back, the last one of {} {} ago",
+            printable(name),
+            held.changes,
+            printable(&held.last),
+            age(held.last_ago_ms)
+        )
+    };
+    lately.map(warning).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +92,7 @@ mod tests {
             heard_ago_ms: None,
             out_of_reach_ago_ms: None,
             isolated_ago_ms: None,
+            held_back: None,
             sent_bytes_per_second: 0,
             received_bytes_per_second: 0,
         }
@@ -94,5 +115,21 @@ DATACENTER  STATUS           ALIVE  DOWN  INSTANCES  RTT      HEARD  SENT     GO
 eu          own              3      0     2          -        -      -        -      a1,a2
 us          out of reach 2s  3      0     2          80.2 ms  9s     132 B/s  0 B/s  a1,a2"
         );
+    }
+
+    #[test]
+    fn a_breaker_that_held_something_back_lately_is_told() {
+        let held = |waiting, last_ago_ms| Datacenter {
+            held_back: Some(HeldBack { changes: 900, waiting, last: "a7".to_owned(), last_ago_ms }),
+            ..datacenter("us", DatacenterStatus::Reachable)
+        };
+        assert_eq!(
+            held_back(&[datacenter("eu", DatacenterStatus::Own), held(0, 2_000)]),
+            [
+                "warning: changes cross to us later than usual, because too many come at once: 900 were held back, the last one of a7 \
+              2s ago"
+            ]
+        );
+        assert_eq!(held_back(&[held(1, 70_000), held(0, 70_000)]).len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Grade, Info, Instance, InstanceStatus, Member};
+use hobnob_api::{Datacenter, Duplicate, Grade, Info, Instance, InstanceStatus, Member};
 use serde::Serialize;
 
 use crate::logging;
@@ -89,6 +89,11 @@ pub(crate) fn warn_if_alone(info: &Info) {
         )),
         _ => warn_if_isolated(info.isolated),
     }
+}
+
+/// Warns that changes cross to other datacenters later than usual.
+pub(crate) fn warn_of_held_back(all: &[Datacenter]) {
+    datacenters::held_back(all).iter().for_each(|warning| say(warning));
 }
 
 /// Warns on stderr when the offered instances are not known to be healthy, or may be out of reach.

@@ -1,4 +1,5 @@
-//! A token bucket (Turner, "New directions in communications", 1986) on the clock of the caller.
+//! A token bucket (Turner, "New directions in communications", 1986) on the clock of the caller. It counts bytes, or anything else
+//! of which there is a rate.
 
 use std::time::Duration;
 
@@ -45,6 +46,12 @@ impl Bucket {
     pub(crate) fn is_ready(&mut self, now: Time) -> bool {
         self.refill(now);
         self.owed == 0
+    }
+
+    /// The tokens that may be spent.
+    pub(crate) fn saved(&mut self, now: Time) -> u64 {
+        self.refill(now);
+        self.saved
     }
 
     /// The time at which the debt is paid.

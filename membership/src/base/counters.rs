@@ -312,7 +312,11 @@ counters! {
     wan_rumors_received,
     /// Those of them that brought something new.
     wan_rumors_news,
-    /// Second copies that were shed because there was no bandwidth for them to another datacenter.
+    /// Changes that a breaker held back on their way to another datacenter.
+    wan_changes_held,
+    /// Times that changes of an origin were left to repair, because too many origins were held back, or the changes waited for too long.
+    wan_held_given_up,
+    /// Second copies that were shed because there was no bandwidth for them to another datacenter, or a breaker held the first ones back.
     wan_copies_shed,
     /// Turns of a link after which first copies had to wait for bandwidth.
     wan_links_put_off,

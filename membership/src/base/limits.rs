@@ -88,6 +88,8 @@ pub const MAX_ANSWERS_WAITING: usize = 48;
 pub const MAX_TELLS_UNANSWERED: usize = 1_024;
 /// Tells of others that a gateway remembers, to forward each once.
 pub const MAX_TELLS_REMEMBERED: usize = 16_384;
+/// Origins whose changes the breaker of a link holds back. The changes of further ones are left to repair.
+pub const MAX_HELD_ORIGINS: usize = 1_024;
 /// Sessions with other datacenters that a node opens at once.
 pub const MAX_FAR_SESSIONS_OPENED: usize = 4;
 /// Sessions of other datacenters that a node serves at once.

@@ -17,6 +17,11 @@ pub struct Protocol {
     pub bytes_per_second: u64,
     /// Bytes that may go from this datacenter to another one in any second, for each other one. Each gateway has its share.
     pub wan_bytes_per_second: u64,
+    /// Changes of one origin that a gateway forwards to another datacenter in a second, for each other one, after a burst of
+    /// 40 seconds' worth. Of what is beyond that the newest version of each key waits.
+    pub wan_changes_per_second_of_origin: u64,
+    /// The same for all origins of this datacenter together, after a burst of ten seconds' worth.
+    pub wan_changes_per_second: u64,
     /// Random peers that a rumor goes to, besides the two ring neighbours.
     pub rumor_fanout: usize,
     /// Random peers that the origin of a rumor sends it to, besides the two ring neighbours.
@@ -58,6 +63,8 @@ impl Default for Protocol {
             coalesce: ms(1),
             bytes_per_second: 1_250_000,
             wan_bytes_per_second: 1_250_000,
+            wan_changes_per_second_of_origin: 100,
+            wan_changes_per_second: 2_000,
             rumor_fanout: 2,
             origin_fanout: 4,
             digest_after_news: [ms(20), ms(40), ms(80), ms(200)],

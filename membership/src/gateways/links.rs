@@ -2,18 +2,21 @@
 //!
 //! News leave after a short wait, so that several share a datagram. What does not fit the bandwidth waits, and the newest
 //! goes first. Second copies are shed before anything waits; first copies wait for as long as it takes. Of one origin
-//! only a range of versions waits, so a link takes little room however much waits.
+//! only a range of versions waits, so a link takes little room however much waits. What changes too often is held back by
+//! a breaker before it comes to that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breakers::{Admission, Breaker, Rates};
 use super::parts::COPIES;
 use crate::base::bucket::Bucket;
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::NodeId;
 use crate::base::limits::MAX_ORIGINS;
 use crate::base::mutants::{self as mutant, Mutant};
+use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::catalog::{Catalog, Delta, Range};
 
@@ -106,8 +109,36 @@ impl Queue {
 struct Link {
     bucket: Bucket,
     queues: [Queue; COPIES],
+    breakers: [Breaker; COPIES],
+    held: HeldBack,
     /// When what waits may leave; `None` when nothing waits.
     flush_at: Option<Time>,
+}
+
+/// What the breakers of the link to a datacenter held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The changes that were held back since the start of the node. Of those of one key the last one crosses.
+    pub changes: u64,
+    /// The origin whose changes were held back last, and when.
+    pub last: Option<(NodeId, Time)>,
+    /// Origins whose changes wait.
+    pub waiting: usize,
+}
+
+/// What became of news for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// They are on their way.
+    Queued,
+    /// A breaker holds them back.
+    Held,
+    /// A breaker holds the first copy back, and this is the second one.
+    Shed,
+    /// A breaker holds back as many origins as it may.
+    GivenUp,
+    /// Too many origins wait for bandwidth.
+    Dropped,
 }
 
 /// The links to all other datacenters.
@@ -115,43 +146,90 @@ struct Link {
 pub(crate) struct Links {
     links: BTreeMap<DatacenterId, Link>,
     bytes_per_second: u64,
+    rates: Rates,
     coalesce: Duration,
 }
 
 impl Links {
-    /// Links between pairs that have this bandwidth.
-    pub(crate) fn new(bytes_per_second: u64, coalesce: Duration) -> Self {
-        let bytes_per_second = (bytes_per_second * SHARE_PERCENT / 100).max(1_000);
-        Self { links: BTreeMap::new(), bytes_per_second, coalesce }
+    /// Links between pairs that have the bandwidth and the rates of a protocol.
+    pub(crate) fn new(protocol: &Protocol) -> Self {
+        let bytes_per_second = (protocol.wan_bytes_per_second * SHARE_PERCENT / 100).max(1_000);
+        let (rates, coalesce) = (Rates::of(protocol), protocol.coalesce);
+        Self { links: BTreeMap::new(), bytes_per_second, rates, coalesce }
     }
 
     fn at(&mut self, to: DatacenterId, now: Time) -> &mut Link {
-        let rate = self.bytes_per_second;
+        let (rate, rates) = (self.bytes_per_second, self.rates);
         self.links.entry(to).or_insert_with(|| Link {
             bucket: Bucket::with_burst(rate, BURST, now),
             queues: Default::default(),
+            breakers: std::array::from_fn(|_| Breaker::new(rates, now)),
+            held: HeldBack::default(),
             flush_at: None,
         })
     }
 
-    /// Queues one copy of news. Returns whether there was room.
+    /// Queues one copy of news, unless a breaker holds it back.
     pub(crate) fn push(
         &mut self,
         to: DatacenterId,
         copy: usize,
         news: &Arc<Delta>,
         now: Time,
-    ) -> bool {
-        let coalesce = self.coalesce;
+    ) -> Pushed {
+        let (coalesce, copy) = (self.coalesce, copy % COPIES);
         let link = self.at(to, now);
+        let is_first = copy == 0;
+        let admission = link.breakers[copy].admit(news, is_first, now);
+        if admission != Admission::Passed && is_first {
+            link.held.changes += news.entries.len() as u64;
+            link.held.last = Some((news.origin, now));
+        }
+        match admission {
+            Admission::Held => return Pushed::Held,
+            Admission::Refused if is_first => return Pushed::GivenUp,
+            Admission::Refused => return Pushed::Shed,
+            Admission::Passed => {}
+        }
         link.flush_at.get_or_insert(now + coalesce);
-        link.queues[copy % COPIES].push(news)
+        if link.queues[copy].push(news) { Pushed::Queued } else { Pushed::Dropped }
     }
 
-    /// When the next link has something to send and the bandwidth for it.
+    /// Queues what breakers held back and may go now. Returns the number of origins whose news are left to repair.
+    pub(crate) fn release(&mut self, catalog: &Catalog, bytes: usize, now: Time) -> u64 {
+        let mut left = 0;
+        for link in self.links.values_mut() {
+            let [first, ..] = &mut link.breakers;
+            if first.next_deadline().is_none_or(|at| at > now) {
+                continue;
+            }
+            let (deltas, given_up) = first.release(catalog, bytes, now);
+            left += given_up;
+            for delta in deltas {
+                link.flush_at.get_or_insert(now);
+                left += u64::from(!link.queues[0].push(&Arc::new(delta)));
+            }
+        }
+        left
+    }
+
+    /// Whether a breaker holds back changes of an origin on their way to a datacenter.
+    pub(crate) fn holds(&self, to: DatacenterId, origin: NodeId, now: Time) -> bool {
+        let link = self.links.get(&to);
+        link.is_some_and(|link| link.breakers.iter().any(|breaker| breaker.holds(origin, now)))
+    }
+
+    /// What breakers held back on its way to a datacenter.
+    pub(crate) fn held_back(&self, to: DatacenterId) -> HeldBack {
+        let of = |link: &Link| HeldBack { waiting: link.breakers[0].len(), ..link.held };
+        self.links.get(&to).map(of).unwrap_or_default()
+    }
+
+    /// When the next link has something to send and the bandwidth for it, or a breaker lets something go.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let due = |link: &Link| link.flush_at.map(|at| at.max(link.bucket.ready_at()));
-        self.links.values().filter_map(due).min()
+        let held = self.links.values().filter_map(|link| link.breakers[0].next_deadline());
+        self.links.values().filter_map(due).chain(held).min()
     }
 
     /// The links that are due.
@@ -211,7 +289,9 @@ impl Links {
 
     /// The number of origins whose news wait.
     pub(crate) fn len(&self) -> usize {
-        self.links.values().flat_map(|link| &link.queues).map(|queue| queue.items.len()).sum()
+        let queued = self.links.values().flat_map(|link| &link.queues);
+        let held = self.links.values().map(|link| link.breakers[0].len());
+        queued.map(|queue| queue.items.len()).chain(held).sum()
     }
 
     /// Forgets the links to other datacenters than these.
@@ -264,12 +344,15 @@ mod tests {
     #[test]
     fn over_the_bandwidth_second_copies_are_shed_and_first_ones_wait() {
         let catalog = written(1, 400);
-        let mut links = Links::new(100_000, Duration::from_millis(1));
+        let wan_bytes_per_second = 100_000;
+        let mut links = Links::new(&Protocol { wan_bytes_per_second, ..Protocol::default() });
         let mut at = 0;
         while at < 400 {
             let news = news(&catalog, 1, at);
             at = news.to;
-            assert!(links.push(TO, 0, &news, MS(10)) && links.push(TO, 1, &news, MS(10)));
+            for copy in 0..COPIES {
+                assert_eq!(links.push(TO, copy, &news, MS(10)), Pushed::Queued);
+            }
         }
         assert_eq!((links.next_deadline(), links.due(MS(10)).len()), (Some(MS(11)), 0));
         let (mut now, mut known_to, mut shed) = (MS(11), 0, 0);

@@ -20,8 +20,11 @@ const SECOND_QUIET_AFTER: Duration = Duration::from_secs(1);
 const MISMATCHES_WHEN_QUIET: u32 = 2;
 /// The same while there are news.
 const MISMATCHES: u32 = 20;
-/// The least time between two sessions about one datacenter.
+/// The least time between two sessions about one datacenter. It doubles with each that began while there were news, and was completed, until the
+/// digests are equal: a datacenter whose breakers hold back changes all the time differs all the time.
 const MIN_GAP: Duration = Duration::from_millis(500);
+/// The number of times that it doubles at most.
+const MAX_DOUBLED: u32 = 4;
 /// A session that changed nothing is not repeated for this long, while both digests stay as they are.
 const FUTILE_FOR: Duration = Duration::from_secs(30);
 
@@ -34,6 +37,8 @@ struct Difference {
     not_before: Time,
     /// Our digest and the other one when the last session began, and the time.
     last: Option<(u64, u64, Time)>,
+    /// The sessions in a row that began while there were news.
+    busy: u32,
     /// Whether the last session was completed.
     is_completed: bool,
     /// Whether a session of ours is under way.
@@ -71,7 +76,7 @@ impl Repair {
     pub(crate) fn judge(&mut self, part: DatacenterId, shown: Shown, now: Time) -> bool {
         let difference = self.of.entry(part).or_default();
         if shown.ours == shown.theirs {
-            (difference.since, difference.mismatches) = (None, 0);
+            (difference.since, difference.mismatches, difference.busy) = (None, 0, 0);
             return false;
         }
         let since = *difference.since.get_or_insert(now);
@@ -79,7 +84,7 @@ impl Repair {
         if difference.is_open || now < difference.not_before || difference.is_futile(&shown, now) {
             return false;
         }
-        let is_quiet = |time| difference.news_at.is_none_or(|at| now.since(at) > time);
+        let is_quiet = |time| difference.is_quiet(time, now);
         match shown.rank.filter(|_| !mutant::is(Mutant::AnyGatewayOpens)) {
             None if mutant::is(Mutant::AnyGatewayOpens) => true,
             Some(0) => {
@@ -94,7 +99,9 @@ impl Repair {
     /// Notes that a session about a part begins.
     pub(crate) fn opened(&mut self, part: DatacenterId, ours: u64, theirs: u64, now: Time) {
         let difference = self.of.entry(part).or_default();
-        difference.not_before = now + MIN_GAP;
+        let is_busy = !difference.is_quiet(QUIET_AFTER, now);
+        difference.busy = if is_busy { (difference.busy + 1).min(MAX_DOUBLED) } else { 0 };
+        difference.not_before = now + MIN_GAP * 2_u32.pow(difference.busy);
         difference.mismatches = 0;
         difference.last = Some((ours, theirs, now));
         (difference.is_open, difference.is_completed) = (true, false);
@@ -104,6 +111,9 @@ impl Repair {
     pub(crate) fn closed(&mut self, part: DatacenterId, is_completed: bool) {
         let difference = self.of.entry(part).or_default();
         (difference.is_open, difference.is_completed) = (false, is_completed);
+        if let Some((.., began)) = difference.last.filter(|_| !is_completed) {
+            (difference.busy, difference.not_before) = (0, began + MIN_GAP);
+        }
     }
 
     /// Forgets other datacenters than these.
@@ -113,6 +123,10 @@ impl Repair {
 }
 
 impl Difference {
+    fn is_quiet(&self, time: Duration, now: Time) -> bool {
+        self.news_at.is_none_or(|at| now.since(at) > time)
+    }
+
     fn is_futile(&self, shown: &Shown, now: Time) -> bool {
         self.is_completed
             && self.last.is_some_and(|(ours, theirs, at)| {
@@ -144,6 +158,22 @@ mod tests {
         }
         repair.news(EU, MS(1_900));
         assert!(repair.judge(EU, DIFFERS, MS(1_900)), "steady news put it off for a while only");
+    }
+
+    #[test]
+    fn steady_news_have_fewer_and_fewer_sessions() {
+        let mut repair = Repair::default();
+        let mut opened = Vec::new();
+        for n in 0..600 {
+            let now = MS(100 * n);
+            repair.news(EU, now);
+            if repair.judge(EU, Shown { theirs: n + 2, ..DIFFERS }, now) {
+                repair.opened(EU, 1, n + 2, now);
+                repair.closed(EU, true);
+                opened.push(n);
+            }
+        }
+        assert_eq!(opened, [19, 39, 59, 99, 179, 259, 339, 419, 499, 579], "tenths of a second");
     }
 
     #[test]

@@ -43,12 +43,29 @@ pub struct Datacenter {
     /// Milliseconds since it is out of reach; absent while it is within reach or isolated.
     #[serde(default, skip_serializing_if = "is_default")]
     pub out_of_reach_ago_ms: Option<u64>,
+    /// What the rate breakers of this agent, as a gateway of its own datacenter, held back on its way there; absent if nothing since its
+    /// start.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub held_back: Option<HeldBack>,
     /// Bytes a second of datagrams that this agent itself sent to it lately, as a gateway of its own datacenter.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sent_bytes_per_second: u64,
     /// Bytes a second of datagrams that this agent itself received from it lately.
     #[serde(default, skip_serializing_if = "is_default")]
     pub received_bytes_per_second: u64,
+}
+
+/// Changes that crossed no sooner than their rate allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// Changes that were held back since the start of the agent. Of those of one record the last one crosses.
+    pub changes: u64,
+    /// Members whose changes wait at present.
+    pub waiting: usize,
+    /// The name of the member whose changes were held back last.
+    pub last: String,
+    /// Milliseconds since then.
+    pub last_ago_ms: u64,
 }
 
 /// Whether a datacenter can be reached.

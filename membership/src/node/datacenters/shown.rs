@@ -9,6 +9,7 @@ use crate::base::time::Time;
 use crate::catalog::record::Text;
 use crate::datacenters::looking::OUT_AFTER;
 use crate::datacenters::seen::{Datacenters, GATEWAYS};
+use crate::gateways::links::HeldBack;
 use crate::node::Node;
 
 /// A datacenter, as this node sees it.
@@ -34,6 +35,8 @@ pub struct Datacenter {
     pub isolated_since: Option<Time>,
     /// Since when it is out of reach of our own datacenter, or isolated.
     pub out_of_reach_since: Option<Time>,
+    /// What the breakers of this node, as a gateway, held back on its way there.
+    pub held_back: HeldBack,
     /// Bytes of datagrams that this node sent there.
     pub bytes_sent: u64,
     /// Bytes of all datagrams that this node received from there.
@@ -58,6 +61,7 @@ impl Node {
                 lag: look.and_then(|look| look.heard).map(|heard| now.since(heard)),
                 isolated_since: self.wan.isolated_since(id),
                 out_of_reach_since: self.wan.out_since(id),
+                held_back: self.spread.held_back(id),
                 bytes_sent: look.map_or(0, |look| look.bytes.0),
                 bytes_received: look.map_or(0, |look| look.bytes.1),
             }

@@ -48,8 +48,11 @@ impl Spread {
     ) {
         let own = peers.own();
         let catalog = &self.catalog;
-        let is_home = |origin| catalog.datacenter_of(origin) == Some(own);
-        let recent = self.recent.settled(now, is_home).filter_map(|origin| catalog.head(origin));
+        // What a breaker holds back is not pulled either.
+        let links = &self.gateways.links;
+        let is_named =
+            |origin| catalog.datacenter_of(origin) == Some(own) && !links.holds(to, origin, now);
+        let recent = self.recent.settled(now, is_named).filter_map(|origin| catalog.head(origin));
         let recent = recent.collect();
         let mut lacks: Vec<DatacenterId> =
             peers.others().into_iter().filter(|other| peers.is_out_of_reach(*other)).collect();

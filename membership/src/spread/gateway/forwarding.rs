@@ -12,6 +12,7 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Head};
+use crate::gateways::links::Pushed;
 use crate::gateways::parts::{COPIES, Parts, part_of};
 use crate::wire::Message;
 
@@ -45,7 +46,7 @@ impl Spread {
         (shares, unheard)
     }
 
-    /// Queues news for their links.
+    /// Queues news for their links, as far as the breakers let them go.
     pub(super) fn forward(
         &mut self,
         shares: &[(DatacenterId, usize)],
@@ -53,14 +54,22 @@ impl Spread {
         now: Time,
     ) {
         for (to, copy) in shares {
-            let is_kept = self.gateways.links.push(*to, *copy, news, now);
-            self.out.counters.wan_news_dropped += u64::from(!is_kept);
+            let counters = &mut self.out.counters;
+            match self.gateways.links.push(*to, *copy, news, now) {
+                Pushed::Queued => {}
+                Pushed::Held => counters.wan_changes_held += news.entries.len() as u64,
+                Pushed::Shed => counters.wan_copies_shed += 1,
+                Pushed::GivenUp => counters.wan_held_given_up += 1,
+                Pushed::Dropped => counters.wan_news_dropped += 1,
+            }
         }
     }
 
     /// Sends what waits for links, within the bandwidth of each.
     pub(in crate::spread) fn flush_links(&mut self, peers: &mut dyn Peers, now: Time) {
         let bytes = self.out.body_bytes() - RUMORS_OVERHEAD_BYTES;
+        self.out.counters.wan_held_given_up +=
+            self.gateways.links.release(&self.catalog, bytes, now);
         for to in self.gateways.links.due(now) {
             for copy in 0..COPIES {
                 loop {

@@ -23,7 +23,7 @@ use crate::base::timers::Timer;
 use crate::catalog::{Head, Version};
 use crate::gateways::beats::Beats;
 use crate::gateways::gaps::FarGaps;
-use crate::gateways::links::Links;
+use crate::gateways::links::{HeldBack, Links};
 use crate::gateways::repair::Repair;
 use crate::gateways::tells::Tells;
 use crate::gateways::told::Told;
@@ -49,7 +49,7 @@ impl Gateways {
         Self {
             tells: Tells::new(own, first_tell),
             told: Told::default(),
-            links: Links::new(protocol.wan_bytes_per_second, protocol.coalesce),
+            links: Links::new(protocol),
             beats: Beats::default(),
             gaps: FarGaps::default(),
             repair: Repair::default(),
@@ -99,6 +99,11 @@ impl Spread {
     /// The number of tells that are not answered, and of origins whose news wait for a link.
     pub(crate) fn far_waiting(&self) -> usize {
         self.gateways.tells.len() + self.gateways.links.len()
+    }
+
+    /// What breakers of this node held back on its way to a datacenter.
+    pub(crate) fn held_back(&self, to: DatacenterId) -> HeldBack {
+        self.gateways.links.held_back(to)
     }
 
     /// The time that a new datagram of ours would wait in our own queue.
