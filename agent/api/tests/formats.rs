@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use hobnob_api::codec::{BinaryCodec, CodecError, JsonCodec, Malformed};
 use hobnob_api::{
-    Basis, Call, ErrorCode, ErrorKind, Grade, Instance, InstanceScope, InstanceStatus, MemberStatus, Reply,
-    Response,
+    Basis, Call, ErrorCode, ErrorKind, Grade, Instance, InstanceScope, InstanceStatus,
+    MemberStatus, Reply, Response,
 };
 use serde_json::{Value, json};
 use tokio_util::codec::{Decoder, Encoder};

@@ -247,10 +247,8 @@ counters! {
     /// Requests, of this node and to it, that were refused because too many were under way, or because their sender is no living member
     /// here.
     requests_refused,
-    /// Beats sent to other datacenters.
-    members_beats_sent,
-    /// Beats that other datacenters answered.
-    members_beats_answered,
+    /// Beats of other datacenters by which the round trip was measured.
+    round_trips_measured,
     /// Verdicts of other datacenters on members of our own. They have no say in it.
     remote_verdicts_ignored,
     /// Verdicts on members of other datacenters without a basis: on a life that nobody here has seen, or by a member of another
@@ -324,6 +322,8 @@ counters! {
     wan_news_dropped,
     /// Beats sent to other datacenters.
     beats_sent,
+    /// Those of them with what this node holds. The others are bare signs of life.
+    summaries_sent,
     /// Beats of other datacenters that show the same records as ours.
     beats_equal,
     /// Beats of other datacenters that show other records than ours.

@@ -76,8 +76,6 @@ timers! {
     WanHello,
     /// A gateway looks at other datacenters, and asks those that are silent.
     WanLook,
-    /// A gateway sends beats to other datacenters.
-    WanBeat,
     /// Losses of another datacenter that were held are believed.
     WanHeld,
     /// An exchange of tables is given up.

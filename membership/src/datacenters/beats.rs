@@ -1,130 +1,106 @@
-//! Beats between gateways: signs of life, a hash of the members, and what changed of them.
+//! Beats between gateways, as far as they are about members: what changed of ours, hashes of theirs, and the round trip.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rand::Rng;
-
 use super::Wan;
-use super::seen::{Datacenters, GATEWAYS};
+use super::facts::{self, Fact};
+use super::seen::{Datacenters, GATEWAYS, Presence};
 use super::table::Entry;
 use crate::base::datacenter::DatacenterId;
-use crate::base::identity::{Identity, NodeId};
+use crate::base::identity::NodeId;
 use crate::base::time::Time;
-use crate::base::timers::Timer;
-use crate::wire::{HomeVerdict, MembersBeat, Message, RemoteMember};
+use crate::wire::{Beat, Echo, HomeVerdict};
 
-/// Time between two beats of a gateway to one datacenter.
-pub(super) const BEAT_EVERY: Duration = Duration::from_millis(500);
 /// Hashes that differ for this long are followed by an exchange of tables. News are under way until then.
 const DIFFERS_FOR: Duration = Duration::from_millis(900);
 /// Least time between two exchanges with one datacenter.
 const EXCHANGE_EVERY: Duration = Duration::from_secs(2);
-
 /// Members in one beat. The longest names of datacenters fill a datagram with fewer.
 const UPDATES_PER_BEAT: usize = 6;
 /// Changes that came together and are told one by one. More come in bulk, and the other datacenters learn of them by the hash.
 const MAX_CHANGES_TOLD: usize = 48;
+/// Beats sent to a datacenter that are remembered to measure the round trip.
+const MAX_BEATS_REMEMBERED: usize = 8;
+/// The unit of the time for which a beat was held.
+const TENTH_OF_MS: Duration = Duration::from_micros(100);
 
 impl Wan {
-    /// Sends beats to the gateways of other datacenters, if it is time and we are a gateway.
-    pub(super) fn handle_beat_deadline(&mut self, now: Time) {
-        if !self.timers.is_expired(Timer::WanBeat, now) {
-            return;
+    /// Our part of the next beat to a member of a datacenter.
+    pub(super) fn next_beat(&mut self, to: DatacenterId, peer: NodeId, now: Time) -> Presence {
+        let members = self.members_hash(self.own);
+        let datacenters = self.table.datacenters_hash();
+        let look = self.looks.at(to, now);
+        look.number = look.number.wrapping_add(1);
+        look.sent.push_back((look.number, peer, now));
+        if look.sent.len() > MAX_BEATS_REMEMBERED {
+            look.sent.pop_front();
         }
-        self.timers.set(Timer::WanBeat, now + BEAT_EVERY);
-        let others = self.spoken_with();
-        for datacenter in others {
-            if let Some(peer) = self.counterpart(datacenter) {
-                self.beat(&peer, datacenter, true, Vec::new(), now);
-            }
-        }
-    }
-
-    /// The gateway of another datacenter in our own place.
-    pub(super) fn counterpart(&self, datacenter: DatacenterId) -> Option<Identity> {
-        let (rank, _) = self.gateway?;
-        let count = (0..GATEWAYS).take_while(|n| self.table.candidate(datacenter, *n).is_some());
-        self.table.candidate(datacenter, rank % count.count().max(1))
-    }
-
-    /// Sends a beat.
-    pub(super) fn beat(
-        &mut self,
-        peer: &Identity,
-        datacenter: DatacenterId,
-        is_question: bool,
-        updates: Vec<RemoteMember>,
-        now: Time,
-    ) {
-        let nonce = is_question.then(|| self.rng.next_u32());
-        let beat = MembersBeat { nonce, updates, ..self.present() };
-        self.out.counters.members_beats_sent += 1;
-        let sent = self.out.send_to(peer.addr, peer.node_id, &Message::MembersBeat(beat));
-        self.sent(datacenter, sent, now);
-        if let Some(nonce) = nonce {
-            self.looks.at(datacenter, now).question = Some((nonce, now));
-        }
-    }
-
-    /// A beat that tells our hashes, and nothing else.
-    fn present(&self) -> MembersBeat {
-        MembersBeat {
-            sender: self.identity.node_id,
-            datacenter: self.own,
-            members: self.members_hash(self.own),
-            datacenters: self.table.datacenters_hash(),
-            nonce: None,
-            echo: None,
-            updates: Vec::new(),
-        }
+        let came = look.came.filter(|(sender, ..)| *sender == peer);
+        let echo = came.and_then(|(_, number, at)| {
+            let held = now.since(at).as_micros() / TENTH_OF_MS.as_micros();
+            Some(Echo { number, held: u16::try_from(held).ok()? })
+        });
+        Presence { number: look.number, echo, members, datacenters }
     }
 
     /// Tells the other datacenters of the members of ours that changed, if we are a gateway.
-    pub(super) fn tell_changes(&mut self, now: Time) {
+    pub(super) fn tell_changes(&mut self) {
         let changed: Vec<NodeId> = std::mem::take(&mut self.changed).into_iter().collect();
         if self.gateway.is_none() || self.leaving || changed.len() > MAX_CHANGES_TOLD {
             return;
         }
-        let others = self.spoken_with();
-        for datacenter in others {
-            let Some(peer) = self.counterpart(datacenter) else { continue };
+        for datacenter in self.spoken_with() {
             for changed in changed.chunks(UPDATES_PER_BEAT) {
                 let updates = self.table_updates(changed);
                 if !updates.is_empty() {
-                    self.beat(&peer, datacenter, false, updates, now);
+                    let beat = facts::Beat { datacenter, to: None, asks: false, updates };
+                    self.out.tell(Fact::Beat(beat));
                 }
             }
         }
     }
 
-    /// Takes a beat of another datacenter, and answers it if it asks.
-    pub(crate) fn handle_beat(&mut self, from: SocketAddr, beat: &MembersBeat, now: Time) {
+    /// Takes a beat of another datacenter. Returns whether its sender is known.
+    pub(crate) fn handle_beat(&mut self, from: SocketAddr, beat: &Beat, now: Time) -> bool {
         let home = beat.datacenter;
         if !self.own.is_other(home) || self.leaving {
             self.out.counters.strangers_ignored += 1;
-            return;
+            return false;
         }
         let entry = self.table.remote(beat.sender).filter(|entry| entry.home == home).copied();
-        if let Some(nonce) = beat.nonce {
-            self.answer(entry.map_or(from, |entry| entry.identity.addr), beat, nonce, now);
-        }
         let Some(entry) = entry else {
             self.out.counters.strangers_ignored += 1;
-            return self.hello_to_stranger(from, now);
+            self.hello_to_stranger(from, now);
+            return false;
         };
         self.heard(home, now);
-        let look = self.looks.at(home, now);
-        if let Some((nonce, at)) = look.question.filter(|(nonce, _)| beat.echo == Some(*nonce)) {
-            let measured = now.since(at);
-            let smoothed = look.round_trip.map_or(measured, |rtt| (rtt * 7 + measured) / 8);
-            (look.question, look.round_trip) = (None, Some(smoothed));
-            self.out.counters.members_beats_answered += u64::from(nonce != 0);
+        self.looks.at(home, now).came = Some((beat.sender, beat.number, now));
+        if let Some(echo) = beat.echo {
+            self.measure(home, beat.sender, echo, now);
+        }
+        if beat.asks {
+            self.tell_asked(home, now);
         }
         self.merge_told(&beat.updates, home, now);
-        let is_equal = beat.members == self.members_hash(home)
-            && beat.datacenters == self.table.datacenters_hash();
-        self.compare_hash(&entry, is_equal, now);
+        if let Some(summary) = &beat.summary {
+            let is_equal = summary.members == self.members_hash(home)
+                && summary.datacenters == self.table.datacenters_hash();
+            self.compare_hash(&entry, is_equal, now);
+        }
+        true
+    }
+
+    /// Measures the round trip by a beat of ours that a member has, and for how long it had it.
+    fn measure(&mut self, home: DatacenterId, peer: NodeId, echo: Echo, now: Time) {
+        let look = self.looks.at(home, now);
+        let is_echoed =
+            |(number, to, _): &&(u8, NodeId, Time)| (*number, *to) == (echo.number, peer);
+        let Some((_, _, at)) = look.sent.iter().find(is_echoed) else { return };
+        let measured = now.since(*at).saturating_sub(TENTH_OF_MS * u32::from(echo.held));
+        let smoothed = look.round_trip.map_or(measured, |rtt| (rtt * 7 + measured) / 8);
+        look.round_trip = Some(smoothed);
+        self.out.counters.round_trips_measured += 1;
     }
 
     /// Notes the bytes of a datagram, if its sender belongs to another datacenter.
@@ -135,14 +111,8 @@ impl Wan {
         }
     }
 
-    fn answer(&mut self, to: SocketAddr, beat: &MembersBeat, nonce: u32, now: Time) {
-        let answer = MembersBeat { echo: Some(nonce), ..self.present() };
-        let sent = self.out.send_to(to, beat.sender, &Message::MembersBeat(answer));
-        self.sent(beat.datacenter, sent, now);
-    }
-
     /// Exchanges tables with a datacenter if the hash that a member of it tells of its members, or of the datacenters that it knows, goes
-    /// on to differ from ours.
+    /// on to differ from ours: with that member, then with one gateway after the other, in turn.
     fn compare_hash(&mut self, entry: &Entry, is_equal: bool, now: Time) {
         let look = self.looks.at(entry.home, now);
         look.note_hashes(entry.identity.node_id, is_equal, now);
@@ -151,10 +121,12 @@ impl Wan {
         }
         let Some(differing) = look.take_differing(DIFFERS_FOR, now) else { return };
         look.exchange_not_before = now + EXCHANGE_EVERY;
+        look.exchanged += 1;
+        let exchanged = look.exchanged;
         let differing = self.table.get(differing).filter(|it| it.verdict != HomeVerdict::Left);
-        let peer = differing.map(|entry| entry.identity).or(self.counterpart(entry.home));
-        if let Some(peer) = peer {
-            self.open_exchange(peer, true, None, now);
-        }
+        let differing = differing.filter(|_| exchanged % 2 == 1).map(|entry| entry.identity);
+        let gateway = || self.table.candidate(entry.home, exchanged / 2 % GATEWAYS);
+        let peer = differing.or_else(gateway).unwrap_or(entry.identity);
+        self.open_exchange(peer, true, None, now);
     }
 }

@@ -3,9 +3,21 @@
 use std::net::SocketAddr;
 
 use crate::base::datacenter::DatacenterId;
-use crate::base::identity::{Epoch, NodeId};
+use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::catalog::record::Text;
-use crate::wire::Update;
+use crate::wire::{RemoteMember, Update};
+
+/// A beat that this room wants sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Beat {
+    pub(crate) datacenter: DatacenterId,
+    /// The receiver; `None` for the gateways there in our own places.
+    pub(crate) to: Option<Identity>,
+    /// Whether it asks for one in return.
+    pub(crate) asks: bool,
+    /// Members of our datacenter that changed.
+    pub(crate) updates: Vec<RemoteMember>,
+}
 
 /// Something that happened to other datacenters, or to their members.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +26,8 @@ pub(crate) enum Fact {
     Member(NodeId),
     /// Another datacenter holds a member of ours down, in the life in which it is alive here.
     Accused { node: NodeId, epoch: Epoch, accuser: Option<NodeId> },
+    /// A beat is to be sent to other datacenters.
+    Beat(Beat),
     /// The members of our pool are to be told.
     Tell(Update),
     /// A datacenter went out of reach of ours, or is back.

@@ -108,7 +108,7 @@ impl Wan {
             Message::Hello(hello) | Message::Welcome(hello) => Some(hello.datacenter),
             Message::Referral(referral) => Some(referral.datacenter),
             Message::MemberUpdates(updates) => Some(updates.datacenter),
-            Message::MembersBeat(beat) => Some(beat.datacenter),
+            Message::Beat(beat) => Some(beat.datacenter),
             _ => None,
         };
         let home = || message.sender().and_then(|sender| self.of(sender));

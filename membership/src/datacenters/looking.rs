@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Wan;
-use super::facts::Fact;
+use super::facts::{Beat, Fact};
 use super::looks::SILENT_AFTER;
-use super::seen::{Datacenters, GATEWAYS};
+use super::seen::{Datacenters, GATEWAYS, Presence};
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
@@ -28,6 +28,10 @@ const AGREES_AFTER: Duration = Duration::from_millis(5_500);
 const ASKED_FOR: Duration = Duration::from_secs(1);
 /// A vote counts for this long.
 const VOTE_LASTS: Duration = Duration::from_millis(1_500);
+/// The word of a member that is no gateway counts for this long.
+const HEARD_ELSEWHERE_LASTS: Duration = Duration::from_secs(4);
+/// Outages within this time are one.
+const TOGETHER: Duration = Duration::from_secs(2);
 /// Gateways that must find a datacenter silent, if there are so many.
 const QUORUM: usize = 2;
 /// A datacenter is back after answering for this long. The time doubles with each return.
@@ -78,19 +82,39 @@ impl Wan {
         }
         let turn = look.turn;
         look.turn += 1;
-        // Its gateways may be the ones that died, so every other question goes to any member.
-        let peer = if turn.is_multiple_of(2) {
-            self.table.candidate(datacenter, (turn / 2) % GATEWAYS)
+        // Its gateways may be the ones that died, so three of four questions go to other members.
+        let to = if turn.is_multiple_of(4) {
+            self.table.candidate(datacenter, (turn / 4) % GATEWAYS)
         } else {
-            None
+            self.any_beyond_gateways(datacenter)
         };
-        if let Some(peer) = peer.or_else(|| self.any_eligible(datacenter)) {
+        let to = to.or_else(|| self.any_eligible(datacenter));
+        if to.is_some() {
             self.out.counters.datacenters_asked += 1;
-            self.beat(&peer, datacenter, true, Vec::new(), now);
+            self.out.tell(Fact::Beat(Beat { datacenter, to, asks: true, updates: Vec::new() }));
         }
         if !is_out {
             self.vote_if_due(datacenter, now);
             self.judge_reach(datacenter, now);
+        }
+    }
+
+    /// A member of a datacenter that may be a gateway and is none, at random.
+    fn any_beyond_gateways(&mut self, datacenter: DatacenterId) -> Option<Identity> {
+        let ranks = GATEWAYS..self.table.eligible(datacenter, GATEWAYS);
+        let rank = (!ranks.is_empty()).then(|| self.rng.random_range(ranks))?;
+        self.table.candidate(datacenter, rank)
+    }
+
+    /// Tells the gateways of our datacenter that another one asked us, who are none of them: they may not be reached from there.
+    pub(super) fn tell_asked(&mut self, datacenter: DatacenterId, now: Time) {
+        let look = self.looks.at(datacenter, now);
+        if self.gateway.is_some() || now < look.vote_due {
+            return;
+        }
+        look.vote_due = now + VOTE_EVERY;
+        for peer in self.other_gateways() {
+            self.vote(&peer, datacenter, false, now);
         }
     }
 
@@ -140,6 +164,11 @@ impl Wan {
             return;
         };
         let ms = |ms: u16| Duration::from_millis(u64::from(ms));
+        let is_gateway = self.other_gateways().iter().any(|peer| peer.node_id == vote.sender);
+        if !is_gateway && ms(vote.silence_ms) < SILENT_AFTER {
+            self.looks.at(vote.target, now).heard_elsewhere = Some(now);
+            return;
+        }
         let votes = &mut self.looks.at(vote.target, now).votes;
         // No more vote than there are gateways, now and then another one.
         votes.retain(|_, (at, ..)| now.since(*at) < VOTE_LASTS);
@@ -163,7 +192,8 @@ impl Wan {
             look.votes.iter().filter(|(node, (at, ..))| others.contains(node) && is_fresh(*at));
         let votes: Vec<(Duration, Duration)> =
             votes.map(|(_, (_, silence, asked))| (*silence, *asked)).collect();
-        let hears = votes.iter().any(|(silence, _)| *silence < SILENT_AFTER);
+        let hears = votes.iter().any(|(silence, _)| *silence < SILENT_AFTER)
+            || look.heard_elsewhere.is_some_and(|at| now.since(at) < HEARD_ELSEWHERE_LASTS);
         let agrees = |(silence, asked): &&(Duration, Duration)| {
             *silence >= AGREES_AFTER && *asked >= ASKED_FOR
         };
@@ -199,7 +229,7 @@ impl Wan {
             return;
         }
         let lately = &mut self.outages.lately;
-        lately.retain(|(at, lost)| now.since(*at) < SILENT_AFTER && *lost != target);
+        lately.retain(|(at, lost)| now.since(*at) < TOGETHER && *lost != target);
         lately.push_back((now, target));
         let (lost, of) = (lately.len(), others + 1);
         if lost * 2 > of && !std::mem::replace(&mut self.outages.is_told, true) {
@@ -245,7 +275,7 @@ impl Datacenters for Wan {
     }
 
     fn is_silent_here(&self, datacenter: DatacenterId, now: Time) -> bool {
-        let is_told = self.gateway.is_some_and(|(_, since)| now.since(since) >= SILENT_AFTER);
+        let is_told = self.gateway.is_some_and(|since| now.since(since) >= SILENT_AFTER);
         let silence = self.looks.get(datacenter).map(|look| look.silence(now));
         is_told && silence.is_some_and(|silence| silence >= SILENT_AFTER)
     }
@@ -272,6 +302,10 @@ impl Datacenters for Wan {
 
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
         self.looks.get(datacenter)?.round_trip
+    }
+
+    fn present(&mut self, to: DatacenterId, peer: NodeId, now: Time) -> Presence {
+        self.next_beat(to, peer, now)
     }
 
     fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time) {

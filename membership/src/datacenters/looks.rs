@@ -1,14 +1,16 @@
 //! What this node heard of other datacenters, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 
-/// Silence after which a gateway asks.
-pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(2);
+/// Silence after which a gateway asks: three beats are missing.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_millis(1_750);
+/// A node that stood still for this long may have missed beats.
+pub(crate) const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Members of a datacenter of which a gateway notes that they tell other hashes. Three gateways beat, or three of each part.
 const MAX_DIFFERING: usize = 16;
@@ -36,6 +38,8 @@ pub(crate) struct Look {
     pub(crate) turn: usize,
     /// The votes of other gateways: when they came, how long the silence was, how long they had asked.
     pub(crate) votes: BTreeMap<NodeId, (Time, Duration, Duration)>,
+    /// When a member that is no gateway told that it is asked from there.
+    pub(crate) heard_elsewhere: Option<Time>,
     /// When our votes are due again.
     pub(crate) vote_due: Time,
     /// Returns lately.
@@ -44,12 +48,18 @@ pub(crate) struct Look {
     pub(crate) returned_at: Option<Time>,
     /// The time of an answer of a gateway there, smoothed.
     pub(crate) round_trip: Option<Duration>,
-    /// The number of the question under way, and when it was sent.
-    pub(crate) question: Option<(u32, Time)>,
     /// Members of it that tell other hashes than ours. When a datacenter is split, its parts tell different ones.
     differing: BTreeMap<NodeId, Differing>,
+    /// The number of the last beat sent there.
+    pub(crate) number: u8,
+    /// The last beats sent there: number, receiver, time.
+    pub(crate) sent: VecDeque<(u8, NodeId, Time)>,
+    /// The last beat that came from there: sender, number, time.
+    pub(crate) came: Option<(NodeId, u8, Time)>,
     /// The earliest time of the next exchange because of that.
     pub(crate) exchange_not_before: Time,
+    /// Exchanges since then.
+    pub(crate) exchanged: usize,
     /// Bytes sent there, and received from there.
     pub(crate) bytes: (u64, u64),
 }
@@ -63,13 +73,17 @@ impl Look {
             answering_since: None,
             turn: 0,
             votes: BTreeMap::new(),
+            heard_elsewhere: None,
             vote_due: now,
             returns: 0,
             returned_at: None,
             round_trip: None,
-            question: None,
             differing: BTreeMap::new(),
+            number: 0,
+            sent: VecDeque::new(),
+            came: None,
             exchange_not_before: now,
+            exchanged: 0,
             bytes: (0, 0),
         }
     }
@@ -88,6 +102,9 @@ impl Look {
     /// The member with which tables are to be exchanged now: of those that have differed for so long the one with which we did so longest
     /// ago.
     pub(crate) fn take_differing(&mut self, at_least: Duration, now: Time) -> Option<NodeId> {
+        if self.differing.is_empty() {
+            self.exchanged = 0;
+        }
         let differing = self.differing.iter_mut();
         let old = differing.filter(|(_, differing)| now.since(differing.since) >= at_least);
         let (node, differing) = old.min_by_key(|(_, differing)| differing.exchanged)?;

@@ -62,8 +62,8 @@ pub(crate) struct Wan {
     reaches: Reaches,
     isolations: Isolations,
     outages: Outages,
-    /// Our place among the gateways of our datacenter, and since when we are one of them.
-    gateway: Option<(usize, Time)>,
+    /// Since when we are one of the gateways of our datacenter.
+    gateway: Option<Time>,
     /// See [`Wan::tables`].
     tables: [u8; 4],
     /// Whether the table changed since the gateways were computed.
@@ -198,7 +198,7 @@ impl Wan {
 
     /// Notes that our own loop comes `now` and was due at `due`. After a stall we may have missed what others said.
     pub(crate) fn notice_call(&mut self, due: Option<Time>, now: Time) {
-        if due.is_some_and(|due| now.since(due) >= looks::SILENT_AFTER / 2) {
+        if due.is_some_and(|due| now.since(due) >= looks::STOOD_STILL) {
             self.looks.begin_anew(now);
         }
     }
@@ -225,7 +225,6 @@ impl Wan {
         }
         self.handle_wan_hello_deadline(now);
         self.handle_look_deadline(now);
-        self.handle_beat_deadline(now);
     }
 
     /// Computes the gateways anew if the table changed, and sets the timers.
@@ -236,35 +235,32 @@ impl Wan {
                 hash.to_le_bytes();
             let rank = self.table.rank(self.identity.node_id, GATEWAYS);
             let was = self.gateway;
-            self.gateway = rank.map(|rank| (rank, was.map_or(now, |(_, since)| since)));
+            self.gateway = rank.map(|_| was.unwrap_or(now));
             if was.is_none() {
                 self.looks.begin_anew(now);
             }
             let others = self.spoken_with();
             self.looks.retain(|datacenter| others.contains(&datacenter));
             let has_work = !others.is_empty() && self.gateway.is_some();
-            for timer in [Timer::WanLook, Timer::WanBeat] {
-                let at = self.timers.get(timer).unwrap_or(now);
-                self.timers.put(timer, has_work.then_some(at));
-            }
+            let at = self.timers.get(Timer::WanLook).unwrap_or(now);
+            self.timers.put(Timer::WanLook, has_work.then_some(at));
             if self.timers.get(Timer::WanForget).is_none() && !others.is_empty() {
                 self.timers.set(Timer::WanForget, now + FORGET_EVERY);
             }
             self.timers.put(Timer::WanHeld, self.table.next_held());
         }
-        self.tell_changes(now);
+        self.tell_changes();
         self.pump_exchanges();
         self.timers.put(Timer::WanExchange, self.exchange_deadline());
         self.timers.put(Timer::WanHello, self.seeds.next_deadline());
     }
 
     /// Tells the other datacenters that we leave, and begins nothing any more.
-    pub(crate) fn leave(&mut self, now: Time) {
-        self.tell_changes(now);
+    pub(crate) fn leave(&mut self) {
+        self.tell_changes();
         self.leaving = true;
-        for timer in [Timer::WanHello, Timer::WanLook, Timer::WanBeat] {
-            self.timers.stop(timer);
-        }
+        self.timers.stop(Timer::WanHello);
+        self.timers.stop(Timer::WanLook);
         self.seeds.clear();
     }
 }

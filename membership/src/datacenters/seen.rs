@@ -5,9 +5,21 @@ use std::time::Duration;
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
+use crate::wire::Echo;
 
 /// Gateways of each datacenter: each forwards one of three parts.
 pub(crate) const GATEWAYS: usize = 3;
+
+/// The part of the room of datacenters in a beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Presence {
+    pub(crate) number: u8,
+    pub(crate) echo: Option<Echo>,
+    /// A hash of the living members of our datacenter.
+    pub(crate) members: u64,
+    /// A hash of the datacenters that we know.
+    pub(crate) datacenters: [u8; 4],
+}
 
 /// The datacenters, and whom to send to in each.
 #[allow(dead_code, reason = "the gateways of the catalog plane ask for the rest")]
@@ -48,6 +60,9 @@ pub(crate) trait Datacenters {
 
     /// The round trip to a datacenter; `None` while it is not measured.
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration>;
+
+    /// The part of the room of datacenters in the next beat to a member of another one. The beat MUST be sent.
+    fn present(&mut self, to: DatacenterId, peer: NodeId, now: Time) -> Presence;
 
     /// Notes bytes that were sent to a datacenter.
     fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time);

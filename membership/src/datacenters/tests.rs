@@ -242,8 +242,8 @@ fn only_a_gateway_that_should_have_heard_a_datacenter_calls_it_silent() {
     wan.merge(&[alive(1)], Author::Pool, Time::ZERO);
     wan.settle(Time::ZERO);
     wan.heard(us(), Time::ZERO);
-    assert!(!wan.is_silent_here(us(), MS(1_999)));
-    assert!(wan.is_silent_here(us(), MS(2_000)));
+    assert!(!wan.is_silent_here(us(), MS(1_749)));
+    assert!(wan.is_silent_here(us(), MS(1_750)));
     wan.heard(us(), MS(2_500));
     assert!(!wan.is_silent_here(us(), MS(4_000)));
     let not = Entry {

@@ -1,7 +1,9 @@
-//! Beats: when a gateway tells the gateways of other datacenters the digest of its own.
+//! Beats: when a gateway tells the gateways of other datacenters that it is there, and what it holds.
 //!
-//! For each pair of datacenters one gateway on each side is the primary and another the second. The primary beats regularly and
-//! after news; the second seldom, so that a crash of the primary silences nothing.
+//! Each gateway of one side beats to one of the other, at a steady pace, and none of these beats is answered: those of the
+//! other side tell the same. For each pair of datacenters one gateway on each side is the primary and another the second.
+//! The beats of the primary have a summary of what it holds, and follow news, too; those of the second have one seldom, so
+//! that a crash of the primary silences nothing; those of the third are bare signs of life.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,20 +11,18 @@ use std::time::Duration;
 use crate::base::datacenter::DatacenterId;
 use crate::base::time::Time;
 
-/// Time between two beats of the primary at rest.
+/// Time between two beats at rest.
 const PERIOD: Duration = Duration::from_millis(500);
-/// The same while the other datacenter is silent.
-const SILENT_PERIOD: Duration = Duration::from_millis(250);
-/// The same for the second.
-const SECOND_PERIOD: Duration = Duration::from_millis(2_000);
-/// When beats follow news of the own datacenter, counted from the news.
+/// Of so many beats of the second one has a summary.
+const SECOND_EVERY: usize = 4;
+/// When beats of the primary follow news of the own datacenter, counted from the news.
 const AFTER_NEWS: [Duration; 4] = [
     Duration::from_millis(10),
     Duration::from_millis(40),
     Duration::from_millis(100),
     Duration::from_millis(250),
 ];
-/// The least time between two beats to one datacenter.
+/// The least time between a beat and one that follows news.
 const MIN_GAP: Duration = Duration::from_millis(100);
 /// Time until a node looks again whether it is a gateway.
 const LOOK_AGAIN: Duration = Duration::from_millis(1_000);
@@ -32,7 +32,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1_000);
 pub(crate) enum Role {
     Primary,
     Second,
+    Third,
     None,
+}
+
+/// Whether a beat of a gateway in a place, 0 for the primary, has a summary.
+pub(crate) fn has_summary(place: usize, turn: usize) -> bool {
+    place == 0 || (place == 1 && turn.is_multiple_of(SECOND_EVERY))
+}
+
+/// Beats that are due to a datacenter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) to: DatacenterId,
+    pub(crate) turn: usize,
+    /// Whether they follow news.
+    pub(crate) is_news: bool,
 }
 
 /// The beats to one datacenter.
@@ -50,15 +65,15 @@ struct Pulse {
 }
 
 impl Pulse {
-    fn burst_at(&self) -> Option<Time> {
-        let (news_at, index) = self.burst?;
+    /// When a beat follows news.
+    fn news_at(&self) -> Option<Time> {
+        let (news_at, index) = self.burst.filter(|_| self.role == Role::Primary)?;
         let due = news_at + *AFTER_NEWS.get(index)?;
         Some(self.sent_at.map_or(due, |sent| due.max(sent + MIN_GAP)))
     }
 
     fn due(&self) -> Time {
-        let burst = self.burst_at().filter(|_| self.role == Role::Primary);
-        burst.map_or(self.quiet_at, |at| at.min(self.quiet_at))
+        self.news_at().map_or(self.quiet_at, |at| at.min(self.quiet_at))
     }
 }
 
@@ -101,8 +116,11 @@ impl Beats {
             if pulse.burst.is_none_or(|(_, index)| index > 0) {
                 pulse.burst = Some((now, 0));
             }
-            // The news are under way until then, and a digest without their heads would only show a difference.
-            pulse.quiet_at = pulse.quiet_at.max(now + AFTER_NEWS[0]);
+            // The news are under way until then, and a digest without their heads would only show a difference. The
+            // others follow no news, so steady ones would put their signs of life off.
+            if pulse.role == Role::Primary {
+                pulse.quiet_at = pulse.quiet_at.max(now + AFTER_NEWS[0]);
+            }
         }
     }
 
@@ -110,36 +128,25 @@ impl Beats {
         self.pulses.values().map(Pulse::due).min()
     }
 
-    /// Takes the beats that are due, each with its turn. `role` tells our role in the pair with a datacenter, and `is_silent`
-    /// whether we should have heard it.
-    pub(crate) fn take_due(
-        &mut self,
-        role: impl Fn(DatacenterId) -> Role,
-        is_silent: impl Fn(DatacenterId) -> bool,
-        now: Time,
-    ) -> Vec<(DatacenterId, usize)> {
+    /// Takes the beats that are due. `role` tells our role in the pair with a datacenter.
+    pub(crate) fn take_due(&mut self, role: impl Fn(DatacenterId) -> Role, now: Time) -> Vec<Due> {
         let mut due = Vec::new();
         for (to, pulse) in &mut self.pulses {
             if pulse.due() > now {
                 continue;
             }
             pulse.role = role(*to);
-            let is_burst = pulse.burst_at().is_some_and(|at| at <= now);
-            if let Some((_, index)) = pulse.burst.as_mut().filter(|_| is_burst) {
+            let is_news = pulse.news_at().is_some_and(|at| at <= now);
+            if let Some((_, index)) = pulse.burst.as_mut().filter(|_| is_news) {
                 *index += 1;
             }
             pulse.burst = pulse.burst.filter(|(_, index)| *index < AFTER_NEWS.len());
-            pulse.quiet_at = now
-                + match pulse.role {
-                    Role::Primary if is_silent(*to) => SILENT_PERIOD,
-                    Role::Primary => PERIOD,
-                    Role::Second => SECOND_PERIOD,
-                    Role::None => LOOK_AGAIN,
-                };
-            if pulse.role != Role::None {
+            let is_gateway = pulse.role != Role::None;
+            pulse.quiet_at = now + if is_gateway { PERIOD } else { LOOK_AGAIN };
+            if is_gateway {
                 pulse.sent_at = Some(now);
                 pulse.turn += 1;
-                due.push((*to, pulse.turn));
+                due.push(Due { to: *to, turn: pulse.turn, is_news });
             }
         }
         due
@@ -168,7 +175,7 @@ mod tests {
     fn sent(beats: &mut Beats, role: Role, until: u64) -> Vec<u64> {
         let mut sent = Vec::new();
         while let Some(now) = beats.next_deadline().filter(|at| *at < MS(until)) {
-            if !beats.take_due(|_| role, |_| false, now).is_empty() {
+            if !beats.take_due(|_| role, now).is_empty() {
                 sent.push(now.as_micros() / 1_000);
             }
         }
@@ -176,10 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn at_rest_the_primary_beats_twice_a_second_and_the_second_seldom() {
+    fn at_rest_each_gateway_beats_twice_a_second() {
         for (role, expected) in [
             (Role::Primary, vec![250, 750, 1_250, 1_750]),
-            (Role::Second, vec![250]),
+            (Role::Second, vec![250, 750, 1_250, 1_750]),
+            (Role::Third, vec![250, 750, 1_250, 1_750]),
             (Role::None, vec![]),
         ] {
             let mut beats = Beats::default();
@@ -190,24 +198,36 @@ mod tests {
     }
 
     #[test]
-    fn beats_follow_news_and_keep_their_distance() {
-        let mut beats = Beats::default();
-        beats.set(&[EU], || 0.0, MS(0));
-        assert_eq!(sent(&mut beats, Role::Primary, 100), [0]);
-        beats.news(MS(200));
-        assert_eq!(sent(&mut beats, Role::Primary, 700), [210, 310, 410, 510]);
+    fn the_primary_tells_what_it_holds_and_the_second_seldom() {
+        let with_summary = |place| (0..8).filter(|turn| has_summary(place, *turn)).count();
+        assert_eq!([0, 1, 2].map(with_summary), [8, 2, 0]);
+    }
+
+    #[test]
+    fn beats_of_the_primary_follow_news_and_keep_their_distance() {
+        for (role, expected) in
+            [(Role::Primary, vec![210, 310, 410, 510]), (Role::Second, vec![500])]
+        {
+            let mut beats = Beats::default();
+            beats.set(&[EU], || 0.0, MS(0));
+            assert_eq!(sent(&mut beats, role, 100), [0]);
+            beats.news(MS(200));
+            assert_eq!(sent(&mut beats, role, 700), expected);
+        }
     }
 
     #[test]
     fn steady_news_put_no_beat_off() {
-        let mut beats = Beats::default();
-        beats.set(&[EU], || 0.0, MS(0));
-        sent(&mut beats, Role::Primary, 1);
-        let mut count = 0;
-        for ms in 1_000..2_000 {
-            beats.news(MS(ms));
-            count += beats.take_due(|_| Role::Primary, |_| false, MS(ms)).len();
+        for (role, expected) in [(Role::Primary, 9..=11), (Role::Second, 2..=2)] {
+            let mut beats = Beats::default();
+            beats.set(&[EU], || 0.0, MS(0));
+            sent(&mut beats, role, 1);
+            let mut count = 0;
+            for ms in 1_000..2_000 {
+                beats.news(MS(ms));
+                count += beats.take_due(|_| role, MS(ms)).len();
+            }
+            assert!(expected.contains(&count), "{role:?}: {count}");
         }
-        assert!((9..=11).contains(&count), "{count}");
     }
 }

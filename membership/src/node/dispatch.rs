@@ -71,7 +71,7 @@ impl Node {
             return;
         }
         let Some(message) = self.sort_out(from, message, now) else { return };
-        let Some(message) = self.take_far(message, now) else { return };
+        let Some(message) = self.take_far(from, message, now) else { return };
         let Self { liveness, spread, wan, .. } = self;
         if liveness.is_silent() && !matches!(message, Message::Claim(_)) {
             self.counters.ignored_while_silent += 1;
@@ -100,7 +100,6 @@ impl Node {
             Message::ExitVote(vote) => liveness.handle_exit_vote(&vote, now),
             Message::MemberUpdates(updates) => liveness.handle_member_updates(from, &updates, now),
             Message::Compare(compare) => self.handle_compare(&compare, now),
-            Message::MembersBeat(beat) => wan.handle_beat(from, &beat, now),
             Message::ReachVote(vote) => {
                 if liveness.hear(vote.sender, Sign::Vote, now).is_some() {
                     wan.handle_vote(&vote, now);
@@ -129,8 +128,10 @@ impl Node {
                     spread.handle_tell_ack(&ack, &mut Pools { liveness, wan }, now);
                 }
             }
-            // A beat of our own datacenter is a mistake.
-            Message::Beat(_) => self.counters.strangers_ignored += 1,
+            // The sender is not known yet, or of our own datacenter.
+            Message::Beat(beat) => {
+                wan.handle_beat(from, &beat, now);
+            }
             Message::Digest(digest) => {
                 if let Some(peer) = liveness.hear(digest.sender, Sign::Digest, now) {
                     spread.handle_digest(&peer, &digest, &mut Pools { liveness, wan }, now);

@@ -40,7 +40,7 @@ impl Node {
         self.leaving = Some(Leaving { rounds_left });
         self.timers.set(Timer::Leave, due);
         self.review_home(own.node_id, now);
-        self.wan.leave(now);
+        self.wan.leave();
         self.requests.leave();
         self.liveness.leave(now);
         self.spread.leave();

@@ -7,7 +7,7 @@ use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::time::Time;
 use crate::catalog::Standing;
 use crate::datacenters::Wan;
-use crate::datacenters::seen::Datacenters;
+use crate::datacenters::seen::{Datacenters, Presence};
 use crate::liveness::Liveness;
 use crate::spread::peers::Peers;
 use crate::wire::HomeVerdict;
@@ -123,6 +123,10 @@ impl Datacenters for Pools<'_> {
 
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
         Datacenters::round_trip(&*self.wan, datacenter)
+    }
+
+    fn present(&mut self, to: DatacenterId, peer: NodeId, now: Time) -> Presence {
+        self.wan.present(to, peer, now)
     }
 
     fn sent(&mut self, datacenter: DatacenterId, bytes: usize, now: Time) {

@@ -128,26 +128,6 @@ pub struct ReachVote {
 }
 block!(ReachVote { sender, target, silence_ms, looked_ms, wanted });
 
-/// A sign of life of a datacenter, and what changed of its members.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MembersBeat {
-    /// The sender.
-    pub sender: NodeId,
-    /// Its datacenter.
-    pub datacenter: DatacenterId,
-    /// A hash of the living members of that datacenter, as the sender sees them.
-    pub members: u64,
-    /// A hash of the datacenters that the sender knows, its own among them.
-    pub datacenters: [u8; 4],
-    /// A number that the answer carries back; `None` if no answer is wanted.
-    pub nonce: Option<u32>,
-    /// The number of the beat that this answers.
-    pub echo: Option<u32>,
-    /// Members that changed.
-    pub updates: Vec<RemoteMember>,
-}
-block!(MembersBeat { sender, datacenter, members as Fixed, datacenters, nonce, echo, updates });
-
 /// A datacenter by its hash, and the hash of its living members as the sender knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableDigest {
@@ -206,9 +186,4 @@ impl Tables {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {
         self.members.iter().try_for_each(RemoteMember::validate)
     }
-}
-
-/// Checks the names in some members.
-pub(super) fn validate_all(members: &[RemoteMember]) -> Result<(), DecodeError> {
-    members.iter().try_for_each(RemoteMember::validate)
 }

@@ -2,7 +2,7 @@
 
 use super::WireError;
 use super::claim::Claim;
-use super::datacenter::{MembersBeat, ReachVote, validate_all};
+use super::datacenter::ReachVote;
 use super::envelope::Envelope;
 use super::gateways::{Beat, Tell, TellAck};
 use super::liveness::{Ask, Compare, ExitVote, Listing, MemberUpdates, Ping, Pong, Vote};
@@ -26,12 +26,11 @@ const MEMBER_UPDATES: u8 = 14;
 const COMPARE: u8 = 15;
 const LISTING: u8 = 16;
 const EXIT_VOTE: u8 = 17;
-const MEMBERS_BEAT: u8 = 20;
 const REACH_VOTE: u8 = 21;
 const TELL: u8 = 22;
 const TELL_ACK: u8 = 23;
-const BEAT: u8 = 24;
 const BULK: u8 = 25;
+const BEAT: u8 = 26;
 const CONFIRM: u8 = 30;
 const CONFIRMED: u8 = 31;
 
@@ -118,8 +117,6 @@ pub enum Message {
     Listing(Listing),
     /// The findings of a node about a member whose process may have exited.
     ExitVote(ExitVote),
-    /// A sign of life of another datacenter.
-    MembersBeat(MembersBeat),
     /// The findings of a gateway about another datacenter.
     ReachVote(ReachVote),
     /// A question whether the receiver has applied records.
@@ -130,7 +127,7 @@ pub enum Message {
     Tell(Tell),
     /// The answer of the gateway.
     TellAck(TellAck),
-    /// A sign of life of a datacenter, with the digests of its catalog.
+    /// A sign of life of a datacenter, as a rule with what its sender holds.
     Beat(Beat),
     /// Rumors of what a session with another datacenter brought, and their sender.
     Bulk(NodeId, Vec<Delta>),
@@ -156,7 +153,6 @@ impl Message {
             Self::Compare(compare) => compare.sender,
             Self::Listing(listing) => listing.sender,
             Self::ExitVote(vote) => vote.sender,
-            Self::MembersBeat(beat) => beat.sender,
             Self::ReachVote(vote) => vote.sender,
             Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.sender,
         })
@@ -179,7 +175,6 @@ impl Message {
             Self::Compare(_) => COMPARE,
             Self::Listing(_) => LISTING,
             Self::ExitVote(_) => EXIT_VOTE,
-            Self::MembersBeat(_) => MEMBERS_BEAT,
             Self::ReachVote(_) => REACH_VOTE,
             Self::Confirm(_) => CONFIRM,
             Self::Confirmed(_) => CONFIRMED,
@@ -210,7 +205,6 @@ impl Message {
             Self::Compare(compare) => compare.put_fields(writer),
             Self::Listing(listing) => listing.put_fields(writer),
             Self::ExitVote(vote) => vote.put_fields(writer),
-            Self::MembersBeat(beat) => beat.put_fields(writer),
             Self::ReachVote(vote) => vote.put_fields(writer),
             Self::Confirm(confirm) | Self::Confirmed(confirm) => confirm.put_fields(writer),
             Self::Tell(tell) => tell.put_fields(writer),
@@ -236,7 +230,11 @@ impl Message {
                 Ok(Self::Tell(tell))
             }
             TELL_ACK => TellAck::take_fields(reader).map(Self::TellAck),
-            BEAT => Beat::take_fields(reader).map(Self::Beat),
+            BEAT => {
+                let beat = Beat::take_fields(reader)?;
+                beat.validate()?;
+                Ok(Self::Beat(beat))
+            }
             DIGEST => Digest::take_fields(reader).map(Self::Digest),
             PULL => Pull::take_fields(reader).map(Self::Pull),
             CLAIM => Claim::take_fields(reader).map(Self::Claim),
@@ -256,11 +254,6 @@ impl Message {
             }
             LISTING => Listing::take_fields(reader).map(Self::Listing),
             EXIT_VOTE => ExitVote::take_fields(reader).map(Self::ExitVote),
-            MEMBERS_BEAT => {
-                let beat = MembersBeat::take_fields(reader)?;
-                validate_all(&beat.updates)?;
-                Ok(Self::MembersBeat(beat))
-            }
             REACH_VOTE => ReachVote::take_fields(reader).map(Self::ReachVote),
             CONFIRM => Confirm::take_fields(reader).map(Self::Confirm),
             CONFIRMED => Confirm::take_fields(reader).map(Self::Confirmed),

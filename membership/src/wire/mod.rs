@@ -25,8 +25,7 @@ pub use claim::{Claim, Life};
 pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
 pub use datacenter::{
-    HomeVerdict, Introduction, Isolation, MembersBeat, Reach, ReachVote, RemoteMember, TableDigest,
-    Tables,
+    HomeVerdict, Introduction, Isolation, Reach, ReachVote, RemoteMember, TableDigest, Tables,
 };
 pub use datagram::{
     Confirm, DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram,
@@ -36,7 +35,7 @@ pub use envelope::Envelope;
 pub(crate) use envelope::check_first_byte;
 
 pub use frame::{Frame, Heads, Lag, Opening, Sketch, Symbol};
-pub use gateways::{Beat, PartDigest, Tell, TellAck};
+pub use gateways::{Beat, Echo, PartDigest, Summary, Tell, TellAck};
 pub use liveness::{
     Ask, Compare, ExitVote, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
 };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hobnob_membership::limits::{MAX_DATACENTERS, MAX_MEMBERS_OF_DATACENTER, MAX_REMOTE_MEMBERS};
 use hobnob_membership::testing::{Network, identity};
 use hobnob_membership::wire::{
-    DatagramBuilder, Envelope, HomeVerdict, MemberUpdates, MembersBeat, Message, Reach,
-    RemoteMember, Update,
+    Beat, DatagramBuilder, Envelope, HomeVerdict, MemberUpdates, Message, Reach, RemoteMember,
+    Update,
 };
 use hobnob_membership::{ClusterId, DatacenterId, Epoch, Gateway, Identity, Input, NodeId};
 
@@ -25,16 +25,16 @@ fn member(node: u64, datacenter: &str, verdict: HomeVerdict) -> RemoteMember {
 }
 
 fn beat(network: &mut Network, to: usize, sender: usize, updates: Vec<RemoteMember>) {
-    let beat = MembersBeat {
+    let beat = Beat {
         sender: network.id(sender),
         datacenter: network.nodes[sender].own_datacenter(),
-        members: 0,
-        datacenters: [0; 4],
-        nonce: None,
+        number: 0,
         echo: None,
+        asks: false,
         updates,
+        summary: None,
     };
-    let bytes = datagram(&Message::MembersBeat(beat));
+    let bytes = datagram(&Message::Beat(beat));
     network.handle(to, Input::Datagram { from: identity(sender).addr, bytes: &bytes });
 }
 

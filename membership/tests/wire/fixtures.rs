@@ -10,11 +10,12 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Envelope, ExitVote,
-    Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello, HomeVerdict,
-    Introduction, Isolation, Lag, Listing, MemberUpdates, MembersBeat, Message, Opening,
-    PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, Sketch, Symbol,
-    TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError, decode_datagram, pong_tag,
+    Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Echo, Envelope,
+    ExitVote, Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello,
+    HomeVerdict, Introduction, Isolation, Lag, Listing, MemberUpdates, Message, Opening,
+    PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, Sketch,
+    Summary, Symbol, TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError,
+    decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -198,13 +199,13 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("exit_vote", Message::ExitVote(exit_vote)),
         ("compare", Message::Compare(compare)),
         ("listing", Message::Listing(listing)),
-        ("members_beat", Message::MembersBeat(members_beat())),
         ("reach_vote", Message::ReachVote(reach_vote())),
         ("confirm", Message::Confirm(confirm)),
         ("confirmed", Message::Confirmed(Confirm { version: 300, ..confirm })),
         ("tell", Message::Tell(tell())),
         ("tell_ack", Message::TellAck(tell_ack())),
         ("beat", Message::Beat(beat())),
+        ("sign_of_life", Message::Beat(sign_of_life())),
         ("bulk", Message::Bulk(NodeId(5), vec![delta()])),
     ]
 }
@@ -216,18 +217,6 @@ pub(crate) fn remote() -> RemoteMember {
         gateway: Gateway::Yes,
         verdict: HomeVerdict::Down,
         accuser: Some(NodeId(3)),
-    }
-}
-
-pub(crate) fn members_beat() -> MembersBeat {
-    MembersBeat {
-        sender: NodeId(1),
-        datacenter: DATACENTER,
-        members: 0xdead_beef,
-        datacenters: TABLES,
-        nonce: Some(7),
-        echo: None,
-        updates: vec![remote()],
     }
 }
 
@@ -272,13 +261,27 @@ fn tell_ack() -> TellAck {
 }
 
 fn beat() -> Beat {
-    Beat {
-        sender: NodeId(1),
+    let summary = Summary {
         home: 0xdead_beef,
+        members: 1 << 40,
+        datacenters: TABLES,
         recent: vec![Head { origin: NodeId(2), epoch: Epoch(3), known_to: 4 }],
         lacks: vec![DatacenterId(7)],
         others: vec![PartDigest { datacenter: DatacenterId(8), digest: 9 }],
-        asks: true,
+    };
+    let (updates, summary) = (vec![remote()], Some(summary));
+    Beat { asks: true, updates, summary, ..sign_of_life() }
+}
+
+fn sign_of_life() -> Beat {
+    Beat {
+        sender: NodeId(1),
+        datacenter: DATACENTER,
+        number: 200,
+        echo: Some(Echo { number: 7, held: 300 }),
+        asks: false,
+        updates: vec![],
+        summary: None,
     }
 }
 

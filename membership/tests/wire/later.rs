@@ -88,8 +88,14 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let reach = new().node(DATACENTER.0).node(2).number(3);
     let head = new().node(2).epoch(3).number(4);
     let want = new().node(v4().node_id.0).epoch(epoch).number(251).number(9);
-    let digests = new().node(1).node(0xdead_beef).number(1);
-    let digests = digests.block(new().node(2).epoch(3).number(4)).number(1).node(7);
+    let sign_of_life = || {
+        let echo = new().raw(&[7]).number(300);
+        new().node(1).node(DATACENTER.0).raw(&[200, 1]).block(echo)
+    };
+    let summary = new().node(0xdead_beef).node(1 << 40).raw(&TABLES).number(1);
+    let summary = summary.block(new().node(2).epoch(3).number(4)).number(1).node(7);
+    let summary = summary.number(1).block(new().node(8).node(9));
+    let beat = sign_of_life().raw(&[1, 1]).block(later_remote()).raw(&[1]).block(summary);
     let life = new().raw(&[1]).epoch(5).number(0xfeed).number(6);
     let verdict = new().node(2).epoch(epoch).raw(&[0]).node(1).number(2).node(3).node(4);
     let verdict = verdict.raw(&[1]);
@@ -99,8 +105,6 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let updates = updates.raw(&unknown().0).raw(&[1]).block(verdict).raw(&[1]).block(odd);
     let updates = updates.raw(&[2]).block(later_remote()).raw(&[3]).block(reach);
     let updates = updates.raw(&[4]).block(later_isolation()).node(DATACENTER.0);
-    let beat = new().node(1).node(DATACENTER.0).node(0xdead_beef).raw(&TABLES);
-    let beat = beat.raw(&[1, 7, 0, 1]).block(later_remote());
     let reach_vote = new().node(1).node(DATACENTER.0).number(7_000).number(1_000).raw(&[1]);
     let listing = new().node(1).raw(&[9, 1]).number(3).identity(&v4());
     // A member with an address of a family that only the later version knows.
@@ -125,12 +129,12 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("exit_vote", message(17, exit_vote)),
         ("compare", message(15, new().node(1).number(256).raw(&[7; 1_024]).raw(&TABLES))),
         ("listing", message(16, listing)),
-        ("members_beat", message(20, beat)),
         ("reach_vote", message(21, reach_vote)),
         ("confirm", message(30, new().node(1).node(2).epoch(epoch).number(251))),
         ("confirmed", message(31, new().node(1).node(2).epoch(epoch).number(300))),
         ("tell_ack", message(23, new().node(1).number(300).number(1).node(7))),
-        ("beat", message(24, digests.number(1).block(new().node(8).node(9)).raw(&[1]))),
+        ("beat", message(26, beat)),
+        ("sign_of_life", message(26, sign_of_life().raw(&[0, 0, 0]))),
     ]
 }
 

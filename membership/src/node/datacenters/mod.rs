@@ -60,7 +60,12 @@ impl Node {
     }
 
     /// Takes what a member of another datacenter says of the catalog, and returns any other message.
-    pub(super) fn take_far(&mut self, message: Message, now: Time) -> Option<Message> {
+    pub(super) fn take_far(
+        &mut self,
+        from: SocketAddr,
+        message: Message,
+        now: Time,
+    ) -> Option<Message> {
         let sender = match &message {
             Message::Rumors(sender, _) => *sender,
             Message::Pull(pull) => pull.sender,
@@ -81,7 +86,11 @@ impl Node {
                 peers.heard(home, now);
                 self.spread.handle_pull(&peer, &pull, peers, now);
             }
-            Message::Beat(beat) => self.spread.handle_beat(&peer, home, &beat, peers, now),
+            Message::Beat(beat) => {
+                if peers.wan.handle_beat(from, &beat, now) {
+                    self.spread.handle_beat(&peer, home, &beat, peers, now);
+                }
+            }
             Message::Confirm(confirm) => self.spread.handle_confirm(&peer, &confirm, peers, now),
             Message::Confirmed(confirm) => self.spread.handle_confirmed(&peer, &confirm, now),
             _ => {}
@@ -163,6 +172,10 @@ impl Node {
             }
             Fact::Accused { node, epoch, accuser } => {
                 self.liveness.pass_accusation(node, epoch, accuser, now);
+            }
+            Fact::Beat(beat) => {
+                let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
+                self.spread.send_wanted_beat(beat, peers, now);
             }
             Fact::Tell(update) => self.liveness.tell_remote(update, now),
             Fact::Reach(datacenter) => {
