@@ -87,7 +87,8 @@ impl Node {
                 self.spread.handle_pull(&peer, &pull, peers, now);
             }
             Message::Beat(beat) => {
-                if peers.wan.handle_beat(from, &beat, now) {
+                let is_known = peers.wan.handle_beat(from, &beat, now);
+                if is_known {
                     self.spread.handle_beat(&peer, home, &beat, peers, now);
                 }
             }
