@@ -249,6 +249,8 @@ counters! {
     requests_refused,
     /// Beats of other datacenters by which the round trip was measured.
     round_trips_measured,
+    /// Round trips told to our own pool.
+    round_trips_told,
     /// Verdicts of other datacenters on members of our own. They have no say in it.
     remote_verdicts_ignored,
     /// Verdicts on members of other datacenters without a basis: on a life that nobody here has seen, or by a member of another

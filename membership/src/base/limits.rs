@@ -15,6 +15,8 @@ pub const MAX_DATACENTERS: usize = 64;
 pub const MAX_REMOTE_MEMBERS: usize = 16_384;
 /// Members of one other datacenter among them.
 pub const MAX_MEMBERS_OF_DATACENTER: usize = 8_192;
+/// Round trips to another datacenter that a node holds, each measured by one gateway of ours. Those told last stay.
+pub const MAX_ROUND_TRIPS_OF_DATACENTER: usize = 8;
 /// Addresses at which a node looks for other datacenters.
 pub const MAX_WAN_SEEDS: usize = 256;
 /// Streams on which a node exchanges tables at once, opened and served alike. Further ones are refused.

@@ -100,6 +100,7 @@ impl Wan {
         let measured = now.since(*at).saturating_sub(TENTH_OF_MS * u32::from(echo.held));
         let smoothed = look.round_trip.map_or(measured, |rtt| (rtt * 7 + measured) / 8);
         look.round_trip = Some(smoothed);
+        self.tell_round_trip(home, smoothed);
         self.out.counters.round_trips_measured += 1;
     }
 

@@ -228,6 +228,7 @@ impl Wan {
             for order in &tables.isolations {
                 self.take_isolation(order, now);
             }
+            tables.round_trips.iter().for_each(|told| self.take_round_trip(told));
         }
     }
 
@@ -263,6 +264,7 @@ impl Wan {
                 let ours = self.reaches.iter().filter(|reach| reach.observer == self.own);
                 frame.reach = ours.collect();
                 frame.isolations = self.isolations.iter().collect();
+                frame.round_trips = self.round_trips.iter().collect();
             }
             frame.last = true;
         }

@@ -301,7 +301,8 @@ impl Datacenters for Wan {
     }
 
     fn round_trip(&self, datacenter: DatacenterId) -> Option<Duration> {
-        self.looks.get(datacenter)?.round_trip
+        let measured = self.looks.get(datacenter).and_then(|look| look.round_trip);
+        measured.or_else(|| self.known_round_trip(datacenter))
     }
 
     fn present(&mut self, to: DatacenterId, peer: NodeId, now: Time) -> Presence {

@@ -75,6 +75,7 @@ impl Wan {
             Update::Isolation(order) => {
                 self.take_isolation(order, now);
             }
+            Update::RoundTrip(told) => self.take_round_trip(told),
             Update::Alive(_) | Update::Down(_) => {}
         }
     }

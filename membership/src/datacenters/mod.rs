@@ -12,6 +12,7 @@ pub(crate) mod looking;
 mod looks;
 mod merging;
 mod reach;
+mod round_trips;
 pub(crate) mod seen;
 pub(crate) mod table;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use joining::WanSeeds;
 use looking::Outages;
 use looks::Looks;
 use reach::Reaches;
+use round_trips::RoundTrips;
 use seen::GATEWAYS;
 use table::{Entry, Table};
 use withdrawn::Withdrawn;
@@ -60,6 +62,7 @@ pub(crate) struct Wan {
     exchanges: BTreeMap<StreamId, Exchange>,
     looks: Looks,
     reaches: Reaches,
+    round_trips: RoundTrips,
     isolations: Isolations,
     outages: Outages,
     /// Since when we are one of the gateways of our datacenter.
@@ -100,6 +103,7 @@ impl Wan {
             exchanges: BTreeMap::new(),
             looks: Looks::default(),
             reaches: Reaches::default(),
+            round_trips: RoundTrips::default(),
             isolations: Isolations::default(),
             outages: Outages::default(),
             gateway: None,
@@ -156,9 +160,9 @@ impl Wan {
         isolated.into_iter().chain(self.reaches.out_since(datacenter)).min()
     }
 
-    /// A hash of what is known of reach, and of the orders to isolate datacenters.
+    /// A hash of what is known of reach, of the orders to isolate datacenters, and of round trips.
     fn reach_hash(&self) -> u64 {
-        self.reaches.hash(self.own) ^ self.isolations.hash()
+        self.reaches.hash(self.own) ^ self.isolations.hash() ^ self.round_trips.hash()
     }
 
     /// Number of exchanges of tables under way.

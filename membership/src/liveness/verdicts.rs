@@ -73,7 +73,12 @@ impl Liveness {
                     self.refute_verdict(verdict, sender, from, now);
                 }
                 Update::Down(verdict) if member => self.judge(verdict, sender, now),
-                Update::Remote(_) | Update::Reach(_) | Update::Isolation(_) if member => {
+                Update::Remote(_)
+                | Update::Reach(_)
+                | Update::Isolation(_)
+                | Update::RoundTrip(_)
+                    if member =>
+                {
                     self.out.tell(Fact::Remote(update.clone()));
                 }
                 _ => self.out.counters.strangers_ignored += 1,

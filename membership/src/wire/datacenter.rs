@@ -112,6 +112,20 @@ impl Isolation {
     }
 }
 
+/// The round trip to another datacenter, as a gateway of the sender's own measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// The gateway.
+    pub by: NodeId,
+    /// The other datacenter.
+    pub target: DatacenterId,
+    /// A number above those of all round trips to that datacenter that the gateway knew of. Of one gateway the higher one holds.
+    pub number: u64,
+    /// The round trip in microseconds. The largest number stands for that and all above.
+    pub micros: u32,
+}
+block!(RoundTrip { by, target, number, micros });
+
 /// The findings of a gateway about another datacenter, for the other gateways of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReachVote {
@@ -179,8 +193,10 @@ pub struct Tables {
     pub last: bool,
     /// The orders of operators to isolate datacenters.
     pub isolations: Vec<Isolation>,
+    /// The round trips to other datacenters.
+    pub round_trips: Vec<RoundTrip>,
 }
-block!(Tables { members, reach, last } later { isolations: Vec::new() });
+block!(Tables { members, reach, last } later { isolations: Vec::new(), round_trips: Vec::new() });
 
 impl Tables {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {

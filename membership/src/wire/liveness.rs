@@ -9,7 +9,7 @@ use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::limits::{MAX_MEMBER_BUCKETS, MAX_REFEREES};
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
-use super::datacenter::{Isolation, Reach, RemoteMember};
+use super::datacenter::{Isolation, Reach, RemoteMember, RoundTrip};
 use super::verdict::Verdict;
 
 const UPDATE_ALIVE: u8 = 0;
@@ -17,6 +17,7 @@ const UPDATE_DOWN: u8 = 1;
 const UPDATE_REMOTE: u8 = 2;
 const UPDATE_REACH: u8 = 3;
 const UPDATE_ISOLATION: u8 = 4;
+const UPDATE_ROUND_TRIP: u8 = 5;
 
 /// A question whether the receiver is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +151,8 @@ pub enum Update {
     Reach(Reach),
     /// An operator isolated a datacenter from that of the sender, or ended that.
     Isolation(Isolation),
+    /// A gateway of the datacenter of the sender measured the round trip to another one.
+    RoundTrip(RoundTrip),
 }
 
 impl Update {
@@ -162,6 +165,7 @@ impl Update {
             Self::Remote(member) => member.identity.node_id,
             Self::Reach(reach) => NodeId(reach.observer.0.rotate_left(32) ^ reach.target.0),
             Self::Isolation(order) => NodeId(!order.target.0),
+            Self::RoundTrip(told) => NodeId(told.by.0.rotate_left(16) ^ told.target.0),
         }
     }
 }
@@ -190,6 +194,10 @@ impl Field for Update {
                 writer.byte(UPDATE_ISOLATION);
                 writer.block(|writer| order.put_fields(writer));
             }
+            Self::RoundTrip(told) => {
+                writer.byte(UPDATE_ROUND_TRIP);
+                writer.block(|writer| told.put_fields(writer));
+            }
         }
     }
 
@@ -201,6 +209,7 @@ impl Field for Update {
             UPDATE_REMOTE => RemoteMember::take_fields(reader).map(Self::Remote),
             UPDATE_REACH => Reach::take_fields(reader).map(Self::Reach),
             UPDATE_ISOLATION => Isolation::take_fields(reader).map(Self::Isolation),
+            UPDATE_ROUND_TRIP => RoundTrip::take_fields(reader).map(Self::RoundTrip),
             kind => Err(DecodeError::Unknown(kind)),
         })
     }
@@ -221,7 +230,9 @@ block!(MemberUpdates { sender, updates } later { datacenter: DatacenterId::UNKNO
 impl MemberUpdates {
     pub(super) fn validate(&self) -> Result<(), DecodeError> {
         let fair = |update: &Update| match update {
-            Update::Alive(_) | Update::Reach(_) | Update::Isolation(_) => true,
+            Update::Alive(_) | Update::Reach(_) | Update::Isolation(_) | Update::RoundTrip(_) => {
+                true
+            }
             Update::Remote(member) => member.validate().is_ok(),
             Update::Down(verdict) => verdict.referees.len() <= MAX_REFEREES,
         };

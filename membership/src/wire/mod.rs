@@ -25,7 +25,8 @@ pub use claim::{Claim, Life};
 pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};
 pub use datacenter::{
-    HomeVerdict, Introduction, Isolation, Reach, ReachVote, RemoteMember, TableDigest, Tables,
+    HomeVerdict, Introduction, Isolation, Reach, ReachVote, RemoteMember, RoundTrip, TableDigest,
+    Tables,
 };
 pub use datagram::{
     Confirm, DatagramBuilder, Digest, Hello, Message, Messages, Pull, decode_datagram,

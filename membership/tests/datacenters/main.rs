@@ -7,3 +7,4 @@ mod meeting;
 mod names;
 mod reach;
 mod requests;
+mod round_trips;

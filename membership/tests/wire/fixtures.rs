@@ -13,8 +13,8 @@ use hobnob_membership::wire::{
     Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Echo, Envelope,
     ExitVote, Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello,
     HomeVerdict, Introduction, Isolation, Lag, Listing, MemberUpdates, Message, Opening,
-    PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, Sketch,
-    Summary, Symbol, TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError,
+    PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, RoundTrip,
+    Sketch, Summary, Symbol, TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
@@ -139,6 +139,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         Update::Remote(remote()),
         Update::Reach(reach),
         Update::Isolation(isolation()),
+        Update::RoundTrip(round_trip()),
     ];
     let member_updates = MemberUpdates { sender: NodeId(1), updates, datacenter: DATACENTER };
     let compare =
@@ -244,7 +245,12 @@ pub(crate) fn tables() -> Tables {
         reach: vec![reach],
         last: true,
         isolations: vec![isolation()],
+        round_trips: vec![round_trip()],
     }
+}
+
+fn round_trip() -> RoundTrip {
+    RoundTrip { by: NodeId(1), target: DatacenterId(2), number: 300, micros: 80_000 }
 }
 
 fn isolation() -> Isolation {

@@ -75,6 +75,10 @@ fn unknown() -> Later {
     new().raw(&[200, 5]).raw(TAIL)
 }
 
+fn later_round_trip() -> Later {
+    new().node(1).node(2).number(300).number(80_000)
+}
+
 fn later_isolation() -> Later {
     new().node(2).number(1).node(1)
 }
@@ -101,10 +105,11 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     let verdict = verdict.raw(&[1]);
     // A verdict for a cause that only the later version knows.
     let odd = new().node(2).epoch(epoch).raw(&[77]).node(1).number(0);
-    let updates = new().node(1).number(7).raw(&[0]).raw(&new().identity(&v4()).0);
+    let updates = new().node(1).number(8).raw(&[0]).raw(&new().identity(&v4()).0);
     let updates = updates.raw(&unknown().0).raw(&[1]).block(verdict).raw(&[1]).block(odd);
     let updates = updates.raw(&[2]).block(later_remote()).raw(&[3]).block(reach);
-    let updates = updates.raw(&[4]).block(later_isolation()).node(DATACENTER.0);
+    let updates = updates.raw(&[4]).block(later_isolation());
+    let updates = updates.raw(&[5]).block(later_round_trip()).node(DATACENTER.0);
     let reach_vote = new().node(1).node(DATACENTER.0).number(7_000).number(1_000).raw(&[1]);
     let listing = new().node(1).raw(&[9, 1]).number(3).identity(&v4());
     // A member with an address of a family that only the later version knows.
@@ -150,6 +155,7 @@ fn later_frames() -> Vec<(&'static str, Vec<u8>)> {
     let reach = new().node(DATACENTER.0).node(2).number(300);
     let tables = new().raw(&[1]).block(later_remote()).raw(&[1]).block(reach).raw(&[1]);
     let tables = tables.raw(&[1]).block(later_isolation());
+    let tables = tables.raw(&[1]).block(later_round_trip());
     let members = new().number(2).identity(&v4()).identity(&v6());
     let want = || new().node(v4().node_id.0).epoch(v4().epoch.0).number(251).number(9);
     let lag = new().raw(&[5, 6, 7, 8, 1]).number(300);

@@ -31,7 +31,7 @@ pub struct Datacenter {
     /// The names of the members through which changes leave it at present, by their rank.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gateways: Vec<String>,
-    /// The round trip to its gateways in milliseconds. Absent for the own datacenter, and until one was measured.
+    /// The round trip to its gateways in milliseconds, as the gateways of the agent's own datacenter measured it. Absent for the own datacenter, and until one was measured.
     #[serde(default, skip_serializing_if = "is_default")]
     pub round_trip_ms: Option<f64>,
     /// Milliseconds since this agent's datacenter last heard it. Absent for the own datacenter.

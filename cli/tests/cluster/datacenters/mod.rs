@@ -44,6 +44,11 @@ fn inside() {
     eventually("all know both datacenters and all instances", || {
         agents.iter().all(|agent| agent.is_whole() && agent.healthy() == ["web-eu", "web-us"])
     });
+    let round_trip = 2 * DELAY.as_millis();
+    eventually("all know the round trip", || {
+        let shown = agents.iter().map(|agent| agent.other()["round_trip_ms"].as_f64());
+        shown.into_iter().all(|ms| ms.is_some_and(|ms| ms >= round_trip as f64))
+    });
 
     link.cut();
     let start = Instant::now();

@@ -27,7 +27,7 @@ pub struct Datacenter {
     pub down: usize,
     /// The members that speak for it.
     pub gateways: Vec<Identity>,
-    /// The time in which a gateway there answers this node; `None` if this node is no gateway, or has no answer yet.
+    /// The time in which it answers our own datacenter: the middle one of what the gateways of ours measured. `None` until one has.
     pub round_trip: Option<Duration>,
     /// The time since this node heard it last; `None` if this node is no gateway, or never heard it.
     pub lag: Option<Duration>,
@@ -57,7 +57,7 @@ impl Node {
                 alive: home.living,
                 down: home.down,
                 gateways: (0..GATEWAYS).filter_map(|rank| table.candidate(id, rank)).collect(),
-                round_trip: look.and_then(|look| look.round_trip),
+                round_trip: self.wan.known_round_trip(id),
                 lag: look.and_then(|look| look.heard).map(|heard| now.since(heard)),
                 isolated_since: self.wan.isolated_since(id),
                 out_of_reach_since: self.wan.out_since(id),
