@@ -9,16 +9,8 @@ fn outcome(name: &str) -> Outcome {
     run(&scenario, scenario.seed, RunOptions { stop_at_failure: true, ..RunOptions::default() })
 }
 
-const SCENARIOS: [&str; 8] = [
-    "datacenter-cut",
-    "gateways-cut",
-    "datacenter-power",
-    "late-datacenter",
-    "datacenter-churn",
-    "one-way-wan",
-    "wan-spikes",
-    "moved-agent",
-];
+/// Those in which known bugs are looked for below. The command `smoke` runs all that come with the simulator, optimised and twice.
+const SCENARIOS: [&str; 3] = ["datacenter-cut", "gateways-cut", "late-datacenter"];
 
 #[test]
 fn datacenters_keep_their_promises() {

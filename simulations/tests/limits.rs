@@ -179,7 +179,8 @@ fn the_shipped_scenario_crash_can_fail() {
     let mut scenario =
         builtin("crash").expect("it comes with the simulator").load().expect("it reads");
     scenario.limits.detect_within = Span::millis(100);
-    let outcome = run(&scenario, scenario.seed, RunOptions::default());
+    let options = RunOptions { stop_at_failure: true, ..RunOptions::default() };
+    let outcome = run(&scenario, scenario.seed, options);
     assert!(outcome.failures.iter().any(|failure| failure.checker == "detection"));
 }
 

@@ -130,6 +130,14 @@ impl Node {
         counters
     }
 
+    /// The number of hellos that this node has answered, without the work of adding up all counters.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn hellos_answered(&self) -> u64 {
+        let counters = self.liveness.counters();
+        counters.welcomes_sent + counters.referrals_sent
+    }
+
     /// The verdict because of which we believe that a member is down. `None` if the member is not down, or if the
     /// verdict itself did not reach us.
     #[must_use]

@@ -31,6 +31,10 @@ impl Peers for Pools<'_> {
         peer.map_or(Standing::Unvouched, |peer| Standing::of_member(peer.is_active()))
     }
 
+    fn standings(&self) -> u64 {
+        self.liveness.members().generation().rotate_left(32) ^ self.wan.table().hash()
+    }
+
     fn must_prove(&self, node: NodeId) -> bool {
         self.liveness.must_prove(node)
     }

@@ -13,6 +13,9 @@ pub(crate) trait Peers: Datacenters {
     /// What is known of a node.
     fn standing(&self, node: NodeId) -> Standing;
 
+    /// A hash that changes whenever a node begins or ceases to be an active member, of our pool or of another.
+    fn standings(&self) -> u64;
+
     /// Whether an active peer has yet to answer at its address. Anybody may have told us of it.
     fn must_prove(&self, node: NodeId) -> bool;
 

@@ -24,6 +24,8 @@ const MAX_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Retention {
     absent: BTreeMap<NodeId, Time>,
+    /// The members and the records, as hashes, when all origins were last found to be active members.
+    all_active: Option<(u64, u64)>,
 }
 
 impl Spread {
@@ -38,8 +40,14 @@ impl Spread {
         let absent = std::mem::take(&mut self.retention.absent);
         self.tell_the_living(peers, now);
         self.ask_the_living(peers, now);
+        self.out.counters.origin_tombstones_given_up = self.catalog.origin_tombstones_given_up();
         // A node that hears nobody cannot tell which origins are dead. The times begin anew when it hears peers again.
         if !peers.is_connected() {
+            return;
+        }
+        // With the same members and the same records, there is nothing to look for.
+        let found = (peers.standings(), self.catalog.digest());
+        if self.retention.all_active == Some(found) {
             return;
         }
         let mut ended = Vec::new();
@@ -54,6 +62,8 @@ impl Spread {
                 ended.push(id);
             }
         }
+        let are_active = ended.is_empty() && self.retention.absent.is_empty();
+        self.retention.all_active = are_active.then_some(found);
         for id in ended {
             let keys = self.catalog.reap(id);
             self.out.counters.origins_reaped += 1;

@@ -56,6 +56,7 @@ const BUILTINS: &[Builtin] = builtins![
     "one-way-wan",
     "outsider",
     "pauses",
+    "renamed-datacenter",
     "resets",
     "retention",
     "revocation",

@@ -128,6 +128,8 @@ pub(super) struct Process {
     pub(super) hellos_answered: u64,
     /// The number of origins that it held when it last shared them.
     pub(super) origins_shared: usize,
+    /// The digest of its records when it last shared what it holds. `None` when it told of a change since then.
+    pub(super) shared_at: Option<u64>,
     /// Whether it told of keys that the disk does not hold yet.
     pub(super) keys_changed: bool,
     /// The generation that it uses, and since when.
@@ -149,16 +151,22 @@ impl Process {
             left: false,
             hellos_answered: 0,
             origins_shared: 0,
+            shared_at: None,
             keys_changed: false,
             in_use: None,
             wakes_at: (Time::ZERO, 0),
         }
     }
 
-    /// Shares what it holds as other nodes do.
+    /// Shares what it holds as other nodes do, unless nothing has changed since it last did.
     pub(super) fn share(&mut self, shared: &mut Shared) {
+        let digest = self.node.catalog().digest();
+        if self.shared_at == Some(digest) {
+            return;
+        }
         self.node.share(shared);
         self.origins_shared = self.node.catalog().origins().len();
+        self.shared_at = Some(digest);
     }
 
     /// Keeps a delivery until the process is ready. A datagram is dropped when the buffer is full.

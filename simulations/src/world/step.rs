@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, Value};
-use hobnob_membership::{Event, Input, Node, Output};
+use hobnob_membership::{Event, Input, Output};
 use rand::RngExt;
 
 use super::host::{MAX_WAKES, socket_address};
@@ -249,9 +249,9 @@ impl World {
                     Output::Datagram { to, bytes } => asked.take_if(|k| *k == (*to, bytes.len())),
                     _ => None,
                 };
-                // Other answers may be as long. The counters are added up only for an output that looks like one.
+                // Other answers may be as long.
                 let answer = answer.filter(|_| {
-                    let answered = hellos_answered(&process.node);
+                    let answered = process.node.hellos_answered();
                     std::mem::replace(&mut process.hellos_answered, answered) < answered
                 });
                 let (address, meter) = (host.address, &mut host.meter);
@@ -265,6 +265,7 @@ impl World {
                     process.keys_changed |= !host.disk.is_full();
                     keys_changed = true;
                 }
+                Event::Member(_) | Event::Instance(_) => process.shared_at = None,
                 _ => {}
             }
             if fabric.trace.wants(Detail::Events) {
@@ -304,9 +305,4 @@ impl World {
         process.wake_at = Some(at);
         self.fabric.queue.push(at, WorldEvent::Wake { host: number, life: process.life });
     }
-}
-
-/// The number of hellos that a node has answered.
-fn hellos_answered(node: &Node) -> u64 {
-    node.counters().welcomes_sent + node.counters().referrals_sent
 }
