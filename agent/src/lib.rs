@@ -41,5 +41,5 @@ pub use config::{
     TokenProblem, TokenSource, TokenText,
 };
 pub use doors::unix::error::SocketError;
-pub use hobnob_membership::Gateway;
+pub use hobnob_membership::{DatacenterId, Gateway};
 pub use security::{SecurityError, system_random};

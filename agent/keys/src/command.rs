@@ -27,6 +27,7 @@ mod kind {
     pub(super) const ROTATE: u8 = 3;
     pub(super) const FORCE_LEAVE: u8 = 4;
     pub(super) const PRUNE: u8 = 5;
+    pub(super) const ISOLATE: u8 = 6;
 }
 
 /// The subject of a revocation.
@@ -59,6 +60,15 @@ pub enum Command {
         /// Its last epoch, in 48 bits.
         epoch: u64,
     },
+    /// Isolate a datacenter from another one, or end that.
+    Isolate {
+        /// The id of the datacenter that isolates the other one.
+        home: u64,
+        /// The id of the other one.
+        datacenter: u64,
+        /// The number of the order, one more than that of the order before: odd to isolate, even to end that.
+        number: u64,
+    },
 }
 
 impl Command {
@@ -78,6 +88,10 @@ impl Command {
             Self::Rotate(id) => [&[kind::ROTATE][..], &id.number.to_le_bytes(), &id.hash].concat(),
             Self::ForceLeave { node_id, epoch } => life(kind::FORCE_LEAVE, node_id, *epoch),
             Self::Prune { node_id, epoch } => life(kind::PRUNE, node_id, *epoch),
+            Self::Isolate { home, datacenter, number } => {
+                let numbers = [home, datacenter, number].map(|number| number.to_le_bytes());
+                [&[kind::ISOLATE][..], &numbers.concat()].concat()
+            }
         }
     }
 
@@ -101,6 +115,10 @@ impl Command {
             kind::PRUNE => {
                 let (node_id, epoch) = life(&mut reader)?;
                 Self::Prune { node_id, epoch }
+            }
+            kind::ISOLATE => {
+                let (home, datacenter, number) = (reader.u64()?, reader.u64()?, reader.u64()?);
+                Self::Isolate { home, datacenter, number }
             }
             _ => return Ok(None),
         };
@@ -347,5 +365,8 @@ mod tests {
         let encoded = Command::ForceLeave { node_id: NodeId(1), epoch: 2 }.encode();
         assert!(Command::decode(&[&encoded[..], &[0]].concat()).is_err());
         assert!(Command::decode(&[]).is_err());
+        let isolate = Command::Isolate { home: 1, datacenter: u64::MAX, number: 3 };
+        assert_eq!(isolate.encode().len(), 25);
+        assert_eq!(Command::decode(&isolate.encode()), Ok(Some(isolate)));
     }
 }

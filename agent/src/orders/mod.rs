@@ -1,9 +1,10 @@
-//! Orders of operators: rotation and revocation, which change a sealed cluster for all, and those about one member.
+//! Orders of operators: rotation and revocation, which change a sealed cluster for all, and those about one member or one datacenter.
 //!
 //! An operator signs each order: either the client did, with a credential of its own, or this agent does, if its certificate has
 //! the role operator. Everything that a caller handed in is judged here before the node gets it, so that the caller is told why it
 //! does not count. Every member judges rotations and revocations again.
 
+pub(crate) mod isolation;
 pub(crate) mod member;
 pub(crate) mod revoke;
 pub(crate) mod rotate;

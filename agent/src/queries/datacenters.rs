@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use hobnob_api::{
-    ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, HeldBack, Isolation,
+    ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, HeldBack, Isolation, Signed,
 };
 use hobnob_membership::{self as membership, DatacenterId, Input, Node, Time};
 
 use crate::actor::Stopping;
 use crate::clock::millis;
 use crate::driver::{DriverHandle, Ordered, words};
+use crate::orders::isolation::judge;
+use crate::orders::member::read;
 use crate::security::OwnCredential;
 use crate::services::Registry;
 
@@ -24,23 +26,24 @@ pub(crate) async fn datacenters(
     Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters })
 }
 
-/// Isolates the datacenter of this name from the agent's own, or ends that. In a sealed cluster the agent needs the role operator.
+/// Isolates the datacenter of this name from the agent's own, or ends that. In a sealed cluster an operator signs the order, or the agent has
+/// the role operator itself.
 ///
 /// # Errors
-/// No such datacenter is known, it is the agent's own, or the agent lacks the role.
+/// No such datacenter is known, or it is the agent's own; or nobody ordered it that may.
 pub(crate) async fn isolate(
     driver: &DriverHandle,
     own: &OwnCredential,
     name: String,
     is_isolated: bool,
+    signed: Option<Signed>,
 ) -> Result<Isolation, ApiError> {
+    let signed = signed.as_ref().map(read).transpose()?;
     let own = own.clone();
     let decide = move |node: &Node, now| {
         let datacenter = DatacenterId::named(&name);
         check_other(node, datacenter, &name, now)?;
-        if node.trust().is_some() {
-            own.get()?;
-        }
+        judge(node, &own, datacenter, is_isolated, signed.as_ref())?;
         let changed = node.is_isolated(datacenter) != is_isolated;
         let answer = Isolation { datacenter: name, isolated: is_isolated, changed };
         Ok(Ordered { inputs: vec![Input::Isolate { datacenter, is_isolated }], answer })
@@ -120,5 +123,6 @@ fn datacenter(
         held_back,
         sent_bytes_per_second: sent,
         received_bytes_per_second: received,
+        isolation_orders: node.isolation_orders(one.id),
     }
 }

@@ -78,7 +78,7 @@ The order holds for all agents of this datacenter, also for those that are away
 now or join later, until `hobnob datacenters rejoin us`. They remember it among themselves, not on disk: it is
 forgotten when all of them are down at once.
 Meanwhile the instances of `us` are shown as they were last known. The agents of `us` find this datacenter out of reach.
-In a sealed cluster the agent needs the role operator.
+In a sealed cluster an operator signs the order: see --credential.
 Exits with 3 when no datacenter has that name.";
 
 /// `hobnob datacenters isolate`.
@@ -87,6 +87,9 @@ Exits with 3 when no datacenter has that name.";
 pub(crate) struct IsolateArgs {
     /// The name of the datacenter
     pub(crate) datacenter: String,
+
+    #[command(flatten)]
+    pub(crate) signer: CredentialArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
@@ -99,7 +102,7 @@ Examples:
   hobnob datacenters rejoin us --json
 
 What either side wrote meanwhile crosses at once, as after a cut.
-In a sealed cluster the agent needs the role operator.
+In a sealed cluster an operator signs the order: see --credential.
 Exits with 3 when no datacenter has that name.";
 
 /// `hobnob datacenters rejoin`.
@@ -108,6 +111,9 @@ Exits with 3 when no datacenter has that name.";
 pub(crate) struct RejoinArgs {
     /// The name of the datacenter
     pub(crate) datacenter: String,
+
+    #[command(flatten)]
+    pub(crate) signer: CredentialArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]

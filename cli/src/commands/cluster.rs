@@ -39,11 +39,11 @@ pub(super) async fn datacenters(
 ) -> anyhow::Result<Exit> {
     match &args.command {
         Some(DatacentersCommand::Isolate(args)) => {
-            let request = Request::Isolate { datacenter: args.datacenter.clone() };
+            let request = keys::isolate(client, &args.datacenter, &args.signer).await?;
             return isolate(client, request, args.json).await;
         }
         Some(DatacentersCommand::Rejoin(args)) => {
-            let request = Request::Rejoin { datacenter: args.datacenter.clone() };
+            let request = keys::rejoin(client, &args.datacenter, &args.signer).await?;
             return isolate(client, request, args.json).await;
         }
         None => {}

@@ -111,8 +111,8 @@ fn orders(agents: &[Ordered]) -> Result<Vec<Order>, String> {
 async fn give(orders: Vec<Order>, is_cut: bool) -> anyhow::Result<()> {
     for Order { socket, datacenter } in orders {
         let request = match is_cut {
-            true => Request::Isolate { datacenter },
-            false => Request::Rejoin { datacenter },
+            true => Request::Isolate { datacenter, signed: None },
+            false => Request::Rejoin { datacenter, signed: None },
         };
         match Client::connect(&socket).await?.call(request).await? {
             Response::Isolation(_) => {}

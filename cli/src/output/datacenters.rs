@@ -95,6 +95,7 @@ mod tests {
             held_back: None,
             sent_bytes_per_second: 0,
             received_bytes_per_second: 0,
+            isolation_orders: 0,
         }
     }
 

@@ -212,3 +212,40 @@ fn a_second_ca_key_is_trusted_everywhere_and_renews_a_member_that_was_away() {
         assert_eq!(authority(name).as_ref(), Some(&authorities[1]), "{status}");
     }
 }
+
+#[test]
+fn a_datacenter_is_isolated_and_rejoins_by_orders_that_an_operator_signed() {
+    let (operator, token) = Operator::found("prod", None);
+    let eu = operator.start("eu1", ANY_PORT, &token, &["--datacenter=eu".to_owned()]);
+    let wan = ["--datacenter=us".to_owned(), format!("--join-wan={}", eu.bind())];
+    let us = operator.start("us1", ANY_PORT, &token, &wan);
+    let status_of_us = || {
+        let list = eu.json(&["datacenters"]);
+        items(&list["datacenters"]).get(1).map(|us| text(us, "status"))
+    };
+    let has_status = |status: &str| status_of_us().as_deref() == Some(status);
+    eventually("eu knows us", || has_status("reachable"));
+    let credential = operator.file("credential", &operator.token(&["--role", "operator"]));
+    let credential = credential.display().to_string();
+    let order = |agent: &Agent, verb: &str, name: &str| {
+        agent.run(&["datacenters", verb, name, "--credential", &credential, "--json"])
+    };
+    let changed = |output: Output| {
+        assert!(output.status.success(), "{output:?}");
+        let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (done["isolated"].clone(), done["changed"].clone())
+    };
+    failed(&eu.run(&["datacenters", "isolate", "us"]), 1, &["role operator", "--credential FILE"]);
+    assert!(has_status("reachable"));
+    assert_eq!(changed(order(&eu, "isolate", "us")), (true.into(), true.into()));
+    assert_eq!(changed(order(&eu, "isolate", "us")), (true.into(), false.into()));
+    assert!(has_status("isolated"));
+    failed(&order(&eu, "isolate", "mars"), 3, &["no datacenter has the name `mars`"]);
+    assert_eq!(changed(order(&eu, "rejoin", "us")), (false.into(), true.into()));
+    eventually("it is back", || has_status("reachable"));
+    drop(us);
+
+    let clear = Agent::start(operator.home(), "clear", &[]);
+    let refused = order(&clear, "isolate", "us");
+    failed(&refused, 3, &["no datacenter has the name `us`"]);
+}

@@ -64,7 +64,7 @@ impl Wan {
         if !self.own.is_other(target) || self.is_isolated(target) == is_isolated {
             return false;
         }
-        let orders = self.isolations.orders.get(&target).map_or(0, |order| order.orders) + 1;
+        let orders = self.isolation_orders(target) + 1;
         let order = Isolation { target, orders, by: self.identity.node_id };
         self.take_isolation(&order, now)
     }
@@ -82,6 +82,11 @@ impl Wan {
             self.out.tell(Fact::Isolation { datacenter: order.target, by: order.by });
         }
         true
+    }
+
+    /// The number of the last order about a datacenter, odd while it is isolated; 0 before the first one.
+    pub(crate) fn isolation_orders(&self, datacenter: DatacenterId) -> u64 {
+        self.isolations.orders.get(&datacenter).map_or(0, |order| order.orders)
     }
 
     /// Whether a datacenter is isolated from ours.

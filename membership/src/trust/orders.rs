@@ -4,6 +4,7 @@ use hobnob_keys::{Command, CommandError, SignedCommand};
 
 use super::Guard;
 use super::sealer::from_keys;
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, NodeId};
 
 /// The effect of an order on a life of a member.
@@ -43,6 +44,14 @@ pub enum OrderError {
         /// The latest epoch of the member.
         known: u64,
     },
+    /// The datacenter was isolated, or that was ended, after the order was signed.
+    #[error("it is order {named} about the datacenter, and order {known} was given already")]
+    EarlierOrder {
+        /// The number of the order.
+        named: u64,
+        /// The number of the last order.
+        known: u64,
+    },
 }
 
 impl Guard {
@@ -55,10 +64,7 @@ impl Guard {
         known: Option<Epoch>,
         order: Option<&SignedCommand>,
     ) -> Result<(), OrderError> {
-        let (command, signer) = order.ok_or(OrderError::Unsigned)?.verify(&self.trust)?;
-        if self.revocations.revokes(&signer) {
-            return Err(OrderError::SignerRevoked(from_keys(signer.node_id())));
-        }
+        let command = self.judged(order.ok_or(OrderError::Unsigned)?)?;
         let (subject, named) = match (kind, command) {
             (OrderKind::ForceLeave, Command::ForceLeave { node_id, epoch })
             | (OrderKind::Prune, Command::Prune { node_id, epoch }) => (from_keys(node_id), epoch),
@@ -71,6 +77,37 @@ impl Guard {
             Some(known) => Err(OrderError::EarlierLife { node, named, known }),
             None => Ok(()),
         }
+    }
+
+    /// Checks that an operator ordered to isolate a datacenter from ours, or to end that. `known` is the number of the last such
+    /// order. A copy of it changes nothing, and one of an earlier order does not count.
+    pub(crate) fn check_isolation(
+        &self,
+        (home, datacenter): (DatacenterId, DatacenterId),
+        is_isolated: bool,
+        known: u64,
+        order: &SignedCommand,
+    ) -> Result<(), OrderError> {
+        match self.judged(order)? {
+            Command::Isolate { home: of, datacenter: named, number }
+                if (of, named) == (home.0, datacenter.0)
+                    && number % 2 == u64::from(is_isolated) =>
+            {
+                let is_next = number == known || Some(number) == known.checked_add(1);
+                let earlier = OrderError::EarlierOrder { named: number, known };
+                if is_next { Ok(()) } else { Err(earlier) }
+            }
+            _ => Err(OrderError::OtherOrder),
+        }
+    }
+
+    /// The command of an order whose signer may give it.
+    fn judged(&self, order: &SignedCommand) -> Result<Command, OrderError> {
+        let (command, signer) = order.verify(&self.trust)?;
+        if self.revocations.revokes(&signer) {
+            return Err(OrderError::SignerRevoked(from_keys(signer.node_id())));
+        }
+        Ok(command)
     }
 
     /// Counts an order that was refused.

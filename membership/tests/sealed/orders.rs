@@ -4,7 +4,7 @@ use hobnob_keys::{Command, Roles};
 use hobnob_membership::testing::sealed::{SealedCluster, node_id};
 use hobnob_membership::testing::{Network, instance};
 use hobnob_membership::view::MemberStatus;
-use hobnob_membership::{Input, OrderError, OrderKind};
+use hobnob_membership::{DatacenterId, Input, OrderError, OrderKind};
 
 use crate::fixtures::{S, cluster_and, status};
 
@@ -61,4 +61,29 @@ fn a_member_is_pruned_by_a_signed_order_and_not_by_one_of_a_revoked_operator() {
     assert!(status(&net, 2, 1).is_some());
     assert!(net.nodes[0].prune(node, Some(&order), now));
     assert_eq!(status(&net, 2, 0), None);
+}
+
+#[test]
+fn a_signed_order_to_isolate_counts_for_its_datacenters_and_its_turn_alone() {
+    let (cluster, mut net) = cluster_and(1, 0);
+    let (home, us) = (net.nodes[0].own_datacenter(), DatacenterId::named("us"));
+    let sign = |home: DatacenterId, datacenter: DatacenterId, number| {
+        let command = Command::Isolate { home: home.0, datacenter: datacenter.0, number };
+        cluster.operator().sign(&command).expect("an operator")
+    };
+    let judged = |net: &Network, order, is_isolated| {
+        net.nodes[0].check_isolation_order(us, is_isolated, &order)
+    };
+    let earlier = |named, known| Err(OrderError::EarlierOrder { named, known });
+    assert_eq!(judged(&net, sign(home, us, 1), true), Ok(()));
+    for other in [sign(home, us, 1), sign(us, home, 2), sign(home, home, 2)] {
+        assert_eq!(judged(&net, other, false), Err(OrderError::OtherOrder));
+    }
+    assert_eq!(judged(&net, sign(home, us, 3), true), earlier(3, 0), "not its turn");
+    net.handle(0, Input::Isolate { datacenter: us, is_isolated: true });
+    assert_eq!(net.nodes[0].isolation_orders(us), 1);
+    assert_eq!(judged(&net, sign(home, us, 1), true), Ok(()), "it changes nothing");
+    assert_eq!(judged(&net, sign(home, us, 2), false), Ok(()));
+    net.handle(0, Input::Isolate { datacenter: us, is_isolated: false });
+    assert_eq!(judged(&net, sign(home, us, 1), true), earlier(1, 2), "a copy of an old order");
 }

@@ -85,11 +85,17 @@ pub enum Request {
     Isolate {
         /// The name of the other datacenter.
         datacenter: String,
+        /// The order of an operator. In a sealed cluster the agent needs the role operator itself without.
+        #[serde(default, skip_serializing_if = "is_default")]
+        signed: Option<Signed>,
     },
     /// End the isolation of a datacenter. Answered by [`Response::Isolation`].
     Rejoin {
         /// The name of the other datacenter.
         datacenter: String,
+        /// The order of an operator. In a sealed cluster the agent needs the role operator itself without.
+        #[serde(default, skip_serializing_if = "is_default")]
+        signed: Option<Signed>,
     },
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.

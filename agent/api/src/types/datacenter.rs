@@ -53,6 +53,9 @@ pub struct Datacenter {
     /// Bytes a second of datagrams that this agent itself received from it lately.
     #[serde(default, skip_serializing_if = "is_default")]
     pub received_bytes_per_second: u64,
+    /// The number of the last order about its isolation, odd while it is isolated. A signed order has the next one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub isolation_orders: u64,
 }
 
 /// Changes that crossed no sooner than their rate allows.

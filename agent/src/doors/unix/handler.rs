@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, CallReport, ErrorCode, InstanceScope, Request, Response};
+use hobnob_api::{ApiError, CallReport, ErrorCode, InstanceScope, Request, Response, Signed};
 use tokio::sync::mpsc;
 
 use super::door::Door;
@@ -131,8 +131,12 @@ impl Handler {
                 Response::Members(members(registry, driver, all, datacenter).await?)
             }
             Request::Datacenters {} => Response::Datacenters(datacenters(registry, driver).await?),
-            Request::Isolate { datacenter } => self.isolate(datacenter, true, caller).await?,
-            Request::Rejoin { datacenter } => self.isolate(datacenter, false, caller).await?,
+            Request::Isolate { datacenter, signed } => {
+                self.isolate(datacenter, true, signed, caller).await?
+            }
+            Request::Rejoin { datacenter, signed } => {
+                self.isolate(datacenter, false, signed, caller).await?
+            }
             Request::Watch(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
@@ -239,10 +243,11 @@ impl Handler {
         &self,
         datacenter: String,
         isolated: bool,
+        signed: Option<Signed>,
         Caller { uid, pid, .. }: Caller,
     ) -> Result<Response<Shown>, ApiError> {
         check("datacenter", &datacenter)?;
-        let done = isolate(&self.driver, &self.credential, datacenter, isolated).await?;
+        let done = isolate(&self.driver, &self.credential, datacenter, isolated, signed).await?;
         let datacenter = &done.datacenter;
         tracing::info!(
             uid,

@@ -4,6 +4,7 @@
 mod ca_file;
 mod credential;
 mod error;
+mod isolation;
 mod members;
 mod progress;
 mod revoke;
@@ -33,6 +34,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 
 pub(crate) use error::KeysError;
+pub(super) use isolation::{isolate, rejoin};
 pub(super) use members::{force_leave, prune};
 pub(super) use revoke::revoke;
 use view::TokenView;

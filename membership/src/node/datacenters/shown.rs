@@ -96,6 +96,13 @@ impl Node {
         self.wan.is_isolated(datacenter)
     }
 
+    /// The number of the last order about the isolation of a datacenter, which a signed order follows: odd while it is isolated, 0
+    /// before the first one.
+    #[must_use]
+    pub fn isolation_orders(&self, datacenter: DatacenterId) -> u64 {
+        self.wan.isolation_orders(datacenter)
+    }
+
     /// The datacenter of this node.
     #[must_use]
     pub fn own_datacenter(&self) -> DatacenterId {

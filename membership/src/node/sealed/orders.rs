@@ -1,7 +1,8 @@
-//! Orders of operators about one member.
+//! Orders of operators about one member or one datacenter.
 
 use hobnob_keys::SignedCommand;
 
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
 use crate::node::Node;
@@ -30,6 +31,21 @@ impl Node {
     ) -> Result<(), OrderError> {
         let known = self.last_epoch(node);
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check_order(kind, node, known, order))
+    }
+
+    /// Checks that a signed order to isolate a datacenter from ours, or to end that, counts. In a clear cluster nobody signs any.
+    ///
+    /// # Errors
+    /// The order does not count.
+    pub fn check_isolation_order(
+        &self,
+        datacenter: DatacenterId,
+        is_isolated: bool,
+        order: &SignedCommand,
+    ) -> Result<(), OrderError> {
+        let guard = self.guard.as_ref().ok_or(OrderError::OtherOrder)?;
+        let (pair, known) = ((self.wan.own(), datacenter), self.isolation_orders(datacenter));
+        guard.check_isolation(pair, is_isolated, known, order)
     }
 
     /// Whether an order counts. One that does not is counted.

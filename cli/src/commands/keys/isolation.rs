@@ -1,0 +1,67 @@
+//! Orders to isolate a datacenter, and to end that, which an operator signs.
+
+use hobnob_agent::DatacenterId;
+use hobnob_api::client::Client;
+use hobnob_api::{DatacenterStatus, Request, Response, Signed};
+use hobnob_keys::Command;
+
+use super::credential;
+use crate::args::CredentialArgs;
+use crate::commands::unexpected;
+
+/// The request to isolate a datacenter, signed if a credential is given.
+pub(crate) async fn isolate(
+    client: &mut Client,
+    datacenter: &str,
+    signer: &CredentialArgs,
+) -> anyhow::Result<Request> {
+    let signed = sign(client, datacenter, true, signer).await?;
+    Ok(Request::Isolate { datacenter: datacenter.to_owned(), signed })
+}
+
+/// The request to end the isolation of a datacenter, signed if a credential is given.
+pub(crate) async fn rejoin(
+    client: &mut Client,
+    datacenter: &str,
+    signer: &CredentialArgs,
+) -> anyhow::Result<Request> {
+    let signed = sign(client, datacenter, false, signer).await?;
+    Ok(Request::Rejoin { datacenter: datacenter.to_owned(), signed })
+}
+
+async fn sign(
+    client: &mut Client,
+    datacenter: &str,
+    is_isolated: bool,
+    signer: &CredentialArgs,
+) -> anyhow::Result<Option<Signed>> {
+    let Some(credential) = credential::read(signer)? else { return Ok(None) };
+    let list = match client.call(Request::Datacenters {}).await? {
+        Response::Datacenters(list) => list.datacenters,
+        other => return Err(unexpected(&other)),
+    };
+    let own = list.iter().find(|one| one.status == DatacenterStatus::Own);
+    let other = list.iter().find(|one| one.name == datacenter);
+    // The agent says what is wrong with a name that is unknown or its own.
+    let (Some(own), Some(other)) = (own, other) else { return Ok(None) };
+    let number = next(other.isolation_orders, is_isolated);
+    let [home, datacenter] = [own, other].map(|one| DatacenterId::named(&one.name).0);
+    let signed = credential.sign(&Command::Isolate { home, datacenter, number })?;
+    Ok(Some(Signed::new(signed.as_bytes())))
+}
+
+/// The number of an order after the last one. One that would change nothing is the last one again.
+fn next(last: u64, is_isolated: bool) -> u64 {
+    last + u64::from(last % 2 != u64::from(is_isolated))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next;
+
+    #[test]
+    fn an_order_has_the_next_number_unless_it_changes_nothing() {
+        let numbers = [(0, true), (1, true), (1, false), (2, false), (2, true)];
+        assert_eq!(numbers.map(|(last, is_isolated)| next(last, is_isolated)), [1, 1, 2, 2, 3]);
+    }
+}
