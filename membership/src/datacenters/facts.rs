@@ -36,6 +36,8 @@ pub(crate) enum Fact {
     Isolation { datacenter: DatacenterId, by: NodeId },
     /// More than half of the datacenters, of so many, went out of reach at once.
     CutOff { lost: Vec<DatacenterId>, of: usize },
+    /// No hello was answered at an address where another datacenter is looked for.
+    Unanswered { address: SocketAddr },
     /// A node under the name of our own datacenter answers at an address where another one was looked for.
     SameDatacenter { address: SocketAddr },
     /// A node of another datacenter answers at an address where ours was looked for.

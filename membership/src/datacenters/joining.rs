@@ -18,6 +18,9 @@ use crate::wire::{Hello, HomeVerdict, Message};
 
 /// A node under our own datacenter's name is told of after so many answers, some seconds: it may be about to join our pool.
 const REFUSALS_TOLD_AFTER: u32 = 6;
+/// An address that answered none of so many hellos is asked by a stream with each further one. Members of a cluster that were founded apart do not
+/// open each other's datagrams.
+const HELLOS_BEFORE_STREAM: u32 = 3;
 /// Least time between two hellos to senders of which we know nothing.
 const HELLO_TO_STRANGERS_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,8 @@ pub(super) struct WanSeeds {
     pub(super) met: BTreeSet<SocketAddr>,
     /// The members of other datacenters that answered at an address.
     answered: BTreeMap<SocketAddr, NodeId>,
+    /// How often we said hello at an address since one answered there.
+    hellos: BTreeMap<SocketAddr, u32>,
     /// How often a node under our own name answered at an address.
     refused: BTreeMap<SocketAddr, u32>,
     first_wait: Duration,
@@ -46,6 +51,7 @@ impl WanSeeds {
             addresses: VecDeque::new(),
             met: BTreeSet::new(),
             answered: BTreeMap::new(),
+            hellos: BTreeMap::new(),
             refused: BTreeMap::new(),
             first_wait: protocol.join_retry,
             longest_wait: protocol.join_retry_max,
@@ -75,9 +81,11 @@ impl WanSeeds {
             if let Some(given_up) = self.addresses.pop_front() {
                 self.met.remove(&given_up);
                 self.answered.remove(&given_up);
+                self.hellos.remove(&given_up);
                 self.refused.remove(&given_up);
             }
         }
+        self.hellos.remove(&address);
         (self.wait, self.due) = (self.first_wait, Some(now));
     }
 }
@@ -125,6 +133,7 @@ impl Wan {
         if welcome.token == lan_token {
             self.meet(from, now);
         }
+        self.seeds.hellos.remove(&from);
         if self.seeds.addresses.contains(&from) {
             self.seeds.answered.insert(from, peer.node_id);
         }
@@ -192,6 +201,11 @@ impl Wan {
         self.seeds.wait = (self.seeds.wait * 2).min(self.seeds.longest_wait);
         for address in open {
             self.say_hello(address);
+            let hellos = self.seeds.hellos.entry(address).or_default();
+            *hellos = hellos.saturating_add(1);
+            if *hellos > HELLOS_BEFORE_STREAM {
+                self.out.tell(Fact::Unanswered { address });
+            }
         }
     }
 

@@ -80,6 +80,20 @@ impl Guard {
         }
     }
 
+    /// Asks an agent what its datagrams are sealed with, by a stream to its gossip address: none was opened of those that we sent there. It
+    /// may belong to a part of the cluster that was founded apart from ours, and whose generation we lack. Returns whether it does; there may be
+    /// enough of such streams.
+    pub(crate) fn ask_at(&mut self, seed: SocketAddr, now: Time) -> bool {
+        if self.doors.errands() >= MAX_ERRANDS || self.is_trying(seed, now) {
+            return false;
+        }
+        let stream = self.streams.take();
+        self.counters.key_streams_opened += 1;
+        self.doors.enter(stream, seed, now);
+        self.acts.push_back(Act::OpenAt(stream, seed));
+        true
+    }
+
     /// Notes whether the node hears other members.
     pub(crate) fn note_connected(&mut self, is_connected: bool, now: Time) {
         self.news.is_connected = is_connected;
@@ -98,13 +112,7 @@ impl Guard {
         for _ in 0..ENTER_FANOUT.min(self.news.seeds.len()) {
             self.news.seeds.rotate_left(1);
             let Some(seed) = self.news.seeds.last().copied() else { continue };
-            if seed != own && self.doors.errands() < MAX_ERRANDS && !self.is_trying(seed, now) {
-                let stream = self.streams.take();
-                self.counters.key_streams_opened += 1;
-                self.doors.enter(stream, seed, now);
-                self.acts.push_back(Act::OpenAt(stream, seed));
-                has_tried = true;
-            }
+            has_tried |= seed != own && self.ask_at(seed, now);
         }
         if has_tried {
             self.news.wait = (2 * self.news.wait).min(ENTER_RETRY_MAX);

@@ -12,6 +12,14 @@ use crate::fixtures::{S, present};
 
 /// Three nodes in `eu`, then three in `us`, which know each other.
 fn two_datacenters() -> (SealedCluster, Network) {
+    let (cluster, mut net) = apart();
+    net.run_for(S(20));
+    assert!(net.is_whole());
+    (cluster, net)
+}
+
+/// The same at their beginning.
+fn apart() -> (SealedCluster, Network) {
     let cluster = SealedCluster::default();
     let groups: Vec<usize> = vec![0, 0, 0, 1, 1, 1];
     let nodes = groups.iter().enumerate().map(|(n, group)| {
@@ -27,8 +35,6 @@ fn two_datacenters() -> (SealedCluster, Network) {
         net.handle(n, Input::Join(vec![identity(at).addr]));
     }
     net.handle(3, Input::JoinWan(vec![identity(0).addr]));
-    net.run_for(S(20));
-    assert!(net.is_whole());
     (cluster, net)
 }
 
@@ -68,6 +74,21 @@ fn a_datacenter_that_missed_rotations_gets_the_last_one_and_is_back() {
     net.cut.clear();
     net.run_for(S(30));
     assert!((3..6).all(|n| present(&net, n) == last));
+    assert!(net.is_whole());
+}
+
+#[test]
+fn datacenters_that_rotated_before_they_met_become_one_cluster() {
+    let (cluster, mut net) = apart();
+    net.cut_off(1);
+    net.run_for(S(15));
+    net.handle(0, Input::Rotate(cluster.generation(2, 2)));
+    net.handle(4, Input::Rotate(cluster.generation(2, 3)));
+    net.run_for(S(60));
+    assert_ne!(present(&net, 0), present(&net, 3));
+    net.cut.clear();
+    net.run_for(S(45));
+    assert!((0..6).all(|n| present(&net, n) == present(&net, 0)));
     assert!(net.is_whole());
 }
 

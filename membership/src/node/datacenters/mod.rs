@@ -207,6 +207,9 @@ impl Node {
                 let lost = lost.into_iter().map(|lost| self.datacenter_name(lost)).collect();
                 self.emit(Event::CutOff { lost, of });
             }
+            Fact::Unanswered { address } => {
+                self.with_guard(|guard| _ = guard.ask_at(address, now), now);
+            }
             Fact::SameDatacenter { address } => self.emit(Event::SameDatacenter { address }),
             Fact::OtherDatacenter { address, name } => {
                 self.emit(Event::OtherDatacenter { address, name });
