@@ -21,6 +21,7 @@ const BUILTINS: &[Builtin] = builtins![
     "asymmetric-loss",
     "bandwidth-cap",
     "blackout",
+    "bootstrapped-apart",
     "bridge",
     "bursty-loss",
     "ca-succession",
