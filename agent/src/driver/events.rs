@@ -161,7 +161,8 @@ impl Driver {
 
     /// Logs a change of a member, unless it may be one of many that are lost together.
     fn note_member(&mut self, member: &Member) {
-        let is_lost = member.status == MemberStatus::Down && self.node.is_connected();
+        let is_here = !self.node.is_elsewhere(member.identity.node_id);
+        let is_lost = member.status == MemberStatus::Down && self.node.is_connected() && is_here;
         if !is_lost || self.losses.lost(member, self.clock.now()) {
             self.log_member(member);
         }
@@ -188,7 +189,8 @@ impl Driver {
             MemberStatus::Alive | MemberStatus::Suspect => {
                 tracing::info!(%node_id, %name, %address, %epoch, %status, "member");
             }
-            MemberStatus::Down if self.node.is_connected() => {
+            // The agents of its own datacenter warn of it.
+            MemberStatus::Down if self.node.is_connected() && !self.node.is_elsewhere(node_id) => {
                 let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::warn!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }

@@ -55,7 +55,7 @@ pub(super) async fn datacenters(
     if list.isolated {
         output::warn_if_alone(&*ask_info(client).await?);
     }
-    output::warn_of_held_back(&list.datacenters);
+    output::warn_of_datacenters(&list.datacenters);
     let mut out = Output::new();
     if args.json {
         out.json(&list)?;

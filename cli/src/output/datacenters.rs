@@ -60,8 +60,21 @@ pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
     render(&header, rows, style)
 }
 
+/// The warnings to go with the table.
+pub(crate) fn warnings(datacenters: &[Datacenter]) -> Vec<String> {
+    let mut warnings = held_back(datacenters);
+    let own = datacenters.iter().find(|one| one.status == DatacenterStatus::Own);
+    if let Some(own) = own.filter(|own| own.gateways.is_empty() && datacenters.len() > 1) {
+        warnings.push(format!(
+            "warning: no agent of {} may be a gateway, so nothing crosses between it and the others: start one without `--gateway never`",
+            printable(&own.name)
+        ));
+    }
+    warnings
+}
+
 /// The warnings that a member changes something too often for other datacenters.
-pub(crate) fn held_back(datacenters: &[Datacenter]) -> Vec<String> {
+fn held_back(datacenters: &[Datacenter]) -> Vec<String> {
     let all = datacenters.iter().filter_map(|one| Some((&one.name, one.held_back.as_ref()?)));
     let lately = all.filter(|(_, held)| held.waiting > 0 || held.last_ago_ms < HELD_LATELY_MS);
     let warning = |(name, held): (&String, &HeldBack)| {
@@ -116,6 +129,15 @@ DATACENTER  STATUS           ALIVE  DOWN  INSTANCES  RTT      HEARD  SENT     GO
 eu          own              3      0     2          -        -      -        -      a1,a2
 us          out of reach 2s  3      0     2          80.2 ms  9s     132 B/s  0 B/s  a1,a2"
         );
+    }
+
+    #[test]
+    fn a_datacenter_without_a_gateway_is_warned_of_if_there_are_others() {
+        let own = Datacenter { gateways: Vec::new(), ..datacenter("nv", DatacenterStatus::Own) };
+        assert!(warnings(std::slice::from_ref(&own)).is_empty());
+        let warned = warnings(&[own, datacenter("us", DatacenterStatus::Reachable)]);
+        assert_eq!(warned.len(), 1);
+        assert!(warned[0].contains("no agent of nv may be a gateway"), "{warned:?}");
     }
 
     #[test]

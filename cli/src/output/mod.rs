@@ -91,9 +91,9 @@ pub(crate) fn warn_if_alone(info: &Info) {
     }
 }
 
-/// Warns that changes cross to other datacenters later than usual.
-pub(crate) fn warn_of_held_back(all: &[Datacenter]) {
-    datacenters::held_back(all).iter().for_each(|warning| say(warning));
+/// Warns of what is wrong with the traffic between datacenters.
+pub(crate) fn warn_of_datacenters(all: &[Datacenter]) {
+    datacenters::warnings(all).iter().for_each(|warning| say(warning));
 }
 
 /// Warns on stderr when the offered instances are not known to be healthy, or may be out of reach.

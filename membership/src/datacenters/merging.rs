@@ -1,16 +1,23 @@
 //! Taking what others say of members, and telling our pool what is news.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::Wan;
 use super::facts::Fact;
 use super::table::{Entry, Merged};
 use crate::base::datacenter::DatacenterId;
-use crate::base::identity::NodeId;
+use crate::base::identity::{Identity, NodeId};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::wire::{HomeVerdict, Reach, RemoteMember, Update};
 
 /// News that came together and are told to our pool one by one. Of more the members learn by comparing hashes.
 const MAX_NEWS_TOLD: usize = 256;
+
+/// A member that only one member of its home was heard not to list is taken for down after this time. The others may be gone.
+const UNLISTED_FOR: Duration = Duration::from_secs(10);
 
 /// The author of an entry that was handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,9 @@ impl Wan {
         }
         self.is_changed |= !news.is_empty();
         let is_told = news.len() <= MAX_NEWS_TOLD;
+        if let Author::Other(home) = author {
+            self.drop_replaced(&news, home, now);
+        }
         for node in news {
             self.unlisted.remove(&node);
             self.out.tell(Fact::Member(node));
@@ -112,7 +122,7 @@ impl Wan {
     }
 
     /// Takes a whole list of the living members of another datacenter, from a member of it. A member that two of its members do not
-    /// list is taken for down: nobody vouches for it.
+    /// list, or one for long, is taken for down: nobody vouches for it.
     pub(super) fn review_unlisted(
         &mut self,
         home: DatacenterId,
@@ -126,17 +136,45 @@ impl Wan {
         for node in living {
             if listed(node) {
                 self.unlisted.remove(&node);
-            } else if self.unlisted.get(&node).is_some_and(|other| *other != by) {
-                unvouched.extend(self.table.get(node).map(|entry| self.table.told(entry)));
-            } else {
-                self.unlisted.insert(node, by);
+                continue;
+            }
+            let (first, since) = *self.unlisted.entry(node).or_insert((by, now));
+            if first != by || now.since(since) >= UNLISTED_FOR {
+                unvouched.push(node);
             }
         }
-        for member in &mut unvouched {
-            member.verdict = HomeVerdict::Down;
+        self.drop_unvouched(unvouched, home, now);
+    }
+
+    /// Takes members of another datacenter for down, because nobody there vouches for them.
+    fn drop_unvouched(&mut self, nodes: Vec<NodeId>, home: DatacenterId, now: Time) {
+        let entries = nodes.into_iter().filter_map(|node| self.table.get(node));
+        let told = entries.map(|entry| self.table.told(entry));
+        let down = told.map(|member| RemoteMember { verdict: HomeVerdict::Down, ..member });
+        let down: Vec<RemoteMember> = down.collect();
+        self.out.counters.remote_members_unvouched += down.len() as u64;
+        if !down.is_empty() {
+            self.merge(&down, Author::Other(home), now);
         }
-        self.out.counters.remote_members_unvouched += unvouched.len() as u64;
-        self.merge(&unvouched, Author::Other(home), now);
+    }
+
+    /// Takes members of another datacenter for down at whose addresses others of it began to live later: their hosts lost their disks.
+    fn drop_replaced(&mut self, news: &[NodeId], home: DatacenterId, now: Time) {
+        let alive = news.iter().filter_map(|node| self.table.get(*node));
+        let alive = alive.filter(|entry| entry.is_alive() && entry.home == home);
+        let begun: BTreeMap<SocketAddr, Identity> =
+            alive.map(|entry| (entry.identity.addr, entry.identity)).collect();
+        if begun.is_empty() {
+            return;
+        }
+        let living = self.table.members_of(home).filter(|entry| entry.is_alive());
+        let replaced = living.map(|entry| entry.identity).filter(|older| {
+            begun
+                .get(&older.addr)
+                .is_some_and(|newer| newer.node_id != older.node_id && newer.epoch > older.epoch)
+        });
+        let replaced = replaced.map(|older| older.node_id).collect();
+        self.drop_unvouched(replaced, home, now);
     }
 
     pub(super) fn believe_held(&mut self, now: Time) {

@@ -73,8 +73,8 @@ pub(crate) struct Wan {
     is_changed: bool,
     /// Members of our own datacenter that changed, and of which the other datacenters were not told yet.
     changed: BTreeSet<NodeId>,
-    /// Members of which one gateway of their home does not know.
-    unlisted: BTreeMap<NodeId, NodeId>,
+    /// Members that a member of their home does not list, which that was and when it was heard first.
+    unlisted: BTreeMap<NodeId, (NodeId, Time)>,
     withdrawn: Withdrawn,
     /// When the node began.
     began: Time,

@@ -205,7 +205,7 @@ fn told(wan: &mut Wan) -> Vec<Update> {
 }
 
 #[test]
-fn a_member_that_two_gateways_do_not_list_is_taken_for_down() {
+fn a_member_that_two_gateways_do_not_list_or_one_for_long_is_taken_for_down() {
     let mut wan = wan();
     wan.merge(&[alive(1), alive(2), alive(3)], Author::Other(us()), Time::ZERO);
     drop(told(&mut wan));
@@ -218,6 +218,13 @@ fn a_member_that_two_gateways_do_not_list_is_taken_for_down() {
     assert_eq!(told(&mut wan), [], "somebody listed it meanwhile");
     wan.review_unlisted(us(), NodeId(1), listed, Time::ZERO);
     assert_eq!(told(&mut wan), [Update::Remote(down(3))]);
+
+    let listed = |node: NodeId| node != NodeId(2);
+    wan.review_unlisted(us(), NodeId(1), listed, Time::ZERO);
+    wan.review_unlisted(us(), NodeId(1), listed, MS(9_900));
+    assert_eq!(told(&mut wan), []);
+    wan.review_unlisted(us(), NodeId(1), listed, MS(10_000));
+    assert_eq!(told(&mut wan), [Update::Remote(down(2))], "the others may be gone");
 }
 
 #[test]

@@ -153,7 +153,8 @@ pub(crate) struct Links {
 impl Links {
     /// Links between pairs that have the bandwidth and the rates of a protocol.
     pub(crate) fn new(protocol: &Protocol) -> Self {
-        let bytes_per_second = (protocol.wan_bytes_per_second * SHARE_PERCENT / 100).max(1_000);
+        let bytes_per_second =
+            (protocol.wan_bytes_per_second.saturating_mul(SHARE_PERCENT) / 100).max(1_000);
         let (rates, coalesce) = (Rates::of(protocol), protocol.coalesce);
         Self { links: BTreeMap::new(), bytes_per_second, rates, coalesce }
     }

@@ -62,6 +62,21 @@ fn a_verdict_on_a_life_that_nobody_saw_is_baseless() {
 }
 
 #[test]
+fn a_member_that_begins_at_the_address_of_another_one_has_replaced_it() {
+    let mut network = Network::of_datacenters(&[3, 3]);
+    let older = *network.nodes[4].identity();
+    let fresh = |epoch: Epoch| RemoteMember {
+        identity: Identity { node_id: NodeId(99), epoch, ..older },
+        ..member(99, "us", HomeVerdict::Alive)
+    };
+    beat(&mut network, 0, 3, vec![fresh(Epoch(older.epoch.0 - 1))]);
+    assert_eq!(network.seen_alive(0, 1), 4, "it began before");
+    beat(&mut network, 0, 3, vec![fresh(older.epoch.next())]);
+    assert!(network.nodes[0].home_verdict(older.node_id).is_some());
+    assert_eq!(network.seen_alive(0, 1), 3);
+}
+
+#[test]
 fn a_living_member_refutes_what_one_of_its_datacenter_told_elsewhere() {
     let mut network = Network::of_datacenters(&[4, 3, 2]);
     let of = |n: usize, network: &Network| RemoteMember {
