@@ -11,7 +11,7 @@ use super::message::{Asked, Change, Outcome};
 use super::{MAX_WAITING_REQUESTS, Requested};
 use crate::caller::Caller;
 use crate::driver::DriverHandle;
-use crate::queries::acknowledge::{acknowledged, check_ack};
+use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers};
 use crate::queries::asked::check;
 use crate::registrations::RegistrationsHandle;
 
@@ -60,6 +60,7 @@ impl Answering {
             Change::Register(mut registration) => {
                 let (ack, scope) = (registration.ack.take(), registration.scope);
                 check_ack(ack.as_ref())?;
+                check_ackers(&self.driver, ack.as_ref()).await?;
                 let id = registration.instance_id().to_owned();
                 let held = self.review(from, &id, Some(registration.service.clone())).await?;
                 if held == Held::There {
@@ -72,6 +73,7 @@ impl Answering {
             Change::Deregister { id, ack } => {
                 check("instance id", &id)?;
                 check_ack(ack.as_ref())?;
+                check_ackers(&self.driver, ack.as_ref()).await?;
                 if self.review(from, &id, None).await? == Held::There {
                     return Ok(Outcome::RegisteredThere {});
                 }

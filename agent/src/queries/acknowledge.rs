@@ -8,6 +8,7 @@ use hobnob_api::{
 use hobnob_membership::Confirmers;
 
 use super::asked::check;
+use super::datacenters::check_known;
 use crate::driver::DriverHandle;
 
 /// Checks what is asked for, before the change is made.
@@ -45,6 +46,16 @@ pub(crate) fn check_reach(registration: &Registration, home: &str) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that the agents which are to acknowledge a change are of a datacenter that this agent knows, before the change is made.
+///
+/// # Errors
+/// No datacenter of that name is known.
+pub(crate) async fn check_ackers(driver: &DriverHandle, ack: Option<&Ack>) -> Result<(), ApiError> {
+    let Some(Ack { by: Ackers::Datacenter(name), .. }) = ack else { return Ok(()) };
+    let name = name.clone();
+    driver.inspect(move |node, now| check_known(node, &name, now)).await?
 }
 
 /// Waits until other agents have applied what this one has written so far, as far as that was asked for.

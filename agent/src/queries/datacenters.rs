@@ -51,6 +51,20 @@ pub(crate) async fn isolate(
     driver.order(decide).await
 }
 
+/// Checks that a datacenter of this name is known.
+///
+/// # Errors
+/// There is none. The message names those that are known.
+pub(crate) fn check_known(node: &Node, name: &str, now: Time) -> Result<(), ApiError> {
+    let known = node.datacenters(now);
+    if known.iter().any(|one| one.id == DatacenterId::named(name)) {
+        return Ok(());
+    }
+    let names: Vec<_> = known.iter().map(|known| format!("`{}`", known.name)).collect();
+    let message = format!("this agent knows no datacenter `{name}`; it knows {}", names.join(", "));
+    Err(ApiError::new(ErrorCode::DatacenterNotFound, message))
+}
+
 fn check_other(
     node: &Node,
     datacenter: DatacenterId,

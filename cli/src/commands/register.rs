@@ -19,7 +19,7 @@ pub(super) async fn register(
 ) -> anyhow::Result<Exit> {
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration.into())).await? {
-        Response::Registered { outcome, ack, node, .. } => {
+        Response::Registered { outcome, ack, node, also_at, .. } => {
             let with = node.map(|node| format!(" with the agent {}", printable(&node)));
             let with = with.unwrap_or_default();
             let done = match outcome {
@@ -27,7 +27,9 @@ pub(super) async fn register(
                 RegisterOutcome::Replaced => format!("replaced {id}{with}"),
                 RegisterOutcome::Unchanged => format!("{id} is registered so already{with}"),
             };
-            tell(&done, ack.as_ref())
+            let told = tell(&done, ack.as_ref());
+            warn_of_others(&id, &also_at);
+            told
         }
         other => Err(unexpected(&other)),
     }
@@ -40,9 +42,12 @@ pub(super) async fn deregister(
 ) -> anyhow::Result<Exit> {
     let request = Request::Deregister { id: id.clone(), ack: ack.to_ack(), datacenter };
     match client.call(request).await? {
-        Response::Deregistered { ack, node, .. } => {
+        Response::Deregistered { ack, node, also_at, .. } => {
             let from = node.map(|node| format!(" from the agent {}", printable(&node)));
-            tell(&format!("deregistered {id}{}", from.unwrap_or_default()), ack.as_ref())
+            let done = format!("deregistered {id}{}", from.unwrap_or_default());
+            let told = tell(&done, ack.as_ref())?;
+            warn_of_others(&id, &also_at);
+            Ok(if also_at.is_empty() { told } else { Exit::Failed })
         }
         other => Err(unexpected(&other)),
     }
@@ -60,6 +65,17 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
     }
     output::say(&shortage(ack));
     Ok(Exit::Failed)
+}
+
+/// Warns of agents elsewhere that have the instance, too.
+fn warn_of_others(id: &str, also_at: &[String]) {
+    for name in also_at {
+        output::say(&format!(
+            "warning: the agent `{}`, which is down or did not answer, has `{id}`, too, and offers it again when it returns: repeat this \
+             command then",
+            printable(name)
+        ));
+    }
 }
 
 fn shortage(ack: &Acknowledged) -> String {

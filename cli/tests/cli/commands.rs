@@ -169,6 +169,7 @@ fn register_asks_for_what_was_typed() {
         outcome: RegisterOutcome::Added,
         ack: None,
         node: None,
+        also_at: Vec::new(),
     }]]);
     let line =
         ["register", "web", "--id", "web-1", "--port", "8001", "--meta", "a=b", "--weight", "2"];
@@ -189,16 +190,28 @@ fn a_change_elsewhere_names_the_datacenter_and_then_the_agent() {
         outcome,
         ack: None,
         node: by,
+        also_at: vec!["eu-5".to_owned()],
     }]]);
     let line = ["register", "web", "--id", "web-1", "--port", "80", "--dc", "eu"];
     let (output, requests) = agent.run(&line);
     assert_eq!(stdout(&output), "registered web-1 with the agent eu-2\n");
+    assert_eq!(output.status.code(), Some(0));
+    let warns =
+        |output| stderr(output).contains("the agent `eu-5`, which is down or did not answer");
+    assert!(warns(&output), "{}", stderr(&output));
     let Request::Register(registration) = &requests[0] else { panic!("{requests:?}") };
     assert_eq!(registration.datacenter.as_deref(), Some("eu"));
 
-    let agent = ScriptedAgent::start(vec![vec![Response::Deregistered { id, ack: None, node }]]);
+    let agent = ScriptedAgent::start(vec![vec![Response::Deregistered {
+        id,
+        ack: None,
+        node,
+        also_at: vec!["eu-5".to_owned()],
+    }]]);
     let (output, requests) = agent.run(&["deregister", "web-1", "--dc", "eu"]);
     assert_eq!(stdout(&output), "deregistered web-1 from the agent eu-2\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(warns(&output), "{}", stderr(&output));
     let Request::Deregister { datacenter, .. } = &requests[0] else { panic!("{requests:?}") };
     assert_eq!(datacenter.as_deref(), Some("eu"));
 
@@ -214,8 +227,12 @@ fn a_change_that_too_few_acknowledge_fails_and_says_who_is_missing() {
         let missing = if complete { vec![] } else { vec!["a3".to_owned()] };
         let ack = Some(Acknowledged { confirmed, wanted: 2, complete, missing });
         let id = "web-1".to_owned();
-        let agent =
-            ScriptedAgent::start(vec![vec![Response::Deregistered { id, ack, node: None }]]);
+        let agent = ScriptedAgent::start(vec![vec![Response::Deregistered {
+            id,
+            ack,
+            node: None,
+            also_at: Vec::new(),
+        }]]);
         let (output, requests) = agent.run(&["deregister", "web-1", "--ack", "2"]);
         assert_eq!(output.status.code(), Some(exit));
         let told = format!("deregistered web-1: {confirmed} other agents have applied it\n");

@@ -116,6 +116,66 @@ fn an_instance_lives_with_an_agent_of_another_datacenter_until_it_is_deregistere
     assert!(!told.contains(&origin), "a living one: {told}");
 }
 
+/// Starts an agent of `eu` again that was killed.
+fn restart(home: &Path, eu: &mut Vec<Agent>, place: usize) {
+    let dead = eu.remove(place);
+    let args = arguments("eu", Some(&eu[0]), None);
+    eu.push(Agent::start_with(home, &dead.name, dead.bind(), &args));
+}
+
+#[test]
+fn an_instance_of_an_agent_that_returns_is_removed_by_the_same_command() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut eu, us) = two_datacenters(home.path());
+    let register = ["register", "web", "--id", "dup", "--port", "80", "--dc", "eu"];
+    let deregister = ["deregister", "dup", "--dc", "eu"];
+    printed(&us, &register);
+    eventually("it is there", || origins(&us, "dup").len() == 1);
+    let first = origins(&us, "dup").remove(0);
+    let place = eu.iter().position(|agent| agent.name == first).unwrap();
+    eu[place].kill();
+    eventually("its agent is down", || us.status_of(&first).as_deref() == Some("down"));
+    let warning = format!("the agent `{first}`, which is down or did not answer, has `dup`, too");
+    failed(&us.run(&deregister), 3, &["no instance `dup`", &format!("`{first}`"), "returns"]);
+    let output = us.run(&register);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&warning), "{output:?}");
+    eventually("another agent has it, too", || origins(&us, "dup").len() == 2);
+
+    restart(home.path(), &mut eu, place);
+    eventually("both are offered", || {
+        let shown = us.json(&["resolve", "web"]);
+        shown["instances"].as_array().unwrap().len() == 2
+    });
+    eventually("it lives", || us.status_of(&first).as_deref() == Some("alive"));
+    let output = us.run(&register);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    eventually("one is left", || origins(&us, "dup").len() == 1);
+    let output = us.run(&register);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("so already"), "{output:?}");
+
+    // The one that is down is told of, and the command once more ends it.
+    let held = origins(&us, "dup").remove(0);
+    let place = eu.iter().position(|agent| agent.name == held).unwrap();
+    eu[place].kill();
+    eventually("its agent is down", || us.status_of(&held).as_deref() == Some("down"));
+    assert!(us.run(&register).status.success());
+    eventually("another agent has it, too", || origins(&us, "dup").len() == 2);
+    failed(&us.run(&deregister), 1, &[&format!("the agent `{held}`, which is down"), "repeat"]);
+    restart(home.path(), &mut eu, place);
+    eventually("it is offered again", || {
+        us.status_of(&held).as_deref() == Some("alive") && origins(&us, "dup") == [&*held]
+    });
+    printed(&us, &deregister);
+    eventually("it is gone", || origins(&us, "dup").is_empty());
+
+    for line in [&register[..], &deregister[..]] {
+        let unknown = us.run(&[line, &["--ack", "datacenter:moon"]].concat());
+        failed(&unknown, 3, &["no datacenter `moon`", "`eu`", "`us`"]);
+    }
+    assert!(origins(&us, "dup").is_empty(), "nothing was changed");
+}
+
 #[test]
 fn what_cannot_be_registered_elsewhere_changes_nothing_and_says_why() {
     let home = tempfile::tempdir().unwrap();

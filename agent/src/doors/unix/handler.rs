@@ -16,7 +16,7 @@ use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
 use crate::orders::trust::trust;
-use crate::queries::acknowledge::{acknowledged, check_ack, check_reach};
+use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_reach};
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::datacenters::{datacenters, isolate};
 use crate::queries::explain::explain;
@@ -82,8 +82,9 @@ impl Handler {
                 let id = registration.instance_id().to_owned();
                 let there = self.elsewhere(registration.datacenter.take())?;
                 check_reach(&registration, there.as_deref().unwrap_or(&self.info.datacenter))?;
+                check_ackers(driver, registration.ack.as_ref()).await?;
                 if let Some(there) = there {
-                    let elsewhere::Done { outcome, ack, node } =
+                    let elsewhere::Done { outcome, ack, node, also_at } =
                         elsewhere::register(driver, &there, *registration, caller).await?;
                     tracing::info!(
                         uid,
@@ -93,18 +94,20 @@ impl Handler {
                         agent = node,
                         "registered elsewhere, as a client asked"
                     );
-                    return Ok(Response::Registered { id, outcome, ack, node: Some(node) });
+                    let node = Some(node);
+                    return Ok(Response::Registered { id, outcome, ack, node, also_at });
                 }
                 let (ack, scope) = (registration.ack.take(), registration.scope);
                 let outcome = self.registrations.register(*registration, caller).await?;
                 let ack = acknowledged(driver, ack, scope).await?;
-                Response::Registered { id, outcome, ack, node: None }
+                Response::Registered { id, outcome, ack, node: None, also_at: Vec::new() }
             }
             Request::Deregister { id, ack, datacenter } => {
                 check("instance id", &id)?;
                 check_ack(ack.as_ref())?;
+                check_ackers(driver, ack.as_ref()).await?;
                 if let Some(there) = self.elsewhere(datacenter)? {
-                    let elsewhere::Done { ack, node, .. } =
+                    let elsewhere::Done { ack, node, also_at, .. } =
                         elsewhere::deregister(driver, &there, &id, ack, caller).await?;
                     tracing::info!(
                         uid,
@@ -114,11 +117,12 @@ impl Handler {
                         agent = node,
                         "deregistered elsewhere, as a client asked"
                     );
-                    return Ok(Response::Deregistered { id, ack, node: Some(node) });
+                    let node = Some(node);
+                    return Ok(Response::Deregistered { id, ack, node, also_at });
                 }
                 self.registrations.deregister(id.clone(), caller).await?;
                 let ack = acknowledged(driver, ack, InstanceScope::Global).await?;
-                Response::Deregistered { id, ack, node: None }
+                Response::Deregistered { id, ack, node: None, also_at: Vec::new() }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
             Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),
