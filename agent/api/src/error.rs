@@ -144,6 +144,8 @@ error_codes! {
     TooManyAcks => Failed,
     /// As many revocations are there as may be.
     TooManyRevocations => Failed,
+    /// The agent at the address to join at is of another datacenter, or with `wan` of this one or of an isolated one.
+    WrongDatacenter => Failed,
     /// Nobody answered at the addresses to join at.
     JoinUnanswered => Failed,
     /// Another agent runs under the same node id, and this one gave way to it.

@@ -105,6 +105,9 @@ pub(crate) enum Refused {
     /// No confirmation was begun.
     #[error(transparent)]
     Confirm(#[from] ConfirmError),
+    /// Who answers at the addresses to join at is not who was to be joined.
+    #[error("{0}")]
+    Elsewhere(String),
     #[error(transparent)]
     Stopping(#[from] Stopping),
 }
@@ -135,6 +138,7 @@ impl From<Refused> for ApiError {
             Refused::Confirm(ConfirmError::TooMany) => ErrorCode::TooManyAcks,
             Refused::Confirm(_) => ErrorCode::OutOfRange,
             Refused::Silent(_) => ErrorCode::DuplicateNodeId,
+            Refused::Elsewhere(_) => ErrorCode::WrongDatacenter,
             Refused::Stopping(_) => ErrorCode::AgentStopping,
         };
         Self::new(code, refused.to_string())
@@ -164,7 +168,7 @@ impl Driver {
             }
             Command::Join { addresses, wan, reply } => {
                 match self.refuse_while_silent() {
-                    Ok(()) => self.joining.wait(addresses.clone(), reply),
+                    Ok(()) => self.joining.wait(addresses.clone(), wan, reply),
                     Err(refused) => reply.send(Err(refused)),
                 }
                 let join = if wan { Input::JoinWan(addresses) } else { Input::Join(addresses) };

@@ -85,12 +85,17 @@ impl Driver {
     /// Takes note of an event about another datacenter, and logs it.
     pub(super) fn take_datacenter(&mut self, event: &Event) {
         match event {
-            Event::SameDatacenter { address } => tracing::error!(
-                %address,
-                datacenter = self.own_datacenter(),
-                "an agent that is named as one of another datacenter has the datacenter of this one, and the two stay apart: give \
-                 one of the two another --datacenter, or name it with --join if they are of one network"
-            ),
+            Event::SameDatacenter { address } => {
+                let own = self.own_datacenter();
+                let reason = words::of_own_datacenter(*address, &own, false);
+                self.joining.met_other(*address, true, &reason);
+                tracing::error!(
+                    %address,
+                    datacenter = own,
+                    "an agent that is named as one of another datacenter has the datacenter of this one, and the two stay apart: give \
+                     one of the two another --datacenter, or name it with --join if they are of one network"
+                );
+            }
             Event::FarPool { round_trip } => tracing::warn!(
                 datacenter = self.own_datacenter(),
                 round_trip_ms = round_trip.as_millis() as u64,
@@ -99,6 +104,8 @@ impl Driver {
             ),
             Event::OtherDatacenter { address, name } => {
                 self.expect_elsewhere(*address);
+                let reason = words::of_other_datacenter(*address, name, &self.own_datacenter());
+                self.joining.met_other(*address, false, &reason);
                 tracing::info!(
                     %address,
                     datacenter = %name,

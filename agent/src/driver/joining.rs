@@ -18,7 +18,12 @@ const WARN_ALONE_AFTER: Duration = Duration::from_secs(3);
 const WARN_ALONE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Addresses to join at, and the caller that waits for the first answer.
-type Join = (Vec<SocketAddr>, Reply<Result<SocketAddr, Refused>>);
+struct Join {
+    addresses: Vec<SocketAddr>,
+    /// Whether they are of members of other datacenters.
+    is_wan: bool,
+    reply: Reply<Result<SocketAddr, Refused>>,
+}
 
 /// The addresses to join at, and the callers that wait.
 pub(crate) struct Joining {
@@ -61,20 +66,32 @@ impl Joining {
     pub(super) fn wait(
         &mut self,
         addresses: Vec<SocketAddr>,
+        is_wan: bool,
         reply: Reply<Result<SocketAddr, Refused>>,
     ) {
-        self.waiting.retain(|(_, reply)| !reply.is_unread());
-        self.waiting.push((addresses, reply));
+        self.waiting.retain(|join| !join.reply.is_unread());
+        self.waiting.push(Join { addresses, is_wan, reply });
     }
 
     /// Answers the callers that wait for this address.
     pub(super) fn answered(&mut self, by: SocketAddr) {
-        for (addresses, reply) in std::mem::take(&mut self.waiting) {
-            if addresses.contains(&by) {
-                reply.send(Ok(by));
-            } else {
-                self.waiting.push((addresses, reply));
+        let of_others = |join: &Join| !join.is_wan && join.addresses.contains(&by);
+        for join in self.waiting.extract_if(.., |join| of_others(join)) {
+            join.reply.send(Ok(by));
+        }
+    }
+
+    /// Refuses the callers that wait for this address alone, in whichever of the two ways of joining. The others go on waiting for the
+    /// other addresses.
+    pub(super) fn met_other(&mut self, address: SocketAddr, is_wan: bool, reason: &str) {
+        for join in self.waiting.iter_mut().filter(|join| join.is_wan == is_wan) {
+            if join.addresses.len() > 1 {
+                join.addresses.retain(|waited| *waited != address);
             }
+        }
+        let is_refused = |join: &mut Join| join.is_wan == is_wan && join.addresses == [address];
+        for join in self.waiting.extract_if(.., is_refused) {
+            join.reply.send(Err(Refused::Elsewhere(reason.to_owned())));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The node's beliefs as sentences for people, in the log and in `explain`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hobnob_membership::detector::{Cause, Verdict};
@@ -49,6 +50,14 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
         MemberStatus::Suspect => {
             let when = declared_down_in(time_left(node, id, now));
             format!("it did not answer a probe; {when}")
+        }
+        MemberStatus::Unreachable
+            if node.datacenter_of(id).is_some_and(|home| node.is_isolated(home)) =>
+        {
+            let name = node.datacenter_name_of(id).unwrap_or_default();
+            format!(
+                "its datacenter is isolated, which `hobnob datacenters rejoin {name}` ends; it was alive when that was last heard"
+            )
         }
         MemberStatus::Unreachable => {
             "its datacenter is out of reach; it was alive when that was last heard".to_owned()
@@ -126,6 +135,31 @@ fn speaker(node: &Node, id: NodeId) -> String {
         return "this agent".to_owned();
     }
     format!("`{}`", name_of(node, id))
+}
+
+/// The refusal to join an agent of another datacenter as one of the own.
+pub(crate) fn of_other_datacenter(address: SocketAddr, name: &str, own: &str) -> String {
+    format!(
+        "the agent at {address} is of the datacenter `{name}`, and this one is of `{own}`: `hobnob join --wan {address}` is meant for that"
+    )
+}
+
+/// The refusal to join an agent of the own datacenter as one of another. It is a member already, or the two stay apart.
+pub(crate) fn of_own_datacenter(address: SocketAddr, own: &str, is_member: bool) -> String {
+    if is_member {
+        return format!(
+            "the agent at {address} is of this datacenter, `{own}`, and a member already"
+        );
+    }
+    format!(
+        "the agent at {address} is of `{own}`, as this one is, and the two stay apart: `hobnob join {address}`, without --wan, joins it if both \
+         are of one network; else give one of the two another --datacenter"
+    )
+}
+
+/// The refusal to join an isolated datacenter.
+pub(crate) fn of_isolated_datacenter(name: &str) -> String {
+    format!("`{name}` is isolated: `hobnob datacenters rejoin {name}` ends that")
 }
 
 /// The name of a node, or its id when its record is not known.

@@ -127,7 +127,7 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_GATEWAY", hide_env_values = true)]
     gateway: Gateway,
 
-    /// The most bytes a second that its datacenter sends to each other one; changes beyond that wait, the newest go first
+    /// The most bytes a second that its datacenter sends to each other one, at least 10000; changes beyond that wait, the newest go first
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_WAN_BYTES_PER_SECOND)]
     #[arg(value_parser = clap::value_parser!(u64).range(MIN_WAN_BYTES_PER_SECOND..))]
     #[arg(env = "HOBNOB_WAN_BYTES_PER_SECOND", hide_env_values = true)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use hobnob_api::Request;
+use hobnob_api::{Datacenters, Request};
 
 use super::catalog::DatacenterArgs;
 use super::orders::CredentialArgs;
@@ -28,9 +28,16 @@ pub(crate) struct MembersArgs {
     pub(crate) json: bool,
 }
 
+impl MembersArgs {
+    /// The datacenters whose members are asked for.
+    pub(crate) fn datacenters(&self) -> Datacenters {
+        (&self.datacenters).into()
+    }
+}
+
 impl From<&MembersArgs> for Request {
     fn from(args: &MembersArgs) -> Self {
-        Self::Members { all: args.all, datacenter: (&args.datacenters).into() }
+        Self::Members { all: args.all, datacenter: args.datacenters() }
     }
 }
 

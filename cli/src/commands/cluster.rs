@@ -13,6 +13,7 @@ use crate::output::{self, Output};
 
 /// Lists the members.
 pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::Result<Exit> {
+    let asked = args.datacenters();
     let members = match client.call(args.into()).await? {
         Response::Members(members) => members,
         other => return Err(unexpected(&other)),
@@ -26,7 +27,15 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     let mut out = Output::new();
     if args.json {
         out.json(&members)?;
-    } else {
+    }
+    // This agent is a member itself, so there are always some without a filter.
+    if members.members.is_empty() {
+        output::say(&format!(
+            "no member of --dc {asked}: `hobnob datacenters` lists the datacenters"
+        ));
+        return Ok(Exit::NothingMatched);
+    }
+    if !args.json {
         out.line(&output::members(&members.members, out.style()))?;
     }
     Ok(Exit::Done)

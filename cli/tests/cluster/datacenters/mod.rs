@@ -3,6 +3,7 @@
 mod far;
 mod first;
 mod isolation;
+mod joining;
 mod link;
 mod scopes;
 
