@@ -45,7 +45,7 @@ pub(crate) struct Done<T> {
     pub(crate) ack: Option<Acknowledged>,
     /// The name of the agent.
     pub(crate) node: String,
-    /// The names of the other agents there that have an instance of that id and did not remove it: they are down, or did not answer.
+    /// The names of the other agents there that have an instance of that id and did not remove it: they are down, refused, or did not answer.
     pub(crate) also_at: Vec<String>,
 }
 
@@ -208,7 +208,7 @@ fn offers_again(also_at: &[String]) -> String {
     }
     let names: Vec<_> = also_at.iter().map(|name| format!("`{name}`")).collect();
     format!(
-        "; not asked, since not alive: {}, which has it, too, and offers it again when it returns",
+        "; not asked, since it is down or one of too many: {}, which has it, too, and offers it again when it returns",
         names.join(", ")
     )
 }

@@ -71,7 +71,7 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
 fn warn_of_others(id: &str, also_at: &[String]) {
     for name in also_at {
         output::say(&format!(
-            "warning: the agent `{}`, which is down or did not answer, has `{id}`, too, and offers it again when it returns: repeat this \
+            "warning: the agent `{}`, which is down or did not remove it, has `{id}`, too, and offers it again when it returns: repeat this \
              command then",
             printable(name)
         ));
