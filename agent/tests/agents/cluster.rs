@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use hobnob_agent::{Agent, AgentConfig};
-use hobnob_api::client::{Client, WatchEvent};
+use hobnob_api::client::{Client, ClientError, WatchEvent};
 use hobnob_api::{
-    Ack, Basis, CallReport, Datacenters, Instance, InstanceStatus, MemberStatus, Outcome, Pick,
-    PickQuery, Query, Registration, Request, Response, WatchQuery,
+    Ack, Basis, CallReport, Datacenters, ErrorCode, Instance, InstanceStatus, MemberStatus,
+    Outcome, Pick, PickQuery, Query, Registration, Request, Response, WatchQuery,
 };
 
 use crate::support::{TEST_TIMEOUT, config};
@@ -115,16 +115,26 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
         assert!(acked.complete);
         assert!(!seen(&b, &id).await && !seen(&c, &id).await, "{by}: without any wait");
     }
-    for (by, wanted) in [("5", 5), ("datacenter:eu", 0)] {
-        let asked = Registration { ack: ack(by), ..registration("web", "more", 8001) };
-        let Response::Registered { ack: Some(acked), .. } =
-            call(&a, Request::Register(asked.into())).await
-        else {
-            panic!("registered")
-        };
-        assert_eq!((acked.wanted, acked.complete), (wanted, false), "{by}");
-        assert!(seen(&a, "more").await, "it stands");
+    let asked = Registration { ack: ack("5"), ..registration("web", "more", 8001) };
+    let Response::Registered { ack: Some(acked), .. } =
+        call(&a, Request::Register(asked.into())).await
+    else {
+        panic!("registered")
+    };
+    assert_eq!((acked.wanted, acked.complete), (5, false));
+    assert!(seen(&a, "more").await, "it stands");
+
+    // A datacenter that nobody knows is refused before anything is changed.
+    let unknown = ack("datacenter:eu");
+    let asked = Registration { ack: unknown.clone(), ..registration("web", "never", 8001) };
+    let removed = Request::Deregister { id: "more".into(), ack: unknown, datacenter: None };
+    for request in [Request::Register(asked.into()), removed] {
+        let mut client = Client::connect(a.socket()).await.expect("connected");
+        let refused = client.call(request).await;
+        let Err(ClientError::Api(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.code, ErrorCode::DatacenterNotFound);
     }
+    assert!(seen(&a, "more").await && !seen(&a, "never").await, "nothing was changed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
