@@ -55,7 +55,7 @@ impl Wan {
             match self.table.merge(member, now) {
                 Merged::News => news.push(node),
                 Merged::Known if author == Author::Other(member.home()) => {
-                    self.note_withdrawn(member, now)
+                    self.note_withdrawn(member, now);
                 }
                 Merged::Known => {}
                 Merged::Own => self.out.counters.remote_verdicts_ignored += 1,
