@@ -48,10 +48,10 @@ impl Bucket {
         self.owed == 0
     }
 
-    /// The tokens that may be spent.
-    pub(crate) fn saved(&mut self, now: Time) -> u64 {
+    /// Whether it has saved all that it can.
+    pub(crate) fn is_full(&mut self, now: Time) -> bool {
         self.refill(now);
-        self.saved
+        self.saved == self.burst
     }
 
     /// The time at which the debt is paid.

@@ -54,7 +54,10 @@ impl Wan {
             for changed in changed.chunks(UPDATES_PER_BEAT) {
                 let updates = self.table_updates(changed);
                 if !updates.is_empty() {
-                    let beat = facts::Beat { datacenter, to: None, asks: false, updates };
+                    // When we leave, we have no place any more by the time that the beat is sent.
+                    let is_placed = self.table.rank(self.identity.node_id, GATEWAYS).is_some();
+                    let to = if is_placed { None } else { self.table.candidate(datacenter, 0) };
+                    let beat = facts::Beat { datacenter, to, asks: false, updates };
                     self.out.tell(Fact::Beat(beat));
                 }
             }

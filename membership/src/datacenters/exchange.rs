@@ -12,7 +12,8 @@ use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
 use crate::base::limits::{
-    MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_TABLE_FRAMES, MAX_TABLE_STREAMS,
+    MAX_DATACENTERS, MAX_FRAME_BYTES, MAX_FRAMES_IN_FLIGHT, MAX_ROUND_TRIPS_OF_DATACENTER,
+    MAX_TABLE_FRAMES, MAX_TABLE_STREAMS,
 };
 use crate::base::time::Time;
 use crate::codec::encoded_len;
@@ -20,8 +21,10 @@ use crate::wire::{Frame, HomeVerdict, Introduction, RemoteMember, TableDigest, T
 
 /// An exchange is dropped after this time.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Reach, orders and round trips in the last frame, of 28 bytes each at most.
+const EXTRA_BYTES: usize = MAX_DATACENTERS * (MAX_ROUND_TRIPS_OF_DATACENTER + 2) * 28;
 /// Bytes of members in one frame.
-const FRAME_BYTES: usize = MAX_FRAME_BYTES - 4_096;
+const FRAME_BYTES: usize = MAX_FRAME_BYTES - 4_096 - EXTRA_BYTES;
 /// A node vouches for its datacenter's list of members after this time.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
@@ -250,10 +253,11 @@ impl Wan {
         let mut bytes = 0;
         let entries = differing.into_iter().flat_map(|id| self.table.members_of(id));
         for member in withdrawn.into_iter().chain(entries.map(|entry| self.table.told(entry))) {
-            bytes += encoded_len(&member);
+            let added = encoded_len(&member);
+            bytes += added;
             if bytes > FRAME_BYTES {
                 frames.push(Tables::default());
-                bytes = 0;
+                bytes = added;
             }
             if let Some(frame) = frames.last_mut() {
                 frame.members.push(member);

@@ -127,13 +127,13 @@ impl Wan {
         let mut peer = welcome.identity;
         // The address that it answered from is reachable; the one that it gives may not be.
         peer.addr.set_ip(from.ip());
+        self.seeds.hellos.remove(&from);
         if !self.own.is_other(welcome.datacenter) {
             return self.meet_own_name(from, &peer);
         }
         if welcome.token == lan_token {
             self.meet(from, now);
         }
-        self.seeds.hellos.remove(&from);
         if self.seeds.addresses.contains(&from) {
             self.seeds.answered.insert(from, peer.node_id);
         }

@@ -12,6 +12,8 @@ pub(crate) const SILENT_AFTER: Duration = Duration::from_millis(1_750);
 /// A node that stood still for this long may have missed beats.
 pub(crate) const STOOD_STILL: Duration = Duration::from_secs(1);
 
+/// A member that told no hashes for this long is not compared any more. The second gateway tells them each two seconds.
+const DIFFERS_LASTS: Duration = Duration::from_millis(2_200);
 /// Members of a datacenter of which a gateway notes that they tell other hashes. Three gateways beat, or three of each part.
 const MAX_DIFFERING: usize = 16;
 
@@ -90,7 +92,7 @@ impl Look {
 
     /// Notes whether a member of the datacenter tells our hashes.
     pub(crate) fn note_hashes(&mut self, by: NodeId, is_equal: bool, now: Time) {
-        self.differing.retain(|_, differing| now.since(differing.heard) < SILENT_AFTER);
+        self.differing.retain(|_, differing| now.since(differing.heard) < DIFFERS_LASTS);
         if is_equal {
             self.differing.remove(&by);
         } else if self.differing.len() < MAX_DIFFERING || self.differing.contains_key(&by) {
@@ -106,7 +108,7 @@ impl Look {
             self.exchanged = 0;
         }
         let differing = self.differing.iter_mut();
-        let old = differing.filter(|(_, differing)| now.since(differing.since) >= at_least);
+        let old = differing.filter(|(_, it)| it.heard.since(it.since) >= at_least);
         let (node, differing) = old.min_by_key(|(_, differing)| differing.exchanged)?;
         differing.exchanged = Some(now);
         Some(*node)

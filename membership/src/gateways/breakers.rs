@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::base::bucket::{Bucket, TOKENS_PER_BYTE};
+use crate::base::bucket::Bucket;
 use crate::base::identity::NodeId;
 use crate::base::limits::{MAX_HELD_ORIGINS, MAX_ORIGINS};
 use crate::base::protocol::Protocol;
@@ -222,10 +222,8 @@ impl Breaker {
             return;
         }
         self.swept_at = now;
-        let whole = self.rates.origin * ORIGIN_BURST.as_secs() * TOKENS_PER_BYTE;
-        self.meters.retain(|origin, meter| {
-            self.held.contains_key(origin) || meter.bucket.saved(now) < whole
-        });
+        self.meters
+            .retain(|origin, meter| self.held.contains_key(origin) || !meter.bucket.is_full(now));
     }
 }
 

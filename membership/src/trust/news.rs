@@ -80,9 +80,8 @@ impl Guard {
         }
     }
 
-    /// Asks an agent what its datagrams are sealed with, by a stream to its gossip address: none was opened of those that we sent there. It
-    /// may belong to a part of the cluster that was founded apart from ours, and whose generation we lack. Returns whether it does; there may be
-    /// enough of such streams.
+    /// Asks the agent at an address for its keys, by a stream. It opened none of our datagrams, so it may belong to a part of the cluster
+    /// that was founded apart, with a generation that we lack. Returns false when enough such streams are under way.
     pub(crate) fn ask_at(&mut self, seed: SocketAddr, now: Time) -> bool {
         if self.doors.errands() >= MAX_ERRANDS || self.is_trying(seed, now) {
             return false;
@@ -122,6 +121,7 @@ impl Guard {
     /// An agent answered at the gossip address of a stream.
     pub(crate) fn stream_answered(&mut self, stream: StreamId, now: Time) {
         if let Some(seed) = self.doors.get(stream).and_then(|door| door.entering_at) {
+            self.news.answered.retain(|_, at| now.since(*at) < DOOR_TIMEOUT);
             self.news.answered.insert(seed, now);
         }
     }

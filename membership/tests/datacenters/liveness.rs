@@ -64,6 +64,20 @@ fn a_member_that_leaves_has_left_everywhere() {
 }
 
 #[test]
+fn the_last_member_of_a_datacenter_tells_that_it_leaves() {
+    let mut network = Network::of_datacenters(&[1, 3]);
+    network.handle(0, Input::Leave);
+    network.run_for(2 * SECOND);
+    kill(&mut network, 0);
+    network.run_for(10 * SECOND);
+    let unreachable = |event: &Event| matches!(event, Event::DatacenterUnreachable { .. });
+    for n in 1..4 {
+        assert_eq!(status(&network, n, 0), MemberStatus::Left, "at {n}");
+        assert_eq!(network.count_events(n, unreachable), 0);
+    }
+}
+
+#[test]
 fn a_split_home_takes_nobody_down_by_the_word_of_others() {
     let mut network = Network::of_datacenters(&[6, 6]);
     // One of the second datacenter does not reach the first, which says nothing about its own.

@@ -34,7 +34,7 @@ pub struct Datacenter {
     /// The round trip to its gateways in milliseconds, as the gateways of the agent's own datacenter measured it. Absent for the own datacenter, and until one was measured.
     #[serde(default, skip_serializing_if = "is_default")]
     pub round_trip_ms: Option<f64>,
-    /// Milliseconds since this agent's datacenter last heard it. Absent for the own datacenter.
+    /// Milliseconds since this agent last heard it, as a gateway. Absent for the own datacenter.
     #[serde(default, skip_serializing_if = "is_default")]
     pub heard_ago_ms: Option<u64>,
     /// Milliseconds since an operator has isolated it from the agent's datacenter; absent while it is not.
