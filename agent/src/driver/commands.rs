@@ -105,9 +105,9 @@ pub(crate) enum Refused {
     /// No confirmation was begun.
     #[error(transparent)]
     Confirm(#[from] ConfirmError),
-    /// Who answers at the addresses to join at is not who was to be joined.
+    /// The agents at the addresses to join at belong to another datacenter than the call expects.
     #[error("{0}")]
-    Elsewhere(String),
+    WrongDatacenter(String),
     #[error(transparent)]
     Stopping(#[from] Stopping),
 }
@@ -138,7 +138,7 @@ impl From<Refused> for ApiError {
             Refused::Confirm(ConfirmError::TooMany) => ErrorCode::TooManyAcks,
             Refused::Confirm(_) => ErrorCode::OutOfRange,
             Refused::Silent(_) => ErrorCode::DuplicateNodeId,
-            Refused::Elsewhere(_) => ErrorCode::WrongDatacenter,
+            Refused::WrongDatacenter(_) => ErrorCode::WrongDatacenter,
             Refused::Stopping(_) => ErrorCode::AgentStopping,
         };
         Self::new(code, refused.to_string())

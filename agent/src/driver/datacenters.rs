@@ -99,8 +99,8 @@ impl Driver {
             Event::FarPool { round_trip } => tracing::warn!(
                 datacenter = self.own_datacenter(),
                 round_trip_ms = round_trip.as_millis() as u64,
-                "the members of this datacenter are far away for one network, and deaths in it may be told wrongly: if they are of another \
-                 site, start this agent with another --datacenter NAME and with --join-wan in place of --join"
+                "the agents of this datacenter are far apart for one network, and living ones may be called down: if they are at different \
+                 sites, start this agent with another --datacenter NAME and with --join-wan in place of --join"
             ),
             Event::OtherDatacenter { address, name } => {
                 self.expect_elsewhere(*address);

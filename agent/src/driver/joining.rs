@@ -91,7 +91,7 @@ impl Joining {
         }
         let is_refused = |join: &mut Join| join.is_wan == is_wan && join.addresses == [address];
         for join in self.waiting.extract_if(.., is_refused) {
-            join.reply.send(Err(Refused::Elsewhere(reason.to_owned())));
+            join.reply.send(Err(Refused::WrongDatacenter(reason.to_owned())));
         }
     }
 

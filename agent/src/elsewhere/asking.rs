@@ -208,7 +208,7 @@ fn offers_again(also_at: &[String]) -> String {
     }
     let names: Vec<_> = also_at.iter().map(|name| format!("`{name}`")).collect();
     format!(
-        "; not asked, since it is down or one of too many: {}, which has it, too, and offers it again when it returns",
+        "; these have it, too, and were not asked, since they are down or too many: {}",
         names.join(", ")
     )
 }

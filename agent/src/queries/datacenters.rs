@@ -76,12 +76,7 @@ fn check_other(
         return Err(ApiError::new(ErrorCode::DatacenterIsOwn, message));
     }
     // A datacenter whose members were all forgotten may be isolated still.
-    let is_known = node.datacenters(now).iter().any(|one| one.id == datacenter);
-    if is_known || node.is_isolated(datacenter) {
-        return Ok(());
-    }
-    let message = format!("no datacenter has the name `{name}`");
-    Err(ApiError::new(ErrorCode::DatacenterNotFound, message))
+    if node.is_isolated(datacenter) { Ok(()) } else { check_known(node, name, now) }
 }
 
 fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, [u64; 2]>, now: Time) -> Vec<Datacenter> {

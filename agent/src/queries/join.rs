@@ -33,8 +33,8 @@ pub(crate) struct Joined {
     pub(crate) unresolved: Vec<String>,
 }
 
-/// Says hello at these addresses, of members of other datacenters if `wan` says so, and returns the first that answers. A name that does not resolve, or not soon, keeps
-/// nobody from joining at the others.
+/// Says hello at these addresses, and returns the first that answers. With `wan` they are of members of other datacenters. A name that does
+/// not resolve in time does not keep the others from being joined.
 ///
 /// # Errors
 /// No address leads anywhere but to the agent itself, or nobody answers in time.
@@ -111,6 +111,7 @@ pub(crate) async fn join(
             JOIN_WITHIN.as_secs(),
         );
         let isolated = if wan { driver.inspect(isolated).await? } else { Vec::new() };
+        let isolated: Vec<_> = isolated.into_iter().filter(|it| !reasons.contains(it)).collect();
         for reason in reasons.into_iter().chain(isolated) {
             message.push_str("; ");
             message.push_str(&reason);

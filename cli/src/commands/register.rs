@@ -71,8 +71,8 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
 fn warn_of_others(id: &str, also_at: &[String]) {
     for name in also_at {
         output::say(&format!(
-            "warning: the agent `{}`, which is down or did not remove it, has `{id}`, too, and offers it again when it returns: repeat this \
-             command then",
+            "warning: the agent `{}` has `{id}`, too, and did not remove it: it offers the instance while it is alive, so repeat this \
+             command when it answers",
             printable(name)
         ));
     }

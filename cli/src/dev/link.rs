@@ -71,7 +71,10 @@ impl Link {
             }
             Err(error) => {
                 let verb = if self.is_cut { "healed" } else { "cut" };
-                format!("the link is not {verb}: {}", exit::describe(&error))
+                format!(
+                    "the link is {verb} in part at most: {}; c tries again",
+                    exit::describe(&error)
+                )
             }
         }
     }
@@ -163,11 +166,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_order_that_fails_leaves_the_link_as_it_was() {
+    async fn an_order_that_fails_is_told_and_can_be_given_again() {
         let orders = vec![Order { socket: "/nowhere/a1.sock".into(), datacenter: "dc2".into() }];
         let mut link = Link { is_cut: false, under_way: Some(tokio::spawn(give(orders, true))) };
         let told = link.done().await;
-        assert!(told.starts_with("the link is not cut: "), "{told}");
+        assert!(told.starts_with("the link is cut in part at most: "), "{told}");
         assert!(!link.is_cut && link.under_way.is_none());
     }
 }

@@ -240,12 +240,12 @@ fn a_datacenter_is_isolated_and_rejoins_by_orders_that_an_operator_signed() {
     assert_eq!(changed(order(&eu, "isolate", "us")), (true.into(), true.into()));
     assert_eq!(changed(order(&eu, "isolate", "us")), (true.into(), false.into()));
     assert!(has_status("isolated"));
-    failed(&order(&eu, "isolate", "mars"), 3, &["no datacenter has the name `mars`"]);
+    failed(&order(&eu, "isolate", "mars"), 3, &["knows no datacenter `mars`"]);
     assert_eq!(changed(order(&eu, "rejoin", "us")), (false.into(), true.into()));
     eventually("it is back", || has_status("reachable"));
     drop(us);
 
     let clear = Agent::start(operator.home(), "clear", &[]);
     let refused = order(&clear, "isolate", "us");
-    failed(&refused, 3, &["no datacenter has the name `us`"]);
+    failed(&refused, 3, &["knows no datacenter `us`"]);
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Wan;
-use super::facts::{self, Fact};
+use super::facts::{Fact, WantedBeat};
 use super::seen::{Datacenters, GATEWAYS, Presence};
 use super::table::Entry;
 use crate::base::datacenter::DatacenterId;
@@ -50,14 +50,14 @@ impl Wan {
         if self.gateway.is_none() || self.leaving || changed.len() > MAX_CHANGES_TOLD {
             return;
         }
+        // When we leave, we have no place any more by the time that the beat is sent.
+        let is_placed = self.table.rank(self.identity.node_id, GATEWAYS).is_some();
         for datacenter in self.spoken_with() {
+            let to = if is_placed { None } else { self.table.candidate(datacenter, 0) };
             for changed in changed.chunks(UPDATES_PER_BEAT) {
                 let updates = self.table_updates(changed);
                 if !updates.is_empty() {
-                    // When we leave, we have no place any more by the time that the beat is sent.
-                    let is_placed = self.table.rank(self.identity.node_id, GATEWAYS).is_some();
-                    let to = if is_placed { None } else { self.table.candidate(datacenter, 0) };
-                    let beat = facts::Beat { datacenter, to, asks: false, updates };
+                    let beat = WantedBeat { datacenter, to, asks: false, updates };
                     self.out.tell(Fact::Beat(beat));
                 }
             }

@@ -9,7 +9,7 @@ use crate::wire::{RemoteMember, Update};
 
 /// A beat that this room wants sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Beat {
+pub(crate) struct WantedBeat {
     pub(crate) datacenter: DatacenterId,
     /// The receiver; `None` for the gateways there in our own places.
     pub(crate) to: Option<Identity>,
@@ -27,7 +27,7 @@ pub(crate) enum Fact {
     /// Another datacenter holds a member of ours down, in the life in which it is alive here.
     Accused { node: NodeId, epoch: Epoch, accuser: Option<NodeId> },
     /// A beat is to be sent to other datacenters.
-    Beat(Beat),
+    Beat(WantedBeat),
     /// The members of our pool are to be told.
     Tell(Update),
     /// A datacenter went out of reach of ours, or is back.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Wan;
-use super::facts::{Beat, Fact};
+use super::facts::{Fact, WantedBeat};
 use super::looks::SILENT_AFTER;
 use super::seen::{Datacenters, GATEWAYS, Presence};
 use crate::base::datacenter::DatacenterId;
@@ -91,7 +91,12 @@ impl Wan {
         let to = to.or_else(|| self.any_eligible(datacenter));
         if to.is_some() {
             self.out.counters.datacenters_asked += 1;
-            self.out.tell(Fact::Beat(Beat { datacenter, to, asks: true, updates: Vec::new() }));
+            self.out.tell(Fact::Beat(WantedBeat {
+                datacenter,
+                to,
+                asks: true,
+                updates: Vec::new(),
+            }));
         }
         if !is_out {
             self.vote_if_due(datacenter, now);

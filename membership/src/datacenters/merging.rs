@@ -18,6 +18,8 @@ const MAX_NEWS_TOLD: usize = 256;
 
 /// A member that only one member of its home was heard not to list is taken for down after this time. The others may be gone.
 const UNLISTED_FOR: Duration = Duration::from_secs(10);
+/// That a member was not listed counts for this time. While tables differ, they are exchanged each few seconds.
+const UNLISTED_COUNTS_FOR: Duration = Duration::from_secs(30);
 
 /// The author of an entry that was handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +140,12 @@ impl Wan {
                 self.unlisted.remove(&node);
                 continue;
             }
-            let (first, since) = *self.unlisted.entry(node).or_insert((by, now));
+            let first = self.unlisted.entry(node).or_insert((by, now));
+            // Somebody did not list it long ago, and nobody was asked since: it was news then.
+            if now.since(first.1) >= UNLISTED_COUNTS_FOR {
+                *first = (by, now);
+            }
+            let (first, since) = *first;
             if first != by || now.since(since) >= UNLISTED_FOR {
                 unvouched.push(node);
             }

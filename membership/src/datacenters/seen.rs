@@ -22,7 +22,6 @@ pub(crate) struct Presence {
 }
 
 /// The datacenters, and whom to send to in each.
-#[allow(dead_code, reason = "the gateways of the catalog plane ask for the rest")]
 pub(crate) trait Datacenters {
     /// Our own datacenter.
     fn own(&self) -> DatacenterId;

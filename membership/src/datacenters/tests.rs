@@ -225,6 +225,10 @@ fn a_member_that_two_gateways_do_not_list_or_one_for_long_is_taken_for_down() {
     assert_eq!(told(&mut wan), []);
     wan.review_unlisted(us(), NodeId(1), listed, MS(10_000));
     assert_eq!(told(&mut wan), [Update::Remote(down(2))], "the others may be gone");
+
+    wan.review_unlisted(us(), NodeId(2), |_| false, MS(20_000));
+    wan.review_unlisted(us(), NodeId(3), |_| false, MS(50_000));
+    assert_eq!(told(&mut wan), [], "the first time was long ago");
 }
 
 #[test]

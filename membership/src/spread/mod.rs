@@ -20,7 +20,6 @@ mod sending;
 mod session;
 pub(crate) mod sketch;
 mod sync;
-mod withholding;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

@@ -6,8 +6,8 @@ use rand::RngExt;
 
 use super::Spread;
 use super::digests::Round;
+use super::gateway::withholding::is_far;
 use super::peers::Peers;
-use super::withholding::is_far;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
 use crate::base::mutants::{self as mutant, Mutant};

@@ -227,7 +227,7 @@ pub enum Response<I = Instance> {
         /// The name of the agent of another datacenter that it is registered with, if that was asked for.
         #[serde(default, skip_serializing_if = "is_default")]
         node: Option<String>,
-        /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, refused, or did not answer.
+        /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, failed, or did not answer.
         #[serde(default, skip_serializing_if = "is_default")]
         also_at: Vec<String>,
     },
@@ -241,7 +241,7 @@ pub enum Response<I = Instance> {
         /// The name of the agent of another datacenter that it was registered with, if one was asked.
         #[serde(default, skip_serializing_if = "is_default")]
         node: Option<String>,
-        /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, refused, or did not answer.
+        /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, failed, or did not answer.
         #[serde(default, skip_serializing_if = "is_default")]
         also_at: Vec<String>,
     },

@@ -9,24 +9,20 @@ use super::credential;
 use crate::args::CredentialArgs;
 use crate::commands::unexpected;
 
-/// The request to isolate a datacenter, signed if a credential is given.
+/// The request to isolate a datacenter, or to end that, signed if a credential is given.
 pub(crate) async fn isolate(
     client: &mut Client,
     datacenter: &str,
+    is_isolated: bool,
     signer: &CredentialArgs,
 ) -> anyhow::Result<Request> {
-    let signed = sign(client, datacenter, true, signer).await?;
-    Ok(Request::Isolate { datacenter: datacenter.to_owned(), signed })
-}
-
-/// The request to end the isolation of a datacenter, signed if a credential is given.
-pub(crate) async fn rejoin(
-    client: &mut Client,
-    datacenter: &str,
-    signer: &CredentialArgs,
-) -> anyhow::Result<Request> {
-    let signed = sign(client, datacenter, false, signer).await?;
-    Ok(Request::Rejoin { datacenter: datacenter.to_owned(), signed })
+    let signed = sign(client, datacenter, is_isolated, signer).await?;
+    let datacenter = datacenter.to_owned();
+    Ok(if is_isolated {
+        Request::Isolate { datacenter, signed }
+    } else {
+        Request::Rejoin { datacenter, signed }
+    })
 }
 
 async fn sign(

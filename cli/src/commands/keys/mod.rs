@@ -34,7 +34,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 
 pub(crate) use error::KeysError;
-pub(super) use isolation::{isolate, rejoin};
+pub(super) use isolation::isolate;
 pub(super) use members::{force_leave, prune};
 pub(super) use revoke::revoke;
 use view::TokenView;

@@ -7,7 +7,7 @@ use crate::networks::{Namespace, found_cluster, in_own_network};
 
 /// The report of the inner process.
 const WARNED: &str = "both agents have warned";
-const WARNING: &str = "far away for one network";
+const WARNING: &str = "far apart for one network";
 
 #[test]
 fn an_agent_that_joins_its_own_datacenter_over_a_slow_link_warns_once() {

@@ -63,7 +63,7 @@ fn an_unknown_datacenter_and_the_own_one_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let eu = Agent::start_with(home.path(), "eu1", ANY_PORT, &["--datacenter=eu".to_owned()]);
     for (name, code, told) in
-        [("mars", 3, "no datacenter has the name `mars`"), ("eu", 2, "this agent itself")]
+        [("mars", 3, "knows no datacenter `mars`"), ("eu", 2, "this agent itself")]
     {
         let output = eu.run(&["datacenters", "isolate", name]);
         let error = String::from_utf8_lossy(&output.stderr);

@@ -11,7 +11,7 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::catalog::Scope;
-use crate::datacenters::facts::Beat as Wanted;
+use crate::datacenters::facts::WantedBeat;
 use crate::gateways::beats::{Due, Role, has_summary};
 use crate::gateways::gaps::MAX_PULLED;
 use crate::gateways::parts::{PARTS, repairer};
@@ -54,8 +54,8 @@ impl Spread {
 
     /// Sends a beat that the room of datacenters wants sent. A question of the primary has a summary, so that repair begins with the
     /// first sign of life.
-    pub(crate) fn send_wanted_beat(&mut self, beat: Wanted, peers: &mut dyn Peers, now: Time) {
-        let Wanted { datacenter, to, asks, updates } = beat;
+    pub(crate) fn send_wanted_beat(&mut self, beat: WantedBeat, peers: &mut dyn Peers, now: Time) {
+        let WantedBeat { datacenter, to, asks, updates } = beat;
         let has_summary = asks && role(datacenter, peers) == Role::Primary;
         let receivers = match to {
             Some(peer) => vec![peer],

@@ -5,6 +5,7 @@ mod forwarding;
 mod repairing;
 mod sessions;
 mod telling;
+pub(super) mod withholding;
 
 pub(super) use telling::TELL_OVERHEAD_BYTES;
 

@@ -4,21 +4,21 @@
 //! everywhere, and nobody asks for what is not meant for them. A node withholds all that it holds, whichever way it leaves:
 //! of other datacenters it has only withheld records itself.
 
-use super::Spread;
-use super::peers::Peers;
+use super::super::Spread;
+use super::super::peers::Peers;
 use crate::base::identity::Identity;
 use crate::catalog::Delta;
 use crate::wire::Frame;
 
 impl Spread {
     /// Withholds in deltas that leave for another datacenter.
-    pub(super) fn withhold(&mut self, deltas: &mut [Delta]) {
+    pub(in crate::spread) fn withhold(&mut self, deltas: &mut [Delta]) {
         let withheld: usize = deltas.iter_mut().map(Delta::withhold).sum();
         self.out.counters.records_withheld += withheld as u64;
     }
 
     /// Withholds in a frame that leaves for another datacenter.
-    pub(super) fn withhold_in_frame(&mut self, frame: &mut Frame) {
+    pub(in crate::spread) fn withhold_in_frame(&mut self, frame: &mut Frame) {
         if let Frame::Deltas { deltas, .. } = frame {
             self.withhold(deltas);
         }
@@ -26,7 +26,11 @@ impl Spread {
 
     /// Whether a delta has withheld records of an origin of our own datacenter, as far as we know. They say nothing here: the members of
     /// our pool have the records themselves.
-    pub(super) fn is_withheld_from_home(&self, delta: &Delta, peers: &dyn Peers) -> bool {
+    pub(in crate::spread) fn is_withheld_from_home(
+        &self,
+        delta: &Delta,
+        peers: &dyn Peers,
+    ) -> bool {
         delta.origin != self.own && delta.has_withheld() && self.is_of_home(delta, peers)
     }
 
@@ -41,6 +45,6 @@ impl Spread {
 }
 
 /// Whether a peer is a member of another datacenter.
-pub(super) fn is_far(peer: &Identity, peers: &dyn Peers) -> bool {
+pub(in crate::spread) fn is_far(peer: &Identity, peers: &dyn Peers) -> bool {
     peers.remote(peer.node_id).is_some()
 }
