@@ -165,7 +165,7 @@ fn an_instance_of_an_agent_that_returns_is_removed_by_the_same_command() {
     eventually("its agent is down", || us.status_of(&held).as_deref() == Some("down"));
     assert!(us.run(&register).status.success());
     eventually("another agent has it, too", || origins(&us, "dup").len() == 2);
-    failed(&us.run(&deregister), 1, &[&format!("the agent `{held}`, which is down"), "repeat"]);
+    failed(&us.run(&deregister), 1, &[&format!("the agent `{held}` has `dup`, too"), "repeat"]);
     restart(home.path(), &mut eu, place);
     eventually("it is offered again", || {
         us.status_of(&held).as_deref() == Some("alive") && origins(&us, "dup") == [&*held]
