@@ -108,6 +108,8 @@ error_codes! {
     MemberIsSelf => Invalid,
     /// The datacenter is that of this agent itself.
     DatacenterIsOwn => Invalid,
+    /// A datacenter that is in reach is to be forgotten.
+    DatacenterReachable => Failed,
     /// A signed order cannot be read, or does not count in this cluster.
     OrderInvalid => Invalid,
     /// The member or the token is that of this agent itself, and the request does not say that it may be.

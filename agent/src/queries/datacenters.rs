@@ -26,16 +26,27 @@ pub(crate) async fn datacenters(
     Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters })
 }
 
+/// An operator's order about another datacenter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IsolationOrder {
+    /// It is isolated no more.
+    Rejoin,
+    /// Nothing is sent there, and nothing of it is taken.
+    Isolate,
+    /// The same, and it is gone for good: what is known of it is forgotten.
+    Forget,
+}
+
 /// Isolates the datacenter of this name from the agent's own, or ends that. In a sealed cluster an operator signs the order, or the agent has
 /// the role operator itself.
 ///
 /// # Errors
-/// No such datacenter is known, or it is the agent's own; or nobody ordered it that may.
+/// No such datacenter is known, it is the agent's own, or it is to be forgotten and is in reach; or nobody ordered it that may.
 pub(crate) async fn isolate(
     driver: &DriverHandle,
     own: &OwnCredential,
     name: String,
-    is_isolated: bool,
+    wanted: IsolationOrder,
     signed: Option<Signed>,
 ) -> Result<Isolation, ApiError> {
     let signed = signed.as_ref().map(read).transpose()?;
@@ -43,10 +54,19 @@ pub(crate) async fn isolate(
     let decide = move |node: &Node, now| {
         let datacenter = DatacenterId::named(&name);
         check_other(node, datacenter, &name, now)?;
+        let is_isolated = wanted != IsolationOrder::Rejoin;
+        let forgets = wanted == IsolationOrder::Forget;
+        let is_known = node.datacenters(now).iter().any(|one| one.id == datacenter);
+        if forgets && is_known && !node.is_out_of_reach(datacenter) {
+            let message = format!(
+                "`{name}` is in reach, and only a datacenter that is gone can be forgotten"
+            );
+            return Err(ApiError::new(ErrorCode::DatacenterReachable, message));
+        }
         judge(node, &own, datacenter, is_isolated, signed.as_ref())?;
-        let changed = node.is_isolated(datacenter) != is_isolated;
+        let changed = node.is_isolated(datacenter) != is_isolated || (forgets && is_known);
         let answer = Isolation { datacenter: name, isolated: is_isolated, changed };
-        Ok(Ordered { inputs: vec![Input::Isolate { datacenter, is_isolated }], answer })
+        Ok(Ordered { inputs: vec![Input::Isolate { datacenter, is_isolated, forgets }], answer })
     };
     driver.order(decide).await
 }

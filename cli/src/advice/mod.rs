@@ -396,6 +396,9 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::DatacenterIsOwn => {
             "order it at an agent of the other datacenter, or name another one"
         }
+        ErrorCode::DatacenterReachable => {
+            "stop its agents first; or isolate it with `hobnob datacenters isolate NAME`, and forget it after that"
+        }
         ErrorCode::MemberAlive => {
             "stop its agent first, or let it leave with `hobnob leave`, and try again once it is down"
         }

@@ -80,11 +80,13 @@ const ISOLATE_HELP: &str = "\
 Examples:
   hobnob datacenters isolate us
   hobnob datacenters isolate us --json
+  hobnob datacenters isolate us --forget    us is gone for good
 
 The order holds for all agents of this datacenter, also for those that are away
 now or join later, until `hobnob datacenters rejoin us`. They remember it among themselves, not on disk: it is
 forgotten when all of them are down at once.
-Meanwhile the instances of `us` are shown as they were last known. The agents of `us` find this datacenter out of reach.
+Meanwhile the instances of `us` are shown as they were last known; with --forget, its agents and their instances are
+forgotten, until `rejoin`. The agents of `us` find this datacenter out of reach.
 In a sealed cluster an operator signs the order: see --credential.
 Exits with 3 when no datacenter has that name.";
 
@@ -94,6 +96,10 @@ Exits with 3 when no datacenter has that name.";
 pub(crate) struct IsolateArgs {
     /// The name of the datacenter
     pub(crate) datacenter: String,
+
+    /// Forget it, since it is gone for good; refused while it is in reach
+    #[arg(long)]
+    pub(crate) forget: bool,
 
     #[command(flatten)]
     pub(crate) signer: CredentialArgs,

@@ -48,11 +48,13 @@ pub(super) async fn datacenters(
 ) -> anyhow::Result<Exit> {
     match &args.command {
         Some(DatacentersCommand::Isolate(args)) => {
-            let request = keys::isolate(client, &args.datacenter, true, &args.signer).await?;
+            let request =
+                keys::isolate(client, &args.datacenter, true, args.forget, &args.signer).await?;
             return isolate(client, request, args.json).await;
         }
         Some(DatacentersCommand::Rejoin(args)) => {
-            let request = keys::isolate(client, &args.datacenter, false, &args.signer).await?;
+            let request =
+                keys::isolate(client, &args.datacenter, false, false, &args.signer).await?;
             return isolate(client, request, args.json).await;
         }
         None => {}

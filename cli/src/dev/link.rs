@@ -114,7 +114,7 @@ fn orders(agents: &[Ordered]) -> Result<Vec<Order>, String> {
 async fn give(orders: Vec<Order>, is_cut: bool) -> anyhow::Result<()> {
     for Order { socket, datacenter } in orders {
         let request = match is_cut {
-            true => Request::Isolate { datacenter, signed: None },
+            true => Request::Isolate { datacenter, forget: false, signed: None },
             false => Request::Rejoin { datacenter, signed: None },
         };
         match Client::connect(&socket).await?.call(request).await? {

@@ -24,6 +24,8 @@ pub(crate) struct WantedBeat {
 pub(crate) enum Fact {
     /// The entry of a member of another datacenter is new or different.
     Member(NodeId),
+    /// The datacenter of a member is gone for good: nothing of it is to be kept.
+    Forgotten(NodeId),
     /// Another datacenter holds a member of ours down, in the life in which it is alive here.
     Accused { node: NodeId, epoch: Epoch, accuser: Option<NodeId> },
     /// A beat is to be sent to other datacenters.

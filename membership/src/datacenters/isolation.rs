@@ -41,6 +41,10 @@ impl Isolations {
         true
     }
 
+    fn is_forgotten(&self, datacenter: DatacenterId) -> bool {
+        self.orders.get(&datacenter).is_some_and(Isolation::is_forgotten)
+    }
+
     /// All orders.
     pub(super) fn iter(&self) -> impl Iterator<Item = Isolation> {
         self.orders.values().copied()
@@ -49,23 +53,35 @@ impl Isolations {
     /// A hash of all numbers.
     pub(super) fn hash(&self) -> u64 {
         self.orders.values().fold(0, |hash, order| {
-            let mut bytes = [0; 17];
+            let mut bytes = [0; 18];
             bytes[..8].copy_from_slice(&order.target.0.to_le_bytes());
             bytes[8..16].copy_from_slice(&order.orders.to_le_bytes());
             bytes[16] = b'i';
+            bytes[17] = u8::from(order.is_forgotten());
             hash ^ xxh3_64(&bytes)
         })
     }
 }
 
 impl Wan {
-    /// Isolates a datacenter from ours, or ends that, and tells our pool. Returns whether that changes anything.
-    pub(crate) fn isolate(&mut self, target: DatacenterId, is_isolated: bool, now: Time) -> bool {
-        if !self.own.is_other(target) || self.is_isolated(target) == is_isolated {
+    /// Isolates a datacenter from ours, and forgets it if it is gone for good, or ends that, and tells our pool. Returns whether that
+    /// changes anything.
+    pub(crate) fn isolate(
+        &mut self,
+        target: DatacenterId,
+        is_isolated: bool,
+        forgets: bool,
+        now: Time,
+    ) -> bool {
+        let forgets = is_isolated && forgets;
+        let is_known = self.is_isolated(target) == is_isolated
+            && (!forgets || self.isolations.is_forgotten(target));
+        if !self.own.is_other(target) || is_known {
             return false;
         }
-        let orders = self.isolation_orders(target) + 1;
-        let order = Isolation { target, orders, by: self.identity.node_id };
+        let last = self.isolation_orders(target);
+        let orders = last + if self.is_isolated(target) == is_isolated { 2 } else { 1 };
+        let order = Isolation { target, orders, by: self.identity.node_id, forgets };
         self.take_isolation(&order, now)
     }
 
@@ -81,7 +97,18 @@ impl Wan {
             self.drop_exchanges_with(order.target);
             self.out.tell(Fact::Isolation { datacenter: order.target, by: order.by });
         }
+        if order.is_forgotten() {
+            for node in self.table.forget(order.target) {
+                self.unlisted.remove(&node);
+                self.out.tell(Fact::Forgotten(node));
+            }
+        }
         true
+    }
+
+    /// Whether a datacenter is isolated from ours and forgotten, since it is gone for good.
+    pub(super) fn is_forgotten(&self, datacenter: DatacenterId) -> bool {
+        self.isolations.is_forgotten(datacenter)
     }
 
     /// The number of the last order about a datacenter, odd while it is isolated; 0 before the first one.
@@ -132,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_newest_order_holds_and_two_of_one_number_are_one() {
-        let order = |orders, by| Isolation { target: EU, orders, by: NodeId(by) };
+        let order = |orders, by| Isolation { target: EU, orders, by: NodeId(by), forgets: false };
         let mut isolations = Isolations::default();
         assert!(isolations.merge(&order(1, 1), Time::from_millis(5)));
         let hash = isolations.hash();
@@ -152,7 +179,12 @@ mod tests {
     fn there_are_no_more_orders_than_datacenters() {
         let mut isolations = Isolations::default();
         for target in 0..2 * MAX_DATACENTERS as u64 {
-            let order = Isolation { target: DatacenterId(target), orders: 1, by: NodeId(1) };
+            let order = Isolation {
+                target: DatacenterId(target),
+                orders: 1,
+                by: NodeId(1),
+                forgets: false,
+            };
             isolations.merge(&order, Time::ZERO);
         }
         assert_eq!(isolations.iter().count(), MAX_DATACENTERS);

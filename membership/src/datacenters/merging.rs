@@ -44,7 +44,9 @@ impl Wan {
                 }
                 continue;
             }
-            if author != Author::Pool && self.is_isolated(member.home()) {
+            if self.is_forgotten(member.home())
+                || (author != Author::Pool && self.is_isolated(member.home()))
+            {
                 self.out.counters.isolated_ignored += 1;
                 continue;
             }

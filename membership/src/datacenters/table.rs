@@ -338,6 +338,16 @@ impl Table {
         old.into_iter().map(|entry| entry.identity.node_id).collect()
     }
 
+    /// Forgets a whole datacenter, and returns its members.
+    pub(crate) fn forget(&mut self, datacenter: DatacenterId) -> Vec<NodeId> {
+        let members: Vec<Entry> = self.members_of(datacenter).copied().collect();
+        for entry in &members {
+            self.replace(Some(*entry), None);
+        }
+        self.homes.remove(&datacenter);
+        members.into_iter().map(|entry| entry.identity.node_id).collect()
+    }
+
     fn replace(&mut self, before: Option<Entry>, after: Option<(Entry, Down)>) {
         if let Some(before) = before {
             let node = before.identity.node_id;

@@ -102,6 +102,8 @@ pub enum Input<'a> {
         datacenter: DatacenterId,
         /// Whether it is isolated from now on.
         is_isolated: bool,
+        /// Whether it is gone for good: its members and their records are forgotten, until it is isolated no more.
+        forgets: bool,
     },
     /// Force a node to leave: drop its records here and, where it is not an active member, everywhere.
     ///

@@ -198,8 +198,8 @@ impl Node {
                 self.with_guard(|guard| guard.enter_at(&addresses, now), now);
                 self.wan.join(&addresses, now);
             }
-            Input::Isolate { datacenter, is_isolated } => {
-                self.wan.isolate(datacenter, is_isolated, now);
+            Input::Isolate { datacenter, is_isolated, forgets } => {
+                self.wan.isolate(datacenter, is_isolated, forgets, now);
             }
             Input::Rotate(generation) => self.rotate(generation, now),
             Input::Revoke(command) => self.revoke(command, now),

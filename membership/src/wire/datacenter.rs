@@ -101,14 +101,22 @@ pub struct Isolation {
     pub orders: u64,
     /// The member at which the newest order was given.
     pub by: NodeId,
+    /// Whether the datacenter is gone for good: its members and their records are forgotten.
+    pub forgets: bool,
 }
-block!(Isolation { target, orders, by });
+block!(Isolation { target, orders, by } later { forgets: false });
 
 impl Isolation {
     /// Whether the datacenter is isolated.
     #[must_use]
     pub fn is_isolated(&self) -> bool {
         !self.orders.is_multiple_of(2)
+    }
+
+    /// Whether the datacenter is isolated, and forgotten.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.is_isolated() && self.forgets
     }
 }
 

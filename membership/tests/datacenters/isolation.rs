@@ -9,7 +9,10 @@ use hobnob_membership::{DatacenterId, Event, Input};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn isolate(network: &mut Network, n: usize, name: &str, is_isolated: bool) {
-    network.handle(n, Input::Isolate { datacenter: DatacenterId::named(name), is_isolated });
+    network.handle(
+        n,
+        Input::Isolate { datacenter: DatacenterId::named(name), is_isolated, forgets: false },
+    );
 }
 
 /// The number of live instances with this id that a node shows.
@@ -121,4 +124,42 @@ fn the_own_datacenter_and_a_state_that_holds_are_not_news() {
     assert!((0..6).all(|n| network.count_events(n, told) == 0));
     let eu = DatacenterId::named("eu");
     assert!(!network.nodes[0].is_isolated(eu));
+}
+
+#[test]
+fn a_datacenter_that_is_gone_for_good_is_forgotten_by_all_and_comes_back_when_it_is_told_to() {
+    let mut network = Network::of_datacenters(&[4, 3, 3]);
+    network.write(5, instance("of-us"));
+    assert!(network.is_whole());
+    // One of ours is away while the order is given.
+    network.cut.extend((0..10).filter(|n| *n != 3).map(|n| (n.min(3), n.max(3))));
+    network.run_for(20 * SECOND);
+    let us = DatacenterId::named("us");
+    network.handle(0, Input::Isolate { datacenter: us, is_isolated: true, forgets: true });
+    network.run_for(5 * SECOND);
+    network.cut.clear();
+    network.run_for(60 * SECOND);
+    for n in 0..4 {
+        assert!(!shows(&network, n, "of-us"), "at {n}");
+        assert!((4..7).all(|m| network.nodes[n].member(network.id(m)).is_none()), "at {n}");
+        assert!(network.nodes[n].catalog().origin(network.id(5)).is_none(), "at {n}");
+    }
+    assert!((7..10).all(|n| shows(&network, n, "of-us")), "a third one keeps it");
+    isolate(&mut network, 3, "us", false);
+    network.run_for(60 * SECOND);
+    assert!((0..10).all(|n| shows(&network, n, "of-us")));
+    assert!(network.is_whole());
+}
+
+#[test]
+fn a_datacenter_that_is_isolated_can_be_forgotten_later() {
+    let mut network = Network::of_datacenters(&[3, 3]);
+    let us = DatacenterId::named("us");
+    isolate(&mut network, 0, "us", true);
+    network.run_for(5 * SECOND);
+    assert!(network.nodes[1].member(network.id(4)).is_some());
+    network.handle(1, Input::Isolate { datacenter: us, is_isolated: true, forgets: true });
+    network.run_for(5 * SECOND);
+    assert!((0..3).all(|n| network.nodes[n].member(network.id(4)).is_none()));
+    assert!((0..3).all(|n| network.count_events(n, told) == 1), "it is told once");
 }

@@ -80,10 +80,10 @@ fn a_signed_order_to_isolate_counts_for_its_datacenters_and_its_turn_alone() {
         assert_eq!(judged(&net, other, false), Err(OrderError::OtherOrder));
     }
     assert_eq!(judged(&net, sign(home, us, 3), true), earlier(3, 0), "not its turn");
-    net.handle(0, Input::Isolate { datacenter: us, is_isolated: true });
+    net.handle(0, Input::Isolate { datacenter: us, is_isolated: true, forgets: false });
     assert_eq!(net.nodes[0].isolation_orders(us), 1);
     assert_eq!(judged(&net, sign(home, us, 1), true), Ok(()), "it changes nothing");
     assert_eq!(judged(&net, sign(home, us, 2), false), Ok(()));
-    net.handle(0, Input::Isolate { datacenter: us, is_isolated: false });
+    net.handle(0, Input::Isolate { datacenter: us, is_isolated: false, forgets: false });
     assert_eq!(judged(&net, sign(home, us, 1), true), earlier(1, 2), "a copy of an old order");
 }

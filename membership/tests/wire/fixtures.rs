@@ -254,7 +254,7 @@ fn round_trip() -> RoundTrip {
 }
 
 fn isolation() -> Isolation {
-    Isolation { target: DatacenterId(2), orders: 1, by: NodeId(1) }
+    Isolation { target: DatacenterId(2), orders: 1, by: NodeId(1), forgets: true }
 }
 
 fn tell() -> Tell {

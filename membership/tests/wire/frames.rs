@@ -33,9 +33,9 @@ fn every_cut_is_refused() {
             // An earlier version ends before the last field.
             let tail = match &cut {
                 Ok(Frame::Credentials(shown)) if shown.holds.is_none() => 2,
-                // A list of one order of 17 bytes, with the number of orders and the length of each before it, and one of a
+                // A list of one order of 18 bytes, with the number of orders and the length of each before it, and one of a
                 // round trip of 24 bytes.
-                Ok(Frame::Tables(tables)) if tables.isolations.is_empty() => 19 + 26,
+                Ok(Frame::Tables(tables)) if tables.isolations.is_empty() => 20 + 26,
                 Ok(Frame::Tables(tables)) if tables.round_trips.is_empty() => 26,
                 Ok(Frame::Opening(opening)) if opening.datacenter == DatacenterId::UNKNOWN => 9,
                 Ok(Frame::Opening(opening)) if opening.scope.is_none() => 1,

@@ -80,7 +80,7 @@ fn later_round_trip() -> Later {
 }
 
 fn later_isolation() -> Later {
-    new().node(2).number(1).node(1)
+    new().node(2).number(1).node(1).raw(&[1])
 }
 
 /// The messages that have no record in them, as a later version would write them.

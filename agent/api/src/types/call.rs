@@ -85,6 +85,9 @@ pub enum Request {
     Isolate {
         /// The name of the other datacenter.
         datacenter: String,
+        /// Whether it is gone for good. Its members and their instances are forgotten, until `rejoin`. It must be isolated, or out of reach.
+        #[serde(default, skip_serializing_if = "is_default")]
+        forget: bool,
         /// The order of an operator. In a sealed cluster the agent needs the role operator itself without.
         #[serde(default, skip_serializing_if = "is_default")]
         signed: Option<Signed>,

@@ -18,7 +18,7 @@ use crate::orders::status::keys;
 use crate::orders::trust::trust;
 use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_reach};
 use crate::queries::asked::{check, check_datacenters};
-use crate::queries::datacenters::{datacenters, isolate};
+use crate::queries::datacenters::{IsolationOrder, datacenters, isolate};
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
@@ -135,11 +135,12 @@ impl Handler {
                 Response::Members(members(registry, driver, all, datacenter).await?)
             }
             Request::Datacenters {} => Response::Datacenters(datacenters(registry, driver).await?),
-            Request::Isolate { datacenter, signed } => {
-                self.isolate(datacenter, true, signed, caller).await?
+            Request::Isolate { datacenter, forget, signed } => {
+                let wanted = if forget { IsolationOrder::Forget } else { IsolationOrder::Isolate };
+                self.isolate(datacenter, wanted, signed, caller).await?
             }
             Request::Rejoin { datacenter, signed } => {
-                self.isolate(datacenter, false, signed, caller).await?
+                self.isolate(datacenter, IsolationOrder::Rejoin, signed, caller).await?
             }
             Request::Watch(_) => {
                 let message = "a watch has many answers";
@@ -246,18 +247,18 @@ impl Handler {
     async fn isolate(
         &self,
         datacenter: String,
-        isolated: bool,
+        wanted: IsolationOrder,
         signed: Option<Signed>,
         Caller { uid, pid, .. }: Caller,
     ) -> Result<Response<Shown>, ApiError> {
         check("datacenter", &datacenter)?;
-        let done = isolate(&self.driver, &self.credential, datacenter, isolated, signed).await?;
+        let done = isolate(&self.driver, &self.credential, datacenter, wanted, signed).await?;
         let datacenter = &done.datacenter;
         tracing::info!(
             uid,
             pid,
             datacenter,
-            isolated,
+            ?wanted,
             "a client ordered whether a datacenter is isolated"
         );
         Ok(Response::Isolation(done))

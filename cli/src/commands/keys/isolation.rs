@@ -9,17 +9,18 @@ use super::credential;
 use crate::args::CredentialArgs;
 use crate::commands::unexpected;
 
-/// The request to isolate a datacenter, or to end that, signed if a credential is given.
+/// The request to isolate a datacenter, and to forget it, or to end that, signed if a credential is given.
 pub(crate) async fn isolate(
     client: &mut Client,
     datacenter: &str,
     is_isolated: bool,
+    forget: bool,
     signer: &CredentialArgs,
 ) -> anyhow::Result<Request> {
     let signed = sign(client, datacenter, is_isolated, signer).await?;
     let datacenter = datacenter.to_owned();
     Ok(if is_isolated {
-        Request::Isolate { datacenter, signed }
+        Request::Isolate { datacenter, forget, signed }
     } else {
         Request::Rejoin { datacenter, signed }
     })

@@ -30,6 +30,9 @@ fn an_isolated_datacenter_is_shown_and_nothing_crosses_until_it_rejoins() {
         agents.iter().all(|agent| ["eu1", "eu2", "us1"].iter().all(|name| alive(agent, name)))
     });
     assert_eq!(other(eu2)["status"], "reachable");
+    let refused = eu1.run(&["datacenters", "isolate", "us", "--forget"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("`us` is in reach"));
 
     let done = eu1.json(&["datacenters", "isolate", "us"]);
     assert_eq!((&done["isolated"], &done["changed"]), (&true.into(), &true.into()));
@@ -56,6 +59,22 @@ fn an_isolated_datacenter_is_shown_and_nothing_crosses_until_it_rejoins() {
         agents.iter().all(|agent| agent.healthy("web") == ["of-eu", "of-us"])
     });
     assert_eq!(text(&other(eu1), "status"), "reachable");
+
+    eu1.ok(&["datacenters", "isolate", "us"]);
+    let forgotten = eu1.json(&["datacenters", "isolate", "us", "--forget"]);
+    assert_eq!((&forgotten["isolated"], &forgotten["changed"]), (&true.into(), &true.into()));
+    eventually("both agents of eu know us no more", || {
+        [eu1, eu2].iter().all(|agent| {
+            agent.status_of("us1").is_none()
+                && items(&agent.json(&["datacenters"])["datacenters"]).len() == 1
+        })
+    });
+    assert_eq!(
+        eu2.json(&["resolve", "web", "--all"])["instances"].as_array().map(Vec::len),
+        Some(1)
+    );
+    eu2.ok(&["datacenters", "rejoin", "us"]);
+    eventually("us is back", || eu2.healthy("web") == ["of-eu", "of-us"]);
 }
 
 #[test]

@@ -171,6 +171,11 @@ impl Node {
                 }
                 self.review_member(node, now);
             }
+            Fact::Forgotten(node) => {
+                self.requests.member_lost(node);
+                self.review_member(node, now);
+                self.spread.prune(node);
+            }
             Fact::Accused { node, epoch, accuser } => {
                 self.liveness.pass_accusation(node, epoch, accuser, now);
             }

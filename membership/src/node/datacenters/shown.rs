@@ -96,6 +96,12 @@ impl Node {
         self.wan.is_isolated(datacenter)
     }
 
+    /// Whether a datacenter is out of reach of ours, or isolated.
+    #[must_use]
+    pub fn is_out_of_reach(&self, datacenter: DatacenterId) -> bool {
+        self.wan.out_since(datacenter).is_some()
+    }
+
     /// The number of the last order about the isolation of a datacenter, which a signed order follows: odd while it is isolated, 0
     /// before the first one.
     #[must_use]
