@@ -16,6 +16,7 @@ mod explain;
 mod garbage;
 mod growth;
 mod hosts;
+mod languages;
 mod listeners;
 mod members;
 mod mistakes;
