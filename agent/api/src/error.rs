@@ -128,6 +128,8 @@ error_codes! {
     DatacenterUnreachable => Failed,
     /// A process of another host has registered an instance with that id in that datacenter.
     InstanceIdTaken => Failed,
+    /// A file of service definitions of the agent defines the instance with that id.
+    InstanceDefinedByFile => Failed,
     /// The agent of the other datacenter is not to be had now. It changed nothing.
     AgentUnavailable => Failed,
     /// The agent of the other datacenter gave no answer. It may have made the change.

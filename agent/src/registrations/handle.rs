@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, RegisterOutcome, Registration};
+use hobnob_api::{ApiError, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
 
 use super::registrants::Registrants;
 use super::rules;
 use crate::actor::{Reply, ask};
 use crate::caller::Caller;
+use crate::definitions::Definition;
 use crate::storage::StoredRegistrant;
 
 /// Commands that wait for the registrar; further ones wait with their sender.
@@ -33,6 +34,10 @@ pub(super) enum Command {
         id: String,
         caller: Caller,
         reply: Reply<Result<(), ApiError>>,
+    },
+    Define {
+        definitions: Vec<Definition>,
+        reply: Reply<Result<Reloaded, ApiError>>,
     },
 }
 
@@ -64,6 +69,12 @@ impl RegistrationsHandle {
     /// Removes the instance with this id. That is durable and visible here when this returns.
     pub(crate) async fn deregister(&self, id: String, caller: Caller) -> Result<(), ApiError> {
         ask(&self.commands, |reply| Command::Deregister { id, caller, reply }).await?
+    }
+
+    /// Makes the instances that files define those of these definitions, each with an id of its own. With a problem in one of
+    /// them, nothing is changed.
+    pub(crate) async fn define(&self, definitions: Vec<Definition>) -> Result<Reloaded, ApiError> {
+        ask(&self.commands, |reply| Command::Define { definitions, reply }).await?
     }
 
     /// The process that registered the instance with this id last, if one of that id is registered with this agent and the

@@ -112,6 +112,7 @@ impl Registrar {
             Command::Deregister { id, caller, reply } => {
                 reply.send(self.deregister(&id, caller).await);
             }
+            Command::Define { definitions, reply } => reply.send(self.define(&definitions).await),
         }
     }
 
@@ -121,12 +122,50 @@ impl Registrar {
         caller: Caller,
     ) -> Result<RegisterOutcome, ApiError> {
         let after = StoredRegistration::from(registration);
-        let service = records::service(&after, &self.default_address);
-        let instance = after.id.as_str().into();
-        let records = registering::register(&instance, service.clone(), InitialHealth::Kept);
-        self.check_write(&after.id, records.clone()).await?;
-        let data_dir = self.data_dir.as_ref().ok_or_else(lost)?;
-        let before = data_dir.registration(&after.id).cloned();
+        self.check_undefined(&after.id)?;
+        self.check_write(&after.id, self.records_of(&after, InitialHealth::Kept)).await?;
+        self.put(after, caller).await
+    }
+
+    async fn deregister(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
+        self.check_undefined(id)?;
+        self.remove(id, caller).await
+    }
+
+    /// An instance that a file defines is changed by that file alone.
+    fn check_undefined(&self, id: &str) -> Result<(), ApiError> {
+        let registration = self.data_dir()?.registration(id);
+        match registration.and_then(|registration| registration.source.as_ref()) {
+            None => Ok(()),
+            Some(source) => Err(ApiError::new(
+                ErrorCode::InstanceDefinedByFile,
+                format!(
+                    "`{id}` is defined by the file {source} of this agent, and is changed there alone"
+                ),
+            )),
+        }
+    }
+
+    pub(super) fn data_dir(&self) -> Result<&DataDir, ApiError> {
+        self.data_dir.as_ref().ok_or_else(lost)
+    }
+
+    pub(super) fn records_of(
+        &self,
+        registration: &StoredRegistration,
+        health: InitialHealth,
+    ) -> RecordChanges {
+        let service = records::service(registration, &self.default_address);
+        registering::register(&registration.id.as_str().into(), service, health)
+    }
+
+    /// Makes a registration that was checked durable, and writes it.
+    pub(super) async fn put(
+        &mut self,
+        after: StoredRegistration,
+        caller: Caller,
+    ) -> Result<RegisterOutcome, ApiError> {
+        let before = self.data_dir()?.registration(&after.id).cloned();
         // Many services register whenever they start, or whenever their host is set up.
         if before.as_ref() == Some(&after) {
             return Ok(RegisterOutcome::Unchanged);
@@ -138,15 +177,16 @@ impl Registrar {
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
         self.registrants.set(&after.id, by);
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
-            let written = self.driver.write(records).await;
+            let written = self.driver.write(self.records_of(&after, InitialHealth::Kept)).await;
             written.map_err(|refused| not_written(&after.id, refused))?;
         } else {
             // A verdict on the earlier registration says nothing about this one.
-            let records = registering::register(&instance, service, InitialHealth::Unknown);
+            let records = self.records_of(&after, InitialHealth::Unknown);
             self.write_with_new_check(records, &after).await?;
         }
         let replaced = before.is_some();
         let agent = agent.map(tracing::field::display);
+        let file = after.source.as_deref();
         tracing::info!(
             id = after.id,
             service = after.service,
@@ -154,12 +194,14 @@ impl Registrar {
             uid,
             pid,
             agent,
+            file,
             "registered"
         );
         Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
     }
 
-    async fn deregister(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
+    /// Removes a registration from the disk and the catalog, and ends its check.
+    pub(super) async fn remove(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
         let owned = id.to_owned();
         let known =
             self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned)).await?;
@@ -289,7 +331,11 @@ impl Registrar {
         kept
     }
 
-    async fn check_write(&self, id: &str, records: RecordChanges) -> Result<(), ApiError> {
+    pub(super) async fn check_write(
+        &self,
+        id: &str,
+        records: RecordChanges,
+    ) -> Result<(), ApiError> {
         let checked = self.driver.check_write(records).await;
         checked.map_err(|refused| {
             let error = ApiError::from(refused);

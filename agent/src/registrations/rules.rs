@@ -6,8 +6,11 @@ use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 use hobnob_api::{ALL_DATACENTERS, ApiError, ErrorCode, Registration};
 use hobnob_membership::limits::{MAX_FAILOVER, MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
+use hobnob_membership::registering;
 
+use super::records;
 use crate::checks;
+use crate::storage::StoredRegistration;
 
 /// Checks of one instance that run.
 const MAX_CHECKS: usize = 1;
@@ -42,6 +45,20 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
             ApiError::new(ErrorCode::CheckInvalid, message)
         })
     })
+}
+
+/// Checks a registration, with the rules of the catalog.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn check(registration: &Registration) -> Result<(), ApiError> {
+    validate(registration)?;
+    let stored = StoredRegistration::from(registration);
+    // Whatever address the agent will have is as good as this one.
+    let service = records::service(&stored, "127.0.0.1");
+    let (key, value) = registering::definition(&stored.id.as_str().into(), service);
+    registering::check(&key, &value)
+        .map_err(|error| ApiError::new(ErrorCode::RegistrationInvalid, error.to_string()))
 }
 
 /// The catalog has the same limits. A registration that waits for the registrar is within them already.

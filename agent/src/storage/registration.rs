@@ -42,6 +42,9 @@ pub struct StoredRegistration {
     /// How far it is known: `datacenter`, or a word of a later version; in all datacenters when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// The name of the file that defines it, in the directory of service definitions; absent for one over the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// The process that made a registration.
@@ -135,7 +138,20 @@ impl From<&Registration> for StoredRegistration {
             InstanceScope::Global => None,
             scope => Some(scope.name().to_owned()),
         };
-        Self { service, id, namespace, address, port, tags, meta, weight, checks, balancing, scope }
+        Self {
+            service,
+            id,
+            namespace,
+            address,
+            port,
+            tags,
+            meta,
+            weight,
+            checks,
+            balancing,
+            scope,
+            source: None,
+        }
     }
 }
 
@@ -275,6 +291,17 @@ mod tests {
         let stored = serde_json::to_string(&global).expect("written");
         assert!(!stored.contains("scope"), "{stored}");
         assert_eq!(serde_json::from_str::<StoredRegistration>(&stored).expect("read"), global);
+    }
+
+    #[test]
+    fn the_file_that_defines_an_instance_is_stored_with_it() {
+        let over_socket = StoredRegistration::from(&Registration::new("web", 80));
+        let stored = serde_json::to_string(&over_socket).expect("written");
+        assert!(!stored.contains("source"), "{stored}");
+        let of_file = StoredRegistration { source: Some("web.toml".to_owned()), ..over_socket };
+        let stored = serde_json::to_string(&of_file).expect("written");
+        assert!(stored.ends_with(r#","source":"web.toml"}"#), "{stored}");
+        assert_eq!(serde_json::from_str::<StoredRegistration>(&stored).expect("read"), of_file);
     }
 
     #[test]

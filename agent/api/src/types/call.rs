@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft,
     Info, Instance, Instances, Isolation, Keys, Members, PickQuery, Picked, Pruned, Query,
-    Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow, WatchQuery,
-    is_default,
+    Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed, SignedRevocation,
+    TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -172,6 +172,10 @@ pub enum Request {
         /// The name or the node id of a member, or the id of an instance.
         subject: String,
     },
+    /// Say how this agent is configured, and where each value comes from. Answered by [`Response::Settings`].
+    Settings {},
+    /// Read the configuration file and the service definitions again. Answered by [`Response::Reloaded`].
+    Reload {},
 }
 
 impl Request {
@@ -195,6 +199,7 @@ impl Request {
             Self::Rotate { .. } => Some("rotate"),
             Self::Trust { .. } => Some("trust"),
             Self::Revoke { .. } => Some("revoke"),
+            Self::Reload {} => Some("reload"),
             Self::Resolve(_)
             | Self::Pick(_)
             | Self::Report { .. }
@@ -204,6 +209,7 @@ impl Request {
             | Self::Watch(_)
             | Self::Keys {}
             | Self::Info {}
+            | Self::Settings {}
             | Self::Explain { .. } => None,
         }
     }
@@ -290,6 +296,10 @@ pub enum Response<I = Instance> {
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.
     Explained(Box<Explained>),
+    /// The configuration of this agent.
+    Settings(Box<Settings>),
+    /// The effect of a reload.
+    Reloaded(Box<Reloaded>),
 }
 
 /// The effect of a registration.

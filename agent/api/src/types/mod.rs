@@ -16,6 +16,7 @@ mod member;
 mod query;
 mod registration;
 mod scope;
+mod settings;
 
 pub(crate) use crate::node_id::NodeId;
 
@@ -31,6 +32,7 @@ pub use member::*;
 pub use query::*;
 pub use registration::*;
 pub use scope::InstanceScope;
+pub use settings::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, CallReport, ErrorCode, InstanceScope, Request, Response, Signed};
+use hobnob_api::{
+    ApiError, CallReport, ErrorCode, InstanceScope, Request, Response, Settings, Signed,
+};
 use tokio::sync::mpsc;
 
 use super::door::Door;
@@ -28,6 +30,7 @@ use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
 use crate::queries::resolve::{resolve, services};
 use crate::registrations::RegistrationsHandle;
+use crate::reloading::Reloader;
 use crate::security::OwnCredential;
 use crate::services::{Registry, Shown};
 
@@ -38,6 +41,9 @@ pub(crate) struct Handler {
     pub(crate) registry: Arc<Registry>,
     pub(crate) driver: DriverHandle,
     pub(crate) registrations: RegistrationsHandle,
+    pub(crate) reloader: Reloader,
+    /// The configuration that the agent was started with.
+    pub(crate) settings: Settings,
     pub(crate) leave: mpsc::Sender<()>,
     /// The credential with which this agent signs orders.
     pub(crate) credential: OwnCredential,
@@ -223,6 +229,15 @@ impl Handler {
                 check("subject", &subject)?;
                 let explained = explain(registry, driver, &self.registrations, subject).await?;
                 Response::Explained(Box::new(explained))
+            }
+            Request::Settings {} => Response::Settings(Box::new(self.settings.clone())),
+            Request::Reload {} => {
+                tracing::info!(
+                    uid,
+                    pid,
+                    "a client asked this agent to read its configuration again"
+                );
+                Response::Reloaded(Box::new(self.reloader.reload("hobnob reload").await?))
             }
             Request::Info {} => {
                 let mut info = info(&self.info, &self.clock, registry, driver).await?;
