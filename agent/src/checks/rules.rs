@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hobnob_api::Check;
 use hobnob_api::address::AddressError;
+use hobnob_api::{Check, Probe};
 
 use super::probes::Target;
 
@@ -47,6 +47,12 @@ pub enum CheckError {
         /// The given number.
         given: u32,
     },
+    /// This version does not run this kind.
+    #[error("this version does not run checks of the kind `{kind}`")]
+    Kind {
+        /// The kind.
+        kind: &'static str,
+    },
     /// The URL or the address cannot be used.
     #[error(transparent)]
     Target(#[from] AddressError),
@@ -65,30 +71,32 @@ pub fn validate(check: &Check) -> Result<(), CheckError> {
     }
     for (field, given) in [
         ("success_before_passing", check.success_before_passing),
-        ("failures_before_failing", check.failures_before_failing),
+        ("failures_before_critical", check.failures_before_critical),
     ] {
         if !(1..=MAX_THRESHOLD).contains(&given) {
             return Err(CheckError::Threshold { field, given });
         }
     }
-    Target::parse(&check.probe)?;
+    match &check.probe {
+        Probe::Http(_) | Probe::Tcp { .. } => drop(Target::parse(&check.probe)?),
+        probe => return Err(CheckError::Kind { kind: probe.kind() }),
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hobnob_api::Probe;
 
     fn check() -> Check {
         Check {
             name: "check".into(),
-            probe: Probe::Tcp { address: "127.0.0.1:80".into() },
             interval_ms: 1_000,
             timeout_ms: 500,
             success_before_passing: 1,
-            failures_before_failing: 3,
+            failures_before_critical: 3,
             listener_watch: true,
+            ..Check::new(Probe::Tcp { address: "127.0.0.1:80".into() })
         }
     }
 
@@ -115,7 +123,7 @@ mod tests {
         for threshold in [1, 100] {
             let both = Check {
                 success_before_passing: threshold,
-                failures_before_failing: threshold,
+                failures_before_critical: threshold,
                 ..check()
             };
             assert_eq!(validate(&both), Ok(()));
@@ -126,17 +134,17 @@ mod tests {
                 error,
                 Err(CheckError::Threshold { field: "success_before_passing", given })
             );
-            let error = validate(&Check { failures_before_failing: given, ..check() });
+            let error = validate(&Check { failures_before_critical: given, ..check() });
             assert_eq!(
                 error,
-                Err(CheckError::Threshold { field: "failures_before_failing", given })
+                Err(CheckError::Threshold { field: "failures_before_critical", given })
             );
         }
     }
 
     #[test]
     fn a_target_that_cannot_be_used_is_refused() {
-        let https = Check { probe: Probe::Http { url: "https://localhost/".into() }, ..check() };
+        let https = Check { probe: Probe::http("https://localhost/"), ..check() };
         assert!(matches!(validate(&https), Err(CheckError::Target(AddressError::Https(_)))));
     }
 

@@ -22,7 +22,8 @@ fn id(instance: &str) -> CheckId {
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_millis(500);
-const THRESHOLDS: Thresholds = Thresholds { success_before_passing: 1, failures_before_failing: 2 };
+const THRESHOLDS: Thresholds =
+    Thresholds { success_before_passing: 1, failures_before_critical: 2 };
 const SCHEDULE: Schedule = Schedule { interval: INTERVAL, timeout: TIMEOUT };
 
 /// A run whose second probe begins an interval after the first, or a kept one whose first begins at once.
@@ -121,7 +122,7 @@ async fn a_stall_withdraws_nothing_before_another_probe() {
     let (tx, mut rx) = mpsc::channel(4);
     let check = Check {
         interval_ms: INTERVAL.as_millis() as u64,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         success_before_passing: 1,
         ..http_check(&server)
     };
@@ -182,12 +183,12 @@ async fn it_ends_when_nobody_listens() {
 fn http_check(server: &FakeServer) -> Check {
     Check {
         name: "check".into(),
-        probe: Probe::Http { url: server.url() },
         interval_ms: 20,
         timeout_ms: 5_000,
         success_before_passing: 2,
-        failures_before_failing: 2,
+        failures_before_critical: 2,
         listener_watch: true,
+        ..Check::new(Probe::http(server.url()))
     }
 }
 
@@ -219,7 +220,7 @@ fn slow_check(server: &FakeServer) -> Check {
     Check {
         interval_ms: 600_000,
         success_before_passing: 100,
-        failures_before_failing: 100,
+        failures_before_critical: 100,
         ..http_check(server)
     }
 }

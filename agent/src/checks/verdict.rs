@@ -16,14 +16,14 @@ pub struct Thresholds {
     /// Successes in a row before the verdict is [`Health::Passing`].
     pub success_before_passing: u32,
     /// Failures in a row before the verdict is [`Health::Failing`].
-    pub failures_before_failing: u32,
+    pub failures_before_critical: u32,
 }
 
 impl From<&Check> for Thresholds {
     fn from(check: &Check) -> Self {
         Self {
             success_before_passing: check.success_before_passing,
-            failures_before_failing: check.failures_before_failing,
+            failures_before_critical: check.failures_before_critical,
         }
     }
 }
@@ -31,7 +31,7 @@ impl From<&Check> for Thresholds {
 /// The health of an instance by the outcomes of a check.
 ///
 /// It begins as [`Health::Unknown`]. From whatever it is, `success_before_passing` successes in a row make it
-/// [`Health::Passing`], `failures_before_failing` failures in a row make it [`Health::Failing`], and a check that is
+/// [`Health::Passing`], `failures_before_critical` failures in a row make it [`Health::Failing`], and a check that is
 /// overdue makes it [`Health::Unknown`] with nothing in a row. A void outcome changes nothing.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -83,7 +83,7 @@ impl Verdict {
         let (needed, reached) = if success {
             (self.thresholds.success_before_passing, Health::Passing)
         } else {
-            (self.thresholds.failures_before_failing, Health::Failing)
+            (self.thresholds.failures_before_critical, Health::Failing)
         };
         if self.streak >= needed { self.change(reached) } else { None }
     }
@@ -134,8 +134,8 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn thresholds(success_before_passing: u32, failures_before_failing: u32) -> Thresholds {
-        Thresholds { success_before_passing, failures_before_failing }
+    fn thresholds(success_before_passing: u32, failures_before_critical: u32) -> Thresholds {
+        Thresholds { success_before_passing, failures_before_critical }
     }
 
     /// Feeds `+` (success), `-` (failure), `.` (void) and `o` (overdue) and writes down the verdict after each.

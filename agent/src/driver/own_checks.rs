@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::{Check, CheckExplained, Probe};
+use hobnob_api::{Alias, Check, CheckExplained, Probe};
 use hobnob_membership::record::Health;
 use hobnob_membership::{Time, registering};
 
@@ -67,7 +67,7 @@ impl OwnCheck {
         let latest = self.latest.as_ref();
         CheckExplained {
             name: self.check.name.clone(),
-            target: target_of(&self.check).to_owned(),
+            target: target_of(&self.check),
             interval_ms: self.check.interval_ms,
             output: latest.map(|latest| latest.output.clone()),
             changed_ago_ms: latest.map(|latest| millis(latest.age(now))),
@@ -77,10 +77,19 @@ impl OwnCheck {
 }
 
 /// The URL or address that a check probes.
-pub(crate) fn target_of(check: &Check) -> &str {
+pub(crate) fn target_of(check: &Check) -> String {
     match &check.probe {
-        Probe::Http { url } => url,
-        Probe::Tcp { address } => address,
+        Probe::Http(http) => http.url.clone(),
+        Probe::Tcp { address } => address.clone(),
+        Probe::Udp(udp) => udp.address.clone(),
+        Probe::Grpc(grpc) => match &grpc.service {
+            Some(service) => format!("{}/{service}", grpc.address),
+            None => grpc.address.clone(),
+        },
+        Probe::Script { args } => args.join(" "),
+        Probe::Ttl { ttl_ms } => format!("reports within {ttl_ms} ms"),
+        Probe::Alias(Alias::Instance(id)) => format!("the instance {id}"),
+        Probe::Alias(Alias::Member(name)) => format!("the member {name}"),
     }
 }
 
@@ -116,7 +125,7 @@ impl OwnChecks {
         if let Some(own) = own {
             own.latest = Some(Latest {
                 kept: KeptVerdict {
-                    target: target_of(&own.check).to_owned(),
+                    target: target_of(&own.check),
                     health: report.health,
                     since_ms: wall_clock_ms(),
                 },

@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 
 use hobnob_api::{
     Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_NAME, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING,
+    DEFAULT_FAILURES_BEFORE_CRITICAL, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING,
     InstanceScope, Probe, Registration,
 };
 
@@ -96,8 +96,8 @@ pub(crate) struct RegisterArgs {
     success_before_passing: Option<u32>,
 
     /// Failures in a row before it is unhealthy [default: 3]
-    #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
-    failures_before_failing: Option<u32>,
+    #[arg(long, alias = "failures-before-failing", value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
+    failures_before_critical: Option<u32>,
 
     /// Let the thresholds alone decide, also when a service on the agent's own host dies
     #[arg(long, requires = "check")]
@@ -141,20 +141,20 @@ impl From<RegisterArgs> for Registration {
 
 impl RegisterArgs {
     fn check(&self) -> Option<Check> {
-        let http = self.check_http.clone().map(|url| Probe::Http { url });
-        let tcp = self.check_tcp.clone().map(|address| Probe::Tcp { address });
+        let http = self.check_http.clone().map(Probe::http);
+        let tcp = self.check_tcp.clone().map(Probe::tcp);
         Some(Check {
             name: DEFAULT_CHECK_NAME.to_owned(),
-            probe: http.or(tcp)?,
             interval_ms: millis(self.interval.unwrap_or(DEFAULT_CHECK_INTERVAL)),
             timeout_ms: millis(self.timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT)),
             success_before_passing: self
                 .success_before_passing
                 .unwrap_or(DEFAULT_SUCCESS_BEFORE_PASSING),
-            failures_before_failing: self
-                .failures_before_failing
-                .unwrap_or(DEFAULT_FAILURES_BEFORE_FAILING),
+            failures_before_critical: self
+                .failures_before_critical
+                .unwrap_or(DEFAULT_FAILURES_BEFORE_CRITICAL),
             listener_watch: !self.no_listener_watch,
+            ..Check::new(http.or(tcp)?)
         })
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     fn little_is_needed() {
         let registration = parse("web --port 80").unwrap();
         assert_eq!(registration.instance_id(), "web");
-        assert_eq!((&registration.address, registration.check()), (&None, None));
+        assert_eq!((&registration.address, registration.checks.len()), (&None, 0));
         assert_eq!((registration.weight, registration.namespace.as_str()), (1, "default"));
     }
 
@@ -243,7 +243,7 @@ mod tests {
             format!("the next [default: {interval}]"),
             format!("timeout of a check [default: {timeout}]"),
             format!("is healthy [default: {}]", check.success_before_passing),
-            format!("is unhealthy [default: {}]", check.failures_before_failing),
+            format!("is unhealthy [default: {}]", check.failures_before_critical),
         ] {
             assert!(help.contains(&default), "{default}: {help}");
         }
@@ -252,11 +252,11 @@ mod tests {
     #[test]
     fn a_check_is_tuned() {
         let line = "web --port 80 --check-http http://h/ --interval 2s --timeout 100ms \
-                    --success-before-passing 2 --failures-before-failing 5 --no-listener-watch";
+                    --success-before-passing 2 --failures-before-critical 5 --no-listener-watch";
         let check = parse(line).unwrap().checks.remove(0);
-        assert_eq!(check.probe, Probe::Http { url: "http://h/".to_owned() });
+        assert_eq!(check.probe, Probe::http("http://h/"));
         assert_eq!((check.interval_ms, check.timeout_ms), (2000, 100));
-        assert_eq!((check.success_before_passing, check.failures_before_failing), (2, 5));
+        assert_eq!((check.success_before_passing, check.failures_before_critical), (2, 5));
         assert!(!check.listener_watch);
     }
 

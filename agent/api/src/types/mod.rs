@@ -6,6 +6,7 @@
 
 mod ack;
 mod call;
+mod check;
 mod datacenter;
 mod datacenters;
 mod explain;
@@ -13,6 +14,7 @@ mod grade;
 mod instance;
 mod keys;
 mod member;
+mod probe;
 mod query;
 mod registration;
 mod scope;
@@ -22,6 +24,7 @@ pub(crate) use crate::node_id::NodeId;
 
 pub use ack::*;
 pub use call::*;
+pub use check::*;
 pub use datacenter::*;
 pub use datacenters::*;
 pub use explain::*;
@@ -29,6 +32,7 @@ pub use grade::Grade;
 pub use instance::*;
 pub use keys::*;
 pub use member::*;
+pub use probe::*;
 pub use query::*;
 pub use registration::*;
 pub use scope::InstanceScope;

@@ -161,7 +161,7 @@ mod tests {
     const IMPATIENT: Duration = Duration::from_millis(50);
 
     async fn try_http(server: &FakeServer, timeout: Duration) -> Outcome {
-        probe(&Probe::Http { url: server.url() }, timeout).await
+        probe(&Probe::http(server.url()), timeout).await
     }
 
     fn raw(text: &str) -> Behaviour {
@@ -196,8 +196,7 @@ mod tests {
     async fn a_host_name_is_looked_up() {
         let server = FakeServer::start().await;
         let port = server.addr().port();
-        let outcome =
-            probe(&Probe::Http { url: format!("http://localhost:{port}/") }, PATIENT).await;
+        let outcome = probe(&Probe::http(format!("http://localhost:{port}/")), PATIENT).await;
         assert!(outcome.is_success(), "{}", outcome.output());
         let outcome = probe(&Probe::Tcp { address: format!("localhost:{port}") }, PATIENT).await;
         assert!(outcome.is_success(), "{}", outcome.output());
@@ -273,7 +272,7 @@ mod tests {
         let server = FakeServer::start().await;
         server.behave(Behaviour::Hang);
         let (void, url) = (void_probes(), server.url());
-        let probing = tokio::spawn(async move { probe(&Probe::Http { url }, PATIENT).await });
+        let probing = tokio::spawn(async move { probe(&Probe::http(url), PATIENT).await });
         while server.requests().is_empty() {
             tokio::task::yield_now().await;
         }
@@ -325,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_was_never_valid_fails_with_a_reason() {
-        let outcome = probe(&Probe::Http { url: "https://localhost/".into() }, PATIENT).await;
+        let outcome = probe(&Probe::http("https://localhost/"), PATIENT).await;
         assert!(outcome.output().contains("only http is spoken"), "{}", outcome.output());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use hobnob_api::Probe;
 use hobnob_api::address::{AddressError, HostPort, HttpUrl};
+use hobnob_api::{Probe, UdpProbe};
 
 /// The place that a probe connects to, and the request that it makes there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,16 @@ impl Target {
     /// Parses the target of a probe.
     pub(in crate::checks) fn parse(probe: &Probe) -> Result<Self, AddressError> {
         match probe {
-            Probe::Http { url } => {
-                let HttpUrl { address, authority, path } = url.parse()?;
+            Probe::Http(http) => {
+                let HttpUrl { address, authority, path } = http.url.parse()?;
                 Ok(Self::new(&address, Some(HttpTarget { authority, path })))
             }
             Probe::Tcp { address } => Ok(Self::new(&address.parse()?, None)),
+            Probe::Udp(UdpProbe { address, .. }) => Ok(Self::new(&address.parse()?, None)),
+            Probe::Grpc(grpc) => Ok(Self::new(&grpc.address.parse()?, None)),
+            Probe::Script { .. } | Probe::Ttl { .. } | Probe::Alias(_) => {
+                Err(AddressError::HostPort(String::new()))
+            }
         }
     }
 
@@ -56,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_url_says_where_to_connect_and_what_to_ask() {
-        let probe = Probe::Http { url: "http://[::1]:8001/health?full".into() };
+        let probe = Probe::http("http://[::1]:8001/health?full");
         let http = HttpTarget { authority: "[::1]:8001".into(), path: "/health?full".into() };
         let target = Target { host: "::1".into(), port: 8001, http: Some(http) };
         assert_eq!(Target::parse(&probe), Ok(target));

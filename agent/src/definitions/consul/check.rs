@@ -159,7 +159,7 @@ fn thresholds(check: &mut Object<'_>, made: &mut Map<String, Value>, notes: &mut
     let passing = check.number("success_before_passing", notes).unwrap_or(1).max(1);
     let critical = check.number("failures_before_critical", notes).unwrap_or(1).max(1);
     made.insert("success_before_passing".to_owned(), passing.into());
-    made.insert("failures_before_failing".to_owned(), critical.into());
+    made.insert("failures_before_critical".to_owned(), critical.into());
     if let Some(warning) = check.number("failures_before_warning", notes)
         && warning.max(1) < critical
     {

@@ -38,12 +38,12 @@ fn service(port: u16) -> (Key, Option<Value>) {
 fn own_check(number: u64) -> OwnCheck {
     let check = Check {
         name: "check".to_owned(),
-        probe: Probe::Tcp { address: "127.0.0.1:1".to_owned() },
         interval_ms: 1_000,
         timeout_ms: 500,
         success_before_passing: 1,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         listener_watch: true,
+        ..Check::new(Probe::Tcp { address: "127.0.0.1:1".to_owned() })
     };
     OwnCheck::new(check_id(number), check)
 }

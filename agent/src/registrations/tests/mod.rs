@@ -129,12 +129,12 @@ fn web(port: u16) -> Registration {
 fn checked(registration: Registration, server: &FakeServer) -> Registration {
     let check = Check {
         name: "check".to_owned(),
-        probe: Probe::Http { url: server.url() },
         interval_ms: INTERVAL.as_millis() as u64,
         timeout_ms: 60_000,
         success_before_passing: 1,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         listener_watch: true,
+        ..Check::new(Probe::http(server.url()))
     };
     Registration { checks: vec![check], ..registration }
 }
@@ -354,7 +354,7 @@ async fn a_registration_that_is_replaced_or_removed_leaves_no_verdict_behind() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
     let disk = FakeDisk::new();
-    let put = r#"{"put":{"service":"web","id":"web-1","port":80,"checks":[{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":1,"success_before_passing":1,"failures_before_failing":1}]}}"#;
+    let put = r#"{"put":{"service":"web","id":"web-1","port":80,"checks":[{"name":"deep","kind":"quic","interval_ms":1,"timeout_ms":1,"success_before_passing":1,"failures_before_failing":1}]}}"#;
     disk.set_content(LOG, log([put.to_owned()]));
     let this = TestRegistrar::start(disk).await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
