@@ -117,17 +117,17 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     };
     node.validate()?;
     let secrets = Secrets::of(sealed, now_ms)?;
-    define(&mut data_dir, config.config_dir.as_deref())?;
+    define(&mut data_dir, config.config_dir.as_deref());
     Ok(Opened { config, data_dir, cluster, node, secrets })
 }
 
 /// Makes the instances of files those that the directory defines now. With a problem in one of them, those of the earlier life
 /// stay: the host is not to lose all of its services because of one.
-fn define(data_dir: &mut DataDir, dir: Option<&Path>) -> Result<(), StartError> {
+fn define(data_dir: &mut DataDir, dir: Option<&Path>) {
     let read = dir.map_or_else(|| Ok(Definitions::default()), Definitions::read);
     let reloaded = match read {
         Ok(Definitions { definitions, warnings, .. }) => {
-            let defined = registrations::define_at_start(data_dir, &definitions)?;
+            let defined = registrations::define_at_start(data_dir, &definitions);
             let warnings = warnings.iter().map(ToString::to_string).collect();
             Reloaded { warnings, ..defined }
         }
@@ -137,7 +137,6 @@ fn define(data_dir: &mut DataDir, dir: Option<&Path>) -> Result<(), StartError> 
         }
     };
     reloading::tell("the start", &reloaded, false);
-    Ok(())
 }
 
 /// Adds the members to join at that a token named.

@@ -182,7 +182,8 @@ mod tests {
 
     fn parse(text: &str) -> Result<Vec<(String, Vec<String>, usize)>, Vec<String>> {
         let file = ConfigFile::parse(Path::new("h.toml"), text, &KNOWN);
-        let shown = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
+        let shown =
+            |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
         let leaves = file.map_err(shown)?.leaves;
         Ok(leaves.into_iter().map(|leaf| (leaf.key, leaf.values, leaf.line)).collect())
     }

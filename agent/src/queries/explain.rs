@@ -49,7 +49,10 @@ pub(crate) async fn explain(
         let is_own = view.instance.origin == own;
         let check = if is_own { driver.check(subject.clone()).await? } else { None };
         let registrant = is_own.then(|| registrations.registrant(&subject)).flatten();
-        let registered_by = registrant.map(registered_by);
+        let registered_by = registrant.map(|registrant| RegisteredBy {
+            file: registrations.source(&subject).map(|file| file.to_string()),
+            ..registered_by(registrant)
+        });
         let explained = offer::explain(registry, view, Vec::from_iter(check));
         instances.push(InstanceExplained { registered_by, ..explained });
     }
@@ -57,7 +60,7 @@ pub(crate) async fn explain(
 }
 
 fn registered_by(StoredRegistrant { uid, pid, at_ms, agent }: StoredRegistrant) -> RegisteredBy {
-    RegisteredBy { uid, pid, at_ms, agent }
+    RegisteredBy { uid, pid, at_ms, agent, file: None }
 }
 
 /// Why nothing can be explained by this name: nothing has it, or a service does.

@@ -67,29 +67,29 @@ impl Registrar {
     }
 }
 
-/// Makes the instances of files those of these definitions, before the agent starts.
-///
-/// # Errors
-/// The disk refused a change; those before it stand.
-pub(crate) fn define_at_start(
-    data_dir: &mut DataDir,
-    definitions: &[Definition],
-) -> Result<Reloaded, WriteError> {
+/// Makes the instances of files those of these definitions, before the agent starts. After a problem of the disk, the
+/// changes before it stand, and the next reload makes the others.
+pub(crate) fn define_at_start(data_dir: &mut DataDir, definitions: &[Definition]) -> Reloaded {
     let plan = match plan(data_dir.registrations(), definitions) {
         Ok(plan) => plan,
         Err(problems) => {
             let problems = problems.iter().map(ToString::to_string).collect();
-            return Ok(Reloaded { problems, ..Reloaded::default() });
+            return Reloaded { problems, ..Reloaded::default() };
         }
     };
+    let made = make(data_dir, &plan);
+    let problems = made.err().into_iter().map(|error| error.to_string()).collect();
+    Reloaded { problems, ..plan.report() }
+}
+
+fn make(data_dir: &mut DataDir, plan: &Plan) -> Result<(), WriteError> {
     let Caller { uid, pid, .. } = this_process();
     let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms(), agent: None };
     for id in &plan.removed {
         data_dir.remove_registration(id)?;
     }
     let put = |registration: &StoredRegistration| data_dir.put_registration(registration, Some(by));
-    plan.changed.iter().chain(&plan.added).try_for_each(put)?;
-    Ok(plan.report())
+    plan.changed.iter().chain(&plan.added).try_for_each(put)
 }
 
 fn this_process() -> Caller {

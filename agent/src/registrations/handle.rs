@@ -82,4 +82,9 @@ impl RegistrationsHandle {
     pub(crate) fn registrant(&self, id: &str) -> Option<StoredRegistrant> {
         self.registrants.get(id)
     }
+
+    /// The name of the file that defines the instance with this id, if one does. Waits for nothing.
+    pub(crate) fn source(&self, id: &str) -> Option<Arc<str>> {
+        self.registrants.source(id)
+    }
 }

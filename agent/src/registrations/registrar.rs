@@ -175,7 +175,7 @@ impl Registrar {
         let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms(), agent };
         let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
-        self.registrants.set(&after.id, by);
+        self.registrants.set(&after, by);
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
             let written = self.driver.write(self.records_of(&after, InitialHealth::Kept)).await;
             written.map_err(|refused| not_written(&after.id, refused))?;

@@ -50,6 +50,7 @@ fn web() -> StoredRegistration {
             ..StoredBalancing::default()
         },
         scope: None,
+        source: None,
     }
 }
 

@@ -130,6 +130,10 @@ pub struct RegisteredBy {
     /// The agent of another datacenter on whose host it ran; absent for a process of the agent's own host.
     #[serde(default, skip_serializing_if = "is_default")]
     pub agent: Option<NodeId>,
+    /// The name of the file that defines the instance, in the directory of service definitions; absent for one that came over the
+    /// socket. The process is then the agent itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub file: Option<String>,
 }
 
 /// Whether an instance is offered, and why.
