@@ -11,7 +11,7 @@ use super::problem::{Problem, line_of};
 /// The longest configuration file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// A configuration file whose keys are all known.
+/// What a configuration file sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigFile {
     /// Its path.
@@ -41,35 +41,33 @@ pub struct KnownKey<'a> {
 }
 
 impl ConfigFile {
-    /// Reads a file. Every key in it is one of `known`.
-    ///
-    /// # Errors
-    /// All problems of the file.
-    pub fn read(path: &Path, known: &[KnownKey<'_>]) -> Result<Self, Vec<Problem>> {
-        let problem = |message: String| vec![Problem::of(path, None, message)];
-        let text = read_text(path, MAX_FILE_BYTES).map_err(problem)?;
-        Self::parse(path, &text, known)
+    /// Reads a file, as far as its keys are among `known`, and tells all of its problems.
+    #[must_use]
+    pub fn read(path: &Path, known: &[KnownKey<'_>]) -> (Self, Vec<Problem>) {
+        match read_text(path, MAX_FILE_BYTES) {
+            Ok(text) => Self::parse(path, &text, known),
+            Err(message) => (Self::empty(path), vec![Problem::of(path, None, message)]),
+        }
     }
 
     /// Parses the text of a file.
-    ///
-    /// # Errors
-    /// All problems of the text.
-    pub fn parse(path: &Path, text: &str, known: &[KnownKey<'_>]) -> Result<Self, Vec<Problem>> {
+    #[must_use]
+    pub fn parse(path: &Path, text: &str, known: &[KnownKey<'_>]) -> (Self, Vec<Problem>) {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let mut problems: Vec<_> =
-            errors.iter().map(|error| syntax_problem(path, text, error)).collect();
         // What a parser makes of a broken text is no reason for further problems.
-        if !problems.is_empty() {
-            return Err(problems);
+        if !errors.is_empty() {
+            let problems = errors.iter().map(|error| syntax_problem(path, text, error)).collect();
+            return (Self::empty(path), problems);
         }
         let mut reading = Reading { path, text, known, leaves: Vec::new(), problems: Vec::new() };
         reading.table("", table.get_ref());
-        problems.append(&mut reading.problems);
-        problems.sort_by_key(|problem| problem.line);
-        let mut leaves = reading.leaves;
+        let Reading { mut leaves, problems, .. } = reading;
         leaves.sort_by_key(|leaf| leaf.line);
-        if problems.is_empty() { Ok(Self { path: path.to_owned(), leaves }) } else { Err(problems) }
+        (Self { path: path.to_owned(), leaves }, problems)
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self { path: path.to_owned(), leaves: Vec::new() }
     }
 }
 
@@ -181,11 +179,13 @@ mod tests {
     ];
 
     fn parse(text: &str) -> Result<Vec<(String, Vec<String>, usize)>, Vec<String>> {
-        let file = ConfigFile::parse(Path::new("h.toml"), text, &KNOWN);
-        let shown =
-            |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let leaves = file.map_err(shown)?.leaves;
-        Ok(leaves.into_iter().map(|leaf| (leaf.key, leaf.values, leaf.line)).collect())
+        let (file, mut problems) = ConfigFile::parse(Path::new("h.toml"), text, &KNOWN);
+        problems.sort_by_key(|problem| problem.line);
+        if problems.is_empty() {
+            Ok(file.leaves.into_iter().map(|leaf| (leaf.key, leaf.values, leaf.line)).collect())
+        } else {
+            Err(problems.iter().map(ToString::to_string).collect())
+        }
     }
 
     #[test]

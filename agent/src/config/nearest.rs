@@ -1,7 +1,7 @@
 //! The known key that somebody may have meant.
 
-/// A smaller likeness than this is chance.
-const ALIKE: f64 = 0.7;
+/// A smaller likeness than these is chance: of the letters in their order, and of the edits between the words.
+const ALIKE: (f64, f64) = (0.7, 0.6);
 
 /// The known word that is most like this one, if one is.
 #[must_use]
@@ -9,8 +9,11 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let word = word.to_ascii_lowercase().replace('-', "_");
     known
         .into_iter()
-        .map(|known| (strsim::jaro_winkler(&word, known), known))
-        .filter(|(alike, _)| *alike >= ALIKE)
+        .filter_map(|known| {
+            let letters = strsim::jaro_winkler(&word, known);
+            let edits = strsim::normalized_damerau_levenshtein(&word, known);
+            (letters >= ALIKE.0 || edits >= ALIKE.1).then_some((letters + edits, known))
+        })
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, known)| known)
 }
@@ -32,6 +35,7 @@ mod tests {
             ("bnd", Some("bind")),
             ("Sync-Bind", Some("sync_bind")),
             ("datadir", Some("data_dir")),
+            ("jion", Some("join")),
             ("colour", None),
         ] {
             assert_eq!(nearest(word, known), meant, "{word}");

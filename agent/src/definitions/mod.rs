@@ -171,7 +171,7 @@ mod tests {
         let told = parse(&[
             ("a.toml", "service = \"web\"\nport = 80\nweight = 0\n"),
             ("b.toml", "service = \"db\"\nport = 1\naddress = \"0.0.0.0\"\n"),
-            ("c.toml", "service = \"db\"\nport = 1\ndatacenter = \"eu\"\n"),
+            ("c.toml", "service = \"mq\"\nport = 1\ndatacenter = \"eu\"\n"),
             ("d.json", "{"),
         ]);
         let told = told.expect_err("problems");

@@ -67,12 +67,9 @@ fn value_of(option: &ConfigOption) -> String {
         let example = EXAMPLES.iter().find(|(key, _)| *key == option.key);
         return example.map_or("\"\"", |(_, value)| *value).to_owned();
     };
-    if option.is_switch() || default.bytes().all(|byte| byte.is_ascii_digit()) && default != "0666"
-    {
-        default.into_owned()
-    } else {
-        format!("\"{default}\"")
-    }
+    // An octal mode is no number of TOML.
+    let is_number = !default.starts_with('0') && default.parse::<u64>().is_ok();
+    if option.is_switch() || is_number { default.into_owned() } else { format!("\"{default}\"") }
 }
 
 /// Appends a comment, wrapped.

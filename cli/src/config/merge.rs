@@ -88,9 +88,8 @@ pub(crate) fn merge(command: &Command, line: &[OsString]) -> Result<Merged, Brok
 fn read(path: &Path, options: &[ConfigOption]) -> Result<ConfigFile, Vec<Problem>> {
     let known =
         options.iter().map(|option| KnownKey { key: &option.key, is_list: option.is_list() });
-    let mut file = ConfigFile::read(path, &known.collect::<Vec<_>>())?;
+    let (mut file, mut problems) = ConfigFile::read(path, &known.collect::<Vec<_>>());
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut problems = Vec::new();
     for leaf in &mut file.leaves {
         let Some(option) = options.iter().find(|option| option.key == leaf.key) else { continue };
         leaf.values = option.split(&leaf.values);
@@ -101,6 +100,7 @@ fn read(path: &Path, options: &[ConfigOption]) -> Result<ConfigFile, Vec<Problem
             leaf.values = leaf.values.iter().map(complete).collect();
         }
     }
+    problems.sort_by_key(|problem| problem.line);
     if problems.is_empty() { Ok(file) } else { Err(problems) }
 }
 

@@ -26,12 +26,13 @@ pub(super) struct ConfigOption {
     pub(super) arg: Arg,
 }
 
-/// All options that have a key, in the order of the help.
+/// All options that have a key, those of tables last.
 pub(super) fn options(command: &Command) -> Vec<ConfigOption> {
     let socket = command.get_arguments().filter(|arg| arg.get_id() == SOCKET);
     let agent = command.find_subcommand(AGENT).into_iter().flat_map(Command::get_arguments);
     let own = agent.filter(|arg| arg.get_long().is_some() && arg.get_action().takes_values());
-    let all = own.filter(|arg| arg.get_id() != SOCKET).chain(socket);
+    // The tables come last in a file.
+    let all = socket.chain(own.filter(|arg| arg.get_id() != SOCKET));
     let all = all.filter(|arg| !WITHOUT_KEY.contains(&arg.get_id().as_str()));
     all.map(|arg| ConfigOption { key: key_of(arg.get_id().as_str()), arg: arg.clone() }).collect()
 }

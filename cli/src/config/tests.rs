@@ -93,9 +93,12 @@ fn each_setting_has_its_origin() {
 
 #[test]
 fn all_problems_of_a_file_are_told_with_their_lines() {
-    let told = problems("bnd = 1\n[protocol]\nrumor_fanout = 2\nrumour_fanout = 3\n");
+    let told = problems("bnd = 1\n[protocol]\nrumor_fanout = 0\nrumour_fanout = 3\n");
     assert_eq!(told[0], "FILE:1: there is no key `bnd`; did you mean `bind`?");
-    assert!(told[1].starts_with("FILE:4: there is no key `protocol.rumour_fanout`; did you mean"));
+    assert!(
+        told[1].starts_with("FILE:3: `protocol.rumor_fanout` cannot be `0`: 0 is not in 1..=8")
+    );
+    assert!(told[2].starts_with("FILE:4: there is no key `protocol.rumour_fanout`; did you mean"));
     let told = problems(
         "bind = \"nowhere:\"\nwan_bytes_per_second = 3\ngateway = \"perhaps\"\ninsecure = \"maybe\"\njoin = [\"a:1\", \"b:\"]\n\
          [protocol]\ndigest_period_ms = 1\n",

@@ -44,6 +44,7 @@ fn all_problems_are_told_at_once_with_their_places() {
     let told = stderr(&output);
     for problem in [
         "error: hobnob.toml:1: there is no key `bnd`; did you mean `bind`?\n",
+        "error: hobnob.toml:3: `join` cannot be `nobody:`: expected the gossip address",
         "error: services.d/web.toml:2: there is no key `prot`; did you mean `port`?\n",
         "error: services.d/db.json: service: there is no key `conect`",
     ] {

@@ -133,6 +133,29 @@ fn a_file_that_is_gone_at_the_next_start_takes_its_instances_along() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_is_told_and_read_once_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let args = [format!("--config-dir={}", dir(home.path()).display())];
+    let agent = Agent::start_with(home.path(), "a1", ANY_PORT, &args);
+    for warning in
+        ["services.d: cannot be read", "the directory of service definitions is not watched"]
+    {
+        eventually(warning, || agent.has_logged(warning));
+    }
+    assert_eq!(agent.run(&["reload"]).status.code(), Some(1));
+    write(home.path(), "web.toml", WEB);
+    agent.signal(Signal::HUP);
+    if !crate::process::hangups_are_ignored_here() {
+        eventually("a hangup reads it", || agent.instances("web") == healthy("web-1"));
+    }
+    agent.ok(&["reload"]);
+    assert_eq!(agent.instances("web"), healthy("web-1"));
+    write(home.path(), "new.toml", "service = \"new\"\nport = 1\n");
+    eventually("it is watched from then on", || agent.instances("new") == healthy("new"));
+    assert_eq!(agent.logged("is not watched").len(), 1, "one warning");
+}
+
+#[test]
 fn files_and_the_socket_never_change_each_other_s_instances() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

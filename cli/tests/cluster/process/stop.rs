@@ -29,7 +29,7 @@ fn a_hangup_ends_nothing_and_a_signal_after_a_leave_cuts_nothing_short() {
 }
 
 /// Whether this process was started with SIGHUP ignored, as by `nohup`. Its agents respect that, and do not log hangups.
-fn hangups_are_ignored_here() -> bool {
+pub(crate) fn hangups_are_ignored_here() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
