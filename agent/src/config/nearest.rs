@@ -3,7 +3,7 @@
 /// A smaller likeness than these is chance: of the letters in their order, and of the edits between the words.
 const ALIKE: (f64, f64) = (0.7, 0.6);
 
-/// The known word that is most like this one, if one is.
+/// The known word that is most like this one, if one is. Edits count twice: letters that change places are the commonest slip.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
@@ -12,7 +12,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter_map(|known| {
             let letters = strsim::jaro_winkler(&word, known);
             let edits = strsim::normalized_damerau_levenshtein(&word, known);
-            (letters >= ALIKE.0 || edits >= ALIKE.1).then_some((letters + edits, known))
+            (letters >= ALIKE.0 || edits >= ALIKE.1).then_some((letters + 2.0 * edits, known))
         })
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, known)| known)

@@ -182,4 +182,23 @@ mod tests {
             assert!(told.starts_with(says), "{told}");
         }
     }
+
+    #[test]
+    fn no_damage_of_a_file_is_more_than_a_problem() {
+        let toml = "[[services]]\nservice = \"w\"\nport = 8_0\n[[services.checks]]\nprobe.tcp.address = \"h:1\"\ninterval = \"1m2s\"\n";
+        let json = r#"{"services":[{"Name":"w","Port":1,"Weights":{"Passing":2},"Check":{"HTTP":"http://h/","Interval":"1.5s"}}]}"#;
+        for (path, text) in [("w.toml", toml), ("w.json", json)] {
+            assert_eq!(parse(&[(path, text)]), Ok(vec!["w".to_owned()]));
+            for at in 0..text.len() {
+                let (before, after) = text.split_at(at);
+                for damaged in [
+                    before.to_owned(),
+                    before.to_owned() + &after[1..],
+                    format!("{before}\"{after}"),
+                ] {
+                    let _ = parse(&[(path, &damaged)]);
+                }
+            }
+        }
+    }
 }

@@ -137,7 +137,11 @@ fn tls(check: &mut Object<'_>, notes: &mut Notes) -> Option<Value> {
 fn headers(check: &mut Object<'_>, notes: &mut Notes) -> Option<Value> {
     let (path, value) = check.take("header")?;
     let mut headers = Map::new();
-    for (name, values) in value.as_object()? {
+    let Some(fields) = value.as_object() else {
+        notes.problems.push(format!("{path}: expected an object"));
+        return None;
+    };
+    for (name, values) in fields {
         let values = match values {
             Value::String(text) => Some(text.clone()),
             Value::Array(items) => {

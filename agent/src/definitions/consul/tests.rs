@@ -83,6 +83,10 @@ fn what_would_change_something_is_refused_and_the_rest_is_warned_of() {
             check(json!({"tcp": "h:1", "interval": "1s", "intervl": "2s"})),
             "did you mean `interval`?",
         ),
+        (
+            check(json!({"http": "http://h/", "header": ["a"], "interval": "1s"})),
+            "check.header: expected an object",
+        ),
         (check(json!({"h2ping": "h:1", "interval": "1s"})), "HTTP/2 ping"),
         (
             check(json!({"tcp": "h:1", "interval": "1s", "Status": "good"})),
