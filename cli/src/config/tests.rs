@@ -174,3 +174,18 @@ fn other_commands_read_no_file() {
     let merged = merge(&Cli::command(), &line).unwrap();
     assert!(merged.settings.settings.is_empty());
 }
+
+#[test]
+fn every_option_of_an_agent_has_a_key() {
+    let command = Cli::command();
+    let keys: BTreeSet<_> =
+        options(&command).into_iter().map(|option| option.id().to_owned()).collect();
+    let agent = command.find_subcommand("agent").unwrap();
+    for arg in agent.get_arguments() {
+        let id = arg.get_id().as_str();
+        // A switch has to be written as the others are, to be turned off again by a variable or a flag.
+        let has_none = ["config", "no_config"].contains(&id);
+        assert_eq!(keys.contains(id), !has_none, "{id}");
+    }
+    assert!(keys.contains("socket"));
+}
