@@ -13,7 +13,7 @@ use super::reminder::remind;
 use super::task::Task;
 use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
-use crate::checks::ListenerWatch;
+use crate::checks::{ListenerWatch, Prober};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost, ValidConfig};
 use crate::descriptors;
@@ -181,7 +181,8 @@ async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
     let Opened { config, data_dir, secrets, .. } = &mut bound.opened;
     let (address, sealing) = (config.advertise.to_string(), secrets.sealing.as_deref());
-    let restored = registrations::restore(data_dir, &address, sealing).await;
+    let prober = Prober { neighbours: None, script_checks: config.script_checks };
+    let restored = registrations::restore(data_dir, &address, sealing, &prober).await;
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
     Ok(Ready { bound, restored, epoch })
 }
@@ -220,6 +221,7 @@ impl Ready {
             driver.clone(),
             restored,
             listeners,
+            Prober { neighbours: None, script_checks: config.script_checks },
         );
         let answering = Answering { driver: driver.clone(), registrations: registrations.clone() };
         let around = |wan| seeding::Live {

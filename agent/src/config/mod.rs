@@ -67,6 +67,8 @@ pub struct AgentConfig {
     /// Ask the kernel whether somebody listens at the checked addresses of this host, so that a service that dies is
     /// unhealthy at once.
     pub listener_watch: bool,
+    /// Run the programs of checks that are scripts. Every process that may register then runs programs as the user of the agent.
+    pub script_checks: bool,
 }
 
 #[cfg(test)]
@@ -95,6 +97,7 @@ impl AgentConfig {
             keep_on_exit: false,
             insecure: true,
             listener_watch: true,
+            script_checks: false,
         }
     }
 }

@@ -95,6 +95,7 @@ pub(crate) struct ValidConfig {
     /// Whether the traffic of a clear cluster was allowed to leave this host.
     pub(crate) insecure: bool,
     pub(crate) listener_watch: bool,
+    pub(crate) script_checks: bool,
 }
 
 impl ValidConfig {
@@ -184,6 +185,7 @@ impl AgentConfig {
             wan_bytes_per_second: self.wan_bytes_per_second,
             keep_on_exit: self.keep_on_exit,
             listener_watch: self.listener_watch,
+            script_checks: self.script_checks,
         })
     }
 }

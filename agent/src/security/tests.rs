@@ -80,6 +80,7 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         keep_on_exit: false,
         insecure: false,
         listener_watch: false,
+        script_checks: false,
     }
 }
 

@@ -32,5 +32,6 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         keep_on_exit: false,
         insecure: false,
         listener_watch: true,
+        script_checks: false,
     }
 }
