@@ -118,6 +118,8 @@ error_codes! {
     DatacenterNotFound => NotFound,
     /// No instance with that id is registered with this agent.
     InstanceNotFound => NotFound,
+    /// The instance has no check by reports of that name, or has several and the request names none.
+    CheckNotFound => NotFound,
     /// The instance is registered with another agent.
     InstanceElsewhere => NotFound,
     /// Nothing has that name or id.

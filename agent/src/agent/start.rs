@@ -14,7 +14,7 @@ use super::reminder::remind;
 use super::task::Task;
 use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
-use crate::checks::ListenerWatch;
+use crate::checks::{ListenerWatch, Prober};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost, ValidConfig};
 use crate::definitions::Definitions;
@@ -117,14 +117,15 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     };
     node.validate()?;
     let secrets = Secrets::of(sealed, now_ms)?;
-    define(&mut data_dir, config.config_dir.as_deref());
+    define(&mut data_dir, config.config_dir.as_deref(), config.script_checks);
     Ok(Opened { config, data_dir, cluster, node, secrets })
 }
 
 /// Makes the instances of files those that the directory defines now. With a problem in one of them, those of the earlier life
 /// stay: the host is not to lose all of its services because of one.
-fn define(data_dir: &mut DataDir, dir: Option<&Path>) {
-    let read = dir.map_or_else(|| Ok(Definitions::default()), Definitions::read);
+fn define(data_dir: &mut DataDir, dir: Option<&Path>, script_checks: bool) {
+    let read = |dir| Definitions::read(dir, script_checks);
+    let read = dir.map_or_else(|| Ok(Definitions::default()), read);
     let reloaded = match read {
         Ok(Definitions { definitions, warnings, .. }) => {
             let defined = registrations::define_at_start(data_dir, &definitions);
@@ -203,7 +204,8 @@ async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
     let Opened { config, data_dir, secrets, .. } = &mut bound.opened;
     let (address, sealing) = (config.advertise.to_string(), secrets.sealing.as_deref());
-    let restored = registrations::restore(data_dir, &address, sealing).await;
+    let prober = Prober { neighbours: None, script_checks: config.script_checks };
+    let restored = registrations::restore(data_dir, &address, sealing, &prober).await;
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
     Ok(Ready { bound, restored, epoch })
 }
@@ -242,10 +244,15 @@ impl Ready {
             driver.clone(),
             restored,
             listeners,
+            Prober { neighbours: None, script_checks: config.script_checks },
         );
         let settings = config.started_with.settings.clone();
-        let (reloading, reloader) =
-            Reloading::new(config.config_dir, config.started_with, registrations.clone());
+        let (reloading, reloader) = Reloading::new(
+            config.config_dir,
+            config.script_checks,
+            config.started_with,
+            registrations.clone(),
+        );
         let answering = Answering { driver: driver.clone(), registrations: registrations.clone() };
         let around = |wan| seeding::Live {
             info: info.clone(),

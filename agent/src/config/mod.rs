@@ -83,6 +83,8 @@ pub struct AgentConfig {
     pub config_dir: Option<PathBuf>,
     /// What all of this was made of, to be shown and read again.
     pub started_with: StartedWith,
+    /// Run the programs of checks that are scripts. Every process that may register then runs programs as the user of the agent.
+    pub script_checks: bool,
 }
 
 #[cfg(test)]
@@ -114,6 +116,7 @@ impl AgentConfig {
             listener_watch: true,
             config_dir: None,
             started_with: StartedWith::default(),
+            script_checks: false,
         }
     }
 }

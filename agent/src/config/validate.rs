@@ -97,6 +97,7 @@ pub(crate) struct ValidConfig {
     pub(crate) listener_watch: bool,
     pub(crate) config_dir: Option<PathBuf>,
     pub(crate) started_with: StartedWith,
+    pub(crate) script_checks: bool,
 }
 
 impl ValidConfig {
@@ -188,6 +189,7 @@ impl AgentConfig {
             listener_watch: self.listener_watch,
             config_dir: self.config_dir,
             started_with: self.started_with,
+            script_checks: self.script_checks,
         })
     }
 }

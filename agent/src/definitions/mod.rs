@@ -68,17 +68,17 @@ impl Definition {
 }
 
 impl Definitions {
-    /// Reads every file of a directory.
+    /// Reads every file of a directory. Without `script_checks` no check may be a script.
     ///
     /// # Errors
     /// All problems of all files.
-    pub fn read(dir: &Path) -> Result<Self, Vec<Problem>> {
+    pub fn read(dir: &Path, script_checks: bool) -> Result<Self, Vec<Problem>> {
         let files = folder::read(dir)?;
-        Self::parse(&files)
+        Self::parse(&files, script_checks)
     }
 
     /// Parses files, and checks the rules for what they define.
-    pub(crate) fn parse(files: &[SourceFile]) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn parse(files: &[SourceFile], script_checks: bool) -> Result<Self, Vec<Problem>> {
         let mut all = Self { files: files.len(), ..Self::default() };
         let mut problems = Vec::new();
         for SourceFile { path, text } in files {
@@ -89,14 +89,15 @@ impl Definitions {
             problems.extend(parsed.problems);
             all.definitions.extend(parsed.definitions);
         }
-        problems.extend(all.definitions.iter().filter_map(broken_rule));
+        let broken = |one| broken_rule(one, script_checks);
+        problems.extend(all.definitions.iter().filter_map(broken));
         problems.extend(duplicates(&all.definitions));
         if problems.is_empty() { Ok(all) } else { Err(problems) }
     }
 }
 
 /// The first rule that a definition breaks.
-fn broken_rule(definition: &Definition) -> Option<Problem> {
+fn broken_rule(definition: &Definition, script_checks: bool) -> Option<Problem> {
     let Definition { file, line, registration } = definition;
     let problem = |message: String| Some(Problem::of(file, *line, message));
     for (is_given, key) in
@@ -106,7 +107,7 @@ fn broken_rule(definition: &Definition) -> Option<Problem> {
             return problem(format!("`{key}` is for `hobnob register`, not for a file"));
         }
     }
-    registrations::check(registration).err().and_then(|error| problem(error.message))
+    registrations::check(registration, script_checks).err().and_then(|error| problem(error.message))
 }
 
 /// A problem for each id that is defined again.
@@ -143,7 +144,7 @@ mod tests {
             all.definitions.iter().map(|one| one.registration.instance_id().to_owned()).collect()
         };
         let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
-        Definitions::parse(&files).map(ids).map_err(told)
+        Definitions::parse(&files, false).map(ids).map_err(told)
     }
 
     #[test]

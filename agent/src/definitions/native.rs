@@ -28,7 +28,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
         let value = lines.table("", table);
         match shape::registration(value) {
             Ok(registration) => {
-                parsed.definitions.push(Definition::new(file, Some(line), registration))
+                parsed.definitions.push(Definition::new(file, Some(line), registration));
             }
             Err(ShapeError { path, message }) => {
                 let line = lines.of(&path).unwrap_or(line);

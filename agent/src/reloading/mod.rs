@@ -49,6 +49,7 @@ impl Reloader {
 /// The task. See the module.
 pub(crate) struct Reloading {
     dir: Option<PathBuf>,
+    script_checks: bool,
     started_with: StartedWith,
     registrations: RegistrationsHandle,
     commands: mpsc::Receiver<Command>,
@@ -57,11 +58,12 @@ pub(crate) struct Reloading {
 impl Reloading {
     pub(crate) fn new(
         dir: Option<PathBuf>,
+        script_checks: bool,
         started_with: StartedWith,
         registrations: RegistrationsHandle,
     ) -> (Self, Reloader) {
         let (asked, commands) = mpsc::channel(MAX_WAITING);
-        (Self { dir, started_with, registrations, commands }, Reloader(asked))
+        (Self { dir, script_checks, started_with, registrations, commands }, Reloader(asked))
     }
 
     /// Runs until the agent stops.
@@ -95,10 +97,13 @@ impl Reloading {
     /// is read, too.
     async fn reload(&self, cause: &'static str, whole: bool) -> Result<Reloaded, ApiError> {
         let (dir, started_with) = (self.dir.clone(), self.started_with.clone());
+        let script_checks = self.script_checks;
         let read = spawn_blocking(move || {
             let restart_for = if whole { started_with.changed() } else { Ok(Vec::new()) };
-            let definitions =
-                dir.map_or_else(|| Ok(Definitions::default()), |dir| Definitions::read(&dir));
+            let definitions = dir.map_or_else(
+                || Ok(Definitions::default()),
+                |dir| Definitions::read(&dir, script_checks),
+            );
             match (restart_for, definitions) {
                 (Ok(restart_for), Ok(definitions)) => Ok((restart_for, definitions)),
                 (restart_for, definitions) => {

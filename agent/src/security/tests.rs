@@ -84,6 +84,7 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         listener_watch: false,
         config_dir: None,
         started_with: StartedWith::default(),
+        script_checks: false,
     }
 }
 

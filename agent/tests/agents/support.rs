@@ -35,5 +35,6 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         protocol: Protocol::default(),
         config_dir: None,
         started_with: StartedWith::default(),
+        script_checks: false,
     }
 }

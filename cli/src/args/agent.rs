@@ -202,6 +202,13 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_NO_LISTENER_WATCH", hide_env_values = true)]
     no_listener_watch: bool,
 
+    /// Run the programs of checks that are scripts: every process that may register then runs programs as the user of the agent
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    #[arg(env = "HOBNOB_ENABLE_SCRIPT_CHECKS", hide_env_values = true)]
+    enable_script_checks: bool,
+
     /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
@@ -258,6 +265,7 @@ impl AgentArgs {
             protocol: self.protocol.into(),
             config_dir,
             started_with: self.started_with,
+            script_checks: self.enable_script_checks,
         })
     }
 }
@@ -300,7 +308,7 @@ mod tests {
         assert_eq!(config.bind.to_string(), "127.0.0.1:7946");
         assert_eq!((config.cluster, config.zone.as_str()), (None, ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
-        assert!(config.listener_watch);
+        assert!(config.listener_watch && !config.script_checks);
     }
 
     #[test]
@@ -365,8 +373,9 @@ mod tests {
             "b:2,[::1]:3",
             "--keep-on-exit",
             "--no-listener-watch",
+            "--enable-script-checks",
         ]);
         assert_eq!(config.join, ["a:1", "b:2", "[::1]:3"]);
-        assert!(config.keep_on_exit && !config.listener_watch);
+        assert!(config.keep_on_exit && !config.listener_watch && config.script_checks);
     }
 }

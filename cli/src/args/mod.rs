@@ -55,7 +55,7 @@ pub(crate) use orders::{
     RevokeArgs, WaitArgs,
 };
 pub(crate) use pick::{PickArgs, ReportArgs};
-pub(crate) use register::{DeregisterArgs, RegisterArgs};
+pub(crate) use register::{CheckReportArgs, DeregisterArgs, RegisterArgs};
 pub(crate) use values::millis;
 pub(crate) use watch::WatchArgs;
 
@@ -132,6 +132,8 @@ pub(crate) enum Command {
     Register(RegisterArgs),
     /// Remove a service instance that is registered with this agent
     Deregister(DeregisterArgs),
+    /// Report how a service is, for its check by reports (--check-ttl)
+    Check(CheckReportArgs),
     /// List the healthy instances of a service
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to

@@ -104,11 +104,16 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     let mut found = Validated::default();
     let tell = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.to_string());
     let mut dir = args.places.config_dir.clone();
+    // Without a configuration nothing tells that they are off.
+    let mut script_checks = true;
     match here(&args.places) {
         Ok(Merged { matches, settings }) => {
             found.file = settings.file;
             dir = settings.directory.map(PathBuf::from);
-            found.problems.extend(rules(&matches).err().map(|error| format!("{error:#}")));
+            match rules(&matches) {
+                Ok(enabled) => script_checks = enabled,
+                Err(error) => found.problems.push(format!("{error:#}")),
+            }
         }
         Err(broken) => {
             let file = args.places.config.as_ref();
@@ -117,7 +122,7 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         }
     }
     found.directory = dir.as_ref().map(|dir| dir.display().to_string());
-    match dir.as_deref().map(Definitions::read) {
+    match dir.as_deref().map(|dir| Definitions::read(dir, script_checks)) {
         None => {}
         Some(Ok(Definitions { definitions, files, warnings })) => {
             found.files = files;
@@ -143,14 +148,14 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The rules that hold for a configuration as a whole, as far as they need no network.
-fn rules(matches: &clap::ArgMatches) -> anyhow::Result<()> {
+/// The rules that hold for a configuration as a whole, as far as they need no network. Returns whether it enables scripts.
+fn rules(matches: &clap::ArgMatches) -> anyhow::Result<bool> {
     let cli = Cli::from_arg_matches(matches)?;
     let socket = cli.socket();
-    if let Command::Agent(args) = cli.command {
-        args.into_config(socket)?.check_names()?;
-    }
-    Ok(())
+    let Command::Agent(args) = cli.command else { return Ok(false) };
+    let config = args.into_config(socket)?;
+    config.check_names()?;
+    Ok(config.script_checks)
 }
 
 fn summary(found: &Validated) -> String {

@@ -61,6 +61,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
     match command {
         Command::Register(args) => register::register(&mut client, args.into()).await,
         Command::Deregister(args) => register::deregister(&mut client, args).await,
+        Command::Check(args) => register::check(&mut client, args).await,
         Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
         Command::Services(args) => catalog::services(&mut client, args).await,
         Command::Pick(args) => pick::run(&mut client, &args).await,

@@ -108,7 +108,10 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     let mut text = format!("instance {id} of {service} is {status}, {offer}");
     let mut row = |name: &str, value: String| text += &line(name, &value);
     row("why", reason.clone());
-    row("check", check(explained));
+    match &explained.checks[..] {
+        [] | [_] => row("check", check(explained)),
+        several => several.iter().for_each(|one| row("check", one_of_several(one))),
+    }
     if let Some(registered_by) = &explained.registered_by {
         row("registered", registrant(registered_by));
     }
@@ -148,9 +151,8 @@ fn check(explained: &InstanceExplained) -> String {
     let lives = matches!(origin.member.status, MemberStatus::Alive | MemberStatus::Suspect);
     match explained.checks.first() {
         _ if !explained.checked => "none".to_owned(),
-        Some(CheckExplained { target, interval_ms, output, changed_ago_ms, .. }) => {
-            let every = humantime::format_duration(Duration::from_millis(*interval_ms));
-            let tried = format!("{target} every {every}");
+        Some(one @ CheckExplained { output, changed_ago_ms, .. }) => {
+            let tried = tried(one);
             match (output, changed_ago_ms) {
                 (Some(output), Some(ms)) => {
                     format!("{health} for {}: {output}; {tried}", age(*ms))
@@ -160,6 +162,26 @@ fn check(explained: &InstanceExplained) -> String {
         }
         None if !lives => format!("{health}, last known"),
         None => format!("{health}; ask `{}` for more: `hobnob explain` there", instance.node),
+    }
+}
+
+/// A check of an instance that has several, with a status of its own.
+fn one_of_several(check: &CheckExplained) -> String {
+    let CheckExplained { name, status, output, changed_ago_ms, .. } = check;
+    let tried = tried(check);
+    match (output, changed_ago_ms) {
+        (Some(output), Some(ms)) => {
+            format!("{name}: {status} for {}: {output}; {tried}", age(*ms))
+        }
+        _ => format!("{name}: {status}; {tried}"),
+    }
+}
+
+/// What a check examines, and how often.
+fn tried(CheckExplained { target, interval_ms, .. }: &CheckExplained) -> String {
+    match interval_ms {
+        0 => target.clone(),
+        ms => format!("{target} every {}", humantime::format_duration(Duration::from_millis(*ms))),
     }
 }
 

@@ -103,11 +103,18 @@ pub struct RecordsExplained {
 pub struct CheckExplained {
     /// Its name.
     pub name: String,
-    /// The URL or the address that is probed.
+    /// Its kind: `http`, `tcp`, `udp`, `grpc`, `script`, `ttl` or `alias`. An earlier agent does not tell.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kind: String,
+    /// Its status: `passing`, `warning`, `critical` or `unknown`. An earlier agent does not tell.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub status: String,
+    /// What it examines: the URL or the address that is probed, the program, or what is followed.
     pub target: String,
-    /// Milliseconds from one probe to the next.
+    /// Milliseconds from one probe to the next; 0 for a check without probes.
     pub interval_ms: u64,
-    /// The output of the probe that last changed its verdict; absent before the first verdict.
+    /// The output of the probe that last changed its verdict, or the latest note of the service; absent before the first
+    /// verdict.
     pub output: Option<String>,
     /// Milliseconds since that verdict.
     pub changed_ago_ms: Option<u64>,
@@ -147,7 +154,7 @@ pub struct InstanceExplained {
     pub reason: String,
     /// Whether it has a health check.
     pub checked: bool,
-    /// The verdict of its checks: `passing`, `failing` or `unknown`; `passing` without a check.
+    /// The verdict of its checks: `passing`, `warning`, `failing` or `unknown`; `passing` without a check.
     pub health: String,
     /// Its checks, when its agent is this one; else empty.
     pub checks: Vec<CheckExplained>,

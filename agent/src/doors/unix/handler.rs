@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::door::Door;
 use crate::budget::Budget;
 use crate::caller::Caller;
+use crate::checks::SelfReport;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::elsewhere;
@@ -129,6 +130,12 @@ impl Handler {
                 self.registrations.deregister(id.clone(), caller).await?;
                 let ack = acknowledged(driver, ack, InstanceScope::Global).await?;
                 Response::Deregistered { id, ack, node: None, also_at: Vec::new() }
+            }
+            Request::Check { id, check: name, status, note } => {
+                check("instance id", &id)?;
+                name.iter().try_for_each(|name| check("check", name))?;
+                let report = SelfReport { status, note };
+                Response::Checked { check: self.registrations.report(id, name, report).await? }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
             Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),

@@ -1,6 +1,7 @@
 //! The registrar with a driver on loopback and a disk in memory. Time is paused.
 
 mod full;
+mod several;
 
 use std::io::ErrorKind as IoErrorKind;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::caller::Caller;
-use crate::checks::ListenerWatch;
 use crate::checks::fake_server::{Behaviour, FakeServer};
+use crate::checks::{ListenerWatch, Prober};
 use crate::driver::Persist;
 use crate::storage::DataDir;
 use crate::storage::fake_disk::{FakeDisk, Writes};
@@ -58,7 +59,8 @@ impl TestRegistrar {
 
     async fn start_in_turn(disk: FakeDisk, probing: MutexGuard<'static, ()>) -> Self {
         let data_dir = open(&disk);
-        let restored = restore(&data_dir, "127.0.0.1", None).await;
+        let prober = Prober { neighbours: None, script_checks: true };
+        let restored = restore(&data_dir, "127.0.0.1", None, &prober).await;
         let own_checks = restored.own_checks();
         let mut driver = TestDriver::restored(1, restored.records.clone(), own_checks).await;
         let (registrar, handle) = Registrar::new(
@@ -68,6 +70,7 @@ impl TestRegistrar {
             driver.handle.clone(),
             restored,
             ListenerWatch::new(false),
+            prober,
         );
         let (persist, persisted) = mpsc::channel(1);
         let task = tokio::spawn(registrar.run(persisted));
@@ -313,8 +316,7 @@ async fn a_restored_instance_keeps_its_verdict_until_outcomes_change_it() {
     server.behave(Behaviour::Hang);
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "it takes its time");
-    let explained = this.driver.handle.check("web-1".to_owned()).await.expect("asked");
-    let explained = explained.expect("checked");
+    let explained = this.driver.handle.checks("web-1".to_owned()).await.expect("asked").remove(0);
     assert!(explained.output.expect("told").contains("before this agent"), "its age is told");
     assert!(explained.changed_ago_ms.is_some());
     server.behave(Behaviour::Status(503));
@@ -419,7 +421,7 @@ async fn a_kept_registration_that_the_token_does_not_allow_is_not_offered_and_st
     for (service, is_offered) in [("api-*", false), ("web", true)] {
         let certificate = cluster.certificate(&cluster.token_for(5, &[service]), 1);
         let sealing = Sealing::new(cluster.trust(), certificate).expect("it counts");
-        let restored = restore(&open(&disk), "127.0.0.1", Some(&sealing)).await;
+        let restored = restore(&open(&disk), "127.0.0.1", Some(&sealing), &Prober::default()).await;
         assert_eq!(restored.records.len(), usize::from(is_offered), "{service}");
         assert!(disk.content(LOG) == kept, "{service}");
     }
