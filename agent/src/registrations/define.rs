@@ -2,7 +2,6 @@
 
 use hobnob_api::{ApiError, Reloaded};
 use hobnob_membership::limits::MAX_REGISTRATIONS;
-use hobnob_membership::registering::InitialHealth;
 
 use super::registrar::Registrar;
 use crate::caller::Caller;
@@ -54,7 +53,7 @@ impl Registrar {
             ));
         }
         for registration in plan.changed.iter().chain(&plan.added) {
-            let records = self.records_of(registration, InitialHealth::Kept);
+            let records = self.records_of(registration);
             if let Err(error) = self.check_write(&registration.id, records).await {
                 let of = definitions
                     .iter()

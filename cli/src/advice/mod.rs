@@ -28,7 +28,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
             return Some("unset one of them".to_owned());
         }
         if cause.is::<NoQuerySocket>() {
-            return Some("name the socket with --query-socket, or leave out its mode".to_owned());
+            return Some(
+                "name the socket with --query-socket <PATH>, or leave out its mode".to_owned(),
+            );
         }
         cause.downcast_ref().and_then(of_client).map(str::to_owned)
     })

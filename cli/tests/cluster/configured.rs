@@ -133,6 +133,24 @@ fn a_file_that_is_gone_at_the_next_start_takes_its_instances_along() {
 }
 
 #[test]
+fn scripts_in_files_need_to_be_enabled() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let json = r#"{"service": {"name": "web", "port": 1, "checks": [
+        {"id": "runs", "args": ["/bin/true"], "interval": "1s"}, {"id": "lease", "ttl": "1h", "status": "passing"}]}}"#;
+    write(home, "web.json", json);
+    let agent = start(home);
+    let output = agent.run(&["reload"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && told.contains("script"), "{told}");
+    drop(agent);
+    let args =
+        ["--enable-script-checks".to_owned(), format!("--config-dir={}", dir(home).display())];
+    let agent = Agent::start_with(home, "a1", ANY_PORT, &args);
+    eventually("both checks pass", || agent.instances("web") == healthy("web"));
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_told_and_read_once_it_is() {
     let home = tempfile::tempdir().unwrap();
     let args = [format!("--config-dir={}", dir(home.path()).display())];

@@ -135,7 +135,7 @@ impl Registrar {
     ) -> Result<RegisterOutcome, ApiError> {
         let after = StoredRegistration::from(registration);
         self.check_undefined(&after.id)?;
-        self.check_write(&after.id, self.records_of(&after, InitialHealth::Kept)).await?;
+        self.check_write(&after.id, self.records_of(&after)).await?;
         self.put(after, caller).await
     }
 
@@ -162,13 +162,9 @@ impl Registrar {
         self.data_dir.as_ref().ok_or_else(lost)
     }
 
-    pub(super) fn records_of(
-        &self,
-        registration: &StoredRegistration,
-        health: InitialHealth,
-    ) -> RecordChanges {
+    pub(super) fn records_of(&self, registration: &StoredRegistration) -> RecordChanges {
         let service = records::service(registration, &self.default_address);
-        registering::register(&registration.id.as_str().into(), service, health)
+        registering::register(&registration.id.as_str().into(), service, InitialHealth::Kept)
     }
 
     /// Makes a registration that was checked durable, and writes it.
@@ -188,12 +184,12 @@ impl Registrar {
         let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
         self.registrants.set(&after, by);
+        let records = self.records_of(&after);
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
-            let written = self.driver.write(self.records_of(&after, InitialHealth::Kept)).await;
+            let written = self.driver.write(records).await;
             written.map_err(|refused| not_written(&after.id, refused))?;
         } else {
             // A verdict on the earlier registration says nothing about this one.
-            let records = self.records_of(&after, InitialHealth::Kept);
             self.write_with_new_checks(records, &after).await?;
         }
         let replaced = before.is_some();
