@@ -16,6 +16,7 @@ mod caller;
 pub mod checks;
 mod clock;
 mod config;
+pub mod definitions;
 mod descriptors;
 mod doors;
 mod driver;
@@ -25,6 +26,7 @@ pub mod log_writer;
 mod orders;
 mod queries;
 mod registrations;
+mod reloading;
 pub mod secret_file;
 mod security;
 mod seeding;
@@ -37,9 +39,11 @@ pub mod transport;
 
 pub use agent::{Agent, PartEnded, StartError};
 pub use config::{
-    AddressUse, AgentConfig, ConfigError, FoundAddress, LookupError, SocketMode, SocketModeError,
-    TokenProblem, TokenSource, TokenText,
+    AddressUse, AgentConfig, ConfigError, ConfigFile, FoundAddress, KnownKey, Leaf, LookupError,
+    Problem, SocketMode, SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText,
+    nearest,
 };
 pub use doors::unix::error::SocketError;
-pub use hobnob_membership::{DatacenterId, Gateway};
+pub use hobnob_membership::{DatacenterId, Gateway, Protocol};
+pub use reloading::Reloader;
 pub use security::{SecurityError, system_random};

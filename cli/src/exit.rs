@@ -7,7 +7,7 @@ use hobnob_agent::StartError;
 use hobnob_api::ErrorKind;
 use hobnob_api::client::ClientError;
 
-use crate::args::{TooManyAgents, TwoTokens};
+use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::KeysError;
 
 /// The result of a command. The number is the exit code of the process.
@@ -40,6 +40,7 @@ impl Exit {
             if cause.downcast_ref().is_some_and(StartError::is_usage)
                 || cause.downcast_ref().is_some_and(KeysError::is_usage)
                 || cause.is::<TwoTokens>()
+                || cause.is::<NoQuerySocket>()
                 || cause.is::<TooManyAgents>()
             {
                 return Self::Usage;

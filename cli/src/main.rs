@@ -3,6 +3,7 @@
 mod advice;
 mod args;
 mod commands;
+mod config;
 mod dev;
 mod exit;
 mod logging;

@@ -3,11 +3,12 @@
 use std::fs;
 use std::future;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::stdin;
 
@@ -20,8 +21,8 @@ const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) enum Hangup {
     /// It asks to stop, for the terminal is gone.
     Stops,
-    /// It is logged and ignored. Service managers send it to ask a daemon to read its configuration again.
-    IsLogged,
+    /// It asks to read the configuration again. It never asks to stop.
+    Reloads,
 }
 
 /// SIGINT (Ctrl-C), SIGTERM and SIGHUP, from the creation of this value on. No signal between two waits is missed.
@@ -31,6 +32,8 @@ pub(crate) struct StopSignals {
     hangup: Option<(Signal, Hangup)>,
     /// Counts as a signal, once.
     end_of_stdin: Option<oneshot::Receiver<()>>,
+    /// Told of each SIGHUP that asks to read the configuration again.
+    reload: Arc<Notify>,
     repeats: Repeats,
 }
 
@@ -45,6 +48,7 @@ impl StopSignals {
             terminate: signal(SignalKind::terminate())?,
             hangup,
             end_of_stdin: None,
+            reload: Arc::default(),
             repeats: Repeats::default(),
         })
     }
@@ -52,6 +56,12 @@ impl StopSignals {
     /// Lets the end of the standard input count as a signal, too.
     pub(crate) fn or_end_of_stdin(self) -> io::Result<Self> {
         Ok(Self { end_of_stdin: Some(stdin::end_of_stdin()?), ..self })
+    }
+
+    /// Resolves after each SIGHUP that asks to read the configuration again, while [`next`](Self::next) is waited for. One that
+    /// came before is not lost.
+    pub(crate) fn reloads(&self) -> Arc<Notify> {
+        self.reload.clone()
     }
 
     /// The process stops already, without a signal: the next one asks for nothing more. Service managers send one after
@@ -69,8 +79,8 @@ impl StopSignals {
                 () = next_end(&mut self.end_of_stdin) => "the end of stdin",
                 meaning = next_hangup(&mut self.hangup) => match meaning {
                     Hangup::Stops => "SIGHUP",
-                    Hangup::IsLogged => {
-                        tracing::info!("SIGHUP is ignored: there is no configuration to read again. SIGTERM stops the agent");
+                    Hangup::Reloads => {
+                        self.reload.notify_one();
                         continue;
                     }
                 },

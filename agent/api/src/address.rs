@@ -12,8 +12,10 @@ pub const MAX_ADDRESS_BYTES: usize = 2_048;
 
 /// Bytes of a host name (RFC 1035, section 2.3.4).
 const MAX_HOST_BYTES: usize = 253;
-/// The port of a URL that names none.
+/// The port of an `http://` URL that names none.
 const HTTP_PORT: u16 = 80;
+/// The port of an `https://` URL that names none.
+const HTTPS_PORT: u16 = 443;
 
 /// A text is not the address or the URL that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,9 +52,6 @@ pub enum AddressError {
         /// The reason why it is invalid.
         reason: &'static str,
     },
-    /// It asks for TLS.
-    #[error("`{0}` asks for https, and only http is spoken")]
-    Https(String),
     /// It carries a user name or a password, which would be stored and shown in plain text.
     #[error("the URL carries credentials, which are not accepted")]
     Credentials,
@@ -203,7 +202,7 @@ impl fmt::Display for OwnAddress {
     }
 }
 
-/// An `http://` URL without credentials.
+/// An `http://` or `https://` URL without credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpUrl {
     /// The host and port that it leads to.
@@ -212,6 +211,8 @@ pub struct HttpUrl {
     pub authority: String,
     /// The path with its query, from the first `/`.
     pub path: String,
+    /// Whether it asks for TLS.
+    pub is_https: bool,
 }
 
 impl FromStr for HttpUrl {
@@ -222,10 +223,8 @@ impl FromStr for HttpUrl {
         let wrong = |reason| AddressError::Url { url: url.to_owned(), reason };
         let (scheme, rest) =
             url.split_once("://").ok_or_else(|| wrong("it does not begin with http://"))?;
-        if scheme.eq_ignore_ascii_case("https") {
-            return Err(AddressError::Https(url.to_owned()));
-        }
-        if !scheme.eq_ignore_ascii_case("http") {
+        let is_https = scheme.eq_ignore_ascii_case("https");
+        if !is_https && !scheme.eq_ignore_ascii_case("http") {
             return Err(wrong("it does not begin with http://"));
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -240,6 +239,7 @@ impl FromStr for HttpUrl {
         };
         let host = bare_host(host).ok_or_else(|| wrong("it has no host"))?;
         let port = match port {
+            "" if is_https => HTTPS_PORT,
             "" => HTTP_PORT,
             port => nonzero_port(port).ok_or_else(|| wrong("its port is not from 1 to 65535"))?,
         };
@@ -252,6 +252,7 @@ impl FromStr for HttpUrl {
             address: HostPort { host, port },
             authority: authority.to_owned(),
             path: format!("{slash}{path}"),
+            is_https,
         })
     }
 }
@@ -479,8 +480,8 @@ mod tests {
             let error = wrong.parse::<HttpUrl>().expect_err(wrong);
             assert!(matches!(error, AddressError::Url { .. }), "{wrong}: {error}");
         }
-        let https = "https://h/".parse::<HttpUrl>();
-        assert_eq!(https, Err(AddressError::Https("https://h/".to_owned())));
+        let https = "https://h".parse::<HttpUrl>().expect("an URL");
+        assert_eq!((https.address.port, https.is_https, &*https.path), (443, true, "/"));
         assert_eq!("http://user:secret@h/".parse::<HttpUrl>(), Err(AddressError::Credentials));
         let long = format!("http://h/{}", "x".repeat(MAX_ADDRESS_BYTES));
         assert!(matches!(long.parse::<HttpUrl>(), Err(AddressError::TooLong { .. })));

@@ -120,6 +120,8 @@ error_codes! {
     DatacenterNotFound => NotFound,
     /// No instance with that id is registered with this agent.
     InstanceNotFound => NotFound,
+    /// The instance has no check by reports of that name, or has several and the request names none.
+    CheckNotFound => NotFound,
     /// The instance is registered with another agent.
     InstanceElsewhere => NotFound,
     /// Nothing has that name or id.
@@ -130,6 +132,8 @@ error_codes! {
     DatacenterUnreachable => Failed,
     /// A process of another host has registered an instance with that id in that datacenter.
     InstanceIdTaken => Failed,
+    /// A file of service definitions of the agent defines the instance with that id.
+    InstanceDefinedByFile => Failed,
     /// The agent of the other datacenter is not to be had now. It changed nothing.
     AgentUnavailable => Failed,
     /// The agent of the other datacenter gave no answer. It may have made the change.

@@ -24,6 +24,7 @@ pub(crate) fn instance(id: &str) -> Instance {
         basis: Basis::Current,
         age_ms: 0,
         scope: crate::InstanceScope::Global,
+        check: None,
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use hobnob_api::codec::{BinaryCodec, CodecError, JsonCodec, Malformed};
 use hobnob_api::{
     Basis, Call, ErrorCode, ErrorKind, Grade, Instance, InstanceScope, InstanceStatus,
-    MemberStatus, Reply, Response,
+    MemberStatus, Reply, Request, Response,
 };
 use serde_json::{Value, json};
 use tokio_util::codec::{Decoder, Encoder};
@@ -170,6 +170,23 @@ fn an_agent_names_the_field_or_the_request_that_it_does_not_know() {
             assert!(refused.reason.contains(named), "{refused}");
         }
     }
+}
+
+/// A check as version 0.1.0 wrote it first. These bytes never change.
+#[test]
+fn a_registration_of_an_earlier_client_is_read() {
+    let earlier = json!({ "id": 1, "request": { "register": { "service": "db", "port": 5432, "checks": [{
+        "name": "check", "probe": { "tcp": { "address": "127.0.0.1:5432" } }, "interval_ms": 1000, "timeout_ms": 500,
+        "success_before_passing": 1, "failures_before_failing": 5, "listener_watch": false,
+    }] } } });
+    let mut line = BytesMut::from(format!("{earlier}\n").as_bytes());
+    let from_json: Call = message(JsonCodec::server().decode(&mut line));
+    let mut body = frame(&rmp_serde::to_vec_named(&earlier).expect("MessagePack"));
+    assert_eq!(message(BinaryCodec::server().decode(&mut body)), from_json);
+    let Request::Register(registration) = from_json.request else { panic!("{earlier}") };
+    let check = &registration.checks[0];
+    assert_eq!(check.failures_before_critical, 5);
+    assert_eq!((check.failures_before_warning, check.listener_watch), (None, false));
 }
 
 #[test]

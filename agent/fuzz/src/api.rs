@@ -71,7 +71,7 @@ fn survives(call: &Call) {
     assert_eq!(read(BinaryCodec::server(), &[&written]), [Ok(call.clone())]);
     if let Request::Register(registration) = &call.request {
         for check in &registration.checks {
-            let _ = checks::validate(check).map_err(|error| error.to_string());
+            let _ = checks::validate(check, true).map_err(|error| error.to_string());
         }
     }
 }

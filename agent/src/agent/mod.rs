@@ -15,6 +15,7 @@ use crate::config::AgentConfig;
 use crate::doors::threads::DoorThreads;
 use crate::driver::{DriverHandle, Ended};
 use crate::info::AgentInfo;
+use crate::reloading::Reloader;
 use task::Task;
 
 pub use error::StartError;
@@ -36,6 +37,8 @@ pub struct Agent {
     /// Ends after the server.
     doors: DoorThreads,
     registrar: Task<()>,
+    reloading: Task<()>,
+    reloader: Reloader,
     seeding: Task<()>,
     answering: Task<()>,
     timing: Task<()>,
@@ -82,6 +85,12 @@ impl Agent {
         self.query_socket.as_deref()
     }
 
+    /// Asks it to read its configuration again.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
     ///
     /// # Errors
@@ -95,6 +104,7 @@ impl Agent {
             ended = self.driving.ended() => Err(ended),
             ended = self.server.ended() => Err(ended),
             ended = self.registrar.ended() => Err(ended),
+            ended = self.reloading.ended() => Err(ended),
             ended = self.timing.ended() => Err(ended),
             ended = self.reminding.ended() => Err(ended),
             failed = self.seeding.failed() => Err(failed),
@@ -110,6 +120,8 @@ impl Agent {
             driving,
             server,
             registrar,
+            reloading,
+            reloader,
             seeding,
             answering,
             timing,
@@ -117,6 +129,8 @@ impl Agent {
             reminding,
             ..
         } = self;
+        drop(reloader);
+        reloading.stop().await;
         reminding.stop().await;
         timing.stop().await;
         seeding.stop().await;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hobnob_api::Reloaded;
 use hobnob_api::address::GossipAddress;
 use hobnob_membership::record::{NodeRecord, Support};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol, Sealing};
@@ -13,9 +14,10 @@ use super::reminder::remind;
 use super::task::Task;
 use super::{Agent, StartError};
 use crate::budget::{Budget, MAX_CLIENT_BYTES};
-use crate::checks::ListenerWatch;
+use crate::checks::{ListenerWatch, Prober};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost, ValidConfig};
+use crate::definitions::Definitions;
 use crate::descriptors;
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
@@ -26,6 +28,7 @@ use crate::driver::{Driver, Entering, Joining};
 use crate::elsewhere::{Answering, MAX_WAITING_REQUESTS};
 use crate::info::AgentInfo;
 use crate::registrations::{self, Registrar, Restored};
+use crate::reloading::{self, Reloading};
 use crate::security::{self, Entered, Secrets, SecurityError};
 use crate::seeding;
 use crate::services::{Locality, Registry};
@@ -91,7 +94,7 @@ async fn open_aside(config: ValidConfig) -> Result<Opened, StartError> {
 fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     let dir = LockedDir::open(&config.data_dir).map_err(SecurityError::from)?;
     let now_ms = wall_clock_ms();
-    let Entered { data_dir, name, cluster, datacenter, sealed } =
+    let Entered { mut data_dir, name, cluster, datacenter, sealed } =
         security::enter(dir, &config, now_ms)?;
     if let Some((sealed, _)) = &sealed {
         add_seeds(&mut config.join, &sealed.seeds);
@@ -114,7 +117,27 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     };
     node.validate()?;
     let secrets = Secrets::of(sealed, now_ms)?;
+    define(&mut data_dir, config.config_dir.as_deref(), config.script_checks);
     Ok(Opened { config, data_dir, cluster, node, secrets })
+}
+
+/// Makes the instances of files those that the directory defines now. With a problem in one of them, those of the earlier life
+/// stay: the host is not to lose all of its services because of one.
+fn define(data_dir: &mut DataDir, dir: Option<&Path>, script_checks: bool) {
+    let read = |dir| Definitions::read(dir, script_checks);
+    let read = dir.map_or_else(|| Ok(Definitions::default()), read);
+    let reloaded = match read {
+        Ok(Definitions { definitions, warnings, .. }) => {
+            let defined = registrations::define_at_start(data_dir, &definitions);
+            let warnings = warnings.iter().map(ToString::to_string).collect();
+            Reloaded { warnings, ..defined }
+        }
+        Err(problems) => {
+            let problems = problems.iter().map(ToString::to_string).collect();
+            Reloaded { problems, ..Reloaded::default() }
+        }
+    };
+    reloading::tell("the start", &reloaded, false);
 }
 
 /// Adds the members to join at that a token named.
@@ -181,7 +204,8 @@ async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
     let Opened { config, data_dir, secrets, .. } = &mut bound.opened;
     let (address, sealing) = (config.advertise.to_string(), secrets.sealing.as_deref());
-    let restored = registrations::restore(data_dir, &address, sealing).await;
+    let prober = Prober { neighbours: None, script_checks: config.script_checks };
+    let restored = registrations::restore(data_dir, &address, sealing, &prober).await;
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
     Ok(Ready { bound, restored, epoch })
 }
@@ -196,7 +220,7 @@ impl Ready {
         let is_sealed = sealing.is_some();
         let clock = Clock::start();
         let mut config_of_node = node_config(&info, node, epoch, &restored, sealing);
-        config_of_node.protocol.wan_bytes_per_second = config.wan_bytes_per_second;
+        config_of_node.protocol = config.protocol;
         let node = Node::new(config_of_node, clock.now()).map_err(StartError::Registrations)?;
         let locality = Locality::new(&info.datacenter, &info.zone);
         // Microseconds, so that no life of this agent ever reaches the revisions of the next.
@@ -220,6 +244,14 @@ impl Ready {
             driver.clone(),
             restored,
             listeners,
+            Prober { neighbours: None, script_checks: config.script_checks },
+        );
+        let settings = config.started_with.settings.clone();
+        let (reloading, reloader) = Reloading::new(
+            config.config_dir,
+            config.script_checks,
+            config.started_with,
+            registrations.clone(),
         );
         let answering = Answering { driver: driver.clone(), registrations: registrations.clone() };
         let around = |wan| seeding::Live {
@@ -241,6 +273,8 @@ impl Ready {
             registry: registry.clone(),
             driver: driver.clone(),
             registrations,
+            reloader: reloader.clone(),
+            settings,
             leave: leave_tx,
             credential: operator,
             doors: sockets.doors(),
@@ -253,6 +287,8 @@ impl Ready {
         Ok(Agent {
             driving: Task::spawn("driver", driving.run()),
             registrar: Task::spawn("registrar", registrar.run(persisted)),
+            reloading: Task::spawn("reloading", reloading.run()),
+            reloader,
             seeding: Task::spawn("joining", async {
                 tokio::join!(members, elsewhere);
             }),

@@ -2,18 +2,21 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
-use hobnob_api::Check;
+use hobnob_api::{Check, CheckStatus, Probe};
 use hobnob_membership::record::Health;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{self, Instant};
 
-use super::listeners::{ListenerState, ListenerWatch, Look, Ruling, Signal, Watching};
+use super::expiry::Expiry;
+use super::listener::Listener;
+use super::listeners::{ListenerWatch, Look, Ruling, Signal};
 use super::outcome::Outcome;
-use super::probes::{Target, probe};
+use super::probes::{Prober, Subject};
 use super::schedule::{Beat, OVERDUE_AFTER, Schedule};
+use super::ttl::{self, SelfReport};
 use super::verdict::{Thresholds, Verdict};
 
 /// One check of one registration. A later registration of the same instance has checks with other ids, so that a verdict
@@ -26,7 +29,7 @@ pub struct CheckId {
     pub number: u64,
 }
 
-/// The verdict on an instance has changed.
+/// The verdict of a check has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
     /// The check.
@@ -39,10 +42,23 @@ pub struct CheckReport {
     pub signal: Option<Signal>,
 }
 
+/// What all checks of an agent share.
+#[derive(Clone, Debug)]
+pub struct CheckContext {
+    /// Makes the probes.
+    pub prober: Prober,
+    /// Watches the listeners of services on this host.
+    pub listeners: ListenerWatch,
+    /// Takes the changed verdicts.
+    pub reports: mpsc::Sender<CheckReport>,
+    /// Takes the checks that were critical for too long.
+    pub expired: mpsc::Sender<CheckId>,
+}
+
 /// The knowledge of an instance when its check begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing. The first probe begins at once.
+    /// Nothing but the initial status that the check names. The first probe begins at once.
     New,
     /// The outcome of a probe that was made after a restart. The next one follows after about an interval.
     Probed(Outcome),
@@ -66,7 +82,11 @@ pub enum Start {
 /// change the verdict whatever the thresholds. `listeners/state.rs` has the rules.
 #[derive(Debug)]
 pub struct Checker {
+    id: CheckId,
+    name: String,
     task: AbortHandle,
+    /// Takes the reports of the service; absent for a check that probes.
+    hear: Option<mpsc::Sender<SelfReport>>,
 }
 
 impl Checker {
@@ -80,9 +100,24 @@ impl Checker {
         id: CheckId,
         check: Check,
         start: Start,
-        listeners: &ListenerWatch,
-        tx: mpsc::Sender<CheckReport>,
+        subject: Subject,
+        context: &CheckContext,
     ) -> Self {
+        let CheckContext { prober, listeners, reports, expired } = context.clone();
+        let after_ms = check.deregister_critical_after_ms;
+        let expiry = Expiry::new(id.clone(), after_ms, expired);
+        let name = check.name.clone();
+        if let Probe::Ttl { ttl_ms } = check.probe {
+            let (hear, heard) = mpsc::channel(ttl::MAX_WAITING);
+            let (health, reported) = match start {
+                Start::Kept(health) => (health, health),
+                Start::New | Start::Probed(_) => (initial(&check), Health::Unknown),
+            };
+            let run =
+                ttl::Run::new(id.clone(), Duration::from_millis(ttl_ms), health, reported, expiry);
+            let task = tokio::spawn(run.run(heard, reports)).abort_handle();
+            return Self { id, name, task, hear: Some(hear) };
+        }
         let schedule = Schedule::from(&check);
         let (now, draw) = (Instant::now(), rand::random::<f64>);
         let beat = match &start {
@@ -90,13 +125,47 @@ impl Checker {
             Start::Probed(_) => schedule.begin_later(now, draw),
             Start::Kept(_) => schedule.resume(now, draw),
         };
-        let listener = Listener::of(&check, listeners);
-        let run = Run::new(id, Thresholds::from(&check), schedule, beat, start, listener);
+        let listener = Listener::of(&check, &listeners);
+        let thresholds = Thresholds::from(&check);
+        let run = Run::new(id.clone(), thresholds, schedule, beat, start, listener);
+        let run = run.beginning_as(initial(&check)).expiring(expiry);
+        let probing = Arc::new((prober, subject, check.probe));
         let attempt = move || {
-            let target = check.probe.clone();
-            async move { probe(&target, schedule.timeout).await }
+            let probing = probing.clone();
+            async move {
+                let (prober, subject, probe) = &*probing;
+                prober.probe(subject, probe, schedule.timeout).await
+            }
         };
-        Self { task: tokio::spawn(run.run(attempt, tx)).abort_handle() }
+        Self { id, name, task: tokio::spawn(run.run(attempt, reports)).abort_handle(), hear: None }
+    }
+
+    /// The id of the check.
+    #[must_use]
+    pub fn id(&self) -> &CheckId {
+        &self.id
+    }
+
+    /// The name of the check.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The queue for what the service reports on itself; `None` for a check that probes.
+    #[must_use]
+    pub fn hearing(&self) -> Option<&mpsc::Sender<SelfReport>> {
+        self.hear.as_ref()
+    }
+}
+
+/// The health of an instance before the first verdict of a check.
+pub(crate) fn initial(check: &Check) -> Health {
+    match check.initial {
+        Some(CheckStatus::Passing) => Health::Passing,
+        Some(CheckStatus::Warning) => Health::Warning,
+        Some(CheckStatus::Critical) => Health::Failing,
+        None => Health::Unknown,
     }
 }
 
@@ -104,58 +173,6 @@ impl Drop for Checker {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// The listener of a check, with what was last seen of it.
-pub(super) struct Listener {
-    watching: Option<Watching>,
-    address: String,
-    state: ListenerState,
-    look: Option<Look>,
-}
-
-impl Listener {
-    fn of(check: &Check, listeners: &ListenerWatch) -> Self {
-        // A check with a malformed target fails at each probe.
-        let target = Target::parse(&check.probe).ok().filter(|_| check.listener_watch);
-        let watching = target.as_ref().and_then(|at| listeners.watch(&at.host, at.port));
-        Self { watching, ..Self::at(target.map_or(String::new(), |at| at.to_string())) }
-    }
-
-    /// A listener that nobody watches.
-    pub(super) fn at(address: String) -> Self {
-        Self { watching: None, address, state: ListenerState::default(), look: None }
-    }
-
-    async fn changed(&mut self) -> Look {
-        match &mut self.watching {
-            Some(watching) => watching.changed().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// The words for a verdict by this sign, of which `output` tells the outcome.
-    fn words(&self, signal: Signal, output: &str) -> String {
-        let address = &self.address;
-        let since = self.look.map_or_else(SystemTime::now, |look| look.since);
-        match signal {
-            Signal::ListenerGone => {
-                format!("nobody listens on {address} since {}", time_of_day(since))
-            }
-            Signal::Refused => format!("{output}; all probes of the last 100 ms were refused"),
-            Signal::ListenerBack if self.look.is_some_and(|look| look.listening == Some(true)) => {
-                format!("{output}; there is a listener on {address} since {}", time_of_day(since))
-            }
-            Signal::ListenerBack => output.to_owned(),
-        }
-    }
-}
-
-/// Text such as `14:03:07.120 UTC`.
-fn time_of_day(at: SystemTime) -> String {
-    let at = ::time::OffsetDateTime::from(at);
-    let (hour, minute, second, milli) = (at.hour(), at.minute(), at.second(), at.millisecond());
-    format!("{hour:02}:{minute:02}:{second:02}.{milli:03} UTC")
 }
 
 /// The state of a running check.
@@ -172,6 +189,7 @@ pub(super) struct Run {
     overdue_at: Instant,
     has_last_chance: bool,
     void: Option<Outcome>,
+    expiry: Option<Expiry>,
 }
 
 /// A probe under way.
@@ -206,7 +224,21 @@ impl Run {
             overdue_at: schedule.overdue_after(beat.begins),
             has_last_chance: false,
             void: None,
+            expiry: None,
         }
+    }
+
+    /// The verdict before the first one of a new check. It is reported at once.
+    fn beginning_as(mut self, initial: Health) -> Self {
+        if self.verdict.health() == Health::Unknown && initial != Health::Unknown {
+            self.verdict.begin_as(initial);
+        }
+        self
+    }
+
+    fn expiring(self, mut expiry: Expiry) -> Self {
+        expiry.judged(self.verdict.health(), Instant::now());
+        Self { expiry: Some(expiry), ..self }
     }
 
     /// Probes, judges and reports until the receiver of the reports is gone.
@@ -236,6 +268,7 @@ impl Run {
                         probing = None;
                     }
                 }
+                () = passed(&mut self.expiry), if self.expiry.is_some() => {}
                 (outcome, is_extra) = finished(&mut probing), if probing.is_some() => {
                     probing = None;
                     self.take(outcome, is_extra);
@@ -263,7 +296,7 @@ impl Run {
         if self.verdict.overdue().is_some() {
             self.signal = None;
         }
-        self.listener.state.judged(self.verdict.health(), now);
+        self.judged(now);
         self.expect_another(now);
         true
     }
@@ -297,7 +330,7 @@ impl Run {
             Ruling::Passing(signal) => self.decide(Health::Passing, signal, &outcome),
             Ruling::Ignored => {}
         }
-        self.listener.state.judged(self.verdict.health(), now);
+        self.judged(now);
         self.expect_another(now);
     }
 
@@ -305,6 +338,14 @@ impl Run {
         let output = self.listener.words(signal, outcome.output());
         if self.verdict.decide(health, outcome.with_output(output)).is_some() {
             self.signal = Some(signal);
+        }
+    }
+
+    fn judged(&mut self, now: Instant) {
+        let health = self.verdict.health();
+        self.listener.state.judged(health, now);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.judged(health, now);
         }
     }
 
@@ -322,11 +363,20 @@ impl Run {
                 let reason = self.void.as_ref().map_or(cause, Outcome::output);
                 format!("no result for {} s: {reason}", OVERDUE_AFTER.as_secs())
             }
-            Health::Passing | Health::Failing => {
-                self.verdict.history().next_back().map_or("", Outcome::output).to_owned()
+            Health::Passing | Health::Warning | Health::Failing => {
+                let latest = self.verdict.history().next_back();
+                latest.map_or("its initial status", Outcome::output).to_owned()
             }
         };
         CheckReport { id: self.id.clone(), health, output, signal: self.signal }
+    }
+}
+
+/// The end of the time for which the check may be critical.
+async fn passed(expiry: &mut Option<Expiry>) {
+    match expiry {
+        Some(expiry) => expiry.pass().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Health checks of this agent's instances: how they are probed ([`probe`]), how often ([`Checker`]), and the verdict
+//! Health checks of this agent's instances: how they are probed ([`Prober`]), how often ([`Checker`]), and the verdict
 //! that follows from the outcomes ([`Verdict`]).
 //!
 //! ```text
@@ -7,6 +7,8 @@
 //! ```
 
 mod checker;
+mod expiry;
+mod listener;
 mod listeners;
 mod outcome;
 mod probes;
@@ -14,19 +16,24 @@ mod rules;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod ttl;
 mod verdict;
 
-pub use checker::{CheckId, CheckReport, Checker, Start};
+pub(crate) use checker::initial;
+pub use checker::{CheckContext, CheckId, CheckReport, Checker, Start};
 pub use listeners::{LOOK_EVERY, ListenerWatch, Signal};
 pub use outcome::{MAX_OUTPUT_BYTES, Outcome};
 #[cfg(test)]
 pub(crate) use probes::fake_server;
 pub use probes::{
-    LATE_AFTER, MAX_ADDRESSES, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_RESOLUTIONS,
-    MAX_SLOW_RESOLUTIONS, probe, void_probes,
+    Followed, LATE_AFTER, MAX_ADDRESSES, MAX_BODY_BYTES, MAX_CA_FILE_BYTES, MAX_HEAD_BYTES,
+    MAX_HEAD_FIELDS, MAX_RESOLUTIONS, MAX_SCRIPTS, MAX_SLOW_RESOLUTIONS, Neighbours, Prober,
+    Subject, void_probes,
 };
 pub use rules::{
-    CheckError, MAX_INTERVAL, MAX_THRESHOLD, MAX_TIMEOUT, MIN_INTERVAL, MIN_TIMEOUT, validate,
+    CheckError, MAX_CHECKS, MAX_INTERVAL, MAX_THRESHOLD, MAX_TIMEOUT, MIN_INTERVAL, MIN_TIMEOUT,
+    validate,
 };
 pub use schedule::{OVERDUE_AFTER, RESTORED_WITHIN};
+pub use ttl::SelfReport;
 pub use verdict::{MAX_HISTORY, Thresholds, Verdict};

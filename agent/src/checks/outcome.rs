@@ -1,5 +1,7 @@
 //! The outcome of one probe.
 
+use hobnob_membership::record::Health;
+
 /// Bytes of an output that are kept.
 pub const MAX_OUTPUT_BYTES: usize = 512;
 
@@ -14,6 +16,8 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Success,
+    /// It works, and needs attention.
+    Warning,
     Failure,
     /// A failure: the host of the service refused the connection.
     Refusal,
@@ -25,6 +29,12 @@ impl Outcome {
     #[must_use]
     pub fn success(output: impl Into<String>) -> Self {
         Self { meaning: Meaning::Success, output: truncated(output.into()) }
+    }
+
+    /// A probe that succeeded, and tells that something needs attention. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
+    #[must_use]
+    pub fn warning(output: impl Into<String>) -> Self {
+        Self { meaning: Meaning::Warning, output: truncated(output.into()) }
     }
 
     /// A probe that failed. The first [`MAX_OUTPUT_BYTES`] of `output` are kept.
@@ -46,10 +56,20 @@ impl Outcome {
         Self { meaning: Meaning::Void, output: truncated(output.into()) }
     }
 
-    /// Whether it succeeded.
+    /// Whether it succeeded, with a warning or without.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.meaning == Meaning::Success
+        matches!(self.meaning, Meaning::Success | Meaning::Warning)
+    }
+
+    /// The health that so many outcomes like this one lead to.
+    pub(super) fn health(&self) -> Health {
+        match self.meaning {
+            Meaning::Success => Health::Passing,
+            Meaning::Warning => Health::Warning,
+            Meaning::Failure | Meaning::Refusal => Health::Failing,
+            Meaning::Void => Health::Unknown,
+        }
     }
 
     /// Whether it says nothing about the instance.
@@ -79,6 +99,14 @@ fn truncated(mut text: String) -> String {
     text
 }
 
+/// The words of an answer in one line, without what cannot be printed, and no longer than an output.
+pub(super) fn one_line(answer: &[u8]) -> String {
+    let beginning = &answer[..answer.len().min(2 * MAX_OUTPUT_BYTES)];
+    let text = String::from_utf8_lossy(beginning);
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    truncated(printable.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +117,12 @@ mod tests {
         assert_eq!(outcome.output().len(), MAX_OUTPUT_BYTES - 1);
         assert!(outcome.output().ends_with('é'));
         assert_eq!(Outcome::success("fine").output(), "fine");
+    }
+
+    #[test]
+    fn an_answer_becomes_one_line_that_can_be_printed() {
+        assert_eq!(one_line(b" {\r\n  \x1b[31mred\0\n}\n"), "{ [31mred }");
+        assert_eq!(one_line(&[0xff, b'a']), "\u{fffd}a");
+        assert_eq!(one_line(&[b'x'; 5_000]).len(), MAX_OUTPUT_BYTES);
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::{self, Instant};
 
-use super::checker::{Listener, Run};
+use super::checker::Run;
+use super::listener::Listener;
 use super::probes::fake_server::{Behaviour, FakeServer};
 use super::schedule::Schedule;
 use super::*;
@@ -22,8 +23,25 @@ fn id(instance: &str) -> CheckId {
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_millis(500);
-const THRESHOLDS: Thresholds = Thresholds { success_before_passing: 1, failures_before_failing: 2 };
+const THRESHOLDS: Thresholds = Thresholds {
+    success_before_passing: 1,
+    failures_before_warning: None,
+    failures_before_critical: 2,
+};
 const SCHEDULE: Schedule = Schedule { interval: INTERVAL, timeout: TIMEOUT };
+
+/// A check with nothing around it.
+fn spawn(
+    check: Check,
+    start: Start,
+    listeners: &ListenerWatch,
+    reports: mpsc::Sender<CheckReport>,
+) -> Checker {
+    let (expired, _) = mpsc::channel(1);
+    let (prober, listeners) = (Prober::default(), listeners.clone());
+    let context = CheckContext { prober, listeners, reports, expired };
+    Checker::spawn(id("web-1"), check, start, Subject::default(), &context)
+}
 
 /// A run whose second probe begins an interval after the first, or a kept one whose first begins at once.
 fn new_run(start: Start) -> Run {
@@ -121,11 +139,11 @@ async fn a_stall_withdraws_nothing_before_another_probe() {
     let (tx, mut rx) = mpsc::channel(4);
     let check = Check {
         interval_ms: INTERVAL.as_millis() as u64,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         success_before_passing: 1,
         ..http_check(&server)
     };
-    let _checker = Checker::spawn(id("web-1"), check, Start::New, &ListenerWatch::default(), tx);
+    let _checker = spawn(check, Start::New, &ListenerWatch::default(), tx);
     assert_eq!(rx.recv().await.map(|report| report.health), Some(Health::Passing));
     for round in 0..3 {
         server.behave(Behaviour::Hang);
@@ -182,12 +200,12 @@ async fn it_ends_when_nobody_listens() {
 fn http_check(server: &FakeServer) -> Check {
     Check {
         name: "check".into(),
-        probe: Probe::Http { url: server.url() },
         interval_ms: 20,
         timeout_ms: 5_000,
         success_before_passing: 2,
-        failures_before_failing: 2,
+        failures_before_critical: 2,
         listener_watch: true,
+        ..Check::new(Probe::http(server.url()))
     }
 }
 
@@ -196,7 +214,7 @@ async fn a_service_that_stops_and_comes_back() {
     let mut server = FakeServer::start().await;
     let (tx, mut rx) = mpsc::channel(1);
     let off = ListenerWatch::new(false);
-    let checker = Checker::spawn(id("web-1"), http_check(&server), Start::New, &off, tx);
+    let checker = spawn(http_check(&server), Start::New, &off, tx);
     let mut expect = async |health| {
         let report = rx.recv().await.expect("a report");
         assert_eq!((report.id, report.health), (id("web-1"), health), "{}", report.output);
@@ -219,7 +237,7 @@ fn slow_check(server: &FakeServer) -> Check {
     Check {
         interval_ms: 600_000,
         success_before_passing: 100,
-        failures_before_failing: 100,
+        failures_before_critical: 100,
         ..http_check(server)
     }
 }
@@ -237,7 +255,7 @@ async fn a_local_server_that_dies_and_comes_back_is_noticed_whatever_the_thresho
     let (tx, mut rx) = mpsc::channel(1);
     let watch = ListenerWatch::new(true);
     let check = Check { success_before_passing: 1, ..slow_check(&server) };
-    let _checker = Checker::spawn(id("web-1"), check, Start::New, &watch, tx);
+    let _checker = spawn(check, Start::New, &watch, tx);
     let (health, signal, output) = next(&mut rx).await;
     assert_eq!((health, signal), (Passing, None), "{output}");
     server.stop().await;
@@ -260,7 +278,7 @@ async fn a_kept_verdict_on_a_server_that_is_gone_does_not_stand_for_long() {
     let (tx, mut rx) = mpsc::channel(1);
     let watch = ListenerWatch::new(true);
     let start = Start::Kept(Health::Passing);
-    let _checker = Checker::spawn(id("web-1"), slow_check(&server), start, &watch, tx);
+    let _checker = spawn(slow_check(&server), start, &watch, tx);
     let (health, signal, output) = next(&mut rx).await;
     assert_eq!((health, signal), (Health::Failing, Some(Signal::ListenerGone)), "{output}");
 }
@@ -272,7 +290,7 @@ async fn thresholds_decide_where_the_watch_is_turned_off() {
         let (tx, mut rx) = mpsc::channel(1);
         let check = Check { listener_watch, ..http_check(&server) };
         let watch = ListenerWatch::new(is_on);
-        let _checker = Checker::spawn(id("web-1"), check, Start::New, &watch, tx);
+        let _checker = spawn(check, Start::New, &watch, tx);
         assert_eq!(next(&mut rx).await.0, Health::Passing);
         server.stop().await;
         let (health, signal, output) = next(&mut rx).await;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hobnob_api::Check;
+use hobnob_api::{Check, Probe};
 use hobnob_membership::record::Health;
 
 use super::outcome::Outcome;
@@ -10,20 +10,36 @@ use super::outcome::Outcome;
 /// Outcomes that a verdict remembers.
 pub const MAX_HISTORY: usize = 10;
 
-/// The numbers of equal outcomes in a row that change a verdict. Both are at least 1; a 0 counts as 1.
+/// The numbers of equal outcomes in a row that change a verdict. They are at least 1; a 0 counts as 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Successes in a row before the verdict is [`Health::Passing`].
+    /// Successes in a row before the verdict is [`Health::Passing`], or [`Health::Warning`] if the latest one warns.
     pub success_before_passing: u32,
+    /// Failures in a row before a verdict that was passing is [`Health::Warning`].
+    pub failures_before_warning: Option<u32>,
     /// Failures in a row before the verdict is [`Health::Failing`].
-    pub failures_before_failing: u32,
+    pub failures_before_critical: u32,
+}
+
+impl Thresholds {
+    /// Each outcome decides.
+    pub(super) const AT_ONCE: Self = Self {
+        success_before_passing: 1,
+        failures_before_warning: None,
+        failures_before_critical: 1,
+    };
 }
 
 impl From<&Check> for Thresholds {
+    /// What an alias follows has thresholds of its own.
     fn from(check: &Check) -> Self {
+        if matches!(check.probe, Probe::Alias(_)) {
+            return Self::AT_ONCE;
+        }
         Self {
             success_before_passing: check.success_before_passing,
-            failures_before_failing: check.failures_before_failing,
+            failures_before_warning: check.failures_before_warning,
+            failures_before_critical: check.failures_before_critical,
         }
     }
 }
@@ -31,8 +47,9 @@ impl From<&Check> for Thresholds {
 /// The health of an instance by the outcomes of a check.
 ///
 /// It begins as [`Health::Unknown`]. From whatever it is, `success_before_passing` successes in a row make it
-/// [`Health::Passing`], `failures_before_failing` failures in a row make it [`Health::Failing`], and a check that is
-/// overdue makes it [`Health::Unknown`] with nothing in a row. A void outcome changes nothing.
+/// [`Health::Passing`], or [`Health::Warning`] if the latest one warns; `failures_before_critical` failures in a row make it
+/// [`Health::Failing`], and `failures_before_warning` of them [`Health::Warning`] if it was passing. A check that is overdue
+/// makes it [`Health::Unknown`] with nothing in a row. A void outcome changes nothing.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     thresholds: Thresholds,
@@ -61,9 +78,9 @@ impl Verdict {
     #[must_use]
     pub fn restored(thresholds: Thresholds, first: Outcome) -> Self {
         let mut verdict = Self::new(thresholds);
-        let passing = first.is_success();
+        let health = if first.is_success() { first.health() } else { Health::Unknown };
         verdict.record(first);
-        verdict.health = if passing { Health::Passing } else { Health::Unknown };
+        verdict.health = health;
         verdict
     }
 
@@ -73,19 +90,34 @@ impl Verdict {
         Self { health, ..Self::new(thresholds) }
     }
 
+    /// Makes this the verdict that stands until outcomes change it.
+    pub(super) fn begin_as(&mut self, health: Health) {
+        self.health = health;
+    }
+
     /// Takes an outcome in. Returns the verdict if this has changed it.
     pub fn record(&mut self, outcome: Outcome) -> Option<Health> {
         if outcome.is_void() {
             return None;
         }
-        let success = outcome.is_success();
+        let (success, reached) = (outcome.is_success(), outcome.health());
         self.note(outcome);
-        let (needed, reached) = if success {
-            (self.thresholds.success_before_passing, Health::Passing)
+        let Thresholds {
+            success_before_passing,
+            failures_before_warning,
+            failures_before_critical,
+        } = self.thresholds;
+        let needed = if success { success_before_passing } else { failures_before_critical };
+        if self.streak >= needed {
+            self.change(reached)
+        } else if !success
+            && self.health == Health::Passing
+            && failures_before_warning.is_some_and(|needed| self.streak >= needed)
+        {
+            self.change(Health::Warning)
         } else {
-            (self.thresholds.failures_before_failing, Health::Failing)
-        };
-        if self.streak >= needed { self.change(reached) } else { None }
+            None
+        }
     }
 
     /// Takes an outcome in that decides, whatever the thresholds. Returns the verdict if this has changed it.
@@ -134,17 +166,22 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn thresholds(success_before_passing: u32, failures_before_failing: u32) -> Thresholds {
-        Thresholds { success_before_passing, failures_before_failing }
+    fn thresholds(success_before_passing: u32, failures_before_critical: u32) -> Thresholds {
+        Thresholds {
+            success_before_passing,
+            failures_before_warning: None,
+            failures_before_critical,
+        }
     }
 
-    /// Feeds `+` (success), `-` (failure), `.` (void) and `o` (overdue) and writes down the verdict after each.
+    /// Feeds `+` (success), `w` (success with a warning), `-` (failure), `.` (void) and `o` (overdue) and writes down the verdict after each.
     fn trace(verdict: &mut Verdict, steps: &str) -> String {
         let mut trace = String::new();
         for step in steps.chars() {
             let before = verdict.health();
             let changed = match step {
                 '+' => verdict.record(Outcome::success("")),
+                'w' => verdict.record(Outcome::warning("")),
                 '-' => verdict.record(Outcome::failure("")),
                 '.' => verdict.record(Outcome::void("")),
                 _ => verdict.overdue(),
@@ -163,6 +200,7 @@ mod tests {
         match health {
             Health::Unknown => 'u',
             Health::Passing => 'P',
+            Health::Warning => 'W',
             Health::Failing => 'F',
         }
     }
@@ -187,6 +225,33 @@ mod tests {
             let mut verdict = Verdict::new(thresholds(passing, critical));
             assert_eq!(verdict.health(), Health::Unknown);
             assert_eq!(trace(&mut verdict, steps), expected, "{passing} {critical} {steps}");
+        }
+    }
+
+    #[test]
+    fn transitions_with_warnings() {
+        for (passing, warning, critical, steps, expected) in [
+            (1, None, 2, "w+w-w--w", "WPWWWWFW"),
+            (2, None, 2, "w+ww", "uPWW"),
+            (3, None, 1, "+w+-++w", "uuPFFFW"),
+            (1, Some(1), 3, "+---+", "PWWFP"),
+            (1, Some(2), 4, "+--+----", "PPWPPWWF"),
+            (1, Some(1), 3, "--+", "uuP"),
+            (1, Some(1), 2, "w-+", "WWP"),
+            (3, Some(1), 2, "+++-+++", "uuPWWWP"),
+            (1, Some(1), 3, "--o-", "uuuu"),
+        ] {
+            let thresholds = Thresholds {
+                success_before_passing: passing,
+                failures_before_warning: warning,
+                failures_before_critical: critical,
+            };
+            let mut verdict = Verdict::new(thresholds);
+            assert_eq!(
+                trace(&mut verdict, steps),
+                expected,
+                "{passing} {warning:?} {critical} {steps}"
+            );
         }
     }
 

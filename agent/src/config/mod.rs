@@ -1,7 +1,11 @@
 //! The configuration that an agent is started with.
 
+mod file;
 mod host_name;
 mod lookup;
+mod nearest;
+mod problem;
+mod settings;
 mod socket_mode;
 mod token;
 mod validate;
@@ -9,10 +13,16 @@ mod validate;
 use std::path::PathBuf;
 
 use hobnob_api::address::OwnAddress;
-use hobnob_membership::Gateway;
+use hobnob_membership::{Gateway, Protocol};
 
+pub use file::{ConfigFile, KnownKey, Leaf};
+pub(crate) use file::{read_text, syntax_problem};
 pub use lookup::{AddressUse, FoundAddress, LookupError};
 pub(crate) use lookup::{Addresses, ThisHost};
+pub use nearest::nearest;
+pub use problem::Problem;
+pub(crate) use problem::line_of;
+pub use settings::StartedWith;
 pub use socket_mode::{SocketMode, SocketModeError};
 pub use token::{TokenProblem, TokenSource, TokenText};
 pub use validate::ConfigError;
@@ -55,6 +65,8 @@ pub struct AgentConfig {
     pub gateway: Gateway,
     /// The most bytes a second from its datacenter to each other one.
     pub wan_bytes_per_second: u64,
+    /// The parameters of the protocol, which all agents of a cluster should share.
+    pub protocol: Protocol,
     /// Its datacenter. Defaults to the one in its certificate, else to the only one that its token allows, else to `dc1`.
     pub datacenter: Option<String>,
     /// Its zone; empty for none.
@@ -67,6 +79,12 @@ pub struct AgentConfig {
     /// Ask the kernel whether somebody listens at the checked addresses of this host, so that a service that dies is
     /// unhealthy at once.
     pub listener_watch: bool,
+    /// The directory of service definitions.
+    pub config_dir: Option<PathBuf>,
+    /// What all of this was made of, to be shown and read again.
+    pub started_with: StartedWith,
+    /// Run the programs of checks that are scripts. Every process that may register then runs programs as the user of the agent.
+    pub script_checks: bool,
 }
 
 #[cfg(test)]
@@ -90,11 +108,15 @@ impl AgentConfig {
             join_wan: Vec::new(),
             gateway: Gateway::Yes,
             wan_bytes_per_second: 1_250_000,
+            protocol: Protocol::default(),
             datacenter: None,
             zone: String::new(),
             keep_on_exit: false,
             insecure: true,
             listener_watch: true,
+            config_dir: None,
+            started_with: StartedWith::default(),
+            script_checks: false,
         }
     }
 }

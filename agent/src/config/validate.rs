@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use hobnob_api::ALL_DATACENTERS;
 use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
 use hobnob_api::names::{self, NameError};
-use hobnob_membership::Gateway;
+use hobnob_membership::{Gateway, Protocol};
 
 use super::host_name::host_name;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
-use super::{AgentConfig, SocketMode, TokenSource};
+use super::{AgentConfig, SocketMode, StartedWith, TokenSource};
 
 /// A part of the configuration can never work.
 #[derive(Debug, thiserror::Error)]
@@ -90,11 +90,14 @@ pub(crate) struct ValidConfig {
     pub(crate) join: Vec<String>,
     pub(crate) join_wan: Vec<String>,
     pub(crate) gateway: Gateway,
-    pub(crate) wan_bytes_per_second: u64,
+    pub(crate) protocol: Protocol,
     pub(crate) keep_on_exit: bool,
     /// Whether the traffic of a clear cluster was allowed to leave this host.
     pub(crate) insecure: bool,
     pub(crate) listener_watch: bool,
+    pub(crate) config_dir: Option<PathBuf>,
+    pub(crate) started_with: StartedWith,
+    pub(crate) script_checks: bool,
 }
 
 impl ValidConfig {
@@ -109,7 +112,7 @@ impl AgentConfig {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(crate) fn check_names(&self) -> Result<(), ConfigError> {
+    pub fn check_names(&self) -> Result<(), ConfigError> {
         let mut addresses = self.join.iter().chain(&self.join_wan);
         addresses.try_for_each(|address| address.parse::<GossipAddress>().map(drop))?;
         for (what, given) in [
@@ -181,9 +184,12 @@ impl AgentConfig {
             join: self.join,
             join_wan: self.join_wan,
             gateway: self.gateway,
-            wan_bytes_per_second: self.wan_bytes_per_second,
+            protocol: Protocol { wan_bytes_per_second: self.wan_bytes_per_second, ..self.protocol },
             keep_on_exit: self.keep_on_exit,
             listener_watch: self.listener_watch,
+            config_dir: self.config_dir,
+            started_with: self.started_with,
+            script_checks: self.script_checks,
         })
     }
 }

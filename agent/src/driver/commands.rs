@@ -15,15 +15,15 @@ use hobnob_membership::{
 };
 use tokio::time::Instant;
 
-use super::own_checks::OwnCheck;
+use super::own_checks::OwnChange;
 use super::requesting::Answered;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
 use crate::checks::void_probes;
 use crate::log_writer::lost_lines;
 
-/// An instance of this agent, and the check that decides its health from now on.
-type CheckChange = (Arc<str>, Option<OwnCheck>);
+/// An instance of this agent, and a change of what decides its health.
+type CheckChange = (Arc<str>, OwnChange);
 
 /// A function that reads the node.
 type Inspection = Box<dyn FnOnce(&Node, Time) + Send>;
@@ -47,12 +47,12 @@ pub(super) enum Command {
     },
     Write {
         records: RecordChanges,
-        check: Option<Box<CheckChange>>,
+        change: Option<Box<CheckChange>>,
         reply: Reply<Result<(), Refused>>,
     },
-    ExplainCheck {
+    ExplainChecks {
         instance: String,
-        reply: Reply<Option<CheckExplained>>,
+        reply: Reply<Vec<CheckExplained>>,
     },
     Join {
         addresses: Vec<SocketAddr>,
@@ -153,17 +153,22 @@ impl Driver {
                 let checked = self.refuse_while_silent();
                 reply.send(checked.and_then(|()| Ok(self.node.check_write(&records)?)));
             }
-            Command::Write { records, check, reply } => {
+            Command::Write { mut records, change, reply } => {
+                let change = change.map(|change| {
+                    let (instance, change) = *change;
+                    let own = self.own_checks.after(&instance, change);
+                    records.extend(own.as_ref().map(|own| own.record(&instance)));
+                    (instance, own)
+                });
                 let written = self.node.write(records, now);
-                if let (Ok(()), Some(change)) = (&written, check) {
-                    let (instance, check) = *change;
-                    self.set_check(instance, check);
+                if let (Ok(()), Some((instance, own))) = (&written, change) {
+                    self.set_checks(instance, own);
                 }
                 self.writer.hurry();
                 self.drain();
                 reply.send(written.map_err(Refused::from));
             }
-            Command::ExplainCheck { instance, reply } => {
+            Command::ExplainChecks { instance, reply } => {
                 reply.send(self.own_checks.explain(&instance, now));
             }
             Command::Join { addresses, wan, reply } => {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::commands::{Command, Confirmed, Ordered, Refused, Report};
 use super::kept::KeysKept;
-use super::own_checks::OwnCheck;
+use super::own_checks::OwnChange;
 use super::requesting::Answered;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::CheckReport;
@@ -100,25 +100,25 @@ impl DriverHandle {
 
     /// Writes records of our own. They are visible here when this returns. None of them is when the node refuses them.
     pub(crate) async fn write(&self, records: RecordChanges) -> Result<(), Refused> {
-        let check = None;
-        ask(&self.commands, |reply| Command::Write { records, check, reply }).await?
+        let change = None;
+        ask(&self.commands, |reply| Command::Write { records, change, reply }).await?
     }
 
-    /// Like [`DriverHandle::write`]. In the same step, this check becomes the only one that decides the health of the
-    /// instance; with `None`, no check does.
-    pub(crate) async fn write_with_check(
+    /// Like [`DriverHandle::write`]. In the same step, what decides the health of the instance changes, and its health is
+    /// written, unless the instance is no longer there.
+    pub(crate) async fn write_with_checks(
         &self,
         records: RecordChanges,
         instance: Arc<str>,
-        check: Option<OwnCheck>,
+        change: OwnChange,
     ) -> Result<(), Refused> {
-        let check = Some(Box::new((instance, check)));
-        ask(&self.commands, |reply| Command::Write { records, check, reply }).await?
+        let change = Some(Box::new((instance, change)));
+        ask(&self.commands, |reply| Command::Write { records, change, reply }).await?
     }
 
-    /// The check of an instance of this agent, and its latest verdict.
-    pub(crate) async fn check(&self, instance: String) -> Result<Option<CheckExplained>, Stopping> {
-        ask(&self.commands, |reply| Command::ExplainCheck { instance, reply }).await
+    /// The checks of an instance of this agent, and their latest verdicts.
+    pub(crate) async fn checks(&self, instance: String) -> Result<Vec<CheckExplained>, Stopping> {
+        ask(&self.commands, |reply| Command::ExplainChecks { instance, reply }).await
     }
 
     /// Joins at these gossip addresses. Returns the first address that answers.

@@ -47,17 +47,20 @@ pub(crate) async fn explain(
     let mut instances = Vec::new();
     for view in views {
         let is_own = view.instance.origin == own;
-        let check = if is_own { driver.check(subject.clone()).await? } else { None };
+        let checks = if is_own { driver.checks(subject.clone()).await? } else { Vec::new() };
         let registrant = is_own.then(|| registrations.registrant(&subject)).flatten();
-        let registered_by = registrant.map(registered_by);
-        let explained = offer::explain(registry, view, Vec::from_iter(check));
+        let registered_by = registrant.map(|registrant| RegisteredBy {
+            file: registrations.source(&subject).map(|file| file.to_string()),
+            ..registered_by(registrant)
+        });
+        let explained = offer::explain(registry, view, checks);
         instances.push(InstanceExplained { registered_by, ..explained });
     }
     Ok(Explained { revision, isolated: registry.is_isolated(), members, instances })
 }
 
 fn registered_by(StoredRegistrant { uid, pid, at_ms, agent }: StoredRegistrant) -> RegisteredBy {
-    RegisteredBy { uid, pid, at_ms, agent }
+    RegisteredBy { uid, pid, at_ms, agent, file: None }
 }
 
 /// Why nothing can be explained by this name: nothing has it, or a service does.

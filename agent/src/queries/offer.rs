@@ -78,7 +78,11 @@ fn reason(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExpla
     let lost = || format!("its agent `{node}` is {}: {}", lost_word(origin), origin.reason);
     let unanswered = || format!("its agent `{node}` does not answer this agent: {}", origin.reason);
     let passed = if entry.service.checked { "passed its check" } else { "was there" };
-    let check = if entry.service.checked { "its check passes" } else { "it has no check" };
+    let check = match entry.health {
+        _ if !entry.service.checked => "it has no check",
+        Health::Warning => "its checks pass, and one of them warns",
+        _ => "its check passes",
+    };
     match (offer, entry.grade()) {
         (Offer::Offered, Some(Grade::Healthy)) => {
             let standing = match origin.member.status {
@@ -164,6 +168,7 @@ fn lost_word(origin: &MemberExplained) -> &'static str {
 fn health_word(health: Health) -> &'static str {
     match health {
         Health::Passing => "passing",
+        Health::Warning => "warning",
         Health::Failing => "failing",
         Health::Unknown => "unknown",
     }

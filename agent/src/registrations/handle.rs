@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, RegisterOutcome, Registration};
+use hobnob_api::{ApiError, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
 
 use super::registrants::Registrants;
 use super::rules;
 use crate::actor::{Reply, ask};
 use crate::caller::Caller;
+use crate::checks::SelfReport;
+use crate::definitions::Definition;
 use crate::storage::StoredRegistrant;
 
 /// Commands that wait for the registrar; further ones wait with their sender.
@@ -19,6 +21,8 @@ const MAX_WAITING_COMMANDS: usize = 256;
 pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
     registrants: Arc<Registrants>,
+    /// Whether checks may be scripts.
+    script_checks: bool,
 }
 
 /// A command of the registrar.
@@ -34,19 +38,32 @@ pub(super) enum Command {
         caller: Caller,
         reply: Reply<Result<(), ApiError>>,
     },
+    Define {
+        definitions: Vec<Definition>,
+        reply: Reply<Result<Reloaded, ApiError>>,
+    },
+    Report {
+        id: String,
+        check: Option<String>,
+        report: SelfReport,
+        reply: Reply<Result<String, ApiError>>,
+    },
 }
 
 impl RegistrationsHandle {
     /// A handle, and the commands that it and its clones send.
-    pub(super) fn channel(registrants: Arc<Registrants>) -> (Self, mpsc::Receiver<Command>) {
+    pub(super) fn channel(
+        registrants: Arc<Registrants>,
+        script_checks: bool,
+    ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands, registrants }, received)
+        (Self { commands, registrants, script_checks }, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel(Arc::default()).0
+        Self::channel(Arc::default(), false).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
@@ -56,7 +73,7 @@ impl RegistrationsHandle {
         caller: Caller,
     ) -> Result<RegisterOutcome, ApiError> {
         // Before it waits for others, so that nothing waits that is larger than a registration may be.
-        rules::validate(&registration)?;
+        rules::validate(&registration, self.script_checks)?;
         let registration = Box::new(registration);
         ask(&self.commands, |reply| Command::Register { registration, caller, reply }).await?
     }
@@ -66,9 +83,31 @@ impl RegistrationsHandle {
         ask(&self.commands, |reply| Command::Deregister { id, caller, reply }).await?
     }
 
+    /// Makes the instances that files define those of these definitions, each with an id of its own. With a problem in one of
+    /// them, nothing is changed.
+    pub(crate) async fn define(&self, definitions: Vec<Definition>) -> Result<Reloaded, ApiError> {
+        ask(&self.commands, |reply| Command::Define { definitions, reply }).await?
+    }
+
+    /// Hands the report of a service on itself to its check by reports; `check` names it where there are several. Returns the
+    /// name of the check.
+    pub(crate) async fn report(
+        &self,
+        id: String,
+        check: Option<String>,
+        report: SelfReport,
+    ) -> Result<String, ApiError> {
+        ask(&self.commands, |reply| Command::Report { id, check, report, reply }).await?
+    }
+
     /// The process that registered the instance with this id last, if one of that id is registered with this agent and the
     /// process is known. Waits for nothing.
     pub(crate) fn registrant(&self, id: &str) -> Option<StoredRegistrant> {
         self.registrants.get(id)
+    }
+
+    /// The name of the file that defines the instance with this id, if one does. Waits for nothing.
+    pub(crate) fn source(&self, id: &str) -> Option<Arc<str>> {
+        self.registrants.source(id)
     }
 }

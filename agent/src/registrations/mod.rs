@@ -1,5 +1,6 @@
 //! The instances that are registered with this agent: made durable, checked, and written to the catalog.
 
+mod define;
 mod handle;
 mod records;
 mod registrants;
@@ -9,6 +10,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use define::define_at_start;
 pub(crate) use handle::RegistrationsHandle;
 pub(crate) use registrar::Registrar;
 pub(crate) use restore::{Restored, restore};
+pub(crate) use rules::check;

@@ -1,7 +1,9 @@
-//! The definition of an instance in the catalog, made of its registration.
+//! What is made of a registration: the definition of its instance in the catalog, and what its checks know of it.
 
+use hobnob_api::Check;
 use hobnob_membership::record::{Balancing, InstanceScope, ServiceRecord};
 
+use crate::checks::Subject;
 use crate::storage::{StoredBalancing, StoredRegistration};
 
 /// The definition of an instance. Without an address of its own it has the default address.
@@ -17,6 +19,21 @@ pub(super) fn service(registration: &StoredRegistration, default_address: &str) 
         checked: !registration.checks.is_empty(),
         balancing: balancing(&registration.balancing),
         scope: scope(registration.scope.as_deref()),
+    }
+}
+
+/// The instance of a check, as scripts learn of it.
+pub(super) fn subject(
+    registration: &StoredRegistration,
+    check: &Check,
+    default_address: &str,
+) -> Subject {
+    Subject {
+        instance: registration.id.as_str().into(),
+        service: registration.service.clone(),
+        check: check.name.clone(),
+        address: registration.address.as_deref().unwrap_or(default_address).to_owned(),
+        port: registration.port,
     }
 }
 

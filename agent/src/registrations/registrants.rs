@@ -5,29 +5,43 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
 
-use crate::storage::{DataDir, StoredRegistrant};
+use crate::storage::{DataDir, StoredRegistrant, StoredRegistration};
 
-/// The process that registered each instance last, by the id of the instance. The registrar is the only writer; readers
-/// wait neither for it nor for the disk. There are as many as registrations at most.
+/// The process that registered each instance last, by the id of the instance, and the file that defines it. The registrar is
+/// the only writer; readers wait neither for it nor for the disk. There are as many as registrations at most.
 #[derive(Debug, Default)]
-pub(super) struct Registrants(ArcSwap<OrdMap<Arc<str>, StoredRegistrant>>);
+pub(super) struct Registrants(ArcSwap<OrdMap<Arc<str>, Registrant>>);
+
+#[derive(Clone, Debug)]
+struct Registrant {
+    by: StoredRegistrant,
+    source: Option<Arc<str>>,
+}
 
 impl Registrants {
     /// Those that the data directory knows.
     pub(super) fn of(data_dir: &DataDir) -> Self {
         let known = data_dir.registrations().filter_map(|registration| {
-            let id = registration.id.as_str();
-            Some((Arc::from(id), data_dir.registrant(id)?))
+            let by = data_dir.registrant(&registration.id)?;
+            let source = registration.source.as_deref().map(Arc::from);
+            Some((Arc::from(registration.id.as_str()), Registrant { by, source }))
         });
         Self(ArcSwap::from_pointee(known.collect()))
     }
 
     pub(super) fn get(&self, id: &str) -> Option<StoredRegistrant> {
-        self.0.load().get(id).copied()
+        self.0.load().get(id).map(|registrant| registrant.by)
     }
 
-    pub(super) fn set(&self, id: &str, registrant: StoredRegistrant) {
-        self.0.store(Arc::new(self.0.load().update(Arc::from(id), registrant)));
+    /// The name of the file that defines an instance.
+    pub(super) fn source(&self, id: &str) -> Option<Arc<str>> {
+        self.0.load().get(id)?.source.clone()
+    }
+
+    pub(super) fn set(&self, registration: &StoredRegistration, by: StoredRegistrant) {
+        let source = registration.source.as_deref().map(Arc::from);
+        let id = Arc::from(registration.id.as_str());
+        self.0.store(Arc::new(self.0.load().update(id, Registrant { by, source })));
     }
 
     pub(super) fn remove(&self, id: &str) {

@@ -1,8 +1,10 @@
 //! The registrations of the agent's earlier life, with a first outcome of their checks.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::Check;
+use hobnob_api::{Check, Probe};
 use hobnob_membership::limits::MAX_REGISTRATIONS;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Sealing, registering};
@@ -10,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::records;
-use crate::checks::{CheckId, Outcome, Start, Thresholds, Verdict, probe};
-use crate::driver::{OwnCheck, OwnChecks, target_of};
+use crate::checks::{CheckId, Outcome, Prober, Start, Subject, Thresholds, Verdict, initial};
+use crate::driver::{OwnCheck, OwnChecks, OwnInstance, target_of, verdict_key};
 use crate::storage::{DataDir, KeptVerdict, StoredCheck, StoredRegistration};
 
 /// A restarting agent waits at most this long for the first probes of its checks before it shows itself.
@@ -22,6 +24,15 @@ pub(crate) struct Restored {
     /// The records to start with.
     pub(crate) records: Vec<(Key, Value)>,
     pub(super) checks: Vec<RestoredCheck>,
+    instances: Vec<RestoredInstance>,
+}
+
+/// An instance that goes on.
+struct RestoredInstance {
+    id: Arc<str>,
+    /// Its checks in [`Restored::checks`].
+    checks: Range<usize>,
+    has_unknown: bool,
 }
 
 /// A check that goes on.
@@ -30,18 +41,38 @@ pub(super) struct RestoredCheck {
     pub(super) id: CheckId,
     pub(super) check: Check,
     pub(super) start: Start,
+    pub(super) subject: Subject,
     kept: Option<KeptVerdict>,
+}
+
+impl RestoredCheck {
+    fn own(&self) -> OwnCheck {
+        let (id, check) = (self.id.clone(), self.check.clone());
+        match (&self.kept, &self.start) {
+            (Some(kept), _) => OwnCheck::kept(id, check, kept),
+            (None, Start::Probed(first)) => {
+                let verdict = Verdict::restored(Thresholds::from(&check), first.clone());
+                OwnCheck::new(id, check, verdict.health())
+            }
+            (None, Start::New | Start::Kept(_)) => {
+                let health = initial(&check);
+                OwnCheck::new(id, check, health)
+            }
+        }
+    }
 }
 
 impl Restored {
     /// The checks that speak for the instances, for the driver.
     pub(crate) fn own_checks(&self) -> OwnChecks {
-        let checks = self.checks.iter();
-        let own = checks.map(|RestoredCheck { id, check, kept, .. }| match kept {
-            Some(kept) => OwnCheck::kept(id.clone(), check.clone(), kept.clone()),
-            None => OwnCheck::new(id.clone(), check.clone()),
-        });
-        own.collect()
+        self.own_instances().collect()
+    }
+
+    fn own_instances(&self) -> impl Iterator<Item = (Arc<str>, OwnInstance)> {
+        self.instances.iter().map(|RestoredInstance { id, checks, has_unknown }| {
+            let own = self.checks[checks.clone()].iter().map(RestoredCheck::own).collect();
+            (id.clone(), OwnInstance::new(own, *has_unknown, false))
+        })
     }
 }
 
@@ -51,9 +82,11 @@ pub(crate) async fn restore(
     data_dir: &DataDir,
     default_address: &str,
     sealing: Option<&Sealing>,
+    prober: &Prober,
 ) -> Restored {
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
+    let mut instances = Vec::new();
     let mut verdicts = data_dir.verdicts();
     let mut left_out = 0;
     for registration in data_dir.registrations() {
@@ -66,13 +99,23 @@ pub(crate) async fn restore(
             continue;
         }
         records.push(definition);
-        if let Some(check) = running_check(registration) {
-            let instance = registration.id.as_str().into();
-            let id = CheckId { instance, number: checks.len() as u64 };
-            let kept =
-                verdicts.remove(&id.instance).filter(|kept| kept.target == target_of(&check));
+        let instance: Arc<str> = registration.id.as_str().into();
+        let Running { checks: running, has_unknown } = running_checks(registration);
+        let first = checks.len();
+        for (place, check) in running.into_iter().enumerate() {
+            let id = CheckId { instance: instance.clone(), number: checks.len() as u64 };
+            let kept = verdicts.remove(&verdict_key(&instance, place, &check.name));
+            let kept = kept.filter(|kept| kept.target == target_of(&check));
             let start = kept.as_ref().map_or(Start::New, |kept| Start::Kept(kept.health));
-            checks.push(RestoredCheck { id, check, start, kept });
+            let subject = records::subject(registration, &check, default_address);
+            checks.push(RestoredCheck { id, check, start, subject, kept });
+        }
+        if !registration.checks.is_empty() {
+            instances.push(RestoredInstance {
+                id: instance,
+                checks: first..checks.len(),
+                has_unknown,
+            });
         }
     }
     if left_out > 0 {
@@ -83,22 +126,16 @@ pub(crate) async fn restore(
              others are deregistered and this agent is started again"
         );
     }
-    for (place, outcome) in probe_all(&checks).await {
+    for (place, outcome) in probe_all(&checks, prober).await {
         checks[place].start = Start::Probed(outcome);
     }
-    for RestoredCheck { id, check, start, .. } in &checks {
-        let health = match start {
-            Start::New => None,
-            Start::Probed(first) => {
-                Some(Verdict::restored(Thresholds::from(check), first.clone()).health())
-            }
-            Start::Kept(health) => Some(*health),
-        };
-        if let Some(health) = health {
-            records.push(registering::health(&(&*id.instance).into(), health));
-        }
-    }
-    Restored { records, checks }
+    let mut restored = Restored { records, checks, instances };
+    let healths: Vec<_> = restored
+        .own_instances()
+        .filter_map(|(id, own)| Some(registering::health(&(&*id).into(), own.health()?)))
+        .collect();
+    restored.records.extend(healths);
+    restored
 }
 
 /// The record of a registration, unless it breaks a rule of this version. A later version may have allowed it, so its
@@ -135,31 +172,47 @@ fn may_serve(registration: &StoredRegistration, sealing: Option<&Sealing>) -> bo
     false
 }
 
-/// The check of a registration that this version runs: the first one of a kind that it knows.
-pub(super) fn running_check(registration: &StoredRegistration) -> Option<Check> {
-    let check = registration.checks.iter().find_map(StoredCheck::to_check);
-    if check.is_none()
-        && let Some(StoredCheck { name, kind, .. }) = registration.checks.first()
-    {
-        tracing::warn!(
-            id = registration.id,
-            check = name,
-            kind,
-            "this version of hobnob does not know the kind of the instance's check: its health is unknown until it is \
-             registered again"
-        );
+/// The checks of a registration that this version runs.
+pub(super) struct Running {
+    pub(super) checks: Vec<Check>,
+    /// Whether it has others, of kinds that this version does not know.
+    pub(super) has_unknown: bool,
+}
+
+/// The checks of a registration that this version runs.
+pub(super) fn running_checks(registration: &StoredRegistration) -> Running {
+    let (mut checks, mut has_unknown) = (Vec::new(), false);
+    for stored in &registration.checks {
+        match stored.to_check() {
+            Some(check) => checks.push(check),
+            None => {
+                has_unknown = true;
+                let StoredCheck { name, kind, .. } = stored;
+                tracing::warn!(
+                    id = registration.id,
+                    check = name,
+                    kind,
+                    "this version of hobnob does not know the kind of a check of the instance: its health is unknown until \
+                     it is registered again"
+                );
+            }
+        }
     }
-    check
+    Running { checks, has_unknown }
 }
 
 /// Probes the checks without a verdict. Returns the outcomes that came in time, each with the place of its check.
-async fn probe_all(checks: &[RestoredCheck]) -> Vec<(usize, Outcome)> {
+async fn probe_all(checks: &[RestoredCheck], prober: &Prober) -> Vec<(usize, Outcome)> {
     let mut probes = JoinSet::new();
-    let new = checks.iter().enumerate().filter(|(_, restored)| restored.start == Start::New);
+    let is_probed = |check: &Check| !matches!(check.probe, Probe::Ttl { .. } | Probe::Alias(_));
+    let new = checks.iter().enumerate();
+    let new = new.filter(|(_, new)| new.start == Start::New && is_probed(&new.check));
     for (place, restored) in new {
-        let check = restored.check.clone();
+        let (check, subject) = (restored.check.clone(), restored.subject.clone());
+        let prober = prober.clone();
         probes.spawn(async move {
-            (place, probe(&check.probe, Duration::from_millis(check.timeout_ms)).await)
+            let timeout = Duration::from_millis(check.timeout_ms);
+            (place, prober.probe(&subject, &check.probe, timeout).await)
         });
     }
     let deadline = Instant::now() + RESTORE_WITHIN;

@@ -1,22 +1,23 @@
 //! The rules for a registration that hold here. The catalog has rules of its own, and takes names that these refuse.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
 use hobnob_api::{ALL_DATACENTERS, ApiError, ErrorCode, Registration};
 use hobnob_membership::limits::{MAX_FAILOVER, MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
+use hobnob_membership::registering;
 
-use crate::checks;
+use super::records;
+use crate::checks::{self, MAX_CHECKS};
+use crate::storage::StoredRegistration;
 
-/// Checks of one instance that run.
-const MAX_CHECKS: usize = 1;
-
-/// Checks a registration, but for the rules of the catalog.
+/// Checks a registration, but for the rules of the catalog. An agent without `script_checks` takes no check that is a script.
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
+pub(super) fn validate(registration: &Registration, script_checks: bool) -> Result<(), ApiError> {
     let id = registration.instance_id();
     validate_names(registration)
         .map_err(|error| ApiError::new(ErrorCode::NameInvalid, error.to_string()))?;
@@ -33,15 +34,35 @@ pub(super) fn validate(registration: &Registration) -> Result<(), ApiError> {
     }
     let given = registration.checks.len();
     if given > MAX_CHECKS {
-        let message = format!("`{id}` has {given} checks, and this version runs {MAX_CHECKS}");
+        let message = format!("`{id}` has {given} checks, and {MAX_CHECKS} are allowed");
         return Err(ApiError::new(ErrorCode::TooManyChecks, message));
     }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = registration.checks.iter().find(|check| !names.insert(&check.name)) {
+        let message =
+            format!("`{id}` has two checks with the name `{}`: name them apart", twice.name);
+        return Err(ApiError::new(ErrorCode::CheckInvalid, message));
+    }
     registration.checks.iter().try_for_each(|check| {
-        checks::validate(check).map_err(|error| {
+        checks::validate(check, script_checks).map_err(|error| {
             let message = format!("the check `{}` of `{id}`: {error}", check.name);
             ApiError::new(ErrorCode::CheckInvalid, message)
         })
     })
+}
+
+/// Checks a registration, with the rules of the catalog.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn check(registration: &Registration, script_checks: bool) -> Result<(), ApiError> {
+    validate(registration, script_checks)?;
+    let stored = StoredRegistration::from(registration);
+    // Whatever address the agent will have is as good as this one.
+    let service = records::service(&stored, "127.0.0.1");
+    let (key, value) = registering::definition(&stored.id.as_str().into(), service);
+    registering::check(&key, &value)
+        .map_err(|error| ApiError::new(ErrorCode::RegistrationInvalid, error.to_string()))
 }
 
 /// The catalog has the same limits. A registration that waits for the registrar is within them already.

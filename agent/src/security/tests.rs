@@ -8,8 +8,10 @@ use hobnob_keys::{
     Token, Validity,
 };
 
+use hobnob_membership::Protocol;
+
 use super::*;
-use crate::config::{SocketMode, TokenSource, ValidConfig};
+use crate::config::{SocketMode, StartedWith, TokenSource, ValidConfig};
 use crate::storage::fake_disk::FakeDisk;
 use crate::storage::{KeptKeys, LockedDir, StoredRegistration};
 
@@ -76,10 +78,13 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         join: vec![],
         join_wan: vec![],
         gateway: hobnob_membership::Gateway::Yes,
-        wan_bytes_per_second: 1_250_000,
+        protocol: Protocol::default(),
         keep_on_exit: false,
         insecure: false,
         listener_watch: false,
+        config_dir: None,
+        started_with: StartedWith::default(),
+        script_checks: false,
     }
 }
 

@@ -45,10 +45,10 @@ impl Entry {
     pub(crate) fn basis(&self) -> Basis {
         match (self.health, self.down_since) {
             (Health::Unknown, _) => Basis::NotYetChecked,
-            (Health::Passing, Some(_)) => Basis::LastKnown,
+            (Health::Passing | Health::Warning, Some(_)) => Basis::LastKnown,
             (Health::Failing, Some(_)) => Basis::Nothing,
-            (Health::Passing, None) if self.is_unanswered => Basis::Unanswered,
-            (Health::Passing | Health::Failing, None) => Basis::Current,
+            (Health::Passing | Health::Warning, None) if self.is_unanswered => Basis::Unanswered,
+            (Health::Passing | Health::Warning | Health::Failing, None) => Basis::Current,
         }
     }
 
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn checks_and_agent_decide_status_basis_and_grade() {
         use Grade::{LastKnown, NotYetChecked, Unanswered};
-        use Health::{Failing, Passing, Unknown};
+        use Health::{Failing, Passing, Unknown, Warning};
         use InstanceStatus as Is;
         /// Whether the node is down, and whether it has not answered this agent for long.
         const LIVES: (bool, bool) = (false, false);
@@ -113,6 +113,9 @@ mod tests {
         let table = [
             (Passing, LIVES, Is::Healthy, Basis::Current, Some(Grade::Healthy)),
             (Passing, LIVES_UNANSWERED, Is::Healthy, Basis::Unanswered, Some(Unanswered)),
+            (Warning, LIVES, Is::Healthy, Basis::Current, Some(Grade::Healthy)),
+            (Warning, LIVES_UNANSWERED, Is::Healthy, Basis::Unanswered, Some(Unanswered)),
+            (Warning, DOWN, Is::Unknown, Basis::LastKnown, Some(LastKnown)),
             (Passing, DOWN, Is::Unknown, Basis::LastKnown, Some(LastKnown)),
             (Passing, DOWN_UNANSWERED, Is::Unknown, Basis::LastKnown, Some(LastKnown)),
             (Unknown, LIVES, Is::Unknown, Basis::NotYetChecked, Some(NotYetChecked)),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{Basis, InstanceScope, InstanceStatus, NodeId};
-use hobnob_membership::record::{Meta, Tags, Text};
+use hobnob_api::{Basis, CheckStatus, InstanceScope, InstanceStatus, NodeId};
+use hobnob_membership::record::{Health, Meta, Tags, Text};
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -77,6 +77,7 @@ impl Shown {
             basis: instance.basis(),
             age_ms: self.age_ms,
             scope: instance_scope(service.scope),
+            check: (instance.health == Health::Warning).then_some(CheckStatus::Warning),
         }
     }
 }
@@ -108,6 +109,7 @@ impl From<&Shown> for hobnob_api::Instance {
             basis: fields.basis,
             age_ms: fields.age_ms,
             scope: fields.scope,
+            check: fields.check,
         }
     }
 }
@@ -136,6 +138,8 @@ struct Fields<'a> {
     age_ms: u64,
     #[serde(skip_serializing_if = "is_global")]
     scope: InstanceScope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<CheckStatus>,
 }
 
 fn is_global(scope: &InstanceScope) -> bool {
@@ -201,6 +205,19 @@ mod tests {
         buffer.clear();
         BinaryCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");
         assert!(buffer.len() <= 100 * bytes + 100, "{} {bytes}", buffer.len());
+    }
+
+    #[test]
+    fn an_instance_whose_check_warns_is_healthy_and_says_so() {
+        let change = placed("a", "dc1", "z1", view::InstanceStatus::Healthy);
+        let warning = view::Instance { health: Health::Warning, ..(*change.instance).clone() };
+        let warns = Shown::new(Arc::new(Entry::new(Arc::new(warning), false)), true, 7);
+        let owned = hobnob_api::Instance::from(&warns);
+        assert_eq!(
+            (owned.status, owned.check),
+            (InstanceStatus::Healthy, Some(CheckStatus::Warning))
+        );
+        assert_ne!(warns.looks(), shown("z1").looks(), "a watch tells it");
     }
 
     #[test]

@@ -39,8 +39,9 @@ fn web() -> StoredRegistration {
             interval_ms: 1_000,
             timeout_ms: 500,
             success_before_passing: 1,
-            failures_before_failing: 3,
+            failures_before_critical: 3,
             listener_watch: true,
+            ..StoredCheck::default()
         }],
         balancing: StoredBalancing {
             strategy: Some("weighted".into()),
@@ -49,6 +50,7 @@ fn web() -> StoredRegistration {
             ..StoredBalancing::default()
         },
         scope: None,
+        source: None,
     }
 }
 
@@ -144,7 +146,7 @@ fn files_with_fields_of_a_later_version_are_read() {
 
 /// A log of a later version: fields in every object, an entry of another kind, a check of another kind.
 fn later_log() -> (String, [String; 2]) {
-    let put = r#"{"put":{"service":"web","id":"web-1","port":8001,"tier":"gold","limits":{"rps":5},"checks":[{"name":"deep","kind":"grpc","service":"shop","tls":true,"interval_ms":1000,"timeout_ms":500,"success_before_passing":1,"failures_before_failing":3}],"balancing":{"slow_start_ms":1000}},"by":"alice","registered_by":{"uid":7,"at_ms":5,"user":"alice"}}"#;
+    let put = r#"{"put":{"service":"web","id":"web-1","port":8001,"tier":"gold","limits":{"rps":5},"checks":[{"name":"deep","kind":"quic","service":"shop","alpn":"h9","interval_ms":1000,"timeout_ms":500,"success_before_passing":1,"failures_before_failing":3}],"balancing":{"slow_start_ms":1000}},"by":"alice","registered_by":{"uid":7,"at_ms":5,"user":"alice"}}"#;
     let drain = r#"{"drain":{"id":"web-1","until":12345678901234567890123}}"#;
     let head = r#"{"format":2,"written_by":"0.9.0","compressed":false}"#;
     (sealed(&[head, put, drain]), [sealed(&[put]), sealed(&[drain])])

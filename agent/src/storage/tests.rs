@@ -33,6 +33,7 @@ fn registration(id: &str, port: u16) -> StoredRegistration {
         checks: Vec::new(),
         balancing: StoredBalancing::default(),
         scope: None,
+        source: None,
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) const FORMAT: u32 = 2;
 /// Where Linux tells the boots of a host apart.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The latest verdict on an instance: passing or failing.
+/// The latest verdict of a check: passing, warning or failing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptVerdict {
     /// The URL or address that was probed. The verdict says nothing about another one.
@@ -44,7 +44,7 @@ struct StoredVerdicts {
 #[derive(Serialize, Deserialize)]
 struct StoredVerdict {
     target: String,
-    /// `passing`, `failing`, or a word of a later version.
+    /// `passing`, `warning`, `failing`, or a word of a later version.
     health: String,
     since_ms: u64,
 }
@@ -53,6 +53,7 @@ impl StoredVerdict {
     fn of(kept: &KeptVerdict) -> Option<Self> {
         let health = match kept.health {
             Health::Passing => "passing",
+            Health::Warning => "warning",
             Health::Failing => "failing",
             Health::Unknown => return None,
         };
@@ -63,6 +64,7 @@ impl StoredVerdict {
     fn kept(self) -> Option<KeptVerdict> {
         let health = match self.health.as_str() {
             "passing" => Health::Passing,
+            "warning" => Health::Warning,
             "failing" => Health::Failing,
             _ => return None,
         };
@@ -75,7 +77,7 @@ pub(super) fn boot() -> String {
     fs::read_to_string(BOOT_ID).map_or(String::new(), |id| id.trim().to_owned())
 }
 
-/// The verdicts of this boot, by the id of their instance.
+/// The verdicts of this boot, by the key of their check.
 pub(super) fn load(disk: &dyn Disk, boot: &str) -> BTreeMap<Arc<str>, KeptVerdict> {
     let path = disk.path(FILE);
     let bytes = match disk.read(FILE, MAX_LIST_FILE_BYTES).map_err(OpenError::from) {

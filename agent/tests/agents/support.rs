@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hobnob_agent::{Agent, AgentConfig, Gateway, SocketMode};
+use hobnob_agent::{Agent, AgentConfig, Gateway, Protocol, SocketMode, StartedWith};
 
 /// Longer than any step of a test should take. Tests assert that a step happens, not when.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,5 +32,9 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         keep_on_exit: false,
         insecure: false,
         listener_watch: true,
+        protocol: Protocol::default(),
+        config_dir: None,
+        started_with: StartedWith::default(),
+        script_checks: false,
     }
 }

@@ -12,7 +12,7 @@ use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
 use hobnob_keys::{CaFileError, TokenError};
 
-use crate::args::TwoTokens;
+use crate::args::{NoQuerySocket, TwoTokens};
 use crate::commands::KeysError;
 
 /// The advice for an error; `None` when there is none.
@@ -26,6 +26,11 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         }
         if cause.is::<TwoTokens>() {
             return Some("unset one of them".to_owned());
+        }
+        if cause.is::<NoQuerySocket>() {
+            return Some(
+                "name the socket with --query-socket <PATH>, or leave out its mode".to_owned(),
+            );
         }
         cause.downcast_ref().and_then(of_client).map(str::to_owned)
     })
@@ -410,6 +415,9 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
             "`hobnob datacenters` shows since when; try again when it is back in reach"
         }
         ErrorCode::InstanceIdTaken => "give this instance another --id",
+        ErrorCode::InstanceDefinedByFile => {
+            "change the file and run `hobnob reload`, or give this instance another --id"
+        }
         ErrorCode::AgentUnavailable => "try again in a moment",
         ErrorCode::OutcomeUnknown => {
             "repeat the command, which is safe; `hobnob explain ID` shows whether the instance is there"

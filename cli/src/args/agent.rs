@@ -4,14 +4,15 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::Context;
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 
-use hobnob_agent::{AgentConfig, Gateway, SocketMode, TokenSource};
+use hobnob_agent::{AgentConfig, Gateway, SocketMode, StartedWith, TokenSource};
 use hobnob_api::address::OwnAddress;
 
+use super::protocol::ProtocolArgs;
 use super::{choices, values};
+use crate::config::{self, default_data_dir};
 use crate::logging::LogFormat;
 
 const AFTER_HELP: &str = "\
@@ -27,11 +28,17 @@ Examples:
   hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
   hobnob agent --bind eth0 --token-file /etc/hobnob/token --datacenter eu \\
       --join-wan 10.9.0.7:7946    # the first agent of a further datacenter
+  hobnob agent --config /etc/hobnob/edge.toml --config-dir /etc/hobnob/edge.d
+
+Each option may stand in the configuration file, under its name with `_` for `-`. A variable takes
+precedence over the file, a flag over both. `hobnob config init` prints a file with all of them,
+`hobnob validate` checks a file, `hobnob config show` tells which value is in use and why.
 
 HOBNOB_TOKEN may hold the token itself, instead of --token-file. A token is needed at the first start
 only. It may be another one later, for another name, datacenter, services or role.
 SIGTERM and SIGINT make it leave the cluster and stop.
-Another one, a second or more after the first, stops it at once, with exit code 1. SIGHUP is ignored.
+Another one, a second or more after the first, stops it at once, with exit code 1. SIGHUP makes it read
+its configuration again, as `hobnob reload` does; it never ends it.
 When a part of it fails, all of it ends, with exit code 1.";
 
 /// The default log filter. It hides a warning that the transport repeats each minute while something cannot be sent:
@@ -45,18 +52,38 @@ pub(crate) struct TwoTokens {
     file: PathBuf,
 }
 
+/// The mode of a socket that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("a mode of the query socket is given, and no query socket")]
+pub(crate) struct NoQuerySocket;
+
 /// The bytes a second to each other datacenter by default: 10 Mbit/s.
 const DEFAULT_WAN_BYTES_PER_SECOND: u64 = 1_250_000;
 /// The fewest that can be asked for: what a pair of datacenters needs at rest, with room for changes.
 const MIN_WAN_BYTES_PER_SECOND: u64 = 10_000;
 
 /// The variable that may hold the token itself.
-const TOKEN_VARIABLE: &str = "HOBNOB_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "HOBNOB_TOKEN";
 
 /// The arguments of `hobnob agent`.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AgentArgs {
+    /// The configuration file, in TOML [default: /etc/hobnob/hobnob.toml when it exists]
+    #[arg(long, value_name = "FILE", env = "HOBNOB_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+
+    /// The directory of service definitions, *.toml and *.json [default: /etc/hobnob/services.d when it exists]
+    #[arg(long, value_name = "DIR", env = "HOBNOB_CONFIG_DIR", hide_env_values = true)]
+    config_dir: Option<PathBuf>,
+
+    /// Read no configuration file and no service definitions, whatever else says so
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    #[arg(env = "HOBNOB_NO_CONFIG", hide_env_values = true)]
+    no_config: bool,
+
     /// Its name, for people [default: the one in its certificate, else the name of the host]
     #[arg(long, env = "HOBNOB_NAME", hide_env_values = true)]
     name: Option<String>,
@@ -107,7 +134,7 @@ pub(crate) struct AgentArgs {
     query_socket: Option<PathBuf>,
 
     /// The octal mode of that socket; with 0666, every user of this host may ask
-    #[arg(long, value_name = "MODE", default_value_t = SocketMode::default(), requires = "query_socket")]
+    #[arg(long, value_name = "MODE", default_value_t = SocketMode::default())]
     #[arg(env = "HOBNOB_QUERY_SOCKET_MODE", hide_env_values = true, value_parser = values::socket_mode)]
     query_socket_mode: SocketMode,
 
@@ -154,35 +181,65 @@ pub(crate) struct AgentArgs {
 
     /// Stop without leaving, for a restart: the other agents serve its records until they find it down, some two
     /// seconds later
-    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     #[arg(env = "HOBNOB_KEEP_ON_EXIT", hide_env_values = true)]
     keep_on_exit: bool,
 
     /// Stop when the standard input ends: a program that holds a pipe to it never leaves the agent behind, even when it is
     /// killed
-    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     #[arg(env = "HOBNOB_STOP_WITH_STDIN", hide_env_values = true)]
     pub(crate) stop_with_stdin: bool,
 
     /// Do not ask the kernel whether local services still listen: only their checks tell, by their thresholds
-    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     #[arg(env = "HOBNOB_NO_LISTENER_WATCH", hide_env_values = true)]
     no_listener_watch: bool,
 
+    /// Run the programs of checks that are scripts: every process that may register then runs programs as the user of the agent
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    #[arg(env = "HOBNOB_ENABLE_SCRIPT_CHECKS", hide_env_values = true)]
+    enable_script_checks: bool,
+
     /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
-    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
     insecure: bool,
+
+    #[command(flatten)]
+    protocol: ProtocolArgs,
+
+    /// The settings with their origins.
+    #[arg(skip)]
+    pub(crate) started_with: StartedWith,
 }
 
 impl AgentArgs {
     /// The configuration that these arguments stand for, for an agent that serves `socket`.
     ///
     /// # Errors
-    /// A default is needed and this host offers none, or there are two tokens.
+    /// A default is needed and this host offers none, there are two tokens, or a mode without its socket.
     pub(crate) fn into_config(self, socket: PathBuf) -> anyhow::Result<AgentConfig> {
         // No flag, and clap knows nothing of it, so that neither the list of processes nor an error shows it.
         let token = env::var_os(TOKEN_VARIABLE).filter(|token| !token.is_empty());
+        let is_mode_given = self.query_socket_mode != SocketMode::default();
+        if is_mode_given && self.query_socket.is_none() {
+            return Err(NoQuerySocket.into());
+        }
+        let config_dir = match self.no_config {
+            true => None,
+            false => self.config_dir.or_else(config::default_dir),
+        };
         Ok(AgentConfig {
             name: self.name,
             cluster: self.cluster,
@@ -205,6 +262,10 @@ impl AgentArgs {
             keep_on_exit: self.keep_on_exit,
             insecure: self.insecure,
             listener_watch: !self.no_listener_watch,
+            protocol: self.protocol.into(),
+            config_dir,
+            started_with: self.started_with,
+            script_checks: self.enable_script_checks,
         })
     }
 }
@@ -222,24 +283,6 @@ fn token_source(
         }
         (None, file) => Ok(file.map(TokenSource::File)),
     }
-}
-
-fn default_data_dir() -> anyhow::Result<PathBuf> {
-    let is_root = rustix::process::geteuid().is_root();
-    let folder = |name| env::var_os(name).map(PathBuf::from);
-    data_dir(is_root, folder("XDG_STATE_HOME"), folder("HOME")).context(
-        "there is no place to keep the agent's data, for neither XDG_STATE_HOME nor HOME is set: \
-         name a folder with --data-dir or HOBNOB_DATA_DIR",
-    )
-}
-
-fn data_dir(is_root: bool, state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
-    if is_root {
-        return Some(PathBuf::from("/var/lib/hobnob"));
-    }
-    let state = state.filter(|dir| dir.is_absolute());
-    let home = home.filter(|dir| dir.is_absolute());
-    Some(state.or_else(|| Some(home?.join(".local/state")))?.join("hobnob"))
 }
 
 #[cfg(test)]
@@ -265,7 +308,7 @@ mod tests {
         assert_eq!(config.bind.to_string(), "127.0.0.1:7946");
         assert_eq!((config.cluster, config.zone.as_str()), (None, ""));
         assert!(config.join.is_empty() && !config.keep_on_exit && !config.insecure);
-        assert!(config.listener_watch);
+        assert!(config.listener_watch && !config.script_checks);
     }
 
     #[test]
@@ -291,9 +334,11 @@ mod tests {
         let words = ["--data-dir", "/d", "--query-socket", "/q", "--query-socket-mode", "660"];
         assert_eq!(config(&words).query_socket_mode.to_string(), "0660");
         let alone = ["hobnob", "agent", "--query-socket-mode", "660"];
-        assert!(
-            Cli::try_parse_from(alone).unwrap_err().to_string().contains("--query-socket <PATH>")
-        );
+        let Command::Agent(alone) = Cli::try_parse_from(alone).unwrap().command else {
+            panic!("another command")
+        };
+        let refused = alone.into_config("/s".into()).unwrap_err();
+        assert!(refused.is::<NoQuerySocket>(), "{refused}");
     }
 
     #[test]
@@ -314,6 +359,12 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_may_be_turned_off() {
+        let config = config(&["--data-dir", "/d", "--insecure=false", "--keep-on-exit"]);
+        assert!(!config.insecure && config.keep_on_exit);
+    }
+
+    #[test]
     fn seeds_add_up() {
         let config = config(&[
             "--join",
@@ -322,17 +373,9 @@ mod tests {
             "b:2,[::1]:3",
             "--keep-on-exit",
             "--no-listener-watch",
+            "--enable-script-checks",
         ]);
         assert_eq!(config.join, ["a:1", "b:2", "[::1]:3"]);
-        assert!(config.keep_on_exit && !config.listener_watch);
-    }
-
-    #[test]
-    fn data_lies_where_its_user_may_write() {
-        let (state, home) = (|| Some("/s".into()), || Some("/h".into()));
-        assert_eq!(data_dir(true, state(), home()), Some("/var/lib/hobnob".into()));
-        assert_eq!(data_dir(false, state(), home()), Some("/s/hobnob".into()));
-        assert_eq!(data_dir(false, None, home()), Some("/h/.local/state/hobnob".into()));
-        assert_eq!(data_dir(false, Some("".into()), None), None);
+        assert!(config.keep_on_exit && !config.listener_watch && config.script_checks);
     }
 }

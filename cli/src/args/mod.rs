@@ -6,30 +6,44 @@ mod balancing;
 mod catalog;
 mod choices;
 mod cluster;
+mod configuration;
 mod dev;
 mod environment;
 mod explain;
 mod keys;
 mod orders;
 mod pick;
+mod protocol;
 mod register;
 mod values;
 mod watch;
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use hobnob_agent::StartedWith;
+use hobnob_api::Settings;
 use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
-pub(crate) use agent::{AgentArgs, TwoTokens};
+use crate::config::{self, Broken};
+use crate::exit::Exit;
+use crate::output;
+
+pub(crate) use agent::{AgentArgs, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
     DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
+};
+pub(crate) use configuration::{
+    ConfigArgs, ConfigCommand, ConfigPlaces, ConfigShowArgs, ReloadArgs, ValidateArgs,
 };
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs, TooManyAgents};
 pub(crate) use explain::ExplainArgs;
@@ -41,7 +55,7 @@ pub(crate) use orders::{
     RevokeArgs, WaitArgs,
 };
 pub(crate) use pick::{PickArgs, ReportArgs};
-pub(crate) use register::{DeregisterArgs, RegisterArgs};
+pub(crate) use register::{CheckReportArgs, DeregisterArgs, RegisterArgs};
 pub(crate) use values::millis;
 pub(crate) use watch::WatchArgs;
 
@@ -108,10 +122,18 @@ pub(crate) enum Command {
     Revoke(RevokeArgs),
     /// Run the agent of this host until it is told to stop
     Agent(AgentArgs),
+    /// Print an example of the configuration file, or show the configuration of an agent
+    Config(ConfigArgs),
+    /// Check the configuration file and the service definitions, and tell all problems at once
+    Validate(ValidateArgs),
+    /// Have this agent read its configuration again
+    Reload(ReloadArgs),
     /// Register a service instance with this agent, or replace it
     Register(RegisterArgs),
     /// Remove a service instance that is registered with this agent
     Deregister(DeregisterArgs),
+    /// Report how a service is, for its check by reports (--check-ttl)
+    Check(CheckReportArgs),
     /// List the healthy instances of a service
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to
@@ -161,6 +183,23 @@ impl Cli {
         })
     }
 
+    /// The same, with the settings that an agent shows and reads again.
+    fn started_with(
+        mut self,
+        settings: Settings,
+        command: clap::Command,
+        line: Vec<OsString>,
+    ) -> Self {
+        if let Command::Agent(args) = &mut self.command {
+            let read_again = move || match config::merge(&command, &line) {
+                Ok(merged) => Ok(merged.settings.settings),
+                Err(broken) => Err(broken.problems()),
+            };
+            args.started_with = StartedWith { settings, read_again: Some(Arc::new(read_again)) };
+        }
+        self
+    }
+
     /// The socket that was given, else the default one.
     pub(crate) fn socket(&self) -> PathBuf {
         let default = match self.command {
@@ -179,22 +218,39 @@ fn waits(ack: &ack::AckArgs, datacenter: Option<&String>) -> Duration {
 
 /// Parses the arguments of this process. If there is nothing to run, prints the help or the error, and exits.
 pub(crate) fn parse() -> Cli {
-    let mut command = environment::without_empty(Cli::command(), |name| env::var_os(name));
-    let matches = command.clone().try_get_matches();
-    matches.and_then(|matches| Cli::from_arg_matches(&matches)).unwrap_or_else(|mut error| {
-        let command_line: Vec<_> = env::args_os().collect();
-        environment::correct_usage(&mut error, command.clone(), &command_line);
-        command.build();
-        if let Some(variable) =
-            environment::culprit(&error, &command, &command_line, |name| env::var_os(name))
-        {
-            let tip =
-                format!("the value is that of the variable {variable}: correct it or unset it");
-            let tips = vec![StyledStr::from(tip)];
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    let command = command();
+    let line: Vec<_> = env::args_os().collect();
+    match config::merge(&command, &line) {
+        Ok(merged) => match Cli::from_arg_matches(&merged.matches) {
+            Ok(cli) => cli.started_with(merged.settings, command, line),
+            Err(error) => exit_with(error, command, &line),
+        },
+        Err(Broken::Usage(error)) => exit_with(error, command, &line),
+        Err(Broken::File(problems)) => {
+            problems.iter().for_each(|problem| output::say(&format!("error: {problem}")));
+            output::say(
+                "help: `hobnob config init` prints a file with every key, and `hobnob validate` checks one",
+            );
+            process::exit(Exit::Usage as i32);
         }
-        error.exit()
-    })
+    }
+}
+
+/// The definition of the command line, without the variables that are empty.
+pub(crate) fn command() -> clap::Command {
+    environment::without_empty(Cli::command(), |name| env::var_os(name))
+}
+
+/// Prints the help, or an error of the command line, and exits.
+fn exit_with(mut error: clap::Error, mut command: clap::Command, line: &[OsString]) -> ! {
+    environment::correct_usage(&mut error, command.clone(), line);
+    command.build();
+    if let Some(variable) = environment::culprit(&error, &command, line, |name| env::var_os(name)) {
+        let tip = format!("the value is that of the variable {variable}: correct it or unset it");
+        let tips = vec![StyledStr::from(tip)];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error.exit()
 }
 
 #[cfg(test)]

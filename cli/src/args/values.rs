@@ -146,13 +146,10 @@ pub(crate) fn gossip_address(text: &str) -> Result<String, String> {
         .map_err(|_| "expected the gossip address of a member, such as 10.0.0.7:7946".to_owned())
 }
 
-/// An `http://` URL.
+/// An `http://` or `https://` URL.
 pub(crate) fn http_url(text: &str) -> Result<String, String> {
-    let expected = "expected an http:// URL, such as http://127.0.0.1:8001/health";
+    let expected = "expected an http:// or https:// URL, such as http://127.0.0.1:8001/health";
     is::<HttpUrl>(text).map_err(|error| match error {
-        AddressError::Https(_) => {
-            format!("{expected} (https:// is not supported; use --check-tcp)")
-        }
         AddressError::Url { reason, .. } => format!("{expected}: {reason}"),
         other => format!("{expected}: {other}"),
     })
@@ -231,7 +228,7 @@ mod tests {
             (socket_mode("0999").map(|mode| mode.to_string()), "0666 for all users"),
             (http_url("127.0.0.1:8001"), "http://127.0.0.1:8001/health"),
             (http_url("http://h:x/"), "its port is not from 1 to 65535"),
-            (http_url("https://h/"), "--check-tcp"),
+            (http_url("ftp://h/"), "http://127.0.0.1:8001/health"),
         ] {
             let error = error.unwrap_err();
             assert!(error.contains(says), "{error}");

@@ -2,9 +2,11 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
-use hobnob_agent::Agent;
+use hobnob_agent::{Agent, Reloader};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::args::AgentArgs;
@@ -19,7 +21,7 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
     let colours = output::colours_wanted(io::stderr().is_terminal());
     logging::to_stderr(args.log_format, &args.log, colours)?;
     logging::exit_on_panic();
-    let mut signals = StopSignals::new(Hangup::IsLogged)?;
+    let mut signals = StopSignals::new(Hangup::Reloads)?;
     if args.stop_with_stdin {
         signals = signals.or_end_of_stdin()?;
     }
@@ -31,6 +33,7 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
             return Ok(Exit::Done);
         }
     };
+    let reloading = tokio::spawn(reload(agent.reloader(), signals.reloads()));
     tokio::select! {
         stopped = agent.stopped() => {
             stopped.context("the agent ends, for its supervisor to start it again")?;
@@ -39,6 +42,7 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
         }
         signal = signals.next() => info!(signal, "stopping; another signal, a second or more from now, stops at once"),
     }
+    reloading.abort();
     tokio::select! {
         () = agent.shutdown() => {
             info!("stopped");
@@ -47,6 +51,17 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
         signal = signals.next() => {
             warn!(signal, "stopped at once");
             Ok(Exit::Failed)
+        }
+    }
+}
+
+/// Reads the configuration again after each SIGHUP. The agent logs what comes of it.
+async fn reload(reloader: Reloader, hangups: Arc<Notify>) {
+    loop {
+        hangups.notified().await;
+        // The error is that the agent is stopping.
+        if reloader.reload("SIGHUP").await.is_err() {
+            return;
         }
     }
 }

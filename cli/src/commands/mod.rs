@@ -3,6 +3,7 @@
 mod agent;
 mod catalog;
 mod cluster;
+mod configuration;
 mod explain;
 mod keys;
 mod pick;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Init(args) => return keys::init(&args),
         Command::Token(args) => return keys::token(&args),
+        Command::Validate(args) => return configuration::validate(&args),
         _ => {}
     }
     let mut builder = match cli.command {
@@ -45,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
                 dev::serve(args).await
             }
             Command::Dev(args) => dev::run(args).await,
+            Command::Config(args) => configuration::config(args, socket, within).await,
             asking => ask(asking, socket, within).await,
         }
     });
@@ -58,6 +61,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
     match command {
         Command::Register(args) => register::register(&mut client, args.into()).await,
         Command::Deregister(args) => register::deregister(&mut client, args).await,
+        Command::Check(args) => register::check(&mut client, args).await,
         Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
         Command::Services(args) => catalog::services(&mut client, args).await,
         Command::Pick(args) => pick::run(&mut client, &args).await,
@@ -72,10 +76,14 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args).await,
+        Command::Reload(args) => configuration::reload(&mut client, &args).await,
         Command::Leave => cluster::leave(&mut client).await,
-        Command::Agent(_) | Command::Dev(_) | Command::Init(_) | Command::Token(_) => {
-            Err(anyhow!("this command asks no agent"))
-        }
+        Command::Agent(_)
+        | Command::Config(_)
+        | Command::Dev(_)
+        | Command::Init(_)
+        | Command::Token(_)
+        | Command::Validate(_) => Err(anyhow!("this command asks no agent")),
     }
 }
 

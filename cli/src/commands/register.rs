@@ -5,7 +5,7 @@ use hobnob_api::names::printable;
 use hobnob_api::{Acknowledged, RegisterOutcome, Registration, Request, Response};
 
 use super::unexpected;
-use crate::args::DeregisterArgs;
+use crate::args::{CheckReportArgs, DeregisterArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
@@ -48,6 +48,20 @@ pub(super) async fn deregister(
             let told = tell(&done, ack.as_ref())?;
             warn_of_others(&id, &also_at);
             Ok(if also_at.is_empty() { told } else { Exit::Failed })
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Reports how a service is.
+pub(super) async fn check(client: &mut Client, args: CheckReportArgs) -> anyhow::Result<Exit> {
+    let status = args.status();
+    let CheckReportArgs { id, check, note, .. } = args;
+    match client.call(Request::Check { id: id.clone(), check, status, note }).await? {
+        Response::Checked { check } => {
+            let status = status.name();
+            Output::new().line(&format!("the check {check} of {id} is {status}"))?;
+            Ok(Exit::Done)
         }
         other => Err(unexpected(&other)),
     }

@@ -108,7 +108,10 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     let mut text = format!("instance {id} of {service} is {status}, {offer}");
     let mut row = |name: &str, value: String| text += &line(name, &value);
     row("why", reason.clone());
-    row("check", check(explained));
+    match &explained.checks[..] {
+        [] | [_] => row("check", check(explained)),
+        several => several.iter().for_each(|one| row("check", one_of_several(one))),
+    }
     if let Some(registered_by) = &explained.registered_by {
         row("registered", registrant(registered_by));
     }
@@ -129,12 +132,16 @@ fn line(name: &str, value: &str) -> String {
 }
 
 /// Text such as `by uid 1000 (pid 4242) at 2026-11-28T20:16:35Z`.
-fn registrant(RegisteredBy { uid, pid, at_ms, agent }: &RegisteredBy) -> String {
+fn registrant(RegisteredBy { uid, pid, at_ms, agent, file }: &RegisteredBy) -> String {
     let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(*at_ms));
     let at = at.filter(|_| *at_ms <= LAST_MS).map(humantime::format_rfc3339_seconds);
     let agent = agent.map(|agent| format!(" of the host of agent {agent}")).unwrap_or_default();
-    format!("by uid {uid}{pid}{agent}{}", at.map(|at| format!(" at {at}")).unwrap_or_default())
+    let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
+    match file {
+        Some(file) => format!("by the file {file}{at}"),
+        None => format!("by uid {uid}{pid}{agent}{at}"),
+    }
 }
 
 /// The verdict of the check, as far as this agent knows it. For an instance of a dead agent it is the last one that
@@ -144,9 +151,8 @@ fn check(explained: &InstanceExplained) -> String {
     let lives = matches!(origin.member.status, MemberStatus::Alive | MemberStatus::Suspect);
     match explained.checks.first() {
         _ if !explained.checked => "none".to_owned(),
-        Some(CheckExplained { target, interval_ms, output, changed_ago_ms, .. }) => {
-            let every = humantime::format_duration(Duration::from_millis(*interval_ms));
-            let tried = format!("{target} every {every}");
+        Some(one @ CheckExplained { output, changed_ago_ms, .. }) => {
+            let tried = tried(one);
             match (output, changed_ago_ms) {
                 (Some(output), Some(ms)) => {
                     format!("{health} for {}: {output}; {tried}", age(*ms))
@@ -156,6 +162,26 @@ fn check(explained: &InstanceExplained) -> String {
         }
         None if !lives => format!("{health}, last known"),
         None => format!("{health}; ask `{}` for more: `hobnob explain` there", instance.node),
+    }
+}
+
+/// A check of an instance that has several, with a status of its own.
+fn one_of_several(check: &CheckExplained) -> String {
+    let CheckExplained { name, status, output, changed_ago_ms, .. } = check;
+    let tried = tried(check);
+    match (output, changed_ago_ms) {
+        (Some(output), Some(ms)) => {
+            format!("{name}: {status} for {}: {output}; {tried}", age(*ms))
+        }
+        _ => format!("{name}: {status}; {tried}"),
+    }
+}
+
+/// What a check examines, and how often.
+fn tried(CheckExplained { target, interval_ms, .. }: &CheckExplained) -> String {
+    match interval_ms {
+        0 => target.clone(),
+        ms => format!("{target} every {}", humantime::format_duration(Duration::from_millis(*ms))),
     }
 }
 
@@ -178,17 +204,22 @@ mod tests {
 
     #[test]
     fn a_registrant_is_told_as_far_as_it_is_known() {
-        let by = |pid, at_ms| registrant(&RegisteredBy { uid: 1_000, pid, at_ms, agent: None });
+        let by = |pid, at_ms| {
+            registrant(&RegisteredBy { uid: 1_000, pid, at_ms, agent: None, file: None })
+        };
         assert_eq!(
             by(Some(4_242), 1_700_000_000_999),
             "by uid 1000 (pid 4242) at 2023-11-14T22:13:20Z"
         );
         assert_eq!(by(None, 0), "by uid 1000 at 1970-01-01T00:00:00Z");
         assert_eq!(by(None, u64::MAX), "by uid 1000", "a clock that was far off");
-        let elsewhere = RegisteredBy { uid: 7, pid: None, at_ms: 0, agent: Some(NodeId(10)) };
+        let agent = Some(NodeId(10));
+        let elsewhere = RegisteredBy { uid: 7, pid: None, at_ms: 0, agent, file: None };
         assert_eq!(
             registrant(&elsewhere),
             "by uid 7 of the host of agent 000000000000000a at 1970-01-01T00:00:00Z"
         );
+        let defined = RegisteredBy { agent: None, file: Some("web.toml".to_owned()), ..elsewhere };
+        assert_eq!(registrant(&defined), "by the file web.toml at 1970-01-01T00:00:00Z");
     }
 }

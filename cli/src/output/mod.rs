@@ -4,6 +4,7 @@ mod datacenters;
 mod explain;
 mod format;
 mod keys;
+mod settings;
 mod table;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use keys::key_holders;
+pub(crate) use settings::settings;
 pub(crate) use table::{
     Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
     spread, status_style,

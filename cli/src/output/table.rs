@@ -6,7 +6,8 @@ use comfy_table::{Cell, Color, Table, presets};
 
 use hobnob_api::names::printable;
 use hobnob_api::{
-    Basis, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, Sealed, ServiceSummary,
+    Basis, CheckStatus, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, Sealed,
+    ServiceSummary,
 };
 
 use super::{age, endpoint, status_word};
@@ -78,7 +79,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
         vec![
             cell(&instance.id),
             cell(endpoint(&instance.address, instance.port)),
-            cell(status_word(instance.status)).fg(status_style(instance.status)),
+            cell(status_text(instance)).fg(status_style(instance.status)),
             cell(offer_word(instance)),
             cell(&instance.node),
             cell(&instance.datacenter),
@@ -90,6 +91,15 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
         ]
     });
     render(&header, rows, style)
+}
+
+/// The status of an instance, and whether it warns.
+fn status_text(instance: &Instance) -> String {
+    let status = status_word(instance.status);
+    match instance.check {
+        Some(CheckStatus::Warning) => format!("{status}, warns"),
+        _ => status.to_owned(),
+    }
 }
 
 /// Whether an instance is offered, and what that rests on when it is not healthy.
@@ -339,6 +349,7 @@ pub(super) mod tests {
             basis: Basis::Current,
             age_ms: 120,
             scope: hobnob_api::InstanceScope::Global,
+            check: None,
         }
     }
 

@@ -30,6 +30,7 @@ fn instance(id: &str, status: InstanceStatus) -> Instance {
         basis: Basis::Current,
         age_ms: 5,
         scope: hobnob_api::InstanceScope::Global,
+        check: None,
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
 
 mod commands;
+mod configuration;
 mod dev;
 mod keys;
 mod orders;

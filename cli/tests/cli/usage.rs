@@ -98,7 +98,10 @@ fn the_usage_asks_for_no_flag_that_a_variable_sets() {
 fn every_command_has_help() {
     for command in [
         "agent",
+        "config",
         "dev",
+        "reload",
+        "validate",
         "register",
         "deregister",
         "resolve",

@@ -6,6 +6,7 @@ mod addresses;
 mod agent;
 mod clients;
 mod clusters;
+mod configured;
 mod copy;
 mod crash;
 mod datacenters;

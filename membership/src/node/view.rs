@@ -2,7 +2,7 @@
 //!
 //! | origin | checks | status |
 //! |---|---|---|
-//! | alive or suspect | passing, or none | healthy |
+//! | alive or suspect | passing, with a warning or without, or none | healthy |
 //! | alive or suspect | not yet run, or overdue | unknown |
 //! | down | passing when last known, or none | unknown |
 //! | down | not yet run, or overdue | unknown |
@@ -101,8 +101,8 @@ impl InstanceStatus {
     pub const fn of(health: Health, is_node_down: bool) -> Self {
         match (health, is_node_down) {
             (Health::Failing, _) => Self::Unhealthy,
-            (Health::Passing, false) => Self::Healthy,
-            (Health::Passing, true) | (Health::Unknown, _) => Self::Unknown,
+            (Health::Passing | Health::Warning, false) => Self::Healthy,
+            (Health::Passing | Health::Warning, true) | (Health::Unknown, _) => Self::Unknown,
         }
     }
 }
@@ -373,13 +373,15 @@ mod tests {
 
     #[test]
     fn the_status_is_the_join_of_the_origin_and_its_checks() {
-        use Health::{Failing, Passing, Unknown};
+        use Health::{Failing, Passing, Unknown, Warning};
         use InstanceStatus as Is;
         use OriginStatus::Active;
         const LEFT: OriginStatus = OriginStatus::Gone(MemberStatus::Left);
         const REPLACED: OriginStatus = OriginStatus::Gone(MemberStatus::Replaced);
         let table = [
             (Active, true, Some(Passing), Some(Is::Healthy)),
+            (Active, true, Some(Warning), Some(Is::Healthy)),
+            (DOWN, true, Some(Warning), Some(Is::Unknown)),
             (Active, true, Some(Failing), Some(Is::Unhealthy)),
             (Active, true, Some(Unknown), Some(Is::Unknown)),
             (Active, true, None, Some(Is::Unknown)),

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft,
-    Info, Instance, Instances, Isolation, Keys, Members, PickQuery, Picked, Pruned, Query,
-    Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow, WatchQuery,
-    is_default,
+    Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, Explained,
+    ForceLeft, Info, Instance, Instances, Isolation, Keys, Members, PickQuery, Picked, Pruned,
+    Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
+    SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -53,6 +53,19 @@ pub enum Request {
         /// The datacenter whose agent has it, if it was registered there from another one.
         #[serde(default, skip_serializing_if = "is_default")]
         datacenter: Option<String>,
+    },
+    /// Report how a service is, for its check by reports. Answered by [`Response::Checked`].
+    Check {
+        /// The instance's id.
+        id: String,
+        /// The name of the check; absent when the instance has only one by reports.
+        #[serde(default, skip_serializing_if = "is_default")]
+        check: Option<String>,
+        /// How it is.
+        status: CheckStatus,
+        /// A line about it, for people; the first 512 bytes are kept.
+        #[serde(default, skip_serializing_if = "is_default")]
+        note: String,
     },
     /// List the instances of a service. Answered by [`Response::Instances`].
     Resolve(Query),
@@ -175,6 +188,10 @@ pub enum Request {
         /// The name or the node id of a member, or the id of an instance.
         subject: String,
     },
+    /// Say how this agent is configured, and where each value comes from. Answered by [`Response::Settings`].
+    Settings {},
+    /// Read the configuration file and the service definitions again. Answered by [`Response::Reloaded`].
+    Reload {},
 }
 
 impl Request {
@@ -189,6 +206,7 @@ impl Request {
         match self {
             Self::Register(_) => Some("register"),
             Self::Deregister { .. } => Some("deregister"),
+            Self::Check { .. } => Some("check"),
             Self::Join { .. } => Some("join"),
             Self::Leave {} => Some("leave"),
             Self::ForceLeave { .. } => Some("force_leave"),
@@ -198,6 +216,7 @@ impl Request {
             Self::Rotate { .. } => Some("rotate"),
             Self::Trust { .. } => Some("trust"),
             Self::Revoke { .. } => Some("revoke"),
+            Self::Reload {} => Some("reload"),
             Self::Resolve(_)
             | Self::Pick(_)
             | Self::Report { .. }
@@ -207,6 +226,7 @@ impl Request {
             | Self::Watch(_)
             | Self::Keys {}
             | Self::Info {}
+            | Self::Settings {}
             | Self::Explain { .. } => None,
         }
     }
@@ -247,6 +267,11 @@ pub enum Response<I = Instance> {
         /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, failed, or did not answer.
         #[serde(default, skip_serializing_if = "is_default")]
         also_at: Vec<String>,
+    },
+    /// The report was taken.
+    Checked {
+        /// The name of the check that it is for.
+        check: String,
     },
     /// The instances that match.
     Instances(Instances<I>),
@@ -293,6 +318,10 @@ pub enum Response<I = Instance> {
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.
     Explained(Box<Explained>),
+    /// The configuration of this agent.
+    Settings(Box<Settings>),
+    /// The effect of a reload.
+    Reloaded(Box<Reloaded>),
 }
 
 /// The effect of a registration.

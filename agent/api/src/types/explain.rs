@@ -103,11 +103,18 @@ pub struct RecordsExplained {
 pub struct CheckExplained {
     /// Its name.
     pub name: String,
-    /// The URL or the address that is probed.
+    /// Its kind: `http`, `tcp`, `udp`, `grpc`, `script`, `ttl` or `alias`. An earlier agent does not tell.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kind: String,
+    /// Its status: `passing`, `warning`, `critical` or `unknown`. An earlier agent does not tell.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub status: String,
+    /// What it examines: the URL or the address that is probed, the program, or what is followed.
     pub target: String,
-    /// Milliseconds from one probe to the next.
+    /// Milliseconds from one probe to the next; 0 for a check without probes.
     pub interval_ms: u64,
-    /// The output of the probe that last changed its verdict; absent before the first verdict.
+    /// The output of the probe that last changed its verdict, or the latest note of the service; absent before the first
+    /// verdict.
     pub output: Option<String>,
     /// Milliseconds since that verdict.
     pub changed_ago_ms: Option<u64>,
@@ -130,6 +137,10 @@ pub struct RegisteredBy {
     /// The agent of another datacenter on whose host it ran; absent for a process of the agent's own host.
     #[serde(default, skip_serializing_if = "is_default")]
     pub agent: Option<NodeId>,
+    /// The name of the file that defines the instance, in the directory of service definitions; absent for one that came over the
+    /// socket. The process is then the agent itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub file: Option<String>,
 }
 
 /// Whether an instance is offered, and why.
@@ -143,7 +154,7 @@ pub struct InstanceExplained {
     pub reason: String,
     /// Whether it has a health check.
     pub checked: bool,
-    /// The verdict of its checks: `passing`, `failing` or `unknown`; `passing` without a check.
+    /// The verdict of its checks: `passing`, `warning`, `failing` or `unknown`; `passing` without a check.
     pub health: String,
     /// Its checks, when its agent is this one; else empty.
     pub checks: Vec<CheckExplained>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{InstanceScope, NodeId, is_default};
+use super::{CheckStatus, InstanceScope, NodeId, is_default};
 
 /// Instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,15 +61,18 @@ pub struct Instance {
         deserialize_with = "super::scope::read_leniently"
     )]
     pub scope: InstanceScope,
+    /// `warning` when one of its checks warns and none fails; else absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub check: Option<CheckStatus>,
 }
 
 /// Whether an instance works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceStatus {
-    /// Its checks pass and its node lives.
+    /// Its checks pass, with a warning or without, and its node lives.
     Healthy,
-    /// Its checks fail, or failed when they were last known.
+    /// One of its checks fails, or failed when it was last known.
     Unhealthy,
     /// It was deregistered or its node left. Seen in a watch only.
     Gone,

@@ -6,6 +6,7 @@
 
 mod ack;
 mod call;
+mod check;
 mod datacenter;
 mod datacenters;
 mod explain;
@@ -13,14 +14,17 @@ mod grade;
 mod instance;
 mod keys;
 mod member;
+mod probe;
 mod query;
 mod registration;
 mod scope;
+mod settings;
 
 pub(crate) use crate::node_id::NodeId;
 
 pub use ack::*;
 pub use call::*;
+pub use check::*;
 pub use datacenter::*;
 pub use datacenters::*;
 pub use explain::*;
@@ -28,9 +32,11 @@ pub use grade::Grade;
 pub use instance::*;
 pub use keys::*;
 pub use member::*;
+pub use probe::*;
 pub use query::*;
 pub use registration::*;
 pub use scope::InstanceScope;
+pub use settings::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;

@@ -1,13 +1,12 @@
 //! Registrations: an instance, its health check, and the balancing of its service.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace, default_one, default_true,
-    is_default, is_default_namespace, is_one, is_true,
+    Ack, Check, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace, default_one,
+    is_default, is_default_namespace, is_one,
 };
 
 /// A service instance to be registered.
@@ -36,8 +35,7 @@ pub struct Registration {
     /// Its capacity relative to others', from 1 to 65535.
     #[serde(default = "default_one", skip_serializing_if = "is_one")]
     pub weight: u32,
-    /// Its health checks. Without a check it is healthy while its agent lives. This version runs one check;
-    /// more are refused.
+    /// Its health checks. The worst decides. Without a check it is healthy while its agent lives.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checks: Vec<Check>,
     /// The balancing of calls to its service, on every agent.
@@ -122,100 +120,4 @@ impl Registration {
     pub fn instance_id(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.service)
     }
-
-    /// The check that this version runs: the first, and the only one that it accepts.
-    #[must_use]
-    pub fn check(&self) -> Option<&Check> {
-        self.checks.first()
-    }
-}
-
-/// A periodic health check, and how many equal results change its verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Check {
-    /// Its name, unique among the checks of its instance.
-    #[serde(default = "default_check_name")]
-    pub name: String,
-    /// The kind of probe.
-    pub probe: Probe,
-    /// Milliseconds from the start of one probe to the start of the next.
-    #[serde(default = "default_interval_ms")]
-    pub interval_ms: u64,
-    /// Milliseconds after which a probe has failed.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u64,
-    /// Successes in a row before the instance is healthy.
-    #[serde(default = "default_success_before_passing")]
-    pub success_before_passing: u32,
-    /// Failures in a row before the instance is unhealthy.
-    #[serde(default = "default_failures_before_failing")]
-    pub failures_before_failing: u32,
-    /// Whether the agent also watches the listener of a service on its own host, so that one that dies is unhealthy at
-    /// once, whatever the thresholds.
-    #[serde(default = "default_true", skip_serializing_if = "is_true")]
-    pub listener_watch: bool,
-}
-
-impl Check {
-    /// A check with the default name, interval, timeout and thresholds.
-    #[must_use]
-    pub fn new(probe: Probe) -> Self {
-        Self {
-            name: default_check_name(),
-            probe,
-            interval_ms: default_interval_ms(),
-            timeout_ms: default_timeout_ms(),
-            success_before_passing: default_success_before_passing(),
-            failures_before_failing: default_failures_before_failing(),
-            listener_watch: true,
-        }
-    }
-}
-
-/// The probe by which a health check examines its instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Probe {
-    /// `GET` this `http://` URL; any 2xx status is a success.
-    Http {
-        /// The URL.
-        url: String,
-    },
-    /// Open a TCP connection to this `host:port`.
-    Tcp {
-        /// The address.
-        address: String,
-    },
-}
-
-/// The name of a check that gives none.
-pub const DEFAULT_CHECK_NAME: &str = "check";
-/// From the start of one probe to the start of the next, unless a check says otherwise.
-pub const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The timeout of a probe, unless a check says otherwise.
-pub const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_millis(500);
-/// Successes in a row before an instance is healthy, unless a check says otherwise.
-pub const DEFAULT_SUCCESS_BEFORE_PASSING: u32 = 1;
-/// Failures in a row before an instance is unhealthy, unless a check says otherwise.
-pub const DEFAULT_FAILURES_BEFORE_FAILING: u32 = 3;
-
-fn default_check_name() -> String {
-    DEFAULT_CHECK_NAME.to_owned()
-}
-
-fn default_interval_ms() -> u64 {
-    DEFAULT_CHECK_INTERVAL.as_millis() as u64
-}
-
-fn default_timeout_ms() -> u64 {
-    DEFAULT_CHECK_TIMEOUT.as_millis() as u64
-}
-
-fn default_success_before_passing() -> u32 {
-    DEFAULT_SUCCESS_BEFORE_PASSING
-}
-
-fn default_failures_before_failing() -> u32 {
-    DEFAULT_FAILURES_BEFORE_FAILING
 }

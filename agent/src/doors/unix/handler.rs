@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, CallReport, ErrorCode, InstanceScope, Request, Response, Signed};
+use hobnob_api::{
+    ApiError, CallReport, ErrorCode, InstanceScope, Request, Response, Settings, Signed,
+};
 use tokio::sync::mpsc;
 
 use super::door::Door;
 use crate::budget::Budget;
 use crate::caller::Caller;
+use crate::checks::SelfReport;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::elsewhere;
@@ -28,6 +31,7 @@ use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
 use crate::queries::resolve::{resolve, services};
 use crate::registrations::RegistrationsHandle;
+use crate::reloading::Reloader;
 use crate::security::OwnCredential;
 use crate::services::{Registry, Shown};
 
@@ -38,6 +42,9 @@ pub(crate) struct Handler {
     pub(crate) registry: Arc<Registry>,
     pub(crate) driver: DriverHandle,
     pub(crate) registrations: RegistrationsHandle,
+    pub(crate) reloader: Reloader,
+    /// The configuration that the agent was started with.
+    pub(crate) settings: Settings,
     pub(crate) leave: mpsc::Sender<()>,
     /// The credential with which this agent signs orders.
     pub(crate) credential: OwnCredential,
@@ -123,6 +130,12 @@ impl Handler {
                 self.registrations.deregister(id.clone(), caller).await?;
                 let ack = acknowledged(driver, ack, InstanceScope::Global).await?;
                 Response::Deregistered { id, ack, node: None, also_at: Vec::new() }
+            }
+            Request::Check { id, check: name, status, note } => {
+                check("instance id", &id)?;
+                name.iter().try_for_each(|name| check("check", name))?;
+                let report = SelfReport { status, note };
+                Response::Checked { check: self.registrations.report(id, name, report).await? }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
             Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),
@@ -224,6 +237,15 @@ impl Handler {
                 check("subject", &subject)?;
                 let explained = explain(registry, driver, &self.registrations, subject).await?;
                 Response::Explained(Box::new(explained))
+            }
+            Request::Settings {} => Response::Settings(Box::new(self.settings.clone())),
+            Request::Reload {} => {
+                tracing::info!(
+                    uid,
+                    pid,
+                    "a client asked this agent to read its configuration again"
+                );
+                Response::Reloaded(Box::new(self.reloader.reload("hobnob reload").await?))
             }
             Request::Info {} => {
                 let mut info = info(&self.info, &self.clock, registry, driver).await?;

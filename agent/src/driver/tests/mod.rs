@@ -38,14 +38,14 @@ fn service(port: u16) -> (Key, Option<Value>) {
 fn own_check(number: u64) -> OwnCheck {
     let check = Check {
         name: "check".to_owned(),
-        probe: Probe::Tcp { address: "127.0.0.1:1".to_owned() },
         interval_ms: 1_000,
         timeout_ms: 500,
         success_before_passing: 1,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         listener_watch: true,
+        ..Check::new(Probe::Tcp { address: "127.0.0.1:1".to_owned() })
     };
-    OwnCheck::new(check_id(number), check)
+    OwnCheck::new(check_id(number), check, Health::Unknown)
 }
 
 fn check_id(number: u64) -> CheckId {
@@ -80,27 +80,68 @@ async fn records_that_break_a_rule_are_refused_before_they_are_written() {
 async fn a_verdict_on_an_earlier_registration_never_lands_on_the_next() {
     let driver = TestDriver::start(1).await;
     let (handle, reports) = (&driver.handle, driver.handle.reports());
-    let set = |number| handle.write_with_check(vec![service(80)], "web-1".into(), number);
+    let set = |check: OwnCheck| {
+        let own = OwnInstance::new(vec![check], false, false);
+        let change = OwnChange::Checks(Some(own));
+        handle.write_with_checks(vec![service(80)], "web-1".into(), change)
+    };
     reports.send(report(1, Health::Passing)).await.expect("sent");
-    set(Some(own_check(1))).await.expect("written");
+    set(own_check(1)).await.expect("written");
     assert_eq!(driver.health("web-1").await, Some(Health::Unknown), "it came too early");
     reports.send(report(1, Health::Passing)).await.expect("sent");
     driver.until_health("web-1", Health::Passing).await;
-    let explained = handle.check("web-1".to_owned()).await.expect("asked").expect("checked");
+    let explained = handle.checks("web-1".to_owned()).await.expect("asked").remove(0);
     assert_eq!(explained.output.as_deref(), Some("said by 1"));
+    assert_eq!((explained.kind.as_str(), explained.status.as_str()), ("tcp", "passing"));
 
-    set(Some(own_check(2))).await.expect("written");
+    set(own_check(2)).await.expect("written");
     reports.send(report(1, Health::Failing)).await.expect("sent");
     reports.send(report(2, Health::Unknown)).await.expect("sent");
-    let heard = async || handle.check("web-1".to_owned()).await.expect("asked").expect("there");
+    let heard = async || handle.checks("web-1".to_owned()).await.expect("asked").remove(0);
     while heard().await.output.is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(heard().await.output.as_deref(), Some("said by 2"));
     assert_eq!(driver.health("web-1").await, Some(Health::Unknown), "not failing");
 
-    set(None).await.expect("written");
-    assert_eq!(handle.check("web-1".to_owned()).await, Ok(None));
+    let gone = vec![(Key::Service("web-1".into()), None), (Key::Health("web-1".into()), None)];
+    let written = handle.write_with_checks(gone, "web-1".into(), OwnChange::Checks(None)).await;
+    written.expect("written");
+    assert_eq!(handle.checks("web-1".to_owned()).await, Ok(Vec::new()));
+}
+
+/// Two checks, of which the worse one decides; and an operator, who has the last word.
+#[tokio::test(start_paused = true)]
+async fn the_worst_check_of_an_instance_decides_its_health() {
+    let driver = TestDriver::start(1).await;
+    let (handle, reports) = (&driver.handle, driver.handle.reports());
+    let own = OwnInstance::new(vec![own_check(1), own_check(2)], false, false);
+    let change = OwnChange::Checks(Some(own));
+    let written = handle.write_with_checks(vec![service(80)], "web-1".into(), change).await;
+    written.expect("written");
+    for (number, said, health) in [
+        (1, Health::Failing, Health::Failing),
+        (1, Health::Passing, Health::Unknown),
+        (2, Health::Warning, Health::Warning),
+        (1, Health::Failing, Health::Failing),
+        (1, Health::Passing, Health::Warning),
+        (2, Health::Passing, Health::Passing),
+    ] {
+        reports.send(report(number, said)).await.expect("sent");
+        driver.until_health("web-1", health).await;
+    }
+    let out = |is_out| {
+        handle.write_with_checks(vec![service(80)], "web-1".into(), OwnChange::Out(is_out))
+    };
+    out(true).await.expect("written");
+    assert_eq!(driver.health("web-1").await, Some(Health::Failing));
+    reports.send(report(2, Health::Warning)).await.expect("sent");
+    while handle.checks("web-1".to_owned()).await.expect("asked")[1].status != "warning" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(driver.health("web-1").await, Some(Health::Failing));
+    out(false).await.expect("written");
+    assert_eq!(driver.health("web-1").await, Some(Health::Warning));
 }
 
 #[tokio::test(start_paused = true)]

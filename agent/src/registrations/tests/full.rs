@@ -33,12 +33,12 @@ fn last(server: &FakeServer) -> Registration {
     let json = format!(r#"{{"service":"web","id":"{LAST}","port":80}}"#);
     let check = Check {
         name: "check".to_owned(),
-        probe: Probe::Http { url: server.url() },
         interval_ms: 1_000,
         timeout_ms: 60_000,
         success_before_passing: 1,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         listener_watch: true,
+        ..Check::new(Probe::http(server.url()))
     };
     let registration: Registration = serde_json::from_str(&json).expect("a registration");
     Registration { checks: vec![check], ..registration }

@@ -1,6 +1,7 @@
 //! The registrar with a driver on loopback and a disk in memory. Time is paused.
 
 mod full;
+mod several;
 
 use std::io::ErrorKind as IoErrorKind;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::caller::Caller;
-use crate::checks::ListenerWatch;
 use crate::checks::fake_server::{Behaviour, FakeServer};
+use crate::checks::{ListenerWatch, Prober};
 use crate::driver::Persist;
 use crate::storage::DataDir;
 use crate::storage::fake_disk::{FakeDisk, Writes};
@@ -58,7 +59,8 @@ impl TestRegistrar {
 
     async fn start_in_turn(disk: FakeDisk, probing: MutexGuard<'static, ()>) -> Self {
         let data_dir = open(&disk);
-        let restored = restore(&data_dir, "127.0.0.1", None).await;
+        let prober = Prober { neighbours: None, script_checks: true };
+        let restored = restore(&data_dir, "127.0.0.1", None, &prober).await;
         let own_checks = restored.own_checks();
         let mut driver = TestDriver::restored(1, restored.records.clone(), own_checks).await;
         let (registrar, handle) = Registrar::new(
@@ -68,6 +70,7 @@ impl TestRegistrar {
             driver.handle.clone(),
             restored,
             ListenerWatch::new(false),
+            prober,
         );
         let (persist, persisted) = mpsc::channel(1);
         let task = tokio::spawn(registrar.run(persisted));
@@ -129,12 +132,12 @@ fn web(port: u16) -> Registration {
 fn checked(registration: Registration, server: &FakeServer) -> Registration {
     let check = Check {
         name: "check".to_owned(),
-        probe: Probe::Http { url: server.url() },
         interval_ms: INTERVAL.as_millis() as u64,
         timeout_ms: 60_000,
         success_before_passing: 1,
-        failures_before_failing: 1,
+        failures_before_critical: 1,
         listener_watch: true,
+        ..Check::new(Probe::http(server.url()))
     };
     Registration { checks: vec![check], ..registration }
 }
@@ -313,8 +316,7 @@ async fn a_restored_instance_keeps_its_verdict_until_outcomes_change_it() {
     server.behave(Behaviour::Hang);
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "it takes its time");
-    let explained = this.driver.handle.check("web-1".to_owned()).await.expect("asked");
-    let explained = explained.expect("checked");
+    let explained = this.driver.handle.checks("web-1".to_owned()).await.expect("asked").remove(0);
     assert!(explained.output.expect("told").contains("before this agent"), "its age is told");
     assert!(explained.changed_ago_ms.is_some());
     server.behave(Behaviour::Status(503));
@@ -354,7 +356,7 @@ async fn a_registration_that_is_replaced_or_removed_leaves_no_verdict_behind() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
     let disk = FakeDisk::new();
-    let put = r#"{"put":{"service":"web","id":"web-1","port":80,"checks":[{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":1,"success_before_passing":1,"failures_before_failing":1}]}}"#;
+    let put = r#"{"put":{"service":"web","id":"web-1","port":80,"checks":[{"name":"deep","kind":"quic","interval_ms":1,"timeout_ms":1,"success_before_passing":1,"failures_before_failing":1}]}}"#;
     disk.set_content(LOG, log([put.to_owned()]));
     let this = TestRegistrar::start(disk).await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
@@ -419,7 +421,7 @@ async fn a_kept_registration_that_the_token_does_not_allow_is_not_offered_and_st
     for (service, is_offered) in [("api-*", false), ("web", true)] {
         let certificate = cluster.certificate(&cluster.token_for(5, &[service]), 1);
         let sealing = Sealing::new(cluster.trust(), certificate).expect("it counts");
-        let restored = restore(&open(&disk), "127.0.0.1", Some(&sealing)).await;
+        let restored = restore(&open(&disk), "127.0.0.1", Some(&sealing), &Prober::default()).await;
         assert_eq!(restored.records.len(), usize::from(is_offered), "{service}");
         assert!(disk.content(LOG) == kept, "{service}");
     }

@@ -72,7 +72,8 @@ impl AgentSettings<'_> {
         let datacenter = format!("dc{}", place.datacenter);
         let log = self.log.unwrap_or(NO_LOG);
         let bind = bind.to_string();
-        let mut args: Vec<OsString> = vec!["agent".into(), "--stop-with-stdin".into()];
+        let mut args: Vec<OsString> =
+            vec!["agent".into(), "--no-config".into(), "--stop-with-stdin".into()];
         for (flag, value) in [
             ("--cluster", CLUSTER),
             ("--name", &name),

@@ -101,9 +101,9 @@ impl Server {
             weight,
             checks: vec![Check {
                 interval_ms: 500,
-                failures_before_failing: 2,
+                failures_before_critical: 2,
                 listener_watch: true,
-                ..Check::new(Probe::Http { url: format!("http://{}/health", self.addr) })
+                ..Check::new(Probe::http(format!("http://{}/health", self.addr)))
             }],
             ..Registration::new(service, self.addr.port())
         }

@@ -212,6 +212,7 @@ pub(in crate::dev) mod tests {
             basis: Basis::Current,
             age_ms: 0,
             scope: hobnob_api::InstanceScope::Global,
+            check: None,
         }
     }
 

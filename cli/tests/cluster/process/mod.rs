@@ -4,3 +4,5 @@ mod descriptors;
 mod disk;
 mod logs;
 mod stop;
+
+pub(crate) use stop::hangups_are_ignored_here;

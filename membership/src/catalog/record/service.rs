@@ -78,32 +78,50 @@ block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
     failover: Vec::new(),
 });
 
-/// The health of an instance, as its check found it.
+/// The health of an instance, as its checks found it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// No check has run yet, or the check is overdue.
     #[default]
     Unknown,
-    /// The check passes.
+    /// The checks pass.
     Passing,
-    /// The check fails.
+    /// The checks pass, and one of them warns. A version without warnings reads it as [`Passing`](Self::Passing).
+    Warning,
+    /// A check fails.
     Failing,
+}
+
+/// The byte that follows a passing health that warns.
+const WARNS: u8 = 1;
+
+impl Health {
+    /// Whether the instance may be used.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::Passing | Self::Warning)
+    }
 }
 
 impl Block for Health {
     fn put_fields(&self, writer: &mut Writer) {
         writer.byte(match self {
             Self::Unknown => 0,
-            Self::Passing => 1,
+            Self::Passing | Self::Warning => 1,
             Self::Failing => 2,
         });
+        if *self == Self::Warning {
+            writer.byte(WARNS);
+        }
     }
 
     fn take_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::take(reader)? {
             0 => Ok(Self::Unknown),
-            1 => Ok(Self::Passing),
+            // A second byte that is not known here is the word of a later version for an instance that passes.
+            1 if reader.is_empty() || u8::take(reader)? != WARNS => Ok(Self::Passing),
+            1 => Ok(Self::Warning),
             2 => Ok(Self::Failing),
             state => Err(DecodeError::Unknown(state)),
         }

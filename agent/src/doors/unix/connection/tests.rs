@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hobnob_api::Settings;
 use hobnob_membership::view::InstanceStatus;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
 use crate::registrations::RegistrationsHandle;
+use crate::reloading::Reloader;
 use crate::security::OwnCredential;
 use crate::services::testing::{OWN, instance, registry};
 use crate::services::{Registry, Writer};
@@ -102,6 +104,8 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         registry: registry.clone(),
         driver,
         registrations: RegistrationsHandle::stopped(),
+        reloader: Reloader::stopped(),
+        settings: Settings::default(),
         leave: mpsc::channel(1).0,
         credential: OwnCredential::default(),
         doors: vec![door.clone()],

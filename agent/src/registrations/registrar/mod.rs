@@ -4,37 +4,35 @@
 //! acknowledged one survives a crash, and a refused one leaves no trace. Verdicts do not come through here: they go from
 //! the checks straight to the driver, however long the disk takes.
 
+mod keeping;
+mod reporting;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hobnob_api::{ApiError, Check, ErrorCode, RegisterOutcome, Registration};
 use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, interval_at, sleep};
+use tokio::time::sleep;
 
 use super::handle::{Command, RegistrationsHandle};
 use super::records;
 use super::registrants::Registrants;
-use super::restore::{Restored, running_check};
+use super::restore::{Restored, RestoredCheck, Running, running_checks};
 use crate::caller::Caller;
-use crate::checks::{CheckId, Checker, ListenerWatch, Start};
-use crate::clock::wall_clock_ms;
-use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
-use crate::services::Registry;
-use crate::storage::{
-    DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration, WriteError,
+use crate::checks::{
+    CheckContext, CheckId, Checker, ListenerWatch, Prober, Start, Subject, initial,
 };
+use crate::clock::wall_clock_ms;
+use crate::driver::{DriverHandle, OwnChange, OwnCheck, OwnInstance, Persist, Refused};
+use crate::services::Registry;
+use crate::storage::{DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration};
 use crate::translate::api_node_id;
 
-/// Verdicts and keys that the disk refused are offered to it again after this time.
-const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// A disk that takes longer than this for a change does not answer.
-const DISK_STALLS_AFTER: Duration = Duration::from_secs(1);
-/// The time from one warning of that to the next.
-const TELL_STALL_EVERY: Duration = Duration::from_secs(10);
+use keeping::KEEP_AGAIN_AFTER;
+
+/// Checks that were critical for too long, and wait for the registrar; others are told again.
+const MAX_EXPIRED: usize = 64;
 
 /// The task. See the module.
 pub(crate) struct Registrar {
@@ -46,8 +44,10 @@ pub(crate) struct Registrar {
     commands: mpsc::Receiver<Command>,
     registrants: Arc<Registrants>,
     /// The running checks, by the id of their instance.
-    checkers: BTreeMap<Arc<str>, Checker>,
-    listeners: ListenerWatch,
+    checkers: BTreeMap<Arc<str>, Vec<Checker>>,
+    context: CheckContext,
+    /// The checks that were critical for too long.
+    expired: mpsc::Receiver<CheckId>,
     /// The number of the next check.
     next_check: u64,
     /// The latest verdicts, while the disk has not taken them.
@@ -65,9 +65,15 @@ impl Registrar {
         driver: DriverHandle,
         restored: Restored,
         listeners: ListenerWatch,
+        prober: Prober,
     ) -> (Self, RegistrationsHandle) {
         let registrants = Arc::new(Registrants::of(&data_dir));
-        let (handle, commands) = RegistrationsHandle::channel(registrants.clone());
+        let (handle, commands) =
+            RegistrationsHandle::channel(registrants.clone(), prober.script_checks);
+        let (expiring, expired) = mpsc::channel(MAX_EXPIRED);
+        let prober = Prober { neighbours: Some(Arc::new(driver.clone())), ..prober };
+        let reports = driver.reports();
+        let context = CheckContext { prober, listeners, reports, expired: expiring };
         let mut this = Self {
             data_dir: Some(data_dir),
             default_address,
@@ -76,13 +82,15 @@ impl Registrar {
             commands,
             registrants,
             checkers: BTreeMap::new(),
-            listeners,
+            context,
+            expired,
             next_check: restored.checks.len() as u64,
             unkept: None,
             unkept_keys: None,
         };
         for restored in restored.checks {
-            this.start_check(restored.id, restored.check, restored.start);
+            let RestoredCheck { id, check, start, subject, .. } = restored;
+            this.start_check(id, check, start, subject);
         }
         (this, handle)
     }
@@ -96,6 +104,7 @@ impl Registrar {
                     None => break,
                 },
                 Some(persisted) = persist.recv() => self.persist(persisted).await,
+                Some(expired) = self.expired.recv() => self.expire(&expired).await,
                 () = sleep(KEEP_AGAIN_AFTER), if self.has_unkept() => self.keep_again().await,
             }
         }
@@ -112,6 +121,10 @@ impl Registrar {
             Command::Deregister { id, caller, reply } => {
                 reply.send(self.deregister(&id, caller).await);
             }
+            Command::Define { definitions, reply } => reply.send(self.define(&definitions).await),
+            Command::Report { id, check, report, reply } => {
+                reply.send(self.report(&id, check.as_deref(), report).await);
+            }
         }
     }
 
@@ -121,12 +134,46 @@ impl Registrar {
         caller: Caller,
     ) -> Result<RegisterOutcome, ApiError> {
         let after = StoredRegistration::from(registration);
-        let service = records::service(&after, &self.default_address);
-        let instance = after.id.as_str().into();
-        let records = registering::register(&instance, service.clone(), InitialHealth::Kept);
-        self.check_write(&after.id, records.clone()).await?;
-        let data_dir = self.data_dir.as_ref().ok_or_else(lost)?;
-        let before = data_dir.registration(&after.id).cloned();
+        self.check_undefined(&after.id)?;
+        self.check_write(&after.id, self.records_of(&after)).await?;
+        self.put(after, caller).await
+    }
+
+    async fn deregister(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
+        self.check_undefined(id)?;
+        self.remove(id, caller).await
+    }
+
+    /// An instance that a file defines is changed by that file alone.
+    fn check_undefined(&self, id: &str) -> Result<(), ApiError> {
+        let registration = self.data_dir()?.registration(id);
+        match registration.and_then(|registration| registration.source.as_ref()) {
+            None => Ok(()),
+            Some(source) => Err(ApiError::new(
+                ErrorCode::InstanceDefinedByFile,
+                format!(
+                    "`{id}` is defined by the file {source} of this agent, and is changed there alone"
+                ),
+            )),
+        }
+    }
+
+    pub(super) fn data_dir(&self) -> Result<&DataDir, ApiError> {
+        self.data_dir.as_ref().ok_or_else(lost)
+    }
+
+    pub(super) fn records_of(&self, registration: &StoredRegistration) -> RecordChanges {
+        let service = records::service(registration, &self.default_address);
+        registering::register(&registration.id.as_str().into(), service, InitialHealth::Kept)
+    }
+
+    /// Makes a registration that was checked durable, and writes it.
+    pub(super) async fn put(
+        &mut self,
+        after: StoredRegistration,
+        caller: Caller,
+    ) -> Result<RegisterOutcome, ApiError> {
+        let before = self.data_dir()?.registration(&after.id).cloned();
         // Many services register whenever they start, or whenever their host is set up.
         if before.as_ref() == Some(&after) {
             return Ok(RegisterOutcome::Unchanged);
@@ -136,17 +183,18 @@ impl Registrar {
         let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms(), agent };
         let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
-        self.registrants.set(&after.id, by);
+        self.registrants.set(&after, by);
+        let records = self.records_of(&after);
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
             let written = self.driver.write(records).await;
             written.map_err(|refused| not_written(&after.id, refused))?;
         } else {
             // A verdict on the earlier registration says nothing about this one.
-            let records = registering::register(&instance, service, InitialHealth::Unknown);
-            self.write_with_new_check(records, &after).await?;
+            self.write_with_new_checks(records, &after).await?;
         }
         let replaced = before.is_some();
         let agent = agent.map(tracing::field::display);
+        let file = after.source.as_deref();
         tracing::info!(
             id = after.id,
             service = after.service,
@@ -154,26 +202,34 @@ impl Registrar {
             uid,
             pid,
             agent,
+            file,
             "registered"
         );
         Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
     }
 
-    async fn deregister(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
+    /// Removes a registration from the disk and the catalog, and ends its check.
+    pub(super) async fn remove(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
         let owned = id.to_owned();
         let known =
             self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned)).await?;
         if !known {
             return Err(self.not_found(id));
         }
-        self.registrants.remove(id);
-        self.checkers.remove(id);
-        let records = registering::deregister(&id.into());
-        let written = self.driver.write_with_check(records, id.into(), None).await;
-        written.map_err(|refused| not_written(id, refused))?;
+        self.withdraw(id).await?;
         let agent = caller.agent.map(tracing::field::display);
         tracing::info!(id, uid = caller.uid, pid = caller.pid, agent, "deregistered");
         Ok(())
+    }
+
+    /// Takes an instance out of the catalog whose registration is no longer on the disk.
+    async fn withdraw(&mut self, id: &str) -> Result<(), ApiError> {
+        self.registrants.remove(id);
+        self.checkers.remove(id);
+        let records = registering::deregister(&id.into());
+        let change = OwnChange::Checks(None);
+        let written = self.driver.write_with_checks(records, id.into(), change).await;
+        written.map_err(|refused| not_written(id, refused))
     }
 
     fn not_found(&self, id: &str) -> ApiError {
@@ -197,147 +253,53 @@ impl Registrar {
         }
     }
 
-    /// Writes a registration and, in the same step, gives the right to speak for its instance to the check that begins
+    /// Writes a registration and, in the same step, gives the right to speak for its instance to the checks that begin
     /// with it.
-    async fn write_with_new_check(
+    async fn write_with_new_checks(
         &mut self,
         records: RecordChanges,
         registration: &StoredRegistration,
     ) -> Result<(), ApiError> {
         let instance: Arc<str> = registration.id.as_str().into();
         self.checkers.remove(&instance);
-        let check = running_check(registration).map(|check| {
+        let Running { checks, has_unknown } = running_checks(registration);
+        let mut numbered = Vec::new();
+        for check in checks {
             let id = CheckId { instance: instance.clone(), number: self.next_check };
             self.next_check += 1;
-            (id, check)
+            numbered.push((id, check));
+        }
+        let own = numbered.iter().map(|(id, check)| {
+            let health = initial(check);
+            OwnCheck::new(id.clone(), check.clone(), health)
         });
-        let own = check.clone().map(|(id, check)| OwnCheck::new(id, check));
-        let written = self.driver.write_with_check(records, instance, own).await;
+        let own = OwnInstance::new(own.collect(), has_unknown, false);
+        let change = OwnChange::Checks(Some(own));
+        let written = self.driver.write_with_checks(records, instance, change).await;
         written.map_err(|refused| not_written(&registration.id, refused))?;
-        if let Some((id, check)) = check {
-            self.start_check(id, check, Start::New);
+        for (id, check) in numbered {
+            let subject = records::subject(registration, &check, &self.default_address);
+            self.start_check(id, check, Start::New, subject);
         }
         Ok(())
     }
 
-    fn start_check(&mut self, id: CheckId, check: Check, start: Start) {
+    fn start_check(&mut self, id: CheckId, check: Check, start: Start, subject: Subject) {
         let instance = id.instance.clone();
-        let checker = Checker::spawn(id, check, start, &self.listeners, self.driver.reports());
-        self.checkers.insert(instance, checker);
+        let checker = Checker::spawn(id, check, start, subject, &self.context);
+        self.checkers.entry(instance).or_default().push(checker);
     }
 
-    fn has_unkept(&self) -> bool {
-        self.unkept.is_some() || self.unkept_keys.is_some()
-    }
-
-    async fn keep_again(&mut self) {
-        if let Some(verdicts) = self.unkept.clone() {
-            self.persist(Persist::Verdicts(verdicts)).await;
-        }
-        if let Some((keys, change)) = self.unkept_keys.clone() {
-            self.persist(Persist::Keys(keys, change)).await;
-        }
-    }
-
-    async fn persist(&mut self, persist: Persist) {
-        match persist {
-            Persist::Epoch(epoch) => {
-                self.keep(move |data_dir| data_dir.save_epoch(epoch), false).await;
-            }
-            Persist::Peers(peers) => {
-                self.keep(move |data_dir| data_dir.save_peers(&peers), false).await;
-            }
-            Persist::Verdicts(verdicts) => {
-                let (was_unkept, kept) = (self.unkept.take().is_some(), verdicts.clone());
-                let is_kept = self.keep(move |data_dir| data_dir.save_verdicts(&kept), was_unkept);
-                self.unkept = (!is_kept.await).then_some(verdicts);
-            }
-            Persist::Keys(keys, change) => {
-                let (was_unkept, kept) = (self.unkept_keys.take().is_some(), keys.clone());
-                let outcome = self.try_keep(move |data_dir| data_dir.save_keys(&kept), was_unkept);
-                let outcome = outcome.await.map_err(|error| error.message);
-                if outcome.is_err() {
-                    self.driver.count_unkept_keys();
-                    self.unkept_keys = Some((keys, change));
-                }
-                self.driver.keys_kept().note_outcome(change, outcome);
-            }
-        }
-    }
-
-    /// Keeps something for the next start. Returns whether the disk took it. A failure that was told before is not told again.
-    async fn keep(
-        &mut self,
-        work: impl FnOnce(&mut DataDir) -> Result<(), WriteError> + Send + 'static,
-        is_told: bool,
-    ) -> bool {
-        self.try_keep(work, is_told).await.is_ok()
-    }
-
-    /// The same, with the error.
-    async fn try_keep(
-        &mut self,
-        work: impl FnOnce(&mut DataDir) -> Result<(), WriteError> + Send + 'static,
-        is_told: bool,
+    pub(super) async fn check_write(
+        &self,
+        id: &str,
+        records: RecordChanges,
     ) -> Result<(), ApiError> {
-        let kept = self.with_data_dir(work).await;
-        if let Err(error) = &kept
-            && !is_told
-        {
-            tracing::warn!(%error, "the epoch, the peers, the verdicts or the keys could not be kept for the next start");
-        }
-        kept
-    }
-
-    async fn check_write(&self, id: &str, records: RecordChanges) -> Result<(), ApiError> {
         let checked = self.driver.check_write(records).await;
         checked.map_err(|refused| {
             let error = ApiError::from(refused);
             ApiError { message: format!("`{id}` cannot be registered: {error}"), ..error }
         })
-    }
-
-    /// Works on the data directory on a thread that may block.
-    async fn with_data_dir<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut DataDir) -> Result<T, WriteError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let mut data_dir = self.data_dir.take().ok_or_else(lost)?;
-        let worked = tokio::task::spawn_blocking(move || {
-            let result = work(&mut data_dir);
-            (data_dir, result)
-        });
-        let (data_dir, result) = self.wait_for_disk(worked).await.map_err(|_| lost())?;
-        self.data_dir = Some(data_dir);
-        result.map_err(|error| ApiError::new(code_of(&error), error.to_string()))
-    }
-
-    /// Waits for the disk, and tells when it does not answer. Only changes wait for it: checks go on, and so do answers.
-    async fn wait_for_disk<T>(&self, mut work: JoinHandle<T>) -> Result<T, JoinError> {
-        let began = Instant::now();
-        let mut told = interval_at(began + DISK_STALLS_AFTER, TELL_STALL_EVERY);
-        let mut is_stalled = false;
-        loop {
-            tokio::select! {
-                worked = &mut work => {
-                    if is_stalled {
-                        let seconds = began.elapsed().as_secs_f64();
-                        tracing::warn!(seconds, "the disk of the data directory answers again");
-                    }
-                    return worked;
-                }
-                _ = told.tick() => {
-                    if !std::mem::replace(&mut is_stalled, true) {
-                        self.driver.count_disk_stall();
-                    }
-                    let seconds = began.elapsed().as_secs_f64();
-                    tracing::warn!(
-                        seconds,
-                        "the disk of the data directory does not answer: registrations and deregistrations wait for it"
-                    );
-                }
-            }
-        }
     }
 }
 
@@ -361,16 +323,4 @@ fn lost() -> ApiError {
         ErrorCode::StorageFailed,
         "the data directory was lost to an earlier failure of the agent",
     )
-}
-
-fn code_of(error: &WriteError) -> ErrorCode {
-    match error {
-        WriteError::InDoubt { error, .. } => code_of(error),
-        WriteError::Io { source, .. } => match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::DiskFull,
-            _ => ErrorCode::StorageFailed,
-        },
-        WriteError::TooMany => ErrorCode::TooManyRegistrations,
-        WriteError::TooLarge { .. } => ErrorCode::RegistrationInvalid,
-    }
 }

@@ -1,20 +1,20 @@
 //! The arguments of `hobnob register`.
 
-use std::time::Duration;
+mod checks;
+mod report;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
-use hobnob_api::{
-    Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_NAME, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING,
-    InstanceScope, Probe, Registration,
-};
+use hobnob_api::{DEFAULT_NAMESPACE, InstanceScope, Registration};
 
 use super::ack::AckArgs;
 use super::balancing::BalancingArgs;
 use super::choices;
-use super::values::{self, millis};
+use super::values;
+use checks::CheckArgs;
+
+pub(crate) use report::CheckReportArgs;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -24,6 +24,10 @@ Examples:
   hobnob register web --port 8001 \\
       --check-http http://127.0.0.1:8001/health --interval 2s --timeout 500ms
   hobnob register db --port 5432 --check-tcp 127.0.0.1:5432
+  hobnob register shop --port 8443 \\
+      --check-http https://127.0.0.1:8443/health --tls-ca /etc/shop/ca.pem --http-expect 2xx,301 \\
+      --check-grpc 127.0.0.1:9000 --grpc-service shop.Cart --interval 5s \\
+      --check-ttl 30s --deregister-critical-after 1h
   hobnob register web --port 8001 --ack datacenter --ack-timeout 5s
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
@@ -32,7 +36,8 @@ Examples:
   hobnob register web --id web-us-7 --dc eu --address 203.0.113.7 --port 8001
   hobnob register api --port 8080 --slow-start 30s --outlier-failures 5 --panic-threshold 50
 
-Without a check an instance is healthy while its agent lives.
+Without a check an instance is healthy while its agent lives. Of several checks, the worst decides.
+An option is for the check before it; before the first check, it is for all of them.
 Registrations outlast a restart of the agent. One with the id of another replaces it.
 With --dc, an agent of that datacenter has the instance: its checks run there, and it is gone
 when that agent is. `hobnob deregister ID --dc NAME` removes it again.
@@ -75,33 +80,8 @@ pub(crate) struct RegisterArgs {
     #[arg(long, default_value = DEFAULT_NAMESPACE)]
     namespace: String,
 
-    /// Healthy while GET of this http:// URL answers with 2xx
-    #[arg(long, value_name = "URL", group = "check", value_parser = values::http_url)]
-    check_http: Option<String>,
-
-    /// Healthy while this host:port accepts connections
-    #[arg(long, value_name = "ADDRESS", group = "check", value_parser = values::host_port)]
-    check_tcp: Option<String>,
-
-    /// From the start of one check to the next [default: 1s]
-    #[arg(long, value_name = "DURATION", requires = "check", value_parser = values::duration)]
-    interval: Option<Duration>,
-
-    /// The timeout of a check [default: 500ms]
-    #[arg(long, value_name = "DURATION", requires = "check", value_parser = values::duration)]
-    timeout: Option<Duration>,
-
-    /// Successes in a row before it is healthy [default: 1]
-    #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
-    success_before_passing: Option<u32>,
-
-    /// Failures in a row before it is unhealthy [default: 3]
-    #[arg(long, value_name = "COUNT", requires = "check", value_parser = value_parser!(u32).range(1..))]
-    failures_before_failing: Option<u32>,
-
-    /// Let the thresholds alone decide, also when a service on the agent's own host dies
-    #[arg(long, requires = "check")]
-    no_listener_watch: bool,
+    #[command(flatten)]
+    checks: CheckArgs,
 
     /// Register it with an agent of this datacenter, which is its origin from then on [default: with this agent]
     #[arg(long = "dc", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -120,7 +100,6 @@ pub(crate) struct RegisterArgs {
 
 impl From<RegisterArgs> for Registration {
     fn from(args: RegisterArgs) -> Self {
-        let checks = Vec::from_iter(args.check());
         Self {
             service: args.service,
             id: args.id,
@@ -130,32 +109,12 @@ impl From<RegisterArgs> for Registration {
             tags: args.tags.into_iter().collect(),
             meta: args.meta.into_iter().collect(),
             weight: args.weight,
-            checks,
+            checks: args.checks.0,
             balancing: args.balancing.into(),
             ack: args.ack.to_ack(),
             datacenter: args.datacenter,
             scope: args.scope,
         }
-    }
-}
-
-impl RegisterArgs {
-    fn check(&self) -> Option<Check> {
-        let http = self.check_http.clone().map(|url| Probe::Http { url });
-        let tcp = self.check_tcp.clone().map(|address| Probe::Tcp { address });
-        Some(Check {
-            name: DEFAULT_CHECK_NAME.to_owned(),
-            probe: http.or(tcp)?,
-            interval_ms: millis(self.interval.unwrap_or(DEFAULT_CHECK_INTERVAL)),
-            timeout_ms: millis(self.timeout.unwrap_or(DEFAULT_CHECK_TIMEOUT)),
-            success_before_passing: self
-                .success_before_passing
-                .unwrap_or(DEFAULT_SUCCESS_BEFORE_PASSING),
-            failures_before_failing: self
-                .failures_before_failing
-                .unwrap_or(DEFAULT_FAILURES_BEFORE_FAILING),
-            listener_watch: !self.no_listener_watch,
-        })
     }
 }
 
@@ -178,10 +137,12 @@ pub(crate) struct DeregisterArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::args::{Cli, Command};
     use clap::{CommandFactory, Parser};
-    use hobnob_api::{Ack, Ackers};
+    use hobnob_api::{Ack, Ackers, Alias, Check, CheckStatus, Probe};
 
     fn parse(line: &str) -> Result<Registration, clap::Error> {
         let words = ["hobnob", "register"].into_iter().chain(line.split(' '));
@@ -195,7 +156,7 @@ mod tests {
     fn little_is_needed() {
         let registration = parse("web --port 80").unwrap();
         assert_eq!(registration.instance_id(), "web");
-        assert_eq!((&registration.address, registration.check()), (&None, None));
+        assert_eq!((&registration.address, registration.checks.len()), (&None, 0));
         assert_eq!((registration.weight, registration.namespace.as_str()), (1, "default"));
     }
 
@@ -242,8 +203,8 @@ mod tests {
         for default in [
             format!("the next [default: {interval}]"),
             format!("timeout of a check [default: {timeout}]"),
-            format!("is healthy [default: {}]", check.success_before_passing),
-            format!("is unhealthy [default: {}]", check.failures_before_failing),
+            format!("is passing [default: {}]", check.success_before_passing),
+            format!("unhealthy [default: {}]", check.failures_before_critical),
         ] {
             assert!(help.contains(&default), "{default}: {help}");
         }
@@ -252,12 +213,51 @@ mod tests {
     #[test]
     fn a_check_is_tuned() {
         let line = "web --port 80 --check-http http://h/ --interval 2s --timeout 100ms \
-                    --success-before-passing 2 --failures-before-failing 5 --no-listener-watch";
+                    --success-before-passing 2 --failures-before-critical 5 --no-listener-watch";
         let check = parse(line).unwrap().checks.remove(0);
-        assert_eq!(check.probe, Probe::Http { url: "http://h/".to_owned() });
+        assert_eq!(check.probe, Probe::http("http://h/"));
         assert_eq!((check.interval_ms, check.timeout_ms), (2000, 100));
-        assert_eq!((check.success_before_passing, check.failures_before_failing), (2, 5));
+        assert_eq!((check.success_before_passing, check.failures_before_critical), (2, 5));
         assert!(!check.listener_watch);
+    }
+
+    #[test]
+    fn an_option_is_for_the_check_before_it_and_one_before_the_first_is_for_all() {
+        let line = "web --port 80 --interval 5s --check-http https://h/ --http-method HEAD --tls-ca /ca.pem \
+                    --http-expect 2xx,301 --check-tcp h:1 --interval 9s --check-grpc h:2 --grpc-service a.B \
+                    --check-udp h:3 --udp-payload ping --check-script /bin/x --script-arg -w --check-ttl 30s \
+                    --initial passing --check-alias db --check-alias member:m --check-name host \
+                    --failures-before-warning 1 --deregister-critical-after 1h --check-tcp h:9";
+        let checks = parse(line).unwrap().checks;
+        let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["http", "tcp", "grpc", "udp", "script", "ttl", "alias", "host", "tcp-2"]
+        );
+        let intervals: Vec<_> = checks.iter().map(|check| check.interval_ms / 1_000).collect();
+        assert_eq!(intervals, [5, 9, 5, 5, 5, 5, 5, 5, 5]);
+        let Probe::Http(http) = &checks[0].probe else { panic!("{checks:?}") };
+        assert_eq!(
+            (http.method.as_deref(), http.tls.ca_file.as_deref()),
+            (Some("HEAD"), Some("/ca.pem"))
+        );
+        assert_eq!(http.expect.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2xx", "301"]);
+        let Probe::Grpc(grpc) = &checks[2].probe else { panic!("{checks:?}") };
+        assert_eq!((grpc.service.as_deref(), &grpc.tls), (Some("a.B"), &None));
+        let args = ["/bin/x", "-w"].map(str::to_owned).to_vec();
+        assert_eq!(checks[4].probe, Probe::Script { args });
+        assert_eq!(
+            (&checks[5].probe, checks[5].initial),
+            (&Probe::Ttl { ttl_ms: 30_000 }, Some(CheckStatus::Passing))
+        );
+        assert_eq!(checks[6].probe, Probe::Alias(Alias::Instance("db".to_owned())));
+        assert_eq!(checks[7].probe, Probe::Alias(Alias::Member("m".to_owned())));
+        let of_host = (checks[7].failures_before_warning, checks[7].deregister_critical_after_ms);
+        assert_eq!(of_host, (Some(1), Some(3_600_000)));
+        assert_eq!(
+            checks[8],
+            Check { name: "tcp-2".to_owned(), interval_ms: 5_000, ..Check::new(Probe::tcp("h:9")) }
+        );
     }
 
     #[test]
@@ -269,7 +269,14 @@ mod tests {
             ("web --port 80 --meta version", "key=value"),
             ("web --port 80 --weight 0", "--weight"),
             ("web --port 80 --interval 1s", "--check-http"),
-            ("web --port 80 --check-tcp h:1 --check-http http://h/", "--check-tcp"),
+            ("web --port 80 --check-tcp h:1 --http-method POST", "--check-http"),
+            (
+                "web --port 80 --check-http http://h/ --check-tcp h:1 --http-method POST",
+                "behind the check",
+            ),
+            ("web --port 80 --check-tcp h:1 --initial up", "passing, warning or critical"),
+            ("web --port 80 --check-http http://h/ --http-expect 20", "200-299"),
+            ("web --port 80 --check-http http://h/ --http-header x", "NAME:VALUE"),
             ("web --port 80 --ack 0", "datacenter:NAME"),
             ("web --port 80 --ack-timeout 1s", "--ack"),
             ("web --port 80 --scope zone", "datacenter"),

@@ -1,13 +1,13 @@
 //! Registrations as they are stored on disk.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_api::{
-    Balancing, Check, DEFAULT_CHECK_INTERVAL, DEFAULT_CHECK_TIMEOUT,
-    DEFAULT_FAILURES_BEFORE_FAILING, DEFAULT_NAMESPACE, DEFAULT_SUCCESS_BEFORE_PASSING,
-    InstanceScope, NodeId, Probe, Registration,
-};
+use hobnob_api::{Balancing, DEFAULT_NAMESPACE, InstanceScope, NodeId, Registration};
 use serde::{Deserialize, Serialize};
+
+pub use check::StoredCheck;
 
 /// A registered instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct StoredRegistration {
     /// How far it is known: `datacenter`, or a word of a later version; in all datacenters when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// The name of the file that defines it, in the directory of service definitions; absent for one over the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// The process that made a registration.
@@ -57,33 +60,6 @@ pub struct StoredRegistrant {
     /// The agent of another datacenter on whose host it ran; absent for a process of this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<NodeId>,
-}
-
-/// A health check. All numbers are as the API gives them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredCheck {
-    /// Its name, unique in its registration.
-    pub name: String,
-    /// Its kind: `http`, `tcp`, or a kind of a later version.
-    pub kind: String,
-    /// The URL of `http`, the address of `tcp`.
-    #[serde(default)]
-    pub target: String,
-    /// Milliseconds from the start of one try to the start of the next.
-    #[serde(default = "default_interval_ms")]
-    pub interval_ms: u64,
-    /// Milliseconds after which a try has failed.
-    #[serde(default = "default_timeout_ms")]
-    pub timeout_ms: u64,
-    /// Successes in a row before the instance is healthy.
-    #[serde(default = "default_success_before_passing")]
-    pub success_before_passing: u32,
-    /// Failures in a row before the instance is unhealthy.
-    #[serde(default = "default_failures_before_failing")]
-    pub failures_before_failing: u32,
-    /// Whether the listener of a service on this host is watched.
-    #[serde(default = "default_true", skip_serializing_if = "is_true")]
-    pub listener_watch: bool,
 }
 
 /// The balancing of calls to a service.
@@ -135,48 +111,20 @@ impl From<&Registration> for StoredRegistration {
             InstanceScope::Global => None,
             scope => Some(scope.name().to_owned()),
         };
-        Self { service, id, namespace, address, port, tags, meta, weight, checks, balancing, scope }
-    }
-}
-
-impl From<&Check> for StoredCheck {
-    fn from(check: &Check) -> Self {
-        let (kind, target) = match &check.probe {
-            Probe::Http { url } => ("http", url),
-            Probe::Tcp { address } => ("tcp", address),
-        };
         Self {
-            name: check.name.clone(),
-            kind: kind.to_owned(),
-            target: target.clone(),
-            interval_ms: check.interval_ms,
-            timeout_ms: check.timeout_ms,
-            success_before_passing: check.success_before_passing,
-            failures_before_failing: check.failures_before_failing,
-            listener_watch: check.listener_watch,
+            service,
+            id,
+            namespace,
+            address,
+            port,
+            tags,
+            meta,
+            weight,
+            checks,
+            balancing,
+            scope,
+            source: None,
         }
-    }
-}
-
-impl StoredCheck {
-    /// The check, if this version knows its kind.
-    #[must_use]
-    pub fn to_check(&self) -> Option<Check> {
-        let target = self.target.clone();
-        let probe = match self.kind.as_str() {
-            "http" => Probe::Http { url: target },
-            "tcp" => Probe::Tcp { address: target },
-            _ => return None,
-        };
-        Some(Check {
-            name: self.name.clone(),
-            probe,
-            interval_ms: self.interval_ms,
-            timeout_ms: self.timeout_ms,
-            success_before_passing: self.success_before_passing,
-            failures_before_failing: self.failures_before_failing,
-            listener_watch: self.listener_watch,
-        })
     }
 }
 
@@ -206,52 +154,9 @@ fn default_weight() -> u32 {
     1
 }
 
-fn default_true() -> bool {
-    true
-}
-
-fn is_true(value: &bool) -> bool {
-    *value
-}
-
-fn default_interval_ms() -> u64 {
-    DEFAULT_CHECK_INTERVAL.as_millis() as u64
-}
-
-fn default_timeout_ms() -> u64 {
-    DEFAULT_CHECK_TIMEOUT.as_millis() as u64
-}
-
-fn default_success_before_passing() -> u32 {
-    DEFAULT_SUCCESS_BEFORE_PASSING
-}
-
-fn default_failures_before_failing() -> u32 {
-    DEFAULT_FAILURES_BEFORE_FAILING
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_check_comes_back_as_it_was_given() {
-        for probe in [
-            Probe::Http { url: "http://127.0.0.1:80/".to_owned() },
-            Probe::Tcp { address: "127.0.0.1:80".to_owned() },
-        ] {
-            let check = Check {
-                name: "deep".to_owned(),
-                probe,
-                interval_ms: 1,
-                timeout_ms: 2,
-                success_before_passing: 3,
-                failures_before_failing: 4,
-                listener_watch: false,
-            };
-            assert_eq!(StoredCheck::from(&check).to_check(), Some(check));
-        }
-    }
 
     #[test]
     fn settings_that_are_not_given_take_no_room_on_disk_and_the_order_of_datacenters_stays() {
@@ -278,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn a_check_of_a_later_version_is_none_that_can_run() {
-        let json = r#"{"name":"deep","kind":"grpc","interval_ms":1,"timeout_ms":2,"success_before_passing":3,"failures_before_failing":4}"#;
-        let check: StoredCheck = serde_json::from_str(json).expect("parsed");
-        assert_eq!(check.to_check(), None);
-        let json = r#"{"name":"lease","kind":"ttl","ttl_ms":5000}"#;
-        let check: StoredCheck =
-            serde_json::from_str(json).expect("a check without today's numbers");
-        assert_eq!(check.to_check(), None);
+    fn the_file_that_defines_an_instance_is_stored_with_it() {
+        let over_socket = StoredRegistration::from(&Registration::new("web", 80));
+        let stored = serde_json::to_string(&over_socket).expect("written");
+        assert!(!stored.contains("source"), "{stored}");
+        let of_file = StoredRegistration { source: Some("web.toml".to_owned()), ..over_socket };
+        let stored = serde_json::to_string(&of_file).expect("written");
+        assert!(stored.ends_with(r#","source":"web.toml"}"#), "{stored}");
+        assert_eq!(serde_json::from_str::<StoredRegistration>(&stored).expect("read"), of_file);
     }
 }

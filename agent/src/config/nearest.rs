@@ -1,0 +1,44 @@
+//! The known key that somebody may have meant.
+
+/// A smaller likeness than these is chance: of the letters in their order, and of the edits between the words.
+const ALIKE: (f64, f64) = (0.7, 0.6);
+
+/// The known word that is most like this one, if one is. Edits count twice: letters that change places are the commonest slip.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    known
+        .into_iter()
+        .filter_map(|known| {
+            let letters = strsim::jaro_winkler(&word, known);
+            let edits = strsim::normalized_damerau_levenshtein(&word, known);
+            (letters >= ALIKE.0 || edits >= ALIKE.1).then_some((letters + 2.0 * edits, known))
+        })
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, known)| known)
+}
+
+/// The error for a key that is not known.
+pub(crate) fn unknown_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let meant = nearest(key, known).map(|known| format!("; did you mean `{known}`?"));
+    format!("there is no key `{key}`{}", meant.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_suggested_unless_all_are_far() {
+        let known = ["bind", "sync_bind", "join", "data_dir"];
+        for (word, meant) in [
+            ("bnd", Some("bind")),
+            ("Sync-Bind", Some("sync_bind")),
+            ("datadir", Some("data_dir")),
+            ("jion", Some("join")),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(word, known), meant, "{word}");
+        }
+    }
+}

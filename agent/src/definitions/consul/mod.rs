@@ -1,0 +1,108 @@
+//! Definitions in Consul's form: `{"service": {...}}` and `{"services": [...]}`, in `snake_case` and in `CamelCase`.
+//!
+//! They become values in the form of the API, so that the same code reads both. A key that Consul has and that would
+//! change what happens here is an error; one that changes nothing is a warning.
+
+mod check;
+mod object;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::shape::{self, ShapeError};
+use super::{Definition, Parsed};
+use crate::config::{Problem, nearest};
+use object::Object;
+
+/// What was found in a file beside its services.
+#[derive(Debug, Default)]
+struct Notes {
+    warnings: Vec<String>,
+    problems: Vec<String>,
+}
+
+/// Parses the text of a file.
+pub(super) fn parse(file: &Path, text: &str) -> Parsed {
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(error) => {
+            let message = error.to_string();
+            let message =
+                message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+            let problems = vec![Problem::of(file, Some(error.line()), message)];
+            return Parsed { problems, ..Parsed::default() };
+        }
+    };
+    let mut notes = Notes::default();
+    let mut definitions = Vec::new();
+    for (path, value) in services(&value, &mut notes) {
+        let Some(mut object) = Object::of(&path, value, &mut notes) else { continue };
+        let before = notes.problems.len();
+        let made = service::to_api(&mut object, &mut notes);
+        if notes.problems.len() > before {
+            continue;
+        }
+        match shape::registration(made) {
+            Ok(registration) => {
+                let line = line_of_service(text, &registration.service, registration.id.as_deref());
+                definitions.push(Definition::new(file, line, registration));
+            }
+            Err(ShapeError { path: within, message }) => {
+                let dot = if within.is_empty() { "" } else { "." };
+                notes.problems.push(format!("{path}{dot}{within}: {message}"));
+            }
+        }
+    }
+    let of = |messages: Vec<String>| {
+        messages.into_iter().map(|message| Problem::of(file, None, message)).collect()
+    };
+    Parsed { definitions, warnings: of(notes.warnings), problems: of(notes.problems) }
+}
+
+/// The services of a file, each with the path that leads to it.
+fn services<'a>(value: &'a Value, notes: &mut Notes) -> Vec<(String, &'a Value)> {
+    let Some(fields) = value.as_object() else {
+        notes.problems.push("the file is no object with `service` or `services`".to_owned());
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (key, value) in fields {
+        match &*key.to_ascii_lowercase() {
+            "service" => found.push((key.clone(), value)),
+            "services" => match value {
+                Value::Array(items) => {
+                    let items = items.iter().enumerate();
+                    found.extend(items.map(|(place, item)| (format!("{key}[{place}]"), item)));
+                }
+                _ => notes.problems.push(format!("{key}: expected a list of services")),
+            },
+            "check" | "checks" => {
+                notes.problems.push(format!("{key}: a check belongs into its service here"));
+            }
+            _ => {
+                let meant = nearest(key, ["service", "services"]);
+                let meant = meant.map(|meant| format!("; did you mean `{meant}`?"));
+                notes.problems.push(format!(
+                    "there is no key `{key}` beside `service` and `services`{}",
+                    meant.unwrap_or_default()
+                ));
+            }
+        }
+    }
+    if fields.is_empty() {
+        notes.problems.push("the file has neither `service` nor `services`".to_owned());
+    }
+    found
+}
+
+/// The line that names the id of a service, else the service, if only one line does.
+fn line_of_service(text: &str, service: &str, id: Option<&str>) -> Option<usize> {
+    let quoted = format!("\"{}\"", id.unwrap_or(service));
+    let mut lines = text.lines().enumerate().filter(|(_, line)| line.contains(&quoted));
+    let (line, _) = lines.next()?;
+    lines.next().is_none().then_some(line + 1)
+}

@@ -1,0 +1,80 @@
+//! The directory of definitions: which of its files count, and their texts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Problem, read_text};
+
+/// The most files of a directory that count.
+const MAX_FILES: usize = 10_000;
+/// The longest file.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// The endings of files that count.
+const ENDINGS: [&str; 2] = ["toml", "json"];
+
+/// A file with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// Reads the files of a directory, in the order of their names. Hidden files do not count: editors and Kubernetes keep
+/// what is not finished there.
+///
+/// # Errors
+/// The directory or files in it cannot be read.
+pub(super) fn read(dir: &Path) -> Result<Vec<SourceFile>, Vec<Problem>> {
+    let cannot = |error| vec![Problem::of(dir, None, format!("cannot be read: {error}"))];
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        if counts(&path) {
+            paths.push(path);
+        }
+    }
+    if paths.len() > MAX_FILES {
+        let message = format!("{} files are more than {MAX_FILES}", paths.len());
+        return Err(vec![Problem::of(dir, None, message)]);
+    }
+    paths.sort_unstable();
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        match read_text(&path, MAX_FILE_BYTES) {
+            Ok(text) => files.push(SourceFile { path, text }),
+            Err(message) => problems.push(Problem::of(&path, None, message)),
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+fn counts(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    !is_hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending)) && !path.is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_count_by_their_endings() {
+        for (name, is_counted) in [
+            ("web.toml", true),
+            ("web.json", true),
+            (".web.toml", false),
+            ("web.toml~", false),
+            ("web.toml.rpmsave", false),
+            ("README", false),
+        ] {
+            assert_eq!(counts(Path::new(name)), is_counted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_a_problem() {
+        let problems = read(Path::new("/nowhere/services.d")).expect_err("a problem");
+        assert!(problems[0].to_string().starts_with("/nowhere/services.d: cannot be read"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Registrations made of loose values: unknown keys by name, and durations as text.
+
+use hobnob_api::Registration;
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use super::duration;
+use crate::config::nearest;
+
+/// The most durations as text in one registration.
+const MAX_DURATIONS: usize = 1_024;
+
+/// A value that is no registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ShapeError {
+    /// The keys that lead to the fault, such as `checks[0].interval`. Empty for the registration itself.
+    pub(super) path: String,
+    pub(super) message: String,
+}
+
+/// The registration that a value describes. A key `interval` with a text such as `2s` stands for `interval_ms`, and so
+/// does every other key that ends with `_ms`.
+pub(super) fn registration(mut value: Value) -> Result<Registration, ShapeError> {
+    for _ in 0..MAX_DURATIONS {
+        let (path, message) = match serde_path_to_error::deserialize(&value) {
+            Ok(registration) => return Ok(registration),
+            Err(error) => (error.path().clone(), error.inner().to_string()),
+        };
+        let Some(unknown) = Unknown::of(&message) else {
+            return Err(ShapeError { path: text_of(&path), message });
+        };
+        let path = without_last(&path, unknown.word);
+        let in_ms = format!("{}_ms", unknown.word);
+        if !unknown.known.contains(&&*in_ms) {
+            let path = if path.is_empty() {
+                unknown.word.to_owned()
+            } else {
+                format!("{path}.{}", unknown.word)
+            };
+            return Err(ShapeError { path, message: unknown.to_string() });
+        }
+        let at = format!("{path}.{}", unknown.word);
+        replace(&mut value, &path, unknown.word, in_ms).map_err(|message| ShapeError {
+            path: at.trim_start_matches('.').to_owned(),
+            message,
+        })?;
+    }
+    Err(ShapeError { path: String::new(), message: "there are too many durations".to_owned() })
+}
+
+/// Puts milliseconds in the place of a duration as text.
+fn replace(value: &mut Value, path: &str, key: &str, in_ms: String) -> Result<(), String> {
+    let pointer: String = path
+        .split(['.', '['])
+        .filter(|part| !part.is_empty())
+        .map(|part| format!("/{}", part.trim_end_matches(']')))
+        .collect();
+    let fields = value.pointer_mut(&pointer).and_then(Value::as_object_mut);
+    let fields = fields.ok_or_else(|| format!("there is no key `{key}`"))?;
+    let given = fields.remove(key).unwrap_or_default();
+    let duration = given.as_str().and_then(duration::parse).ok_or_else(|| {
+        format!("`{given}` is no duration with a unit, such as \"500ms\" or \"2s\"; `{in_ms}` takes a number")
+    })?;
+    if fields.contains_key(&in_ms) {
+        return Err(format!("`{key}` and `{in_ms}` are both given"));
+    }
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    fields.insert(in_ms, ms.into());
+    Ok(())
+}
+
+/// A word that serde does not know, and those that it does.
+struct Unknown<'a> {
+    what: &'a str,
+    word: &'a str,
+    known: Vec<&'a str>,
+}
+
+impl<'a> Unknown<'a> {
+    /// Reads serde's message: "unknown field `x`, expected one of `a`, `b`".
+    fn of(message: &'a str) -> Option<Self> {
+        let rest = message.strip_prefix("unknown ")?;
+        let (what, rest) = rest.split_once(' ')?;
+        let mut words = rest.split('`').skip(1).step_by(2);
+        Some(Self { what, word: words.next()?, known: words.collect() })
+    }
+}
+
+impl std::fmt::Display for Unknown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = if self.what == "field" { "key" } else { "value" };
+        write!(f, "there is no {what} `{}`", self.word)?;
+        match nearest(self.word, self.known.iter().copied()) {
+            Some(known) => write!(f, "; did you mean `{known}`?"),
+            None => write!(f, "; known are {}", self.known.join(", ")),
+        }
+    }
+}
+
+fn text_of(path: &Path) -> String {
+    without_last(path, "")
+}
+
+/// The path, without its last key if that is the unknown one.
+fn without_last(path: &Path, unknown: &str) -> String {
+    let mut segments: Vec<_> = path.iter().collect();
+    if matches!(segments.last(), Some(Segment::Map { key } | Segment::Enum { variant: key }) if key == unknown)
+    {
+        segments.pop();
+    }
+    let mut text = String::new();
+    for segment in segments {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(key);
+            }
+            Segment::Unknown => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(value: Value) -> (String, String) {
+        let ShapeError { path, message } = registration(value).expect_err("an error");
+        (path, message)
+    }
+
+    #[test]
+    fn durations_may_be_text_wherever_the_api_has_milliseconds() {
+        let value = json!({
+            "service": "web", "port": 80,
+            "checks": [{ "probe": { "tcp": { "address": "h:1" } }, "interval": "2s", "timeout": "100ms" }],
+            "balancing": { "slow_start": "1m" }
+        });
+        let registration = registration(value).expect("a registration");
+        let check = &registration.checks[0];
+        assert_eq!((check.interval_ms, check.timeout_ms), (2_000, 100));
+        assert_eq!(registration.balancing.slow_start_ms, Some(60_000));
+    }
+
+    #[test]
+    fn an_unknown_key_has_its_path_and_the_nearest_known_one() {
+        let (path, message) = error(json!({ "service": "web", "prot": 80 }));
+        assert_eq!(path, "prot");
+        assert!(message.ends_with("`prot`; did you mean `port`?"), "{message}");
+        let check = json!({ "probe": { "tcp": { "address": "h:1" } }, "intervall": "2s" });
+        let (path, message) = error(json!({ "service": "web", "port": 1, "checks": [check] }));
+        assert_eq!(path, "checks[0].intervall");
+        assert!(message.contains("did you mean `interval_ms`?"), "{message}");
+        let probe = json!({ "probe": { "tpc": { "address": "h:1" } } });
+        let (path, message) = error(json!({ "service": "web", "port": 1, "checks": [probe] }));
+        assert!(path.starts_with("checks[0].probe"), "{path}");
+        assert!(message.contains("no value `tpc`; did you mean `tcp`?"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_value_has_its_path() {
+        let (path, message) = error(json!({ "service": "web", "port": "http" }));
+        assert_eq!(path, "port");
+        assert!(message.contains("expected u16"), "{message}");
+        let check = json!({ "probe": { "tcp": { "address": "h:1" } }, "interval": 2 });
+        let (path, message) = error(json!({ "service": "web", "port": 1, "checks": [check] }));
+        assert_eq!(path, "checks[0].interval");
+        assert!(message.contains("`interval_ms` takes a number"), "{message}");
+        let (path, message) = error(json!({ "port": 80 }));
+        assert_eq!((&*path, &*message), ("", "missing field `service`"));
+    }
+}

@@ -1,0 +1,84 @@
+//! What services report on themselves, and instances that are critical for too long.
+
+use hobnob_api::{ApiError, ErrorCode};
+
+use super::{Registrar, lost};
+use crate::checks::{CheckId, SelfReport};
+
+impl Registrar {
+    /// Deregisters an instance whose check was critical for too long, unless it was registered again since.
+    pub(super) async fn expire(&mut self, expired: &CheckId) {
+        let id = &*expired.instance;
+        let checkers = self.checkers.get(id);
+        let Some(check) = checkers.and_then(|all| all.iter().find(|one| one.id() == expired))
+        else {
+            return;
+        };
+        let check = check.name().to_owned();
+        let owned = id.to_owned();
+        let removed = self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned));
+        let removed = match removed.await {
+            Ok(_) => self.withdraw(id).await,
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) => {
+                tracing::warn!(id, check, "deregistered: its check was critical for too long");
+            }
+            // It is tried again after the same time.
+            Err(error) => {
+                tracing::error!(id, check, %error, "an instance whose check was critical for too long cannot be deregistered");
+            }
+        }
+    }
+
+    /// Hands the report of a service on itself to the check that it is for. Returns the name of the check.
+    pub(super) async fn report(
+        &mut self,
+        id: &str,
+        check: Option<&str>,
+        report: SelfReport,
+    ) -> Result<String, ApiError> {
+        let Some(checkers) = self.checkers.get(id) else {
+            let is_known = self.data_dir.as_ref().is_some_and(|dir| dir.registration(id).is_some());
+            return Err(match is_known {
+                true => no_such_check(id, check, &[]),
+                false => self.not_found(id),
+            });
+        };
+        let hearing: Vec<_> =
+            checkers.iter().filter_map(|one| Some((one.name(), one.hearing()?))).collect();
+        let names: Vec<&str> = hearing.iter().map(|(name, _)| *name).collect();
+        let (name, hear) = match (check, &hearing[..]) {
+            (None, [only]) => *only,
+            (None, _) => return Err(no_such_check(id, check, &names)),
+            (Some(name), _) => {
+                let found = hearing.iter().find(|(known, _)| *known == name);
+                *found.ok_or_else(|| no_such_check(id, check, &names))?
+            }
+        };
+        let (name, hear) = (name.to_owned(), hear.clone());
+        hear.send(report).await.map_err(|_| lost())?;
+        Ok(name)
+    }
+}
+
+/// A report names no check that takes it. `hearing` are those that would.
+fn no_such_check(id: &str, check: Option<&str>, hearing: &[&str]) -> ApiError {
+    let names: Vec<String> = hearing.iter().map(|name| format!("`{name}`")).collect();
+    let message = match (check, names.is_empty()) {
+        (_, true) => {
+            format!("`{id}` has no check by reports: register it with one of the kind ttl")
+        }
+        (None, false) => {
+            format!("`{id}` has several checks by reports: name one of {}", names.join(", "))
+        }
+        (Some(check), false) => {
+            format!(
+                "`{id}` has no check by reports of the name `{check}`: it has {}",
+                names.join(", ")
+            )
+        }
+    };
+    ApiError::new(ErrorCode::CheckNotFound, message)
+}

@@ -1,0 +1,161 @@
+//! Reads the configuration again: when it is asked to, and when the directory of service definitions changes.
+
+mod watch;
+
+use std::path::PathBuf;
+
+use hobnob_api::{ApiError, Reloaded};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::actor::{Reply, ask};
+use crate::config::{Problem, StartedWith};
+use crate::definitions::Definitions;
+use crate::registrations::RegistrationsHandle;
+use watch::Watch;
+
+/// Reloads that wait for one another; further ones wait with whoever asks.
+const MAX_WAITING: usize = 16;
+
+/// Asks an agent to read its configuration again. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reloader(mpsc::Sender<Command>);
+
+#[derive(Debug)]
+struct Command {
+    cause: &'static str,
+    reply: Reply<Result<Reloaded, ApiError>>,
+}
+
+impl Reloader {
+    /// Reads the configuration again. `cause` stands in the log. With a problem in any file nothing is changed, and the
+    /// answer has the problems.
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub async fn reload(&self, cause: &'static str) -> Result<Reloaded, ApiError> {
+        ask(&self.0, |reply| Command { cause, reply }).await?
+    }
+}
+
+#[cfg(test)]
+impl Reloader {
+    /// One without a task, to test what needs none.
+    pub(crate) fn stopped() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+}
+
+/// The task. See the module.
+pub(crate) struct Reloading {
+    dir: Option<PathBuf>,
+    script_checks: bool,
+    started_with: StartedWith,
+    registrations: RegistrationsHandle,
+    commands: mpsc::Receiver<Command>,
+}
+
+impl Reloading {
+    pub(crate) fn new(
+        dir: Option<PathBuf>,
+        script_checks: bool,
+        started_with: StartedWith,
+        registrations: RegistrationsHandle,
+    ) -> (Self, Reloader) {
+        let (asked, commands) = mpsc::channel(MAX_WAITING);
+        (Self { dir, script_checks, started_with, registrations, commands }, Reloader(asked))
+    }
+
+    /// Runs until the agent stops.
+    pub(crate) async fn run(mut self) {
+        let (changed, mut changes) = mpsc::channel(1);
+        let mut watch =
+            self.dir.as_deref().and_then(|dir| Watch::start(dir, changed.clone(), true));
+        loop {
+            let command = tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => Some(command),
+                    None => return,
+                },
+                Some(()) = changes.recv() => None,
+            };
+            // Before the files are read, so that no change after that is missed. The directory may be another one by now.
+            let again = self
+                .dir
+                .as_deref()
+                .and_then(|dir| Watch::start(dir, changed.clone(), watch.is_some()));
+            watch = again;
+            match command {
+                Some(Command { cause, reply }) => reply.send(self.reload(cause, true).await),
+                // The error is that the agent is stopping.
+                None => drop(self.reload("a change in the directory", false).await),
+            }
+        }
+    }
+
+    /// Reads the files and makes what they define, if all of them are in order. `whole` says that the configuration file
+    /// is read, too.
+    async fn reload(&self, cause: &'static str, whole: bool) -> Result<Reloaded, ApiError> {
+        let (dir, started_with) = (self.dir.clone(), self.started_with.clone());
+        let script_checks = self.script_checks;
+        let read = spawn_blocking(move || {
+            let restart_for = if whole { started_with.changed() } else { Ok(Vec::new()) };
+            let definitions = dir.map_or_else(
+                || Ok(Definitions::default()),
+                |dir| Definitions::read(&dir, script_checks),
+            );
+            match (restart_for, definitions) {
+                (Ok(restart_for), Ok(definitions)) => Ok((restart_for, definitions)),
+                (restart_for, definitions) => {
+                    let problems = restart_for.err().into_iter().chain(definitions.err());
+                    Err(problems.flatten().collect::<Vec<_>>())
+                }
+            }
+        });
+        let reloaded = match read.await {
+            Ok(Ok((restart_for, Definitions { definitions, warnings, .. }))) => {
+                let warnings = texts(&warnings);
+                match self.registrations.define(definitions).await {
+                    Ok(defined) => Reloaded { restart_for, warnings, ..defined },
+                    Err(error) => broken(vec![error.message]),
+                }
+            }
+            Ok(Err(problems)) => broken(texts(&problems)),
+            Err(ended) => broken(vec![format!("the files could not be read: {ended}")]),
+        };
+        tell(cause, &reloaded, whole);
+        Ok(reloaded)
+    }
+}
+
+fn texts(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn broken(problems: Vec<String>) -> Reloaded {
+    Reloaded { problems, ..Reloaded::default() }
+}
+
+/// Logs what came of a reload. One that nobody asked for and that changes nothing is not worth a line.
+pub(crate) fn tell(cause: &str, reloaded: &Reloaded, was_asked: bool) {
+    let Reloaded { added, changed, removed, kept, restart_for, warnings, problems } = reloaded;
+    for warning in warnings {
+        tracing::warn!(cause, "{warning}");
+    }
+    for problem in problems {
+        tracing::error!(cause, "{problem}");
+    }
+    let has_changed = !(added.is_empty() && changed.is_empty() && removed.is_empty());
+    if !problems.is_empty() && !has_changed {
+        tracing::error!(
+            cause,
+            problems = problems.len(),
+            "the configuration was not read again, and nothing is changed: correct the files first"
+        );
+    } else if has_changed || was_asked {
+        tracing::info!(cause, ?added, ?changed, ?removed, kept, "read the configuration");
+    }
+    if !restart_for.is_empty() {
+        tracing::warn!(keys = ?restart_for, "settings of the configuration file changed: they count from the next start");
+    }
+}
