@@ -21,8 +21,11 @@ mod doors;
 mod driver;
 mod elsewhere;
 mod info;
+mod log_filter;
 pub mod log_writer;
+pub mod metrics;
 mod orders;
+mod progress;
 mod queries;
 mod registrations;
 pub mod secret_file;
@@ -35,11 +38,13 @@ mod testing;
 mod translate;
 pub mod transport;
 
-pub use agent::{Agent, PartEnded, StartError};
+pub use agent::{Agent, Monitor, PartEnded, StartError};
 pub use config::{
     AddressUse, AgentConfig, ConfigError, FoundAddress, LookupError, SocketMode, SocketModeError,
     TokenProblem, TokenSource, TokenText,
 };
 pub use doors::unix::error::SocketError;
 pub use hobnob_membership::{DatacenterId, Gateway};
+pub use log_filter::LogFilter;
+pub use progress::{LOOP_PATIENCE, Part, PartProgress, Progress, STORAGE_PATIENCE};
 pub use security::{SecurityError, system_random};

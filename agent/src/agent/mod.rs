@@ -1,12 +1,14 @@
 //! A running agent: everything started in order, and stopped in the opposite one.
 
 mod error;
+mod monitor;
 mod reminder;
 mod start;
 mod task;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,9 +17,12 @@ use crate::config::AgentConfig;
 use crate::doors::threads::DoorThreads;
 use crate::driver::{DriverHandle, Ended};
 use crate::info::AgentInfo;
+use crate::progress::Progress;
+use crate::services::Registry;
 use task::Task;
 
 pub use error::StartError;
+pub use monitor::Monitor;
 pub use task::PartEnded;
 
 /// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this. One that keeps its records
@@ -33,6 +38,9 @@ pub struct Agent {
     driver: DriverHandle,
     driving: Task<Ended>,
     server: Task<()>,
+    http: Option<(SocketAddr, Task<()>)>,
+    progress: Progress,
+    registry: Arc<Registry>,
     /// Ends after the server.
     doors: DoorThreads,
     registrar: Task<()>,
@@ -82,6 +90,18 @@ impl Agent {
         self.query_socket.as_deref()
     }
 
+    /// The address that answers HTTP, if there is one.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(addr, _)| *addr)
+    }
+
+    /// How this agent does, for a service manager.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.progress.clone(), self.registry.clone(), self.driver.clone())
+    }
+
     /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
     ///
     /// # Errors
@@ -94,6 +114,7 @@ impl Agent {
             }
             ended = self.driving.ended() => Err(ended),
             ended = self.server.ended() => Err(ended),
+            ended = http_ended(&mut self.http) => Err(ended),
             ended = self.registrar.ended() => Err(ended),
             ended = self.timing.ended() => Err(ended),
             ended = self.reminding.ended() => Err(ended),
@@ -109,6 +130,8 @@ impl Agent {
             driver,
             driving,
             server,
+            http,
+            progress,
             registrar,
             seeding,
             answering,
@@ -117,6 +140,7 @@ impl Agent {
             reminding,
             ..
         } = self;
+        progress.begin_leaving();
         reminding.stop().await;
         timing.stop().await;
         seeding.stop().await;
@@ -136,10 +160,21 @@ impl Agent {
             }
         }
         server.stop().await;
+        if let Some((_, http)) = http {
+            http.stop().await;
+        }
         answering.stop().await;
         drop(doors);
         if !registrar.ends_within(LEAVE_WITHIN).await {
             tracing::warn!("the data directory did not come to rest in time");
         }
+    }
+}
+
+/// Resolves when the HTTP door ends by itself; never if there is none.
+async fn http_ended(http: &mut Option<(SocketAddr, Task<()>)>) -> PartEnded {
+    match http {
+        Some((_, server)) => server.ended().await,
+        None => std::future::pending().await,
     }
 }

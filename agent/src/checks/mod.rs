@@ -15,6 +15,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod watched;
 
 pub use checker::{CheckId, CheckReport, Checker, Start};
 pub use listeners::{LOOK_EVERY, ListenerWatch, Signal};
@@ -30,3 +31,4 @@ pub use rules::{
 };
 pub use schedule::{OVERDUE_AFTER, RESTORED_WITHIN};
 pub use verdict::{MAX_HISTORY, Thresholds, Verdict};
+pub(crate) use watched::{oldest_late_probe, probe_durations};

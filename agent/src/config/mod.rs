@@ -6,10 +6,14 @@ mod socket_mode;
 mod token;
 mod validate;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hobnob_api::address::OwnAddress;
 use hobnob_membership::Gateway;
+
+use crate::log_filter::LogFilter;
 
 pub use lookup::{AddressUse, FoundAddress, LookupError};
 pub(crate) use lookup::{Addresses, ThisHost};
@@ -67,6 +71,12 @@ pub struct AgentConfig {
     /// Ask the kernel whether somebody listens at the checked addresses of this host, so that a service that dies is
     /// unhealthy at once.
     pub listener_watch: bool,
+    /// The address that answers HTTP: metrics, and whether the agent is well. Port 0 takes a free one.
+    pub http: Option<SocketAddr>,
+    /// Accept that this address is not loopback, although nobody has to prove who they are there.
+    pub insecure_http: bool,
+    /// The log of the process, if its filter may be changed while the agent runs.
+    pub log_filter: Option<Arc<dyn LogFilter>>,
 }
 
 #[cfg(test)]
@@ -95,6 +105,9 @@ impl AgentConfig {
             keep_on_exit: false,
             insecure: true,
             listener_watch: true,
+            http: None,
+            insecure_http: false,
+            log_filter: None,
         }
     }
 }

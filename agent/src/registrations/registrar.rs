@@ -23,6 +23,7 @@ use crate::caller::Caller;
 use crate::checks::{CheckId, Checker, ListenerWatch, Start};
 use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnCheck, Persist, Refused};
+use crate::progress::Progress;
 use crate::services::Registry;
 use crate::storage::{
     DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration, WriteError,
@@ -54,6 +55,7 @@ pub(crate) struct Registrar {
     unkept: Option<BTreeMap<Arc<str>, KeptVerdict>>,
     /// The keys of a sealed cluster, while the disk has not taken them.
     unkept_keys: Option<(Box<KeptKeys>, u64)>,
+    progress: Progress,
 }
 
 impl Registrar {
@@ -80,11 +82,17 @@ impl Registrar {
             next_check: restored.checks.len() as u64,
             unkept: None,
             unkept_keys: None,
+            progress: Progress::default(),
         };
         for restored in restored.checks {
             this.start_check(restored.id, restored.check, restored.start);
         }
         (this, handle)
+    }
+
+    /// The same, showing there that it makes progress.
+    pub(crate) fn showing(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// Runs until all handles are gone. Ends early if the data directory is lost to a panic.
@@ -105,6 +113,7 @@ impl Registrar {
     }
 
     async fn take_command(&mut self, command: Command) {
+        let _work = self.progress.begin_storage();
         match command {
             Command::Register { registration, caller, reply } => {
                 reply.send(self.register(&registration, caller).await);
@@ -240,6 +249,7 @@ impl Registrar {
     }
 
     async fn persist(&mut self, persist: Persist) {
+        let _work = self.progress.begin_storage();
         match persist {
             Persist::Epoch(epoch) => {
                 self.keep(move |data_dir| data_dir.save_epoch(epoch), false).await;

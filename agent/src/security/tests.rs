@@ -80,6 +80,8 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         keep_on_exit: false,
         insecure: false,
         listener_watch: false,
+        http: None,
+        log_filter: None,
     }
 }
 

@@ -32,5 +32,8 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         keep_on_exit: false,
         insecure: false,
         listener_watch: true,
+        http: None,
+        insecure_http: false,
+        log_filter: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -24,6 +25,7 @@ Examples:
   hobnob agent --write-group deploy --query-socket /run/hobnob/query.sock
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
       --advertise-sync-port 17947    # ports that a NAT or a container maps
+  hobnob agent --bind eth0 --http 127.0.0.1:9746    # metrics for a Prometheus on this host
   hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
   hobnob agent --bind eth0 --token-file /etc/hobnob/token --datacenter eu \\
       --join-wan 10.9.0.7:7946    # the first agent of a further datacenter
@@ -169,6 +171,15 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_NO_LISTENER_WATCH", hide_env_values = true)]
     no_listener_watch: bool,
 
+    /// The address that answers HTTP: /metrics for Prometheus, /healthz and /readyz; port 0 stands for any free port
+    #[arg(long, value_name = "IP:PORT", env = "HOBNOB_HTTP", hide_env_values = true)]
+    http: Option<SocketAddr>,
+
+    /// Answer HTTP beyond this host, although nobody has to prove who they are there
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(env = "HOBNOB_INSECURE_HTTP", hide_env_values = true)]
+    insecure_http: bool,
+
     /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_parser = BoolishValueParser::new())]
     #[arg(env = "HOBNOB_INSECURE", hide_env_values = true)]
@@ -205,6 +216,9 @@ impl AgentArgs {
             keep_on_exit: self.keep_on_exit,
             insecure: self.insecure,
             listener_watch: !self.no_listener_watch,
+            http: self.http,
+            insecure_http: self.insecure_http,
+            log_filter: None,
         })
     }
 }
@@ -311,6 +325,15 @@ mod tests {
         };
         assert_eq!(shown(DEFAULT_LOG), (false, true));
         assert_eq!(shown("info"), (true, true), "who asks for it gets it");
+    }
+
+    #[test]
+    fn http_is_answered_where_it_is_asked_for() {
+        assert_eq!(config(&["--data-dir", "/d"]).http, None);
+        let here = config(&["--data-dir", "/d", "--http", "127.0.0.1:9746"]);
+        assert_eq!(here.http, Some("127.0.0.1:9746".parse().unwrap()));
+        assert!(!here.insecure_http);
+        assert!(config(&["--data-dir", "/d", "--insecure-http"]).insecure_http);
     }
 
     #[test]

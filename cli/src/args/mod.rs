@@ -13,7 +13,7 @@ mod keys;
 mod orders;
 mod pick;
 mod register;
-mod values;
+pub(crate) mod values;
 mod watch;
 
 use std::env;
@@ -24,12 +24,14 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::texts::{CompletionsArgs, ManArgs};
 use hobnob_api::client::{default_client_socket_path, default_socket_path};
 
 pub(crate) use agent::{AgentArgs, TwoTokens};
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
-    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
+    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, LogLevelArgs,
+    MembersArgs, PruneArgs,
 };
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs, TooManyAgents};
 pub(crate) use explain::ExplainArgs;
@@ -141,6 +143,15 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
+    /// Show the filter of the agent's log, or set it
+    LogLevel(LogLevelArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(ManArgs),
+    /// Print the list of metrics, as `docs/METRICS.md` has it
+    #[command(hide = true, after_help = "Examples:\n  hobnob metrics > docs/METRICS.md")]
+    Metrics,
 }
 
 /// The default wait for an answer. Most answers come from memory; a registration waits for a disk.

@@ -4,26 +4,27 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use hobnob_agent::Agent;
+use hobnob_agent::{Agent, AgentConfig};
 use tracing::{info, warn};
 
 use crate::args::AgentArgs;
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
+use crate::service_manager;
 use crate::signals::{Hangup, StopSignals};
 
 /// Runs an agent until a signal or a `leave` stops it. A signal a second or more after the first stops it at once. When a
 /// part of the agent fails, all of it ends: the error is told, and the supervisor of the process may start it again.
 pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit> {
     let colours = output::colours_wanted(io::stderr().is_terminal());
-    logging::to_stderr(args.log_format, &args.log, colours)?;
+    let log_filter = logging::to_stderr(args.log_format, &args.log, colours)?;
     logging::exit_on_panic();
     let mut signals = StopSignals::new(Hangup::IsLogged)?;
     if args.stop_with_stdin {
         signals = signals.or_end_of_stdin()?;
     }
-    let config = args.into_config(socket)?;
+    let config = AgentConfig { log_filter: Some(log_filter), ..args.into_config(socket)? };
     let mut agent = tokio::select! {
         started = Agent::start(config) => started.context("the agent cannot start")?,
         signal = signals.next() => {
@@ -31,6 +32,8 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
             return Ok(Exit::Done);
         }
     };
+    let monitor = agent.monitor();
+    service_manager::ready(&monitor).await;
     tokio::select! {
         stopped = agent.stopped() => {
             stopped.context("the agent ends, for its supervisor to start it again")?;
@@ -38,7 +41,10 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
             signals.expect_one();
         }
         signal = signals.next() => info!(signal, "stopping; another signal, a second or more from now, stops at once"),
+        () = service_manager::keep_informed(&monitor) => {}
     }
+    drop(monitor);
+    service_manager::stopping().await;
     tokio::select! {
         () = agent.shutdown() => {
             info!("stopped");

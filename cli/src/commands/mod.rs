@@ -5,6 +5,7 @@ mod catalog;
 mod cluster;
 mod explain;
 mod keys;
+mod log_level;
 mod pick;
 mod register;
 mod watch;
@@ -20,6 +21,7 @@ use tokio::runtime;
 use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
 use crate::exit::Exit;
+use crate::texts;
 
 pub(crate) use keys::{KeysError, found};
 
@@ -29,6 +31,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Init(args) => return keys::init(&args),
         Command::Token(args) => return keys::token(&args),
+        Command::Completions(args) => return texts::completions(&args),
+        Command::Man(args) => return texts::man(&args),
+        Command::Metrics => return texts::metrics(),
         _ => {}
     }
     let mut builder = match cli.command {
@@ -72,10 +77,15 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args).await,
+        Command::LogLevel(args) => log_level::run(&mut client, args).await,
         Command::Leave => cluster::leave(&mut client).await,
-        Command::Agent(_) | Command::Dev(_) | Command::Init(_) | Command::Token(_) => {
-            Err(anyhow!("this command asks no agent"))
-        }
+        Command::Agent(_)
+        | Command::Dev(_)
+        | Command::Init(_)
+        | Command::Token(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Metrics => Err(anyhow!("this command asks no agent")),
     }
 }
 

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, DatacenterList, Datacenters, Explained, ForceLeft,
-    Info, Instance, Instances, Isolation, Keys, Members, PickQuery, Picked, Pruned, Query,
-    Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow, WatchQuery,
-    is_default,
+    Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery, Picked, Pruned,
+    Query, Registration, RevokedNow, Rotated, Services, Signed, SignedRevocation, TrustedNow,
+    WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -172,9 +172,73 @@ pub enum Request {
         /// The name or the node id of a member, or the id of an instance.
         subject: String,
     },
+    /// Show the filter of the agent's log, or set it. Answered by [`Response::LogLevel`].
+    LogLevel {
+        /// The filter from now on: a level, or directives such as `info,hobnob_agent=debug`; without it, nothing changes.
+        #[serde(default, skip_serializing_if = "is_default")]
+        filter: Option<String>,
+        /// Milliseconds after which the filter of the start is back, from 1,000 to 86,400,000; it stays when absent.
+        #[serde(default, skip_serializing_if = "is_default")]
+        for_ms: Option<u64>,
+    },
 }
 
 impl Request {
+    /// The names of all requests, as JSON has them.
+    pub const NAMES: &[&'static str] = &[
+        "register",
+        "deregister",
+        "resolve",
+        "pick",
+        "report",
+        "services",
+        "members",
+        "datacenters",
+        "isolate",
+        "rejoin",
+        "watch",
+        "join",
+        "leave",
+        "force_leave",
+        "prune",
+        "keys",
+        "rotate",
+        "trust",
+        "revoke",
+        "info",
+        "explain",
+        "log_level",
+    ];
+
+    /// Its name, as JSON has it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Register(_) => "register",
+            Self::Deregister { .. } => "deregister",
+            Self::Resolve(_) => "resolve",
+            Self::Pick(_) => "pick",
+            Self::Report { .. } => "report",
+            Self::Services { .. } => "services",
+            Self::Members { .. } => "members",
+            Self::Datacenters {} => "datacenters",
+            Self::Isolate { .. } => "isolate",
+            Self::Rejoin { .. } => "rejoin",
+            Self::Watch(_) => "watch",
+            Self::Join { .. } => "join",
+            Self::Leave {} => "leave",
+            Self::ForceLeave { .. } => "force_leave",
+            Self::Prune { .. } => "prune",
+            Self::Keys {} => "keys",
+            Self::Rotate { .. } => "rotate",
+            Self::Trust { .. } => "trust",
+            Self::Revoke { .. } => "revoke",
+            Self::Info {} => "info",
+            Self::Explain { .. } => "explain",
+            Self::LogLevel { .. } => "log_level",
+        }
+    }
+
     /// The name of the change that this request asks for; `None` when it only asks a question. A query socket refuses every
     /// change.
     ///
@@ -195,6 +259,7 @@ impl Request {
             Self::Rotate { .. } => Some("rotate"),
             Self::Trust { .. } => Some("trust"),
             Self::Revoke { .. } => Some("revoke"),
+            Self::LogLevel { filter: Some(_), .. } => Some("log_level"),
             Self::Resolve(_)
             | Self::Pick(_)
             | Self::Report { .. }
@@ -204,7 +269,8 @@ impl Request {
             | Self::Watch(_)
             | Self::Keys {}
             | Self::Info {}
-            | Self::Explain { .. } => None,
+            | Self::Explain { .. }
+            | Self::LogLevel { filter: None, .. } => None,
         }
     }
 }
@@ -290,6 +356,8 @@ pub enum Response<I = Instance> {
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.
     Explained(Box<Explained>),
+    /// The filter of the agent's log.
+    LogLevel(LogLevel),
 }
 
 /// The effect of a registration.

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::outcome::Outcome;
+use super::watched::UnderWay;
 use crate::descriptors::shares;
 
 pub use http::{MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
@@ -60,6 +61,7 @@ pub async fn probe(probe: &Probe, timeout: Duration) -> Outcome {
     };
     // The permits are never closed.
     let _permit = PERMITS.acquire().await.ok();
+    let _under_way = UnderWay::begin(timeout);
     let began = Instant::now();
     let attempted = attempt(&target, began + timeout).await;
     let outcome = match attempted {

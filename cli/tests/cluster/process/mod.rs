@@ -2,5 +2,8 @@
 
 mod descriptors;
 mod disk;
+mod http;
+mod log_level;
 mod logs;
+mod manager;
 mod stop;
