@@ -6,6 +6,7 @@ mod commands;
 mod dev;
 mod keys;
 mod orders;
+mod packaging;
 mod support;
 mod terminal;
 mod usage;
