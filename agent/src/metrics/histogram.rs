@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hobnob_membership::Durations;
+
 /// How many durations fell below each of some bounds.
 #[derive(Debug)]
 pub(crate) struct Histogram {
@@ -42,6 +44,20 @@ impl Histogram {
         let buckets: Vec<_> = bounds.zip(counts).collect();
         Distribution {
             sum_s: self.sum_ns.load(Ordering::Relaxed) as f64 / 1e9,
+            count: buckets.iter().map(|(_, count)| count).sum(),
+            buckets,
+        }
+    }
+}
+
+impl From<Durations> for Distribution {
+    fn from(durations: Durations) -> Self {
+        let bound =
+            |bound: Option<Duration>| bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
+        let buckets: Vec<_> =
+            durations.buckets().map(|(upper, count)| (bound(upper), count)).collect();
+        Self {
+            sum_s: durations.sum().as_secs_f64(),
             count: buckets.iter().map(|(_, count)| count).sum(),
             buckets,
         }

@@ -81,6 +81,9 @@ pub(super) const OWN: &[Row] = rows! {
     Histogram hobnob_check_duration_seconds []
         "Time that a probe of a health check took, whatever its outcome. The wait for its turn is not in it."
         alert "The 99th percentile near the timeout of the checks";
+    Histogram hobnob_gap_duration_seconds []
+        "Convergence: time for which changes of another agent were known to be missing, until they were applied. Changes that come in order never count."
+        alert "The 99th percentile above 5";
     Histogram hobnob_ack_duration_seconds []
         "Convergence: time until as many agents had applied a change as `--ack` asked for. A change that was not acknowledged in time counts with its timeout."
         alert "The 99th percentile above 1 inside a datacenter";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hobnob_api::{Info, InstanceStatus, MemberStatus};
-use hobnob_membership::{Load, Node, NodeId, Time};
+use hobnob_membership::{Durations, Load, Node, NodeId, Time};
 
 use crate::actor::Stopping;
 use crate::checks::probe_durations;
@@ -34,6 +34,8 @@ pub(crate) async fn readings(
         let labels = vec![("call", call.to_owned())];
         readings.set_for("hobnob_call_duration_seconds", labels, Value::Durations(durations));
     }
+    let gaps = Value::Durations(about.gaps_closed.into());
+    readings.set("hobnob_gap_duration_seconds", gaps);
     readings.set("hobnob_pick_duration_seconds", Value::Durations(calls.picks()));
     readings.set("hobnob_ack_duration_seconds", Value::Durations(calls.acks()));
     readings.set("hobnob_check_duration_seconds", Value::Durations(probe_durations()));
@@ -141,6 +143,7 @@ struct AboutCluster {
     members: BTreeMap<&'static str, usize>,
     unanswered: usize,
     load: Load,
+    gaps_closed: Durations,
 }
 
 impl AboutCluster {
@@ -149,7 +152,12 @@ impl AboutCluster {
         for member in node.members() {
             *members.entry(member_word(member_status(member.status))).or_default() += 1;
         }
-        Self { members, unanswered: node.unanswered(now).count(), load: node.load() }
+        Self {
+            members,
+            unanswered: node.unanswered(now).count(),
+            load: node.load(),
+            gaps_closed: node.gaps_closed(),
+        }
     }
 }
 
